@@ -1,0 +1,1190 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * sipoauth: OAuth 2.0 and OpenID Connect sign-in for SIP servers (RFC 8898).
+ *
+ * Generated from src/capi by cbindgen: do not edit, run 'make header'.
+ *
+ * Order of calls: sipoauth_config_new, _set, _provider_add, sipoauth_context_new; fork; in each process
+ * sipoauth_worker_new, then sipoauth_worker_check per request; in one process sipoauth_io_new, then
+ * sipoauth_io_step in a loop. Functions return SIPOAUTH_OK or a negative SIPOAUTH_E_ number.
+ */
+
+#ifndef SIPOAUTH_H
+#define SIPOAUTH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ Version of the ABI: grows when a structure or the meaning of a function changes.
+ */
+#define SIPOAUTH_ABI_VERSION 1
+
+/*
+ The call did what it says.
+ */
+#define SIPOAUTH_OK 0
+
+/*
+ A pointer is NULL, a length does not fit, or a structure is too small.
+ */
+#define SIPOAUTH_E_ARGUMENT -1
+
+/*
+ The configuration is wrong; the error text says where and what to write.
+ */
+#define SIPOAUTH_E_CONFIG -2
+
+/*
+ An internal error was caught. Answer 503 and report it.
+ */
+#define SIPOAUTH_E_PANIC -3
+
+/*
+ The handle was made in another process: make one after the fork.
+ */
+#define SIPOAUTH_E_PROCESS -4
+
+/*
+ The caller's buffer is too small; `*len` says how much is needed.
+ */
+#define SIPOAUTH_E_SPACE -5
+
+/*
+ Too many requests wait already: answer 503 now.
+ */
+#define SIPOAUTH_E_FULL -6
+
+/*
+ The input cannot be read, or what was asked for is not there.
+ */
+#define SIPOAUTH_E_INPUT -7
+
+/*
+ The operating system refused memory, a thread or a socket.
+ */
+#define SIPOAUTH_E_SYSTEM -8
+
+/*
+ The proof of possession does not match.
+ */
+#define SIPOAUTH_E_MISMATCH -10
+
+/*
+ The credentials do not allow the request.
+ */
+#define SIPOAUTH_VERDICT_DENIED 0
+
+/*
+ The request may go on.
+ */
+#define SIPOAUTH_VERDICT_ACCEPTED 1
+
+/*
+ No credentials of ours: challenge.
+ */
+#define SIPOAUTH_VERDICT_NO_CREDENTIALS 2
+
+/*
+ Cannot be decided now: 503 with Retry-After, never a challenge.
+ */
+#define SIPOAUTH_VERDICT_NOT_NOW 3
+
+/*
+ Keys must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
+ */
+#define SIPOAUTH_VERDICT_PENDING 4
+
+/*
+ Registrar or user agent server: Authorization, 401 (RFC 8898 section 2.2).
+ */
+#define SIPOAUTH_ROLE_UAS 0
+
+/*
+ Proxy: Proxy-Authorization, 407 (RFC 8898 section 2.3).
+ */
+#define SIPOAUTH_ROLE_PROXY 1
+
+/*
+ Transport not known.
+ */
+#define SIPOAUTH_TRANSPORT_UNKNOWN 0
+
+/*
+ UDP
+ */
+#define SIPOAUTH_TRANSPORT_UDP 1
+
+/*
+ TCP
+ */
+#define SIPOAUTH_TRANSPORT_TCP 2
+
+/*
+ TLS
+ */
+#define SIPOAUTH_TRANSPORT_TLS 3
+
+/*
+ SCTP
+ */
+#define SIPOAUTH_TRANSPORT_SCTP 4
+
+/*
+ WebSocket
+ */
+#define SIPOAUTH_TRANSPORT_WS 5
+
+/*
+ WebSocket over TLS
+ */
+#define SIPOAUTH_TRANSPORT_WSS 6
+
+/*
+ A bug or an outage.
+ */
+#define SIPOAUTH_LOG_ERROR 1
+
+/*
+ Something the operator should change, or a request answered with 503.
+ */
+#define SIPOAUTH_LOG_WARN 2
+
+/*
+ Refusals and changes of state.
+ */
+#define SIPOAUTH_LOG_INFO 3
+
+/*
+ Details.
+ */
+#define SIPOAUTH_LOG_DEBUG 4
+
+/*
+ Flag of the check functions: the request was parked once and is never PENDING again.
+ */
+#define SIPOAUTH_CHECK_RESUMED 1
+
+/*
+ Flag of the check functions: the host cannot park the request; NOT_NOW instead of PENDING.
+ */
+#define SIPOAUTH_CHECK_NO_WAIT 2
+
+/*
+ Offer a Bearer challenge.
+ */
+#define SIPOAUTH_OFFER_BEARER 1
+
+/*
+ Offer a Digest challenge only.
+ */
+#define SIPOAUTH_OFFER_DIGEST 2
+
+/*
+ Offer both, Bearer last.
+ */
+#define SIPOAUTH_OFFER_BOTH 3
+
+/*
+ from-tag, to-tag, call-id without separator (the draft's text).
+ */
+#define SIPOAUTH_KEY_ORDER_DRAFT 0
+
+/*
+ call-id, from-tag, to-tag with '|' between (the IETF 100 slides).
+ */
+#define SIPOAUTH_KEY_ORDER_SLIDES 1
+
+/*
+ No keys yet.
+ */
+#define SIPOAUTH_KEYS_NONE 0
+
+/*
+ Keys were fetched when planned.
+ */
+#define SIPOAUTH_KEYS_FRESH 1
+
+/*
+ The last fetch failed; the keys still serve.
+ */
+#define SIPOAUTH_KEYS_STALE 2
+
+/*
+ The keys are older than key_max_stale and do not serve.
+ */
+#define SIPOAUTH_KEYS_TOO_OLD 3
+
+/*
+ The keys are configured, nothing is fetched.
+ */
+#define SIPOAUTH_KEYS_STATIC 4
+
+/*
+ A configuration that is being collected. Used by one thread.
+ */
+typedef struct sipoauth_config sipoauth_config;
+
+/*
+ What all processes share. Made before the fork; usable in every process and thread after it.
+ */
+typedef struct sipoauth_context sipoauth_context;
+
+/*
+ Does the network work. Used by one thread of the process that made it.
+ */
+typedef struct sipoauth_io sipoauth_io;
+
+/*
+ One process's or thread's state. Not for two threads at once, not for use across a fork.
+ */
+typedef struct sipoauth_worker sipoauth_worker;
+
+/*
+ Octets that the other side owns, not NUL-terminated. NULL with length 0 is empty; NULL with a length is an error.
+ */
+typedef struct sipoauth_str {
+  /*
+   First octet.
+   */
+  const char *ptr;
+  /*
+   Number of octets.
+   */
+  size_t len;
+} sipoauth_str;
+
+/*
+ Takes one log line (`len` octets, no line end, no secret). `level` is a SIPOAUTH_LOG_ number. It is called in the
+ thread that called the library, never in one of the library's own.
+ */
+typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, size_t len);
+
+/*
+ Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread.
+ */
+typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
+
+/*
+ The parts of a message that a digest-string covers (RFC 4474 section 9), raw octets.
+ */
+typedef struct sipoauth_digest_parts {
+  /*
+   sizeof(sipoauth_digest_parts)
+   */
+  uint32_t struct_size;
+  /*
+   addr-spec of From.
+   */
+  struct sipoauth_str from_uri;
+  /*
+   addr-spec of To.
+   */
+  struct sipoauth_str to_uri;
+  /*
+   Call-ID
+   */
+  struct sipoauth_str call_id;
+  /*
+   Body of CSeq.
+   */
+  struct sipoauth_str cseq;
+  /*
+   Body of Date.
+   */
+  struct sipoauth_str date;
+  /*
+   addr-spec of Contact; empty when there is none, "*" counts as none.
+   */
+  struct sipoauth_str contact_uri;
+  /*
+   The message body.
+   */
+  struct sipoauth_str body;
+} sipoauth_digest_parts;
+
+/*
+ State of one provider, copied out. Texts are NUL-terminated and cut to their size.
+ */
+typedef struct sipoauth_provider_state {
+  /*
+   The caller sets sizeof(sipoauth_provider_state).
+   */
+  uint32_t struct_size;
+  /*
+   Usable and refused keys together.
+   */
+  uint32_t key_count;
+  /*
+   SIPOAUTH_KEYS_
+   */
+  uint32_t state;
+  /*
+   Failed fetches since the last successful one.
+   */
+  uint32_t failures;
+  /*
+   Unix seconds of the last successful fetch, 0: never.
+   */
+  int64_t fetched_at;
+  /*
+   Unix seconds of the next planned fetch, 0: none.
+   */
+  int64_t next_fetch_at;
+  /*
+   Fetches since start.
+   */
+  uint64_t fetches;
+  /*
+   Name.
+   */
+  char name[64];
+  /*
+   Issuer.
+   */
+  char issuer[256];
+  /*
+   Where the keys came from.
+   */
+  char jwks_uri[256];
+  /*
+   The last error, empty after a success.
+   */
+  char last_error[256];
+} sipoauth_provider_state;
+
+/*
+ One key of a provider, copied out.
+ */
+typedef struct sipoauth_key_state {
+  /*
+   The caller sets sizeof(sipoauth_key_state).
+   */
+  uint32_t struct_size;
+  /*
+   1: signatures are verified with it.
+   */
+  uint32_t usable;
+  /*
+   Key id.
+   */
+  char kid[128];
+  /*
+   RSA, EC, OKP or oct.
+   */
+  char kty[16];
+  /*
+   The only algorithm it is used with; empty: any that fits its type.
+   */
+  char alg[16];
+  /*
+   Why it is not used.
+   */
+  char note[128];
+} sipoauth_key_state;
+
+/*
+ The fields of a SIP request that are looked at. Everything is borrowed for the call only.
+ */
+typedef struct sipoauth_request {
+  /*
+   sizeof(sipoauth_request)
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_ROLE_
+   */
+  uint32_t role;
+  /*
+   SIPOAUTH_TRANSPORT_
+   */
+  uint32_t transport;
+  /*
+   The sender's port.
+   */
+  uint32_t source_port;
+  /*
+   Unix seconds; 0: the library reads the clock.
+   */
+  int64_t now;
+  /*
+   "REGISTER"
+   */
+  struct sipoauth_str method;
+  /*
+   addr-spec of the Request-URI.
+   */
+  struct sipoauth_str request_uri;
+  /*
+   addr-spec of From: without display name, brackets and header parameters.
+   */
+  struct sipoauth_str from_uri;
+  /*
+   addr-spec of To.
+   */
+  struct sipoauth_str to_uri;
+  /*
+   Call-ID
+   */
+  struct sipoauth_str call_id;
+  /*
+   The sender's address as text; key fetches are limited per address.
+   */
+  struct sipoauth_str source_ip;
+  /*
+   The protection domain; may be empty.
+   */
+  struct sipoauth_str realm;
+  /*
+   Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name.
+   */
+  const struct sipoauth_str *credentials;
+  /*
+   How many.
+   */
+  size_t credentials_count;
+} sipoauth_request;
+
+/*
+ What came out of a check. All texts borrow from the worker until its next call.
+ */
+typedef struct sipoauth_result {
+  /*
+   The caller sets sizeof(sipoauth_result).
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_VERDICT_
+   */
+  uint32_t verdict;
+  /*
+   Stable number of the reason, 0: ok.
+   */
+  uint32_t reason;
+  /*
+   Suggested SIP status: 200, 400, 401, 403, 407 or 503.
+   */
+  uint32_t status;
+  /*
+   Seconds, with status 503.
+   */
+  uint32_t retry_after;
+  /*
+   1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
+   */
+  uint32_t cached;
+  /*
+   `exp` of an accepted token in Unix seconds, else 0.
+   */
+  int64_t expires_at;
+  /*
+   PENDING: for sipoauth_worker_submit.
+   */
+  uint64_t job;
+  /*
+   Stable code of the reason, for example "token_expired".
+   */
+  struct sipoauth_str reason_code;
+  /*
+   One sentence, no secret.
+   */
+  struct sipoauth_str reason_text;
+  /*
+   Error for the challenge (RFC 8898 section 4): "invalid_token", "invalid_scope" or empty.
+   */
+  struct sipoauth_str error;
+  /*
+   Name of the provider, empty when unknown.
+   */
+  struct sipoauth_str provider;
+  /*
+   `iss`; of a refused token it is what the token says.
+   */
+  struct sipoauth_str issuer;
+  /*
+   The address-of-record of an accepted token that the request uses, canonical.
+   */
+  struct sipoauth_str aor;
+  /*
+   `sub` of a verified token.
+   */
+  struct sipoauth_str subject;
+  /*
+   Client of a verified token.
+   */
+  struct sipoauth_str client_id;
+  /*
+   Scopes of a verified token, separated by a space.
+   */
+  struct sipoauth_str scope;
+  /*
+   `kid`; of a refused token it is what the token says.
+   */
+  struct sipoauth_str kid;
+  /*
+   16 hex digits that name the token in logs.
+   */
+  struct sipoauth_str fingerprint;
+} sipoauth_result;
+
+/*
+ What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
+ */
+typedef struct sipoauth_challenge {
+  /*
+   sizeof(sipoauth_challenge)
+   */
+  uint32_t struct_size;
+  /*
+   UAS: WWW-Authenticate; proxy: Proxy-Authenticate.
+   */
+  uint32_t role;
+  /*
+   The protection domain; empty: the configured one, else the domain.
+   */
+  struct sipoauth_str realm;
+  /*
+   Domain of the address-of-record: chooses among several providers.
+   */
+  struct sipoauth_str domain;
+  /*
+   "invalid_token", "invalid_scope" or empty.
+   */
+  struct sipoauth_str error;
+  /*
+   Scopes; empty: the provider's.
+   */
+  struct sipoauth_str scope;
+} sipoauth_challenge;
+
+/*
+ What is known of an endpoint that is about to be challenged.
+ */
+typedef struct sipoauth_endpoint {
+  /*
+   sizeof(sipoauth_endpoint)
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_TRANSPORT_
+   */
+  uint32_t transport;
+  /*
+   The local port on which the request came.
+   */
+  uint32_t local_port;
+  /*
+   Body of User-Agent.
+   */
+  struct sipoauth_str user_agent;
+  /*
+   Domain of the address-of-record.
+   */
+  struct sipoauth_str domain;
+  /*
+   Body of Supported.
+   */
+  struct sipoauth_str supported;
+} sipoauth_endpoint;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header.
+ */
+uint32_t sipoauth_abi_version(void);
+
+/*
+ The library's version, "major.minor.patch". Static, NUL-terminated.
+ */
+const char *sipoauth_version(void);
+
+/*
+ A new, empty configuration; NULL when memory is out. Freed by sipoauth_config_free.
+ */
+struct sipoauth_config *sipoauth_config_new(void);
+
+/*
+ Frees a configuration; NULL is allowed. A context that was made from it stays.
+
+ # Safety
+ `config` comes from sipoauth_config_new and is not used afterwards.
+ */
+void sipoauth_config_free(struct sipoauth_config *config);
+
+/*
+ Sets one global setting, value as text ("30", "yes"); "config_file" names a TOML file that is read later.
+
+ Returns SIPOAUTH_E_CONFIG with a sentence in `err` (at most `err_cap` octets with NUL, may be NULL) for an unknown
+ key or a wrong value.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_config_set(struct sipoauth_config *config,
+                            struct sipoauth_str key,
+                            struct sipoauth_str value,
+                            char *err,
+                            size_t err_cap);
+
+/*
+ Adds a provider written as "name=…;issuer=…;audience=…;aor=…"; lists are separated by commas.
+
+ # Safety
+ As for sipoauth_config_set.
+ */
+int32_t sipoauth_config_provider_add(struct sipoauth_config *config,
+                                     struct sipoauth_str line,
+                                     char *err,
+                                     size_t err_cap);
+
+/*
+ Reads all files, validates everything and makes the shared memory. Starts no thread and opens no connection, so
+ it is called before the fork. `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards.
+
+ Returns SIPOAUTH_E_CONFIG with a sentence in `err`. `*out` is NULL on every failure.
+
+ # Safety
+ Pointers are valid; the log function stays callable as long as the context lives.
+ */
+int32_t sipoauth_context_new(const struct sipoauth_config *config,
+                             sipoauth_log_fn log,
+                             void *log_user,
+                             struct sipoauth_context **out,
+                             char *err,
+                             size_t err_cap);
+
+/*
+ Frees a context; NULL is allowed. Workers and I/O services of this process that still exist keep what they need.
+
+ # Safety
+ `context` comes from sipoauth_context_new and is not used afterwards.
+ */
+void sipoauth_context_free(struct sipoauth_context *context);
+
+/*
+ Reads the configuration file and the files it names again, in any process. All processes take the new
+ configuration over with their next call. A bad one changes nothing: SIPOAUTH_E_CONFIG and a sentence in `err`.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_context_reload(struct sipoauth_context *context, char *err, size_t err_cap);
+
+/*
+ Starts the I/O service with its threads, after the fork, in exactly one process of the host. All signals are
+ blocked in its threads. `*out` is NULL on every failure.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_io_new(struct sipoauth_context *context, struct sipoauth_io **out, char *err, size_t err_cap);
+
+/*
+ Waits at most `timeout_ms` for something to do and does it. `done` is called with the cookies of every parked
+ request that goes on: its keys were fetched, the fetch failed, or its time is over.
+
+ # Safety
+ `io` is valid; `done` may be NULL.
+ */
+int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_done_fn done, void *user);
+
+/*
+ Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
+
+ # Safety
+ `io` comes from sipoauth_io_new and is not used afterwards.
+ */
+void sipoauth_io_free(struct sipoauth_io *io);
+
+/*
+ Derives the shared key from an authorization code and the 200 OK that completes the registration
+ (3rd-party-authentication section 2.1.2). `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header
+ octets. Writes 32 octets to `key`; the caller wipes them.
+
+ # Safety
+ Pointers are valid for their lengths; `key` for 32 octets.
+ */
+int32_t sipoauth_shared_key(uint32_t order,
+                            struct sipoauth_str code,
+                            struct sipoauth_str from_tag,
+                            struct sipoauth_str to_tag,
+                            struct sipoauth_str call_id,
+                            uint8_t *key);
+
+/*
+ Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated.
+ SIPOAUTH_E_INPUT: a part is missing, or CSeq or Date cannot be read.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_digest_string(const struct sipoauth_digest_parts *parts, char *buf, size_t cap, size_t *len);
+
+/*
+ Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding,
+ not NUL-terminated.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, char *buf, size_t cap, size_t *len);
+
+/*
+ Checks a proof of possession written as base64url, base64 or hex, in constant time.
+ SIPOAUTH_OK, SIPOAUTH_E_MISMATCH, or SIPOAUTH_E_INPUT when it cannot be read.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
+
+/*
+ How many statistics there are.
+ */
+uint32_t sipoauth_stat_count(void);
+
+/*
+ The name of a statistic, snake_case, static; NULL past the end.
+ */
+const char *sipoauth_stat_name(uint32_t index);
+
+/*
+ The value of a statistic since start; 0 past the end.
+
+ # Safety
+ `context` is NULL or valid.
+ */
+uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t index);
+
+/*
+ How many providers are configured now.
+
+ # Safety
+ `context` is NULL or valid.
+ */
+uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context);
+
+/*
+ Copies the state of a provider. SIPOAUTH_E_INPUT past the end.
+
+ # Safety
+ `out` is valid and its struct_size set.
+ */
+int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
+                                        uint32_t index,
+                                        struct sipoauth_provider_state *out);
+
+/*
+ Copies the state of one key of a provider; never key material. SIPOAUTH_E_INPUT past the end.
+
+ # Safety
+ `out` is valid and its struct_size set.
+ */
+int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
+                                   uint32_t provider,
+                                   uint32_t key,
+                                   struct sipoauth_key_state *out);
+
+/*
+ Makes a worker. Called after the fork, in the process that uses it. `*out` is NULL on every failure.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_worker **out, char *err, size_t err_cap);
+
+/*
+ Frees a worker; NULL is allowed.
+
+ # Safety
+ `worker` comes from sipoauth_worker_new and is not used afterwards.
+ */
+void sipoauth_worker_free(struct sipoauth_worker *worker);
+
+/*
+ Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3). Uses the CPU only.
+
+ `result` says DENIED when the call itself fails. `flags`: SIPOAUTH_CHECK_RESUMED, SIPOAUTH_CHECK_NO_WAIT.
+
+ # Safety
+ `request` and what it points to is valid during the call; `result` is valid and its struct_size set.
+ */
+int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
+                              const struct sipoauth_request *request,
+                              uint32_t flags,
+                              struct sipoauth_result *result);
+
+/*
+ As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms`. For programs
+ that may block; needs an I/O service in this or another process.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
+                                   const struct sipoauth_request *request,
+                                   uint32_t timeout_ms,
+                                   struct sipoauth_result *result);
+
+/*
+ Checks a token that did not come in a SIP request: everything but the address-of-record.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
+                                    struct sipoauth_str token,
+                                    uint32_t flags,
+                                    struct sipoauth_result *result);
+
+/*
+ A claim of the token that the last check accepted: strings as they are, everything else as JSON. `path` is dotted
+ ("realm_access.roles"). SIPOAUTH_E_INPUT when there is none. `value` borrows from the worker until its next call.
+
+ # Safety
+ `value` is valid.
+ */
+int32_t sipoauth_worker_claim(struct sipoauth_worker *worker, struct sipoauth_str path, struct sipoauth_str *value);
+
+/*
+ Asks the I/O service to fetch what a PENDING request needs. Never blocks. The cookies come back through the done
+ function of sipoauth_io_step when the request can go on, at the latest after pending_timeout.
+ SIPOAUTH_E_FULL: refuse the request now; the last result then says so.
+
+ # Safety
+ `worker` is valid.
+ */
+int32_t sipoauth_worker_submit(struct sipoauth_worker *worker, uint64_t job, uint64_t cookie0, uint64_t cookie1);
+
+/*
+ The result for a request that is PENDING but was not parked: NOT_NOW, 503.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, struct sipoauth_result *result);
+
+/*
+ Writes the header lines of a challenge, each with CRLF, not NUL-terminated: WWW-Authenticate or
+ Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it.
+ SIPOAUTH_E_SPACE: `*len` says how many octets are needed.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
+                                  const struct sipoauth_challenge *challenge,
+                                  char *buf,
+                                  size_t cap,
+                                  size_t *len);
+
+/*
+ Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer
+ challenge, even beside a Digest one.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_worker_offer(struct sipoauth_worker *worker,
+                              const struct sipoauth_endpoint *endpoint,
+                              uint32_t *offer);
+
+/*
+ A new, empty configuration; NULL when memory is out. Freed by sipoauth_config_free.
+ */
+struct sipoauth_config *sipoauth_config_new(void);
+
+/*
+ Frees a configuration; NULL is allowed. A context that was made from it stays.
+
+ # Safety
+ `config` comes from sipoauth_config_new and is not used afterwards.
+ */
+void sipoauth_config_free(struct sipoauth_config *config);
+
+/*
+ Sets one global setting, value as text ("30", "yes"); "config_file" names a TOML file that is read later.
+
+ Returns SIPOAUTH_E_CONFIG with a sentence in `err` (at most `err_cap` octets with NUL, may be NULL) for an unknown
+ key or a wrong value.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_config_set(struct sipoauth_config *config,
+                            struct sipoauth_str key,
+                            struct sipoauth_str value,
+                            char *err,
+                            size_t err_cap);
+
+/*
+ Adds a provider written as "name=…;issuer=…;audience=…;aor=…"; lists are separated by commas.
+
+ # Safety
+ As for sipoauth_config_set.
+ */
+int32_t sipoauth_config_provider_add(struct sipoauth_config *config,
+                                     struct sipoauth_str line,
+                                     char *err,
+                                     size_t err_cap);
+
+/*
+ Reads all files, validates everything and makes the shared memory. Starts no thread and opens no connection, so
+ it is called before the fork. `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards.
+
+ Returns SIPOAUTH_E_CONFIG with a sentence in `err`. `*out` is NULL on every failure.
+
+ # Safety
+ Pointers are valid; the log function stays callable as long as the context lives.
+ */
+int32_t sipoauth_context_new(const struct sipoauth_config *config,
+                             sipoauth_log_fn log,
+                             void *log_user,
+                             struct sipoauth_context **out,
+                             char *err,
+                             size_t err_cap);
+
+/*
+ Frees a context; NULL is allowed. Workers and I/O services of this process that still exist keep what they need.
+
+ # Safety
+ `context` comes from sipoauth_context_new and is not used afterwards.
+ */
+void sipoauth_context_free(struct sipoauth_context *context);
+
+/*
+ Reads the configuration file and the files it names again, in any process. All processes take the new
+ configuration over with their next call. A bad one changes nothing: SIPOAUTH_E_CONFIG and a sentence in `err`.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_context_reload(struct sipoauth_context *context, char *err, size_t err_cap);
+
+/*
+ Makes a worker. Called after the fork, in the process that uses it. `*out` is NULL on every failure.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_worker **out, char *err, size_t err_cap);
+
+/*
+ Frees a worker; NULL is allowed.
+
+ # Safety
+ `worker` comes from sipoauth_worker_new and is not used afterwards.
+ */
+void sipoauth_worker_free(struct sipoauth_worker *worker);
+
+/*
+ Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3). Uses the CPU only.
+
+ `result` says DENIED when the call itself fails. `flags`: SIPOAUTH_CHECK_RESUMED, SIPOAUTH_CHECK_NO_WAIT.
+
+ # Safety
+ `request` and what it points to is valid during the call; `result` is valid and its struct_size set.
+ */
+int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
+                              const struct sipoauth_request *request,
+                              uint32_t flags,
+                              struct sipoauth_result *result);
+
+/*
+ As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms`. For programs
+ that may block; needs an I/O service in this or another process.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
+                                   const struct sipoauth_request *request,
+                                   uint32_t timeout_ms,
+                                   struct sipoauth_result *result);
+
+/*
+ Checks a token that did not come in a SIP request: everything but the address-of-record.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
+                                    struct sipoauth_str token,
+                                    uint32_t flags,
+                                    struct sipoauth_result *result);
+
+/*
+ A claim of the token that the last check accepted: strings as they are, everything else as JSON. `path` is dotted
+ ("realm_access.roles"). SIPOAUTH_E_INPUT when there is none. `value` borrows from the worker until its next call.
+
+ # Safety
+ `value` is valid.
+ */
+int32_t sipoauth_worker_claim(struct sipoauth_worker *worker, struct sipoauth_str path, struct sipoauth_str *value);
+
+/*
+ Asks the I/O service to fetch what a PENDING request needs. Never blocks. The cookies come back through the done
+ function of sipoauth_io_step when the request can go on, at the latest after pending_timeout.
+ SIPOAUTH_E_FULL: refuse the request now; the last result then says so.
+
+ # Safety
+ `worker` is valid.
+ */
+int32_t sipoauth_worker_submit(struct sipoauth_worker *worker, uint64_t job, uint64_t cookie0, uint64_t cookie1);
+
+/*
+ The result for a request that is PENDING but was not parked: NOT_NOW, 503.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, struct sipoauth_result *result);
+
+/*
+ Writes the header lines of a challenge, each with CRLF, not NUL-terminated: WWW-Authenticate or
+ Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it.
+ SIPOAUTH_E_SPACE: `*len` says how many octets are needed.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
+                                  const struct sipoauth_challenge *challenge,
+                                  char *buf,
+                                  size_t cap,
+                                  size_t *len);
+
+/*
+ Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer
+ challenge, even beside a Digest one.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_worker_offer(struct sipoauth_worker *worker,
+                              const struct sipoauth_endpoint *endpoint,
+                              uint32_t *offer);
+
+/*
+ Starts the I/O service with its threads, after the fork, in exactly one process of the host. All signals are
+ blocked in its threads. `*out` is NULL on every failure.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_io_new(struct sipoauth_context *context, struct sipoauth_io **out, char *err, size_t err_cap);
+
+/*
+ Waits at most `timeout_ms` for something to do and does it. `done` is called with the cookies of every parked
+ request that goes on: its keys were fetched, the fetch failed, or its time is over.
+
+ # Safety
+ `io` is valid; `done` may be NULL.
+ */
+int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_done_fn done, void *user);
+
+/*
+ Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
+
+ # Safety
+ `io` comes from sipoauth_io_new and is not used afterwards.
+ */
+void sipoauth_io_free(struct sipoauth_io *io);
+
+/*
+ How many statistics there are.
+ */
+uint32_t sipoauth_stat_count(void);
+
+/*
+ The name of a statistic, snake_case, static; NULL past the end.
+ */
+const char *sipoauth_stat_name(uint32_t index);
+
+/*
+ The value of a statistic since start; 0 past the end.
+
+ # Safety
+ `context` is NULL or valid.
+ */
+uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t index);
+
+/*
+ How many providers are configured now.
+
+ # Safety
+ `context` is NULL or valid.
+ */
+uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context);
+
+/*
+ Copies the state of a provider. SIPOAUTH_E_INPUT past the end.
+
+ # Safety
+ `out` is valid and its struct_size set.
+ */
+int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
+                                        uint32_t index,
+                                        struct sipoauth_provider_state *out);
+
+/*
+ Copies the state of one key of a provider; never key material. SIPOAUTH_E_INPUT past the end.
+
+ # Safety
+ `out` is valid and its struct_size set.
+ */
+int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
+                                   uint32_t provider,
+                                   uint32_t key,
+                                   struct sipoauth_key_state *out);
+
+/*
+ Derives the shared key from an authorization code and the 200 OK that completes the registration
+ (3rd-party-authentication section 2.1.2). `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header
+ octets. Writes 32 octets to `key`; the caller wipes them.
+
+ # Safety
+ Pointers are valid for their lengths; `key` for 32 octets.
+ */
+int32_t sipoauth_shared_key(uint32_t order,
+                            struct sipoauth_str code,
+                            struct sipoauth_str from_tag,
+                            struct sipoauth_str to_tag,
+                            struct sipoauth_str call_id,
+                            uint8_t *key);
+
+/*
+ Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated.
+ SIPOAUTH_E_INPUT: a part is missing, or CSeq or Date cannot be read.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_digest_string(const struct sipoauth_digest_parts *parts, char *buf, size_t cap, size_t *len);
+
+/*
+ Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding,
+ not NUL-terminated.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, char *buf, size_t cap, size_t *len);
+
+/*
+ Checks a proof of possession written as base64url, base64 or hex, in constant time.
+ SIPOAUTH_OK, SIPOAUTH_E_MISMATCH, or SIPOAUTH_E_INPUT when it cannot be read.
+
+ # Safety
+ Pointers are valid for their lengths.
+ */
+int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SIPOAUTH_H */

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the I/O process tells the workers about one provider.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::published::Published;
+use crate::engine::key_wait::SlotState;
+
+/// Most octets of a published key set.
+pub const MAX_KEYS_OCTETS: usize = 64 * 1024;
+
+/// One provider's keys and their state. Written by the I/O process only, except `wanted`.
+#[repr(C)]
+pub struct ProviderSlot {
+    /// Which key source the slot belongs to; keys of another source are not used. 0: free.
+    pub source: AtomicU64,
+    /// Unix milliseconds of the last successful fetch.
+    pub fetched_at: AtomicI64,
+    /// Unix milliseconds of the next planned fetch.
+    pub next_fetch_at: AtomicI64,
+    /// Unix milliseconds before which no request may cause a fetch.
+    pub not_before: AtomicI64,
+    /// Failed fetches since the last successful one.
+    pub failures: AtomicU32,
+    /// 1 while a fetch is under way.
+    pub in_flight: AtomicU32,
+    /// 1 when a worker asks for a fetch without waiting for it.
+    pub wanted: AtomicU32,
+    /// Fetches that were started.
+    pub fetches: AtomicU64,
+    /// The key set: public members only, as JSON.
+    pub keys: Published<MAX_KEYS_OCTETS>,
+    /// Address of the key set and the last error, as JSON.
+    pub status: Published<2048>,
+}
+
+impl ProviderSlot {
+    /// The state as one key source sees it: empty when the slot belongs to another.
+    pub fn state(&self, source: u64) -> SlotState {
+        if self.source.load(Relaxed) != source {
+            return SlotState::default();
+        }
+        SlotState {
+            fetched_at: self.fetched_at.load(Relaxed),
+            next_fetch_at: self.next_fetch_at.load(Relaxed),
+            not_before: self.not_before.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed) == 1,
+            fetches: self.fetches.load(Relaxed),
+            generation: self.keys.generation(),
+        }
+    }
+
+    /// Gives the slot to a key source. What it knew of another is forgotten.
+    pub fn assign(&self, source: u64) {
+        if self.source.load(Relaxed) == source {
+            return;
+        }
+        self.source.store(0, Relaxed);
+        for number in [&self.fetched_at, &self.next_fetch_at, &self.not_before] {
+            number.store(0, Relaxed);
+        }
+        self.failures.store(0, Relaxed);
+        self.in_flight.store(0, Relaxed);
+        self.fetches.store(0, Relaxed);
+        self.keys.write(b"{}");
+        self.status.write(b"{}");
+        self.source.store(source, Relaxed);
+    }
+}

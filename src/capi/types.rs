@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What crosses the ABI. Enumerations travel as integers, so that a wrong value is an error and not undefined.
+
+use std::ffi::{c_char, c_void};
+
+/// The call did what it says.
+pub const SIPOAUTH_OK: i32 = 0;
+/// A pointer is NULL, a length does not fit, or a structure is too small.
+pub const SIPOAUTH_E_ARGUMENT: i32 = -1;
+/// The configuration is wrong; the error text says where and what to write.
+pub const SIPOAUTH_E_CONFIG: i32 = -2;
+/// An internal error was caught. Answer 503 and report it.
+pub const SIPOAUTH_E_PANIC: i32 = -3;
+/// The handle was made in another process: make one after the fork.
+pub const SIPOAUTH_E_PROCESS: i32 = -4;
+/// The caller's buffer is too small; `*len` says how much is needed.
+pub const SIPOAUTH_E_SPACE: i32 = -5;
+/// Too many requests wait already: answer 503 now.
+pub const SIPOAUTH_E_FULL: i32 = -6;
+/// The input cannot be read, or what was asked for is not there.
+pub const SIPOAUTH_E_INPUT: i32 = -7;
+/// The operating system refused memory, a thread or a socket.
+pub const SIPOAUTH_E_SYSTEM: i32 = -8;
+/// The proof of possession does not match.
+pub const SIPOAUTH_E_MISMATCH: i32 = -10;
+
+/// The credentials do not allow the request.
+pub const SIPOAUTH_VERDICT_DENIED: u32 = 0;
+/// The request may go on.
+pub const SIPOAUTH_VERDICT_ACCEPTED: u32 = 1;
+/// No credentials of ours: challenge.
+pub const SIPOAUTH_VERDICT_NO_CREDENTIALS: u32 = 2;
+/// Cannot be decided now: 503 with Retry-After, never a challenge.
+pub const SIPOAUTH_VERDICT_NOT_NOW: u32 = 3;
+/// Keys must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
+pub const SIPOAUTH_VERDICT_PENDING: u32 = 4;
+
+/// Registrar or user agent server: Authorization, 401 (RFC 8898 section 2.2).
+pub const SIPOAUTH_ROLE_UAS: u32 = 0;
+/// Proxy: Proxy-Authorization, 407 (RFC 8898 section 2.3).
+pub const SIPOAUTH_ROLE_PROXY: u32 = 1;
+
+/// Transport not known.
+pub const SIPOAUTH_TRANSPORT_UNKNOWN: u32 = 0;
+/// UDP
+pub const SIPOAUTH_TRANSPORT_UDP: u32 = 1;
+/// TCP
+pub const SIPOAUTH_TRANSPORT_TCP: u32 = 2;
+/// TLS
+pub const SIPOAUTH_TRANSPORT_TLS: u32 = 3;
+/// SCTP
+pub const SIPOAUTH_TRANSPORT_SCTP: u32 = 4;
+/// WebSocket
+pub const SIPOAUTH_TRANSPORT_WS: u32 = 5;
+/// WebSocket over TLS
+pub const SIPOAUTH_TRANSPORT_WSS: u32 = 6;
+
+/// A bug or an outage.
+pub const SIPOAUTH_LOG_ERROR: u32 = 1;
+/// Something the operator should change, or a request answered with 503.
+pub const SIPOAUTH_LOG_WARN: u32 = 2;
+/// Refusals and changes of state.
+pub const SIPOAUTH_LOG_INFO: u32 = 3;
+/// Details.
+pub const SIPOAUTH_LOG_DEBUG: u32 = 4;
+
+/// Flag of the check functions: the request was parked once and is never PENDING again.
+pub const SIPOAUTH_CHECK_RESUMED: u32 = 1;
+/// Flag of the check functions: the host cannot park the request; NOT_NOW instead of PENDING.
+pub const SIPOAUTH_CHECK_NO_WAIT: u32 = 2;
+
+/// Offer a Bearer challenge.
+pub const SIPOAUTH_OFFER_BEARER: u32 = 1;
+/// Offer a Digest challenge only.
+pub const SIPOAUTH_OFFER_DIGEST: u32 = 2;
+/// Offer both, Bearer last.
+pub const SIPOAUTH_OFFER_BOTH: u32 = 3;
+
+/// from-tag, to-tag, call-id without separator (the draft's text).
+pub const SIPOAUTH_KEY_ORDER_DRAFT: u32 = 0;
+/// call-id, from-tag, to-tag with '|' between (the IETF 100 slides).
+pub const SIPOAUTH_KEY_ORDER_SLIDES: u32 = 1;
+
+/// No keys yet.
+pub const SIPOAUTH_KEYS_NONE: u32 = 0;
+/// Keys were fetched when planned.
+pub const SIPOAUTH_KEYS_FRESH: u32 = 1;
+/// The last fetch failed; the keys still serve.
+pub const SIPOAUTH_KEYS_STALE: u32 = 2;
+/// The keys are older than key_max_stale and do not serve.
+pub const SIPOAUTH_KEYS_TOO_OLD: u32 = 3;
+/// The keys are configured, nothing is fetched.
+pub const SIPOAUTH_KEYS_STATIC: u32 = 4;
+
+/// Octets that the other side owns, not NUL-terminated. NULL with length 0 is empty; NULL with a length is an error.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct sipoauth_str {
+    /// First octet.
+    pub ptr: *const c_char,
+    /// Number of octets.
+    pub len: usize,
+}
+
+impl sipoauth_str {
+    /// No octets.
+    pub const EMPTY: sipoauth_str = sipoauth_str { ptr: std::ptr::null(), len: 0 };
+}
+
+impl From<&str> for sipoauth_str {
+    fn from(text: &str) -> sipoauth_str {
+        sipoauth_str { ptr: text.as_ptr().cast(), len: text.len() }
+    }
+}
+
+/// Takes one log line (`len` octets, no line end, no secret). `level` is a SIPOAUTH_LOG_ number. It is called in the
+/// thread that called the library, never in one of the library's own.
+pub type sipoauth_log_fn = Option<extern "C" fn(user: *mut c_void, level: u32, line: *const c_char, len: usize)>;
+
+/// Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread.
+pub type sipoauth_done_fn = Option<extern "C" fn(user: *mut c_void, cookie0: u64, cookie1: u64)>;
+
+/// The fields of a SIP request that are looked at. Everything is borrowed for the call only.
+#[repr(C)]
+pub struct sipoauth_request {
+    /// sizeof(sipoauth_request)
+    pub struct_size: u32,
+    /// SIPOAUTH_ROLE_
+    pub role: u32,
+    /// SIPOAUTH_TRANSPORT_
+    pub transport: u32,
+    /// The sender's port.
+    pub source_port: u32,
+    /// Unix seconds; 0: the library reads the clock.
+    pub now: i64,
+    /// "REGISTER"
+    pub method: sipoauth_str,
+    /// addr-spec of the Request-URI.
+    pub request_uri: sipoauth_str,
+    /// addr-spec of From: without display name, brackets and header parameters.
+    pub from_uri: sipoauth_str,
+    /// addr-spec of To.
+    pub to_uri: sipoauth_str,
+    /// Call-ID
+    pub call_id: sipoauth_str,
+    /// The sender's address as text; key fetches are limited per address.
+    pub source_ip: sipoauth_str,
+    /// The protection domain; may be empty.
+    pub realm: sipoauth_str,
+    /// Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name.
+    pub credentials: *const sipoauth_str,
+    /// How many.
+    pub credentials_count: usize,
+}
+
+/// What came out of a check. All texts borrow from the worker until its next call.
+#[repr(C)]
+pub struct sipoauth_result {
+    /// The caller sets sizeof(sipoauth_result).
+    pub struct_size: u32,
+    /// SIPOAUTH_VERDICT_
+    pub verdict: u32,
+    /// Stable number of the reason, 0: ok.
+    pub reason: u32,
+    /// Suggested SIP status: 200, 400, 401, 403, 407 or 503.
+    pub status: u32,
+    /// Seconds, with status 503.
+    pub retry_after: u32,
+    /// 1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
+    pub cached: u32,
+    /// `exp` of an accepted token in Unix seconds, else 0.
+    pub expires_at: i64,
+    /// PENDING: for sipoauth_worker_submit.
+    pub job: u64,
+    /// Stable code of the reason, for example "token_expired".
+    pub reason_code: sipoauth_str,
+    /// One sentence, no secret.
+    pub reason_text: sipoauth_str,
+    /// Error for the challenge (RFC 8898 section 4): "invalid_token", "invalid_scope" or empty.
+    pub error: sipoauth_str,
+    /// Name of the provider, empty when unknown.
+    pub provider: sipoauth_str,
+    /// `iss`; of a refused token it is what the token says.
+    pub issuer: sipoauth_str,
+    /// The address-of-record of an accepted token that the request uses, canonical.
+    pub aor: sipoauth_str,
+    /// `sub` of a verified token.
+    pub subject: sipoauth_str,
+    /// Client of a verified token.
+    pub client_id: sipoauth_str,
+    /// Scopes of a verified token, separated by a space.
+    pub scope: sipoauth_str,
+    /// `kid`; of a refused token it is what the token says.
+    pub kid: sipoauth_str,
+    /// 16 hex digits that name the token in logs.
+    pub fingerprint: sipoauth_str,
+}
+
+/// What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
+#[repr(C)]
+pub struct sipoauth_challenge {
+    /// sizeof(sipoauth_challenge)
+    pub struct_size: u32,
+    /// UAS: WWW-Authenticate; proxy: Proxy-Authenticate.
+    pub role: u32,
+    /// The protection domain; empty: the configured one, else the domain.
+    pub realm: sipoauth_str,
+    /// Domain of the address-of-record: chooses among several providers.
+    pub domain: sipoauth_str,
+    /// "invalid_token", "invalid_scope" or empty.
+    pub error: sipoauth_str,
+    /// Scopes; empty: the provider's.
+    pub scope: sipoauth_str,
+}
+
+/// What is known of an endpoint that is about to be challenged.
+#[repr(C)]
+pub struct sipoauth_endpoint {
+    /// sizeof(sipoauth_endpoint)
+    pub struct_size: u32,
+    /// SIPOAUTH_TRANSPORT_
+    pub transport: u32,
+    /// The local port on which the request came.
+    pub local_port: u32,
+    /// Body of User-Agent.
+    pub user_agent: sipoauth_str,
+    /// Domain of the address-of-record.
+    pub domain: sipoauth_str,
+    /// Body of Supported.
+    pub supported: sipoauth_str,
+}
+
+/// The parts of a message that a digest-string covers (RFC 4474 section 9), raw octets.
+#[repr(C)]
+pub struct sipoauth_digest_parts {
+    /// sizeof(sipoauth_digest_parts)
+    pub struct_size: u32,
+    /// addr-spec of From.
+    pub from_uri: sipoauth_str,
+    /// addr-spec of To.
+    pub to_uri: sipoauth_str,
+    /// Call-ID
+    pub call_id: sipoauth_str,
+    /// Body of CSeq.
+    pub cseq: sipoauth_str,
+    /// Body of Date.
+    pub date: sipoauth_str,
+    /// addr-spec of Contact; empty when there is none, "*" counts as none.
+    pub contact_uri: sipoauth_str,
+    /// The message body.
+    pub body: sipoauth_str,
+}
+
+/// State of one provider, copied out. Texts are NUL-terminated and cut to their size.
+#[repr(C)]
+pub struct sipoauth_provider_state {
+    /// The caller sets sizeof(sipoauth_provider_state).
+    pub struct_size: u32,
+    /// Usable and refused keys together.
+    pub key_count: u32,
+    /// SIPOAUTH_KEYS_
+    pub state: u32,
+    /// Failed fetches since the last successful one.
+    pub failures: u32,
+    /// Unix seconds of the last successful fetch, 0: never.
+    pub fetched_at: i64,
+    /// Unix seconds of the next planned fetch, 0: none.
+    pub next_fetch_at: i64,
+    /// Fetches since start.
+    pub fetches: u64,
+    /// Name.
+    pub name: [c_char; 64],
+    /// Issuer.
+    pub issuer: [c_char; 256],
+    /// Where the keys came from.
+    pub jwks_uri: [c_char; 256],
+    /// The last error, empty after a success.
+    pub last_error: [c_char; 256],
+}
+
+/// One key of a provider, copied out.
+#[repr(C)]
+pub struct sipoauth_key_state {
+    /// The caller sets sizeof(sipoauth_key_state).
+    pub struct_size: u32,
+    /// 1: signatures are verified with it.
+    pub usable: u32,
+    /// Key id.
+    pub kid: [c_char; 128],
+    /// RSA, EC, OKP or oct.
+    pub kty: [c_char; 16],
+    /// The only algorithm it is used with; empty: any that fits its type.
+    pub alg: [c_char; 16],
+    /// Why it is not used.
+    pub note: [c_char; 128],
+}

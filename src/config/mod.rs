@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Configuration: from the host's parameters and a TOML file to one immutable, validated [`policy::Policy`].
+//!
+//! `source` collects and reads files, `settings` is what may be written, `policy` is what it means. Only
+//! `source` touches the file system, and only before the fork or in a reload.
+#![forbid(unsafe_code)]
+
+pub mod offer;
+pub mod policy;
+pub mod provider;
+pub mod settings;
+pub mod source;
+
+/// A sentence that names where the mistake is, the key, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(pub String);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+pub(crate) fn error<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError(text.into()))
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One authorization server: its settings checked and made ready for use.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ureq::http::Uri;
+
+use super::settings::{ProviderSettings, Settings};
+use super::{ConfigError, error};
+use crate::proto::aor_template::AorTemplate;
+use crate::proto::jose::algorithm::Algorithm;
+use crate::proto::jose::jwk::VerificationKey;
+use crate::proto::jose::key_set::{KeySet, Origin};
+use crate::proto::jose::pem::keys_from_pem;
+use crate::proto::token_rules::{IssuerRule, TokenRules};
+use crate::proto::uri::Aor;
+
+/// A provider whose settings make sense.
+#[derive(Debug)]
+pub struct Provider {
+    /// Short name.
+    pub name: String,
+    /// The issuer as configured.
+    pub issuer: String,
+    /// What its tokens must say.
+    pub rules: TokenRules,
+    /// How claims become addresses.
+    pub aor: Vec<AorTemplate>,
+    /// What `{domain}` stands for.
+    pub domain: String,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// Address in challenges.
+    pub authz_server: String,
+    /// Scopes in challenges, separated by a space.
+    pub challenge_scope: String,
+}
+
+/// Where keys come from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// Configured; never fetched.
+    Static(KeySet),
+    /// A key set at a known address.
+    Jwks(String),
+    /// Metadata documents to try in this order; the first that answers must name the issuer.
+    Discovery(Vec<String>),
+}
+
+impl KeySource {
+    /// Identifies what is fetched: keys published for one source never serve another.
+    pub fn id(&self, issuer: &str) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        match self {
+            KeySource::Static(_) => return 0,
+            KeySource::Jwks(uri) => (0u8, uri).hash(&mut hasher),
+            KeySource::Discovery(urls) => (1u8, urls, issuer).hash(&mut hasher),
+        }
+        hasher.finish() | 1
+    }
+}
+
+impl Provider {
+    /// Checks one provider. `files` holds the content of every file that is named.
+    pub fn new(
+        settings: &ProviderSettings,
+        global: &Settings,
+        files: &BTreeMap<String, String>,
+    ) -> Result<Provider, ConfigError> {
+        let name = settings.name.as_str();
+        let fail = |key: &str, text: String| ConfigError(format!("provider '{name}': {key}: {text}"));
+        if name.is_empty() || name.len() > 63 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        {
+            return error(format!("provider '{name}': name: write a short name of letters, digits, '-', '_' or '.'"));
+        }
+        if settings.issuer.is_empty() {
+            return Err(fail(
+                "issuer",
+                "is missing; write the exact 'iss' of the tokens, for example https://login.example.com".into(),
+            ));
+        }
+        let http = |key: &str, url: &str| check_url(url, global.allow_http).map_err(|e| fail(key, e));
+        let keys = key_source(settings, files, &fail)?;
+        match &keys {
+            KeySource::Static(_) => {}
+            KeySource::Jwks(uri) => http("jwks_uri", uri)?,
+            KeySource::Discovery(urls) => {
+                let key = if settings.discovery_url.is_some() { "discovery_url" } else { "issuer" };
+                urls.iter().try_for_each(|url| http(key, url))?;
+            }
+        }
+        let algorithms = algorithms(settings, &keys, &fail)?;
+        let mut audience = settings.audience.clone();
+        if audience.iter().any(String::is_empty) || audience.is_empty() {
+            return Err(fail("audience", "is missing; write the 'aud' that tokens for your SIP service have".into()));
+        }
+        if audience == ["none"] {
+            if settings.clients.is_empty() {
+                return Err(fail(
+                    "audience",
+                    "\"none\" needs 'clients': otherwise a token for any service would do".into(),
+                ));
+            }
+            audience.clear();
+        }
+        if settings.aor.is_empty() {
+            return Err(fail(
+                "aor",
+                "is missing; write how the user becomes an address, for example sip:{preferred_username}@{domain}"
+                    .into(),
+            ));
+        }
+        let aor: Vec<AorTemplate> =
+            settings.aor.iter().map(|t| AorTemplate::parse(t)).collect::<Result<_, _>>().map_err(|e| fail("aor", e))?;
+        if settings.domain.is_empty() && aor.iter().any(AorTemplate::uses_domain) {
+            return Err(fail("domain", "is missing, but aor uses {domain}; write your SIP domain".into()));
+        }
+        let mut domains = settings.domains.clone();
+        if domains.is_empty() && !settings.domain.is_empty() {
+            domains.push(settings.domain.clone());
+        }
+        let third_party = settings
+            .third_party
+            .iter()
+            .map(|t| {
+                Aor::parse(t).ok_or_else(|| {
+                    fail("third_party", format!("'{t}' is not a SIP address such as sip:assistant@example.com"))
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let typ = match settings.typ.as_slice() {
+            [] => ["at+jwt", "jwt", ""].map(str::to_owned).to_vec(),
+            given => given.iter().map(|t| if t == "none" { String::new() } else { t.to_ascii_lowercase() }).collect(),
+        };
+        let authz_server = settings.authz_server.clone().unwrap_or_else(|| settings.issuer.clone());
+        http("authz_server", &authz_server)?;
+        let scope = if settings.scope.is_empty() { &settings.required_scopes } else { &settings.scope };
+        Ok(Provider {
+            name: name.to_owned(),
+            issuer: settings.issuer.clone(),
+            rules: TokenRules {
+                issuers: issuer_rules(settings, &fail)?,
+                audience,
+                algorithms,
+                typ,
+                leeway: i64::from(settings.leeway.unwrap_or(global.leeway)),
+                clients: settings.clients.clone(),
+                required_scopes: settings.required_scopes.clone(),
+                required_claims: settings.required_claims.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect(),
+                accept_id_tokens: settings.accept_id_tokens,
+                domains,
+                third_party,
+            },
+            aor,
+            domain: settings.domain.clone(),
+            keys,
+            authz_server,
+            challenge_scope: scope.join(" "),
+        })
+    }
+}
+
+type Fail<'a> = dyn Fn(&str, String) -> ConfigError + 'a;
+
+fn issuer_rules(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<Vec<IssuerRule>, ConfigError> {
+    const TENANT: &str = "{tenantid}";
+    std::iter::once(&settings.issuer)
+        .chain(&settings.accepted_issuers)
+        .map(|issuer| match issuer.split_once(TENANT) {
+            None => Ok(IssuerRule::Exact(issuer.clone())),
+            Some(_) if settings.tenants.is_empty() => {
+                Err(fail("tenants", "is missing, but issuer has {tenantid}; list the tenants that may sign in".into()))
+            }
+            Some((prefix, suffix)) => Ok(IssuerRule::Tenant {
+                prefix: prefix.into(),
+                suffix: suffix.into(),
+                tenants: settings.tenants.clone(),
+            }),
+        })
+        .collect()
+}
+
+fn algorithms(settings: &ProviderSettings, keys: &KeySource, fail: &Fail<'_>) -> Result<Vec<Algorithm>, ConfigError> {
+    let has_secret = matches!(keys, KeySource::Static(set) if set.keys().iter().any(|k| k.key_type().kty() == "oct"));
+    if settings.algorithms.is_empty() {
+        return Ok(Algorithm::ALL.into_iter().filter(|a| a.is_symmetric() == has_secret).collect());
+    }
+    settings
+        .algorithms
+        .iter()
+        .map(|name| match Algorithm::from_name(name) {
+            Some(a) if a.is_symmetric() && !has_secret => {
+                Err(fail("algorithms", format!("{name} needs a 'secret' or 'secret_file'")))
+            }
+            Some(a) => Ok(a),
+            None => {
+                let known: Vec<_> = Algorithm::ALL.iter().map(|a| a.name()).collect();
+                Err(fail("algorithms", format!("'{name}' is not one of {}", known.join(", "))))
+            }
+        })
+        .collect()
+}
+
+fn key_source(
+    settings: &ProviderSettings,
+    files: &BTreeMap<String, String>,
+    fail: &Fail<'_>,
+) -> Result<KeySource, ConfigError> {
+    let given = [
+        ("discovery_url", settings.discovery_url.is_some()),
+        ("jwks_uri", settings.jwks_uri.is_some()),
+        ("jwks_file", settings.jwks_file.is_some()),
+        ("pem_file", settings.pem_file.is_some()),
+        ("secret", settings.secret.is_some()),
+        ("secret_file", settings.secret_file.is_some()),
+    ];
+    let given: Vec<&str> = given.iter().filter(|g| g.1).map(|g| g.0).collect();
+    if given.len() > 1 {
+        return Err(fail(given[1], format!("{} is set too; choose one source of keys", given[0])));
+    }
+    let content = |path: &String| files.get(path).map(String::as_str).unwrap_or_default();
+    let secret = |octets: &[u8]| {
+        VerificationKey::from_secret(octets)
+            .map(|key| KeySource::Static(KeySet::from_keys(vec![key])))
+            .map_err(|_| fail(given[0], "must have at least 32 octets (RFC 7518 section 3.2)".into()))
+    };
+    if let Some(path) = &settings.jwks_file {
+        let set = KeySet::from_jwks(content(path).as_bytes(), Origin::Configured);
+        return set.map(KeySource::Static).map_err(|e| fail("jwks_file", format!("{path}: {e}")));
+    }
+    if let Some(path) = &settings.pem_file {
+        let keys = keys_from_pem(content(path).as_bytes()).map_err(|e| fail("pem_file", format!("{path}: {e}")))?;
+        return Ok(KeySource::Static(KeySet::from_keys(keys)));
+    }
+    if let Some(text) = &settings.secret {
+        return secret(text.expose());
+    }
+    if let Some(path) = &settings.secret_file {
+        return secret(content(path).trim_end_matches(['\r', '\n']).as_bytes());
+    }
+    if let Some(uri) = &settings.jwks_uri {
+        return Ok(KeySource::Jwks(uri.clone()));
+    }
+    Ok(KeySource::Discovery(match &settings.discovery_url {
+        Some(url) => vec![url.clone()],
+        None => discovery_urls(&settings.issuer),
+    }))
+}
+
+/// OpenID Connect Discovery section 4, then RFC 8414 section 3: there the well-known part precedes the path.
+fn discovery_urls(issuer: &str) -> Vec<String> {
+    let base = issuer.trim_end_matches('/');
+    let mut urls = vec![format!("{base}/.well-known/openid-configuration")];
+    if let Some((scheme, rest)) = base.split_once("://") {
+        let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(h, p)| (h, format!("/{p}")));
+        urls.push(format!("{scheme}://{host}/.well-known/oauth-authorization-server{path}"));
+    }
+    urls
+}
+
+/// https anywhere; http only to this machine unless `allow_http` (requirement H8).
+pub fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
+    let uri: Uri = url.parse().map_err(|e| format!("'{url}' is not a URL: {e}"))?;
+    let host = uri.host().unwrap_or("");
+    match uri.scheme_str() {
+        Some("https") if !host.is_empty() => Ok(()),
+        Some("http") if is_loopback(host) || allow_http && !host.is_empty() => Ok(()),
+        Some("http") => {
+            Err(format!("'{url}' is not protected; write https:// (or set allow_http = true on a closed network)"))
+        }
+        _ => Err(format!("'{url}' is not an https URL")),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || bare.parse::<Ipv4Addr>().is_ok_and(|a| a.is_loopback())
+        || bare.parse::<Ipv6Addr>().is_ok_and(|a| a.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn discovery_addresses() {
+        assert_eq!(
+            discovery_urls("https://kc.example/realms/a/"),
+            [
+                "https://kc.example/realms/a/.well-known/openid-configuration",
+                "https://kc.example/.well-known/oauth-authorization-server/realms/a"
+            ]
+        );
+    }
+
+    #[test]
+    fn only_protected_addresses() {
+        for good in ["https://a.example/x", "http://127.0.0.1:9400", "http://[::1]:1/x", "http://localhost/"] {
+            assert_eq!(check_url(good, false), Ok(()), "{good}");
+        }
+        for bad in [
+            "http://as.example",
+            "http://127.0.0.1.evil.test",
+            "ftp://x",
+            "as.example",
+            "",
+            "https://",
+            "http://localhost.evil",
+        ] {
+            assert!(check_url(bad, false).is_err(), "{bad}");
+        }
+        assert!(check_url("http://as.example", true).is_ok());
+    }
+}

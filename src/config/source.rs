@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where the configuration comes from: single settings, one-line providers, a TOML file, and the files it names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::{LIST_KEYS, ProviderSettings, Settings};
+use super::{ConfigError, error};
+
+/// Largest configuration or key file in octets.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// What the host has said so far. Reading it twice gives the same unless a file has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    globals: toml::Table,
+    providers: Vec<String>,
+    file: Option<String>,
+}
+
+/// The settings together with the content of every file they name: complete without the file system.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Bundle {
+    /// The settings.
+    pub settings: Settings,
+    /// File name → content.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Source {
+    /// Takes one global setting as text, as a host's parameter gives it.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        if key == "config_file" {
+            if value.is_empty() {
+                return error("config_file: give the path of a TOML file");
+            }
+            self.file = Some(value.to_owned());
+            return Ok(());
+        }
+        if matches!(key, "provider" | "offer") {
+            return error(format!("{key}: cannot be set like this; use a provider line or config_file"));
+        }
+        let single = toml::Table::from_iter([(key.to_owned(), toml::Value::String(value.to_owned()))]);
+        single.clone().try_into::<Settings>().map_err(|e| ConfigError(format!("{key}: {}", one_line(e.message()))))?;
+        self.globals.extend(single);
+        Ok(())
+    }
+
+    /// Takes one provider written as `key=value;key=value`.
+    pub fn add_provider(&mut self, line: &str) -> Result<(), ConfigError> {
+        parse_line(line)?;
+        self.providers.push(line.to_owned());
+        Ok(())
+    }
+
+    /// Reads everything. Called before the fork and in a reload, never in a worker.
+    pub fn load(&self) -> Result<Bundle, ConfigError> {
+        let mut settings = match &self.file {
+            None => toml::Table::new().try_into::<Settings>(),
+            Some(path) => parse_file(path, &read_file("config_file", path)?)?.try_into(),
+        }
+        .map_err(|e: toml::de::Error| ConfigError(one_line(e.message())))?;
+        let mut merged = toml::Table::try_from(&settings).map_err(|e| ConfigError(e.to_string()))?;
+        merged.extend(self.globals.clone());
+        let providers = std::mem::take(&mut settings.provider);
+        let offers = std::mem::take(&mut settings.offer);
+        merged.remove("provider");
+        merged.remove("offer");
+        settings = merged.try_into().map_err(|e| ConfigError(one_line(e.message())))?;
+        (settings.provider, settings.offer) = (providers, offers);
+        for line in &self.providers {
+            settings.provider.push(parse_line(line)?);
+        }
+        let mut files = BTreeMap::new();
+        let ca = settings.ca_file.iter().map(|path| ("ca_file", path));
+        let keys = settings.provider.iter().flat_map(|p| {
+            [("jwks_file", &p.jwks_file), ("pem_file", &p.pem_file), ("secret_file", &p.secret_file)]
+                .into_iter()
+                .filter_map(|(key, path)| path.as_ref().map(|path| (key, path)))
+        });
+        for (key, path) in ca.chain(keys) {
+            files.insert(path.clone(), read_file(key, path)?);
+        }
+        Ok(Bundle { settings, files })
+    }
+}
+
+fn read_file(key: &str, path: &str) -> Result<String, ConfigError> {
+    let failed = |e: std::io::Error| ConfigError(format!("{key}: cannot read {path}: {e}"));
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > MAX_FILE {
+        return error(format!("{key}: {path} has {length} octets, at most {MAX_FILE} are read"));
+    }
+    let octets = std::fs::read(path).map_err(failed)?;
+    String::from_utf8(octets).map_err(|_| ConfigError(format!("{key}: {path} is not UTF-8 text")))
+}
+
+fn parse_file(path: &str, text: &str) -> Result<toml::Table, ConfigError> {
+    let place = |e: &toml::de::Error| {
+        let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+        ConfigError(format!("{path}, line {line}: {}", one_line(e.message())))
+    };
+    // Parsed twice: as settings for messages with a line number, as a table for merging.
+    toml::from_str::<Settings>(text).map_err(|e| place(&e))?;
+    toml::from_str::<toml::Table>(text).map_err(|e| place(&e))
+}
+
+fn parse_line(line: &str) -> Result<ProviderSettings, ConfigError> {
+    let mut table = toml::Table::new();
+    for pair in line.split(';').map(str::trim).filter(|p| !p.is_empty()) {
+        let Some((key, value)) = pair.split_once('=') else {
+            // The text may be a secret that held a ';', so it is not repeated here.
+            return error("provider: a part between two ';' is not key=value; a value with ';' belongs in config_file");
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let value = if LIST_KEYS.contains(&key) {
+            toml::Value::Array(value.split(',').map(|v| toml::Value::String(v.trim().to_owned())).collect())
+        } else if key == "required_claims" {
+            return error("provider: required_claims does not fit in a line; write the provider in config_file");
+        } else {
+            toml::Value::String(value.to_owned())
+        };
+        if table.insert(key.to_owned(), value).is_some() {
+            return error(format!("provider: '{key}' is given twice in one line"));
+        }
+    }
+    table.try_into().map_err(|e: toml::de::Error| ConfigError(format!("provider: {}", one_line(e.message()))))
+}
+
+fn one_line(text: &str) -> String {
+    text.trim().replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_becomes_a_provider() {
+        let line = "name=corp; issuer=https://as.example/x?a=b ;audience=sip, sip2;aor=sip:{email};accept_id_tokens=no;leeway=5";
+        let provider = parse_line(line).unwrap();
+        assert_eq!(provider.issuer, "https://as.example/x?a=b");
+        assert_eq!(provider.audience, ["sip", "sip2"]);
+        assert_eq!((provider.leeway, provider.accept_id_tokens), (Some(5), false));
+    }
+
+    #[test]
+    fn mistakes_name_the_key() {
+        for (line, word) in [
+            ("isuer=x", "isuer"),
+            ("name", "key=value"),
+            ("name=a;name=b", "'name' is given twice"),
+            ("leeway=soon", "soon"),
+            ("required_claims=a", "config_file"),
+        ] {
+            let text = parse_line(line).unwrap_err().0;
+            assert!(text.contains(word), "{text}");
+        }
+        let mut source = Source::default();
+        assert!(source.set("leway", "3").unwrap_err().0.contains("leway"));
+        assert!(source.set("leeway", "-3").unwrap_err().0.contains("-3"));
+        assert!(source.set("leeway", "3").is_ok());
+        source.set("config_file", "/nonexistent/x.toml").unwrap();
+        assert!(source.load().unwrap_err().0.contains("/nonexistent/x.toml"));
+    }
+}

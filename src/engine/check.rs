@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One question, three answers: accepted, refused, or keys are needed first.
+
+use std::sync::Arc;
+
+use super::token_cache::{TokenCache, VerifiedToken};
+use crate::config::policy::Policy;
+use crate::config::provider::KeySource;
+use crate::proto::claims::Claims;
+use crate::proto::credentials;
+use crate::proto::fingerprint::token_fingerprint;
+use crate::proto::jose::jws::CompactJws;
+use crate::proto::jose::key_set::KeySet;
+use crate::proto::json::Json;
+use crate::proto::reason::Reason;
+
+/// What is looked at of a SIP request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// The proxy's role: Proxy-Authorization and realms that must fit.
+    pub proxy: bool,
+    /// The method.
+    pub method: &'a str,
+    /// addr-spec of From.
+    pub from: &'a str,
+    /// addr-spec of To.
+    pub to: &'a str,
+    /// The protection domain that the script asked for.
+    pub realm: &'a str,
+    /// Bodies of the credential header fields.
+    pub credentials: &'a [&'a str],
+}
+
+/// The keys as this worker knows them.
+pub trait KnownKeys {
+    /// The fetched keys of a provider; None when there are none or they are too old.
+    fn fetched(&self, provider: usize) -> Option<&KeySet>;
+}
+
+/// What came out.
+#[derive(Debug)]
+pub enum Decision {
+    /// Decided.
+    Done(Answer),
+    /// The token would pass, but no known key fits its kid.
+    NeedKeys(Answer),
+}
+
+/// The outcome of a check with what is known of the token.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Why.
+    pub reason: Option<Reason>,
+    /// The provider, once it is known.
+    pub provider: Option<usize>,
+    /// The token, once its signature is verified.
+    pub token: Option<Arc<VerifiedToken>>,
+    /// Which of the token's addresses the request uses.
+    pub aor: Option<usize>,
+    /// The answer came from the verified-token cache.
+    pub cached: bool,
+    /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
+    pub unverified: Option<Unverified>,
+}
+
+/// What a token says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Unverified {
+    /// `iss`
+    pub issuer: String,
+    /// `kid`
+    pub kid: String,
+    /// The token's name in logs.
+    pub fingerprint: String,
+}
+
+impl Answer {
+    /// The reason; an answer without one would be a refusal.
+    pub fn reason(&self) -> Reason {
+        self.reason.unwrap_or(Reason::Internal)
+    }
+
+    fn refuse(reason: Reason) -> Answer {
+        Answer { reason: Some(reason), ..Answer::default() }
+    }
+}
+
+/// Checks a request.
+pub fn check_request(
+    policy: &Policy,
+    keys: &dyn KnownKeys,
+    cache: &mut TokenCache,
+    request: &Request<'_>,
+    now: i64,
+) -> Decision {
+    let bearer = match credentials::select(request.credentials, request.realm, request.proxy) {
+        Ok(bearer) => bearer,
+        Err(reason) => return Decision::Done(Answer::refuse(reason)),
+    };
+    let Some(token) = bearer.token else {
+        return Decision::Done(Answer::refuse(Reason::PopUnsupported));
+    };
+    let mut answer = match check_token(policy, keys, cache, &token, now) {
+        Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
+        other => return other,
+    };
+    if let (Some(token), Some(provider)) = (&answer.token, answer.provider) {
+        let rules = &policy.providers[provider].rules;
+        match rules.check_owner(&token.aors, request.method, request.from, request.to) {
+            Ok(index) => answer.aor = Some(index),
+            Err(reason) => answer.reason = Some(reason),
+        }
+    }
+    Decision::Done(answer)
+}
+
+/// Checks a bare token: everything but who uses it.
+pub fn check_token(policy: &Policy, keys: &dyn KnownKeys, cache: &mut TokenCache, token: &str, now: i64) -> Decision {
+    if token.len() > policy.settings.max_token_size as usize {
+        return Decision::Done(Answer::refuse(Reason::TokenTooLarge));
+    }
+    if let Some(verified) = cache.get(token) {
+        let judged = policy.providers[verified.provider].rules.check_claims(&verified.claims, now);
+        return Decision::Done(Answer {
+            reason: Some(judged.err().unwrap_or(Reason::Ok)),
+            provider: Some(verified.provider),
+            token: Some(verified),
+            cached: true,
+            ..Answer::default()
+        });
+    }
+    let mut answer = Answer {
+        unverified: Some(Unverified { fingerprint: token_fingerprint(token), ..Unverified::default() }),
+        ..Answer::default()
+    };
+    match verify(policy, keys, token, now, &mut answer) {
+        Ok(verified) => {
+            let verified = Arc::new(verified);
+            cache.insert(Arc::clone(&verified));
+            answer.token = Some(verified);
+            answer.reason = Some(Reason::Ok);
+            Decision::Done(answer)
+        }
+        Err(Refusal::Because(reason)) => {
+            answer.reason = Some(reason);
+            Decision::Done(answer)
+        }
+        Err(Refusal::NeedKeys) => Decision::NeedKeys(answer),
+    }
+}
+
+enum Refusal {
+    Because(Reason),
+    NeedKeys,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Refusal {
+        Refusal::Because(reason)
+    }
+}
+
+fn verify(
+    policy: &Policy,
+    keys: &dyn KnownKeys,
+    token: &str,
+    now: i64,
+    answer: &mut Answer,
+) -> Result<VerifiedToken, Refusal> {
+    let jws = CompactJws::split(token)?;
+    let header = jws.header()?;
+    let payload = jws.unverified_payload()?;
+    let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
+    let claims = Claims::from_json(&json)?;
+    let unverified = answer.unverified.get_or_insert_default();
+    unverified.issuer.clone_from(&claims.issuer);
+    unverified.kid = header.kid.clone().unwrap_or_default();
+    let fingerprint = unverified.fingerprint.clone();
+
+    let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
+    answer.provider = Some(index);
+    let provider = &policy.providers[index];
+    provider.rules.check_header(&header)?;
+    let set = match &provider.keys {
+        KeySource::Static(set) => Some(set),
+        _ => keys.fetched(index),
+    };
+    let verified = set.map_or(Err(Reason::KeyUnknown), |set| jws.verify(&header, set));
+    if verified == Err(Reason::KeyUnknown) && !matches!(provider.keys, KeySource::Static(_)) {
+        // A token that would be refused anyway is not worth a key fetch.
+        provider.rules.check_claims(&claims, now)?;
+        provider.rules.check_required_claims(&json)?;
+        return Err(Refusal::NeedKeys);
+    }
+    verified?;
+    provider.rules.check_claims(&claims, now)?;
+    provider.rules.check_required_claims(&json)?;
+    let mut aors = Vec::new();
+    for template in &provider.aor {
+        template.expand(&json, &provider.domain, &mut aors);
+    }
+    Ok(VerifiedToken {
+        token: token.into(),
+        provider: index,
+        kid: header.kid.unwrap_or_default(),
+        fingerprint,
+        claims,
+        aors,
+        payload,
+    })
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Getting a provider's keys: metadata (OpenID Connect Discovery, RFC 8414), then the key set.
+
+use crate::config::provider::check_url;
+use crate::ports::{Fetch, FetchError};
+use crate::proto::fingerprint::printable;
+use crate::proto::jose::key_set::{KeySet, Origin};
+use crate::proto::json::Json;
+
+/// What to fetch, as plain data that can cross to another thread.
+#[derive(Clone, Debug)]
+pub struct KeyPlan {
+    /// The issuer that the metadata must name.
+    pub issuer: String,
+    /// The key set's address, when it is configured.
+    pub jwks_uri: Option<String>,
+    /// Metadata addresses, tried in this order.
+    pub discovery: Vec<String>,
+    /// http to other hosts is allowed.
+    pub allow_http: bool,
+}
+
+/// What was fetched.
+#[derive(Debug)]
+pub struct FetchedKeys {
+    /// The usable keys.
+    pub keys: KeySet,
+    /// Where they came from.
+    pub jwks_uri: String,
+    /// Seconds for which they may be kept, when the server says so.
+    pub max_age: Option<u64>,
+}
+
+/// Fetches. The error is a sentence for the operator.
+pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, String> {
+    let jwks_uri = match &plan.jwks_uri {
+        Some(uri) => uri.clone(),
+        None => discover(fetch, plan)?,
+    };
+    let document = fetch.get(&jwks_uri).map_err(|e| format!("{jwks_uri}: {e}"))?;
+    let keys = KeySet::from_jwks(&document.body, Origin::Fetched).map_err(|e| format!("{jwks_uri}: {e}"))?;
+    Ok(FetchedKeys { keys, jwks_uri, max_age: document.max_age })
+}
+
+fn discover(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<String, String> {
+    let mut last = String::from("no metadata address");
+    for url in &plan.discovery {
+        match fetch.get(url) {
+            // The other form of the address is tried only when this one does not exist.
+            Err(FetchError::Status(status @ (400..=499))) => last = format!("{url}: HTTP status {status}"),
+            Err(e) => return Err(format!("{url}: {e}")),
+            Ok(document) => return jwks_uri_of(&document.body, plan).map_err(|e| format!("{url}: {e}")),
+        }
+    }
+    Err(last)
+}
+
+fn jwks_uri_of(body: &[u8], plan: &KeyPlan) -> Result<String, String> {
+    let json = Json::parse(body).map_err(|_| "the answer is not a JSON metadata document".to_owned())?;
+    let text = |name: &str| json.get(name).and_then(Json::as_str);
+    match text("issuer") {
+        Some(issuer) if issuer == plan.issuer => {}
+        Some(other) => {
+            return Err(format!(
+                "the server calls itself issuer '{}', configured is '{}'; write exactly what the server says, or set jwks_uri",
+                printable(other, 200),
+                plan.issuer
+            ));
+        }
+        None => return Err("the metadata has no issuer".into()),
+    }
+    let uri = text("jwks_uri").ok_or("the metadata has no jwks_uri; set jwks_uri yourself")?;
+    check_url(uri, plan.allow_http)?;
+    Ok(uri.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::Document;
+
+    struct Pages(Vec<(&'static str, Result<&'static str, FetchError>)>);
+
+    impl Fetch for Pages {
+        fn get(&self, url: &str) -> Result<Document, FetchError> {
+            let page = self.0.iter().find(|p| p.0 == url).unwrap_or_else(|| panic!("asked for {url}"));
+            page.1.clone().map(|body| Document { body: body.as_bytes().to_vec(), max_age: None })
+        }
+    }
+
+    const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    const METADATA: &str = r#"{"issuer":"https://as.example","jwks_uri":"https://as.example/jwks"}"#;
+
+    fn fetch(pages: Vec<(&'static str, Result<&'static str, FetchError>)>) -> Result<FetchedKeys, String> {
+        let plan = KeyPlan {
+            issuer: "https://as.example".into(),
+            jwks_uri: None,
+            discovery: vec!["https://as.example/oidc".into(), "https://as.example/8414".into()],
+            allow_http: false,
+        };
+        fetch_keys(&Pages(pages), &plan)
+    }
+
+    #[test]
+    fn follows_the_metadata() {
+        let keys =
+            fetch(vec![("https://as.example/oidc", Ok(METADATA)), ("https://as.example/jwks", Ok(KEYS))]).unwrap();
+        assert_eq!((keys.jwks_uri.as_str(), keys.keys.keys().len()), ("https://as.example/jwks", 1));
+    }
+
+    #[test]
+    fn rfc_8414_when_the_oidc_address_does_not_exist() {
+        let missing = Err(FetchError::Status(404));
+        let pages = vec![
+            ("https://as.example/oidc", missing.clone()),
+            ("https://as.example/8414", Ok(METADATA)),
+            ("https://as.example/jwks", Ok(KEYS)),
+        ];
+        assert!(fetch(pages).is_ok());
+        let none = fetch(vec![("https://as.example/oidc", missing.clone()), ("https://as.example/8414", missing)]);
+        assert_eq!(none.unwrap_err(), "https://as.example/8414: HTTP status 404");
+    }
+
+    #[test]
+    fn another_issuer_is_an_error_and_not_a_remark() {
+        let other = r#"{"issuer":"https://evil.example","jwks_uri":"https://as.example/jwks"}"#;
+        let error = fetch(vec![("https://as.example/oidc", Ok(other))]).unwrap_err();
+        assert!(error.contains("'https://evil.example'") && error.contains("'https://as.example'"), "{error}");
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_an_answer() {
+        let error = |page| fetch(vec![("https://as.example/oidc", Ok(page))]).unwrap_err();
+        assert!(error("<html>").contains("not a JSON metadata"));
+        assert!(error("{}").contains("no issuer"));
+        assert!(error(r#"{"issuer":"https://as.example"}"#).contains("no jwks_uri"));
+        assert!(error(r#"{"issuer":"https://as.example","jwks_uri":"http://x.example/j"}"#).contains("not protected"));
+        let empty =
+            fetch(vec![("https://as.example/oidc", Ok(METADATA)), ("https://as.example/jwks", Ok(r#"{"keys":[]}"#))]);
+        assert!(empty.unwrap_err().contains("no usable"));
+        let down = fetch(vec![("https://as.example/oidc", Err(FetchError::Status(500)))]);
+        assert_eq!(down.unwrap_err(), "https://as.example/oidc: HTTP status 500");
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The decisions: a request is done, denied, or needs keys first. No I/O, no clock: time is an argument.
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod key_fetch;
+pub mod key_wait;
+pub mod refresh_plan;
+pub mod token_cache;

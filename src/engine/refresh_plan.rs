@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! When a provider's keys are fetched: planned ahead, on request within limits, and rarely while it fails.
+
+/// The limits, from the configuration. Times are in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest time between two planned fetches.
+    pub interval: i64,
+    /// Time in which one more fetch on request becomes allowed.
+    pub cooldown: i64,
+    /// Fetches on request that are allowed in a row.
+    pub burst: u32,
+}
+
+/// Shortest time between two planned fetches, whatever the server's cache headers say.
+const MIN_INTERVAL: i64 = 60_000;
+/// Longest wait after a failure.
+const MAX_BACKOFF: i64 = 60_000;
+
+/// The plan of one provider. Times are Unix milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshPlan {
+    /// The next planned fetch.
+    pub next: i64,
+    /// Before this, no request may cause a fetch.
+    pub not_before: i64,
+    /// Failures in a row.
+    pub failures: u32,
+    spent: u32,
+    refilled: i64,
+}
+
+impl RefreshPlan {
+    /// A plan whose first fetch is due now.
+    pub fn new(now: i64) -> RefreshPlan {
+        RefreshPlan { next: now, not_before: 0, failures: 0, spent: 0, refilled: now }
+    }
+
+    /// True when a fetch is due: planned, or asked for and allowed. An allowed one is taken from the allowance.
+    pub fn start(&mut self, asked: bool, now: i64, limits: &Limits) -> bool {
+        if now >= self.next {
+            return true;
+        }
+        let refills = ((now - self.refilled) / limits.cooldown).max(0);
+        self.refilled += refills * limits.cooldown;
+        self.spent = self.spent.saturating_sub(u32::try_from(refills).unwrap_or(u32::MAX));
+        if !asked || now < self.not_before || self.spent >= limits.burst {
+            return false;
+        }
+        if self.spent == 0 {
+            self.refilled = now;
+        }
+        self.spent += 1;
+        if self.spent >= limits.burst {
+            self.not_before = self.refilled + limits.cooldown;
+        }
+        true
+    }
+
+    /// After a success. `jitter` is between 0 and 1.
+    pub fn succeeded(&mut self, now: i64, max_age: Option<u64>, jitter: f64, limits: &Limits) {
+        let age = max_age.map_or(limits.interval, |s| i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX));
+        let wait = age.clamp(MIN_INTERVAL, limits.interval.max(MIN_INTERVAL));
+        self.next = now + wait - (wait as f64 * 0.1 * jitter) as i64;
+        self.failures = 0;
+        if self.spent < limits.burst {
+            self.not_before = 0;
+        }
+    }
+
+    /// After a failure: 1, 2, 4 … seconds, at most a minute.
+    pub fn failed(&mut self, now: i64, jitter: f64) {
+        self.failures = self.failures.saturating_add(1);
+        let backoff = (1000i64 << (self.failures - 1).min(6)).min(MAX_BACKOFF);
+        self.next = now + backoff + (backoff as f64 * 0.2 * jitter) as i64;
+        self.not_before = self.next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { interval: 900_000, cooldown: 10_000, burst: 3 };
+
+    fn fresh() -> RefreshPlan {
+        let mut plan = RefreshPlan::new(0);
+        assert!(plan.start(false, 0, &LIMITS));
+        plan.succeeded(0, None, 0.0, &LIMITS);
+        plan
+    }
+
+    #[test]
+    fn requests_cause_a_bounded_number_of_fetches() {
+        let mut plan = fresh();
+        let mut fetches = 0;
+        for now in 0..60_000 {
+            if plan.start(true, now, &LIMITS) {
+                fetches += 1;
+                plan.succeeded(now, None, 0.0, &LIMITS);
+            }
+        }
+        assert_eq!(fetches, 3 + 5);
+        assert!(plan.not_before > 50_000);
+    }
+
+    #[test]
+    fn planned_fetches_obey_cache_headers_within_bounds() {
+        let mut plan = fresh();
+        assert_eq!(plan.next, 900_000);
+        plan.succeeded(0, Some(0), 0.0, &LIMITS);
+        assert_eq!(plan.next, 60_000);
+        plan.succeeded(0, Some(u64::MAX), 1.0, &LIMITS);
+        assert_eq!(plan.next, 810_000);
+        assert!(!plan.start(false, 809_999, &LIMITS) && plan.start(false, 810_000, &LIMITS));
+    }
+
+    #[test]
+    fn failures_back_off_and_close_the_gate() {
+        let mut plan = fresh();
+        plan.failed(0, 0.0);
+        assert_eq!((plan.next, plan.not_before), (1000, 1000));
+        assert!(!plan.start(true, 999, &LIMITS));
+        for _ in 0..100 {
+            plan.failed(0, 0.0);
+        }
+        assert_eq!(plan.next, 60_000);
+        plan.succeeded(1, None, 0.0, &LIMITS);
+        assert_eq!((plan.failures, plan.not_before), (0, 0));
+        assert!(plan.start(true, 2, &LIMITS));
+    }
+}

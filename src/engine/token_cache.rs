@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Tokens whose signature was verified, remembered by each worker.
+//!
+//! A hit saves the signature check only: time, issuer, audience, client and scope are judged anew on each use.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::proto::claims::Claims;
+use crate::proto::uri::Aor;
+
+/// Longer tokens are not remembered: it bounds the memory of a full cache.
+const MAX_TOKEN: usize = 4096;
+/// The end of a token is its signature: as good as random, and only verified tokens get in.
+const TAIL: usize = 16;
+
+/// A token whose signature and fixed claims are good.
+#[derive(Debug)]
+pub struct VerifiedToken {
+    /// The whole token.
+    pub token: Box<str>,
+    /// Index of its provider in the policy under which it was verified.
+    pub provider: usize,
+    /// Its key id.
+    pub kid: String,
+    /// Its name in logs.
+    pub fingerprint: String,
+    /// The claims that are judged on each use.
+    pub claims: Claims,
+    /// The addresses its user owns.
+    pub aors: Vec<Aor>,
+    /// The payload, for the script's questions about other claims.
+    pub payload: Vec<u8>,
+}
+
+type Key = (usize, [u8; TAIL]);
+
+/// A bounded set of verified tokens; entries that were used stay longer.
+#[derive(Debug, Default)]
+pub struct TokenCache {
+    capacity: usize,
+    index: HashMap<Key, usize>,
+    entries: Vec<Entry>,
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    used: bool,
+    token: Arc<VerifiedToken>,
+}
+
+impl TokenCache {
+    /// A cache for this many tokens; 0 remembers nothing.
+    pub fn new(capacity: usize) -> TokenCache {
+        TokenCache { capacity, ..TokenCache::default() }
+    }
+
+    fn key(token: &str) -> Option<Key> {
+        Some((token.len(), *token.as_bytes().last_chunk::<TAIL>()?))
+    }
+
+    /// The remembered token that is equal in every octet.
+    pub fn get(&mut self, token: &str) -> Option<Arc<VerifiedToken>> {
+        let entry = &mut self.entries[*self.index.get(&TokenCache::key(token)?)?];
+        (*entry.token.token == *token).then(|| {
+            entry.used = true;
+            Arc::clone(&entry.token)
+        })
+    }
+
+    /// Remembers a token, in place of one that was not used lately when the cache is full.
+    pub fn insert(&mut self, token: Arc<VerifiedToken>) {
+        let Some(key) = TokenCache::key(&token.token).filter(|k| self.capacity > 0 && k.0 <= MAX_TOKEN) else {
+            return;
+        };
+        let entry = Entry { key, used: false, token };
+        if let Some(place) = self.index.get(&key) {
+            self.entries[*place] = entry;
+        } else if self.entries.len() < self.capacity {
+            self.index.insert(key, self.entries.len());
+            self.entries.push(entry);
+        } else {
+            while std::mem::take(&mut self.entries[self.hand].used) {
+                self.hand = (self.hand + 1) % self.capacity;
+            }
+            self.index.remove(&self.entries[self.hand].key);
+            self.index.insert(key, self.hand);
+            self.entries[self.hand] = entry;
+            self.hand = (self.hand + 1) % self.capacity;
+        }
+    }
+
+    /// Forgets everything: the keys or the policy have changed.
+    pub fn clear(&mut self) {
+        *self = TokenCache::new(self.capacity);
+    }
+
+    /// Number of remembered tokens.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True when nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Arc<VerifiedToken> {
+        Arc::new(VerifiedToken {
+            token: text.into(),
+            provider: 0,
+            kid: String::new(),
+            fingerprint: String::new(),
+            claims: Claims::default(),
+            aors: Vec::new(),
+            payload: Vec::new(),
+        })
+    }
+
+    fn name(i: usize) -> String {
+        format!("token-number-{i:016}")
+    }
+
+    #[test]
+    fn only_the_whole_token_hits() {
+        let mut cache = TokenCache::new(4);
+        cache.insert(token("AAAAAAAA.same-tail-0123456789abcdef"));
+        assert!(cache.get("AAAAAAAA.same-tail-0123456789abcdef").is_some());
+        assert!(cache.get("BAAAAAAA.same-tail-0123456789abcdef").is_none());
+        assert!(cache.get("AAAAAAAA.same-tail-0123456789abcdeF").is_none());
+        assert!(cache.get("short").is_none());
+    }
+
+    #[test]
+    fn stays_bounded_and_keeps_what_is_used() {
+        let mut cache = TokenCache::new(8);
+        cache.insert(token(&name(0)));
+        for i in 1..1000 {
+            assert!(cache.get(&name(0)).is_some(), "{i}");
+            cache.insert(token(&name(i)));
+            assert!(cache.len() <= 8 && cache.index.len() == cache.len());
+        }
+        cache.clear();
+        assert!(cache.is_empty() && cache.get(&name(0)).is_none());
+    }
+
+    #[test]
+    fn a_cache_of_size_zero_and_long_tokens() {
+        let mut off = TokenCache::new(0);
+        off.insert(token(&name(1)));
+        assert!(off.is_empty());
+        let mut cache = TokenCache::new(2);
+        cache.insert(token(&"x".repeat(5000)));
+        assert!(cache.is_empty());
+    }
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Adapters to the outside world.
+#![forbid(unsafe_code)]
+
+pub mod http;

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the engine needs from outside, as traits: the network and the log.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// One answer of an HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The body, at most 1 MiB.
+    pub body: Vec<u8>,
+    /// Seconds for which it may be kept (Cache-Control max-age), when the server says so.
+    pub max_age: Option<u64>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// The server answered with another status than 200.
+    Status(u16),
+    /// Anything else: a sentence.
+    Failed(String),
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FetchError::Status(status) => write!(f, "HTTP status {status}"),
+            FetchError::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Gets documents. Blocks: never called in a SIP worker.
+pub trait Fetch: Send + Sync {
+    /// GET without redirects, with the limits of the configuration.
+    fn get(&self, url: &str) -> Result<Document, FetchError>;
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Level {
+    /// A bug or an outage.
+    Error = 1,
+    /// Something the operator should change.
+    Warn = 2,
+    /// Refusals and changes of state.
+    Info = 3,
+    /// Details.
+    Debug = 4,
+}
+
+/// Takes log lines. They hold no secret.
+pub trait Log: Send + Sync {
+    /// Writes one line.
+    fn log(&self, level: Level, line: &str);
+}

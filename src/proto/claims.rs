@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The claims of an access token that decide about it (RFC 7519 section 4, RFC 9068 section 2.2).
+
+use super::json::Json;
+use super::reason::Reason;
+
+/// Most values of an array claim that are looked at; more make the token malformed.
+const MAX_VALUES: usize = 256;
+
+/// The checked-for-type claims of one token, owned so that they can be kept with a verified token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// `iss`
+    pub issuer: String,
+    /// `tid`, the tenant of Microsoft Entra tokens.
+    pub tenant: Option<String>,
+    /// `sub`
+    pub subject: Option<String>,
+    /// `aud`, one or more.
+    pub audience: Vec<String>,
+    /// `exp`, seconds since the epoch.
+    pub expires_at: i64,
+    /// `nbf`
+    pub not_before: Option<i64>,
+    /// `iat`
+    pub issued_at: Option<i64>,
+    /// The scopes of `scope` (RFC 9068) and `scp` (Entra, Okta), separated by one space.
+    pub scope: String,
+    /// Every client that `azp`, `client_id`, `appid` (Entra v1) and `cid` (Okta) name.
+    pub clients: Vec<String>,
+    /// The token describes a sign-in, not a permission (OpenID Connect Core section 2), or is a refresh token.
+    pub is_id_token: bool,
+}
+
+impl Claims {
+    /// Reads the claims. A claim of the wrong type is never taken as absent.
+    pub fn from_json(json: &Json<'_>) -> Result<Claims, Reason> {
+        if !matches!(json, Json::Object(_)) {
+            return Err(Reason::TokenMalformed);
+        }
+        let text = |name: &str| -> Result<Option<String>, Reason> {
+            json.get(name).map(|v| v.as_str().map(str::to_owned).ok_or(Reason::ClaimMalformed)).transpose()
+        };
+        let date = |name: &str| -> Result<Option<i64>, Reason> {
+            json.get(name).map(|v| v.as_numeric_date().ok_or(Reason::ClaimMalformed)).transpose()
+        };
+        let audience = match json.get("aud") {
+            None => Vec::new(),
+            Some(value) => {
+                let values = value.as_strings().filter(|v| v.len() <= MAX_VALUES).ok_or(Reason::ClaimMalformed)?;
+                values.into_iter().map(str::to_owned).collect()
+            }
+        };
+        let mut clients = Vec::new();
+        for name in ["azp", "client_id", "appid", "cid"] {
+            if let Some(client) = text(name)?
+                && !clients.contains(&client)
+            {
+                clients.push(client);
+            }
+        }
+        Ok(Claims {
+            issuer: text("iss")?.ok_or(Reason::ClaimMissing)?,
+            tenant: text("tid")?,
+            subject: text("sub")?,
+            audience,
+            expires_at: date("exp")?.ok_or(Reason::ClaimMissing)?,
+            not_before: date("nbf")?,
+            issued_at: date("iat")?,
+            scope: scopes(json)?,
+            clients,
+            is_id_token: describes_sign_in(json),
+        })
+    }
+
+    /// True when the token has this scope.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scope.split(' ').any(|s| s == scope)
+    }
+}
+
+fn scopes(json: &Json<'_>) -> Result<String, Reason> {
+    let mut out = String::new();
+    for name in ["scope", "scp"] {
+        let Some(value) = json.get(name) else { continue };
+        let values = value.as_strings().filter(|v| v.len() <= MAX_VALUES).ok_or(Reason::ClaimMalformed)?;
+        for scope in values.iter().flat_map(|v| v.split_ascii_whitespace()) {
+            if !out.is_empty() {
+                out.push(' ');
+            }
+            out.push_str(scope);
+        }
+    }
+    Ok(out)
+}
+
+/// An ID token has a hash of what was issued with it, or a nonce and no scope; Keycloak names the kind in `typ`.
+fn describes_sign_in(json: &Json<'_>) -> bool {
+    let has = |name: &str| json.get(name).is_some();
+    let kind = json.get("typ").and_then(Json::as_str).unwrap_or("");
+    has("at_hash")
+        || has("c_hash")
+        || has("s_hash")
+        || has("nonce") && !has("scope") && !has("scp")
+        || ["ID", "Refresh", "Offline", "Logout"].contains(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(text: &str) -> Result<Claims, Reason> {
+        Claims::from_json(&Json::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_wrong_type_is_not_absence() {
+        for (name, value) in [
+            ("iss", "1"),
+            ("aud", "1"),
+            ("aud", "[1]"),
+            ("aud", "{}"),
+            ("exp", "\"99999999999\""),
+            ("nbf", "\"1\""),
+            ("iat", "null"),
+            ("sub", "1"),
+            ("scope", "1"),
+            ("scp", "[1]"),
+            ("azp", "[]"),
+            ("exp", "1e300"),
+        ] {
+            let mut members = vec![("iss", "\"i\""), ("exp", "1")];
+            members.retain(|m| m.0 != name);
+            members.push((name, value));
+            let text: Vec<_> = members.iter().map(|(n, v)| format!("\"{n}\":{v}")).collect();
+            assert_eq!(claims(&format!("{{{}}}", text.join(","))), Err(Reason::ClaimMalformed), "{name}={value}");
+        }
+        assert_eq!(claims(r#"{"iss":"i"}"#), Err(Reason::ClaimMissing));
+        assert_eq!(claims(r#"{"exp":1}"#), Err(Reason::ClaimMissing));
+        assert_eq!(claims("[]"), Err(Reason::TokenMalformed));
+    }
+
+    #[test]
+    fn reads_scopes_in_every_form() {
+        let scope = |extra: &str| claims(&format!(r#"{{"iss":"i","exp":1,{extra}}}"#)).unwrap();
+        assert_eq!(scope(r#""scope":"a  b""#).scope, "a b");
+        assert_eq!(scope(r#""scp":["a","b"]"#).scope, "a b");
+        assert!(scope(r#""scp":"a.b c""#).has_scope("a.b"));
+        assert!(!scope(r#""scp":"a.b c""#).has_scope("a"));
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Bearer credentials in Authorization and Proxy-Authorization header fields.
+//!
+//! Reads every wire form in use: `Bearer <token>` (RFC 8898, RFC 6750), the same followed by `, realm="…"`,
+//! `Bearer access_token="…"` (3rd-party-authentication section 4) and `Bearer token=…, pop=…`
+//! (sip-oauth-01 sections 3.7 to 4.6).
+
+use std::borrow::Cow;
+
+use super::reason::Reason;
+
+/// Most header fields that are looked at; more are refused.
+pub const MAX_HEADERS: usize = 16;
+/// Most parameters of one header field.
+const MAX_PARAMS: usize = 16;
+
+/// One Bearer credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bearer<'a> {
+    /// The access token.
+    pub token: Option<Cow<'a, str>>,
+    /// The proof of possession as sent.
+    pub pop: Option<Cow<'a, str>>,
+    /// The realm, when one was given.
+    pub realm: Option<Cow<'a, str>>,
+}
+
+/// Finds the Bearer credential for `realm` among the bodies of all credential header fields of a request.
+///
+/// Header fields of other schemes may stand beside it. A credential that names another realm is passed over
+/// when this is a proxy or when another one fits; one without a realm counts for any (RFC 8898 section 2.3).
+pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Result<Bearer<'a>, Reason> {
+    if bodies.len() > MAX_HEADERS {
+        return Err(Reason::CredentialsMalformed);
+    }
+    let mut found: Vec<Bearer<'a>> = Vec::new();
+    for body in bodies {
+        if let Some(rest) = after_scheme(body) {
+            found.push(parse_bearer(rest)?);
+        }
+    }
+    let ours = |b: &Bearer<'_>| b.realm.as_deref() == Some(realm);
+    if found.iter().any(ours) {
+        found.retain(ours);
+    } else if must_match_realm && !realm.is_empty() {
+        found.retain(|b| b.realm.is_none());
+    }
+    match found.len() {
+        0 => Err(Reason::NoCredentials),
+        1 => Ok(found.swap_remove(0)),
+        _ => Err(Reason::SeveralTokens),
+    }
+}
+
+/// True when a credential header body uses the Bearer scheme.
+pub fn is_bearer(body: &str) -> bool {
+    after_scheme(body).is_some()
+}
+
+/// What follows "Bearer" and white space; None for another scheme.
+fn after_scheme(body: &str) -> Option<&str> {
+    const SCHEME: &str = "bearer";
+    let body = body.trim_start_matches(is_lws);
+    let scheme = body.get(..SCHEME.len())?;
+    let rest = &body[SCHEME.len()..];
+    (scheme.eq_ignore_ascii_case(SCHEME) && (rest.is_empty() || rest.starts_with(is_lws)))
+        .then(|| rest.trim_matches(is_lws))
+}
+
+fn is_lws(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+fn is_token68(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)
+}
+
+fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)
+}
+
+fn parse_bearer(text: &str) -> Result<Bearer<'_>, Reason> {
+    let mut bearer = Bearer::default();
+    let run = text.bytes().take_while(|b| is_token68(*b)).count();
+    let padded = run + text[run..].bytes().take_while(|b| *b == b'=').count();
+    let after = text[padded..].trim_start_matches(is_lws);
+    let names_a_parameter =
+        padded == run + 1 && ["token", "access_token", "pop"].iter().any(|n| n.eq_ignore_ascii_case(&text[..run]));
+    let rest = if run > 0 && (after.is_empty() || after.starts_with(',')) && !names_a_parameter {
+        bearer.token = Some(Cow::Borrowed(&text[..padded]));
+        match after.strip_prefix(',') {
+            Some(params) => params,
+            None => return Ok(bearer),
+        }
+    } else {
+        text
+    };
+    parse_params(rest, &mut bearer)?;
+    if bearer.token.is_none() && bearer.pop.is_none() {
+        return Err(Reason::CredentialsMalformed);
+    }
+    Ok(bearer)
+}
+
+fn parse_params<'a>(text: &'a str, bearer: &mut Bearer<'a>) -> Result<(), Reason> {
+    let malformed = Reason::CredentialsMalformed;
+    let mut rest = text;
+    for _ in 0..MAX_PARAMS {
+        rest = rest.trim_start_matches(is_lws);
+        let name_len = rest.bytes().take_while(|b| is_token(*b)).count();
+        let name = &rest[..name_len];
+        rest = rest[name_len..].trim_start_matches(is_lws).strip_prefix('=').ok_or(malformed)?;
+        rest = rest.trim_start_matches(is_lws);
+        let (value, after) = match rest.strip_prefix('"') {
+            Some(quoted) => unquote(quoted).ok_or(malformed)?,
+            None => {
+                let len = rest.bytes().take_while(|b| is_token68(*b) || is_token(*b) || *b == b'=').count();
+                (Cow::Borrowed(&rest[..len]), &rest[len..])
+            }
+        };
+        if name.is_empty() || value.is_empty() && !name.eq_ignore_ascii_case("realm") {
+            return Err(malformed);
+        }
+        let slot = match name.to_ascii_lowercase().as_str() {
+            "token" | "access_token" => Some(&mut bearer.token),
+            "pop" => Some(&mut bearer.pop),
+            "realm" => Some(&mut bearer.realm),
+            _ => None,
+        };
+        if let Some(slot) = slot
+            && slot.replace(value).is_some()
+        {
+            return Err(malformed);
+        }
+        rest = after.trim_start_matches(is_lws);
+        if rest.is_empty() {
+            return Ok(());
+        }
+        rest = rest.strip_prefix(',').ok_or(malformed)?;
+    }
+    Err(malformed)
+}
+
+/// Reads a quoted-string whose opening quote is already gone: the value and what follows the closing quote.
+fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let end = text.find(['"', '\\'])?;
+    if text.as_bytes()[end] == b'"' {
+        return Some((Cow::Borrowed(&text[..end]), &text[end + 1..]));
+    }
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((i, c)) = chars.next() {
+        match c {
+            '"' => return Some((Cow::Owned(value), &text[i + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one(body: &str) -> Result<Bearer<'_>, Reason> {
+        select(&[body], "example.test", false)
+    }
+
+    fn token(body: &str) -> Option<String> {
+        one(body).ok()?.token.map(Cow::into_owned)
+    }
+
+    #[test]
+    fn reads_every_wire_form() {
+        for body in [
+            "Bearer a.b-c_d.e",
+            "bEARER   a.b-c_d.e  ",
+            "Bearer\r\n a.b-c_d.e",
+            "Bearer a.b-c_d.e, realm=\"example.test\"",
+            "Bearer token=\"a.b-c_d.e\", username=\"alice\", realm=\"example.test\"",
+            "Bearer access_token=\"a.b-c_d.e\"",
+            "Bearer access_token = a.b-c_d.e",
+            "Bearer token=a.b-c_d.e,pop=abc",
+            "Bearer realm=\"\", token=\"a.b\\-c_d.e\"",
+        ] {
+            assert_eq!(token(body).as_deref(), Some("a.b-c_d.e"), "{body}");
+        }
+        assert_eq!(token("Bearer ab==").as_deref(), Some("ab=="));
+        let pop = one("Bearer pop=\"abc\"").unwrap();
+        assert_eq!((pop.token, pop.pop.as_deref()), (None, Some("abc")));
+    }
+
+    #[test]
+    fn refuses_malformed_ones() {
+        for body in [
+            "Bearer",
+            "Bearer ",
+            "Bearer token=",
+            "Bearer token=\"\"",
+            "Bearer token=\"abc",
+            "Bearer a b",
+            "Bearer a.b, token=c.d",
+            "Bearer token=a, access_token=b",
+            "Bearer a,",
+            "Bearer realm=\"x\"",
+            "Bearer a, Bearer b",
+            "Bearer =",
+            "Bearer é",
+            "Bearer a, realm=\"x\", realm=\"y\"",
+        ] {
+            assert_eq!(one(body), Err(Reason::CredentialsMalformed), "{body}");
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_not_ours() {
+        for body in ["Digest username=\"a\"", "", "Bear a", "Bearerx y", "Basic Zm9v"] {
+            assert_eq!(one(body), Err(Reason::NoCredentials), "{body}");
+        }
+        assert_eq!(select(&["Digest realm=\"x\"", "Bearer a.b"], "r", true).unwrap().token.as_deref(), Some("a.b"));
+    }
+
+    #[test]
+    fn a_proxy_searches_those_of_its_realm() {
+        let (ours, other, bare) = ("Bearer a, realm=\"r\"", "Bearer b, realm=\"s\"", "Bearer c");
+        let pick = |bodies: &[&str], proxy| select(bodies, "r", proxy).map(|b| b.token.unwrap().into_owned());
+        assert_eq!(pick(&[other, ours], true).as_deref(), Ok("a"));
+        assert_eq!(pick(&[other, bare], true).as_deref(), Ok("c"));
+        assert_eq!(pick(&[bare, ours], true).as_deref(), Ok("a"));
+        assert_eq!(pick(&[other], true), Err(Reason::NoCredentials));
+        assert_eq!(pick(&[other], false).as_deref(), Ok("b"));
+        assert_eq!(pick(&[bare, bare], true), Err(Reason::SeveralTokens));
+        assert_eq!(select(&["x"; 17], "r", true), Err(Reason::CredentialsMalformed));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(body in "(?i:bearer)?[ \t]?\\PC{0,60}") {
+            let _ = one(&body);
+        }
+
+        #[test]
+        fn a_token_comes_back_unchanged(t in "[A-Za-z0-9._~+/-]{1,60}") {
+            prop_assert_eq!(token(&format!("Bearer {t}")), Some(t.clone()));
+            let quoted = format!("Bearer token=\"{t}\"");
+            prop_assert_eq!(token(&quoted), Some(t));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The digest-string of RFC 4474 section 9: what a proof of possession covers.
+//!
+//! `addr-spec "|" addr-spec "|" callid "|" 1*DIGIT SP Method "|" SIP-date "|" [addr-spec] "|" message-body`
+
+use super::reason::Reason;
+
+/// The parts of a message that the digest-string covers. All are raw octets of the message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DigestParts<'a> {
+    /// addr-spec of From: the URI between the angle brackets, without header parameters.
+    pub from: &'a [u8],
+    /// addr-spec of To.
+    pub to: &'a [u8],
+    /// The Call-ID.
+    pub call_id: &'a [u8],
+    /// The CSeq header value: number and method in any spacing.
+    pub cseq: &'a [u8],
+    /// The Date header value.
+    pub date: &'a [u8],
+    /// addr-spec of the Contact, or empty when there is none; `*` counts as none.
+    pub contact: &'a [u8],
+    /// The message body, exactly as received.
+    pub body: &'a [u8],
+}
+
+/// Builds the digest-string. Errors name the part that cannot be made canonical.
+pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
+    let (number, method) = split_cseq(parts.cseq).ok_or(DigestError::Cseq)?;
+    let date = canonical_date(parts.date).ok_or(DigestError::Date)?;
+    for (value, error) in
+        [(parts.from, DigestError::From), (parts.to, DigestError::To), (parts.call_id, DigestError::CallId)]
+    {
+        if value.is_empty() {
+            return Err(error);
+        }
+    }
+    let contact = if parts.contact == b"*" { b"" } else { parts.contact };
+    let mut out = Vec::with_capacity(
+        parts.from.len() + parts.to.len() + parts.call_id.len() + contact.len() + parts.body.len() + 64,
+    );
+    for part in
+        [parts.from, b"|", parts.to, b"|", parts.call_id, b"|", number, b" ", method, b"|", &date, b"|", contact, b"|"]
+    {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(parts.body);
+    Ok(out)
+}
+
+/// Which part of a message keeps a digest-string from being built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestError {
+    /// From is missing.
+    From,
+    /// To is missing.
+    To,
+    /// Call-ID is missing.
+    CallId,
+    /// CSeq is not a number and a method.
+    Cseq,
+    /// Date is missing or not an RFC 3261 SIP-date.
+    Date,
+}
+
+impl DigestError {
+    /// The header field's name.
+    pub fn header(self) -> &'static str {
+        match self {
+            DigestError::From => "From",
+            DigestError::To => "To",
+            DigestError::CallId => "Call-ID",
+            DigestError::Cseq => "CSeq",
+            DigestError::Date => "Date",
+        }
+    }
+
+    /// Every part that cannot be read makes the request malformed.
+    pub fn reason(self) -> Reason {
+        Reason::CredentialsMalformed
+    }
+}
+
+/// Splits "0017  REGISTER" into ("17", "REGISTER"): no leading zeros, RFC 4474 section 9.
+fn split_cseq(cseq: &[u8]) -> Option<(&[u8], &[u8])> {
+    let cseq = cseq.trim_ascii();
+    let digits = cseq.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (number, method) = cseq.split_at(digits);
+    let trimmed = method.trim_ascii_start();
+    if digits == 0 || trimmed.len() == method.len() || trimmed.is_empty() || trimmed.contains(&b' ') {
+        return None;
+    }
+    let zeros = number.iter().take_while(|b| **b == b'0').count().min(digits - 1);
+    Some((&number[zeros..], trimmed))
+}
+
+/// "Thu, 21 Feb 2002 13:02:03 GMT" with exactly these widths and single spaces (RFC 3261 SIP-date).
+fn canonical_date(date: &[u8]) -> Option<Vec<u8>> {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = std::str::from_utf8(date).ok()?.trim();
+    let (weekday, rest) = text.split_once(',')?;
+    let weekday = DAYS.iter().find(|d| d.eq_ignore_ascii_case(weekday.trim()))?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let [day, month, year, time, zone] = fields[..] else {
+        return None;
+    };
+    let month = MONTHS.iter().find(|m| m.eq_ignore_ascii_case(month))?;
+    let number = |text: &str, width: usize, max: u32| -> Option<u32> {
+        (text.len() <= width && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| text.parse().ok())
+            .flatten()
+            .filter(|n| *n <= max)
+    };
+    let (day, year) = (number(day, 2, 31).filter(|d| *d > 0)?, number(year, 4, 9999).filter(|y| *y >= 1000)?);
+    let clock: Vec<&str> = time.split(':').collect();
+    let [hour, minute, second] = clock[..] else {
+        return None;
+    };
+    let (hour, minute, second) = (number(hour, 2, 23)?, number(minute, 2, 59)?, number(second, 2, 60)?);
+    zone.eq_ignore_ascii_case("GMT")
+        .then(|| format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT").into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts() -> DigestParts<'static> {
+        DigestParts {
+            from: b"sip:a@x",
+            to: b"sip:b@y",
+            call_id: b"id",
+            cseq: b"007  INVITE",
+            date: b"Thu,  1 feb 2002 3:02:03 gmt",
+            contact: b"*",
+            body: b"body\r\n",
+        }
+    }
+
+    #[test]
+    fn makes_cseq_date_and_contact_canonical() {
+        let text = digest_string(&parts()).unwrap();
+        assert_eq!(text, b"sip:a@x|sip:b@y|id|7 INVITE|Thu, 01 Feb 2002 03:02:03 GMT||body\r\n");
+    }
+
+    #[test]
+    fn zero_stays_one_digit() {
+        assert_eq!(split_cseq(b"000 ACK"), Some((&b"0"[..], &b"ACK"[..])));
+    }
+
+    #[test]
+    fn names_the_missing_part() {
+        for (parts, error) in [
+            (DigestParts { from: b"", ..parts() }, DigestError::From),
+            (DigestParts { call_id: b"", ..parts() }, DigestError::CallId),
+            (DigestParts { cseq: b"INVITE", ..parts() }, DigestError::Cseq),
+            (DigestParts { cseq: b"1INVITE", ..parts() }, DigestError::Cseq),
+            (DigestParts { date: b"", ..parts() }, DigestError::Date),
+            (DigestParts { date: b"Thu, 41 Feb 2002 13:02:03 GMT", ..parts() }, DigestError::Date),
+            (DigestParts { date: b"Thu, 21 Feb 2002 13:02:03 CET", ..parts() }, DigestError::Date),
+        ] {
+            assert_eq!(digest_string(&parts), Err(error));
+        }
+    }
+}

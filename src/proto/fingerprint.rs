@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A short name for a token that may be logged: it identifies the token and reveals nothing of it.
+
+use sha2::{Digest, Sha256};
+
+/// Length of a fingerprint in characters.
+pub const LEN: usize = 16;
+
+/// The first 8 octets of SHA-256(token) in lower-case hex.
+pub fn token_fingerprint(token: &str) -> String {
+    let digest = Sha256::digest(token.as_bytes());
+    let mut out = String::with_capacity(LEN);
+    for octet in &digest[..LEN / 2] {
+        out.push(char::from_digit(u32::from(octet >> 4), 16).expect("a nibble is a hex digit"));
+        out.push(char::from_digit(u32::from(octet & 15), 16).expect("a nibble is a hex digit"));
+    }
+    out
+}
+
+/// Makes text that a peer controls safe for one log line: control characters become '?', length is capped.
+pub fn printable(text: &str, max_chars: usize) -> String {
+    let mut out: String = text.chars().take(max_chars).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(max_chars).is_some() {
+        out.push('…');
+    }
+    out
+}

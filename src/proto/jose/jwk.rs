@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One verification key: read from a JWK or PEM, checked, and parsed once (RFC 7517).
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::algorithm::{Algorithm, KeyType};
+use crate::proto::json::Json;
+
+/// Longest `kid` in octets.
+const MAX_KID: usize = 256;
+/// Largest RSA modulus in octets (8192 bits).
+const MAX_MODULUS: usize = 1024;
+
+/// A key that may verify signatures.
+pub struct VerificationKey {
+    kid: Option<String>,
+    key_type: KeyType,
+    /// The only algorithm this key may be used with, when the key says so.
+    algorithm: Option<Algorithm>,
+    material: Material,
+    /// One parsed key per RSA algorithm, or one in all for the other types; parsed at first use.
+    parsed: [OnceLock<Option<ParsedPublicKey>>; 6],
+}
+
+enum Material {
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    /// Uncompressed point, or the 32 octets of an Ed25519 key.
+    Point(Vec<u8>),
+    /// DER SubjectPublicKeyInfo, from a PEM file.
+    Spki(Vec<u8>),
+    Secret(Zeroizing<Vec<u8>>),
+}
+
+/// Why a JWK is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwkError {
+    /// Not an object, or a member has the wrong type or encoding.
+    Malformed,
+    /// A type, curve or algorithm that is not supported.
+    Unsupported,
+    /// `use` or `key_ops` does not allow verifying.
+    NotForSignatures,
+    /// `alg` and the key's type do not agree.
+    AlgorithmMismatch,
+    /// The key is too short (RSA below 2048 bits) or otherwise invalid.
+    Invalid,
+    /// A shared secret in a place where only public keys belong.
+    SecretNotAllowed,
+    /// A private key: whoever published it has lost it.
+    PrivateKey,
+}
+
+impl JwkError {
+    /// A short text for status displays.
+    pub fn text(self) -> &'static str {
+        match self {
+            JwkError::Malformed => "malformed",
+            JwkError::Unsupported => "type, curve or algorithm not supported",
+            JwkError::NotForSignatures => "not for verifying signatures (use, key_ops)",
+            JwkError::AlgorithmMismatch => "alg does not fit the key type",
+            JwkError::Invalid => "invalid or too short",
+            JwkError::SecretNotAllowed => "shared secret in a public key set",
+            JwkError::PrivateKey => "private key in a public key set",
+        }
+    }
+}
+
+impl VerificationKey {
+    /// Reads one JWK. `allow_private` lets symmetric keys and private members pass: only for local files.
+    pub fn from_jwk(jwk: &Json<'_>, allow_private: bool) -> Result<VerificationKey, JwkError> {
+        let text = |name: &str| -> Result<Option<&str>, JwkError> {
+            jwk.get(name).map(|v| v.as_str().ok_or(JwkError::Malformed)).transpose()
+        };
+        let octets = |name: &str| -> Result<Vec<u8>, JwkError> {
+            let value = text(name)?.ok_or(JwkError::Malformed)?;
+            URL_SAFE_NO_PAD.decode(value.trim_end_matches('=')).map_err(|_| JwkError::Malformed)
+        };
+        let kty = text("kty")?.ok_or(JwkError::Malformed)?;
+        let kid = text("kid")?.map(str::to_owned);
+        if kid.as_ref().is_some_and(|k| k.len() > MAX_KID) {
+            return Err(JwkError::Malformed);
+        }
+        if text("use")?.is_some_and(|u| u != "sig") {
+            return Err(JwkError::NotForSignatures);
+        }
+        if let Some(operations) = jwk.get("key_ops") {
+            let operations = operations.as_strings().ok_or(JwkError::Malformed)?;
+            let verifies = operations.contains(&"verify") || allow_private && operations.contains(&"sign");
+            if !verifies {
+                return Err(JwkError::NotForSignatures);
+            }
+        }
+        if jwk.get("d").is_some() && !allow_private {
+            return Err(JwkError::PrivateKey);
+        }
+        let (key_type, material) = match (kty, text("crv")?) {
+            ("RSA", _) => {
+                let (n, e) = (strip_zeros(octets("n")?), strip_zeros(octets("e")?));
+                if n.len() > MAX_MODULUS || e.len() > 8 {
+                    return Err(JwkError::Invalid);
+                }
+                (KeyType::Rsa, Material::Rsa { n, e })
+            }
+            ("EC", Some("P-256")) => (KeyType::P256, point(&octets("x")?, &octets("y")?, 32)?),
+            ("EC", Some("P-384")) => (KeyType::P384, point(&octets("x")?, &octets("y")?, 48)?),
+            ("OKP", Some("Ed25519")) => {
+                let x = octets("x")?;
+                if x.len() != 32 {
+                    return Err(JwkError::Malformed);
+                }
+                (KeyType::Ed25519, Material::Point(x))
+            }
+            ("oct", _) if !allow_private => return Err(JwkError::SecretNotAllowed),
+            ("oct", _) => (KeyType::Secret, Material::Secret(Zeroizing::new(octets("k")?))),
+            _ => return Err(JwkError::Unsupported),
+        };
+        let algorithm = match text("alg")? {
+            None => None,
+            Some(name) => {
+                let algorithm = Algorithm::from_name(name).ok_or(JwkError::Unsupported)?;
+                if algorithm.key_type() != key_type {
+                    return Err(JwkError::AlgorithmMismatch);
+                }
+                Some(algorithm)
+            }
+        };
+        VerificationKey::new(kid, key_type, algorithm, material)
+    }
+
+    /// A public key as DER SubjectPublicKeyInfo.
+    pub fn from_spki(der: &[u8]) -> Result<VerificationKey, JwkError> {
+        [KeyType::Rsa, KeyType::P256, KeyType::P384, KeyType::Ed25519]
+            .into_iter()
+            .find_map(|t| VerificationKey::new(None, t, None, Material::Spki(der.to_vec())).ok())
+            .ok_or(JwkError::Unsupported)
+    }
+
+    /// A shared secret for HS256, HS384 and HS512.
+    pub fn from_secret(secret: &[u8]) -> Result<VerificationKey, JwkError> {
+        VerificationKey::new(None, KeyType::Secret, None, Material::Secret(Zeroizing::new(secret.to_vec())))
+    }
+
+    fn new(
+        kid: Option<String>,
+        key_type: KeyType,
+        algorithm: Option<Algorithm>,
+        material: Material,
+    ) -> Result<VerificationKey, JwkError> {
+        if let Material::Secret(secret) = &material {
+            let least = algorithm.map_or(32, Algorithm::min_secret_len);
+            if secret.len() < least {
+                return Err(JwkError::Invalid);
+            }
+        }
+        let key = VerificationKey { kid, key_type, algorithm, material, parsed: Default::default() };
+        let probe = algorithm.or_else(|| Algorithm::ALL.into_iter().find(|a| a.key_type() == key_type));
+        let usable = key_type == KeyType::Secret || probe.is_some_and(|a| key.parsed(a).is_some());
+        // A short RSA key parses; the algorithms refuse it only at use, so its length is checked here.
+        let long_enough = match &key.material {
+            Material::Rsa { n, .. } => n.len() >= 256,
+            _ => true,
+        };
+        if usable && long_enough { Ok(key) } else { Err(JwkError::Invalid) }
+    }
+
+    /// The key's id.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The key's type.
+    pub fn key_type(&self) -> KeyType {
+        self.key_type
+    }
+
+    /// The only algorithm the key may be used with, when it says so.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        self.algorithm
+    }
+
+    /// True when the key may verify signatures of this algorithm.
+    pub fn suits(&self, algorithm: Algorithm) -> bool {
+        let long_enough = match &self.material {
+            Material::Secret(secret) => secret.len() >= algorithm.min_secret_len(),
+            _ => true,
+        };
+        algorithm.key_type() == self.key_type && self.algorithm.is_none_or(|a| a == algorithm) && long_enough
+    }
+
+    /// Checks a signature. False for an algorithm that the key does not suit.
+    pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        if !self.suits(algorithm) {
+            return false;
+        }
+        match (&self.material, algorithm.hmac()) {
+            (Material::Secret(secret), Some(hash)) => {
+                let key = aws_lc_rs::hmac::Key::new(hash, secret);
+                aws_lc_rs::hmac::verify(&key, message, signature).is_ok()
+            }
+            (Material::Secret(_), None) | (_, Some(_)) => false,
+            _ => self.parsed(algorithm).is_some_and(|k| k.verify_sig(message, signature).is_ok()),
+        }
+    }
+
+    fn parsed(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        let slot = if self.key_type == KeyType::Rsa { algorithm as usize } else { 0 };
+        let parse = || match &self.material {
+            Material::Rsa { n, e } => {
+                RsaPublicKeyComponents { n, e }.to_parsed_public_key(algorithm.rsa_parameters()?).ok()
+            }
+            Material::Point(octets) | Material::Spki(octets) => {
+                ParsedPublicKey::new(algorithm.verification()?, octets).ok()
+            }
+            Material::Secret(_) => None,
+        };
+        self.parsed.get(slot)?.get_or_init(parse).as_ref()
+    }
+
+    /// The public part as a minimal JWK; None for secrets and PEM keys, which never leave this process.
+    pub fn to_public_jwk(&self) -> Option<serde_json::Value> {
+        let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
+        let mut jwk = match (&self.material, self.key_type) {
+            (Material::Rsa { n, e }, _) => serde_json::json!({"n": encode(n), "e": encode(e)}),
+            (Material::Point(x), KeyType::Ed25519) => serde_json::json!({"crv": "Ed25519", "x": encode(x)}),
+            (Material::Point(point), key_type) => {
+                let (x, y) = point[1..].split_at((point.len() - 1) / 2);
+                let curve = if key_type == KeyType::P256 { "P-256" } else { "P-384" };
+                serde_json::json!({"crv": curve, "x": encode(x), "y": encode(y)})
+            }
+            (Material::Spki(_) | Material::Secret(_), _) => return None,
+        };
+        jwk["kty"] = self.key_type.kty().into();
+        if let Some(kid) = &self.kid {
+            jwk["kid"] = kid.as_str().into();
+        }
+        if let Some(algorithm) = self.algorithm {
+            jwk["alg"] = algorithm.name().into();
+        }
+        Some(jwk)
+    }
+}
+
+impl std::fmt::Debug for VerificationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerificationKey")
+            .field("kid", &self.kid)
+            .field("key_type", &self.key_type)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
+    }
+}
+
+fn strip_zeros(octets: Vec<u8>) -> Vec<u8> {
+    let zeros = octets.iter().take_while(|b| **b == 0).count();
+    octets[zeros..].to_vec()
+}
+
+fn point(x: &[u8], y: &[u8], len: usize) -> Result<Material, JwkError> {
+    // RFC 7518 section 6.2.1.2: the coordinates have the full length of the curve.
+    if x.len() != len || y.len() != len {
+        return Err(JwkError::Malformed);
+    }
+    Ok(Material::Point([&[4], x, y].concat()))
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A set of verification keys (RFC 7517 section 5) and the choice among them.
+
+use super::algorithm::Algorithm;
+use super::jwk::VerificationKey;
+use crate::proto::json::Json;
+
+/// Most keys of one set.
+pub const MAX_KEYS: usize = 64;
+/// Most keys that are tried for one signature.
+const MAX_CANDIDATES: usize = 4;
+
+/// Where a key set comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Fetched from an authorization server: public keys only, one odd key does not spoil the set.
+    Fetched,
+    /// Configured by the operator: may be one or more shared secrets, but never mixed with public keys.
+    Configured,
+}
+
+/// The usable keys of a set, and a note for each one that is not.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    keys: Vec<VerificationKey>,
+    rejected: Vec<Rejected>,
+}
+
+/// A key that is not used.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// Its id, when readable.
+    pub kid: String,
+    /// Why.
+    pub note: &'static str,
+}
+
+/// Why no key can be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoCandidate {
+    /// No key has this kid.
+    Unknown,
+    /// The key with this kid must not be used with this algorithm.
+    Unsuitable,
+}
+
+/// Why a document is not a usable key set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySetError {
+    /// Not JSON, or no "keys" array.
+    NotAKeySet,
+    /// No key of the set can be used.
+    NoUsableKey,
+    /// More keys than allowed.
+    TooMany,
+    /// Secrets and public keys in one set.
+    Mixed,
+}
+
+impl std::fmt::Display for KeySetError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            KeySetError::NotAKeySet => "the answer is not a JSON Web Key Set",
+            KeySetError::NoUsableKey => "the key set has no usable signature key",
+            KeySetError::TooMany => "the key set has more than 64 keys",
+            KeySetError::Mixed => "the key set mixes shared secrets and public keys",
+        })
+    }
+}
+
+impl KeySet {
+    /// Parses a JWK Set. A single JWK is accepted for configured keys.
+    pub fn from_jwks(document: &[u8], origin: Origin) -> Result<KeySet, KeySetError> {
+        let json = Json::parse(document).map_err(|_| KeySetError::NotAKeySet)?;
+        let configured = origin == Origin::Configured;
+        let jwks: &[Json<'_>] = match json.get("keys") {
+            Some(Json::Array(keys)) => keys,
+            None if configured && json.get("kty").is_some() => std::slice::from_ref(&json),
+            _ => return Err(KeySetError::NotAKeySet),
+        };
+        if jwks.len() > MAX_KEYS {
+            return Err(KeySetError::TooMany);
+        }
+        let mut set = KeySet::default();
+        for jwk in jwks {
+            match VerificationKey::from_jwk(jwk, configured) {
+                Ok(key) => set.keys.push(key),
+                Err(e) => set.reject(jwk.get("kid").and_then(Json::as_str).unwrap_or(""), e.text()),
+            }
+        }
+        set.drop_ambiguous();
+        let secrets = set.keys.iter().filter(|k| k.key_type().kty() == "oct").count();
+        if secrets > 0 && secrets < set.keys.len() {
+            return Err(KeySetError::Mixed);
+        }
+        if set.keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(set) }
+    }
+
+    /// A set made of keys that are already checked.
+    pub fn from_keys(keys: Vec<VerificationKey>) -> KeySet {
+        KeySet { keys, rejected: Vec::new() }
+    }
+
+    /// Adds the keys of another set.
+    pub fn extend(&mut self, other: KeySet) {
+        self.keys.extend(other.keys);
+        self.rejected.extend(other.rejected);
+    }
+
+    fn reject(&mut self, kid: &str, note: &'static str) {
+        self.rejected.push(Rejected { kid: crate::proto::fingerprint::printable(kid, 64), note });
+    }
+
+    /// Two different keys of one type under one kid: nobody can say which is meant, so neither is used.
+    fn drop_ambiguous(&mut self) {
+        let id = |k: &VerificationKey| k.kid().map(|kid| (kid.to_owned(), k.key_type(), k.algorithm()));
+        let ids: Vec<_> = self.keys.iter().map(id).collect();
+        let ambiguous = |i: usize| ids[i].is_some() && ids.iter().filter(|other| **other == ids[i]).count() > 1;
+        let mut i = 0;
+        let mut dropped = Vec::new();
+        self.keys.retain(|key| {
+            let keep = !ambiguous(i);
+            i += 1;
+            if !keep {
+                dropped.push(key.kid().unwrap_or("").to_owned());
+            }
+            keep
+        });
+        for kid in dropped {
+            self.reject(&kid, "another key of the same type has the same kid");
+        }
+    }
+
+    /// The usable keys.
+    pub fn keys(&self) -> &[VerificationKey] {
+        &self.keys
+    }
+
+    /// The keys that are not used, with the reason.
+    pub fn rejected(&self) -> &[Rejected] {
+        &self.rejected
+    }
+
+    /// The keys to try for a signature: those with the token's kid, or those without one.
+    /// The error tells a missing key from one that must not be used with this algorithm.
+    pub fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<&VerificationKey>, NoCandidate> {
+        let named = kid.is_some() && self.keys.iter().any(|k| k.kid() == kid);
+        let in_question = |k: &&VerificationKey| match (named, kid) {
+            (true, _) => k.kid() == kid,
+            (false, Some(_)) => k.kid().is_none(),
+            (false, None) => true,
+        };
+        let suited: Vec<_> =
+            self.keys.iter().filter(in_question).filter(|k| k.suits(algorithm)).take(MAX_CANDIDATES).collect();
+        match (suited.is_empty(), named) {
+            (false, _) => Ok(suited),
+            (true, true) => Err(NoCandidate::Unsuitable),
+            (true, false) => Err(NoCandidate::Unknown),
+        }
+    }
+
+    /// The set as compact JSON with public members only: what the I/O process publishes to the workers.
+    pub fn to_public_jwks(&self) -> Vec<u8> {
+        let keys: Vec<_> = self.keys.iter().filter_map(VerificationKey::to_public_jwk).collect();
+        let rejected: Vec<_> =
+            self.rejected.iter().map(|r| serde_json::json!({"kid": r.kid, "note": r.note})).collect();
+        serde_json::json!({"keys": keys, "rejected": rejected}).to_string().into_bytes()
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Strict JSON for tokens and key sets: no duplicate members, bounded depth, nothing after the value.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// Deepest nesting of arrays and objects.
+pub const MAX_DEPTH: usize = 16;
+/// Most members of all objects and arrays of one document.
+const MAX_NODES: usize = 4096;
+/// Most members of one object: the search for duplicates is quadratic.
+const MAX_MEMBERS: usize = 256;
+
+/// A JSON value that borrows from the text where no escape stands in the way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json<'a> {
+    /// null
+    Null,
+    /// true or false
+    Bool(bool),
+    /// A number that fits an i64.
+    Int(i64),
+    /// Any other number.
+    Float(f64),
+    /// A string.
+    Str(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Json<'a>>),
+    /// An object; names are unique.
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+impl<'a> Json<'a> {
+    /// Parses one document.
+    pub fn parse(text: &'a [u8]) -> Result<Json<'a>, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        let mut nodes = 0;
+        let value = Seed { depth: 0, nodes: &mut nodes }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(value)
+    }
+
+    /// A member of an object.
+    pub fn get(&self, name: &str) -> Option<&Json<'a>> {
+        match self {
+            Json::Object(members) => members.iter().find(|(n, _)| n == name).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// Follows a dotted path; a member whose whole name is the path wins ("https://x.example/roles").
+    pub fn path(&self, path: &str) -> Option<&Json<'a>> {
+        if let Some(value) = self.get(path) {
+            return Some(value);
+        }
+        let (first, rest) = path.split_once('.')?;
+        self.get(first)?.path(rest)
+    }
+
+    /// The text of a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Json::Str(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// A string, or each element of an array of strings. None for any other type, even within the array.
+    pub fn as_strings(&self) -> Option<Vec<&str>> {
+        match self {
+            Json::Str(s) => Some(vec![s]),
+            Json::Array(items) => items.iter().map(Json::as_str).collect(),
+            _ => None,
+        }
+    }
+
+    /// Seconds since the epoch (RFC 7519 NumericDate), rounded down. None for any other type.
+    pub fn as_numeric_date(&self) -> Option<i64> {
+        match self {
+            Json::Int(i) => Some(*i),
+            Json::Float(f) if f.is_finite() && f.abs() < 1e15 => Some(f.floor() as i64),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Json::Null => f.write_str("null"),
+            Json::Bool(b) => write!(f, "{b}"),
+            Json::Int(i) => write!(f, "{i}"),
+            Json::Float(x) => write!(f, "{x}"),
+            Json::Str(s) => f.write_str(&serde_json::to_string(s).map_err(|_| fmt::Error)?),
+            Json::Array(items) => {
+                f.write_str("[")?;
+                for (i, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if i > 0 { "," } else { "" })?;
+                }
+                f.write_str("]")
+            }
+            Json::Object(members) => {
+                f.write_str("{")?;
+                for (i, (name, value)) in members.iter().enumerate() {
+                    let name = serde_json::to_string(name).map_err(|_| fmt::Error)?;
+                    write!(f, "{}{name}:{value}", if i > 0 { "," } else { "" })?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
+struct Seed<'n> {
+    depth: usize,
+    nodes: &'n mut usize,
+}
+
+impl Seed<'_> {
+    fn child(&mut self) -> Seed<'_> {
+        Seed { depth: self.depth + 1, nodes: self.nodes }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        *self.nodes += 1;
+        if self.depth > MAX_DEPTH || *self.nodes > MAX_NODES {
+            return Err(D::Error::custom("nested too deeply or too many members"));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Int(v))
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Json<'de>, E> {
+        Ok(i64::try_from(v).map_or(Json::Float(v as f64), Json::Int))
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Float(v))
+    }
+
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::Str(Cow::Borrowed(v)))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Json<'de>, E> {
+        Ok(Json::Str(Cow::Owned(v.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Json<'de>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(self.child())? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Json<'de>, A::Error> {
+        let mut members: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(16);
+        while let Some(name) = map.next_key_seed(self.child())? {
+            let Json::Str(name) = name else {
+                return Err(A::Error::custom("a member name must be a string"));
+            };
+            if members.len() == MAX_MEMBERS || members.iter().any(|(n, _)| *n == name) {
+                return Err(A::Error::custom("duplicate member or too many"));
+            }
+            let value = map.next_value_seed(self.child())?;
+            members.push((name, value));
+        }
+        Ok(Json::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn refuses_duplicate_members_even_when_escaped() {
+        for text in [r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":{"a":1,"a":1}}"#] {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_depth_and_trailing_text() {
+        let deep = "[".repeat(20) + &"]".repeat(20);
+        for text in [deep.as_str(), "{} x", "{}{}", "", "{\"a\":}", "nul"] {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(Json::parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn paths_and_types() {
+        let json = Json::parse(br#"{"a":{"b":["x","y"]},"c.d":1,"e":1.5,"f":"z","g":18446744073709551615}"#).unwrap();
+        assert_eq!(json.path("a.b").unwrap().as_strings(), Some(vec!["x", "y"]));
+        assert_eq!(json.path("c.d").unwrap().as_numeric_date(), Some(1));
+        assert_eq!(json.path("e").unwrap().as_numeric_date(), Some(1));
+        assert_eq!(json.path("f").unwrap().as_numeric_date(), None);
+        assert_eq!(json.path("g").unwrap().as_numeric_date(), None);
+        assert_eq!(json.path("a.x"), None);
+        assert_eq!(json.path("a").unwrap().to_string(), r#"{"b":["x","y"]}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Json::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Pure protocol rules: SIP credentials and URIs, JOSE, claims, key derivation and challenges.
+//!
+//! Data in, data out. Nothing here reads a clock, a socket, a file or the environment.
+#![forbid(unsafe_code)]
+
+pub mod aor_template;
+pub mod challenge;
+pub mod claims;
+pub mod credentials;
+pub mod digest_string;
+pub mod fingerprint;
+pub mod jose;
+pub mod json;
+pub mod pop;
+pub mod reason;
+pub mod shared_key;
+pub mod token_rules;
+pub mod uri;

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why a request was answered the way it was.
+//!
+//! Numbers and codes are part of the C ABI: they are never reused and never change meaning.
+
+/// What the host should do with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The request carries a valid token.
+    Accepted,
+    /// Nothing usable was sent: challenge with 401 or 407.
+    NoCredentials,
+    /// The credentials are wrong: challenge again with the OAuth error.
+    Challenge,
+    /// The credentials are genuine but do not allow this: 403, a new sign-in would not help.
+    Forbidden,
+    /// The request is malformed: 400.
+    BadRequest,
+    /// Cannot be decided now: 503 with Retry-After. Never asks the user to sign in again.
+    NotNow,
+}
+
+macro_rules! reasons {
+    ($($name:ident = $number:literal, $code:literal, $outcome:ident, $error:literal, $text:literal;)*) => {
+        /// One stable reason per kind of answer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Reason { $(#[doc = $text] $name = $number,)* }
+
+        impl Reason {
+            /// Every reason, in ascending order of its number.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
+
+            /// The stable number.
+            pub fn number(self) -> u32 { self as u32 }
+
+            /// The stable code, lower-case with underscores.
+            pub fn code(self) -> &'static str {
+                match self { $(Reason::$name => $code,)* }
+            }
+
+            /// The name of the statistic that counts this reason.
+            pub const STATISTICS: &'static [&'static std::ffi::CStr] =
+                &[$(match std::ffi::CStr::from_bytes_with_nul(concat!("reason_", $code, "\0").as_bytes()) {
+                    Ok(name) => name,
+                    Err(_) => panic!("a code has no NUL"),
+                },)*];
+
+            /// A sentence that says what is wrong and what to do.
+            pub fn text(self) -> &'static str {
+                match self { $(Reason::$name => $text,)* }
+            }
+
+            /// The `error` parameter of the challenge (RFC 8898 section 4), empty when there is none.
+            pub fn oauth_error(self) -> &'static str {
+                match self { $(Reason::$name => $error,)* }
+            }
+
+            /// What the host should do.
+            pub fn outcome(self) -> Outcome {
+                match self { $(Reason::$name => Outcome::$outcome,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Ok = 0, "ok", Accepted, "", "The token is valid for this request.";
+    NoCredentials = 1, "no_credentials", NoCredentials, "", "The request carries no Bearer token for this realm.";
+    CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer <token>'.";
+    SeveralTokens = 11, "several_tokens", BadRequest, "", "The request carries more than one Bearer credential for this realm: send one.";
+    TokenTooLarge = 12, "token_too_large", BadRequest, "", "The token is longer than max_token_size: ask the authorization server for fewer claims.";
+    PopUnsupported = 13, "pop_not_configured", Challenge, "invalid_token", "A proof of possession was sent but no session for it exists: send a token.";
+    TokenMalformed = 20, "token_malformed", Challenge, "invalid_token", "The token is not a well-formed JWT.";
+    TypeNotAccepted = 21, "token_type_not_accepted", Challenge, "invalid_token", "The 'typ' of the token is not one the provider's 'typ' setting accepts.";
+    AlgorithmNotAllowed = 22, "algorithm_not_allowed", Challenge, "invalid_token", "The token's 'alg' is not in the provider's 'algorithms'.";
+    CriticalUnknown = 23, "critical_header_unknown", Challenge, "invalid_token", "The token's 'crit' header names an extension that is not supported.";
+    IssuerUnknown = 24, "issuer_unknown", Challenge, "invalid_token", "No provider is configured for the token's 'iss'.";
+    KeyUnknown = 25, "key_unknown", Challenge, "invalid_token", "The authorization server publishes no key with the token's 'kid'.";
+    SignatureInvalid = 26, "signature_invalid", Challenge, "invalid_token", "The token's signature does not verify.";
+    KeyUnsuitable = 27, "key_unsuitable", Challenge, "invalid_token", "The key that the token names must not be used with its 'alg' (type, 'alg', 'use' or 'key_ops').";
+    TokenEncrypted = 28, "token_encrypted", Challenge, "invalid_token", "The token is encrypted (JWE) and no decryption key is configured.";
+    TokenOpaque = 29, "token_opaque", Challenge, "invalid_token", "The token is not a JWT; have the authorization server issue JWT access tokens for this audience.";
+    TokenExpired = 30, "token_expired", Challenge, "invalid_token", "The token has expired: the phone must get a new one.";
+    TokenNotYetValid = 31, "token_not_yet_valid", Challenge, "invalid_token", "The token's 'nbf' lies in the future: check the clocks or 'leeway'.";
+    IssuedInFuture = 32, "token_issued_in_future", Challenge, "invalid_token", "The token's 'iat' lies in the future: check the clocks or 'leeway'.";
+    ClaimMissing = 33, "claim_missing", Challenge, "invalid_token", "The token lacks a claim that is needed (iss, exp or aud).";
+    ClaimMalformed = 34, "claim_malformed", Challenge, "invalid_token", "A claim of the token has the wrong JSON type.";
+    AudienceMismatch = 35, "audience_mismatch", Challenge, "invalid_token", "The token was issued for another audience than the provider's 'audience'.";
+    ClientNotAllowed = 36, "client_not_allowed", Challenge, "invalid_token", "The token was issued to a client that is not in the provider's 'clients'.";
+    ClaimMismatch = 37, "claim_mismatch", Challenge, "invalid_token", "The token does not have a value that 'required_claims' asks for.";
+    IdToken = 38, "id_token", Challenge, "invalid_token", "This is an ID token: the phone must send its access token (or set accept_id_tokens).";
+    ForeignToken = 39, "token_for_other_service", Challenge, "invalid_token", "The token's header has a 'nonce': a Microsoft Graph token can be verified only by Graph. Request a scope of your own API.";
+    InsufficientScope = 40, "insufficient_scope", Challenge, "invalid_scope", "The token lacks a scope that 'required_scopes' asks for.";
+    AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user does not own this address-of-record.";
+    ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
+    DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
+    AorMissing = 53, "aor_missing", BadRequest, "", "The request has no usable To (REGISTER) or From address.";
+    IdentityMissing = 54, "identity_missing", Forbidden, "", "The token has no claim from which the provider's 'aor' setting can build an address-of-record.";
+    ProviderUnreachable = 60, "provider_unreachable", NotNow, "", "The keys of the authorization server cannot be fetched now.";
+    KeysTooOld = 61, "keys_too_old", NotNow, "", "The keys of the authorization server are older than key_max_stale and cannot be refreshed now.";
+    Overloaded = 62, "overloaded", NotNow, "", "Too many requests are waiting for the authorization server (max_pending).";
+    KeyRefreshLimited = 63, "key_refresh_limited", NotNow, "", "The key is unknown and the limit of key refreshes is reached (key_cooldown, key_burst).";
+    WaitTimeout = 64, "wait_timeout", NotNow, "", "The authorization server did not answer within pending_timeout.";
+    Internal = 90, "internal_error", NotNow, "", "An internal error was caught; please report it.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn numbers_and_codes_are_unique_and_sorted() {
+        let codes: HashSet<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(Reason::ALL.windows(2).all(|w| w[0].number() < w[1].number()));
+    }
+
+    #[test]
+    fn only_a_refused_credential_asks_to_sign_in() {
+        for r in Reason::ALL {
+            let asks = matches!(r.outcome(), Outcome::Challenge);
+            assert_eq!(asks, !r.oauth_error().is_empty(), "{}", r.code());
+        }
+    }
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! SIP URIs as addresses-of-record (RFC 3261 sections 10.3 and 19.1.4).
+//!
+//! Two addresses are the same exactly when their canonical texts are equal.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Longest URI that is looked at, in octets.
+pub const MAX_LEN: usize = 1024;
+
+/// An address-of-record in canonical form: `sip:user@host[:port]`.
+///
+/// The scheme and host are lower-case, needless escapes are decoded, URI parameters and headers are gone
+/// (RFC 3261 section 10.3 step 5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Aor(String);
+
+impl Aor {
+    /// Reads an addr-spec. None when it is not a sip or sips URI with a user.
+    pub fn parse(text: &str) -> Option<Aor> {
+        let mut out = String::with_capacity(text.len());
+        canonicalize(text, &mut out).then_some(Aor(out))
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The user part, escapes as they are in the canonical text.
+    pub fn user(&self) -> &str {
+        let rest = self.0.split_once(':').map_or("", |p| p.1);
+        rest.split_once('@').map_or("", |p| p.0)
+    }
+
+    /// The host without port.
+    pub fn host(&self) -> &str {
+        host_of(&self.0)
+    }
+}
+
+/// The host of a canonical address.
+pub fn host_of(canonical: &str) -> &str {
+    let rest = canonical.split_once('@').map_or("", |p| p.1);
+    match rest.strip_prefix('[').and_then(|r| r.find(']')) {
+        Some(end) => &rest[..end + 2],
+        None => rest.split_once(':').map_or(rest, |p| p.0),
+    }
+}
+
+/// Appends the canonical form of a sip or sips URI to `out`. False, with `out` unspecified, when it is not one.
+pub fn canonicalize(text: &str, out: &mut String) -> bool {
+    if text.len() > MAX_LEN {
+        return false;
+    }
+    let text = text.trim_matches([' ', '\t']);
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    if scheme.eq_ignore_ascii_case("sip") {
+        out.push_str("sip:");
+    } else if scheme.eq_ignore_ascii_case("sips") {
+        out.push_str("sips:");
+    } else {
+        return false;
+    }
+    // The user part may hold ';' and '?', so '@' is looked for first.
+    let Some((userinfo, hostpart)) = rest.rsplit_once('@') else {
+        return false;
+    };
+    let user = userinfo.split_once(':').map_or(userinfo, |p| p.0);
+    if user.is_empty() || !canonical_user(user, out) {
+        return false;
+    }
+    out.push('@');
+    let hostport = hostpart.split([';', '?']).next().unwrap_or("");
+    canonical_hostport(hostport, out)
+}
+
+fn is_unreserved(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b)
+}
+
+fn is_user_unreserved(b: u8) -> bool {
+    b"&=+$,;?/".contains(&b)
+}
+
+fn canonical_user(user: &str, out: &mut String) -> bool {
+    let bytes = user.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        let b = bytes[i];
+        if is_unreserved(b) || is_user_unreserved(b) {
+            out.push(char::from(b));
+            i += 1;
+        } else if b == b'%' {
+            let Some(octet) = user.get(i + 1..i + 3).and_then(|h| {
+                h.bytes().all(|c| c.is_ascii_hexdigit()).then(|| u8::from_str_radix(h, 16).ok()).flatten()
+            }) else {
+                return false;
+            };
+            push_user_octet(octet, out);
+            i += 3;
+        } else {
+            return false;
+        }
+    }
+    true
+}
+
+/// An octet that was escaped, or comes from a claim: unreserved ones stand for themselves, all others are escaped.
+fn push_user_octet(octet: u8, out: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if is_unreserved(octet) {
+        out.push(char::from(octet));
+    } else {
+        out.push('%');
+        out.push(char::from(HEX[usize::from(octet >> 4)]));
+        out.push(char::from(HEX[usize::from(octet & 15)]));
+    }
+}
+
+/// Escapes a claim's value so that it can only ever be (part of) a user: an '@', ';' or '?' in it has no meaning.
+/// '+' stays, because E.164 numbers begin with it.
+pub fn escape_user(value: &str, out: &mut String) {
+    for octet in value.bytes() {
+        if octet == b'+' {
+            out.push('+');
+        } else {
+            push_user_octet(octet, out);
+        }
+    }
+}
+
+fn canonical_hostport(hostport: &str, out: &mut String) -> bool {
+    let (host, port) = if let Some(rest) = hostport.strip_prefix('[') {
+        let Some((address, after)) = rest.split_once(']') else {
+            return false;
+        };
+        let Ok(address) = address.parse::<Ipv6Addr>() else {
+            return false;
+        };
+        out.push('[');
+        out.push_str(&address.to_string());
+        out.push(']');
+        match after.strip_prefix(':') {
+            Some(port) => ("", Some(port)),
+            None if after.is_empty() => ("", None),
+            None => return false,
+        }
+    } else {
+        match hostport.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (hostport, None),
+        }
+    };
+    if !hostport.starts_with('[') && !push_host(host, out) {
+        return false;
+    }
+    if let Some(port) = port {
+        let Ok(number) = port.parse::<u16>() else {
+            return false;
+        };
+        if !port.bytes().all(|b| b.is_ascii_digit()) {
+            return false;
+        }
+        out.push(':');
+        out.push_str(&number.to_string());
+    }
+    true
+}
+
+/// Appends a host name or IPv4 address in lower case, without a trailing dot.
+pub fn push_host(host: &str, out: &mut String) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let valid_label = |l: &str| {
+        !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if host.parse::<Ipv4Addr>().is_err() && (host.len() > 253 || !host.split('.').all(valid_label)) {
+        return false;
+    }
+    out.extend(host.bytes().map(|b| char::from(b.to_ascii_lowercase())));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn same(a: &str, b: &str) -> bool {
+        match (Aor::parse(a), Aor::parse(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn compares_as_rfc_3261_19_1_4() {
+        assert!(same("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"));
+        assert!(same("sip:alice@example.com", "SIP:alice:secret@example.com;user=phone?subject=x"));
+        assert!(same("sip:a@[2001:db8::9:1]", "sip:a@[2001:DB8:0:0:0:0:9:01]"));
+        assert!(same("sip:a@example.com.", "sip:a@example.com"));
+        assert!(!same("SIP:ALICE@AtLanTa.CoM", "sip:alice@AtLanTa.CoM"));
+        assert!(!same("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"));
+        assert!(!same("sip:alice@example.com", "sips:alice@example.com"));
+        assert!(!same("sip:a%3Bb@example.com", "sip:a;b@example.com"));
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_an_address_of_record() {
+        for text in [
+            "",
+            "alice",
+            "sip:",
+            "sip:example.com",
+            "sip:@example.com",
+            "tel:+1234",
+            "sip:a@",
+            "sip:a@b:c",
+            "sip:a@b:99999",
+            "sip:a b@c",
+            "sip:a%4@c",
+            "sip:a%zz@c",
+            "sip:a@[::1",
+            "sip:a@[zz]",
+            "sip:a@b c",
+            "sip:a@b\r\nX: y",
+            "sip:a@-é",
+            "sip:a\"b@c",
+        ] {
+            assert!(Aor::parse(text).is_none(), "{text}");
+        }
+        assert!(Aor::parse(&format!("sip:{}@x", "a".repeat(2000))).is_none());
+    }
+
+    #[test]
+    fn parts() {
+        let aor = Aor::parse("sip:+49%2030@[::1]:5070").unwrap();
+        assert_eq!((aor.user(), aor.host()), ("+49%2030", "[::1]"));
+        assert_eq!(Aor::parse("sips:x@H.example:1").unwrap().host(), "h.example");
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_form_is_a_fixed_point(text in "\\PC{0,80}") {
+            if let Some(aor) = Aor::parse(&format!("sip:{text}@h")).or_else(|| Aor::parse(&text)) {
+                prop_assert_eq!(Aor::parse(aor.as_str()), Some(aor));
+            }
+        }
+
+        #[test]
+        fn an_escaped_value_stays_one_user(value in "\\PC{1,40}") {
+            let mut user = String::new();
+            escape_user(&value, &mut user);
+            let aor = Aor::parse(&format!("sip:{user}@h")).unwrap();
+            prop_assert_eq!(aor.user(), user.as_str());
+            prop_assert_eq!(aor.host(), "h");
+        }
+    }
+}

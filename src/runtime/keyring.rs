@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One process's parsed copy of the published keys.
+
+use crate::arena::provider_slot::ProviderSlot;
+use crate::engine::check::KnownKeys;
+use crate::engine::key_wait::SlotState;
+use crate::proto::jose::key_set::{KeySet, Origin};
+
+use super::context::{Context, PlacedPolicy};
+
+/// The keys of every provider of a policy.
+#[derive(Default)]
+pub struct Keyring {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    slot: usize,
+    source: u64,
+    generation: u64,
+    document: Vec<u8>,
+    keys: Option<KeySet>,
+    young_enough: bool,
+}
+
+impl Keyring {
+    /// A keyring for a policy, still empty.
+    pub fn new(placed: &PlacedPolicy) -> Keyring {
+        let entry = |&(slot, source): &(usize, u64)| Entry {
+            slot,
+            source,
+            generation: 0,
+            document: Vec::new(),
+            keys: None,
+            young_enough: false,
+        };
+        Keyring { entries: placed.places.iter().map(entry).collect() }
+    }
+
+    /// Takes over what was published since the last call. True when keys have changed, so that tokens which they
+    /// verified must be verified again.
+    pub fn refresh(&mut self, context: &Context, now: i64, max_stale: i64) -> bool {
+        let mut changed = false;
+        for entry in self.entries.iter_mut().filter(|e| e.source != 0) {
+            let slot = &context.arena().slots()[entry.slot];
+            let state = slot.state(entry.source);
+            if state.generation != entry.generation {
+                changed |= entry.take_over(slot, state.generation);
+            }
+            entry.young_enough = state.fetched_at != 0 && now - state.fetched_at <= max_stale;
+        }
+        changed
+    }
+
+    /// The fetch state of a provider.
+    pub fn state(&self, context: &Context, provider: usize) -> SlotState {
+        let entry = &self.entries[provider];
+        context.arena().slots()[entry.slot].state(entry.source)
+    }
+
+    /// The slot of a provider.
+    pub fn slot(&self, provider: usize) -> usize {
+        self.entries[provider].slot
+    }
+}
+
+impl Entry {
+    fn take_over(&mut self, slot: &ProviderSlot, generation: u64) -> bool {
+        self.generation = generation;
+        let document = slot.keys.read().filter(|_| generation != 0).map(|(generation, document)| {
+            self.generation = generation;
+            document
+        });
+        let document = document.unwrap_or_default();
+        if document == self.document {
+            return false;
+        }
+        self.keys = KeySet::from_jwks(&document, Origin::Fetched).ok();
+        self.document = document;
+        true
+    }
+}
+
+impl KnownKeys for Keyring {
+    fn fetched(&self, provider: usize) -> Option<&KeySet> {
+        let entry = self.entries.get(provider)?;
+        entry.keys.as_ref().filter(|_| entry.young_enough)
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker: checks requests with this process's copy of keys and policy. Uses the CPU only, never waits.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::context::{Context, PlacedPolicy};
+use super::job::Job;
+use super::keyring::Keyring;
+use super::now_millis;
+use crate::arena::counters::Counter;
+use crate::config::ConfigError;
+use crate::config::offer::{Endpoint, Offer, choose};
+use crate::engine::check::{Answer, Decision, Request, check_request, check_token};
+use crate::engine::key_wait::{KeyWait, Situation, decide};
+use crate::engine::token_cache::TokenCache;
+use crate::ports::Level;
+use crate::proto::challenge::Challenge;
+use crate::proto::fingerprint::printable;
+use crate::proto::json::Json;
+use crate::proto::reason::{Outcome, Reason};
+
+/// How the host handles this request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handling<'a> {
+    /// It was parked once.
+    pub resumed: bool,
+    /// It cannot be parked.
+    pub no_wait: bool,
+    /// Text of the source address, for limits.
+    pub source: &'a str,
+    /// Unix seconds; None reads the clock.
+    pub now: Option<i64>,
+    /// Answer with 407 instead of 401.
+    pub proxy: bool,
+}
+
+/// What came out of a check.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Everything known of the token.
+    pub answer: Answer,
+    /// Suggested SIP status.
+    pub status: u32,
+    /// Seconds, with status 503.
+    pub retry_after: u32,
+    /// The slot whose keys are needed: the host parks the request and submits a job.
+    pub pending: Option<u32>,
+    /// Name of the provider, empty when unknown.
+    pub provider: String,
+}
+
+/// One process's or thread's state.
+pub struct Worker {
+    context: Arc<Context>,
+    process: u32,
+    placed: PlacedPolicy,
+    keyring: Keyring,
+    cache: TokenCache,
+}
+
+impl Worker {
+    /// Made after the fork, in the process that uses it.
+    pub fn new(context: Arc<Context>) -> Result<Worker, ConfigError> {
+        let placed = context.policy()?;
+        Ok(Worker {
+            process: std::process::id(),
+            keyring: Keyring::new(&placed),
+            cache: TokenCache::new(placed.policy.settings.token_cache_size as usize),
+            placed,
+            context,
+        })
+    }
+
+    /// False after a fork: the child must make its own.
+    pub fn is_own_process(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Checks a request.
+    pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
+        let now = self.prepare(handling.now);
+        let decision = check_request(&self.placed.policy, &self.keyring, &mut self.cache, request, now / 1000);
+        self.conclude(decision, handling, now)
+    }
+
+    /// Checks a bare token.
+    pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> Verdict {
+        let now = self.prepare(handling.now);
+        let decision = check_token(&self.placed.policy, &self.keyring, &mut self.cache, token, now / 1000);
+        self.conclude(decision, handling, now)
+    }
+
+    /// Takes over a new configuration and new keys. Returns the time in Unix milliseconds.
+    fn prepare(&mut self, now: Option<i64>) -> i64 {
+        let now = now.map_or_else(now_millis, |seconds| seconds.saturating_mul(1000));
+        if let Some(placed) = self.context.policy_after(self.placed.generation) {
+            self.keyring = Keyring::new(&placed);
+            self.cache = TokenCache::new(placed.policy.settings.token_cache_size as usize);
+            self.placed = placed;
+        }
+        let max_stale = i64::from(self.placed.policy.settings.key_max_stale) * 1000;
+        if self.keyring.refresh(&self.context, now, max_stale) {
+            self.cache.clear();
+        }
+        now
+    }
+
+    fn conclude(&mut self, decision: Decision, handling: &Handling<'_>, now: i64) -> Verdict {
+        let mut verdict = match decision {
+            Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
+            Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
+        };
+        if let Some(provider) = verdict.answer.provider {
+            verdict.provider.clone_from(&self.placed.policy.providers[provider].name);
+        }
+        if verdict.pending.is_none() {
+            self.finish(&mut verdict, handling.proxy);
+        }
+        verdict
+    }
+
+    fn wait_for_keys(&mut self, mut answer: Answer, handling: &Handling<'_>, now: i64) -> Verdict {
+        use crate::engine::check::KnownKeys;
+        let provider = answer.provider.unwrap_or(0);
+        let settings = &self.placed.policy.settings;
+        let slot = self.keyring.slot(provider);
+        let shared = self.context.arena().shared();
+        let state = self.keyring.state(&self.context, provider);
+        let kid = answer.unverified.as_ref().map_or("", |u| u.kid.as_str());
+        let situation = Situation {
+            state,
+            have_keys: self.keyring.fetched(provider).is_some(),
+            known_missing: shared.missing_keys.get((slot, kid)) == Some(state.fetches & 0xFF_FFFF),
+            resumed: handling.resumed,
+            can_park: !handling.no_wait,
+            now,
+            pending_timeout: i64::from(settings.pending_timeout) * 1000,
+            retry_after: settings.retry_after,
+        };
+        let minute = (now / 60_000).unsigned_abs();
+        let allowed = || shared.source_fetches.allow(handling.source, minute, settings.key_source_limit);
+        let mut verdict = Verdict::default();
+        let reason = match decide(&situation, allowed) {
+            KeyWait::Park => {
+                verdict.pending = u32::try_from(slot).ok();
+                None
+            }
+            KeyWait::Unknown => {
+                shared.missing_keys.put((slot, kid), state.fetches);
+                Some(Reason::KeyUnknown)
+            }
+            KeyWait::NotNow(reason, seconds) => {
+                verdict.retry_after = seconds;
+                Some(reason)
+            }
+            KeyWait::NotNowAndFetch(reason, seconds) => {
+                self.context.arena().slots()[slot].wanted.store(1, Relaxed);
+                verdict.retry_after = seconds;
+                Some(reason)
+            }
+        };
+        answer.reason = reason;
+        verdict.answer = answer;
+        verdict
+    }
+
+    /// Status, statistics and log line of a decided request.
+    fn finish(&self, verdict: &mut Verdict, proxy: bool) {
+        let settings = &self.placed.policy.settings;
+        let counters = &self.context.arena().shared().counters;
+        let reason = verdict.answer.reason();
+        let unauthorized = if proxy { 407 } else { 401 };
+        let (status, counter) = match reason.outcome() {
+            Outcome::Accepted => (200, Counter::Accepted),
+            Outcome::NoCredentials => (unauthorized, Counter::NoCredentials),
+            Outcome::Challenge if reason == Reason::InsufficientScope && settings.scope_status == 403 => {
+                (403, Counter::Denied)
+            }
+            Outcome::Challenge => (unauthorized, Counter::Denied),
+            Outcome::Forbidden => (403, Counter::Denied),
+            Outcome::BadRequest => (400, Counter::Denied),
+            Outcome::NotNow => (503, Counter::NotNow),
+        };
+        verdict.status = status;
+        if status == 503 && verdict.retry_after == 0 {
+            verdict.retry_after = settings.retry_after;
+        }
+        counters.add(counter);
+        counters.add_reason(reason);
+        if verdict.answer.token.is_some() || verdict.answer.unverified.is_some() {
+            counters.add(if verdict.answer.cached { Counter::CacheHits } else { Counter::CacheMisses });
+        }
+        match reason.outcome() {
+            Outcome::Accepted | Outcome::NoCredentials => {}
+            outcome => {
+                let level = if outcome == Outcome::NotNow { Level::Warn } else { Level::Info };
+                self.context.log().log(level, &describe(verdict, reason));
+            }
+        }
+    }
+
+    /// Hands a parked request to the I/O service. An error means: refuse it now with 503.
+    pub fn submit(&mut self, slot: u32, cookies: [u64; 2]) -> io::Result<()> {
+        let settings = &self.placed.policy.settings;
+        let shared = self.context.arena().shared();
+        let full = || io::Error::new(io::ErrorKind::WouldBlock, "max_pending is reached");
+        let limit = settings.max_pending;
+        shared.parked.fetch_update(Relaxed, Relaxed, |n| (n < limit).then_some(n + 1)).map_err(|_| full())?;
+        let deadline = now_millis() + i64::from(settings.pending_timeout) * 1000;
+        self.context.jobs().send(&Job { slot, deadline, cookies }).inspect_err(|_| {
+            shared.parked.fetch_sub(1, Relaxed);
+        })?;
+        shared.counters.add(Counter::Suspended);
+        Ok(())
+    }
+
+    /// The verdict for a request that was to be parked but could not be.
+    pub fn overloaded(&self, mut verdict: Verdict, proxy: bool) -> Verdict {
+        verdict.pending = None;
+        verdict.answer.reason = Some(Reason::Overloaded);
+        self.finish(&mut verdict, proxy);
+        verdict
+    }
+
+    /// The header lines of a challenge.
+    pub fn challenge(&mut self, challenge: &Challenge<'_>, domain: &str) -> String {
+        self.prepare(None);
+        let policy = &self.placed.policy;
+        let provider = policy.provider_for_domain(domain);
+        let or = |given, default| if str::is_empty(given) { default } else { given };
+        Challenge {
+            realm: or(challenge.realm, or(&policy.settings.realm, domain)),
+            authz_server: or(challenge.authz_server, &provider.authz_server),
+            scope: or(challenge.scope, &provider.challenge_scope),
+            location: policy.settings.location,
+            ..*challenge
+        }
+        .header_lines()
+    }
+
+    /// Which challenge an endpoint is offered.
+    pub fn offer(&mut self, endpoint: &Endpoint<'_>) -> Offer {
+        self.prepare(None);
+        choose(&self.placed.policy.offers, endpoint)
+    }
+
+    /// The policy in force in this worker.
+    pub fn placed(&self) -> &PlacedPolicy {
+        &self.placed
+    }
+
+    /// The context it belongs to.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+}
+
+/// A claim of a verified token as text: strings as they are, anything else as JSON.
+pub fn claim_text(payload: &[u8], path: &str) -> Option<String> {
+    let json = Json::parse(payload).ok()?;
+    let value = json.path(path)?;
+    Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}
+
+fn describe(verdict: &Verdict, reason: Reason) -> String {
+    let (issuer, kid, token) = match (&verdict.answer.token, &verdict.answer.unverified) {
+        (Some(token), _) => (token.claims.issuer.as_str(), token.kid.as_str(), token.fingerprint.as_str()),
+        (None, Some(seen)) => (seen.issuer.as_str(), seen.kid.as_str(), seen.fingerprint.as_str()),
+        (None, None) => ("", "", ""),
+    };
+    let mut line = format!("{} {}: {}", verdict.status, reason.code(), reason.text());
+    let facts = [("provider", verdict.provider.as_str()), ("issuer", issuer), ("kid", kid), ("token", token)];
+    for (name, value) in facts.into_iter().filter(|f| !f.1.is_empty()) {
+        line.push_str(&format!(" {name}={}", printable(value, 128)));
+    }
+    line
+}

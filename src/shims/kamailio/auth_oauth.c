@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The module's entry points: start before the fork, start of the I/O process, end.
+ *
+ * mod_init starts nothing (no thread, no random number, no HTTP): what it made is shared by every child.
+ */
+#include "core/sr_module.h"
+#include "core/counters.h"
+
+#include "shim.h"
+
+MODULE_VERSION
+
+sipoauth_context *oauth_context = NULL;
+sl_api_t oauth_sl;
+struct tm_binds oauth_tm;
+
+static int need_modules(void)
+{
+    if (find_module_by_name("tm") == NULL || load_tm_api(&oauth_tm) < 0) {
+        LM_ERR("auth_oauth parks requests with the tm module: put loadmodule \"tm.so\" before it\n");
+        return -1;
+    }
+    if (find_module_by_name("sl") == NULL || sl_load_api(&oauth_sl) < 0) {
+        LM_ERR("auth_oauth replies with the sl module: put loadmodule \"sl.so\" before it\n");
+        return -1;
+    }
+    return 0;
+}
+
+static int mod_init(void)
+{
+    char err[OAUTH_ERR_SIZE] = "";
+    sipoauth_config *config;
+
+    if (sipoauth_abi_version() != SIPOAUTH_ABI_VERSION) {
+        LM_ERR("auth_oauth was linked with another libsipoauth than it was compiled for: build it again\n");
+        return -1;
+    }
+    if (need_modules() < 0)
+        return -1;
+    config = oauth_config_get();
+    if (config == NULL)
+        return -1;
+    if (sipoauth_context_new(config, oauth_log, NULL, &oauth_context, err, sizeof(err)) != SIPOAUTH_OK) {
+        LM_ERR("%s\n", err);
+        oauth_context = NULL;
+        return -1;
+    }
+    oauth_config_drop();
+    if (oauth_resume_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
+        return -1;
+    LM_INFO("libsipoauth %s\n", sipoauth_version());
+    return 0;
+}
+
+static int child_init(int rank)
+{
+    return rank == PROC_MAIN ? oauth_io_start() : 0;
+}
+
+static void mod_destroy(void)
+{
+    oauth_worker_drop();
+    oauth_config_drop();
+    sipoauth_context_free(oauth_context);
+    oauth_context = NULL;
+}
+
+int mod_register(char *path, int *dlflags, void *p1, void *p2)
+{
+    (void)path;
+    (void)dlflags;
+    (void)p1;
+    (void)p2;
+    return oauth_kemi_register();
+}
+
+struct module_exports exports = {
+    "auth_oauth",
+    DEFAULT_DLFLAGS,
+    oauth_cmds,
+    oauth_params,
+    oauth_rpcs,
+    oauth_pvs,
+    0, /* replies are not looked at */
+    mod_init,
+    child_init,
+    mod_destroy,
+};

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The check functions: ask the library, park the request if it says so, and turn its answer into a return
+ * code. The answer is "denied" until the library has said otherwise.
+ */
+#include <string.h>
+
+#include "shim.h"
+
+static int is(sipoauth_str text, const char *word)
+{
+    return text.len == strlen(word) && memcmp(text.ptr, word, text.len) == 0;
+}
+
+static int return_code(const sipoauth_result *result)
+{
+    switch (result->verdict) {
+    case SIPOAUTH_VERDICT_ACCEPTED:
+        return OAUTH_OK;
+    case SIPOAUTH_VERDICT_NO_CREDENTIALS:
+        return OAUTH_NO_CREDENTIALS;
+    case SIPOAUTH_VERDICT_NOT_NOW:
+    case SIPOAUTH_VERDICT_PENDING:
+        return OAUTH_NOT_NOW;
+    case SIPOAUTH_VERDICT_DENIED:
+        break;
+    default:
+        return OAUTH_DENIED;
+    }
+    if (is(result->reason_code, "token_expired"))
+        return OAUTH_TOKEN_EXPIRED;
+    if (is(result->reason_code, "aor_mismatch") || is(result->reason_code, "third_party_registration"))
+        return OAUTH_USER_MISMATCH;
+    if (is(result->reason_code, "insufficient_scope"))
+        return OAUTH_NO_SCOPE;
+    if (result->status == 400)
+        return OAUTH_MALFORMED;
+    return OAUTH_DENIED;
+}
+
+static void prepare(sipoauth_result *result)
+{
+    memset(result, 0, sizeof(*result));
+    result->struct_size = sizeof(*result);
+    result->verdict = SIPOAUTH_VERDICT_DENIED;
+}
+
+static int ask(sipoauth_worker *worker, const sipoauth_request *request, uint32_t flags, sipoauth_result *result)
+{
+    int rc;
+
+    prepare(result);
+    rc = sipoauth_worker_check(worker, request, flags, result);
+    if (rc != SIPOAUTH_OK)
+        LM_ERR("the check failed (%d)\n", rc);
+    return rc;
+}
+
+/* An earlier "accepted" for this message must not outlive a check that could not be made. */
+int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
+{
+    oauth_last_store_failure(msg, role, 500, "internal_error", OAUTH_ERROR);
+    return OAUTH_ERROR;
+}
+
+static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_result *result)
+{
+    if (result->verdict == SIPOAUTH_VERDICT_PENDING) {
+        /* nobody waits for this answer any more */
+        result->verdict = SIPOAUTH_VERDICT_NOT_NOW;
+        result->status = 503;
+    }
+    return oauth_last_store(msg, role, realm, result, return_code(result));
+}
+
+int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
+{
+    struct oauth_request request;
+    sipoauth_result result;
+    sipoauth_worker *worker;
+    uint64_t cookie = 0;
+    uint32_t flags = 0;
+
+    if (!oauth_is_request(msg)) {
+        LM_ERR("only a request can be checked\n");
+        return oauth_check_failed(msg, role);
+    }
+    worker = oauth_worker_get();
+    if (worker == NULL)
+        return oauth_check_failed(msg, role);
+    if (oauth_request_fill(&request, msg, role, realm) < 0) {
+        oauth_last_store_failure(msg, role, 400, "malformed_request", OAUTH_MALFORMED);
+        return OAUTH_MALFORMED;
+    }
+    if (oauth_resume_running())
+        flags = SIPOAUTH_CHECK_RESUMED;
+    else if (resume == NULL || !oauth_park_possible(msg) || oauth_resume_pack(resume, &cookie) < 0)
+        flags = SIPOAUTH_CHECK_NO_WAIT;
+
+    if (ask(worker, &request.call, flags, &result) != SIPOAUTH_OK)
+        return oauth_check_failed(msg, role);
+    if (result.verdict == SIPOAUTH_VERDICT_PENDING && flags == 0) {
+        if (oauth_park(msg, worker, result.job, cookie) == OAUTH_PARK_DONE) {
+            oauth_last_reset();
+            return OAUTH_PARKED;
+        }
+        /* the library then says how long to stay away, and counts it */
+        prepare(&result);
+        if (sipoauth_worker_refuse(worker, &result) != SIPOAUTH_OK)
+            return oauth_check_failed(msg, role);
+    }
+    return store(msg, role, request.call.realm, &result);
+}
+
+int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
+{
+    sipoauth_result result;
+    sipoauth_worker *worker = oauth_worker_get();
+    uint32_t flags = oauth_resume_running() ? SIPOAUTH_CHECK_RESUMED : SIPOAUTH_CHECK_NO_WAIT;
+    int rc;
+
+    if (worker == NULL)
+        return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
+    prepare(&result);
+    rc = sipoauth_worker_check_token(worker, oauth_view(token), flags, &result);
+    if (rc != SIPOAUTH_OK) {
+        LM_ERR("the check failed (%d)\n", rc);
+        return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
+    }
+    return store(msg, SIPOAUTH_ROLE_UAS, oauth_view(realm), &result);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Takes Bearer credentials out of a request before it is relayed: a token is for this proxy, not for the next
+ * hop. Other schemes (Digest for a server behind us) stay.
+ */
+#include <strings.h>
+
+#include "core/data_lump.h"
+
+#include "shim.h"
+
+static int is_bearer(const str *body)
+{
+    static const char scheme[] = "Bearer";
+    const size_t len = sizeof(scheme) - 1;
+    sipoauth_str text = oauth_trimmed(body);
+
+    if (text.len < len || strncasecmp(text.ptr, scheme, len) != 0)
+        return 0;
+    return text.len == len || oauth_is_space(text.ptr[len]) || text.ptr[len] == ',';
+}
+
+static int remove_from(sip_msg_t *msg, const hdr_field_t *header)
+{
+    for (; header != NULL; header = next_sibling_hdr(header)) {
+        if (!is_bearer(&header->body))
+            continue;
+        if (del_lump(msg, (int)(header->name.s - msg->buf), header->len, HDR_OTHER_T) == NULL) {
+            LM_ERR("cannot remove a credentials header\n");
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int oauth_remove_credentials(sip_msg_t *msg)
+{
+    if (!oauth_is_request(msg) || parse_headers(msg, HDR_EOH_F, 0) < 0) {
+        LM_ERR("credentials cannot be removed from this message\n");
+        return OAUTH_ERROR;
+    }
+    if (remove_from(msg, msg->authorization) < 0 || remove_from(msg, msg->proxy_auth) < 0)
+        return OAUTH_ERROR;
+    return OAUTH_OK;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The module's own process: the library's network work, and the continuation of parked requests.
+ *
+ * A child that ends takes the whole proxy down, so this one does not end: when the library cannot start here,
+ * it tries again later, and meanwhile no request is parked (503 at once instead of a wait for nobody).
+ */
+#include <signal.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "core/cfg/cfg_struct.h"
+#include "core/mem/shm.h"
+#include "core/pt.h"
+
+#include "shim.h"
+
+#define STEP_MS 500
+#define RETRY_SECONDS 5
+
+static volatile int *broken = NULL; /* in shared memory: the library could not start in the I/O process */
+
+int oauth_io_register(void)
+{
+    if (register_procs(1) < 0) {
+        LM_ERR("cannot register the I/O process\n");
+        return -1;
+    }
+    cfg_register_child(1);
+    broken = shm_malloc(sizeof(*broken));
+    if (broken == NULL) {
+        LM_ERR("no shared memory for the state of the I/O process\n");
+        return -1;
+    }
+    *broken = 0;
+    return 0;
+}
+
+int oauth_io_usable(void)
+{
+    return !*broken;
+}
+
+static void done(void *user, uint64_t transaction, uint64_t cookie)
+{
+    (void)user;
+    oauth_resume_run(transaction, cookie);
+}
+
+static sipoauth_io *start(void)
+{
+    char err[OAUTH_ERR_SIZE] = "";
+    sipoauth_io *io = NULL;
+
+    if (sipoauth_io_new(oauth_context, &io, err, sizeof(err)) == SIPOAUTH_OK) {
+        *broken = 0;
+        return io;
+    }
+    if (!*broken)
+        LM_ERR("no keys can be fetched, the next try is in %d seconds: %s\n", RETRY_SECONDS, err);
+    *broken = 1;
+    sleep(RETRY_SECONDS);
+    return NULL;
+}
+
+static void step(sipoauth_io *io)
+{
+    static int failed = 0;
+    int rc = sipoauth_io_step(io, STEP_MS, done, NULL);
+
+    if (rc == SIPOAUTH_OK) {
+        failed = 0;
+        return;
+    }
+    if (!failed)
+        LM_ERR("a step of the I/O process failed (%d)\n", rc);
+    failed = 1;
+    usleep(STEP_MS * 1000); /* no busy loop */
+}
+
+static void run(void)
+{
+    pid_t parent = getppid();
+    sipoauth_io *io = NULL;
+
+    while (getppid() == parent) { /* a proxy killed with -9 must not leave this process behind */
+        cfg_update();
+        if (io == NULL)
+            io = start();
+        else
+            step(io);
+    }
+    _exit(0);
+}
+
+/* In child_init of the main process. */
+int oauth_io_start(void)
+{
+    /* The rank of an extra worker, not of an RPC process: continuations run script and need what modules
+     * open for SIP workers (database connections of usrloc, for example). */
+    int pid = fork_process(PROC_XWORKER, "auth_oauth io", 1);
+
+    if (pid < 0) {
+        LM_ERR("cannot start the I/O process\n");
+        return -1;
+    }
+    if (pid == 0) {
+        if (cfg_child_init() < 0) {
+            LM_ERR("cannot initialise the configuration of the I/O process\n");
+            return -1;
+        }
+        run();
+    }
+    return 0;
+}

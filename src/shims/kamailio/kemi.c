@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The same functions for Lua, Python and the other KEMI languages: KSR.auth_oauth.check(realm) ...
+ *
+ * check_resume and proxy_check_resume name the script function in which a parked request goes on. They return
+ * 0 then: KEMI does not end the script by itself, so the script must leave when it sees 0.
+ */
+#include "core/kemi.h"
+
+#include "shim.h"
+
+static int ki_check(sip_msg_t *msg, str *realm)
+{
+    return oauth_check(msg, SIPOAUTH_ROLE_UAS, realm, NULL);
+}
+
+static int ki_proxy_check(sip_msg_t *msg, str *realm)
+{
+    return oauth_check(msg, SIPOAUTH_ROLE_PROXY, realm, NULL);
+}
+
+static int ki_check_resume(sip_msg_t *msg, str *realm, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_check(msg, SIPOAUTH_ROLE_UAS, realm, &resume);
+}
+
+static int ki_proxy_check_resume(sip_msg_t *msg, str *realm, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume);
+}
+
+static int ki_check_token(sip_msg_t *msg, str *token)
+{
+    return oauth_check_token(msg, token, NULL);
+}
+
+static int ki_check_token_realm(sip_msg_t *msg, str *token, str *realm)
+{
+    return oauth_check_token(msg, token, realm);
+}
+
+static int ki_www_challenge(sip_msg_t *msg, str *realm, int flags)
+{
+    return oauth_challenge(msg, SIPOAUTH_ROLE_UAS, realm, flags);
+}
+
+static int ki_proxy_challenge(sip_msg_t *msg, str *realm, int flags)
+{
+    return oauth_challenge(msg, SIPOAUTH_ROLE_PROXY, realm, flags);
+}
+
+static int ki_offer(sip_msg_t *msg)
+{
+    return oauth_offer(msg);
+}
+
+static int ki_reply(sip_msg_t *msg)
+{
+    return oauth_reply(msg, NULL);
+}
+
+static int ki_reply_realm(sip_msg_t *msg, str *realm)
+{
+    return oauth_reply(msg, realm);
+}
+
+static int ki_remove_credentials(sip_msg_t *msg)
+{
+    return oauth_remove_credentials(msg);
+}
+
+#define NONE SR_KEMIP_NONE
+#define STRING SR_KEMIP_STR
+#define NUMBER SR_KEMIP_INT
+#define FUNCTION(name, first, second)                                          \
+    {                                                                          \
+        str_init("auth_oauth"), str_init(#name), SR_KEMIP_INT, (void *)ki_##name, \
+        {first, second, NONE, NONE, NONE, NONE}                                \
+    }
+
+static sr_kemi_t functions[] = {
+    FUNCTION(check, STRING, NONE),
+    FUNCTION(check_resume, STRING, STRING),
+    FUNCTION(proxy_check, STRING, NONE),
+    FUNCTION(proxy_check_resume, STRING, STRING),
+    FUNCTION(check_token, STRING, NONE),
+    FUNCTION(check_token_realm, STRING, STRING),
+    FUNCTION(www_challenge, STRING, NUMBER),
+    FUNCTION(proxy_challenge, STRING, NUMBER),
+    FUNCTION(offer, NONE, NONE),
+    FUNCTION(reply, NONE, NONE),
+    FUNCTION(reply_realm, STRING, NONE),
+    FUNCTION(remove_credentials, NONE, NONE),
+    {{0, 0}, {0, 0}, 0, NULL, {0, 0, 0, 0, 0, 0}}
+};
+
+int oauth_kemi_register(void)
+{
+    sr_kemi_modules_add(functions);
+    return 0;
+}

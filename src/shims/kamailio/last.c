@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The outcome of the last check in this process, copied: the library's strings live only until its next call.
+ *
+ * It belongs to one message. Kamailio gives a failure route's copy of message 8 the number 7, so the number
+ * alone is not enough: the store is also emptied whenever a script starts. Another message's identity must
+ * never be seen.
+ */
+#include <string.h>
+
+#include "core/mem/mem.h"
+#include "core/script_cb.h"
+
+#include "shim.h"
+
+static struct oauth_last last;
+static int owned = 0;
+static unsigned int owner_id;
+static int owner_pid;   /* 0 in the messages that xhttp makes */
+
+/* All strings of `last`, one after the other. Two stores in turn: a new outcome may be made from the old one
+ * (oauth_check("$oauth(realm)")). */
+static struct {
+    char *text;
+    size_t size;
+} stores[2];
+static int current = 0;
+
+void oauth_last_reset(void)
+{
+    memset(&last, 0, sizeof(last));
+    owned = 0;
+}
+
+static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *param)
+{
+    (void)msg;
+    (void)flags;
+    (void)param;
+    oauth_last_reset();
+    return 1;
+}
+
+int oauth_last_init(void)
+{
+    if (register_script_cb(reset_before_script, PRE_SCRIPT_CB | REQUEST_CB | FAILURE_CB, NULL) < 0) {
+        LM_ERR("cannot register the callback that runs before each script\n");
+        return -1;
+    }
+    return 0;
+}
+
+static int owned_by(const sip_msg_t *msg)
+{
+    return msg != NULL && owned && owner_id == msg->id && owner_pid == msg->pid;
+}
+
+struct oauth_last *oauth_last_get(const sip_msg_t *msg)
+{
+    return owned_by(msg) ? &last : NULL;
+}
+
+static void take(const sip_msg_t *msg)
+{
+    uint32_t offer = owned_by(msg) ? last.offer : 0;
+
+    oauth_last_reset();
+    last.offer = offer;
+    owned = 1;
+    owner_id = msg->id;
+    owner_pid = msg->pid;
+}
+
+/* Room for `need` octets that is not in use by the old outcome. */
+static char *reserve(size_t need)
+{
+    int next = !current;
+    char *bigger;
+
+    if (need > stores[next].size) {
+        bigger = pkg_malloc(need);
+        if (bigger == NULL)
+            return NULL;
+        if (stores[next].text != NULL)
+            pkg_free(stores[next].text);
+        stores[next].text = bigger;
+        stores[next].size = need;
+    }
+    current = next;
+    return stores[next].text;
+}
+
+static char *append(char *at, str *target, sipoauth_str text)
+{
+    if (text.len == 0)
+        return at;
+    memcpy(at, text.ptr, text.len);
+    target->s = at;
+    target->len = (int)text.len;
+    return at + text.len;
+}
+
+int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code)
+{
+    char *at;
+    size_t need = realm.len + result->reason_code.len + result->reason_text.len + result->error.len
+                  + result->provider.len + result->issuer.len + result->aor.len + result->subject.len
+                  + result->client_id.len + result->scope.len + result->kid.len + result->fingerprint.len;
+
+    take(msg);
+    /* all or nothing: half an identity is worse than none */
+    at = reserve(need + 1);
+    if (at == NULL) {
+        LM_ERR("no private memory for the outcome of a check\n");
+        oauth_last_store_failure(msg, role, 500, "no_memory", OAUTH_ERROR);
+        return OAUTH_ERROR;
+    }
+    last.checked = 1;
+    last.code = code;
+    last.role = role;
+    last.verdict = result->verdict;
+    last.status = result->status;
+    last.retry_after = result->retry_after;
+    last.cached = result->cached;
+    last.expires_at = result->expires_at;
+    at = append(at, &last.realm, realm);
+    at = append(at, &last.reason_code, result->reason_code);
+    at = append(at, &last.reason_text, result->reason_text);
+    at = append(at, &last.error, result->error);
+    at = append(at, &last.provider, result->provider);
+    at = append(at, &last.issuer, result->issuer);
+    at = append(at, &last.aor, result->aor);
+    at = append(at, &last.subject, result->subject);
+    at = append(at, &last.client_id, result->client_id);
+    at = append(at, &last.scope, result->scope);
+    at = append(at, &last.kid, result->kid);
+    append(at, &last.fingerprint, result->fingerprint);
+    return code;
+}
+
+/* A check that did not come to an answer; `reason` is a constant. */
+void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t status, const char *reason, int code)
+{
+    take(msg);
+    last.checked = 1;
+    last.code = code;
+    last.role = role;
+    last.verdict = SIPOAUTH_VERDICT_DENIED;
+    last.status = status;
+    last.reason_code.s = (char *)reason;
+    last.reason_code.len = (int)strlen(reason);
+}
+
+void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer)
+{
+    if (!owned_by(msg))
+        take(msg);
+    last.offer = offer;
+}

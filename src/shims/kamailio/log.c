@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The library's log lines become Kamailio's. The format is constant: a line from the library is never one.
+ * The library calls this from the process's main thread only (LM_* is not made for others).
+ */
+#include "shim.h"
+
+void oauth_log(void *user, uint32_t level, const char *text, size_t len)
+{
+    int n = len > 8000 ? 8000 : (int)len;
+
+    (void)user;
+    if (text == NULL || n == 0)
+        return;
+    switch (level) {
+    case SIPOAUTH_LOG_ERROR:
+        LM_ERR("%.*s\n", n, text);
+        break;
+    case SIPOAUTH_LOG_WARN:
+        LM_WARN("%.*s\n", n, text);
+        break;
+    case SIPOAUTH_LOG_INFO:
+        LM_INFO("%.*s\n", n, text);
+        break;
+    default:
+        LM_DBG("%.*s\n", n, text);
+    }
+}

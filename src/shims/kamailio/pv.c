@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * $oauth(name): what the last check of this message said. Null when there is none, or the field is empty.
+ * $oauth(claim:path) asks the library for a claim of the accepted token.
+ */
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/mem/mem.h"
+#include "core/parser/parse_uri.h"
+#include "core/pvar.h"
+
+#include "shim.h"
+
+#define CLAIM_PREFIX "claim:"
+
+enum field {
+    ON_VERDICT, ON_CODE, ON_REASON, ON_REASON_TEXT, ON_ERROR, ON_STATUS, ON_RETRY_AFTER, ON_AOR, ON_USER, ON_DOMAIN,
+    ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
+    ON_EXPIRES, ON_CACHED, ON_OFFER, ON_CLAIM
+};
+
+static const struct {
+    const char *name;
+    enum field field;
+} names[] = {
+    {"verdict", ON_VERDICT},
+    {"code", ON_CODE},
+    {"reason", ON_REASON},
+    {"reason_text", ON_REASON_TEXT},
+    {"error", ON_ERROR},
+    {"status", ON_STATUS},
+    {"retry_after", ON_RETRY_AFTER},
+    {"aor", ON_AOR},
+    {"user", ON_USER},
+    {"domain", ON_DOMAIN},
+    {"subject", ON_SUBJECT},
+    {"client_id", ON_CLIENT_ID},
+    {"scope", ON_SCOPE},
+    {"provider", ON_PROVIDER},
+    {"issuer", ON_ISSUER},
+    {"kid", ON_KID},
+    {"fingerprint", ON_FINGERPRINT},
+    {"realm", ON_REALM},
+    {"exp", ON_EXP},
+    {"expires", ON_EXPIRES},
+    {"cached", ON_CACHED},
+    {"offer", ON_OFFER},
+};
+
+/* What a variable in the script stands for; lives as long as the script. */
+struct variable {
+    enum field field;
+    str path;   /* of a claim */
+    char text[];
+};
+
+static int find_field(const str *name, enum field *field, str *path)
+{
+    const int prefix = sizeof(CLAIM_PREFIX) - 1;
+    size_t i;
+
+    if (name->len > prefix && memcmp(name->s, CLAIM_PREFIX, prefix) == 0) {
+        *field = ON_CLAIM;
+        path->s = name->s + prefix;
+        path->len = name->len - prefix;
+        return 0;
+    }
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (name->len == (int)strlen(names[i].name) && memcmp(name->s, names[i].name, name->len) == 0) {
+            *field = names[i].field;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static int parse_name(pv_spec_p spec, str *name)
+{
+    struct variable *variable;
+    enum field field;
+    str path = STR_NULL;
+
+    if (spec == NULL || name == NULL || name->s == NULL || find_field(name, &field, &path) < 0) {
+        LM_ERR("$oauth(%.*s) is not known\n", name != NULL ? name->len : 0, name != NULL ? name->s : "");
+        return -1;
+    }
+    variable = pkg_malloc(sizeof(*variable) + path.len + 1);
+    if (variable == NULL) {
+        LM_ERR("no private memory for a variable\n");
+        return -1;
+    }
+    memset(variable, 0, sizeof(*variable));
+    variable->field = field;
+    variable->path.s = variable->text;
+    variable->path.len = path.len;
+    if (path.len > 0)
+        memcpy(variable->text, path.s, path.len);
+    spec->pvp.pvn.type = PV_NAME_OTHER;
+    spec->pvp.pvn.u.dname = variable;
+    return 0;
+}
+
+static const char *verdict_name(uint32_t verdict)
+{
+    switch (verdict) {
+    case SIPOAUTH_VERDICT_ACCEPTED:
+        return "accepted";
+    case SIPOAUTH_VERDICT_NO_CREDENTIALS:
+        return "no_credentials";
+    case SIPOAUTH_VERDICT_NOT_NOW:
+        return "not_now";
+    case SIPOAUTH_VERDICT_PENDING:
+        return "pending";
+    default:
+        return "denied";
+    }
+}
+
+static int text(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, str field)
+{
+    if (field.s == NULL || field.len <= 0)
+        return pv_get_null(msg, param, value);
+    return pv_get_strval(msg, param, value, &field);
+}
+
+static int number(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, int64_t n)
+{
+    if (n > INT_MAX)
+        n = INT_MAX;
+    return pv_get_sintval(msg, param, value, (int)n);
+}
+
+static int part_of_aor(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, str aor, enum field field)
+{
+    struct sip_uri uri;
+
+    if (aor.len <= 0 || parse_uri(aor.s, aor.len, &uri) < 0)
+        return pv_get_null(msg, param, value);
+    return text(msg, param, value, field == ON_USER ? uri.user : uri.host);
+}
+
+static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last, const str *path)
+{
+    sipoauth_worker *worker;
+    sipoauth_str found = {NULL, 0};
+    str result;
+
+    if (last->verdict != SIPOAUTH_VERDICT_ACCEPTED)
+        return pv_get_null(msg, param, value);
+    worker = oauth_worker_get();
+    if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK
+            || found.ptr == NULL || found.len > INT_MAX)
+        return pv_get_null(msg, param, value);
+    result.s = (char *)found.ptr;
+    result.len = (int)found.len;
+    return pv_get_strval(msg, param, value, &result);
+}
+
+static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
+{
+    const struct variable *variable;
+    const struct oauth_last *last = oauth_last_get(msg);
+    int64_t left;
+    str word;
+
+    if (param == NULL || param->pvn.u.dname == NULL)
+        return -1;
+    variable = param->pvn.u.dname;
+    if (last == NULL)
+        return pv_get_null(msg, param, value);
+    if (variable->field == ON_OFFER)
+        return last->offer ? number(msg, param, value, last->offer) : pv_get_null(msg, param, value);
+    if (!last->checked)
+        return pv_get_null(msg, param, value);
+
+    switch (variable->field) {
+    case ON_VERDICT:
+        word.s = (char *)verdict_name(last->verdict);
+        word.len = (int)strlen(word.s);
+        return text(msg, param, value, word);
+    case ON_CODE:
+        return number(msg, param, value, last->code);
+    case ON_REASON:
+        return text(msg, param, value, last->reason_code);
+    case ON_REASON_TEXT:
+        return text(msg, param, value, last->reason_text);
+    case ON_ERROR:
+        return text(msg, param, value, last->error);
+    case ON_STATUS:
+        return number(msg, param, value, last->status);
+    case ON_RETRY_AFTER:
+        return last->retry_after ? number(msg, param, value, last->retry_after) : pv_get_null(msg, param, value);
+    case ON_AOR:
+        return text(msg, param, value, last->aor);
+    case ON_USER:
+    case ON_DOMAIN:
+        return part_of_aor(msg, param, value, last->aor, variable->field);
+    case ON_SUBJECT:
+        return text(msg, param, value, last->subject);
+    case ON_CLIENT_ID:
+        return text(msg, param, value, last->client_id);
+    case ON_SCOPE:
+        return text(msg, param, value, last->scope);
+    case ON_PROVIDER:
+        return text(msg, param, value, last->provider);
+    case ON_ISSUER:
+        return text(msg, param, value, last->issuer);
+    case ON_KID:
+        return text(msg, param, value, last->kid);
+    case ON_FINGERPRINT:
+        return text(msg, param, value, last->fingerprint);
+    case ON_REALM:
+        return text(msg, param, value, last->realm);
+    case ON_EXP:
+        return last->expires_at > 0 ? number(msg, param, value, last->expires_at) : pv_get_null(msg, param, value);
+    case ON_EXPIRES:
+        if (last->expires_at <= 0)
+            return pv_get_null(msg, param, value);
+        left = last->expires_at - (int64_t)time(NULL);
+        return number(msg, param, value, left > 0 ? left : 0);
+    case ON_CACHED:
+        return number(msg, param, value, last->cached);
+    case ON_CLAIM:
+        return claim(msg, param, value, last, &variable->path);
+    default:
+        return pv_get_null(msg, param, value);
+    }
+}
+
+pv_export_t oauth_pvs[] = {
+    {{"oauth", sizeof("oauth") - 1}, PVT_OTHER, get_value, 0, parse_name, 0, 0, 0},
+    {{0, 0}, 0, 0, 0, 0, 0, 0, 0}
+};

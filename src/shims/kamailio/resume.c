@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where a parked request goes on: a route block, or a function of the KEMI script.
+ *
+ * The library carries two numbers for us to the I/O process and back. A route block is its index, equal in all
+ * processes. A KEMI function is an index into a table in shared memory, so that no pointer travels and nothing
+ * leaks when a job is lost; a script names a handful of functions, the table never shrinks.
+ */
+#include <string.h>
+
+#include "core/locking.h"
+#include "core/mem/shm.h"
+#include "core/route.h"
+
+#include "shim.h"
+
+#define CALLBACKS 64
+#define CALLBACK_SIZE 128
+#define IS_CALLBACK 1u
+
+struct callback {
+    int len;
+    char name[CALLBACK_SIZE];
+};
+
+struct callback_table {
+    gen_lock_t lock;
+    unsigned int count;
+    struct callback entry[CALLBACKS];
+};
+
+static struct callback_table *table = NULL;
+static int running = 0;
+
+int oauth_resume_init(void)
+{
+    table = shm_malloc(sizeof(*table));
+    if (table == NULL) {
+        LM_ERR("no shared memory for the names of resume functions\n");
+        return -1;
+    }
+    memset(table, 0, sizeof(*table));
+    if (lock_init(&table->lock) == NULL) {
+        LM_ERR("cannot make a lock for the names of resume functions\n");
+        return -1;
+    }
+    return 0;
+}
+
+static int callback_index(const str *name)
+{
+    unsigned int i;
+    int found = -1;
+
+    if (name->s == NULL || name->len <= 0 || name->len > CALLBACK_SIZE) {
+        LM_ERR("the name of a resume function must have 1 to %d characters\n", CALLBACK_SIZE);
+        return -1;
+    }
+    lock_get(&table->lock);
+    for (i = 0; i < table->count && found < 0; i++) {
+        if (table->entry[i].len == name->len && memcmp(table->entry[i].name, name->s, name->len) == 0)
+            found = (int)i;
+    }
+    if (found < 0 && table->count < CALLBACKS) {
+        memcpy(table->entry[table->count].name, name->s, name->len);
+        table->entry[table->count].len = name->len;
+        found = (int)table->count++;
+    }
+    lock_release(&table->lock);
+    if (found < 0)
+        LM_ERR("more than %d different resume functions: use the same few names\n", CALLBACKS);
+    return found;
+}
+
+/* Index of a defined route block, or -1. */
+int oauth_route_find(const char *name)
+{
+    int index = route_lookup(&main_rt, (char *)name);
+
+    return index > 0 && index < main_rt.entries && main_rt.rlist[index] != NULL ? index : -1;
+}
+
+int oauth_resume_pack(const struct oauth_resume *resume, uint64_t *cookie)
+{
+    int index;
+
+    if (resume->callback == NULL) {
+        *cookie = (uint64_t)(unsigned int)resume->route << 1;
+        return 0;
+    }
+    index = callback_index(resume->callback);
+    if (index < 0)
+        return -1;
+    *cookie = (uint64_t)(unsigned int)index << 1 | IS_CALLBACK;
+    return 0;
+}
+
+int oauth_resume_running(void)
+{
+    return running;
+}
+
+/* In the I/O process, main thread: run the script's continuation for a parked transaction. */
+void oauth_resume_run(uint64_t transaction, uint64_t cookie)
+{
+    static str event = str_init("auth_oauth:resume");
+    unsigned int hash = (unsigned int)(transaction >> 32);
+    unsigned int label = (unsigned int)(transaction & 0xffffffffu);
+    uint64_t index = cookie >> 1;
+    str name;
+    int rc;
+
+    running = 1; /* a check made by the continuation must come to an end */
+    if (cookie & IS_CALLBACK) {
+        if (index >= table->count) {
+            LM_BUG("resume function %llu is not known\n", (unsigned long long)index);
+            running = 0;
+            return;
+        }
+        name.s = table->entry[index].name;
+        name.len = table->entry[index].len;
+        rc = oauth_tm.t_continue_cb(hash, label, &name, &event);
+    } else {
+        if (index >= (uint64_t)main_rt.entries || main_rt.rlist[index] == NULL) {
+            LM_BUG("resume route %llu is not known\n", (unsigned long long)index);
+            running = 0;
+            return;
+        }
+        rc = oauth_tm.t_continue(hash, label, main_rt.rlist[index]);
+    }
+    running = 0;
+    oauth_last_reset();
+    if (rc < 0)
+        LM_DBG("transaction %u:%u was gone before its check was done\n", hash, label);
+}

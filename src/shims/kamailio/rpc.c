@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RPC commands: reload, providers, keys, stats. No answer holds a secret: the library's state structures
+ * have none.
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "core/rpc.h"
+
+#include "shim.h"
+
+static const char *reload_doc[] = {"Read the configuration file again; a bad one leaves the old in force", 0};
+static const char *providers_doc[] = {"State of each provider's keys", 0};
+static const char *keys_doc[] = {"The public keys that are known", 0};
+static const char *stats_doc[] = {"The module's counters", 0};
+
+/* Small numbers as such; the wire formats do not agree on larger ones, so these go as text. */
+static int add_number(rpc_t *rpc, void *item, const char *name, uint64_t value)
+{
+    char *field = (char *)name;
+
+    if (value <= INT_MAX)
+        return rpc->struct_add(item, "d", field, (int)value);
+    return rpc->struct_printf(item, field, "%llu", (unsigned long long)value);
+}
+
+static int add_time(rpc_t *rpc, void *item, const char *name, int64_t value)
+{
+    return add_number(rpc, item, name, value > 0 ? (uint64_t)value : 0);
+}
+
+static int add_text(rpc_t *rpc, void *item, const char *name, const char *value)
+{
+    char *field = (char *)name;
+
+    return rpc->struct_add(item, "s", field, (char *)value);
+}
+
+static void reload(rpc_t *rpc, void *ctx)
+{
+    char err[OAUTH_ERR_SIZE] = "";
+
+    if (sipoauth_context_reload(oauth_context, err, sizeof(err)) != SIPOAUTH_OK) {
+        LM_ERR("reload: %s\n", err);
+        rpc->fault(ctx, 500, "%s", err);
+        return;
+    }
+    rpc->add(ctx, "s", "reloaded");
+}
+
+static const char *state_name(uint32_t state)
+{
+    static const char *const name[] = {"no keys yet", "fresh", "stale", "too old", "static"};
+
+    return state < sizeof(name) / sizeof(name[0]) ? name[state] : "unknown";
+}
+
+static int add_provider(rpc_t *rpc, void *ctx, const sipoauth_provider_state *state)
+{
+    void *item;
+
+    if (rpc->add(ctx, "{", &item) < 0)
+        return -1;
+    add_text(rpc, item, "name", state->name);
+    add_text(rpc, item, "issuer", state->issuer);
+    add_text(rpc, item, "jwks_uri", state->jwks_uri);
+    add_text(rpc, item, "state", state_name(state->state));
+    add_number(rpc, item, "keys", state->key_count);
+    add_time(rpc, item, "fetched_at", state->fetched_at);
+    add_time(rpc, item, "next_fetch_at", state->next_fetch_at);
+    add_number(rpc, item, "fetches", state->fetches);
+    add_number(rpc, item, "failures", state->failures);
+    add_text(rpc, item, "last_error", state->last_error);
+    return 0;
+}
+
+static void providers(rpc_t *rpc, void *ctx)
+{
+    sipoauth_provider_state state;
+    uint32_t i, count = sipoauth_context_provider_count(oauth_context);
+
+    for (i = 0; i < count; i++) {
+        memset(&state, 0, sizeof(state));
+        state.struct_size = sizeof(state);
+        if (sipoauth_context_provider_state(oauth_context, i, &state) != SIPOAUTH_OK)
+            continue; /* a reload took it away meanwhile */
+        if (add_provider(rpc, ctx, &state) < 0)
+            return;
+    }
+}
+
+static int add_keys(rpc_t *rpc, void *ctx, uint32_t provider, const char *provider_name)
+{
+    sipoauth_key_state key;
+    uint32_t i;
+    void *item;
+
+    for (i = 0;; i++) {
+        memset(&key, 0, sizeof(key));
+        key.struct_size = sizeof(key);
+        if (sipoauth_context_key_state(oauth_context, provider, i, &key) != SIPOAUTH_OK)
+            return 0; /* past the end */
+        if (rpc->add(ctx, "{", &item) < 0)
+            return -1;
+        add_text(rpc, item, "provider", provider_name);
+        add_text(rpc, item, "kid", key.kid);
+        add_text(rpc, item, "kty", key.kty);
+        add_text(rpc, item, "alg", key.alg);
+        add_number(rpc, item, "usable", key.usable);
+        add_text(rpc, item, "note", key.note);
+    }
+}
+
+static void keys(rpc_t *rpc, void *ctx)
+{
+    sipoauth_provider_state state;
+    uint32_t i, count = sipoauth_context_provider_count(oauth_context);
+
+    for (i = 0; i < count; i++) {
+        memset(&state, 0, sizeof(state));
+        state.struct_size = sizeof(state);
+        if (sipoauth_context_provider_state(oauth_context, i, &state) != SIPOAUTH_OK)
+            continue;
+        if (add_keys(rpc, ctx, i, state.name) < 0)
+            return;
+    }
+}
+
+static void stats(rpc_t *rpc, void *ctx)
+{
+    const char *name;
+    void *item;
+    uint32_t i;
+
+    if (rpc->add(ctx, "{", &item) < 0)
+        return;
+    for (i = 0; i < sipoauth_stat_count(); i++) {
+        name = sipoauth_stat_name(i);
+        if (name != NULL)
+            add_number(rpc, item, name, sipoauth_context_stat(oauth_context, i));
+    }
+}
+
+rpc_export_t oauth_rpcs[] = {
+    {"auth_oauth.reload", reload, reload_doc, 0},
+    {"auth_oauth.providers", providers, providers_doc, RET_ARRAY},
+    {"auth_oauth.keys", keys, keys_doc, RET_ARRAY},
+    {"auth_oauth.stats", stats, stats_doc, 0},
+    {0, 0, 0, 0}
+};

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The functions of a native configuration script: unwrap the parameters, call what the other files offer.
+ */
+#include <string.h>
+
+#include "core/mem/mem.h"
+#include "core/mod_fix.h"
+#include "core/route.h"
+
+#include "shim.h"
+
+/* The resume route: usually a constant, found at start; otherwise looked up for each request. */
+struct route_param {
+    int index;
+    void *dynamic;
+};
+
+static int text_of(sip_msg_t *msg, char *param, str *text, const char *what)
+{
+    if (fixup_get_svalue(msg, (gparam_t *)param, text) < 0) {
+        LM_ERR("the parameter %s has no value\n", what);
+        return -1;
+    }
+    return 0;
+}
+
+static int route_of(sip_msg_t *msg, const struct route_param *param, int *index)
+{
+    char name[128];
+    str text;
+
+    *index = param->index;
+    if (param->dynamic == NULL)
+        return 0;
+    if (text_of(msg, param->dynamic, &text, "resume_route") < 0)
+        return -1;
+    if (text.len <= 0 || text.len >= (int)sizeof(name)) {
+        LM_ERR("the name of a resume route must have 1 to %zu characters\n", sizeof(name) - 1);
+        return -1;
+    }
+    memcpy(name, text.s, text.len);
+    name[text.len] = '\0';
+    *index = oauth_route_find(name);
+    if (*index < 0) {
+        LM_ERR("there is no route[%s] to resume in\n", name);
+        return -1;
+    }
+    return 0;
+}
+
+static int fixup_resume_route(void **param)
+{
+    struct route_param *route = pkg_malloc(sizeof(*route));
+    char *name = *param;
+
+    if (route == NULL) {
+        LM_ERR("no private memory for a parameter\n");
+        return -1;
+    }
+    memset(route, 0, sizeof(*route));
+    if (strchr(name, '$') != NULL) {
+        route->dynamic = *param;
+        if (fixup_spve_null(&route->dynamic, 1) < 0) {
+            pkg_free(route);
+            return -1;
+        }
+    } else {
+        route->index = oauth_route_find(name);
+        if (route->index < 0) {
+            LM_ERR("there is no route[%s] to resume in: write that route block or mend the name\n", name);
+            pkg_free(route);
+            return -1;
+        }
+    }
+    *param = route;
+    return 0;
+}
+
+static int fixup_check(void **param, int number)
+{
+    return number == 1 ? fixup_spve_null(param, 1) : fixup_resume_route(param);
+}
+
+static int check(sip_msg_t *msg, uint32_t role, char *realm_param, char *route_param)
+{
+    struct oauth_resume resume = {0, NULL};
+    str realm;
+
+    if (text_of(msg, realm_param, &realm, "realm") < 0)
+        return oauth_check_failed(msg, role);
+    if (route_param == NULL)
+        return oauth_check(msg, role, &realm, NULL);
+    if (route_of(msg, (struct route_param *)route_param, &resume.route) < 0)
+        return oauth_check_failed(msg, role);
+    return oauth_check(msg, role, &realm, &resume);
+}
+
+static int w_check(sip_msg_t *msg, char *realm, char *route)
+{
+    return check(msg, SIPOAUTH_ROLE_UAS, realm, route);
+}
+
+static int w_proxy_check(sip_msg_t *msg, char *realm, char *route)
+{
+    return check(msg, SIPOAUTH_ROLE_PROXY, realm, route);
+}
+
+static int w_check_token(sip_msg_t *msg, char *token_param, char *realm_param)
+{
+    str token, realm = STR_NULL;
+
+    if (text_of(msg, token_param, &token, "token") < 0
+            || (realm_param != NULL && text_of(msg, realm_param, &realm, "realm") < 0))
+        return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
+    return oauth_check_token(msg, &token, &realm);
+}
+
+static int challenge(sip_msg_t *msg, uint32_t role, char *realm_param, char *flags_param)
+{
+    str realm;
+    int flags = 0;
+
+    if (text_of(msg, realm_param, &realm, "realm") < 0)
+        return OAUTH_ERROR;
+    if (fixup_get_ivalue(msg, (gparam_t *)flags_param, &flags) < 0) {
+        LM_ERR("the parameter flags is not a number\n");
+        return OAUTH_ERROR;
+    }
+    return oauth_challenge(msg, role, &realm, flags);
+}
+
+static int w_www_challenge(sip_msg_t *msg, char *realm, char *flags)
+{
+    return challenge(msg, SIPOAUTH_ROLE_UAS, realm, flags);
+}
+
+static int w_proxy_challenge(sip_msg_t *msg, char *realm, char *flags)
+{
+    return challenge(msg, SIPOAUTH_ROLE_PROXY, realm, flags);
+}
+
+static int w_offer(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_offer(msg);
+}
+
+static int w_reply(sip_msg_t *msg, char *realm_param, char *p2)
+{
+    str realm = STR_NULL;
+
+    (void)p2;
+    if (realm_param != NULL && text_of(msg, realm_param, &realm, "realm") < 0)
+        return OAUTH_ERROR;
+    return oauth_reply(msg, &realm);
+}
+
+static int w_remove_credentials(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_remove_credentials(msg);
+}
+
+#define CHECK_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE | BRANCH_ROUTE | LOCAL_ROUTE)
+#define REPLY_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE)
+
+cmd_export_t oauth_cmds[] = {
+    {"oauth_check", (cmd_function)w_check, 1, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_check", (cmd_function)w_check, 2, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_proxy_check", (cmd_function)w_proxy_check, 1, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_proxy_check", (cmd_function)w_proxy_check, 2, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_check_token", (cmd_function)w_check_token, 1, fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
+    {"oauth_check_token", (cmd_function)w_check_token, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
+    {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},
+    {"oauth_proxy_challenge", (cmd_function)w_proxy_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},
+    {"oauth_offer", (cmd_function)w_offer, 0, 0, 0, CHECK_ROUTES},
+    {"oauth_reply", (cmd_function)w_reply, 0, 0, 0, REPLY_ROUTES},
+    {"oauth_reply", (cmd_function)w_reply, 1, fixup_spve_null, fixup_free_spve_null, REPLY_ROUTES},
+    {"oauth_remove_credentials", (cmd_function)w_remove_credentials, 0, 0, 0, CHECK_ROUTES},
+    {0, 0, 0, 0, 0, 0}
+};

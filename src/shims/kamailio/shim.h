@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * auth_oauth.so, the Kamailio host of libsipoauth: what its C files share.
+ *
+ * The shim copies fields of a SIP message into the library's structures, calls the library, and turns the
+ * answer into return codes, pseudo-variables and replies. It decides nothing about tokens and never looks
+ * into one.
+ */
+#ifndef AUTH_OAUTH_SHIM_H
+#define AUTH_OAUTH_SHIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/sr_module.h"
+#include "core/dprint.h"
+#include "core/str.h"
+#include "core/parser/msg_parser.h"
+#include "modules/sl/sl.h"
+#include "modules/tm/tm_load.h"
+
+#include "sipoauth.h"
+
+/* A sentence from the library about a wrong setting or a failed start. */
+#define OAUTH_ERR_SIZE 1024
+
+/* Return codes of the script functions: those of the auth module, own ones at -20 and below. */
+#define OAUTH_OK 1
+#define OAUTH_PARKED 0              /* ends the script; the request goes on in the resume route */
+#define OAUTH_ERROR (-1)            /* the library could not be asked */
+#define OAUTH_DENIED (-2)           /* auth: wrong password */
+#define OAUTH_NO_CREDENTIALS (-5)   /* auth: no credentials */
+#define OAUTH_TOKEN_EXPIRED (-7)    /* auth: expired */
+#define OAUTH_USER_MISMATCH (-8)    /* auth: user mismatch */
+#define OAUTH_NOT_NOW (-20)         /* cannot be decided now: 503 */
+#define OAUTH_MALFORMED (-21)       /* cannot be authenticated as written: 400 */
+#define OAUTH_NO_SCOPE (-22)        /* the token lacks a scope */
+
+/* auth_oauth.c */
+extern sipoauth_context *oauth_context;   /* made before the fork, shared by all processes */
+extern sl_api_t oauth_sl;
+extern struct tm_binds oauth_tm;
+extern int oauth_proxy_accepts_authorization;
+
+/* log.c */
+void oauth_log(void *user, uint32_t level, const char *text, size_t len);
+
+/* params.c */
+extern param_export_t oauth_params[];
+sipoauth_config *oauth_config_get(void);
+void oauth_config_drop(void);
+
+/* worker.c: the library's handle of this process */
+sipoauth_worker *oauth_worker_get(void);
+void oauth_worker_drop(void);
+
+/* request.c */
+#define OAUTH_MAX_CREDENTIALS 16
+struct oauth_request {
+    sipoauth_request call;
+    sipoauth_str credentials[OAUTH_MAX_CREDENTIALS + 1];   /* one more than allowed: the library refuses it */
+    char source_ip[64];
+};
+sipoauth_str oauth_view(const str *text);
+sipoauth_str oauth_trimmed(const str *body);
+int oauth_is_space(char c);
+uint32_t oauth_transport(const sip_msg_t *msg);
+int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm);
+sipoauth_str oauth_request_domain(sip_msg_t *msg);
+int oauth_is_request(const sip_msg_t *msg);
+
+/* last.c: what the last check of this process said, as long as the same message is being worked on */
+struct oauth_last {
+    int checked;           /* a check of this message was made */
+    int code;              /* what the script function returned */
+    uint32_t role;
+    uint32_t verdict;
+    uint32_t status;
+    uint32_t retry_after;
+    uint32_t cached;
+    uint32_t offer;        /* 0: oauth_offer was not called */
+    int64_t expires_at;
+    str realm;
+    str reason_code;
+    str reason_text;
+    str error;
+    str provider;
+    str issuer;
+    str aor;
+    str subject;
+    str client_id;
+    str scope;
+    str kid;
+    str fingerprint;
+};
+struct oauth_last *oauth_last_get(const sip_msg_t *msg);
+int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code);
+void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t status, const char *reason, int code);
+void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer);
+void oauth_last_reset(void);
+int oauth_last_init(void);
+
+/* resume.c: where a parked request goes on */
+struct oauth_resume {
+    int route;             /* index of a route block, used when callback is NULL */
+    const str *callback;   /* name of a KEMI function */
+};
+int oauth_resume_init(void);
+int oauth_resume_pack(const struct oauth_resume *resume, uint64_t *cookie);
+void oauth_resume_run(uint64_t transaction, uint64_t cookie);
+int oauth_resume_running(void);
+int oauth_route_find(const char *name);
+
+/* park.c */
+#define OAUTH_PARK_DONE 1     /* suspended, or a retransmission of a suspended request: end the script */
+#define OAUTH_PARK_REFUSED 0  /* could not be suspended or queued: ask again without waiting */
+int oauth_park_possible(const sip_msg_t *msg);
+int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t cookie);
+
+/* io.c */
+int oauth_io_register(void);
+int oauth_io_start(void);
+int oauth_io_usable(void);
+
+/* check.c */
+int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
+int oauth_check_failed(const sip_msg_t *msg, uint32_t role);
+int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm);
+
+/* challenge.c */
+#define OAUTH_CHALLENGE_ONLY_APPEND 1
+int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags);
+int oauth_offer(sip_msg_t *msg);
+
+/* reply.c */
+int oauth_send(sip_msg_t *msg, int status, const str *phrase);
+int oauth_add_reply_header(sip_msg_t *msg, const char *text, size_t len);
+int oauth_reply(sip_msg_t *msg, const str *realm);
+
+/* credentials.c */
+int oauth_remove_credentials(sip_msg_t *msg);
+
+/* script.c, kemi.c, pv.c, rpc.c, stats.c */
+extern cmd_export_t oauth_cmds[];
+extern pv_export_t oauth_pvs[];
+extern rpc_export_t oauth_rpcs[];
+int oauth_kemi_register(void);
+int oauth_stats_register(void);
+
+#endif

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// A real, certified OpenID provider on loopback with a control port for tests.
+// Prints "CONTROL <url>" and then "READY <issuer>". Ends when its standard
+// input closes (EXIT_WITH_STDIN=1), so it cannot outlive the test that made it.
+//
+//   PORT=9400            0 or absent: any free port
+//   CONTROL_PORT=0       the control port speaks plain HTTP, also when the issuer has TLS
+//   ISSUER_PATH=/realms/sip   an issuer with a path
+//   TLS_CERT, TLS_KEY    PEM files; the issuer is then https
+//   KEYS_FILE            keeps the signing keys over a restart
+//   ACCESS_TOKEN_TTL=300
+//
+// Control port:
+//   GET  /__test/token?sub=alice&resource=…&scope=…&ttl=…&client=…&claims={json}
+//   GET  /__test/stats   POST /__test/clear
+//   POST /__test/fault?path=/jwks&status=503&times=3   (see faults.mjs)
+//   POST /__test/rotate?keep=1
+
+import fs from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import { once } from 'node:events';
+import { Faults } from './faults.mjs';
+import { KeyRing, issueToken, newProvider } from './provider.mjs';
+
+const HOST = '127.0.0.1';
+const { TLS_CERT, TLS_KEY, KEYS_FILE, ISSUER_PATH: path = '' } = process.env;
+const ttl = Number(process.env.ACCESS_TOKEN_TTL ?? 300);
+
+async function listen(server, port) {
+  server.listen(Number(port ?? 0), HOST);
+  await once(server, 'listening');
+  return server.address().port;
+}
+
+const server = TLS_CERT
+  ? https.createServer({ cert: fs.readFileSync(TLS_CERT), key: fs.readFileSync(TLS_KEY) })
+  : http.createServer();
+const issuer = `${TLS_CERT ? 'https' : 'http'}://${HOST}:${await listen(server, process.env.PORT)}${path}`;
+
+const faults = new Faults();
+const keyRing = new KeyRing(KEYS_FILE);
+let provider;
+let answer;
+
+function build() {
+  provider = newProvider(issuer, keyRing, ttl);
+  answer = provider.callback();
+}
+
+const control = {
+  stats: () => faults.stats,
+  clear: () => { faults.clear(); faults.clearStats(); return {}; },
+  fault: (query) => { faults.add(query); return {}; },
+  rotate: ({ keep = 0 }) => { keyRing.rotate(Number(keep)); build(); return { kids: keyRing.kids }; },
+  token: async ({ claims, ttl: seconds, ...query }) => ({
+    access_token: await issueToken(provider, {
+      ...query,
+      ...(seconds && { ttl: Number(seconds) }),
+      ...(claims && { claims: JSON.parse(claims) }),
+    }),
+  }),
+};
+
+async function answerControl(request, response) {
+  const url = new URL(request.url, 'http://control');
+  const verb = control[url.pathname.replace('/__test/', '')];
+  let result = { error: `no ${url.pathname}` };
+  response.statusCode = verb ? 200 : 404;
+  try {
+    if (verb) result = await verb(Object.fromEntries(url.searchParams));
+  } catch (error) {
+    response.statusCode = 400;
+    result = { error: `${error.message} ${error.error_description ?? ''}`.trim() };
+  }
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify(result));
+}
+
+build();
+server.on('request', async (request, response) => {
+  const pathname = request.url.split('?')[0];
+  if (pathname.startsWith('/__test/')) return answerControl(request, response);
+  if (await faults.intercept(pathname, request, response)) return undefined;
+  if (path && request.url.startsWith(`${path}/`)) {
+    request.originalUrl = request.url;            // tells the provider where it is mounted
+    request.url = request.url.slice(path.length);
+  }
+  return answer(request, response);
+});
+const controlPort = await listen(http.createServer(answerControl), process.env.CONTROL_PORT);
+
+if (process.env.EXIT_WITH_STDIN) {
+  process.stdin.resume().on('end', () => process.exit(0));
+}
+console.log(`CONTROL http://${HOST}:${controlPort}`);
+console.log(`READY ${issuer}`);

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// The OpenID provider itself: its keys, clients, resources and users.
+// Everything is test data; no client secret here opens anything real.
+
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import { Provider, errors } from 'oidc-provider';
+
+const RESOURCE = 'https://sip.example.test/';
+const DOMAIN = 'example.test';
+const REDIRECT = 'http://127.0.0.1/cb';
+const HS256_SECRET = 'test-only-hs256-secret-0123456789abcdef';
+
+/** One resource per token format; the last path segment says which. */
+const RESOURCES = {
+  rs256: { accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } },
+  es256: { accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } },
+  eddsa: { accessTokenFormat: 'jwt', jwt: { sign: { alg: 'EdDSA' } } },
+  hs256: { accessTokenFormat: 'jwt', jwt: { sign: { alg: 'HS256', key: crypto.createSecretKey(Buffer.from(HS256_SECRET)) } } },
+  opaque: { accessTokenFormat: 'opaque' },
+};
+
+const CLIENTS = [
+  { // a phone: public, must use PKCE
+    client_id: 'sip-ua',
+    token_endpoint_auth_method: 'none',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT, 'com.example.sip:/cb'],
+  },
+  { // a proxy that exchanges codes
+    client_id: 'sip-proxy',
+    client_secret: 'proxy-secret',
+    token_endpoint_auth_method: 'client_secret_basic',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT],
+  },
+  { // the same with the secret in the form
+    client_id: 'sip-proxy-post',
+    client_secret: 'proxy-secret',
+    token_endpoint_auth_method: 'client_secret_post',
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+  },
+  { // a resource server: introspects, nothing else
+    client_id: 'sip-rs',
+    client_secret: 'rs-secret',
+    grant_types: [],
+    response_types: [],
+    redirect_uris: [],
+  },
+];
+
+function signingKey(alg, generation, type, options) {
+  const { privateKey } = crypto.generateKeyPairSync(type, options);
+  return { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg, kid: `${alg.toLowerCase()}-${generation}` };
+}
+
+/** Generations of signing keys, newest first; kept in a file when a path is given. */
+export class KeyRing {
+  #file;
+  #sets = [];
+  #generation = 0;
+
+  constructor(file) {
+    this.#file = file;
+    if (file && fs.existsSync(file)) {
+      ({ generation: this.#generation, sets: this.#sets } = JSON.parse(fs.readFileSync(file, 'utf8')));
+    } else {
+      this.rotate(0);
+    }
+  }
+
+  /** Adds new keys and keeps at most `keep` older generations published. */
+  rotate(keep) {
+    const n = ++this.#generation;
+    const fresh = [
+      signingKey('RS256', n, 'rsa', { modulusLength: 2048 }),
+      signingKey('ES256', n, 'ec', { namedCurve: 'P-256' }),
+      signingKey('EdDSA', n, 'ed25519', {}),
+    ];
+    this.#sets = [fresh, ...this.#sets.slice(0, keep)];
+    if (this.#file) {
+      fs.writeFileSync(this.#file, JSON.stringify({ generation: n, sets: this.#sets }), { mode: 0o600 });
+    }
+  }
+
+  get keys() { return this.#sets.flat(); }
+
+  get kids() { return this.keys.map((key) => key.kid); }
+}
+
+function resourceServer(uri, ttl) {
+  const format = uri.startsWith(RESOURCE) ? RESOURCES[uri.slice(RESOURCE.length)] : undefined;
+  if (!format) throw new errors.InvalidTarget();
+  return { scope: 'sip sip.call openid offline_access', audience: uri, accessTokenTTL: ttl, ...format };
+}
+
+function userClaims(user) {
+  return { sip: `sip:${user}@${DOMAIN}`, preferred_username: user };
+}
+
+function configuration(keys, ttl) {
+  return {
+    jwks: { keys },
+    cookies: { keys: ['test-only-cookie-key'] },
+    clients: CLIENTS.map((client) => ({ id_token_signed_response_alg: 'RS256', ...client })),
+    findAccount: (ctx, user) => (user === 'nobody' ? undefined : {
+      accountId: user,
+      claims: () => ({ sub: user, email: `${user}@${DOMAIN}`, name: user, ...userClaims(user) }),
+    }),
+    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'], sip: ['sip'] },
+    scopes: ['openid', 'offline_access', 'sip', 'sip.call', 'profile', 'email'],
+    conformIdTokenClaims: false,
+    extraTokenClaims: (ctx, token) => ({ ...(token.accountId && userClaims(token.accountId)), ...token.testClaims }),
+    issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
+    pkce: { required: (ctx, client) => client.clientId === 'sip-ua' },
+    ttl: {
+      AccessToken: (ctx, token) => token.resourceServer?.accessTokenTTL ?? ttl,
+      AuthorizationCode: 60,
+      ClientCredentials: ttl,
+      DeviceCode: 300,
+      Grant: 3600,
+      IdToken: 300,
+      Interaction: 300,
+      RefreshToken: 3600,
+      Session: 600,
+    },
+    features: {
+      clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
+      devInteractions: { enabled: true },
+      dPoP: { enabled: true },
+      introspection: { enabled: true },
+      jwtIntrospection: { enabled: true },
+      revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: (ctx, client, oneOf) => oneOf,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (ctx, uri) => resourceServer(uri, ttl),
+      },
+    },
+  };
+}
+
+export function newProvider(issuer, keyRing, ttl) {
+  const provider = new Provider(issuer, configuration(keyRing.keys, ttl));
+  provider.on('server_error', (ctx, error) => console.error('server_error', error));
+  return provider;
+}
+
+/**
+ * Issues an access token through the provider's own models, without the login
+ * pages. `ttl` may be zero or negative: the token is then expired from birth.
+ */
+export async function issueToken(provider, { sub, resource = `${RESOURCE}rs256`, scope = 'openid sip', ttl = 300, client: id = 'sip-ua', claims = {} }) {
+  const client = await provider.Client.find(id);
+  if (!client) throw new Error(`no client ${id}`);
+  const grant = new provider.Grant({ accountId: sub, clientId: id });
+  grant.addResourceScope(resource, scope);
+  const token = new provider.AccessToken({
+    accountId: sub,
+    client,
+    grantId: await grant.save(),
+    gty: 'authorization_code',
+    scope,
+    resourceServer: new provider.ResourceServer(resource, resourceServer(resource, Math.max(ttl, 1))),
+  });
+  const now = Math.floor(Date.now() / 1000);
+  token.testClaims = claims;
+  token.iat = ttl > 0 ? now : now + ttl - 300;
+  token.exp = now + ttl;
+  return token.save();
+}

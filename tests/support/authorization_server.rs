@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The certified OpenID provider of `tests/kit`, as a child process.
+
+use super::certificates::Certificate;
+use super::process::Process;
+use super::temporary::Directory;
+use super::{http, kit, ports};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const START: Duration = Duration::from_secs(30);
+const LOGIN: Duration = Duration::from_secs(20);
+
+/// How to start the server. `Default` is plain HTTP with keys that die with it.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Serve the issuer over TLS.
+    pub tls: Option<Certificate>,
+    /// The authority that `login` is to trust then.
+    pub ca_file: Option<PathBuf>,
+    /// An issuer with a path, e.g. `/realms/sip`.
+    pub issuer_path: String,
+    /// Keep the signing keys over `restart`.
+    pub keep_keys: bool,
+}
+
+/// What a token shall say; see [`AuthorizationServer::issue`].
+#[derive(Clone, Debug)]
+pub struct TokenRequest<'a> {
+    pub sub: &'a str,
+    /// The last segment of the resource: rs256, es256, eddsa, hs256 or opaque.
+    pub resource: &'a str,
+    pub scope: &'a str,
+    /// Seconds; zero or less: expired from birth.
+    pub ttl: i64,
+    pub client: &'a str,
+    /// More claims; they cannot replace `iss`, `aud`, `exp` and the like.
+    pub claims: Value,
+}
+
+impl Default for TokenRequest<'_> {
+    fn default() -> Self {
+        Self { sub: "alice", resource: "rs256", scope: "openid sip", ttl: 300, client: "sip-ua", claims: Value::Null }
+    }
+}
+
+pub struct AuthorizationServer {
+    process: Option<Process>,
+    options: Options,
+    directory: Directory,
+    port: u16,
+    control_port: u16,
+    issuer: String,
+}
+
+impl AuthorizationServer {
+    pub fn start() -> Self {
+        Self::start_with(Options::default())
+    }
+
+    pub fn start_with(options: Options) -> Self {
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
+        let port = ports::free();
+        let mut server = Self {
+            process: None,
+            directory: Directory::new("authorization-server"),
+            issuer: format!("{scheme}://127.0.0.1:{port}{}", options.issuer_path),
+            port,
+            control_port: ports::free(),
+            options,
+        };
+        server.restart();
+        server
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The full URI of a resource, which is also the audience of its tokens.
+    pub fn resource(name: &str) -> String {
+        format!("https://sip.example.test/{name}")
+    }
+
+    /// A token for this user and resource (rs256, es256, eddsa, hs256, opaque).
+    pub fn token(&self, sub: &str, resource: &str) -> String {
+        self.issue(&TokenRequest { sub, resource, ..TokenRequest::default() })
+    }
+
+    /// A token signed and recorded by the provider, without the login pages.
+    pub fn issue(&self, request: &TokenRequest) -> String {
+        let resource = Self::resource(request.resource);
+        let ttl = request.ttl.to_string();
+        let claims = request.claims.to_string();
+        let mut query = vec![
+            ("sub", request.sub),
+            ("resource", &resource),
+            ("scope", request.scope),
+            ("ttl", &ttl),
+            ("client", request.client),
+        ];
+        if !request.claims.is_null() {
+            query.push(("claims", &claims));
+        }
+        let answer = self.control("GET", "token", &query);
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
+    }
+
+    /// Logs in through the real pages with PKCE; the whole token response.
+    pub fn login(&self, user: &str, resource: &str) -> Value {
+        self.run_login(&["--user", user, "--resource", &Self::resource(resource)])
+    }
+
+    /// The same up to the redirect: `code`, `code_verifier`, `redirect_uri`.
+    pub fn login_for_code(&self, user: &str, resource: &str) -> Value {
+        self.run_login(&["--user", user, "--resource", &Self::resource(resource), "--code-only"])
+    }
+
+    /// New signing keys; at most `keep` older generations stay published. The key ids, newest first.
+    pub fn rotate(&self, keep: u32) -> Vec<String> {
+        let answer = self.control("POST", "rotate", &[("keep", &keep.to_string())]);
+        let kids = answer["kids"].as_array().expect("a list of key ids");
+        kids.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// Misbehave on a path (e.g. `/jwks`): see `tests/kit/faults.mjs` for the rules.
+    pub fn fault(&self, path: &str, rule: &[(&str, &str)]) {
+        let query: Vec<_> = [("path", path)].into_iter().chain(rule.iter().copied()).collect();
+        self.control("POST", "fault", &query);
+    }
+
+    /// Forgets all faults and counters.
+    pub fn clear(&self) {
+        self.control("POST", "clear", &[]);
+    }
+
+    /// Requests per path since the start or the last `clear`.
+    pub fn stats(&self) -> BTreeMap<String, u64> {
+        let answer = self.control("GET", "stats", &[]);
+        let paths = answer.as_object().expect("an object of counters");
+        paths.iter().map(|(path, count)| (path.clone(), count.as_u64().unwrap_or(0))).collect()
+    }
+
+    /// The server goes away; its port then refuses connections.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts again on the same port, with other keys unless `keep_keys` is set.
+    pub fn restart(&mut self) {
+        self.stop();
+        let mut command = kit::node("authorization-server.mjs");
+        command
+            .env("PORT", self.port.to_string())
+            .env("CONTROL_PORT", self.control_port.to_string())
+            .env("ISSUER_PATH", &self.options.issuer_path)
+            .env("EXIT_WITH_STDIN", "1");
+        if let Some(tls) = &self.options.tls {
+            command.env("TLS_CERT", &tls.certificate).env("TLS_KEY", &tls.key);
+        }
+        if self.options.keep_keys {
+            command.env("KEYS_FILE", self.directory.file("keys.json"));
+        }
+        let mut process = Process::start("authorization-server", command, self.directory.path());
+        process.wait_for("READY ", START).unwrap_or_else(|error| panic!("{error}"));
+        self.process = Some(process);
+    }
+
+    /// What the server itself printed.
+    pub fn output(&self) -> String {
+        self.process.as_ref().map_or_else(String::new, Process::output)
+    }
+
+    fn run_login(&self, arguments: &[&str]) -> Value {
+        let mut command = kit::node("login.mjs");
+        command.args(["--issuer", &self.issuer]).args(arguments);
+        if let Some(ca_file) = &self.options.ca_file {
+            command.env("NODE_EXTRA_CA_CERTS", ca_file);
+        }
+        let mut process = Process::start("login", command, self.directory.path());
+        let line = process.wait_for("{", LOGIN).unwrap_or_else(|error| panic!("{error}"));
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("login: {error}: {line}"))
+    }
+
+    fn control(&self, method: &str, verb: &str, query: &[(&str, &str)]) -> Value {
+        let query = http::query(query);
+        let url = format!("http://127.0.0.1:{}/__test/{verb}{query}", self.control_port);
+        let (status, body) = http::request(method, &url).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(status, 200, "{verb}: {body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{verb}: {error}: {body}"))
+    }
+}

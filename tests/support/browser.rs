@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Token phones over WebSocket: JsSIP and SIP.js in headless Chromium, and
+//! JsSIP in Node.js.
+
+use super::kit;
+use super::process::Process;
+use super::temporary::Directory;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phone {
+    JssipInChromium,
+    SipjsInChromium,
+    JssipInNode,
+}
+
+/// What to register. `Default` is alice, who logs in where the challenge says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub aor: String,
+    /// A token at hand; otherwise the phone logs in at the challenge's `authz_server`.
+    pub token: Option<String>,
+    /// The full URI of the resource to log in for.
+    pub resource: String,
+    /// More environment: `TIMEOUT_MS`, `SCOPE`, `DEBUG_SIP`, `NODE_EXTRA_CA_CERTS`, `PRESET` (Node.js only).
+    pub environment: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            aor: "sip:alice@example.test".to_owned(),
+            token: None,
+            resource: "https://sip.example.test/rs256".to_owned(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub registered: bool,
+    /// The status of each answer, in order; 0 where there was none.
+    pub statuses: Vec<u64>,
+    /// All WWW-Authenticate values that the phone saw.
+    pub challenges: Vec<String>,
+    /// The whole result, for messages.
+    pub json: Value,
+}
+
+/// Registers over `ws://127.0.0.1:<port>`.
+pub fn register(phone: Phone, port: u16, settings: &Settings) -> Outcome {
+    register_at(phone, &format!("ws://127.0.0.1:{port}"), settings)
+}
+
+/// Registers at this WebSocket URL. A `wss` certificate is not checked.
+pub fn register_at(phone: Phone, url: &str, settings: &Settings) -> Outcome {
+    let directory = Directory::new("browser");
+    let mut process = Process::start("browser", script(phone, url, settings), directory.path());
+    let line = process.wait_for("{\"client\":", LIMIT).unwrap_or_else(|error| panic!("{error}"));
+    process.wait(LIMIT);
+    let json: Value = serde_json::from_str(&line).expect("the script prints JSON");
+    let events = json["events"].as_array().cloned().unwrap_or_default();
+    Outcome {
+        registered: json["registered"] == Value::Bool(true),
+        statuses: events.iter().map(|event| event["status"].as_u64().unwrap_or(0)).collect(),
+        challenges: events
+            .iter()
+            .filter_map(|event| event["challenges"].as_array())
+            .flatten()
+            .filter_map(|challenge| challenge.as_str().map(str::to_owned))
+            .collect(),
+        json,
+    }
+}
+
+fn script(phone: Phone, url: &str, settings: &Settings) -> Command {
+    let (script, library) = match phone {
+        Phone::JssipInChromium => ("browser-register.mjs", "jssip"),
+        Phone::SipjsInChromium => ("browser-register.mjs", "sipjs"),
+        Phone::JssipInNode => ("jssip-register.mjs", ""),
+    };
+    let mut command = kit::node(script);
+    command
+        .env("LIB", library)
+        .env("WS", url)
+        .env("AOR", &settings.aor)
+        .env("RESOURCE", &settings.resource)
+        .envs(settings.environment.iter().cloned());
+    if let Some(token) = &settings.token {
+        command.env("TOKEN", token);
+    }
+    if phone != Phone::JssipInNode {
+        command.env("CHROMIUM", chromium());
+    }
+    command
+}
+
+fn chromium() -> PathBuf {
+    std::env::var_os("CHROMIUM").map_or_else(|| kit::program("chromium"), PathBuf::from)
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Certificates for TLS on loopback: good ones, and one of every bad kind.
+
+use super::temporary::Directory;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const LOOPBACK: &str = "IP:127.0.0.1,DNS:localhost";
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// A certification authority of this test run.
+pub struct Authority {
+    directory: Directory,
+    root: Certificate,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let directory = Directory::new("certificates");
+        let root = files(directory.path(), "ca");
+        openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=test authority",
+            "-days",
+            "30",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "keyUsage=critical,keyCertSign",
+            "-keyout",
+            text(&root.key),
+            "-out",
+            text(&root.certificate),
+        ]);
+        Self { directory, root }
+    }
+
+    /// The file to trust.
+    pub fn ca_file(&self) -> &Path {
+        &self.root.certificate
+    }
+
+    /// Right in every way, for 127.0.0.1 and localhost.
+    pub fn good(&self) -> Certificate {
+        self.issue("good", LOOPBACK, 30)
+    }
+
+    pub fn wrong_name(&self) -> Certificate {
+        self.issue("wrong-name", "DNS:somebody-else.test", 30)
+    }
+
+    /// Valid for zero days: expired as soon as it is there.
+    pub fn expired(&self) -> Certificate {
+        self.issue("expired", LOOPBACK, 0)
+    }
+
+    /// For a client with mutual TLS.
+    pub fn client(&self, name: &str) -> Certificate {
+        self.issue(name, &format!("DNS:{name}"), 30)
+    }
+
+    pub fn self_signed(&self) -> Certificate {
+        let made = files(self.directory.path(), "self-signed");
+        openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-days",
+            "30",
+            "-addext",
+            &format!("subjectAltName={LOOPBACK}"),
+            "-keyout",
+            text(&made.key),
+            "-out",
+            text(&made.certificate),
+        ]);
+        made
+    }
+
+    fn issue(&self, name: &str, names: &str, days: u32) -> Certificate {
+        let made = files(self.directory.path(), name);
+        let request = self.directory.file(&format!("{name}.csr"));
+        let extensions = self.directory.write(
+            &format!("{name}.ext"),
+            format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n"),
+        );
+        openssl(&[
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            &format!("/CN={name}"),
+            "-keyout",
+            text(&made.key),
+            "-out",
+            text(&request),
+        ]);
+        openssl(&[
+            "x509",
+            "-req",
+            "-in",
+            text(&request),
+            "-days",
+            &days.to_string(),
+            "-CA",
+            text(&self.root.certificate),
+            "-CAkey",
+            text(&self.root.key),
+            "-CAcreateserial",
+            "-extfile",
+            text(&extensions),
+            "-out",
+            text(&made.certificate),
+        ]);
+        made
+    }
+}
+
+fn files(directory: &Path, name: &str) -> Certificate {
+    Certificate { certificate: directory.join(format!("{name}.pem")), key: directory.join(format!("{name}.key")) }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("our own paths are UTF-8")
+}
+
+fn openssl(arguments: &[&str]) {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl is installed; run tools/setup.sh");
+    assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A real Kamailio on loopback.
+//!
+//! Every configuration gets the definitions `PORT` (UDP and TCP on 127.0.0.1)
+//! and `CTL_SOCKET` (a string for the ctl module's `binrpc`), and finds our own
+//! module beside the system's.
+
+use super::process::{Process, command, crashed};
+use super::sip::{Client, Request};
+use super::temporary::Directory;
+use super::{kit, ports};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const START: Duration = Duration::from_secs(20);
+const STOP: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Log lines that a healthy proxy never writes.
+const TROUBLE: [&str; 4] = ["exited by a signal", "core was", "CRITICAL", "BUG:"];
+/// What its TCP process calls critical at every orderly end.
+const FAREWELL: &str = "receive_fd(): EOF";
+
+/// How to start; made by [`Kamailio::with`].
+pub struct Builder {
+    cfg: PathBuf,
+    port: u16,
+    defines: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl Builder {
+    /// `#!define NAME value`
+    pub fn define(mut self, name: &str, value: impl ToString) -> Self {
+        self.defines.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// `#!define NAME "value"`
+    pub fn define_string(self, name: &str, value: &str) -> Self {
+        self.define(name, format!("\"{value}\""))
+    }
+
+    /// `#!define NAME` with a fresh port as its value.
+    pub fn define_port(self, name: &str) -> Self {
+        self.define(name, ports::free())
+    }
+
+    /// Debug level, whatever the configuration says.
+    pub fn debug(mut self, level: usize) -> Self {
+        if level > 0 {
+            self.arguments.push(format!("-{}", "d".repeat(level)));
+        }
+        self
+    }
+
+    /// A command line argument as it is.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts and waits until requests are answered; panics with the log otherwise.
+    pub fn start(self) -> Kamailio {
+        let mut kamailio = self.launch();
+        if let Err(reason) = kamailio.wait_until_ready() {
+            panic!("Kamailio does not start: {reason}\n{}", kamailio.process.tail());
+        }
+        kamailio
+    }
+
+    /// For a configuration that must be refused: the log, once Kamailio has given up.
+    pub fn start_refused(self) -> String {
+        let mut kamailio = self.launch();
+        let status = kamailio.process.wait(START).expect("Kamailio gives up by itself");
+        let log = kamailio.log();
+        assert!(!status.success(), "Kamailio accepted the configuration:\n{log}");
+        assert!(!crashed(status), "Kamailio crashed: {status}\n{log}");
+        log
+    }
+
+    fn launch(self) -> Kamailio {
+        let directory = Directory::new("kamailio");
+        let socket = directory.file("ctl");
+        let mut run = command(kit::program("kamailio"));
+        run.arg("-f").arg(&self.cfg).args(["-DD", "-E", "-m", "64", "-M", "8"]);
+        run.arg("-w").arg(directory.path()).arg("-Y").arg(directory.path());
+        run.arg("-L").arg(module_path());
+        run.arg("-A").arg(format!("PORT={}", self.port));
+        run.arg("-A").arg(format!("CTL_SOCKET=\"unix:{}\"", socket.display()));
+        for (name, value) in &self.defines {
+            run.arg("-A").arg(format!("{name}={value}"));
+        }
+        run.args(&self.arguments);
+        let process = Process::start("kamailio", run, directory.path());
+        Kamailio { process, directory, socket, port: self.port, defines: self.defines }
+    }
+}
+
+pub struct Kamailio {
+    process: Process,
+    directory: Directory,
+    socket: PathBuf,
+    port: u16,
+    defines: Vec<(String, String)>,
+}
+
+impl Kamailio {
+    pub fn with(cfg: impl AsRef<Path>) -> Builder {
+        Builder {
+            cfg: kit::path(cfg.as_ref().to_str().expect("our own paths are UTF-8")),
+            port: ports::free(),
+            defines: Vec::new(),
+            arguments: Vec::new(),
+        }
+    }
+
+    /// The port for SIP over UDP and TCP (and WebSocket, where the configuration has it).
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A definition given at the start, e.g. one of `define_port`.
+    pub fn defined(&self, name: &str) -> &str {
+        let found = self.defines.iter().find(|(known, _)| known == name);
+        &found.unwrap_or_else(|| panic!("{name} was not defined")).1
+    }
+
+    /// Where this Kamailio keeps its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.process.output()
+    }
+
+    pub fn wait_for_log(&mut self, needle: &str, timeout: Duration) -> Result<String, String> {
+        self.process.wait_for(needle, timeout)
+    }
+
+    /// Runs an RPC command with kamcmd; what it printed, as an error when it failed.
+    pub fn rpc(&self, method: &str, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(kit::program("kamcmd"))
+            .arg("-s")
+            .arg(format!("unix:{}", self.socket.display()))
+            .arg(method)
+            .args(arguments)
+            .output()
+            .map_err(|error| format!("kamcmd: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        // kamcmd reports an RPC fault as text and ends with 0.
+        let failed = !output.status.success() || text.starts_with("error:");
+        if failed { Err(text) } else { Ok(text) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Process ids and descriptions of the main process and all it forked.
+    pub fn processes(&self) -> Vec<(u32, String)> {
+        let listing = self.rpc("core.ps", &[]).unwrap_or_default();
+        let mut lines = listing.lines();
+        let mut found = Vec::new();
+        while let (Some(pid), Some(name)) = (lines.next(), lines.next()) {
+            found.extend(pid.trim().parse().ok().map(|pid| (pid, name.trim().to_owned())));
+        }
+        found
+    }
+
+    /// Ids of the processes that receive SIP over UDP.
+    pub fn udp_workers(&self) -> Vec<u32> {
+        self.processes().into_iter().filter(|(_, name)| name.starts_with("udp receiver")).map(|(pid, _)| pid).collect()
+    }
+
+    /// Runs, and none of its processes has died since the start.
+    pub fn is_alive(&mut self) -> bool {
+        self.process.poll().is_none() && self.trouble().is_none()
+    }
+
+    /// Ends Kamailio and returns its whole log; an error when it did not end cleanly.
+    pub fn stop(mut self) -> Result<String, String> {
+        let early = self.process.poll();
+        super::process::signal("TERM", &self.pid().to_string());
+        let ended = self.process.wait(STOP);
+        let status = self.process.stop();
+        let log = self.log();
+        let fault = match (early, ended) {
+            (Some(status), _) => Some(format!("had ended before: {status}")),
+            (None, None) => Some("did not end when asked to".to_owned()),
+            (None, Some(_)) if !status.success() => Some(format!("ended with {status}")),
+            _ => self.trouble().map(|line| format!("logged: {line}")),
+        };
+        match fault {
+            Some(fault) => Err(format!("Kamailio {fault}\n{}", self.process.tail())),
+            None => Ok(log),
+        }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let trouble = |line: &&str| TROUBLE.iter().any(|word| line.contains(word)) && !line.contains(FAREWELL);
+        self.log().lines().find(trouble).map(str::to_owned)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.poll() {
+                return Err(format!("ended with {status}"));
+            }
+            if self.answers() {
+                return Ok(());
+            }
+            thread::sleep(POLL);
+        }
+        Err("no answer in time".to_owned())
+    }
+
+    /// The control socket says so, or any reply to OPTIONS where there is none.
+    fn answers(&self) -> bool {
+        if self.socket.exists() {
+            return self.rpc("core.uptime", &[]).is_ok();
+        }
+        let mut client = Client::udp(self.port).timeout(POLL * 4);
+        let options = Request::new("OPTIONS", "sip:ready@127.0.0.1", "sip:ready@127.0.0.1");
+        client.request(&options).is_ok()
+    }
+}
+
+/// The system's modules and ours (`target/kamailio`), in the form of `-L`.
+fn module_path() -> String {
+    format!("{}:{}", system_modules().display(), kit::path("target/kamailio").display())
+}
+
+/// Where Debian put the modules of the installed Kamailio.
+pub fn system_modules() -> PathBuf {
+    let libraries = fs::read_dir("/usr/lib").expect("a Debian system");
+    libraries
+        .flatten()
+        .map(|entry| entry.path().join("kamailio/modules"))
+        .chain([PathBuf::from("/usr/lib64/kamailio/modules")])
+        .find(|path| path.join("tm.so").exists())
+        .expect("Kamailio's modules are installed; run tools/setup.sh")
+}

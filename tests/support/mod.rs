@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Real servers and phones for the tests, all on loopback, all ended by `Drop`.
+//!
+//! A harness that cannot do its work panics with a sentence; what a test may
+//! want to judge itself (a refusal, silence, a crash of a phone) is returned.
+
+// Each test program uses its own part of the harness.
+#![allow(dead_code)]
+
+pub mod authorization_server;
+pub mod browser;
+pub mod certificates;
+pub mod digest_phone;
+pub mod http;
+pub mod kamailio;
+pub mod kit;
+pub mod leak;
+pub mod ports;
+pub mod process;
+pub mod scripted_server;
+pub mod sip;
+pub mod sipp;
+pub mod temporary;
+pub mod token;
+pub mod websocket;
+pub mod wire;

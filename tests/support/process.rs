@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A child process that cannot outlive its test: ended by `Drop`, and by the
+//! kernel when this process dies in another way. Its output is kept in memory
+//! and in a file.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const GRACE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A command whose process gets SIGTERM when the starting thread ends; see [`spawn`].
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
+}
+
+#[derive(Default)]
+struct Output {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Output {
+    fn push(&self, line: &str) {
+        self.text.lock().expect("no panic while held").push_str(line);
+        self.grown.notify_all();
+    }
+}
+
+pub struct Process {
+    name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    output: Arc<Output>,
+    status: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts a command made by [`command`], in a process group of its own.
+    /// Its output also goes to `<directory>/<name>.log`.
+    pub fn start(name: &str, mut command: Command, directory: &Path) -> Self {
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            spawn(command).unwrap_or_else(|error| panic!("{name} does not start: {error}; run tools/setup.sh"));
+        let output = Arc::new(Output::default());
+        let log = File::create(directory.join(format!("{name}.log"))).expect("a writable directory");
+        let log = Arc::new(log);
+        collect(child.stdout.take().expect("piped"), &output, &log);
+        collect(child.stderr.take().expect("piped"), &output, &log);
+        let stdin = child.stdin.take();
+        Self { name: name.to_owned(), child, stdin, output, status: None }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything printed so far, standard output and error together.
+    pub fn output(&self) -> String {
+        self.output.text.lock().expect("no panic while held").clone()
+    }
+
+    /// The last lines printed, for messages.
+    pub fn tail(&self) -> String {
+        let output = self.output();
+        let lines: Vec<&str> = output.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    /// The first whole line that contains `needle`.
+    pub fn wait_for(&mut self, needle: &str, timeout: Duration) -> Result<String, String> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let ended = self.poll().is_some();
+            let text = self.output.text.lock().expect("no panic while held");
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            if let Some(line) = whole.lines().find(|line| line.contains(needle)) {
+                return Ok(line.to_owned());
+            }
+            if Instant::now() >= deadline || ended {
+                let mut message = format!("{} never printed {needle:?}", self.name);
+                if ended {
+                    let _ = write!(message, "; it ended: {:?}", self.status);
+                }
+                drop(text);
+                return Err(format!("{message}\n{}", self.tail()));
+            }
+            let _ = self.output.grown.wait_timeout(text, POLL * 5).expect("no panic while held");
+        }
+    }
+
+    pub fn send_line(&mut self, line: &str) {
+        if let Some(stdin) = &mut self.stdin {
+            let _ = writeln!(stdin, "{line}");
+        }
+    }
+
+    /// The exit status, if the process has ended.
+    pub fn poll(&mut self) -> Option<ExitStatus> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().expect("our own child");
+        }
+        self.status
+    }
+
+    pub fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + timeout;
+        while self.poll().is_none() && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+        self.status
+    }
+
+    /// Asks the process to end, then makes it; nothing of its group stays.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.stdin = None;
+        if self.poll().is_none() {
+            signal("TERM", &self.pid().to_string());
+            self.wait(GRACE);
+        }
+        signal("KILL", &format!("-{}", self.pid()));
+        if self.status.is_none() {
+            let _ = self.child.kill();
+            self.status = Some(self.child.wait().expect("our own child"));
+        }
+        self.status.expect("ended")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Did the process end by a fault of its own?
+pub fn crashed(status: ExitStatus) -> bool {
+    const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+    status.core_dumped() || status.signal().is_some_and(|signal| FAULTS.contains(&signal))
+}
+
+/// Sends a signal to a process id, or to a group when the number is negative.
+pub fn signal(name: &str, target: &str) {
+    let _ = Command::new("sh").args(["-c", "kill -s \"$0\" -- \"$1\"", name, target]).stderr(Stdio::null()).status();
+}
+
+/// Spawns from a thread that lives as long as this process. The kernel ties the
+/// death signal to the thread that spawned, and test threads end early.
+fn spawn(command: Command) -> io::Result<Child> {
+    type Job = (Command, Sender<io::Result<Child>>);
+    static SPAWNER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (jobs, queue) = channel::<Job>();
+        thread::spawn(move || {
+            for (mut command, reply) in queue {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        Mutex::new(jobs)
+    });
+    let (reply, result) = channel();
+    spawner
+        .lock()
+        .expect("no panic while held")
+        .send((command, reply))
+        .expect("the spawner lives as long as the process");
+    result.recv().expect("the spawner answers every job")
+}
+
+fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>, log: &Arc<File>) {
+    let (output, log) = (Arc::clone(output), Arc::clone(log));
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            let _ = (&*log).write_all(&line);
+            output.push(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}
