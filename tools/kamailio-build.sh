@@ -9,6 +9,8 @@
 #   KAMAILIO_OUT        default target/kamailio
 #   CC                  default cc
 #
+#   --modules           only prints that folder
+#
 # Kamailio loads a module only if two strings in it, module_version and module_flags, equal its own. They are
 # read out of an installed module, turned into -D options, and compared again in what was linked.
 set -euo pipefail
@@ -54,6 +56,11 @@ find_modules() {
   done
   fail "no installed Kamailio found: install it (apt-get install kamailio) or set KAMAILIO_MODULES to the folder that holds tm.so"
 }
+
+if [ "${1:-}" = --modules ]; then
+  find_modules
+  exit
+fi
 
 # file offset of a virtual address, from the section headers
 file_offset() {

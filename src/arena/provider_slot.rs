@@ -25,7 +25,7 @@ pub struct ProviderSlot {
     pub failures: AtomicU32,
     /// 1 while a fetch is under way.
     pub in_flight: AtomicU32,
-    /// 1 when a worker asks for a fetch without waiting for it.
+    /// 1 from the moment a worker asks for a fetch until it begins.
     pub wanted: AtomicU32,
     /// Fetches that were started.
     pub fetches: AtomicU64,
@@ -47,6 +47,7 @@ impl ProviderSlot {
             not_before: self.not_before.load(Relaxed),
             failures: self.failures.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed) == 1,
+            asked: self.wanted.load(Relaxed) == 1,
             fetches: self.fetches.load(Relaxed),
             generation: self.keys.generation(),
         }

@@ -128,8 +128,18 @@ fn parse_line(line: &str) -> Result<ProviderSettings, ConfigError> {
     table.try_into().map_err(|e: toml::de::Error| ConfigError(format!("provider: {}", one_line(e.message()))))
 }
 
+/// One sentence of a parser's message. For an unknown key it names the nearest known one instead of all.
 fn one_line(text: &str) -> String {
-    text.trim().replace('\n', " ")
+    let text = text.trim().replace('\n', " ");
+    let mut names = text.split('`').skip(1).step_by(2);
+    let (true, Some(unknown)) = (text.starts_with("unknown field"), names.next()) else {
+        return text;
+    };
+    let near = names.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
+    match near.filter(|(distance, _)| *distance <= 3) {
+        Some((_, known)) => format!("unknown key '{unknown}', did you mean '{known}'?"),
+        None => format!("unknown key '{unknown}'; the README lists the keys under 'Settings'"),
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +158,8 @@ mod tests {
     #[test]
     fn mistakes_name_the_key() {
         for (line, word) in [
-            ("isuer=x", "isuer"),
+            ("isuer=x", "unknown key 'isuer', did you mean 'issuer'?"),
+            ("colour=x", "unknown key 'colour'; the README"),
             ("name", "key=value"),
             ("name=a;name=b", "'name' is given twice"),
             ("leeway=soon", "soon"),

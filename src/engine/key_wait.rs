@@ -18,6 +18,8 @@ pub struct SlotState {
     pub failures: u32,
     /// A fetch is under way.
     pub in_flight: bool,
+    /// A fetch was asked for and has not begun yet.
+    pub asked: bool,
     /// Fetches since start.
     pub fetches: u64,
     /// Generation of the key set, 0: none.
@@ -83,7 +85,7 @@ pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> K
         let reason = if state.failures > 0 || !situation.have_keys { outage } else { Reason::KeyRefreshLimited };
         return KeyWait::NotNowAndFetch(reason, seconds);
     }
-    if situation.have_keys && !source_allowed() {
+    if situation.have_keys && !state.asked && !source_allowed() {
         return KeyWait::NotNow(Reason::KeyRefreshLimited, 60);
     }
     if situation.can_park { KeyWait::Park } else { KeyWait::NotNowAndFetch(outage, retry_after) }
@@ -116,6 +118,12 @@ mod tests {
     #[test]
     fn joins_a_fetch_without_spending_the_source_allowance() {
         let state = SlotState { in_flight: true, ..situation().state };
+        assert_eq!(decide(&Situation { state, ..situation() }, || panic!("asked")), KeyWait::Park);
+    }
+
+    #[test]
+    fn the_second_asker_does_not_spend_the_allowance_either() {
+        let state = SlotState { asked: true, ..situation().state };
         assert_eq!(decide(&Situation { state, ..situation() }, || panic!("asked")), KeyWait::Park);
     }
 

@@ -179,8 +179,7 @@ impl Service {
         let limits = self.limits();
         for (source, remote) in self.remotes.iter_mut().filter(|(_, r)| !r.in_flight) {
             let slot = &self.context.arena().slots()[remote.slot];
-            let waits = |w: &Waiter| usize::try_from(w.slot) == Ok(remote.slot);
-            let asked = slot.wanted.load(Relaxed) == 1 || self.waiters.iter().any(waits);
+            let asked = slot.wanted.load(Relaxed) == 1;
             if !remote.refresh.start(asked, now, &limits) {
                 slot.not_before.store(remote.refresh.not_before, Relaxed);
                 continue;
@@ -188,8 +187,8 @@ impl Service {
             let task = Task { source: *source, plan: remote.key_plan.clone(), client: Arc::clone(&self.client) };
             if self.tasks.as_ref().is_some_and(|tasks| tasks.try_send(task).is_ok()) {
                 remote.in_flight = true;
-                slot.wanted.store(0, Relaxed);
                 slot.in_flight.store(1, Relaxed);
+                slot.wanted.store(0, Relaxed);
                 slot.fetches.fetch_add(1, Relaxed);
                 self.context.arena().shared().counters.add(Counter::KeyFetches);
             }

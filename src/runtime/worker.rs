@@ -144,6 +144,7 @@ impl Worker {
         let mut verdict = Verdict::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {
+                self.context.arena().slots()[slot].wanted.store(1, Relaxed);
                 verdict.pending = u32::try_from(slot).ok();
                 None
             }

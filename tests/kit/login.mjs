@@ -8,6 +8,7 @@
 // --code-only prints {code, code_verifier, redirect_uri} and leaves the exchange to others.
 
 import crypto from 'node:crypto';
+import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -104,7 +105,7 @@ export async function login({ issuer, user = 'alice', resource, scope = 'openid 
   });
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: {
       issuer: { type: 'string', default: process.env.ISSUER ?? 'http://127.0.0.1:9400' },

@@ -21,7 +21,7 @@ const STOP: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Log lines that a healthy proxy never writes.
-const TROUBLE: [&str; 4] = ["exited by a signal", "core was", "CRITICAL", "BUG:"];
+const TROUBLE: [&str; 4] = ["exited by a signal", "core was", "CRITICAL", " BUG:"];
 /// What its TCP process calls critical at every orderly end.
 const FAREWELL: &str = "receive_fd(): EOF";
 
@@ -77,7 +77,7 @@ impl Builder {
     pub fn start_refused(self) -> String {
         let mut kamailio = self.launch();
         let status = kamailio.process.wait(START).expect("Kamailio gives up by itself");
-        let log = kamailio.log();
+        let log = kamailio.process.settled_output();
         assert!(!status.success(), "Kamailio accepted the configuration:\n{log}");
         assert!(!crashed(status), "Kamailio crashed: {status}\n{log}");
         log

@@ -16,6 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the output of a process that has ended may take to arrive.
+const FAREWELL: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A command whose process gets SIGTERM when the starting thread ends; see [`spawn`].
@@ -71,6 +73,17 @@ impl Process {
         self.output.text.lock().expect("no panic while held").clone()
     }
 
+    /// Everything that a process which has ended printed: waits until no more arrives through the pipes.
+    pub fn settled_output(&self) -> String {
+        loop {
+            let before = self.output();
+            std::thread::sleep(FAREWELL / 2);
+            if self.output() == before {
+                return before;
+            }
+        }
+    }
+
     /// The last lines printed, for messages.
     pub fn tail(&self) -> String {
         let output = self.output();
@@ -80,15 +93,19 @@ impl Process {
 
     /// The first whole line that contains `needle`.
     pub fn wait_for(&mut self, needle: &str, timeout: Duration) -> Result<String, String> {
-        let deadline = Instant::now() + timeout;
+        let mut deadline = Instant::now() + timeout;
         loop {
             let ended = self.poll().is_some();
+            if ended {
+                // What it printed last may still be on its way through the pipe.
+                deadline = deadline.min(Instant::now() + FAREWELL);
+            }
             let text = self.output.text.lock().expect("no panic while held");
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
             if let Some(line) = whole.lines().find(|line| line.contains(needle)) {
                 return Ok(line.to_owned());
             }
-            if Instant::now() >= deadline || ended {
+            if Instant::now() >= deadline {
                 let mut message = format!("{} never printed {needle:?}", self.name);
                 if ended {
                     let _ = write!(message, "; it ended: {:?}", self.status);

@@ -243,19 +243,24 @@ impl Client {
     }
 
     pub fn receive_for(&mut self, timeout: Duration) -> io::Result<Reply> {
+        let octets = self.receive_octets(timeout)?;
+        Reply::parse(&octets).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a SIP reply"))
+    }
+
+    /// The next message as it came, also a request.
+    pub fn receive_octets(&mut self, timeout: Duration) -> io::Result<Vec<u8>> {
         let timeout = timeout.max(Duration::from_millis(1));
-        let octets = match &mut self.socket {
+        match &mut self.socket {
             Socket::Udp(socket) => {
                 socket.set_read_timeout(Some(timeout))?;
                 let mut buffer = vec![0; 65536];
                 let length = socket.recv(&mut buffer)?;
                 buffer.truncate(length);
-                buffer
+                Ok(buffer)
             }
-            Socket::Tcp(stream, buffer) => read_message(stream, buffer, timeout)?,
-            Socket::Ws(socket) => socket.receive(timeout)?,
-        };
-        Reply::parse(&octets).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a SIP message"))
+            Socket::Tcp(stream, buffer) => read_message(stream, buffer, timeout),
+            Socket::Ws(socket) => socket.receive(timeout),
+        }
     }
 
     fn prepare(&self, request: &Request) -> Vec<u8> {

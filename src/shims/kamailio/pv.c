@@ -102,6 +102,20 @@ static int parse_name(pv_spec_p spec, str *name)
     return 0;
 }
 
+static const char *offer_name(uint32_t offer)
+{
+    switch (offer) {
+    case SIPOAUTH_OFFER_BEARER:
+        return "bearer";
+    case SIPOAUTH_OFFER_DIGEST:
+        return "digest";
+    case SIPOAUTH_OFFER_BOTH:
+        return "both";
+    default:
+        return "";
+    }
+}
+
 static const char *verdict_name(uint32_t verdict)
 {
     switch (verdict) {
@@ -123,6 +137,13 @@ static int text(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, str field)
     if (field.s == NULL || field.len <= 0)
         return pv_get_null(msg, param, value);
     return pv_get_strval(msg, param, value, &field);
+}
+
+static int word_of(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const char *word)
+{
+    str result = {(char *)word, (int)strlen(word)};
+
+    return text(msg, param, value, result);
 }
 
 static int number(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, int64_t n)
@@ -163,7 +184,6 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
     const struct variable *variable;
     const struct oauth_last *last = oauth_last_get(msg);
     int64_t left;
-    str word;
 
     if (param == NULL || param->pvn.u.dname == NULL)
         return -1;
@@ -171,15 +191,13 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
     if (last == NULL)
         return pv_get_null(msg, param, value);
     if (variable->field == ON_OFFER)
-        return last->offer ? number(msg, param, value, last->offer) : pv_get_null(msg, param, value);
+        return word_of(msg, param, value, offer_name(last->offer));
     if (!last->checked)
         return pv_get_null(msg, param, value);
 
     switch (variable->field) {
     case ON_VERDICT:
-        word.s = (char *)verdict_name(last->verdict);
-        word.len = (int)strlen(word.s);
-        return text(msg, param, value, word);
+        return word_of(msg, param, value, verdict_name(last->verdict));
     case ON_CODE:
         return number(msg, param, value, last->code);
     case ON_REASON:

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+#   make demo     sets up what is missing and shows phones registering with tokens at a real Kamailio
+#   make test     sets up what is missing and runs every test
+#
+# The rest of the targets are in 'make help'.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+# A toolchain that was just installed is not on the PATH of this shell yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: all lib kamailio header demo demo-stop test lint install install-kamailio clean help
+.DEFAULT_GOAL := all
+
+all: lib kamailio
+
+help:
+	@echo 'make                    library and Kamailio module'
+	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
+	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
+	@echo 'make install            library, header and pkg-config file below PREFIX=$(PREFIX)'
+	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
+	@echo 'make header             include/sipoauth.h anew from src/capi'
+
+lib:
+	$(CARGO) build --release --lib
+
+kamailio: lib
+	tools/kamailio-build.sh
+
+header:
+	$(CARGO) build --lib
+	cp "$$(ls -t target/debug/build/sipoauth-*/out/sipoauth.h | head -n 1)" include/sipoauth.h
+
+demo:
+	tools/demo.sh
+
+demo-stop:
+	tools/demo.sh stop
+
+test:
+	tools/test.sh
+
+lint:
+	tools/lint.sh
+
+install: lib
+	tools/install.sh "$(PREFIX)" "$(DESTDIR)"
+
+install-kamailio: kamailio
+	install -m 644 target/kamailio/auth_oauth.so "$(DESTDIR)$$(tools/kamailio-build.sh --modules)/auth_oauth.so"
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The functions from Lua and Python scripts (KEMI).
+
+use crate::stack::{Stack, configured};
+use crate::support::kit;
+use crate::support::scripted_server::{self, ScriptedServer};
+use crate::support::sip::Request;
+use crate::support::token::{self, TestKey};
+
+const ALICE: &str = "sip:alice@example.test";
+
+fn registers_and_resumes(language: &str, script: &str) {
+    let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
+    let server = ScriptedServer::start(scripted_server::key_set(&[old.jwk()]));
+    let provider = format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer());
+    let stack = Stack::new(
+        configured("tests/e2e/kemi.cfg", &provider)
+            .define(&format!("WITH_{language}"), 1)
+            .define_string("SCRIPT", kit::path(script).to_str().expect("UTF-8")),
+    );
+    stack.wait_for_keys();
+    let reply = stack.udp().register(ALICE, None).expect("an answer");
+    assert_eq!(reply.status, 401, "{}", stack.kamailio.log());
+    assert!(reply.header("WWW-Authenticate").is_some_and(|c| c.starts_with("Bearer ")));
+    let claims = token::claims(&server.issuer(), "sip", "alice", 300);
+    assert_eq!(
+        stack.register(&mut stack.udp(), ALICE, &old.token("ES256", &claims)).status,
+        200,
+        "{}",
+        stack.kamailio.log()
+    );
+    server.set_keys(scripted_server::key_set(&[old.jwk(), new.jwk()]));
+    let reply = stack.register(&mut stack.udp(), ALICE, &new.token("ES256", &claims));
+    assert_eq!(reply.status, 200, "{}", stack.kamailio.log());
+    assert_eq!(reply.header("X-User"), Some("alice at test"));
+    assert_eq!((stack.counter("suspended"), stack.counter("resumed")), (1, 1));
+    let mut odd = Request::register(ALICE);
+    odd.set("Authorization", "Bearer");
+    assert_eq!(stack.request(&mut stack.udp(), &odd).status, 400);
+    stack.finish();
+}
+
+#[test]
+fn lua() {
+    registers_and_resumes("LUA", "cfg-examples/kamailio/registrar-sso.lua");
+}
+
+#[test]
+fn python() {
+    registers_and_resumes("PYTHON", "cfg-examples/kamailio/registrar-sso.py");
+}

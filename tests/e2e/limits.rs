@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a peer can send that is too much.
+
+use crate::stack::{Stack, configured};
+use crate::support::scripted_server::{self, ScriptedServer};
+use crate::support::sip::Request;
+use crate::support::token::{self, TestKey};
+
+const ALICE: &str = "sip:alice@example.test";
+
+#[test]
+fn a_token_of_28_kilobytes_gets_400_with_the_reason() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
+    let stack = Stack::new(configured(
+        "registrar-sso.cfg",
+        &format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer()),
+    ));
+    stack.wait_for_keys();
+    let mut claims = token::claims(&server.issuer(), "sip", "alice", 300);
+    let small = key.token("ES256", &claims);
+    claims["groups"] = "x".repeat(21_000).into();
+    let large = key.token("ES256", &claims);
+    assert!(large.len() > 28_000, "{}", large.len());
+    let reply = stack.register(&mut stack.tcp(), ALICE, &large);
+    assert_eq!(reply.status, 400, "{reply:?}");
+    assert!(reply.reason.contains("max_token_size"), "{}", reply.reason);
+    assert_eq!(stack.counter("reason_token_too_large"), 1);
+    assert_eq!(stack.register(&mut stack.tcp(), ALICE, &small).status, 200);
+    stack.finish();
+}
+
+#[test]
+fn a_header_of_one_megabyte_ends_the_connection_and_nothing_else() {
+    let (server, mut stack) = Stack::with_server("registrar-sso.cfg");
+    let mut phone = stack.tcp();
+    let register = Request::register(ALICE).with("Authorization", format!("Bearer {}", "A".repeat(1 << 20)));
+    // Kamailio's own limit (tcp_rd_buf_size) is smaller: it closes the connection, at the latest with the answer.
+    let answered = phone.request(&register);
+    assert!(answered.is_err(), "{answered:?}");
+    assert!(stack.kamailio.is_alive());
+    assert_eq!(stack.register(&mut stack.tcp(), ALICE, &server.token("alice", "es256")).status, 200);
+    stack.finish();
+}
+
+#[test]
+fn requests_without_the_usual_headers_are_answered() {
+    let (server, mut stack) = Stack::with_server("registrar-sso.cfg");
+    let token = stack.secrets.keep(server.token("alice", "es256"));
+    for missing in ["From", "To", "Call-ID", "CSeq", "Contact"] {
+        let mut register = Request::register(ALICE).with("Authorization", format!("Bearer {token}"));
+        register.headers.retain(|(name, _)| name != missing);
+        // sanity_check answers most of them, or drops what cannot be answered.
+        let _ = stack.tcp().timeout(std::time::Duration::from_millis(300)).request(&register);
+    }
+    for odd in ["Bearer", "Bearer \"", "Bearer token=", "Bearer \u{fffd}", "Bearer a,b,c", "bearer\tx y"] {
+        let register = Request::register(ALICE).with("Authorization", odd);
+        assert_eq!(stack.request(&mut stack.udp(), &register).status, 400, "{odd}");
+    }
+    assert!(stack.kamailio.is_alive());
+    assert_eq!(stack.register(&mut stack.udp(), ALICE, &token).status, 200);
+    stack.finish();
+}

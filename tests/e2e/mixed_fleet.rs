@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! cfg-examples/kamailio/mixed-fleet.cfg: Digest phones that cannot parse Bearer next to token phones.
+
+use crate::stack::{Stack, example};
+use crate::support::authorization_server::AuthorizationServer;
+use crate::support::digest_phone::{self, Account, Phone};
+use crate::support::kit;
+use crate::support::sip::{Client, Reply, Request};
+
+const PASSWORD: &str = "a-password-of-a-desk-phone";
+
+fn start() -> (AuthorizationServer, Stack) {
+    let server = AuthorizationServer::start();
+    let rules = kit::path("cfg-examples/kamailio/mixed-fleet.toml");
+    let stack = Stack::new(
+        example("mixed-fleet.cfg", server.issuer())
+            .define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"))
+            .define_string("DESK_PASSWORD", PASSWORD),
+    );
+    stack.secrets.keep(PASSWORD);
+    stack.wait_for_keys();
+    (server, stack)
+}
+
+#[test]
+fn linphone_and_baresip_register_with_digest() {
+    let (server, stack) = start();
+    for (phone, transport) in
+        [(Phone::Linphone, "udp"), (Phone::Linphone, "tcp"), (Phone::Baresip, "udp"), (Phone::Baresip, "tcp")]
+    {
+        let account = Account {
+            user: "desk".to_owned(),
+            domain: "example.test".to_owned(),
+            password: PASSWORD.to_owned(),
+            port: stack.kamailio.port(),
+            transport,
+        };
+        let outcome = digest_phone::register(phone, &account);
+        assert!(outcome.registered && !outcome.crashed, "{phone:?} {transport}: {}\n{}", outcome.ended, outcome.output);
+    }
+    // A token is welcome at the same proxy, whatever was offered.
+    let token = server.token("alice", "es256");
+    assert_eq!(
+        stack.register(&mut stack.udp(), "sip:alice@example.test", &token).status,
+        200,
+        "{}",
+        stack.module_log()
+    );
+    stack.finish();
+}
+
+#[test]
+fn each_endpoint_is_offered_what_it_can_read() {
+    let (_server, stack) = start();
+    let challenge = |client: &mut Client, agent: &str| -> Vec<String> {
+        let mut register = Request::register("sip:alice@example.test");
+        register.set("User-Agent", agent);
+        let reply = stack.request(client, &register);
+        assert_eq!(reply.status, 401);
+        schemes(&reply)
+    };
+    assert_eq!(challenge(&mut stack.udp(), "Linphone/5.1.65"), ["Digest"]);
+    assert_eq!(challenge(&mut stack.udp(), "unknown"), ["Digest"]);
+    stack.finish();
+}
+
+#[test]
+fn where_both_are_offered_bearer_comes_last() {
+    let server = AuthorizationServer::start();
+    let directory = crate::support::temporary::Directory::new("offers");
+    let rules = directory.write("offers.toml", "[[offer]]\nuser_agent = \"*both*\"\noffer = \"both\"\n");
+    let stack = Stack::new(
+        example("mixed-fleet.cfg", server.issuer()).define_string("CONFIG_FILE", rules.to_str().expect("UTF-8")),
+    );
+    let offered = |agent: &str| {
+        let mut register = Request::register("sip:alice@example.test");
+        register.set("User-Agent", agent);
+        schemes(&stack.request(&mut stack.udp(), &register))
+    };
+    assert_eq!(offered("one that reads both"), ["Digest", "Bearer"]);
+    assert_eq!(offered("another"), ["Bearer"]);
+    stack.finish();
+}
+
+#[test]
+fn a_password_is_good_for_its_own_address_only() {
+    let (server, stack) = start();
+    let token = server.token("alice", "es256");
+    assert_eq!(stack.register(&mut stack.udp(), "sip:bob@example.test", &token).status, 403);
+    let refused = stack.register(&mut stack.udp(), "sip:alice@example.test", "an-opaque-token-of-some-length");
+    assert_eq!((refused.status, schemes(&refused)), (401, vec!["Bearer".to_owned()]));
+    stack.finish();
+}
+
+fn schemes(reply: &Reply) -> Vec<String> {
+    reply.all("WWW-Authenticate").iter().filter_map(|c| c.split(' ').next().map(str::to_owned)).collect()
+}

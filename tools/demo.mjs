@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// Runs the demonstration; tools/demo.sh has set up and built everything before.
+// Each exchange is shown as it went over the wire: request, answer, challenge, reason.
+
+import { execFile, spawn } from 'node:child_process';
+import crypto from 'node:crypto';
+import dgram from 'node:dgram';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const RUN = path.join(ROOT, 'target/demo');
+const KIT = path.join(ROOT, 'target/kit');
+const KEEP = Boolean(process.env.KEEP && process.env.KEEP !== '0');
+const DOMAIN = 'example.test';
+const RESOURCE = (name) => `https://sip.example.test/${name}`;
+const run = promisify(execFile);
+const processes = [];
+let failures = 0;
+
+const bold = (text) => (process.stdout.isTTY ? `\x1b[1m${text}\x1b[0m` : text);
+const say = (text = '') => console.log(text);
+const title = (text) => say(`\n${bold(text)}`);
+
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  return port;
+}
+
+function start(name, program, args, options = {}) {
+  const log = fs.openSync(path.join(RUN, `${name}.log`), 'w');
+  const child = spawn(program, args, { stdio: ['ignore', log, log], detached: KEEP, ...options });
+  processes.push({ name, child });
+  child.on('exit', () => { child.ended = true; });
+  return child;
+}
+
+const logOf = (name) => fs.readFileSync(path.join(RUN, `${name}.log`), 'utf8');
+
+async function until(what, condition, seconds = 20) {
+  for (let i = 0; i < seconds * 10; i += 1) {
+    const result = await condition();
+    if (result) return result;
+    const ended = processes.find(({ child }) => child.ended);
+    if (ended) throw new Error(`${ended.name} has ended:\n${logOf(ended.name).split('\n').slice(-15).join('\n')}`);
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+  throw new Error(`${what}: not within ${seconds} seconds; see target/demo/*.log`);
+}
+
+// ---- the two servers
+
+async function startAuthorizationServer() {
+  const port = await freePort();
+  start('authorization-server', process.execPath, [path.join(KIT, 'authorization-server.mjs')],
+    { env: { ...process.env, PORT: String(port) } });
+  const ready = await until('the authorization server', () => /READY (\S+)/.exec(logOf('authorization-server')));
+  return ready[1];
+}
+
+async function startKamailio(issuer) {
+  const port = await freePort();
+  const socket = path.join(RUN, 'ctl');
+  fs.rmSync(socket, { force: true });
+  const { stdout } = await run(path.join(ROOT, 'tools/kamailio-build.sh'), ['--modules']);
+  const audience = ['rs256', 'es256'].map(RESOURCE).join(',');
+  const provider = `name=demo;issuer=${issuer};audience=${audience};aor={sip};domain=${DOMAIN}`;
+  start('kamailio', 'kamailio', [
+    '-f', path.join(ROOT, 'cfg-examples/kamailio/browser-websocket.cfg'), '-DD', '-E', '-m', '64', '-M', '8',
+    '-w', RUN, '-Y', RUN, '-L', `${stdout.trim()}:${path.join(ROOT, 'target/kamailio')}`,
+    '-A', `PORT=${port}`, '-A', `CTL_SOCKET="unix:${socket}"`, '-A', `PROVIDER="${provider}"`,
+  ], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
+  const rpc = async (...args) => (await run('kamcmd', ['-s', `unix:${socket}`, ...args], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } })).stdout;
+  await until('Kamailio', () => fs.existsSync(socket) && rpc('auth_oauth.providers').then((t) => /state: fresh/.test(t), () => false));
+  return { port, socket, rpc };
+}
+
+// ---- phones
+
+async function login(issuer, user, resource) {
+  const { stdout } = await run(process.execPath,
+    [path.join(KIT, 'login.mjs'), '--issuer', issuer, '--user', user, '--resource', RESOURCE(resource)]);
+  return JSON.parse(stdout).access_token;
+}
+
+const decode = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+const header = (message, name) => new RegExp(`^${name}:\\s*(.*)$`, 'im').exec(message)?.[1]?.trim();
+
+/** One line for a request, one for its answer. */
+function show(request, reply) {
+  const token = header(request, 'Authorization');
+  say(`    ${request.split(' ', 1)[0]} ${token ? `with a Bearer token of ${token.length - 7} octets` : 'without credentials'}`);
+  say(`      → ${reply.split('\r\n', 1)[0].replace('SIP/2.0 ', '')}`);
+  for (const name of ['WWW-Authenticate', 'Retry-After', 'Contact']) {
+    const value = header(reply, name);
+    if (value) say(`        ${name}: ${value}`);
+  }
+}
+
+function verdict(ok, text) {
+  if (!ok) failures += 1;
+  say(`    ${ok ? 'ok' : 'FAILED'}: ${text}`);
+}
+
+async function sipp(port, transport, user, token) {
+  const users = path.join(RUN, 'users.csv');
+  const messages = path.join(RUN, `sipp-${transport}.log`);
+  fs.writeFileSync(users, `SEQUENTIAL\n${user};${DOMAIN};${token}\n`, { mode: 0o600 });
+  fs.rmSync(messages, { force: true });
+  const result = await run('sipp', [`127.0.0.1:${port}`, '-sf', path.join(ROOT, 'tests/kit/sipp-register.xml'),
+    '-inf', users, '-i', '127.0.0.1', '-m', '1', '-t', transport === 'UDP' ? 'u1' : 't1', '-nostdin',
+    '-timeout', '10', '-trace_msg', '-message_file', messages, '-message_overwrite', 'true'],
+  { env: { ...process.env, TERM: 'dumb' } }).then(() => true, () => false);
+  const parts = fs.readFileSync(messages, 'utf8').split(/^-{20,}.*$/m).map((p) => p.slice(p.search(/^(REGISTER|SIP\/2\.0)/m)));
+  const requests = parts.filter((p) => p.startsWith('REGISTER'));
+  const replies = parts.filter((p) => p.startsWith('SIP/2.0'));
+  requests.forEach((request, i) => show(request, (replies[i] ?? 'no answer').replace(/\r?\n/g, '\r\n')));
+  fs.rmSync(users);
+  fs.rmSync(messages);
+  verdict(result, `sipp registered sip:${user}@${DOMAIN} over ${transport}`);
+}
+
+async function jssip(port, user, token) {
+  const env = { ...process.env, WS: `ws://127.0.0.1:${port}`, AOR: `sip:${user}@${DOMAIN}`, TOKEN: token };
+  const { stdout } = await run(process.execPath, [path.join(KIT, 'jssip-register.mjs')], { env })
+    .catch((error) => ({ stdout: error.stdout || '{"events":[]}' }));
+  const result = JSON.parse(stdout.trim().split('\n').pop());
+  for (const [i, event] of result.events.entries()) {
+    say(`    REGISTER ${i ? 'with a Bearer token' : 'without credentials'}`);
+    say(`      → ${event.status ?? event.error}`);
+    for (const challenge of event.challenges ?? []) say(`        WWW-Authenticate: ${challenge}`);
+  }
+  verdict(result.registered, `JsSIP registered sip:${user}@${DOMAIN} over WebSocket`);
+}
+
+/** One REGISTER over UDP by hand, for what no real phone sends. */
+async function register(port, user, token) {
+  const socket = dgram.createSocket('udp4');
+  await new Promise((resolve) => { socket.bind(0, '127.0.0.1', resolve); });
+  const id = crypto.randomBytes(6).toString('hex');
+  const from = `sip:${user}@${DOMAIN}`;
+  const request = [`REGISTER sip:${DOMAIN} SIP/2.0`,
+    `Via: SIP/2.0/UDP 127.0.0.1:${socket.address().port};branch=z9hG4bK${id};rport`, 'Max-Forwards: 70',
+    `From: <${from}>;tag=${id}`, `To: <${from}>`, `Call-ID: ${id}`, 'CSeq: 1 REGISTER',
+    `Contact: <sip:${user}@127.0.0.1:${socket.address().port}>`, `Authorization: Bearer ${token}`,
+    'Content-Length: 0', '', ''].join('\r\n');
+  socket.send(request, port, '127.0.0.1');
+  const timer = setTimeout(() => socket.emit('message', Buffer.from('no answer\r\n')), 5000);
+  const [reply] = await once(socket, 'message');
+  clearTimeout(timer);
+  socket.close();
+  show(request, reply.toString());
+  return reply.toString();
+}
+
+/** The same header and claims, signed with a key of the attacker's. */
+function forge(token) {
+  const { privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const input = token.split('.').slice(0, 2).join('.');
+  const signature = crypto.sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  return `${input}.${signature.toString('base64url')}`;
+}
+
+async function control(issuer, query) {
+  const answer = await fetch(`${issuer}/__test/token?${new URLSearchParams(query)}`);
+  return (await answer.json()).access_token;
+}
+
+async function refused({ port, rpc }, name, user, token, status, reason) {
+  const counter = async () => Number(new RegExp(`reason_${reason}: (\\d+)`).exec(await rpc('auth_oauth.stats'))?.[1]);
+  const before = await counter();
+  title(name);
+  const reply = await register(port, user, token);
+  const why = (await counter()) === before + 1 ? reason : 'another reason';
+  verdict(reply.startsWith(`SIP/2.0 ${status}`) && why === reason, `refused with ${status}, reason ${why}`);
+}
+
+function stopAll() {
+  for (const { child } of processes) if (!child.ended) child.kill();
+}
+
+async function main() {
+  fs.mkdirSync(RUN, { recursive: true });
+  title('Two servers on this machine');
+  const issuer = await startAuthorizationServer();
+  say(`    authorization server  ${issuer}  (oidc-provider, a certified OpenID provider)`);
+  const kamailio = await startKamailio(issuer);
+  say(`    Kamailio              udp, tcp and ws on 127.0.0.1:${kamailio.port}, with auth_oauth.so`);
+
+  title('1  Alice signs in at the authorization server and registers over UDP');
+  const alice = await login(issuer, 'alice', 'es256');
+  const { sub, aud, exp } = decode(alice);
+  say(`    her token: sub=${sub} aud=${aud} expires in ${exp - Math.floor(Date.now() / 1000)} s, ES256`);
+  await sipp(kamailio.port, 'UDP', 'alice', alice);
+  title('2  Bob registers over TCP');
+  await sipp(kamailio.port, 'TCP', 'bob', await login(issuer, 'bob', 'rs256'));
+  title('3  Carol\'s browser phone registers over WebSocket');
+  await jssip(kamailio.port, 'carol', await login(issuer, 'carol', 'rs256'));
+
+  await refused(kamailio, '4  A forged token', 'alice', forge(alice), 401, 'signature_invalid');
+  await refused(kamailio, '5  An expired token', 'alice',
+    await control(issuer, { sub: 'alice', resource: RESOURCE('es256'), ttl: '-60' }), 401, 'token_expired');
+  const elsewhere = await control(issuer, { sub: 'alice', resource: RESOURCE('eddsa'), ttl: '300' });
+  await refused(kamailio, '6  A token for another audience', 'alice', elsewhere, 401, 'audience_mismatch');
+  await refused(kamailio, '7  Alice\'s token for Bob\'s address', 'bob', alice, 403, 'aor_mismatch');
+
+  title('What Kamailio counted (kamcmd auth_oauth.stats)');
+  for (const line of (await kamailio.rpc('auth_oauth.stats')).split('\n')) {
+    if (/: [1-9]/.test(line)) say(`  ${line.replace(/^\s*/, '  ')}`);
+  }
+  say();
+  say(bold(failures ? `${failures} step(s) FAILED; the logs are in target/demo` : 'All 7 steps went as they should.'));
+
+  if (!KEEP || failures) return stopAll();
+  fs.writeFileSync(path.join(RUN, 'pids'), processes.map(({ child }) => `${child.pid}\n`).join(''));
+  processes.forEach(({ child }) => child.unref());
+  say(`
+Both servers keep running. Try:
+    node target/kit/login.mjs --issuer ${issuer} --user dave --resource ${RESOURCE('es256')}
+    WS=ws://127.0.0.1:${kamailio.port} AOR=sip:dave@${DOMAIN} RESOURCE=${RESOURCE('es256')} node target/kit/jssip-register.mjs
+    kamcmd -s unix:${path.relative(process.cwd(), kamailio.socket)} auth_oauth.providers
+    kamcmd -s unix:${path.relative(process.cwd(), kamailio.socket)} ul.dump
+    tail -f target/demo/kamailio.log
+Stop them with: make demo-stop`);
+  return undefined;
+}
+
+process.on('SIGINT', () => { stopAll(); process.exit(130); });
+process.on('SIGTERM', () => { stopAll(); process.exit(143); });
+main().catch((error) => {
+  say(`\ndemo: ${error.message}`);
+  failures += 1;
+  stopAll();
+}).finally(() => { process.exitCode = failures ? 1 : 0; });

@@ -1,0 +1,28 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# Every test, from a clean clone on a fresh Debian 12, installing what it needs.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+PATH=$PATH:$HOME/.cargo/bin
+# Backtraces of the threads that test panics are noise in a log.
+export RUST_BACKTRACE=0
+
+step() { printf '\n==== %s (%d s)\n' "$*" "$SECONDS"; }
+
+step "setting up"
+tools/setup.sh test
+step "building the library and the Kamailio module"
+cargo build --release --lib
+tools/kamailio-build.sh
+step "building the module whose core can be made to panic"
+cargo build --lib --features fault-injection --target-dir target/fault
+SIPOAUTH_STATICLIB=target/fault/debug/libsipoauth.a KAMAILIO_OUT=$PWD/target/kamailio-fault tools/kamailio-build.sh
+step "lints"
+tools/lint.sh
+step "library tests, vectors, peers, C ABI"
+cargo test --lib --test rfc_vectors --test peers --test properties --test c_abi
+cargo test --test wycheproof -- --nocapture
+step "end to end: real phones, real Kamailio, real authorization server"
+cargo test --test e2e -- --test-threads=3
+step "done"
