@@ -2,6 +2,8 @@
 
 //! cfg-examples/kamailio/mixed-fleet.cfg: Digest phones that cannot parse Bearer next to token phones.
 
+use std::time::Duration;
+
 use crate::stack::{Stack, example};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::digest_phone::{self, Account, Phone};
@@ -39,6 +41,15 @@ fn linphone_and_baresip_register_with_digest() {
         let outcome = digest_phone::register(phone, &account);
         assert!(outcome.registered && !outcome.crashed, "{phone:?} {transport}: {}\n{}", outcome.ended, outcome.output);
     }
+    let stranger = Account {
+        user: "desk".to_owned(),
+        domain: "example.test".to_owned(),
+        password: "not-the-password".to_owned(),
+        port: stack.kamailio.port(),
+        transport: "udp",
+    };
+    let outcome = digest_phone::register_within(Phone::Baresip, &stranger, Duration::from_secs(4));
+    assert!(!outcome.registered && !outcome.crashed, "{}\n{}", outcome.ended, outcome.output);
     // A token is welcome at the same proxy, whatever was offered.
     let token = server.token("alice", "es256");
     assert_eq!(

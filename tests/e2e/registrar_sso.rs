@@ -43,8 +43,10 @@ fn every_wire_capture_is_accepted() {
     let captures = wire::captures();
     assert_eq!(captures.len(), 6);
     for capture in captures {
-        let reply = capture.replay(&mut stack.tcp(), &token).expect("an answer");
-        assert_eq!(reply.status, 200, "{}: {reply:?}\n{}", capture.name, stack.module_log());
+        for mut client in [stack.udp(), stack.tcp()] {
+            let reply = capture.replay(&mut client, &token).expect("an answer");
+            assert_eq!(reply.status, 200, "{}: {reply:?}\n{}", capture.name, stack.module_log());
+        }
     }
     stack.finish();
 }

@@ -17,7 +17,8 @@ pub fn request(method: &str, url: &str) -> Result<(u16, String), String> {
         let mut stream = TcpStream::connect(host)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         // HTTP/1.0: the answer ends with the connection and is never chunked.
-        write!(stream, "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")?;
+        let head = format!("{method} /{path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)

@@ -187,6 +187,9 @@ impl Kamailio {
     /// Ends Kamailio and returns its whole log; an error when it did not end cleanly.
     pub fn stop(mut self) -> Result<String, String> {
         let early = self.process.poll();
+        // Debian's Kamailio logs in its signal handler: a signal that meets a process in the middle of a log line
+        // can lock it up, and at debug level 3 there are many lines.
+        self.process.settled_output();
         super::process::signal("TERM", &self.pid().to_string());
         let ended = self.process.wait(STOP);
         let status = self.process.stop();

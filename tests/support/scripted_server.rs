@@ -163,10 +163,7 @@ fn accept(listener: &TcpListener, script: &Arc<Mutex<Script>>, stop: &Arc<Atomic
 }
 
 fn serve(mut stream: TcpStream, script: &Mutex<Script>, stop: &AtomicBool) {
-    let mut first = [0; 1024];
-    // Only looks: octets left unread when the socket closes make a TCP reset.
-    let Ok(length) = stream.peek(&mut first) else { return };
-    let line = String::from_utf8_lossy(&first[..length]).into_owned();
+    let Some(line) = peek_line(&stream) else { return };
     let target = line.split(' ').nth(1).unwrap_or("");
     let path = target.split('?').next().unwrap_or("").to_owned();
     let answer = {
@@ -180,6 +177,19 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, stop: &AtomicBool) {
     read_head(&mut stream);
     let _ = give(&mut stream, answer, stop);
     let _ = stream.shutdown(Shutdown::Write);
+}
+
+/// The request line. Only looks: octets left unread when the socket closes make a TCP reset.
+fn peek_line(stream: &TcpStream) -> Option<String> {
+    let mut first = [0; 1024];
+    for _ in 0..500 {
+        let length = stream.peek(&mut first).ok().filter(|length| *length > 0)?;
+        if let Some(end) = first[..length].iter().position(|octet| *octet == b'\n') {
+            return Some(String::from_utf8_lossy(&first[..end]).into_owned());
+        }
+        thread::sleep(POLL);
+    }
+    None
 }
 
 fn read_head(stream: &mut TcpStream) {
