@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Generates the C header into OUT_DIR. `include/sipoauth.h` is a checked-in copy; a test compares the two.
+//! Generates the C header into OUT_DIR, of which `include/sipoauth.h` is a checked-in copy (a test compares the two),
+//! and names the shared library.
 
 use std::env;
 use std::path::PathBuf;
@@ -14,6 +15,12 @@ const PREAMBLE: &str = "\
  * Order of calls: sipoauth_config_new, _set, _provider_add, sipoauth_context_new; fork; in each process
  * sipoauth_worker_new, then sipoauth_worker_check per request; in one process sipoauth_io_new, then
  * sipoauth_io_step in a loop. Functions return SIPOAUTH_OK or a negative SIPOAUTH_E_ number.
+ *
+ * Processes: a configuration and a context are made before the fork; a worker and the I/O service belong to the
+ * process that made them. Threads: a context may be used by all at once, every other handle by one at a time. Texts
+ * that the caller gives are copied or used during the call only.
+ *
+ * Structures: set struct_size to sizeof, everything unused to zero (memset). They only grow at their end.
  */";
 
 fn main() {
@@ -21,6 +28,12 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("sipoauth.h");
+    println!("cargo::rustc-env=SIPOAUTH_GENERATED_HEADER={}", out.display());
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
+        // The number changes when the ABI breaks. Never unloaded: threads of the host may still run its destructors.
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libsipoauth.so.0");
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    }
     let mut config = cbindgen::Config {
         language: cbindgen::Language::C,
         cpp_compat: true,
@@ -36,7 +49,7 @@ fn main() {
     };
     config.export.include = vec!["sipoauth_result".into()];
     let mut builder = cbindgen::Builder::new().with_config(config);
-    let files = ["mod", "types", "config", "worker", "io", "state", "keys"];
+    let files = ["mod", "types", "config", "worker", "check", "io", "state", "keys"];
     for file in files {
         builder = builder.with_src(root.join(format!("src/capi/{file}.rs")));
     }

@@ -7,6 +7,12 @@
  * Order of calls: sipoauth_config_new, _set, _provider_add, sipoauth_context_new; fork; in each process
  * sipoauth_worker_new, then sipoauth_worker_check per request; in one process sipoauth_io_new, then
  * sipoauth_io_step in a loop. Functions return SIPOAUTH_OK or a negative SIPOAUTH_E_ number.
+ *
+ * Processes: a configuration and a context are made before the fork; a worker and the I/O service belong to the
+ * process that made them. Threads: a context may be used by all at once, every other handle by one at a time. Texts
+ * that the caller gives are copied or used during the call only.
+ *
+ * Structures: set struct_size to sizeof, everything unused to zero (memset). They only grow at their end.
  */
 
 #ifndef SIPOAUTH_H
@@ -16,7 +22,8 @@
 #include <stdint.h>
 
 /*
- Version of the ABI: grows when a structure or the meaning of a function changes.
+ Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
+ their struct_size tells the library which members the caller knows.
  */
 #define SIPOAUTH_ABI_VERSION 1
 
@@ -26,7 +33,7 @@
 #define SIPOAUTH_OK 0
 
 /*
- A pointer is NULL, a length does not fit, or a structure is too small.
+ A pointer is NULL, a length is larger than 16 MiB, a structure is too small, or a number has no meaning.
  */
 #define SIPOAUTH_E_ARGUMENT -1
 
@@ -36,12 +43,12 @@
 #define SIPOAUTH_E_CONFIG -2
 
 /*
- An internal error was caught. Answer 503 and report it.
+ An internal error was caught and logged with its place. Answer 503 and report it; handles stay usable.
  */
 #define SIPOAUTH_E_PANIC -3
 
 /*
- The handle was made in another process: make one after the fork.
+ The handle was made in another process (before a fork): make one in this process.
  */
 #define SIPOAUTH_E_PROCESS -4
 
@@ -56,7 +63,7 @@
 #define SIPOAUTH_E_FULL -6
 
 /*
- The input cannot be read, or what was asked for is not there.
+ The input cannot be read or is empty, or what was asked for is not there.
  */
 #define SIPOAUTH_E_INPUT -7
 
@@ -66,12 +73,18 @@
 #define SIPOAUTH_E_SYSTEM -8
 
 /*
+ The handle is in use: by another thread, or by the call that made this callback. Or there is one I/O service
+ already.
+ */
+#define SIPOAUTH_E_BUSY -9
+
+/*
  The proof of possession does not match.
  */
 #define SIPOAUTH_E_MISMATCH -10
 
 /*
- The credentials do not allow the request.
+ The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
  */
 #define SIPOAUTH_VERDICT_DENIED 0
 
@@ -221,17 +234,17 @@
 #define SIPOAUTH_KEYS_STATIC 4
 
 /*
- A configuration that is being collected. Used by one thread.
+ A configuration that is being collected. Used by one thread at a time.
  */
 typedef struct sipoauth_config sipoauth_config;
 
 /*
- What all processes share. Made before the fork; usable in every process and thread after it.
+ What all processes share. Made before the fork; usable in every process and thread after it, at the same time.
  */
 typedef struct sipoauth_context sipoauth_context;
 
 /*
- Does the network work. Used by one thread of the process that made it.
+ Does the network work of all processes. Used by one thread at a time of the process that made it.
  */
 typedef struct sipoauth_io sipoauth_io;
 
@@ -241,7 +254,8 @@ typedef struct sipoauth_io sipoauth_io;
 typedef struct sipoauth_worker sipoauth_worker;
 
 /*
- Octets that the other side owns, not NUL-terminated. NULL with length 0 is empty; NULL with a length is an error.
+ Octets that the other side owns, not NUL-terminated; at most 16 MiB. NULL with length 0 is empty; NULL with a length
+ is an error. Texts of SIP messages need not be UTF-8: what is not cannot match anything.
  */
 typedef struct sipoauth_str {
   /*
@@ -255,13 +269,161 @@ typedef struct sipoauth_str {
 } sipoauth_str;
 
 /*
- Takes one log line (`len` octets, no line end, no secret). `level` is a SIPOAUTH_LOG_ number. It is called in the
- thread that called the library, never in one of the library's own.
+ The fields of a SIP request (RFC 3261) that are looked at. Everything is borrowed for the call only.
+ */
+typedef struct sipoauth_request {
+  /*
+   sizeof(sipoauth_request)
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_ROLE_
+   */
+  uint32_t role;
+  /*
+   SIPOAUTH_TRANSPORT_
+   */
+  uint32_t transport;
+  /*
+   The sender's port, 0 to 65535; 0: not known.
+   */
+  uint32_t source_port;
+  /*
+   Unix seconds; 0: the library reads the clock. For hosts that have read it already, and for tests.
+   */
+  int64_t now;
+  /*
+   The method as written, for example "REGISTER": there To is the address-of-record, else From.
+   */
+  struct sipoauth_str method;
+  /*
+   addr-spec of the Request-URI.
+   */
+  struct sipoauth_str request_uri;
+  /*
+   addr-spec of From: without display name, brackets and header parameters.
+   */
+  struct sipoauth_str from_uri;
+  /*
+   addr-spec of To.
+   */
+  struct sipoauth_str to_uri;
+  /*
+   Call-ID
+   */
+  struct sipoauth_str call_id;
+  /*
+   The sender's address as text; key fetches are limited per address.
+   */
+  struct sipoauth_str source_ip;
+  /*
+   The protection domain; may be empty.
+   */
+  struct sipoauth_str realm;
+  /*
+   Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name;
+   of every scheme. NULL when there are none.
+   */
+  const struct sipoauth_str *credentials;
+  /*
+   How many. Requests with more than 16 are refused.
+   */
+  size_t credentials_count;
+} sipoauth_request;
+
+/*
+ What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
+ or have length 0. When the check function fails, the verdict is DENIED and the status 503.
+ */
+typedef struct sipoauth_result {
+  /*
+   The caller sets sizeof(sipoauth_result).
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_VERDICT_
+   */
+  uint32_t verdict;
+  /*
+   Stable number of the reason, 0: ok; while PENDING that of an internal error.
+   */
+  uint32_t reason;
+  /*
+   Suggested SIP status: 200, 400, 401, 403, 407 or 503. While PENDING 503, for hosts that do not park.
+   */
+  uint32_t status;
+  /*
+   Seconds for Retry-After with status 503, else 0.
+   */
+  uint32_t retry_after;
+  /*
+   1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
+   */
+  uint32_t cached;
+  /*
+   `exp` of an accepted token in Unix seconds, else 0.
+   */
+  int64_t expires_at;
+  /*
+   PENDING: for sipoauth_worker_submit, else 0.
+   */
+  uint64_t job;
+  /*
+   Stable code of the reason, for example "token_expired".
+   */
+  struct sipoauth_str reason_code;
+  /*
+   One sentence, no secret.
+   */
+  struct sipoauth_str reason_text;
+  /*
+   Error for the challenge (RFC 8898 section 4): "invalid_token", "invalid_scope" or empty.
+   */
+  struct sipoauth_str error;
+  /*
+   Name of the provider, empty when unknown.
+   */
+  struct sipoauth_str provider;
+  /*
+   `iss`; of a refused token it is what the token says.
+   */
+  struct sipoauth_str issuer;
+  /*
+   The address-of-record of an accepted token that the request uses, canonical.
+   */
+  struct sipoauth_str aor;
+  /*
+   `sub` of a token whose signature is good; also of one that was refused for what it says.
+   */
+  struct sipoauth_str subject;
+  /*
+   Client (`azp`, `client_id`, `appid` or `cid`) of such a token.
+   */
+  struct sipoauth_str client_id;
+  /*
+   Scopes of such a token, separated by a space.
+   */
+  struct sipoauth_str scope;
+  /*
+   `kid`; of a refused token it is what the token says.
+   */
+  struct sipoauth_str kid;
+  /*
+   16 hex digits that name the token in logs.
+   */
+  struct sipoauth_str fingerprint;
+} sipoauth_result;
+
+/*
+ Takes one log line (`len` octets of UTF-8, no line end, no NUL, no secret; valid during the call). `level` is a
+ SIPOAUTH_LOG_ number. It is called in the thread that called the library, never in one of the library's own. It
+ must return (no longjmp, no C++ exception) and must not use the handle whose call it is in.
  */
 typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, size_t len);
 
 /*
- Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread.
+ Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread. It must
+ return (no longjmp, no C++ exception); it may use workers, but not the I/O service.
  */
 typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
 
@@ -274,23 +436,23 @@ typedef struct sipoauth_digest_parts {
    */
   uint32_t struct_size;
   /*
-   addr-spec of From.
+   addr-spec of From, not empty: the URI between the brackets, without header parameters.
    */
   struct sipoauth_str from_uri;
   /*
-   addr-spec of To.
+   addr-spec of To, not empty.
    */
   struct sipoauth_str to_uri;
   /*
-   Call-ID
+   Call-ID, not empty.
    */
   struct sipoauth_str call_id;
   /*
-   Body of CSeq.
+   Body of CSeq: number and method; written with one space and without leading zeros.
    */
   struct sipoauth_str cseq;
   /*
-   Body of Date.
+   Body of Date; written in the canonical form of a SIP-date.
    */
   struct sipoauth_str date;
   /*
@@ -298,7 +460,7 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str contact_uri;
   /*
-   The message body.
+   The message body, exactly as on the wire.
    */
   struct sipoauth_str body;
 } sipoauth_digest_parts;
@@ -384,150 +546,6 @@ typedef struct sipoauth_key_state {
 } sipoauth_key_state;
 
 /*
- The fields of a SIP request that are looked at. Everything is borrowed for the call only.
- */
-typedef struct sipoauth_request {
-  /*
-   sizeof(sipoauth_request)
-   */
-  uint32_t struct_size;
-  /*
-   SIPOAUTH_ROLE_
-   */
-  uint32_t role;
-  /*
-   SIPOAUTH_TRANSPORT_
-   */
-  uint32_t transport;
-  /*
-   The sender's port.
-   */
-  uint32_t source_port;
-  /*
-   Unix seconds; 0: the library reads the clock.
-   */
-  int64_t now;
-  /*
-   "REGISTER"
-   */
-  struct sipoauth_str method;
-  /*
-   addr-spec of the Request-URI.
-   */
-  struct sipoauth_str request_uri;
-  /*
-   addr-spec of From: without display name, brackets and header parameters.
-   */
-  struct sipoauth_str from_uri;
-  /*
-   addr-spec of To.
-   */
-  struct sipoauth_str to_uri;
-  /*
-   Call-ID
-   */
-  struct sipoauth_str call_id;
-  /*
-   The sender's address as text; key fetches are limited per address.
-   */
-  struct sipoauth_str source_ip;
-  /*
-   The protection domain; may be empty.
-   */
-  struct sipoauth_str realm;
-  /*
-   Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name.
-   */
-  const struct sipoauth_str *credentials;
-  /*
-   How many.
-   */
-  size_t credentials_count;
-} sipoauth_request;
-
-/*
- What came out of a check. All texts borrow from the worker until its next call.
- */
-typedef struct sipoauth_result {
-  /*
-   The caller sets sizeof(sipoauth_result).
-   */
-  uint32_t struct_size;
-  /*
-   SIPOAUTH_VERDICT_
-   */
-  uint32_t verdict;
-  /*
-   Stable number of the reason, 0: ok.
-   */
-  uint32_t reason;
-  /*
-   Suggested SIP status: 200, 400, 401, 403, 407 or 503.
-   */
-  uint32_t status;
-  /*
-   Seconds, with status 503.
-   */
-  uint32_t retry_after;
-  /*
-   1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
-   */
-  uint32_t cached;
-  /*
-   `exp` of an accepted token in Unix seconds, else 0.
-   */
-  int64_t expires_at;
-  /*
-   PENDING: for sipoauth_worker_submit.
-   */
-  uint64_t job;
-  /*
-   Stable code of the reason, for example "token_expired".
-   */
-  struct sipoauth_str reason_code;
-  /*
-   One sentence, no secret.
-   */
-  struct sipoauth_str reason_text;
-  /*
-   Error for the challenge (RFC 8898 section 4): "invalid_token", "invalid_scope" or empty.
-   */
-  struct sipoauth_str error;
-  /*
-   Name of the provider, empty when unknown.
-   */
-  struct sipoauth_str provider;
-  /*
-   `iss`; of a refused token it is what the token says.
-   */
-  struct sipoauth_str issuer;
-  /*
-   The address-of-record of an accepted token that the request uses, canonical.
-   */
-  struct sipoauth_str aor;
-  /*
-   `sub` of a verified token.
-   */
-  struct sipoauth_str subject;
-  /*
-   Client of a verified token.
-   */
-  struct sipoauth_str client_id;
-  /*
-   Scopes of a verified token, separated by a space.
-   */
-  struct sipoauth_str scope;
-  /*
-   `kid`; of a refused token it is what the token says.
-   */
-  struct sipoauth_str kid;
-  /*
-   16 hex digits that name the token in logs.
-   */
-  struct sipoauth_str fingerprint;
-} sipoauth_result;
-
-/*
  What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
  */
 typedef struct sipoauth_challenge {
@@ -570,7 +588,7 @@ typedef struct sipoauth_endpoint {
    */
   uint32_t transport;
   /*
-   The local port on which the request came.
+   The local port on which the request came, 0 to 65535.
    */
   uint32_t local_port;
   /*
@@ -592,17 +610,70 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header.
+ The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: the
+ library's must not be smaller. Any process, any thread.
  */
 uint32_t sipoauth_abi_version(void);
 
 /*
- The library's version, "major.minor.patch". Static, NUL-terminated.
+ The library's version, "major.minor.patch". Static, NUL-terminated, never NULL. Any process, any thread.
  */
 const char *sipoauth_version(void);
 
 /*
- A new, empty configuration; NULL when memory is out. Freed by sipoauth_config_free.
+ Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3; signature RFC 7515, claims RFC 7519 and
+ RFC 9068). Uses the CPU only, never blocks.
+
+ `flags`: SIPOAUTH_CHECK_RESUMED, SIPOAUTH_CHECK_NO_WAIT. Returns SIPOAUTH_OK when `result` holds an answer, whatever
+ it is; else SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC, and `result` says DENIED.
+
+ # Safety
+ `worker` is NULL or valid; `request` and what it points to is valid during the call; `result` is NULL or valid and
+ its struct_size set.
+ */
+int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
+                              const struct sipoauth_request *request,
+                              uint32_t flags,
+                              struct sipoauth_result *result);
+
+/*
+ As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
+ the verdict is never PENDING. For programs that may block; needs an I/O service in another thread or process.
+ When max_pending is reached, it does not wait, and the verdict is NOT_NOW.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
+                                   const struct sipoauth_request *request,
+                                   uint32_t timeout_ms,
+                                   struct sipoauth_result *result);
+
+/*
+ Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
+ sipoauth_worker_check; `token` is the bare token without "Bearer".
+
+ # Safety
+ `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
+                                    struct sipoauth_str token,
+                                    uint32_t flags,
+                                    struct sipoauth_result *result);
+
+/*
+ The result for a request that is PENDING but was not parked: NOT_NOW with reason "overloaded", 503. Returns as for
+ sipoauth_worker_check.
+
+ # Safety
+ `worker` is NULL or valid, `result` as for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, struct sipoauth_result *result);
+
+/*
+ A new, empty configuration; NULL after an internal error. Any process, any thread.
+
+ The caller owns it and gives it back with sipoauth_config_free.
  */
 struct sipoauth_config *sipoauth_config_new(void);
 
@@ -615,13 +686,16 @@ struct sipoauth_config *sipoauth_config_new(void);
 void sipoauth_config_free(struct sipoauth_config *config);
 
 /*
- Sets one global setting, value as text ("30", "yes"); "config_file" names a TOML file that is read later.
+ Sets one global setting, value as UTF-8 text ("30", "yes"), both copied. "config_file" names a TOML file that
+ sipoauth_context_new and sipoauth_context_reload read. Setting a key again replaces its value. A setting made
+ here overrides the file's.
 
- Returns SIPOAUTH_E_CONFIG with a sentence in `err` (at most `err_cap` octets with NUL, may be NULL) for an unknown
- key or a wrong value.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG for an unknown key or a value of the wrong kind;
+ ranges are checked by sipoauth_context_new. `err` gets a sentence with NUL, cut to `err_cap` octets, and is empty
+ after SIPOAUTH_OK; it may be NULL.
 
  # Safety
- Pointers are valid for their lengths.
+ `config` is NULL or valid; texts are valid for their lengths and `err` for `err_cap` octets.
  */
 int32_t sipoauth_config_set(struct sipoauth_config *config,
                             struct sipoauth_str key,
@@ -630,7 +704,10 @@ int32_t sipoauth_config_set(struct sipoauth_config *config,
                             size_t err_cap);
 
 /*
- Adds a provider written as "name=…;issuer=…;audience=…;aor=…"; lists are separated by commas.
+ Adds a provider (an authorization server) written as one line of UTF-8, "name=…;issuer=…;audience=…;aor=…";
+ lists are separated by commas. The text is copied. What the keys mean is checked by sipoauth_context_new.
+
+ Returns and `err` as for sipoauth_config_set.
 
  # Safety
  As for sipoauth_config_set.
@@ -642,12 +719,17 @@ int32_t sipoauth_config_provider_add(struct sipoauth_config *config,
 
 /*
  Reads all files, validates everything and makes the shared memory. Starts no thread and opens no connection, so
- it is called before the fork. `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards.
+ it is called before the fork, in the process whose children share the context.
 
- Returns SIPOAUTH_E_CONFIG with a sentence in `err`. `*out` is NULL on every failure.
+ `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards. `*out` is NULL on every failure;
+ else the caller owns it and gives it back with sipoauth_context_free.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG (the sentence in `err` names file, key and fix) or
+ SIPOAUTH_E_SYSTEM.
 
  # Safety
- Pointers are valid; the log function stays callable as long as the context lives.
+ Pointers are NULL or valid, `err` for `err_cap` octets. The log function and what `log_user` points to stay
+ usable in every process as long as the context, its workers and its I/O service live.
  */
 int32_t sipoauth_context_new(const struct sipoauth_config *config,
                              sipoauth_log_fn log,
@@ -657,7 +739,8 @@ int32_t sipoauth_context_new(const struct sipoauth_config *config,
                              size_t err_cap);
 
 /*
- Frees a context; NULL is allowed. Workers and I/O services of this process that still exist keep what they need.
+ Frees this process's handle of a context; NULL is allowed. Workers and I/O services of this process that still
+ exist keep what they need; other processes are not affected.
 
  # Safety
  `context` comes from sipoauth_context_new and is not used afterwards.
@@ -665,34 +748,48 @@ int32_t sipoauth_context_new(const struct sipoauth_config *config,
 void sipoauth_context_free(struct sipoauth_context *context);
 
 /*
- Reads the configuration file and the files it names again, in any process. All processes take the new
- configuration over with their next call. A bad one changes nothing: SIPOAUTH_E_CONFIG and a sentence in `err`.
+ Reads the configuration file and the files it names again, in any process and thread. All processes take the new
+ configuration over with their next call. Blocks for the time of reading files, not for the network.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG: a bad configuration changes nothing, and `err`
+ gets a sentence, as for sipoauth_config_set. Two reloads at once: the second one is refused.
 
  # Safety
- Pointers are valid for their lengths.
+ `context` is NULL or valid, `err` valid for `err_cap` octets.
  */
 int32_t sipoauth_context_reload(struct sipoauth_context *context, char *err, size_t err_cap);
 
 /*
- Starts the I/O service with its threads, after the fork, in exactly one process of the host. All signals are
- blocked in its threads. `*out` is NULL on every failure.
+ Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
+ process of its own that does nothing but sipoauth_io_step. All signals are blocked in its threads.
+
+ `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_io_free. Returns
+ SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM, or SIPOAUTH_E_BUSY when a living process has the context's
+ I/O service already; `err` gets a sentence, as for sipoauth_config_set.
 
  # Safety
- Pointers are valid for their lengths.
+ Pointers are NULL or valid, `err` for `err_cap` octets.
  */
 int32_t sipoauth_io_new(struct sipoauth_context *context, struct sipoauth_io **out, char *err, size_t err_cap);
 
 /*
- Waits at most `timeout_ms` for something to do and does it. `done` is called with the cookies of every parked
- request that goes on: its keys were fetched, the fetch failed, or its time is over.
+ Waits at most `timeout_ms` milliseconds for something to do and does it; called in a loop. `done` is called, in
+ this thread, with the cookies of every parked request that goes on: its keys were fetched, the fetch failed, or
+ its pending_timeout is over. Within `done` the host may use workers of this process, but not this service.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; the loop goes
+ on after the last one.
 
  # Safety
- `io` is valid; `done` may be NULL.
+ `io` is NULL or valid; `done` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
  */
 int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_done_fn done, void *user);
 
 /*
  Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
+ Requests that are still parked are not given back. Afterwards a new service may be made.
+
+ In another process than its maker's (a child of the I/O process) and within its own callbacks it does nothing.
 
  # Safety
  `io` comes from sipoauth_io_new and is not used afterwards.
@@ -700,12 +797,15 @@ int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_d
 void sipoauth_io_free(struct sipoauth_io *io);
 
 /*
- Derives the shared key from an authorization code and the 200 OK that completes the registration
- (3rd-party-authentication section 2.1.2). `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header
- octets. Writes 32 octets to `key`; the caller wipes them.
+ Derives the shared key from an authorization code and the 200 OK that completes the registration:
+ HMAC-SHA256(code, from-tag ‖ to-tag ‖ call-id) (3rd-party-authentication section 2.1.2).
+
+ `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header octets, without quotes or brackets. Writes 32
+ octets to `key`, which the caller wipes after use; after a failure `key` is as it was.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when a part is empty.
 
  # Safety
- Pointers are valid for their lengths; `key` for 32 octets.
+ Texts are valid for their lengths; `key` is NULL or valid for 32 octets.
  */
 int32_t sipoauth_shared_key(uint32_t order,
                             struct sipoauth_str code,
@@ -715,44 +815,52 @@ int32_t sipoauth_shared_key(uint32_t order,
                             uint8_t *key);
 
 /*
- Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated.
- SIPOAUTH_E_INPUT: a part is missing, or CSeq or Date cannot be read.
+ Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` says how many
+ octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing or CSeq
+ or Date cannot be read.
 
  # Safety
- Pointers are valid for their lengths.
+ `parts` and what it points to is valid, `buf` for `cap` octets, `len` NULL or valid.
  */
 int32_t sipoauth_digest_string(const struct sipoauth_digest_parts *parts, char *buf, size_t cap, size_t *len);
 
 /*
- Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding,
- not NUL-terminated.
+ Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding
+ (RFC 4648 section 5), not NUL-terminated. `*len` and `buf` as for sipoauth_digest_string.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key is empty.
 
  # Safety
- Pointers are valid for their lengths.
+ Texts are valid for their lengths, `buf` for `cap` octets, `len` NULL or valid.
  */
 int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, char *buf, size_t cap, size_t *len);
 
 /*
- Checks a proof of possession written as base64url, base64 or hex, in constant time.
- SIPOAUTH_OK, SIPOAUTH_E_MISMATCH, or SIPOAUTH_E_INPUT when it cannot be read.
+ Checks a proof of possession written as base64url, base64 (padded or not) or hex, in constant time.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when the key is empty or `pop`
+ is none of these spellings of 32 octets.
 
  # Safety
- Pointers are valid for their lengths.
+ Texts are valid for their lengths.
  */
 int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
 
 /*
- How many statistics there are.
+ How many statistics there are: a constant of this version. Any process, any thread.
  */
 uint32_t sipoauth_stat_count(void);
 
 /*
- The name of a statistic, snake_case, static; NULL past the end.
+ The name of a statistic, snake_case; static, NUL-terminated. NULL past the end. Any process, any thread.
  */
 const char *sipoauth_stat_name(uint32_t index);
 
 /*
- The value of a statistic since start; 0 past the end.
+ The value of a statistic, counted since start by all processes together; 0 past the end and for NULL. Any process,
+ any thread.
 
  # Safety
  `context` is NULL or valid.
@@ -760,7 +868,7 @@ const char *sipoauth_stat_name(uint32_t index);
 uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t index);
 
 /*
- How many providers are configured now.
+ How many providers are configured now; 0 for NULL. Any process, any thread.
 
  # Safety
  `context` is NULL or valid.
@@ -768,20 +876,26 @@ uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t 
 uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context);
 
 /*
- Copies the state of a provider. SIPOAUTH_E_INPUT past the end.
+ Copies the state of a provider, `index` counted from 0. Any process, any thread.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. After a failure `*out` is all zero but
+ for its struct_size, as far as that is large enough.
 
  # Safety
- `out` is valid and its struct_size set.
+ `context` is NULL or valid; `out` is NULL or valid and its struct_size set.
  */
 int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
                                         uint32_t index,
                                         struct sipoauth_provider_state *out);
 
 /*
- Copies the state of one key of a provider; never key material. SIPOAUTH_E_INPUT past the end.
+ Copies the state of one key of a provider, both counted from 0; never key material. Any process, any thread.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. `*out` after a failure as for
+ sipoauth_context_provider_state.
 
  # Safety
- `out` is valid and its struct_size set.
+ As for sipoauth_context_provider_state.
  */
 int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
                                    uint32_t provider,
@@ -789,15 +903,18 @@ int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
                                    struct sipoauth_key_state *out);
 
 /*
- Makes a worker. Called after the fork, in the process that uses it. `*out` is NULL on every failure.
+ Makes a worker. Called after the fork, in the process that uses it; several per process are possible.
+
+ `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
+ SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
 
  # Safety
- Pointers are valid for their lengths.
+ Pointers are NULL or valid, `err` for `err_cap` octets.
  */
 int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_worker **out, char *err, size_t err_cap);
 
 /*
- Frees a worker; NULL is allowed.
+ Frees a worker; NULL is allowed. In a child it frees the child's copy. Within a callback of its own it does nothing.
 
  # Safety
  `worker` comes from sipoauth_worker_new and is not used afterwards.
@@ -805,75 +922,41 @@ int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_wo
 void sipoauth_worker_free(struct sipoauth_worker *worker);
 
 /*
- Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3). Uses the CPU only.
+ A claim of the token that the last check of this worker accepted: strings as they are, everything else as JSON.
+ `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
+ failure.
 
- `result` says DENIED when the call itself fails. `flags`: SIPOAUTH_CHECK_RESUMED, SIPOAUTH_CHECK_NO_WAIT.
-
- # Safety
- `request` and what it points to is valid during the call; `result` is valid and its struct_size set.
- */
-int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
-                              const struct sipoauth_request *request,
-                              uint32_t flags,
-                              struct sipoauth_result *result);
-
-/*
- As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms`. For programs
- that may block; needs an I/O service in this or another process.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
+ SIPOAUTH_E_INPUT when there is no such claim or no accepted token.
 
  # Safety
- As for sipoauth_worker_check.
- */
-int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
-                                   const struct sipoauth_request *request,
-                                   uint32_t timeout_ms,
-                                   struct sipoauth_result *result);
-
-/*
- Checks a token that did not come in a SIP request: everything but the address-of-record.
-
- # Safety
- As for sipoauth_worker_check.
- */
-int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
-                                    struct sipoauth_str token,
-                                    uint32_t flags,
-                                    struct sipoauth_result *result);
-
-/*
- A claim of the token that the last check accepted: strings as they are, everything else as JSON. `path` is dotted
- ("realm_access.roles"). SIPOAUTH_E_INPUT when there is none. `value` borrows from the worker until its next call.
-
- # Safety
- `value` is valid.
+ `worker` and `value` are NULL or valid, `path` is valid for its length.
  */
 int32_t sipoauth_worker_claim(struct sipoauth_worker *worker, struct sipoauth_str path, struct sipoauth_str *value);
 
 /*
- Asks the I/O service to fetch what a PENDING request needs. Never blocks. The cookies come back through the done
- function of sipoauth_io_step when the request can go on, at the latest after pending_timeout.
- SIPOAUTH_E_FULL: refuse the request now; the last result then says so.
+ Asks the I/O service to fetch what a PENDING request needs; `job` is the result's. Never blocks. The cookies come
+ back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
+ the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_ARGUMENT (also
+ when both cookies are UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
- `worker` is valid.
+ `worker` is NULL or valid.
  */
 int32_t sipoauth_worker_submit(struct sipoauth_worker *worker, uint64_t job, uint64_t cookie0, uint64_t cookie1);
 
 /*
- The result for a request that is PENDING but was not parked: NOT_NOW, 503.
+ Writes the header lines of a challenge (RFC 8898 section 4), each with CRLF, not NUL-terminated: WWW-Authenticate
+ or Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it. `*len` says
+ how many octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
+ SIPOAUTH_E_PANIC.
 
  # Safety
- As for sipoauth_worker_check.
- */
-int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, struct sipoauth_result *result);
-
-/*
- Writes the header lines of a challenge, each with CRLF, not NUL-terminated: WWW-Authenticate or
- Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it.
- SIPOAUTH_E_SPACE: `*len` says how many octets are needed.
-
- # Safety
- Pointers are valid for their lengths.
+ `worker`, `challenge` and `len` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
  */
 int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
                                   const struct sipoauth_challenge *challenge,
@@ -883,17 +966,21 @@ int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
 
 /*
  Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer
- challenge, even beside a Digest one.
+ challenge, even beside a Digest one. After a failure `*offer` is SIPOAUTH_OFFER_BEARER.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
- Pointers are valid for their lengths.
+ `worker`, `endpoint` and `offer` are NULL or valid, texts for their lengths.
  */
 int32_t sipoauth_worker_offer(struct sipoauth_worker *worker,
                               const struct sipoauth_endpoint *endpoint,
                               uint32_t *offer);
 
 /*
- A new, empty configuration; NULL when memory is out. Freed by sipoauth_config_free.
+ A new, empty configuration; NULL after an internal error. Any process, any thread.
+
+ The caller owns it and gives it back with sipoauth_config_free.
  */
 struct sipoauth_config *sipoauth_config_new(void);
 
@@ -906,13 +993,16 @@ struct sipoauth_config *sipoauth_config_new(void);
 void sipoauth_config_free(struct sipoauth_config *config);
 
 /*
- Sets one global setting, value as text ("30", "yes"); "config_file" names a TOML file that is read later.
+ Sets one global setting, value as UTF-8 text ("30", "yes"), both copied. "config_file" names a TOML file that
+ sipoauth_context_new and sipoauth_context_reload read. Setting a key again replaces its value. A setting made
+ here overrides the file's.
 
- Returns SIPOAUTH_E_CONFIG with a sentence in `err` (at most `err_cap` octets with NUL, may be NULL) for an unknown
- key or a wrong value.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG for an unknown key or a value of the wrong kind;
+ ranges are checked by sipoauth_context_new. `err` gets a sentence with NUL, cut to `err_cap` octets, and is empty
+ after SIPOAUTH_OK; it may be NULL.
 
  # Safety
- Pointers are valid for their lengths.
+ `config` is NULL or valid; texts are valid for their lengths and `err` for `err_cap` octets.
  */
 int32_t sipoauth_config_set(struct sipoauth_config *config,
                             struct sipoauth_str key,
@@ -921,7 +1011,10 @@ int32_t sipoauth_config_set(struct sipoauth_config *config,
                             size_t err_cap);
 
 /*
- Adds a provider written as "name=…;issuer=…;audience=…;aor=…"; lists are separated by commas.
+ Adds a provider (an authorization server) written as one line of UTF-8, "name=…;issuer=…;audience=…;aor=…";
+ lists are separated by commas. The text is copied. What the keys mean is checked by sipoauth_context_new.
+
+ Returns and `err` as for sipoauth_config_set.
 
  # Safety
  As for sipoauth_config_set.
@@ -933,12 +1026,17 @@ int32_t sipoauth_config_provider_add(struct sipoauth_config *config,
 
 /*
  Reads all files, validates everything and makes the shared memory. Starts no thread and opens no connection, so
- it is called before the fork. `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards.
+ it is called before the fork, in the process whose children share the context.
 
- Returns SIPOAUTH_E_CONFIG with a sentence in `err`. `*out` is NULL on every failure.
+ `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards. `*out` is NULL on every failure;
+ else the caller owns it and gives it back with sipoauth_context_free.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG (the sentence in `err` names file, key and fix) or
+ SIPOAUTH_E_SYSTEM.
 
  # Safety
- Pointers are valid; the log function stays callable as long as the context lives.
+ Pointers are NULL or valid, `err` for `err_cap` octets. The log function and what `log_user` points to stay
+ usable in every process as long as the context, its workers and its I/O service live.
  */
 int32_t sipoauth_context_new(const struct sipoauth_config *config,
                              sipoauth_log_fn log,
@@ -948,7 +1046,8 @@ int32_t sipoauth_context_new(const struct sipoauth_config *config,
                              size_t err_cap);
 
 /*
- Frees a context; NULL is allowed. Workers and I/O services of this process that still exist keep what they need.
+ Frees this process's handle of a context; NULL is allowed. Workers and I/O services of this process that still
+ exist keep what they need; other processes are not affected.
 
  # Safety
  `context` comes from sipoauth_context_new and is not used afterwards.
@@ -956,24 +1055,30 @@ int32_t sipoauth_context_new(const struct sipoauth_config *config,
 void sipoauth_context_free(struct sipoauth_context *context);
 
 /*
- Reads the configuration file and the files it names again, in any process. All processes take the new
- configuration over with their next call. A bad one changes nothing: SIPOAUTH_E_CONFIG and a sentence in `err`.
+ Reads the configuration file and the files it names again, in any process and thread. All processes take the new
+ configuration over with their next call. Blocks for the time of reading files, not for the network.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG: a bad configuration changes nothing, and `err`
+ gets a sentence, as for sipoauth_config_set. Two reloads at once: the second one is refused.
 
  # Safety
- Pointers are valid for their lengths.
+ `context` is NULL or valid, `err` valid for `err_cap` octets.
  */
 int32_t sipoauth_context_reload(struct sipoauth_context *context, char *err, size_t err_cap);
 
 /*
- Makes a worker. Called after the fork, in the process that uses it. `*out` is NULL on every failure.
+ Makes a worker. Called after the fork, in the process that uses it; several per process are possible.
+
+ `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
+ SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
 
  # Safety
- Pointers are valid for their lengths.
+ Pointers are NULL or valid, `err` for `err_cap` octets.
  */
 int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_worker **out, char *err, size_t err_cap);
 
 /*
- Frees a worker; NULL is allowed.
+ Frees a worker; NULL is allowed. In a child it frees the child's copy. Within a callback of its own it does nothing.
 
  # Safety
  `worker` comes from sipoauth_worker_new and is not used afterwards.
@@ -981,12 +1086,71 @@ int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_wo
 void sipoauth_worker_free(struct sipoauth_worker *worker);
 
 /*
- Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3). Uses the CPU only.
+ A claim of the token that the last check of this worker accepted: strings as they are, everything else as JSON.
+ `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
+ failure.
 
- `result` says DENIED when the call itself fails. `flags`: SIPOAUTH_CHECK_RESUMED, SIPOAUTH_CHECK_NO_WAIT.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
+ SIPOAUTH_E_INPUT when there is no such claim or no accepted token.
 
  # Safety
- `request` and what it points to is valid during the call; `result` is valid and its struct_size set.
+ `worker` and `value` are NULL or valid, `path` is valid for its length.
+ */
+int32_t sipoauth_worker_claim(struct sipoauth_worker *worker, struct sipoauth_str path, struct sipoauth_str *value);
+
+/*
+ Asks the I/O service to fetch what a PENDING request needs; `job` is the result's. Never blocks. The cookies come
+ back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
+ the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_ARGUMENT (also
+ when both cookies are UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid.
+ */
+int32_t sipoauth_worker_submit(struct sipoauth_worker *worker, uint64_t job, uint64_t cookie0, uint64_t cookie1);
+
+/*
+ Writes the header lines of a challenge (RFC 8898 section 4), each with CRLF, not NUL-terminated: WWW-Authenticate
+ or Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it. `*len` says
+ how many octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
+ SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker`, `challenge` and `len` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
+ */
+int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
+                                  const struct sipoauth_challenge *challenge,
+                                  char *buf,
+                                  size_t cap,
+                                  size_t *len);
+
+/*
+ Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer
+ challenge, even beside a Digest one. After a failure `*offer` is SIPOAUTH_OFFER_BEARER.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker`, `endpoint` and `offer` are NULL or valid, texts for their lengths.
+ */
+int32_t sipoauth_worker_offer(struct sipoauth_worker *worker,
+                              const struct sipoauth_endpoint *endpoint,
+                              uint32_t *offer);
+
+/*
+ Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3; signature RFC 7515, claims RFC 7519 and
+ RFC 9068). Uses the CPU only, never blocks.
+
+ `flags`: SIPOAUTH_CHECK_RESUMED, SIPOAUTH_CHECK_NO_WAIT. Returns SIPOAUTH_OK when `result` holds an answer, whatever
+ it is; else SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC, and `result` says DENIED.
+
+ # Safety
+ `worker` is NULL or valid; `request` and what it points to is valid during the call; `result` is NULL or valid and
+ its struct_size set.
  */
 int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
                               const struct sipoauth_request *request,
@@ -994,8 +1158,9 @@ int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
                               struct sipoauth_result *result);
 
 /*
- As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms`. For programs
- that may block; needs an I/O service in this or another process.
+ As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
+ the verdict is never PENDING. For programs that may block; needs an I/O service in another thread or process.
+ When max_pending is reached, it does not wait, and the verdict is NOT_NOW.
 
  # Safety
  As for sipoauth_worker_check.
@@ -1006,10 +1171,11 @@ int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
                                    struct sipoauth_result *result);
 
 /*
- Checks a token that did not come in a SIP request: everything but the address-of-record.
+ Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
+ sipoauth_worker_check; `token` is the bare token without "Bearer".
 
  # Safety
- As for sipoauth_worker_check.
+ `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
  */
 int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
                                     struct sipoauth_str token,
@@ -1017,77 +1183,45 @@ int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
                                     struct sipoauth_result *result);
 
 /*
- A claim of the token that the last check accepted: strings as they are, everything else as JSON. `path` is dotted
- ("realm_access.roles"). SIPOAUTH_E_INPUT when there is none. `value` borrows from the worker until its next call.
+ The result for a request that is PENDING but was not parked: NOT_NOW with reason "overloaded", 503. Returns as for
+ sipoauth_worker_check.
 
  # Safety
- `value` is valid.
- */
-int32_t sipoauth_worker_claim(struct sipoauth_worker *worker, struct sipoauth_str path, struct sipoauth_str *value);
-
-/*
- Asks the I/O service to fetch what a PENDING request needs. Never blocks. The cookies come back through the done
- function of sipoauth_io_step when the request can go on, at the latest after pending_timeout.
- SIPOAUTH_E_FULL: refuse the request now; the last result then says so.
-
- # Safety
- `worker` is valid.
- */
-int32_t sipoauth_worker_submit(struct sipoauth_worker *worker, uint64_t job, uint64_t cookie0, uint64_t cookie1);
-
-/*
- The result for a request that is PENDING but was not parked: NOT_NOW, 503.
-
- # Safety
- As for sipoauth_worker_check.
+ `worker` is NULL or valid, `result` as for sipoauth_worker_check.
  */
 int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, struct sipoauth_result *result);
 
 /*
- Writes the header lines of a challenge, each with CRLF, not NUL-terminated: WWW-Authenticate or
- Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it.
- SIPOAUTH_E_SPACE: `*len` says how many octets are needed.
+ Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
+ process of its own that does nothing but sipoauth_io_step. All signals are blocked in its threads.
+
+ `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_io_free. Returns
+ SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM, or SIPOAUTH_E_BUSY when a living process has the context's
+ I/O service already; `err` gets a sentence, as for sipoauth_config_set.
 
  # Safety
- Pointers are valid for their lengths.
- */
-int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
-                                  const struct sipoauth_challenge *challenge,
-                                  char *buf,
-                                  size_t cap,
-                                  size_t *len);
-
-/*
- Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer
- challenge, even beside a Digest one.
-
- # Safety
- Pointers are valid for their lengths.
- */
-int32_t sipoauth_worker_offer(struct sipoauth_worker *worker,
-                              const struct sipoauth_endpoint *endpoint,
-                              uint32_t *offer);
-
-/*
- Starts the I/O service with its threads, after the fork, in exactly one process of the host. All signals are
- blocked in its threads. `*out` is NULL on every failure.
-
- # Safety
- Pointers are valid for their lengths.
+ Pointers are NULL or valid, `err` for `err_cap` octets.
  */
 int32_t sipoauth_io_new(struct sipoauth_context *context, struct sipoauth_io **out, char *err, size_t err_cap);
 
 /*
- Waits at most `timeout_ms` for something to do and does it. `done` is called with the cookies of every parked
- request that goes on: its keys were fetched, the fetch failed, or its time is over.
+ Waits at most `timeout_ms` milliseconds for something to do and does it; called in a loop. `done` is called, in
+ this thread, with the cookies of every parked request that goes on: its keys were fetched, the fetch failed, or
+ its pending_timeout is over. Within `done` the host may use workers of this process, but not this service.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; the loop goes
+ on after the last one.
 
  # Safety
- `io` is valid; `done` may be NULL.
+ `io` is NULL or valid; `done` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
  */
 int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_done_fn done, void *user);
 
 /*
  Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
+ Requests that are still parked are not given back. Afterwards a new service may be made.
+
+ In another process than its maker's (a child of the I/O process) and within its own callbacks it does nothing.
 
  # Safety
  `io` comes from sipoauth_io_new and is not used afterwards.
@@ -1095,17 +1229,18 @@ int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_d
 void sipoauth_io_free(struct sipoauth_io *io);
 
 /*
- How many statistics there are.
+ How many statistics there are: a constant of this version. Any process, any thread.
  */
 uint32_t sipoauth_stat_count(void);
 
 /*
- The name of a statistic, snake_case, static; NULL past the end.
+ The name of a statistic, snake_case; static, NUL-terminated. NULL past the end. Any process, any thread.
  */
 const char *sipoauth_stat_name(uint32_t index);
 
 /*
- The value of a statistic since start; 0 past the end.
+ The value of a statistic, counted since start by all processes together; 0 past the end and for NULL. Any process,
+ any thread.
 
  # Safety
  `context` is NULL or valid.
@@ -1113,7 +1248,7 @@ const char *sipoauth_stat_name(uint32_t index);
 uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t index);
 
 /*
- How many providers are configured now.
+ How many providers are configured now; 0 for NULL. Any process, any thread.
 
  # Safety
  `context` is NULL or valid.
@@ -1121,20 +1256,26 @@ uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t 
 uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context);
 
 /*
- Copies the state of a provider. SIPOAUTH_E_INPUT past the end.
+ Copies the state of a provider, `index` counted from 0. Any process, any thread.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. After a failure `*out` is all zero but
+ for its struct_size, as far as that is large enough.
 
  # Safety
- `out` is valid and its struct_size set.
+ `context` is NULL or valid; `out` is NULL or valid and its struct_size set.
  */
 int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
                                         uint32_t index,
                                         struct sipoauth_provider_state *out);
 
 /*
- Copies the state of one key of a provider; never key material. SIPOAUTH_E_INPUT past the end.
+ Copies the state of one key of a provider, both counted from 0; never key material. Any process, any thread.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. `*out` after a failure as for
+ sipoauth_context_provider_state.
 
  # Safety
- `out` is valid and its struct_size set.
+ As for sipoauth_context_provider_state.
  */
 int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
                                    uint32_t provider,
@@ -1142,12 +1283,15 @@ int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
                                    struct sipoauth_key_state *out);
 
 /*
- Derives the shared key from an authorization code and the 200 OK that completes the registration
- (3rd-party-authentication section 2.1.2). `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header
- octets. Writes 32 octets to `key`; the caller wipes them.
+ Derives the shared key from an authorization code and the 200 OK that completes the registration:
+ HMAC-SHA256(code, from-tag ‖ to-tag ‖ call-id) (3rd-party-authentication section 2.1.2).
+
+ `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header octets, without quotes or brackets. Writes 32
+ octets to `key`, which the caller wipes after use; after a failure `key` is as it was.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when a part is empty.
 
  # Safety
- Pointers are valid for their lengths; `key` for 32 octets.
+ Texts are valid for their lengths; `key` is NULL or valid for 32 octets.
  */
 int32_t sipoauth_shared_key(uint32_t order,
                             struct sipoauth_str code,
@@ -1157,29 +1301,36 @@ int32_t sipoauth_shared_key(uint32_t order,
                             uint8_t *key);
 
 /*
- Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated.
- SIPOAUTH_E_INPUT: a part is missing, or CSeq or Date cannot be read.
+ Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` says how many
+ octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing or CSeq
+ or Date cannot be read.
 
  # Safety
- Pointers are valid for their lengths.
+ `parts` and what it points to is valid, `buf` for `cap` octets, `len` NULL or valid.
  */
 int32_t sipoauth_digest_string(const struct sipoauth_digest_parts *parts, char *buf, size_t cap, size_t *len);
 
 /*
- Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding,
- not NUL-terminated.
+ Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding
+ (RFC 4648 section 5), not NUL-terminated. `*len` and `buf` as for sipoauth_digest_string.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key is empty.
 
  # Safety
- Pointers are valid for their lengths.
+ Texts are valid for their lengths, `buf` for `cap` octets, `len` NULL or valid.
  */
 int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, char *buf, size_t cap, size_t *len);
 
 /*
- Checks a proof of possession written as base64url, base64 or hex, in constant time.
- SIPOAUTH_OK, SIPOAUTH_E_MISMATCH, or SIPOAUTH_E_INPUT when it cannot be read.
+ Checks a proof of possession written as base64url, base64 (padded or not) or hex, in constant time.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when the key is empty or `pop`
+ is none of these spellings of 32 octets.
 
  # Safety
- Pointers are valid for their lengths.
+ Texts are valid for their lengths.
  */
 int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
 

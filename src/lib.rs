@@ -9,6 +9,7 @@ pub mod arena;
 pub mod capi;
 pub mod config;
 pub mod engine;
+pub mod fault;
 pub mod io;
 pub mod ports;
 pub mod proto;

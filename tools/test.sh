@@ -16,12 +16,12 @@ step "building the library and the Kamailio module"
 cargo build --release --lib
 tools/kamailio-build.sh
 step "building the module whose core can be made to panic"
-cargo build --lib --features fault-injection --target-dir target/fault
-SIPOAUTH_STATICLIB=target/fault/debug/libsipoauth.a KAMAILIO_OUT=$PWD/target/kamailio-fault tools/kamailio-build.sh
+cargo build --lib --features fault-injection
+SIPOAUTH_STATICLIB=target/debug/libsipoauth.a KAMAILIO_OUT=$PWD/target/kamailio-fault tools/kamailio-build.sh
 step "lints"
 tools/lint.sh
 step "library tests, vectors, peers, C ABI"
-cargo test --lib --test rfc_vectors --test peers --test properties --test c_abi
+cargo test --lib --test readme --test rfc_vectors --test peers --test properties --test c_abi
 cargo test --test wycheproof -- --nocapture
 step "end to end: real phones, real Kamailio, real authorization server"
 cargo test --test e2e -- --test-threads=3

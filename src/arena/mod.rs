@@ -30,6 +30,8 @@ pub struct Shared {
     pub parked: AtomicU32,
     /// Process id of the one that reloads now, 0 when none does.
     reloading: AtomicU64,
+    /// Process id of the I/O service, 0 when there is none.
+    serving: AtomicU64,
     /// The configuration in force, as JSON.
     pub bundle: Published<{ 512 * 1024 }>,
     /// Key ids that the last fetch did not bring.
@@ -91,14 +93,28 @@ impl Arena {
 
     /// Takes the right to replace the configuration; a dead holder does not keep it.
     pub fn begin_reload(&self) -> Option<ReloadGuard<'_>> {
-        let own = u64::from(std::process::id());
-        let flag = &self.shared().reloading;
-        let holder = flag.load(Ordering::Acquire);
-        // SAFETY: signal 0 only asks whether the process exists.
-        let alive = holder != 0 && unsafe { libc::kill(holder as libc::pid_t, 0) } == 0;
-        let free = flag.compare_exchange(if alive { 0 } else { holder }, own, Ordering::AcqRel, Ordering::Relaxed);
-        free.ok().map(|_| ReloadGuard(self))
+        take(&self.shared().reloading).then_some(ReloadGuard(self))
     }
+
+    /// Takes the right to be the I/O service, the one writer of the provider slots; a dead holder does not keep it.
+    pub fn begin_service(&self) -> bool {
+        take(&self.shared().serving)
+    }
+
+    /// Gives the right back.
+    pub fn end_service(&self) {
+        self.shared().serving.store(0, Ordering::Release);
+    }
+}
+
+/// Writes this process's id over 0 or over that of a dead process; false when a live one holds the right.
+fn take(right: &AtomicU64) -> bool {
+    let own = u64::from(std::process::id());
+    let holder = right.load(Ordering::Acquire);
+    // SAFETY: signal 0 only asks whether the process exists.
+    let alive = holder != 0 && unsafe { libc::kill(holder as libc::pid_t, 0) } == 0;
+    let expected = if alive { 0 } else { holder };
+    right.compare_exchange(expected, own, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 
 impl Drop for Arena {

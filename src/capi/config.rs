@@ -4,19 +4,19 @@
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
-use super::convert::{put_error, text};
-use super::guard::{guard, guard_or, quiet_panics};
-use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, SIPOAUTH_OK, sipoauth_log_fn, sipoauth_str};
-use crate::config::ConfigError;
+use super::convert::Place;
+use super::guard::{configured, guard_or, guard_told};
+use super::types::{SIPOAUTH_E_ARGUMENT, sipoauth_log_fn, sipoauth_str};
 use crate::config::source::Source;
+use crate::fault;
 use crate::ports::{Level, Log};
 use crate::runtime::context::Context;
 
-/// A configuration that is being collected. Used by one thread.
+/// A configuration that is being collected. Used by one thread at a time.
 pub struct sipoauth_config(Source);
 
-/// What all processes share. Made before the fork; usable in every process and thread after it.
-pub struct sipoauth_context(pub(super) Arc<Context>);
+/// What all processes share. Made before the fork; usable in every process and thread after it, at the same time.
+pub struct sipoauth_context(Arc<Context>);
 
 struct HostLog {
     log: sipoauth_log_fn,
@@ -30,16 +30,27 @@ unsafe impl Sync for HostLog {}
 
 impl Log for HostLog {
     fn log(&self, level: Level, line: &str) {
+        fault::point(line);
         if let Some(log) = self.log {
             log(self.user, level as u32, line.as_ptr().cast(), line.len());
         }
     }
 }
 
-/// A new, empty configuration; NULL when memory is out. Freed by sipoauth_config_free.
+/// The context behind a handle, kept alive by the caller of this function: a callback may free the handle meanwhile.
+///
+/// # Safety
+/// A non-NULL `context` comes from sipoauth_context_new and is not freed yet.
+pub(super) unsafe fn shared(context: *const sipoauth_context) -> Option<Arc<Context>> {
+    // SAFETY: the caller's promise.
+    unsafe { context.as_ref() }.map(|context| Arc::clone(&context.0))
+}
+
+/// A new, empty configuration; NULL after an internal error. Any process, any thread.
+///
+/// The caller owns it and gives it back with sipoauth_config_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipoauth_config_new() -> *mut sipoauth_config {
-    quiet_panics();
     guard_or(None, std::ptr::null_mut(), || Box::into_raw(Box::new(sipoauth_config(Source::default()))))
 }
 
@@ -57,13 +68,16 @@ pub unsafe extern "C" fn sipoauth_config_free(config: *mut sipoauth_config) {
     });
 }
 
-/// Sets one global setting, value as text ("30", "yes"); "config_file" names a TOML file that is read later.
+/// Sets one global setting, value as UTF-8 text ("30", "yes"), both copied. "config_file" names a TOML file that
+/// sipoauth_context_new and sipoauth_context_reload read. Setting a key again replaces its value. A setting made
+/// here overrides the file's.
 ///
-/// Returns SIPOAUTH_E_CONFIG with a sentence in `err` (at most `err_cap` octets with NUL, may be NULL) for an unknown
-/// key or a wrong value.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG for an unknown key or a value of the wrong kind;
+/// ranges are checked by sipoauth_context_new. `err` gets a sentence with NUL, cut to `err_cap` octets, and is empty
+/// after SIPOAUTH_OK; it may be NULL.
 ///
 /// # Safety
-/// Pointers are valid for their lengths.
+/// `config` is NULL or valid; texts are valid for their lengths and `err` for `err_cap` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_config_set(
     config: *mut sipoauth_config,
@@ -72,18 +86,20 @@ pub unsafe extern "C" fn sipoauth_config_set(
     err: *mut c_char,
     err_cap: usize,
 ) -> i32 {
-    guard(None, || {
-        // SAFETY: the caller's promise.
-        let (config, key, value) = unsafe { (config.as_mut(), text(key), text(value)) };
-        let (Some(config), Ok(key), Ok(value)) = (config, key, value) else {
-            return SIPOAUTH_E_ARGUMENT;
-        };
-        // SAFETY: the caller's promise.
-        unsafe { conclude(config.0.set(&key, &value), err, err_cap) }
-    })
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_told(None, err, err_cap, || {
+            let config = config.as_mut().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            let key = configured("key", key)?;
+            Ok(config.0.set(key, configured(key, value)?)?)
+        })
+    }
 }
 
-/// Adds a provider written as "name=…;issuer=…;audience=…;aor=…"; lists are separated by commas.
+/// Adds a provider (an authorization server) written as one line of UTF-8, "name=…;issuer=…;audience=…;aor=…";
+/// lists are separated by commas. The text is copied. What the keys mean is checked by sipoauth_context_new.
+///
+/// Returns and `err` as for sipoauth_config_set.
 ///
 /// # Safety
 /// As for sipoauth_config_set.
@@ -94,23 +110,27 @@ pub unsafe extern "C" fn sipoauth_config_provider_add(
     err: *mut c_char,
     err_cap: usize,
 ) -> i32 {
-    guard(None, || {
-        // SAFETY: the caller's promise.
-        let (Some(config), Ok(line)) = (unsafe { (config.as_mut(), text(line)) }) else {
-            return SIPOAUTH_E_ARGUMENT;
-        };
-        // SAFETY: the caller's promise.
-        unsafe { conclude(config.0.add_provider(&line), err, err_cap) }
-    })
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_told(None, err, err_cap, || {
+            let config = config.as_mut().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            Ok(config.0.add_provider(configured("provider", line)?)?)
+        })
+    }
 }
 
 /// Reads all files, validates everything and makes the shared memory. Starts no thread and opens no connection, so
-/// it is called before the fork. `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards.
+/// it is called before the fork, in the process whose children share the context.
 ///
-/// Returns SIPOAUTH_E_CONFIG with a sentence in `err`. `*out` is NULL on every failure.
+/// `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards. `*out` is NULL on every failure;
+/// else the caller owns it and gives it back with sipoauth_context_free.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG (the sentence in `err` names file, key and fix) or
+/// SIPOAUTH_E_SYSTEM.
 ///
 /// # Safety
-/// Pointers are valid; the log function stays callable as long as the context lives.
+/// Pointers are NULL or valid, `err` for `err_cap` octets. The log function and what `log_user` points to stay
+/// usable in every process as long as the context, its workers and its I/O service live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_context_new(
     config: *const sipoauth_config,
@@ -120,29 +140,20 @@ pub unsafe extern "C" fn sipoauth_context_new(
     err: *mut c_char,
     err_cap: usize,
 ) -> i32 {
-    quiet_panics();
-    guard(None, || {
-        if out.is_null() {
-            return SIPOAUTH_E_ARGUMENT;
-        }
-        // SAFETY: not NULL, the caller's promise.
-        unsafe { out.write(std::ptr::null_mut()) };
-        // SAFETY: the caller's promise.
-        let Some(config) = (unsafe { config.as_ref() }) else {
-            return SIPOAUTH_E_ARGUMENT;
-        };
-        let made = Context::new(config.0.clone(), Arc::new(HostLog { log, user: log_user }));
-        let made = made.map(|context| {
-            let context = Box::into_raw(Box::new(sipoauth_context(Arc::new(context))));
-            // SAFETY: checked above.
-            unsafe { out.write(context) };
-        });
-        // SAFETY: the caller's promise.
-        unsafe { conclude(made, err, err_cap) }
-    })
+    // SAFETY: the caller's promise.
+    unsafe {
+        guard_told(None, err, err_cap, || {
+            let out = Place::new(out, std::ptr::null_mut())?;
+            let source = config.as_ref().ok_or(SIPOAUTH_E_ARGUMENT)?.0.clone();
+            let context = Context::new(source, Arc::new(HostLog { log, user: log_user }))?;
+            out.put(Box::into_raw(Box::new(sipoauth_context(Arc::new(context)))));
+            Ok(())
+        })
+    }
 }
 
-/// Frees a context; NULL is allowed. Workers and I/O services of this process that still exist keep what they need.
+/// Frees this process's handle of a context; NULL is allowed. Workers and I/O services of this process that still
+/// exist keep what they need; other processes are not affected.
 ///
 /// # Safety
 /// `context` comes from sipoauth_context_new and is not used afterwards.
@@ -156,11 +167,14 @@ pub unsafe extern "C" fn sipoauth_context_free(context: *mut sipoauth_context) {
     });
 }
 
-/// Reads the configuration file and the files it names again, in any process. All processes take the new
-/// configuration over with their next call. A bad one changes nothing: SIPOAUTH_E_CONFIG and a sentence in `err`.
+/// Reads the configuration file and the files it names again, in any process and thread. All processes take the new
+/// configuration over with their next call. Blocks for the time of reading files, not for the network.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG: a bad configuration changes nothing, and `err`
+/// gets a sentence, as for sipoauth_config_set. Two reloads at once: the second one is refused.
 ///
 /// # Safety
-/// Pointers are valid for their lengths.
+/// `context` is NULL or valid, `err` valid for `err_cap` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_context_reload(
     context: *mut sipoauth_context,
@@ -168,24 +182,8 @@ pub unsafe extern "C" fn sipoauth_context_reload(
     err_cap: usize,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let Some(context) = (unsafe { context.as_ref() }) else {
-        return SIPOAUTH_E_ARGUMENT;
-    };
-    guard(Some(&context.0), || {
-        // SAFETY: the caller's promise.
-        unsafe { conclude(context.0.reload(), err, err_cap) }
-    })
-}
-
-/// # Safety
-/// A non-NULL `err` is valid for `err_cap` octets.
-pub(super) unsafe fn conclude(result: Result<(), ConfigError>, err: *mut c_char, err_cap: usize) -> i32 {
-    match result {
-        Ok(()) => SIPOAUTH_OK,
-        Err(e) => {
-            // SAFETY: the caller's promise.
-            unsafe { put_error(err, err_cap, &e.0) };
-            SIPOAUTH_E_CONFIG
-        }
+    unsafe {
+        let context = shared(context);
+        guard_told(context.as_deref(), err, err_cap, || Ok(context.as_ref().ok_or(SIPOAUTH_E_ARGUMENT)?.reload()?))
     }
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Raw pointers to Rust values and back.
+//!
+//! No reference to a structure of the caller is ever made: inputs are copied once, outputs are written through
+//! [`Place`]. So it does no harm when the caller's structures overlap.
 
 use std::borrow::Cow;
 use std::ffi::c_char;
 
-use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_OK, sipoauth_str};
+use super::types::*;
 
 /// Longest text that is taken, in octets: no SIP message is longer.
 const MAX_LEN: usize = 16 * 1024 * 1024;
@@ -33,30 +36,98 @@ pub unsafe fn text<'a>(value: sipoauth_str) -> Result<Cow<'a, str>, i32> {
     unsafe { octets(value) }.map(String::from_utf8_lossy)
 }
 
-/// A structure of the caller, when it is at least as large as this version's.
+/// A text, or None when it is not UTF-8.
 ///
 /// # Safety
-/// A non-NULL `ptr` must point to a structure whose first member, a u32, is its size in octets.
-pub unsafe fn structure<'a, T>(ptr: *const T) -> Result<&'a T, i32> {
+/// As for [`octets`].
+pub unsafe fn utf8<'a>(value: sipoauth_str) -> Result<Option<&'a str>, i32> {
+    // SAFETY: passed on to the caller.
+    unsafe { octets(value) }.map(|octets| std::str::from_utf8(octets).ok())
+}
+
+/// A structure of the ABI.
+///
+/// # Safety
+/// It is `repr(C)`, its first member is `struct_size: u32`, and every bit pattern is a value of it.
+pub unsafe trait Structure: Copy {}
+
+// SAFETY: made of a u32 first, then integers, pointers and arrays of integers, all repr(C).
+unsafe impl Structure for sipoauth_request {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_result {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_challenge {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_endpoint {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_digest_parts {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_provider_state {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_key_state {}
+
+/// The `struct_size` that the caller has set, when it covers this version's structure.
+///
+/// # Safety
+/// A non-NULL `ptr` must point to at least a u32.
+unsafe fn size_of_callers<T: Structure>(ptr: *const T) -> Result<u32, i32> {
     if ptr.is_null() || !ptr.is_aligned() {
         return Err(SIPOAUTH_E_ARGUMENT);
     }
     // SAFETY: not NULL, aligned; the size is read before anything else.
-    let size = unsafe { ptr.cast::<u32>().read() } as usize;
-    if size < size_of::<T>() {
-        return Err(SIPOAUTH_E_ARGUMENT);
-    }
-    // SAFETY: the structure is as large as T.
-    Ok(unsafe { &*ptr })
+    let size = unsafe { ptr.cast::<u32>().read() };
+    if (size as usize) < size_of::<T>() { Err(SIPOAUTH_E_ARGUMENT) } else { Ok(size) }
 }
 
-/// As [`structure`], to be written.
+/// A copy of a structure of the caller.
 ///
 /// # Safety
-/// As for [`structure`]; nothing else refers to it.
-pub unsafe fn structure_mut<'a, T>(ptr: *mut T) -> Result<&'a mut T, i32> {
-    // SAFETY: passed on to the caller; uniqueness is the caller's promise.
-    unsafe { structure(ptr.cast_const()) }.map(|_| unsafe { &mut *ptr })
+/// A non-NULL `ptr` must point to as many initialised octets as its `struct_size` says.
+pub unsafe fn structure<T: Structure>(ptr: *const T) -> Result<T, i32> {
+    // SAFETY: the caller's promise; the structure is as large as T.
+    unsafe {
+        size_of_callers(ptr)?;
+        Ok(ptr.read())
+    }
+}
+
+/// Where an answer goes: memory of the caller that was checked, and set to a safe value at once.
+pub struct Place<T>(*mut T);
+
+impl<T: Copy> Place<T> {
+    /// Checks the pointer and writes `first`.
+    ///
+    /// # Safety
+    /// A non-NULL `ptr` stays valid for writes as long as the Place is used.
+    pub unsafe fn new(ptr: *mut T, first: T) -> Result<Place<T>, i32> {
+        if ptr.is_null() || !ptr.is_aligned() {
+            return Err(SIPOAUTH_E_ARGUMENT);
+        }
+        let place = Place(ptr);
+        place.put(first);
+        Ok(place)
+    }
+
+    /// As `new`, for a structure whose size the caller has set; `first` gets that size.
+    ///
+    /// # Safety
+    /// As for `new`, and for [`structure`] as far as its first member goes.
+    pub unsafe fn structure(ptr: *mut T, first: impl FnOnce(u32) -> T) -> Result<Place<T>, i32>
+    where
+        T: Structure,
+    {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let size = size_of_callers(ptr.cast_const())?;
+            Place::new(ptr, first(size))
+        }
+    }
+
+    /// Writes the answer.
+    pub fn put(&self, value: T) {
+        // SAFETY: not NULL and aligned (checked in new), valid by the promise made there.
+        unsafe { self.0.write(value) };
+    }
 }
 
 /// Writes an error sentence with NUL into the caller's buffer, cut to its size.
@@ -78,24 +149,36 @@ pub unsafe fn put_error(err: *mut c_char, cap: usize, sentence: &str) {
     }
 }
 
-/// Copies octets into the caller's buffer. `*len` says how many there are, also when they do not fit.
-///
-/// # Safety
-/// `buf` must be valid for `cap` octets unless cap is 0; `len` must be NULL or valid.
-pub unsafe fn put_octets(octets: &[u8], buf: *mut c_char, cap: usize, len: *mut usize) -> i32 {
-    if len.is_null() || (buf.is_null() && cap > 0) {
-        return SIPOAUTH_E_ARGUMENT;
+/// A buffer of the caller for octets whose number is not known before.
+pub struct Buffer {
+    buf: *mut c_char,
+    cap: usize,
+    len: Place<usize>,
+}
+
+impl Buffer {
+    /// Checks the buffer and sets `*len` to 0.
+    ///
+    /// # Safety
+    /// `buf` must be valid for `cap` octets unless cap is 0, and `len` NULL or valid, as long as the Buffer is used.
+    pub unsafe fn new(buf: *mut c_char, cap: usize, len: *mut usize) -> Result<Buffer, i32> {
+        // SAFETY: the caller's promise.
+        let len = unsafe { Place::new(len, 0) }?;
+        if buf.is_null() && cap > 0 { Err(SIPOAUTH_E_ARGUMENT) } else { Ok(Buffer { buf, cap, len }) }
     }
-    // SAFETY: checked above.
-    unsafe { len.write(octets.len()) };
-    if octets.len() > cap {
-        return SIPOAUTH_E_SPACE;
+
+    /// Copies octets that are the library's own. `*len` says how many there are, also when they do not fit.
+    pub fn put(&self, octets: &[u8]) -> Result<(), i32> {
+        self.len.put(octets.len());
+        if octets.len() > self.cap {
+            return Err(SIPOAUTH_E_SPACE);
+        }
+        if !octets.is_empty() {
+            // SAFETY: the buffer has room (checked), is valid by the promise made in new, and is not the library's.
+            unsafe { std::ptr::copy_nonoverlapping(octets.as_ptr(), self.buf.cast(), octets.len()) };
+        }
+        Ok(())
     }
-    if !octets.is_empty() {
-        // SAFETY: the buffer has room.
-        unsafe { std::ptr::copy_nonoverlapping(octets.as_ptr(), buf.cast(), octets.len()) };
-    }
-    SIPOAUTH_OK
 }
 
 /// A NUL-terminated copy, cut to the array's size.
@@ -106,7 +189,7 @@ pub fn fixed<const N: usize>(text: &str) -> [c_char; N] {
         len -= 1;
     }
     for (cell, octet) in out.iter_mut().zip(&text.as_bytes()[..len]) {
-        *cell = octet.cast_signed();
+        *cell = *octet as c_char;
     }
     out
 }

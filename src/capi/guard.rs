@@ -1,47 +1,112 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one place where a panic ends.
+//! The one place where a panic ends, and where a failure gets its sentence.
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::ffi::c_char;
 
-use super::types::SIPOAUTH_E_PANIC;
+use super::convert::{put_error, utf8};
+use super::types::*;
 use crate::arena::counters::Counter;
+use crate::config::ConfigError;
 use crate::ports::Level;
+use crate::runtime::StartError;
+use crate::runtime::caught::caught;
 use crate::runtime::context::Context;
 
-thread_local! {
-    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// From now on a panic of this library notes its place instead of printing: a panic message can quote the text
-/// that caused it, and that may be a token.
-pub fn quiet_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|info| {
-            let place = info.location().map_or_else(String::new, |l| format!("{}:{}", l.file(), l.line()));
-            LAST_PANIC.with(|last| *last.borrow_mut() = place);
-        }));
-    });
-}
+/// What the inside of a function returns: nothing, or a negative `SIPOAUTH_E_` number.
+pub type Status = Result<(), i32>;
 
 /// Runs a function; a panic becomes `SIPOAUTH_E_PANIC`, counted and logged with its place.
-pub fn guard(context: Option<&Context>, run: impl FnOnce() -> i32) -> i32 {
-    guard_or(context, SIPOAUTH_E_PANIC, run)
+pub fn guard(context: Option<&Context>, run: impl FnOnce() -> Status) -> i32 {
+    guard_or(context, SIPOAUTH_E_PANIC, || run().map_or_else(|status| status, |()| SIPOAUTH_OK))
 }
 
 /// Runs a function; a panic becomes `otherwise`.
 pub fn guard_or<T>(context: Option<&Context>, otherwise: T, run: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+    caught(run).unwrap_or_else(|place| {
         if let Some(context) = context {
-            let place = LAST_PANIC.with(|last| std::mem::take(&mut *last.borrow_mut()));
-            // The log callback is the host's; should it panic too, the answer stays the same.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
+            // Should the way to the log panic too, the answer stays the same.
+            let _ = caught(|| {
                 context.arena().shared().counters.add(Counter::Panics);
                 context.log().log(Level::Error, &format!("internal error caught at {place}; please report it"));
-            }));
+            });
         }
         otherwise
     })
+}
+
+/// A failure of a function that has room for a sentence.
+pub struct Failure {
+    status: i32,
+    sentence: Option<String>,
+}
+
+impl From<i32> for Failure {
+    fn from(status: i32) -> Failure {
+        Failure { status, sentence: None }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure { status: SIPOAUTH_E_CONFIG, sentence: Some(error.0) }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        let status = match error {
+            StartError::Config(_) => SIPOAUTH_E_CONFIG,
+            StartError::System(_) => SIPOAUTH_E_SYSTEM,
+            StartError::Running => SIPOAUTH_E_BUSY,
+        };
+        Failure { status, sentence: Some(error.to_string()) }
+    }
+}
+
+/// As [`guard`]; the caller's `err` gets a sentence for every failure and is empty otherwise.
+///
+/// # Safety
+/// A non-NULL `err` is valid for `cap` octets.
+pub unsafe fn guard_told(
+    context: Option<&Context>,
+    err: *mut c_char,
+    cap: usize,
+    run: impl FnOnce() -> Result<(), Failure>,
+) -> i32 {
+    let tell = |sentence: &str| {
+        // SAFETY: the caller's promise.
+        unsafe { put_error(err, cap, sentence) }
+    };
+    guard(context, || {
+        // Should the run end in a panic, this stays.
+        tell("an internal error was caught; please report it");
+        match run() {
+            Ok(()) => {
+                tell("");
+                Ok(())
+            }
+            Err(Failure { status, sentence }) => {
+                tell(sentence.as_deref().unwrap_or_else(|| general_sentence(status)));
+                Err(status)
+            }
+        }
+    })
+}
+
+fn general_sentence(status: i32) -> &'static str {
+    match status {
+        SIPOAUTH_E_PROCESS => "the handle was made in another process; make one after the fork",
+        SIPOAUTH_E_BUSY => "the handle is in use by another thread or by the caller of this callback",
+        _ => "an argument is wrong: a pointer is NULL or a length is too large",
+    }
+}
+
+/// A text of the configuration: unlike a peer's, it must be UTF-8 as it stands.
+///
+/// # Safety
+/// A non-NULL `ptr` must be valid for `len` octets during `'a`.
+pub unsafe fn configured<'a>(name: &str, value: sipoauth_str) -> Result<&'a str, Failure> {
+    // SAFETY: passed on to the caller.
+    let text = unsafe { utf8(value) }?;
+    text.ok_or_else(|| ConfigError(format!("{name}: is not UTF-8 text; write it as such")).into())
 }

@@ -5,24 +5,31 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{conclude, sipoauth_context};
-use super::guard::{guard, guard_or};
-use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_OK, sipoauth_done_fn};
+use super::config::{shared, sipoauth_context};
+use super::convert::Place;
+use super::guard::{guard, guard_or, guard_told};
+use super::handle::Exclusive;
+use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, sipoauth_done_fn};
 use super::worker::WAITING;
 use crate::runtime::context::Context;
 use crate::runtime::service::Service;
 
-/// Does the network work. Used by one thread of the process that made it.
+/// Does the network work of all processes. Used by one thread at a time of the process that made it.
 pub struct sipoauth_io {
-    service: Service,
     context: Arc<Context>,
+    process: u32,
+    service: Exclusive<Service>,
 }
 
-/// Starts the I/O service with its threads, after the fork, in exactly one process of the host. All signals are
-/// blocked in its threads. `*out` is NULL on every failure.
+/// Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
+/// process of its own that does nothing but sipoauth_io_step. All signals are blocked in its threads.
+///
+/// `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_io_free. Returns
+/// SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM, or SIPOAUTH_E_BUSY when a living process has the context's
+/// I/O service already; `err` gets a sentence, as for sipoauth_config_set.
 ///
 /// # Safety
-/// Pointers are valid for their lengths.
+/// Pointers are NULL or valid, `err` for `err_cap` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_io_new(
     context: *mut sipoauth_context,
@@ -30,32 +37,31 @@ pub unsafe extern "C" fn sipoauth_io_new(
     err: *mut c_char,
     err_cap: usize,
 ) -> i32 {
-    if out.is_null() {
-        return SIPOAUTH_E_ARGUMENT;
-    }
-    // SAFETY: not NULL, the caller's promise.
-    unsafe { out.write(std::ptr::null_mut()) };
     // SAFETY: the caller's promise.
-    let Some(context) = (unsafe { context.as_ref() }) else {
-        return SIPOAUTH_E_ARGUMENT;
-    };
-    guard(Some(&context.0), || {
-        let service = with_signals_blocked(|| Service::new(context.0.clone()));
-        let made = service.map(|service| {
-            let io = Box::new(sipoauth_io { service, context: context.0.clone() });
-            // SAFETY: checked above.
-            unsafe { out.write(Box::into_raw(io)) };
-        });
-        // SAFETY: the caller's promise.
-        unsafe { conclude(made, err, err_cap) }
-    })
+    unsafe {
+        let context = shared(context);
+        guard_told(context.as_deref(), err, err_cap, || {
+            let out = Place::new(out, std::ptr::null_mut())?;
+            let context = context.clone().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            let service = {
+                let _blocked = SignalsBlocked::new();
+                Exclusive::new(Service::new(Arc::clone(&context))?)
+            };
+            out.put(Box::into_raw(Box::new(sipoauth_io { context, process: std::process::id(), service })));
+            Ok(())
+        })
+    }
 }
 
-/// Waits at most `timeout_ms` for something to do and does it. `done` is called with the cookies of every parked
-/// request that goes on: its keys were fetched, the fetch failed, or its time is over.
+/// Waits at most `timeout_ms` milliseconds for something to do and does it; called in a loop. `done` is called, in
+/// this thread, with the cookies of every parked request that goes on: its keys were fetched, the fetch failed, or
+/// its pending_timeout is over. Within `done` the host may use workers of this process, but not this service.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; the loop goes
+/// on after the last one.
 ///
 /// # Safety
-/// `io` is valid; `done` may be NULL.
+/// `io` is NULL or valid; `done` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_io_step(
     io: *mut sipoauth_io,
@@ -64,33 +70,38 @@ pub unsafe extern "C" fn sipoauth_io_step(
     user: *mut c_void,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let Some(io) = (unsafe { io.as_mut() }) else {
+    let Some(io) = (unsafe { io.as_ref() }) else {
         return SIPOAUTH_E_ARGUMENT;
     };
-    let (context, service) = (&io.context, &mut io.service);
-    guard(Some(context), || {
-        if !service.is_own_process() {
-            return SIPOAUTH_E_PROCESS;
+    guard(Some(&io.context), || {
+        if io.process != std::process::id() {
+            return Err(SIPOAUTH_E_PROCESS);
         }
-        service.step(Duration::from_millis(timeout_ms.into()), &mut |cookies| {
+        io.service.enter()?.step(Duration::from_millis(timeout_ms.into()), &mut |cookies| {
             if let Some(done) = done
                 && cookies != WAITING
             {
                 done(user, cookies[0], cookies[1]);
             }
         });
-        SIPOAUTH_OK
+        Ok(())
     })
 }
 
 /// Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
+/// Requests that are still parked are not given back. Afterwards a new service may be made.
+///
+/// In another process than its maker's (a child of the I/O process) and within its own callbacks it does nothing.
 ///
 /// # Safety
 /// `io` comes from sipoauth_io_new and is not used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_io_free(io: *mut sipoauth_io) {
     guard_or(None, (), || {
-        if !io.is_null() {
+        let usable = |io: &sipoauth_io| io.process == std::process::id() && !io.service.is_busy();
+        // The threads, and the locks they may hold, are in the other process: nothing here can be ended or freed.
+        // SAFETY: the caller's promise: NULL or what sipoauth_io_new returned.
+        if unsafe { io.as_ref() }.is_some_and(usable) {
             // SAFETY: the caller gives back what sipoauth_io_new returned.
             drop(unsafe { Box::from_raw(io) });
         }
@@ -98,18 +109,27 @@ pub unsafe extern "C" fn sipoauth_io_free(io: *mut sipoauth_io) {
 }
 
 /// Threads inherit the signal mask of their maker: the host's signals stay with the host's thread.
-fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset initialises its argument, pthread_sigmask reads it and writes the old mask.
-    let blocked = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0
-    };
-    let result = run();
-    if blocked {
-        // SAFETY: pthread_sigmask has written the old mask.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+struct SignalsBlocked(Option<libc::sigset_t>);
+
+impl SignalsBlocked {
+    fn new() -> SignalsBlocked {
+        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: sigfillset initialises its argument; pthread_sigmask reads it and, when it succeeds, writes the
+        // old mask.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            let blocked = libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0;
+            SignalsBlocked(blocked.then(|| before.assume_init()))
+        }
     }
-    result
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // SAFETY: a mask that pthread_sigmask wrote.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
+        }
+    }
 }

@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C ABI: the one place where raw pointers become Rust values and panics end.
 //!
-//! Each function makes three moves: guard, convert, call. Nothing unwinds across it, nothing is global.
+//! Each function makes three moves: guard, convert, call. Nothing unwinds across it. Nothing is global but the note
+//! of where a panic was (`runtime::caught`).
 #![allow(unsafe_code, non_camel_case_types)]
 
+pub mod check;
 pub mod config;
 pub mod convert;
 pub mod guard;
+pub mod handle;
 pub mod io;
 pub mod keys;
 pub mod state;
 pub mod types;
 pub mod worker;
 
-/// Version of the ABI: grows when a structure or the meaning of a function changes.
+/// Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
+/// their struct_size tells the library which members the caller knows.
 pub const SIPOAUTH_ABI_VERSION: u32 = 1;
 
-/// The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header.
+/// The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: the
+/// library's must not be smaller. Any process, any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipoauth_abi_version() -> u32 {
-    SIPOAUTH_ABI_VERSION
+    guard::guard_or(None, 0, || SIPOAUTH_ABI_VERSION)
 }
 
-/// The library's version, "major.minor.patch". Static, NUL-terminated.
+/// The library's version, "major.minor.patch". Static, NUL-terminated, never NULL. Any process, any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipoauth_version() -> *const std::ffi::c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
-    VERSION.as_ptr().cast()
+    guard::guard_or(None, VERSION.as_ptr().cast(), || VERSION.as_ptr().cast())
 }

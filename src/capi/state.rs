@@ -3,55 +3,61 @@
 
 use std::ffi::c_char;
 
-use super::config::sipoauth_context;
-use super::convert::{fixed, structure_mut};
+use super::config::{shared, sipoauth_context};
+use super::convert::{Place, fixed};
 use super::guard::{guard, guard_or};
 use super::types::*;
 use crate::arena::counters;
 use crate::config::provider::{KeySource, Provider};
+use crate::proto::fingerprint::printable;
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::json::Json;
 use crate::runtime::context::{Context, PlacedPolicy};
 
-/// How many statistics there are.
+/// How many statistics there are: a constant of this version. Any process, any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipoauth_stat_count() -> u32 {
-    counters::COUNT as u32
+    guard_or(None, 0, || counters::COUNT as u32)
 }
 
-/// The name of a statistic, snake_case, static; NULL past the end.
+/// The name of a statistic, snake_case; static, NUL-terminated. NULL past the end. Any process, any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipoauth_stat_name(index: u32) -> *const c_char {
-    counters::name(index as usize).map_or(std::ptr::null(), |name| name.as_ptr())
+    guard_or(None, std::ptr::null(), || counters::name(index as usize).map_or(std::ptr::null(), |name| name.as_ptr()))
 }
 
-/// The value of a statistic since start; 0 past the end.
+/// The value of a statistic, counted since start by all processes together; 0 past the end and for NULL. Any process,
+/// any thread.
 ///
 /// # Safety
 /// `context` is NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_context_stat(context: *const sipoauth_context, index: u32) -> u64 {
     // SAFETY: the caller's promise.
-    unsafe { context.as_ref() }.map_or(0, |c| c.0.arena().shared().counters.get(index as usize))
+    let context = unsafe { shared(context) };
+    guard_or(None, 0, || context.map_or(0, |context| context.arena().shared().counters.get(index as usize)))
 }
 
-/// How many providers are configured now.
+/// How many providers are configured now; 0 for NULL. Any process, any thread.
 ///
 /// # Safety
 /// `context` is NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_context_provider_count(context: *const sipoauth_context) -> u32 {
     // SAFETY: the caller's promise.
-    let Some(context) = (unsafe { context.as_ref() }) else {
+    let Some(context) = (unsafe { shared(context) }) else {
         return 0;
     };
-    guard_or(Some(&context.0), 0, || context.0.policy().map_or(0, |placed| placed.policy.providers.len() as u32))
+    guard_or(Some(&context), 0, || context.policy().map_or(0, |placed| placed.policy.providers.len() as u32))
 }
 
-/// Copies the state of a provider. SIPOAUTH_E_INPUT past the end.
+/// Copies the state of a provider, `index` counted from 0. Any process, any thread.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. After a failure `*out` is all zero but
+/// for its struct_size, as far as that is large enough.
 ///
 /// # Safety
-/// `out` is valid and its struct_size set.
+/// `context` is NULL or valid; `out` is NULL or valid and its struct_size set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_context_provider_state(
     context: *const sipoauth_context,
@@ -59,27 +65,31 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
     out: *mut sipoauth_provider_state,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let (Some(context), Ok(out)) = (unsafe { (context.as_ref(), structure_mut(out)) }) else {
-        return SIPOAUTH_E_ARGUMENT;
-    };
-    guard(Some(&context.0), || {
-        let Ok(placed) = context.0.policy() else {
-            return SIPOAUTH_E_CONFIG;
-        };
-        let Some(provider) = placed.policy.providers.get(index as usize) else {
-            return SIPOAUTH_E_INPUT;
-        };
-        let (slot, source) = placed.places[index as usize];
-        let slot = &context.0.arena().slots()[slot];
+    let context = unsafe { shared(context) };
+    guard(context.as_deref(), || {
+        let mut empty = EMPTY_PROVIDER;
+        // SAFETY: the caller's promise.
+        let out = unsafe {
+            Place::structure(out, |struct_size| {
+                empty.struct_size = struct_size;
+                empty
+            })
+        }?;
+        let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
+        let placed = context.policy().map_err(|_| SIPOAUTH_E_CONFIG)?;
+        let index = index as usize;
+        let provider = placed.policy.providers.get(index).ok_or(SIPOAUTH_E_INPUT)?;
+        let (slot, source) = placed.places[index];
+        let slot = &context.arena().slots()[slot];
         let state = slot.state(source);
         let fetched = !matches!(provider.keys, KeySource::Static(_));
         let age = crate::runtime::now_millis() - state.fetched_at;
         let status = if fetched { slot.status.read().map(|s| s.1).unwrap_or_default() } else { Vec::new() };
         let status = Json::parse(&status).unwrap_or(Json::Null);
-        let word = |name: &str| status.get(name).and_then(Json::as_str).unwrap_or("");
-        *out = sipoauth_provider_state {
-            struct_size: out.struct_size,
-            key_count: keys_of(&context.0, &placed, provider, index as usize).len() as u32,
+        let word = |name: &str| printable(status.get(name).and_then(Json::as_str).unwrap_or(""), 255);
+        out.put(sipoauth_provider_state {
+            struct_size: empty.struct_size,
+            key_count: keys_of(context, &placed, provider, index).len() as u32,
             state: match (fetched, state.fetched_at, state.failures) {
                 (false, ..) => SIPOAUTH_KEYS_STATIC,
                 (_, 0, _) => SIPOAUTH_KEYS_NONE,
@@ -93,17 +103,20 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
             fetches: state.fetches,
             name: fixed(&provider.name),
             issuer: fixed(&provider.issuer),
-            jwks_uri: fixed(word("jwks_uri")),
-            last_error: fixed(word("error")),
-        };
-        SIPOAUTH_OK
+            jwks_uri: fixed(&word("jwks_uri")),
+            last_error: fixed(&word("error")),
+        });
+        Ok(())
     })
 }
 
-/// Copies the state of one key of a provider; never key material. SIPOAUTH_E_INPUT past the end.
+/// Copies the state of one key of a provider, both counted from 0; never key material. Any process, any thread.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. `*out` after a failure as for
+/// sipoauth_context_provider_state.
 ///
 /// # Safety
-/// `out` is valid and its struct_size set.
+/// As for sipoauth_context_provider_state.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_context_key_state(
     context: *const sipoauth_context,
@@ -112,31 +125,49 @@ pub unsafe extern "C" fn sipoauth_context_key_state(
     out: *mut sipoauth_key_state,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let (Some(context), Ok(out)) = (unsafe { (context.as_ref(), structure_mut(out)) }) else {
-        return SIPOAUTH_E_ARGUMENT;
-    };
-    guard(Some(&context.0), || {
-        let Ok(placed) = context.0.policy() else {
-            return SIPOAUTH_E_CONFIG;
-        };
-        let Some(configured) = placed.policy.providers.get(provider as usize) else {
-            return SIPOAUTH_E_INPUT;
-        };
-        let keys = keys_of(&context.0, &placed, configured, provider as usize);
-        let Some(facts) = keys.get(key as usize) else {
-            return SIPOAUTH_E_INPUT;
-        };
-        *out = sipoauth_key_state {
-            struct_size: out.struct_size,
+    let context = unsafe { shared(context) };
+    guard(context.as_deref(), || {
+        let mut empty = EMPTY_KEY;
+        // SAFETY: the caller's promise.
+        let out = unsafe {
+            Place::structure(out, |struct_size| {
+                empty.struct_size = struct_size;
+                empty
+            })
+        }?;
+        let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
+        let placed = context.policy().map_err(|_| SIPOAUTH_E_CONFIG)?;
+        let configured = placed.policy.providers.get(provider as usize).ok_or(SIPOAUTH_E_INPUT)?;
+        let keys = keys_of(context, &placed, configured, provider as usize);
+        let facts = keys.get(key as usize).ok_or(SIPOAUTH_E_INPUT)?;
+        out.put(sipoauth_key_state {
+            struct_size: empty.struct_size,
             usable: u32::from(facts.note.is_empty()),
-            kid: fixed(&facts.kid),
+            kid: fixed(&printable(&facts.kid, 127)),
             kty: fixed(facts.kty),
             alg: fixed(facts.alg),
             note: fixed(&facts.note),
-        };
-        SIPOAUTH_OK
+        });
+        Ok(())
     })
 }
+
+const EMPTY_PROVIDER: sipoauth_provider_state = sipoauth_provider_state {
+    struct_size: 0,
+    key_count: 0,
+    state: SIPOAUTH_KEYS_NONE,
+    failures: 0,
+    fetched_at: 0,
+    next_fetch_at: 0,
+    fetches: 0,
+    name: [0; 64],
+    issuer: [0; 256],
+    jwks_uri: [0; 256],
+    last_error: [0; 256],
+};
+
+const EMPTY_KEY: sipoauth_key_state =
+    sipoauth_key_state { struct_size: 0, usable: 0, kid: [0; 128], kty: [0; 16], alg: [0; 16], note: [0; 128] };
 
 struct KeyFacts {
     kid: String,

@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What crosses the ABI. Enumerations travel as integers, so that a wrong value is an error and not undefined.
+//!
+//! Numbers are never reused. Structures only grow, at their end.
 
 use std::ffi::{c_char, c_void};
 
 /// The call did what it says.
 pub const SIPOAUTH_OK: i32 = 0;
-/// A pointer is NULL, a length does not fit, or a structure is too small.
+/// A pointer is NULL, a length is larger than 16 MiB, a structure is too small, or a number has no meaning.
 pub const SIPOAUTH_E_ARGUMENT: i32 = -1;
 /// The configuration is wrong; the error text says where and what to write.
 pub const SIPOAUTH_E_CONFIG: i32 = -2;
-/// An internal error was caught. Answer 503 and report it.
+/// An internal error was caught and logged with its place. Answer 503 and report it; handles stay usable.
 pub const SIPOAUTH_E_PANIC: i32 = -3;
-/// The handle was made in another process: make one after the fork.
+/// The handle was made in another process (before a fork): make one in this process.
 pub const SIPOAUTH_E_PROCESS: i32 = -4;
 /// The caller's buffer is too small; `*len` says how much is needed.
 pub const SIPOAUTH_E_SPACE: i32 = -5;
 /// Too many requests wait already: answer 503 now.
 pub const SIPOAUTH_E_FULL: i32 = -6;
-/// The input cannot be read, or what was asked for is not there.
+/// The input cannot be read or is empty, or what was asked for is not there.
 pub const SIPOAUTH_E_INPUT: i32 = -7;
 /// The operating system refused memory, a thread or a socket.
 pub const SIPOAUTH_E_SYSTEM: i32 = -8;
+/// The handle is in use: by another thread, or by the call that made this callback. Or there is one I/O service
+/// already.
+pub const SIPOAUTH_E_BUSY: i32 = -9;
 /// The proof of possession does not match.
 pub const SIPOAUTH_E_MISMATCH: i32 = -10;
 
-/// The credentials do not allow the request.
+/// The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
 pub const SIPOAUTH_VERDICT_DENIED: u32 = 0;
 /// The request may go on.
 pub const SIPOAUTH_VERDICT_ACCEPTED: u32 = 1;
@@ -92,9 +97,10 @@ pub const SIPOAUTH_KEYS_TOO_OLD: u32 = 3;
 /// The keys are configured, nothing is fetched.
 pub const SIPOAUTH_KEYS_STATIC: u32 = 4;
 
-/// Octets that the other side owns, not NUL-terminated. NULL with length 0 is empty; NULL with a length is an error.
+/// Octets that the other side owns, not NUL-terminated; at most 16 MiB. NULL with length 0 is empty; NULL with a length
+/// is an error. Texts of SIP messages need not be UTF-8: what is not cannot match anything.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_str {
     /// First octet.
     pub ptr: *const c_char,
@@ -113,15 +119,18 @@ impl From<&str> for sipoauth_str {
     }
 }
 
-/// Takes one log line (`len` octets, no line end, no secret). `level` is a SIPOAUTH_LOG_ number. It is called in the
-/// thread that called the library, never in one of the library's own.
+/// Takes one log line (`len` octets of UTF-8, no line end, no NUL, no secret; valid during the call). `level` is a
+/// SIPOAUTH_LOG_ number. It is called in the thread that called the library, never in one of the library's own. It
+/// must return (no longjmp, no C++ exception) and must not use the handle whose call it is in.
 pub type sipoauth_log_fn = Option<extern "C" fn(user: *mut c_void, level: u32, line: *const c_char, len: usize)>;
 
-/// Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread.
+/// Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread. It must
+/// return (no longjmp, no C++ exception); it may use workers, but not the I/O service.
 pub type sipoauth_done_fn = Option<extern "C" fn(user: *mut c_void, cookie0: u64, cookie1: u64)>;
 
-/// The fields of a SIP request that are looked at. Everything is borrowed for the call only.
+/// The fields of a SIP request (RFC 3261) that are looked at. Everything is borrowed for the call only.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_request {
     /// sizeof(sipoauth_request)
     pub struct_size: u32,
@@ -129,11 +138,11 @@ pub struct sipoauth_request {
     pub role: u32,
     /// SIPOAUTH_TRANSPORT_
     pub transport: u32,
-    /// The sender's port.
+    /// The sender's port, 0 to 65535; 0: not known.
     pub source_port: u32,
-    /// Unix seconds; 0: the library reads the clock.
+    /// Unix seconds; 0: the library reads the clock. For hosts that have read it already, and for tests.
     pub now: i64,
-    /// "REGISTER"
+    /// The method as written, for example "REGISTER": there To is the address-of-record, else From.
     pub method: sipoauth_str,
     /// addr-spec of the Request-URI.
     pub request_uri: sipoauth_str,
@@ -147,30 +156,33 @@ pub struct sipoauth_request {
     pub source_ip: sipoauth_str,
     /// The protection domain; may be empty.
     pub realm: sipoauth_str,
-    /// Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name.
+    /// Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name;
+    /// of every scheme. NULL when there are none.
     pub credentials: *const sipoauth_str,
-    /// How many.
+    /// How many. Requests with more than 16 are refused.
     pub credentials_count: usize,
 }
 
-/// What came out of a check. All texts borrow from the worker until its next call.
+/// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
+/// or have length 0. When the check function fails, the verdict is DENIED and the status 503.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_result {
     /// The caller sets sizeof(sipoauth_result).
     pub struct_size: u32,
     /// SIPOAUTH_VERDICT_
     pub verdict: u32,
-    /// Stable number of the reason, 0: ok.
+    /// Stable number of the reason, 0: ok; while PENDING that of an internal error.
     pub reason: u32,
-    /// Suggested SIP status: 200, 400, 401, 403, 407 or 503.
+    /// Suggested SIP status: 200, 400, 401, 403, 407 or 503. While PENDING 503, for hosts that do not park.
     pub status: u32,
-    /// Seconds, with status 503.
+    /// Seconds for Retry-After with status 503, else 0.
     pub retry_after: u32,
     /// 1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
     pub cached: u32,
     /// `exp` of an accepted token in Unix seconds, else 0.
     pub expires_at: i64,
-    /// PENDING: for sipoauth_worker_submit.
+    /// PENDING: for sipoauth_worker_submit, else 0.
     pub job: u64,
     /// Stable code of the reason, for example "token_expired".
     pub reason_code: sipoauth_str,
@@ -184,11 +196,11 @@ pub struct sipoauth_result {
     pub issuer: sipoauth_str,
     /// The address-of-record of an accepted token that the request uses, canonical.
     pub aor: sipoauth_str,
-    /// `sub` of a verified token.
+    /// `sub` of a token whose signature is good; also of one that was refused for what it says.
     pub subject: sipoauth_str,
-    /// Client of a verified token.
+    /// Client (`azp`, `client_id`, `appid` or `cid`) of such a token.
     pub client_id: sipoauth_str,
-    /// Scopes of a verified token, separated by a space.
+    /// Scopes of such a token, separated by a space.
     pub scope: sipoauth_str,
     /// `kid`; of a refused token it is what the token says.
     pub kid: sipoauth_str,
@@ -198,6 +210,7 @@ pub struct sipoauth_result {
 
 /// What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_challenge {
     /// sizeof(sipoauth_challenge)
     pub struct_size: u32,
@@ -215,12 +228,13 @@ pub struct sipoauth_challenge {
 
 /// What is known of an endpoint that is about to be challenged.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_endpoint {
     /// sizeof(sipoauth_endpoint)
     pub struct_size: u32,
     /// SIPOAUTH_TRANSPORT_
     pub transport: u32,
-    /// The local port on which the request came.
+    /// The local port on which the request came, 0 to 65535.
     pub local_port: u32,
     /// Body of User-Agent.
     pub user_agent: sipoauth_str,
@@ -232,27 +246,29 @@ pub struct sipoauth_endpoint {
 
 /// The parts of a message that a digest-string covers (RFC 4474 section 9), raw octets.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_digest_parts {
     /// sizeof(sipoauth_digest_parts)
     pub struct_size: u32,
-    /// addr-spec of From.
+    /// addr-spec of From, not empty: the URI between the brackets, without header parameters.
     pub from_uri: sipoauth_str,
-    /// addr-spec of To.
+    /// addr-spec of To, not empty.
     pub to_uri: sipoauth_str,
-    /// Call-ID
+    /// Call-ID, not empty.
     pub call_id: sipoauth_str,
-    /// Body of CSeq.
+    /// Body of CSeq: number and method; written with one space and without leading zeros.
     pub cseq: sipoauth_str,
-    /// Body of Date.
+    /// Body of Date; written in the canonical form of a SIP-date.
     pub date: sipoauth_str,
     /// addr-spec of Contact; empty when there is none, "*" counts as none.
     pub contact_uri: sipoauth_str,
-    /// The message body.
+    /// The message body, exactly as on the wire.
     pub body: sipoauth_str,
 }
 
 /// State of one provider, copied out. Texts are NUL-terminated and cut to their size.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_provider_state {
     /// The caller sets sizeof(sipoauth_provider_state).
     pub struct_size: u32,
@@ -280,6 +296,7 @@ pub struct sipoauth_provider_state {
 
 /// One key of a provider, copied out.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct sipoauth_key_state {
     /// The caller sets sizeof(sipoauth_key_state).
     pub struct_size: u32,

@@ -30,7 +30,7 @@ impl Policy {
         check_globals(settings)?;
         if settings.provider.is_empty() {
             return error(
-                "no provider is configured; add modparam(\"auth_oauth\", \"provider\", \"name=…;issuer=…;audience=…;aor=…\") or a [[provider]] in config_file",
+                "no provider is configured; add a provider line (name=…;issuer=…;audience=…;aor=…) or a [[provider]] in config_file",
             );
         }
         if settings.provider.len() > MAX_PROVIDERS {

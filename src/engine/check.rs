@@ -119,7 +119,11 @@ pub fn check_token(policy: &Policy, keys: &dyn KnownKeys, cache: &mut TokenCache
     if token.len() > policy.settings.max_token_size as usize {
         return Decision::Done(Answer::refuse(Reason::TokenTooLarge));
     }
-    if let Some(verified) = cache.get(token) {
+    let serves = |v: &VerifiedToken| {
+        matches!(policy.providers[v.provider].keys, KeySource::Static(_)) || keys.fetched(v.provider).is_some()
+    };
+    // Keys that are too old to verify a token are too old to stand behind a verified one.
+    if let Some(verified) = cache.get(token).filter(|v| serves(v)) {
         let judged = policy.providers[verified.provider].rules.check_claims(&verified.claims, now);
         return Decision::Done(Answer {
             reason: Some(judged.err().unwrap_or(Reason::Ok)),

@@ -5,6 +5,9 @@
 
 use crate::proto::reason::Reason;
 
+/// How long a fetch that did not bring a key is proof that there is none, in milliseconds.
+const MISSING_FOR: i64 = 60_000;
+
 /// A provider's fetch state, as the I/O process last told it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotState {
@@ -62,7 +65,8 @@ pub enum KeyWait {
 /// Decides. `source_allowed` is asked only when this request would cause a fetch because of its key id.
 pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> KeyWait {
     let Situation { state, now, retry_after, .. } = *situation;
-    if situation.have_keys && situation.known_missing {
+    // For a while only: a kid that a stranger guessed before it was published must not stay unknown.
+    if situation.have_keys && situation.known_missing && now < state.fetched_at.saturating_add(MISSING_FOR) {
         return KeyWait::Unknown;
     }
     let outage =
@@ -83,6 +87,11 @@ pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> K
     if now < state.not_before {
         let seconds = u32::try_from((state.not_before - now + 999) / 1000).unwrap_or(retry_after).max(1);
         let reason = if state.failures > 0 || !situation.have_keys { outage } else { Reason::KeyRefreshLimited };
+        // In an outage the pauses between attempts are the limit, and who asks does not matter.
+        let counts = situation.have_keys && state.failures == 0 && !state.asked;
+        if counts && !source_allowed() {
+            return KeyWait::NotNow(reason, seconds);
+        }
         return KeyWait::NotNowAndFetch(reason, seconds);
     }
     if situation.have_keys && !state.asked && !source_allowed() {
@@ -112,7 +121,25 @@ mod tests {
     fn an_unknown_key_is_worth_one_fetch() {
         assert_eq!(decide(&situation(), || true), KeyWait::Park);
         assert_eq!(decide(&situation(), || false), KeyWait::NotNow(Reason::KeyRefreshLimited, 60));
-        assert_eq!(decide(&Situation { known_missing: true, ..situation() }, || true), KeyWait::Unknown);
+    }
+
+    #[test]
+    fn a_key_stays_missing_for_a_minute_after_the_fetch_that_did_not_bring_it() {
+        let at = |now| decide(&Situation { known_missing: true, now, ..situation() }, || true);
+        assert_eq!(at(1_059_999), KeyWait::Unknown);
+        assert_eq!(at(1_060_000), KeyWait::Park);
+    }
+
+    #[test]
+    fn one_source_cannot_use_up_what_a_closed_gate_lets_through() {
+        let state = SlotState { not_before: 2_003_001, ..situation().state };
+        let closed = |state, allowed| decide(&Situation { state, ..situation() }, || allowed);
+        assert_eq!(closed(state, false), KeyWait::NotNow(Reason::KeyRefreshLimited, 4));
+        assert_eq!(closed(state, true), KeyWait::NotNowAndFetch(Reason::KeyRefreshLimited, 4));
+        let asked = SlotState { asked: true, ..state };
+        assert_eq!(decide(&Situation { state: asked, ..situation() }, || panic!("asked")), closed(state, true));
+        let down = SlotState { failures: 1, ..state };
+        assert_eq!(closed(down, false), KeyWait::NotNowAndFetch(Reason::ProviderUnreachable, 4));
     }
 
     #[test]

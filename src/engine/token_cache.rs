@@ -15,7 +15,6 @@ const MAX_TOKEN: usize = 4096;
 const TAIL: usize = 16;
 
 /// A token whose signature and fixed claims are good.
-#[derive(Debug)]
 pub struct VerifiedToken {
     /// The whole token.
     pub token: Box<str>,
@@ -31,6 +30,17 @@ pub struct VerifiedToken {
     pub aors: Vec<Aor>,
     /// The payload, for the script's questions about other claims.
     pub payload: Vec<u8>,
+}
+
+/// The token and what it says stay out of logs.
+impl std::fmt::Debug for VerifiedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifiedToken")
+            .field("provider", &self.provider)
+            .field("kid", &self.kid)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 type Key = (usize, [u8; TAIL]);
@@ -113,7 +123,11 @@ mod tests {
     use super::*;
 
     fn token(text: &str) -> Arc<VerifiedToken> {
-        Arc::new(VerifiedToken {
+        Arc::new(token_value(text))
+    }
+
+    fn token_value(text: &str) -> VerifiedToken {
+        VerifiedToken {
             token: text.into(),
             provider: 0,
             kid: String::new(),
@@ -121,7 +135,7 @@ mod tests {
             claims: Claims::default(),
             aors: Vec::new(),
             payload: Vec::new(),
-        })
+        }
     }
 
     fn name(i: usize) -> String {
@@ -149,6 +163,12 @@ mod tests {
         }
         cache.clear();
         assert!(cache.is_empty() && cache.get(&name(0)).is_none());
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let shown = format!("{:?}", VerifiedToken { payload: b"{}".to_vec(), ..token_value("eyJ.secret.x") });
+        assert!(!shown.contains("secret") && !shown.contains("payload"), "{shown}");
     }
 
     #[test]

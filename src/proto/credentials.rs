@@ -15,7 +15,7 @@ pub const MAX_HEADERS: usize = 16;
 const MAX_PARAMS: usize = 16;
 
 /// One Bearer credential.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bearer<'a> {
     /// The access token.
     pub token: Option<Cow<'a, str>>,
@@ -23,6 +23,18 @@ pub struct Bearer<'a> {
     pub pop: Option<Cow<'a, str>>,
     /// The realm, when one was given.
     pub realm: Option<Cow<'a, str>>,
+}
+
+/// Token and proof stay out of logs.
+impl std::fmt::Debug for Bearer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let given = |value: &Option<Cow<'_, str>>| value.as_ref().map(|_| "…");
+        f.debug_struct("Bearer")
+            .field("token", &given(&self.token))
+            .field("pop", &given(&self.pop))
+            .field("realm", &self.realm)
+            .finish()
+    }
 }
 
 /// Finds the Bearer credential for `realm` among the bodies of all credential header fields of a request.
@@ -190,6 +202,12 @@ mod tests {
         assert_eq!(token("Bearer ab==").as_deref(), Some("ab=="));
         let pop = one("Bearer pop=\"abc\"").unwrap();
         assert_eq!((pop.token, pop.pop.as_deref()), (None, Some("abc")));
+    }
+
+    #[test]
+    fn debug_shows_neither_token_nor_proof() {
+        let shown = format!("{:?}", one("Bearer token=secret-a, pop=secret-b, realm=r").unwrap());
+        assert!(!shown.contains("secret") && shown.contains("realm"), "{shown}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ macro_rules! reasons {
 reasons! {
     Ok = 0, "ok", Accepted, "", "The token is valid for this request.";
     NoCredentials = 1, "no_credentials", NoCredentials, "", "The request carries no Bearer token for this realm.";
-    CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer <token>'.";
+    CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer' and one token.";
     SeveralTokens = 11, "several_tokens", BadRequest, "", "The request carries more than one Bearer credential for this realm: send one.";
     TokenTooLarge = 12, "token_too_large", BadRequest, "", "The token is longer than max_token_size: ask the authorization server for fewer claims.";
     PopUnsupported = 13, "pop_not_configured", Challenge, "invalid_token", "A proof of possession was sent but no session for it exists: send a token.";

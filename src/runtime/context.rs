@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::StartError;
 use super::job::JobQueue;
 use crate::arena::Arena;
 use crate::arena::counters::Counter;
@@ -44,16 +45,10 @@ pub struct Context {
 
 impl Context {
     /// Reads and validates the configuration and makes the shared memory. Called before the fork.
-    pub fn new(source: Source, log: Arc<dyn Log>) -> Result<Context, ConfigError> {
+    pub fn new(source: Source, log: Arc<dyn Log>) -> Result<Context, StartError> {
         let bundle = source.load()?;
         let policy = Policy::new(&bundle)?;
-        let system = |e: std::io::Error| ConfigError(format!("the operating system refused: {e}"));
-        let context = Context {
-            source,
-            arena: Arena::new(policy.providers.len()).map_err(system)?,
-            jobs: JobQueue::new().map_err(system)?,
-            log,
-        };
+        let context = Context { source, arena: Arena::new(policy.providers.len())?, jobs: JobQueue::new()?, log };
         for warning in policy.warnings() {
             context.log.log(Level::Warn, &warning);
         }

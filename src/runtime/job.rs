@@ -60,7 +60,10 @@ impl Receiver {
     /// Waits for a job; None for a wake-up.
     pub fn receive(&self) -> io::Result<Option<Job>> {
         let mut octets = [0; LEN + 1];
-        let length = self.0.recv(&mut octets)?;
+        let length = match self.0.recv(&mut octets) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            received => received?,
+        };
         if length != LEN {
             return Ok(None);
         }

@@ -3,11 +3,53 @@
 //! and one I/O service that does all network work.
 #![forbid(unsafe_code)]
 
+pub mod caught;
 pub mod context;
 pub mod job;
 pub mod keyring;
 pub mod service;
 pub mod worker;
+
+use crate::config::ConfigError;
+
+/// Why a context or an I/O service cannot be made.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// The operating system refused memory, a thread or a socket.
+    System(std::io::Error),
+    /// The I/O service runs already.
+    Running,
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> StartError {
+        StartError::Config(error)
+    }
+}
+
+impl From<std::io::Error> for StartError {
+    fn from(error: std::io::Error) -> StartError {
+        StartError::System(error)
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Config(error) => error.fmt(f),
+            StartError::System(error) => {
+                write!(f, "the operating system refused memory, a thread or a socket: {error}")
+            }
+            StartError::Running => {
+                f.write_str("the I/O service of this context runs already; one process makes it, once")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
 
 /// Unix milliseconds.
 pub(crate) fn now_millis() -> i64 {

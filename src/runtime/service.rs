@@ -12,14 +12,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::StartError;
+use super::caught::caught;
 use super::context::{Context, PlacedPolicy};
 use super::job::Job;
 use super::now_millis;
 use crate::arena::counters::Counter;
-use crate::config::ConfigError;
 use crate::config::provider::KeySource;
 use crate::engine::key_fetch::{FetchedKeys, KeyPlan, fetch_keys};
 use crate::engine::refresh_plan::{Limits, RefreshPlan};
+use crate::fault;
 use crate::io::http::HttpClient;
 use crate::ports::{Fetch, Level};
 
@@ -30,7 +32,11 @@ const EVENTS: usize = 1024;
 
 enum Event {
     Job(Job),
-    Fetched { source: u64, result: Result<FetchedKeys, String> },
+    /// The outer error is the place of a panic, the inner one a sentence.
+    Fetched {
+        source: u64,
+        result: Result<Result<FetchedKeys, String>, String>,
+    },
 }
 
 struct Task {
@@ -53,10 +59,34 @@ struct Remote {
     in_flight: bool,
 }
 
+/// The right to be the only I/O service of a context.
+struct Right {
+    context: Arc<Context>,
+    process: u32,
+}
+
+impl Right {
+    fn take(context: &Arc<Context>) -> Result<Right, StartError> {
+        if !context.arena().begin_service() {
+            return Err(StartError::Running);
+        }
+        Ok(Right { context: Arc::clone(context), process: std::process::id() })
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            self.context.arena().end_service();
+        }
+    }
+}
+
 /// The service.
 pub struct Service {
     context: Arc<Context>,
     process: u32,
+    _right: Right,
     placed: PlacedPolicy,
     client: Arc<dyn Fetch>,
     /// By key source.
@@ -70,33 +100,32 @@ pub struct Service {
 
 impl Service {
     /// Starts the threads. The caller blocks all signals around this call, so that the threads take none.
-    pub fn new(context: Arc<Context>) -> Result<Service, ConfigError> {
+    pub fn new(context: Arc<Context>) -> Result<Service, StartError> {
+        let right = Right::take(&context)?;
         let placed = context.policy()?;
         let client: Arc<dyn Fetch> = Arc::new(HttpClient::new(&placed.policy));
         let (event_sender, events) = sync_channel(EVENTS);
         let (tasks, task_receiver) = sync_channel::<Task>(crate::config::policy::MAX_PROVIDERS * 2);
         let task_receiver = Arc::new(Mutex::new(task_receiver));
         let ending = Arc::new(AtomicBool::new(false));
-        let system = |e: std::io::Error| ConfigError(format!("the operating system refused a thread or socket: {e}"));
         let mut threads = Vec::new();
         for _ in 0..THREADS {
             let (receiver, sender) = (Arc::clone(&task_receiver), event_sender.clone());
-            threads.push(spawn("sipoauth http", move || fetch_loop(&receiver, &sender)).map_err(system)?);
+            threads.push(spawn("sipoauth http", move || fetch_loop(&receiver, &sender))?);
         }
-        let (jobs, stop) = (context.jobs().receiver().map_err(system)?, Arc::clone(&ending));
-        threads.push(
-            spawn("sipoauth jobs", move || {
-                while let (false, Ok(job)) = (stop.load(Relaxed), jobs.receive()) {
-                    if job.is_some_and(|job| event_sender.send(Event::Job(job)).is_err()) {
-                        return;
-                    }
+        let (jobs, stop) = (context.jobs().receiver()?, Arc::clone(&ending));
+        threads.push(spawn("sipoauth jobs", move || {
+            while let Ok(job) = jobs.receive() {
+                let taken = job.is_none_or(|job| event_sender.send(Event::Job(job)).is_ok());
+                if !taken || stop.load(Relaxed) {
+                    return;
                 }
-            })
-            .map_err(system)?,
-        );
+            }
+        })?);
         let mut service = Service {
             context,
             process: std::process::id(),
+            _right: right,
             placed,
             client,
             remotes: HashMap::new(),
@@ -128,7 +157,13 @@ impl Service {
         loop {
             match self.events.recv_timeout(wait) {
                 Ok(Event::Job(job)) => self.accept(&job, done),
-                Ok(Event::Fetched { source, result }) => self.fetched(source, result, done),
+                Ok(Event::Fetched { source, result }) => {
+                    let result = result.unwrap_or_else(|place| {
+                        self.context.arena().shared().counters.add(Counter::Panics);
+                        Err(format!("internal error caught at {place}; please report it"))
+                    });
+                    self.fetched(source, result, done);
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
             wait = Duration::ZERO;
@@ -210,7 +245,6 @@ impl Service {
         };
         remote.in_flight = false;
         let slot = &self.context.arena().slots()[remote.slot];
-        let log = self.context.log();
         let published = result.and_then(|fetched| {
             if slot.keys.write(&fetched.keys.to_public_jwks()) {
                 Ok(fetched)
@@ -218,50 +252,28 @@ impl Service {
                 Err(format!("{}: the usable keys need more than 64 KiB", fetched.jwks_uri))
             }
         });
-        let (jwks_uri, error) = match published {
+        // Everything is in place before the first log line: the host's log must not decide what the workers see.
+        let first = remote.refresh.failures > 0 || slot.fetched_at.load(Relaxed) == 0;
+        let (jwks_uri, error) = match &published {
             Ok(fetched) => {
-                if remote.refresh.failures > 0 || slot.fetched_at.load(Relaxed) == 0 {
-                    log.log(
-                        Level::Info,
-                        &format!(
-                            "provider '{}': {} key(s) from {}",
-                            remote.name,
-                            fetched.keys.keys().len(),
-                            fetched.jwks_uri
-                        ),
-                    );
-                }
-                for rejected in fetched.keys.rejected() {
-                    log.log(
-                        Level::Debug,
-                        &format!("provider '{}': key '{}' is not used: {}", remote.name, rejected.kid, rejected.note),
-                    );
-                }
                 remote.refresh.succeeded(now, fetched.max_age, jitter, &limits);
                 slot.fetched_at.store(now, Relaxed);
-                (fetched.jwks_uri, String::new())
+                (fetched.jwks_uri.as_str(), "")
             }
             Err(text) => {
                 self.context.arena().shared().counters.add(Counter::KeyFetchErrors);
                 remote.refresh.failed(now, jitter);
-                // The first failure and then every power of two: an outage of a day is some lines, not thousands.
-                if remote.refresh.failures.is_power_of_two() {
-                    log.log(
-                        Level::Error,
-                        &format!(
-                            "provider '{}': keys cannot be fetched ({} in a row): {text}",
-                            remote.name, remote.refresh.failures
-                        ),
-                    );
-                }
-                (String::new(), text)
+                ("", text.as_str())
             }
         };
-        slot.status.write(serde_json::json!({"jwks_uri": jwks_uri, "error": truncate(&error)}).to_string().as_bytes());
+        slot.status.write(serde_json::json!({"jwks_uri": jwks_uri, "error": truncate(error)}).to_string().as_bytes());
         slot.failures.store(remote.refresh.failures, Relaxed);
         slot.next_fetch_at.store(remote.refresh.next, Relaxed);
         slot.not_before.store(remote.refresh.not_before, Relaxed);
         slot.in_flight.store(0, Relaxed);
+        for (level, line) in describe(&remote.name, &published, first, remote.refresh.failures) {
+            self.context.log().log(level, &line);
+        }
         let index = remote.slot;
         self.release(done, |w| usize::try_from(w.slot) == Ok(index));
     }
@@ -281,18 +293,58 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.ending.store(true, Relaxed);
-        self.tasks = None;
-        self.context.jobs().wake();
         if !self.is_own_process() {
             return;
         }
+        self.ending.store(true, Relaxed);
+        self.tasks = None;
+        self.context.jobs().wake();
         // A thread that hands over an event may wait for room: taking the rest lets it see the end.
         let threads = std::mem::take(&mut self.threads);
+        let mut given_up = u32::try_from(self.waiters.len()).unwrap_or(u32::MAX);
         while threads.iter().any(|t| !t.is_finished()) {
-            let _ = self.events.recv_timeout(Duration::from_millis(10));
+            if let Ok(Event::Job(_)) = self.events.recv_timeout(Duration::from_millis(10)) {
+                given_up += 1;
+            }
+        }
+        // Requests that are still parked are not given back; they must not count against max_pending for ever.
+        given_up += self.events.try_iter().filter(|event| matches!(event, Event::Job(_))).count() as u32;
+        self.context.arena().shared().parked.fetch_sub(given_up, Relaxed);
+        // Nothing of them may be left when the host unloads or forks next.
+        for thread in threads {
+            let _ = thread.join();
         }
     }
+}
+
+/// What the log says of a fetch. `first`: there was no success just before it.
+fn describe(
+    name: &str,
+    fetch: &Result<FetchedKeys, String>,
+    first: bool,
+    failures: u32,
+) -> impl Iterator<Item = (Level, String)> {
+    let mut lines = Vec::new();
+    match fetch {
+        Ok(fetched) => {
+            if first {
+                let count = fetched.keys.keys().len();
+                lines.push((Level::Info, format!("provider '{name}': {count} key(s) from {}", fetched.jwks_uri)));
+            }
+            lines.extend(
+                fetched.keys.rejected().iter().map(|key| {
+                    (Level::Debug, format!("provider '{name}': key '{}' is not used: {}", key.kid, key.note))
+                }),
+            );
+        }
+        // The first failure and then every power of two: an outage of a day is some lines, not thousands.
+        Err(text) if failures.is_power_of_two() => {
+            let line = format!("provider '{name}': keys cannot be fetched ({failures} in a row): {text}");
+            lines.push((Level::Error, line));
+        }
+        Err(_) => {}
+    }
+    lines.into_iter()
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -309,8 +361,10 @@ fn fetch_loop(tasks: &Mutex<Receiver<Task>>, events: &SyncSender<Event>) {
             return;
         };
         // A panic in a parser must cost one fetch, not the thread.
-        let fetch = std::panic::AssertUnwindSafe(|| fetch_keys(&*client, &plan));
-        let result = std::panic::catch_unwind(fetch).unwrap_or_else(|_| Err("an internal error was caught".into()));
+        let result = caught(|| {
+            fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
+            fetch_keys(&*client, &plan)
+        });
         if events.send(Event::Fetched { source, result }).is_err() {
             return;
         }

@@ -15,6 +15,7 @@ use crate::config::offer::{Endpoint, Offer, choose};
 use crate::engine::check::{Answer, Decision, Request, check_request, check_token};
 use crate::engine::key_wait::{KeyWait, Situation, decide};
 use crate::engine::token_cache::TokenCache;
+use crate::fault;
 use crate::ports::Level;
 use crate::proto::challenge::Challenge;
 use crate::proto::fingerprint::printable;
@@ -82,6 +83,7 @@ impl Worker {
     pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
         let decision = check_request(&self.placed.policy, &self.keyring, &mut self.cache, request, now / 1000);
+        request.credentials.iter().for_each(|credential| fault::point(credential));
         self.conclude(decision, handling, now)
     }
 
@@ -89,7 +91,14 @@ impl Worker {
     pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
         let decision = check_token(&self.placed.policy, &self.keyring, &mut self.cache, token, now / 1000);
+        fault::point(token);
         self.conclude(decision, handling, now)
+    }
+
+    /// Forgets what a call that ended in a panic may have left half done.
+    pub fn forget(&mut self) {
+        self.keyring = Keyring::new(&self.placed);
+        self.cache.clear();
     }
 
     /// Takes over a new configuration and new keys. Returns the time in Unix milliseconds.

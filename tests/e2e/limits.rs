@@ -62,3 +62,24 @@ fn requests_without_the_usual_headers_are_answered() {
     assert_eq!(stack.register(&mut stack.udp(), ALICE, &token).status, 200);
     stack.finish();
 }
+
+/// With the module that `tools/test.sh` builds with the feature `fault-injection`.
+#[test]
+fn a_panic_in_the_core_costs_one_request() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
+    let provider = format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer());
+    let mut stack = Stack::new(configured("registrar-sso.cfg", &provider).modules("target/kamailio-fault"));
+    stack.wait_for_keys();
+    let good = key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300));
+    for transport in ["udp", "tcp", "udp", "tcp"] {
+        let mut phone = if transport == "udp" { stack.udp() } else { stack.tcp() };
+        let reply = stack.register(&mut phone, ALICE, "panic-now.in-the-middle.of-a-check");
+        assert_eq!(reply.status, 500, "{reply:?}");
+        assert_eq!(stack.register(&mut phone, ALICE, &good).status, 200);
+    }
+    assert_eq!(stack.counter("panics"), 4);
+    assert!(stack.module_log().contains("internal error caught at src/"), "{}", stack.module_log());
+    assert!(stack.kamailio.is_alive());
+    stack.finish();
+}

@@ -29,11 +29,18 @@ const FAREWELL: &str = "receive_fd(): EOF";
 pub struct Builder {
     cfg: PathBuf,
     port: u16,
+    modules: &'static str,
     defines: Vec<(String, String)>,
     arguments: Vec<String>,
 }
 
 impl Builder {
+    /// Our module from another folder than `target/kamailio`.
+    pub fn modules(mut self, folder: &'static str) -> Self {
+        self.modules = folder;
+        self
+    }
+
     /// `#!define NAME value`
     pub fn define(mut self, name: &str, value: impl ToString) -> Self {
         self.defines.push((name.to_owned(), value.to_string()));
@@ -89,7 +96,7 @@ impl Builder {
         let mut run = command(kit::program("kamailio"));
         run.arg("-f").arg(&self.cfg).args(["-DD", "-E", "-m", "64", "-M", "8"]);
         run.arg("-w").arg(directory.path()).arg("-Y").arg(directory.path());
-        run.arg("-L").arg(module_path());
+        run.arg("-L").arg(module_path(self.modules));
         run.arg("-A").arg(format!("PORT={}", self.port));
         run.arg("-A").arg(format!("CTL_SOCKET=\"unix:{}\"", socket.display()));
         for (name, value) in &self.defines {
@@ -114,6 +121,7 @@ impl Kamailio {
         Builder {
             cfg: kit::path(cfg.as_ref().to_str().expect("our own paths are UTF-8")),
             port: ports::free(),
+            modules: "target/kamailio",
             defines: Vec::new(),
             arguments: Vec::new(),
         }
@@ -236,9 +244,9 @@ impl Kamailio {
     }
 }
 
-/// The system's modules and ours (`target/kamailio`), in the form of `-L`.
-fn module_path() -> String {
-    format!("{}:{}", system_modules().display(), kit::path("target/kamailio").display())
+/// The system's modules and ours, in the form of `-L`.
+fn module_path(ours: &str) -> String {
+    format!("{}:{}", system_modules().display(), kit::path(ours).display())
 }
 
 /// Where Debian put the modules of the installed Kamailio.

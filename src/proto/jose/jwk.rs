@@ -9,12 +9,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, KeyType};
+use super::rsa;
 use crate::proto::json::Json;
 
 /// Longest `kid` in octets.
 const MAX_KID: usize = 256;
-/// Largest RSA modulus in octets (8192 bits).
-const MAX_MODULUS: usize = 1024;
+/// Longest RSA exponent in octets.
+const MAX_EXPONENT: usize = 8;
 
 /// A key that may verify signatures.
 pub struct VerificationKey {
@@ -50,7 +51,7 @@ pub enum JwkError {
     NotForSignatures,
     /// `alg` and the key's type do not agree.
     AlgorithmMismatch,
-    /// The key is too short (RSA below 2048 bits) or otherwise invalid.
+    /// The key is too short (RSA below 2048 bits), broken (ROCA) or otherwise invalid.
     Invalid,
     /// A shared secret in a place where only public keys belong.
     SecretNotAllowed,
@@ -104,7 +105,7 @@ impl VerificationKey {
         let (key_type, material) = match (kty, text("crv")?) {
             ("RSA", _) => {
                 let (n, e) = (strip_zeros(octets("n")?), strip_zeros(octets("e")?));
-                if n.len() > MAX_MODULUS || e.len() > 8 {
+                if e.len() > MAX_EXPONENT {
                     return Err(JwkError::Invalid);
                 }
                 (KeyType::Rsa, Material::Rsa { n, e })
@@ -140,7 +141,7 @@ impl VerificationKey {
         [KeyType::Rsa, KeyType::P256, KeyType::P384, KeyType::Ed25519]
             .into_iter()
             .find_map(|t| VerificationKey::new(None, t, None, Material::Spki(der.to_vec())).ok())
-            .ok_or(JwkError::Unsupported)
+            .ok_or(if rsa::modulus_of_spki(der).is_some() { JwkError::Invalid } else { JwkError::Unsupported })
     }
 
     /// A shared secret for HS256, HS384 and HS512.
@@ -160,15 +161,16 @@ impl VerificationKey {
                 return Err(JwkError::Invalid);
             }
         }
+        // An unfit RSA key parses; the algorithms refuse a short one only at use, so it is looked at here.
+        let fit = match &material {
+            Material::Rsa { n, .. } => rsa::is_fit(n),
+            Material::Spki(der) if key_type == KeyType::Rsa => rsa::modulus_of_spki(der).is_some_and(rsa::is_fit),
+            _ => true,
+        };
         let key = VerificationKey { kid, key_type, algorithm, material, parsed: Default::default() };
         let probe = algorithm.or_else(|| Algorithm::ALL.into_iter().find(|a| a.key_type() == key_type));
         let usable = key_type == KeyType::Secret || probe.is_some_and(|a| key.parsed(a).is_some());
-        // A short RSA key parses; the algorithms refuse it only at use, so its length is checked here.
-        let long_enough = match &key.material {
-            Material::Rsa { n, .. } => n.len() >= 256,
-            _ => true,
-        };
-        if usable && long_enough { Ok(key) } else { Err(JwkError::Invalid) }
+        if usable && fit { Ok(key) } else { Err(JwkError::Invalid) }
     }
 
     /// The key's id.

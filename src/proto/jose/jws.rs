@@ -10,7 +10,7 @@ use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 
 /// The parts of a compact JWS, still encoded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct CompactJws<'a> {
     signing_input: &'a str,
     header: &'a str,

@@ -2,7 +2,7 @@
 //! A set of verification keys (RFC 7517 section 5) and the choice among them.
 
 use super::algorithm::Algorithm;
-use super::jwk::VerificationKey;
+use super::jwk::{JwkError, VerificationKey};
 use crate::proto::json::Json;
 
 /// Most keys of one set.
@@ -82,13 +82,20 @@ impl KeySet {
             return Err(KeySetError::TooMany);
         }
         let mut set = KeySet::default();
+        let mut broken = Vec::new();
         for jwk in jwks {
+            let text = |name: &str| jwk.get(name).and_then(Json::as_str).unwrap_or("");
             match VerificationKey::from_jwk(jwk, configured) {
                 Ok(key) => set.keys.push(key),
-                Err(e) => set.reject(jwk.get("kid").and_then(Json::as_str).unwrap_or(""), e.text()),
+                Err(e) => {
+                    if matches!(e, JwkError::Malformed | JwkError::Invalid) {
+                        broken.push((text("kid"), text("kty")));
+                    }
+                    set.reject(text("kid"), e.text());
+                }
             }
         }
-        set.drop_ambiguous();
+        set.drop_ambiguous(&broken);
         let secrets = set.keys.iter().filter(|k| k.key_type().kty() == "oct").count();
         if secrets > 0 && secrets < set.keys.len() {
             return Err(KeySetError::Mixed);
@@ -111,11 +118,16 @@ impl KeySet {
         self.rejected.push(Rejected { kid: crate::proto::fingerprint::printable(kid, 64), note });
     }
 
-    /// Two different keys of one type under one kid: nobody can say which is meant, so neither is used.
-    fn drop_ambiguous(&mut self) {
+    /// Two keys of one type under one kid, even if one is `broken` (kid, kty): nobody can say which is meant, so
+    /// neither is used.
+    fn drop_ambiguous(&mut self, broken: &[(&str, &str)]) {
         let id = |k: &VerificationKey| k.kid().map(|kid| (kid.to_owned(), k.key_type(), k.algorithm()));
         let ids: Vec<_> = self.keys.iter().map(id).collect();
-        let ambiguous = |i: usize| ids[i].is_some() && ids.iter().filter(|other| **other == ids[i]).count() > 1;
+        let ambiguous = |i: usize| {
+            ids[i].as_ref().is_some_and(|(kid, key_type, _)| {
+                ids.iter().filter(|other| **other == ids[i]).count() > 1 || broken.contains(&(kid, key_type.kty()))
+            })
+        };
         let mut i = 0;
         let mut dropped = Vec::new();
         self.keys.retain(|key| {
@@ -165,5 +177,37 @@ impl KeySet {
         let rejected: Vec<_> =
             self.rejected.iter().map(|r| serde_json::json!({"kid": r.kid, "note": r.note})).collect();
         serde_json::json!({"keys": keys, "rejected": rejected}).to_string().into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
+
+    fn set(keys: &[&str]) -> Result<KeySet, KeySetError> {
+        KeySet::from_jwks(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes(), Origin::Fetched)
+    }
+
+    #[test]
+    fn a_kid_that_two_keys_share_names_neither_even_if_one_is_broken() {
+        let good = format!(r#"{{"kid":"a",{KEY}}}"#);
+        let other = format!(r#"{{"kid":"b",{KEY}}}"#);
+        let broken = r#"{"kid":"a","kty":"OKP","crv":"Ed25519","x":"AA"}"#;
+        for twin in [good.as_str(), broken] {
+            let keys = set(&[&good, twin, &other]).unwrap();
+            assert_eq!(keys.keys().iter().map(VerificationKey::kid).collect::<Vec<_>>(), [Some("b")], "{twin}");
+            assert_eq!(keys.rejected().len(), 2, "{twin}");
+        }
+    }
+
+    #[test]
+    fn a_kid_may_name_keys_of_different_use_or_type() {
+        let good = format!(r#"{{"kid":"a",{KEY}}}"#);
+        let encryption = format!(r#"{{"kid":"a","use":"enc",{KEY}}}"#);
+        let unsupported = r#"{"kid":"a","kty":"OKP","crv":"X25519","x":"AA"}"#;
+        let rsa = r#"{"kid":"a","kty":"RSA","n":"AA","e":"AQAB"}"#;
+        assert_eq!(set(&[&good, &encryption, unsupported, rsa]).unwrap().keys().len(), 1);
     }
 }

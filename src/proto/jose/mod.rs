@@ -6,3 +6,4 @@ pub mod jwk;
 pub mod jws;
 pub mod key_set;
 pub mod pem;
+pub mod rsa;

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Checking requests and tokens. The answer is "denied" before anything else can happen.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use super::convert::{Place, octets, structure, text};
+use super::guard::{Status, guard_or};
+use super::types::*;
+use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
+use crate::engine::check::Request;
+use crate::proto::credentials::MAX_HEADERS;
+use crate::proto::reason::{Outcome, Reason};
+use crate::runtime::worker::{Handling, Verdict};
+
+/// The end of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3; signature RFC 7515, claims RFC 7519 and
+/// RFC 9068). Uses the CPU only, never blocks.
+///
+/// `flags`: SIPOAUTH_CHECK_RESUMED, SIPOAUTH_CHECK_NO_WAIT. Returns SIPOAUTH_OK when `result` holds an answer, whatever
+/// it is; else SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC, and `result` says DENIED.
+///
+/// # Safety
+/// `worker` is NULL or valid; `request` and what it points to is valid during the call; `result` is NULL or valid and
+/// its struct_size set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_check(
+    worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { judge(worker, result, |state| check(state, request, flags)) }
+}
+
+/// As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
+/// the verdict is never PENDING. For programs that may block; needs an I/O service in another thread or process.
+/// When max_pending is reached, it does not wait, and the verdict is NOT_NOW.
+///
+/// # Safety
+/// As for sipoauth_worker_check.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_check_wait(
+    worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
+    timeout_ms: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            let before = fetches(state);
+            check(state, request, 0)?;
+            let Some(slot) = state.last.pending else {
+                return Ok(());
+            };
+            if state.worker.submit(slot, WAITING).is_err() {
+                refuse(state);
+                return Ok(());
+            }
+            wait(state, slot, &before, Duration::from_millis(timeout_ms.into()));
+            check(state, request, SIPOAUTH_CHECK_RESUMED)
+        })
+    }
+}
+
+/// Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
+/// sipoauth_worker_check; `token` is the bare token without "Bearer".
+///
+/// # Safety
+/// `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_check_token(
+    worker: *mut sipoauth_worker,
+    token: sipoauth_str,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            // The token may be a text of the last result, so that one lives until the end.
+            let _last = std::mem::take(&mut state.last);
+            let token = text(token)?;
+            state.last = state.worker.check_token(&token, &handling(flags)?);
+            Ok(())
+        })
+    }
+}
+
+/// The result for a request that is PENDING but was not parked: NOT_NOW with reason "overloaded", 503. Returns as for
+/// sipoauth_worker_check.
+///
+/// # Safety
+/// `worker` is NULL or valid, `result` as for sipoauth_worker_check.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_refuse(worker: *mut sipoauth_worker, result: *mut sipoauth_result) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            refuse(state);
+            Ok(())
+        })
+    }
+}
+
+/// Sets the result to DENIED, runs, and writes what came out.
+///
+/// # Safety
+/// `worker` is NULL or valid; `result` is NULL or valid and its struct_size set.
+unsafe fn judge(
+    worker: *mut sipoauth_worker,
+    result: *mut sipoauth_result,
+    run: impl FnOnce(&mut State) -> Status,
+) -> i32 {
+    guard_or(None, SIPOAUTH_E_PANIC, || {
+        let mut first = DENIED;
+        // SAFETY: the caller's promise.
+        let result = unsafe {
+            Place::structure(result, |struct_size| {
+                first = denied(struct_size);
+                first
+            })
+        };
+        let result = match result {
+            Ok(result) => result,
+            Err(status) => return status,
+        };
+        let finish = |state: &mut State| {
+            run(state)?;
+            result.put(answer(first, &state.last));
+            Ok(())
+        };
+        // SAFETY: the caller's promise.
+        unsafe { with_worker(worker, finish) }
+    })
+}
+
+/// # Safety
+/// A non-NULL `request` and what it points to is valid.
+unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
+    // Whatever happens below, no earlier token is the last one. Its texts may be among the inputs, so it lives until
+    // the end.
+    let _last = std::mem::take(&mut state.last);
+    // SAFETY: the caller's promise.
+    let (r, credentials) = unsafe {
+        let r = structure(request)?;
+        (r, credentials(&r)?)
+    };
+    let credentials: Vec<&str> = credentials.iter().map(AsRef::as_ref).collect();
+    let proxy = role_is_proxy(r.role)?;
+    transport_name(r.transport)?;
+    port(r.source_port)?;
+    // SAFETY: the caller's promise.
+    let [method, from, to, realm, source] = unsafe {
+        octets(r.request_uri)?;
+        octets(r.call_id)?;
+        [text(r.method)?, text(r.from_uri)?, text(r.to_uri)?, text(r.realm)?, text(r.source_ip)?]
+    };
+    if !(0..=LAST_SECOND).contains(&r.now) {
+        return Err(SIPOAUTH_E_ARGUMENT);
+    }
+    let request = Request { proxy, method: &method, from: &from, to: &to, realm: &realm, credentials: &credentials };
+    let now = (r.now != 0).then_some(r.now);
+    state.last = state.worker.check(&request, &Handling { source: &source, now, proxy, ..handling(flags)? });
+    Ok(())
+}
+
+/// # Safety
+/// A non-NULL `credentials` points to as many texts as `credentials_count` says.
+unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Vec<Cow<'a, str>>, i32> {
+    let count = request.credentials_count;
+    if count > 0 && (request.credentials.is_null() || !request.credentials.is_aligned()) {
+        return Err(SIPOAUTH_E_ARGUMENT);
+    }
+    if count > MAX_HEADERS {
+        // They are refused for their number, so none of them is looked at.
+        return Ok(vec![Cow::Borrowed(""); MAX_HEADERS + 1]);
+    }
+    // SAFETY: not NULL and aligned; the caller vouches for the number.
+    (0..count).map(|index| unsafe { text(request.credentials.add(index).read()) }).collect()
+}
+
+fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
+    if flags & !(SIPOAUTH_CHECK_RESUMED | SIPOAUTH_CHECK_NO_WAIT) != 0 {
+        return Err(SIPOAUTH_E_ARGUMENT);
+    }
+    Ok(Handling {
+        resumed: flags & SIPOAUTH_CHECK_RESUMED != 0,
+        no_wait: flags & SIPOAUTH_CHECK_NO_WAIT != 0,
+        ..Handling::default()
+    })
+}
+
+fn refuse(state: &mut State) {
+    let last = std::mem::take(&mut state.last);
+    state.last = state.worker.overloaded(last, false);
+}
+
+/// What a fetch changes in a slot.
+type Fetched = (i64, u32, u64);
+
+fn fetches(state: &State) -> Vec<Fetched> {
+    use std::sync::atomic::Ordering::Relaxed;
+    let slots = state.worker.context().arena().slots().iter();
+    slots.map(|s| (s.fetched_at.load(Relaxed), s.failures.load(Relaxed), s.keys.generation())).collect()
+}
+
+/// Looks every few milliseconds whether a fetch has ended since `before`.
+fn wait(state: &State, slot: u32, before: &[Fetched], timeout: Duration) {
+    let started = Instant::now();
+    let place = slot as usize;
+    while fetches(state).get(place) == before.get(place) && started.elapsed() < timeout {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+const DENIED: sipoauth_result = sipoauth_result {
+    struct_size: 0,
+    verdict: SIPOAUTH_VERDICT_DENIED,
+    reason: 0,
+    status: 503,
+    retry_after: 1,
+    cached: 0,
+    expires_at: 0,
+    job: 0,
+    reason_code: sipoauth_str::EMPTY,
+    reason_text: sipoauth_str::EMPTY,
+    error: sipoauth_str::EMPTY,
+    provider: sipoauth_str::EMPTY,
+    issuer: sipoauth_str::EMPTY,
+    aor: sipoauth_str::EMPTY,
+    subject: sipoauth_str::EMPTY,
+    client_id: sipoauth_str::EMPTY,
+    scope: sipoauth_str::EMPTY,
+    kid: sipoauth_str::EMPTY,
+    fingerprint: sipoauth_str::EMPTY,
+};
+
+fn denied(struct_size: u32) -> sipoauth_result {
+    let internal = Reason::Internal;
+    sipoauth_result {
+        struct_size,
+        reason: internal.number(),
+        reason_code: internal.code().into(),
+        reason_text: internal.text().into(),
+        ..DENIED
+    }
+}
+
+/// The result of a verdict. Its texts borrow from the verdict.
+fn answer(first: sipoauth_result, verdict: &Verdict) -> sipoauth_result {
+    let Verdict { answer, status, retry_after, pending, provider } = verdict;
+    let mut result = sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), ..first };
+    if let Some(slot) = pending {
+        result.verdict = SIPOAUTH_VERDICT_PENDING;
+        result.job = u64::from(*slot);
+        result.reason_code = "pending".into();
+        result.reason_text = "The keys of the authorization server must be fetched first.".into();
+    } else {
+        let reason = answer.reason();
+        result.verdict = match reason.outcome() {
+            Outcome::Accepted => SIPOAUTH_VERDICT_ACCEPTED,
+            Outcome::NoCredentials => SIPOAUTH_VERDICT_NO_CREDENTIALS,
+            Outcome::NotNow => SIPOAUTH_VERDICT_NOT_NOW,
+            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest => SIPOAUTH_VERDICT_DENIED,
+        };
+        result.status = *status;
+        result.retry_after = *retry_after;
+        result.reason = reason.number();
+        result.reason_code = reason.code().into();
+        result.reason_text = reason.text().into();
+        result.error = reason.oauth_error().into();
+    }
+    if let Some(token) = &answer.token {
+        let claims = &token.claims;
+        result.issuer = claims.issuer.as_str().into();
+        result.subject = claims.subject.as_deref().unwrap_or("").into();
+        result.client_id = claims.clients.first().map_or("", String::as_str).into();
+        result.scope = claims.scope.as_str().into();
+        result.kid = token.kid.as_str().into();
+        result.fingerprint = token.fingerprint.as_str().into();
+        result.aor = answer.aor.and_then(|i| token.aors.get(i)).map_or("", |a| a.as_str()).into();
+        if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
+            result.expires_at = claims.expires_at;
+        }
+    } else if let Some(seen) = &answer.unverified {
+        result.issuer = seen.issuer.as_str().into();
+        result.kid = seen.kid.as_str().into();
+        result.fingerprint = seen.fingerprint.as_str().into();
+    }
+    result
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The C ABI as a C and C++ program sees it: header, symbols, installation, and `tests/capi` run plainly, under
+//! valgrind, with AddressSanitizer, and against a core that panics.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::json;
+use support::scripted_server::{ScriptedServer, key_set};
+use support::temporary::Directory;
+use support::token::{TestKey, claims};
+
+const C: [&str; 4] = ["gcc", "-std=c11", "-x", "c"];
+const CPP: [&str; 4] = ["g++", "-std=c++17", "-x", "c++"];
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
+/// What a static library of Rust needs (`rustc --print native-static-libs`).
+const SYSTEM: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
+
+#[test]
+fn the_header_is_the_generated_one() {
+    let generated = fs::read_to_string(env!("SIPOAUTH_GENERATED_HEADER")).expect("written by build.rs");
+    let checked_in = fs::read_to_string(root("include/sipoauth.h")).expect("checked in");
+    assert!(generated == checked_in, "include/sipoauth.h is not what src/capi says: run 'make header'");
+}
+
+#[test]
+fn the_library_exports_the_functions_of_the_header_and_nothing_else() {
+    let symbols = succeed(Command::new("nm").args(["-D", "--defined-only"]).arg(library("libsipoauth.so")));
+    let exported: BTreeSet<_> =
+        symbols.lines().filter_map(|l| l.split_whitespace().last()).map(str::to_owned).collect();
+    assert_eq!(exported, functions());
+    // A host's module links the static library and must not find the symbols twice either.
+    let symbols = succeed(Command::new("nm").args(["--defined-only", "-g"]).arg(library("libsipoauth.a")));
+    let defined = symbols.lines().filter_map(|l| l.split_whitespace().last()).filter(|s| s.starts_with("sipoauth_"));
+    assert_eq!(defined.map(str::to_owned).collect::<BTreeSet<_>>(), functions());
+}
+
+#[test]
+fn the_client_uses_every_function() {
+    let text: String = sources().iter().map(|file| fs::read_to_string(file).expect("a source")).collect();
+    let unused: Vec<_> = functions().into_iter().filter(|name| !text.contains(&format!("{name}("))).collect();
+    assert!(unused.is_empty(), "tests/capi does not use {unused:?}");
+}
+
+#[test]
+fn a_c_program_with_the_installed_library() {
+    let world = World::new();
+    let prefix = install(&world.directory);
+    let client = world.directory.file("client");
+    build(&C, &sources(), &pkg_config(&prefix), &client);
+    let output = succeed(world.client(&client).env("LD_LIBRARY_PATH", prefix.join("lib")));
+    println!("{output}");
+    assert!(output.contains(" 0 failures"));
+}
+
+#[test]
+fn a_cpp_program_with_the_static_library() {
+    let world = World::new();
+    let client = world.directory.file("client");
+    build(&CPP, &sources(), &static_library(&library("libsipoauth.a")), &client);
+    println!("{}", succeed(&mut world.client(&client)));
+}
+
+#[test]
+fn valgrind_finds_nothing() {
+    let world = World::new();
+    let client = world.directory.file("client");
+    build(&C, &sources(), &[static_library(&library("libsipoauth.a")), words(&["-g"])].concat(), &client);
+    let mut command = Command::new("valgrind");
+    command.args(["--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"]);
+    command.args(["--show-leak-kinds=definite,indirect", "--num-callers=30"]);
+    let output = run(world.arguments(command.arg(&client)));
+    let report = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stdout));
+    // One summary for each process that came to its end; errors of the others are in the report only.
+    let summaries: Vec<_> = report.lines().filter(|l| l.contains("ERROR SUMMARY")).collect();
+    println!("{}", summaries.join("\n"));
+    assert!(summaries.len() >= 2 && summaries.iter().all(|l| l.contains("ERROR SUMMARY: 0 errors")), "{report}");
+    assert!(!["Invalid ", "ninitialised"].iter().any(|word| report.contains(word)), "{report}");
+}
+
+#[test]
+fn address_sanitizer_finds_nothing_and_a_panic_costs_one_call() {
+    let library = sanitized_library();
+    let world = World::new();
+    let client = world.directory.file("client");
+    let flags = words(&["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    build(&C, &sources(), &[static_library(&library), flags].concat(), &client);
+    for part in [None, Some("panics")] {
+        let mut command = Command::new(&client);
+        command.args(part).env("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1");
+        println!("{}", succeed(world.arguments(&mut command)));
+    }
+}
+
+#[test]
+fn the_example_program() {
+    let world = World::new();
+    let prefix = install(&world.directory);
+    let example = world.directory.file("check");
+    build(&C, &[root("examples/c/check.c")], &pkg_config(&prefix), &example);
+    let ask = |authorization: &str| {
+        let provider = format!("name=corp;issuer={};audience=sip;aor={{sip}}", world.server.issuer());
+        let mut command = Command::new(&example);
+        command.env("LD_LIBRARY_PATH", prefix.join("lib")).args([&provider, "sip:alice@example.test", authorization]);
+        let output = run(&mut command);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, answer) = ask(&format!("Bearer {}", world.token("first", 600)));
+    assert!(code == Some(0) && answer.starts_with("200 ok: "), "{answer}");
+    let (code, answer) = ask(&format!("Bearer {}", world.token("first", -600)));
+    assert!(code == Some(1) && answer.starts_with("401 token_expired: "), "{answer}");
+    let (code, answer) = ask("Digest username=\"alice\"");
+    assert!(code == Some(1) && answer.starts_with("401 no_credentials: "), "{answer}");
+}
+
+/// An authorization server, tokens, and a directory to build and write in.
+struct World {
+    server: ScriptedServer,
+    key: TestKey,
+    directory: Directory,
+}
+
+impl World {
+    fn new() -> World {
+        let key = TestKey::rsa("first");
+        let server = ScriptedServer::start(key_set(&[key.jwk()]));
+        World { server, key, directory: Directory::new("c-abi") }
+    }
+
+    fn token(&self, kid: &str, ttl: i64) -> String {
+        let header = json!({ "alg": "RS256", "typ": "at+jwt", "kid": kid });
+        self.key.jws("RS256", &header, &claims(&self.server.issuer(), "sip", "alice", ttl))
+    }
+
+    fn client(&self, client: &Path) -> Command {
+        let mut command = Command::new(client);
+        self.arguments(&mut command);
+        command
+    }
+
+    fn arguments<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let mut large = claims(&self.server.issuer(), "sip", "alice", 600);
+        large["groups"] = json!(vec!["0123456789abcdef"; 1100]);
+        let large = self.key.token("RS256", &large);
+        assert!((28_000..32_000).contains(&large.len()), "{}", large.len());
+        let forged = TestKey::other_rsa("first").token("RS256", &claims(&self.server.issuer(), "sip", "alice", 600));
+        command
+            .arg(format!("issuer={}", self.server.issuer()))
+            .arg(format!("token={}", self.token("first", 600)))
+            .arg(format!("expired={}", self.token("first", -600)))
+            .arg(format!("forged={forged}"))
+            .arg(format!("unknown={}", self.token("another", 600)))
+            .arg(format!("large={large}"))
+            .arg(format!("in_log={}", self.token("panic-now", -600)))
+            .arg(format!("directory={}", self.directory.path().display()))
+            .arg(format!("vectors={}", root("tests/vectors/rfc4474").display()))
+    }
+}
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A library that cargo has built together with this test.
+fn library(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    test.with_file_name(name)
+}
+
+fn functions() -> BTreeSet<String> {
+    let header = fs::read_to_string(root("include/sipoauth.h")).expect("checked in");
+    let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |p| p.1)).collect();
+    let names = code.match_indices('(').map(|(at, _)| {
+        let start = code[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+        code[start..at].to_owned()
+    });
+    let names: BTreeSet<_> = names.filter(|name| name.starts_with("sipoauth_")).collect();
+    assert!(names.len() >= 32, "{names:?}");
+    names
+}
+
+fn sources() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root("tests/capi")).expect("a directory");
+    let files = entries.map(|entry| entry.expect("an entry").path());
+    files.filter(|file| file.extension().is_some_and(|e| e == "c")).collect()
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+fn static_library(library: &Path) -> Vec<String> {
+    let include = format!("-I{}", root("include").display());
+    [words(&[&include, "-x", "none", &library.display().to_string()]), words(&SYSTEM)].concat()
+}
+
+/// Compiler and linker flags as a user gets them.
+fn pkg_config(prefix: &Path) -> Vec<String> {
+    let mut command = Command::new("pkg-config");
+    command.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).args(["--cflags", "--libs", "sipoauth"]);
+    let flags = succeed(&mut command);
+    flags.split_whitespace().map(str::to_owned).collect()
+}
+
+fn build(compiler: &[&str], sources: &[PathBuf], flags: &[String], program: &Path) {
+    let mut command = Command::new(compiler[0]);
+    command.args(&compiler[1..]).args(WARNINGS).args(sources).arg("-o").arg(program).arg("-pthread").args(flags);
+    succeed(&mut command);
+}
+
+/// Installs the libraries of this build; the folder that `make install` would be given as PREFIX.
+fn install(directory: &Directory) -> PathBuf {
+    let prefix = directory.file("prefix");
+    let mut command = Command::new(root("tools/install.sh"));
+    let built = library("libsipoauth.so");
+    command.env("SIPOAUTH_BUILD", built.parent().expect("a folder")).arg(&prefix);
+    succeed(&mut command);
+    let link = |name: &str| fs::read_link(prefix.join("lib").join(name)).expect("a symbolic link");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(link("libsipoauth.so"), Path::new("libsipoauth.so.0"));
+    assert_eq!(link("libsipoauth.so.0"), PathBuf::from(format!("libsipoauth.so.{version}")));
+    let mut command = Command::new("pkg-config");
+    command.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).args(["--modversion", "sipoauth"]);
+    assert_eq!(succeed(&mut command).trim(), version);
+    prefix
+}
+
+/// The static library with AddressSanitizer and the feature fault-injection, in a target folder of its own.
+fn sanitized_library() -> PathBuf {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("asan");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root(".")).args(["build", "--locked", "--lib", "--features", "fault-injection"]);
+    cargo.args(["--target", TARGET, "--target-dir"]).arg(&folder);
+    // The sanitizer is not yet stable; nothing else of the unstable language is used.
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only").env("CARGO_INCREMENTAL", "0");
+    succeed(&mut cargo);
+    folder.join(TARGET).join("debug/libsipoauth.a")
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}; run tools/setup.sh"))
+}
+
+/// What the command prints; it must succeed.
+fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{:?} failed ({}):\n{text}\n{}",
+        command.get_program(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}

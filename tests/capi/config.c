@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Configuration before the fork: what is wrong is said in a sentence that names key and fix.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+static char err[512];
+
+static int set(sipoauth_config *config, const char *key, const char *value)
+{
+    memset(err, 0x5a, sizeof(err));
+    return sipoauth_config_set(config, text(key), text(value), err, sizeof(err));
+}
+
+static int add(sipoauth_config *config, const char *line)
+{
+    memset(err, 0x5a, sizeof(err));
+    return sipoauth_config_provider_add(config, text(line), err, sizeof(err));
+}
+
+static int says(const char *word)
+{
+    printf("  %s\n", err);
+    return strstr(err, word) != NULL;
+}
+
+static void settings(void)
+{
+    sipoauth_config *config = sipoauth_config_new();
+    char tiny[8];
+
+    EXPECT_STATUS(set(config, "leeway", "30"), SIPOAUTH_OK);
+    EXPECT(err[0] == '\0');
+    EXPECT_STATUS(set(config, "location", "yes"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "leway", "30"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("leway"));
+    EXPECT_STATUS(set(config, "leeway", "soon"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("leeway") && strstr(err, "soon") != NULL);
+    EXPECT_STATUS(set(config, "leeway", "-3"), SIPOAUTH_E_CONFIG);
+    EXPECT_STATUS(set(config, "leeway", "\xff"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("UTF-8"));
+    EXPECT_STATUS(set(config, "location", "perhaps"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("location"));
+    EXPECT_STATUS(set(config, "config_file", ""), SIPOAUTH_E_CONFIG);
+    EXPECT_STATUS(set(config, "", "x"), SIPOAUTH_E_CONFIG);
+    EXPECT_STATUS(set(config, "provider", "name=x"), SIPOAUTH_E_CONFIG);
+    EXPECT_STATUS(add(config, "name=a;name=b"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("'name' is given twice"));
+    EXPECT_STATUS(add(config, "isuer=https://a.example"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("isuer"));
+    EXPECT_STATUS(add(config, "secret=\xff\xff"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("UTF-8"));
+
+    /* the sentence is cut to the buffer, or not wanted */
+    memset(tiny, 0x5a, sizeof(tiny));
+    EXPECT_STATUS(sipoauth_config_set(config, text("leway"), text("1"), tiny, 4), SIPOAUTH_E_CONFIG);
+    EXPECT(tiny[3] == '\0' && tiny[4] == 0x5a);
+    EXPECT_STATUS(sipoauth_config_set(config, text("leway"), text("1"), tiny, 1), SIPOAUTH_E_CONFIG);
+    EXPECT(tiny[0] == '\0');
+    EXPECT_STATUS(sipoauth_config_set(config, text("leway"), text("1"), tiny, 0), SIPOAUTH_E_CONFIG);
+    EXPECT_STATUS(sipoauth_config_set(config, text("leway"), text("1"), NULL, 99), SIPOAUTH_E_CONFIG);
+    sipoauth_config_free(config);
+}
+
+static void expect_no_context(const char *key, const char *value, const char *line, const char *word)
+{
+    sipoauth_config *config = sipoauth_config_new();
+    sipoauth_context *context = (sipoauth_context *)err; /* anything but NULL */
+
+    if (key != NULL)
+        EXPECT_STATUS(set(config, key, value), SIPOAUTH_OK);
+    if (line != NULL)
+        EXPECT_STATUS(add(config, line), SIPOAUTH_OK);
+    EXPECT_STATUS(
+        sipoauth_context_new(config, log_line, &the_log, &context, err, sizeof(err)), SIPOAUTH_E_CONFIG);
+    EXPECT(context == NULL && says(word));
+    sipoauth_config_free(config);
+}
+
+static void contexts(void)
+{
+    static const char good[] = "name=a;issuer=https://as.example;audience=sip;aor={sip}";
+
+    expect_no_context(NULL, NULL, NULL, "no provider");
+    expect_no_context(NULL, NULL, "name=a", "provider 'a': issuer: is missing");
+    expect_no_context(NULL, NULL, "name=a;issuer=http://as.example;audience=sip;aor={sip}", "https://");
+    expect_no_context(NULL, NULL, "name=a;issuer=https://as.example;aor={sip}", "audience");
+    expect_no_context(NULL, NULL, "name=a;issuer=https://as.example;audience=sip;aor={sip};secret=short", "32 octets");
+    expect_no_context("leeway", "9999", good, "leeway: 9999");
+    expect_no_context("config_file", "/nonexistent/oauth.toml", good, "/nonexistent/oauth.toml");
+    expect_no_context("ca_file", "/dev/null", good, "ca_file");
+}
+
+static void write_file(const char *path, const char *content)
+{
+    FILE *file = fopen(path, "w");
+
+    if (file == NULL || fputs(content, file) < 0 || fclose(file) != 0) {
+        fprintf(stderr, "%s cannot be written\n", path);
+        exit(2);
+    }
+}
+
+/* A bad reload changes nothing, a good one everything. */
+static void reload(void)
+{
+    static const char format[] = "realm = \"%s\"\n[[provider]]\nname = \"file\"\nissuer = \"https://as.example\"\n"
+                                 "audience = \"sip\"\naor = \"{sip}\"\n%s";
+    char path[1024], content[1024], challenge[1024];
+    sipoauth_config *config = sipoauth_config_new();
+    sipoauth_context *context = NULL;
+    sipoauth_worker *worker = NULL;
+    sipoauth_challenge view;
+    size_t len = 0;
+
+    memset(&view, 0, sizeof(view));
+    view.struct_size = sizeof(view);
+    snprintf(path, sizeof(path), "%s/oauth.toml", argument("directory"));
+    snprintf(content, sizeof(content), format, "first", "");
+    write_file(path, content);
+    EXPECT_STATUS(set(config, "config_file", path), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_context_new(config, log_line, &the_log, &context, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT(err[0] == '\0');
+    sipoauth_config_free(config);
+    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+
+    snprintf(content, sizeof(content), format, "second", "algorithm = \"ES256\"\n");
+    write_file(path, content);
+    EXPECT_STATUS(sipoauth_context_reload(context, err, sizeof(err)), SIPOAUTH_E_CONFIG);
+    EXPECT(says("oauth.toml, line 7") && strstr(err, "algorithm") != NULL);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, challenge, sizeof(challenge), &len), SIPOAUTH_OK);
+    EXPECT(contains(challenge, len, "realm=\"first\""));
+
+    snprintf(content, sizeof(content), format, "second",
+            "[[provider]]\nname = \"other\"\nissuer = \"https://b.example\"\naudience = \"sip\"\naor = \"{sip}\"\n");
+    write_file(path, content);
+    EXPECT_STATUS(sipoauth_context_reload(context, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT(err[0] == '\0' && sipoauth_context_provider_count(context) == 2);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, challenge, sizeof(challenge), &len), SIPOAUTH_OK);
+    EXPECT(contains(challenge, len, "realm=\"second\""));
+    sipoauth_worker_free(worker);
+    sipoauth_context_free(context);
+}
+
+/* The context of the other parts: the authorization server of the arguments, and rules about challenges. */
+sipoauth_context *make_context(const char *more_provider, const char *max_pending)
+{
+    char path[1024], line[1024];
+    sipoauth_config *config = sipoauth_config_new();
+    sipoauth_context *context = NULL;
+
+    snprintf(path, sizeof(path), "%s/offers.toml", argument("directory"));
+    write_file(path, "[[offer]]\nuser_agent = \"*Linphone*\"\noffer = \"digest\"\n"
+                     "[[offer]]\ntransport = \"ws\"\noffer = \"both\"\n");
+    snprintf(line, sizeof(line), "name=test;issuer=%s;audience=sip;aor={sip};domain=example.test;scope=sip%s",
+            argument("issuer"), more_provider);
+    EXPECT_STATUS(set(config, "config_file", path), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "location", "yes"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "pending_timeout", "30"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "max_pending", max_pending), SIPOAUTH_OK);
+    EXPECT_STATUS(add(config, line), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_context_new(config, log_line, &the_log, &context, err, sizeof(err)), SIPOAUTH_OK);
+    sipoauth_config_free(config);
+    if (context == NULL) {
+        fprintf(stderr, "%s\n", err);
+        exit(2);
+    }
+    return context;
+}
+
+void test_config(void)
+{
+    settings();
+    contexts();
+    reload();
+}

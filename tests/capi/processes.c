@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Forks: a context is shared, workers and the I/O service belong to the process that made them.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client.h"
+
+static const char alice[] = "sip:alice@example.test";
+static sipoauth_context *context;
+static char err[256];
+
+/* The keys must be there already, or an I/O service run somewhere. */
+static int accepts(sipoauth_worker *worker)
+{
+    char *credentials = bearer(argument("token"));
+    sipoauth_result result = blank_result();
+    struct message message;
+
+    message_register(&message, alice, credentials);
+    EXPECT_STATUS(sipoauth_worker_check_wait(worker, &message.request, 60000, &result), SIPOAUTH_OK);
+    free(credentials);
+    return result.verdict == SIPOAUTH_VERDICT_ACCEPTED;
+}
+
+/* Runs the I/O service until it is killed. Exit statuses below 128 are failures. */
+static pid_t fork_io(void)
+{
+    sipoauth_io *io = NULL;
+    pid_t child = fork();
+
+    if (child != 0)
+        return child;
+    if (sipoauth_io_new(context, &io, err, sizeof(err)) != SIPOAUTH_OK)
+        _exit(1);
+    for (;;)
+        if (sipoauth_io_step(io, 100, NULL, NULL) != SIPOAUTH_OK)
+            _exit(2);
+}
+
+#define CHILD_EXPECT(condition) \
+    do { \
+        if (!(condition)) { \
+            fprintf(stderr, "%s:%d: does not hold in the child: %s\n", __FILE__, __LINE__, #condition); \
+            _exit(1); \
+        } \
+    } while (0)
+
+/* What a child may do with its parent's handles: nothing. Its own work with the keys its siblings have. */
+static void child_of_worker(sipoauth_worker *parents)
+{
+    struct message message;
+    sipoauth_result result = blank_result();
+    sipoauth_worker *own = NULL;
+    sipoauth_str value;
+    sipoauth_challenge challenge;
+    sipoauth_endpoint endpoint;
+    char buf[256];
+    size_t len;
+    uint32_t offer;
+
+    memset(&challenge, 0, sizeof(challenge));
+    challenge.struct_size = sizeof(challenge);
+    memset(&endpoint, 0, sizeof(endpoint));
+    endpoint.struct_size = sizeof(endpoint);
+    message_register(&message, alice, "Bearer x");
+    CHILD_EXPECT(sipoauth_worker_check(parents, &message.request, 0, &result) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.status == 503);
+    CHILD_EXPECT(sipoauth_worker_check_wait(parents, &message.request, 1, &result) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_check_token(parents, text("x"), 0, &result) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_refuse(parents, &result) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_claim(parents, text("sub"), &value) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_submit(parents, 0, 1, 2) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_challenge(parents, &challenge, buf, sizeof(buf), &len) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_offer(parents, &endpoint, &offer) == SIPOAUTH_E_PROCESS);
+    sipoauth_worker_free(parents);
+
+    CHILD_EXPECT(sipoauth_worker_new(context, &own, err, sizeof(err)) == SIPOAUTH_OK);
+    CHILD_EXPECT(accepts(own));
+    sipoauth_worker_free(own);
+    sipoauth_context_free(context);
+    _exit(0);
+}
+
+static void child_of_io(sipoauth_io *parents)
+{
+    sipoauth_io *own = NULL;
+
+    CHILD_EXPECT(sipoauth_io_step(parents, 0, NULL, NULL) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_io_new(context, &own, err, sizeof(err)) == SIPOAUTH_E_BUSY);
+    sipoauth_io_free(parents); /* does nothing: its threads are in the parent */
+    CHILD_EXPECT(sipoauth_io_new(context, &own, err, sizeof(err)) == SIPOAUTH_E_BUSY);
+    /* What the parent's threads own is lost in this process, by the nature of fork: a search for leaks at its end
+     * would find that. */
+    kill(getpid(), SIGKILL);
+}
+
+static int succeeds(pid_t child)
+{
+    int status = -1;
+
+    return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void test_processes(void)
+{
+    sipoauth_worker *worker = NULL;
+    sipoauth_io *io = NULL;
+    pid_t io_process, child;
+    int status = 0;
+
+    fflush(stdout);
+    context = make_context("", "10");
+    io_process = fork_io();
+    EXPECT(io_process > 0);
+    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT(accepts(worker));
+    child = fork();
+    if (child == 0)
+        child_of_worker(worker);
+    EXPECT(succeeds(child));
+    EXPECT(accepts(worker)); /* the child's free was its own affair */
+
+    /* as long as the I/O process lives, it is the only one */
+    EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_E_BUSY);
+    kill(io_process, SIGKILL);
+    EXPECT(waitpid(io_process, &status, 0) == io_process && WIFSIGNALED(status));
+    EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_io_step(io, 10, NULL, NULL), SIPOAUTH_OK);
+    child = fork();
+    if (child == 0)
+        child_of_io(io);
+    EXPECT(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    EXPECT_STATUS(sipoauth_io_step(io, 10, NULL, NULL), SIPOAUTH_OK);
+    sipoauth_io_free(io);
+    EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_OK);
+    sipoauth_io_free(io);
+    sipoauth_worker_free(worker);
+    sipoauth_context_free(context);
+}

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# Installs the built library for programs in C and C++:
+#
+#   tools/install.sh PREFIX [DESTDIR]
+#
+# PREFIX is where it will be used, for example /usr/local; DESTDIR is put before it while a package is made.
+# SIPOAUTH_BUILD names the folder of the built libraries, by default target/release.
+set -eu
+
+fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
+
+[ $# -ge 1 ] && [ $# -le 2 ] || fail "usage: tools/install.sh PREFIX [DESTDIR]"
+case $1 in /*) ;; *) fail "PREFIX must be an absolute path, not '$1'" ;; esac
+PREFIX=${1%/}
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=${SIPOAUTH_BUILD:-${CARGO_TARGET_DIR:-$ROOT/target}/release}
+TO=${2:-}$PREFIX
+VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
+SONAME=libsipoauth.so.${VERSION%%.*}
+
+for file in libsipoauth.so libsipoauth.a; do
+  [ -f "$BUILD/$file" ] || fail "$BUILD/$file is missing: build the library first (cargo build --release)"
+done
+
+install -d "$TO/lib/pkgconfig" "$TO/include" "$TO/share/doc/sipoauth"
+install -m 755 "$BUILD/libsipoauth.so" "$TO/lib/libsipoauth.so.$VERSION"
+ln -sfn "libsipoauth.so.$VERSION" "$TO/lib/$SONAME"
+ln -sfn "$SONAME" "$TO/lib/libsipoauth.so"
+install -m 644 "$BUILD/libsipoauth.a" "$TO/lib/libsipoauth.a"
+install -m 644 "$ROOT/include/sipoauth.h" "$TO/include/sipoauth.h"
+sed -e "s|@PREFIX@|$PREFIX|" -e "s|@VERSION@|$VERSION|" "$ROOT/sipoauth.pc.in" > "$TO/lib/pkgconfig/sipoauth.pc"
+chmod 644 "$TO/lib/pkgconfig/sipoauth.pc"
+install -m 644 "$ROOT/LICENSE-MIT" "$ROOT/LICENSE-APACHE" "$ROOT/examples/c/check.c" "$TO/share/doc/sipoauth/"
+printf 'install: sipoauth %s is in %s\n' "$VERSION" "$TO"
