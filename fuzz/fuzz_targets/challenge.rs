@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Challenges: whatever the values, the header lines stay ours.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sipoauth::proto::challenge::Challenge;
+
+fuzz_target!(|text: &str| {
+    let mut values = text.splitn(4, '\0');
+    let mut next = || values.next().unwrap_or("");
+    let (realm, authz_server, scope, error) = (next(), next(), next(), next());
+    for (proxy, location) in [(false, true), (true, true), (false, false)] {
+        let lines = Challenge { proxy, realm, authz_server, scope, error, location }.header_lines();
+        let mut count = 0;
+        for line in lines.strip_suffix("\r\n").expect("whole lines").split("\r\n") {
+            let name = line.split_once(": ").expect("a header field").0;
+            assert!(["WWW-Authenticate", "Proxy-Authenticate", "Location"].contains(&name));
+            assert!(!line.contains(['\r', '\n', '\0']));
+            count += 1;
+        }
+        assert!(count <= 1 + usize::from(location && !proxy));
+    }
+});

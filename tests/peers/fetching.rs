@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Key fetches from servers that are broken, hostile or down.
+
+use crate::plant::{Plant, key_set, token};
+use crate::site::merged;
+use crate::support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer, discovery};
+use crate::support::token::TestKey;
+use serde_json::{Value, json};
+use sipoauth::engine::key_wait::SlotState;
+use sipoauth::proto::reason::Reason;
+use std::time::Duration;
+
+/// Answers to a request for keys that bring none.
+fn bad_answers(keys: &Value) -> Vec<Answer> {
+    let plain = |body: &str| Answer::Full(200, vec![], body.as_bytes().to_vec());
+    vec![
+        Answer::Html,
+        Answer::Empty,
+        Answer::NoKeys,
+        Answer::Garbage,
+        Answer::Truncated(keys.clone()),
+        Answer::Reset,
+        Answer::Status(500),
+        Answer::Status(404),
+        Answer::Json(json!({ "foo": 1 })),
+        Answer::Json(json!({ "keys": {} })),
+        Answer::Json(json!({ "keys": [{ "kty": "RSA", "x5c": [] }] })),
+        Answer::Json(json!([])),
+        Answer::Json(json!(null)),
+        plain("{\"keys\":[]"),
+        plain("{\"keys\":[],\"keys\":[]}"),
+        plain(&"[".repeat(100_000)),
+        Answer::Json(json!({ "keys": vec![json!({ "kty": "EC" }); 1000] })),
+    ]
+}
+
+fn recovered(state: &SlotState) -> bool {
+    state.fetched_at != 0 && state.failures == 0
+}
+
+#[test]
+fn flexisip_an_odd_answer_does_not_wedge_key_fetching() {
+    let key = TestKey::p256("k");
+    let keys = key_set(&[&key]);
+    for answer in bad_answers(&keys) {
+        let server = ScriptedServer::start(keys.clone());
+        server.set(JWKS, answer.clone());
+        let mut plant = Plant::at(&server, &json!({})).started();
+        let verdict = plant.ask(&token(&server, &key));
+        assert_eq!((verdict.answer.reason(), verdict.status), (Reason::ProviderUnreachable, 503), "{answer:?}");
+        assert!(verdict.retry_after > 0, "{answer:?}");
+        server.set_keys(keys.clone());
+        plant.until("the keys are fetched after all", recovered);
+        assert_eq!(plant.reason(&token(&server, &key)), Reason::Ok, "{answer:?}");
+    }
+}
+
+#[test]
+fn flexisip_an_odd_answer_never_replaces_good_keys() {
+    let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
+    let keys = key_set(&[&old]);
+    for answer in bad_answers(&keys) {
+        let server = ScriptedServer::start(keys.clone());
+        let mut plant = Plant::at(&server, &json!({})).started();
+        assert_eq!(plant.reason(&token(&server, &old)), Reason::Ok);
+        server.set(JWKS, answer.clone());
+        let verdict = plant.ask(&token(&server, &new));
+        assert_eq!((verdict.answer.reason(), verdict.status), (Reason::ProviderUnreachable, 503), "{answer:?}");
+        assert_eq!(plant.reason(&token(&server, &old)), Reason::Ok, "{answer:?}");
+        server.set_keys(key_set(&[&new]));
+        plant.until("the keys are fetched after all", recovered);
+        assert_eq!(plant.reason(&token(&server, &new)), Reason::Ok, "{answer:?}");
+        assert_eq!(plant.reason(&token(&server, &old)), Reason::KeyUnknown, "{answer:?}");
+    }
+}
+
+#[test]
+fn flexisip_an_issuer_mismatch_in_discovery_is_an_error() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    for issuer in ["https://evil.test".to_owned(), format!("{}/", server.issuer()), String::new()] {
+        let document = merged(&discovery(&server.issuer()), &json!({ "issuer": issuer }));
+        server.set(OPENID_CONFIGURATION, Answer::Json(document));
+        let mut plant = Plant::at(&server, &json!({})).started();
+        assert_eq!(plant.reason(&token(&server, &key)), Reason::ProviderUnreachable, "{issuer}");
+        assert!(plant.site.log.text().contains("the server calls itself issuer"), "{}", plant.site.log.text());
+    }
+    assert_eq!(server.count(JWKS), 0);
+}
+
+#[test]
+fn discovery_cannot_lead_to_an_unprotected_address() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    for uri in ["http://as.example.test/jwks", "ftp://127.0.0.1/jwks", "file:///etc/passwd", "", "/jwks"] {
+        let document = merged(&discovery(&server.issuer()), &json!({ "jwks_uri": uri }));
+        server.set(OPENID_CONFIGURATION, Answer::Json(document));
+        let mut plant = Plant::at(&server, &json!({})).started();
+        assert_eq!(plant.reason(&token(&server, &key)), Reason::ProviderUnreachable, "{uri}");
+    }
+}
+
+#[test]
+fn server_down_is_503_and_a_bad_token_is_401() {
+    let (key, new, stranger) = (TestKey::p256("k"), TestKey::p256("new"), TestKey::p256("k"));
+    let mut server = ScriptedServer::start(key_set(&[&key]));
+    let mut plant = Plant::at(&server, &json!({})).started();
+    server.stop();
+    let verdict = plant.ask(&token(&server, &new));
+    assert_eq!((verdict.answer.reason(), verdict.status), (Reason::ProviderUnreachable, 503));
+    assert!(verdict.retry_after > 0);
+    assert_eq!(verdict.answer.reason().oauth_error(), "");
+    let verdict = plant.ask(&token(&server, &stranger));
+    assert_eq!((verdict.answer.reason(), verdict.status), (Reason::SignatureInvalid, 401));
+    assert_eq!(verdict.answer.reason().oauth_error(), "invalid_token");
+    assert_eq!(plant.reason(&token(&server, &key)), Reason::Ok);
+    server.restart();
+    server.set_keys(key_set(&[&key, &new]));
+    plant.until("the server is back", recovered);
+    assert_eq!(plant.reason(&token(&server, &new)), Reason::Ok);
+}
+
+#[test]
+fn a_server_that_is_down_at_the_start_does_not_stop_it() {
+    let key = TestKey::p256("k");
+    let mut server = ScriptedServer::start(key_set(&[&key]));
+    server.stop();
+    let mut plant = Plant::at(&server, &json!({})).started();
+    assert_eq!(plant.ask(&token(&server, &key)).status, 503);
+    assert!(plant.site.log.text().contains("keys cannot be fetched"));
+    server.restart();
+    plant.until("the server is there", recovered);
+    assert_eq!(plant.ask(&token(&server, &key)).status, 200);
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    server.set("/elsewhere", Answer::Json(key_set(&[&key])));
+    let redirect = Answer::Redirect(server.url("/elsewhere"));
+    for path in [JWKS, OPENID_CONFIGURATION] {
+        server.set(path, redirect.clone());
+        let mut plant = Plant::at(&server, &json!({})).started();
+        assert_eq!(plant.reason(&token(&server, &key)), Reason::ProviderUnreachable, "{path}");
+        assert!(plant.site.log.text().contains("redirects are not followed"), "{}", plant.site.log.text());
+    }
+    assert_eq!(server.count("/elsewhere"), 0);
+}
+
+#[test]
+fn a_response_of_more_than_1_mib_is_refused() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    for path in [JWKS, OPENID_CONFIGURATION] {
+        let server = ScriptedServer::start(key_set(&[&key]));
+        server.set(path, Answer::Huge(1024 * 1024));
+        let mut plant = Plant::at(&server, &json!({})).started();
+        assert_eq!(plant.reason(&token(&server, &key)), Reason::ProviderUnreachable, "{path}");
+        assert!(plant.site.log.text().contains("larger than 1 MiB"), "{}", plant.site.log.text());
+    }
+    let mut padded = key_set(&[&key]);
+    padded["padding"] = json!(" ".repeat(1024 * 1024 - 1000));
+    server.set_keys(padded);
+    let mut plant = Plant::at(&server, &json!({})).started();
+    assert_eq!(plant.reason(&token(&server, &key)), Reason::Ok, "just below the limit");
+}
+
+#[test]
+fn a_server_that_hangs_or_drips_costs_no_more_than_the_timeout() {
+    let key = TestKey::p256("k");
+    let keys = key_set(&[&key]);
+    for answer in [Answer::Hang, Answer::SlowDrip(keys.clone(), Duration::from_millis(500))] {
+        let server = ScriptedServer::start(keys.clone());
+        server.set(JWKS, answer.clone());
+        let mut plant = Plant::at(&server, &json!({ "http_timeout": 1 })).started();
+        assert_eq!(plant.ask(&token(&server, &key)).status, 503, "{answer:?}");
+        server.set_keys(keys.clone());
+        plant.until("the keys are fetched after all", recovered);
+        assert_eq!(plant.ask(&token(&server, &key)).status, 200, "{answer:?}");
+    }
+}
+
+#[test]
+fn envoy_two_tokens_with_a_failed_key_fetch() {
+    let (key, other) = (TestKey::p256("a"), TestKey::p256("b"));
+    let mut server = ScriptedServer::start(key_set(&[&key, &other]));
+    server.stop();
+    let mut plant = Plant::at(&server, &json!({})).started();
+    let tokens = [token(&server, &key), token(&server, &other)];
+    let headers = tokens.clone().map(|token| format!("Bearer {token}"));
+    let verdict = plant.site.request("REGISTER", &[&headers[0], &headers[1]]);
+    assert_eq!((verdict.answer.reason(), verdict.status, verdict.pending), (Reason::SeveralTokens, 400, None));
+    for token in &tokens {
+        assert_eq!(plant.ask(token).status, 503);
+    }
+    server.restart();
+    plant.until("the server is back", recovered);
+    for token in &tokens {
+        assert_eq!(plant.ask(token).status, 200);
+    }
+}
+
+#[test]
+fn one_odd_key_of_a_server_does_not_spoil_its_set() {
+    let key = TestKey::p256("k");
+    let mut keys = key_set(&[&key, &TestKey::p521("odd"), &TestKey::hmac("secret", &[7; 64])]);
+    let list = keys["keys"].as_array_mut().expect("a list");
+    list.extend([json!({}), json!(null), json!(7), json!({ "kty": "RSA", "x5c": [] }), json!({ "kty": ["EC"] })]);
+    let server = ScriptedServer::start(keys);
+    let mut plant = Plant::at(&server, &json!({})).started();
+    assert_eq!(plant.reason(&token(&server, &key)), Reason::Ok);
+    let forged = TestKey::hmac("secret", &[7; 64]);
+    let claims = crate::support::token::claims(&server.issuer(), "sip", "alice", 300);
+    assert_eq!(plant.reason(&forged.token("HS256", &claims)), Reason::AlgorithmNotAllowed);
+}
+
+#[test]
+fn keys_too_old_serve_no_token_not_even_a_cached_one() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    let mut plant = Plant::at(&server, &json!({ "key_max_stale": 3600 })).started();
+    let now = crate::support::token::now();
+    let claims = crate::support::token::claims(&server.issuer(), "sip", "alice", 86_400);
+    let token = key.token("ES256", &claims);
+    assert_eq!(plant.site.token_at(&token, now).status, 200);
+    assert_eq!(plant.site.token_at(&token, now + 3000).status, 200);
+    let verdict = plant.site.token_at(&token, now + 3700);
+    assert!(verdict.pending.is_some() || verdict.status == 503, "{verdict:?}");
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Forged key ids and waiting requests: what a stranger can make this proxy do is bounded.
+
+use crate::plant::{Plant, key_set, token};
+use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
+use crate::support::token::TestKey;
+use serde_json::json;
+use sipoauth::proto::reason::Reason;
+use sipoauth::runtime::worker::Handling;
+
+#[test]
+fn flexisip_random_kids_cause_a_bounded_number_of_fetches() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    let limits = json!({ "key_burst": 3, "key_cooldown": 3600 });
+    let mut plant = Plant::at(&server, &limits).started();
+    for number in 0..100 {
+        let forged = token(&server, &TestKey::p256(&format!("random-{number}")));
+        let verdict = plant.ask_from(&format!("192.0.2.{number}"), &forged);
+        assert!([401, 503].contains(&verdict.status), "{verdict:?}");
+        assert!([Reason::KeyUnknown, Reason::KeyRefreshLimited].contains(&verdict.answer.reason()), "{verdict:?}");
+    }
+    assert_eq!(server.count(JWKS), 1 + 3);
+    assert_eq!(plant.reason(&token(&server, &key)), Reason::Ok);
+}
+
+#[test]
+fn one_unknown_kid_causes_one_fetch_however_often_it_comes() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    let mut plant = Plant::at(&server, &json!({ "key_cooldown": 3600 })).started();
+    let forged = token(&server, &TestKey::p256("unknown"));
+    for _ in 0..20 {
+        assert_eq!(plant.reason(&forged), Reason::KeyUnknown);
+    }
+    assert_eq!(server.count(JWKS), 2);
+}
+
+#[test]
+fn liboauth2_a_failed_verification_with_a_known_kid_causes_no_fetch() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    let mut plant = Plant::at(&server, &json!({})).started();
+    let good = token(&server, &key);
+    for forged in [token(&server, &TestKey::p256("k")), format!("{}AAAA", &good[..good.len() - 4])] {
+        for _ in 0..10 {
+            assert_eq!(plant.reason(&forged), Reason::SignatureInvalid);
+        }
+    }
+    assert_eq!(server.count(JWKS), 1);
+}
+
+#[test]
+fn a_token_that_would_be_refused_anyway_causes_no_fetch() {
+    let server = ScriptedServer::start(key_set(&[&TestKey::p256("k")]));
+    let mut plant = Plant::at(&server, &json!({})).started();
+    let stranger = TestKey::p256("unknown");
+    let claims = |audience, ttl| crate::support::token::claims(&server.issuer(), audience, "alice", ttl);
+    assert_eq!(plant.reason(&stranger.token("ES256", &claims("sip", -60))), Reason::TokenExpired);
+    assert_eq!(plant.reason(&stranger.token("ES256", &claims("other", 60))), Reason::AudienceMismatch);
+    assert_eq!(server.count(JWKS), 1);
+}
+
+#[test]
+fn a_new_kid_is_served_after_exactly_one_fetch() {
+    let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
+    let server = ScriptedServer::start(key_set(&[&old]));
+    let mut plant = Plant::at(&server, &json!({})).started();
+    assert_eq!(plant.reason(&token(&server, &old)), Reason::Ok);
+    server.set_keys(key_set(&[&new, &old]));
+    for key in [&new, &old, &new] {
+        assert_eq!(plant.reason(&token(&server, key)), Reason::Ok);
+    }
+    assert_eq!(server.count(JWKS), 2);
+}
+
+#[test]
+fn an_empty_set_does_not_bypass_the_cooldown() {
+    let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
+    let server = ScriptedServer::start(key_set(&[&key]));
+    for first in [Answer::NoKeys, Answer::Json(key_set(&[&key]))] {
+        server.set(JWKS, first);
+        let before = server.count(JWKS);
+        let mut plant = Plant::at(&server, &json!({ "key_cooldown": 3600, "key_burst": 1 })).started();
+        server.set(JWKS, Answer::NoKeys);
+        for number in 0..50 {
+            let verdict = plant.ask_from(&format!("192.0.2.{number}"), &token(&server, &new));
+            assert_eq!(verdict.status, 503);
+        }
+        // 1, 2, 4, 8 … seconds between failures: ten need more than eight minutes.
+        assert!(server.count(JWKS) - before < 10, "{}", server.count(JWKS) - before);
+    }
+}
+
+#[test]
+fn one_source_address_cannot_use_up_the_budget_of_all() {
+    let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
+    let server = ScriptedServer::start(key_set(&[&key]));
+    // The allowance counts by the minute: at a turn of the minute it may come twice.
+    let limits = json!({ "key_source_limit": 2, "key_burst": 6, "key_cooldown": 3600 });
+    let mut plant = Plant::at(&server, &limits).started();
+    for number in 0..50 {
+        plant.ask_from("192.0.2.66", &token(&server, &TestKey::p256(&format!("random-{number}"))));
+    }
+    assert!((3..=5).contains(&server.count(JWKS)), "{}", server.count(JWKS));
+    server.set_keys(key_set(&[&key, &new]));
+    assert_eq!(plant.ask_from("192.0.2.1", &token(&server, &new)).status, 200);
+}
+
+#[test]
+fn flexisip_parked_requests_are_bounded_in_number_and_time() {
+    let key = TestKey::p256("k");
+    let mut server = ScriptedServer::start(key_set(&[&key]));
+    server.set(JWKS, Answer::Hang);
+    let limits = json!({ "max_pending": 3, "pending_timeout": 1, "http_timeout": 60, "connect_timeout": 60 });
+    let mut plant = Plant::at(&server, &limits);
+    plant.until("a fetch begins", |state| state.in_flight);
+    let token = token(&server, &key);
+    let check = |plant: &mut Plant, resumed| {
+        plant.site.worker.check_token(&token, &Handling { resumed, ..Handling::default() })
+    };
+    let mut parked = Vec::new();
+    for _ in 0..3 {
+        let verdict = check(&mut plant, false);
+        parked.push(plant.park(&verdict).expect("a request that waits"));
+    }
+    let verdict = check(&mut plant, false);
+    let slot = verdict.pending.expect("a request that would wait");
+    assert!(plant.site.worker.submit(slot, [99, 0]).is_err());
+    let verdict = plant.site.worker.overloaded(verdict, false);
+    assert_eq!((verdict.answer.reason(), verdict.status), (Reason::Overloaded, 503));
+    for cookie in parked {
+        plant.wait_for(cookie);
+        let verdict = check(&mut plant, true);
+        assert_eq!((verdict.answer.reason(), verdict.status), (Reason::WaitTimeout, 503));
+    }
+    let verdict = check(&mut plant, false);
+    assert!(plant.park(&verdict).is_some(), "there is room again");
+    server.stop(); // The fetch ends, and with it what the service would wait for.
+}
+
+#[test]
+fn the_service_ends_when_it_is_dropped() {
+    let server = ScriptedServer::start(key_set(&[&TestKey::p256("k")]));
+    let plant = Plant::at(&server, &json!({})).started();
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(plant);
+        sender.send(()).expect("the test waits");
+    });
+    ended.recv_timeout(std::time::Duration::from_secs(60)).expect("the service's threads end");
+}
+
+#[test]
+fn many_requests_with_one_new_kid_wait_for_one_fetch() {
+    let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
+    let server = ScriptedServer::start(key_set(&[&key]));
+    let mut plant = Plant::at(&server, &json!({ "key_source_limit": 1 })).started();
+    server.set_keys(key_set(&[&key, &new]));
+    let token = token(&server, &new);
+    let mut parked = Vec::new();
+    for _ in 0..100 {
+        let verdict = plant.site.worker.check_token(&token, &Handling::default());
+        parked.push(plant.park(&verdict).expect("each of them waits"));
+    }
+    for cookie in parked {
+        plant.wait_for(cookie);
+        let resumed = Handling { resumed: true, ..Handling::default() };
+        assert_eq!(plant.site.worker.check_token(&token, &resumed).status, 200);
+    }
+    assert_eq!(server.count(JWKS), 2);
+}
+
+#[test]
+fn a_kid_that_was_asked_for_too_early_is_found_later() {
+    let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
+    let server = ScriptedServer::start(key_set(&[&key]));
+    let mut plant = Plant::at(&server, &json!({})).started();
+    assert_eq!(plant.reason(&token(&server, &new)), Reason::KeyUnknown);
+    server.set_keys(key_set(&[&key, &new]));
+    // Any other unknown kid brings the keys anew.
+    assert_eq!(plant.reason(&token(&server, &TestKey::p256("other"))), Reason::KeyUnknown);
+    assert_eq!(plant.reason(&token(&server, &new)), Reason::Ok);
+}

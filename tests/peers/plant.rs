@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A configured library with its I/O service: what a host does, in one thread.
+
+use crate::site::{AUDIENCE, Site, merged};
+use crate::support::scripted_server::{self, ScriptedServer};
+use crate::support::token::{self, TestKey};
+use serde_json::{Value, json};
+use sipoauth::engine::key_wait::SlotState;
+use sipoauth::proto::reason::Reason;
+use sipoauth::runtime::service::Service;
+use sipoauth::runtime::worker::{Handling, Verdict};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Nothing here takes this long, unless it never ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_millis(20);
+
+pub struct Plant {
+    pub site: Site,
+    service: Service,
+    cookie: u64,
+    done: Vec<u64>,
+}
+
+impl Plant {
+    /// A provider at this server, found by discovery.
+    pub fn at(server: &ScriptedServer, globals: &Value) -> Plant {
+        Plant::new(&json!({ "issuer": server.issuer() }), globals)
+    }
+
+    pub fn new(provider: &Value, globals: &Value) -> Plant {
+        let usual = json!({ "key_cooldown": 1, "key_burst": 50, "key_source_limit": 1000, "http_timeout": 2 });
+        let site = Site::remote(provider, &merged(&usual, globals));
+        let service = Service::new(Arc::clone(&site.context)).unwrap_or_else(|error| panic!("{error}"));
+        Plant { site, service, cookie: 0, done: Vec::new() }
+    }
+
+    /// Goes on until the first fetch has ended, well or not.
+    pub fn started(mut self) -> Plant {
+        self.until("the first fetch ends", |state| state.fetched_at != 0 || state.failures > 0);
+        self
+    }
+
+    pub fn state(&self) -> SlotState {
+        let (slot, source) = self.site.worker.placed().places[0];
+        self.site.context.arena().slots()[slot].state(source)
+    }
+
+    pub fn until(&mut self, what: &str, reached: impl Fn(&SlotState) -> bool) {
+        let start = Instant::now();
+        while !reached(&self.state()) {
+            assert!(start.elapsed() < PATIENCE, "in vain: {what}; {:?}\n{}", self.state(), self.site.log.text());
+            self.step();
+        }
+    }
+
+    pub fn step(&mut self) {
+        let done = &mut self.done;
+        self.service.step(STEP, &mut |[cookie, _]| done.push(cookie));
+    }
+
+    /// Asks as a host does: parks the request and asks again when it is told to.
+    pub fn ask(&mut self, token: &str) -> Verdict {
+        self.ask_from("192.0.2.1", token)
+    }
+
+    pub fn ask_from(&mut self, source: &str, token: &str) -> Verdict {
+        let handling = Handling { source, ..Handling::default() };
+        let verdict = self.site.worker.check_token(token, &handling);
+        match self.park(&verdict) {
+            None => verdict,
+            Some(cookie) => {
+                self.wait_for(cookie);
+                self.site.worker.check_token(token, &Handling { resumed: true, ..handling })
+            }
+        }
+    }
+
+    pub fn reason(&mut self, token: &str) -> Reason {
+        self.ask(token).answer.reason()
+    }
+
+    /// Hands a request to the service; None when it is decided already.
+    pub fn park(&mut self, verdict: &Verdict) -> Option<u64> {
+        let slot = verdict.pending?;
+        self.cookie += 1;
+        self.site.worker.submit(slot, [self.cookie, 0]).expect("room for one more");
+        Some(self.cookie)
+    }
+
+    /// Goes on until this parked request is told to.
+    pub fn wait_for(&mut self, cookie: u64) {
+        let start = Instant::now();
+        while !self.done.contains(&cookie) {
+            assert!(start.elapsed() < PATIENCE, "a parked request is never resumed\n{}", self.site.log.text());
+            self.step();
+        }
+    }
+}
+
+/// Alice's token of this server.
+pub fn token(server: &ScriptedServer, key: &TestKey) -> String {
+    key.token("ES256", &token::claims(&server.issuer(), AUDIENCE, "alice", 300))
+}
+
+pub fn key_set(keys: &[&TestKey]) -> Value {
+    scripted_server::key_set(&keys.iter().map(|key| key.jwk()).collect::<Vec<_>>())
+}

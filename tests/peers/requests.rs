@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! SIP requests around a token: the header field, its scheme, and who may use the token.
+
+use crate::site::{ALICE, Site, claims};
+use crate::support::token::TestKey;
+use serde_json::json;
+use sipoauth::proto::reason::Reason;
+
+const BOB: &str = "sip:bob@example.test";
+
+fn site() -> (Site, String) {
+    let key = TestKey::p256("k");
+    let token = key.token("ES256", &claims(&json!({})));
+    (Site::new(&[key.jwk()], &json!({})), token)
+}
+
+#[test]
+fn flexisip_bearer_in_any_case() {
+    let (mut site, token) = site();
+    for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
+        let verdict = site.request("REGISTER", &[&format!("{scheme} {token}")]);
+        assert_eq!((verdict.answer.reason(), verdict.status), (Reason::Ok, 200), "{scheme}");
+    }
+    for scheme in ["Bearerx", "Token", "Digest", "B earer"] {
+        let verdict = site.request("REGISTER", &[&format!("{scheme} {token}")]);
+        assert_eq!((verdict.answer.reason(), verdict.status), (Reason::NoCredentials, 401), "{scheme}");
+    }
+}
+
+#[test]
+fn flexisip_to_is_compared_on_register() {
+    let (mut site, token) = site();
+    let header = format!("Bearer {token}");
+    let mut reason = |method, from, to| site.request_of(method, from, to, &[&header]).answer.reason();
+    assert_eq!(reason("REGISTER", ALICE, ALICE), Reason::Ok);
+    assert_eq!(reason("REGISTER", ALICE, BOB), Reason::ThirdPartyRegistration);
+    assert_eq!(reason("REGISTER", BOB, ALICE), Reason::ThirdPartyRegistration);
+    assert_eq!(reason("REGISTER", BOB, BOB), Reason::AorMismatch);
+    assert_eq!(reason("REGISTER", ALICE, "sip:alice@other.test"), Reason::DomainMismatch);
+    assert_eq!(reason("REGISTER", ALICE, "tel:+4930"), Reason::AorMissing);
+    assert_eq!(reason("INVITE", ALICE, BOB), Reason::Ok);
+    assert_eq!(reason("INVITE", BOB, ALICE), Reason::AorMismatch);
+}
+
+#[test]
+fn flexisip_no_method_passes_with_a_bad_token_or_none() {
+    let (mut site, token) = site();
+    let forged = TestKey::p256("k").token("ES256", &claims(&json!({})));
+    for method in ["REGISTER", "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "MESSAGE", "PRACK", "x"] {
+        let mut reason = |credentials: &[&str]| site.request(method, credentials).answer.reason();
+        assert_eq!(reason(&[&format!("Bearer {token}")]), Reason::Ok, "{method}");
+        assert_eq!(reason(&[&format!("Bearer {forged}")]), Reason::SignatureInvalid, "{method}");
+        assert_eq!(reason(&["Bearer x.y.z"]), Reason::TokenMalformed, "{method}");
+        assert_eq!(reason(&["Bearer opaque"]), Reason::TokenOpaque, "{method}");
+        assert_eq!(reason(&[]), Reason::NoCredentials, "{method}");
+    }
+}
+
+#[test]
+fn duplicate_bearer_headers_and_two_tokens_are_refused() {
+    let (mut site, token) = site();
+    let header = format!("Bearer {token}");
+    let mut answer = |credentials: &[&str]| {
+        let verdict = site.request("REGISTER", credentials);
+        (verdict.answer.reason(), verdict.status)
+    };
+    let several = (Reason::SeveralTokens, 400);
+    assert_eq!(answer(&[&header, &header]), several);
+    assert_eq!(answer(&[&header, "Bearer other"]), several);
+    assert_eq!(answer(&[&header, "Bearer token=\"x\""]), several);
+    let malformed = (Reason::CredentialsMalformed, 400);
+    assert_eq!(answer(&[&format!("{header}, Bearer other")]), malformed);
+    assert_eq!(answer(&[&format!("{header}, token=\"other\"")]), malformed);
+    assert_eq!(answer(&[&format!("Bearer token=\"{token}\", access_token=\"{token}\"")]), malformed);
+    let many = vec![header.as_str(); 1000];
+    assert_eq!(answer(&many), malformed);
+    assert_eq!(answer(&["Digest username=\"alice\"", &header]), (Reason::Ok, 200));
+}
+
+#[test]
+fn kamailio_claims_cannot_be_injected_through_user_parts() {
+    let key = TestKey::p256("k");
+    let mut site = Site::new(&[key.jwk()], &json!({}));
+    for (user, aor) in [
+        ("x'; DROP TABLE location;--", "sip:x'%3B%20DROP%20TABLE%20location%3B--@example.test"),
+        ("alice@example.test;x", "sip:alice%40example.test%3Bx@example.test"),
+        ("a\r\nX: y", "sip:a%0D%0AX%3A%20y@example.test"),
+        ("a:b?c=d", "sip:a%3Ab%3Fc%3Dd@example.test"),
+    ] {
+        let token = key.token("ES256", &claims(&json!({ "preferred_username": user })));
+        let verdict = site.request("REGISTER", &[&format!("Bearer {token}")]);
+        assert_eq!(verdict.answer.reason(), Reason::AorMismatch, "{user:?}");
+        let verified = verdict.answer.token.expect("genuine");
+        assert_eq!(verified.aors.iter().map(|a| a.as_str()).collect::<Vec<_>>(), [aor]);
+    }
+}
+
+#[test]
+fn opensips_and_envoy_no_token_is_logged() {
+    let (mut site, token) = site();
+    let forged = TestKey::p256("k").token("ES256", &claims(&json!({})));
+    for header in [format!("Bearer {token}"), format!("Bearer {forged}"), format!("Bearer {token}x")] {
+        site.request_of("REGISTER", BOB, ALICE, &[&header]);
+    }
+    assert!(site.log.text().contains("signature_invalid"));
+    crate::support::leak::assert_no_secret(&site.log.text(), &[&token, &forged]);
+}

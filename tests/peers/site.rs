@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A configured library without network: one context, one worker, and what they log.
+
+use crate::support::temporary::Directory;
+use crate::support::token;
+use serde_json::{Value, json};
+use sipoauth::config::source::Source;
+use sipoauth::engine::check::Request;
+use sipoauth::ports::{Level, Log};
+use sipoauth::proto::reason::Reason;
+use sipoauth::runtime::context::Context;
+use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use std::sync::{Arc, Mutex};
+
+pub const ISSUER: &str = "https://as.example.test";
+pub const AUDIENCE: &str = "sip";
+pub const ALICE: &str = "sip:alice@example.test";
+
+/// The log, kept.
+#[derive(Default)]
+pub struct Lines(Mutex<String>);
+
+impl Log for Lines {
+    fn log(&self, _: Level, line: &str) {
+        let mut text = self.0.lock().expect("no panic while held");
+        text.push_str(line);
+        text.push('\n');
+    }
+}
+
+impl Lines {
+    pub fn text(&self) -> String {
+        self.0.lock().expect("no panic while held").clone()
+    }
+}
+
+pub struct Site {
+    pub context: Arc<Context>,
+    pub worker: Worker,
+    pub log: Arc<Lines>,
+    directory: Directory,
+}
+
+impl Site {
+    /// One provider with these keys, and with these settings beside or instead of the usual ones.
+    pub fn new(keys: &[Value], provider: &Value) -> Site {
+        Site::with_globals(keys, provider, &json!({}))
+    }
+
+    pub fn with_globals(keys: &[Value], provider: &Value, globals: &Value) -> Site {
+        let directory = Directory::new("site");
+        let file = directory.write("keys.json", json!({ "keys": keys }).to_string());
+        let provider = merged(&json!({ "jwks_file": file }), provider);
+        Site::load(directory, &provider, globals).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// One provider whose keys are fetched, or come from where `provider` says.
+    pub fn remote(provider: &Value, globals: &Value) -> Site {
+        Site::load(Directory::new("site"), provider, globals).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The sentence with which a configuration is refused.
+    pub fn refused(provider: &Value) -> String {
+        match Site::load(Directory::new("site"), provider, &json!({})) {
+            Ok(_) => panic!("accepted: {provider}"),
+            Err(error) => error,
+        }
+    }
+
+    fn load(directory: Directory, provider: &Value, globals: &Value) -> Result<Site, String> {
+        let mut source = Source::default();
+        let file = directory.write("sipoauth.toml", configuration(provider, globals));
+        source.set("config_file", file.to_str().expect("our paths are UTF-8")).map_err(|e| e.to_string())?;
+        let log = Arc::new(Lines::default());
+        let context = Arc::new(Context::new(source, Arc::clone(&log) as Arc<dyn Log>).map_err(|e| e.to_string())?);
+        let worker = Worker::new(Arc::clone(&context)).map_err(|e| e.to_string())?;
+        Ok(Site { context, worker, log, directory })
+    }
+
+    /// Another provider configuration, by a reload; the key file stays unless `keys` are given.
+    pub fn reload(&self, keys: Option<&[Value]>, provider: &Value) {
+        let file = self.directory.file("keys.json");
+        if let Some(keys) = keys {
+            self.directory.write("keys.json", json!({ "keys": keys }).to_string());
+        }
+        let provider = merged(&json!({ "jwks_file": file }), provider);
+        self.directory.write("sipoauth.toml", configuration(&provider, &json!({})));
+        self.context.reload().expect("a good configuration");
+    }
+
+    /// The answer to a bare token.
+    pub fn token(&mut self, token: &str) -> Reason {
+        self.worker.check_token(token, &Handling::default()).answer.reason()
+    }
+
+    /// The same at another time.
+    pub fn token_at(&mut self, token: &str, now: i64) -> Verdict {
+        self.worker.check_token(token, &Handling { now: Some(now), ..Handling::default() })
+    }
+
+    /// The answer to a request of alice with these credential headers.
+    pub fn request(&mut self, method: &str, credentials: &[&str]) -> Verdict {
+        self.request_of(method, ALICE, ALICE, credentials)
+    }
+
+    pub fn request_of(&mut self, method: &str, from: &str, to: &str, credentials: &[&str]) -> Verdict {
+        let request = Request { method, from, to, realm: "example.test", credentials, ..Request::default() };
+        self.worker.check(&request, &Handling::default())
+    }
+}
+
+/// Alice's claims, with some of them replaced; null takes one away.
+pub fn claims(changes: &Value) -> Value {
+    let mut claims = merged(&token::claims(ISSUER, AUDIENCE, "alice", 300), changes);
+    claims.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+    claims
+}
+
+/// The members of both; those of `over` win.
+pub fn merged(under: &Value, over: &Value) -> Value {
+    let mut all = under.as_object().cloned().unwrap_or_default();
+    all.extend(over.as_object().cloned().unwrap_or_default());
+    Value::Object(all)
+}
+
+fn configuration(provider: &Value, globals: &Value) -> String {
+    let usual = json!({
+        "name": "as",
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "aor": "sip:{preferred_username}@{domain}",
+        "domain": "example.test",
+    });
+    toml::to_string(&merged(&json!({ "provider": [merged(&usual, provider)] }), globals)).expect("no nulls")
+}
