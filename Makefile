@@ -46,10 +46,12 @@ test:
 lint:
 	tools/lint.sh
 
-install: lib
+# Installing builds nothing, so that it works as root without a toolchain: run make first.
+install:
 	tools/install.sh "$(PREFIX)" "$(DESTDIR)"
 
-install-kamailio: kamailio
+install-kamailio:
+	@[ -f target/kamailio/auth_oauth.so ] || { echo "auth_oauth.so is not built yet: run make first" >&2; exit 1; }
 	install -m 644 target/kamailio/auth_oauth.so "$(DESTDIR)$$(tools/kamailio-build.sh --modules)/auth_oauth.so"
 
 clean:

@@ -96,7 +96,7 @@ fn rfc_7515_and_8037_jws() {
     for case in vectors("jws") {
         let (id, token) = (case["id"].as_str().expect("a name"), case["token"].as_str().expect("a token"));
         let expected = match id {
-            // P-521 is not among the curves of requirement B2.
+            // P-521 is not supported.
             "RFC7515 A.4." => Err(Reason::AlgorithmNotAllowed),
             _ if case["valid"] == true => Ok(()),
             _ if id.contains("crit") => Err(Reason::CriticalUnknown),

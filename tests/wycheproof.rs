@@ -21,7 +21,7 @@ const POLICY: &[(&str, RangeInclusive<u64>, &str)] = &[
         346..=346,
         "RFC 7520 figure 20: the header says PS384, the key PS256; a key that names its alg serves no other",
     ),
-    (JWS, 347..=347, "RFC 7520 figure 27: P-521 is not supported (requirement B2), and ES521 is no registered alg"),
+    (JWS, 347..=347, "RFC 7520 figure 27: P-521 is not supported, and ES521 is no registered alg"),
     (JWS, 350..=350, "figure 20 again, with key_ops"),
     (JWS, 351..=351, "figure 27 again, with key_ops"),
     (JWS, 372..=373, "lax base64: RFC 7515 section 2 knows no '?', and a token must not have several spellings"),

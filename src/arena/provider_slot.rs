@@ -2,7 +2,7 @@
 //! What the I/O process tells the workers about one provider.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 use super::published::Published;
 use crate::engine::key_wait::SlotState;
@@ -38,7 +38,7 @@ pub struct ProviderSlot {
 impl ProviderSlot {
     /// The state as one key source sees it: empty when the slot belongs to another.
     pub fn state(&self, source: u64) -> SlotState {
-        if self.source.load(Relaxed) != source {
+        if self.source.load(Acquire) != source {
             return SlotState::default();
         }
         SlotState {
@@ -53,7 +53,7 @@ impl ProviderSlot {
         }
     }
 
-    /// Gives the slot to a key source. What it knew of another is forgotten.
+    /// Gives the slot to a key source; only the I/O process does this. What it knew of another is forgotten.
     pub fn assign(&self, source: u64) {
         if self.source.load(Relaxed) == source {
             return;
@@ -67,6 +67,6 @@ impl ProviderSlot {
         self.fetches.store(0, Relaxed);
         self.keys.write(b"{}");
         self.status.write(b"{}");
-        self.source.store(source, Relaxed);
+        self.source.store(source, Release);
     }
 }

@@ -201,12 +201,12 @@ fn refuse(state: &mut State) {
 }
 
 /// What a fetch changes in a slot.
-type Fetched = (i64, u32, u64);
+type Fetched = (i64, u32);
 
 fn fetches(state: &State) -> Vec<Fetched> {
     use std::sync::atomic::Ordering::Relaxed;
     let slots = state.worker.context().arena().slots().iter();
-    slots.map(|s| (s.fetched_at.load(Relaxed), s.failures.load(Relaxed), s.keys.generation())).collect()
+    slots.map(|s| (s.fetched_at.load(Relaxed), s.failures.load(Relaxed))).collect()
 }
 
 /// Looks every few milliseconds whether a fetch has ended since `before`.

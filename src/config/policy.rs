@@ -172,7 +172,15 @@ mod tests {
                 "name=a;issuer=https://as.example;audience=sip;aor={sip};jwks_uri=https://a;pem_file=/dev/null",
                 "choose one source",
             ),
-            ("name=a;issuer=https://as.example/{tenantid};audience=sip;aor={sip}", "tenants: is missing"),
+            ("name=a;issuer=https://as.example/{tenantid};audience=sip;aor={sip}", "discovery_url: is missing"),
+            (
+                "name=a;issuer=https://as.example/{tenantid};jwks_uri=https://as.example/j;audience=sip;aor={sip}",
+                "authz_server: is missing",
+            ),
+            (
+                "name=a;issuer=https://as.example/{tenantid};jwks_uri=https://as.example/j;authz_server=https://as.example;audience=sip;aor={sip}",
+                "tenants: is missing",
+            ),
             ("name=a;issuer=https://as.example;audience=sip;aor={sip};pem_file=/dev/null", "no PUBLIC KEY"),
             ("name=a;issuer=https://as.example;audience=sip;aor={sip};third_party=bob", "third_party: 'bob'"),
         ] {

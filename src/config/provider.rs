@@ -81,6 +81,14 @@ impl Provider {
                 "is missing; write the exact 'iss' of the tokens, for example https://login.example.com".into(),
             ));
         }
+        if settings.issuer.contains(TENANT) {
+            let keys = !sources(settings).is_empty();
+            for (key, given) in [("discovery_url", keys), ("authz_server", settings.authz_server.is_some())] {
+                if !given {
+                    return Err(fail(key, format!("is missing: issuer has {TENANT}, which is no address")));
+                }
+            }
+        }
         let http = |key: &str, url: &str| check_url(url, global.allow_http).map_err(|e| fail(key, e));
         let keys = key_source(settings, files, &fail)?;
         match &keys {
@@ -162,10 +170,12 @@ impl Provider {
     }
 }
 
+/// Stands for the tenant in the issuer of Microsoft Entra.
+const TENANT: &str = "{tenantid}";
+
 type Fail<'a> = dyn Fn(&str, String) -> ConfigError + 'a;
 
 fn issuer_rules(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<Vec<IssuerRule>, ConfigError> {
-    const TENANT: &str = "{tenantid}";
     std::iter::once(&settings.issuer)
         .chain(&settings.accepted_issuers)
         .map(|issuer| match issuer.split_once(TENANT) {
@@ -203,11 +213,8 @@ fn algorithms(settings: &ProviderSettings, keys: &KeySource, fail: &Fail<'_>) ->
         .collect()
 }
 
-fn key_source(
-    settings: &ProviderSettings,
-    files: &BTreeMap<String, String>,
-    fail: &Fail<'_>,
-) -> Result<KeySource, ConfigError> {
+/// The settings that name a source of keys.
+fn sources(settings: &ProviderSettings) -> Vec<&'static str> {
     let given = [
         ("discovery_url", settings.discovery_url.is_some()),
         ("jwks_uri", settings.jwks_uri.is_some()),
@@ -216,7 +223,15 @@ fn key_source(
         ("secret", settings.secret.is_some()),
         ("secret_file", settings.secret_file.is_some()),
     ];
-    let given: Vec<&str> = given.iter().filter(|g| g.1).map(|g| g.0).collect();
+    given.iter().filter(|g| g.1).map(|g| g.0).collect()
+}
+
+fn key_source(
+    settings: &ProviderSettings,
+    files: &BTreeMap<String, String>,
+    fail: &Fail<'_>,
+) -> Result<KeySource, ConfigError> {
+    let given = sources(settings);
     if given.len() > 1 {
         return Err(fail(given[1], format!("{} is set too; choose one source of keys", given[0])));
     }
@@ -260,7 +275,7 @@ fn discovery_urls(issuer: &str) -> Vec<String> {
     urls
 }
 
-/// https anywhere; http only to this machine unless `allow_http` (requirement H8).
+/// https anywhere; http only to this machine unless `allow_http`.
 pub fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|e| format!("'{url}' is not a URL: {e}"))?;
     let host = uri.host().unwrap_or("");

@@ -115,6 +115,9 @@ fn parse_line(line: &str) -> Result<ProviderSettings, ConfigError> {
         };
         let (key, value) = (key.trim(), value.trim());
         let value = if LIST_KEYS.contains(&key) {
+            if value.split(',').any(|v| v.trim().is_empty()) {
+                return error(format!("provider: '{key}' has an empty value; leave the key out instead"));
+            }
             toml::Value::Array(value.split(',').map(|v| toml::Value::String(v.trim().to_owned())).collect())
         } else if key == "required_claims" {
             return error("provider: required_claims does not fit in a line; write the provider in config_file");
@@ -163,6 +166,8 @@ mod tests {
             ("name", "key=value"),
             ("name=a;name=b", "'name' is given twice"),
             ("leeway=soon", "soon"),
+            ("clients=", "'clients' has an empty value"),
+            ("aor={sip},", "'aor' has an empty value"),
             ("required_claims=a", "config_file"),
         ] {
             let text = parse_line(line).unwrap_err().0;

@@ -175,7 +175,7 @@ fn verify(
     let header = jws.header()?;
     let payload = jws.unverified_payload()?;
     let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
-    let claims = Claims::from_json(&json)?;
+    let mut claims = Claims::from_json(&json)?;
     let unverified = answer.unverified.get_or_insert_default();
     unverified.issuer.clone_from(&claims.issuer);
     unverified.kid = header.kid.clone().unwrap_or_default();
@@ -185,12 +185,21 @@ fn verify(
     answer.provider = Some(index);
     let provider = &policy.providers[index];
     provider.rules.check_header(&header)?;
+    // Without the type of RFC 9068, a token that names neither scope nor client is taken for an ID token.
+    claims.is_id_token |= header.typ != "at+jwt" && !claims.has_access_marks;
+    let fetched = !matches!(provider.keys, KeySource::Static(_));
     let set = match &provider.keys {
         KeySource::Static(set) => Some(set),
         _ => keys.fetched(index),
     };
-    let verified = set.map_or(Err(Reason::KeyUnknown), |set| jws.verify(&header, set));
-    if verified == Err(Reason::KeyUnknown) && !matches!(provider.keys, KeySource::Static(_)) {
+    let verified = set.map_or(Err(Reason::KeyUnknown), |set| {
+        // Keys without kid are tried one after the other: when none fits, the right one may be new.
+        jws.verify(&header, set).map_err(|reason| match reason {
+            Reason::SignatureInvalid if fetched && set.only_guesses(header.kid.as_deref()) => Reason::KeyUnknown,
+            reason => reason,
+        })
+    });
+    if verified == Err(Reason::KeyUnknown) && fetched {
         // A token that would be refused anyway is not worth a key fetch.
         provider.rules.check_claims(&claims, now)?;
         provider.rules.check_required_claims(&json)?;

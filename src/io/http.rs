@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! HTTP by ureq and rustls: TLS always verified, no redirects, bounded in time and size (requirement H8).
+//! HTTP by ureq and rustls: TLS always verified, no redirects, bounded in time and size.
 
 use std::sync::Arc;
 use std::time::Duration;

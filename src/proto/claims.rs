@@ -28,6 +28,8 @@ pub struct Claims {
     pub scope: String,
     /// Every client that `azp`, `client_id`, `appid` (Entra v1) and `cid` (Okta) name.
     pub clients: Vec<String>,
+    /// The token names a permission or the client it was issued to, as access tokens do.
+    pub has_access_marks: bool,
     /// The token describes a sign-in, not a permission (OpenID Connect Core section 2), or is a refresh token.
     pub is_id_token: bool,
 }
@@ -69,6 +71,9 @@ impl Claims {
             issued_at: date("iat")?,
             scope: scopes(json)?,
             clients,
+            has_access_marks: ["scope", "scp", "roles", "client_id", "appid", "cid", "gty"]
+                .iter()
+                .any(|name| json.get(name).is_some()),
             is_id_token: describes_sign_in(json),
         })
     }

@@ -130,13 +130,14 @@ impl TokenRules {
         Ok(())
     }
 
-    /// The token's user must own the address: To of a REGISTER, From of any other request (requirement B7).
+    /// The token's user must own the address: To of a REGISTER, From of any other request.
     /// The index is that of the address of `owned` that matched.
     pub fn check_owner(&self, owned: &[Aor], method: &str, from: &str, to: &str) -> Result<usize, Reason> {
         if owned.is_empty() {
             return Err(Reason::IdentityMissing);
         }
-        let registers = method == "REGISTER";
+        // Hosts such as Kamailio take "register" for REGISTER, so this must too, or only From would be judged.
+        let registers = method.eq_ignore_ascii_case("REGISTER");
         let mut address = String::with_capacity(128);
         if !canonicalize(if registers { to } else { from }, &mut address) {
             return Err(Reason::AorMissing);
@@ -242,6 +243,7 @@ mod tests {
         assert_eq!(check(&plain, "REGISTER", alice, line), Ok(1));
         assert_eq!(check(&plain, "REGISTER", alice, bob), Err(Reason::ThirdPartyRegistration));
         assert_eq!(check(&plain, "REGISTER", bob, alice), Err(Reason::ThirdPartyRegistration));
+        assert_eq!(check(&plain, "register", alice, bob), Err(Reason::ThirdPartyRegistration));
         assert_eq!(check(&plain, "REGISTER", bob, bob), Err(Reason::AorMismatch));
         assert_eq!(check(&plain, "INVITE", alice, bob), Ok(0));
         assert_eq!(check(&plain, "INVITE", bob, alice), Err(Reason::AorMismatch));

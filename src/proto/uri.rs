@@ -68,8 +68,8 @@ pub fn canonicalize(text: &str, out: &mut String) -> bool {
     let Some((userinfo, hostpart)) = rest.rsplit_once('@') else {
         return false;
     };
-    let user = userinfo.split_once(':').map_or(userinfo, |p| p.0);
-    if user.is_empty() || !canonical_user(user, out) {
+    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    if user.is_empty() || password.contains('@') || !canonical_user(user, out) {
         return false;
     }
     out.push('@');
@@ -228,6 +228,7 @@ mod tests {
             "sip:a@b\r\nX: y",
             "sip:a@-é",
             "sip:a\"b@c",
+            "sip:a:b@c@d",
         ] {
             assert!(Aor::parse(text).is_none(), "{text}");
         }

@@ -12,7 +12,6 @@ use super::job::JobQueue;
 use crate::arena::Arena;
 use crate::arena::counters::Counter;
 use crate::config::policy::Policy;
-use crate::config::provider::KeySource;
 use crate::config::source::{Bundle, Source};
 use crate::config::{ConfigError, error};
 use crate::ports::{Level, Log};
@@ -33,6 +32,37 @@ pub struct PlacedPolicy {
     pub policy: Policy,
     /// For each provider: its slot, and the id of its key source (0 for configured keys).
     pub places: Vec<(usize, u64)>,
+}
+
+/// A slot for each provider whose keys are fetched: the one its key source has already, else one that the previous
+/// configuration does not use, because its fetches may still be under way.
+fn place(
+    policy: &Policy,
+    previous: Option<&PlacedPolicy>,
+    slots: usize,
+) -> Result<BTreeMap<String, usize>, ConfigError> {
+    let mut used: Vec<(usize, u64)> = previous.map(|p| p.places.clone()).unwrap_or_default();
+    used.retain(|(_, source)| *source != 0);
+    let mut places = BTreeMap::new();
+    for provider in &policy.providers {
+        let source = provider.keys.id(&provider.issuer);
+        if source == 0 {
+            continue;
+        }
+        let slot = match used.iter().find(|(_, other)| *other == source) {
+            Some((slot, _)) => *slot,
+            None => {
+                let free = (0..slots).find(|slot| used.iter().all(|(other, _)| other != slot));
+                let Some(free) = free else {
+                    return error("too many providers are new at once for the shared memory; restart the proxy");
+                };
+                used.push((free, source));
+                free
+            }
+        };
+        places.insert(provider.name.clone(), slot);
+    }
+    Ok(places)
 }
 
 /// Shared by all processes. Starts nothing.
@@ -69,30 +99,11 @@ impl Context {
         Ok(())
     }
 
+    /// Makes a configuration the one in force, or changes nothing. The slots themselves are written by the I/O service
+    /// only, when it takes the configuration over.
     fn publish(&self, bundle: Bundle, policy: &Policy) -> Result<(), ConfigError> {
-        let slots = self.arena.slots();
-        let source_of = |p: &crate::config::provider::Provider| p.keys.id(&p.issuer);
-        let mut taken: Vec<usize> = Vec::new();
-        let mut places = BTreeMap::new();
-        let remote = || policy.providers.iter().filter(|p| !matches!(p.keys, KeySource::Static(_)));
-        let holder = |id: u64| slots.iter().position(|s| s.source.load(std::sync::atomic::Ordering::Relaxed) == id);
-        taken.extend(remote().filter_map(|p| holder(source_of(p))));
-        for provider in remote() {
-            let id = source_of(provider);
-            let place = match holder(id) {
-                Some(place) => place,
-                None => {
-                    let Some(free) = (0..slots.len()).find(|i| !taken.contains(i)) else {
-                        return error("too many providers for the shared memory; restart the proxy");
-                    };
-                    slots[free].assign(id);
-                    taken.push(free);
-                    free
-                }
-            };
-            places.insert(provider.name.clone(), place);
-        }
-        let publication = serde_json::to_vec(&Publication { bundle, slots: places });
+        let slots = place(policy, self.policy_after(0).as_ref(), self.arena.slots().len())?;
+        let publication = serde_json::to_vec(&Publication { bundle, slots });
         let octets = Zeroizing::new(publication.map_err(|e| ConfigError(e.to_string()))?);
         if self.arena.shared().bundle.write(&octets) {
             Ok(())
@@ -136,5 +147,57 @@ impl Context {
     /// Where log lines go.
     pub fn log(&self) -> &dyn Log {
         &*self.log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Log for Silent {
+        fn log(&self, _: Level, _: &str) {}
+    }
+
+    fn bundle(issuers: &[&str]) -> (Bundle, Policy) {
+        let mut source = Source::default();
+        for (i, issuer) in issuers.iter().enumerate() {
+            source.add_provider(&format!("name=p{i};issuer=https://{issuer};audience=sip;aor={{sip}}")).unwrap();
+        }
+        let bundle = source.load().unwrap();
+        let policy = Policy::new(&bundle).unwrap();
+        (bundle, policy)
+    }
+
+    fn context(issuers: &[&str]) -> Context {
+        let mut source = Source::default();
+        source.add_provider(&format!("name=p0;issuer=https://{};audience=sip;aor={{sip}}", issuers[0])).unwrap();
+        Context::new(source, Arc::new(Silent)).unwrap()
+    }
+
+    #[test]
+    fn a_new_provider_never_gets_the_slot_of_the_one_it_replaces() {
+        let context = context(&["a"]);
+        let slot_of = |context: &Context| context.policy().unwrap().places[0].0;
+        let before = slot_of(&context);
+        let (next, policy) = bundle(&["b"]);
+        context.publish(next, &policy).unwrap();
+        assert_ne!(slot_of(&context), before);
+        let (same, policy) = bundle(&["b", "c"]);
+        let b = slot_of(&context);
+        context.publish(same, &policy).unwrap();
+        assert_eq!(slot_of(&context), b, "a source keeps its slot");
+    }
+
+    #[test]
+    fn a_refused_publication_changes_nothing() {
+        let context = context(&["a"]);
+        let before = context.policy().unwrap();
+        let (mut large, policy) = bundle(&["b"]);
+        large.files.insert("/x".into(), "x".repeat(600 * 1024));
+        assert!(context.publish(large, &policy).unwrap_err().0.contains("524288"));
+        let after = context.policy().unwrap();
+        assert_eq!((before.generation, before.places), (after.generation, after.places));
     }
 }

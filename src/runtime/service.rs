@@ -187,6 +187,7 @@ impl Service {
                 discovery,
                 allow_http: self.placed.policy.settings.allow_http,
             };
+            self.context.arena().slots()[slot].assign(source);
             let old = self.remotes.remove(&source);
             let (refresh, in_flight) = old.map_or((RefreshPlan::new(now), false), |r| (r.refresh, r.in_flight));
             remotes.insert(source, Remote { name: provider.name.clone(), slot, key_plan, refresh, in_flight });

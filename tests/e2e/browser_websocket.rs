@@ -50,3 +50,62 @@ fn two_browser_phones_exchange_a_message() {
     assert!(received.starts_with("MESSAGE sip:x@y.invalid") && !received.contains("Bearer"), "{received}");
     stack.finish();
 }
+
+#[test]
+fn a_call_between_browsers_is_confirmed_and_ended() {
+    let (server, stack) = Stack::with_server("browser-websocket.cfg");
+    let (mut alice, mut bob) = (Client::ws(stack.kamailio.port()), Client::ws(stack.kamailio.port()));
+    let (a, b) = (server.token("alice", "es256"), server.token("bob", "es256"));
+    let contact = "<sip:x@y.invalid;transport=ws>";
+    let mut register = Request::register("sip:bob@example.test");
+    register.set("Contact", contact).set("Authorization", format!("Bearer {}", stack.secrets.keep(&b)));
+    assert_eq!(stack.request(&mut bob, &register).status, 200, "{}", stack.module_log());
+
+    let mut invite = Request::new("INVITE", "sip:bob@example.test", "sip:alice@example.test");
+    invite.set("Contact", contact).set("Authorization", format!("Bearer {}", stack.secrets.keep(&a)));
+    alice.send(&invite).expect("sent");
+    let received = text(&mut bob);
+    assert!(received.starts_with("INVITE sip:x@y.invalid"), "{received}");
+    bob.send_octets(answer(&received, contact).as_bytes()).expect("sent");
+    let accepted = loop {
+        let reply = alice.receive().expect("a reply");
+        if reply.status >= 200 {
+            break reply;
+        }
+    };
+    assert_eq!(accepted.status, 200);
+
+    let target = accepted.header("Contact").expect("a Contact").trim_matches(['<', '>']).to_owned();
+    let mut ack = Request { method: "ACK".to_owned(), uri: target, ..invite.clone() };
+    ack.headers.retain(|(name, _)| name != "Authorization");
+    ack.set("To", accepted.header("To").expect("a To")).set("CSeq", "1 ACK");
+    for route in accepted.all("Record-Route").iter().rev() {
+        ack.add("Route", *route);
+    }
+    alice.send(&ack).expect("sent");
+    assert!(text(&mut bob).starts_with("ACK sip:x@y.invalid"));
+    let mut bye = Request { method: "BYE".to_owned(), ..ack };
+    bye.set("CSeq", "2 BYE");
+    alice.send(&bye).expect("sent");
+    let received = text(&mut bob);
+    assert!(received.starts_with("BYE sip:x@y.invalid"), "{received}");
+    bob.send_octets(answer(&received, contact).as_bytes()).expect("sent");
+    assert_eq!(alice.receive().expect("a reply").status, 200);
+    stack.finish();
+}
+
+fn text(phone: &mut Client) -> String {
+    let octets = phone.receive_octets(std::time::Duration::from_secs(5)).expect("a request");
+    String::from_utf8(octets).expect("text")
+}
+
+/// 200 to a request, with the headers that a reply copies.
+fn answer(request: &str, contact: &str) -> String {
+    let copied =
+        |line: &&str| ["Via:", "From:", "Call-ID:", "CSeq:", "Record-Route:"].iter().any(|name| line.starts_with(name));
+    let mut reply = String::from("SIP/2.0 200 OK\r\n");
+    request.split("\r\n").filter(copied).for_each(|line| reply += &format!("{line}\r\n"));
+    let to = request.split("\r\n").find(|line| line.starts_with("To:")).expect("a To");
+    let tag = if to.contains(";tag=") { "" } else { ";tag=callee" };
+    reply + &format!("{to}{tag}\r\nContact: {contact}\r\nContent-Length: 0\r\n\r\n")
+}

@@ -18,6 +18,7 @@ fn start() -> (AuthorizationServer, Stack) {
     let stack = Stack::new(
         example("mixed-fleet.cfg", server.issuer())
             .define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"))
+            .define_string("DESK_USER", "desk")
             .define_string("DESK_PASSWORD", PASSWORD),
     );
     stack.secrets.keep(PASSWORD);
@@ -82,7 +83,10 @@ fn where_both_are_offered_bearer_comes_last() {
     let directory = crate::support::temporary::Directory::new("offers");
     let rules = directory.write("offers.toml", "[[offer]]\nuser_agent = \"*both*\"\noffer = \"both\"\n");
     let stack = Stack::new(
-        example("mixed-fleet.cfg", server.issuer()).define_string("CONFIG_FILE", rules.to_str().expect("UTF-8")),
+        example("mixed-fleet.cfg", server.issuer())
+            .define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"))
+            .define_string("DESK_USER", "desk")
+            .define_string("DESK_PASSWORD", PASSWORD),
     );
     let offered = |agent: &str| {
         let mut register = Request::register("sip:alice@example.test");
@@ -106,4 +110,24 @@ fn a_password_is_good_for_its_own_address_only() {
 
 fn schemes(reply: &Reply) -> Vec<String> {
     reply.all("WWW-Authenticate").iter().filter_map(|c| c.split(' ').next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn digest_credentials_of_another_realm_lend_no_name() {
+    let (_server, stack) = start();
+    let foreign = "Digest username=\"alice\", realm=\"x\", nonce=\"n\", uri=\"u\", response=\"r\"";
+    let own = "Digest username=\"desk\", realm=\"example.test\", nonce=\"n\", uri=\"u\", response=\"r\"";
+    let status = |headers: &[(&str, &str)], user: &str| {
+        let mut register = Request::register(&format!("sip:{user}@example.test"));
+        headers.iter().for_each(|(name, value)| {
+            register.add(name, *value);
+        });
+        stack.request(&mut stack.udp(), &register).status
+    };
+    assert_eq!(status(&[("Proxy-Authorization", foreign), ("Authorization", own)], "alice"), 400);
+    assert_eq!(status(&[("Authorization", foreign), ("Authorization", own)], "alice"), 400);
+    assert_eq!(status(&[("Authorization", own)], "alice"), 403);
+    assert_eq!(status(&[("Authorization", foreign)], "alice"), 403, "alice has no password");
+    assert_eq!(status(&[("Authorization", own)], "desk"), 401, "a wrong response is challenged again");
+    stack.finish();
 }

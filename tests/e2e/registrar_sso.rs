@@ -142,3 +142,50 @@ fn digest_credentials_may_stand_beside_the_token() {
     assert_eq!(stack.counter("reason_several_tokens"), 1);
     stack.finish();
 }
+
+#[test]
+fn register_in_any_case_is_judged_by_its_to() {
+    let (server, stack) = Stack::with_server("registrar-sso.cfg");
+    let token = stack.secrets.keep(server.token("alice", "es256"));
+    for method in ["register", "Register", "REGISTER"] {
+        let mut hijack = Request::register(ALICE).with("To", format!("<{BOB}>"));
+        hijack.method = method.to_owned();
+        hijack.set("CSeq", format!("1 {method}")).set("Authorization", format!("Bearer {token}"));
+        let reply = stack.tcp().timeout(Duration::from_secs(2)).request(&hijack).expect("an answer");
+        assert_ne!(reply.status, 200, "{method}: {reply:?}");
+    }
+    assert_eq!(stack.counter("accepted"), 0);
+    stack.finish();
+}
+
+#[test]
+fn a_forged_dialog_does_not_go_round_the_check() {
+    let (_server, stack) = Stack::with_server("registrar-sso.cfg");
+    for method in ["MESSAGE", "INVITE", "REFER", "SUBSCRIBE"] {
+        let mut forged = Request::new(method, "sip:x@127.0.0.1:9", ALICE);
+        forged.set("To", "<sip:x@127.0.0.1:9>;tag=1");
+        forged.set("Route", format!("<sip:127.0.0.1:{};lr>", stack.kamailio.port()));
+        let reply = stack.request(&mut stack.udp(), &forged);
+        assert!([401, 405].contains(&reply.status), "{method}: {reply:?}");
+    }
+    stack.finish();
+}
+
+#[test]
+fn nobody_else_says_who_calls() {
+    let (server, stack) = Stack::with_server("registrar-sso.cfg");
+    let mut callee = stack.udp();
+    let mut register = Request::register(BOB);
+    register.set("Contact", format!("<sip:bob@127.0.0.1:{}>", callee.local_port()));
+    register.set("Authorization", format!("Bearer {}", stack.secrets.keep(server.token("bob", "es256"))));
+    assert_eq!(stack.request(&mut callee, &register).status, 200);
+    let mut message = Request::new("MESSAGE", BOB, ALICE);
+    message.set("Authorization", format!("Bearer {}", stack.secrets.keep(server.token("alice", "es256"))));
+    for name in ["P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"] {
+        message.set(name, "<sip:ceo@example.test>");
+    }
+    stack.udp().send(&message).expect("sent");
+    let received = callee.receive_octets(Duration::from_secs(5)).expect("the message arrives");
+    assert!(!String::from_utf8_lossy(&received).contains("ceo"), "{}", String::from_utf8_lossy(&received));
+    stack.finish();
+}

@@ -36,7 +36,8 @@ fn entra_v1_and_v2_issuers_of_the_listed_tenants() {
         let token = key.token("RS256", &claims(&json!({ "iss": iss, "tid": tid })));
         assert_eq!(site.token(&token), expected, "{iss} {tid}");
     }
-    let refused = Site::refused(&json!({ "issuer": V2 }));
+    let common = "https://login.microsoftonline.com/common";
+    let refused = Site::refused(&json!({ "issuer": V2, "jwks_uri": common, "authz_server": common }));
     assert!(refused.contains("tenants: is missing"), "{refused}");
 }
 
@@ -48,7 +49,9 @@ fn entra_metadata_names_the_issuer_as_a_template() {
     let mut document = discovery(V2);
     document["jwks_uri"] = json!(server.url(JWKS));
     server.set(metadata, Answer::Json(document));
-    let provider = json!({ "issuer": V2, "tenants": [TENANT], "discovery_url": server.url(metadata) });
+    let provider = json!({
+        "issuer": V2, "tenants": [TENANT], "discovery_url": server.url(metadata), "authz_server": server.issuer(),
+    });
     let mut plant = Plant::new(&provider, &json!({})).started();
     let token = |iss: String, tid| key.token("ES256", &claims(&json!({ "iss": iss, "tid": tid })));
     assert_eq!(plant.reason(&token(of(V2, TENANT), TENANT)), Reason::Ok);

@@ -28,6 +28,7 @@ pub struct VerificationKey {
     parsed: [OnceLock<Option<ParsedPublicKey>>; 6],
 }
 
+#[derive(PartialEq, Eq)]
 enum Material {
     Rsa {
         n: Vec<u8>,
@@ -186,6 +187,11 @@ impl VerificationKey {
     /// The only algorithm the key may be used with, when it says so.
     pub fn algorithm(&self) -> Option<Algorithm> {
         self.algorithm
+    }
+
+    /// True when both are the same key under the same name and for the same use.
+    pub fn is_same(&self, other: &VerificationKey) -> bool {
+        self.kid == other.kid && self.algorithm == other.algorithm && self.material == other.material
     }
 
     /// True when the key may verify signatures of this algorithm.

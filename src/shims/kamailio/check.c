@@ -59,7 +59,7 @@ static int ask(sipoauth_worker *worker, const sipoauth_request *request, uint32_
 /* An earlier "accepted" for this message must not outlive a check that could not be made. */
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
 {
-    oauth_last_store_failure(msg, role, 500, "internal_error", OAUTH_ERROR);
+    oauth_last_store_failure(msg, role, 503, "internal_error", OAUTH_ERROR);
     return OAUTH_ERROR;
 }
 

@@ -112,7 +112,7 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     at = reserve(need + 1);
     if (at == NULL) {
         LM_ERR("no private memory for the outcome of a check\n");
-        oauth_last_store_failure(msg, role, 500, "no_memory", OAUTH_ERROR);
+        oauth_last_store_failure(msg, role, 503, "internal_error", OAUTH_ERROR);
         return OAUTH_ERROR;
     }
     last.checked = 1;
@@ -138,7 +138,9 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     return code;
 }
 
-/* A check that did not come to an answer; `reason` is a constant. */
+#define FAILURE_RETRY_AFTER 5
+
+/* A check that did not come to an answer; `reason` is a constant. A fault of ours is not the user's: 503. */
 void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t status, const char *reason, int code)
 {
     take(msg);
@@ -147,6 +149,7 @@ void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t stat
     last.role = role;
     last.verdict = SIPOAUTH_VERDICT_DENIED;
     last.status = status;
+    last.retry_after = status == 503 ? FAILURE_RETRY_AFTER : 0;
     last.reason_code.s = (char *)reason;
     last.reason_code.len = (int)strlen(reason);
 }

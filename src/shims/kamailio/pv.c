@@ -162,6 +162,37 @@ static int part_of_aor(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, str
     return text(msg, param, value, field == ON_USER ? uri.user : uri.host);
 }
 
+/* A script may hold several values at once, as in a comparison, and the library's text lives until its next call. */
+#define CLAIMS 16
+
+static int keep_claim(const sipoauth_str *found, str *kept)
+{
+    static struct {
+        char *text;
+        size_t size;
+    } ring[CLAIMS];
+    static int next = 0;
+    char *bigger;
+
+    next = (next + 1) % CLAIMS;
+    if (found->len + 1 > ring[next].size) {
+        bigger = pkg_malloc(found->len + 1);
+        if (bigger == NULL) {
+            LM_ERR("no private memory for a claim\n");
+            return -1;
+        }
+        if (ring[next].text != NULL)
+            pkg_free(ring[next].text);
+        ring[next].text = bigger;
+        ring[next].size = found->len + 1;
+    }
+    memcpy(ring[next].text, found->ptr, found->len);
+    ring[next].text[found->len] = '\0';
+    kept->s = ring[next].text;
+    kept->len = (int)found->len;
+    return 0;
+}
+
 static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last, const str *path)
 {
     sipoauth_worker *worker;
@@ -174,8 +205,8 @@ static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const str
     if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK
             || found.ptr == NULL || found.len > INT_MAX)
         return pv_get_null(msg, param, value);
-    result.s = (char *)found.ptr;
-    result.len = (int)found.len;
+    if (keep_claim(&found, &result) < 0)
+        return pv_get_null(msg, param, value);
     return pv_get_strval(msg, param, value, &result);
 }
 
