@@ -48,10 +48,7 @@ fn main() {
         ..cbindgen::Config::default()
     };
     config.export.include = vec!["sipoauth_result".into()];
-    let mut builder = cbindgen::Builder::new().with_config(config);
-    let files = ["mod", "types", "config", "worker", "check", "io", "state", "keys"];
-    for file in files {
-        builder = builder.with_src(root.join(format!("src/capi/{file}.rs")));
-    }
+    // mod.rs names the other files; cbindgen follows it.
+    let builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/capi/mod.rs"));
     builder.generate().expect("src/capi can be parsed").write_to_file(out);
 }
