@@ -82,7 +82,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
         let (slot, source) = placed.places[index];
         let slot = &context.arena().slots()[slot];
         let state = slot.state(source);
-        let fetched = !matches!(provider.keys, KeySource::Static(_));
+        let fetched = provider.keys.is_fetched();
         let age = crate::runtime::now_millis() - state.fetched_at;
         let status = if fetched { slot.status.read().map(|s| s.1).unwrap_or_default() } else { Vec::new() };
         let status = Json::parse(&status).unwrap_or(Json::Null);

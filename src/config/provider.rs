@@ -49,6 +49,11 @@ pub enum KeySource {
 }
 
 impl KeySource {
+    /// True when the keys come from a server; false when they are configured.
+    pub fn is_fetched(&self) -> bool {
+        !matches!(self, KeySource::Static(_))
+    }
+
     /// Identifies what is fetched: keys published for one source never serve another.
     pub fn id(&self, issuer: &str) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};

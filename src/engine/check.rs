@@ -119,9 +119,8 @@ pub fn check_token(policy: &Policy, keys: &dyn KnownKeys, cache: &mut TokenCache
     if token.len() > policy.settings.max_token_size as usize {
         return Decision::Done(Answer::refuse(Reason::TokenTooLarge));
     }
-    let serves = |v: &VerifiedToken| {
-        matches!(policy.providers[v.provider].keys, KeySource::Static(_)) || keys.fetched(v.provider).is_some()
-    };
+    let serves =
+        |v: &VerifiedToken| !policy.providers[v.provider].keys.is_fetched() || keys.fetched(v.provider).is_some();
     // Keys that are too old to verify a token are too old to stand behind a verified one.
     if let Some(verified) = cache.get(token).filter(|v| serves(v)) {
         let judged = policy.providers[verified.provider].rules.check_claims(&verified.claims, now);
@@ -187,7 +186,7 @@ fn verify(
     provider.rules.check_header(&header)?;
     // Without the type of RFC 9068, a token that names neither scope nor client is taken for an ID token.
     claims.is_id_token |= header.typ != "at+jwt" && !claims.has_access_marks;
-    let fetched = !matches!(provider.keys, KeySource::Static(_));
+    let fetched = provider.keys.is_fetched();
     let set = match &provider.keys {
         KeySource::Static(set) => Some(set),
         _ => keys.fetched(index),

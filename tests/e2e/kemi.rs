@@ -2,7 +2,7 @@
 
 //! The functions from Lua and Python scripts (KEMI).
 
-use crate::stack::{Stack, configured};
+use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::kit;
 use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::sip::Request;
@@ -13,7 +13,7 @@ const ALICE: &str = "sip:alice@example.test";
 fn registers_and_resumes(language: &str, script: &str) {
     let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
     let server = ScriptedServer::start(scripted_server::key_set(&[old.jwk()]));
-    let provider = format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer());
+    let provider = scripted_provider(&server);
     let stack = Stack::new(
         configured("tests/e2e/kemi.cfg", &provider)
             .define(&format!("WITH_{language}"), 1)

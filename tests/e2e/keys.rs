@@ -6,17 +6,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::stack::{Stack, configured, example};
+use crate::stack::{Stack, configured, example, scripted_provider};
 use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::scripted_server::{self, Answer, JWKS, ScriptedServer};
 use crate::support::sip::{Reply, Request};
 use crate::support::token::{self, TestKey};
 
 const ALICE: &str = "sip:alice@example.test";
-
-fn scripted(server: &ScriptedServer) -> String {
-    format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer())
-}
 
 fn claims(server: &ScriptedServer) -> serde_json::Value {
     token::claims(&server.issuer(), "sip", "alice", 300)
@@ -43,7 +39,7 @@ fn forged_key_ids_cause_few_fetches_and_no_200() {
     let key = TestKey::p256("good");
     let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
     // The limits as configured: a burst of 3, one more per 10 seconds, 2 per minute and source address.
-    let stack = Stack::new(configured("registrar-sso.cfg", &scripted(&server)));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
     stack.wait_for_keys();
     let before = server.count(JWKS);
     let mut statuses = std::collections::BTreeMap::<u16, u32>::new();
@@ -89,7 +85,7 @@ fn the_proxy_starts_while_the_server_is_down_and_says_so() {
     let key = TestKey::p256("k");
     let mut server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
     server.stop();
-    let stack = Stack::new(configured("registrar-sso.cfg", &scripted(&server)));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
     stack.wait_until("the outage is logged", || stack.module_log().contains("provider 'test': keys cannot be fetched"));
     assert_eq!(stack.udp().register(ALICE, None).expect("an answer").status, 401, "phones are still challenged");
     let good = key.token("ES256", &claims(&server));
@@ -105,7 +101,7 @@ fn the_proxy_starts_while_the_server_is_down_and_says_so() {
 fn a_request_waits_for_a_slow_server_and_others_do_not() {
     let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
     let server = ScriptedServer::start(scripted_server::key_set(&[old.jwk()]));
-    let stack = Stack::new(configured("registrar-sso.cfg", &scripted(&server)));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
     stack.wait_for_keys();
     let both = scripted_server::key_set(&[old.jwk(), new.jwk()]);
     server.set(JWKS, Answer::Late(both, Duration::from_millis(1500)));
@@ -129,7 +125,7 @@ fn a_request_waits_for_a_slow_server_and_others_do_not() {
 fn a_server_that_hangs_costs_a_bounded_wait() {
     let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
     let server = ScriptedServer::start(scripted_server::key_set(&[old.jwk()]));
-    let stack = Stack::new(configured("registrar-sso.cfg", &scripted(&server)));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
     stack.wait_for_keys();
     server.set(JWKS, Answer::Hang);
     let token = stack.secrets.keep(new.token("ES256", &claims(&server)));
@@ -155,7 +151,7 @@ fn more_waiting_requests_than_allowed_are_refused_at_once() {
     let server = ScriptedServer::start(scripted_server::key_set(&[old.jwk()]));
     let directory = crate::support::temporary::Directory::new("limits");
     let limits = directory.write("limits.toml", "max_pending = 5\npending_timeout = 3\n");
-    let builder = configured("registrar-sso.cfg", &scripted(&server));
+    let builder = configured("registrar-sso.cfg", &scripted_provider(&server));
     let stack = Stack::new(builder.define_string("CONFIG_FILE", limits.to_str().expect("UTF-8")));
     stack.wait_for_keys();
     server.set(JWKS, Answer::Hang);

@@ -2,7 +2,7 @@
 
 //! What a peer can send that is too much.
 
-use crate::stack::{Stack, configured};
+use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::sip::Request;
 use crate::support::token::{self, TestKey};
@@ -13,10 +13,7 @@ const ALICE: &str = "sip:alice@example.test";
 fn a_token_of_28_kilobytes_gets_400_with_the_reason() {
     let key = TestKey::p256("k");
     let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
-    let stack = Stack::new(configured(
-        "registrar-sso.cfg",
-        &format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer()),
-    ));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
     stack.wait_for_keys();
     let mut claims = token::claims(&server.issuer(), "sip", "alice", 300);
     let small = key.token("ES256", &claims);
@@ -68,7 +65,7 @@ fn requests_without_the_usual_headers_are_answered() {
 fn a_panic_in_the_core_costs_one_request() {
     let key = TestKey::p256("k");
     let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
-    let provider = format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer());
+    let provider = scripted_provider(&server);
     let mut stack = Stack::new(configured("registrar-sso.cfg", &provider).modules("target/kamailio-fault"));
     stack.wait_for_keys();
     let good = key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300));

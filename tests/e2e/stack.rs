@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::{Builder, Kamailio};
 use crate::support::leak::Secrets;
+use crate::support::scripted_server::ScriptedServer;
 use crate::support::sip::{Client, Reply, Request};
 
 pub const AUDIENCES: &str =
@@ -16,6 +17,11 @@ pub const AUDIENCES: &str =
 /// A provider line for an issuer whose tokens have the `sip` claim of the test kit.
 pub fn provider(issuer: &str) -> String {
     format!("name=test;issuer={issuer};audience={AUDIENCES};aor={{sip}};domain=example.test")
+}
+
+/// A provider line for a scripted server, whose tokens are for the audience "sip".
+pub fn scripted_provider(server: &ScriptedServer) -> String {
+    format!("name=test;issuer={};audience=sip;aor={{sip}};domain=example.test", server.issuer())
 }
 
 /// An example of `cfg-examples/kamailio`, at debug level 3.
