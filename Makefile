@@ -17,15 +17,15 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 all: lib kamailio
 
 help:
-	@echo 'make                    library and Kamailio module'
+	@echo 'make                    library, the tool sipoauth and Kamailio module'
 	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
-	@echo 'make install            library, header and pkg-config file below PREFIX=$(PREFIX)'
+	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
 	@echo 'make header             include/sipoauth.h anew from src/capi'
 
 lib:
-	$(CARGO) build --release --lib
+	$(CARGO) build --release --lib --bins
 
 kamailio: lib
 	tools/kamailio-build.sh

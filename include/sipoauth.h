@@ -25,7 +25,7 @@
  Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
  their struct_size tells the library which members the caller knows.
  */
-#define SIPOAUTH_ABI_VERSION 1
+#define SIPOAUTH_ABI_VERSION 2
 
 /*
  The call did what it says.
@@ -84,6 +84,11 @@
 #define SIPOAUTH_E_MISMATCH -10
 
 /*
+ The session store cannot be read or written: answer 503.
+ */
+#define SIPOAUTH_E_STORE -11
+
+/*
  The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
  */
 #define SIPOAUTH_VERDICT_DENIED 0
@@ -104,7 +109,7 @@
 #define SIPOAUTH_VERDICT_NOT_NOW 3
 
 /*
- Keys must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
+ Something must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
  */
 #define SIPOAUTH_VERDICT_PENDING 4
 
@@ -182,6 +187,26 @@
  Flag of the check functions: the host cannot park the request; NOT_NOW instead of PENDING.
  */
 #define SIPOAUTH_CHECK_NO_WAIT 2
+
+/*
+ Nothing of ours was sent.
+ */
+#define SIPOAUTH_GRANT_NONE 0
+
+/*
+ An access token (RFC 8898).
+ */
+#define SIPOAUTH_GRANT_TOKEN 1
+
+/*
+ An authorization code in the body (3rd-party-authentication section 2.1.1).
+ */
+#define SIPOAUTH_GRANT_CODE 2
+
+/*
+ A proof of possession, in the body or in the header (3rd-party-authentication section 2.1.3, sip-oauth-01 3.7).
+ */
+#define SIPOAUTH_GRANT_POP 3
 
 /*
  Offer a Bearer challenge.
@@ -329,6 +354,46 @@ typedef struct sipoauth_request {
    How many. Requests with more than 16 are refused.
    */
   size_t credentials_count;
+  /*
+   Body of Content-Type; empty when there is none.
+   */
+  struct sipoauth_str content_type;
+  /*
+   The message body, exactly as on the wire.
+   */
+  struct sipoauth_str body;
+  /*
+   Tag of From, raw.
+   */
+  struct sipoauth_str from_tag;
+  /*
+   Body of CSeq: number and method.
+   */
+  struct sipoauth_str cseq;
+  /*
+   Body of Date; empty when there is none.
+   */
+  struct sipoauth_str date;
+  /*
+   addr-spec of the first Contact; empty when there is none or it is "*".
+   */
+  struct sipoauth_str contact_uri;
+  /*
+   `+sip.instance` of that Contact without quotes (RFC 5626 section 4.1), for example "<urn:uuid:…>"; or empty.
+   */
+  struct sipoauth_str instance;
+  /*
+   branch of the topmost Via: tells a retransmission from a replay.
+   */
+  struct sipoauth_str branch;
+  /*
+   The To tag that the host's final answer to this request will have, as far as it is known; or empty.
+   */
+  struct sipoauth_str reply_to_tag;
+  /*
+   Number of Contact values. A proof covers the first one only, so a request with more cannot be proved.
+   */
+  uint32_t contact_count;
 } sipoauth_request;
 
 /*
@@ -349,7 +414,7 @@ typedef struct sipoauth_result {
    */
   uint32_t reason;
   /*
-   Suggested SIP status: 200, 400, 401, 403, 407 or 503. While PENDING 503, for hosts that do not park.
+   Suggested SIP status: 200, 302, 400, 401, 403, 407, 415 or 503. While PENDING 503, for hosts that do not park.
    */
   uint32_t status;
   /*
@@ -361,7 +426,7 @@ typedef struct sipoauth_result {
    */
   uint32_t cached;
   /*
-   `exp` of an accepted token in Unix seconds, else 0.
+   `exp` of an accepted token, or the end of an accepted session's tokens, in Unix seconds; else 0.
    */
   int64_t expires_at;
   /*
@@ -412,6 +477,27 @@ typedef struct sipoauth_result {
    16 hex digits that name the token in logs.
    */
   struct sipoauth_str fingerprint;
+  /*
+   SIPOAUTH_GRANT_: what the request carried.
+   */
+  uint32_t grant;
+  /*
+   1: the answer makes a shared key. When the final answer to this request is built, the host calls
+   sipoauth_worker_confirm (2xx) or sipoauth_worker_withdraw (anything else) with `ticket` and the answer's To tag.
+   */
+  uint32_t confirm;
+  /*
+   The session of an accepted code or proof: 32 hex digits.
+   */
+  struct sipoauth_str session;
+  /*
+   Its `+sip.instance`, or empty.
+   */
+  struct sipoauth_str instance;
+  /*
+   With confirm = 1; may be kept in any process, holds no secret, at most 4 KiB.
+   */
+  struct sipoauth_str ticket;
 } sipoauth_result;
 
 /*
@@ -464,6 +550,69 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str body;
 } sipoauth_digest_parts;
+
+/*
+ One session, for displays. Texts borrow from the library during the callback.
+ */
+typedef struct sipoauth_session_state {
+  /*
+   sizeof(sipoauth_session_state), set by the library.
+   */
+  uint32_t struct_size;
+  /*
+   Shared keys that it has.
+   */
+  uint32_t key_count;
+  /*
+   1: there is a refresh token.
+   */
+  uint32_t renewable;
+  /*
+   1: made from a short code.
+   */
+  uint32_t weak;
+  /*
+   The user signed in at this time, Unix seconds.
+   */
+  int64_t created_at;
+  /*
+   The tokens are good until then.
+   */
+  int64_t valid_until;
+  /*
+   The session ends then.
+   */
+  int64_t ends_at;
+  /*
+   32 hex digits.
+   */
+  struct sipoauth_str id;
+  /*
+   The address-of-record, canonical.
+   */
+  struct sipoauth_str aor;
+  /*
+   `+sip.instance`, or empty.
+   */
+  struct sipoauth_str instance;
+  /*
+   Name of the provider.
+   */
+  struct sipoauth_str provider;
+  /*
+   `sub`
+   */
+  struct sipoauth_str subject;
+  /*
+   Granted scopes.
+   */
+  struct sipoauth_str scope;
+} sipoauth_session_state;
+
+/*
+ Takes one session. Called within the call that was given it; must return, must not call the library.
+ */
+typedef void (*sipoauth_session_fn)(void *user, const struct sipoauth_session_state *session);
 
 /*
  State of one provider, copied out. Texts are NUL-terminated and cut to their size.
@@ -849,6 +998,71 @@ int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, c
 int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
 
 /*
+ Makes sure that the key of a registration is stored before its 2xx answer leaves. `ticket` is that of the result
+ with confirm = 1, `to_tag` the To tag of the answer as it goes out (3rd-party-authentication section 2.1.2). Usually
+ the key is stored already and this only compares. Never waits for a network.
+
+ Returns SIPOAUTH_OK; SIPOAUTH_E_STORE when the key is not stored: the answer must become a 503, or the phone would
+ hold a key that nobody knows; SIPOAUTH_E_INPUT when the ticket cannot be read or the code's time is over (the same
+ holds); SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid, texts valid for their lengths.
+ */
+int32_t sipoauth_worker_confirm(struct sipoauth_worker *worker, struct sipoauth_str ticket, struct sipoauth_str to_tag);
+
+/*
+ The registration was refused after all: forgets the key that was made for it, as far as that is possible at once.
+ Arguments and return as for sipoauth_worker_confirm.
+
+ # Safety
+ As for sipoauth_worker_confirm.
+ */
+int32_t sipoauth_worker_withdraw(struct sipoauth_worker *worker,
+                                 struct sipoauth_str ticket,
+                                 struct sipoauth_str to_tag);
+
+/*
+ Shows sessions. With an `aor` (a SIP URI) those of this address; with an empty one all, some accounts at a time:
+ `from` is empty at first, then what the call before wrote to `next` (NUL-terminated, at most `next_cap` octets, 160
+ are enough); an empty `next` is the end. A session that changes meanwhile may turn up twice. After the fork, in any
+ process and thread;
+ with a Redis store the call waits for it, at most store_timeout for each of its steps, so a SIP worker should not
+ make it.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STORE, SIPOAUTH_E_SPACE, SIPOAUTH_E_PANIC, or SIPOAUTH_E_INPUT
+ when sessions are not configured or `aor` is not a SIP address.
+
+ # Safety
+ `context` is NULL or valid, texts for their lengths, `next` for `next_cap` octets; `each` is NULL or callable with
+ `user` and does not leave by longjmp or a C++ exception.
+ */
+int32_t sipoauth_context_sessions(const struct sipoauth_context *context,
+                                  struct sipoauth_str aor,
+                                  struct sipoauth_str from,
+                                  sipoauth_session_fn each,
+                                  void *user,
+                                  char *next,
+                                  size_t next_cap);
+
+/*
+ Ends sessions: the one named by `session` (32 hex digits) of `aor`, or with an empty `session` all of `aor`, or with
+ both empty all there are. Their phones are challenged with the next request (403, 401 or 407 as usual). `each` is
+ called for every session that was ended, `*count` says how many. Where and how long: as sipoauth_context_sessions.
+
+ Returns SIPOAUTH_OK, also when there was nothing to end; else as sipoauth_context_sessions.
+
+ # Safety
+ As for sipoauth_context_sessions; `count` is NULL or valid.
+ */
+int32_t sipoauth_context_sessions_revoke(const struct sipoauth_context *context,
+                                         struct sipoauth_str aor,
+                                         struct sipoauth_str session,
+                                         sipoauth_session_fn each,
+                                         void *user,
+                                         uint64_t *count);
+
+/*
  How many statistics there are: a constant of this version. Any process, any thread.
  */
 uint32_t sipoauth_stat_count(void);
@@ -935,34 +1149,41 @@ void sipoauth_worker_free(struct sipoauth_worker *worker);
 int32_t sipoauth_worker_claim(struct sipoauth_worker *worker, struct sipoauth_str path, struct sipoauth_str *value);
 
 /*
- Asks the I/O service to fetch what a PENDING request needs; `job` is the result's. Never blocks. The cookies come
- back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
+ Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.
+ `reply_to_tag` is the To tag that the final answer to the request will have, if that is known only now that the
+ request is parked; else empty. Never blocks. The cookies come back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
  the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_ARGUMENT (also
- when both cookies are UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
- `worker` is NULL or valid.
+ `worker` is NULL or valid, `reply_to_tag` valid for its length.
  */
-int32_t sipoauth_worker_submit(struct sipoauth_worker *worker, uint64_t job, uint64_t cookie0, uint64_t cookie1);
+int32_t sipoauth_worker_submit(struct sipoauth_worker *worker,
+                               uint64_t job,
+                               struct sipoauth_str reply_to_tag,
+                               uint64_t cookie0,
+                               uint64_t cookie1);
 
 /*
  Writes the header lines of a challenge (RFC 8898 section 4), each with CRLF, not NUL-terminated: WWW-Authenticate
- or Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it. `*len` says
+ or Proxy-Authenticate with the Bearer scheme, then Location (and Contact) where the setting `location` asks for it.
+ `*status` is the status that goes with them: 401, 407 or 302; 401 after a failure. `*len` says
  how many octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
  SIPOAUTH_E_PANIC.
 
  # Safety
- `worker`, `challenge` and `len` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
+ `worker`, `challenge`, `len` and `status` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
  */
 int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
                                   const struct sipoauth_challenge *challenge,
                                   char *buf,
                                   size_t cap,
-                                  size_t *len);
+                                  size_t *len,
+                                  uint32_t *status);
 
 /*
  Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::json;
-use support::scripted_server::{ScriptedServer, key_set};
+use support::scripted_server::{Answer, ScriptedServer, key_set};
 use support::temporary::Directory;
 use support::token::{TestKey, claims};
 
@@ -130,6 +130,7 @@ impl World {
     fn new() -> World {
         let key = TestKey::rsa("first");
         let server = ScriptedServer::start(key_set(&[key.jwk()]));
+        server.set("/token", Answer::Json(tokens(&key, &server.issuer())));
         World { server, key, directory: Directory::new("c-abi") }
     }
 
@@ -161,6 +162,20 @@ impl World {
             .arg(format!("directory={}", self.directory.path().display()))
             .arg(format!("vectors={}", root("tests/vectors/rfc4474").display()))
     }
+}
+
+/// What alice's codes are exchanged for.
+fn tokens(key: &TestKey, issuer: &str) -> serde_json::Value {
+    let mut claims = claims(issuer, "sip-proxy", "alice", 600);
+    claims["azp"] = json!("sip-proxy");
+    json!({
+        "access_token": "an-access-token-that-nobody-may-see-0123456789",
+        "refresh_token": "a-refresh-token-that-nobody-may-see-0123456789",
+        "token_type": "Bearer",
+        "expires_in": 3600,
+        "scope": "openid sip",
+        "id_token": key.jws("RS256", &json!({ "alg": "RS256", "kid": "first" }), &claims),
+    })
 }
 
 fn root(path: &str) -> PathBuf {
@@ -220,7 +235,9 @@ fn install(directory: &Directory) -> PathBuf {
     let mut command = Command::new(root("tools/install.sh"));
     let built = library("libsipoauth.so");
     command.env("SIPOAUTH_BUILD", built.parent().expect("a folder")).arg(&prefix);
+    command.env("SIPOAUTH_TOOL", env!("CARGO_BIN_EXE_sipoauth"));
     succeed(&mut command);
+    assert!(succeed(Command::new(prefix.join("bin/sipoauth")).arg("--version")).starts_with("sipoauth "));
     let link = |name: &str| fs::read_link(prefix.join("lib").join(name)).expect("a symbolic link");
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(link("libsipoauth.so"), Path::new("libsipoauth.so.0"));

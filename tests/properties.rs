@@ -9,10 +9,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
-use sipoauth::engine::check::{Decision, KnownKeys, Request, check_request, check_token};
+use sipoauth::engine::check::{Decision, KnownKeys, Message, Request, check_request, check_token};
+use sipoauth::engine::session_check::{CodeId, Known, KnownSessions};
 use sipoauth::engine::token_cache::TokenCache;
 use sipoauth::proto::aor_template::AorTemplate;
-use sipoauth::proto::challenge::Challenge;
+use sipoauth::proto::challenge::{Challenge, Location};
 use sipoauth::proto::claims::Claims;
 use sipoauth::proto::digest_string::{DigestParts, digest_string};
 use sipoauth::proto::jose::key_set::{KeySet, Origin};
@@ -21,7 +22,8 @@ use sipoauth::proto::jose::rsa::modulus_of_spki;
 use sipoauth::proto::json::Json;
 use sipoauth::proto::pop::verify_pop;
 use sipoauth::proto::reason::Reason;
-use std::sync::OnceLock;
+use sipoauth::proto::session::{Account, CodeRecord};
+use std::sync::{Arc, OnceLock};
 use support::temporary::Directory;
 use support::token::{TestKey, claims, encode, now};
 
@@ -32,6 +34,20 @@ struct Nothing;
 impl KnownKeys for Nothing {
     fn fetched(&self, _: usize) -> Option<&KeySet> {
         None
+    }
+}
+
+impl KnownSessions for Nothing {
+    fn account(&self, _: &str) -> Known<Arc<Account>> {
+        Known::Absent
+    }
+
+    fn code(&self, _: &CodeId) -> Known<CodeRecord> {
+        Known::Absent
+    }
+
+    fn is_fresh(&self) -> bool {
+        true
     }
 }
 
@@ -61,7 +77,7 @@ fn bench() -> &'static (Policy, Vec<String>) {
 fn reason(token: &str) -> Reason {
     match check_token(&bench().0, &Nothing, &mut TokenCache::new(4), token, now()) {
         Decision::Done(answer) => answer.reason(),
-        Decision::NeedKeys(_) => panic!("the keys are configured"),
+        other => panic!("the keys are configured: {other:?}"),
     }
 }
 
@@ -163,13 +179,24 @@ proptest! {
     #[test]
     fn arbitrary_requests_never_pass(
         method in "[A-Z]{0,9}|REGISTER", from in "\\PC{0,60}", to in "(sip:)?\\PC{0,60}", realm in "\\PC{0,20}",
-        credentials in prop::collection::vec("((?i:bearer) )?(token=|pop=)?\"?\\PC{0,60}", 0..4), proxy in any::<bool>()
+        credentials in prop::collection::vec("((?i:bearer) )?(token=|pop=)?\"?\\PC{0,60}", 0..4), proxy in any::<bool>(),
+        body in "(grant_type=(proof-of-possession&pop|authorization_code&code)=)?[\\x00-\\x7f]{0,40}", octets in any::<[u8; 8]>()
     ) {
         let bodies: Vec<&str> = credentials.iter().map(String::as_str).collect();
-        let request = Request { proxy, method: &method, from: &from, to: &to, realm: &realm, credentials: &bodies };
-        match check_request(&bench().0, &Nothing, &mut TokenCache::new(4), &request, now()) {
+        let message = Message { body: body.as_bytes(), call_id: &octets, from_tag: &octets, ..Message::default() };
+        let request = Request {
+            proxy,
+            method: &method,
+            from: &from,
+            to: &to,
+            realm: &realm,
+            credentials: &bodies,
+            message,
+            ..Request::default()
+        };
+        match check_request(&bench().0, &Nothing, &Nothing, &mut TokenCache::new(4), &request, now()) {
             Decision::Done(answer) => prop_assert_ne!(answer.reason(), Reason::Ok),
-            Decision::NeedKeys(_) => prop_assert!(false, "the keys are configured"),
+            other => prop_assert!(false, "nothing is to be fetched: {other:?}"),
         }
     }
 
@@ -191,7 +218,7 @@ proptest! {
 
     #[test]
     fn a_challenge_is_always_whole_lines(realm in "\\PC{0,30}|[\\x00-\\x7f]{0,30}", scope in "\\PC{0,20}", uri in "[\\x00-\\x7f]{0,30}") {
-        let challenge = Challenge { realm: &realm, scope: &scope, authz_server: &uri, location: true, ..Challenge::default() };
+        let challenge = Challenge { realm: &realm, scope: &scope, authz_server: &uri, location: Location::Header, ..Challenge::default() };
         let lines = challenge.header_lines();
         prop_assert!(lines.ends_with("\r\n"));
         let names = lines.split_terminator("\r\n").all(|l| l.starts_with("WWW-Authenticate: ") || l.starts_with("Location: <"));

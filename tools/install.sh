@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# Installs the built library for programs in C and C++:
+# Installs the built library for programs in C and C++, and the operator's tool:
 #
 #   tools/install.sh PREFIX [DESTDIR]
 #
 # PREFIX is where it will be used, for example /usr/local; DESTDIR is put before it while a package is made.
-# SIPOAUTH_BUILD names the folder of the built libraries, by default target/release.
+# SIPOAUTH_BUILD names the folder of the built libraries, by default target/release; SIPOAUTH_TOOL names the built tool,
+# by default sipoauth in that folder.
 set -eu
 
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
@@ -16,15 +17,17 @@ case $1 in /*) ;; *) fail "PREFIX must be an absolute path, not '$1'" ;; esac
 PREFIX=${1%/}
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${SIPOAUTH_BUILD:-${CARGO_TARGET_DIR:-$ROOT/target}/release}
+TOOL=${SIPOAUTH_TOOL:-$BUILD/sipoauth}
 TO=${2:-}$PREFIX
 VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 SONAME=libsipoauth.so.${VERSION%%.*}
 
-for file in libsipoauth.so libsipoauth.a; do
-  [ -f "$BUILD/$file" ] || fail "$BUILD/$file is missing: build the library first (cargo build --release)"
+for file in "$BUILD/libsipoauth.so" "$BUILD/libsipoauth.a" "$TOOL"; do
+  [ -f "$file" ] || fail "$file is missing: build it first (cargo build --release)"
 done
 
-install -d "$TO/lib/pkgconfig" "$TO/include" "$TO/share/doc/sipoauth"
+install -d "$TO/bin" "$TO/lib/pkgconfig" "$TO/include" "$TO/share/doc/sipoauth"
+install -m 755 "$TOOL" "$TO/bin/sipoauth"
 install -m 755 "$BUILD/libsipoauth.so" "$TO/lib/libsipoauth.so.$VERSION"
 ln -sfn "libsipoauth.so.$VERSION" "$TO/lib/$SONAME"
 ln -sfn "$SONAME" "$TO/lib/libsipoauth.so"

@@ -25,7 +25,7 @@ BUILD_PACKAGES=(gcc g++ libc6-dev make binutils dpkg-dev pkg-config ca-certifica
 DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-modules
   kamailio-utils-modules sip-tester sipsak)
 TEST_PACKAGES=(kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
-  baresip-core valgrind python3 openssl)
+  baresip-core valgrind python3 openssl redis-server)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -47,22 +47,22 @@ as_root() {
   fi
 }
 
-# Debian starts a freshly installed Kamailio on port 5060. Nobody asked for that here:
-# for the time of the installation the system is told to leave this one service alone.
+# Debian starts a freshly installed Kamailio on port 5060 and Redis on 6379. Nobody asked for that here:
+# for the time of the installation the system is told to leave these services alone.
 POLICY=/usr/sbin/policy-rc.d
-hold_kamailio_service() {
+hold_services() {
   [ ! -e "$POLICY" ] || return 0
   trap 'as_root rm -f "$POLICY"' EXIT
-  printf '#!/bin/sh\n[ "$1" != kamailio ] || exit 101\n' | as_root tee "$POLICY" > /dev/null
+  printf '#!/bin/sh\ncase $1 in kamailio | redis-server) exit 101 ;; esac\n' | as_root tee "$POLICY" > /dev/null
   as_root chmod 755 "$POLICY"
 }
 
-release_kamailio_service() {
+release_services() {     # the ones that were installed just now
   trap - EXIT
   if grep -qs 'kamailio.*101' "$POLICY"; then as_root rm -f "$POLICY"; fi
   if [ -d /run/systemd/system ]; then
-    as_root systemctl --quiet disable kamailio || true
-    say "kamailio is installed but not started; 'systemctl enable --now kamailio' does that"
+    as_root systemctl --quiet disable "$@" || true
+    say "not started: $*; 'systemctl enable --now' does that"
   fi
 }
 
@@ -72,15 +72,18 @@ apt_install() {
 }
 
 ensure_packages() {
-  local held=
+  local package held=()
   mapfile -t MISSING < <(missing_packages "$@")
   [ "${#MISSING[@]}" -gt 0 ] || return 0
   command -v apt-get > /dev/null || fail "this needs Debian; elsewhere install by hand: ${MISSING[*]}"
   say "installing ${#MISSING[@]} Debian packages: ${MISSING[*]}"
   as_root apt-get update || { sleep 3; as_root apt-get update; }
-  if [[ " ${MISSING[*]} " == *" kamailio "* ]]; then held=yes; hold_kamailio_service; fi
+  for package in kamailio redis-server; do
+    if [[ " ${MISSING[*]} " == *" $package "* ]]; then held+=("$package"); fi
+  done
+  [ "${#held[@]}" = 0 ] || hold_services
   apt_install "${MISSING[@]}" || { say "trying once more"; apt_install "${MISSING[@]}"; }
-  [ -z "$held" ] || release_kamailio_service
+  [ "${#held[@]}" = 0 ] || release_services "${held[@]}"
 }
 
 # ---- Rust

@@ -12,16 +12,17 @@ step() { printf '\n==== %s (%d s)\n' "$*" "$SECONDS"; }
 
 step "setting up"
 tools/setup.sh test
-step "building the library and the Kamailio module"
-cargo build --release --lib
+step "building the library, the tool and the Kamailio module"
+cargo build --release --lib --bins
 tools/kamailio-build.sh
 step "building the module whose core can be made to panic"
 cargo build --lib --features fault-injection
 SIPOAUTH_STATICLIB=target/debug/libsipoauth.a KAMAILIO_OUT=$PWD/target/kamailio-fault tools/kamailio-build.sh
 step "lints"
 tools/lint.sh
-step "library tests, vectors, peers, C ABI"
-cargo test --lib --test readme --test rfc_vectors --test peers --test properties --test c_abi
+step "library and tool tests, vectors, peers, C ABI"
+cargo test --lib --bins --test readme --test rfc_vectors --test peers --test properties --test c_abi --test exchange \
+  --test register --test store --test sessions
 cargo test --test wycheproof -- --nocapture
 step "end to end: real phones, real Kamailio, real authorization server"
 cargo test --test e2e -- --test-threads=3

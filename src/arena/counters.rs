@@ -28,6 +28,14 @@ counters! {
     CacheMisses = c"cache_misses", "Tokens that had to be verified.";
     KeyFetches = c"key_fetches", "Key fetches started.";
     KeyFetchErrors = c"key_fetch_errors", "Key fetches that failed.";
+    Exchanges = c"exchanges", "Codes sent to an authorization server.";
+    ExchangeErrors = c"exchange_errors", "Codes whose exchange failed for a reason of the server's or the network's.";
+    Refreshes = c"refreshes", "Refresh tokens sent to an authorization server.";
+    RefreshErrors = c"refresh_errors", "Refreshes that failed for a reason of the server's or the network's.";
+    RefreshesRefused = c"refreshes_refused", "Sessions that ended because the server refused to refresh their tokens.";
+    KeysStored = c"keys_stored", "Shared keys stored.";
+    SessionsRevoked = c"sessions_revoked", "Sessions ended by the operator.";
+    StoreErrors = c"store_errors", "Calls of the session store that failed.";
     Reloads = c"reloads", "Configurations taken over.";
     Panics = c"panics", "Internal errors caught.";
 }

@@ -53,11 +53,11 @@ impl<const N: usize> MemoryTable<N> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Arena;
+    use super::super::{Arena, Sizes};
 
     #[test]
     fn remembers_and_limits() {
-        let arena = Arena::new(1).unwrap();
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
         let (missing, sources) = (&arena.shared().missing_keys, &arena.shared().source_fetches);
         assert_eq!(missing.get((1, "kid")), None);
         missing.put((1, "kid"), 7);

@@ -6,9 +6,13 @@
 #![allow(unsafe_code)]
 
 pub mod counters;
+pub mod mapped_store;
 pub mod memory_table;
 pub mod provider_slot;
 pub mod published;
+pub mod record_cache;
+pub mod replay_guard;
+pub mod waits;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -17,6 +21,9 @@ use counters::Counters;
 use memory_table::MemoryTable;
 use provider_slot::ProviderSlot;
 use published::Published;
+use record_cache::{CacheEntry, RecordCache};
+use replay_guard::{ReplayGuard, ReplaySet, sets_for};
+use waits::Waits;
 
 /// Slots beyond the providers of the first configuration, for those that a reload adds.
 const SPARE_SLOTS: usize = 16;
@@ -38,12 +45,36 @@ pub struct Shared {
     pub missing_keys: MemoryTable<1024>,
     /// Fetches that a source address has caused in the present minute.
     pub source_fetches: MemoryTable<1024>,
+    /// Code exchanges that a source address has caused in the present minute.
+    pub source_exchanges: MemoryTable<4096>,
+    /// Short codes that were tried for an address-of-record, or by a source address, in the present ten minutes.
+    pub short_codes: MemoryTable<16384>,
+    /// Why the last exchange of a code did not come about: the number of the reason.
+    pub exchange_failures: MemoryTable<4096>,
+    /// 1 while the session store fails.
+    pub store_failing: AtomicU32,
+    /// Callers that wait in a thread or process of their own.
+    pub waits: Waits,
 }
 
-/// The mapping: one [`Shared`], then the provider slots.
+/// How much room is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sizes {
+    /// Providers of the first configuration.
+    pub providers: usize,
+    /// Proofs of possession that are remembered.
+    pub proofs: usize,
+    /// Records from a store over the network.
+    pub records: usize,
+}
+
+/// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the entries of the record cache.
 pub struct Arena {
     base: NonNull<Shared>,
     slots: usize,
+    replay_sets: usize,
+    since: i64,
+    entries: usize,
     length: usize,
 }
 
@@ -53,10 +84,15 @@ unsafe impl Send for Arena {}
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    /// Maps zeroed memory that forked children share.
-    pub fn new(providers: usize) -> std::io::Result<Arena> {
-        let slots = providers + SPARE_SLOTS;
-        let length = size_of::<Shared>() + slots * size_of::<ProviderSlot>();
+    /// Maps zeroed memory that forked children share. `now` is Unix milliseconds.
+    pub fn new(sizes: &Sizes, now: i64) -> std::io::Result<Arena> {
+        let slots = sizes.providers + SPARE_SLOTS;
+        let replay_sets = sets_for(sizes.proofs);
+        let entries = record_cache::rounded(sizes.records);
+        let length = size_of::<Shared>()
+            + slots * size_of::<ProviderSlot>()
+            + replay_sets * size_of::<ReplaySet>()
+            + entries * size_of::<CacheEntry>();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe {
             libc::mmap(
@@ -72,8 +108,13 @@ impl Arena {
             return Err(std::io::Error::last_os_error());
         }
         const { assert!(size_of::<Shared>().is_multiple_of(align_of::<ProviderSlot>()) && align_of::<Shared>() <= 4096) };
+        const { assert!(size_of::<ProviderSlot>().is_multiple_of(align_of::<ReplaySet>())) };
+        const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheEntry>())) };
+        // The configuration's secrets are in it: they must not be in a core file. Where that is not possible, so be it.
+        // SAFETY: the mapping that was just made.
+        unsafe { libc::madvise(address, length, libc::MADV_DONTDUMP) };
         let base = NonNull::new(address.cast::<Shared>()).ok_or_else(std::io::Error::last_os_error)?;
-        Ok(Arena { base, slots, length })
+        Ok(Arena { base, slots, replay_sets, since: now / 1000, entries, length })
     }
 
     /// The part that exists once.
@@ -89,6 +130,29 @@ impl Arena {
             let first = self.base.as_ptr().add(1).cast::<ProviderSlot>();
             std::slice::from_raw_parts(first, self.slots)
         }
+    }
+
+    /// The first of the sets of the replay guard, behind the slots.
+    fn first_set(&self) -> *const ReplaySet {
+        // SAFETY: the address lies within the mapping, or at its end when there are no sets and no entries.
+        unsafe { self.base.as_ptr().add(1).cast::<ProviderSlot>().add(self.slots).cast::<ReplaySet>() }
+    }
+
+    /// The proofs that were used since the start.
+    pub fn replay_guard(&self) -> ReplayGuard<'_> {
+        // SAFETY: the sets follow the slots within the mapping, aligned (asserted in new), zero is a valid value.
+        let sets = unsafe { std::slice::from_raw_parts(self.first_set(), self.replay_sets) };
+        ReplayGuard { sets, since: self.since }
+    }
+
+    /// The record cache; one without entries remembers nothing.
+    pub fn records(&self) -> RecordCache<'_> {
+        // SAFETY: the entries follow the sets within the mapping, aligned (asserted in new), zero is a valid value.
+        let entries = unsafe {
+            let first = self.first_set().add(self.replay_sets).cast::<CacheEntry>();
+            std::slice::from_raw_parts(first, self.entries)
+        };
+        RecordCache::new(entries)
     }
 
     /// Takes the right to replace the configuration; a dead holder does not keep it.
@@ -141,7 +205,7 @@ mod tests {
 
     #[test]
     fn one_reload_at_a_time() {
-        let arena = Arena::new(1).unwrap();
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
         let first = arena.begin_reload();
         assert!(first.is_some() && arena.begin_reload().is_none());
         drop(first);
@@ -150,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_dead_holder_does_not_keep_the_right() {
-        let arena = Arena::new(1).unwrap();
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = u64::from(child.id());
         child.wait().unwrap();

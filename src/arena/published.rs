@@ -59,12 +59,12 @@ impl<const CAP: usize> Published<CAP> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Arena;
+    use super::super::{Arena, Sizes};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
     fn readers_never_see_half_a_document() {
-        let arena = Arena::new(1).unwrap();
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
         let bundle = &arena.shared().bundle;
         assert_eq!(bundle.read(), None);
         let stop = AtomicBool::new(false);

@@ -8,7 +8,7 @@ use super::convert::{Place, octets, structure, text};
 use super::guard::{Status, guard_or};
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
-use crate::engine::check::Request;
+use crate::engine::check::{Carried, Message, Request};
 use crate::proto::credentials::MAX_HEADERS;
 use crate::proto::reason::{Outcome, Reason};
 use crate::runtime::worker::{Handling, Verdict};
@@ -52,16 +52,21 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
     // SAFETY: the caller's promise.
     unsafe {
         judge(worker, result, |state| {
-            let before = fetches(state);
             check(state, request, 0)?;
-            let Some(slot) = state.last.pending else {
+            let Some(work) = state.last.pending.take() else {
                 return Ok(());
             };
-            if state.worker.submit(slot, WAITING).is_err() {
+            let waits = &state.worker.context().arena().shared().waits;
+            let place = waits.begin();
+            if state.worker.submit(work, &[], [WAITING, place]).is_err() {
                 refuse(state);
                 return Ok(());
             }
-            wait(state, slot, &before, Duration::from_millis(timeout_ms.into()));
+            let waits = &state.worker.context().arena().shared().waits;
+            let until = Instant::now() + Duration::from_millis(timeout_ms.into());
+            while !waits.is_over(place) && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(2));
+            }
             check(state, request, SIPOAUTH_CHECK_RESUMED)
         })
     }
@@ -131,7 +136,10 @@ unsafe fn judge(
         };
         let finish = |state: &mut State| {
             run(state)?;
-            result.put(answer(first, &state.last));
+            if state.last.pending.is_some() {
+                state.job += 1;
+            }
+            result.put(answer(first, &state.last, state.job));
             Ok(())
         };
         // SAFETY: the caller's promise.
@@ -152,18 +160,45 @@ unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32)
     };
     let credentials: Vec<&str> = credentials.iter().map(AsRef::as_ref).collect();
     let proxy = role_is_proxy(r.role)?;
-    transport_name(r.transport)?;
-    port(r.source_port)?;
+    let (transport, source_port) = (transport_name(r.transport)?, port(r.source_port)?);
     // SAFETY: the caller's promise.
-    let [method, from, to, realm, source] = unsafe {
+    let [method, from, to, realm, source, content_type, instance] = unsafe {
         octets(r.request_uri)?;
-        octets(r.call_id)?;
-        [text(r.method)?, text(r.from_uri)?, text(r.to_uri)?, text(r.realm)?, text(r.source_ip)?]
+        let head = [text(r.method)?, text(r.from_uri)?, text(r.to_uri)?];
+        let [method, from, to] = head;
+        let [realm, source] = [text(r.realm)?, text(r.source_ip)?];
+        [method, from, to, realm, source, text(r.content_type)?, text(r.instance)?]
+    };
+    // SAFETY: the caller's promise.
+    let message = unsafe {
+        Message {
+            content_type: &content_type,
+            body: octets(r.body)?,
+            from_tag: octets(r.from_tag)?,
+            call_id: octets(r.call_id)?,
+            cseq: octets(r.cseq)?,
+            date: octets(r.date)?,
+            contact: octets(r.contact_uri)?,
+            instance: &instance,
+            branch: octets(r.branch)?,
+            reply_to_tag: octets(r.reply_to_tag)?,
+            contacts: r.contact_count,
+        }
     };
     if !(0..=LAST_SECOND).contains(&r.now) {
         return Err(SIPOAUTH_E_ARGUMENT);
     }
-    let request = Request { proxy, method: &method, from: &from, to: &to, realm: &realm, credentials: &credentials };
+    let request = Request {
+        proxy,
+        method: &method,
+        from: &from,
+        to: &to,
+        realm: &realm,
+        credentials: &credentials,
+        transport,
+        source: (&source, source_port),
+        message,
+    };
     let now = (r.now != 0).then_some(r.now);
     state.last = state.worker.check(&request, &Handling { source: &source, now, proxy, ..handling(flags)? });
     Ok(())
@@ -200,24 +235,6 @@ fn refuse(state: &mut State) {
     state.last = state.worker.overloaded(last, false);
 }
 
-/// What a fetch changes in a slot.
-type Fetched = (i64, u32);
-
-fn fetches(state: &State) -> Vec<Fetched> {
-    use std::sync::atomic::Ordering::Relaxed;
-    let slots = state.worker.context().arena().slots().iter();
-    slots.map(|s| (s.fetched_at.load(Relaxed), s.failures.load(Relaxed))).collect()
-}
-
-/// Looks every few milliseconds whether a fetch has ended since `before`.
-fn wait(state: &State, slot: u32, before: &[Fetched], timeout: Duration) {
-    let started = Instant::now();
-    let place = slot as usize;
-    while fetches(state).get(place) == before.get(place) && started.elapsed() < timeout {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 const DENIED: sipoauth_result = sipoauth_result {
     struct_size: 0,
     verdict: SIPOAUTH_VERDICT_DENIED,
@@ -238,6 +255,11 @@ const DENIED: sipoauth_result = sipoauth_result {
     scope: sipoauth_str::EMPTY,
     kid: sipoauth_str::EMPTY,
     fingerprint: sipoauth_str::EMPTY,
+    grant: SIPOAUTH_GRANT_NONE,
+    confirm: 0,
+    session: sipoauth_str::EMPTY,
+    instance: sipoauth_str::EMPTY,
+    ticket: sipoauth_str::EMPTY,
 };
 
 fn denied(struct_size: u32) -> sipoauth_result {
@@ -252,21 +274,30 @@ fn denied(struct_size: u32) -> sipoauth_result {
 }
 
 /// The result of a verdict. Its texts borrow from the verdict.
-fn answer(first: sipoauth_result, verdict: &Verdict) -> sipoauth_result {
-    let Verdict { answer, status, retry_after, pending, provider } = verdict;
-    let mut result = sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), ..first };
-    if let Some(slot) = pending {
+fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_result {
+    let Verdict { answer, status, retry_after, pending, provider, session, ticket } = verdict;
+    let grant = match answer.carried {
+        Carried::Nothing => SIPOAUTH_GRANT_NONE,
+        Carried::Token => SIPOAUTH_GRANT_TOKEN,
+        Carried::Code => SIPOAUTH_GRANT_CODE,
+        Carried::Proof => SIPOAUTH_GRANT_POP,
+    };
+    let mut result =
+        sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
+    if pending.is_some() {
         result.verdict = SIPOAUTH_VERDICT_PENDING;
-        result.job = u64::from(*slot);
+        result.job = job;
         result.reason_code = "pending".into();
-        result.reason_text = "The keys of the authorization server must be fetched first.".into();
+        result.reason_text = "The authorization server or the session store must be asked first.".into();
     } else {
         let reason = answer.reason();
         result.verdict = match reason.outcome() {
             Outcome::Accepted => SIPOAUTH_VERDICT_ACCEPTED,
             Outcome::NoCredentials => SIPOAUTH_VERDICT_NO_CREDENTIALS,
             Outcome::NotNow => SIPOAUTH_VERDICT_NOT_NOW,
-            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest => SIPOAUTH_VERDICT_DENIED,
+            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest | Outcome::UnsupportedMedia => {
+                SIPOAUTH_VERDICT_DENIED
+            }
         };
         result.status = *status;
         result.retry_after = *retry_after;
@@ -274,6 +305,19 @@ fn answer(first: sipoauth_result, verdict: &Verdict) -> sipoauth_result {
         result.reason_code = reason.code().into();
         result.reason_text = reason.text().into();
         result.error = reason.oauth_error().into();
+    }
+    if let Some(used) = &answer.session {
+        result.aor = used.aor.as_str().into();
+        result.subject = used.subject.as_str().into();
+        result.client_id = used.client_id.as_str().into();
+        result.scope = used.scope.as_str().into();
+        result.instance = used.instance.as_str().into();
+        result.session = session.as_str().into();
+        if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
+            result.expires_at = used.valid_until;
+            result.confirm = u32::from(!ticket.is_empty());
+            result.ticket = ticket.as_str().into();
+        }
     }
     if let Some(token) = &answer.token {
         let claims = &token.claims;

@@ -79,7 +79,7 @@ pub unsafe extern "C" fn sipoauth_io_step(
         }
         io.service.enter()?.step(Duration::from_millis(timeout_ms.into()), &mut |cookies| {
             if let Some(done) = done
-                && cookies != WAITING
+                && cookies[0] != WAITING
             {
                 done(user, cookies[0], cookies[1]);
             }

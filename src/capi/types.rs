@@ -29,6 +29,9 @@ pub const SIPOAUTH_E_BUSY: i32 = -9;
 /// The proof of possession does not match.
 pub const SIPOAUTH_E_MISMATCH: i32 = -10;
 
+/// The session store cannot be read or written: answer 503.
+pub const SIPOAUTH_E_STORE: i32 = -11;
+
 /// The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
 pub const SIPOAUTH_VERDICT_DENIED: u32 = 0;
 /// The request may go on.
@@ -37,7 +40,7 @@ pub const SIPOAUTH_VERDICT_ACCEPTED: u32 = 1;
 pub const SIPOAUTH_VERDICT_NO_CREDENTIALS: u32 = 2;
 /// Cannot be decided now: 503 with Retry-After, never a challenge.
 pub const SIPOAUTH_VERDICT_NOT_NOW: u32 = 3;
-/// Keys must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
+/// Something must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
 pub const SIPOAUTH_VERDICT_PENDING: u32 = 4;
 
 /// Registrar or user agent server: Authorization, 401 (RFC 8898 section 2.2).
@@ -73,6 +76,15 @@ pub const SIPOAUTH_LOG_DEBUG: u32 = 4;
 pub const SIPOAUTH_CHECK_RESUMED: u32 = 1;
 /// Flag of the check functions: the host cannot park the request; NOT_NOW instead of PENDING.
 pub const SIPOAUTH_CHECK_NO_WAIT: u32 = 2;
+
+/// Nothing of ours was sent.
+pub const SIPOAUTH_GRANT_NONE: u32 = 0;
+/// An access token (RFC 8898).
+pub const SIPOAUTH_GRANT_TOKEN: u32 = 1;
+/// An authorization code in the body (3rd-party-authentication section 2.1.1).
+pub const SIPOAUTH_GRANT_CODE: u32 = 2;
+/// A proof of possession, in the body or in the header (3rd-party-authentication section 2.1.3, sip-oauth-01 3.7).
+pub const SIPOAUTH_GRANT_POP: u32 = 3;
 
 /// Offer a Bearer challenge.
 pub const SIPOAUTH_OFFER_BEARER: u32 = 1;
@@ -161,6 +173,26 @@ pub struct sipoauth_request {
     pub credentials: *const sipoauth_str,
     /// How many. Requests with more than 16 are refused.
     pub credentials_count: usize,
+    /// Body of Content-Type; empty when there is none.
+    pub content_type: sipoauth_str,
+    /// The message body, exactly as on the wire.
+    pub body: sipoauth_str,
+    /// Tag of From, raw.
+    pub from_tag: sipoauth_str,
+    /// Body of CSeq: number and method.
+    pub cseq: sipoauth_str,
+    /// Body of Date; empty when there is none.
+    pub date: sipoauth_str,
+    /// addr-spec of the first Contact; empty when there is none or it is "*".
+    pub contact_uri: sipoauth_str,
+    /// `+sip.instance` of that Contact without quotes (RFC 5626 section 4.1), for example "<urn:uuid:…>"; or empty.
+    pub instance: sipoauth_str,
+    /// branch of the topmost Via: tells a retransmission from a replay.
+    pub branch: sipoauth_str,
+    /// The To tag that the host's final answer to this request will have, as far as it is known; or empty.
+    pub reply_to_tag: sipoauth_str,
+    /// Number of Contact values. A proof covers the first one only, so a request with more cannot be proved.
+    pub contact_count: u32,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
@@ -174,13 +206,13 @@ pub struct sipoauth_result {
     pub verdict: u32,
     /// Stable number of the reason, 0: ok; while PENDING that of an internal error.
     pub reason: u32,
-    /// Suggested SIP status: 200, 400, 401, 403, 407 or 503. While PENDING 503, for hosts that do not park.
+    /// Suggested SIP status: 200, 302, 400, 401, 403, 407, 415 or 503. While PENDING 503, for hosts that do not park.
     pub status: u32,
     /// Seconds for Retry-After with status 503, else 0.
     pub retry_after: u32,
     /// 1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
     pub cached: u32,
-    /// `exp` of an accepted token in Unix seconds, else 0.
+    /// `exp` of an accepted token, or the end of an accepted session's tokens, in Unix seconds; else 0.
     pub expires_at: i64,
     /// PENDING: for sipoauth_worker_submit, else 0.
     pub job: u64,
@@ -206,7 +238,53 @@ pub struct sipoauth_result {
     pub kid: sipoauth_str,
     /// 16 hex digits that name the token in logs.
     pub fingerprint: sipoauth_str,
+    /// SIPOAUTH_GRANT_: what the request carried.
+    pub grant: u32,
+    /// 1: the answer makes a shared key. When the final answer to this request is built, the host calls
+    /// sipoauth_worker_confirm (2xx) or sipoauth_worker_withdraw (anything else) with `ticket` and the answer's To tag.
+    pub confirm: u32,
+    /// The session of an accepted code or proof: 32 hex digits.
+    pub session: sipoauth_str,
+    /// Its `+sip.instance`, or empty.
+    pub instance: sipoauth_str,
+    /// With confirm = 1; may be kept in any process, holds no secret, at most 4 KiB.
+    pub ticket: sipoauth_str,
 }
+
+/// One session, for displays. Texts borrow from the library during the callback.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_session_state {
+    /// sizeof(sipoauth_session_state), set by the library.
+    pub struct_size: u32,
+    /// Shared keys that it has.
+    pub key_count: u32,
+    /// 1: there is a refresh token.
+    pub renewable: u32,
+    /// 1: made from a short code.
+    pub weak: u32,
+    /// The user signed in at this time, Unix seconds.
+    pub created_at: i64,
+    /// The tokens are good until then.
+    pub valid_until: i64,
+    /// The session ends then.
+    pub ends_at: i64,
+    /// 32 hex digits.
+    pub id: sipoauth_str,
+    /// The address-of-record, canonical.
+    pub aor: sipoauth_str,
+    /// `+sip.instance`, or empty.
+    pub instance: sipoauth_str,
+    /// Name of the provider.
+    pub provider: sipoauth_str,
+    /// `sub`
+    pub subject: sipoauth_str,
+    /// Granted scopes.
+    pub scope: sipoauth_str,
+}
+
+/// Takes one session. Called within the call that was given it; must return, must not call the library.
+pub type sipoauth_session_fn = Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state)>;
 
 /// What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
 #[repr(C)]

@@ -5,14 +5,14 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use super::config::{shared, sipoauth_context};
-use super::convert::{Buffer, Place, structure, text};
+use super::convert::{Buffer, Place, octets, structure, text};
 use super::guard::{Status, guard, guard_or, guard_told};
 use super::handle::Exclusive;
 use super::types::*;
 use crate::config::offer::Endpoint;
 use crate::proto::challenge::Challenge;
 use crate::runtime::context::Context;
-use crate::runtime::worker::{Verdict, Worker, claim_text};
+use crate::runtime::worker::{NOBODY, Verdict, Worker, claim_text};
 
 /// One process's or thread's state. Not for two threads at once, not for use across a fork.
 pub struct sipoauth_worker {
@@ -26,12 +26,14 @@ pub(super) struct State {
     /// What the texts of the last result borrow from.
     pub last: Verdict,
     claim: String,
+    /// Names what the last PENDING result needs.
+    pub job: u64,
     /// A call has not come to its end: it panicked.
     broken: bool,
 }
 
-/// The cookies of a request that waits in sipoauth_worker_check_wait; never given to a done function.
-pub(super) const WAITING: [u64; 2] = [u64::MAX; 2];
+/// First cookie of a request that waits in sipoauth_worker_check_wait; never given to a done function.
+pub(super) const WAITING: u64 = NOBODY[0];
 
 /// Makes a worker. Called after the fork, in the process that uses it; several per process are possible.
 ///
@@ -54,7 +56,7 @@ pub unsafe extern "C" fn sipoauth_worker_new(
             let out = Place::new(out, std::ptr::null_mut())?;
             let context = context.clone().ok_or(SIPOAUTH_E_ARGUMENT)?;
             let worker = Worker::new(Arc::clone(&context))?;
-            let state = State { worker, last: Verdict::default(), claim: String::new(), broken: false };
+            let state = State { worker, last: Verdict::default(), claim: String::new(), job: 0, broken: false };
             out.put(Box::into_raw(Box::new(sipoauth_worker { context, state: Exclusive::new(state) })));
             Ok(())
         })
@@ -131,43 +133,47 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
     }
 }
 
-/// Asks the I/O service to fetch what a PENDING request needs; `job` is the result's. Never blocks. The cookies come
-/// back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
+/// Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.
+/// `reply_to_tag` is the To tag that the final answer to the request will have, if that is known only now that the
+/// request is parked; else empty. Never blocks. The cookies come back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
 /// the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_ARGUMENT (also
-/// when both cookies are UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
-/// `worker` is NULL or valid.
+/// `worker` is NULL or valid, `reply_to_tag` valid for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_submit(
     worker: *mut sipoauth_worker,
     job: u64,
+    reply_to_tag: sipoauth_str,
     cookie0: u64,
     cookie1: u64,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
         with_worker(worker, |state| {
-            let slot = u32::try_from(job).map_err(|_| SIPOAUTH_E_ARGUMENT)?;
-            if [cookie0, cookie1] == WAITING {
+            let to_tag = octets(reply_to_tag)?;
+            if cookie0 == WAITING || job != state.job {
                 return Err(SIPOAUTH_E_ARGUMENT);
             }
-            state.worker.submit(slot, [cookie0, cookie1]).map_err(|_| SIPOAUTH_E_FULL)
+            let work = state.last.pending.clone().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            state.worker.submit(work, to_tag, [cookie0, cookie1]).map_err(|_| SIPOAUTH_E_FULL)
         })
     }
 }
 
 /// Writes the header lines of a challenge (RFC 8898 section 4), each with CRLF, not NUL-terminated: WWW-Authenticate
-/// or Proxy-Authenticate with the Bearer scheme, then Location where the setting `location` asks for it. `*len` says
+/// or Proxy-Authenticate with the Bearer scheme, then Location (and Contact) where the setting `location` asks for it.
+/// `*status` is the status that goes with them: 401, 407 or 302; 401 after a failure. `*len` says
 /// how many octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
 /// SIPOAUTH_E_PANIC.
 ///
 /// # Safety
-/// `worker`, `challenge` and `len` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
+/// `worker`, `challenge`, `len` and `status` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_challenge(
     worker: *mut sipoauth_worker,
@@ -175,19 +181,22 @@ pub unsafe extern "C" fn sipoauth_worker_challenge(
     buf: *mut c_char,
     cap: usize,
     len: *mut usize,
+    status: *mut u32,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let buffer = match Buffer::new(buf, cap, len) {
-            Ok(buffer) => buffer,
-            Err(status) => return status,
+        let (buffer, status) = match (Buffer::new(buf, cap, len), Place::new(status, 401)) {
+            (Ok(buffer), Ok(status)) => (buffer, status),
+            (Err(e), _) | (_, Err(e)) => return e,
         };
         with_worker(worker, |state| {
             let c = structure(challenge)?;
             let proxy = role_is_proxy(c.role)?;
             let (realm, domain, error, scope) = (text(c.realm)?, text(c.domain)?, text(c.error)?, text(c.scope)?);
             let challenge = Challenge { proxy, realm: &realm, error: &error, scope: &scope, ..Challenge::default() };
-            buffer.put(state.worker.challenge(&challenge, &domain).as_bytes())
+            let (suggested, lines) = state.worker.challenge(&challenge, &domain);
+            status.put(suggested);
+            buffer.put(lines.as_bytes())
         })
     }
 }

@@ -5,9 +5,11 @@
 //! `source` touches the file system, and only before the fork or in a reload.
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod offer;
 pub mod policy;
 pub mod provider;
+pub mod sessions;
 pub mod settings;
 pub mod source;
 

@@ -3,12 +3,16 @@
 
 use super::offer::OfferRule;
 use super::provider::Provider;
+use super::sessions::Sessions;
 use super::settings::Settings;
 use super::source::Bundle;
 use super::{ConfigError, error};
+use crate::proto::challenge::Location;
 
 /// Most providers.
 pub const MAX_PROVIDERS: usize = 64;
+/// Most devices of an address whose sessions must fit into an entry of the record cache.
+const MAX_REMOTE_DEVICES: u32 = 16;
 
 /// A configuration that makes sense.
 #[derive(Debug)]
@@ -21,6 +25,10 @@ pub struct Policy {
     pub offers: Vec<OfferRule>,
     /// PEM text of `ca_file`.
     pub ca_pem: Option<String>,
+    /// How Location is used in challenges.
+    pub location: Location,
+    /// Sessions; None: codes and proofs of possession are not accepted.
+    pub sessions: Option<Sessions>,
 }
 
 impl Policy {
@@ -61,7 +69,28 @@ impl Policy {
         }
         let offers =
             settings.offer.iter().enumerate().map(|(i, o)| OfferRule::new(o, i + 1)).collect::<Result<_, _>>()?;
-        Ok(Policy { settings: settings.clone(), providers, offers, ca_pem })
+        let location = match settings.location.as_str() {
+            "no" | "false" | "0" => Location::No,
+            "yes" | "true" | "1" => Location::Header,
+            "302" => Location::Redirect,
+            other => return error(format!("location: '{other}' is not possible, write no, yes or 302")),
+        };
+        let sessions = Sessions::new(settings, &bundle.files)?;
+        if settings.max_devices > MAX_REMOTE_DEVICES && sessions.as_ref().is_some_and(|s| !s.place.is_local()) {
+            return error(format!(
+                "max_devices: {} is out of range, with a Redis store write 1 to {MAX_REMOTE_DEVICES}",
+                settings.max_devices
+            ));
+        }
+        if let Some(provider) = providers.iter().find(|p| p.client.is_some())
+            && sessions.is_none()
+        {
+            return error(format!(
+                "provider '{}': client_id: needs 'store', where the sessions of exchanged codes are kept",
+                provider.name
+            ));
+        }
+        Ok(Policy { settings: settings.clone(), providers, offers, ca_pem, location, sessions })
     }
 
     /// The provider whose tokens have this issuer.
@@ -75,12 +104,29 @@ impl Policy {
         self.providers.iter().find(listed).unwrap_or(&self.providers[0])
     }
 
+    /// The provider that exchanges the codes of phones of a domain: one that lists it, else the first with a client.
+    pub fn provider_for_codes(&self, domain: &str) -> Option<usize> {
+        let exchanges = |i: &usize| self.providers[*i].client.is_some();
+        let lists = |i: &usize| {
+            let rules = &self.providers[*i].rules;
+            !rules.domains.is_empty() && rules.serves(domain)
+        };
+        let mut all = (0..self.providers.len()).filter(exchanges);
+        all.clone().find(lists).or_else(|| all.find(|i| self.providers[*i].rules.domains.is_empty()))
+    }
+
     /// Warnings for the log at start.
     pub fn warnings(&self) -> Vec<String> {
         let mut out = Vec::new();
         if self.settings.allow_http {
             out.push(
                 "allow_http is set: keys may be fetched without protection, anyone on the path can forge tokens".into(),
+            );
+        }
+        if self.sessions.as_ref().is_some_and(|s| s.place.is_unprotected()) {
+            out.push(
+                "store: redis:// to another host is not protected, its password can be read on the way; use rediss://"
+                    .into(),
             );
         }
         out
@@ -100,6 +146,20 @@ fn check_globals(s: &Settings) -> Result<(), ConfigError> {
         ("key_max_stale", s.key_max_stale, 60, 31_536_000),
         ("token_cache_size", s.token_cache_size, 0, 1_000_000),
         ("max_token_size", s.max_token_size, 256, 65_536),
+        ("http_threads", s.http_threads, 2, 256),
+        ("http_per_provider", s.http_per_provider, 1, 255),
+        ("store_size", s.store_size, 1, 1_048_576),
+        ("store_timeout", s.store_timeout, 10, 10_000),
+        ("store_cache", s.store_cache, 1, 3600),
+        ("store_cache_size", s.store_cache_size, 16, 1_048_576),
+        ("session_lifetime", s.session_lifetime, 60, 315_360_000),
+        ("max_devices", s.max_devices, 1, 64),
+        ("code_lifetime", s.code_lifetime, 10, 86_400),
+        ("code_source_limit", s.code_source_limit, 1, 65_535),
+        ("short_code_tries", s.short_code_tries, 1, 1000),
+        ("short_code_source_tries", s.short_code_source_tries, 1, 65_535),
+        ("pop_window", s.pop_window, 5, 3600),
+        ("replay_guard_size", s.replay_guard_size, 1024, 16_777_216),
         ("http_timeout", s.http_timeout, 1, 60),
         ("connect_timeout", s.connect_timeout, 1, 60),
     ];
@@ -107,6 +167,12 @@ fn check_globals(s: &Settings) -> Result<(), ConfigError> {
         if !(least..=most).contains(&value) {
             return error(format!("{key}: {value} is out of range, write {least} to {most}"));
         }
+    }
+    if s.http_per_provider >= s.http_threads {
+        return error(format!(
+            "http_per_provider: {} must be less than http_threads ({}): one provider must not keep all busy",
+            s.http_per_provider, s.http_threads
+        ));
     }
     if ![401, 403].contains(&s.scope_status) {
         return error(format!("scope_status: {} is not possible, write 401 or 403", s.scope_status));
@@ -150,7 +216,7 @@ mod tests {
     fn a_good_one() {
         let policy = policy(&[GOOD], &[("leeway", "5"), ("location", "yes")]).unwrap();
         assert_eq!(policy.providers[0].rules.leeway, 5);
-        assert!(policy.settings.location);
+        assert_eq!(policy.location, Location::Header);
         assert!(policy.providers[0].rules.algorithms.iter().all(|a| !a.is_symmetric()));
     }
 

@@ -6,13 +6,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ureq::http::Uri;
 
+use super::client::Client;
 use super::settings::{ProviderSettings, Settings};
 use super::{ConfigError, error};
 use crate::proto::aor_template::AorTemplate;
 use crate::proto::jose::algorithm::Algorithm;
 use crate::proto::jose::jwk::VerificationKey;
+use crate::proto::jose::jws::{CompactJws, Header};
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::jose::pem::keys_from_pem;
+use crate::proto::reason::Reason;
 use crate::proto::token_rules::{IssuerRule, TokenRules};
 use crate::proto::uri::Aor;
 
@@ -31,6 +34,8 @@ pub struct Provider {
     pub domain: String,
     /// Where its keys come from.
     pub keys: KeySource,
+    /// The proxy's own client there, with which codes are exchanged.
+    pub client: Option<Client>,
     /// Address in challenges.
     pub authz_server: String,
     /// Scopes in challenges, separated by a space.
@@ -52,6 +57,20 @@ impl KeySource {
     /// True when the keys come from a server; false when they are configured.
     pub fn is_fetched(&self) -> bool {
         !matches!(self, KeySource::Static(_))
+    }
+
+    /// Checks a signature with the configured keys, or with the `fetched` ones. `Reason::KeyUnknown` means that
+    /// fetching the keys anew may help.
+    pub fn verify(&self, jws: &CompactJws<'_>, header: &Header, fetched: Option<&KeySet>) -> Result<(), Reason> {
+        let set = match self {
+            KeySource::Static(set) => return jws.verify(header, set),
+            _ => fetched.ok_or(Reason::KeyUnknown)?,
+        };
+        // Keys without kid are tried one after the other: when none fits, the right one may be new.
+        jws.verify(header, set).map_err(|reason| match reason {
+            Reason::SignatureInvalid if set.only_guesses(header.kid.as_deref()) => Reason::KeyUnknown,
+            reason => reason,
+        })
     }
 
     /// Identifies what is fetched: keys published for one source never serve another.
@@ -169,6 +188,7 @@ impl Provider {
             aor,
             domain: settings.domain.clone(),
             keys,
+            client: Client::new(settings, global, files, &fail)?,
             authz_server,
             challenge_scope: scope.join(" "),
         })
@@ -176,9 +196,10 @@ impl Provider {
 }
 
 /// Stands for the tenant in the issuer of Microsoft Entra.
-const TENANT: &str = "{tenantid}";
+pub(super) const TENANT: &str = "{tenantid}";
 
-type Fail<'a> = dyn Fn(&str, String) -> ConfigError + 'a;
+/// Makes an error that names the provider and the key.
+pub(super) type Fail<'a> = dyn Fn(&str, String) -> ConfigError + 'a;
 
 fn issuer_rules(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<Vec<IssuerRule>, ConfigError> {
     std::iter::once(&settings.issuer)
@@ -270,7 +291,7 @@ fn key_source(
 }
 
 /// OpenID Connect Discovery section 4, then RFC 8414 section 3: there the well-known part precedes the path.
-fn discovery_urls(issuer: &str) -> Vec<String> {
+pub(super) fn discovery_urls(issuer: &str) -> Vec<String> {
     let base = issuer.trim_end_matches('/');
     let mut urls = vec![format!("{base}/.well-known/openid-configuration")];
     if let Some((scheme, rest)) = base.split_once("://") {

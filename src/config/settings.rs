@@ -57,12 +57,81 @@ pub struct Settings {
     /// Allows http:// to other hosts than this one. Tokens' keys then travel unprotected.
     #[serde(deserialize_with = "boolean")]
     pub allow_http: bool,
-    /// Adds Location to a 401 (3rd-party-authentication section 2.1.1).
-    #[serde(deserialize_with = "boolean")]
-    pub location: bool,
+    /// "yes" adds Location to a 401 (3rd-party-authentication section 2.1.1), "302" answers 302 with Location and
+    /// Contact instead (its earlier form), "no" does neither.
+    #[serde(deserialize_with = "text")]
+    pub location: String,
     /// Status for a token that lacks a scope: 401 (or 407), or 403.
     #[serde(deserialize_with = "number")]
     pub scope_status: u32,
+    /// Threads that talk to authorization servers and to Redis.
+    #[serde(deserialize_with = "number")]
+    pub http_threads: u32,
+    /// Of these, how many one provider may keep busy.
+    #[serde(deserialize_with = "number")]
+    pub http_per_provider: u32,
+    /// Where sessions are kept: a folder (LMDB), or redis://, rediss:// or unix:// (Redis, Valkey). None: codes and
+    /// proofs of possession are not accepted.
+    pub store: Option<Secret>,
+    /// Under this secret everything in the store is encrypted; at least 32 octets.
+    pub store_key: Option<Secret>,
+    /// File with that secret; a line end at its end is not part of it.
+    pub store_key_file: Option<String>,
+    /// File with the password of Redis.
+    pub store_password_file: Option<String>,
+    /// Largest size of the LMDB store in MiB.
+    #[serde(deserialize_with = "number")]
+    pub store_size: u32,
+    /// Every write to the LMDB store is on the disk before it counts as done. Without it writes reach the disk once a
+    /// second: a killed process loses nothing, a power cut up to a second.
+    #[serde(deserialize_with = "boolean")]
+    pub store_durable: bool,
+    /// Longest wait for Redis in milliseconds.
+    #[serde(deserialize_with = "number")]
+    pub store_timeout: u32,
+    /// Seconds for which a record from Redis serves without being asked for again.
+    #[serde(deserialize_with = "number")]
+    pub store_cache: u32,
+    /// Records from Redis that are kept in shared memory.
+    #[serde(deserialize_with = "number")]
+    pub store_cache_size: u32,
+    /// Longest life of a session in seconds.
+    #[serde(deserialize_with = "number")]
+    pub session_lifetime: u32,
+    /// Most devices of one address-of-record; the one that signed in first makes room.
+    #[serde(deserialize_with = "number")]
+    pub max_devices: u32,
+    /// Seconds after which an authorization code cannot be valid any more.
+    #[serde(deserialize_with = "number")]
+    pub code_lifetime: u32,
+    /// Code exchanges per minute that one source address may cause.
+    #[serde(deserialize_with = "number")]
+    pub code_source_limit: u32,
+    /// Short codes that may be tried for one address-of-record in ten minutes.
+    #[serde(deserialize_with = "number")]
+    pub short_code_tries: u32,
+    /// Short codes that one source address may try in ten minutes.
+    #[serde(deserialize_with = "number")]
+    pub short_code_source_tries: u32,
+    /// Short codes are accepted over UDP, TCP and WS, where everyone on the path can find the shared key.
+    #[serde(deserialize_with = "boolean")]
+    pub allow_unprotected_short_codes: bool,
+    /// Order of the parts of the shared key: "draft" or "slides".
+    pub key_order: String,
+    /// The message-body of the digest-string where the proof travels in the body: "without_pop" or "empty".
+    pub pop_body: String,
+    /// Oldest Date of a proof in seconds; the same into the future.
+    #[serde(deserialize_with = "number")]
+    pub pop_window: u32,
+    /// Accepts the proof of the first registration again and again (3rd-party-authentication section 2.1.3 read
+    /// literally): whoever sees it once can repeat it.
+    #[serde(deserialize_with = "boolean")]
+    pub pop_reuse: bool,
+    /// Proofs that are remembered against replay, over all sessions.
+    #[serde(deserialize_with = "number")]
+    pub replay_guard_size: u32,
+    /// Whose proofs are compared: "proxy", or "cluster" for all proxies that share a Redis store.
+    pub replay_scope: String,
     /// The authorization servers.
     pub provider: Vec<ProviderSettings>,
     /// Which endpoint is offered which challenge; the first rule that fits decides.
@@ -88,8 +157,32 @@ impl Default for Settings {
             connect_timeout: 2,
             ca_file: None,
             allow_http: false,
-            location: false,
+            location: "no".into(),
             scope_status: 401,
+            http_threads: 16,
+            http_per_provider: 8,
+            store: None,
+            store_key: None,
+            store_key_file: None,
+            store_password_file: None,
+            store_size: 1024,
+            store_durable: false,
+            store_timeout: 500,
+            store_cache: 30,
+            store_cache_size: 8192,
+            session_lifetime: 2_592_000,
+            max_devices: 8,
+            code_lifetime: 600,
+            code_source_limit: 120,
+            short_code_tries: 5,
+            short_code_source_tries: 20,
+            allow_unprotected_short_codes: false,
+            key_order: "draft".into(),
+            pop_body: "without_pop".into(),
+            pop_window: 300,
+            pop_reuse: false,
+            replay_guard_size: 262_144,
+            replay_scope: "proxy".into(),
             provider: Vec::new(),
             offer: Vec::new(),
         }
@@ -156,6 +249,24 @@ pub struct ProviderSettings {
     /// ID tokens count as access tokens.
     #[serde(deserialize_with = "boolean")]
     pub accept_id_tokens: bool,
+    /// The proxy's own client at this server; with it, codes that phones send are exchanged.
+    pub client_id: Option<String>,
+    /// The client's secret.
+    pub client_secret: Option<Secret>,
+    /// File with the client's secret; a line end at its end is not part of it.
+    pub client_secret_file: Option<String>,
+    /// client_secret_basic, client_secret_post, private_key_jwt or none; default: what the other settings allow.
+    pub client_auth: Option<String>,
+    /// Private key (PEM, PKCS #8) for private_key_jwt.
+    pub client_key_file: Option<String>,
+    /// Its key id at the server.
+    pub client_key_id: Option<String>,
+    /// `aud` of the assertion; default: the token endpoint.
+    pub client_assertion_audience: Option<String>,
+    /// Token endpoint, when there is no metadata document.
+    pub token_endpoint: Option<String>,
+    /// redirect_uri of an exchange when the phone sends none.
+    pub redirect_uri: Option<String>,
     /// Address in challenges; default: the issuer.
     pub authz_server: Option<String>,
     /// Scopes in challenges; default: `required_scopes`.
@@ -201,11 +312,16 @@ pub struct OfferSettings {
 }
 
 /// A secret of the configuration: never shown, wiped when dropped.
-#[derive(Clone, Deserialize, Serialize, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, Zeroize, ZeroizeOnDrop)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
+    /// The content of a file; a line end at its end is not part of it.
+    pub fn from_file(content: &str) -> Secret {
+        Secret(content.trim_end_matches(['\r', '\n']).to_owned())
+    }
+
     /// The octets.
     pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
@@ -281,6 +397,27 @@ fn optional_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     #[derive(Deserialize)]
     struct Number(#[serde(deserialize_with = "number")] u32);
     Ok(Option::<Number>::deserialize(deserializer)?.map(|n| n.0))
+}
+
+/// A text; true, false and numbers are taken as "yes", "no" and their digits.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct TextVisitor;
+    impl Visitor<'_> for TextVisitor {
+        type Value = String;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a text")
+        }
+        fn visit_bool<E: de::Error>(self, v: bool) -> Result<String, E> {
+            Ok(if v { "yes" } else { "no" }.into())
+        }
+        fn visit_i64<E: de::Error>(self, v: i64) -> Result<String, E> {
+            Ok(v.to_string())
+        }
+        fn visit_str<E: de::Error>(self, v: &str) -> Result<String, E> {
+            Ok(v.trim().to_ascii_lowercase())
+        }
+    }
+    deserializer.deserialize_any(TextVisitor)
 }
 
 /// true and false, also written as text or 1 and 0.

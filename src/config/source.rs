@@ -73,13 +73,23 @@ impl Source {
             settings.provider.push(parse_line(line)?);
         }
         let mut files = BTreeMap::new();
-        let ca = settings.ca_file.iter().map(|path| ("ca_file", path));
+        let globals = [
+            ("ca_file", &settings.ca_file),
+            ("store_key_file", &settings.store_key_file),
+            ("store_password_file", &settings.store_password_file),
+        ];
+        let globals = globals.into_iter().filter_map(|(key, path)| path.as_ref().map(|path| (key, path)));
         let keys = settings.provider.iter().flat_map(|p| {
-            [("jwks_file", &p.jwks_file), ("pem_file", &p.pem_file), ("secret_file", &p.secret_file)]
-                .into_iter()
-                .filter_map(|(key, path)| path.as_ref().map(|path| (key, path)))
+            let named = [
+                ("jwks_file", &p.jwks_file),
+                ("pem_file", &p.pem_file),
+                ("secret_file", &p.secret_file),
+                ("client_secret_file", &p.client_secret_file),
+                ("client_key_file", &p.client_key_file),
+            ];
+            named.into_iter().filter_map(|(key, path)| path.as_ref().map(|path| (key, path)))
         });
-        for (key, path) in ca.chain(keys) {
+        for (key, path) in globals.chain(keys) {
             files.insert(path.clone(), read_file(key, path)?);
         }
         Ok(Bundle { settings, files })

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One question, three answers: accepted, refused, or keys are needed first.
+//! One question, three answers: accepted, refused, or something is needed first.
 
 use std::sync::Arc;
 
+use super::session_check::{KnownSessions, Look, OpenProof, Registration, UsedSession};
 use super::token_cache::{TokenCache, VerifiedToken};
+use crate::arena::replay_guard::Use;
 use crate::config::policy::Policy;
-use crate::config::provider::KeySource;
 use crate::proto::claims::Claims;
 use crate::proto::credentials;
 use crate::proto::fingerprint::token_fingerprint;
+use crate::proto::grant::{self, CodeRequest, Grant};
 use crate::proto::jose::jws::CompactJws;
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::json::Json;
@@ -29,6 +31,60 @@ pub struct Request<'a> {
     pub realm: &'a str,
     /// Bodies of the credential header fields.
     pub credentials: &'a [&'a str],
+    /// udp, tcp, tls, sctp, ws, wss or empty.
+    pub transport: &'a str,
+    /// Where it came from: address and port.
+    pub source: (&'a str, u16),
+    /// What codes and proofs depend on.
+    pub message: Message<'a>,
+}
+
+/// Further parts of a SIP request, raw octets of the message. Empty: not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Message<'a> {
+    /// Content-Type
+    pub content_type: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+    /// Tag of From.
+    pub from_tag: &'a [u8],
+    /// Call-ID
+    pub call_id: &'a [u8],
+    /// CSeq
+    pub cseq: &'a [u8],
+    /// Date
+    pub date: &'a [u8],
+    /// addr-spec of the Contact.
+    pub contact: &'a [u8],
+    /// `+sip.instance`
+    pub instance: &'a str,
+    /// branch of the topmost Via.
+    pub branch: &'a [u8],
+    /// To tag of the coming answer.
+    pub reply_to_tag: &'a [u8],
+    /// How many Contacts there are.
+    pub contacts: u32,
+}
+
+impl Request<'_> {
+    /// True for REGISTER, where To is the address-of-record.
+    pub fn is_register(&self) -> bool {
+        self.method.eq_ignore_ascii_case("REGISTER")
+    }
+}
+
+/// What a request carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carried {
+    /// Nothing of ours.
+    #[default]
+    Nothing,
+    /// A token.
+    Token,
+    /// A code.
+    Code,
+    /// A proof of possession.
+    Proof,
 }
 
 /// The keys as this worker knows them.
@@ -44,6 +100,28 @@ pub enum Decision {
     Done(Answer),
     /// The token would pass, but no known key fits its kid.
     NeedKeys(Answer),
+    /// The code must be exchanged, or the result of its exchange fetched.
+    NeedExchange(Answer, CodeRequest, Registration),
+    /// The key of this registration must be stored.
+    NeedKeyStored(Answer, Registration),
+    /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
+    NeedAccount(Answer, String, Option<Box<OpenProof>>),
+    /// The proof is right; it must be compared with those that were seen.
+    NeedComparison(Answer, Use),
+}
+
+impl Decision {
+    /// What is known so far.
+    pub fn answer_mut(&mut self) -> &mut Answer {
+        match self {
+            Decision::Done(answer)
+            | Decision::NeedKeys(answer)
+            | Decision::NeedExchange(answer, ..)
+            | Decision::NeedKeyStored(answer, _)
+            | Decision::NeedAccount(answer, ..)
+            | Decision::NeedComparison(answer, _) => answer,
+        }
+    }
 }
 
 /// The outcome of a check with what is known of the token.
@@ -59,6 +137,12 @@ pub struct Answer {
     pub aor: Option<usize>,
     /// The answer came from the verified-token cache.
     pub cached: bool,
+    /// What the request carried.
+    pub carried: Carried,
+    /// The session of a code or proof.
+    pub session: Option<Box<UsedSession>>,
+    /// An accepted registration with a code: its end must be told.
+    pub registration: Option<Box<Registration>>,
     /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
     pub unverified: Option<Unverified>,
 }
@@ -89,16 +173,21 @@ impl Answer {
 pub fn check_request(
     policy: &Policy,
     keys: &dyn KnownKeys,
+    sessions: &dyn KnownSessions,
     cache: &mut TokenCache,
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
     let bearer = match credentials::select(request.credentials, request.realm, request.proxy) {
-        Ok(bearer) => bearer,
+        Err(Reason::NoCredentials) => return check_body(policy, sessions, request, now),
         Err(reason) => return Decision::Done(Answer::refuse(reason)),
+        Ok(bearer) => bearer,
     };
     let Some(token) = bearer.token else {
-        return Decision::Done(Answer::refuse(Reason::PopUnsupported));
+        let pop = bearer.pop.unwrap_or_default();
+        return check_session(policy, sessions, request, now, |look| {
+            (look.proof(&pop, look.request.message.body), Carried::Proof)
+        });
     };
     let mut answer = match check_token(policy, keys, cache, &token, now) {
         Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
@@ -114,10 +203,43 @@ pub fn check_request(
     Decision::Done(answer)
 }
 
+/// Without a Bearer header field, the body of a REGISTER may have a code or a proof.
+fn check_body(policy: &Policy, sessions: &dyn KnownSessions, request: &Request<'_>, now: i64) -> Decision {
+    let Message { content_type, body, .. } = request.message;
+    // A body of another type beside other credentials is not meant for us.
+    let others = !request.credentials.is_empty() && !grant::is_form(content_type);
+    if policy.sessions.is_none() || !request.is_register() || body.is_empty() || others {
+        return Decision::Done(Answer::refuse(Reason::NoCredentials));
+    }
+    match grant::read(content_type, body) {
+        Err(reason) => Decision::Done(Answer::refuse(reason)),
+        Ok(Grant::Code(code)) => check_session(policy, sessions, request, now, |look| (look.code(code), Carried::Code)),
+        Ok(Grant::Pop { pop, covered }) => check_session(policy, sessions, request, now, |look| {
+            let covered = if look.settings.empty_pop_body { &[][..] } else { &covered };
+            (look.proof(&pop, covered), Carried::Proof)
+        }),
+    }
+}
+
+fn check_session(
+    policy: &Policy,
+    known: &dyn KnownSessions,
+    request: &Request<'_>,
+    now: i64,
+    look: impl FnOnce(&Look<'_>) -> (Decision, Carried),
+) -> Decision {
+    let Some(settings) = &policy.sessions else {
+        return Decision::Done(Answer::refuse(Reason::PopUnsupported));
+    };
+    let (mut decision, carried) = look(&Look { policy, settings, known, request, now });
+    decision.answer_mut().carried = carried;
+    decision
+}
+
 /// Checks a bare token: everything but who uses it.
 pub fn check_token(policy: &Policy, keys: &dyn KnownKeys, cache: &mut TokenCache, token: &str, now: i64) -> Decision {
     if token.len() > policy.settings.max_token_size as usize {
-        return Decision::Done(Answer::refuse(Reason::TokenTooLarge));
+        return Decision::Done(Answer { carried: Carried::Token, ..Answer::refuse(Reason::TokenTooLarge) });
     }
     let serves =
         |v: &VerifiedToken| !policy.providers[v.provider].keys.is_fetched() || keys.fetched(v.provider).is_some();
@@ -129,11 +251,13 @@ pub fn check_token(policy: &Policy, keys: &dyn KnownKeys, cache: &mut TokenCache
             provider: Some(verified.provider),
             token: Some(verified),
             cached: true,
+            carried: Carried::Token,
             ..Answer::default()
         });
     }
     let mut answer = Answer {
         unverified: Some(Unverified { fingerprint: token_fingerprint(token), ..Unverified::default() }),
+        carried: Carried::Token,
         ..Answer::default()
     };
     match verify(policy, keys, token, now, &mut answer) {
@@ -187,17 +311,7 @@ fn verify(
     // Without the type of RFC 9068, a token that names neither scope nor client is taken for an ID token.
     claims.is_id_token |= header.typ != "at+jwt" && !claims.has_access_marks;
     let fetched = provider.keys.is_fetched();
-    let set = match &provider.keys {
-        KeySource::Static(set) => Some(set),
-        _ => keys.fetched(index),
-    };
-    let verified = set.map_or(Err(Reason::KeyUnknown), |set| {
-        // Keys without kid are tried one after the other: when none fits, the right one may be new.
-        jws.verify(&header, set).map_err(|reason| match reason {
-            Reason::SignatureInvalid if fetched && set.only_guesses(header.kid.as_deref()) => Reason::KeyUnknown,
-            reason => reason,
-        })
-    });
+    let verified = provider.keys.verify(&jws, &header, keys.fetched(index));
     if verified == Err(Reason::KeyUnknown) && fetched {
         // A token that would be refused anyway is not worth a key fetch.
         provider.rules.check_claims(&claims, now)?;

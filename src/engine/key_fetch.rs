@@ -35,42 +35,51 @@ pub struct FetchedKeys {
 pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, String> {
     let jwks_uri = match &plan.jwks_uri {
         Some(uri) => uri.clone(),
-        None => discover(fetch, plan)?,
+        None => endpoint_of_metadata(fetch, &plan.discovery, &plan.issuer, "jwks_uri", plan.allow_http)?,
     };
     let document = fetch.get(&jwks_uri).map_err(|e| format!("{jwks_uri}: {e}"))?;
     let keys = KeySet::from_jwks(&document.body, Origin::Fetched).map_err(|e| format!("{jwks_uri}: {e}"))?;
     Ok(FetchedKeys { keys, jwks_uri, max_age: document.max_age })
 }
 
-fn discover(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<String, String> {
+/// The address that a provider's metadata gives as `member`. The metadata must name the issuer.
+pub(super) fn endpoint_of_metadata(
+    fetch: &dyn Fetch,
+    discovery: &[String],
+    issuer: &str,
+    member: &str,
+    allow_http: bool,
+) -> Result<String, String> {
     let mut last = String::from("no metadata address");
-    for url in &plan.discovery {
+    for url in discovery {
         match fetch.get(url) {
             // The other form of the address is tried only when this one does not exist.
             Err(FetchError::Status(status @ (400..=499))) => last = format!("{url}: HTTP status {status}"),
             Err(e) => return Err(format!("{url}: {e}")),
-            Ok(document) => return jwks_uri_of(&document.body, plan).map_err(|e| format!("{url}: {e}")),
+            Ok(document) => {
+                let found = member_of(&document.body, issuer, member, allow_http);
+                return found.map_err(|e| format!("{url}: {e}"));
+            }
         }
     }
     Err(last)
 }
 
-fn jwks_uri_of(body: &[u8], plan: &KeyPlan) -> Result<String, String> {
+fn member_of(body: &[u8], issuer: &str, member: &str, allow_http: bool) -> Result<String, String> {
     let json = Json::parse(body).map_err(|_| "the answer is not a JSON metadata document".to_owned())?;
     let text = |name: &str| json.get(name).and_then(Json::as_str);
     match text("issuer") {
-        Some(issuer) if issuer == plan.issuer => {}
+        Some(named) if named == issuer => {}
         Some(other) => {
             return Err(format!(
-                "the server calls itself issuer '{}', configured is '{}'; write exactly what the server says, or set jwks_uri",
+                "the server calls itself issuer '{}', configured is '{issuer}'; write exactly what the server says, or set {member}",
                 printable(other, 200),
-                plan.issuer
             ));
         }
         None => return Err("the metadata has no issuer".into()),
     }
-    let uri = text("jwks_uri").ok_or("the metadata has no jwks_uri; set jwks_uri yourself")?;
-    check_url(uri, plan.allow_http)?;
+    let uri = text(member).ok_or_else(|| format!("the metadata has no {member}; set {member} yourself"))?;
+    check_url(uri, allow_http)?;
     Ok(uri.to_owned())
 }
 

@@ -2,8 +2,15 @@
 //! The decisions: a request is done, denied, or needs keys first. No I/O, no clock: time is an argument.
 #![forbid(unsafe_code)]
 
+pub mod breaker;
 pub mod check;
+pub mod exchange;
 pub mod key_fetch;
 pub mod key_wait;
 pub mod refresh_plan;
+pub mod seal;
+pub mod session_check;
 pub mod token_cache;
+pub mod token_endpoint;
+mod token_identity;
+mod token_request;

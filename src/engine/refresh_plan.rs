@@ -14,6 +14,8 @@ pub struct Limits {
 
 /// Shortest time between two planned fetches, whatever the server's cache headers say.
 const MIN_INTERVAL: i64 = 60_000;
+/// When a fetch that found no room is tried again, in milliseconds.
+const SOON: i64 = 100;
 /// Longest wait after a failure.
 const MAX_BACKOFF: i64 = 60_000;
 
@@ -55,6 +57,16 @@ impl RefreshPlan {
             self.not_before = self.refilled + limits.cooldown;
         }
         true
+    }
+
+    /// What `start` allowed could not begin: it is tried again soon.
+    pub fn put_off(&mut self, asked: bool, now: i64) {
+        if now >= self.next {
+            self.next = now + SOON;
+        } else if asked {
+            self.spent = self.spent.saturating_sub(1);
+            self.not_before = now + SOON;
+        }
     }
 
     /// After a success. `jitter` is between 0 and 1.

@@ -3,3 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod http;
+pub mod key_check;
+pub mod lmdb;
+pub mod redis;
+pub mod store;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the engine needs from outside, as traits: the network and the log.
+//! What the engine needs from outside, as traits: the network, the store and the log.
 #![forbid(unsafe_code)]
+
+pub mod store;
 
 use std::fmt;
 
@@ -35,6 +37,53 @@ impl fmt::Display for FetchError {
 pub trait Fetch: Send + Sync {
     /// GET without redirects, with the limits of the configuration.
     fn get(&self, url: &str) -> Result<Document, FetchError>;
+}
+
+/// One POST of a form.
+#[derive(Clone, Copy)]
+pub struct Form<'a> {
+    /// Where to.
+    pub url: &'a str,
+    /// Value of the Authorization header field, when there is one.
+    pub authorization: Option<&'a str>,
+    /// The body, application/x-www-form-urlencoded.
+    pub body: &'a str,
+}
+
+impl fmt::Debug for Form<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Form({}, …)", self.url)
+    }
+}
+
+/// The answer to a POST, of any status; redirects are not followed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, at most 1 MiB.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answered({}, …)", self.status)
+    }
+}
+
+/// Why a POST has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostError {
+    /// The request was certainly not received: it may be sent again.
+    NotSent(String),
+    /// It may have been received and acted upon.
+    InDoubt(String),
+}
+
+/// Posts forms. Blocks: never called in a SIP worker.
+pub trait Post: Send + Sync {
+    /// POST without redirects, with the limits of the configuration.
+    fn post(&self, form: &Form<'_>) -> Result<Answered, PostError>;
 }
 
 /// How important a log line is.

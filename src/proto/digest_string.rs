@@ -4,6 +4,7 @@
 //! `addr-spec "|" addr-spec "|" callid "|" 1*DIGIT SP Method "|" SIP-date "|" [addr-spec] "|" message-body`
 
 use super::reason::Reason;
+use super::sip_date;
 
 /// The parts of a message that the digest-string covers. All are raw octets of the message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,7 +28,7 @@ pub struct DigestParts<'a> {
 /// Builds the digest-string. Errors name the part that cannot be made canonical.
 pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
     let (number, method) = split_cseq(parts.cseq).ok_or(DigestError::Cseq)?;
-    let date = canonical_date(parts.date).ok_or(DigestError::Date)?;
+    let date = sip_date::canonical(parts.date).ok_or(DigestError::Date)?;
     for (value, error) in
         [(parts.from, DigestError::From), (parts.to, DigestError::To), (parts.call_id, DigestError::CallId)]
     {
@@ -39,9 +40,22 @@ pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
     let mut out = Vec::with_capacity(
         parts.from.len() + parts.to.len() + parts.call_id.len() + contact.len() + parts.body.len() + 64,
     );
-    for part in
-        [parts.from, b"|", parts.to, b"|", parts.call_id, b"|", number, b" ", method, b"|", &date, b"|", contact, b"|"]
-    {
+    for part in [
+        parts.from,
+        b"|",
+        parts.to,
+        b"|",
+        parts.call_id,
+        b"|",
+        number,
+        b" ",
+        method,
+        b"|",
+        date.as_bytes(),
+        b"|",
+        contact,
+        b"|",
+    ] {
         out.extend_from_slice(part);
     }
     out.extend_from_slice(parts.body);
@@ -77,12 +91,12 @@ impl DigestError {
 
     /// Every part that cannot be read makes the request malformed.
     pub fn reason(self) -> Reason {
-        Reason::CredentialsMalformed
+        Reason::PopMalformed
     }
 }
 
 /// Splits "0017  REGISTER" into ("17", "REGISTER"): no leading zeros, RFC 4474 section 9.
-fn split_cseq(cseq: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn split_cseq(cseq: &[u8]) -> Option<(&[u8], &[u8])> {
     let cseq = cseq.trim_ascii();
     let digits = cseq.iter().take_while(|b| b.is_ascii_digit()).count();
     let (number, method) = cseq.split_at(digits);
@@ -92,34 +106,6 @@ fn split_cseq(cseq: &[u8]) -> Option<(&[u8], &[u8])> {
     }
     let zeros = number.iter().take_while(|b| **b == b'0').count().min(digits - 1);
     Some((&number[zeros..], trimmed))
-}
-
-/// "Thu, 21 Feb 2002 13:02:03 GMT" with exactly these widths and single spaces (RFC 3261 SIP-date).
-fn canonical_date(date: &[u8]) -> Option<Vec<u8>> {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let text = std::str::from_utf8(date).ok()?.trim();
-    let (weekday, rest) = text.split_once(',')?;
-    let weekday = DAYS.iter().find(|d| d.eq_ignore_ascii_case(weekday.trim()))?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let [day, month, year, time, zone] = fields[..] else {
-        return None;
-    };
-    let month = MONTHS.iter().find(|m| m.eq_ignore_ascii_case(month))?;
-    let number = |text: &str, width: usize, max: u32| -> Option<u32> {
-        (text.len() <= width && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| text.parse().ok())
-            .flatten()
-            .filter(|n| *n <= max)
-    };
-    let (day, year) = (number(day, 2, 31).filter(|d| *d > 0)?, number(year, 4, 9999).filter(|y| *y >= 1000)?);
-    let clock: Vec<&str> = time.split(':').collect();
-    let [hour, minute, second] = clock[..] else {
-        return None;
-    };
-    let (hour, minute, second) = (number(hour, 2, 23)?, number(minute, 2, 59)?, number(second, 2, 60)?);
-    zone.eq_ignore_ascii_case("GMT")
-        .then(|| format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT").into_bytes())
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ pub const LEN: usize = 16;
 
 /// The first 8 octets of SHA-256(token) in lower-case hex.
 pub fn token_fingerprint(token: &str) -> String {
-    let digest = Sha256::digest(token.as_bytes());
-    let mut out = String::with_capacity(LEN);
-    for octet in &digest[..LEN / 2] {
-        out.push(char::from_digit(u32::from(octet >> 4), 16).expect("a nibble is a hex digit"));
-        out.push(char::from_digit(u32::from(octet & 15), 16).expect("a nibble is a hex digit"));
-    }
-    out
+    hex(&Sha256::digest(token.as_bytes())[..LEN / 2])
+}
+
+/// Lower-case hex.
+pub fn hex(octets: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit");
+    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
 }
 
 /// Makes text that a peer controls safe for one log line: control characters become '?', length is capped.

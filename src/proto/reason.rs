@@ -16,6 +16,8 @@ pub enum Outcome {
     Forbidden,
     /// The request is malformed: 400.
     BadRequest,
+    /// The body is of a type that is not read: 415.
+    UnsupportedMedia,
     /// Cannot be decided now: 503 with Retry-After. Never asks the user to sign in again.
     NotNow,
 }
@@ -30,6 +32,11 @@ macro_rules! reasons {
         impl Reason {
             /// Every reason, in ascending order of its number.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
+
+            /// The reason with this number.
+            pub fn from_number(number: u32) -> Option<Reason> {
+                match number { $($number => Some(Reason::$name),)* _ => None }
+            }
 
             /// The stable number.
             pub fn number(self) -> u32 { self as u32 }
@@ -70,7 +77,13 @@ reasons! {
     CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer' and one token.";
     SeveralTokens = 11, "several_tokens", BadRequest, "", "The request carries more than one Bearer credential for this realm: send one.";
     TokenTooLarge = 12, "token_too_large", BadRequest, "", "The token is longer than max_token_size: ask the authorization server for fewer claims.";
-    PopUnsupported = 13, "pop_not_configured", Challenge, "invalid_token", "A proof of possession was sent but no session for it exists: send a token.";
+    PopUnsupported = 13, "pop_not_configured", Challenge, "invalid_token", "A code or a proof of possession was sent, but sessions are not configured ('store', and 'client_id' of the provider): send a token.";
+    GrantMissing = 14, "grant_missing", BadRequest, "", "The body has no grant_type: send grant_type=authorization_code&code=... or remove the body.";
+    GrantUnsupported = 15, "grant_unsupported", BadRequest, "", "The body's grant_type is not one that is supported here.";
+    BodyMalformed = 16, "body_malformed", BadRequest, "", "The body is not application/x-www-form-urlencoded, repeats a parameter, or has a code_verifier that is none (RFC 7636).";
+    BodyTooLarge = 17, "body_too_large", BadRequest, "", "The body, or a parameter in it, is too long.";
+    GrantIncomplete = 18, "grant_incomplete", BadRequest, "", "The body lacks the parameter that its grant_type needs: code or pop.";
+    BodyType = 19, "body_type", UnsupportedMedia, "", "The body is of another type than application/x-www-form-urlencoded.";
     TokenMalformed = 20, "token_malformed", Challenge, "invalid_token", "The token is not a well-formed JWT.";
     TypeNotAccepted = 21, "token_type_not_accepted", Challenge, "invalid_token", "The 'typ' of the token is not one the provider's 'typ' setting accepts.";
     AlgorithmNotAllowed = 22, "algorithm_not_allowed", Challenge, "invalid_token", "The token's 'alg' is not in the provider's 'algorithms'.";
@@ -92,16 +105,32 @@ reasons! {
     IdToken = 38, "id_token", Challenge, "invalid_token", "This is an ID token: the phone must send its access token (or set accept_id_tokens).";
     ForeignToken = 39, "token_for_other_service", Challenge, "invalid_token", "The token's header has a 'nonce': a Microsoft Graph token can be verified only by Graph. Request a scope of your own API.";
     InsufficientScope = 40, "insufficient_scope", Challenge, "invalid_scope", "The token lacks a scope that 'required_scopes' asks for.";
+    CodeRefused = 41, "code_refused", Challenge, "invalid_token", "The authorization server does not accept the code: it is wrong, used or too old.";
+    SessionUnknown = 42, "session_unknown", Challenge, "invalid_token", "This address-of-record has no session: the user must sign in.";
+    SessionEnded = 43, "session_ended", Challenge, "invalid_token", "The session is over: its time is up, or its tokens have ended and could not be refreshed.";
+    PopInvalid = 44, "pop_invalid", Challenge, "invalid_token", "The proof of possession does not fit the request and the session's key.";
+    PopMalformed = 45, "pop_malformed", BadRequest, "", "The proof, or what it covers (From, To, Call-ID, CSeq, Date, one Contact), is missing or cannot be read.";
+    PopStale = 46, "pop_stale", Forbidden, "", "Stale Date: the Date of the request is too far from the present time (pop_window).";
+    PopReplayed = 47, "pop_replayed", Forbidden, "", "This proof was used before: send a request with a new CSeq or Call-ID.";
     AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user does not own this address-of-record.";
     ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
     AorMissing = 53, "aor_missing", BadRequest, "", "The request has no usable To (REGISTER) or From address.";
     IdentityMissing = 54, "identity_missing", Forbidden, "", "The token has no claim from which the provider's 'aor' setting can build an address-of-record.";
+    ShortCodeUnprotected = 55, "short_code_unprotected", Forbidden, "", "A short code, or a key made from one, is not accepted over this transport: use TLS or WSS (allow_unprotected_short_codes).";
+    CodeTries = 56, "code_tries", Forbidden, "", "Too many short codes were tried for this address or from this source (short_code_tries): wait some minutes.";
     ProviderUnreachable = 60, "provider_unreachable", NotNow, "", "The keys of the authorization server cannot be fetched now.";
     KeysTooOld = 61, "keys_too_old", NotNow, "", "The keys of the authorization server are older than key_max_stale and cannot be refreshed now.";
     Overloaded = 62, "overloaded", NotNow, "", "Too many requests are waiting for the authorization server (max_pending).";
     KeyRefreshLimited = 63, "key_refresh_limited", NotNow, "", "The key is unknown and the limit of key refreshes is reached (key_cooldown, key_burst).";
     WaitTimeout = 64, "wait_timeout", NotNow, "", "The authorization server did not answer within pending_timeout.";
+    ExchangeUnavailable = 65, "exchange_unavailable", NotNow, "", "The code cannot be exchanged now: the authorization server does not answer, or answers with an error of its own.";
+    CodeInDoubt = 66, "code_in_doubt", NotNow, "", "The authorization server's answer to this code was lost, and a code is never sent twice: sign in again when the server is back.";
+    StoreUnavailable = 67, "store_unavailable", NotNow, "", "The session store cannot be read or written now.";
+    ReplayGuardYoung = 68, "replay_guard_young", NotNow, "", "The proof is older than this proxy's memory of proofs: send it again with a new Date.";
+    ClientRefused = 69, "client_refused", NotNow, "", "The authorization server refuses the proxy itself: check client_id, client_secret and client_auth.";
+    CodeLimited = 70, "code_limited", NotNow, "", "Too many codes come from this source address (code_source_limit).";
+    RefreshOverdue = 71, "refresh_overdue", NotNow, "", "The session's tokens have ended and the authorization server cannot be reached to refresh them.";
     Internal = 90, "internal_error", NotNow, "", "An internal error was caught; please report it.";
 }
 

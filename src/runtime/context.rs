@@ -9,12 +9,17 @@ use zeroize::Zeroizing;
 
 use super::StartError;
 use super::job::JobQueue;
-use crate::arena::Arena;
+use super::now_millis;
+use super::session_admin::{ListedSession, SessionPage};
+use super::sessions::{SessionError, SessionStore};
+use super::store_access::StoreAccess;
 use crate::arena::counters::Counter;
+use crate::arena::{Arena, Sizes};
 use crate::config::policy::Policy;
 use crate::config::source::{Bundle, Source};
 use crate::config::{ConfigError, error};
 use crate::ports::{Level, Log};
+use crate::proto::session::id_text;
 
 /// The configuration as it is published to the processes: complete, with the slot of each provider.
 #[derive(Deserialize, Serialize)]
@@ -29,7 +34,7 @@ pub struct PlacedPolicy {
     /// Which publication it is.
     pub generation: u64,
     /// The policy.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// For each provider: its slot, and the id of its key source (0 for configured keys).
     pub places: Vec<(usize, u64)>,
 }
@@ -70,6 +75,7 @@ pub struct Context {
     source: Source,
     arena: Arena,
     jobs: JobQueue,
+    sessions: Option<StoreAccess>,
     log: Arc<dyn Log>,
 }
 
@@ -78,7 +84,18 @@ impl Context {
     pub fn new(source: Source, log: Arc<dyn Log>) -> Result<Context, StartError> {
         let bundle = source.load()?;
         let policy = Policy::new(&bundle)?;
-        let context = Context { source, arena: Arena::new(policy.providers.len())?, jobs: JobQueue::new()?, log };
+        let sessions = policy.sessions.as_ref().map(StoreAccess::new).transpose()?;
+        let sizes = Sizes {
+            providers: policy.providers.len(),
+            // A local store is as fast as the cache, so only one over the network has a cache.
+            records: match &policy.sessions {
+                Some(sessions) if !sessions.place.is_local() => policy.settings.store_cache_size as usize,
+                _ => 0,
+            },
+            proofs: if sessions.is_some() { policy.settings.replay_guard_size as usize } else { 0 },
+        };
+        let context =
+            Context { source, arena: Arena::new(&sizes, now_millis())?, jobs: JobQueue::new()?, sessions, log };
         for warning in policy.warnings() {
             context.log.log(Level::Warn, &warning);
         }
@@ -93,6 +110,14 @@ impl Context {
         };
         let bundle = self.source.load()?;
         let policy = Policy::new(&bundle)?;
+        let unchanged = match (&self.sessions, &policy.sessions) {
+            (None, None) => true,
+            (Some(access), Some(sessions)) => access.is_for(sessions),
+            _ => false,
+        };
+        if !unchanged {
+            return error("store, store_key: cannot be changed by a reload; restart the proxy");
+        }
         self.publish(bundle, &policy)?;
         self.arena.shared().counters.add(Counter::Reloads);
         self.log.log(Level::Info, &format!("configuration reloaded, {} provider(s)", policy.providers.len()));
@@ -126,7 +151,7 @@ impl Context {
             (publication.slots.get(&p.name).copied().unwrap_or(0), p.keys.id(&p.issuer))
         };
         let places = policy.providers.iter().map(place).collect();
-        Some(PlacedPolicy { generation, policy, places })
+        Some(PlacedPolicy { generation, policy: Arc::new(policy), places })
     }
 
     /// The configuration in force.
@@ -142,6 +167,39 @@ impl Context {
     /// The queue to the I/O service.
     pub fn jobs(&self) -> &JobQueue {
         &self.jobs
+    }
+
+    /// The store of sessions, when one is configured.
+    pub fn sessions(&self) -> Option<&StoreAccess> {
+        self.sessions.as_ref()
+    }
+
+    /// The opened store, for calls that may wait.
+    fn session_store(&self) -> Result<Arc<SessionStore>, SessionError> {
+        let access = self.sessions.as_ref().ok_or(SessionError::NotThere)?;
+        let placed = self.policy().map_err(|_| SessionError::NotThere)?;
+        Ok(access.open(&placed.policy)?)
+    }
+
+    /// Some sessions; of all addresses, or of one.
+    pub fn list_sessions(&self, aor: &str, from: &str) -> Result<SessionPage, SessionError> {
+        self.session_store()?.list(aor, from, now_millis())
+    }
+
+    /// Ends sessions: one, those of an address, or with an empty `aor` all.
+    pub fn revoke_sessions(&self, aor: &str, id: &str) -> Result<Vec<ListedSession>, SessionError> {
+        let store = self.session_store()?;
+        let ended = match (aor.is_empty(), id.is_empty()) {
+            (true, true) => store.revoke_all(now_millis())?,
+            (true, false) => return Err(SessionError::NotThere),
+            (false, _) => store.revoke(aor, id, now_millis())?,
+        };
+        for ListedSession { aor, session } in &ended {
+            self.arena.shared().counters.add(Counter::SessionsRevoked);
+            let line = format!("session {} of {aor} was ended by the operator", id_text(&session.id));
+            self.log.log(Level::Info, &line);
+        }
+        Ok(ended)
     }
 
     /// Where log lines go.

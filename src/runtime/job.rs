@@ -1,21 +1,78 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Jobs from the workers to the I/O service: fixed-size datagrams that never block the sender.
+//! Jobs from the workers to the I/O service: datagrams of bounded size that never block the sender.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
 
-/// A request to be told when a provider's keys were fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::engine::session_check::{OpenProof, Registration};
+use crate::proto::grant::CodeRequest;
+
+/// What the I/O service is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Work {
+    /// Tell when the keys of the provider in this slot were fetched.
+    Keys(u32),
+    /// Exchange a code, or find out what has become of it, and store the key of the registration.
+    Exchange(Box<Exchange>),
+    /// Store the key of a registration whose code was exchanged; the To tag of its answer.
+    Bind(Box<Registration>, Vec<u8>),
+    /// Take that key back.
+    Unbind(Box<Registration>, Vec<u8>),
+    /// Fetch the sessions of an address-of-record, and compare a proof at once where that is configured.
+    Account(String, Option<Box<OpenProof>>),
+    /// Compare a proof with those that other proxies have seen.
+    Compare(Comparison),
+}
+
+/// A code to be exchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Exchange {
+    /// Name of the provider.
+    pub provider: String,
+    /// The code.
+    pub request: CodeRequest,
+    /// The registration that brought it.
+    pub registration: Registration,
+    /// To tag of its answer; empty: not known.
+    pub to_tag: Vec<u8>,
+    /// Source address, for limits.
+    pub source: String,
+}
+
+/// A proof that may have been used at another proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Comparison {
+    /// Name of the proof's record.
+    pub key: String,
+    /// How the request came.
+    pub path: u64,
+    /// The record is kept so long, Unix milliseconds.
+    pub expires_at: i64,
+}
+
+impl Comparison {
+    /// For a proof that is right. `window` in seconds, `now` in Unix milliseconds.
+    pub fn new(proof: u64, path: u64, window: i64, now: i64) -> Comparison {
+        Comparison { key: format!("g:{proof:016x}"), path, expires_at: now + window * 2000 }
+    }
+}
+
+/// Work for a request that waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Job {
-    /// The provider's slot.
-    pub slot: u32,
+    /// What to do.
+    pub work: Work,
     /// Unix milliseconds at which the asker gives up.
     pub deadline: i64,
     /// The asker's own words, given back unchanged.
     pub cookies: [u64; 2],
 }
 
-const LEN: usize = 4 + 8 + 16;
+/// Longest job in octets: a body with a code, and room for the rest.
+const MAX_LEN: usize = 32 * 1024;
 
 /// Both ends of the queue, made before the fork.
 pub struct JobQueue {
@@ -33,11 +90,10 @@ impl JobQueue {
 
     /// Sends a job; fails at once when the queue is full.
     pub fn send(&self, job: &Job) -> io::Result<()> {
-        let mut octets = [0; LEN];
-        octets[..4].copy_from_slice(&job.slot.to_ne_bytes());
-        octets[4..12].copy_from_slice(&job.deadline.to_ne_bytes());
-        octets[12..20].copy_from_slice(&job.cookies[0].to_ne_bytes());
-        octets[20..].copy_from_slice(&job.cookies[1].to_ne_bytes());
+        let octets = Zeroizing::new(postcard::to_stdvec(job).map_err(io::Error::other)?);
+        if octets.len() > MAX_LEN {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the job is too long"));
+        }
         self.sender.send(&octets).map(drop)
     }
 
@@ -49,30 +105,24 @@ impl JobQueue {
 
     /// Another handle on the receiving end, for the I/O service's thread.
     pub fn receiver(&self) -> io::Result<Receiver> {
-        self.receiver.try_clone().map(Receiver)
+        Ok(Receiver { socket: self.receiver.try_clone()?, buffer: Zeroizing::new(vec![0; MAX_LEN]) })
     }
 }
 
 /// The receiving end.
-pub struct Receiver(UnixDatagram);
+pub struct Receiver {
+    socket: UnixDatagram,
+    buffer: Zeroizing<Vec<u8>>,
+}
 
 impl Receiver {
     /// Waits for a job; None for a wake-up.
-    pub fn receive(&self) -> io::Result<Option<Job>> {
-        let mut octets = [0; LEN + 1];
-        let length = match self.0.recv(&mut octets) {
+    pub fn receive(&mut self) -> io::Result<Option<Job>> {
+        let length = match self.socket.recv(&mut self.buffer) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(None),
             received => received?,
         };
-        if length != LEN {
-            return Ok(None);
-        }
-        let word = |at: usize| octets[at..at + 8].try_into().map_or(0, u64::from_ne_bytes);
-        Ok(Some(Job {
-            slot: octets[..4].try_into().map_or(0, u32::from_ne_bytes),
-            deadline: word(4).cast_signed(),
-            cookies: [word(12), word(20)],
-        }))
+        Ok(postcard::from_bytes(&self.buffer[..length]).ok())
     }
 }
 
@@ -83,11 +133,20 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_instead_of_blocking() {
         let queue = JobQueue::new().unwrap();
-        let receiver = queue.receiver().unwrap();
-        let job = Job { slot: 3, deadline: -5, cookies: [u64::MAX, 7] };
+        let mut receiver = queue.receiver().unwrap();
+        let job = Job { work: Work::Keys(3), deadline: -5, cookies: [u64::MAX, 7] };
         let sent = (0..100_000).take_while(|_| queue.send(&job).is_ok()).count();
         assert!((100..100_000).contains(&sent), "{sent}");
-        assert_eq!(receiver.receive().unwrap(), Some(job));
+        assert_eq!(receiver.receive().unwrap(), Some(job.clone()));
         queue.send(&job).unwrap();
+    }
+
+    #[test]
+    fn a_long_job_is_refused() {
+        let queue = JobQueue::new().unwrap();
+        let job = Job { work: Work::Account("x".repeat(MAX_LEN), None), deadline: 0, cookies: [0; 2] };
+        assert!(queue.send(&job).is_err());
+        queue.wake();
+        assert_eq!(queue.receiver().unwrap().receive().unwrap(), None);
     }
 }

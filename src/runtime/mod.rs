@@ -4,13 +4,28 @@
 #![forbid(unsafe_code)]
 
 pub mod caught;
+pub mod changes;
 pub mod context;
+pub mod exchange_task;
+pub mod exchanges;
 pub mod job;
+pub mod key_fetches;
 pub mod keyring;
+pub mod line_buffer;
+pub mod pool;
+pub mod refresh_task;
+pub mod refreshes;
 pub mod service;
+pub mod session_admin;
+pub mod session_view;
+pub mod sessions;
+pub mod store_access;
+pub mod waiters;
 pub mod worker;
+mod worker_sessions;
 
 use crate::config::ConfigError;
+use crate::engine::breaker::Patience;
 
 /// Why a context or an I/O service cannot be made.
 #[derive(Debug)]
@@ -55,4 +70,14 @@ impl std::error::Error for StartError {}
 pub(crate) fn now_millis() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// When an authorization server that does not answer is left alone.
+pub(crate) const PATIENCE: Patience = Patience { failures: 3, first_pause: 500, longest_pause: 4000 };
+
+/// Between 0 and 1, different in every process and moment; spreads load, protects nothing.
+pub(crate) fn jitter() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let hash = RandomState::new().hash_one((std::process::id(), now_millis()));
+    (hash >> 11) as f64 / (1u64 << 53) as f64
 }

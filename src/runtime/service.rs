@@ -1,62 +1,54 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The I/O service: one per proxy, in a process of its own. Fetches keys in threads, publishes them, wakes askers.
+//! The I/O service: one per proxy, in a process of its own. Does in threads what may wait, and wakes those who wait.
 //!
-//! Only the thread that calls `step` writes to the arena and to the log.
+//! Only the thread that calls `step` writes to the provider slots, to the record cache and to the host's log.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::StartError;
-use super::caught::caught;
+use super::changes::{ChangeClock, Changes};
 use super::context::{Context, PlacedPolicy};
-use super::job::Job;
+use super::exchange_task::{Seen, TaskEnv};
+use super::exchanges::{Done, Exchanges};
+use super::job::{Job, Work};
+use super::key_fetches::KeyFetches;
+use super::line_buffer::LineBuffer;
 use super::now_millis;
-use crate::arena::counters::Counter;
-use crate::config::provider::KeySource;
-use crate::engine::key_fetch::{FetchedKeys, KeyPlan, fetch_keys};
-use crate::engine::refresh_plan::{Limits, RefreshPlan};
+use super::pool::{Pool, Task, spawn};
+use super::refreshes::{Kept, Refreshes};
+use super::waiters::Waiters;
+use crate::arena::record_cache::Lookup;
+use crate::engine::exchange::TokenEndpoint;
+use crate::engine::key_fetch::{FetchedKeys, fetch_keys};
 use crate::fault;
 use crate::io::http::HttpClient;
-use crate::ports::{Fetch, Level};
+use crate::ports::Level;
 
-/// Fetches at once.
-const THREADS: usize = 4;
 /// Events that wait for `step`; beyond it the senders wait, and the workers' queue fills up.
 const EVENTS: usize = 1024;
+/// Events taken before those whose work is done are given back.
+const BATCH: usize = 256;
 
-enum Event {
+/// Time between two sweeps of the replay guard, in milliseconds.
+const SWEEP: i64 = 300_000;
+
+/// What reaches the service's own thread.
+pub enum Event {
+    /// A worker asks for something.
     Job(Job),
-    /// The outer error is the place of a panic, the inner one a sentence.
-    Fetched {
-        source: u64,
-        result: Result<Result<FetchedKeys, String>, String>,
-    },
-}
-
-struct Task {
-    source: u64,
-    plan: KeyPlan,
-    client: Arc<dyn Fetch>,
-}
-
-struct Waiter {
-    slot: u32,
-    deadline: i64,
-    cookies: [u64; 2],
-}
-
-struct Remote {
-    name: String,
-    slot: usize,
-    key_plan: KeyPlan,
-    refresh: RefreshPlan,
-    in_flight: bool,
+    /// A key fetch has ended; the error is a sentence.
+    Fetched(u64, Result<FetchedKeys, String>),
+    /// Work for a waiter has ended.
+    Done(Done),
+    /// Upkeep has ended.
+    Kept(Kept),
+    /// A record was changed by another proxy.
+    Changed(String),
 }
 
 /// The right to be the only I/O service of a context.
@@ -88,14 +80,53 @@ pub struct Service {
     process: u32,
     _right: Right,
     placed: PlacedPolicy,
-    client: Arc<dyn Fetch>,
-    /// By key source.
-    remotes: HashMap<u64, Remote>,
-    waiters: Vec<Waiter>,
+    env: TaskEnv,
+    keys: KeyFetches,
+    exchanges: Exchanges,
+    refreshes: Refreshes,
+    waiters: Waiters,
+    changes: Changes,
+    watch: Option<SyncSender<Event>>,
+    swept: i64,
     events: Receiver<Event>,
-    tasks: Option<SyncSender<Task>>,
+    pool: Pool<Event>,
     threads: Vec<JoinHandle<()>>,
     ending: Arc<AtomicBool>,
+}
+
+/// Puts records into the workers' cache; true when another proxy has changed one since it was read.
+fn remember(context: &Context, changes: &mut Changes, records: Vec<Seen>, now: i64) -> bool {
+    let mut overtaken = false;
+    for Seen { key, value, moment } in records {
+        if changes.since(moment, &key) {
+            overtaken = true;
+        } else {
+            let cache = context.arena().records();
+            let known = match cache.get(&key, now, u64::MAX) {
+                Lookup::Hit(known) => value.as_ref() == Some(&known),
+                Lookup::Absent => value.is_none(),
+                Lookup::Unknown => true,
+            };
+            cache.put(&key, value.as_deref(), now);
+            if !known {
+                // Who has read it before must not put the old one back.
+                changes.note(key);
+            }
+        }
+    }
+    overtaken
+}
+
+fn task_env(context: &Arc<Context>, placed: &PlacedPolicy, clock: ChangeClock, lines: &Arc<LineBuffer>) -> TaskEnv {
+    TaskEnv {
+        context: Arc::clone(context),
+        policy: Arc::clone(&placed.policy),
+        places: Arc::new(placed.places.clone()),
+        client: Arc::new(HttpClient::new(&placed.policy)),
+        endpoints: Arc::new(TokenEndpoint::new()),
+        clock,
+        lines: Arc::clone(lines),
+    }
 }
 
 impl Service {
@@ -103,17 +134,14 @@ impl Service {
     pub fn new(context: Arc<Context>) -> Result<Service, StartError> {
         let right = Right::take(&context)?;
         let placed = context.policy()?;
-        let client: Arc<dyn Fetch> = Arc::new(HttpClient::new(&placed.policy));
+        let changes = Changes::default();
+        let env = task_env(&context, &placed, changes.clock(), &Arc::default());
         let (event_sender, events) = sync_channel(EVENTS);
-        let (tasks, task_receiver) = sync_channel::<Task>(crate::config::policy::MAX_PROVIDERS * 2);
-        let task_receiver = Arc::new(Mutex::new(task_receiver));
         let ending = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::new();
-        for _ in 0..THREADS {
-            let (receiver, sender) = (Arc::clone(&task_receiver), event_sender.clone());
-            threads.push(spawn("sipoauth http", move || fetch_loop(&receiver, &sender))?);
-        }
-        let (jobs, stop) = (context.jobs().receiver()?, Arc::clone(&ending));
+        let (pool, mut threads) = Pool::new(placed.policy.settings.http_threads as usize, &event_sender)?;
+        let remote = context.sessions().is_some_and(|access| !access.is_local());
+        let watch = remote.then(|| event_sender.clone());
+        let (mut jobs, stop) = (context.jobs().receiver()?, Arc::clone(&ending));
         threads.push(spawn("sipoauth jobs", move || {
             while let Ok(job) = jobs.receive() {
                 let taken = job.is_none_or(|job| event_sender.send(Event::Job(job)).is_ok());
@@ -127,15 +155,20 @@ impl Service {
             process: std::process::id(),
             _right: right,
             placed,
-            client,
-            remotes: HashMap::new(),
-            waiters: Vec::new(),
+            env,
+            keys: KeyFetches::default(),
+            exchanges: Exchanges::default(),
+            refreshes: Refreshes::default(),
+            waiters: Waiters::default(),
+            changes,
+            watch,
+            swept: 0,
             events,
-            tasks: Some(tasks),
+            pool,
             threads,
             ending,
         };
-        service.adopt_policy(now_millis());
+        service.keys.adopt(&service.context, &service.placed, now_millis());
         Ok(service)
     }
 
@@ -148,146 +181,115 @@ impl Service {
     pub fn step(&mut self, timeout: Duration, done: &mut dyn FnMut([u64; 2])) {
         if let Some(placed) = self.context.policy_after(self.placed.generation) {
             self.placed = placed;
-            self.client = Arc::new(HttpClient::new(&self.placed.policy));
-            self.adopt_policy(now_millis());
+            self.env = task_env(&self.context, &self.placed, self.changes.clock(), &self.env.lines);
+            self.keys.adopt(&self.context, &self.placed, now_millis());
         }
         self.start_due(now_millis());
         let mut wait = timeout.min(self.until_next(now_millis()));
         // Everything that is there already is taken before the next look at the clock.
-        loop {
+        for _ in 0..BATCH {
             match self.events.recv_timeout(wait) {
-                Ok(Event::Job(job)) => self.accept(&job, done),
-                Ok(Event::Fetched { source, result }) => {
-                    let result = result.unwrap_or_else(|place| {
-                        self.context.arena().shared().counters.add(Counter::Panics);
-                        Err(format!("internal error caught at {place}; please report it"))
-                    });
-                    self.fetched(source, result, done);
-                }
+                Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
             wait = Duration::ZERO;
         }
         let now = now_millis();
         self.start_due(now);
-        self.release(done, |w| w.deadline <= now);
+        self.sweep(now);
+        self.waiters.expire(now);
+        self.env.lines.drain_to(self.context.log());
+        self.waiters.release(self.context.arena().shared(), done);
     }
 
-    fn adopt_policy(&mut self, now: i64) {
-        let mut remotes = HashMap::new();
-        for (provider, &(slot, source)) in self.placed.policy.providers.iter().zip(&self.placed.places) {
-            let (jwks_uri, discovery) = match &provider.keys {
-                KeySource::Static(_) => continue,
-                KeySource::Jwks(uri) => (Some(uri.clone()), Vec::new()),
-                KeySource::Discovery(urls) => (None, urls.clone()),
-            };
-            let key_plan = KeyPlan {
-                issuer: provider.issuer.clone(),
-                jwks_uri,
-                discovery,
-                allow_http: self.placed.policy.settings.allow_http,
-            };
-            self.context.arena().slots()[slot].assign(source);
-            let old = self.remotes.remove(&source);
-            let (refresh, in_flight) = old.map_or((RefreshPlan::new(now), false), |r| (r.refresh, r.in_flight));
-            remotes.insert(source, Remote { name: provider.name.clone(), slot, key_plan, refresh, in_flight });
+    fn take(&mut self, event: Event) {
+        let (waiters, now) = (&mut self.waiters, now_millis());
+        match event {
+            Event::Job(Job { work, deadline, cookies }) => {
+                let ticket = waiters.add(deadline, cookies);
+                match work {
+                    Work::Keys(slot) => self.keys.wait(slot, ticket, waiters),
+                    work => self.exchanges.add(work, ticket),
+                }
+            }
+            Event::Fetched(source, result) => {
+                self.keys.finished(&self.context, &self.placed.policy, source, result, waiters, now);
+            }
+            Event::Done(mut done) => {
+                let records = std::mem::take(&mut done.records);
+                let overtaken = remember(&self.context, &mut self.changes, records, now);
+                self.exchanges.finished(&self.env, &mut self.waiters, done, overtaken);
+            }
+            Event::Kept(mut kept) => {
+                remember(&self.context, &mut self.changes, kept.take_records(), now);
+                self.refreshes.finished(kept);
+            }
+            Event::Changed(key) => {
+                let cache = self.context.arena().records();
+                if key.is_empty() {
+                    cache.clear()
+                } else {
+                    cache.forget(&key)
+                }
+                self.changes.note(key);
+            }
         }
-        self.remotes = remotes;
     }
 
-    fn limits(&self) -> Limits {
-        let settings = &self.placed.policy.settings;
-        Limits {
-            interval: i64::from(settings.key_refresh_interval) * 1000,
-            cooldown: i64::from(settings.key_cooldown) * 1000,
-            burst: settings.key_burst,
+    /// What the replay guard need not remember makes room now and then.
+    fn sweep(&mut self, now: i64) {
+        if (0..SWEEP).contains(&(now - self.swept)) {
+            return;
         }
+        self.swept = now;
+        let window = i64::from(self.placed.policy.settings.pop_window);
+        self.context.arena().replay_guard().sweep(window, now / 1000);
     }
 
     fn until_next(&self, now: i64) -> Duration {
-        let planned = self.remotes.values().filter(|r| !r.in_flight).map(|r| r.refresh.next);
-        let deadlines = self.waiters.iter().map(|w| w.deadline);
-        let next = planned.chain(deadlines).min().unwrap_or(i64::MAX);
+        let times = [self.keys.next(), self.waiters.next_deadline(), self.exchanges.next()];
+        let upkeep = self.context.sessions().map(|_| self.refreshes.next());
+        let next = times.into_iter().flatten().chain(upkeep).min().unwrap_or(i64::MAX);
         Duration::from_millis(u64::try_from(next.saturating_sub(now)).unwrap_or(0))
     }
 
     fn start_due(&mut self, now: i64) {
-        let limits = self.limits();
-        for (source, remote) in self.remotes.iter_mut().filter(|(_, r)| !r.in_flight) {
-            let slot = &self.context.arena().slots()[remote.slot];
-            let asked = slot.wanted.load(Relaxed) == 1;
-            if !remote.refresh.start(asked, now, &limits) {
-                slot.not_before.store(remote.refresh.not_before, Relaxed);
-                continue;
-            }
-            let task = Task { source: *source, plan: remote.key_plan.clone(), client: Arc::clone(&self.client) };
-            if self.tasks.as_ref().is_some_and(|tasks| tasks.try_send(task).is_ok()) {
-                remote.in_flight = true;
-                slot.in_flight.store(1, Relaxed);
-                slot.wanted.store(0, Relaxed);
-                slot.fetches.fetch_add(1, Relaxed);
-                self.context.arena().shared().counters.add(Counter::KeyFetches);
-            }
-        }
-    }
-
-    fn accept(&mut self, job: &Job, done: &mut dyn FnMut([u64; 2])) {
-        let known = self.remotes.values().any(|r| Ok(r.slot) == usize::try_from(job.slot));
-        self.waiters.push(Waiter { slot: job.slot, deadline: job.deadline, cookies: job.cookies });
-        if !known {
-            self.release(done, |w| w.slot == job.slot);
-        }
-    }
-
-    fn fetched(&mut self, source: u64, result: Result<FetchedKeys, String>, done: &mut dyn FnMut([u64; 2])) {
-        let (now, limits, jitter) = (now_millis(), self.limits(), jitter());
-        let Some(remote) = self.remotes.get_mut(&source) else {
-            return; // A reload has removed the provider meanwhile.
-        };
-        remote.in_flight = false;
-        let slot = &self.context.arena().slots()[remote.slot];
-        let published = result.and_then(|fetched| {
-            if slot.keys.write(&fetched.keys.to_public_jwks()) {
-                Ok(fetched)
-            } else {
-                Err(format!("{}: the usable keys need more than 64 KiB", fetched.jwks_uri))
-            }
+        let (pool, env) = (&self.pool, &self.env);
+        self.keys.start_due(&self.context, &self.placed.policy, now, |source, plan| {
+            let client = Arc::clone(&env.client);
+            let fetch = move || {
+                fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
+                Event::Fetched(source, fetch_keys(&*client, &plan))
+            };
+            let env = env.clone();
+            pool.start(Task::new(fetch, move |place| Event::Fetched(source, Err(env.panicked(&place)))))
         });
-        // Everything is in place before the first log line: the host's log must not decide what the workers see.
-        let first = remote.refresh.failures > 0 || slot.fetched_at.load(Relaxed) == 0;
-        let (jwks_uri, error) = match &published {
-            Ok(fetched) => {
-                remote.refresh.succeeded(now, fetched.max_age, jitter, &limits);
-                slot.fetched_at.store(now, Relaxed);
-                (fetched.jwks_uri.as_str(), "")
-            }
-            Err(text) => {
-                self.context.arena().shared().counters.add(Counter::KeyFetchErrors);
-                remote.refresh.failed(now, jitter);
-                ("", text.as_str())
-            }
-        };
-        slot.status.write(serde_json::json!({"jwks_uri": jwks_uri, "error": truncate(error)}).to_string().as_bytes());
-        slot.failures.store(remote.refresh.failures, Relaxed);
-        slot.next_fetch_at.store(remote.refresh.next, Relaxed);
-        slot.not_before.store(remote.refresh.not_before, Relaxed);
-        slot.in_flight.store(0, Relaxed);
-        for (level, line) in describe(&remote.name, &published, first, remote.refresh.failures) {
-            self.context.log().log(level, &line);
+        if self.context.sessions().is_some() {
+            self.exchanges.dispatch(env, pool, &mut self.waiters, now);
+            self.refreshes.dispatch(env, pool, now);
+            self.start_watching();
         }
-        let index = remote.slot;
-        self.release(done, |w| usize::try_from(w.slot) == Ok(index));
     }
+}
 
-    fn release(&mut self, done: &mut dyn FnMut([u64; 2]), which: impl Fn(&Waiter) -> bool) {
-        let (go_on, wait) = std::mem::take(&mut self.waiters).into_iter().partition(which);
-        self.waiters = wait;
-        let go_on: Vec<Waiter> = go_on;
-        let shared = self.context.arena().shared();
-        for waiter in go_on {
-            shared.parked.fetch_sub(1, Relaxed);
-            shared.counters.add(Counter::Resumed);
-            done(waiter.cookies);
+impl Service {
+    /// As soon as a store over the network is open, changes by other proxies are listened to.
+    fn start_watching(&mut self) {
+        let Some(store) = self.watch.as_ref().and(self.context.sessions()).and_then(|access| access.watched()) else {
+            return;
+        };
+        let (Some(events), ending) = (self.watch.take(), Arc::clone(&self.ending)) else { return };
+        let watch = move || {
+            store.watch_changes(&ending, &mut |key| {
+                let _ = events.send(Event::Changed(key));
+            });
+        };
+        match spawn("sipoauth watch", watch) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                let line = format!("changes by other proxies are seen late: no thread to listen to them: {error}");
+                self.context.log().log(Level::Error, &line);
+            }
         }
     }
 }
@@ -298,7 +300,7 @@ impl Drop for Service {
             return;
         }
         self.ending.store(true, Relaxed);
-        self.tasks = None;
+        self.pool.close();
         self.context.jobs().wake();
         // A thread that hands over an event may wait for room: taking the rest lets it see the end.
         let threads = std::mem::take(&mut self.threads);
@@ -316,68 +318,4 @@ impl Drop for Service {
             let _ = thread.join();
         }
     }
-}
-
-/// What the log says of a fetch. `first`: there was no success just before it.
-fn describe(
-    name: &str,
-    fetch: &Result<FetchedKeys, String>,
-    first: bool,
-    failures: u32,
-) -> impl Iterator<Item = (Level, String)> {
-    let mut lines = Vec::new();
-    match fetch {
-        Ok(fetched) => {
-            if first {
-                let count = fetched.keys.keys().len();
-                lines.push((Level::Info, format!("provider '{name}': {count} key(s) from {}", fetched.jwks_uri)));
-            }
-            lines.extend(
-                fetched.keys.rejected().iter().map(|key| {
-                    (Level::Debug, format!("provider '{name}': key '{}' is not used: {}", key.kid, key.note))
-                }),
-            );
-        }
-        // The first failure and then every power of two: an outage of a day is some lines, not thousands.
-        Err(text) if failures.is_power_of_two() => {
-            let line = format!("provider '{name}': keys cannot be fetched ({failures} in a row): {text}");
-            lines.push((Level::Error, line));
-        }
-        Err(_) => {}
-    }
-    lines.into_iter()
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).spawn(run)
-}
-
-fn fetch_loop(tasks: &Mutex<Receiver<Task>>, events: &SyncSender<Event>) {
-    loop {
-        let task = match tasks.lock() {
-            Ok(receiver) => receiver.recv(),
-            Err(_) => return,
-        };
-        let Ok(Task { source, plan, client }) = task else {
-            return;
-        };
-        // A panic in a parser must cost one fetch, not the thread.
-        let result = caught(|| {
-            fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
-            fetch_keys(&*client, &plan)
-        });
-        if events.send(Event::Fetched { source, result }).is_err() {
-            return;
-        }
-    }
-}
-
-/// Between 0 and 1, different in every process and moment; spreads load, protects nothing.
-fn jitter() -> f64 {
-    let hash = RandomState::new().hash_one((std::process::id(), now_millis()));
-    (hash >> 11) as f64 / (1u64 << 53) as f64
-}
-
-fn truncate(text: &str) -> String {
-    crate::proto::fingerprint::printable(text, 250)
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::context::{Context, PlacedPolicy};
-use super::job::Job;
+use super::job::{Job, Work};
 use super::keyring::Keyring;
 use super::now_millis;
+use super::session_view::SessionView;
+use super::sessions::SessionError;
+use super::worker_sessions::wait_for_store;
 use crate::arena::counters::Counter;
 use crate::config::ConfigError;
 use crate::config::offer::{Endpoint, Offer, choose};
@@ -17,10 +20,11 @@ use crate::engine::key_wait::{KeyWait, Situation, decide};
 use crate::engine::token_cache::TokenCache;
 use crate::fault;
 use crate::ports::Level;
-use crate::proto::challenge::Challenge;
+use crate::proto::challenge::{Challenge, Location};
 use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 use crate::proto::reason::{Outcome, Reason};
+use crate::proto::session::id_text;
 
 /// How the host handles this request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,17 +50,26 @@ pub struct Verdict {
     pub status: u32,
     /// Seconds, with status 503.
     pub retry_after: u32,
-    /// The slot whose keys are needed: the host parks the request and submits a job.
-    pub pending: Option<u32>,
+    /// What must be done first: the host parks the request and submits it as a job.
+    pub pending: Option<Work>,
     /// Name of the provider, empty when unknown.
     pub provider: String,
+    /// The session of an accepted code or proof, as text.
+    pub session: String,
+    /// For the end of a registration with a code.
+    pub ticket: String,
 }
+
+/// Cookies of work that nobody waits for; the first one marks callers that are not given back by the host either.
+pub const NOBODY: [u64; 2] = [u64::MAX, 0];
+/// Retry-After while a code is exchanged for a host that cannot wait, seconds.
+pub(super) const SOON: u32 = 1;
 
 /// One process's or thread's state.
 pub struct Worker {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     process: u32,
-    placed: PlacedPolicy,
+    pub(super) placed: PlacedPolicy,
     keyring: Keyring,
     cache: TokenCache,
 }
@@ -82,9 +95,33 @@ impl Worker {
     /// Checks a request.
     pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
-        let decision = check_request(&self.placed.policy, &self.keyring, &mut self.cache, request, now / 1000);
         request.credentials.iter().for_each(|credential| fault::point(credential));
-        self.conclude(decision, handling, now)
+        // Who cannot wait must be content with what is known.
+        let asked = handling.resumed || handling.no_wait;
+        let mut decision = self.look(request, asked, now);
+        // A key that this process can store itself is stored, and then it is there.
+        if let Decision::NeedKeyStored(answer, registration) = &mut decision
+            && self.stores_itself()
+        {
+            decision = match self.bind(registration, request.message.reply_to_tag, now) {
+                // What could not be bound has changed meanwhile, and the store says how.
+                Ok(()) | Err(SessionError::NotThere) => match self.look(request, asked, now) {
+                    Decision::NeedKeyStored(mut answer, _) => refused(&mut answer, Reason::SessionEnded),
+                    decision => decision,
+                },
+                Err(SessionError::Store(_)) => refused(answer, Reason::StoreUnavailable),
+            };
+        }
+        self.conclude(decision, request, handling, now)
+    }
+
+    fn look(&mut self, request: &Request<'_>, asked: bool, now: i64) -> Decision {
+        let known = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
+        check_request(&self.placed.policy, &self.keyring, &known, &mut self.cache, request, now / 1000)
+    }
+
+    pub(super) fn stores_itself(&self) -> bool {
+        self.context.sessions().is_some_and(|access| access.is_local())
     }
 
     /// Checks a bare token.
@@ -92,7 +129,7 @@ impl Worker {
         let now = self.prepare(handling.now);
         let decision = check_token(&self.placed.policy, &self.keyring, &mut self.cache, token, now / 1000);
         fault::point(token);
-        self.conclude(decision, handling, now)
+        self.conclude(decision, &Request::default(), handling, now)
     }
 
     /// Forgets what a call that ended in a panic may have left half done.
@@ -102,7 +139,7 @@ impl Worker {
     }
 
     /// Takes over a new configuration and new keys. Returns the time in Unix milliseconds.
-    fn prepare(&mut self, now: Option<i64>) -> i64 {
+    pub(super) fn prepare(&mut self, now: Option<i64>) -> i64 {
         let now = now.map_or_else(now_millis, |seconds| seconds.saturating_mul(1000));
         if let Some(placed) = self.context.policy_after(self.placed.generation) {
             self.keyring = Keyring::new(&placed);
@@ -116,10 +153,19 @@ impl Worker {
         now
     }
 
-    fn conclude(&mut self, decision: Decision, handling: &Handling<'_>, now: i64) -> Verdict {
+    fn conclude(&mut self, decision: Decision, request: &Request<'_>, handling: &Handling<'_>, now: i64) -> Verdict {
         let mut verdict = match decision {
             Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
+            Decision::NeedExchange(answer, code, registration) => {
+                self.wait_for_exchange(answer, code, registration, request, handling)
+            }
+            Decision::NeedKeyStored(answer, registration) => {
+                let to_tag = request.message.reply_to_tag.to_vec();
+                wait_for_store(answer, handling, || Work::Bind(Box::new(registration), to_tag))
+            }
+            Decision::NeedAccount(answer, aor, open) => wait_for_store(answer, handling, || Work::Account(aor, open)),
+            Decision::NeedComparison(answer, used) => self.compare(answer, &used, handling, now),
         };
         if let Some(provider) = verdict.answer.provider {
             verdict.provider.clone_from(&self.placed.policy.providers[provider].name);
@@ -154,7 +200,7 @@ impl Worker {
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {
                 self.context.arena().slots()[slot].wanted.store(1, Relaxed);
-                verdict.pending = u32::try_from(slot).ok();
+                verdict.pending = u32::try_from(slot).ok().map(Work::Keys);
                 None
             }
             KeyWait::Unknown => {
@@ -191,11 +237,22 @@ impl Worker {
             Outcome::Challenge => (unauthorized, Counter::Denied),
             Outcome::Forbidden => (403, Counter::Denied),
             Outcome::BadRequest => (400, Counter::Denied),
+            Outcome::UnsupportedMedia => (415, Counter::Denied),
             Outcome::NotNow => (503, Counter::NotNow),
         };
         verdict.status = status;
         if status == 503 && verdict.retry_after == 0 {
             verdict.retry_after = settings.retry_after;
+        }
+        let moved = status == 401 && matches!(reason.outcome(), Outcome::NoCredentials | Outcome::Challenge);
+        if moved && self.placed.policy.location == Location::Redirect {
+            verdict.status = 302;
+        }
+        if let Some(session) = &verdict.answer.session {
+            verdict.session = id_text(&session.id);
+        }
+        if let Some(registration) = &mut verdict.answer.registration {
+            verdict.ticket = self.ticket(registration);
         }
         counters.add(counter);
         counters.add_reason(reason);
@@ -211,15 +268,21 @@ impl Worker {
         }
     }
 
-    /// Hands a parked request to the I/O service. An error means: refuse it now with 503.
-    pub fn submit(&mut self, slot: u32, cookies: [u64; 2]) -> io::Result<()> {
+    /// Hands a parked request to the I/O service. `to_tag` is that of its final answer, as far as it is known now. An
+    /// error means: refuse it now with 503.
+    pub fn submit(&mut self, mut work: Work, to_tag: &[u8], cookies: [u64; 2]) -> io::Result<()> {
+        match &mut work {
+            Work::Exchange(exchange) if !to_tag.is_empty() => exchange.to_tag = to_tag.to_vec(),
+            Work::Bind(_, tag) if !to_tag.is_empty() => *tag = to_tag.to_vec(),
+            _ => {}
+        }
         let settings = &self.placed.policy.settings;
         let shared = self.context.arena().shared();
         let full = || io::Error::new(io::ErrorKind::WouldBlock, "max_pending is reached");
         let limit = settings.max_pending;
         shared.parked.fetch_update(Relaxed, Relaxed, |n| (n < limit).then_some(n + 1)).map_err(|_| full())?;
         let deadline = now_millis() + i64::from(settings.pending_timeout) * 1000;
-        self.context.jobs().send(&Job { slot, deadline, cookies }).inspect_err(|_| {
+        self.context.jobs().send(&Job { work, deadline, cookies }).inspect_err(|_| {
             shared.parked.fetch_sub(1, Relaxed);
         })?;
         shared.counters.add(Counter::Suspended);
@@ -234,20 +297,20 @@ impl Worker {
         verdict
     }
 
-    /// The header lines of a challenge.
-    pub fn challenge(&mut self, challenge: &Challenge<'_>, domain: &str) -> String {
+    /// The status and the header lines of a challenge.
+    pub fn challenge(&mut self, challenge: &Challenge<'_>, domain: &str) -> (u32, String) {
         self.prepare(None);
         let policy = &self.placed.policy;
         let provider = policy.provider_for_domain(domain);
         let or = |given, default| if str::is_empty(given) { default } else { given };
-        Challenge {
+        let challenge = Challenge {
             realm: or(challenge.realm, or(&policy.settings.realm, domain)),
             authz_server: or(challenge.authz_server, &provider.authz_server),
             scope: or(challenge.scope, &provider.challenge_scope),
-            location: policy.settings.location,
+            location: policy.location,
             ..*challenge
-        }
-        .header_lines()
+        };
+        (challenge.status(), challenge.header_lines())
     }
 
     /// Which challenge an endpoint is offered.
@@ -267,6 +330,10 @@ impl Worker {
     }
 }
 
+fn refused(answer: &mut Answer, reason: Reason) -> Decision {
+    Decision::Done(Answer { reason: Some(reason), ..std::mem::take(answer) })
+}
+
 /// A claim of a verified token as text: strings as they are, anything else as JSON.
 pub fn claim_text(payload: &[u8], path: &str) -> Option<String> {
     let json = Json::parse(payload).ok()?;
@@ -281,7 +348,16 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
         (None, None) => ("", "", ""),
     };
     let mut line = format!("{} {}: {}", verdict.status, reason.code(), reason.text());
-    let facts = [("provider", verdict.provider.as_str()), ("issuer", issuer), ("kid", kid), ("token", token)];
+    let (session, aor) =
+        verdict.answer.session.as_ref().map_or(("", ""), |s| (verdict.session.as_str(), s.aor.as_str()));
+    let facts = [
+        ("provider", verdict.provider.as_str()),
+        ("issuer", issuer),
+        ("kid", kid),
+        ("token", token),
+        ("session", session),
+        ("aor", aor),
+    ];
     for (name, value) in facts.into_iter().filter(|f| !f.1.is_empty()) {
         line.push_str(&format!(" {name}={}", printable(value, 128)));
     }

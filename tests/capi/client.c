@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Runs all parts against a running authorization server:
+ * Runs all parts against a running authorization server that exchanges any code for tokens of alice:
  *
  *   client [panics] issuer=URL token=T expired=T forged=T unknown=T large=T directory=D vectors=D
  *
@@ -105,6 +105,7 @@ int main(int argc, char **argv)
         test_misuse();
         test_requests();
         test_processes();
+        test_sessions();
         log_keeps_secret(argument("expired"));
         log_keeps_secret(argument("forged"));
         log_keeps_secret(argument("unknown"));

@@ -55,6 +55,7 @@ sipoauth_context *make_context(const char *more_provider, const char *max_pendin
 void test_misuse(void);
 void test_requests(void);
 void test_processes(void);
+void test_sessions(void);
 /* Alone, against a library that panics on demand. */
 void test_panics(void);
 

@@ -183,13 +183,14 @@ static void answers(sipoauth_worker *worker)
     EXPECT_STATUS(sipoauth_worker_claim(worker, null_with_length, &value), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_E_INPUT); /* nothing was accepted */
 
-    EXPECT_STATUS(sipoauth_worker_submit(NULL, 0, 1, 2), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_submit(worker, UINT64_MAX, 1, 2), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_submit(worker, 0, UINT64_MAX, UINT64_MAX), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_submit(NULL, 0, text(""), 1, 2), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_submit(worker, UINT64_MAX, text(""), 1, 2), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_submit(worker, 0, text(""), UINT64_MAX, UINT64_MAX), SIPOAUTH_E_ARGUMENT);
 }
 
 static void challenges(sipoauth_worker *worker)
 {
+    uint32_t status = 0;
     sipoauth_challenge challenge;
     sipoauth_str *member[] = {&challenge.realm, &challenge.domain, &challenge.error, &challenge.scope};
     char buf[1024];
@@ -197,23 +198,23 @@ static void challenges(sipoauth_worker *worker)
 
     memset(&challenge, 0, sizeof(challenge));
     challenge.struct_size = sizeof(challenge);
-    EXPECT_STATUS(sipoauth_worker_challenge(NULL, &challenge, buf, sizeof(buf), &len), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(NULL, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
     EXPECT(len == 0);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, NULL, buf, sizeof(buf), &len), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, NULL, sizeof(buf), &len), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, NULL, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, NULL, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), NULL, &status), SIPOAUTH_E_ARGUMENT);
     for (i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
         *member[i] = null_with_length;
-        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len), SIPOAUTH_E_ARGUMENT);
+        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
         *member[i] = octets("x", HUGE_LENGTH);
-        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len), SIPOAUTH_E_ARGUMENT);
+        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
         *member[i] = octets(NULL, 0);
     }
     challenge.role = 9;
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
     challenge.role = SIPOAUTH_ROLE_UAS;
     challenge.struct_size = 4;
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
     EXPECT(len == 0);
 }
 

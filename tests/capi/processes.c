@@ -56,6 +56,7 @@ static pid_t fork_io(void)
 /* What a child may do with its parent's handles: nothing. Its own work with the keys its siblings have. */
 static void child_of_worker(sipoauth_worker *parents)
 {
+    uint32_t status = 0;
     struct message message;
     sipoauth_result result = blank_result();
     sipoauth_worker *own = NULL;
@@ -77,8 +78,8 @@ static void child_of_worker(sipoauth_worker *parents)
     CHILD_EXPECT(sipoauth_worker_check_token(parents, text("x"), 0, &result) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_refuse(parents, &result) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_claim(parents, text("sub"), &value) == SIPOAUTH_E_PROCESS);
-    CHILD_EXPECT(sipoauth_worker_submit(parents, 0, 1, 2) == SIPOAUTH_E_PROCESS);
-    CHILD_EXPECT(sipoauth_worker_challenge(parents, &challenge, buf, sizeof(buf), &len) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_submit(parents, 0, text(""), 1, 2) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_challenge(parents, &challenge, buf, sizeof(buf), &len, &status) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_offer(parents, &endpoint, &offer) == SIPOAUTH_E_PROCESS);
     sipoauth_worker_free(parents);
 

@@ -95,10 +95,10 @@ static void from_pending_to_accepted(sipoauth_io **io)
     EXPECT(result.verdict == SIPOAUTH_VERDICT_PENDING && result.status == 503);
     EXPECT_TEXT(result.reason_code, "pending");
     EXPECT_TEXT(result.provider, "test");
-    EXPECT_STATUS(sipoauth_worker_submit(worker, result.job, 7, UINT64_MAX), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_submit(worker, result.job, text(""), 7, UINT64_MAX), SIPOAUTH_OK);
 
     /* max_pending is 1: the next one is refused for now */
-    EXPECT_STATUS(sipoauth_worker_submit(worker, result.job, 9, 9), SIPOAUTH_E_FULL);
+    EXPECT_STATUS(sipoauth_worker_submit(worker, result.job, text(""), 9, 9), SIPOAUTH_E_FULL);
     result = blank_result();
     EXPECT_STATUS(sipoauth_worker_refuse(worker, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_NOT_NOW && result.status == 503 && result.retry_after > 0);
@@ -356,6 +356,7 @@ static void busy(void)
 
 static void challenge(void)
 {
+    uint32_t status = 0;
     sipoauth_challenge view;
     char buf[1024], *wanted = NULL;
     size_t len = 0, needed = 0;
@@ -364,12 +365,12 @@ static void challenge(void)
     view.struct_size = sizeof(view);
     view.domain = text("example.test");
     view.error = text("invalid_token");
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, NULL, 0, &needed), SIPOAUTH_E_SPACE);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, NULL, 0, &needed, &status), SIPOAUTH_E_SPACE);
     EXPECT(needed > 0 && needed < sizeof(buf));
     wanted = (char *)malloc(needed); /* exactly, so that one octet more is seen by ASan and valgrind */
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, wanted, needed - 1, &len), SIPOAUTH_E_SPACE);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, wanted, needed - 1, &len, &status), SIPOAUTH_E_SPACE);
     EXPECT(len == needed);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, wanted, needed, &len), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, wanted, needed, &len, &status), SIPOAUTH_OK);
     snprintf(buf, sizeof(buf),
             "WWW-Authenticate: Bearer realm=\"example.test\", authz_server=\"%s\", scope=\"sip\", "
             "error=\"invalid_token\"\r\nLocation: <%s>\r\n",
@@ -381,7 +382,7 @@ static void challenge(void)
     view.realm = text("a\r\nInjected: \"\\\xff");
     view.scope = text("sip.call");
     view.error = text("");
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, buf, sizeof(buf), &len), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, buf, sizeof(buf), &len, &status), SIPOAUTH_OK);
     EXPECT(contains(buf, len, "Proxy-Authenticate: Bearer realm=\"aInjected: \\\"\\\\") && !contains(buf, len, "Location"));
     EXPECT(contains(buf, len, "scope=\"sip.call\"") && !contains(buf, len - 2, "\r\n"));
 }

@@ -69,12 +69,19 @@ impl Stack {
         self.note(client.register(aor, Some(&format!("Bearer {token}"))).expect("an answer"))
     }
 
-    /// Sends a request and keeps the reply for the leak check.
+    /// Sends a request, remembers its proof as secret and keeps the reply for the leak check.
     pub fn request(&self, client: &mut Client, request: &Request) -> Reply {
+        let body = String::from_utf8_lossy(&request.body);
+        for text in [&*body, request.header("Authorization").unwrap_or_default()] {
+            if let Some(pop) = text.split("pop=").nth(1) {
+                self.secrets.keep(pop.trim_matches('"'));
+            }
+        }
         self.note(client.request(request).expect("an answer"))
     }
 
-    fn note(&self, reply: Reply) -> Reply {
+    /// Keeps a reply for the leak check.
+    pub fn note(&self, reply: Reply) -> Reply {
         for (name, value) in &reply.headers {
             self.answers.borrow_mut().push_str(&format!("{name}: {value}\n"));
         }
@@ -115,6 +122,14 @@ impl Stack {
     /// The lines that this module has logged.
     pub fn module_log(&self) -> String {
         own_lines(&self.kamailio.log())
+    }
+
+    /// The log of a proxy that was killed: nothing of it is left, and no secret may be seen.
+    pub fn bury(self) -> String {
+        let own = own_lines(&self.kamailio.bury());
+        self.secrets.assert_absent("the log of auth_oauth", &own);
+        self.secrets.assert_absent("an answer", &self.answers.borrow());
+        own
     }
 
     /// Ends the proxy: it must end cleanly, and nothing that our module wrote may show a secret.

@@ -9,11 +9,14 @@
 //   ISSUER_PATH=/realms/sip   an issuer with a path
 //   TLS_CERT, TLS_KEY    PEM files; the issuer is then https
 //   KEYS_FILE            keeps the signing keys over a restart
+//   CLIENT_KEY_FILE      gets the private key of the client sip-proxy-jwt, and keeps it over a restart
 //   ACCESS_TOKEN_TTL=300
 //
 // Control port:
 //   GET  /__test/token?sub=alice&resource=…&scope=…&ttl=…&client=…&claims={json}
 //   GET  /__test/stats   POST /__test/clear
+//        requests per path, and what reached the token endpoint by grant_type and error:
+//        "/token refresh_token", "/token refresh_token invalid_grant"
 //   POST /__test/fault?path=/jwks&status=503&times=3   (see faults.mjs)
 //   POST /__test/rotate?keep=1
 
@@ -22,10 +25,10 @@ import http from 'node:http';
 import https from 'node:https';
 import { once } from 'node:events';
 import { Faults } from './faults.mjs';
-import { KeyRing, issueToken, newProvider } from './provider.mjs';
+import { KeyRing, clientKey, issueToken, newProvider } from './provider.mjs';
 
 const HOST = '127.0.0.1';
-const { TLS_CERT, TLS_KEY, KEYS_FILE, ISSUER_PATH: path = '' } = process.env;
+const { TLS_CERT, TLS_KEY, KEYS_FILE, CLIENT_KEY_FILE, ISSUER_PATH: path = '' } = process.env;
 const ttl = Number(process.env.ACCESS_TOKEN_TTL ?? 300);
 
 async function listen(server, port) {
@@ -41,11 +44,12 @@ const issuer = `${TLS_CERT ? 'https' : 'http'}://${HOST}:${await listen(server, 
 
 const faults = new Faults();
 const keyRing = new KeyRing(KEYS_FILE);
+const keyPem = clientKey(CLIENT_KEY_FILE);
 let provider;
 let answer;
 
 function build() {
-  provider = newProvider(issuer, keyRing, ttl);
+  provider = newProvider(issuer, { keyRing, ttl, keyPem, count: (name) => faults.count(name) });
   answer = provider.callback();
 }
 

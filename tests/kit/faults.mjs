@@ -21,12 +21,13 @@ export class Faults {
 
   clearStats() { this.#stats.clear(); }
 
+  count(name) { this.#stats.set(name, (this.#stats.get(name) ?? 0) + 1); }
+
   get stats() { return Object.fromEntries(this.#stats); }
 
   /** Answers in the server's place; true when the request is dealt with. */
   async intercept(path, request, response) {
-    const counted = path.replace(/^(\/(?:interaction|auth|device))\/.*/, '$1/*');
-    this.#stats.set(counted, (this.#stats.get(counted) ?? 0) + 1);
+    this.count(path.replace(/^(\/(?:interaction|auth|device))\/.*/, '$1/*'));
 
     const rule = this.#rules.find((r) => r.path === path && r.times > 0);
     if (!rule) return false;

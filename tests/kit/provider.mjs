@@ -10,6 +10,8 @@ import { Provider, errors } from 'oidc-provider';
 const RESOURCE = 'https://sip.example.test/';
 const DOMAIN = 'example.test';
 const REDIRECT = 'http://127.0.0.1/cb';
+const DESK = 'sip-desk';
+const DESK_CODE_DIGITS = 8;
 const HS256_SECRET = 'test-only-hs256-secret-0123456789abcdef';
 
 /** One resource per token format; the last path segment says which. */
@@ -43,9 +45,27 @@ const CLIENTS = [
     client_id: 'sip-proxy-post',
     client_secret: 'proxy-secret',
     token_endpoint_auth_method: 'client_secret_post',
-    grant_types: ['client_credentials'],
-    response_types: [],
-    redirect_uris: [],
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT],
+  },
+  { // the same with a signed assertion; its key is added in configuration()
+    client_id: 'sip-proxy-jwt',
+    token_endpoint_auth_method: 'private_key_jwt',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT],
+  },
+  { // public desk phones: their users type the code, so it is short
+    client_id: DESK,
+    client_secret: 'desk-secret',
+    token_endpoint_auth_method: 'client_secret_basic',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT],
   },
   { // a resource server: introspects, nothing else
     client_id: 'sip-rs',
@@ -55,6 +75,21 @@ const CLIENTS = [
     redirect_uris: [],
   },
 ];
+
+/** The private key of sip-proxy-jwt as PEM; made at the first start, and kept in a file when a path is given. */
+export function clientKey(file) {
+  if (file && fs.existsSync(file)) return fs.readFileSync(file, 'utf8');
+  const { privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  if (file) fs.writeFileSync(file, pem, { mode: 0o600 });
+  return pem;
+}
+
+function client(settings, keyPem) {
+  const signs = settings.token_endpoint_auth_method === 'private_key_jwt';
+  const jwk = signs && { ...crypto.createPublicKey(keyPem).export({ format: 'jwk' }), use: 'sig', kid: 'proxy-key' };
+  return { id_token_signed_response_alg: 'RS256', ...settings, ...(jwk && { jwks: { keys: [jwk] } }) };
+}
 
 function signingKey(alg, generation, type, options) {
   const { privateKey } = crypto.generateKeyPairSync(type, options);
@@ -105,11 +140,11 @@ function userClaims(user) {
   return { sip: `sip:${user}@${DOMAIN}`, preferred_username: user };
 }
 
-function configuration(keys, ttl) {
+function configuration(keys, ttl, keyPem) {
   return {
     jwks: { keys },
     cookies: { keys: ['test-only-cookie-key'] },
-    clients: CLIENTS.map((client) => ({ id_token_signed_response_alg: 'RS256', ...client })),
+    clients: CLIENTS.map((settings) => client(settings, keyPem)),
     findAccount: (ctx, user) => (user === 'nobody' ? undefined : {
       accountId: user,
       claims: () => ({ sub: user, email: `${user}@${DOMAIN}`, name: user, ...userClaims(user) }),
@@ -150,8 +185,19 @@ function configuration(keys, ttl) {
   };
 }
 
-export function newProvider(issuer, keyRing, ttl) {
-  const provider = new Provider(issuer, configuration(keyRing.keys, ttl));
+/** `count` is called with a text for each grant that is asked for, and for each that is refused with the error too. */
+export function newProvider(issuer, { keyRing, ttl, keyPem, count }) {
+  const provider = new Provider(issuer, configuration(keyRing.keys, ttl, keyPem));
+  const { prototype } = provider.AuthorizationCode;
+  const { generateTokenId } = prototype;
+  prototype.generateTokenId = function shortForDeskPhones() {
+    return this.clientId === DESK
+      ? String(crypto.randomInt(10 ** DESK_CODE_DIGITS)).padStart(DESK_CODE_DIGITS, '0')
+      : generateTokenId.call(this);
+  };
+  const grant = (ctx) => `/token ${ctx.oidc.params?.grant_type}`;
+  provider.on('grant.success', (ctx) => count(grant(ctx)));
+  provider.on('grant.error', (ctx, error) => { count(grant(ctx)); count(`${grant(ctx)} ${error.error}`); });
   provider.on('server_error', (ctx, error) => console.error('server_error', error));
   return provider;
 }

@@ -27,7 +27,7 @@ fn on_a_hit(changes: Value) -> Answer {
     let mut cache = TokenCache::new(8);
     let mut ask = |policy| match check_token(policy, &Nothing, &mut cache, &token, now()) {
         Decision::Done(answer) => answer,
-        Decision::NeedKeys(_) => panic!("the keys are configured"),
+        other => panic!("the keys are configured: {other:?}"),
     };
     let first = ask(&before);
     assert_eq!((first.reason(), first.cached), (Reason::Ok, false));

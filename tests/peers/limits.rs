@@ -126,8 +126,8 @@ fn flexisip_parked_requests_are_bounded_in_number_and_time() {
         parked.push(plant.park(&verdict).expect("a request that waits"));
     }
     let verdict = check(&mut plant, false);
-    let slot = verdict.pending.expect("a request that would wait");
-    assert!(plant.site.worker.submit(slot, [99, 0]).is_err());
+    let work = verdict.pending.clone().expect("a request that would wait");
+    assert!(plant.site.worker.submit(work, &[], [99, 0]).is_err());
     let verdict = plant.site.worker.overloaded(verdict, false);
     assert_eq!((verdict.answer.reason(), verdict.status), (Reason::Overloaded, 503));
     for cookie in parked {

@@ -84,9 +84,9 @@ impl Plant {
 
     /// Hands a request to the service; None when it is decided already.
     pub fn park(&mut self, verdict: &Verdict) -> Option<u64> {
-        let slot = verdict.pending?;
+        let work = verdict.pending.clone()?;
         self.cookie += 1;
-        self.site.worker.submit(slot, [self.cookie, 0]).expect("room for one more");
+        self.site.worker.submit(work, &[], [self.cookie, 0]).expect("room for one more");
         Some(self.cookie)
     }
 

@@ -2,38 +2,21 @@
 
 //! A configured library without network: one context, one worker, and what they log.
 
+use crate::support::log_lines::Lines;
 use crate::support::temporary::Directory;
 use crate::support::token;
 use serde_json::{Value, json};
 use sipoauth::config::source::Source;
 use sipoauth::engine::check::Request;
-use sipoauth::ports::{Level, Log};
+use sipoauth::ports::Log;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::context::Context;
 use sipoauth::runtime::worker::{Handling, Verdict, Worker};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub const ISSUER: &str = "https://as.example.test";
 pub const AUDIENCE: &str = "sip";
 pub const ALICE: &str = "sip:alice@example.test";
-
-/// The log, kept.
-#[derive(Default)]
-pub struct Lines(Mutex<String>);
-
-impl Log for Lines {
-    fn log(&self, _: Level, line: &str) {
-        let mut text = self.0.lock().expect("no panic while held");
-        text.push_str(line);
-        text.push('\n');
-    }
-}
-
-impl Lines {
-    pub fn text(&self) -> String {
-        self.0.lock().expect("no panic while held").clone()
-    }
-}
 
 pub struct Site {
     pub context: Arc<Context>,

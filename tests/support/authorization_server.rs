@@ -25,6 +25,8 @@ pub struct Options {
     pub issuer_path: String,
     /// Keep the signing keys over `restart`.
     pub keep_keys: bool,
+    /// Lifetime of access tokens in seconds; `None`: 300.
+    pub access_token_ttl: Option<u32>,
 }
 
 /// What a token shall say; see [`AuthorizationServer::issue`].
@@ -119,6 +121,18 @@ impl AuthorizationServer {
         self.run_login(&["--user", user, "--resource", &Self::resource(resource), "--code-only"])
     }
 
+    /// The same for another client (sip-proxy, sip-proxy-post, sip-proxy-jwt, sip-desk) and other scopes;
+    /// `offline_access` among them makes the exchange give a refresh token.
+    pub fn login_for_code_of(&self, client: &str, user: &str, resource: &str, scope: &str) -> Value {
+        let resource = Self::resource(resource);
+        self.run_login(&["--client", client, "--user", user, "--resource", &resource, "--scope", scope, "--code-only"])
+    }
+
+    /// The private key of the client sip-proxy-jwt (PEM); its id at the server is proxy-key.
+    pub fn client_key_file(&self) -> PathBuf {
+        self.directory.file("client-key.pem")
+    }
+
     /// New signing keys; at most `keep` older generations stay published. The key ids, newest first.
     pub fn rotate(&self, keep: u32) -> Vec<String> {
         let answer = self.control("POST", "rotate", &[("keep", &keep.to_string())]);
@@ -137,7 +151,8 @@ impl AuthorizationServer {
         self.control("POST", "clear", &[]);
     }
 
-    /// Requests per path since the start or the last `clear`.
+    /// Requests per path since the start or the last `clear`; grants also as `/token refresh_token` and, when they
+    /// are refused, as `/token refresh_token invalid_grant`.
     pub fn stats(&self) -> BTreeMap<String, u64> {
         let answer = self.control("GET", "stats", &[]);
         let paths = answer.as_object().expect("an object of counters");
@@ -157,7 +172,11 @@ impl AuthorizationServer {
             .env("PORT", self.port.to_string())
             .env("CONTROL_PORT", self.control_port.to_string())
             .env("ISSUER_PATH", &self.options.issuer_path)
+            .env("CLIENT_KEY_FILE", self.client_key_file())
             .env("EXIT_WITH_STDIN", "1");
+        if let Some(seconds) = self.options.access_token_ttl {
+            command.env("ACCESS_TOKEN_TTL", seconds.to_string());
+        }
         if let Some(tls) = &self.options.tls {
             command.env("TLS_CERT", &tls.certificate).env("TLS_KEY", &tls.key);
         }

@@ -25,7 +25,8 @@ const TROUBLE: [&str; 4] = ["exited by a signal", "core was", "CRITICAL", " BUG:
 /// What its TCP process calls critical at every orderly end.
 const FAREWELL: &str = "receive_fd(): EOF";
 
-/// How to start; made by [`Kamailio::with`].
+/// How to start; made by [`Kamailio::with`]. A copy starts the same proxy again, on the same port.
+#[derive(Clone)]
 pub struct Builder {
     cfg: PathBuf,
     port: u16,
@@ -41,8 +42,9 @@ impl Builder {
         self
     }
 
-    /// `#!define NAME value`
+    /// `#!define NAME value`; the last one counts.
     pub fn define(mut self, name: &str, value: impl ToString) -> Self {
+        self.defines.retain(|(known, _)| known != name);
         self.defines.push((name.to_owned(), value.to_string()));
         self
     }
@@ -63,6 +65,11 @@ impl Builder {
             self.arguments.push(format!("-{}", "d".repeat(level)));
         }
         self
+    }
+
+    /// So many processes receive SIP over UDP, whatever the configuration says.
+    pub fn workers(self, count: usize) -> Self {
+        self.argument("-n").argument(&count.to_string())
     }
 
     /// A command line argument as it is.
@@ -185,6 +192,17 @@ impl Kamailio {
     /// Ids of the processes that receive SIP over UDP.
     pub fn udp_workers(&self) -> Vec<u32> {
         self.processes().into_iter().filter(|(_, name)| name.starts_with("udp receiver")).map(|(pid, _)| pid).collect()
+    }
+
+    /// Waits until the main process has ended by itself; false when it has not.
+    pub fn wait_for_end(&mut self, timeout: Duration) -> bool {
+        self.process.wait(timeout).is_some()
+    }
+
+    /// The log of a proxy that was killed, once nothing of it is left.
+    pub fn bury(mut self) -> String {
+        self.process.stop();
+        self.process.settled_output()
     }
 
     /// Runs, and none of its processes has died since the start.

@@ -11,13 +11,17 @@
 pub mod authorization_server;
 pub mod browser;
 pub mod certificates;
+pub mod code_server;
 pub mod digest_phone;
+pub mod fault_proxy;
 pub mod http;
 pub mod kamailio;
 pub mod kit;
 pub mod leak;
+pub mod log_lines;
 pub mod ports;
 pub mod process;
+pub mod redis;
 pub mod scripted_server;
 pub mod sip;
 pub mod sipp;

@@ -19,7 +19,7 @@ pub const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
 pub const JWKS: &str = "/jwks";
 
 const POLL: Duration = Duration::from_millis(20);
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_REQUEST: usize = 128 * 1024;
 
 /// One way to answer a request.
 #[derive(Clone, Debug)]
@@ -54,12 +54,48 @@ pub enum Answer {
     Reset,
     /// 302 to this URL.
     Redirect(String),
+    /// Whatever this makes of the request.
+    Computed(Computed),
+}
+
+/// Makes an answer of a request.
+#[derive(Clone)]
+pub struct Computed(Arc<dyn Fn(&Received) -> Answer + Send + Sync>);
+
+impl std::fmt::Debug for Computed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Computed(…)")
+    }
+}
+
+impl Answer {
+    /// An answer that depends on the request.
+    pub fn computed(answer: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Answer {
+        Answer::Computed(Computed(Arc::new(answer)))
+    }
+}
+
+/// A request as it came.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    /// Request line and header fields.
+    pub head: String,
+    pub body: String,
+}
+
+impl Received {
+    /// The value of a header field.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        fields.filter(|field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1.trim()).next()
+    }
 }
 
 #[derive(Default)]
 struct Script {
     answers: HashMap<String, Answer>,
     counts: BTreeMap<String, u64>,
+    received: HashMap<String, Received>,
 }
 
 pub struct ScriptedServer {
@@ -104,6 +140,11 @@ impl ScriptedServer {
     /// Requests for this path since the start.
     pub fn count(&self, path: &str) -> u64 {
         self.script.lock().expect("no panic while held").counts.get(path).copied().unwrap_or(0)
+    }
+
+    /// The last request for this path.
+    pub fn last(&self, path: &str) -> Option<Received> {
+        self.script.lock().expect("no panic while held").received.get(path).cloned()
     }
 
     /// From now on connections are refused.
@@ -174,7 +215,12 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, stop: &AtomicBool) {
     if matches!(answer, Answer::Reset) {
         return;
     }
-    read_head(&mut stream);
+    let received = read_request(&mut stream);
+    let answer = match answer {
+        Answer::Computed(Computed(compute)) => compute(&received),
+        answer => answer,
+    };
+    script.lock().expect("no panic while held").received.insert(path, received);
     let _ = give(&mut stream, answer, stop);
     let _ = stream.shutdown(Shutdown::Write);
 }
@@ -192,16 +238,27 @@ fn peek_line(stream: &TcpStream) -> Option<String> {
     None
 }
 
-fn read_head(stream: &mut TcpStream) {
+/// Head and body, as far as they come.
+pub(super) fn read_request(stream: &mut TcpStream) -> Received {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-    let mut head = Vec::new();
+    let mut octets = Vec::new();
     let mut buffer = [0; 4096];
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < MAX_HEAD {
+    let mut received = Received::default();
+    while octets.len() < MAX_REQUEST {
+        if let Some(end) = octets.windows(4).position(|end| end == b"\r\n\r\n") {
+            received.head = String::from_utf8_lossy(&octets[..end]).into_owned();
+            received.body = String::from_utf8_lossy(&octets[end + 4..]).into_owned();
+            let length = received.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            if octets.len() - end - 4 >= length {
+                break;
+            }
+        }
         match stream.read(&mut buffer) {
-            Ok(count) if count > 0 => head.extend_from_slice(&buffer[..count]),
-            _ => return,
+            Ok(count) if count > 0 => octets.extend_from_slice(&buffer[..count]),
+            _ => break,
         }
     }
+    received
 }
 
 fn give(stream: &mut TcpStream, answer: Answer, stop: &AtomicBool) -> std::io::Result<()> {
@@ -257,7 +314,7 @@ fn give(stream: &mut TcpStream, answer: Answer, stop: &AtomicBool) -> std::io::R
             stream.write_all(b"{}")
         }
         Answer::Redirect(url) => write_full(stream, 302, &[("Location", url)], b""),
-        Answer::Reset => unreachable!("decided before the request is read"),
+        Answer::Reset | Answer::Computed(_) => unreachable!("decided before"),
     }
 }
 

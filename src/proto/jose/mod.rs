@@ -7,3 +7,4 @@ pub mod jws;
 pub mod key_set;
 pub mod pem;
 pub mod rsa;
+pub mod signing_key;

@@ -48,6 +48,8 @@ static int mod_init(void)
         return -1;
     }
     oauth_config_drop();
+    if (oauth_confirm_init() < 0 || oauth_bindings_init() < 0)
+        return -1;
     if (oauth_resume_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
         return -1;
     LM_INFO("libsipoauth %s\n", sipoauth_version());

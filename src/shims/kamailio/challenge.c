@@ -35,18 +35,18 @@ static int grow(size_t need)
     return 0;
 }
 
-static int write_challenge(const sipoauth_challenge *challenge, size_t *len)
+static int write_challenge(const sipoauth_challenge *challenge, size_t *len, uint32_t *status)
 {
     sipoauth_worker *worker = oauth_worker_get();
     int rc;
 
     if (worker == NULL || (buffer == NULL && grow(BUFFER_START) < 0))
         return -1;
-    rc = sipoauth_worker_challenge(worker, challenge, buffer, buffer_size, len);
+    rc = sipoauth_worker_challenge(worker, challenge, buffer, buffer_size, len, status);
     if (rc == SIPOAUTH_E_SPACE) {
         if (grow(*len) < 0)
             return -1;
-        rc = sipoauth_worker_challenge(worker, challenge, buffer, buffer_size, len);
+        rc = sipoauth_worker_challenge(worker, challenge, buffer, buffer_size, len, status);
     }
     if (rc != SIPOAUTH_OK || *len > buffer_size) {
         LM_ERR("no challenge could be made (%d)\n", rc);
@@ -55,7 +55,7 @@ static int write_challenge(const sipoauth_challenge *challenge, size_t *len)
     return 0;
 }
 
-static int append(sip_msg_t *msg, uint32_t role, const str *realm)
+static int append(sip_msg_t *msg, uint32_t role, const str *realm, uint32_t *status)
 {
     const struct oauth_last *last = oauth_last_get(msg);
     sipoauth_challenge challenge;
@@ -69,7 +69,7 @@ static int append(sip_msg_t *msg, uint32_t role, const str *realm)
     /* why the token that came with this very request was refused; scopes are left to the provider's */
     if (last != NULL && last->checked && last->verdict == SIPOAUTH_VERDICT_DENIED)
         challenge.error = oauth_view(&last->error);
-    if (write_challenge(&challenge, &len) < 0)
+    if (write_challenge(&challenge, &len, status) < 0)
         return -1;
     return oauth_add_reply_header(msg, buffer, len);
 }
@@ -78,6 +78,8 @@ int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
 {
     static const str unauthorized = str_init("Unauthorized");
     static const str proxy_required = str_init("Proxy Authentication Required");
+    static const str moved = str_init("Moved Temporarily");
+    uint32_t status = 0;
 
     if (!oauth_is_request(msg)) {
         LM_ERR("only a request can be challenged\n");
@@ -89,10 +91,12 @@ int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
         LM_DBG("ACK and CANCEL are not challenged\n");
         return OAUTH_ERROR;
     }
-    if (append(msg, role, realm) < 0)
+    if (append(msg, role, realm, &status) < 0)
         return OAUTH_ERROR;
     if (flags & OAUTH_CHALLENGE_ONLY_APPEND)
         return OAUTH_OK;
+    if (status == 302)
+        return oauth_send(msg, 302, &moved);
     if (role == SIPOAUTH_ROLE_PROXY)
         return oauth_send(msg, 407, &proxy_required);
     return oauth_send(msg, 401, &unauthorized);

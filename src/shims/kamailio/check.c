@@ -27,13 +27,17 @@ static int return_code(const sipoauth_result *result)
     default:
         return OAUTH_DENIED;
     }
-    if (is(result->reason_code, "token_expired"))
-        return OAUTH_TOKEN_EXPIRED;
+    if (is(result->reason_code, "token_expired") || is(result->reason_code, "session_ended"))
+        return OAUTH_EXPIRED;
+    if (is(result->reason_code, "pop_stale"))
+        return OAUTH_STALE;
+    if (is(result->reason_code, "pop_replayed"))
+        return OAUTH_REUSED;
     if (is(result->reason_code, "aor_mismatch") || is(result->reason_code, "third_party_registration"))
         return OAUTH_USER_MISMATCH;
     if (is(result->reason_code, "insufficient_scope"))
         return OAUTH_NO_SCOPE;
-    if (result->status == 400)
+    if (result->status == 400 || result->status == 415)
         return OAUTH_MALFORMED;
     return OAUTH_DENIED;
 }
@@ -70,6 +74,9 @@ static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_res
         result->verdict = SIPOAUTH_VERDICT_NOT_NOW;
         result->status = 503;
     }
+    if (result->verdict == SIPOAUTH_VERDICT_ACCEPTED && result->confirm
+            && oauth_confirm_later(msg, result->ticket) < 0)
+        return oauth_check_failed(msg, role);
     return oauth_last_store(msg, role, realm, result, return_code(result));
 }
 

@@ -38,6 +38,7 @@ static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *pa
     (void)flags;
     (void)param;
     oauth_last_reset();
+    oauth_confirm_forget();
     return 1;
 }
 
@@ -90,23 +91,34 @@ static char *reserve(size_t need)
     return stores[next].text;
 }
 
-static char *append(char *at, str *target, sipoauth_str text)
-{
-    if (text.len == 0)
-        return at;
-    memcpy(at, text.ptr, text.len);
-    target->s = at;
-    target->len = (int)text.len;
-    return at + text.len;
-}
-
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code)
 {
+    /* one list for what is counted and what is copied */
+    const struct {
+        str *target;
+        sipoauth_str text;
+    } texts[] = {
+        {&last.realm, realm},
+        {&last.reason_code, result->reason_code},
+        {&last.reason_text, result->reason_text},
+        {&last.error, result->error},
+        {&last.provider, result->provider},
+        {&last.issuer, result->issuer},
+        {&last.aor, result->aor},
+        {&last.subject, result->subject},
+        {&last.client_id, result->client_id},
+        {&last.scope, result->scope},
+        {&last.kid, result->kid},
+        {&last.fingerprint, result->fingerprint},
+        {&last.session, result->session},
+        {&last.instance, result->instance},
+    };
+    const size_t count = sizeof(texts) / sizeof(texts[0]);
+    size_t i, need = 0;
     char *at;
-    size_t need = realm.len + result->reason_code.len + result->reason_text.len + result->error.len
-                  + result->provider.len + result->issuer.len + result->aor.len + result->subject.len
-                  + result->client_id.len + result->scope.len + result->kid.len + result->fingerprint.len;
 
+    for (i = 0; i < count; i++)
+        need += texts[i].text.len;
     take(msg);
     /* all or nothing: half an identity is worse than none */
     at = reserve(need + 1);
@@ -116,6 +128,7 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
         return OAUTH_ERROR;
     }
     last.checked = 1;
+    last.grant = result->grant;
     last.code = code;
     last.role = role;
     last.verdict = result->verdict;
@@ -123,18 +136,14 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     last.retry_after = result->retry_after;
     last.cached = result->cached;
     last.expires_at = result->expires_at;
-    at = append(at, &last.realm, realm);
-    at = append(at, &last.reason_code, result->reason_code);
-    at = append(at, &last.reason_text, result->reason_text);
-    at = append(at, &last.error, result->error);
-    at = append(at, &last.provider, result->provider);
-    at = append(at, &last.issuer, result->issuer);
-    at = append(at, &last.aor, result->aor);
-    at = append(at, &last.subject, result->subject);
-    at = append(at, &last.client_id, result->client_id);
-    at = append(at, &last.scope, result->scope);
-    at = append(at, &last.kid, result->kid);
-    append(at, &last.fingerprint, result->fingerprint);
+    for (i = 0; i < count; i++) {
+        if (texts[i].text.len == 0)
+            continue;
+        memcpy(at, texts[i].text.ptr, texts[i].text.len);
+        texts[i].target->s = at;
+        texts[i].target->len = (int)texts[i].text.len;
+        at += texts[i].text.len;
+    }
     return code;
 }
 

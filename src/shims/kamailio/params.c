@@ -94,5 +94,6 @@ param_export_t oauth_params[] = {
 #include "params_keys.h"
     {"provider", PARAM_STRING | PARAM_USE_FUNC, (void *)add_provider},
     {"proxy_accepts_authorization", PARAM_INT, &oauth_proxy_accepts_authorization},
+    {"location_table", PARAM_STRING, &oauth_location_table},
     {0, 0, 0}
 };

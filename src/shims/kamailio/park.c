@@ -51,7 +51,8 @@ int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t c
         LM_ERR("cannot suspend the transaction (%d), the request is not parked\n", rc);
         return OAUTH_PARK_REFUSED;
     }
-    rc = sipoauth_worker_submit(worker, job, (uint64_t)hash << 32 | label, cookie);
+    /* the answer comes from the transaction now, and that makes another To tag than a stateless one */
+    rc = sipoauth_worker_submit(worker, job, oauth_reply_to_tag(msg), (uint64_t)hash << 32 | label, cookie);
     if (rc != SIPOAUTH_OK) {
         LM_DBG("the job of transaction %u:%u was not taken (%d)\n", hash, label, rc);
         unpark(hash, label);

@@ -18,7 +18,7 @@
 enum field {
     ON_VERDICT, ON_CODE, ON_REASON, ON_REASON_TEXT, ON_ERROR, ON_STATUS, ON_RETRY_AFTER, ON_AOR, ON_USER, ON_DOMAIN,
     ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
-    ON_EXPIRES, ON_CACHED, ON_OFFER, ON_CLAIM
+    ON_EXPIRES, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_CLAIM
 };
 
 static const struct {
@@ -47,6 +47,9 @@ static const struct {
     {"expires", ON_EXPIRES},
     {"cached", ON_CACHED},
     {"offer", ON_OFFER},
+    {"grant", ON_GRANT},
+    {"session", ON_SESSION},
+    {"instance", ON_INSTANCE},
 };
 
 /* What a variable in the script stands for; lives as long as the script. */
@@ -113,6 +116,20 @@ static const char *offer_name(uint32_t offer)
         return "both";
     default:
         return "";
+    }
+}
+
+static const char *grant_name(uint32_t grant)
+{
+    switch (grant) {
+    case SIPOAUTH_GRANT_TOKEN:
+        return "token";
+    case SIPOAUTH_GRANT_CODE:
+        return "code";
+    case SIPOAUTH_GRANT_POP:
+        return "pop";
+    default:
+        return "none";
     }
 }
 
@@ -271,6 +288,12 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
         return number(msg, param, value, left > 0 ? left : 0);
     case ON_CACHED:
         return number(msg, param, value, last->cached);
+    case ON_GRANT:
+        return word_of(msg, param, value, grant_name(last->grant));
+    case ON_SESSION:
+        return text(msg, param, value, last->session);
+    case ON_INSTANCE:
+        return text(msg, param, value, last->instance);
     case ON_CLAIM:
         return claim(msg, param, value, last, &variable->path);
     default:

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/data_lump_rpl.h"
 
@@ -60,9 +61,59 @@ static int send_malformed(sip_msg_t *msg, const str *sentence)
     return oauth_send(msg, 400, phrase.len > 0 ? &phrase : &plain);
 }
 
-int oauth_reply(sip_msg_t *msg, const str *realm)
+/* Form bodies are all that is read. */
+static int send_unsupported(sip_msg_t *msg)
+{
+    static const str phrase = str_init("Unsupported Media Type");
+    static const str accept = str_init("Accept: application/x-www-form-urlencoded\r\n");
+
+    if (oauth_add_reply_header(msg, accept.s, (size_t)accept.len) < 0)
+        return OAUTH_ERROR;
+    return oauth_send(msg, 415, &phrase);
+}
+
+/* RFC 3261 20.17; not by strftime, whose names of days follow the locale. */
+static int add_date(sip_msg_t *msg)
+{
+    static const char day[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char month[][4] = {
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
+    };
+    time_t now = time(NULL);
+    struct tm utc;
+    char header[96];
+    int len;
+
+    if (gmtime_r(&now, &utc) == NULL)
+        return -1;
+    len = snprintf(header, sizeof(header), "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", day[utc.tm_wday],
+            utc.tm_mday, month[utc.tm_mon], utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    return oauth_add_reply_header(msg, header, (size_t)len);
+}
+
+static int send_forbidden(sip_msg_t *msg, const struct oauth_last *last)
 {
     static const str forbidden = str_init("Forbidden");
+    static const str stale_date = str_init("Stale Date"); /* RFC 4474 section 6 */
+    static const str stale = str_init("pop_stale");
+
+    if (!STR_EQ(last->reason_code, stale))
+        return oauth_send(msg, 403, &forbidden);
+    /* lets a phone with a wrong clock correct itself */
+    if (add_date(msg) < 0)
+        return OAUTH_ERROR;
+    return oauth_send(msg, 403, &stale_date);
+}
+
+static uint32_t challenge_role(const struct oauth_last *last)
+{
+    if (last->status == 302)
+        return last->role;
+    return last->status == 407 ? SIPOAUTH_ROLE_PROXY : SIPOAUTH_ROLE_UAS;
+}
+
+int oauth_reply(sip_msg_t *msg, const str *realm)
+{
     static const str internal = str_init("Server Internal Error");
     const struct oauth_last *last;
 
@@ -80,12 +131,15 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         return OAUTH_ERROR;
     }
     switch (last->status) {
+    case 302:
     case 401:
     case 407:
-        return oauth_challenge(msg, last->status == 407 ? SIPOAUTH_ROLE_PROXY : SIPOAUTH_ROLE_UAS,
+        return oauth_challenge(msg, challenge_role(last),
                 realm != NULL && realm->len > 0 ? realm : &last->realm, 0);
     case 403:
-        return oauth_send(msg, 403, &forbidden);
+        return send_forbidden(msg, last);
+    case 415:
+        return send_unsupported(msg);
     case 400:
         return send_malformed(msg, &last->reason_text);
     case 503:

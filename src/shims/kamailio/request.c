@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Views into a SIP message for the library. Nothing is copied but the address text; everything else points
- * into the message. A header that is missing is an empty string: the library knows what it needs.
+ * into the message, and the tag of the coming answer into a buffer of sl or tm. A header that is missing is an
+ * empty string: the library knows what it needs.
  */
 #include <string.h>
 
 #include "core/ip_addr.h"
+#include "core/parser/contact/parse_contact.h"
 #include "core/parser/hf.h"
+#include "core/parser/parse_content.h"
 #include "core/parser/parse_from.h"
 #include "core/parser/parse_to.h"
 #include "core/parser/parse_uri.h"
@@ -49,23 +52,25 @@ uint32_t oauth_transport(const sip_msg_t *msg)
     }
 }
 
-static sipoauth_str from_uri(sip_msg_t *msg)
+/* The header is asked for first, as the parser logs an error for a missing one. */
+static const struct to_body *from_of(sip_msg_t *msg)
 {
-    sipoauth_str none = {NULL, 0};
-
-    /* asked first, as the parser logs an error for a missing From */
-    if (msg->from == NULL || parse_from_header(msg) < 0 || get_from(msg) == NULL)
-        return none;
-    return oauth_view(&get_from(msg)->uri);
+    return msg->from == NULL || parse_from_header(msg) < 0 ? NULL : get_from(msg);
 }
 
-static sipoauth_str to_uri(sip_msg_t *msg)
+static const struct to_body *to_of(sip_msg_t *msg)
 {
-    sipoauth_str none = {NULL, 0};
+    return msg->to == NULL || parse_to_header(msg) < 0 ? NULL : get_to(msg);
+}
 
-    if (msg->to == NULL || parse_to_header(msg) < 0 || get_to(msg) == NULL)
-        return none;
-    return oauth_view(&get_to(msg)->uri);
+static sipoauth_str uri_of(const struct to_body *party)
+{
+    return oauth_view(party != NULL ? &party->uri : NULL);
+}
+
+static sipoauth_str tag_of(const struct to_body *party)
+{
+    return oauth_view(party != NULL ? &party->tag_value : NULL);
 }
 
 int oauth_is_space(char c)
@@ -96,6 +101,100 @@ static size_t collect(sipoauth_str *list, const hdr_field_t *header)
     return count;
 }
 
+/* The octets that the sender's proof covers: over UDP what lies behind Content-Length does not belong to the body. */
+static sipoauth_str body_of(sip_msg_t *msg)
+{
+    sipoauth_str body = {get_body(msg), 0};
+    long length;
+
+    if (body.ptr == NULL)
+        return body;
+    body.len = (size_t)(msg->buf + msg->len - body.ptr);
+    if (msg->content_length != NULL) {
+        length = get_content_length(msg);
+        if (length >= 0 && (size_t)length < body.len)
+            body.len = (size_t)length;
+    }
+    return body;
+}
+
+/* In all Contact header fields together. */
+static uint32_t contacts_of(sip_msg_t *msg)
+{
+    hdr_field_t *header;
+    const contact_t *contact;
+    uint32_t count = 0;
+
+    for (header = msg->contact; header != NULL; header = next_sibling_hdr(header)) {
+        if (parse_contact(header) < 0 || header->parsed == NULL)
+            return 2; /* what cannot be read is not covered */
+        for (contact = ((contact_body_t *)header->parsed)->contacts; contact != NULL; contact = contact->next)
+            count++;
+    }
+    return count;
+}
+
+static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
+{
+    const contact_body_t *body;
+
+    if (msg->contact == NULL || parse_contact(msg->contact) < 0)
+        return;
+    body = msg->contact->parsed;
+    if (body == NULL || body->star || body->contacts == NULL)
+        return;
+    call->contact_uri = oauth_view(&body->contacts->uri);
+    call->contact_count = contacts_of(msg);
+    if (body->contacts->instance != NULL)
+        call->instance = oauth_view(&body->contacts->instance->body);
+}
+
+/*
+ * The To tag that our answer will have. The phone's own is kept; otherwise sl and tm make different ones, so this
+ * holds only until somebody creates a transaction.
+ */
+sipoauth_str oauth_reply_to_tag(sip_msg_t *msg)
+{
+    sipoauth_str own = tag_of(to_of(msg));
+    sipoauth_str none = {NULL, 0};
+    str tag = STR_NULL;
+
+    if (own.len > 0)
+        return own;
+    if (msg->first_line.u.request.method_value == METHOD_ACK || oauth_sl.get_reply_totag(msg, &tag) < 0)
+        return none;
+    return oauth_view(&tag);
+}
+
+/* Found in the list of all: tm's copy of a request, which a parked one goes on with, does not point to its Date. */
+static sipoauth_str date_of(const sip_msg_t *msg)
+{
+    sipoauth_str none = {NULL, 0};
+    const hdr_field_t *header;
+
+    for (header = msg->headers; header != NULL; header = header->next) {
+        if (header->type == HDR_DATE_T)
+            return oauth_trimmed(&header->body);
+    }
+    return none;
+}
+
+/* What a code or a proof in the body is bound to. */
+static void fill_for_proof(sipoauth_request *call, sip_msg_t *msg)
+{
+    if (msg->content_type != NULL)
+        call->content_type = oauth_trimmed(&msg->content_type->body);
+    call->body = body_of(msg);
+    call->from_tag = tag_of(from_of(msg));
+    if (msg->cseq != NULL)
+        call->cseq = oauth_trimmed(&msg->cseq->body);
+    call->date = date_of(msg);
+    fill_contact(call, msg);
+    if (msg->via1 != NULL && msg->via1->branch != NULL)
+        call->branch = oauth_view(&msg->via1->branch->value);
+    call->reply_to_tag = oauth_reply_to_tag(msg);
+}
+
 int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm)
 {
     sipoauth_request *call = &request->call;
@@ -111,11 +210,12 @@ int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t r
     call->method = oauth_view(&msg->first_line.u.request.method);
     /* what the phone wrote, not what the script made of it since */
     call->request_uri = oauth_view(&msg->first_line.u.request.uri);
-    call->from_uri = from_uri(msg);
-    call->to_uri = to_uri(msg);
+    call->from_uri = uri_of(from_of(msg));
+    call->to_uri = uri_of(to_of(msg));
     if (msg->callid != NULL)
         call->call_id = oauth_trimmed(&msg->callid->body);
     call->realm = oauth_view(realm);
+    fill_for_proof(call, msg);
 
     /* ip_addr2a has one static buffer, which parking a request may use again */
     strncpy(request->source_ip, ip_addr2a(&msg->rcv.src_ip), sizeof(request->source_ip) - 1);
@@ -139,7 +239,7 @@ sipoauth_str oauth_request_domain(sip_msg_t *msg)
     sipoauth_str uri;
     struct sip_uri parsed;
 
-    uri = msg->first_line.u.request.method_value == METHOD_REGISTER ? to_uri(msg) : from_uri(msg);
+    uri = msg->first_line.u.request.method_value == METHOD_REGISTER ? uri_of(to_of(msg)) : uri_of(from_of(msg));
     if (uri.len == 0 || parse_uri((char *)uri.ptr, (int)uri.len, &parsed) < 0)
         return none;
     return oauth_view(&parsed.host);

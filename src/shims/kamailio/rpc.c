@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * RPC commands: reload, providers, keys, stats. No answer holds a secret: the library's state structures
- * have none.
+ * RPC commands: reload, providers, keys, stats, and the table of all. No answer holds a secret: the library's
+ * state structures have none.
  */
 #include <limits.h>
 #include <string.h>
-
-#include "core/rpc.h"
 
 #include "shim.h"
 
@@ -14,9 +12,13 @@ static const char *reload_doc[] = {"Read the configuration file again; a bad one
 static const char *providers_doc[] = {"State of each provider's keys", 0};
 static const char *keys_doc[] = {"The public keys that are known", 0};
 static const char *stats_doc[] = {"The module's counters", 0};
+static const char *sessions_list_doc[] = {"The sessions of phones that signed in with a code, some at a time", 0};
+static const char *sessions_show_doc[] = {"The sessions of an address", 0};
+static const char *sessions_revoke_doc[] = {"End one or all sessions of an address and remove their bindings", 0};
+static const char *sessions_revoke_all_doc[] = {"End every session and remove their bindings", 0};
 
 /* Small numbers as such; the wire formats do not agree on larger ones, so these go as text. */
-static int add_number(rpc_t *rpc, void *item, const char *name, uint64_t value)
+int oauth_rpc_add_number(rpc_t *rpc, void *item, const char *name, uint64_t value)
 {
     char *field = (char *)name;
 
@@ -25,9 +27,9 @@ static int add_number(rpc_t *rpc, void *item, const char *name, uint64_t value)
     return rpc->struct_printf(item, field, "%llu", (unsigned long long)value);
 }
 
-static int add_time(rpc_t *rpc, void *item, const char *name, int64_t value)
+int oauth_rpc_add_time(rpc_t *rpc, void *item, const char *name, int64_t value)
 {
-    return add_number(rpc, item, name, value > 0 ? (uint64_t)value : 0);
+    return oauth_rpc_add_number(rpc, item, name, value > 0 ? (uint64_t)value : 0);
 }
 
 static int add_text(rpc_t *rpc, void *item, const char *name, const char *value)
@@ -67,11 +69,11 @@ static int add_provider(rpc_t *rpc, void *ctx, const sipoauth_provider_state *st
     add_text(rpc, item, "issuer", state->issuer);
     add_text(rpc, item, "jwks_uri", state->jwks_uri);
     add_text(rpc, item, "state", state_name(state->state));
-    add_number(rpc, item, "keys", state->key_count);
-    add_time(rpc, item, "fetched_at", state->fetched_at);
-    add_time(rpc, item, "next_fetch_at", state->next_fetch_at);
-    add_number(rpc, item, "fetches", state->fetches);
-    add_number(rpc, item, "failures", state->failures);
+    oauth_rpc_add_number(rpc, item, "keys", state->key_count);
+    oauth_rpc_add_time(rpc, item, "fetched_at", state->fetched_at);
+    oauth_rpc_add_time(rpc, item, "next_fetch_at", state->next_fetch_at);
+    oauth_rpc_add_number(rpc, item, "fetches", state->fetches);
+    oauth_rpc_add_number(rpc, item, "failures", state->failures);
     add_text(rpc, item, "last_error", state->last_error);
     return 0;
 }
@@ -108,7 +110,7 @@ static int add_keys(rpc_t *rpc, void *ctx, uint32_t provider, const char *provid
         add_text(rpc, item, "kid", key.kid);
         add_text(rpc, item, "kty", key.kty);
         add_text(rpc, item, "alg", key.alg);
-        add_number(rpc, item, "usable", key.usable);
+        oauth_rpc_add_number(rpc, item, "usable", key.usable);
         add_text(rpc, item, "note", key.note);
     }
 }
@@ -139,7 +141,7 @@ static void stats(rpc_t *rpc, void *ctx)
     for (i = 0; i < sipoauth_stat_count(); i++) {
         name = sipoauth_stat_name(i);
         if (name != NULL)
-            add_number(rpc, item, name, sipoauth_context_stat(oauth_context, i));
+            oauth_rpc_add_number(rpc, item, name, sipoauth_context_stat(oauth_context, i));
     }
 }
 
@@ -148,5 +150,9 @@ rpc_export_t oauth_rpcs[] = {
     {"auth_oauth.providers", providers, providers_doc, RET_ARRAY},
     {"auth_oauth.keys", keys, keys_doc, RET_ARRAY},
     {"auth_oauth.stats", stats, stats_doc, 0},
+    {"auth_oauth.sessions_list", oauth_rpc_sessions_list, sessions_list_doc, RET_ARRAY},
+    {"auth_oauth.sessions_show", oauth_rpc_sessions_show, sessions_show_doc, RET_ARRAY},
+    {"auth_oauth.sessions_revoke", oauth_rpc_sessions_revoke, sessions_revoke_doc, 0},
+    {"auth_oauth.sessions_revoke_all", oauth_rpc_sessions_revoke_all, sessions_revoke_all_doc, 0},
     {0, 0, 0, 0}
 };

@@ -14,6 +14,7 @@
 
 #include "core/sr_module.h"
 #include "core/dprint.h"
+#include "core/rpc.h"
 #include "core/str.h"
 #include "core/parser/msg_parser.h"
 #include "modules/sl/sl.h"
@@ -28,12 +29,14 @@
 #define OAUTH_OK 1
 #define OAUTH_PARKED 0              /* ends the script; the request goes on in the resume route */
 #define OAUTH_ERROR (-1)            /* the library could not be asked */
-#define OAUTH_DENIED (-2)           /* auth: wrong password */
+#define OAUTH_DENIED (-2)           /* auth: wrong password; also a wrong code or proof */
+#define OAUTH_STALE (-4)            /* auth: stale nonce; the Date of a proof is too far away */
 #define OAUTH_NO_CREDENTIALS (-5)   /* auth: no credentials */
-#define OAUTH_TOKEN_EXPIRED (-7)    /* auth: expired */
+#define OAUTH_REUSED (-6)           /* auth: reused nonce; a proof was seen before */
+#define OAUTH_EXPIRED (-7)          /* auth: expired; the token is, or the session has ended */
 #define OAUTH_USER_MISMATCH (-8)    /* auth: user mismatch */
 #define OAUTH_NOT_NOW (-20)         /* cannot be decided now: 503 */
-#define OAUTH_MALFORMED (-21)       /* cannot be authenticated as written: 400 */
+#define OAUTH_MALFORMED (-21)       /* cannot be authenticated as written: 400, 415 */
 #define OAUTH_NO_SCOPE (-22)        /* the token lacks a scope */
 
 /* auth_oauth.c */
@@ -67,6 +70,7 @@ int oauth_is_space(char c);
 uint32_t oauth_transport(const sip_msg_t *msg);
 int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm);
 sipoauth_str oauth_request_domain(sip_msg_t *msg);
+sipoauth_str oauth_reply_to_tag(sip_msg_t *msg);
 int oauth_is_request(const sip_msg_t *msg);
 
 /* last.c: what the last check of this process said, as long as the same message is being worked on */
@@ -78,6 +82,7 @@ struct oauth_last {
     uint32_t status;
     uint32_t retry_after;
     uint32_t cached;
+    uint32_t grant;
     uint32_t offer;        /* 0: oauth_offer was not called */
     int64_t expires_at;
     str realm;
@@ -92,6 +97,8 @@ struct oauth_last {
     str scope;
     str kid;
     str fingerprint;
+    str session;
+    str instance;
 };
 struct oauth_last *oauth_last_get(const sip_msg_t *msg);
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code);
@@ -127,6 +134,11 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role);
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm);
 
+/* confirm.c: the key of a registration is stored before its 200 leaves */
+int oauth_confirm_init(void);
+int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket);
+void oauth_confirm_forget(void);
+
 /* challenge.c */
 #define OAUTH_CHALLENGE_ONLY_APPEND 1
 int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags);
@@ -140,7 +152,21 @@ int oauth_reply(sip_msg_t *msg, const str *realm);
 /* credentials.c */
 int oauth_remove_credentials(sip_msg_t *msg);
 
+/* bindings.c: what usrloc knows about an address */
+extern char *oauth_location_table;
+int oauth_bindings_init(void);
+int oauth_bindings_known(void);
+int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance);
+
+/* sessions_rpc.c */
+void oauth_rpc_sessions_list(rpc_t *rpc, void *ctx);
+void oauth_rpc_sessions_show(rpc_t *rpc, void *ctx);
+void oauth_rpc_sessions_revoke(rpc_t *rpc, void *ctx);
+void oauth_rpc_sessions_revoke_all(rpc_t *rpc, void *ctx);
+
 /* script.c, kemi.c, pv.c, rpc.c, stats.c */
+int oauth_rpc_add_number(rpc_t *rpc, void *item, const char *name, uint64_t value);
+int oauth_rpc_add_time(rpc_t *rpc, void *item, const char *name, int64_t value);
 extern cmd_export_t oauth_cmds[];
 extern pv_export_t oauth_pvs[];
 extern rpc_export_t oauth_rpcs[];

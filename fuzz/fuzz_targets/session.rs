@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a phone sends and what a store holds: bodies with codes and proofs, stored records, SIP dates.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sipoauth::proto::grant::{Grant, read};
+use sipoauth::proto::session::{Account, CodeRecord, Tokens, decode};
+use sipoauth::proto::sip_date::{canonical, from_unix_seconds, unix_seconds};
+
+fuzz_target!(|octets: &[u8]| {
+    if let Ok(Grant::Pop { covered, .. }) = read("", octets) {
+        assert!(covered.len() < octets.len());
+    }
+    let _ = (decode::<Account>(octets), decode::<CodeRecord>(octets), decode::<Tokens>(octets));
+    if let Some(seconds) = unix_seconds(octets) {
+        let text = from_unix_seconds(seconds).expect("a date that was read can be written");
+        assert_eq!(canonical(text.as_bytes()), Some(text));
+    }
+});

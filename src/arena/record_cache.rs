@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Records that came from a store over the network, kept for a while where every process can read them.
+//!
+//! The I/O process writes, all read without locks. What an entry says is one [`Published`] document that holds the
+//! whole key too, so a reader that meets an entry in the middle of a change takes it for another key's, never for
+//! something it is not.
+#![forbid(unsafe_code)]
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::published::Published;
+
+/// Entries that compete for the same keys.
+const WAYS: usize = 4;
+/// Longest document: time, kind, key and value; room for the sessions of an address with many devices. Memory that no
+/// document has reached is never touched.
+const CAPACITY: usize = 8192;
+/// Octets before the key: when it was fetched (8), kind (1), length of the key (1).
+const HEADER: usize = 10;
+
+const ABSENT: u8 = 0;
+const PRESENT: u8 = 1;
+
+/// Room for one record.
+#[repr(C)]
+pub struct CacheEntry {
+    /// Hash of the key; 0: free.
+    tag: AtomicU64,
+    /// As in the document, for the choice of the entry that makes room.
+    fetched_at: AtomicI64,
+    document: Published<CAPACITY>,
+}
+
+/// What is known about a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Its value.
+    Hit(Vec<u8>),
+    /// There is no such record.
+    Absent,
+    /// Nothing, or nothing that is recent enough.
+    Unknown,
+}
+
+/// The cache, as one process sees it.
+#[derive(Clone, Copy)]
+pub struct RecordCache<'a> {
+    entries: &'a [CacheEntry],
+}
+
+/// Entries in the arena for at least this many records.
+pub(super) fn rounded(records: usize) -> usize {
+    records.next_multiple_of(WAYS)
+}
+
+fn tag(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    // Not zero, so that a free entry matches no key.
+    hasher.finish().max(1)
+}
+
+impl<'a> RecordCache<'a> {
+    pub(super) fn new(entries: &'a [CacheEntry]) -> RecordCache<'a> {
+        RecordCache { entries }
+    }
+
+    fn set(&self, tag: u64) -> &'a [CacheEntry] {
+        let sets = (self.entries.len() / WAYS) as u64;
+        let Some(first) = tag.checked_rem(sets) else {
+            return &[];
+        };
+        let first = first as usize * WAYS;
+        &self.entries[first..first + WAYS]
+    }
+
+    /// What was put for a key at most `max_age_ms` ago. Any process, any thread.
+    pub fn get(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
+        let tag = tag(key);
+        for entry in self.set(tag) {
+            if entry.tag.load(Ordering::Acquire) != tag {
+                continue;
+            }
+            let Some((_, mut document)) = entry.document.read() else {
+                continue;
+            };
+            let Some((fetched_at, kind)) = header(&document, key) else {
+                continue;
+            };
+            // A time from the future is as far away as one from the past: the clock was set back.
+            if now.abs_diff(fetched_at) > max_age_ms {
+                return Lookup::Unknown;
+            }
+            if kind == ABSENT {
+                return Lookup::Absent;
+            }
+            document.drain(..HEADER + key.len());
+            return Lookup::Hit(document);
+        }
+        Lookup::Unknown
+    }
+
+    /// Remembers a record, or with None that there is none. A value that does not fit is not remembered. Only one
+    /// thread of the I/O process may do this.
+    pub fn put(&self, key: &str, value: Option<&[u8]>, now: i64) {
+        let tag = tag(key);
+        let set = self.set(tag);
+        let age = |e: &&CacheEntry| (e.tag.load(Ordering::Relaxed) != 0, e.fetched_at.load(Ordering::Relaxed));
+        let own = set.iter().find(|e| e.tag.load(Ordering::Relaxed) == tag);
+        let Some(entry) = own.or_else(|| set.iter().min_by_key(age)) else {
+            return;
+        };
+        let Ok(key_length) = u8::try_from(key.len()) else {
+            return;
+        };
+        let content = value.unwrap_or_default();
+        let mut document = Vec::with_capacity(HEADER + key.len() + content.len());
+        document.extend_from_slice(&now.to_le_bytes());
+        document.push(if value.is_some() { PRESENT } else { ABSENT });
+        document.push(key_length);
+        document.extend_from_slice(key.as_bytes());
+        document.extend_from_slice(content);
+        if entry.document.write(&document) {
+            entry.fetched_at.store(now, Ordering::Relaxed);
+            entry.tag.store(tag, Ordering::Release);
+        } else if own.is_some() {
+            entry.tag.store(0, Ordering::Release);
+        }
+    }
+
+    /// Nothing is known about a key any more. Only the thread that puts may do this.
+    pub fn forget(&self, key: &str) {
+        let tag = tag(key);
+        for entry in self.set(tag).iter().filter(|e| e.tag.load(Ordering::Relaxed) == tag) {
+            entry.tag.store(0, Ordering::Release);
+        }
+    }
+
+    /// Nothing is known about any key any more. Only the thread that puts may do this.
+    pub fn clear(&self) {
+        for entry in self.entries {
+            entry.tag.store(0, Ordering::Release);
+        }
+    }
+}
+
+/// Time and kind of a document that is about this key.
+fn header(document: &[u8], key: &str) -> Option<(i64, u8)> {
+    let (time, rest) = document.split_first_chunk::<8>()?;
+    let ([kind, length], rest) = rest.split_first_chunk::<2>()?;
+    (rest.get(..usize::from(*length)) == Some(key.as_bytes())).then(|| (i64::from_le_bytes(*time), *kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Arena, Sizes};
+    use super::*;
+
+    const AGE: u64 = 30_000;
+
+    #[test]
+    fn present_absent_and_unknown() {
+        let arena = Arena::new(&Sizes { records: 16, ..Sizes::default() }, 0).unwrap();
+        let cache = arena.records();
+        assert_eq!(cache.get("s:a", 1000, AGE), Lookup::Unknown);
+        cache.put("s:a", Some(b"value"), 1000);
+        cache.put("s:b", None, 1000);
+        assert_eq!(cache.get("s:a", 1000, AGE), Lookup::Hit(b"value".to_vec()));
+        assert_eq!(cache.get("s:b", 31_000, AGE), Lookup::Absent);
+        assert_eq!(cache.get("s:a", 31_001, AGE), Lookup::Unknown);
+        assert_eq!(cache.get("s:a", -29_001, AGE), Lookup::Unknown);
+        cache.put("s:a", Some(b""), 2000);
+        assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Hit(Vec::new()));
+        cache.forget("s:a");
+        assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Unknown);
+        assert_eq!(cache.get("s:b", 2000, AGE), Lookup::Absent);
+        cache.clear();
+        assert_eq!(cache.get("s:b", 2000, AGE), Lookup::Unknown);
+    }
+
+    #[test]
+    fn what_does_not_fit_replaces_nothing_but_is_not_answered_stale() {
+        let arena = Arena::new(&Sizes { records: 4, ..Sizes::default() }, 0).unwrap();
+        let cache = arena.records();
+        cache.put("k", Some(&[7; CAPACITY - HEADER - 1]), 1);
+        assert_eq!(cache.get("k", 1, AGE), Lookup::Hit(vec![7; CAPACITY - HEADER - 1]));
+        cache.put("other", Some(&[7; CAPACITY]), 1);
+        assert!(matches!(cache.get("k", 1, AGE), Lookup::Hit(_)));
+        cache.put("k", Some(&[7; CAPACITY - HEADER]), 2);
+        assert_eq!(cache.get("k", 2, AGE), Lookup::Unknown);
+    }
+
+    #[test]
+    fn the_oldest_makes_room() {
+        let arena = Arena::new(&Sizes { records: 1, ..Sizes::default() }, 0).unwrap();
+        let cache = arena.records();
+        for (time, key) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+            cache.put(key, Some(key.as_bytes()), time as i64);
+        }
+        assert_eq!(cache.get("a", 5, AGE), Lookup::Unknown);
+        for key in ["b", "c", "d", "e"] {
+            assert_eq!(cache.get(key, 5, AGE), Lookup::Hit(key.as_bytes().to_vec()));
+        }
+    }
+
+    #[test]
+    fn without_entries_nothing_is_remembered() {
+        let arena = Arena::new(&Sizes { records: 0, ..Sizes::default() }, 0).unwrap();
+        let cache = arena.records();
+        cache.put("a", Some(b"x"), 1);
+        cache.forget("a");
+        assert_eq!(cache.get("a", 1, AGE), Lookup::Unknown);
+    }
+
+    #[test]
+    fn a_reader_never_gets_the_value_of_another_key() {
+        let arena = Arena::new(&Sizes { records: 4, ..Sizes::default() }, 0).unwrap();
+        let cache = arena.records();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        for number in 0..9u8 {
+                            if let Lookup::Hit(value) = cache.get(&format!("key{number}"), 0, u64::MAX) {
+                                assert!(value.len() == 500 && value.iter().all(|o| *o == number));
+                            }
+                        }
+                    }
+                });
+            }
+            for round in 0..20_000 {
+                let number = (round % 9) as u8;
+                cache.put(&format!("key{number}"), Some(&[number; 500]), round);
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+}

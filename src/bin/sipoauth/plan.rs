@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the phone is going to say: the options and the state file, checked and put together, and the requests that
+//! follow from them.
+
+use std::net::SocketAddr;
+
+use sipoauth::proto::digest_string::{DigestParts, digest_string};
+use sipoauth::proto::pop::{make_pop, pop_to_text};
+use sipoauth::proto::shared_key::Key;
+use sipoauth::proto::uri::Aor;
+
+use crate::message::{Request, is_token};
+use crate::options::{PopBody, PopPlace, RegisterOptions};
+use crate::phone_state::PhoneState;
+use crate::redact::form_encode;
+use crate::transport::{Server, Transport};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const POP_GRANT: &str = "grant_type=proof-of-possession";
+
+/// What the phone shows for itself.
+pub enum Credential {
+    /// Nothing.
+    None,
+    /// An access token.
+    Token(String),
+    /// An authorization code with what belongs to it.
+    Code { code: String, verifier: Option<String>, redirect_uri: Option<String> },
+    /// Proof of possession of this key.
+    Pop { key: Key, place: PopPlace, body: PopBody },
+}
+
+/// Everything about the requests of one run.
+pub struct Plan {
+    /// The proxy.
+    pub server: Server,
+    /// How it is reached.
+    pub transport: Transport,
+    /// The address-of-record as typed.
+    pub aor: String,
+    /// The credential.
+    pub credential: Credential,
+    /// The method.
+    pub method: String,
+    /// +sip.instance.
+    pub instance: String,
+    /// Seconds asked for.
+    pub expires: u32,
+    to: String,
+    request_uri: String,
+    user: String,
+    contact: Option<String>,
+    body: Option<(String, String)>,
+    credential_header: &'static str,
+    call_id: String,
+    from_tag: String,
+}
+
+impl Plan {
+    /// Checks what was asked for. `credential` has been read already where it is not on the command line.
+    pub fn new(options: &RegisterOptions, state: Option<&PhoneState>, credential: Credential) -> Result<Plan, String> {
+        let known = state.filter(|_| options.pop);
+        let aor = options.aor.clone().or_else(|| known.map(|s| s.aor.clone()));
+        let aor = aor.ok_or("--aor is missing; for example --aor sip:alice@example.test")?;
+        let parsed = Aor::parse(&aor).filter(|_| is_uri(&aor));
+        let parsed = parsed.ok_or_else(|| format!("--aor {aor:?} is not a SIP URI such as sip:alice@example.test"))?;
+        let transport = options.transport.or_else(|| known.map(|s| s.transport)).unwrap_or(Transport::Udp);
+        let server = options.server.clone().or_else(|| known.map(|s| s.server.clone()));
+        let server = server.ok_or("--server is missing; for example --server 192.0.2.1:5060")?;
+        let server = Server::parse(&server, transport)
+            .ok_or_else(|| format!("--server {server:?} is not HOST:PORT, such as proxy.example.test:5060"))?;
+
+        let method = options.method.clone();
+        if !is_token(&method) || ["INVITE", "ACK", "CANCEL"].contains(&method.as_str()) {
+            return Err(format!("--method {method:?} cannot be sent; take REGISTER, OPTIONS, MESSAGE or the like"));
+        }
+        let register = method == "REGISTER";
+        let place = match &credential {
+            Credential::Pop { place, .. } => Some(*place),
+            _ => None,
+        };
+        if !register && (options.code.is_some() || place == Some(PopPlace::Body)) {
+            return Err(
+                "a code or a proof in the body needs a REGISTER; leave --method out or use --pop-in header".into()
+            );
+        }
+        let form = options.code.is_some() || place == Some(PopPlace::Body);
+        if form && options.body.is_some() {
+            return Err("--body cannot be combined with a code or a proof, which are in the body themselves".into());
+        }
+        let authority = parsed.as_str().split_once('@').map_or("", |(_, authority)| authority);
+        let scheme = if aor.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:")) { "sips" } else { "sip" };
+        let (to, request_uri) = match (&options.to, register) {
+            (None, true) => (aor.clone(), format!("{scheme}:{authority}")),
+            (Some(to), false) if is_uri(to) => (to.clone(), to.clone()),
+            (Some(to), false) => return Err(format!("--to {to:?} is not a SIP URI such as sip:bob@example.test")),
+            (None, false) => return Err(format!("--to is missing: where does the {method} go?")),
+            (Some(_), true) => {
+                return Err("--to is for requests other than REGISTER; a phone registers its --aor".into());
+            }
+        };
+        for (name, value) in
+            [("--contact", &options.contact), ("--instance", &options.instance), ("--date", &options.date)]
+        {
+            let wrong = |text: &str| text.is_empty() || text.chars().any(|c| c.is_control() || "<>\"".contains(c));
+            if value.as_deref().is_some_and(wrong) {
+                return Err(format!("{name} has a character that cannot stand in a header, or is empty"));
+            }
+        }
+        if options.content_type.chars().any(char::is_control) {
+            return Err("--content-type has a character that cannot stand in a header".into());
+        }
+        let kept = || state.filter(|s| is_uri_text(&s.instance)).map(|s| s.instance.clone());
+        Ok(Plan {
+            server,
+            transport,
+            credential,
+            user: parsed.user().to_owned(),
+            aor,
+            method,
+            instance: match options.instance.clone().or_else(kept) {
+                Some(instance) => instance,
+                None => random_uuid()?,
+            },
+            expires: options.expires,
+            to,
+            request_uri,
+            contact: options.contact.clone(),
+            body: options.body.clone().map(|body| (options.content_type.clone(), body)),
+            credential_header: if options.proxy_authorization { "Proxy-Authorization" } else { "Authorization" },
+            call_id: random_hex(16)?,
+            from_tag: random_hex(8)?,
+        })
+    }
+
+    /// Is it a registration, not another request with the same credentials?
+    pub fn registers(&self) -> bool {
+        self.method == "REGISTER"
+    }
+
+    /// The request with this CSeq number, sent from this address, and the proof that it carries.
+    pub fn request(
+        &self,
+        local: SocketAddr,
+        cseq: u32,
+        date: Option<&str>,
+    ) -> Result<(Request, Option<String>), String> {
+        let branch = random_hex(8)?;
+        let mut headers = vec![
+            ("Via", format!("SIP/2.0/{} {local};branch=z9hG4bK{branch};rport", self.transport.name())),
+            ("Max-Forwards", "70".to_owned()),
+            ("From", format!("<{}>;tag={}", self.aor, self.from_tag)),
+            ("To", format!("<{}>", self.to)),
+            ("Call-ID", self.call_id.clone()),
+            ("CSeq", format!("{cseq} {}", self.method)),
+        ];
+        headers.extend(date.map(|date| ("Date", date.to_owned())));
+        let contact = self.contact_uri(local);
+        if contact == "*" {
+            headers.push(("Contact", contact.clone()));
+        } else if !contact.is_empty() {
+            headers.push(("Contact", format!("<{contact}>;+sip.instance=\"<{}>\"", self.instance)));
+        }
+        if self.registers() {
+            headers.push(("Expires", self.expires.to_string()));
+        }
+        headers.push(("User-Agent", concat!("sipoauth/", env!("CARGO_PKG_VERSION")).to_owned()));
+
+        let mut content = self.body.clone();
+        let mut proof = None;
+        match &self.credential {
+            Credential::None => {}
+            Credential::Token(token) => headers.push((self.credential_header, format!("Bearer {token}"))),
+            Credential::Code { code, verifier, redirect_uri } => {
+                let mut form = format!("grant_type=authorization_code&code={}", form_encode(code));
+                for (name, value) in [("code_verifier", verifier), ("redirect_uri", redirect_uri)] {
+                    form.extend(value.iter().map(|value| format!("&{name}={}", form_encode(value))));
+                }
+                content = Some((FORM.to_owned(), form));
+            }
+            Credential::Pop { key, place, body } => {
+                let covered = match (place, body) {
+                    (PopPlace::Header, _) => content.as_ref().map_or("", |(_, body)| body),
+                    (PopPlace::Body, PopBody::WithoutPop) => POP_GRANT,
+                    (PopPlace::Body, PopBody::Empty) => "",
+                };
+                let cseq = format!("{cseq} {}", self.method);
+                let parts = DigestParts {
+                    from: self.aor.as_bytes(),
+                    to: self.to.as_bytes(),
+                    call_id: self.call_id.as_bytes(),
+                    cseq: cseq.as_bytes(),
+                    date: date.unwrap_or_default().as_bytes(),
+                    contact: contact.as_bytes(),
+                    body: covered.as_bytes(),
+                };
+                let text = digest_string(&parts).map_err(|e| {
+                    format!("no proof can be made, because {} is not as RFC 3261 writes it; check --date", e.header())
+                })?;
+                let pop = pop_to_text(&make_pop(key.as_slice(), &text));
+                match place {
+                    PopPlace::Body => content = Some((FORM.to_owned(), format!("{POP_GRANT}&pop={pop}"))),
+                    PopPlace::Header => headers.push((self.credential_header, format!("Bearer pop=\"{pop}\""))),
+                }
+                proof = Some(pop);
+            }
+        }
+        let (kind, body) = content.unwrap_or_default();
+        if !kind.is_empty() {
+            headers.push(("Content-Type", kind));
+        }
+        let request =
+            Request { method: self.method.clone(), uri: self.request_uri.clone(), headers, body: body.into_bytes() };
+        Ok((request, proof))
+    }
+
+    /// The Contact's URI; RFC 3428 section 4 forbids a MESSAGE to have one.
+    pub fn contact_uri(&self, local: SocketAddr) -> String {
+        match (&self.contact, self.method.as_str()) {
+            (Some(contact), _) => contact.clone(),
+            (None, "MESSAGE") => String::new(),
+            (None, _) => format!("sip:{}@{local};transport={}", self.user, self.transport.name().to_ascii_lowercase()),
+        }
+    }
+}
+
+fn is_uri(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    is_uri_text(text) && ["sip", "sips", "tel"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
+}
+
+fn is_uri_text(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(|c| c.is_control() || c == ' ' || "<>\"".contains(c))
+}
+
+fn random_hex(octets: usize) -> Result<String, String> {
+    let mut random = vec![0; octets];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system gives no random numbers")?;
+    Ok(random.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// A version 4 UUID as a URN (RFC 9562 section 5.4).
+fn random_uuid() -> Result<String, String> {
+    let hex = random_hex(16)?;
+    let variant = ["8", "9", "a", "b"][usize::from(hex.as_bytes()[16] % 4)];
+    Ok(format!("urn:uuid:{}-{}-4{}-{variant}{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..]))
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! TLS towards the proxy: always verified, against the operator's authorities or the system's.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+use crate::transport::Server;
+
+/// The settings of all connections of one run.
+pub fn settings(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| format!("TLS cannot be set up: {e}"))?;
+    let builder = match ca_file {
+        Some(file) => builder.with_root_certificates(roots(file)?),
+        None => builder.with_platform_verifier().map_err(|e| {
+            format!("the system's certification authorities cannot be read ({e}); name some with --ca-file")
+        })?,
+    };
+    Ok(Arc::new(builder.with_no_client_auth()))
+}
+
+fn roots(file: &Path) -> Result<RootCertStore, String> {
+    let name = file.display();
+    let pem = std::fs::read(file).map_err(|e| format!("--ca-file {name} cannot be read: {e}"))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|e| format!("--ca-file {name} is not PEM: {e:?}"))?;
+        roots.add(certificate).map_err(|e| format!("--ca-file {name} has a certificate that cannot be used: {e}"))?;
+    }
+    if roots.is_empty() {
+        return Err(format!("--ca-file {name} has no certificate; it must be PEM with BEGIN CERTIFICATE"));
+    }
+    Ok(roots)
+}
+
+/// Shakes hands over a connected stream.
+pub fn connect<S: Read + Write>(
+    settings: &Arc<ClientConfig>,
+    server: &Server,
+    mut stream: S,
+) -> Result<Box<StreamOwned<ClientConnection, S>>, String> {
+    let failed = |why: String| format!("TLS with {server} failed: {why}; check --server and --ca-file");
+    let name = ServerName::try_from(server.host.clone()).map_err(|e| failed(e.to_string()))?;
+    let mut session = ClientConnection::new(Arc::clone(settings), name).map_err(|e| failed(e.to_string()))?;
+    while session.is_handshaking() {
+        session.complete_io(&mut stream).map_err(|e| failed(e.to_string()))?;
+    }
+    Ok(Box::new(StreamOwned::new(session, stream)))
+}

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request, one answer: UDP with the retransmissions of RFC 3261 section 17.1.2, TCP and TLS. Every wait has an end.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use serde::{Deserialize, Serialize};
+
+use crate::message::{MAX_LEN, Request, Response, frame};
+use crate::tls;
+
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);
+/// Timer F: when a request has failed.
+const TIMER_F: Duration = T1.saturating_mul(64);
+
+/// How the proxy is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A stream.
+    Tcp,
+    /// An encrypted stream.
+    Tls,
+}
+
+impl Transport {
+    /// The name in a Via.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+        }
+    }
+
+    /// The port when none is given.
+    pub fn port(self) -> u16 {
+        if self == Transport::Tls { 5061 } else { 5060 }
+    }
+}
+
+/// The proxy's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// A name or an address, IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Server {
+    /// Reads HOST, HOST:PORT or [IPv6]:PORT.
+    pub fn parse(text: &str, transport: Transport) -> Option<Server> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, port) = rest.split_once(']')?;
+                (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+            }
+            None => text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        };
+        let port = port.map_or(Some(transport.port()), |port| port.parse().ok().filter(|port| *port > 0))?;
+        (!host.is_empty() && (text.starts_with('[') || !host.contains(':')))
+            .then(|| Server { host: host.to_owned(), port })
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What happens before the final answer.
+pub enum Event<'a> {
+    /// The request went out once more.
+    SentAgain,
+    /// A 1xx came.
+    Provisional(&'a Response),
+    /// Something came that does not answer this request.
+    Ignored(&'static str),
+}
+
+/// A stream on which no operation outlasts the deadline, not even one that a peer feeds octet by octet.
+struct Bounded {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Bounded {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.left()?))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.left()?))?;
+        self.stream.write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+enum Wire {
+    Udp(UdpSocket),
+    Tcp(Bounded),
+    Tls(Box<StreamOwned<ClientConnection, Bounded>>),
+}
+
+/// The phone's line to the proxy.
+pub struct Connection {
+    wire: Wire,
+    server: Server,
+    local: SocketAddr,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects; `tls` settings make it TLS.
+    pub fn open(
+        server: &Server,
+        transport: Transport,
+        tls: Option<&Arc<ClientConfig>>,
+        timeout: Duration,
+    ) -> Result<Connection, String> {
+        let addresses: Vec<SocketAddr> = (server.host.as_str(), server.port)
+            .to_socket_addrs()
+            .map_err(|e| format!("{}: the name cannot be resolved ({e}); check --server", server.host))?
+            .collect();
+        let failed = |e: io::Error| format!("{server} cannot be reached over {}: {}", transport.name(), describe(&e));
+        let mut last: io::Error = io::ErrorKind::AddrNotAvailable.into();
+        for address in addresses {
+            let opened = match transport {
+                Transport::Udp => udp(address).map(|(socket, local)| (Wire::Udp(socket), local)),
+                Transport::Tcp | Transport::Tls => {
+                    tcp(address, timeout).map(|(stream, local)| (Wire::Tcp(stream), local))
+                }
+            };
+            match opened {
+                Ok((wire, local)) => {
+                    let wire = match (wire, tls) {
+                        (Wire::Tcp(stream), Some(config)) => Wire::Tls(tls::connect(config, server, stream)?),
+                        (wire, _) => wire,
+                    };
+                    return Ok(Connection { wire, server: server.clone(), local, buffer: Vec::new() });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(failed(last))
+    }
+
+    /// The local address, for Via and Contact.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends the request and waits for its final answer.
+    pub fn exchange(
+        &mut self,
+        request: &Request,
+        octets: &[u8],
+        timeout: Duration,
+        seen: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Response, String> {
+        let start = Instant::now();
+        let deadline = start + timeout.min(TIMER_F);
+        let retransmits = matches!(self.wire, Wire::Udp(_));
+        let mut interval = T1;
+        let mut resend = start + interval;
+        self.drain();
+        self.send(octets, deadline)?;
+        loop {
+            let until = if retransmits { resend.min(deadline) } else { deadline };
+            match self.receive(until)? {
+                Some(message) => match Response::parse(&message) {
+                    Ok(response) if !request.is_answered_by(&response) => {
+                        seen(Event::Ignored("it answers another request"));
+                    }
+                    Ok(response) if response.status >= 200 => return Ok(response),
+                    Ok(response) => {
+                        seen(Event::Provisional(&response));
+                        (interval, resend) = (T2, Instant::now() + T2);
+                    }
+                    Err(why) => seen(Event::Ignored(why)),
+                },
+                None if Instant::now() >= deadline => {
+                    return Err(format!(
+                        "{} did not answer within {:.1} s; check --server and --transport, or give it more time with --timeout",
+                        self.server,
+                        (deadline - start).as_secs_f64()
+                    ));
+                }
+                None => {
+                    self.send(octets, deadline)?;
+                    seen(Event::SentAgain);
+                    interval = (interval * 2).min(T2);
+                    resend = Instant::now() + interval;
+                }
+            }
+        }
+    }
+
+    /// Forgets datagrams that are still waiting: a late double answer must not pass for the answer to a repetition.
+    fn drain(&mut self) {
+        if let Wire::Udp(socket) = &self.wire
+            && socket.set_nonblocking(true).is_ok()
+        {
+            let mut some = [0; 16];
+            while socket.recv(&mut some).is_ok() {}
+            let _ = socket.set_nonblocking(false);
+        }
+    }
+
+    fn send(&mut self, octets: &[u8], deadline: Instant) -> Result<(), String> {
+        let sent = match &mut self.wire {
+            Wire::Udp(socket) => socket.send(octets).map(drop),
+            Wire::Tcp(stream) => {
+                stream.deadline = deadline;
+                stream.write_all(octets)
+            }
+            Wire::Tls(stream) => {
+                stream.sock.deadline = deadline;
+                stream.write_all(octets).and_then(|()| stream.flush())
+            }
+        };
+        sent.map_err(|e| self.broken(&e))
+    }
+
+    /// The next message, or None when there is none until then.
+    fn receive(&mut self, until: Instant) -> Result<Option<Vec<u8>>, String> {
+        loop {
+            if let Some(message) = self.take_framed()? {
+                return Ok(Some(message));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let mut part = vec![0; MAX_LEN];
+            let received = match &mut self.wire {
+                Wire::Udp(socket) => socket.set_read_timeout(Some(left)).and_then(|()| socket.recv(&mut part)),
+                Wire::Tcp(stream) => {
+                    stream.deadline = until;
+                    stream.read(&mut part)
+                }
+                Wire::Tls(stream) => {
+                    stream.sock.deadline = until;
+                    stream.read(&mut part)
+                }
+            };
+            match received {
+                Ok(count) if matches!(self.wire, Wire::Udp(_)) => {
+                    part.truncate(count);
+                    return Ok(Some(part));
+                }
+                Ok(0) => return Err(self.broken(&io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => self.buffer.extend_from_slice(&part[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(self.broken(&error)),
+            }
+        }
+    }
+
+    /// A whole message out of what the stream brought. Empty lines before it are keep-alives.
+    fn take_framed(&mut self) -> Result<Option<Vec<u8>>, String> {
+        let blank = self.buffer.iter().take_while(|b| b"\r\n".contains(b)).count();
+        self.buffer.drain(..blank);
+        let length = frame(&self.buffer).map_err(|why| {
+            format!("{} sent something that is not a SIP message: {why}; is it a SIP port?", self.server)
+        })?;
+        Ok(length.map(|length| self.buffer.drain(..length).collect()))
+    }
+
+    fn broken(&self, error: &io::Error) -> String {
+        format!("the connection to {} broke before an answer came: {}", self.server, describe(error))
+    }
+}
+
+fn udp(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
+    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    let local = socket.local_addr()?;
+    Ok((socket, local))
+}
+
+fn tcp(address: SocketAddr, timeout: Duration) -> io::Result<(Bounded, SocketAddr)> {
+    let deadline = Instant::now() + timeout;
+    let stream = TcpStream::connect_timeout(&address, timeout)?;
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?;
+    Ok((Bounded { stream, deadline }, local))
+}
+
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing listens there; check --server and --transport".into(),
+        io::ErrorKind::UnexpectedEof => "the server closed it".into(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "it took too long; check --server".into(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A code becomes tokens and an identity, a refresh token becomes new tokens (RFC 6749 sections 4.1.3 and 6).
+//!
+//! A code is sent at most once: what cannot be known for sure is said so, and never tried again.
+
+use super::token_identity::{Keys, identify, unverified_claims};
+use super::token_request::ask;
+use crate::config::client::Client;
+use crate::config::policy::Policy;
+use crate::config::provider::Provider;
+use crate::ports::Post;
+use crate::proto::claims::Claims;
+use crate::proto::jose::key_set::KeySet;
+use crate::proto::reason::Reason;
+use crate::proto::session::{Identity, SecretText};
+use crate::proto::token_response::IssuedTokens;
+
+pub use super::token_endpoint::TokenEndpoint;
+
+/// What a phone sends to sign in.
+#[derive(Clone, Copy)]
+pub struct CodeGrant<'a> {
+    /// `code`
+    pub code: &'a str,
+    /// `code_verifier` (RFC 7636)
+    pub code_verifier: Option<&'a str>,
+    /// `redirect_uri`; None: the one of the configuration.
+    pub redirect_uri: Option<&'a str>,
+}
+
+/// What a code was exchanged for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Who signed in.
+    pub identity: Identity,
+    /// The access token.
+    pub access_token: SecretText,
+    /// The refresh token.
+    pub refresh_token: Option<SecretText>,
+    /// The ID token, verified.
+    pub id_token: Option<SecretText>,
+    /// The access token is good until then, Unix seconds.
+    pub expires_at: i64,
+}
+
+/// What a refresh token was exchanged for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The access token.
+    pub access_token: SecretText,
+    /// The new refresh token; None: the old one stays.
+    pub refresh_token: Option<SecretText>,
+    /// The ID token as it came: not verified, so nothing may be concluded from it.
+    pub id_token: Option<SecretText>,
+    /// Granted scopes, when the answer or the access token names them.
+    pub scope: Option<String>,
+    /// The access token is good until then, Unix seconds.
+    pub expires_at: i64,
+}
+
+/// Why there are no tokens. The texts are for the log and hold no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// The code or the refresh token is not accepted: the user must sign in again.
+    Refused(String),
+    /// The server refuses the proxy itself: the operator must act.
+    ClientRefused(String),
+    /// The request was certainly not acted upon: it may be sent again later.
+    Unavailable(String),
+    /// The answer was lost or cannot be read: nobody knows whether the code or the refresh token is spent.
+    InDoubt(String),
+    /// Tokens came, but they do not fit the configuration.
+    Denied(Reason),
+}
+
+impl From<Reason> for TokenError {
+    fn from(reason: Reason) -> TokenError {
+        TokenError::Denied(reason)
+    }
+}
+
+/// Lifetime of an access token that does not say, in seconds.
+const UNKNOWN_LIFETIME: i64 = 3600;
+
+/// Exchanges a code. `keys` are the provider's keys as far as they are fetched; `fetch_keys` is called at most once,
+/// when they do not verify a token. `now` in Unix seconds.
+#[allow(clippy::too_many_arguments)]
+pub fn exchange(
+    http: &dyn Post,
+    endpoint: &str,
+    policy: &Policy,
+    provider: usize,
+    keys: Option<&KeySet>,
+    fetch_keys: &dyn Fn() -> Option<KeySet>,
+    grant: &CodeGrant<'_>,
+    now: i64,
+) -> Result<Granted, TokenError> {
+    let provider = &policy.providers[provider];
+    let client = client_of(provider)?;
+    let mut form = vec![("grant_type", "authorization_code"), ("code", grant.code)];
+    if let Some(uri) = grant.redirect_uri.or(client.redirect_uri.as_deref()) {
+        form.push(("redirect_uri", uri));
+    }
+    if let Some(verifier) = grant.code_verifier {
+        form.push(("code_verifier", verifier));
+    }
+    let secrets = [grant.code, grant.code_verifier.unwrap_or("")];
+    let tokens = ask(http, endpoint, client, &form, &secrets, now)?;
+    let claims = unverified_claims(&tokens.access_token.0);
+    let scope = scope_of(&tokens, claims.as_ref());
+    let keys = Keys::new(keys, fetch_keys);
+    let identity = identify(provider, &client.id, &tokens, scope.as_deref().unwrap_or(""), &keys, now)?;
+    check_scope(provider, scope.as_deref().unwrap_or(""))?;
+    Ok(Granted {
+        identity,
+        expires_at: expiry(&tokens, claims.as_ref(), now),
+        access_token: tokens.access_token,
+        refresh_token: tokens.refresh_token,
+        id_token: tokens.id_token,
+    })
+}
+
+/// Exchanges a refresh token. `now` in Unix seconds.
+pub fn refresh(
+    http: &dyn Post,
+    endpoint: &str,
+    policy: &Policy,
+    provider: usize,
+    refresh_token: &str,
+    now: i64,
+) -> Result<Refreshed, TokenError> {
+    let provider = &policy.providers[provider];
+    let client = client_of(provider)?;
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    let tokens = ask(http, endpoint, client, &form, &[refresh_token], now)?;
+    let claims = unverified_claims(&tokens.access_token.0);
+    let scope = scope_of(&tokens, claims.as_ref());
+    // Without a word about scopes they are the old ones (RFC 6749 section 6).
+    if let Some(scope) = &scope {
+        check_scope(provider, scope)?;
+    }
+    Ok(Refreshed {
+        scope,
+        expires_at: expiry(&tokens, claims.as_ref(), now),
+        access_token: tokens.access_token,
+        refresh_token: tokens.refresh_token,
+        id_token: tokens.id_token,
+    })
+}
+
+fn client_of(provider: &Provider) -> Result<&Client, TokenError> {
+    let missing = || TokenError::ClientRefused(format!("provider '{}' has no client_id", provider.name));
+    provider.client.as_ref().ok_or_else(missing)
+}
+
+fn scope_of(tokens: &IssuedTokens, claims: Option<&Claims>) -> Option<String> {
+    tokens.scope.clone().or_else(|| claims.map(|claims| claims.scope.clone()).filter(|scope| !scope.is_empty()))
+}
+
+fn check_scope(provider: &Provider, scope: &str) -> Result<(), Reason> {
+    let has = |wanted: &String| scope.split(' ').any(|scope| scope == wanted);
+    if provider.rules.required_scopes.iter().all(has) { Ok(()) } else { Err(Reason::InsufficientScope) }
+}
+
+fn expiry(tokens: &IssuedTokens, claims: Option<&Claims>, now: i64) -> i64 {
+    match (tokens.expires_in, claims) {
+        (Some(seconds), _) => now.saturating_add(seconds),
+        (None, Some(claims)) => claims.expires_at,
+        (None, None) => now.saturating_add(UNKNOWN_LIFETIME),
+    }
+}

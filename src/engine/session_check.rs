@@ -1,0 +1,440 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests that carry a code or a proof of possession instead of a token.
+//!
+//! What is stored comes through [`KnownSessions`]; what must be done first is said by [`Decision`].
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::check::{Answer, Decision, Message, Request};
+use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
+use crate::config::policy::Policy;
+use crate::config::provider::Provider;
+use crate::config::sessions::Sessions;
+use crate::proto::digest_string::{DigestParts, digest_string, split_cseq};
+use crate::proto::fingerprint::hex;
+use crate::proto::grant::CodeRequest;
+use crate::proto::pop::{make_pop, pop_from_text};
+use crate::proto::reason::Reason;
+use crate::proto::session::{Account, CodeRecord, CodeState, Exchanged, Identity, KeyOctets, Session, SessionId};
+use crate::proto::shared_key::shared_key;
+use crate::proto::sip_date;
+use crate::proto::token_rules::TokenRules;
+use crate::proto::uri::Aor;
+use subtle::ConstantTimeEq;
+
+/// Longest that the texts of a registration may be together: they travel through the host.
+const MAX_TEXTS: usize = 2048;
+
+/// A Date has whole seconds, so it may be this far ahead whatever the leeway.
+const LEAST_AHEAD: i64 = 2;
+/// Longest digest-string that travels to the I/O service.
+const MAX_OPEN: usize = 16 * 1024;
+
+/// What is known of a record.
+#[derive(Clone, Debug)]
+pub enum Known<T> {
+    /// It is there.
+    Found(T),
+    /// It is not.
+    Absent,
+    /// It must be asked for first.
+    NotHere,
+    /// The store cannot be read.
+    Failed,
+}
+
+/// The stored records as this worker can see them without waiting.
+pub trait KnownSessions {
+    /// The sessions of an address-of-record.
+    fn account(&self, aor: &str) -> Known<Arc<Account>>;
+    /// The fate of a code.
+    fn code(&self, id: &CodeId) -> Known<CodeRecord>;
+    /// What is known is what is stored now, not what was a moment ago.
+    fn is_fresh(&self) -> bool;
+}
+
+/// Names a code without revealing it: SHA-256 over the issuer's length, the issuer and the code, in hex.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CodeId(pub String);
+
+impl CodeId {
+    /// The id of a code of this issuer.
+    pub fn new(issuer: &str, code: &str) -> CodeId {
+        let digest = Sha256::new()
+            .chain_update((issuer.len() as u64).to_be_bytes())
+            .chain_update(issuer)
+            .chain_update(code)
+            .finalize();
+        CodeId(hex(&digest))
+    }
+}
+
+/// A registration with a code, as far as its session is concerned. Holds no secret but in `proof_of`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Registration {
+    /// The code's record.
+    pub code: String,
+    /// The address-of-record, canonical.
+    pub aor: String,
+    /// addr-spec of From: who registers it.
+    pub from: String,
+    /// `+sip.instance`
+    pub instance: String,
+    /// The From tag, raw octets as text that is valid UTF-8; others are refused.
+    pub from_tag: String,
+    /// The Call-ID.
+    pub call_id: String,
+    /// The code was short.
+    pub weak: bool,
+    /// The digest-string of the request, where proofs may be repeated.
+    pub digest: Option<String>,
+}
+
+/// A session that a request proved to be its own, or makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsedSession {
+    /// Its name.
+    pub id: SessionId,
+    /// The address-of-record.
+    pub aor: String,
+    /// `+sip.instance`
+    pub instance: String,
+    /// `sub`
+    pub subject: String,
+    /// The proxy's client.
+    pub client_id: String,
+    /// Granted scopes.
+    pub scope: String,
+    /// The tokens are good until then, Unix seconds.
+    pub valid_until: i64,
+}
+
+/// A proof whose session is not known here: what tells whose it is once the sessions of its address are.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct OpenProof {
+    pop: KeyOctets,
+    digest: Vec<u8>,
+    instance: String,
+    call_id: Vec<u8>,
+    cseq: Vec<u8>,
+    path: u64,
+}
+
+impl OpenProof {
+    /// How it is named in comparisons, and the path by which it came. None when no session of the account made it.
+    pub fn names(&self, hash_key: &[u8; 16], account: &Account) -> Option<(u64, u64)> {
+        let session = candidates(account, &self.instance).find(|s| made_by(s, &self.pop.0, &self.digest))?;
+        Some((name_of(hash_key, &session.id, &self.call_id, &self.cseq), self.path))
+    }
+}
+
+/// Names a proof by what it covers: another spelling of the same CSeq is the same request.
+fn name_of(hash_key: &[u8; 16], session: &SessionId, call_id: &[u8], cseq: &[u8]) -> u64 {
+    hash_of(hash_key, (session, call_id, split_cseq(cseq)))
+}
+
+/// The sessions that a phone may use. One that names no instance may be any of them; one that names its own is no other
+/// that is named.
+fn candidates<'a>(account: &'a Account, instance: &str) -> impl Iterator<Item = &'a Session> {
+    let named = !instance.is_empty() && account.sessions.iter().any(|s| s.instance == instance);
+    let fits = move |s: &&Session| {
+        if named { s.instance == instance } else { instance.is_empty() || s.instance.is_empty() }
+    };
+    account.sessions.iter().filter(fits)
+}
+
+fn made_by(session: &Session, pop: &[u8; 32], digest: &[u8]) -> bool {
+    session.keys.iter().any(|key| bool::from(make_pop(&key.0, digest).ct_eq(pop)))
+}
+
+/// What a look at codes and proofs needs.
+pub struct Look<'a> {
+    /// The configuration.
+    pub policy: &'a Policy,
+    /// Its part about sessions.
+    pub settings: &'a Sessions,
+    /// What is stored.
+    pub known: &'a dyn KnownSessions,
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+impl Look<'_> {
+    /// A REGISTER with a code.
+    pub fn code(&self, code: CodeRequest) -> Decision {
+        let Some(aor) = Aor::parse(self.request.to) else {
+            return refuse(Answer::default(), Reason::AorMissing);
+        };
+        let Some(provider) = self.policy.provider_for_codes(aor.host()) else {
+            return refuse(Answer::default(), Reason::PopUnsupported);
+        };
+        let answer = Answer { provider: Some(provider), ..Answer::default() };
+        let weak = code.is_short();
+        if weak && !self.may_be_weak() {
+            return refuse(answer, Reason::ShortCodeUnprotected);
+        }
+        let message = &self.request.message;
+        let (Ok(from_tag), Ok(call_id)) = (std::str::from_utf8(message.from_tag), std::str::from_utf8(message.call_id))
+        else {
+            return refuse(answer, Reason::PopMalformed);
+        };
+        let length = self.request.from.len() + aor.as_str().len() + from_tag.len() + call_id.len();
+        if from_tag.is_empty() || call_id.is_empty() || length + message.instance.len() > MAX_TEXTS {
+            return refuse(answer, Reason::PopMalformed);
+        }
+        let id = CodeId::new(&self.policy.providers[provider].issuer, &code.code.0);
+        let digest = || String::from_utf8(digest_string(&parts(self.request, message.body)).ok()?).ok();
+        let registration = Registration {
+            code: id.0.clone(),
+            aor: aor.as_str().to_owned(),
+            from: self.request.from.to_owned(),
+            instance: message.instance.to_owned(),
+            from_tag: from_tag.to_owned(),
+            call_id: call_id.to_owned(),
+            weak,
+            digest: self.policy.settings.pop_reuse.then(digest).flatten(),
+        };
+        match self.known.code(&id) {
+            Known::Failed => refuse(answer, Reason::StoreUnavailable),
+            Known::NotHere | Known::Absent => Decision::NeedExchange(answer, code, registration),
+            Known::Found(record) => match record.state {
+                CodeState::InFlight(deadline) if self.now * 1000 > deadline => refuse(answer, Reason::CodeInDoubt),
+                CodeState::InFlight(_) => Decision::NeedExchange(answer, code, registration),
+                CodeState::InDoubt => refuse(answer, Reason::CodeInDoubt),
+                CodeState::Refused(number) => {
+                    refuse(answer, Reason::from_number(number).unwrap_or(Reason::CodeRefused))
+                }
+                CodeState::Done(exchanged) => self.exchanged(answer, provider, &exchanged, registration),
+            },
+        }
+    }
+
+    fn exchanged(
+        &self,
+        mut answer: Answer,
+        provider: usize,
+        exchanged: &Exchanged,
+        registration: Registration,
+    ) -> Decision {
+        let bound_elsewhere = !exchanged.bound_to.is_empty() && exchanged.bound_to != registration.aor;
+        let allowed = may_register(&self.policy.providers[provider].rules, &exchanged.identity, &registration);
+        if let Err(reason) = allowed.and(if bound_elsewhere { Err(Reason::AorMismatch) } else { Ok(()) }) {
+            // Who guesses short codes must not learn that one is right.
+            return refuse(answer, if registration.weak { Reason::CodeRefused } else { reason });
+        }
+        let account = match self.known.account(&registration.aor) {
+            Known::Failed => return refuse(answer, Reason::StoreUnavailable),
+            // Whoever stores the key fetches the sessions too.
+            Known::NotHere => return Decision::NeedKeyStored(answer, registration),
+            Known::Absent => None,
+            Known::Found(account) => Some(account),
+        };
+        let session = account.iter().flat_map(|a| &a.sessions).find(|s| s.id == exchanged.session);
+        match session {
+            // It was there and has been ended: the code must not bring it back.
+            None if !exchanged.bound_to.is_empty() => return refuse(answer, Reason::SessionEnded),
+            None => return Decision::NeedKeyStored(answer, registration),
+            Some(session) => {
+                let key = key_of(self.settings, exchanged, &registration, self.request.message.reply_to_tag);
+                if let Err(reason) = self.alive(provider, session) {
+                    return refuse(answer, reason);
+                }
+                if key.is_some_and(|key| !session.keys.contains(&key)) {
+                    return Decision::NeedKeyStored(answer, registration);
+                }
+                answer.session = Some(Box::new(used(&registration.aor, session)));
+            }
+        }
+        answer.registration = Some(Box::new(registration));
+        accept(answer)
+    }
+
+    /// A request with a proof. `covered` is the message-body of the digest-string.
+    pub fn proof(&self, pop: &str, covered: &[u8]) -> Decision {
+        let request = self.request;
+        let aor = if request.is_register() { request.to } else { request.from };
+        let Some(aor) = Aor::parse(aor) else {
+            return refuse(Answer::default(), Reason::AorMissing);
+        };
+        let Some(pop) = pop_from_text(pop).filter(|_| request.message.contacts <= 1) else {
+            return refuse(Answer::default(), Reason::PopMalformed);
+        };
+        if !self.policy.providers.iter().any(|p| p.client.is_some() && p.rules.serves(aor.host())) {
+            return refuse(Answer::default(), Reason::SessionUnknown);
+        }
+        let (digest, date) = match digest_string(&parts(request, covered)) {
+            Ok(digest) => (digest, sip_date::unix_seconds(request.message.date)),
+            Err(error) => return refuse(Answer::default(), error.reason()),
+        };
+        let Some(date) = date else {
+            return refuse(Answer::default(), Reason::PopMalformed);
+        };
+        let fresh = self.known.is_fresh();
+        let fetch = || {
+            let open = self.open_proof(&pop, &digest);
+            Decision::NeedAccount(Answer::default(), aor.as_str().to_owned(), open)
+        };
+        let account = match self.known.account(aor.as_str()) {
+            Known::Failed => return refuse(Answer::default(), Reason::StoreUnavailable),
+            Known::NotHere => return fetch(),
+            // Nobody is asked to sign in again because of what was true a moment ago.
+            Known::Absent if !fresh => return fetch(),
+            Known::Absent => return refuse(Answer::default(), Reason::SessionUnknown),
+            Known::Found(account) => account,
+        };
+        let Some((session, repeated)) = self.prover(&account, &pop, &digest) else {
+            return if fresh { refuse(Answer::default(), Reason::PopInvalid) } else { fetch() };
+        };
+        let same = |p: &Provider| p.name == session.provider && p.issuer == session.issuer;
+        let provider = self.policy.providers.iter().position(same);
+        let mut answer = Answer { provider, ..Answer::default() };
+        let Some(provider) = provider else {
+            return refuse(answer, Reason::SessionEnded);
+        };
+        answer.session = Some(Box::new(used(aor.as_str(), session)));
+        if let Err(reason) = self.may_prove(provider, session, &aor) {
+            return refuse(answer, reason);
+        }
+        if repeated {
+            return accept(answer);
+        }
+        let window = i64::from(self.policy.settings.pop_window);
+        // Proofs from the future would outlive the guard's memory at a restart.
+        let ahead = self.policy.providers[provider].rules.leeway.max(LEAST_AHEAD);
+        if self.now - date > window || date - self.now > ahead {
+            return refuse(answer, Reason::PopStale);
+        }
+        let proof = name_of(&self.settings.hash_key, &session.id, request.message.call_id, request.message.cseq);
+        Decision::NeedComparison(answer, Use { proof, path: self.path(), date, now: self.now })
+    }
+
+    /// The session whose key made the proof, and whether the proof is the one of its registration.
+    fn prover<'a>(&self, account: &'a Account, pop: &[u8; 32], digest: &[u8]) -> Option<(&'a Session, bool)> {
+        let repeats =
+            |s: &Session| self.policy.settings.pop_reuse && s.proofs.iter().any(|proof| bool::from(proof.0.ct_eq(pop)));
+        candidates(account, self.request.message.instance).find_map(|session| {
+            if made_by(session, pop, digest) {
+                return Some((session, false));
+            }
+            repeats(session).then_some((session, true))
+        })
+    }
+
+    /// What the I/O service needs to compare the proof with those of other proxies as soon as it knows its session: a
+    /// request waits only once.
+    fn open_proof(&self, pop: &[u8; 32], digest: &[u8]) -> Option<Box<OpenProof>> {
+        let message = &self.request.message;
+        (self.settings.cluster_replay && digest.len() <= MAX_OPEN).then(|| {
+            Box::new(OpenProof {
+                pop: KeyOctets(*pop),
+                digest: digest.to_vec(),
+                instance: message.instance.to_owned(),
+                call_id: message.call_id.to_vec(),
+                cseq: message.cseq.to_vec(),
+                path: self.path(),
+            })
+        })
+    }
+
+    /// How the request came.
+    fn path(&self) -> u64 {
+        hash_of(&self.settings.hash_key, (self.request.message.branch, self.request.source))
+    }
+
+    /// Everything but the proof itself.
+    fn may_prove(&self, provider: usize, session: &Session, aor: &Aor) -> Result<(), Reason> {
+        self.alive(provider, session)?;
+        if session.weak && !self.may_be_weak() {
+            return Err(Reason::ShortCodeUnprotected);
+        }
+        let rules = &self.policy.providers[provider].rules;
+        let owned = std::slice::from_ref(aor);
+        rules.check_owner(owned, self.request.method, self.request.from, self.request.to).map(drop)
+    }
+
+    /// A session is judged anew on each use, as a token is.
+    fn alive(&self, provider: usize, session: &Session) -> Result<(), Reason> {
+        let rules = &self.policy.providers[provider].rules;
+        if self.now >= session.ends_at {
+            return Err(Reason::SessionEnded);
+        }
+        if self.now >= session.valid_until + rules.leeway {
+            return Err(if session.renewable { Reason::RefreshOverdue } else { Reason::SessionEnded });
+        }
+        let has = |scope: &String| session.scope.split(' ').any(|s| s == scope);
+        // Scopes that the server did not tell were judged when the code was exchanged.
+        if !session.scope.is_empty() && !rules.required_scopes.iter().all(has) {
+            return Err(Reason::InsufficientScope);
+        }
+        Ok(())
+    }
+
+    fn may_be_weak(&self) -> bool {
+        self.policy.settings.allow_unprotected_short_codes || matches!(self.request.transport, "tls" | "wss")
+    }
+}
+
+/// The verdict of the guard of this proxy about a proof that is right.
+pub fn compare(mut answer: Answer, guard: &ReplayGuard<'_>, used: &Use, window: i64) -> Answer {
+    answer.reason = Some(match guard.note(used, window) {
+        Seen::First | Seen::Again => Reason::Ok,
+        Seen::Replayed => Reason::PopReplayed,
+        Seen::TooOld => Reason::ReplayGuardYoung,
+    });
+    answer
+}
+
+/// Whether a user may register this address with a code. The key proves the address in other requests too, so a rule
+/// about third parties does not help here.
+pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registration) -> Result<(), Reason> {
+    let owned: Vec<Aor> = user.aors.iter().filter_map(|aor| Aor::parse(aor)).collect();
+    let index = rules.check_owner(&owned, "REGISTER", &registration.from, &registration.aor)?;
+    if owned[index].as_str() == registration.aor { Ok(()) } else { Err(Reason::ThirdPartyRegistration) }
+}
+
+/// The shared key of a registration, once its To tag is known.
+pub fn key_of(
+    settings: &Sessions,
+    exchanged: &Exchanged,
+    registration: &Registration,
+    to_tag: &[u8],
+) -> Option<KeyOctets> {
+    if to_tag.is_empty() {
+        return None;
+    }
+    let (code, from_tag) = (exchanged.code.0.as_bytes(), registration.from_tag.as_bytes());
+    let key = shared_key(settings.key_order, code, from_tag, to_tag, registration.call_id.as_bytes());
+    Some(KeyOctets(*key))
+}
+
+/// What is shown of a session that a request uses.
+pub fn used(aor: &str, session: &Session) -> UsedSession {
+    UsedSession {
+        id: session.id,
+        aor: aor.to_owned(),
+        instance: session.instance.clone(),
+        subject: session.subject.clone(),
+        client_id: session.client_id.clone(),
+        scope: session.scope.clone(),
+        valid_until: session.valid_until,
+    }
+}
+
+fn parts<'a>(request: &Request<'a>, body: &'a [u8]) -> DigestParts<'a> {
+    let Message { call_id, cseq, date, contact, .. } = request.message;
+    DigestParts { from: request.from.as_bytes(), to: request.to.as_bytes(), call_id, cseq, date, contact, body }
+}
+
+fn refuse(mut answer: Answer, reason: Reason) -> Decision {
+    answer.reason = Some(reason);
+    Decision::Done(answer)
+}
+
+fn accept(mut answer: Answer) -> Decision {
+    answer.reason = Some(Reason::Ok);
+    Decision::Done(answer)
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a phone puts into the body of a REGISTER: an authorization code or a proof of possession
+//! (3rd-party-authentication sections 2.1.1 and 2.1.3).
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::form;
+use super::reason::Reason;
+use super::session::SecretText;
+
+/// The media type of these bodies.
+pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
+/// Longest body in octets.
+const MAX_BODY: usize = 8192;
+/// Longest code in octets.
+const MAX_CODE: usize = 2048;
+/// Longest PKCE verifier (RFC 7636 section 4.1).
+const MAX_VERIFIER: usize = 128;
+/// Longest redirect_uri in octets.
+const MAX_REDIRECT: usize = 1024;
+/// Longest proof in characters: 64 of hex.
+const MAX_POP: usize = 64;
+/// A code that is guessed in fewer than 2 to this power tries is short.
+const STRONG_BITS: f64 = 100.0;
+
+/// What the body asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// `grant_type=authorization_code`
+    Code(CodeRequest),
+    /// `grant_type=proof-of-possession`: the proof as sent, and the body without it.
+    Pop {
+        /// The proof.
+        pop: String,
+        /// The body that the proof covers.
+        covered: Vec<u8>,
+    },
+}
+
+/// A code and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CodeRequest {
+    /// The code.
+    pub code: SecretText,
+    /// PKCE verifier.
+    pub code_verifier: Option<SecretText>,
+    /// redirect_uri of the authorization request.
+    pub redirect_uri: Option<String>,
+}
+
+impl CodeRequest {
+    /// True when someone who has seen messages made with a key from this code can find the code by trying.
+    pub fn is_short(&self) -> bool {
+        let code = &self.code.0;
+        let all = |fits: fn(&u8) -> bool| code.as_bytes().iter().all(fits);
+        let symbols: f64 = if all(u8::is_ascii_digit) {
+            10.0
+        } else if all(u8::is_ascii_hexdigit) {
+            16.0
+        } else {
+            62.0
+        };
+        (code.len() as f64) * symbols.log2() < STRONG_BITS
+    }
+}
+
+/// RFC 7636 section 4.1: at least 43 unreserved characters.
+fn is_verifier(text: &str) -> bool {
+    text.len() >= 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+}
+
+/// True for the media type of grants; an absent Content-Type counts as it.
+pub fn is_form(content_type: &str) -> bool {
+    let media_type = content_type.split(';').next().unwrap_or("").trim();
+    media_type.is_empty() || media_type.eq_ignore_ascii_case(CONTENT_TYPE)
+}
+
+/// Reads a body that is not empty.
+pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
+    if !is_form(content_type) {
+        return Err(Reason::BodyType);
+    }
+    if body.len() > MAX_BODY {
+        return Err(Reason::BodyTooLarge);
+    }
+    let pairs = form::parse(body).map_err(|_| Reason::BodyMalformed)?;
+    for (index, (name, _)) in pairs.iter().enumerate() {
+        if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+            return Err(Reason::BodyMalformed);
+        }
+    }
+    let value = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value);
+    let bounded = |name: &str, most: usize| -> Result<Option<&Cow<'_, str>>, Reason> {
+        match value(name) {
+            Some(value) if value.len() > most => Err(Reason::BodyTooLarge),
+            value => Ok(value.filter(|v| !v.is_empty())),
+        }
+    };
+    match value("grant_type").map(AsRef::as_ref) {
+        None | Some("") => Err(Reason::GrantMissing),
+        Some("authorization_code") => Ok(Grant::Code(CodeRequest {
+            code: SecretText(bounded("code", MAX_CODE)?.ok_or(Reason::GrantIncomplete)?.to_string()),
+            code_verifier: match bounded("code_verifier", MAX_VERIFIER)? {
+                Some(verifier) if !is_verifier(verifier) => return Err(Reason::BodyMalformed),
+                verifier => verifier.map(|v| SecretText(v.to_string())),
+            },
+            redirect_uri: bounded("redirect_uri", MAX_REDIRECT)?.map(|v| v.to_string()),
+        })),
+        Some("proof-of-possession" | "proof_of_possession" | "proof of possession") => Ok(Grant::Pop {
+            // A '+' of base64 that was not escaped has become a space.
+            pop: bounded("pop", MAX_POP)?.ok_or(Reason::GrantIncomplete)?.replace(' ', "+"),
+            covered: form::octets_without(body, "pop"),
+        }),
+        Some(_) => Err(Reason::GrantUnsupported),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(body: &str) -> Reason {
+        read("", body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn reads_a_code_with_what_belongs_to_it() {
+        let body = b"grant_type=authorization_code&code=a%2Bb&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk&redirect_uri=http%3A%2F%2F127.0.0.1%2Fcb&state=s";
+        let Ok(Grant::Code(code)) = read("Application/X-www-form-urlencoded; charset=utf-8", body) else {
+            panic!("not a code");
+        };
+        assert_eq!((code.code.0.as_str(), code.redirect_uri.as_deref()), ("a+b", Some("http://127.0.0.1/cb")));
+        assert_eq!(code.code_verifier.map(|v| v.0.len()), Some(43));
+    }
+
+    #[test]
+    fn reads_every_spelling_of_a_proof() {
+        for spelling in ["proof-of-possession", "proof_of_possession", "proof+of+possession", "proof%20of%20possession"]
+        {
+            let body = format!("grant_type={spelling}&pop=abc");
+            let covered = format!("grant_type={spelling}").into_bytes();
+            assert_eq!(read("", body.as_bytes()), Ok(Grant::Pop { pop: "abc".into(), covered }), "{spelling}");
+        }
+        assert!(
+            matches!(read("", b"grant_type=proof-of-possession&pop=a+b/c="), Ok(Grant::Pop { pop, .. }) if pop == "a+b/c=")
+        );
+        let Ok(Grant::Pop { covered, .. }) = read("", b"pop=abc&grant_type=proof-of-possession&x=1") else {
+            panic!("not a proof");
+        };
+        assert_eq!(covered, b"grant_type=proof-of-possession&x=1");
+    }
+
+    #[test]
+    fn every_mistake_has_its_reason() {
+        assert_eq!(reason("code=a"), Reason::GrantMissing);
+        assert_eq!(reason("grant_type=&code=a"), Reason::GrantMissing);
+        assert_eq!(reason("grant_type=password"), Reason::GrantUnsupported);
+        assert_eq!(reason("grant_type=authorization_code"), Reason::GrantIncomplete);
+        assert_eq!(reason("grant_type=authorization_code&code="), Reason::GrantIncomplete);
+        assert_eq!(reason("grant_type=proof-of-possession"), Reason::GrantIncomplete);
+        assert_eq!(reason("grant_type=authorization_code&code=a&code=b"), Reason::BodyMalformed);
+        assert_eq!(reason("grant_type=authorization_code&code=a&co%64e=a"), Reason::BodyMalformed);
+        assert_eq!(reason("grant_type=authorization_code&code=%zz"), Reason::BodyMalformed);
+        assert_eq!(reason("grant_type=authorization_code&code=%ff"), Reason::BodyMalformed);
+        assert_eq!(reason("grant_type=authorization_code&code=a&code_verifier=short"), Reason::BodyMalformed);
+        assert_eq!(reason(&format!("grant_type=authorization_code&code={}", "a".repeat(2049))), Reason::BodyTooLarge);
+        assert_eq!(reason(&format!("grant_type=x&y={}", "a".repeat(9000))), Reason::BodyTooLarge);
+        assert_eq!(read("application/sdp", b"v=0"), Err(Reason::BodyType));
+    }
+
+    #[test]
+    fn tells_short_codes() {
+        let short = |code: &str| {
+            CodeRequest { code: SecretText(code.into()), code_verifier: None, redirect_uri: None }.is_short()
+        };
+        assert!(
+            short("12345678")
+                && short("0123456789012345678901234567")
+                && short("deadbeefdeadbeef")
+                && short("aB3-xY9_")
+        );
+        assert!(!short("tGzv3JOkF0XG5Qx2TlKWIA") && !short("deadbeefdeadbeefdeadbeefdeadbeef"));
+    }
+}

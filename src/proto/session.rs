@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is kept of a phone that signed in with a code: the session with its keys, the tokens, and the code's fate.
+//!
+//! Encoded by postcard behind one octet of version; sealed as a whole before it is stored.
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// Most keys of a session: each 200 OK to the same code makes one.
+pub const MAX_KEYS: usize = 4;
+
+/// Names a session: 16 random octets.
+pub type SessionId = [u8; 16];
+
+/// A shared key, or a proof that is kept.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, Zeroize, ZeroizeOnDrop)]
+pub struct KeyOctets(pub [u8; 32]);
+
+impl std::fmt::Debug for KeyOctets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyOctets(…)")
+    }
+}
+
+/// A text that must not be seen: a token or a code.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize, Zeroize, ZeroizeOnDrop)]
+pub struct SecretText(pub String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+/// Everything a worker needs to check proofs of an address-of-record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Account {
+    /// The address, canonical.
+    pub aor: String,
+    /// Its devices, the one that signed in last first.
+    pub sessions: Vec<Session>,
+}
+
+/// One device that signed in. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// Name of the provider.
+    pub provider: String,
+    /// Its issuer: a provider of that name may become another one.
+    pub issuer: String,
+    /// `+sip.instance`, empty when the phone gave none.
+    pub instance: String,
+    /// `sub`
+    pub subject: String,
+    /// The proxy's client at the authorization server.
+    pub client_id: String,
+    /// Granted scopes, separated by a space.
+    pub scope: String,
+    /// The shared keys, newest first.
+    pub keys: Vec<KeyOctets>,
+    /// Proofs of the registrations that made the keys, for phones that repeat them (setting pop_reuse).
+    pub proofs: Vec<KeyOctets>,
+    /// The user signed in at this time.
+    pub created_at: i64,
+    /// The tokens are good until then.
+    pub valid_until: i64,
+    /// The session ends then, whatever the tokens say.
+    pub ends_at: i64,
+    /// There is a refresh token, so that valid_until can move.
+    pub renewable: bool,
+    /// The keys come from a short code.
+    pub weak: bool,
+}
+
+/// Who a code stood for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Identity {
+    /// `sub`
+    pub subject: String,
+    /// The addresses that the user owns, canonical.
+    pub aors: Vec<String>,
+    /// The proxy's client at the authorization server.
+    pub client_id: String,
+    /// Granted scopes, separated by a space.
+    pub scope: String,
+}
+
+/// The fate of a code.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum CodeState {
+    /// Being exchanged, by a process that may die; Unix milliseconds at which it has given up at the latest.
+    InFlight(i64),
+    /// The authorization server refused it; the number of the reason.
+    Refused(u32),
+    /// The server's answer was lost: nobody knows whether the code is spent.
+    InDoubt,
+    /// Exchanged.
+    Done(Box<Exchanged>),
+}
+
+/// What came of a code.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Exchanged {
+    /// The session that it makes.
+    pub session: SessionId,
+    /// Who it stands for.
+    pub identity: Identity,
+    /// The address that used it first; empty: none yet. No other may.
+    pub bound_to: String,
+    /// The code, from which the keys are made.
+    pub code: SecretText,
+    /// The tokens are good until then, Unix seconds.
+    pub valid_until: i64,
+    /// There is a refresh token.
+    pub renewable: bool,
+}
+
+/// A code's record.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CodeRecord {
+    /// Name of the provider.
+    pub provider: String,
+    /// Its fate.
+    pub state: CodeState,
+}
+
+/// The tokens of a session. Only the I/O service reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Tokens {
+    /// Name of the provider.
+    pub provider: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// The session's address, empty until a phone has registered with it.
+    pub aor: String,
+    /// The access token.
+    pub access_token: SecretText,
+    /// The refresh token.
+    pub refresh_token: Option<SecretText>,
+    /// The ID token.
+    pub id_token: Option<SecretText>,
+    /// The access token is good until then, Unix seconds.
+    pub expires_at: i64,
+    /// The session ends then, Unix seconds.
+    pub ends_at: i64,
+    /// They are refreshed then, Unix milliseconds; 0: not planned.
+    pub refresh_at: i64,
+    /// Refreshes that failed in a row because the server could not be reached.
+    pub failures: u32,
+}
+
+const VERSION: u8 = 1;
+
+/// Writes a record.
+pub fn encode<T: Serialize>(record: &T) -> Zeroizing<Vec<u8>> {
+    let octets = postcard::to_extend(record, vec![VERSION]);
+    Zeroizing::new(octets.expect("plain data in memory can always be written"))
+}
+
+/// Reads a record; None when it is not one of this version.
+pub fn decode<T: for<'a> Deserialize<'a>>(octets: &[u8]) -> Option<T> {
+    let (version, rest) = octets.split_first()?;
+    (*version == VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+}
+
+impl Session {
+    /// Puts a key first, drops the oldest; false when it is there already.
+    pub fn add_key(&mut self, key: KeyOctets) -> bool {
+        if self.keys.contains(&key) {
+            return false;
+        }
+        self.keys.insert(0, key);
+        self.keys.truncate(MAX_KEYS);
+        true
+    }
+}
+
+/// The session's name in lower-case hex, 32 characters.
+pub fn id_text(id: &SessionId) -> String {
+    super::fingerprint::hex(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            id: [7; 16],
+            provider: "corp".into(),
+            issuer: "https://as.example".into(),
+            instance: String::new(),
+            subject: "alice".into(),
+            client_id: "proxy".into(),
+            scope: "openid".into(),
+            keys: vec![KeyOctets([1; 32])],
+            proofs: Vec::new(),
+            created_at: 1,
+            valid_until: 2,
+            ends_at: 3,
+            renewable: true,
+            weak: false,
+        }
+    }
+
+    #[test]
+    fn comes_back_unchanged() {
+        let account = Account { aor: "sip:alice@example.test".into(), sessions: vec![session()] };
+        let octets = encode(&account);
+        assert_eq!(decode::<Account>(&octets), Some(account));
+        assert_eq!(decode::<Account>(&octets[..octets.len() - 1]), None);
+        assert_eq!(decode::<Account>(&[2, 0]), None);
+        assert_eq!(decode::<Account>(&[]), None);
+    }
+
+    #[test]
+    fn keeps_the_newest_keys() {
+        let mut session = session();
+        assert!(!session.add_key(KeyOctets([1; 32])));
+        for i in 2..9 {
+            assert!(session.add_key(KeyOctets([i; 32])));
+        }
+        assert_eq!(session.keys.iter().map(|k| k.0[0]).collect::<Vec<_>>(), [8, 7, 6, 5]);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let tokens = Tokens {
+            provider: "corp".into(),
+            issuer: "https://as.example".into(),
+            aor: String::new(),
+            access_token: SecretText("secret-a".into()),
+            refresh_token: Some(SecretText("secret-r".into())),
+            id_token: None,
+            expires_at: 0,
+            ends_at: 0,
+            refresh_at: 5,
+            failures: 0,
+        };
+        assert!(!format!("{tokens:?} {:?}", session()).contains("secret-"));
+    }
+}

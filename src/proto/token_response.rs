@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a token endpoint answers: tokens (RFC 6749 section 5.1) or an error (section 5.2).
+
+use super::json::Json;
+use super::session::SecretText;
+
+/// Longest token in octets.
+pub const MAX_TOKEN: usize = 16 * 1024;
+/// Longest list of scopes in octets.
+const MAX_SCOPE: usize = 4096;
+/// Longest lifetime in seconds that is believed: ten years.
+const MAX_LIFETIME: i64 = 315_360_000;
+
+/// An answer that can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenResponse {
+    /// Tokens.
+    Issued(IssuedTokens),
+    /// An OAuth error.
+    Error(ErrorResponse),
+}
+
+/// The tokens of an answer; none is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedTokens {
+    /// `access_token`
+    pub access_token: SecretText,
+    /// `expires_in`, seconds.
+    pub expires_in: Option<i64>,
+    /// `refresh_token`
+    pub refresh_token: Option<SecretText>,
+    /// `id_token`
+    pub id_token: Option<SecretText>,
+    /// `scope`, separated by one space.
+    pub scope: Option<String>,
+}
+
+/// An OAuth error. The server controls both texts, and may repeat in them what it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorResponse {
+    /// `error`
+    pub error: String,
+    /// `error_description`, empty when absent.
+    pub description: String,
+}
+
+/// Why an answer is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResponseError {
+    /// Not the JSON of RFC 6749: what is wrong with it.
+    Malformed(&'static str),
+    /// The tokens are of another type than Bearer, for example DPoP.
+    OtherType(String),
+}
+
+impl TokenResponse {
+    /// Reads the body of an answer. null counts as absence, any other wrong type does not.
+    pub fn parse(body: &[u8]) -> Result<TokenResponse, ResponseError> {
+        use ResponseError::Malformed;
+        let json = Json::parse(body).map_err(|_| Malformed("the answer is not JSON"))?;
+        if !matches!(json, Json::Object(_)) {
+            return Err(Malformed("the answer is not a JSON object"));
+        }
+        let member = |name: &str| json.get(name).filter(|value| !matches!(value, Json::Null));
+        if let Some(error) = member("error") {
+            let error = error.as_str().filter(|e| !e.is_empty()).ok_or(Malformed("error is not a text"))?;
+            let description = member("error_description").and_then(Json::as_str).unwrap_or("");
+            return Ok(TokenResponse::Error(ErrorResponse { error: error.into(), description: description.into() }));
+        }
+        let token = |name: &str, problem: &'static str| match member(name) {
+            None => Ok(None),
+            Some(value) => match value.as_str() {
+                Some("") => Ok(None),
+                Some(text) if is_token(text) => Ok(Some(SecretText(text.to_owned()))),
+                _ => Err(Malformed(problem)),
+            },
+        };
+        let access_token = token("access_token", "access_token is not a text, or too long")?
+            .ok_or(Malformed("access_token is missing"))?;
+        let token_type = member("token_type")
+            .ok_or(Malformed("token_type is missing"))?
+            .as_str()
+            .ok_or(Malformed("token_type is not a text"))?;
+        if !token_type.eq_ignore_ascii_case("Bearer") {
+            return Err(ResponseError::OtherType(token_type.to_owned()));
+        }
+        let expires_in = member("expires_in")
+            .map(|value| value.as_numeric_date().filter(|seconds| *seconds >= 0))
+            .map(|seconds| seconds.ok_or(Malformed("expires_in is not a number of seconds")))
+            .transpose()?
+            .map(|seconds| seconds.min(MAX_LIFETIME));
+        let scope = member("scope")
+            .map(|value| value.as_str().filter(|scope| scope.len() <= MAX_SCOPE))
+            .map(|scope| scope.ok_or(Malformed("scope is not a text, or too long")))
+            .transpose()?
+            .map(|scope| scope.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+            .filter(|scope| !scope.is_empty());
+        Ok(TokenResponse::Issued(IssuedTokens {
+            access_token,
+            expires_in,
+            refresh_token: token("refresh_token", "refresh_token is not a text, or too long")?,
+            id_token: token("id_token", "id_token is not a text, or too long")?,
+            scope,
+        }))
+    }
+}
+
+/// Visible ASCII and space (RFC 6749 appendix A.12).
+fn is_token(text: &str) -> bool {
+    text.len() <= MAX_TOKEN && text.bytes().all(|octet| (0x20..0x7f).contains(&octet))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn issued(text: &str) -> IssuedTokens {
+        match TokenResponse::parse(text.as_bytes()) {
+            Ok(TokenResponse::Issued(tokens)) => tokens,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn problem(text: &str) -> ResponseError {
+        TokenResponse::parse(text.as_bytes()).expect_err(text)
+    }
+
+    #[test]
+    fn everything() {
+        let tokens = issued(
+            r#"{"access_token":"a","token_type":"bearer","expires_in":60,"refresh_token":"r","id_token":"i","scope":" x  y ","more":[1]}"#,
+        );
+        let text = |text: &str| SecretText(text.into());
+        assert_eq!(tokens.access_token, text("a"));
+        assert_eq!((tokens.refresh_token, tokens.id_token), (Some(text("r")), Some(text("i"))));
+        assert_eq!((tokens.expires_in, tokens.scope.as_deref()), (Some(60), Some("x y")));
+    }
+
+    #[test]
+    fn nothing_but_what_is_needed() {
+        let tokens = issued(r#"{"access_token":"a","token_type":"BEARER","refresh_token":null,"scope":""}"#);
+        assert_eq!((tokens.expires_in, tokens.refresh_token, tokens.scope), (None, None, None));
+        assert_eq!(
+            issued(r#"{"access_token":"a","token_type":"Bearer","expires_in":1e14}"#).expires_in,
+            Some(MAX_LIFETIME)
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_is_not_absence() {
+        for members in [
+            r#""access_token":1"#,
+            r#""access_token":"a","expires_in":"60""#,
+            r#""access_token":"a","expires_in":-1"#,
+            r#""access_token":"a","expires_in":true"#,
+            r#""access_token":"a","refresh_token":{}"#,
+            r#""access_token":"a","id_token":false"#,
+            r#""access_token":"a","scope":["x"]"#,
+            r#""access_token":"a\n""#,
+            r#""access_token":"""#,
+        ] {
+            let text = format!(r#"{{{members},"token_type":"Bearer"}}"#);
+            assert!(matches!(problem(&text), ResponseError::Malformed(_)), "{text}");
+        }
+        assert_eq!(problem(r#"{"access_token":"a"}"#), ResponseError::Malformed("token_type is missing"));
+        assert_eq!(problem(r#"{"access_token":"a","token_type":"DPoP"}"#), ResponseError::OtherType("DPoP".into()));
+        for text in
+            ["", "[]", "<html>", r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#, r#"{"error":{}}"#]
+        {
+            assert!(matches!(problem(text), ResponseError::Malformed(_)), "{text}");
+        }
+        let long = "a".repeat(MAX_TOKEN + 1);
+        problem(&format!(r#"{{"access_token":"{long}","token_type":"Bearer"}}"#));
+    }
+
+    #[test]
+    fn errors() {
+        let error = |text: &str| match TokenResponse::parse(text.as_bytes()) {
+            Ok(TokenResponse::Error(error)) => (error.error, error.description),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(error(r#"{"error":"invalid_grant"}"#), ("invalid_grant".into(), String::new()));
+        assert_eq!(error(r#"{"error":"x","error_description":"y","access_token":"a"}"#), ("x".into(), "y".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(value in "\\PC{0,12}", name in "access_token|token_type|expires_in|scope|id_token|error") {
+            let _ = TokenResponse::parse(format!(r#"{{"{name}":{value}}}"#).as_bytes());
+            let _ = TokenResponse::parse(value.as_bytes());
+        }
+    }
+}

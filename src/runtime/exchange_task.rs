@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a thread of the I/O service does with a code: claims it, exchanges it, stores what came of it.
+//!
+//! A code is sent by the one who has written the claim, and by nobody else after that, whoever dies meanwhile.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::changes::{ChangeClock, Moment};
+use super::context::Context;
+use super::job::{Comparison, Exchange, Work};
+use super::key_fetches::key_plan;
+use super::line_buffer::LineBuffer;
+use super::now_millis;
+use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
+use super::store_access::note;
+use crate::arena::counters::Counter;
+use crate::config::policy::Policy;
+use crate::config::provider::KeySource;
+use crate::engine::exchange::{CodeGrant, Granted, TokenEndpoint, TokenError, exchange};
+use crate::engine::key_fetch::fetch_keys;
+use crate::engine::session_check::{CodeId, OpenProof, Registration, may_register};
+use crate::fault;
+use crate::io::http::HttpClient;
+use crate::ports::store::{StoreError, Write};
+use crate::ports::{Level, Log};
+use crate::proto::jose::key_set::{KeySet, Origin};
+use crate::proto::reason::Reason;
+use crate::proto::session::{CodeRecord, CodeState, Exchanged, SessionId, Tokens};
+
+/// What a task needs, of one configuration.
+#[derive(Clone)]
+pub struct TaskEnv {
+    /// Shared by all processes.
+    pub context: Arc<Context>,
+    /// The configuration.
+    pub policy: Arc<Policy>,
+    /// For each provider: its slot, and the id of its key source.
+    pub places: Arc<Vec<(usize, u64)>>,
+    /// HTTP with the limits of the configuration.
+    pub client: Arc<HttpClient>,
+    /// The token endpoints that are known.
+    pub endpoints: Arc<TokenEndpoint>,
+    /// Changes by other proxies.
+    pub clock: ChangeClock,
+    /// Log lines of the threads: the host's log is written by the service's own thread.
+    pub lines: Arc<LineBuffer>,
+}
+
+/// A record as it was stored at some moment; None: it was not there.
+#[derive(Debug)]
+pub struct Seen {
+    /// Its key.
+    pub key: String,
+    /// Its sealed value.
+    pub value: Option<Vec<u8>>,
+    /// Before it was read.
+    pub moment: Moment,
+}
+
+/// What is limited as one source: an IPv4 address, or the 64 bits that an IPv6 host chooses freely below.
+fn network_of(source: &str) -> String {
+    match source.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        _ => source.to_owned(),
+    }
+}
+
+/// What came of a code.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its fate is stored. Whether a server was asked, and whether it answered.
+    Settled(Option<bool>),
+    /// Another proxy exchanges it now.
+    Elsewhere,
+    /// It was not sent, or the server did not act upon it: why, and a sentence for the log.
+    Failed(Reason, String),
+}
+
+impl TaskEnv {
+    /// The store; a failure is counted, and logged when it is the first.
+    pub fn store(&self) -> Result<Arc<SessionStore>, StoreError> {
+        let access = self.context.sessions().ok_or_else(|| StoreError::Away("sessions are not configured".into()))?;
+        self.noted(access.open(&self.policy))
+    }
+
+    /// Notes how a call of the store ended.
+    pub fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let shared = self.context.arena().shared();
+        if result.is_err() {
+            shared.counters.add(Counter::StoreErrors);
+        }
+        note(&shared.store_failing, &*self.lines, result.as_ref().err());
+        result
+    }
+
+    /// A task ended in a panic: what the log says of it.
+    pub fn panicked(&self, place: &str) -> String {
+        self.context.arena().shared().counters.add(Counter::Panics);
+        let sentence = format!("internal error caught at {place}; please report it");
+        self.lines.log(Level::Error, &sentence);
+        sentence
+    }
+
+    /// Stores the key of a registration. Should that fail, the check that follows sees that it is missing.
+    fn bind(&self, registration: &Registration, to_tag: &[u8]) {
+        let Ok(store) = self.store() else { return };
+        match store.bind(&self.policy, registration, to_tag, now_millis()) {
+            Ok(()) => self.context.arena().shared().counters.add(Counter::KeysStored),
+            Err(SessionError::Store(error)) => drop(self.noted::<()>(Err(error))),
+            Err(SessionError::NotThere) => {}
+        }
+    }
+
+    /// The provider with this name, if it exchanges codes.
+    pub fn provider(&self, name: &str) -> Option<usize> {
+        self.policy.providers.iter().position(|p| p.name == name && p.client.is_some())
+    }
+
+    /// The keys of a provider as they are published.
+    fn keys(&self, provider: usize) -> Option<KeySet> {
+        let (slot, source) = self.places[provider];
+        let slot = &self.context.arena().slots()[slot];
+        if source == 0 || slot.state(source).fetched_at == 0 {
+            return None;
+        }
+        let (_, document) = slot.keys.read()?;
+        KeySet::from_jwks(&document, Origin::Fetched).ok()
+    }
+
+    /// How long the one who claims a code or a refresh may need for it, in milliseconds: metadata, keys and the request
+    /// itself.
+    pub(super) fn claim_time(&self) -> i64 {
+        (i64::from(self.policy.settings.http_timeout) * 4 + 5) * 1000
+    }
+
+    /// Exchanges a code unless that was done, and stores the key of the registration.
+    pub fn exchange(&self, work: &Exchange) -> (Outcome, Vec<Seen>) {
+        fault::point(&work.request.code.0);
+        let outcome = match self.settle(work) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Failed(Reason::StoreUnavailable, error.to_string()),
+        };
+        let registration = &work.registration;
+        if matches!(outcome, Outcome::Settled(_)) && !work.to_tag.is_empty() {
+            self.bind(registration, &work.to_tag);
+        }
+        let keys = [code_key(&CodeId(registration.code.clone())), account_key(&registration.aor)];
+        (outcome, self.look_up(&keys))
+    }
+
+    fn settle(&self, work: &Exchange) -> Result<Outcome, StoreError> {
+        let store = self.store()?;
+        let id = CodeId(work.registration.code.clone());
+        let Some(provider) = self.provider(&work.provider) else {
+            return Ok(Outcome::Failed(Reason::ExchangeUnavailable, "the provider was removed".into()));
+        };
+        let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
+        let record = |state| CodeRecord { provider: work.provider.clone(), state };
+        loop {
+            let now = now_millis();
+            match self.noted(store.code(&id, now))? {
+                Some((CodeRecord { state: CodeState::InFlight(deadline), .. }, _)) if now <= deadline => {
+                    return Ok(Outcome::Elsewhere);
+                }
+                Some(_) => return Ok(Outcome::Settled(None)),
+                None => {}
+            }
+            if let Some(reason) = self.limited(work, now) {
+                return Ok(Outcome::Failed(reason, "too many codes".into()));
+            }
+            let deadline = now + self.claim_time();
+            let claim = record(CodeState::InFlight(deadline));
+            if self.noted(store.put_code(&id, &claim, None, deadline + lifetime, now))? {
+                break;
+            }
+        }
+        let granted = self.ask(provider, work);
+        let now = now_millis();
+        let Some((_, claim)) = self.noted(store.code(&id, now))? else {
+            return Err(StoreError::Away("the claim on a code has gone".into()));
+        };
+        let (state, outcome) = match granted {
+            // A short code that was guessed is of no use to anybody, and the answer does not tell that it was right.
+            Ok(granted) if work.registration.weak && self.is_foreign(provider, &granted, work) => {
+                self.tell(&work.provider, "a short code came with another user's address", &work.registration.aor);
+                (CodeState::Refused(Reason::CodeRefused.number()), Outcome::Settled(Some(true)))
+            }
+            Ok(granted) => {
+                let session = self.noted(self.keep(&store, work, &granted, now + lifetime, now))?;
+                let exchanged = Exchanged {
+                    session,
+                    identity: granted.identity,
+                    bound_to: String::new(),
+                    code: work.request.code.clone(),
+                    valid_until: granted.expires_at,
+                    renewable: granted.refresh_token.is_some(),
+                };
+                (CodeState::Done(Box::new(exchanged)), Outcome::Settled(Some(true)))
+            }
+            Err(TokenError::Refused(text)) => {
+                self.tell(&work.provider, "the code was refused", &text);
+                (CodeState::Refused(Reason::CodeRefused.number()), Outcome::Settled(Some(true)))
+            }
+            Err(TokenError::Denied(reason)) => (CodeState::Refused(reason.number()), Outcome::Settled(Some(true))),
+            Err(TokenError::InDoubt(text)) => {
+                self.tell(&work.provider, "the answer to a code was lost", &text);
+                (CodeState::InDoubt, Outcome::Settled(Some(false)))
+            }
+            Err(TokenError::ClientRefused(text)) => {
+                self.noted(store.remove_code(&id, &claim))?;
+                return Ok(Outcome::Failed(Reason::ClientRefused, text));
+            }
+            Err(TokenError::Unavailable(text)) => {
+                self.noted(store.remove_code(&id, &claim))?;
+                return Ok(Outcome::Failed(Reason::ExchangeUnavailable, text));
+            }
+        };
+        self.noted(store.put_code(&id, &record(state), Some(&claim), now + lifetime, now))?;
+        Ok(outcome)
+    }
+
+    fn tell(&self, provider: &str, what: &str, text: &str) {
+        self.lines.log(Level::Info, &format!("provider '{provider}': {what}: {text}"));
+    }
+
+    fn is_foreign(&self, provider: usize, granted: &Granted, work: &Exchange) -> bool {
+        may_register(&self.policy.providers[provider].rules, &granted.identity, &work.registration).is_err()
+    }
+
+    fn limited(&self, work: &Exchange, now: i64) -> Option<Reason> {
+        let (settings, shared) = (&self.policy.settings, self.context.arena().shared());
+        let minute = (now / 60_000).unsigned_abs();
+        if !shared.source_exchanges.allow(network_of(&work.source), minute, settings.code_source_limit) {
+            return Some(Reason::CodeLimited);
+        }
+        if !work.registration.weak {
+            return None;
+        }
+        let allow = |kind: u8, name: &str, most| shared.short_codes.allow((kind, name), minute / 10, most);
+        let allowed = allow(0, &work.registration.aor, settings.short_code_tries)
+            && allow(1, &network_of(&work.source), settings.short_code_source_tries);
+        (!allowed).then_some(Reason::CodeTries)
+    }
+
+    fn ask(&self, provider: usize, work: &Exchange) -> Result<Granted, TokenError> {
+        let now = now_millis() / 1000;
+        let (policy, client) = (&self.policy, &*self.client);
+        let endpoint = self.endpoints.resolve(client, policy, provider, now).map_err(TokenError::Unavailable)?;
+        let known = match &policy.providers[provider].keys {
+            KeySource::Static(_) => None,
+            _ => self.keys(provider),
+        };
+        let keys = match &policy.providers[provider].keys {
+            KeySource::Static(keys) => Some(keys),
+            _ => known.as_ref(),
+        };
+        let fetch = || Some(fetch_keys(client, &key_plan(&policy.providers[provider], policy)?).ok()?.keys);
+        self.context.arena().shared().counters.add(Counter::Exchanges);
+        let request = &work.request;
+        let grant = CodeGrant {
+            code: &request.code.0,
+            code_verifier: request.code_verifier.as_ref().map(|v| v.0.as_str()),
+            redirect_uri: request.redirect_uri.as_deref(),
+        };
+        exchange(client, &endpoint, policy, provider, keys, &fetch, &grant, now)
+    }
+
+    /// Stores the tokens of a session that no phone has yet.
+    fn keep(
+        &self,
+        store: &SessionStore,
+        work: &Exchange,
+        granted: &Granted,
+        expires_at: i64,
+        now: i64,
+    ) -> Result<SessionId, StoreError> {
+        let mut session = SessionId::default();
+        aws_lc_rs::rand::fill(&mut session).map_err(|_| StoreError::Away("no random numbers".into()))?;
+        let tokens = Tokens {
+            provider: work.provider.clone(),
+            issuer: self.provider(&work.provider).map_or_else(String::new, |p| self.policy.providers[p].issuer.clone()),
+            aor: String::new(),
+            access_token: granted.access_token.clone(),
+            refresh_token: granted.refresh_token.clone(),
+            id_token: granted.id_token.clone(),
+            expires_at: granted.expires_at,
+            ends_at: expires_at / 1000,
+            refresh_at: 0,
+            failures: 0,
+        };
+        store.put_tokens(&tokens_key(&session), &tokens, None, expires_at, None, now)?;
+        Ok(session)
+    }
+
+    /// Reads records for the workers' cache; of a local store the workers read them themselves.
+    pub fn look_up(&self, keys: &[String]) -> Vec<Seen> {
+        if self.context.sessions().is_none_or(|access| access.is_local()) {
+            return Vec::new();
+        }
+        let Ok(store) = self.store() else {
+            return Vec::new();
+        };
+        let moment = self.clock.now();
+        let read = |key: &String| {
+            let value = self.noted(store.raw(key, now_millis())).ok()?;
+            Some(Seen { key: key.clone(), value, moment })
+        };
+        keys.iter().filter_map(read).collect()
+    }
+
+    /// Work that needs the store only.
+    pub fn ask_store(&self, work: &Work) -> Vec<Seen> {
+        match work {
+            Work::Account(aor, open) => {
+                let mut records = self.look_up(&[account_key(aor)]);
+                records.extend(open.as_ref().and_then(|open| self.compare_open(aor, open)));
+                records
+            }
+            Work::Unbind(registration, to_tag) => {
+                if let (Ok(store), Some(sessions)) = (self.store(), &self.policy.sessions) {
+                    let undone = store.unbind(sessions, registration, to_tag, now_millis());
+                    if let Err(SessionError::Store(error)) = undone {
+                        let _ = self.noted::<()>(Err(error));
+                    }
+                }
+                self.look_up(&[account_key(&registration.aor)])
+            }
+            Work::Bind(registration, to_tag) => {
+                self.bind(registration, to_tag);
+                self.look_up(&[account_key(&registration.aor), code_key(&CodeId(registration.code.clone()))])
+            }
+            Work::Compare(comparison) => self.compare(comparison).into_iter().collect(),
+            Work::Keys(_) | Work::Exchange(_) => Vec::new(),
+        }
+    }
+
+    /// The same for a proof whose session had to be fetched first.
+    fn compare_open(&self, aor: &str, open: &OpenProof) -> Option<Seen> {
+        let now = now_millis();
+        let account = self.noted(self.store().ok()?.account(aor, now)).ok()??;
+        let (proof, path) = open.names(&self.policy.sessions.as_ref()?.hash_key, &account)?;
+        self.compare(&Comparison::new(proof, path, self.policy.settings.pop_window.into(), now))
+    }
+
+    /// The first path by which a proof came, over all proxies.
+    fn compare(&self, comparison: &Comparison) -> Option<Seen> {
+        let store = self.store().ok()?;
+        let Comparison { key, path, expires_at } = comparison;
+        let (now, own, moment) = (now_millis(), path.to_be_bytes(), self.clock.now());
+        let write = Write { key, value: &own, expires_at: *expires_at, due_at: None };
+        if self.noted(store.store().put(&write, None, now)).ok()? {
+            return Some(Seen { key: key.clone(), value: Some(own.to_vec()), moment });
+        }
+        Some(Seen { key: key.clone(), value: self.noted(store.raw(key, now)).ok()?, moment })
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The I/O service's part about keys: when each provider's are fetched, and how they are published.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::context::{Context, PlacedPolicy};
+use super::jitter;
+use super::waiters::{Ticket, Waiters};
+use crate::arena::counters::Counter;
+use crate::config::policy::Policy;
+use crate::config::provider::{KeySource, Provider};
+use crate::engine::key_fetch::{FetchedKeys, KeyPlan};
+use crate::engine::refresh_plan::{Limits, RefreshPlan};
+use crate::ports::Level;
+use crate::proto::fingerprint::printable;
+
+/// The providers whose keys are fetched.
+#[derive(Default)]
+pub struct KeyFetches {
+    /// By key source.
+    remotes: HashMap<u64, Remote>,
+    waiting: Vec<(u32, Ticket)>,
+}
+
+struct Remote {
+    name: String,
+    slot: usize,
+    key_plan: KeyPlan,
+    refresh: RefreshPlan,
+    in_flight: bool,
+}
+
+/// What to fetch for a provider; None when its keys are configured.
+pub fn key_plan(provider: &Provider, policy: &Policy) -> Option<KeyPlan> {
+    let (jwks_uri, discovery) = match &provider.keys {
+        KeySource::Static(_) => return None,
+        KeySource::Jwks(uri) => (Some(uri.clone()), Vec::new()),
+        KeySource::Discovery(urls) => (None, urls.clone()),
+    };
+    Some(KeyPlan { issuer: provider.issuer.clone(), jwks_uri, discovery, allow_http: policy.settings.allow_http })
+}
+
+fn limits(policy: &Policy) -> Limits {
+    let settings = &policy.settings;
+    Limits {
+        interval: i64::from(settings.key_refresh_interval) * 1000,
+        cooldown: i64::from(settings.key_cooldown) * 1000,
+        burst: settings.key_burst,
+    }
+}
+
+impl KeyFetches {
+    /// Takes a configuration over; what is under way goes on.
+    pub fn adopt(&mut self, context: &Context, placed: &PlacedPolicy, now: i64) {
+        let mut remotes = HashMap::new();
+        for (provider, &(slot, source)) in placed.policy.providers.iter().zip(&placed.places) {
+            let Some(key_plan) = key_plan(provider, &placed.policy) else { continue };
+            context.arena().slots()[slot].assign(source);
+            let old = self.remotes.remove(&source);
+            let (refresh, in_flight) = old.map_or((RefreshPlan::new(now), false), |r| (r.refresh, r.in_flight));
+            remotes.insert(source, Remote { name: provider.name.clone(), slot, key_plan, refresh, in_flight });
+        }
+        self.remotes = remotes;
+    }
+
+    /// When the next planned fetch is due.
+    pub fn next(&self) -> Option<i64> {
+        self.remotes.values().filter(|r| !r.in_flight).map(|r| r.refresh.next).min()
+    }
+
+    /// Someone waits for the keys in a slot.
+    pub fn wait(&mut self, slot: u32, ticket: Ticket, waiters: &mut Waiters) {
+        if self.remotes.values().any(|r| Ok(r.slot) == usize::try_from(slot)) {
+            self.waiting.push((slot, ticket));
+        } else {
+            waiters.finish(ticket);
+        }
+    }
+
+    /// Starts the fetches that are due, planned or asked for; `start` says whether there was room.
+    pub fn start_due(
+        &mut self,
+        context: &Context,
+        policy: &Policy,
+        now: i64,
+        mut start: impl FnMut(u64, KeyPlan) -> bool,
+    ) {
+        let limits = limits(policy);
+        for (source, remote) in self.remotes.iter_mut().filter(|(_, r)| !r.in_flight) {
+            let slot = &context.arena().slots()[remote.slot];
+            let asked = slot.wanted.load(Relaxed) == 1;
+            if !remote.refresh.start(asked, now, &limits) {
+                slot.not_before.store(remote.refresh.not_before, Relaxed);
+                continue;
+            }
+            if start(*source, remote.key_plan.clone()) {
+                remote.in_flight = true;
+                slot.in_flight.store(1, Relaxed);
+                slot.wanted.store(0, Relaxed);
+                slot.fetches.fetch_add(1, Relaxed);
+                context.arena().shared().counters.add(Counter::KeyFetches);
+            } else {
+                remote.refresh.put_off(asked, now);
+            }
+        }
+    }
+
+    /// A fetch has ended: publishes the keys, and those who waited go on.
+    pub fn finished(
+        &mut self,
+        context: &Context,
+        policy: &Policy,
+        source: u64,
+        result: Result<FetchedKeys, String>,
+        waiters: &mut Waiters,
+        now: i64,
+    ) {
+        let (limits, jitter) = (limits(policy), jitter());
+        let Some(remote) = self.remotes.get_mut(&source) else {
+            return; // A reload has removed the provider meanwhile.
+        };
+        remote.in_flight = false;
+        let slot = &context.arena().slots()[remote.slot];
+        let published = result.and_then(|fetched| {
+            if slot.keys.write(&fetched.keys.to_public_jwks()) {
+                Ok(fetched)
+            } else {
+                Err(format!("{}: the usable keys need more than 64 KiB", fetched.jwks_uri))
+            }
+        });
+        // Everything is in place before the first log line: the host's log must not decide what the workers see.
+        let first = remote.refresh.failures > 0 || slot.fetched_at.load(Relaxed) == 0;
+        let (jwks_uri, error) = match &published {
+            Ok(fetched) => {
+                remote.refresh.succeeded(now, fetched.max_age, jitter, &limits);
+                slot.fetched_at.store(now, Relaxed);
+                (fetched.jwks_uri.as_str(), "")
+            }
+            Err(text) => {
+                context.arena().shared().counters.add(Counter::KeyFetchErrors);
+                remote.refresh.failed(now, jitter);
+                ("", text.as_str())
+            }
+        };
+        let error = printable(error, 250);
+        slot.status.write(serde_json::json!({"jwks_uri": jwks_uri, "error": error}).to_string().as_bytes());
+        slot.failures.store(remote.refresh.failures, Relaxed);
+        slot.next_fetch_at.store(remote.refresh.next, Relaxed);
+        slot.not_before.store(remote.refresh.not_before, Relaxed);
+        slot.in_flight.store(0, Relaxed);
+        for (level, line) in describe(&remote.name, &published, first, remote.refresh.failures) {
+            context.log().log(level, &line);
+        }
+        let index = remote.slot;
+        self.waiting.retain(|(slot, ticket)| {
+            let done = usize::try_from(*slot) == Ok(index);
+            if done {
+                waiters.finish(*ticket);
+            }
+            !done && waiters.waits(*ticket)
+        });
+    }
+}
+
+/// What the log says of a fetch. `first`: there was no success just before it.
+fn describe(name: &str, fetch: &Result<FetchedKeys, String>, first: bool, failures: u32) -> Vec<(Level, String)> {
+    let mut lines = Vec::new();
+    match fetch {
+        Ok(fetched) => {
+            if first {
+                let count = fetched.keys.keys().len();
+                lines.push((Level::Info, format!("provider '{name}': {count} key(s) from {}", fetched.jwks_uri)));
+            }
+            lines.extend(
+                fetched.keys.rejected().iter().map(|key| {
+                    (Level::Debug, format!("provider '{name}': key '{}' is not used: {}", key.kid, key.note))
+                }),
+            );
+        }
+        // The first failure and then every power of two: an outage of a day is some lines, not thousands.
+        Err(text) if failures.is_power_of_two() => {
+            let line = format!("provider '{name}': keys cannot be fetched ({failures} in a row): {text}");
+            lines.push((Level::Error, line));
+        }
+        Err(_) => {}
+    }
+    lines
+}

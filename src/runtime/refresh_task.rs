@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a thread of the I/O service does with tokens that are about to end: one process of all proxies refreshes them.
+
+use super::exchange_task::TaskEnv;
+use super::now_millis;
+use super::sessions::{SessionStore, lease_key, refresh_due};
+use crate::arena::counters::Counter;
+use crate::engine::exchange::{Refreshed, TokenError, refresh};
+use crate::ports::store::{StoreError, Write};
+use crate::ports::{Level, Log};
+use crate::proto::session::{Session, Tokens, id_text};
+
+/// Changes that others overtake, before it is left for later.
+const ATTEMPTS: usize = 16;
+/// A session whose refresh was refused is shown, and its phone told so, for this time in seconds.
+const SHOWN: i64 = 86_400;
+/// What a refresh leaves undone when its process dies is done after this time, in milliseconds.
+const MAKE_UP: i64 = 5000;
+/// Longest time between two tries, in milliseconds.
+const MAX_BACKOFF: i64 = 60_000;
+
+/// What came of tokens that were due.
+#[derive(Debug, Default)]
+pub struct Refresh {
+    /// The provider whose server could be asked.
+    pub provider: Option<String>,
+    /// Whether it answered; None: it was not asked after all.
+    pub answered: Option<bool>,
+    /// The address-of-record whose sessions may have changed.
+    pub aor: Option<String>,
+}
+
+impl TaskEnv {
+    /// Refreshes the tokens under this key, unless another process does. `may_ask` says whether a provider's server is
+    /// to be asked now.
+    pub fn refresh(&self, key: &str, may_ask: &dyn Fn(&str) -> bool) -> Refresh {
+        let mut refresh = Refresh::default();
+        // A store that fails was noted; what is due stays due.
+        let _ = self.refresh_once(key, may_ask, &mut refresh);
+        refresh
+    }
+
+    fn refresh_once(&self, key: &str, may_ask: &dyn Fn(&str) -> bool, refresh: &mut Refresh) -> Result<(), StoreError> {
+        let store = self.store()?;
+        let now = now_millis();
+        let lease = lease_key(key);
+        let mut owner = [0; 8];
+        aws_lc_rs::rand::fill(&mut owner).map_err(|_| StoreError::Away("no random numbers".into()))?;
+        let write = Write { key: &lease, value: &owner, expires_at: now + self.claim_time(), due_at: None };
+        if !self.noted(store.store().put(&write, None, now))? {
+            return Ok(());
+        }
+        let done = self.refresh_leased(&store, key, may_ask, refresh);
+        let _ = store.store().remove(&lease, Some(&owner));
+        self.noted(done)
+    }
+
+    fn refresh_leased(
+        &self,
+        store: &SessionStore,
+        key: &str,
+        may_ask: &dyn Fn(&str) -> bool,
+        outcome: &mut Refresh,
+    ) -> Result<(), StoreError> {
+        let now = now_millis();
+        let Some((tokens, sealed)) = store.tokens(key, now)? else {
+            return Ok(());
+        };
+        let account = store.account(&tokens.aor, now)?;
+        let session = account.and_then(|a| a.sessions.into_iter().find(|s| key.ends_with(&id_text(&s.id))));
+        let (Some(session), Some(refresh_token)) = (session, tokens.refresh_token.clone()) else {
+            return store.store().remove(key, Some(&sealed)).map(drop);
+        };
+        // Another process may have done it between the list of what is due and the lease, or died on the way.
+        if tokens.refresh_at > now {
+            return self.renew(store, key, None);
+        }
+        // A refresh token goes to the server that it came from and to no other.
+        let same = |p: &usize| self.policy.providers[*p].issuer == tokens.issuer;
+        let Some(provider) = self.provider(&tokens.provider).filter(same).filter(|_| may_ask(&tokens.provider)) else {
+            return self.put_off(store, key, tokens, &sealed);
+        };
+        outcome.provider = Some(tokens.provider.clone());
+        let shared = self.context.arena().shared();
+        shared.counters.add(Counter::Refreshes);
+        let answer = self
+            .endpoints
+            .resolve(&*self.client, &self.policy, provider, now / 1000)
+            .map_err(TokenError::Unavailable)
+            .and_then(|endpoint| {
+                refresh(&*self.client, &endpoint, &self.policy, provider, &refresh_token.0, now / 1000)
+            });
+        let name = tokens.provider.clone();
+        outcome.aor = Some(tokens.aor.clone());
+        let unanswered = matches!(answer, Err(TokenError::Unavailable(_) | TokenError::InDoubt(_)));
+        outcome.answered = Some(!unanswered);
+        let text = match answer {
+            Ok(refreshed) => return self.take_over(store, key, &refreshed),
+            // Tokens that fit the configuration no more end the session as a refusal does.
+            Err(error @ (TokenError::Refused(_) | TokenError::Denied(_))) => {
+                let text = match error {
+                    TokenError::Denied(reason) => reason.text().to_owned(),
+                    TokenError::Refused(text) => text,
+                    _ => String::new(),
+                };
+                shared.counters.add(Counter::RefreshesRefused);
+                let line = format!(
+                    "provider '{name}': session {} of {} ends: its tokens were not refreshed: {text}",
+                    id_text(&session.id),
+                    tokens.aor
+                );
+                self.lines.log(Level::Info, &line);
+                return self.end(store, key, &tokens.aor, &session);
+            }
+            Err(TokenError::ClientRefused(text) | TokenError::Unavailable(text) | TokenError::InDoubt(text)) => text,
+        };
+        shared.counters.add(Counter::RefreshErrors);
+        if tokens.failures.is_power_of_two() || tokens.failures == 0 {
+            self.lines.log(Level::Warn, &format!("provider '{name}': tokens cannot be refreshed now: {text}"));
+        }
+        self.put_off(store, key, tokens, &sealed)
+    }
+
+    /// Tries again later: after 1, 2, 4 … seconds, at most a minute.
+    fn put_off(&self, store: &SessionStore, key: &str, mut tokens: Tokens, sealed: &[u8]) -> Result<(), StoreError> {
+        let now = now_millis();
+        let backoff = (1000i64 << tokens.failures.min(6)).min(MAX_BACKOFF);
+        tokens.failures = tokens.failures.saturating_add(1);
+        let due = now + backoff + (backoff as f64 * 0.2 * super::jitter()) as i64;
+        tokens.refresh_at = due;
+        store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, Some(due), now).map(drop)
+    }
+
+    fn take_over(&self, store: &SessionStore, key: &str, refreshed: &Refreshed) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let now = now_millis();
+            let Some((mut tokens, sealed)) = store.tokens(key, now)? else {
+                return Ok(()); // Revoked meanwhile.
+            };
+            tokens.access_token = refreshed.access_token.clone();
+            if refreshed.refresh_token.is_some() {
+                tokens.refresh_token.clone_from(&refreshed.refresh_token);
+            }
+            if refreshed.id_token.is_some() {
+                tokens.id_token.clone_from(&refreshed.id_token);
+            }
+            tokens.expires_at = refreshed.expires_at;
+            tokens.failures = 0;
+            tokens.refresh_at = refresh_due(&tokens, now).unwrap_or(0);
+            // The spent refresh token must not stay; should the rest fail, it is made up for soon.
+            let soon = (now + MAKE_UP).min(tokens.refresh_at);
+            if store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, Some(soon), now)? {
+                return self.renew(store, key, refreshed.scope.as_ref());
+            }
+        }
+        Ok(())
+    }
+
+    /// The session lives as long as its tokens, which are due when they are to be refreshed.
+    fn renew(&self, store: &SessionStore, key: &str, scope: Option<&String>) -> Result<(), StoreError> {
+        let now = now_millis();
+        let Some((tokens, sealed)) = store.tokens(key, now)? else {
+            return Ok(());
+        };
+        store.change_account(&tokens.aor, now, |account| {
+            let found = account.sessions.iter_mut().find(|s| key.ends_with(&id_text(&s.id)));
+            found.is_some_and(|session| {
+                session.valid_until = tokens.expires_at;
+                if let Some(scope) = scope {
+                    session.scope.clone_from(scope);
+                }
+                true
+            })
+        })?;
+        let due = Some(tokens.refresh_at);
+        store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, due, now).map(drop)
+    }
+
+    /// The next request of this phone is challenged.
+    fn end(&self, store: &SessionStore, key: &str, aor: &str, session: &Session) -> Result<(), StoreError> {
+        let now = now_millis();
+        store.change_account(aor, now, |account| {
+            let found = account.sessions.iter_mut().find(|s| s.id == session.id);
+            found.is_some_and(|session| {
+                session.renewable = false;
+                session.valid_until = 0;
+                session.ends_at = session.ends_at.min(now / 1000 + SHOWN);
+                true
+            })
+        })?;
+        store.store().remove(key, None).map(drop)
+    }
+}

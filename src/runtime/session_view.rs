@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The stored records as a worker sees them without waiting: a local store itself, or what the I/O service has put into
+//! shared memory.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::sessions::{account_key, code_key, unseal};
+use super::store_access::note;
+use crate::arena::counters::Counter;
+use crate::arena::record_cache::Lookup;
+use crate::config::policy::Policy;
+use crate::config::sessions::Sessions;
+use crate::engine::session_check::{CodeId, Known, KnownSessions, Registration, key_of};
+use crate::ports::store::StoreError;
+use crate::proto::session::{Account, CodeRecord, CodeState};
+
+/// The view of one call.
+pub struct SessionView<'a> {
+    /// Shared by all processes.
+    pub context: &'a Context,
+    /// The configuration.
+    pub policy: &'a Policy,
+    /// Unix milliseconds.
+    pub now: i64,
+    /// What the I/O service has put into shared memory was asked for by this very request.
+    pub asked: bool,
+}
+
+impl SessionView<'_> {
+    fn read<T: for<'a> serde::Deserialize<'a>>(&self, key: &str) -> Known<T> {
+        let Some(access) = self.context.sessions() else {
+            return Known::Absent;
+        };
+        let sealed = if access.is_local() {
+            access.open(self.policy).and_then(|store| store.raw(key, self.now))
+        } else {
+            match self.context.arena().records().get(key, self.now, u64::from(self.policy.settings.store_cache) * 1000)
+            {
+                Lookup::Hit(sealed) => Ok(Some(sealed)),
+                Lookup::Absent => Ok(None),
+                Lookup::Unknown => return Known::NotHere,
+            }
+        };
+        match sealed.and_then(|sealed| sealed.map(|sealed| unseal(access.sealer(), key, &sealed)).transpose()) {
+            Ok(Some(record)) => Known::Found(record),
+            Ok(None) => Known::Absent,
+            Err(error) => {
+                self.failed(&error);
+                Known::Failed
+            }
+        }
+    }
+
+    fn failed(&self, error: &StoreError) {
+        let shared = self.context.arena().shared();
+        shared.counters.add(Counter::StoreErrors);
+        note(&shared.store_failing, self.context.log(), Some(error));
+    }
+
+    /// True when the key of a registration with this To tag is stored.
+    pub fn has_key(&self, settings: &Sessions, registration: &Registration, to_tag: &[u8]) -> bool {
+        let Known::Found(CodeRecord { state: CodeState::Done(exchanged), .. }) =
+            self.code(&CodeId(registration.code.clone()))
+        else {
+            return false;
+        };
+        let Known::Found(account) = self.account(&registration.aor) else {
+            return false;
+        };
+        let session = account.sessions.iter().find(|s| s.id == exchanged.session);
+        let key = key_of(settings, &exchanged, registration, to_tag);
+        session.zip(key).is_some_and(|(session, key)| session.keys.contains(&key))
+    }
+}
+
+impl KnownSessions for SessionView<'_> {
+    fn account(&self, aor: &str) -> Known<Arc<Account>> {
+        match self.read(&account_key(aor)) {
+            Known::Found(account) => Known::Found(Arc::new(account)),
+            Known::Absent => Known::Absent,
+            Known::NotHere => Known::NotHere,
+            Known::Failed => Known::Failed,
+        }
+    }
+
+    fn code(&self, id: &CodeId) -> Known<CodeRecord> {
+        self.read(&code_key(id))
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.asked || self.context.sessions().is_none_or(|access| access.is_local())
+    }
+}

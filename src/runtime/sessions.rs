@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The sessions of all phones: sealed records in a store, changed only by compare-and-set.
+
+use std::sync::Arc;
+
+use crate::config::policy::Policy;
+use crate::config::sessions::Sessions;
+use crate::engine::seal::Sealer;
+use crate::engine::session_check::{CodeId, Registration, key_of, may_register};
+use crate::ports::store::{Store, StoreError, Write};
+use crate::proto::fingerprint::hex;
+use crate::proto::pop::make_pop;
+use crate::proto::session::{
+    Account, CodeRecord, CodeState, KeyOctets, Session, SessionId, Tokens, decode, encode, id_text,
+};
+use sha2::{Digest, Sha256};
+
+/// Changes of one record that others overtake, before the store counts as away.
+const ATTEMPTS: usize = 16;
+/// Longest record of an address, in octets; the device that signed in first makes room.
+const MAX_ACCOUNT: usize = 7 * 1024;
+/// The name of the record that tells whether the sealing key is the right one.
+const CHECK: &str = "m:key-check";
+/// The end of the year 9999 in milliseconds.
+const FOREVER: i64 = 253_402_300_799_000;
+
+/// What is not possible with sessions.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SessionError {
+    /// Sessions are not configured, or what was asked for is not there.
+    NotThere,
+    /// The store cannot be read or written.
+    Store(StoreError),
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> SessionError {
+        SessionError::Store(error)
+    }
+}
+
+/// The rules that bound sessions, from the configuration.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Longest life in seconds.
+    lifetime: i64,
+    /// Most devices of an address.
+    devices: usize,
+    /// Life of a code's record in seconds.
+    code_lifetime: i64,
+}
+
+fn bounds(policy: &Policy) -> Bounds {
+    let settings = &policy.settings;
+    Bounds {
+        lifetime: settings.session_lifetime.into(),
+        devices: settings.max_devices as usize,
+        code_lifetime: settings.code_lifetime.into(),
+    }
+}
+
+/// A typed view of a store. Times are Unix milliseconds unless they say otherwise.
+pub struct SessionStore {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) sealer: Arc<Sealer>,
+}
+
+/// Where the sessions of an address are.
+pub fn account_key(aor: &str) -> String {
+    format!("a:{}", hex(&Sha256::digest(aor.as_bytes())[..16]))
+}
+
+/// Where the fate of a code is.
+pub fn code_key(id: &CodeId) -> String {
+    format!("c:{}", id.0)
+}
+
+/// Where the tokens of a session are.
+pub fn tokens_key(session: &SessionId) -> String {
+    format!("t:{}", id_text(session))
+}
+
+/// Where the right to refresh the tokens of a session is.
+pub fn lease_key(tokens_key: &str) -> String {
+    format!("l:{}", tokens_key.trim_start_matches("t:"))
+}
+
+/// Opens and reads a record.
+pub fn unseal<T: for<'a> serde::Deserialize<'a>>(sealer: &Sealer, key: &str, sealed: &[u8]) -> Result<T, StoreError> {
+    let octets = sealer.open(key, sealed);
+    let record = octets.as_ref().and_then(|octets| decode(octets));
+    record.ok_or_else(|| StoreError::Corrupt("a record was made with another store_key, or was changed".into()))
+}
+
+impl SessionStore {
+    /// Takes a store into use. Fails when its records were sealed under another secret; it is left as it is then.
+    pub fn new(store: Arc<dyn Store>, sealer: Arc<Sealer>, now: i64) -> Result<SessionStore, StoreError> {
+        let own = sealer.check().as_bytes();
+        for _ in 0..ATTEMPTS {
+            match store.get(CHECK, now)? {
+                Some(found) if found == own => return Ok(SessionStore { store, sealer }),
+                Some(_) => {
+                    return Err(StoreError::Corrupt(
+                        "store_key is not the one that its sessions were sealed with; nothing was changed".into(),
+                    ));
+                }
+                None => {
+                    let write = Write { key: CHECK, value: own, expires_at: FOREVER, due_at: None };
+                    store.put(&write, None, now)?;
+                }
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The sealed record.
+    pub fn raw(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(key, now)
+    }
+
+    pub(super) fn read<T: for<'a> serde::Deserialize<'a>>(
+        &self,
+        key: &str,
+        now: i64,
+    ) -> Result<Option<(T, Vec<u8>)>, StoreError> {
+        let Some(sealed) = self.store.get(key, now)? else {
+            return Ok(None);
+        };
+        Ok(Some((unseal(&self.sealer, key, &sealed)?, sealed)))
+    }
+
+    /// The sessions of an address.
+    pub fn account(&self, aor: &str, now: i64) -> Result<Option<Account>, StoreError> {
+        Ok(self.read(&account_key(aor), now)?.map(|(account, _)| account))
+    }
+
+    /// The fate of a code, and its sealed record for a change.
+    pub fn code(&self, id: &CodeId, now: i64) -> Result<Option<(CodeRecord, Vec<u8>)>, StoreError> {
+        self.read(&code_key(id), now)
+    }
+
+    /// Writes the fate of a code if its sealed record is still `expected`.
+    pub fn put_code(
+        &self,
+        id: &CodeId,
+        record: &CodeRecord,
+        expected: Option<&[u8]>,
+        expires_at: i64,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let key = code_key(id);
+        let sealed = self.sealer.seal(&key, &encode(record));
+        self.store.put(&Write { key: &key, value: &sealed, expires_at, due_at: None }, expected, now)
+    }
+
+    /// Forgets a code whose exchange was certainly not begun.
+    pub fn remove_code(&self, id: &CodeId, expected: &[u8]) -> Result<bool, StoreError> {
+        self.store.remove(&code_key(id), Some(expected))
+    }
+
+    /// Changes the sessions of an address; `change` says whether there is something to write. Without sessions the
+    /// record goes.
+    pub fn change_account(
+        &self,
+        aor: &str,
+        now: i64,
+        mut change: impl FnMut(&mut Account) -> bool,
+    ) -> Result<(), StoreError> {
+        let key = account_key(aor);
+        for _ in 0..ATTEMPTS {
+            let found = self.read::<Account>(&key, now)?;
+            let (mut account, sealed) = match found {
+                Some((account, sealed)) => (account, Some(sealed)),
+                None => (Account { aor: aor.to_owned(), sessions: Vec::new() }, None),
+            };
+            if !change(&mut account) {
+                return Ok(());
+            }
+            let end = account.sessions.iter().map(|s| s.ends_at).max();
+            let done = match (end, &sealed) {
+                (Some(end), _) => {
+                    let mut octets = encode(&account);
+                    // The workers' cache of a store over the network has room for so much.
+                    while octets.len() > MAX_ACCOUNT && account.sessions.len() > 1 {
+                        account.sessions.pop();
+                        octets = encode(&account);
+                    }
+                    let value = self.sealer.seal(&key, &octets);
+                    let write = Write { key: &key, value: &value, expires_at: end.saturating_mul(1000), due_at: None };
+                    self.store.put(&write, sealed.as_deref(), now)?
+                }
+                (None, Some(sealed)) => self.store.remove(&key, Some(sealed))?,
+                (None, None) => true,
+            };
+            if done {
+                return Ok(());
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// Tokens of a session, and their sealed record for a change.
+    pub fn tokens(&self, key: &str, now: i64) -> Result<Option<(Tokens, Vec<u8>)>, StoreError> {
+        self.read(key, now)
+    }
+
+    /// Writes tokens if their sealed record is still `expected`.
+    pub fn put_tokens(
+        &self,
+        key: &str,
+        tokens: &Tokens,
+        expected: Option<&[u8]>,
+        expires_at: i64,
+        due_at: Option<i64>,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let value = self.sealer.seal(key, &encode(tokens));
+        self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
+    }
+
+    /// Stores the session and the key of a registration. Its user must be the one that the code was exchanged for.
+    ///
+    /// The session exists before its tokens belong to it, and both before the code does: who dies in between leaves
+    /// what the same code finds again.
+    pub fn bind(
+        &self,
+        policy: &Policy,
+        registration: &Registration,
+        to_tag: &[u8],
+        now: i64,
+    ) -> Result<(), SessionError> {
+        let settings = policy.sessions.as_ref().ok_or(SessionError::NotThere)?;
+        let bounds = bounds(policy);
+        let id = CodeId(registration.code.clone());
+        for _ in 0..ATTEMPTS {
+            let Some((mut record, sealed)) = self.code(&id, now)? else {
+                return Err(SessionError::NotThere);
+            };
+            let CodeState::Done(exchanged) = &mut record.state else {
+                return Err(SessionError::NotThere);
+            };
+            let provider = policy.providers.iter().find(|p| p.name == record.provider);
+            let may = provider.is_some_and(|p| may_register(&p.rules, &exchanged.identity, registration).is_ok());
+            let issuer = provider.map_or_else(String::new, |p| p.issuer.clone());
+            if !may || !exchanged.bound_to.is_empty() && exchanged.bound_to != registration.aor {
+                return Err(SessionError::NotThere);
+            }
+            let key = key_of(settings, exchanged, registration, to_tag);
+            let first = exchanged.bound_to.is_empty();
+            let (mut ended, mut ends_at) = (false, 0);
+            self.change_account(&registration.aor, now, |account| {
+                let place = account.sessions.iter().position(|s| s.id == exchanged.session);
+                let has_key = |s: &Session| key.as_ref().is_none_or(|key| s.keys.contains(key));
+                if !first && place.is_some_and(|place| has_key(&account.sessions[place])) {
+                    return false;
+                }
+                let mut session = match place {
+                    Some(place) => account.sessions.remove(place),
+                    None if first => Session {
+                        id: exchanged.session,
+                        provider: record.provider.clone(),
+                        issuer: issuer.clone(),
+                        instance: registration.instance.clone(),
+                        subject: exchanged.identity.subject.clone(),
+                        client_id: exchanged.identity.client_id.clone(),
+                        scope: exchanged.identity.scope.clone(),
+                        keys: Vec::new(),
+                        proofs: Vec::new(),
+                        created_at: now / 1000,
+                        valid_until: exchanged.valid_until,
+                        ends_at: now / 1000 + bounds.lifetime,
+                        renewable: exchanged.renewable,
+                        weak: registration.weak,
+                    },
+                    None => {
+                        ended = true;
+                        return false;
+                    }
+                };
+                ends_at = session.ends_at;
+                if let Some(key) = &key {
+                    add_proof(&mut session, registration, key);
+                    session.add_key(key.clone());
+                }
+                // A phone that signs in again replaces its own session.
+                let same_phone = |s: &Session| !s.instance.is_empty() && s.instance == session.instance;
+                account.sessions.retain(|s| !same_phone(s) && s.ends_at > now / 1000);
+                account.sessions.insert(0, session);
+                account.sessions.truncate(bounds.devices);
+                true
+            })?;
+            if ended {
+                return Err(SessionError::NotThere);
+            }
+            if !first {
+                return Ok(());
+            }
+            let session = exchanged.session;
+            if !self.keep_tokens(&session, &registration.aor, ends_at, now)? {
+                // Another address of the same user was faster.
+                self.change_account(&registration.aor, now, |account| {
+                    let before = account.sessions.len();
+                    account.sessions.retain(|s| s.id != session);
+                    account.sessions.len() != before
+                })?;
+                return Err(SessionError::NotThere);
+            }
+            exchanged.bound_to.clone_from(&registration.aor);
+            if self.put_code(&id, &record, Some(&sealed), now + bounds.code_lifetime * 1000, now)? {
+                return Ok(());
+            }
+        }
+        Err(overtaken().into())
+    }
+
+    /// From now on the tokens live as long as the session, and are refreshed. False when they are those of another
+    /// address.
+    fn keep_tokens(&self, session: &SessionId, aor: &str, ends_at: i64, now: i64) -> Result<bool, StoreError> {
+        let key = tokens_key(session);
+        for _ in 0..ATTEMPTS {
+            let Some((mut tokens, sealed)) = self.tokens(&key, now)? else {
+                return Ok(true);
+            };
+            if !tokens.aor.is_empty() {
+                return Ok(tokens.aor == aor);
+            }
+            aor.clone_into(&mut tokens.aor);
+            tokens.ends_at = ends_at;
+            let due = refresh_due(&tokens, now);
+            tokens.refresh_at = due.unwrap_or(0);
+            if self.put_tokens(&key, &tokens, Some(&sealed), ends_at * 1000, due, now)? {
+                return Ok(true);
+            }
+        }
+        Err(overtaken())
+    }
+
+    /// Takes a key back whose registration was refused after all.
+    pub fn unbind(
+        &self,
+        settings: &Sessions,
+        registration: &Registration,
+        to_tag: &[u8],
+        now: i64,
+    ) -> Result<(), SessionError> {
+        let Some((record, _)) = self.code(&CodeId(registration.code.clone()), now)? else {
+            return Ok(());
+        };
+        let CodeState::Done(exchanged) = &record.state else {
+            return Ok(());
+        };
+        let Some(key) = key_of(settings, exchanged, registration, to_tag) else {
+            return Ok(());
+        };
+        // The session stays: the same code may complete a later registration.
+        Ok(self.change_account(&registration.aor, now, |account| {
+            let session = account.sessions.iter_mut().find(|s| s.id == exchanged.session);
+            session.is_some_and(|session| {
+                let before = session.keys.len();
+                session.keys.retain(|k| *k != key);
+                if let Some(proof) = proof_of(registration, &key) {
+                    session.proofs.retain(|p| *p != proof);
+                }
+                session.keys.len() != before
+            })
+        })?)
+    }
+}
+
+/// When the tokens shall be refreshed: before their end by a fifth of their life, at most a minute, and earlier by a
+/// part that differs from session to session. None without a refresh token.
+pub fn refresh_due(tokens: &Tokens, now: i64) -> Option<i64> {
+    tokens.refresh_token.as_ref()?;
+    let end = tokens.expires_at.saturating_mul(1000);
+    let life = (end - now).max(0);
+    let margin = (life / 5).min(60_000);
+    let jitter = (margin as f64 * super::jitter()) as i64;
+    Some(end - margin - jitter)
+}
+
+fn add_proof(session: &mut Session, registration: &Registration, key: &KeyOctets) {
+    if let Some(proof) = proof_of(registration, key).filter(|proof| !session.proofs.contains(proof)) {
+        session.proofs.insert(0, proof);
+        session.proofs.truncate(crate::proto::session::MAX_KEYS);
+    }
+}
+
+/// The proof of a registration itself, where proofs may be repeated.
+fn proof_of(registration: &Registration, key: &KeyOctets) -> Option<KeyOctets> {
+    let digest = registration.digest.as_ref()?;
+    Some(KeyOctets(*make_pop(&key.0, digest.as_bytes())))
+}
+
+fn overtaken() -> StoreError {
+    StoreError::Away("a record is changed by others all the time".into())
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Each process's way to the session store: opened after the fork, when it is first needed.
+
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::now_millis;
+use super::sessions::SessionStore;
+use crate::config::policy::Policy;
+use crate::config::sessions::{Place, Sessions};
+use crate::config::{ConfigError, error};
+use crate::engine::seal::Sealer;
+use crate::io::key_check;
+use crate::io::redis::RedisStore;
+use crate::io::store::{OpenedStore, open_store};
+use crate::ports::store::StoreError;
+use crate::ports::{Level, Log};
+
+/// A store that could not be opened is tried again after this time, in milliseconds.
+const RETRY: i64 = 1000;
+
+/// The store's place and key, and what this process has opened of it.
+pub struct StoreAccess {
+    place: Place,
+    sealer: Arc<Sealer>,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Default)]
+struct Opened {
+    process: u32,
+    store: Option<Arc<SessionStore>>,
+    remote: Option<Arc<RedisStore>>,
+    failed: Option<(i64, StoreError)>,
+}
+
+impl StoreAccess {
+    /// Before the fork: compares the key with the one that the sessions were sealed with, as far as a file tells it.
+    /// Opens nothing.
+    pub fn new(sessions: &Sessions) -> Result<StoreAccess, ConfigError> {
+        let sealer = Sealer::new(sessions.key.expose());
+        if let Place::Folder(folder) = &sessions.place
+            && let Some(check) = key_check::read(Path::new(folder))
+            && check != sealer.check()
+        {
+            return error(format!(
+                "store_key: is not the one that the sessions in {folder} were sealed with; write the old key again, or move the folder away to begin without sessions. Nothing was changed"
+            ));
+        }
+        Ok(StoreAccess { place: sessions.place.clone(), sealer: Arc::new(sealer), opened: Mutex::default() })
+    }
+
+    /// True when a configuration means the same store and key.
+    pub fn is_for(&self, sessions: &Sessions) -> bool {
+        self.place == sessions.place && self.sealer.check() == Sealer::new(sessions.key.expose()).check()
+    }
+
+    /// Records are read and written in this process, without a network.
+    pub fn is_local(&self) -> bool {
+        self.place.is_local()
+    }
+
+    /// What seals the records.
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store, opened in this process.
+    pub fn open(&self, policy: &Policy) -> Result<Arc<SessionStore>, StoreError> {
+        let now = now_millis();
+        let mut opened = self.opened();
+        if opened.process != std::process::id() {
+            // What a parent had opened is the parent's: its memory map and locks must not be touched here.
+            std::mem::forget(std::mem::take(&mut *opened));
+            opened.process = std::process::id();
+        }
+        if let Some(store) = &opened.store {
+            return Ok(Arc::clone(store));
+        }
+        if let Some((at, error)) = &opened.failed
+            && (0..RETRY).contains(&(now - at))
+        {
+            return Err(error.clone());
+        }
+        match self.open_anew(policy, now) {
+            Ok((store, remote)) => {
+                let store = Arc::new(store);
+                opened.store = Some(Arc::clone(&store));
+                opened.remote = remote;
+                Ok(store)
+            }
+            Err(error) => {
+                opened.failed = Some((now, error.clone()));
+                Err(error)
+            }
+        }
+    }
+}
+
+impl StoreAccess {
+    /// The store over the network whose changes by others can be watched; None when it is local, or not open yet.
+    pub fn watched(&self) -> Option<Arc<RedisStore>> {
+        // Who opens it now may have to wait for it; the asker must not.
+        self.opened.try_lock().ok()?.remote.clone()
+    }
+
+    fn open_anew(&self, policy: &Policy, now: i64) -> Result<(SessionStore, Option<Arc<RedisStore>>), StoreError> {
+        let opened = open_store(&self.place, policy)?;
+        let store = SessionStore::new(opened.store(), Arc::clone(&self.sealer), now)?;
+        if let Place::Folder(folder) = &self.place {
+            key_check::write(Path::new(folder), self.sealer.check())
+                .map_err(|e| StoreError::ReadOnly(format!("{folder}: {e}")))?;
+        }
+        let remote = match opened {
+            OpenedStore::Local(_) => None,
+            OpenedStore::Remote(remote) => Some(remote),
+        };
+        Ok((store, remote))
+    }
+}
+
+/// Logs the first failure of the store and its end, whichever process sees them.
+pub fn note(failing: &AtomicU32, log: &dyn Log, error: Option<&StoreError>) {
+    let before = failing.load(Relaxed);
+    match error {
+        Some(error) if before == 0 && failing.swap(1, Relaxed) == 0 => {
+            log.log(Level::Error, &format!("sessions: {error}"));
+        }
+        None if before == 1 && failing.swap(0, Relaxed) == 1 => log.log(Level::Info, "sessions: the store works again"),
+        _ => {}
+    }
+}

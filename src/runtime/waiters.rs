@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests that wait for the I/O service. Each is given back exactly once: when its work is done, or at its deadline.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::worker::NOBODY;
+use crate::arena::Shared;
+use crate::arena::counters::Counter;
+
+/// Names a waiter.
+pub type Ticket = u64;
+
+/// The waiting requests.
+#[derive(Default)]
+pub struct Waiters {
+    next: Ticket,
+    waiting: HashMap<Ticket, (i64, [u64; 2])>,
+    deadlines: BTreeSet<(i64, Ticket)>,
+    done: Vec<[u64; 2]>,
+}
+
+impl Waiters {
+    /// A new one, with its deadline in Unix milliseconds.
+    pub fn add(&mut self, deadline: i64, cookies: [u64; 2]) -> Ticket {
+        self.next += 1;
+        self.waiting.insert(self.next, (deadline, cookies));
+        self.deadlines.insert((deadline, self.next));
+        self.next
+    }
+
+    /// True while it waits.
+    pub fn waits(&self, ticket: Ticket) -> bool {
+        self.waiting.contains_key(&ticket)
+    }
+
+    /// Its work is done.
+    pub fn finish(&mut self, ticket: Ticket) {
+        if let Some((deadline, cookies)) = self.waiting.remove(&ticket) {
+            self.deadlines.remove(&(deadline, ticket));
+            self.done.push(cookies);
+        }
+    }
+
+    /// Those whose time is over.
+    pub fn expire(&mut self, now: i64) {
+        while let Some((deadline, ticket)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, ticket));
+            if let Some((_, cookies)) = self.waiting.remove(&ticket) {
+                self.done.push(cookies);
+            }
+        }
+    }
+
+    /// The next deadline.
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Gives back all that are done.
+    pub fn release(&mut self, shared: &Shared, give_back: &mut dyn FnMut([u64; 2])) {
+        for cookies in std::mem::take(&mut self.done) {
+            shared.parked.fetch_sub(1, Relaxed);
+            shared.counters.add(Counter::Resumed);
+            if cookies[0] == NOBODY[0] {
+                shared.waits.end(cookies[1]);
+            }
+            give_back(cookies);
+        }
+    }
+
+    /// How many are left.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.done.len()
+    }
+
+    /// True when nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about codes and proofs: what must be done first, and the end of a registration.
+
+use std::io;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::job::{Comparison, Exchange, Work};
+use super::session_view::SessionView;
+use super::sessions::SessionError;
+use super::store_access::note;
+use super::worker::{Handling, NOBODY, SOON, Verdict, Worker};
+use crate::arena::counters::Counter;
+use crate::arena::record_cache::Lookup;
+use crate::arena::replay_guard::Use;
+use crate::engine::check::{Answer, Request};
+use crate::engine::session_check::{Registration, compare};
+use crate::ports::store::StoreError;
+use crate::proto::grant::CodeRequest;
+use crate::proto::reason::Reason;
+
+/// What a digest-string in a ticket is sealed as.
+const TICKET: &str = "ticket";
+/// Longest ticket in octets; one that would be longer has no digest-string.
+const MAX_TICKET: usize = 4096;
+
+impl Worker {
+    pub(super) fn wait_for_exchange(
+        &mut self,
+        mut answer: Answer,
+        request: CodeRequest,
+        registration: Registration,
+        sip: &Request<'_>,
+        handling: &Handling<'_>,
+    ) -> Verdict {
+        let shared = self.context.arena().shared();
+        if handling.resumed {
+            let number = shared.exchange_failures.get(&registration.code).and_then(|n| u32::try_from(n).ok());
+            answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
+            return Verdict { answer, ..Verdict::default() };
+        }
+        let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
+        let work = Work::Exchange(Box::new(Exchange {
+            provider: provider.to_owned(),
+            request,
+            registration,
+            to_tag: sip.message.reply_to_tag.to_vec(),
+            source: handling.source.to_owned(),
+        }));
+        if !handling.no_wait {
+            return Verdict { answer, pending: Some(work), ..Verdict::default() };
+        }
+        // Nobody waits, but the phone will ask again.
+        let begun = self.submit(work, &[], NOBODY).is_ok();
+        answer.reason = Some(if begun { Reason::ExchangeUnavailable } else { Reason::Overloaded });
+        Verdict { answer, retry_after: if begun { SOON } else { 0 }, ..Verdict::default() }
+    }
+
+    /// Compares a proof that is right with those that were seen, here and, if so configured, at other proxies.
+    pub(super) fn compare(&self, answer: Answer, used: &Use, handling: &Handling<'_>, now: i64) -> Verdict {
+        let window = i64::from(self.placed.policy.settings.pop_window);
+        let mut answer = compare(answer, &self.context.arena().replay_guard(), used, window);
+        let cluster = self.placed.policy.sessions.as_ref().is_some_and(|s| s.cluster_replay);
+        if answer.reason != Some(Reason::Ok) || !cluster {
+            return Verdict { answer, ..Verdict::default() };
+        }
+        let comparison = Comparison::new(used.proof, used.path, window, now);
+        match self.context.arena().records().get(&comparison.key, now, (window * 2000).unsigned_abs()) {
+            Lookup::Hit(path) if path == comparison.path.to_be_bytes() => {}
+            Lookup::Hit(_) => answer.reason = Some(Reason::PopReplayed),
+            Lookup::Absent | Lookup::Unknown => {
+                answer.reason = None;
+                return wait_for_store(answer, handling, || Work::Compare(comparison));
+            }
+        }
+        Verdict { answer, ..Verdict::default() }
+    }
+
+    /// Stores the key of a registration in this process.
+    pub(super) fn bind(&self, registration: &Registration, to_tag: &[u8], now: i64) -> Result<(), SessionError> {
+        let policy = &self.placed.policy;
+        let access = self.context.sessions().ok_or(SessionError::NotThere)?;
+        let stored = access
+            .open(policy)
+            .map_err(SessionError::Store)
+            .and_then(|store| store.bind(policy, registration, to_tag, now));
+        if let Err(SessionError::Store(error)) = &stored {
+            self.store_failed(error);
+        } else if stored.is_ok() {
+            self.context.arena().shared().counters.add(Counter::KeysStored);
+        }
+        stored
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        let shared = self.context.arena().shared();
+        shared.counters.add(Counter::StoreErrors);
+        note(&shared.store_failing, self.context.log(), Some(error));
+    }
+
+    /// What the host keeps of a registration until its answer goes out.
+    pub(super) fn ticket(&self, registration: &mut Registration) -> String {
+        // The digest-string holds the code; the ticket travels through the host.
+        let sealer = self.context.sessions().map(|access| access.sealer());
+        let seal = |digest: String| Some(URL_SAFE_NO_PAD.encode(sealer?.seal(TICKET, digest.as_bytes())));
+        registration.digest = registration.digest.take().and_then(seal);
+        let ticket = serde_json::to_string(registration).unwrap_or_default();
+        if ticket.len() <= MAX_TICKET {
+            return ticket;
+        }
+        registration.digest = None;
+        serde_json::to_string(registration).unwrap_or_default()
+    }
+
+    fn registration(&self, ticket: &str) -> Result<Registration, SessionError> {
+        let mut registration: Registration = serde_json::from_str(ticket).map_err(|_| SessionError::NotThere)?;
+        let sealer = self.context.sessions().map(|access| access.sealer());
+        let open = |sealed: String| {
+            let digest = sealer?.open(TICKET, &URL_SAFE_NO_PAD.decode(sealed).ok()?)?;
+            String::from_utf8(digest.to_vec()).ok()
+        };
+        registration.digest = registration.digest.take().and_then(open);
+        Ok(registration)
+    }
+
+    /// A registration with a code is answered with this To tag: its key must be stored before the answer leaves.
+    pub fn confirm(&mut self, ticket: &str, to_tag: &[u8]) -> Result<(), SessionError> {
+        let now = self.prepare(None);
+        let registration = self.registration(ticket)?;
+        if to_tag.is_empty() {
+            return Err(SessionError::NotThere);
+        }
+        let Some(sessions) = &self.placed.policy.sessions else {
+            return Err(SessionError::NotThere);
+        };
+        let known = SessionView { context: &self.context, policy: &self.placed.policy, now, asked: true };
+        if known.has_key(sessions, &registration, to_tag) {
+            return Ok(());
+        }
+        if self.stores_itself() {
+            return self.bind(&registration, to_tag, now);
+        }
+        // A worker does not wait for a network, and the answer cannot be held back.
+        Err(SessionError::Store(StoreError::Away("the key was not stored in time".into())))
+    }
+
+    /// A registration with a code was refused after all.
+    pub fn withdraw(&mut self, ticket: &str, to_tag: &[u8]) -> Result<(), SessionError> {
+        let now = self.prepare(None);
+        let registration = self.registration(ticket)?;
+        let (Some(access), Some(sessions)) = (self.context.sessions(), &self.placed.policy.sessions) else {
+            return Err(SessionError::NotThere);
+        };
+        if !self.stores_itself() {
+            let work = Work::Unbind(Box::new(registration), to_tag.to_vec());
+            let full = |e: io::Error| SessionError::Store(StoreError::Away(e.to_string()));
+            return self.submit(work, &[], NOBODY).map_err(full);
+        }
+        let store = access.open(&self.placed.policy).map_err(SessionError::Store)?;
+        store.unbind(sessions, &registration, to_tag, now)
+    }
+}
+
+/// What only the I/O service can look up.
+pub(super) fn wait_for_store(mut answer: Answer, handling: &Handling<'_>, work: impl FnOnce() -> Work) -> Verdict {
+    if handling.resumed || handling.no_wait {
+        answer.reason = Some(Reason::StoreUnavailable);
+        return Verdict { answer, ..Verdict::default() };
+    }
+    Verdict { answer, pending: Some(work()), ..Verdict::default() }
+}

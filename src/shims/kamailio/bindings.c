@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Removes the bindings of a revoked session from usrloc, so that calls no longer reach its phone. Works without
+ * usrloc, too: then there is nothing to remove here.
+ *
+ * usrloc is bound at first use, as it may be loaded after this module. The name of a record is made the way the
+ * registrar module makes it.
+ */
+#include <string.h>
+
+#include "core/cfg/cfg_ctx.h"
+#include "core/parser/parse_uri.h"
+#include "core/ut.h"
+#include "modules/usrloc/usrloc.h"
+
+#include "shim.h"
+
+#define RECORD_MAX 512
+
+char *oauth_location_table = "location";
+
+static usrloc_api_t usrloc;
+static cfg_ctx_t *settings = NULL;
+
+int oauth_bindings_init(void)
+{
+    if (cfg_register_ctx(&settings, NULL) < 0) {
+        LM_ERR("cannot get at the registrar's settings\n");
+        return -1;
+    }
+    return 0;
+}
+
+int oauth_bindings_known(void)
+{
+    static int bound = 0;
+    bind_usrloc_t bind;
+
+    if (bound || find_module_by_name("usrloc") == NULL)
+        return bound;
+    bind = (bind_usrloc_t)(void (*)(void))find_export("ul_bind_usrloc", 1, 0);
+    if (bind == NULL || bind(&usrloc) < 0) {
+        LM_ERR("usrloc cannot be bound: bindings of revoked sessions stay until they expire\n");
+        return 0;
+    }
+    bound = 1;
+    return 1;
+}
+
+/* A setting of the registrar as it is now: an RPC command may have changed it. */
+static int registrar_setting(char *name, unsigned int type, void **value)
+{
+    str group = str_init("registrar");
+    str variable = {name, (int)strlen(name)};
+    unsigned int found = 0;
+
+    *value = NULL;
+    if (find_module_by_name("registrar") == NULL
+            || cfg_get_by_name(settings, &group, NULL, &variable, value, &found) != 0)
+        return -1;
+    return found == type ? 0 : -1;
+}
+
+static str without_realm_prefix(str host)
+{
+    void *value;
+    const str *prefix;
+
+    if (registrar_setting("realm_pref", CFG_VAR_STR, &value) < 0 || value == NULL)
+        return host;
+    prefix = value;
+    if (prefix->s == NULL || prefix->len <= 0 || prefix->len >= host.len || memcmp(prefix->s, host.s, prefix->len) != 0)
+        return host;
+    host.s += prefix->len;
+    host.len -= prefix->len;
+    return host;
+}
+
+/* As extract_aor of the registrar. */
+static int record_name(sipoauth_str aor, char *text, str *name)
+{
+    struct sip_uri uri;
+    void *case_sensitive;
+    str host, lower;
+    int user;
+
+    if (aor.len == 0 || aor.len > RECORD_MAX || parse_uri((char *)aor.ptr, (int)aor.len, &uri) < 0)
+        return -1;
+    name->s = text;
+    name->len = uri.user.len;
+    if (un_escape(&uri.user, name) < 0)
+        return -1;
+    user = name->len;
+    if (usrloc.use_domain) {
+        if (user > 0)
+            name->s[name->len++] = '@';
+        host = without_realm_prefix(uri.host);
+        memcpy(name->s + name->len, host.s, host.len);
+        name->len += host.len;
+    }
+    lower = *name;
+    if (registrar_setting("case_sensitive", CFG_VAR_INT, &case_sensitive) == 0 && case_sensitive != NULL) {
+        lower.s += user;
+        lower.len -= user;
+    }
+    strlower(&lower);
+    return 0;
+}
+
+/* A +sip.instance with or without its brackets. */
+static str bare(const char *text, int len)
+{
+    str instance = {(char *)text, text != NULL ? len : 0};
+
+    if (instance.len >= 2 && instance.s[0] == '<' && instance.s[instance.len - 1] == '>') {
+        instance.s++;
+        instance.len -= 2;
+    }
+    return instance;
+}
+
+static int delete_contacts(struct urecord *record, str instance)
+{
+    ucontact_t *contact, *next;
+    str its;
+    int count = 0;
+
+    for (contact = record->contacts; contact != NULL; contact = next) {
+        next = contact->next;
+        its = bare(contact->instance.s, contact->instance.len);
+        if (its.len != instance.len || (its.len > 0 && memcmp(its.s, instance.s, its.len) != 0))
+            continue;
+        if (usrloc.delete_ucontact(record, contact) == 0)
+            count++;
+        else
+            LM_ERR("a binding could not be removed\n");
+    }
+    return count;
+}
+
+/*
+ * The bindings that have this +sip.instance; with an empty one those that have none. How many were removed.
+ */
+int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance)
+{
+    char text[RECORD_MAX + 1];
+    struct udomain *domain = NULL;
+    struct urecord *record = NULL;
+    str name;
+    int count = 0;
+
+    if (!oauth_bindings_known() || record_name(aor, text, &name) < 0)
+        return 0;
+    if (usrloc.get_udomain(oauth_location_table, &domain) != 0 || domain == NULL) {
+        LM_WARN("there is no location table %s: no binding is removed\n", oauth_location_table);
+        return 0;
+    }
+    usrloc.lock_udomain(domain, &name);
+    if (usrloc.get_urecord(domain, &name, &record) == 0) {
+        count = delete_contacts(record, bare(instance.ptr, (int)instance.len));
+        usrloc.release_urecord(record); /* goes away when it is empty */
+    }
+    usrloc.unlock_udomain(domain, &name);
+    return count;
+}

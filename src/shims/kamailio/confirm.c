@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A registration with a code makes a shared key out of the answer's To tag, so the key must be in the store before
+ * the answer leaves, and the tag must be the one that really goes out. tm and sl call us when a reply is ready:
+ * a 2xx is confirmed with the library, everything else withdraws the key. When it cannot be confirmed, the phone
+ * must not see the 2xx: it would hold a key that nobody knows.
+ *
+ * Both hooks are set for each ticket, as the script may answer either way. Both at once do no harm.
+ */
+#include <string.h>
+
+#include "core/data_lump_rpl.h"
+#include "core/forward.h"
+#include "core/mem/mem.h"
+#include "core/mem/shm.h"
+#include "core/msg_translator.h"
+#include "core/parser/parse_to.h"
+
+#include "shim.h"
+
+#define TICKET_MAX 4096
+#define TAG_MAX 256
+#define RETRY_AFTER "Retry-After: 5\r\n"
+
+/* In shared memory, owned by the transaction. */
+struct ticket {
+    size_t len;
+    char text[];
+};
+
+/* For a stateless answer to the message that this process is working on. */
+static struct {
+    unsigned int id;
+    int pid;
+    size_t len;   /* 0: none */
+    char text[TICKET_MAX];
+} own;
+
+void oauth_confirm_forget(void)
+{
+    own.len = 0;
+}
+
+/* The To tag of a reply as it goes out. */
+static sipoauth_str tag_in(const char *text, int len, char *copy)
+{
+    sipoauth_str tag = {NULL, 0};
+    sip_msg_t reply;
+    const struct to_body *to = NULL;
+
+    if (text == NULL || len <= 0 || build_sip_msg_from_buf(&reply, (char *)text, len, 0) < 0)
+        return tag;
+    if (parse_headers(&reply, HDR_TO_F, 0) == 0 && reply.to != NULL && parse_to_header(&reply) == 0)
+        to = get_to(&reply);
+    if (to != NULL && to->tag_value.s != NULL && to->tag_value.len > 0 && to->tag_value.len <= TAG_MAX) {
+        memcpy(copy, to->tag_value.s, to->tag_value.len);
+        tag.ptr = copy;
+        tag.len = (size_t)to->tag_value.len;
+    }
+    free_sip_msg(&reply);
+    return tag;
+}
+
+/* Tells the library how the request was answered; -1: this 2xx must not leave. */
+static int answered(sipoauth_str ticket, int code, const char *reply, int len)
+{
+    sipoauth_worker *worker = oauth_worker_get();
+    char copy[TAG_MAX];
+    sipoauth_str tag = tag_in(reply, len, copy);
+    int rc = SIPOAUTH_E_PROCESS;
+
+    if (code >= 300) {
+        if (worker != NULL)
+            sipoauth_worker_withdraw(worker, ticket, tag);
+        return 0;
+    }
+    if (worker != NULL)
+        rc = sipoauth_worker_confirm(worker, ticket, tag);
+    if (rc == SIPOAUTH_OK)
+        return 0;
+    LM_ERR("the key of a registration could not be stored (%d): its %d is not sent\n", rc, code);
+    return -1;
+}
+
+/* A 503 to the request in private memory, or NULL. The 2xx's own headers (Contact) have no place in it. */
+static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_str to_tag)
+{
+    str phrase = str_init("Service Unavailable");
+    str tag = {(char *)to_tag.ptr, (int)to_tag.len};
+    const struct to_body *to = request->to != NULL ? get_to(request) : NULL;
+    int tagged = to == NULL || to->tag_value.len > 0;
+    struct bookmark bookmark;
+    sip_msg_t copy = *request; /* may lie in shared memory */
+    char *text = NULL;
+
+    copy.reply_lump = NULL;
+    if (add_lump_rpl(&copy, RETRY_AFTER, sizeof(RETRY_AFTER) - 1, LUMP_RPL_HDR) != NULL)
+        text = build_res_buf_from_sip_req(503, &phrase, tagged || tag.len == 0 ? NULL : &tag, &copy, len, &bookmark);
+    del_nonshm_lump_rpl(&copy.reply_lump);
+    return text;
+}
+
+/*
+ * tm sends its own copy of the 2xx after this callback and repeats the stored one to retransmissions, both only to a
+ * destination with a socket. So a 503 goes out from here once, and the transaction answers nothing any more: the
+ * phone's next try makes a new one.
+ */
+static void replace_stateful(struct cell *cell, const struct tmcb_params *params)
+{
+    struct dest_info destination = cell->uas.response.dst;
+    char copy[TAG_MAX];
+    sipoauth_str tag = tag_in(params->send_buf.s, params->send_buf.len, copy);
+    unsigned int len = 0;
+    char *text;
+
+    cell->uas.response.dst.send_sock = NULL;
+    if (destination.send_sock == NULL || params->req == NULL)
+        return;
+    text = unavailable(params->req, &len, tag);
+    if (text == NULL)
+        return;
+    if (msg_send_buffer(&destination, text, (int)len, 0) < 0)
+        LM_ERR("cannot send the reply 503\n");
+    pkg_free(text);
+}
+
+static void stateful_reply(struct cell *cell, int type, struct tmcb_params *params)
+{
+    struct ticket *ticket = *params->param;
+    sipoauth_str view = {ticket->text, ticket->len};
+
+    (void)type;
+    if (params->code < 200 || ticket->len == 0)
+        return;
+    ticket->len = 0; /* for this answer only */
+    oauth_confirm_forget();
+    if (answered(view, params->code, params->send_buf.s, params->send_buf.len) < 0)
+        replace_stateful(cell, params);
+}
+
+static void stateless_reply(sl_cbp_t *params)
+{
+    const sip_msg_t *msg = params->req;
+    sipoauth_str view = {own.text, own.len};
+    char copy[TAG_MAX];
+    unsigned int len = 0;
+    char *text;
+
+    if (own.len == 0 || msg == NULL || !IS_SIP(msg) || msg->id != own.id || msg->pid != own.pid)
+        return;
+    if (msg->first_line.u.request.method_value != METHOD_REGISTER || params->code < 200 || params->reply == NULL)
+        return;
+    oauth_confirm_forget();
+    if (answered(view, params->code, params->reply->s, params->reply->len) == 0)
+        return;
+    text = unavailable(msg, &len, tag_in(params->reply->s, params->reply->len, copy));
+    if (text == NULL) {
+        LM_ERR("no memory for a 503\n");
+        params->reply->len = 0; /* nothing rather than the 2xx */
+        return;
+    }
+    pkg_free(params->reply->s);
+    params->reply->s = text;
+    params->reply->len = (int)len;
+}
+
+static void drop(void *param)
+{
+    shm_free(param);
+}
+
+/* Also before there is a transaction: tm keeps the callback for one that this message may still get. */
+static int expect_stateful(sip_msg_t *msg, sipoauth_str text)
+{
+    tm_cell_t *cell = oauth_tm.t_gett();
+    struct ticket *ticket = shm_malloc(sizeof(*ticket) + text.len);
+
+    if (ticket == NULL) {
+        LM_ERR("no shared memory for the ticket of a registration\n");
+        return -1;
+    }
+    ticket->len = text.len;
+    memcpy(ticket->text, text.ptr, text.len);
+    if (cell == T_UNDEFINED)
+        cell = NULL;
+    if (oauth_tm.register_tmcb(msg, cell, TMCB_RESPONSE_READY, stateful_reply, ticket, drop) <= 0) {
+        LM_ERR("cannot watch for the reply to a registration\n");
+        shm_free(ticket);
+        return -1;
+    }
+    return 0;
+}
+
+int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket)
+{
+    if (ticket.len == 0 || ticket.len > TICKET_MAX) {
+        LM_ERR("a ticket of %zu octets cannot be kept\n", ticket.len);
+        return -1;
+    }
+    if (expect_stateful(msg, ticket) < 0)
+        return -1;
+    own.id = msg->id;
+    own.pid = msg->pid;
+    own.len = ticket.len;
+    memcpy(own.text, ticket.ptr, ticket.len);
+    return 0;
+}
+
+int oauth_confirm_init(void)
+{
+    sl_cbelem_t hook = {SLCB_REPLY_READY, stateless_reply, NULL, NULL};
+
+    if (oauth_sl.register_cb(&hook) < 0) {
+        LM_ERR("cannot watch the stateless replies\n");
+        return -1;
+    }
+    return 0;
+}

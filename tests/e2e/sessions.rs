@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! cfg-examples/kamailio/public-ua.cfg and its kin: phones that sign in with an authorization code and then prove
+//! that they share a key with the proxy.
+
+use std::time::Duration;
+
+use sipoauth::proto::sip_date;
+
+use crate::phones::{
+    ALICE, FORM, date, key_of, prove, prove_in_header, register, sign_in, start, start_with, tag, with_code,
+};
+use crate::stack::Stack;
+use crate::support::authorization_server::AuthorizationServer;
+use crate::support::kamailio::Builder;
+use crate::support::sip::{Client, Request};
+
+const INSTANCE: &str = "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>";
+
+fn clients(stack: &Stack) -> [(&'static str, Client); 3] {
+    [("UDP", stack.udp()), ("TCP", stack.tcp()), ("WS", Client::ws(stack.kamailio.port()))]
+}
+
+/// A phone that has signed in: its key.
+fn signed_in(stack: &Stack, server: &AuthorizationServer, client: &mut Client, contact: Option<&str>) -> Vec<u8> {
+    let login = sign_in(stack, server, "alice");
+    let mut request = with_code(ALICE, &login);
+    if let Some(contact) = contact {
+        request.set("Contact", contact);
+    }
+    let (request, reply) = register(stack, client, request);
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    key_of(stack, &login, &request, &reply)
+}
+
+fn the_key_is_that_of_the_answer(name: &str) -> Vec<u16> {
+    let (_directory, server, stack) = start(name);
+    let mut first = Vec::new();
+    for (transport, mut client) in clients(&stack) {
+        let login = sign_in(&stack, &server, "alice");
+        let request = with_code(ALICE, &login);
+        let reply = stack.request(&mut client, &request);
+        first.push(reply.status);
+        let (request, reply) = match reply.status {
+            503 => register(&stack, &mut client, request.clone().next().clone()),
+            _ => (request, reply),
+        };
+        assert_eq!(reply.status, 200, "{transport}: {reply:?}\n{}", stack.module_log());
+        let key = key_of(&stack, &login, &request, &reply);
+        for _ in 0..2 {
+            let reply = stack.request(&mut client, &prove(&key, Request::register(ALICE)));
+            assert_eq!(reply.status, 200, "{transport}: {reply:?}\n{}", stack.module_log());
+        }
+        let message = prove_in_header(&key, Request::new("OPTIONS", "sip:nobody@example.test", ALICE));
+        let reply = stack.request(&mut client, &message);
+        assert!([200, 404].contains(&reply.status), "{transport}: {reply:?}\n{}", stack.module_log());
+        let wrong = prove(&[7; 32], Request::register(ALICE));
+        assert_ne!(stack.request(&mut client, &wrong).status, 200, "{transport}");
+    }
+    stack.finish();
+    first
+}
+
+#[test]
+fn the_key_is_that_of_the_200_when_tm_answers() {
+    assert_eq!(the_key_is_that_of_the_answer("public-ua.cfg"), [200, 200, 200]);
+}
+
+#[test]
+fn the_key_is_that_of_the_200_when_sl_answers() {
+    assert_eq!(the_key_is_that_of_the_answer("tests/e2e/stateless.cfg"), [503, 503, 503]);
+}
+
+#[test]
+fn a_message_with_a_proof_reaches_its_user_without_it() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let mut phone = stack.udp();
+    let contact = format!("<sip:alice@127.0.0.1:{}>", phone.local_port());
+    let key = signed_in(&stack, &server, &mut phone, Some(&contact));
+    let message = Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello");
+    stack.udp().send(&prove_in_header(&key, message)).expect("sent");
+    let received =
+        phone.receive_octets(Duration::from_secs(5)).unwrap_or_else(|e| panic!("{e}\n{}", stack.module_log()));
+    let received = String::from_utf8(received).expect("text");
+    assert!(received.starts_with("MESSAGE ") && received.ends_with("\r\n\r\nHello"), "{received}");
+    assert!(!received.contains("Authorization"), "{received}");
+    stack.finish();
+}
+
+#[test]
+fn proofs_are_not_accepted_twice_or_late() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let key = signed_in(&stack, &server, &mut stack.tcp(), None);
+    let request = prove(&key, Request::register(ALICE));
+    assert_eq!(stack.request(&mut stack.tcp(), &request).status, 200);
+    assert_eq!(stack.request(&mut stack.tcp(), &request).status, 403, "another branch: a replay");
+    let stale = prove(&key, Request::register(ALICE).with("Date", date(-86_400)));
+    let reply = stack.request(&mut stack.tcp(), &stale);
+    assert_eq!((reply.status, reply.reason.as_str()), (403, "Stale Date"));
+    let now = reply.header("Date").expect("a Date");
+    assert!(sip_date::canonical(now.as_bytes()).as_deref() == Some(now), "{now}");
+    assert_eq!((stack.counter("reason_pop_stale"), stack.counter("reason_pop_replayed")), (1, 1));
+    stack.finish();
+}
+
+#[test]
+fn a_retransmitted_registration_gets_the_same_answer() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let login = sign_in(&stack, &server, "alice");
+    let mut phone = stack.udp();
+    let request = with_code(ALICE, &login);
+    let octets = phone.send(&request).expect("sent");
+    phone.send_octets(&octets).expect("sent");
+    let reply = phone.receive().expect("an answer");
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    let again = phone.exchange(&octets).expect("an answer");
+    assert_eq!((again.status, again.header("To")), (200, reply.header("To")));
+    let key = key_of(&stack, &login, &request, &reply);
+    assert_eq!(stack.request(&mut phone, &prove(&key, Request::register(ALICE))).status, 200);
+    assert_eq!(server.stats().get("/token"), Some(&1), "one exchange");
+    stack.finish();
+}
+
+#[test]
+fn a_dialog_of_registrations_keeps_its_tag() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let login = sign_in(&stack, &server, "alice");
+    let request = with_code(ALICE, &login).with("To", format!("<{ALICE}>;tag=mine"));
+    let reply = stack.request(&mut stack.tcp(), &request);
+    assert_eq!((reply.status, tag(reply.header("To").expect("a To"))), (200, "mine"));
+    let key = key_of(&stack, &login, &request, &reply);
+    assert_eq!(stack.request(&mut stack.tcp(), &prove(&key, Request::register(ALICE))).status, 200);
+    stack.finish();
+}
+
+#[test]
+fn revoking_by_rpc_ends_the_session_and_removes_its_binding() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let contact = |user| format!("<sip:{user}@127.0.0.1:9>;+sip.instance=\"{INSTANCE}\"");
+    let desk = signed_in(&stack, &server, &mut stack.tcp(), Some(&contact("desk")));
+    let mobile = signed_in(&stack, &server, &mut stack.tcp(), Some("<sip:mobile@127.0.0.1:9>"));
+    let bindings = || stack.rpc("ul.dump", &[]).expect("usrloc");
+    assert!(bindings().contains("sip:desk@") && bindings().contains("sip:mobile@"), "{}", bindings());
+
+    let shown = stack.rpc("auth_oauth.sessions_show", &["alice@example.test"]).expect("sessions");
+    assert_eq!(shown.matches("id: ").count(), 2, "shown: {shown}\n{}", stack.module_log());
+    for part in ["aor: sip:alice@example.test", "provider: test", "subject: alice", INSTANCE, "renewable: 1", "weak: 0"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let listed = stack.rpc("auth_oauth.sessions_list", &[]).expect("sessions");
+    assert_eq!(listed.matches("id: ").count(), 2, "{listed}");
+
+    let value = |line: &str| line.split(": ").nth(1).unwrap_or_default().trim().to_owned();
+    let lines: Vec<&str> = shown.lines().collect();
+    let at = lines.iter().position(|line| line.contains(INSTANCE)).expect("the desk phone");
+    let id = lines[..at].iter().rev().find(|line| line.trim().starts_with("id:")).map(|line| value(line));
+    let answer = stack.rpc("auth_oauth.sessions_revoke", &[ALICE, &id.expect("an id")]).expect("revoked");
+    assert!(answer.contains("revoked: 1") && answer.contains("bindings_removed: 1"), "{answer}");
+    assert!(!bindings().contains("sip:desk@") && bindings().contains("sip:mobile@"), "{}", bindings());
+    let refused = stack.request(&mut stack.tcp(), &prove(&desk, Request::register(ALICE)));
+    assert_eq!(refused.status, 401, "{refused:?}\n{}", stack.module_log());
+    assert_eq!(stack.request(&mut stack.tcp(), &prove(&mobile, Request::register(ALICE))).status, 200);
+
+    let answer = stack.rpc("auth_oauth.sessions_revoke_all", &[]).expect("revoked");
+    assert!(answer.contains("revoked: 1"), "{answer}");
+    assert!(!bindings().contains("sip:mobile@"), "{}", bindings());
+    assert_eq!(stack.request(&mut stack.tcp(), &prove(&mobile, Request::register(ALICE))).status, 401);
+    let none = stack.rpc("auth_oauth.sessions_show", &[ALICE]).expect("no sessions");
+    assert!(!none.contains("id: "), "{none}");
+    let error = stack.rpc("auth_oauth.sessions_show", &["sip:"]).expect_err("not an address");
+    assert!(error.contains("404"), "{error}");
+    stack.finish();
+}
+
+#[test]
+fn bodies_that_cannot_be_read_are_refused_with_a_reason() {
+    let (_directory, _server, stack) = start("public-ua.cfg");
+    let json = Request::register(ALICE).with_body("application/json", "{}");
+    let reply = stack.request(&mut stack.tcp(), &json);
+    assert_eq!((reply.status, reply.header("Accept")), (415, Some(FORM)), "{reply:?}");
+    for body in ["grant_type=password", "code=1", "grant_type=authorization_code", "%zz"] {
+        let reply = stack.request(&mut stack.tcp(), &Request::register(ALICE).with_body(FORM, body));
+        assert_eq!(reply.status, 400, "{body}: {reply:?}");
+        assert!(reply.reason.len() > "Bad Request".len(), "{body}: {reply:?}");
+    }
+    stack.finish();
+}
+
+#[test]
+fn a_challenge_says_where_to_go() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let reply = stack.request(&mut stack.udp(), &Request::register(ALICE));
+    assert_eq!(reply.status, 401, "{reply:?}");
+    assert!(reply.header("Location").is_some_and(|l| l.contains(server.issuer())), "{reply:?}");
+    stack.finish();
+
+    let (_directory, server, stack) = start_with("public-ua.cfg", |builder| builder.define("REDIRECT", 1));
+    let reply = stack.request(&mut stack.udp(), &Request::register(ALICE));
+    assert_eq!((reply.status, reply.reason.as_str()), (302, "Moved Temporarily"), "{reply:?}");
+    for name in ["Location", "Contact"] {
+        assert!(reply.header(name).is_some_and(|l| l.contains(server.issuer())), "{reply:?}");
+    }
+    stack.finish();
+}
+
+/// The answer has another To tag than the check could foresee.
+fn an_answer_with_another_tag_counts(define: &str) {
+    let (_directory, server, stack) = start_with("tests/e2e/odd_answers.cfg", |b| b.define(define, 1));
+    let login = sign_in(&stack, &server, "alice");
+    let (request, reply) = register(&stack, &mut stack.tcp(), with_code(ALICE, &login));
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    let key = key_of(&stack, &login, &request, &reply);
+    let reply = stack.request(&mut stack.tcp(), &prove(&key, Request::register(ALICE)));
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    stack.finish();
+}
+
+#[test]
+fn the_tag_of_a_late_transaction_counts() {
+    an_answer_with_another_tag_counts("LATE_TRANSACTION");
+}
+
+#[test]
+fn the_tag_of_a_stateless_answer_beside_a_transaction_counts() {
+    an_answer_with_another_tag_counts("STATELESS");
+}
+
+#[test]
+fn a_refused_registration_leaves_no_key() {
+    let (_directory, server, stack) = start_with("tests/e2e/odd_answers.cfg", |b| b.define("REFUSE", 1));
+    let login = sign_in(&stack, &server, "alice");
+    let (request, reply) = register(&stack, &mut stack.tcp(), with_code(ALICE, &login));
+    assert_eq!((reply.status, reply.reason.as_str()), (403, "Not Today"), "{}", stack.module_log());
+    let key = key_of(&stack, &login, &request, &reply);
+    let reply = stack.request(&mut stack.tcp(), &prove(&key, Request::register(ALICE)));
+    assert_eq!(reply.status, 401, "{reply:?}\n{}", stack.module_log());
+    stack.finish();
+}
+
+/// The session is ended between the check and the answer: the phone must not believe that it shares a key.
+fn a_200_without_its_key_becomes_a_503(how: &str) {
+    let change = |builder: Builder| builder.define(how, 1).define("PAUSE", 1);
+    let (_directory, server, mut stack) = start_with("tests/e2e/odd_answers.cfg", change);
+    let login = sign_in(&stack, &server, "alice");
+    let mut phone = stack.udp();
+    let request = with_code(ALICE, &login);
+    let octets = phone.send(&request).expect("sent");
+    stack.wait_until("the code is exchanged", || server.stats().get("/token") == Some(&1));
+    if how == "LATE_TRANSACTION" {
+        // Without a route to go on in, the check asks to come again: then it accepts, and the script pauses.
+        assert_eq!(phone.receive().expect("an answer").status, 503);
+        std::thread::sleep(Duration::from_millis(500));
+        phone.send_octets(&octets).expect("sent");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    stack.wait_until("there is a session", || {
+        stack.rpc("auth_oauth.sessions_revoke_all", &[]).expect("revoked").contains("revoked: 1")
+    });
+    let mut statuses = Vec::new();
+    while let Ok(reply) = phone.receive_for(Duration::from_secs(4)) {
+        if reply.status == 503 {
+            assert!(reply.header("Retry-After").is_some() && reply.header("Contact").is_none(), "{reply:?}");
+        }
+        statuses.push(reply.status);
+    }
+    let log = stack.module_log();
+    assert!(log.contains("the key of a registration could not be stored"), "{statuses:?}\n{log}");
+    assert!(statuses.contains(&503) && statuses.iter().all(|s| *s >= 400), "{statuses:?}\n{log}");
+    // Nor does a retransmission bring the 200 to light, and the transaction's memory is given back.
+    phone.send_octets(&octets).expect("sent");
+    while let Ok(reply) = phone.receive_for(Duration::from_secs(3)) {
+        assert!(reply.status >= 400, "{reply:?}");
+    }
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(stack.kamailio.is_alive());
+    stack.finish();
+}
+
+#[test]
+fn a_200_of_a_parked_request_without_its_key_becomes_a_503() {
+    a_200_without_its_key_becomes_a_503("PLAIN");
+}
+
+#[test]
+fn a_200_of_tm_without_its_key_becomes_a_503() {
+    a_200_without_its_key_becomes_a_503("LATE_TRANSACTION");
+}
+
+#[test]
+fn a_200_of_sl_without_its_key_becomes_a_503() {
+    a_200_without_its_key_becomes_a_503("STATELESS");
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Exchanging codes and refresh tokens: against the certified provider, and against servers that are broken or odd.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sipoauth::config::policy::Policy;
+use sipoauth::config::source::Source;
+use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenEndpoint, TokenError, exchange, refresh};
+use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
+use sipoauth::io::http::HttpClient;
+use sipoauth::proto::form;
+use sipoauth::proto::jose::key_set::{KeySet, Origin};
+use sipoauth::proto::reason::Reason;
+use sipoauth::proto::session::SecretText;
+use std::cell::Cell;
+use support::authorization_server::{AuthorizationServer, Options};
+use support::scripted_server::{Answer, OPENID_CONFIGURATION, Received, ScriptedServer, key_set};
+use support::token::{TestKey, claims, encode, now, unverified_claims};
+
+const SCOPE: &str = "openid sip profile offline_access";
+const AUDIENCE: &str = "https://sip.example.test/rs256";
+const TOKEN: &str = "/token";
+
+/// A proxy with one provider.
+struct Proxy {
+    policy: Policy,
+    http: HttpClient,
+    endpoints: TokenEndpoint,
+}
+
+impl Proxy {
+    fn new(issuer: &str, client: &str) -> Proxy {
+        Proxy::with(issuer, client, &[])
+    }
+
+    fn with(issuer: &str, client: &str, globals: &[(&str, &str)]) -> Proxy {
+        let mut source = Source::default();
+        let store = [("store", "/nowhere"), ("store_key", "0123456789abcdef0123456789abcdef")];
+        for (key, value) in store.iter().chain(globals) {
+            source.set(key, value).expect("a good setting");
+        }
+        let line = format!("name=as;issuer={issuer};audience={AUDIENCE};aor={{sip}};{client}");
+        source.add_provider(&line).expect("a good line");
+        let policy = Policy::new(&source.load().expect("no files but ours")).expect("a good policy");
+        let http = HttpClient::new(&policy);
+        Proxy { policy, http, endpoints: TokenEndpoint::new() }
+    }
+
+    fn endpoint(&self) -> Result<String, String> {
+        self.endpoints.resolve(&self.http, &self.policy, 0, now())
+    }
+
+    fn keys(&self) -> Option<KeySet> {
+        let issuer = self.policy.providers[0].issuer.clone();
+        let discovery = vec![format!("{issuer}{OPENID_CONFIGURATION}")];
+        let plan = KeyPlan { issuer, jwks_uri: None, discovery, allow_http: false };
+        fetch_keys(&self.http, &plan).ok().map(|fetched| fetched.keys)
+    }
+
+    fn exchange(&self, grant: &CodeGrant) -> Result<Granted, TokenError> {
+        let endpoint = self.endpoint().expect("metadata");
+        exchange(&self.http, &endpoint, &self.policy, 0, None, &|| self.keys(), grant, now())
+    }
+
+    fn refresh(&self, token: &SecretText) -> Result<Refreshed, TokenError> {
+        let endpoint = self.endpoint().expect("metadata");
+        refresh(&self.http, &endpoint, &self.policy, 0, &token.0, now())
+    }
+}
+
+fn grant(login: &Value) -> CodeGrant<'_> {
+    CodeGrant {
+        code: login["code"].as_str().expect("a code"),
+        code_verifier: login["code_verifier"].as_str(),
+        redirect_uri: login["redirect_uri"].as_str(),
+    }
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, TokenError>) -> String {
+    match result {
+        Err(TokenError::Refused(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn client_refused<T: std::fmt::Debug>(result: Result<T, TokenError>) -> String {
+    match result {
+        Err(TokenError::ClientRefused(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_client_authentication() {
+    let server = AuthorizationServer::start();
+    let key = server.client_key_file();
+    let key = format!("client_id=sip-proxy-jwt;client_key_file={};client_key_id=proxy-key", key.display());
+    for (client, line) in [
+        ("sip-proxy", "client_id=sip-proxy;client_secret=proxy-secret"),
+        ("sip-proxy-post", "client_id=sip-proxy-post;client_secret=proxy-secret;client_auth=client_secret_post"),
+        ("sip-proxy-jwt", key.as_str()),
+        ("sip-ua", "client_id=sip-ua"),
+    ] {
+        let login = server.login_for_code_of(client, "alice", "rs256", SCOPE);
+        let granted = Proxy::new(server.issuer(), line).exchange(&grant(&login)).expect(client);
+        assert_eq!(granted.identity.aors, ["sip:alice@example.test"], "{client}");
+        assert_eq!((granted.identity.subject.as_str(), granted.identity.client_id.as_str()), ("alice", client));
+        assert!(granted.identity.scope.split(' ').any(|scope| scope == "sip"), "{}", granted.identity.scope);
+        assert!(granted.id_token.is_some() && granted.refresh_token.is_some(), "{client}");
+        assert!((200..=300).contains(&(granted.expires_at - now())), "{}", granted.expires_at);
+        assert!(!format!("{granted:?}").contains("eyJ"), "{granted:?}");
+    }
+    for line in [
+        "client_id=sip-proxy;client_secret=wrong-secret",
+        "client_id=sip-proxy-post;client_secret=wrong-secret;client_auth=client_secret_post",
+        "client_id=nobody;client_secret=wrong-secret",
+    ] {
+        let login = server.login_for_code_of("sip-proxy", "alice", "rs256", SCOPE);
+        let text = client_refused(Proxy::new(server.issuer(), line).exchange(&grant(&login)));
+        assert!(text.contains("HTTP status 401, invalid_client") && !text.contains("wrong-secret"), "{text}");
+    }
+}
+
+#[test]
+fn a_code_is_good_once_and_for_its_owner_only() {
+    let server = AuthorizationServer::start();
+    let proxy = Proxy::new(server.issuer(), "client_id=sip-proxy;client_secret=proxy-secret");
+    let login = || server.login_for_code_of("sip-proxy", "bob", "opaque", SCOPE);
+
+    let first = login();
+    let granted = proxy.exchange(&grant(&first)).expect("a good code");
+    assert_eq!(granted.identity.aors, ["sip:bob@example.test"], "an opaque access token: the ID token tells");
+    let text = refused(proxy.exchange(&grant(&first)));
+    assert!(text.contains("invalid_grant") && !text.contains(grant(&first).code), "{text}");
+
+    let second = login();
+    refused(proxy.exchange(&CodeGrant { code_verifier: grant(&first).code_verifier, ..grant(&second) }));
+    let third = login();
+    refused(proxy.exchange(&CodeGrant { code_verifier: None, ..grant(&third) }));
+    let fourth = login();
+    refused(proxy.exchange(&CodeGrant { redirect_uri: Some("com.example.sip:/cb"), ..grant(&fourth) }));
+    refused(proxy.exchange(&CodeGrant { code: "made-up-code-of-nobody", ..grant(&fourth) }));
+    let other = Proxy::new(server.issuer(), "client_id=sip-desk;client_secret=desk-secret");
+    refused(other.exchange(&grant(&login())));
+
+    let configured = "client_id=sip-proxy;client_secret=proxy-secret;redirect_uri=http://127.0.0.1/cb";
+    let configured = Proxy::new(server.issuer(), configured);
+    assert!(configured.exchange(&CodeGrant { redirect_uri: None, ..grant(&login()) }).is_ok());
+    assert_eq!(server.stats()["/token authorization_code"], 8);
+    assert_eq!(server.stats()["/token authorization_code invalid_grant"], 6);
+}
+
+#[test]
+fn codes_of_desk_phones_are_short() {
+    let server = AuthorizationServer::start();
+    let login = server.login_for_code_of("sip-desk", "carol", "rs256", SCOPE);
+    let code = grant(&login).code;
+    assert!(code.len() == 8 && code.bytes().all(|b| b.is_ascii_digit()), "{code}");
+    let proxy = Proxy::new(server.issuer(), "client_id=sip-desk;client_secret=desk-secret");
+    assert_eq!(proxy.exchange(&grant(&login)).expect("a good code").identity.subject, "carol");
+}
+
+#[test]
+fn refresh_tokens_rotate() {
+    let mut server = AuthorizationServer::start_with(Options { access_token_ttl: Some(3), ..Options::default() });
+    let proxy = Proxy::new(server.issuer(), "client_id=sip-proxy;client_secret=proxy-secret;required_scopes=sip");
+    let login = server.login_for_code_of("sip-proxy", "alice", "rs256", SCOPE);
+    let granted = proxy.exchange(&grant(&login)).expect("a good code");
+    assert!(granted.expires_at <= now() + 3, "the short lifetime of this server");
+    let old = granted.refresh_token.expect("offline_access");
+    let refreshed = proxy.refresh(&old).expect("a good refresh token");
+    let new = refreshed.refresh_token.expect("a rotated one");
+    assert_ne!(old, new);
+    assert_ne!(refreshed.access_token, granted.access_token);
+    assert_eq!(unverified_claims(&refreshed.access_token.0)["sub"], "alice");
+    assert!(refreshed.scope.expect("scopes").contains("sip") && refreshed.expires_at > now());
+
+    let text = refused(proxy.refresh(&old));
+    assert!(!text.contains(&old.0), "{text}");
+    refused(proxy.refresh(&new));
+    let stats = server.stats();
+    assert_eq!((stats["/token refresh_token"], stats["/token refresh_token invalid_grant"]), (3, 2));
+    server.stop();
+    assert!(matches!(proxy.refresh(&new), Err(TokenError::Unavailable(_))));
+}
+
+/// A server that answers as told, and a proxy that trusts it.
+struct Bench {
+    server: ScriptedServer,
+    key: TestKey,
+    proxy: Proxy,
+}
+
+const CODE: CodeGrant<'static> = CodeGrant { code: "a-code-of-alice", code_verifier: None, redirect_uri: None };
+
+impl Bench {
+    fn new(client: &str) -> Bench {
+        let key = TestKey::p256("k1");
+        let server = ScriptedServer::start(key_set(&[key.jwk()]));
+        let client = format!("client_id=proxy;{client}");
+        let proxy = Proxy::with(&server.issuer(), &client, &[("http_timeout", "1"), ("connect_timeout", "1")]);
+        Bench { server, key, proxy }
+    }
+
+    fn id_claims(&self) -> Value {
+        let now = now();
+        json!({"iss": self.server.issuer(), "sub": "alice", "aud": "proxy", "iat": now, "exp": now + 60,
+            "sip": "sip:alice@example.test"})
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        self.key.jws("ES256", &json!({"alg": "ES256", "kid": "k1"}), claims)
+    }
+
+    /// The tokens of alice, with these members instead.
+    fn tokens(&self, members: Value) -> Value {
+        let mut tokens = json!({"access_token": "opaque", "token_type": "Bearer", "expires_in": 60,
+            "id_token": self.sign(&self.id_claims())});
+        for (name, value) in members.as_object().expect("members") {
+            tokens[name] = value.clone();
+        }
+        tokens
+    }
+
+    fn exchange(&self, members: Value) -> Result<Granted, TokenError> {
+        self.answer(Answer::Json(self.tokens(members)))
+    }
+
+    fn answer(&self, answer: Answer) -> Result<Granted, TokenError> {
+        self.server.set(TOKEN, answer);
+        self.proxy.exchange(&CODE)
+    }
+
+    /// The outcome when one claim of the ID token is another.
+    fn with_claim(&self, name: &str, value: Value) -> Result<Granted, TokenError> {
+        let mut claims = self.id_claims();
+        claims[name] = value;
+        self.exchange(json!({"id_token": self.sign(&claims)}))
+    }
+
+    fn received(&self) -> (Received, Vec<(String, String)>) {
+        let received = self.server.last(TOKEN).expect("a request");
+        let pairs = form::parse(received.body.as_bytes()).expect("a form");
+        let pairs = pairs.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        (received, pairs)
+    }
+}
+
+fn denied(result: Result<Granted, TokenError>) -> Reason {
+    match result {
+        Err(TokenError::Denied(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_sent() {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let basic = Bench::new("client_secret=s&cret:w rd");
+    let full = CodeGrant { code: "c+d/e", code_verifier: Some("v"), redirect_uri: Some("app:/cb?x=1&y") };
+    basic.server.set(TOKEN, Answer::Json(basic.tokens(json!({}))));
+    basic.proxy.exchange(&full).expect("tokens");
+    let (received, pairs) = basic.received();
+    assert_eq!(
+        received.header("authorization"),
+        Some(format!("Basic {}", STANDARD.encode("proxy:s%26cret%3Aw+rd")).as_str())
+    );
+    assert_eq!(received.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(received.header("accept"), Some("application/json"));
+    assert_eq!(received.header("connection"), Some("close"));
+    let code = [pair("grant_type", "authorization_code"), pair("code", "c+d/e")];
+    let rest = [pair("redirect_uri", "app:/cb?x=1&y"), pair("code_verifier", "v")];
+    assert_eq!(pairs, [code.as_slice(), &rest].concat());
+
+    let public = Bench::new("redirect_uri=https://phone.example/cb");
+    public.exchange(json!({})).expect("tokens");
+    let (received, pairs) = public.received();
+    assert_eq!(received.header("authorization"), None);
+    assert_eq!(pairs[2..], [pair("redirect_uri", "https://phone.example/cb"), pair("client_id", "proxy")]);
+
+    let post = Bench::new("client_secret=hush;client_auth=client_secret_post");
+    post.server.set(TOKEN, Answer::Json(post.tokens(json!({}))));
+    post.proxy.refresh(&SecretText("r".into())).expect("tokens");
+    let refresh = [pair("grant_type", "refresh_token"), pair("refresh_token", "r")];
+    let client = [pair("client_id", "proxy"), pair("client_secret", "hush")];
+    assert_eq!(post.received().1, [refresh.as_slice(), &client].concat());
+}
+
+#[test]
+fn servers_that_fail() {
+    let bench = Bench::new("client_secret=hush");
+    let tokens = bench.tokens(json!({}));
+    let in_doubt = |answer: Answer| {
+        let name = format!("{answer:?}").chars().take(60).collect::<String>();
+        let result = bench.answer(answer);
+        assert!(matches!(result, Err(TokenError::InDoubt(_))), "{name}: {result:?}");
+    };
+    in_doubt(Answer::Hang);
+    in_doubt(Answer::Garbage);
+    in_doubt(Answer::Html);
+    in_doubt(Answer::Empty);
+    in_doubt(Answer::Truncated(tokens.clone()));
+    in_doubt(Answer::Huge(1024 * 1024 + 1));
+    in_doubt(Answer::Status(204));
+    in_doubt(Answer::SlowDrip(tokens, std::time::Duration::from_millis(50)));
+    let unavailable = |status| {
+        let result = bench.answer(Answer::Status(status));
+        assert!(matches!(&result, Err(TokenError::Unavailable(text)) if text.contains("HTTP status")), "{result:?}");
+    };
+    [429, 503].into_iter().for_each(unavailable);
+    // Whether the code was spent before these, nobody knows.
+    [408, 500, 502, 504].into_iter().for_each(|status| in_doubt(Answer::Status(status)));
+    for status in [400, 401, 403, 404] {
+        client_refused(bench.answer(Answer::Full(status, vec![], b"<html>".to_vec())));
+    }
+    let elsewhere = bench.server.url("/elsewhere");
+    let text = client_refused(bench.answer(Answer::Redirect(elsewhere)));
+    assert!(text.contains("redirects are not followed"), "{text}");
+    assert_eq!(bench.server.count("/elsewhere"), 0);
+    assert!(bench.exchange(json!({})).is_ok(), "and all is well again");
+}
+
+#[test]
+fn nothing_is_sent_twice_and_a_dead_server_is_no_doubt() {
+    let mut bench = Bench::new("client_secret=hush");
+    for answer in [Answer::Reset, Answer::Hang, Answer::Garbage] {
+        let before = bench.server.count(TOKEN);
+        assert!(bench.answer(answer).is_err());
+        assert_eq!(bench.server.count(TOKEN), before + 1);
+    }
+    bench.exchange(json!({})).expect("tokens");
+    bench.server.stop();
+    for _ in 0..2 {
+        let result = bench.proxy.exchange(&CODE);
+        assert!(matches!(result, Err(TokenError::Unavailable(_))), "{result:?}");
+    }
+    bench.server.restart();
+    assert!(bench.proxy.exchange(&CODE).is_ok());
+    let tls = bench.server.issuer().replace("http:", "https:");
+    let grant = CODE;
+    let sent =
+        exchange(&bench.proxy.http, &format!("{tls}/token"), &bench.proxy.policy, 0, None, &|| None, &grant, now());
+    assert!(matches!(sent, Err(TokenError::Unavailable(_))), "a failed TLS handshake: {sent:?}");
+    let nowhere = "https://host.invalid/token";
+    let sent = exchange(&bench.proxy.http, nowhere, &bench.proxy.policy, 0, None, &|| None, &grant, now());
+    assert!(matches!(sent, Err(TokenError::Unavailable(_))), "{sent:?}");
+}
+
+#[test]
+fn an_echo_does_not_leak() {
+    let bench = Bench::new("client_secret=hush-hush");
+    let body =
+        json!({"error": "invalid_grant", "error_description": "code a-code-of-alice of proxy:hush-hush is\r\nused"});
+    let text = refused(bench.answer(Answer::Full(400, vec![], body.to_string().into_bytes())));
+    assert!(text.ends_with("HTTP status 400, invalid_grant: code … of proxy:… is??used"), "{text}");
+}
+
+#[test]
+fn an_id_token_that_is_not_good_is_never_passed_over() {
+    let bench = Bench::new("client_secret=hush");
+    let (now, with) = (now(), |name, value| denied(bench.with_claim(name, value)));
+    assert!(bench.with_claim("aud", json!(["proxy"])).is_ok());
+    assert_eq!(with("aud", json!("another")), Reason::AudienceMismatch);
+    assert_eq!(with("aud", json!(["proxy", "another"])), Reason::ClientNotAllowed);
+    assert_eq!(with("azp", json!("another")), Reason::ClientNotAllowed);
+    assert_eq!(with("iss", json!("https://evil.example")), Reason::IssuerUnknown);
+    assert_eq!(with("exp", json!(now - 31)), Reason::TokenExpired);
+    assert_eq!(with("exp", json!("9999999999")), Reason::ClaimMalformed);
+    assert_eq!(with("iat", json!(now + 60)), Reason::IssuedInFuture);
+    assert_eq!(with("nbf", json!(now + 60)), Reason::TokenNotYetValid);
+    assert_eq!(with("sub", json!("")), Reason::ClaimMissing);
+    let mut both = bench.id_claims();
+    both["aud"] = json!(["proxy", "another"]);
+    both["azp"] = json!("proxy");
+    assert!(bench.exchange(json!({"id_token": bench.sign(&both)})).is_ok());
+
+    let token = |header: Value| bench.key.jws("ES256", &header, &bench.id_claims());
+    let of = |token: String| denied(bench.exchange(json!({"id_token": token})));
+    assert_eq!(of(token(json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}))), Reason::TypeNotAccepted);
+    assert_eq!(of(token(json!({"alg": "none"}))), Reason::AlgorithmNotAllowed);
+    assert_eq!(of("opaque".into()), Reason::TokenOpaque);
+    let forged = TestKey::p256("k1").jws("ES256", &json!({"alg": "ES256", "kid": "k1"}), &bench.id_claims());
+    assert_eq!(of(forged), Reason::SignatureInvalid);
+}
+
+#[test]
+fn unknown_keys_are_fetched_once() {
+    let bench = Bench::new("client_secret=hush");
+    let endpoint = bench.proxy.endpoint().expect("metadata");
+    let old = TestKey::p256("k0");
+    let old = KeySet::from_jwks(key_set(&[old.jwk()]).to_string().as_bytes(), Origin::Fetched).expect("a key");
+    let good = KeySet::from_jwks(key_set(&[bench.key.jwk()]).to_string().as_bytes(), Origin::Fetched).expect("a key");
+    bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({}))));
+    let run = |known: &KeySet, fetched: &dyn Fn() -> Option<KeySet>| {
+        let fetches = Cell::new(0);
+        let fetch = || {
+            fetches.set(fetches.get() + 1);
+            fetched()
+        };
+        let (http, policy) = (&bench.proxy.http, &bench.proxy.policy);
+        (exchange(http, &endpoint, policy, 0, Some(known), &fetch, &CODE, now()), fetches.get())
+    };
+    let (result, fetches) = run(&good, &|| None);
+    assert!(result.is_ok() && fetches == 0, "{result:?}");
+    let (result, fetches) = run(&old, &|| bench.proxy.keys());
+    assert!(result.is_ok() && fetches == 1, "{result:?}");
+    let (result, fetches) = run(&old, &|| None);
+    assert!(matches!(result, Err(TokenError::InDoubt(_))) && fetches == 1, "{result:?}");
+    bench.server.set_keys(key_set(&[TestKey::p256("k0").jwk()]));
+    let (result, fetches) = run(&old, &|| bench.proxy.keys());
+    assert_eq!((denied(result), fetches), (Reason::KeyUnknown, 1));
+}
+
+#[test]
+fn the_access_token_tells_when_the_id_token_does_not() {
+    let bench = Bench::new("client_secret=hush");
+    let issuer = bench.server.issuer();
+    let access = |audience: &str| bench.key.token("ES256", &claims(&issuer, audience, "alice", 60));
+    let granted = bench.exchange(json!({"id_token": null, "access_token": access(AUDIENCE)})).expect("a JWT");
+    assert_eq!((granted.identity.aors.len(), granted.identity.scope.as_str()), (1, "openid sip"));
+    let mut nameless = bench.id_claims();
+    nameless["sip"] = Value::Null;
+    let nameless = bench.sign(&nameless);
+    assert!(bench.exchange(json!({"id_token": nameless, "access_token": access(AUDIENCE)})).is_ok());
+    assert_eq!(denied(bench.exchange(json!({"id_token": nameless}))), Reason::IdentityMissing);
+    assert_eq!(denied(bench.exchange(json!({"id_token": null}))), Reason::IdentityMissing);
+    let other = bench.exchange(json!({"id_token": null, "access_token": access("another")}));
+    assert_eq!(denied(other), Reason::AudienceMismatch);
+}
+
+#[test]
+fn scopes_and_lifetime() {
+    let bench = Bench::new("client_secret=hush;required_scopes=sip");
+    let access = bench.key.token("ES256", &claims(&bench.server.issuer(), "another", "alice", 77));
+    let scope = |members| bench.exchange(members).map(|granted| granted.identity.scope);
+    assert_eq!(scope(json!({"scope": "sip x"})), Ok("sip x".into()));
+    assert_eq!(scope(json!({"access_token": access})), Ok("openid sip".into()));
+    assert_eq!(denied(bench.exchange(json!({"scope": "x", "access_token": access}))), Reason::InsufficientScope);
+    assert_eq!(denied(bench.exchange(json!({}))), Reason::InsufficientScope);
+
+    let left = |members| bench.exchange(members).expect("tokens").expires_at - now();
+    assert!((58..=60).contains(&left(json!({"scope": "sip"}))));
+    assert!((75..=77).contains(&left(json!({"access_token": access, "expires_in": null}))));
+    assert!((3598..=3600).contains(&left(json!({"scope": "sip", "expires_in": null}))));
+
+    bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({"scope": "x"}))));
+    let old = SecretText("r".into());
+    assert!(matches!(bench.proxy.refresh(&old), Err(TokenError::Denied(Reason::InsufficientScope))));
+    bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({}))));
+    let refreshed = bench.proxy.refresh(&old).expect("the scopes are the old ones");
+    assert_eq!((refreshed.scope, refreshed.refresh_token), (None, None));
+}
+
+#[test]
+fn required_claims_are_those_of_the_token_that_tells() {
+    let bench = Bench::new("client_secret=hush");
+    let mut policy = Proxy::new(&bench.server.issuer(), "client_id=proxy;client_secret=hush");
+    policy.policy.providers[0].rules.required_claims = vec![("groups".into(), vec!["phones".into()])];
+    let mut id_token = bench.id_claims();
+    let mut run = |groups: Value| {
+        id_token["groups"] = groups;
+        bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({"id_token": bench.sign(&id_token)}))));
+        policy.exchange(&CODE)
+    };
+    assert!(run(json!(["x", "phones"])).is_ok());
+    assert_eq!(denied(run(json!(["x"]))), Reason::ClaimMismatch);
+}
+
+#[test]
+fn the_token_endpoint_is_found_once_and_checked() {
+    let mut bench = Bench::new("client_secret=hush");
+    let resolve = |bench: &Bench, now| bench.proxy.endpoints.resolve(&bench.proxy.http, &bench.proxy.policy, 0, now);
+    let at = now();
+    let endpoint = bench.server.url(TOKEN);
+    for after in [0, 1, 899, 900] {
+        assert_eq!(resolve(&bench, at + after), Ok(endpoint.clone()));
+    }
+    assert_eq!(bench.server.count(OPENID_CONFIGURATION), 2, "again after key_refresh_interval");
+    bench.server.stop();
+    assert_eq!(resolve(&bench, at + 10_000), Ok(endpoint), "what is known serves while the server is away");
+    bench.server.restart();
+    for (metadata, words) in [
+        (json!({"issuer": "https://evil.example"}), "calls itself issuer"),
+        (json!({"issuer": bench.server.issuer()}), "no token_endpoint"),
+        (json!({"issuer": bench.server.issuer(), "token_endpoint": "http://as.example/t"}), "not protected"),
+    ] {
+        bench.server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
+        let fresh = TokenEndpoint::new().resolve(&bench.proxy.http, &bench.proxy.policy, 0, at).unwrap_err();
+        assert!(fresh.contains(words), "{fresh}");
+    }
+}
+
+#[test]
+fn an_assertion_says_who_and_to_whom() {
+    let files = support::temporary::Directory::new("client-key");
+    let server = AuthorizationServer::start();
+    let key = files.write("key.pem", std::fs::read(server.client_key_file()).expect("the kit writes it"));
+    let bench = Bench::new(&format!("client_key_file={};client_key_id=k7", key.display()));
+    let assertion = || {
+        bench.exchange(json!({})).expect("tokens");
+        let (_, pairs) = bench.received();
+        let value = |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()).expect(name);
+        assert_eq!(value("client_id"), "proxy");
+        assert_eq!(value("client_assertion_type"), "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        value("client_assertion")
+    };
+    let (first, second) = (assertion(), assertion());
+    assert!(first.starts_with(&encode(r#"{"alg":"ES256","kid":"k7","typ":"JWT"}"#)), "{first}");
+    let said = unverified_claims(&first);
+    assert_eq!(
+        (&said["iss"], &said["sub"], &said["aud"]),
+        (&json!("proxy"), &json!("proxy"), &json!(bench.server.url(TOKEN)))
+    );
+    assert_eq!(said["exp"].as_i64().zip(said["iat"].as_i64()).map(|(exp, iat)| exp - iat), Some(60));
+    assert_ne!(said["jti"], unverified_claims(&second)["jti"]);
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Sign-in with an authorization code, proofs of possession, and what is kept of both: the library with its real store
+//! and I/O service, phones that send real messages, and a token endpoint that does as it is told.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bodies;
+mod changes;
+mod codes;
+mod endpoint;
+mod kills;
+mod phone;
+mod plant;
+mod proofs;
+mod refresh;
+mod replay;
+mod secrets;
+mod short_codes;
+mod store;
+mod trouble;

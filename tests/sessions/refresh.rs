@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Tokens are refreshed before they end, once by all proxies; what becomes of a session when they are not.
+
+use crate::endpoint::refusal;
+use crate::phone::{ALICE, Sip};
+use crate::plant::{Plant, Proxy};
+use serde_json::json;
+use sipoauth::proto::reason::Reason;
+use sipoauth::proto::shared_key::Key;
+use std::time::{Duration, Instant};
+
+/// Makes one proof after the other.
+struct Prover {
+    key: Key,
+    count: u32,
+}
+
+impl Prover {
+    fn sign_in(plant: &Plant, proxy: &mut Proxy, name: &str) -> Prover {
+        let code = plant.endpoint.code("alice");
+        let sip = Sip::with_code(ALICE, name, &code).instance(name);
+        proxy.sign_in(&sip);
+        Prover { key: sip.key(&code, &sip.reply_to_tag), count: 0 }
+    }
+
+    fn answer(&mut self, proxy: &mut Proxy) -> (u32, Reason) {
+        self.count += 1;
+        proxy.answer(&Sip::register(ALICE, &format!("proof-{}", self.count)).prove_in_body(&self.key))
+    }
+
+    /// Proves now and then for this time.
+    fn is_accepted_for(&mut self, proxies: &mut [Proxy], time: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            for proxy in &mut *proxies {
+                proxy.run_for(Duration::from_millis(20));
+            }
+            assert_eq!(self.answer(&mut proxies[0]), (200, Reason::Ok), "{:?}", start.elapsed());
+        }
+    }
+
+    fn until(&mut self, proxy: &mut Proxy, wanted: (u32, Reason)) {
+        let mut last = (0, Reason::Internal);
+        proxy.until(&format!("{wanted:?}"), |proxy| {
+            last = self.answer(proxy);
+            last == wanted
+        });
+    }
+}
+
+#[test]
+fn tokens_of_two_seconds_are_refreshed_for_several_lifetimes() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(2);
+    let mut proxy = plant.proxy(&json!({}));
+    let mut prover = Prover::sign_in(&plant, &mut proxy, "one");
+    prover.is_accepted_for(&mut [proxy], Duration::from_secs(9));
+    let refreshes = plant.endpoint.refreshes();
+    assert!((4..=8).contains(&refreshes), "{refreshes}");
+    assert!(plant.endpoint.misused().is_empty());
+}
+
+#[test]
+fn two_proxies_refresh_once_each_time() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(2);
+    let mut proxies = [plant.proxy(&json!({})), plant.proxy(&json!({}))];
+    let mut prover = Prover::sign_in(&plant, &mut proxies[0], "one");
+    let _second = Prover::sign_in(&plant, &mut proxies[1], "two");
+    prover.is_accepted_for(&mut proxies, Duration::from_secs(9));
+    let refreshes = plant.endpoint.refreshes();
+    assert!((8..=16).contains(&refreshes), "{refreshes}");
+    assert!(plant.endpoint.misused().is_empty(), "a refresh token was used twice");
+}
+
+#[test]
+fn the_refresh_comes_well_before_the_end() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(20);
+    let mut proxy = plant.proxy(&json!({}));
+    let start = Instant::now();
+    let _prover = Prover::sign_in(&plant, &mut proxy, "one");
+    let endpoint = &plant.endpoint;
+    proxy.until("the tokens are refreshed", |_| endpoint.refreshes() > 0);
+    let took = start.elapsed().as_secs_f64();
+    assert!((11.5..=17.5).contains(&took), "{took}: a fifth to two fifths of 20 seconds before the end");
+}
+
+#[test]
+fn a_refused_refresh_ends_the_session() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(3);
+    let mut proxy = plant.proxy(&json!({}));
+    let mut prover = Prover::sign_in(&plant, &mut proxy, "one");
+    assert_eq!(prover.answer(&mut proxy), (200, Reason::Ok));
+    plant.endpoint.answer_refreshes(refusal(400, "invalid_grant"));
+    prover.until(&mut proxy, (401, Reason::SessionEnded));
+    assert_eq!(plant.endpoint.refreshes(), 1);
+    assert!(proxy.records("t:").is_empty());
+    assert!(proxy.log.text().contains("its tokens were not refreshed"), "{}", proxy.log.text());
+    proxy.run_for(Duration::from_secs(2));
+    assert_eq!(plant.endpoint.refreshes(), 1, "once is enough");
+    assert_eq!(prover.answer(&mut proxy), (401, Reason::SessionEnded));
+}
+
+#[test]
+fn without_a_refresh_token_the_session_ends_with_its_tokens() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(2);
+    plant.endpoint.give_no_refresh_tokens();
+    let mut proxy = plant.proxy(&json!({}));
+    let mut prover = Prover::sign_in(&plant, &mut proxy, "one");
+    assert!(!proxy.sessions(ALICE)[0].session.renewable);
+    assert_eq!(prover.answer(&mut proxy), (200, Reason::Ok));
+    prover.until(&mut proxy, (401, Reason::SessionEnded));
+}
+
+#[test]
+fn a_server_that_is_away_is_asked_again_and_the_session_recovers() {
+    let mut plant = Plant::new();
+    plant.endpoint.set_lifetime(4);
+    let mut proxy = plant.proxy(&json!({}));
+    let start = Instant::now();
+    let mut prover = Prover::sign_in(&plant, &mut proxy, "one");
+    plant.endpoint.server.stop();
+    while start.elapsed() < Duration::from_millis(2800) {
+        assert_eq!(prover.answer(&mut proxy), (200, Reason::Ok), "the tokens have not ended yet");
+        proxy.run_for(Duration::from_millis(50));
+    }
+    prover.until(&mut proxy, (503, Reason::RefreshOverdue));
+    assert!(start.elapsed() > Duration::from_millis(3000));
+    assert!(proxy.log.text().contains("tokens cannot be refreshed now"), "{}", proxy.log.text());
+    plant.endpoint.server.restart();
+    prover.until(&mut proxy, (200, Reason::Ok));
+    assert!(plant.endpoint.misused().is_empty());
+}
+
+#[test]
+fn a_server_error_at_a_refresh_is_no_refusal() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(3);
+    let mut proxy = plant.proxy(&json!({}));
+    let mut prover = Prover::sign_in(&plant, &mut proxy, "one");
+    for answer in [refusal(500, "server_error"), refusal(401, "invalid_client")] {
+        plant.endpoint.answer_refreshes(answer);
+        prover.until(&mut proxy, (503, Reason::RefreshOverdue));
+        plant.endpoint.answer_refreshes(None);
+        prover.until(&mut proxy, (200, Reason::Ok));
+    }
+}
+
+#[test]
+fn a_revoked_session_is_unknown_and_its_tokens_are_left_alone() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(2);
+    let mut proxy = plant.proxy(&json!({}));
+    let code = plant.endpoint.code("alice");
+    let sip = Sip::with_code(ALICE, "one", &code);
+    let session = proxy.sign_in(&sip).session;
+    let key = sip.key(&code, "to-one");
+    let endpoint = &plant.endpoint;
+    proxy.until("a refresh", |_| endpoint.refreshes() > 0);
+    proxy.run_for(Duration::from_millis(100));
+    assert!(proxy.context.revoke_sessions("", &session).is_err(), "an id alone names nothing");
+    assert!(proxy.context.revoke_sessions(ALICE, &"0".repeat(32)).expect("a store").is_empty());
+    let ended = proxy.context.revoke_sessions("SIP:alice@EXAMPLE.test", &session).expect("a store");
+    assert_eq!(ended.len(), 1);
+    assert!(proxy.sessions("").is_empty());
+    assert_eq!(proxy.answer(&Sip::register(ALICE, "p1").prove_in_body(&key)), (401, Reason::SessionUnknown));
+    assert_eq!(proxy.answer(&sip), (401, Reason::SessionEnded), "the code does not bring it back");
+    assert!(proxy.sessions("").is_empty() && proxy.records("t:").is_empty());
+    let before = plant.endpoint.refreshes();
+    proxy.run_for(Duration::from_secs(3));
+    assert_eq!(plant.endpoint.refreshes(), before);
+    assert_eq!(plant.endpoint.exchanges(), 1);
+}
+
+#[test]
+fn revoking_everything_ends_everything() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let users: Vec<String> = (0..130).map(|i| format!("user{i}")).collect();
+    for user in &users {
+        let code = plant.endpoint.code(user);
+        proxy.sign_in(&Sip::with_code(&format!("sip:{user}@example.test"), user, &code));
+    }
+    let mut listed = 0;
+    let mut from = String::new();
+    loop {
+        let page = proxy.context.list_sessions("", &from).expect("a store");
+        listed += page.sessions.len();
+        match page.next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    assert_eq!(listed, users.len());
+    assert_eq!(proxy.context.revoke_sessions("", "").expect("a store").len(), users.len());
+    assert!(proxy.sessions("").is_empty() && proxy.records("t:").is_empty());
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Token endpoints that refuse, fail or are away: the phone is told apart what is its fault and what is not, and no code
+//! is ever sent twice without the certainty that the first time did not count.
+
+use crate::endpoint::{TOKEN, refusal};
+use crate::phone::{ALICE, Sip};
+use crate::plant::{Plant, Proxy};
+use crate::support::scripted_server::Answer;
+use crate::support::token::now;
+use serde_json::json;
+use sipoauth::engine::session_check::CodeId;
+use sipoauth::proto::reason::Reason;
+use sipoauth::proto::session::{CodeRecord, CodeState};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_refused_code_is_challenged_and_remembered() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let sip = Sip::with_code(ALICE, "one", "a-code-that-nobody-has-ever-given-out");
+    for _ in 0..3 {
+        let verdict = proxy.ask(&sip);
+        let reason = verdict.answer.reason();
+        assert_eq!((verdict.status, reason, reason.oauth_error()), (401, Reason::CodeRefused, "invalid_token"));
+    }
+    assert_eq!(plant.endpoint.exchanges(), 1);
+    assert!(proxy.sessions("").is_empty() && proxy.records("t:").is_empty());
+    let code = plant.endpoint.code("alice");
+    proxy.sign_in(&Sip::with_code(ALICE, "two", &code));
+}
+
+#[test]
+fn a_server_that_refuses_the_proxy_is_the_operators_affair() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let code = plant.endpoint.code("alice");
+    let sip = Sip::with_code(ALICE, "one", &code);
+    plant.endpoint.answer_codes(refusal(401, "invalid_client"));
+    for _ in 0..5 {
+        let verdict = proxy.ask(&sip);
+        assert_eq!((verdict.status, verdict.answer.reason(), verdict.retry_after), (503, Reason::ClientRefused, 5));
+    }
+    assert!(proxy.log.text().contains("provider 'as': a code cannot be exchanged"), "{}", proxy.log.text());
+    assert!(proxy.log.text().contains("invalid_client"), "{}", proxy.log.text());
+    plant.endpoint.answer_codes(None);
+    proxy.sign_in(&sip);
+}
+
+#[test]
+fn a_server_that_turns_a_code_away_gets_it_again_later() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let code = plant.endpoint.code("alice");
+    let sip = Sip::with_code(ALICE, "one", &code);
+    plant.endpoint.answer_codes(Answer::Status(503));
+    assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
+    plant.endpoint.answer_codes(None);
+    proxy.sign_in(&sip);
+    assert_eq!(plant.endpoint.exchanges(), 2);
+    assert!(plant.endpoint.misused().is_empty());
+}
+
+#[test]
+fn after_an_error_of_the_server_the_code_is_not_sent_again() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    for status in [500, 502, 504] {
+        let sip = Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"));
+        let before = plant.endpoint.exchanges();
+        plant.endpoint.answer_codes(Answer::Status(status));
+        assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt));
+        plant.endpoint.answer_codes(None);
+        assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt));
+        assert_eq!(plant.endpoint.exchanges(), before + 1);
+    }
+    assert!(plant.endpoint.misused().is_empty());
+}
+
+#[test]
+fn the_breaker_opens_and_closes_within_five_seconds() {
+    let mut plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "http_timeout": 3 }));
+    let code = plant.endpoint.code("alice");
+    let sip = Sip::with_code(ALICE, "one", &code);
+    plant.endpoint.server.stop();
+    for _ in 0..10 {
+        assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
+    }
+    let start = Instant::now();
+    for i in 0..20 {
+        let sip = Sip::with_code(ALICE, "other", &format!("another-code-of-a-phone-{i:08}"));
+        assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    proxy.run_for(Duration::from_secs(3));
+    plant.endpoint.server.restart();
+    let start = Instant::now();
+    proxy.until("the server is found", |proxy| proxy.reason(&sip) == Reason::Ok);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(plant.endpoint.exchanges(), 1);
+    assert!(plant.endpoint.misused().is_empty());
+}
+
+/// A try of the breaker that finds nothing to send must not keep the server away from the others.
+#[test]
+fn a_code_whose_fate_is_known_does_not_keep_the_breaker_open() {
+    let mut plant = Plant::new();
+    let (mut one, mut two) = (plant.proxy(&json!({ "http_timeout": 5 })), plant.proxy(&json!({})));
+    let known = Sip::with_code(ALICE, "known", &plant.endpoint.code("alice"));
+    let parked = one.look(&known);
+    two.sign_in(&known);
+    plant.endpoint.server.stop();
+    for i in 0..3 {
+        one.ask(&Sip::with_code(ALICE, "x", &format!("a-code-that-is-sent-in-vain-{i:08}")));
+    }
+    plant.endpoint.server.restart();
+    one.run_for(Duration::from_millis(600));
+    let cookie = one.park(&parked).expect("it was pending");
+    assert_eq!(one.resume(&known, cookie).answer.reason(), Reason::Ok);
+    let fresh = Sip::with_code(ALICE, "fresh", &plant.endpoint.code("alice"));
+    let start = Instant::now();
+    one.until("the server is found", |proxy| proxy.reason(&fresh) == Reason::Ok);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_lost_answer_leaves_the_code_in_doubt_for_ever() {
+    let truncated = Answer::Truncated(json!({ "access_token": "x".repeat(100), "token_type": "Bearer" }));
+    for answer in [Answer::Hang, Answer::Garbage, truncated, Answer::Empty, Answer::Html] {
+        let plant = Plant::new();
+        let mut proxy = plant.proxy(&json!({}));
+        let code = plant.endpoint.code("alice");
+        let sip = Sip::with_code(ALICE, "one", &code);
+        plant.endpoint.answer_codes(answer.clone());
+        assert_eq!(proxy.answer(&sip).0, 503, "{answer:?}");
+        plant.endpoint.answer_codes(None);
+        assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt), "{answer:?}");
+        let mut other = plant.proxy(&json!({}));
+        assert_eq!(other.answer(&sip), (503, Reason::CodeInDoubt), "{answer:?}");
+        assert_eq!(plant.endpoint.exchanges(), 1, "{answer:?}");
+    }
+}
+
+/// Leaves the claim of a process that has died.
+fn claim(proxy: &Proxy, plant: &Plant, code: &str, deadline: i64) {
+    let store = proxy.context.sessions().expect("sessions").open(&proxy.worker.placed().policy).expect("a store");
+    let id = CodeId::new(&plant.endpoint.server.issuer(), code);
+    let record = CodeRecord { provider: "as".into(), state: CodeState::InFlight(deadline) };
+    let now = now() * 1000;
+    assert!(store.put_code(&id, &record, None, now + 600_000, now).expect("a store"));
+}
+
+#[test]
+fn the_claim_of_a_dead_process_is_never_taken_over() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "pending_timeout": 2 }));
+    let [past, future] = ["one", "two"].map(|name| (plant.endpoint.code("alice"), name));
+    claim(&proxy, &plant, &past.0, now() * 1000 - 5000);
+    assert_eq!(proxy.answer(&Sip::with_code(ALICE, past.1, &past.0)), (503, Reason::CodeInDoubt));
+
+    let start = Instant::now();
+    claim(&proxy, &plant, &future.0, now() * 1000 + 5000);
+    let sip = Sip::with_code(ALICE, future.1, &future.0);
+    assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
+    assert!(start.elapsed() >= Duration::from_millis(1500), "it waits: {:?}", start.elapsed());
+    proxy.until("it is given up", |proxy| proxy.answer(&sip) == (503, Reason::CodeInDoubt));
+    assert!(start.elapsed() >= Duration::from_secs(4));
+    assert_eq!(plant.endpoint.exchanges(), 0);
+}
+
+#[test]
+fn tokens_that_do_not_fit_are_refused_once_and_for_all() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "provider.required_scopes": "sip.call" }));
+    let sip = Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"));
+    for _ in 0..2 {
+        assert_eq!(proxy.answer(&sip), (401, Reason::InsufficientScope));
+    }
+    assert_eq!(plant.endpoint.exchanges(), 1);
+    assert!(proxy.sessions("").is_empty() && proxy.records("t:").is_empty());
+}
+
+#[test]
+fn without_a_service_a_full_queue_refuses_now() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "max_pending": 2 }));
+    proxy.end_service();
+    for i in 0..3 {
+        let verdict = proxy.look(&Sip::with_code(ALICE, "one", &format!("a-code-that-is-long-enough-{i}")));
+        let work = verdict.pending.clone().expect("it must be exchanged");
+        assert_eq!(proxy.worker.submit(work, &[], [i, 0]).is_ok(), i < 2);
+        if i == 2 {
+            let refused = proxy.worker.overloaded(verdict, false);
+            assert_eq!((refused.status, refused.answer.reason()), (503, Reason::Overloaded));
+        }
+    }
+    assert_eq!(plant.endpoint.server.count(TOKEN), 0);
+}
