@@ -72,9 +72,14 @@ async function startKamailio(issuer) {
   fs.rmSync(socket, { force: true });
   const { stdout } = await run(path.join(ROOT, 'tools/kamailio-build.sh'), ['--modules']);
   const audience = ['rs256', 'es256'].map(RESOURCE).join(',');
-  const provider = `name=demo;issuer=${issuer};audience=${audience};aor={sip};domain=${DOMAIN}`;
+  const client = 'client_id=sip-proxy;client_secret=proxy-secret';
+  const provider = `name=demo;issuer=${issuer};audience=${audience};aor={sip};domain=${DOMAIN};${client}`;
+  const key = path.join(RUN, 'store.key');
+  fs.rmSync(path.join(RUN, 'store'), { recursive: true, force: true });
+  fs.writeFileSync(key, crypto.randomBytes(32).toString('base64'), { mode: 0o600 });
   start('kamailio', 'kamailio', [
-    '-f', path.join(ROOT, 'cfg-examples/kamailio/browser-websocket.cfg'), '-DD', '-E', '-m', '64', '-M', '8',
+    '-f', path.join(ROOT, 'cfg-examples/kamailio/public-ua.cfg'), '-DD', '-E', '-m', '64', '-M', '8',
+    '-A', `STORE="${path.join(RUN, 'store')}"`, '-A', `STORE_KEY_FILE="${key}"`,
     '-w', RUN, '-Y', RUN, '-L', `${stdout.trim()}:${path.join(ROOT, 'target/kamailio')}`,
     '-A', `PORT=${port}`, '-A', `CTL_SOCKET="unix:${socket}"`, '-A', `PROVIDER="${provider}"`,
   ], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
@@ -89,6 +94,25 @@ async function login(issuer, user, resource) {
   const { stdout } = await run(process.execPath,
     [path.join(KIT, 'login.mjs'), '--issuer', issuer, '--user', user, '--resource', RESOURCE(resource)]);
   return JSON.parse(stdout).access_token;
+}
+
+/** A sign-in in the browser that ends with a code for the proxy's client. */
+async function loginForCode(issuer, user) {
+  const { stdout } = await run(process.execPath,
+    [path.join(KIT, 'login.mjs'), '--issuer', issuer, '--user', user, '--resource', RESOURCE('es256'),
+      '--client', 'sip-proxy', '--scope', 'openid sip profile offline_access', '--code-only']);
+  return JSON.parse(stdout);
+}
+
+/** The tool plays the phone; what it prints is shown, its exit status compared. */
+async function phone(expected, text, ...args) {
+  const tool = path.join(ROOT, 'target/release/sipoauth');
+  const { stdout, code } = await run(tool, ['register', ...args]).then((ok) => ({ ...ok, code: 0 }), (error) => error);
+  const wanted = /^(→|←|  (REGISTER|CSeq|Date|To|Contact|WWW-Auth|Location|grant_type))|^[a-z]/;
+  for (const line of (stdout ?? '').split('\n')) {
+    if (wanted.test(line)) say(`    ${line.length > 150 ? `${line.slice(0, 150)}…` : line}`);
+  }
+  verdict(code === expected, text);
 }
 
 const decode = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
@@ -212,12 +236,35 @@ async function main() {
   await refused(kamailio, '6  A token for another audience', 'alice', elsewhere, 401, 'audience_mismatch');
   await refused(kamailio, '7  Alice\'s token for Bob\'s address', 'bob', alice, 403, 'aor_mismatch');
 
+  const codePhone = ['--server', `127.0.0.1:${kamailio.port}`, '--aor', `sip:dave@${DOMAIN}`];
+  const state = path.join(RUN, 'dave.json');
+  const pop = ['--pop', '--state', state, '--instance', 'urn:uuid:00000000-0000-4000-8000-00000000da7e'];
+  fs.rmSync(state, { force: true });
+  title('8  Dave\'s phone may hold no token: the proxy tells it where to sign in');
+  await phone(2, 'challenged', ...codePhone);
+  title('9  Dave signs in; his phone sends the code, the proxy exchanges it, both derive the same key');
+  const { code, code_verifier: verifier, redirect_uri: redirect } = await loginForCode(issuer, 'dave');
+  await phone(0, 'registered; the phone has the shared key and never saw a token', ...codePhone, '--code', code,
+    '--code-verifier', verifier, '--redirect-uri', redirect, '--state', state, ...pop.slice(3));
+  title('10  The connection is lost: over a new one the phone proves that it has the key');
+  const tokens = async () => (await (await fetch(`${issuer}/__test/stats`)).json())['/token'];
+  const before = await tokens();
+  await phone(0, 'registered again, by proof of possession', ...pop, '--transport', 'tcp');
+  verdict((await tokens()) === before, 'the authorization server was not asked');
+  title('11  The operator ends the session (kamcmd auth_oauth.sessions_show, sessions_revoke)');
+  say((await kamailio.rpc('auth_oauth.sessions_show', `sip:dave@${DOMAIN}`)).trimEnd().replace(/^/gm, '    '));
+  const revoked = await kamailio.rpc('auth_oauth.sessions_revoke', `sip:dave@${DOMAIN}`);
+  say(revoked.trimEnd().replace(/^/gm, '    '));
+  verdict(/revoked: 1\n/.test(revoked) && /bindings_removed: [1-9]/.test(revoked), 'one session ended, its bindings removed');
+  title('12  The phone\'s next request is challenged');
+  await phone(2, 'challenged: Dave must sign in again', ...pop);
+
   title('What Kamailio counted (kamcmd auth_oauth.stats)');
   for (const line of (await kamailio.rpc('auth_oauth.stats')).split('\n')) {
     if (/: [1-9]/.test(line)) say(`  ${line.replace(/^\s*/, '  ')}`);
   }
   say();
-  say(bold(failures ? `${failures} step(s) FAILED; the logs are in target/demo` : 'All 7 steps went as they should.'));
+  say(bold(failures ? `${failures} step(s) FAILED; the logs are in target/demo` : 'All 12 steps went as they should.'));
 
   if (!KEEP || failures) return stopAll();
   fs.writeFileSync(path.join(RUN, 'pids'), processes.map(({ child }) => `${child.pid}\n`).join(''));
@@ -226,6 +273,7 @@ async function main() {
 Both servers keep running. Try:
     node target/kit/login.mjs --issuer ${issuer} --user dave --resource ${RESOURCE('es256')}
     WS=ws://127.0.0.1:${kamailio.port} AOR=sip:dave@${DOMAIN} RESOURCE=${RESOURCE('es256')} node target/kit/jssip-register.mjs
+    target/release/sipoauth register --server 127.0.0.1:${kamailio.port} --aor sip:dave@${DOMAIN}
     kamcmd -s unix:${path.relative(process.cwd(), kamailio.socket)} auth_oauth.providers
     kamcmd -s unix:${path.relative(process.cwd(), kamailio.socket)} ul.dump
     tail -f target/demo/kamailio.log

@@ -21,7 +21,7 @@ fi
 tools/setup.sh demo
 echo "demo: building (some minutes the first time)"
 PATH=$PATH:$HOME/.cargo/bin
-cargo build --release --lib
+cargo build --release --lib --bins
 tools/kamailio-build.sh
 [ ! -x target/node/bin/node ] || PATH=$PWD/target/node/bin:$PATH
 exec node tools/demo.mjs
