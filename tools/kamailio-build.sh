@@ -79,7 +79,8 @@ module_string() {
   local address offset pointer
   address=$(readelf -sW --dyn-syms "$1" | awk -v name="$2" '$8 == name && $4 == "OBJECT" && !seen++ { print $2 }')
   [ -n "$address" ] || return 1
-  pointer=$(readelf -rW "$1" | awk -v at="$address" 'NF == 4 && $1 == at && $3 ~ /_RELATIVE$/ && !seen++ { print $4 }')
+  # compared as text: 0000000000e81078 is a number to awk, and equal to many
+  pointer=$(readelf -rW "$1" | awk -v at="$address" 'NF == 4 && ($1 "") == (at "") && $3 ~ /_RELATIVE$/ && !seen++ { print $4 }')
   if [ -n "$pointer" ]; then
     pointer=$(( 0x$pointer ))
   else
