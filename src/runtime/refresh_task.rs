@@ -2,8 +2,8 @@
 //! What a thread of the I/O service does with tokens that are about to end: one process of all proxies refreshes them.
 
 use super::exchange_task::TaskEnv;
-use super::now_millis;
 use super::sessions::{SessionStore, lease_key, refresh_due};
+use super::{PATIENCE, now_millis};
 use crate::arena::counters::Counter;
 use crate::engine::exchange::{Refreshed, TokenError, refresh};
 use crate::ports::store::{StoreError, Write};
@@ -77,9 +77,12 @@ impl TaskEnv {
         }
         // A refresh token goes to the server that it came from and to no other.
         let same = |p: &usize| self.policy.providers[*p].issuer == tokens.issuer;
-        let Some(provider) = self.provider(&tokens.provider).filter(same).filter(|_| may_ask(&tokens.provider)) else {
+        let Some(provider) = self.provider(&tokens.provider).filter(same) else {
             return self.put_off(store, key, tokens, &sealed);
         };
+        if !may_ask(&tokens.provider) {
+            return self.put_off_unasked(store, key, tokens, &sealed);
+        }
         outcome.provider = Some(tokens.provider.clone());
         let shared = self.context.arena().shared();
         shared.counters.add(Counter::Refreshes);
@@ -123,9 +126,31 @@ impl TaskEnv {
 
     /// Tries again later: after 1, 2, 4 … seconds, at most a minute.
     fn put_off(&self, store: &SessionStore, key: &str, mut tokens: Tokens, sealed: &[u8]) -> Result<(), StoreError> {
-        let now = now_millis();
         let backoff = (1000i64 << tokens.failures.min(6)).min(MAX_BACKOFF);
         tokens.failures = tokens.failures.saturating_add(1);
+        self.put_off_for(backoff, store, key, tokens, sealed)
+    }
+
+    /// While others find out whether the server is back: no failure of these tokens.
+    fn put_off_unasked(
+        &self,
+        store: &SessionStore,
+        key: &str,
+        tokens: Tokens,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        self.put_off_for(PATIENCE.longest_pause, store, key, tokens, sealed)
+    }
+
+    fn put_off_for(
+        &self,
+        backoff: i64,
+        store: &SessionStore,
+        key: &str,
+        mut tokens: Tokens,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        let now = now_millis();
         let due = now + backoff + (backoff as f64 * 0.2 * super::jitter()) as i64;
         tokens.refresh_at = due;
         store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, Some(due), now).map(drop)
