@@ -112,7 +112,11 @@ impl Fleet {
                     self.refused.lock().expect("no panic while held").push(line);
                     continue;
                 }
-                Err(_) => self.unanswered.fetch_add(1, Relaxed),
+                Err(_) => {
+                    // Nobody listens, until the proxy is started again.
+                    std::thread::sleep(Duration::from_millis(100));
+                    self.unanswered.fetch_add(1, Relaxed)
+                }
             };
             // Whoever was not answered asks again with the same code, then with a new one.
             if phone.tries >= TRIES {
