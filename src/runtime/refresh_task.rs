@@ -81,7 +81,8 @@ impl TaskEnv {
             return self.put_off(store, key, tokens, &sealed);
         };
         if !may_ask(&tokens.provider) {
-            return self.put_off_unasked(store, key, tokens, &sealed);
+            // Others find out whether the server is back: no failure of these tokens.
+            return self.put_off_for(PATIENCE.longest_pause, store, key, tokens, &sealed);
         }
         outcome.provider = Some(tokens.provider.clone());
         let shared = self.context.arena().shared();
@@ -129,17 +130,6 @@ impl TaskEnv {
         let backoff = (1000i64 << tokens.failures.min(6)).min(MAX_BACKOFF);
         tokens.failures = tokens.failures.saturating_add(1);
         self.put_off_for(backoff, store, key, tokens, sealed)
-    }
-
-    /// While others find out whether the server is back: no failure of these tokens.
-    fn put_off_unasked(
-        &self,
-        store: &SessionStore,
-        key: &str,
-        tokens: Tokens,
-        sealed: &[u8],
-    ) -> Result<(), StoreError> {
-        self.put_off_for(PATIENCE.longest_pause, store, key, tokens, sealed)
     }
 
     fn put_off_for(
