@@ -53,15 +53,23 @@ static void resumed(void *user, uint64_t cookie0, uint64_t cookie1)
 
 static sipoauth_context *make_store_context(void)
 {
+    /* under valgrind everything takes its time, threads above all */
+    static const char *const patient[][2] = {{"http_threads", "3"},     {"http_per_provider", "2"},
+                                             {"pending_timeout", "30"}, {"http_timeout", "60"},
+                                             {"connect_timeout", "60"}};
     char line[1024], folder[1024];
     sipoauth_config *config = sipoauth_config_new();
     sipoauth_context *context = NULL;
+    size_t i;
 
     snprintf(line, sizeof(line), "name=test;issuer=%s;audience=sip;aor={sip};client_id=sip-proxy;client_auth=none",
              argument("issuer"));
     snprintf(folder, sizeof(folder), "%s/sessions", argument("directory"));
     EXPECT_STATUS(sipoauth_config_set(config, text("store"), text(folder), err, sizeof(err)), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_config_set(config, text("store_size"), text("8"), err, sizeof(err)), SIPOAUTH_OK);
+    for (i = 0; i < sizeof(patient) / sizeof(patient[0]); i++)
+        EXPECT_STATUS(sipoauth_config_set(config, text(patient[i][0]), text(patient[i][1]), err, sizeof(err)),
+                      SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_config_provider_add(config, text(line), err, sizeof(err)), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_context_new(config, log_line, &the_log, &context, err, sizeof(err)), SIPOAUTH_E_CONFIG);
     EXPECT(contains(err, strlen(err), "store_key") && context == NULL);
@@ -206,15 +214,17 @@ static void misuse(sipoauth_context *context, sipoauth_worker *worker, const cha
 
 /* Another process of the same proxy, forked before the store was opened. It goes on when its parent has signed in:
  * then it finds the session, but not through its parent's worker. */
-static void child(sipoauth_context *context, sipoauth_worker *parents, int from_parent)
+static void child(sipoauth_context *context, sipoauth_worker *parents, const int from_parent[2])
 {
     char ticket[4097];
-    ssize_t length = read(from_parent, ticket, sizeof(ticket) - 1);
+    ssize_t length;
     sipoauth_worker *own = NULL;
     struct seen seen;
     char next[160];
     int fine;
 
+    close(from_parent[1]); /* a parent that writes nothing must not be waited for */
+    length = read(from_parent[0], ticket, sizeof(ticket) - 1);
     ticket[length > 0 ? length : 0] = '\0';
     memset(&seen, 0, sizeof(seen));
     fine = sipoauth_worker_confirm(parents, text(ticket), text(to_tag)) == SIPOAUTH_E_PROCESS;
@@ -243,7 +253,7 @@ void test_sessions(void)
     fflush(stdout);
     forked = fork();
     if (forked == 0)
-        child(context, worker, to_child[0]);
+        child(context, worker, to_child);
     EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_OK);
     sign_in(worker, io, ticket, sizeof(ticket));
     sleep(1); /* proofs of the second in which the context was made may have been used before */
@@ -259,9 +269,9 @@ void test_sessions(void)
     misuse(context, worker, ticket);
 
     EXPECT(write(to_child[1], ticket, strlen(ticket)) == (ssize_t)strlen(ticket));
+    close(to_child[1]);
     EXPECT(waitpid(forked, &status, 0) == forked && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     close(to_child[0]);
-    close(to_child[1]);
     EXPECT(prove(worker, "tag-of-the-child", "call-6") == 200);
 
     memset(&seen, 0, sizeof(seen));
