@@ -237,7 +237,10 @@ fn who_has_got_a_200_stays_signed_in_whatever_is_killed() {
         let before = server.contacts();
         fleet.prove(&stack, &fleet.some(&mut random, 10));
         assert_eq!(server.contacts(), before, "a proof needs no authorization server");
-        let goal = if round == KILLS { PHONES } else { fleet.count() + 20 + random.below(80) as usize };
+        // Of the phones that are left, each kill gets about as many as the others.
+        let left = PHONES - fleet.count();
+        let share = left as u64 * 3 / 2 / (KILLS - round + 1) as u64;
+        let goal = if round == KILLS { PHONES } else { fleet.count() + random.below(share.max(1)) as usize };
         fleet.stop.store(false, Relaxed);
         let port = stack.kamailio.port();
         std::thread::scope(|scope| {
@@ -271,7 +274,8 @@ fn finish(stack: Stack, fleet: &Fleet, server: &CodeServer) {
     fleet.prove(&stack, &users);
     assert_eq!(server.contacts(), contacts, "a proof needs no authorization server");
     let asked = server.asked();
-    assert_eq!(asked.values().max(), Some(&1), "no code is sent twice, whoever dies");
+    let twice: Vec<_> = asked.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "no code is sent twice, whoever dies: {twice:?}\n{}", stack.module_log());
     let listed = listed(&stack);
     for user in &users {
         assert!(listed.contains_key(user), "{user} is not listed");

@@ -67,6 +67,10 @@ fn exchange(key: &TestKey, issuer: &str, asked: &Asked, request: &Received) -> A
     let pairs = form::parse(request.body.as_bytes()).unwrap_or_default();
     let value = |name: &str| pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| &**v);
     let code = value("code");
+    let length = request.header("content-length").and_then(|length| length.parse().ok());
+    if length != Some(request.body.len()) {
+        return Answer::Status(400); // whoever sent it has died on the way
+    }
     let again = {
         let mut asked = asked.lock().expect("no panic while held");
         let count = asked.entry(code.to_owned()).or_default();

@@ -205,7 +205,7 @@ impl Client {
         Ok(octets)
     }
 
-    /// Any octets, for instance a capture; waits for the final reply.
+    /// Any octets, for instance a capture; waits for the final reply. One that comes late, to another request, is none.
     pub fn exchange(&mut self, octets: &[u8]) -> io::Result<Reply> {
         let deadline = Instant::now() + self.timeout;
         let mut interval = T1;
@@ -216,7 +216,7 @@ impl Client {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no reply in time"));
             }
             match self.receive_for(left.min(interval)) {
-                Ok(reply) if reply.status >= 200 => return Ok(reply),
+                Ok(reply) if reply.status >= 200 && answers(&reply, octets) => return Ok(reply),
                 Ok(_) => {}
                 Err(error) if waiting(&error) => {
                     if matches!(self.socket, Socket::Udp(_)) && Instant::now() < deadline {
@@ -280,6 +280,12 @@ pub fn unique(prefix: &str) -> String {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let time = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().subsec_nanos();
     format!("{prefix}{:x}{count:x}{time:x}", std::process::id())
+}
+
+/// Is this a reply to these octets, as far as their Call-ID tells?
+fn answers(reply: &Reply, octets: &[u8]) -> bool {
+    let own = Reply::parse(octets).and_then(|request| request.header("Call-ID").map(str::to_owned));
+    own.is_none() || own.as_deref() == reply.header("Call-ID")
 }
 
 /// Is this error just "nothing yet"?
