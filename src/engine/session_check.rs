@@ -71,7 +71,7 @@ impl CodeId {
     }
 }
 
-/// A registration with a code, as far as its session is concerned. Holds no secret but in `proof_of`.
+/// A registration with a code, as far as its session is concerned. Holds no secret but in `digest`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Registration {
     /// The code's record.

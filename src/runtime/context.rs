@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -18,6 +19,7 @@ use crate::arena::{Arena, Sizes};
 use crate::config::policy::Policy;
 use crate::config::source::{Bundle, Source};
 use crate::config::{ConfigError, error};
+use crate::ports::store::StoreError;
 use crate::ports::{Level, Log};
 use crate::proto::session::id_text;
 
@@ -200,6 +202,24 @@ impl Context {
             self.log.log(Level::Info, &line);
         }
         Ok(ended)
+    }
+
+    /// Counts a failure of the store; `log` gets the first one and its end, whichever process sees them.
+    pub fn note_store(&self, log: &dyn Log, error: Option<&StoreError>) {
+        let shared = self.arena.shared();
+        let failing = &shared.store_failing;
+        match error {
+            Some(error) => {
+                shared.counters.add(Counter::StoreErrors);
+                if failing.load(Relaxed) == 0 && failing.swap(1, Relaxed) == 0 {
+                    log.log(Level::Error, &format!("sessions: {error}"));
+                }
+            }
+            None if failing.load(Relaxed) == 1 && failing.swap(0, Relaxed) == 1 => {
+                log.log(Level::Info, "sessions: the store works again");
+            }
+            None => {}
+        }
     }
 
     /// Where log lines go.

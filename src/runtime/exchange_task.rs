@@ -12,11 +12,11 @@ use super::job::{Comparison, Exchange, Work};
 use super::key_fetches::key_plan;
 use super::line_buffer::LineBuffer;
 use super::now_millis;
+use super::pool::Task;
+use super::service::Event;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
-use super::store_access::note;
 use crate::arena::counters::Counter;
 use crate::config::policy::Policy;
-use crate::config::provider::KeySource;
 use crate::engine::exchange::{CodeGrant, Granted, TokenEndpoint, TokenError, exchange};
 use crate::engine::key_fetch::fetch_keys;
 use crate::engine::session_check::{CodeId, OpenProof, Registration, may_register};
@@ -89,20 +89,23 @@ impl TaskEnv {
 
     /// Notes how a call of the store ended.
     pub fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        let shared = self.context.arena().shared();
-        if result.is_err() {
-            shared.counters.add(Counter::StoreErrors);
-        }
-        note(&shared.store_failing, &*self.lines, result.as_ref().err());
+        self.context.note_store(&*self.lines, result.as_ref().err());
         result
     }
 
-    /// A task ended in a panic: what the log says of it.
-    pub fn panicked(&self, place: &str) -> String {
-        self.context.arena().shared().counters.add(Counter::Panics);
-        let sentence = format!("internal error caught at {place}; please report it");
-        self.lines.log(Level::Error, &sentence);
-        sentence
+    /// A task. Should it end in a panic, that is counted and told, and its event is made from the sentence of the log.
+    pub fn task(
+        &self,
+        run: impl FnOnce() -> Event + Send + 'static,
+        panicked: impl FnOnce(String) -> Event + Send + 'static,
+    ) -> Task<Event> {
+        let env = self.clone();
+        Task::new(run, move |place| {
+            env.context.arena().shared().counters.add(Counter::Panics);
+            let sentence = format!("internal error caught at {place}; please report it");
+            env.lines.log(Level::Error, &sentence);
+            panicked(sentence)
+        })
     }
 
     /// Stores the key of a registration. Should that fail, the check that follows sees that it is missing.
@@ -120,7 +123,7 @@ impl TaskEnv {
         self.policy.providers.iter().position(|p| p.name == name && p.client.is_some())
     }
 
-    /// The keys of a provider as they are published.
+    /// The keys of a provider as they are published; None when they are configured, or not fetched yet.
     fn keys(&self, provider: usize) -> Option<KeySet> {
         let (slot, source) = self.places[provider];
         let slot = &self.context.arena().slots()[slot];
@@ -190,7 +193,7 @@ impl TaskEnv {
                 (CodeState::Refused(Reason::CodeRefused.number()), Outcome::Settled(Some(true)))
             }
             Ok(granted) => {
-                let session = self.noted(self.keep(&store, work, &granted, now + lifetime, now))?;
+                let session = self.noted(self.keep(&store, provider, &granted, now + lifetime, now))?;
                 let exchanged = Exchanged {
                     session,
                     identity: granted.identity,
@@ -250,14 +253,7 @@ impl TaskEnv {
         let now = now_millis() / 1000;
         let (policy, client) = (&self.policy, &*self.client);
         let endpoint = self.endpoints.resolve(client, policy, provider, now).map_err(TokenError::Unavailable)?;
-        let known = match &policy.providers[provider].keys {
-            KeySource::Static(_) => None,
-            _ => self.keys(provider),
-        };
-        let keys = match &policy.providers[provider].keys {
-            KeySource::Static(keys) => Some(keys),
-            _ => known.as_ref(),
-        };
+        let fetched = self.keys(provider);
         let fetch = || Some(fetch_keys(client, &key_plan(&policy.providers[provider], policy)?).ok()?.keys);
         self.context.arena().shared().counters.add(Counter::Exchanges);
         let request = &work.request;
@@ -266,23 +262,24 @@ impl TaskEnv {
             code_verifier: request.code_verifier.as_ref().map(|v| v.0.as_str()),
             redirect_uri: request.redirect_uri.as_deref(),
         };
-        exchange(client, &endpoint, policy, provider, keys, &fetch, &grant, now)
+        exchange(client, &endpoint, policy, provider, fetched.as_ref(), &fetch, &grant, now)
     }
 
     /// Stores the tokens of a session that no phone has yet.
     fn keep(
         &self,
         store: &SessionStore,
-        work: &Exchange,
+        provider: usize,
         granted: &Granted,
         expires_at: i64,
         now: i64,
     ) -> Result<SessionId, StoreError> {
         let mut session = SessionId::default();
         aws_lc_rs::rand::fill(&mut session).map_err(|_| StoreError::Away("no random numbers".into()))?;
+        let provider = &self.policy.providers[provider];
         let tokens = Tokens {
-            provider: work.provider.clone(),
-            issuer: self.provider(&work.provider).map_or_else(String::new, |p| self.policy.providers[p].issuer.clone()),
+            provider: provider.name.clone(),
+            issuer: provider.issuer.clone(),
             aor: String::new(),
             access_token: granted.access_token.clone(),
             refresh_token: granted.refresh_token.clone(),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::exchange_task::{Outcome, Seen, TaskEnv};
 use super::job::{Exchange, Work};
-use super::pool::{Pool, Task};
+use super::pool::Pool;
 use super::service::Event;
 use super::waiters::{Ticket, Waiters};
 use super::{PATIENCE, now_millis};
@@ -68,15 +68,12 @@ impl Exchanges {
     /// Gives threads what may begin; what nobody waits for any more is dropped before it has begun.
     pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &mut Waiters, now: i64) {
         for _ in 0..self.queue.len() {
-            let Some(mut queued) = self.queue.pop_front() else { return };
-            if !waiters.waits(queued.ticket) {
-                continue;
+            let Some(queued) = self.queue.pop_front() else { return };
+            if waiters.waits(queued.ticket)
+                && let Some(queued) = self.begin(env, pool, waiters, queued, now)
+            {
+                self.queue.push_back(queued);
             }
-            queued = match self.begin(env, pool, waiters, queued, now) {
-                Some(queued) => queued,
-                None => continue,
-            };
-            self.queue.push_back(queued);
         }
     }
 
@@ -109,15 +106,14 @@ impl Exchanges {
             waiters.finish(ticket);
             return None;
         }
-        let (task_env, task_work) = (env.clone(), exchange.clone());
-        let (panicked, panicked_env) = (exchange.clone(), env.clone());
-        let task = Task::new(
+        let (task_env, task_work, panicked) = (env.clone(), exchange.clone(), exchange.clone());
+        let task = env.task(
             move || {
                 let (outcome, records) = task_env.exchange(&task_work);
                 Event::Done(Done { ticket, work: Work::Exchange(task_work), outcome, records })
             },
-            move |place| {
-                let outcome = Outcome::Failed(Reason::Internal, panicked_env.panicked(&place));
+            move |sentence| {
+                let outcome = Outcome::Failed(Reason::Internal, sentence);
                 Event::Done(Done { ticket, work: Work::Exchange(panicked), outcome, records: Vec::new() })
             },
         );
@@ -133,18 +129,14 @@ impl Exchanges {
     }
 
     fn begin_store_work(&self, env: &TaskEnv, pool: &Pool<Event>, queued: Queued) -> Option<Queued> {
-        let (env, ticket, work) = (env.clone(), queued.ticket, queued.work.clone());
-        let (panicked, panicked_env) = (queued.work.clone(), env.clone());
+        let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
         let done = move |work, records| Event::Done(Done { ticket, work, outcome: Outcome::Settled(None), records });
-        let task = Task::new(
+        let task = env.task(
             move || {
-                let records = env.ask_store(&work);
+                let records = task_env.ask_store(&work);
                 done(work, records)
             },
-            move |place| {
-                panicked_env.panicked(&place);
-                done(panicked, Vec::new())
-            },
+            move |_| done(panicked, Vec::new()),
         );
         (!pool.start(task)).then_some(queued)
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::engine::breaker::Breaker;
 
 use super::exchange_task::{Seen, TaskEnv};
-use super::pool::{Pool, Task};
+use super::pool::Pool;
 use super::refresh_task::Refresh;
 use super::service::Event;
 use super::sessions::account_key;
@@ -80,12 +80,7 @@ impl Refreshes {
                 }
                 Event::Kept(Kept::Upkeep)
             };
-            let panicked = env.clone();
-            let panicked = move |place: String| {
-                panicked.panicked(&place);
-                Event::Kept(Kept::Upkeep)
-            };
-            self.upkeeping = pool.start(Task::new(upkeep, panicked));
+            self.upkeeping = pool.start(env.task(upkeep, |_| Event::Kept(Kept::Upkeep)));
         }
         if !self.looking && self.queue.is_empty() && now >= self.next_look {
             self.next_look = now + LOOK;
@@ -95,12 +90,7 @@ impl Refreshes {
                 let due = store.and_then(|s| task_env.noted(s.store().due(now_millis(), BATCH)).ok());
                 Event::Kept(Kept::Due(due.unwrap_or_default()))
             };
-            let panicked = env.clone();
-            let panicked = move |place: String| {
-                panicked.panicked(&place);
-                Event::Kept(Kept::Due(Vec::new()))
-            };
-            self.looking = pool.start(Task::new(look, panicked));
+            self.looking = pool.start(env.task(look, |_| Event::Kept(Kept::Due(Vec::new()))));
         }
         while self.running.len() < (pool.size() / 8).max(1) {
             let Some(key) = self.queue.pop_front() else { return };
@@ -114,12 +104,8 @@ impl Refreshes {
                 let records = task_env.look_up(&keys);
                 Event::Kept(Kept::Refreshed(task_key, refresh, records))
             };
-            let panicked_env = env.clone();
-            let panicked = move |place: String| {
-                panicked_env.panicked(&place);
-                Event::Kept(Kept::Refreshed(panicked, Refresh::default(), Vec::new()))
-            };
-            if !pool.start(Task::new(refresh, panicked)) {
+            let panicked = move |_| Event::Kept(Kept::Refreshed(panicked, Refresh::default(), Vec::new()));
+            if !pool.start(env.task(refresh, panicked)) {
                 self.queue.push_front(key);
                 return;
             }

@@ -19,7 +19,7 @@ use super::job::{Job, Work};
 use super::key_fetches::KeyFetches;
 use super::line_buffer::LineBuffer;
 use super::now_millis;
-use super::pool::{Pool, Task, spawn};
+use super::pool::{Pool, spawn};
 use super::refreshes::{Kept, Refreshes};
 use super::waiters::Waiters;
 use crate::arena::record_cache::Lookup;
@@ -261,8 +261,7 @@ impl Service {
                 fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
                 Event::Fetched(source, fetch_keys(&*client, &plan))
             };
-            let env = env.clone();
-            pool.start(Task::new(fetch, move |place| Event::Fetched(source, Err(env.panicked(&place)))))
+            pool.start(env.task(fetch, move |sentence| Event::Fetched(source, Err(sentence))))
         });
         if self.context.sessions().is_some() {
             self.exchanges.dispatch(env, pool, &mut self.waiters, now);

@@ -6,13 +6,10 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::sessions::{account_key, code_key, unseal};
-use super::store_access::note;
-use crate::arena::counters::Counter;
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::session_check::{CodeId, Known, KnownSessions, Registration, key_of};
-use crate::ports::store::StoreError;
 use crate::proto::session::{Account, CodeRecord, CodeState};
 
 /// The view of one call.
@@ -46,16 +43,10 @@ impl SessionView<'_> {
             Ok(Some(record)) => Known::Found(record),
             Ok(None) => Known::Absent,
             Err(error) => {
-                self.failed(&error);
+                self.context.note_store(self.context.log(), Some(&error));
                 Known::Failed
             }
         }
-    }
-
-    fn failed(&self, error: &StoreError) {
-        let shared = self.context.arena().shared();
-        shared.counters.add(Counter::StoreErrors);
-        note(&shared.store_failing, self.context.log(), Some(error));
     }
 
     /// True when the key of a registration with this To tag is stored.

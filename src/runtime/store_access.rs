@@ -2,8 +2,6 @@
 //! Each process's way to the session store: opened after the fork, when it is first needed.
 
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::now_millis;
@@ -16,7 +14,6 @@ use crate::io::key_check;
 use crate::io::redis::RedisStore;
 use crate::io::store::{OpenedStore, open_store};
 use crate::ports::store::StoreError;
-use crate::ports::{Level, Log};
 
 /// A store that could not be opened is tried again after this time, in milliseconds.
 const RETRY: i64 = 1000;
@@ -122,17 +119,5 @@ impl StoreAccess {
             OpenedStore::Remote(remote) => Some(remote),
         };
         Ok((store, remote))
-    }
-}
-
-/// Logs the first failure of the store and its end, whichever process sees them.
-pub fn note(failing: &AtomicU32, log: &dyn Log, error: Option<&StoreError>) {
-    let before = failing.load(Relaxed);
-    match error {
-        Some(error) if before == 0 && failing.swap(1, Relaxed) == 0 => {
-            log.log(Level::Error, &format!("sessions: {error}"));
-        }
-        None if before == 1 && failing.swap(0, Relaxed) == 1 => log.log(Level::Info, "sessions: the store works again"),
-        _ => {}
     }
 }

@@ -9,7 +9,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::job::{Comparison, Exchange, Work};
 use super::session_view::SessionView;
 use super::sessions::SessionError;
-use super::store_access::note;
 use super::worker::{Handling, NOBODY, SOON, Verdict, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::record_cache::Lookup;
@@ -86,17 +85,11 @@ impl Worker {
             .map_err(SessionError::Store)
             .and_then(|store| store.bind(policy, registration, to_tag, now));
         if let Err(SessionError::Store(error)) = &stored {
-            self.store_failed(error);
+            self.context.note_store(self.context.log(), Some(error));
         } else if stored.is_ok() {
             self.context.arena().shared().counters.add(Counter::KeysStored);
         }
         stored
-    }
-
-    fn store_failed(&self, error: &StoreError) {
-        let shared = self.context.arena().shared();
-        shared.counters.add(Counter::StoreErrors);
-        note(&shared.store_failing, self.context.log(), Some(error));
     }
 
     /// What the host keeps of a registration until its answer goes out.
