@@ -25,7 +25,7 @@
  Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
  their struct_size tells the library which members the caller knows.
  */
-#define SIPOAUTH_ABI_VERSION 2
+#define SIPOAUTH_ABI_VERSION 3
 
 /*
  The call did what it says.
@@ -209,6 +209,21 @@
 #define SIPOAUTH_GRANT_POP 3
 
 /*
+ Nothing; what was sent earlier on the same connection stood in (setting connection_auth).
+ */
+#define SIPOAUTH_GRANT_CONNECTION 4
+
+/*
+ sipoauth_worker_require: a level of service, the name of an item of the setting `services`.
+ */
+#define SIPOAUTH_REQUIRE_SERVICE 1
+
+/*
+ sipoauth_worker_require: scopes, separated by a space.
+ */
+#define SIPOAUTH_REQUIRE_SCOPE 2
+
+/*
  Offer a Bearer challenge.
  */
 #define SIPOAUTH_OFFER_BEARER 1
@@ -257,6 +272,16 @@
  The keys are configured, nothing is fetched.
  */
 #define SIPOAUTH_KEYS_STATIC 4
+
+/*
+ None are needed: the authorization server is asked about each token.
+ */
+#define SIPOAUTH_KEYS_NOT_NEEDED 5
+
+/*
+ In the place of a provider's index: the keys that decrypt tokens. Since ABI version 3.
+ */
+#define SIPOAUTH_DECRYPTION_KEYS UINT32_MAX
 
 /*
  A configuration that is being collected. Used by one thread at a time.
@@ -394,6 +419,13 @@ typedef struct sipoauth_request {
    Number of Contact values. A proof covers the first one only, so a request with more cannot be proved.
    */
   uint32_t contact_count;
+  /*
+   Names the TCP, TLS or WebSocket connection on which the request came: the same number as long as the connection
+   lasts, in every process. 0: none, or the request has come through another proxy (more than one Via), which may
+   share its connection among phones. With the setting connection_auth accepted credentials bind the connection, and
+   later requests on it may come without. The source address and port belong to the name.
+   */
+  uint64_t connection;
 } sipoauth_request;
 
 /*
@@ -498,6 +530,20 @@ typedef struct sipoauth_result {
    With confirm = 1; may be kept in any process, holds no secret, at most 4 KiB.
    */
   struct sipoauth_str ticket;
+  /*
+   The levels of service (setting `services`) that an accepted token or session gives, separated by a comma.
+   */
+  struct sipoauth_str services;
+  /*
+   With reason "insufficient_scope", and with NO_CREDENTIALS where the method needs scopes of its own: all scopes that
+   a token needs for this, for sipoauth_challenge.scope (RFC 8898 section 4).
+   */
+  struct sipoauth_str needed_scope;
+  /*
+   Of an accepted REGISTER: the most seconds that its bindings may be granted, at least 1; 0: no bound. A smaller
+   expiry that was asked for stays, 0 above all.
+   */
+  uint32_t expires_limit;
 } sipoauth_result;
 
 /*
@@ -662,10 +708,14 @@ typedef struct sipoauth_provider_state {
    The last error, empty after a success.
    */
   char last_error[256];
+  /*
+   How its tokens are checked: jwt, opaque, or jwt_and_introspection.
+   */
+  char tokens[32];
 } sipoauth_provider_state;
 
 /*
- One key of a provider, copied out.
+ One key of a provider, or one that decrypts tokens, copied out.
  */
 typedef struct sipoauth_key_state {
   /*
@@ -673,7 +723,7 @@ typedef struct sipoauth_key_state {
    */
   uint32_t struct_size;
   /*
-   1: signatures are verified with it.
+   1: signatures are verified, or tokens decrypted, with it.
    */
   uint32_t usable;
   /*
@@ -685,7 +735,7 @@ typedef struct sipoauth_key_state {
    */
   char kty[16];
   /*
-   The only algorithm it is used with; empty: any that fits its type.
+   The only algorithm (for a secret that decrypts, also encryption) it is used with; empty: any that fits its type.
    */
   char alg[16];
   /*
@@ -800,7 +850,7 @@ int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
 
 /*
  Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
- sipoauth_worker_check; `token` is the bare token without "Bearer".
+ sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS.
 
  # Safety
  `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
@@ -818,6 +868,24 @@ int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
  `worker` is NULL or valid, `result` as for sipoauth_worker_check.
  */
 int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, struct sipoauth_result *result);
+
+/*
+ Asks more of the request that the last check of this worker accepted: `what` is SIPOAUTH_REQUIRE_SERVICE or
+ SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The result is then ACCEPTED, or DENIED with reason
+ "insufficient_scope", `needed_scope` and the status of the setting `scope_status`; 403 when the provider has no such
+ service. Who was accepted stays as it was: identity, services, expiry, claims and token. It counts as that reason, not
+ as a denied request, and can be asked again.
+
+ Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_INPUT when no check was accepted or nothing is named;
+ else as sipoauth_worker_check. `result` says DENIED then.
+
+ # Safety
+ `worker` is NULL or valid, `name` valid for its length, `result` as for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_require(struct sipoauth_worker *worker,
+                                uint32_t what,
+                                struct sipoauth_str name,
+                                struct sipoauth_result *result);
 
 /*
  A new, empty configuration; NULL after an internal error. Any process, any thread.
@@ -907,6 +975,48 @@ void sipoauth_context_free(struct sipoauth_context *context);
  `context` is NULL or valid, `err` valid for `err_cap` octets.
  */
 int32_t sipoauth_context_reload(struct sipoauth_context *context, char *err, size_t err_cap);
+
+/*
+ Has the keys of a provider fetched now by the I/O service, for example because a key was compromised or replaced: the
+ limits of key fetches do not count. An empty `provider` means every provider whose keys are fetched; `*count` says
+ how many these are and is 0 after a failure. Any process, any thread; never blocks: the state of the providers shows
+ how the fetches went.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG when there is no such provider or its keys are
+ configured; `err` gets a sentence, as for sipoauth_config_set.
+
+ # Safety
+ `context` and `count` are NULL or valid, `provider` for its length, `err` for `err_cap` octets.
+ */
+int32_t sipoauth_context_refresh_keys(struct sipoauth_context *context,
+                                      struct sipoauth_str provider,
+                                      uint32_t *count,
+                                      char *err,
+                                      size_t err_cap);
+
+/*
+ Tells that a connection has ended, by the number that its requests had in sipoauth_request.connection: what it was
+ bound to leaves the memory at once. For hosts that learn of it; without this call it stays until the room is needed,
+ or for two hours after its last use, and a new connection of the same number is still another one. Any process, any thread; never blocks.
+
+ Returns SIPOAUTH_OK, also when the connection was not bound; else SIPOAUTH_E_ARGUMENT.
+
+ # Safety
+ `context` is NULL or valid.
+ */
+int32_t sipoauth_context_connection_closed(const struct sipoauth_context *context,
+                                           uint64_t connection);
+
+/*
+ Whether connections are remembered at all (setting connection_auth), so that it is of use to tell of their end. Stays
+ the same as long as the context lives. Any process, any thread; never blocks.
+
+ Returns 1 if they are, 0 if not; else SIPOAUTH_E_ARGUMENT.
+
+ # Safety
+ `context` is NULL or valid.
+ */
+int32_t sipoauth_context_binds_connections(const struct sipoauth_context *context);
 
 /*
  Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
@@ -1073,8 +1183,9 @@ uint32_t sipoauth_stat_count(void);
 const char *sipoauth_stat_name(uint32_t index);
 
 /*
- The value of a statistic, counted since start by all processes together; 0 past the end and for NULL. Any process,
- any thread.
+ The value of a statistic, counted since start by all processes together; 0 past the end and for NULL. All only
+ grow, except `pending`, the requests that are parked now, and `key_age`, the seconds since the last successful key
+ fetch of the provider for which that is longest ago (0 when no keys are fetched). Any process, any thread.
 
  # Safety
  `context` is NULL or valid.
@@ -1103,7 +1214,8 @@ int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
                                         struct sipoauth_provider_state *out);
 
 /*
- Copies the state of one key of a provider, both counted from 0; never key material. Any process, any thread.
+ Copies the state of one key of a provider, both counted from 0; never key material. With
+ SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. `*out` after a failure as for
  sipoauth_context_provider_state.
@@ -1136,7 +1248,7 @@ int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_wo
 void sipoauth_worker_free(struct sipoauth_worker *worker);
 
 /*
- A claim of the token that the last check of this worker accepted: strings as they are, everything else as JSON.
+ A claim of the token that the last check of this worker accepted, whatever sipoauth_worker_require said since: strings as they are, everything else as JSON.
  `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
  failure.
 
@@ -1146,7 +1258,28 @@ void sipoauth_worker_free(struct sipoauth_worker *worker);
  # Safety
  `worker` and `value` are NULL or valid, `path` is valid for its length.
  */
-int32_t sipoauth_worker_claim(struct sipoauth_worker *worker, struct sipoauth_str path, struct sipoauth_str *value);
+int32_t sipoauth_worker_claim(struct sipoauth_worker *worker,
+                              struct sipoauth_str path,
+                              struct sipoauth_str *value);
+
+/*
+ The access token of the request that the last check of this worker accepted, for a request to `next_hop`
+ (sip-oauth-01 section 3.8): of a code or proof, the one that the proxy holds. `next_hop` is the SIP URI to which the
+ request really goes; it must be one of the setting `application_servers`. Of a token that was encrypted for this proxy
+ the signed one in it is given, and only where that setting asks for TLS. `token` is a secret: it goes into that
+ request's Authorization header field as `Bearer` and the token and nowhere else. It borrows from the worker until its next
+ call, which wipes it; it is empty after a failure. Never blocks.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_INPUT (no check was accepted),
+ SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
+ SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` and `token` are NULL or valid, `next_hop` is valid for its length.
+ */
+int32_t sipoauth_worker_token(struct sipoauth_worker *worker,
+                              struct sipoauth_str next_hop,
+                              struct sipoauth_str *token);
 
 /*
  Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::json;
+use support::encryption::Recipient;
 use support::scripted_server::{Answer, ScriptedServer, key_set};
 use support::temporary::Directory;
 use support::token::{TestKey, claims};
@@ -151,7 +152,17 @@ impl World {
         let large = self.key.token("RS256", &large);
         assert!((28_000..32_000).contains(&large.len()), "{}", large.len());
         let forged = TestKey::other_rsa("first").token("RS256", &claims(&self.server.issuer(), "sip", "alice", 600));
+        // Two recipients: one key pair, one whose key the library chooses by its name.
+        let (rsa, secret) = (Recipient::rsa(), Recipient::secret("shared", "A128CBC-HS256"));
+        let private = [("rsa.pem", &rsa), ("shared.json", &secret)];
+        let private = private.map(|(name, recipient)| self.directory.write(name, &recipient.private));
+        let token = self.token("first", 600);
+        let foreign = Recipient::other_rsa().encrypt("RSA-OAEP-256", "A256GCM", &token);
         command
+            .arg(format!("private={},{}", private[0].display(), private[1].display()))
+            .arg(format!("encrypted={}", rsa.encrypt("RSA-OAEP-256", "A256GCM", &token)))
+            .arg(format!("shared={}", secret.encrypt("dir", "A128CBC-HS256", &token)))
+            .arg(format!("foreign={foreign}"))
             .arg(format!("issuer={}", self.server.issuer()))
             .arg(format!("token={}", self.token("first", 600)))
             .arg(format!("expired={}", self.token("first", -600)))

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
-use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenEndpoint, TokenError, exchange, refresh};
+use sipoauth::engine::endpoints::{Endpoint, Endpoints};
+use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenError, exchange, refresh};
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::form;
@@ -19,7 +20,9 @@ use sipoauth::proto::reason::Reason;
 use sipoauth::proto::session::SecretText;
 use std::cell::Cell;
 use support::authorization_server::{AuthorizationServer, Options};
+use support::encryption::Recipient;
 use support::scripted_server::{Answer, OPENID_CONFIGURATION, Received, ScriptedServer, key_set};
+use support::temporary::Directory;
 use support::token::{TestKey, claims, encode, now, unverified_claims};
 
 const SCOPE: &str = "openid sip profile offline_access";
@@ -30,7 +33,7 @@ const TOKEN: &str = "/token";
 struct Proxy {
     policy: Policy,
     http: HttpClient,
-    endpoints: TokenEndpoint,
+    endpoints: Endpoints,
 }
 
 impl Proxy {
@@ -48,11 +51,11 @@ impl Proxy {
         source.add_provider(&line).expect("a good line");
         let policy = Policy::new(&source.load().expect("no files but ours")).expect("a good policy");
         let http = HttpClient::new(&policy);
-        Proxy { policy, http, endpoints: TokenEndpoint::new() }
+        Proxy { policy, http, endpoints: Endpoints::new() }
     }
 
     fn endpoint(&self) -> Result<String, String> {
-        self.endpoints.resolve(&self.http, &self.policy, 0, now())
+        self.endpoints.resolve(&self.http, &self.policy, 0, Endpoint::Token, now())
     }
 
     fn keys(&self) -> Option<KeySet> {
@@ -200,10 +203,15 @@ const CODE: CodeGrant<'static> = CodeGrant { code: "a-code-of-alice", code_verif
 
 impl Bench {
     fn new(client: &str) -> Bench {
+        Bench::with(client, &[])
+    }
+
+    fn with(client: &str, globals: &[(&str, &str)]) -> Bench {
         let key = TestKey::p256("k1");
         let server = ScriptedServer::start(key_set(&[key.jwk()]));
         let client = format!("client_id=proxy;{client}");
-        let proxy = Proxy::with(&server.issuer(), &client, &[("http_timeout", "1"), ("connect_timeout", "1")]);
+        let globals = [&[("http_timeout", "1"), ("connect_timeout", "1")], globals].concat();
+        let proxy = Proxy::with(&server.issuer(), &client, &globals);
         Bench { server, key, proxy }
     }
 
@@ -434,6 +442,32 @@ fn the_access_token_tells_when_the_id_token_does_not() {
 }
 
 #[test]
+fn encrypted_tokens_tell_too() {
+    let recipient = Recipient::curve("X25519");
+    let directory = Directory::new("exchange");
+    let file = directory.write("private.pem", &recipient.private);
+    let decrypts = [("decryption_key_files", file.to_str().expect("UTF-8"))];
+    let bench = Bench::with("client_secret=hush", &decrypts);
+    let encrypt = |jws: &str| recipient.encrypt("ECDH-ES", "A128CBC-HS256", jws);
+    let access = bench.key.token("ES256", &claims(&bench.server.issuer(), AUDIENCE, "alice", 77));
+    let id_token = bench.sign(&bench.id_claims());
+    // The ID token, then the access token alone: its claims say scope and lifetime.
+    assert!(bench.exchange(json!({"id_token": encrypt(&id_token)})).is_ok());
+    let answer = json!({"id_token": null, "access_token": encrypt(&access), "expires_in": null});
+    let granted = bench.exchange(answer.clone()).expect("a JWT within");
+    assert_eq!((granted.identity.aors.len(), granted.identity.scope.as_str()), (1, "openid sip"));
+    assert!((70..=77).contains(&(granted.expires_at - now())), "{}", granted.expires_at);
+    let nested = json!({"id_token": encrypt(&encrypt(&id_token))});
+    assert_eq!(denied(bench.exchange(nested)), Reason::TokenMalformed);
+    let foreign = Recipient::curve("X25519").encrypt("ECDH-ES", "A128GCM", &id_token);
+    assert_eq!(denied(bench.exchange(json!({"id_token": foreign}))), Reason::DecryptionFailed);
+    // Without a key they are opaque: an access token does not matter, an ID token does.
+    let without = Bench::new("client_secret=hush");
+    assert_eq!(denied(without.exchange(answer)), Reason::IdentityMissing);
+    assert_eq!(denied(without.exchange(json!({"id_token": encrypt(&id_token)}))), Reason::TokenEncrypted);
+}
+
+#[test]
 fn scopes_and_lifetime() {
     let bench = Bench::new("client_secret=hush;required_scopes=sip");
     let access = bench.key.token("ES256", &claims(&bench.server.issuer(), "another", "alice", 77));
@@ -474,7 +508,10 @@ fn required_claims_are_those_of_the_token_that_tells() {
 #[test]
 fn the_token_endpoint_is_found_once_and_checked() {
     let mut bench = Bench::new("client_secret=hush");
-    let resolve = |bench: &Bench, now| bench.proxy.endpoints.resolve(&bench.proxy.http, &bench.proxy.policy, 0, now);
+    let find = |known: &Endpoints, bench: &Bench, now| {
+        known.resolve(&bench.proxy.http, &bench.proxy.policy, 0, Endpoint::Token, now)
+    };
+    let resolve = |bench: &Bench, now| find(&bench.proxy.endpoints, bench, now);
     let at = now();
     let endpoint = bench.server.url(TOKEN);
     for after in [0, 1, 899, 900] {
@@ -490,7 +527,7 @@ fn the_token_endpoint_is_found_once_and_checked() {
         (json!({"issuer": bench.server.issuer(), "token_endpoint": "http://as.example/t"}), "not protected"),
     ] {
         bench.server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
-        let fresh = TokenEndpoint::new().resolve(&bench.proxy.http, &bench.proxy.policy, 0, at).unwrap_err();
+        let fresh = find(&Endpoints::new(), &bench, at).unwrap_err();
         assert!(fresh.contains(words), "{fresh}");
     }
 }

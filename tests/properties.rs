@@ -7,49 +7,41 @@ mod support;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use sipoauth::arena::connection_table::Connection;
+use sipoauth::arena::{Arena, Sizes};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
-use sipoauth::engine::check::{Decision, KnownKeys, Message, Request, check_request, check_token};
-use sipoauth::engine::session_check::{CodeId, Known, KnownSessions};
+use sipoauth::engine::check::{Decision, Message, Request, check_request};
+use sipoauth::engine::explain::{Judged, Use, explain};
+use sipoauth::engine::introspection::{Introspected, introspect};
 use sipoauth::engine::token_cache::TokenCache;
+use sipoauth::engine::token_check::{Usage, check_token};
+use sipoauth::ports::{Answered, Form, Post, PostError};
 use sipoauth::proto::aor_template::AorTemplate;
+use sipoauth::proto::bound_identity::BoundIdentity;
 use sipoauth::proto::challenge::{Challenge, Location};
 use sipoauth::proto::claims::Claims;
 use sipoauth::proto::digest_string::{DigestParts, digest_string};
+use sipoauth::proto::e164::Country;
+use sipoauth::proto::jose::decryption_key::DecryptionKey;
+use sipoauth::proto::jose::decryption_keys::keys_from_text;
 use sipoauth::proto::jose::key_set::{KeySet, Origin};
 use sipoauth::proto::jose::pem::keys_from_pem;
 use sipoauth::proto::jose::rsa::modulus_of_spki;
 use sipoauth::proto::json::Json;
+use sipoauth::proto::next_hop::NextHopRule;
 use sipoauth::proto::pop::verify_pop;
 use sipoauth::proto::reason::Reason;
-use sipoauth::proto::session::{Account, CodeRecord};
-use std::sync::{Arc, OnceLock};
+use sipoauth::proto::scope_rules::NeededScopes;
+use sipoauth::proto::session::SecretText;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use support::encryption::Recipient;
+use support::knows_nothing::KNOWS_NOTHING;
 use support::temporary::Directory;
 use support::token::{TestKey, claims, encode, now};
 
 const ISSUER: &str = "https://as.example.test";
-
-struct Nothing;
-
-impl KnownKeys for Nothing {
-    fn fetched(&self, _: usize) -> Option<&KeySet> {
-        None
-    }
-}
-
-impl KnownSessions for Nothing {
-    fn account(&self, _: &str) -> Known<Arc<Account>> {
-        Known::Absent
-    }
-
-    fn code(&self, _: &CodeId) -> Known<CodeRecord> {
-        Known::Absent
-    }
-
-    fn is_fresh(&self) -> bool {
-        true
-    }
-}
 
 /// A policy with one key of each kind, and a good token of each.
 fn bench() -> &'static (Policy, Vec<String>) {
@@ -74,11 +66,40 @@ fn bench() -> &'static (Policy, Vec<String>) {
     })
 }
 
+/// The verdict, with which the explanation must agree.
 fn reason(token: &str) -> Reason {
-    match check_token(&bench().0, &Nothing, &mut TokenCache::new(4), token, now()) {
+    let now = now();
+    let reason = match check_token(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), token, Usage::default(), now) {
         Decision::Done(answer) => answer.reason(),
         other => panic!("the keys are configured: {other:?}"),
+    };
+    let steps = explain(&bench().0, KNOWS_NOTHING, token, Use::default(), now);
+    let failed = steps.iter().find(|step| matches!(step.judged, Judged::Failed(_)));
+    let first = failed.map_or(Judged::Failed(Reason::Ok), |step| step.judged);
+    assert_eq!(first, Judged::Failed(reason), "{steps:?}");
+    reason
+}
+
+/// Answers everything so.
+struct Says(Answered);
+
+impl Post for Says {
+    fn post(&self, _: &Form<'_>) -> Result<Answered, PostError> {
+        Ok(self.0.clone())
     }
+}
+
+/// A policy with a provider whose tokens are opaque.
+fn introspecting() -> &'static Policy {
+    static POLICY: OnceLock<Policy> = OnceLock::new();
+    POLICY.get_or_init(|| {
+        let mut source = Source::default();
+        let line = format!(
+            "name=as;issuer={ISSUER};audience=sip;aor={{sip}};tokens=opaque;client_id=proxy;client_secret=hush"
+        );
+        source.add_provider(&line).expect("a good line");
+        Policy::new(&source.load().expect("no files")).expect("a good configuration")
+    })
 }
 
 fn json_like() -> impl Strategy<Value = Value> {
@@ -95,8 +116,35 @@ fn json_like() -> impl Strategy<Value = Value> {
     let name = prop_oneof![
         "[a-z]{1,4}",
         prop::sample::select(vec![
-            "alg", "kid", "typ", "crit", "iss", "aud", "exp", "nbf", "iat", "scope", "azp", "keys", "kty", "crv", "x",
-            "y", "n", "e", "k", "use", "key_ops",
+            "alg",
+            "kid",
+            "typ",
+            "crit",
+            "iss",
+            "aud",
+            "exp",
+            "nbf",
+            "iat",
+            "scope",
+            "azp",
+            "keys",
+            "kty",
+            "crv",
+            "x",
+            "y",
+            "n",
+            "e",
+            "k",
+            "d",
+            "p",
+            "q",
+            "dp",
+            "dq",
+            "qi",
+            "use",
+            "key_ops",
+            "active",
+            "token_type",
         ])
         .prop_map(str::to_owned),
     ];
@@ -106,6 +154,46 @@ fn json_like() -> impl Strategy<Value = Value> {
             prop::collection::hash_map(name.clone(), inner, 0..8)
                 .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
+    })
+}
+
+/// A policy that decrypts, and a good encrypted token.
+fn encrypted() -> &'static (Policy, String) {
+    static BENCH: OnceLock<(Policy, String)> = OnceLock::new();
+    BENCH.get_or_init(|| {
+        let (key, recipient) = (TestKey::p256("e"), Recipient::curve("P-256"));
+        let directory = Directory::new("encrypted");
+        let file = directory.write("keys.json", json!({ "keys": [key.jwk()] }).to_string());
+        let private = directory.write("private.pem", &recipient.private);
+        let mut source = Source::default();
+        let line = format!("name=as;issuer={ISSUER};audience=sip;aor={{sip}};jwks_file={}", file.display());
+        source.add_provider(&line).expect("a good line");
+        source.set("decryption_key_files", private.to_str().expect("UTF-8")).expect("a path");
+        let policy = Policy::new(&source.load().expect("readable")).expect("a good configuration");
+        let jws = key.token("ES256", &claims(ISSUER, "sip", "alice", 3600));
+        (policy, recipient.encrypt("ECDH-ES+A256KW", "A128GCM", &jws))
+    })
+}
+
+/// Headers that get further than arbitrary ones.
+fn jwe_header() -> impl Strategy<Value = Value> {
+    let name = |names: &'static [&'static str]| prop::sample::select(names).prop_map(Value::from);
+    let coordinate = prop::collection::vec(any::<u8>(), 30..70).prop_map(|octets| json!(encode(octets)));
+    let curve = name(&["P-256", "P-384", "P-521", "X25519", "secp256k1"]);
+    let epk = (name(&["EC", "OKP"]), curve, coordinate.clone(), coordinate)
+        .prop_map(|(kty, crv, x, y)| json!({ "kty": kty, "crv": crv, "x": x, "y": y }));
+    let alg = name(&["RSA-OAEP-256", "RSA-OAEP", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW", "dir", "RSA1_5"]);
+    let enc = name(&["A128GCM", "A192GCM", "A256GCM", "A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512"]);
+    let more = prop::option::of((name(&["zip", "crit", "b64", "cty", "apu", "apv", "kid", "p2c"]), json_like()));
+    (alg, enc, prop::option::of(prop_oneof![epk, json_like()]), more).prop_map(|(alg, enc, epk, more)| {
+        let mut header = json!({ "alg": alg, "enc": enc });
+        if let Some(epk) = epk {
+            header["epk"] = epk;
+        }
+        if let Some((name, value)) = more {
+            header[name.as_str().expect("a text")] = value;
+        }
+        header
     })
 }
 
@@ -143,6 +231,43 @@ proptest! {
             }
         }
         let _ = (keys_from_pem(&octets), modulus_of_spki(&octets));
+    }
+
+    #[test]
+    fn arbitrary_encrypted_tokens_are_refused(
+        header in jwe_header(), parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 4),
+        text in "[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,20}\\.[A-Za-z0-9_-]{0,30}\\.[A-Za-z0-9_-]{0,30}\\.[A-Za-z0-9_-]{0,30}"
+    ) {
+        let (policy, good) = encrypted();
+        let token = std::iter::once(header.to_string().into_bytes()).chain(parts).map(encode).collect::<Vec<_>>().join(".");
+        // The parts of a good token with another header, too.
+        let tail = good.split_once('.').expect("five parts").1;
+        for token in [token, text, format!("{}.{tail}", encode(header.to_string()))] {
+            let refused = policy.decryption.open(&token).map(|_| ());
+            prop_assert!(refused.is_err(), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_changed_octet_of_an_encrypted_token_is_refused(place in any::<prop::sample::Index>(), change in 1..=255u8) {
+        let (policy, good) = encrypted();
+        let mut octets = good.clone().into_bytes();
+        let place = place.index(octets.len());
+        octets[place] ^= change;
+        if let Ok(token) = String::from_utf8(octets) {
+            let verdict = check_token(policy, KNOWS_NOTHING, &mut TokenCache::new(4), &token, Usage::default(), now());
+            prop_assert!(matches!(&verdict, Decision::Done(answer) if answer.reason() != Reason::Ok), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn arbitrary_decryption_keys_never_panic(jwk in json_like(), text in "\\PC{0,200}", octets in prop::collection::vec(any::<u8>(), 0..80)) {
+        for text in [jwk.to_string(), json!({ "keys": [jwk] }).to_string(), text] {
+            if let Ok(keys) = keys_from_text(&text) {
+                prop_assert!(!keys.is_empty() && keys.iter().all(|key| key.kty() == "oct" || key.public_jwk().is_some()));
+            }
+        }
+        prop_assert!(DecryptionKey::from_pkcs8(&octets).is_err());
     }
 
     #[test]
@@ -194,9 +319,36 @@ proptest! {
             message,
             ..Request::default()
         };
-        match check_request(&bench().0, &Nothing, &Nothing, &mut TokenCache::new(4), &request, now()) {
+        match check_request(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), &request, now()) {
             Decision::Done(answer) => prop_assert_ne!(answer.reason(), Reason::Ok),
             other => prop_assert!(false, "nothing is to be fetched: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_active_true_makes_a_token_active(
+        answer in json_like(), active in any::<bool>(), status in prop::sample::select(vec![200u16, 201, 302, 400, 401, 500]),
+        content_type in prop::sample::select(vec!["", "text/html", "application/json", "application/token-introspection+jwt"]),
+        octets in prop::collection::vec(any::<u8>(), 0..60)
+    ) {
+        let provider = &introspecting().providers[0];
+        let mut full = answer.clone();
+        if let Value::Object(members) = &mut full && active {
+            members.insert("active".into(), json!(true));
+        }
+        let token = TestKey::hmac("k", &[7; 32]).jws("HS256", &json!({"alg": "HS256", "typ": "token-introspection+jwt"}), &full);
+        for body in [octets, token.into_bytes(), full.to_string().into_bytes()] {
+            let http = Says(Answered { status, content_type: content_type.into(), body });
+            let told = introspect(&http, "https://as.example.test/i", provider, None, &|| None, "token", now());
+            if let Ok(Introspected::Active(text)) = told {
+                prop_assert!(status == 200 && content_type == "application/json");
+                prop_assert_eq!(&full["active"], &json!(true));
+                let json = Json::parse(&text).expect("it was parsed before");
+                if let Ok(claims) = Claims::from_introspection(&json, ISSUER) {
+                    prop_assert!(!claims.is_id_token);
+                    let _ = provider.rules.check_claims(&claims, now());
+                }
+            }
         }
     }
 
@@ -209,9 +361,11 @@ proptest! {
         let _ = source.set(&key, &value);
         let _ = source.add_provider(&line);
         let _ = source.add_provider(&format!("name=a;issuer={issuer};audience=a;aor={aor};secret={value}"));
-        let _ = AorTemplate::parse(&aor);
+        let _ = AorTemplate::parse(&aor, Country::parse("49").ok().as_ref());
+        let _ = NeededScopes::parse(&line);
+        let _ = NextHopRule::parse(&aor);
         // Reads no file: what names one is not loaded here.
-        if !["config_file", "ca_file"].contains(&key.as_str()) && !line.contains("_file") {
+        if !["config_file", "ca_file", "decryption_key_files"].contains(&key.as_str()) && !line.contains("_file") {
             let _ = source.load().map(|bundle| Policy::new(&bundle));
         }
     }
@@ -226,6 +380,42 @@ proptest! {
     }
 
     #[test]
+    fn what_a_connection_is_bound_to_comes_back_whole_or_not_at_all(octets in prop::collection::vec(any::<u8>(), 0..80), token in "\\PC{0,60}", domain in "\\PC{0,20}") {
+        if let Some(bound) = BoundIdentity::decode(&octets) {
+            prop_assert_eq!(&bound.encode().expect("short")[..], &octets[..]);
+        }
+        let bound = BoundIdentity::Token { token: SecretText(token), domain };
+        prop_assert_eq!(BoundIdentity::decode(&bound.encode().expect("short")), Some(bound));
+    }
+
+    /// Against a plain map: an entry may be lost, but what is found is what was put last, by this peer.
+    #[test]
+    fn connections_never_find_what_was_put_for_others(
+        steps in prop::collection::vec((0..3u8, 0..12u64, 0..3u16, prop::collection::vec(any::<u8>(), 0..40)), 1..60)
+    ) {
+        let arena = Arena::new(&Sizes { connections: 8, ..Sizes::default() }, 0).expect("memory");
+        let (table, mut known) = (arena.connections(), HashMap::new());
+        for (time, (step, number, port, content)) in steps.into_iter().enumerate() {
+            let connection = Connection { number, peer: ("192.0.2.1", port) };
+            let time = time as i64;
+            match step {
+                0 => {
+                    table.put(&connection, &content, time);
+                    known.insert(number, (port, content));
+                    prop_assert_eq!(table.get(&connection, time).is_some(), number != 0);
+                }
+                1 => {
+                    table.forget(number);
+                    prop_assert_eq!(table.get(&connection, time), None);
+                }
+                _ => if let Some(found) = table.get(&connection, time) {
+                    prop_assert_eq!(known.get(&number), Some(&(port, found.to_vec())));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn digest_strings_and_proofs_never_panic(octets in prop::collection::vec(any::<u8>(), 0..60), text in "\\PC{0,70}") {
         let part = octets.as_slice();
         let parts = DigestParts { from: part, to: part, call_id: part, cseq: part, date: part, contact: part, body: part };
@@ -237,6 +427,9 @@ proptest! {
 
 #[test]
 fn every_good_token_is_accepted() {
+    let (policy, token) = encrypted();
+    let verdict = check_token(policy, KNOWS_NOTHING, &mut TokenCache::new(4), token, Usage::default(), now());
+    assert!(matches!(&verdict, Decision::Done(answer) if answer.reason() == Reason::Ok), "{verdict:?}");
     for token in &bench().1 {
         assert_eq!(reason(token), Reason::Ok);
     }

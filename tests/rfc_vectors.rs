@@ -7,6 +7,9 @@
 use sipoauth::proto::credentials;
 use sipoauth::proto::digest_string::{DigestParts, digest_string};
 use sipoauth::proto::jose::algorithm::Algorithm;
+use sipoauth::proto::jose::decryption_keys::{DecryptionKeys, keys_from_text};
+use sipoauth::proto::jose::jwe::CompactJwe;
+use sipoauth::proto::jose::jwe_algorithm::KeyManagement;
 use sipoauth::proto::jose::jwk::VerificationKey;
 use sipoauth::proto::jose::jws::CompactJws;
 use sipoauth::proto::jose::key_set::{KeySet, Origin};
@@ -29,6 +32,9 @@ fn shared(folder: &str) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                continue;
+            }
             files.push((entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?));
         }
         files.sort();
@@ -133,6 +139,106 @@ fn rfc_7520_jws_in_place() {
                 assert_eq!(case["input"]["payload"], String::from_utf8_lossy(&payload).as_ref(), "{name}");
             }
         }
+    }
+}
+
+/// What a JWE holds, by every algorithm that can be configured.
+fn decrypt(jwe: &str, jwk: &Value) -> Result<Vec<u8>, Reason> {
+    let keys = keys_from_text(&jwk.to_string()).map_err(|_| Reason::DecryptionKeyUnknown)?;
+    let keys = DecryptionKeys::new(keys, KeyManagement::ALL.to_vec());
+    let jwe = CompactJwe::split(jwe).ok_or(Reason::TokenOpaque)?;
+    keys.decrypt(&jwe, &jwe.header()?).map(|octets| octets.to_vec())
+}
+
+fn jwe_vectors() -> Value {
+    serde_json::from_slice(&fs::read(own("rfc_jwe.json")).expect("part of the project")).expect("JSON")
+}
+
+#[test]
+fn rfc_7516_and_7520_jwe() {
+    let vectors = jwe_vectors();
+    let cases = vectors["jwe"].as_array().expect("a list of cases");
+    assert_eq!(cases.len(), 5);
+    for case in cases {
+        let compact = case["compact"].as_str().expect("a token");
+        let plain = decrypt(compact, &case["jwk"]).unwrap_or_else(|e| panic!("{}: {e:?}", case["id"]));
+        assert_eq!(
+            String::from_utf8(plain).expect("text"),
+            case["plaintext"].as_str().expect("a text"),
+            "{}",
+            case["id"]
+        );
+        // What is in it is no token.
+        let keys = keys_from_text(&case["jwk"].to_string()).expect("a good key");
+        let refused = DecryptionKeys::new(keys, KeyManagement::ALL.to_vec()).open(compact).map(drop);
+        assert_eq!(refused.map_err(Reason::from), Err(Reason::TokenMalformed), "{}", case["id"]);
+        // SHA-1 is not used unless it is asked for.
+        let keys = keys_from_text(&case["jwk"].to_string()).expect("a good key");
+        let usual = DecryptionKeys::new(keys, KeyManagement::DEFAULT.to_vec());
+        let jwe = CompactJwe::split(compact).expect("five parts");
+        let header = jwe.header().expect("a good header");
+        let expected = if header.alg == KeyManagement::RsaOaep { Err(Reason::AlgorithmNotAllowed) } else { Ok(()) };
+        assert_eq!(usual.decrypt(&jwe, &header).map(drop), expected, "{}", case["id"]);
+    }
+}
+
+/// RFC 7520 section 6: a PS256 signature within RSA-OAEP. Its recipient has the key of section 5.2.
+#[test]
+fn rfc_7520_nested_signature() {
+    let vectors = jwe_vectors();
+    let (nested, recipient) = (&vectors["nested"], &vectors["jwe"][1]["jwk"]);
+    let keys = keys_from_text(&recipient.to_string()).expect("a good key");
+    let keys = DecryptionKeys::new(keys, KeyManagement::ALL.to_vec());
+    let jws = keys.open(nested["compact"].as_str().expect("a token")).expect("it is for this key");
+    assert_eq!(&*jws, nested["jws"].as_str().expect("a token"));
+    let payload = verify(&jws, &nested["signer"]).expect("a good signature");
+    let claims: Value = serde_json::from_slice(&payload).expect("claims");
+    assert_eq!(claims["iss"], "hobbiton.example");
+}
+
+#[test]
+fn rfc_7520_jwe_in_place() {
+    let mut decrypted = Vec::new();
+    for folder in ["jose-cookbook/jwe", "jose-cookbook/curve25519"] {
+        for (name, text) in shared(folder).iter().filter(|file| file.0.ends_with(".json") && file.0 != "jws.json") {
+            let case: Value = serde_json::from_slice(text).expect("JSON");
+            // A token is a compact serialization (RFC 7519 section 1), never a JSON one.
+            assert!(decrypt(&case["output"]["json"].to_string(), &case["input"]["key"]).is_err(), "{name}");
+            let Some(token) = case["output"]["compact"].as_str() else {
+                println!("{name}: no compact form");
+                continue;
+            };
+            let expected = match &name[..3] {
+                // RSA1_5, PBES2, and key wrap with a shared secret are not supported.
+                "5_1" => Err(Reason::AlgorithmNotAllowed),
+                "5_3" | "5_7" | "5_8" => Err(Reason::DecryptionKeyUnknown),
+                // Compressed.
+                "5_9" => Err(Reason::DecryptionKeyUnknown),
+                _ => Ok(case["input"]["plaintext"].as_str().expect("a text").to_owned()),
+            };
+            let verdict = decrypt(token, &case["input"]["key"]);
+            println!("{name}: {:?}", verdict.as_ref().map(Vec::len));
+            decrypted.extend(verdict.is_ok().then_some(&name[..3]).map(str::to_owned));
+            let verdict = verdict.map(|octets| String::from_utf8(octets).expect("text"));
+            assert_eq!(verdict, expected, "{name}");
+            // Without a fitting key the header alone is refused.
+            if matches!(&name[..3], "5_3" | "5_7" | "5_8" | "5_9") {
+                let header = CompactJwe::split(token).expect("five parts").header().map(drop);
+                let expected =
+                    if name.starts_with("5_9") { Reason::TokenMalformed } else { Reason::AlgorithmNotAllowed };
+                assert_eq!(header, Err(expected), "{name}");
+            }
+        }
+    }
+    // All of them, or none where the folder is not there.
+    assert!(decrypted.is_empty() || decrypted == ["5_2", "5_4", "5_5", "5_6", "ecd"], "{decrypted:?}");
+    for (name, text) in shared("jose-cookbook").iter().filter(|file| file.0.starts_with("6.")) {
+        let case: Value = serde_json::from_slice(text).expect("JSON");
+        let encrypt = &case["encrypt"];
+        let jws = decrypt(encrypt["output"]["compact"].as_str().expect("a token"), &encrypt["input"]["key"]);
+        let jws = String::from_utf8(jws.expect("it is for this key")).expect("text");
+        let payload = verify(&jws, &case["sign"]["input"]["key"]).expect("a good signature");
+        assert_eq!(case["sign"]["input"]["payload"], String::from_utf8_lossy(&payload).as_ref(), "{name}");
     }
 }
 

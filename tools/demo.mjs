@@ -73,7 +73,8 @@ async function startKamailio(issuer) {
   const { stdout } = await run(path.join(ROOT, 'tools/kamailio-build.sh'), ['--modules']);
   const audience = ['rs256', 'es256'].map(RESOURCE).join(',');
   const client = 'client_id=sip-proxy;client_secret=proxy-secret';
-  const provider = `name=demo;issuer=${issuer};audience=${audience};aor={sip};domain=${DOMAIN};${client}`;
+  const judge = `name=demo;issuer=${issuer};audience=${audience};aor={sip};domain=${DOMAIN}`;
+  const provider = `${judge};${client}`;
   const key = path.join(RUN, 'store.key');
   fs.rmSync(path.join(RUN, 'store'), { recursive: true, force: true });
   fs.writeFileSync(key, crypto.randomBytes(32).toString('base64'), { mode: 0o600 });
@@ -85,7 +86,7 @@ async function startKamailio(issuer) {
   ], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
   const rpc = async (...args) => (await run('kamcmd', ['-s', `unix:${socket}`, ...args], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } })).stdout;
   await until('Kamailio', () => fs.existsSync(socket) && rpc('auth_oauth.providers').then((t) => /state: fresh/.test(t), () => false));
-  return { port, socket, rpc };
+  return { port, socket, rpc, judge };
 }
 
 // ---- phones
@@ -185,6 +186,19 @@ async function register(port, user, token) {
   return reply.toString();
 }
 
+/** Why a token is refused: the failed rules of the tool's explanation are shown, its verdict compared. */
+async function explain(judge, token, reason) {
+  const file = path.join(RUN, 'token');
+  fs.writeFileSync(file, token, { mode: 0o600 });
+  const tool = path.join(ROOT, 'target/release/sipoauth');
+  const options = ['token', 'explain', '--token-file', file, '--provider', judge];
+  const { stdout } = await run(tool, options).then((ok) => ok, (error) => error);
+  fs.rmSync(file);
+  const lines = (stdout ?? '').split('\n');
+  for (const line of lines.filter((l) => l.startsWith('FAILED') || l.startsWith('refused'))) say(`    ${line}`);
+  verdict(lines.some((line) => line === `refused: ${reason}`), 'the tool says what the proxy says, and why');
+}
+
 /** The same header and claims, signed with a key of the attacker's. */
 function forge(token) {
   const { privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -234,6 +248,8 @@ async function main() {
     await control(issuer, { sub: 'alice', resource: RESOURCE('es256'), ttl: '-60' }), 401, 'token_expired');
   const elsewhere = await control(issuer, { sub: 'alice', resource: RESOURCE('eddsa'), ttl: '300' });
   await refused(kamailio, '6  A token for another audience', 'alice', elsewhere, 401, 'audience_mismatch');
+  say('    sipoauth token explain, with the proxy\'s configuration:');
+  await explain(kamailio.judge, elsewhere, 'audience_mismatch');
   await refused(kamailio, '7  Alice\'s token for Bob\'s address', 'bob', alice, 403, 'aor_mismatch');
 
   const codePhone = ['--server', `127.0.0.1:${kamailio.port}`, '--aor', `sip:dave@${DOMAIN}`];

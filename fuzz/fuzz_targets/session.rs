@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a phone sends and what a store holds: bodies with codes and proofs, stored records, SIP dates.
+//! What a phone sends and what a store holds: bodies with codes and proofs, stored records, what connections are bound to, SIP dates.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sipoauth::proto::bound_identity::BoundIdentity;
 use sipoauth::proto::grant::{Grant, read};
 use sipoauth::proto::session::{Account, CodeRecord, Tokens, decode};
 use sipoauth::proto::sip_date::{canonical, from_unix_seconds, unix_seconds};
@@ -12,6 +13,9 @@ fuzz_target!(|octets: &[u8]| {
         assert!(covered.len() < octets.len());
     }
     let _ = (decode::<Account>(octets), decode::<CodeRecord>(octets), decode::<Tokens>(octets));
+    if let Some(bound) = BoundIdentity::decode(octets) {
+        assert_eq!(bound.encode().expect("what was read can be written")[..], *octets);
+    }
     if let Some(seconds) = unix_seconds(octets) {
         let text = from_unix_seconds(seconds).expect("a date that was read can be written");
         assert_eq!(canonical(text.as_bytes()), Some(text));

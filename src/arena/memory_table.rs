@@ -38,6 +38,12 @@ impl<const N: usize> MemoryTable<N> {
         (found & !VALUE_MASK == tag).then_some(found & VALUE_MASK)
     }
 
+    /// Uses of a key that [`MemoryTable::allow`] has counted in a period.
+    pub fn used(&self, key: impl Hash, period: u64) -> u32 {
+        let found = self.place(key).0.load(Ordering::Relaxed);
+        if found >> 16 == period { (found & 0xFFFF) as u32 } else { 0 }
+    }
+
     /// Counts one use of a key in a period; false when it has had `limit` uses already.
     /// Keys that share a place share their allowance.
     pub fn allow(&self, key: impl Hash, period: u64, limit: u32) -> bool {
@@ -66,6 +72,10 @@ mod tests {
         assert!(sources.allow("192.0.2.1", 5, 2) && sources.allow("192.0.2.1", 5, 2));
         assert!(!sources.allow("192.0.2.1", 5, 2));
         assert!(sources.allow("192.0.2.2", 5, 2));
+        assert_eq!(
+            (sources.used("192.0.2.1", 5), sources.used("192.0.2.1", 6), sources.used("192.0.2.9", 5)),
+            (2, 0, 0)
+        );
         assert!(sources.allow("192.0.2.1", 6, 2));
     }
 }

@@ -5,6 +5,7 @@
 //! instruction leaves no lock behind. This room and `capi` are the only ones with unsafe code.
 #![allow(unsafe_code)]
 
+pub mod connection_table;
 pub mod counters;
 pub mod mapped_store;
 pub mod memory_table;
@@ -15,9 +16,10 @@ pub mod replay_guard;
 pub mod waits;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use counters::Counters;
+use connection_table::{ConnectionEntry, ConnectionTable};
+use counters::{Counters, Gauge};
 use memory_table::MemoryTable;
 use provider_slot::ProviderSlot;
 use published::Published;
@@ -47,6 +49,10 @@ pub struct Shared {
     pub source_fetches: MemoryTable<1024>,
     /// Code exchanges that a source address has caused in the present minute.
     pub source_exchanges: MemoryTable<4096>,
+    /// Introspections that a source address has caused in the present minute.
+    pub source_introspections: MemoryTable<4096>,
+    /// Encrypted tokens of a source address on which a private key was spent in vain in the present minute.
+    pub source_decryptions: MemoryTable<4096>,
     /// Short codes that were tried for an address-of-record, or by a source address, in the present ten minutes.
     pub short_codes: MemoryTable<16384>,
     /// Why the last exchange of a code did not come about: the number of the reason.
@@ -55,6 +61,23 @@ pub struct Shared {
     pub store_failing: AtomicU32,
     /// Callers that wait in a thread or process of their own.
     pub waits: Waits,
+    /// Unix milliseconds of the last successful key fetch of the provider for which that is longest ago; of one that
+    /// has no keys yet, when it was configured. 0: no keys are fetched. Written by the I/O service only.
+    pub oldest_keys: AtomicI64,
+}
+
+impl Shared {
+    /// The value of a statistic at a time in Unix milliseconds; 0 past the end.
+    pub fn statistic(&self, index: usize, now: i64) -> u64 {
+        match counters::gauge(index) {
+            None => self.counters.get(index),
+            Some(Gauge::Pending) => self.parked.load(Ordering::Relaxed).into(),
+            Some(Gauge::KeyAge) => match self.oldest_keys.load(Ordering::Relaxed) {
+                0 => 0,
+                oldest => u64::try_from((now - oldest) / 1000).unwrap_or(0),
+            },
+        }
+    }
 }
 
 /// How much room is made.
@@ -66,15 +89,22 @@ pub struct Sizes {
     pub proofs: usize,
     /// Records from a store over the network.
     pub records: usize,
+    /// Answers of authorization servers about tokens.
+    pub answers: usize,
+    /// Connections that are bound to who signed in on them.
+    pub connections: usize,
 }
 
-/// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the entries of the record cache.
+/// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the entries of the record cache,
+/// those of the answers, those of the connection table.
 pub struct Arena {
     base: NonNull<Shared>,
     slots: usize,
     replay_sets: usize,
     since: i64,
     entries: usize,
+    answers: usize,
+    connections: usize,
     length: usize,
 }
 
@@ -89,10 +119,13 @@ impl Arena {
         let slots = sizes.providers + SPARE_SLOTS;
         let replay_sets = sets_for(sizes.proofs);
         let entries = record_cache::rounded(sizes.records);
+        let answers = record_cache::rounded(sizes.answers);
+        let connections = connection_table::rounded(sizes.connections);
         let length = size_of::<Shared>()
             + slots * size_of::<ProviderSlot>()
             + replay_sets * size_of::<ReplaySet>()
-            + entries * size_of::<CacheEntry>();
+            + (entries + answers) * size_of::<CacheEntry>()
+            + connections * size_of::<ConnectionEntry>();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe {
             libc::mmap(
@@ -110,11 +143,12 @@ impl Arena {
         const { assert!(size_of::<Shared>().is_multiple_of(align_of::<ProviderSlot>()) && align_of::<Shared>() <= 4096) };
         const { assert!(size_of::<ProviderSlot>().is_multiple_of(align_of::<ReplaySet>())) };
         const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheEntry>())) };
+        const { assert!(size_of::<CacheEntry>().is_multiple_of(align_of::<ConnectionEntry>())) };
         // The configuration's secrets are in it: they must not be in a core file. Where that is not possible, so be it.
         // SAFETY: the mapping that was just made.
         unsafe { libc::madvise(address, length, libc::MADV_DONTDUMP) };
         let base = NonNull::new(address.cast::<Shared>()).ok_or_else(std::io::Error::last_os_error)?;
-        Ok(Arena { base, slots, replay_sets, since: now / 1000, entries, length })
+        Ok(Arena { base, slots, replay_sets, since: now / 1000, entries, answers, connections, length })
     }
 
     /// The part that exists once.
@@ -145,14 +179,43 @@ impl Arena {
         ReplayGuard { sets, since: self.since }
     }
 
+    /// The first of the entries of the record cache, behind the sets.
+    fn first_entry(&self) -> *const CacheEntry {
+        // SAFETY: the address lies within the mapping, or at its end when nothing follows the sets.
+        unsafe { self.first_set().add(self.replay_sets).cast::<CacheEntry>() }
+    }
+
+    /// The entries of both caches: those of the record cache, then the answers.
+    fn cache_entries(&self) -> (&[CacheEntry], &[CacheEntry]) {
+        // SAFETY: the entries follow the sets within the mapping, aligned (asserted in new), zero is a valid value.
+        let all = unsafe { std::slice::from_raw_parts(self.first_entry(), self.entries + self.answers) };
+        all.split_at(self.entries)
+    }
+
     /// The record cache; one without entries remembers nothing.
     pub fn records(&self) -> RecordCache<'_> {
-        // SAFETY: the entries follow the sets within the mapping, aligned (asserted in new), zero is a valid value.
+        RecordCache::new(self.cache_entries().0)
+    }
+
+    /// False when there is no room for answers of authorization servers.
+    pub fn keeps_answers(&self) -> bool {
+        self.answers > 0
+    }
+
+    /// What authorization servers have said of tokens.
+    pub fn answers(&self) -> RecordCache<'_> {
+        RecordCache::new(self.cache_entries().1)
+    }
+
+    /// What the connections are bound to; a table without entries binds none.
+    pub fn connections(&self) -> ConnectionTable<'_> {
+        // SAFETY: these entries follow those of the caches within the mapping, aligned (asserted in new), zero is a valid
+        // value.
         let entries = unsafe {
-            let first = self.first_set().add(self.replay_sets).cast::<CacheEntry>();
-            std::slice::from_raw_parts(first, self.entries)
+            let first = self.first_entry().add(self.entries + self.answers).cast::<ConnectionEntry>();
+            std::slice::from_raw_parts(first, self.connections)
         };
-        RecordCache::new(entries)
+        ConnectionTable::new(entries)
     }
 
     /// Takes the right to replace the configuration; a dead holder does not keep it.
@@ -210,6 +273,27 @@ mod tests {
         assert!(first.is_some() && arena.begin_reload().is_none());
         drop(first);
         assert!(arena.begin_reload().is_some());
+    }
+
+    #[test]
+    fn every_statistic_has_a_name_and_gauges_may_fall() {
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
+        let shared = arena.shared();
+        let index = |name: &str| {
+            (0..counters::COUNT).find(|i| counters::name(*i).is_some_and(|n| n.to_bytes() == name.as_bytes())).unwrap()
+        };
+        assert!((0..counters::COUNT).all(|i| counters::name(i).is_some()));
+        assert_eq!((counters::name(counters::COUNT), counters::gauge(counters::COUNT)), (None, None));
+        assert_eq!(shared.statistic(counters::COUNT, 0), 0);
+        shared.counters.add(counters::Counter::Panics);
+        shared.parked.store(3, Ordering::Relaxed);
+        let (panics, pending, age) = (index("panics"), index("pending"), index("key_age"));
+        assert_eq!(
+            (shared.statistic(panics, 0), shared.statistic(pending, 0), shared.statistic(age, 9_000)),
+            (1, 3, 0)
+        );
+        shared.oldest_keys.store(2_500, Ordering::Relaxed);
+        assert_eq!((shared.statistic(age, 9_000), shared.statistic(age, 1_000)), (6, 0));
     }
 
     #[test]

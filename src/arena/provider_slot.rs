@@ -25,8 +25,8 @@ pub struct ProviderSlot {
     pub failures: AtomicU32,
     /// 1 while a fetch is under way.
     pub in_flight: AtomicU32,
-    /// 1 from the moment a worker asks for a fetch until it begins.
-    pub wanted: AtomicU32,
+    /// From the moment a fetch is asked for until it begins: 1 by a worker, 2 by the operator.
+    wanted: AtomicU32,
     /// Fetches that were started.
     pub fetches: AtomicU64,
     /// The key set: public members only, as JSON.
@@ -35,7 +35,53 @@ pub struct ProviderSlot {
     pub status: Published<2048>,
 }
 
+/// Who asks for a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nobody.
+    No,
+    /// A request; the limits of fetches on request hold.
+    ByRequest,
+    /// The operator; no limit holds.
+    ByOperator,
+}
+
 impl ProviderSlot {
+    /// The key set of a key source with its generation; None when there is none, or when the slot belongs to another
+    /// source, also when it was given to that one just now.
+    pub fn keys_of(&self, source: u64) -> Option<(u64, Vec<u8>)> {
+        if self.source.load(Acquire) != source {
+            return None;
+        }
+        let keys = self.keys.read();
+        // `assign` takes the slot away before it touches the keys, so what was read is the source's if it still has it.
+        keys.filter(|_| self.source.load(Acquire) == source)
+    }
+
+    /// A request asks for a fetch.
+    pub fn want(&self) {
+        self.wanted.fetch_max(1, Relaxed);
+    }
+
+    /// The operator asks for a fetch.
+    pub fn demand(&self) {
+        self.wanted.store(2, Relaxed);
+    }
+
+    /// Who asks for a fetch.
+    pub fn wanted(&self) -> Wanted {
+        match self.wanted.load(Relaxed) {
+            0 => Wanted::No,
+            1 => Wanted::ByRequest,
+            _ => Wanted::ByOperator,
+        }
+    }
+
+    /// The fetch that was asked for begins.
+    pub fn granted(&self) {
+        self.wanted.store(0, Relaxed);
+    }
+
     /// The state as one key source sees it: empty when the slot belongs to another.
     pub fn state(&self, source: u64) -> SlotState {
         if self.source.load(Acquire) != source {
@@ -47,7 +93,7 @@ impl ProviderSlot {
             not_before: self.not_before.load(Relaxed),
             failures: self.failures.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed) == 1,
-            asked: self.wanted.load(Relaxed) == 1,
+            asked: self.wanted() != Wanted::No,
             fetches: self.fetches.load(Relaxed),
             generation: self.keys.generation(),
         }

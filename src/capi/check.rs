@@ -9,9 +9,11 @@ use super::guard::{Status, guard_or};
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::engine::check::{Carried, Message, Request};
+use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
 use crate::proto::reason::{Outcome, Reason};
 use crate::runtime::worker::{Handling, Verdict};
+use crate::runtime::worker_grants::Demand;
 
 /// The end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -73,7 +75,7 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
 }
 
 /// Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
-/// sipoauth_worker_check; `token` is the bare token without "Bearer".
+/// sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
@@ -108,6 +110,38 @@ pub unsafe extern "C" fn sipoauth_worker_refuse(worker: *mut sipoauth_worker, re
         judge(worker, result, |state| {
             refuse(state);
             Ok(())
+        })
+    }
+}
+
+/// Asks more of the request that the last check of this worker accepted: `what` is SIPOAUTH_REQUIRE_SERVICE or
+/// SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The result is then ACCEPTED, or DENIED with reason
+/// "insufficient_scope", `needed_scope` and the status of the setting `scope_status`; 403 when the provider has no such
+/// service. Who was accepted stays as it was: identity, services, expiry, claims and token. It counts as that reason, not
+/// as a denied request, and can be asked again.
+///
+/// Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_INPUT when no check was accepted or nothing is named;
+/// else as sipoauth_worker_check. `result` says DENIED then.
+///
+/// # Safety
+/// `worker` is NULL or valid, `name` valid for its length, `result` as for sipoauth_worker_check.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_require(
+    worker: *mut sipoauth_worker,
+    what: u32,
+    name: sipoauth_str,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            let name = text(name)?.into_owned();
+            let demand = match what {
+                SIPOAUTH_REQUIRE_SERVICE => Demand::Service(&name),
+                SIPOAUTH_REQUIRE_SCOPE => Demand::Scope(&name),
+                _ => return Err(SIPOAUTH_E_ARGUMENT),
+            };
+            if state.worker.require(&mut state.last, demand) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
         })
     }
 }
@@ -196,6 +230,7 @@ unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32)
         realm: &realm,
         credentials: &credentials,
         transport,
+        connection: r.connection,
         source: (&source, source_port),
         message,
     };
@@ -260,6 +295,9 @@ const DENIED: sipoauth_result = sipoauth_result {
     session: sipoauth_str::EMPTY,
     instance: sipoauth_str::EMPTY,
     ticket: sipoauth_str::EMPTY,
+    services: sipoauth_str::EMPTY,
+    needed_scope: sipoauth_str::EMPTY,
+    expires_limit: 0,
 };
 
 fn denied(struct_size: u32) -> sipoauth_result {
@@ -275,12 +313,13 @@ fn denied(struct_size: u32) -> sipoauth_result {
 
 /// The result of a verdict. Its texts borrow from the verdict.
 fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_result {
-    let Verdict { answer, status, retry_after, pending, provider, session, ticket } = verdict;
+    let Verdict { answer, status, retry_after, pending, provider, session, ticket, .. } = verdict;
     let grant = match answer.carried {
         Carried::Nothing => SIPOAUTH_GRANT_NONE,
         Carried::Token => SIPOAUTH_GRANT_TOKEN,
         Carried::Code => SIPOAUTH_GRANT_CODE,
         Carried::Proof => SIPOAUTH_GRANT_POP,
+        Carried::Connection => SIPOAUTH_GRANT_CONNECTION,
     };
     let mut result =
         sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
@@ -305,6 +344,11 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         result.reason_code = reason.code().into();
         result.reason_text = reason.text().into();
         result.error = reason.oauth_error().into();
+        result.needed_scope = verdict.needed_scope.as_str().into();
+        if verdict.granted {
+            result.services = verdict.services.as_str().into();
+            result.expires_limit = verdict.expires_limit;
+        }
     }
     if let Some(used) = &answer.session {
         result.aor = used.aor.as_str().into();
@@ -313,8 +357,10 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         result.scope = used.scope.as_str().into();
         result.instance = used.instance.as_str().into();
         result.session = session.as_str().into();
-        if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
+        if verdict.granted {
             result.expires_at = used.valid_until;
+        }
+        if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
             result.confirm = u32::from(!ticket.is_empty());
             result.ticket = ticket.as_str().into();
         }
@@ -327,9 +373,9 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         result.scope = claims.scope.as_str().into();
         result.kid = token.kid.as_str().into();
         result.fingerprint = token.fingerprint.as_str().into();
-        result.aor = answer.aor.and_then(|i| token.aors.get(i)).map_or("", |a| a.as_str()).into();
-        if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
-            result.expires_at = claims.expires_at;
+        if verdict.granted {
+            result.aor = answer.aor.and_then(|i| token.aors.get(i)).map_or("", |a| a.as_str()).into();
+            result.expires_at = Some(claims.expires_at).filter(|end| *end != NO_END).unwrap_or(0);
         }
     } else if let Some(seen) = &answer.unverified {
         result.issuer = seen.issuer.as_str().into();

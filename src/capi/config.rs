@@ -187,3 +187,33 @@ pub unsafe extern "C" fn sipoauth_context_reload(
         guard_told(context.as_deref(), err, err_cap, || Ok(context.as_ref().ok_or(SIPOAUTH_E_ARGUMENT)?.reload()?))
     }
 }
+
+/// Has the keys of a provider fetched now by the I/O service, for example because a key was compromised or replaced: the
+/// limits of key fetches do not count. An empty `provider` means every provider whose keys are fetched; `*count` says
+/// how many these are and is 0 after a failure. Any process, any thread; never blocks: the state of the providers shows
+/// how the fetches went.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG when there is no such provider or its keys are
+/// configured; `err` gets a sentence, as for sipoauth_config_set.
+///
+/// # Safety
+/// `context` and `count` are NULL or valid, `provider` for its length, `err` for `err_cap` octets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_context_refresh_keys(
+    context: *mut sipoauth_context,
+    provider: sipoauth_str,
+    count: *mut u32,
+    err: *mut c_char,
+    err_cap: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let context = shared(context);
+        guard_told(context.as_deref(), err, err_cap, || {
+            let count = Place::new(count, 0)?;
+            let context = context.as_ref().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            count.put(context.refresh_keys(configured("provider", provider)?)? as u32);
+            Ok(())
+        })
+    }
+}

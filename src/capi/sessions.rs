@@ -108,7 +108,9 @@ pub unsafe extern "C" fn sipoauth_context_sessions_revoke(
         let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
         // SAFETY: the caller's promise.
         let (aor, session, count) = unsafe { (text(aor)?, text(session)?, Place::new(count, 0)?) };
-        let ended = context.revoke_sessions(&aor, &session).map_err(status)?;
+        let all = aor.is_empty() && session.is_empty();
+        let ended = if all { context.revoke_all_sessions() } else { context.revoke_sessions(&aor, &session) };
+        let ended = ended.map_err(status)?;
         show(&ended, each, user);
         count.put(ended.len() as u64);
         Ok(())

@@ -8,8 +8,11 @@ use super::convert::{Place, fixed};
 use super::guard::{guard, guard_or};
 use super::types::*;
 use crate::arena::counters;
+use crate::config::introspection::TokenStrategy;
 use crate::config::provider::{KeySource, Provider};
 use crate::proto::fingerprint::printable;
+use crate::proto::jose::decryption_key::DecryptionKey;
+use crate::proto::jose::decryption_keys::DecryptionKeys;
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::json::Json;
 use crate::runtime::context::{Context, PlacedPolicy};
@@ -26,8 +29,9 @@ pub extern "C" fn sipoauth_stat_name(index: u32) -> *const c_char {
     guard_or(None, std::ptr::null(), || counters::name(index as usize).map_or(std::ptr::null(), |name| name.as_ptr()))
 }
 
-/// The value of a statistic, counted since start by all processes together; 0 past the end and for NULL. Any process,
-/// any thread.
+/// The value of a statistic, counted since start by all processes together; 0 past the end and for NULL. All only
+/// grow, except `pending`, the requests that are parked now, and `key_age`, the seconds since the last successful key
+/// fetch of the provider for which that is longest ago (0 when no keys are fetched). Any process, any thread.
 ///
 /// # Safety
 /// `context` is NULL or valid.
@@ -35,7 +39,9 @@ pub extern "C" fn sipoauth_stat_name(index: u32) -> *const c_char {
 pub unsafe extern "C" fn sipoauth_context_stat(context: *const sipoauth_context, index: u32) -> u64 {
     // SAFETY: the caller's promise.
     let context = unsafe { shared(context) };
-    guard_or(None, 0, || context.map_or(0, |context| context.arena().shared().counters.get(index as usize)))
+    guard_or(None, 0, || {
+        context.map_or(0, |context| context.arena().shared().statistic(index as usize, crate::runtime::now_millis()))
+    })
 }
 
 /// How many providers are configured now; 0 for NULL. Any process, any thread.
@@ -82,7 +88,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
         let (slot, source) = placed.places[index];
         let slot = &context.arena().slots()[slot];
         let state = slot.state(source);
-        let fetched = provider.keys.is_fetched();
+        let fetched = provider.watches_keys();
         let age = crate::runtime::now_millis() - state.fetched_at;
         let status = if fetched { slot.status.read().map(|s| s.1).unwrap_or_default() } else { Vec::new() };
         let status = Json::parse(&status).unwrap_or(Json::Null);
@@ -91,6 +97,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
             struct_size: empty.struct_size,
             key_count: keys_of(context, &placed, provider, index).len() as u32,
             state: match (fetched, state.fetched_at, state.failures) {
+                (false, ..) if provider.strategy == TokenStrategy::Opaque => SIPOAUTH_KEYS_NOT_NEEDED,
                 (false, ..) => SIPOAUTH_KEYS_STATIC,
                 (_, 0, _) => SIPOAUTH_KEYS_NONE,
                 _ if age > i64::from(placed.policy.settings.key_max_stale) * 1000 => SIPOAUTH_KEYS_TOO_OLD,
@@ -105,12 +112,14 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
             issuer: fixed(&provider.issuer),
             jwks_uri: fixed(&word("jwks_uri")),
             last_error: fixed(&word("error")),
+            tokens: fixed(provider.strategy.name()),
         });
         Ok(())
     })
 }
 
-/// Copies the state of one key of a provider, both counted from 0; never key material. Any process, any thread.
+/// Copies the state of one key of a provider, both counted from 0; never key material. With
+/// SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. `*out` after a failure as for
 /// sipoauth_context_provider_state.
@@ -137,8 +146,13 @@ pub unsafe extern "C" fn sipoauth_context_key_state(
         }?;
         let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
         let placed = context.policy().map_err(|_| SIPOAUTH_E_CONFIG)?;
-        let configured = placed.policy.providers.get(provider as usize).ok_or(SIPOAUTH_E_INPUT)?;
-        let keys = keys_of(context, &placed, configured, provider as usize);
+        let keys = match provider {
+            SIPOAUTH_DECRYPTION_KEYS => decryption_facts(&placed.policy.decryption),
+            _ => {
+                let configured = placed.policy.providers.get(provider as usize).ok_or(SIPOAUTH_E_INPUT)?;
+                keys_of(context, &placed, configured, provider as usize)
+            }
+        };
         let facts = keys.get(key as usize).ok_or(SIPOAUTH_E_INPUT)?;
         out.put(sipoauth_key_state {
             struct_size: empty.struct_size,
@@ -164,6 +178,7 @@ const EMPTY_PROVIDER: sipoauth_provider_state = sipoauth_provider_state {
     issuer: [0; 256],
     jwks_uri: [0; 256],
     last_error: [0; 256],
+    tokens: [0; 32],
 };
 
 const EMPTY_KEY: sipoauth_key_state =
@@ -185,7 +200,7 @@ fn keys_of(context: &Context, placed: &PlacedPolicy, provider: &Provider, index:
     if slot.state(source).generation == 0 {
         return Vec::new();
     }
-    let document = slot.keys.read().map(|d| d.1).unwrap_or_default();
+    let document = slot.keys_of(source).map(|d| d.1).unwrap_or_default();
     let mut out = KeySet::from_jwks(&document, Origin::Fetched).map(|set| facts(&set)).unwrap_or_default();
     if let Ok(json) = Json::parse(&document)
         && let Some(Json::Array(rejected)) = json.get("rejected")
@@ -194,6 +209,16 @@ fn keys_of(context: &Context, placed: &PlacedPolicy, provider: &Provider, index:
         out.extend(rejected.iter().map(|r| KeyFacts { kid: word(r, "kid"), kty: "", alg: "", note: word(r, "note") }));
     }
     out
+}
+
+fn decryption_facts(keys: &DecryptionKeys) -> Vec<KeyFacts> {
+    let facts = |key: &DecryptionKey| KeyFacts {
+        kid: key.kid().unwrap_or("").to_owned(),
+        kty: key.kty(),
+        alg: key.algorithm(),
+        note: String::new(),
+    };
+    keys.keys().iter().map(facts).collect()
 }
 
 fn facts(set: &KeySet) -> Vec<KeyFacts> {

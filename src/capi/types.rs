@@ -85,6 +85,13 @@ pub const SIPOAUTH_GRANT_TOKEN: u32 = 1;
 pub const SIPOAUTH_GRANT_CODE: u32 = 2;
 /// A proof of possession, in the body or in the header (3rd-party-authentication section 2.1.3, sip-oauth-01 3.7).
 pub const SIPOAUTH_GRANT_POP: u32 = 3;
+/// Nothing; what was sent earlier on the same connection stood in (setting connection_auth).
+pub const SIPOAUTH_GRANT_CONNECTION: u32 = 4;
+
+/// sipoauth_worker_require: a level of service, the name of an item of the setting `services`.
+pub const SIPOAUTH_REQUIRE_SERVICE: u32 = 1;
+/// sipoauth_worker_require: scopes, separated by a space.
+pub const SIPOAUTH_REQUIRE_SCOPE: u32 = 2;
 
 /// Offer a Bearer challenge.
 pub const SIPOAUTH_OFFER_BEARER: u32 = 1;
@@ -108,6 +115,11 @@ pub const SIPOAUTH_KEYS_STALE: u32 = 2;
 pub const SIPOAUTH_KEYS_TOO_OLD: u32 = 3;
 /// The keys are configured, nothing is fetched.
 pub const SIPOAUTH_KEYS_STATIC: u32 = 4;
+/// None are needed: the authorization server is asked about each token.
+pub const SIPOAUTH_KEYS_NOT_NEEDED: u32 = 5;
+
+/// In the place of a provider's index: the keys that decrypt tokens. Since ABI version 3.
+pub const SIPOAUTH_DECRYPTION_KEYS: u32 = u32::MAX;
 
 /// Octets that the other side owns, not NUL-terminated; at most 16 MiB. NULL with length 0 is empty; NULL with a length
 /// is an error. Texts of SIP messages need not be UTF-8: what is not cannot match anything.
@@ -193,6 +205,11 @@ pub struct sipoauth_request {
     pub reply_to_tag: sipoauth_str,
     /// Number of Contact values. A proof covers the first one only, so a request with more cannot be proved.
     pub contact_count: u32,
+    /// Names the TCP, TLS or WebSocket connection on which the request came: the same number as long as the connection
+    /// lasts, in every process. 0: none, or the request has come through another proxy (more than one Via), which may
+    /// share its connection among phones. With the setting connection_auth accepted credentials bind the connection, and
+    /// later requests on it may come without. The source address and port belong to the name.
+    pub connection: u64,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
@@ -249,6 +266,14 @@ pub struct sipoauth_result {
     pub instance: sipoauth_str,
     /// With confirm = 1; may be kept in any process, holds no secret, at most 4 KiB.
     pub ticket: sipoauth_str,
+    /// The levels of service (setting `services`) that an accepted token or session gives, separated by a comma.
+    pub services: sipoauth_str,
+    /// With reason "insufficient_scope", and with NO_CREDENTIALS where the method needs scopes of its own: all scopes that
+    /// a token needs for this, for sipoauth_challenge.scope (RFC 8898 section 4).
+    pub needed_scope: sipoauth_str,
+    /// Of an accepted REGISTER: the most seconds that its bindings may be granted, at least 1; 0: no bound. A smaller
+    /// expiry that was asked for stays, 0 above all.
+    pub expires_limit: u32,
 }
 
 /// One session, for displays. Texts borrow from the library during the callback.
@@ -370,21 +395,23 @@ pub struct sipoauth_provider_state {
     pub jwks_uri: [c_char; 256],
     /// The last error, empty after a success.
     pub last_error: [c_char; 256],
+    /// How its tokens are checked: jwt, opaque, or jwt_and_introspection.
+    pub tokens: [c_char; 32],
 }
 
-/// One key of a provider, copied out.
+/// One key of a provider, or one that decrypts tokens, copied out.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_key_state {
     /// The caller sets sizeof(sipoauth_key_state).
     pub struct_size: u32,
-    /// 1: signatures are verified with it.
+    /// 1: signatures are verified, or tokens decrypted, with it.
     pub usable: u32,
     /// Key id.
     pub kid: [c_char; 128],
     /// RSA, EC, OKP or oct.
     pub kty: [c_char; 16],
-    /// The only algorithm it is used with; empty: any that fits its type.
+    /// The only algorithm (for a secret that decrypts, also encryption) it is used with; empty: any that fits its type.
     pub alg: [c_char; 16],
     /// Why it is not used.
     pub note: [c_char; 128],

@@ -13,6 +13,8 @@ use crate::config::offer::Endpoint;
 use crate::proto::challenge::Challenge;
 use crate::runtime::context::Context;
 use crate::runtime::worker::{NOBODY, Verdict, Worker, claim_text};
+use crate::runtime::worker_grants::Withheld;
+use zeroize::Zeroizing;
 
 /// One process's or thread's state. Not for two threads at once, not for use across a fork.
 pub struct sipoauth_worker {
@@ -26,6 +28,8 @@ pub(super) struct State {
     /// What the texts of the last result borrow from.
     pub last: Verdict,
     claim: String,
+    /// The token that was handed out last.
+    token: Zeroizing<String>,
     /// Names what the last PENDING result needs.
     pub job: u64,
     /// A call has not come to its end: it panicked.
@@ -56,7 +60,14 @@ pub unsafe extern "C" fn sipoauth_worker_new(
             let out = Place::new(out, std::ptr::null_mut())?;
             let context = context.clone().ok_or(SIPOAUTH_E_ARGUMENT)?;
             let worker = Worker::new(Arc::clone(&context))?;
-            let state = State { worker, last: Verdict::default(), claim: String::new(), job: 0, broken: false };
+            let state = State {
+                worker,
+                last: Verdict::default(),
+                claim: String::new(),
+                token: Zeroizing::default(),
+                job: 0,
+                broken: false,
+            };
             out.put(Box::into_raw(Box::new(sipoauth_worker { context, state: Exclusive::new(state) })));
             Ok(())
         })
@@ -95,13 +106,15 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
         if std::mem::replace(&mut state.broken, true) {
             state.worker.forget();
         }
+        // It may be among the inputs, so it is wiped afterwards.
+        let _token = std::mem::take(&mut state.token);
         let status = run(&mut state);
         state.broken = false;
         status
     })
 }
 
-/// A claim of the token that the last check of this worker accepted: strings as they are, everything else as JSON.
+/// A claim of the token that the last check of this worker accepted, whatever sipoauth_worker_require said since: strings as they are, everything else as JSON.
 /// `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
 /// failure.
 ///
@@ -124,10 +137,48 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
         };
         with_worker(worker, |state| {
             let path = text(path)?;
-            let accepted = state.last.answer.token.as_ref().filter(|_| state.last.status == 200);
+            let accepted = state.last.answer.token.as_ref().filter(|_| state.last.granted);
             let found = accepted.and_then(|token| claim_text(&token.payload, &path)).ok_or(SIPOAUTH_E_INPUT)?;
             state.claim = found;
             value.put(state.claim.as_str().into());
+            Ok(())
+        })
+    }
+}
+
+/// The access token of the request that the last check of this worker accepted, for a request to `next_hop`
+/// (sip-oauth-01 section 3.8): of a code or proof, the one that the proxy holds. `next_hop` is the SIP URI to which the
+/// request really goes; it must be one of the setting `application_servers`. Of a token that was encrypted for this proxy
+/// the signed one in it is given, and only where that setting asks for TLS. `token` is a secret: it goes into that
+/// request's Authorization header field as `Bearer` and the token and nowhere else. It borrows from the worker until its next
+/// call, which wipes it; it is empty after a failure. Never blocks.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_INPUT (no check was accepted),
+/// SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
+/// SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `worker` and `token` are NULL or valid, `next_hop` is valid for its length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_token(
+    worker: *mut sipoauth_worker,
+    next_hop: sipoauth_str,
+    token: *mut sipoauth_str,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let place = match Place::new(token, sipoauth_str::EMPTY) {
+            Ok(place) => place,
+            Err(status) => return status,
+        };
+        with_worker(worker, |state| {
+            let next_hop = text(next_hop)?;
+            state.token = state.worker.token(&state.last, &next_hop).map_err(|withheld| match withheld {
+                Withheld::NotAccepted => SIPOAUTH_E_INPUT,
+                Withheld::ForeignNextHop | Withheld::Unprotected => SIPOAUTH_E_MISMATCH,
+                Withheld::NotNow => SIPOAUTH_E_STORE,
+            })?;
+            place.put(state.token.as_str().into());
             Ok(())
         })
     }

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Configuration: from the host's parameters and a TOML file to one immutable, validated [`policy::Policy`].
 //!
-//! `source` collects and reads files, `settings` is what may be written, `policy` is what it means. Only
+//! `source` collects and reads files, `settings` and `provider_settings` are what may be written, `policy` is what it means. Only
 //! `source` touches the file system, and only before the fork or in a reload.
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod client_certificate;
+pub mod decryption;
+pub mod introspection;
+pub mod kamailio;
 pub mod offer;
 pub mod policy;
 pub mod provider;
+pub mod provider_settings;
 pub mod sessions;
 pub mod settings;
 pub mod source;

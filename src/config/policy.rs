@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The whole configuration, validated: immutable, replaced as a whole by a reload.
 
+use super::decryption::{Encryption, decryption_keys};
+use super::introspection::TokenStrategy;
 use super::offer::OfferRule;
 use super::provider::Provider;
 use super::sessions::Sessions;
@@ -8,6 +10,9 @@ use super::settings::Settings;
 use super::source::Bundle;
 use super::{ConfigError, error};
 use crate::proto::challenge::Location;
+use crate::proto::jose::decryption_keys::DecryptionKeys;
+use crate::proto::next_hop::NextHopRule;
+use crate::proto::session::Session;
 
 /// Most providers.
 pub const MAX_PROVIDERS: usize = 64;
@@ -27,6 +32,10 @@ pub struct Policy {
     pub ca_pem: Option<String>,
     /// How Location is used in challenges.
     pub location: Location,
+    /// Next hops that get the user's access token.
+    pub application_servers: Vec<NextHopRule>,
+    /// The keys that open encrypted tokens.
+    pub decryption: DecryptionKeys,
     /// Sessions; None: codes and proofs of possession are not accepted.
     pub sessions: Option<Sessions>,
 }
@@ -75,6 +84,19 @@ impl Policy {
             "302" => Location::Redirect,
             other => return error(format!("location: '{other}' is not possible, write no, yes or 302")),
         };
+        let application_servers = settings.application_servers.iter().map(|hop| NextHopRule::parse(hop));
+        let application_servers = application_servers
+            .collect::<Result<_, _>>()
+            .map_err(|e| ConfigError(format!("application_servers: {e}")))?;
+        let decryption = decryption_keys(settings, &bundle.files)?;
+        if let Some(provider) = providers.iter().find(|p| p.encryption != Encryption::Allowed)
+            && decryption.keys().is_empty()
+        {
+            return error(format!(
+                "provider '{}': encryption: needs 'decryption_key_files', the keys that decrypt its tokens",
+                provider.name
+            ));
+        }
         let sessions = Sessions::new(settings, &bundle.files)?;
         if settings.max_devices > MAX_REMOTE_DEVICES && sessions.as_ref().is_some_and(|s| !s.place.is_local()) {
             return error(format!(
@@ -82,20 +104,52 @@ impl Policy {
                 settings.max_devices
             ));
         }
-        if let Some(provider) = providers.iter().find(|p| p.client.is_some())
+        if let Some(provider) = providers.iter().find(|p| p.client.is_some() && p.introspection.is_none())
             && sessions.is_none()
         {
             return error(format!(
-                "provider '{}': client_id: needs 'store', where the sessions of exchanged codes are kept",
+                "provider '{}': client_id: needs 'store', where the sessions of exchanged codes are kept (or 'tokens', when tokens are to be introspected)",
                 provider.name
             ));
         }
-        Ok(Policy { settings: settings.clone(), providers, offers, ca_pem, location, sessions })
+        Ok(Policy {
+            settings: settings.clone(),
+            providers,
+            offers,
+            ca_pem,
+            location,
+            application_servers,
+            decryption,
+            sessions,
+        })
     }
 
     /// The provider whose tokens have this issuer.
     pub fn provider_for_issuer(&self, issuer: &str, tenant: Option<&str>) -> Option<usize> {
         self.providers.iter().position(|p| p.rules.issuers.iter().any(|i| i.accepts(issuer, tenant)))
+    }
+
+    /// True when some provider is asked about tokens.
+    pub fn introspects(&self) -> bool {
+        self.providers.iter().any(|p| p.introspection.is_some())
+    }
+
+    /// The provider to ask about a token that does not say whose it is: one that lists the domain it is used for, else
+    /// the first that lists none. Without a domain, the first.
+    pub fn provider_for_opaque(&self, domain: &str) -> Option<usize> {
+        let asked = |i: &usize| self.providers[*i].strategy == TokenStrategy::Opaque;
+        let domains = |i: &usize| &self.providers[*i].rules.domains;
+        let mut all = (0..self.providers.len()).filter(asked);
+        if domain.is_empty() {
+            return all.next();
+        }
+        let lists = |i: &usize| !domains(i).is_empty() && self.providers[*i].rules.serves(domain);
+        all.clone().find(lists).or_else(|| all.find(|i| domains(i).is_empty()))
+    }
+
+    /// The provider of a session: the one of its name, unless that has become another one.
+    pub fn provider_of_session(&self, session: &Session) -> Option<usize> {
+        self.providers.iter().position(|p| p.name == session.provider && p.issuer == session.issuer)
     }
 
     /// The provider to name in a challenge for a domain: one that lists it, else the first.
@@ -106,6 +160,7 @@ impl Policy {
 
     /// The provider that exchanges the codes of phones of a domain: one that lists it, else the first with a client.
     pub fn provider_for_codes(&self, domain: &str) -> Option<usize> {
+        self.sessions.as_ref()?;
         let exchanges = |i: &usize| self.providers[*i].client.is_some();
         let lists = |i: &usize| {
             let rules = &self.providers[*i].rules;
@@ -113,6 +168,16 @@ impl Policy {
         };
         let mut all = (0..self.providers.len()).filter(exchanges);
         all.clone().find(lists).or_else(|| all.find(|i| self.providers[*i].rules.domains.is_empty()))
+    }
+
+    /// True when the user's token may be sent to this SIP URI.
+    pub fn is_application_server(&self, next_hop: &str) -> bool {
+        self.application_servers.iter().any(|rule| rule.fits(next_hop))
+    }
+
+    /// True when what was in an encrypted token may be sent there, too: an entry of the list asks for TLS.
+    pub fn is_protected_server(&self, next_hop: &str) -> bool {
+        self.application_servers.iter().any(|rule| rule.is_protected() && rule.fits(next_hop))
     }
 
     /// Warnings for the log at start.
@@ -123,6 +188,13 @@ impl Policy {
                 "allow_http is set: keys may be fetched without protection, anyone on the path can forge tokens".into(),
             );
         }
+        let open = |(rule, _): &(&NextHopRule, &String)| !rule.is_protected() && !rule.is_loopback();
+        for (_, text) in self.application_servers.iter().zip(&self.settings.application_servers).filter(open) {
+            out.push(format!(
+                "application_servers: '{text}' gets users' tokens without protection, anyone on the path can use them; \
+                 write sip:host:port;transport=tls"
+            ));
+        }
         if self.sessions.as_ref().is_some_and(|s| s.place.is_unprotected()) {
             out.push(
                 "store: redis:// to another host is not protected, its password can be read on the way; use rediss://"
@@ -131,6 +203,11 @@ impl Policy {
         }
         out
     }
+}
+
+/// How many of the threads may work for phones at once: some are left for keys and for the store.
+pub fn threads_for_phones(threads: u32) -> u32 {
+    threads - threads / 4 - 1
 }
 
 fn check_globals(s: &Settings) -> Result<(), ConfigError> {
@@ -156,10 +233,14 @@ fn check_globals(s: &Settings) -> Result<(), ConfigError> {
         ("max_devices", s.max_devices, 1, 64),
         ("code_lifetime", s.code_lifetime, 10, 86_400),
         ("code_source_limit", s.code_source_limit, 1, 65_535),
+        ("introspection_cache_size", s.introspection_cache_size, 16, 1_048_576),
+        ("introspection_source_limit", s.introspection_source_limit, 1, 65_535),
+        ("decryption_source_limit", s.decryption_source_limit, 1, 65_535),
         ("short_code_tries", s.short_code_tries, 1, 1000),
         ("short_code_source_tries", s.short_code_source_tries, 1, 65_535),
         ("pop_window", s.pop_window, 5, 3600),
         ("replay_guard_size", s.replay_guard_size, 1024, 16_777_216),
+        ("connection_auth_size", s.connection_auth_size, 64, 1_048_576),
         ("http_timeout", s.http_timeout, 1, 60),
         ("connect_timeout", s.connect_timeout, 1, 60),
     ];
@@ -168,10 +249,13 @@ fn check_globals(s: &Settings) -> Result<(), ConfigError> {
             return error(format!("{key}: {value} is out of range, write {least} to {most}"));
         }
     }
-    if s.http_per_provider >= s.http_threads {
+    let for_phones = threads_for_phones(s.http_threads);
+    if s.http_per_provider > for_phones || s.http_per_provider == for_phones && for_phones > 1 {
         return error(format!(
-            "http_per_provider: {} must be less than http_threads ({}): one provider must not keep all busy",
-            s.http_per_provider, s.http_threads
+            "http_per_provider: {} is too much for http_threads = {}, write at most {}: one provider must not keep all busy",
+            s.http_per_provider,
+            s.http_threads,
+            (for_phones - 1).max(1)
         ));
     }
     if ![401, 403].contains(&s.scope_status) {
@@ -221,6 +305,21 @@ mod tests {
     }
 
     #[test]
+    fn scopes_numbers_and_next_hops() {
+        let line = format!(
+            "{GOOD};method_scopes=INVITE=sip.call sip.pstn,*=sip;services=pstn=sip.pstn;e164=49;required_scopes=sip"
+        );
+        let policy =
+            policy(&[&line], &[("application_servers", "as.example, 10.0.0.5:5080"), ("limit_expires", "no")]).unwrap();
+        let provider = &policy.providers[0];
+        assert_eq!(provider.scope_for(provider.rules.scopes.of_method("INVITE")), "sip sip.call sip.pstn");
+        assert_eq!(provider.rules.scopes.of_method("MESSAGE"), ["sip"]);
+        assert_eq!(provider.rules.address("sip:0301234567@x").unwrap().as_str(), "sip:+49301234567@x");
+        assert!(policy.is_application_server("sip:bob@10.0.0.5:5080") && !policy.is_application_server("sip:10.0.0.5"));
+        assert!(!policy.settings.limit_expires);
+    }
+
+    #[test]
     fn every_mistake_names_provider_key_and_fix() {
         for (line, words) in [
             ("name=a", "provider 'a': issuer: is missing"),
@@ -249,6 +348,20 @@ mod tests {
             ),
             ("name=a;issuer=https://as.example;audience=sip;aor={sip};pem_file=/dev/null", "no PUBLIC KEY"),
             ("name=a;issuer=https://as.example;audience=sip;aor={sip};third_party=bob", "third_party: 'bob'"),
+            ("name=a;issuer=https://as.example;audience=sip;aor={sip};method_scopes=INVITE", "'INVITE' has no '='"),
+            (
+                "name=a;issuer=https://as.example;audience=sip;aor={sip};method_scopes=INVITE=a,invite=b",
+                "method_scopes: 'invite' is given twice",
+            ),
+            ("name=a;issuer=https://as.example;audience=sip;aor={sip};services=pstn=", "services: 'pstn' has no scope"),
+            ("name=a;issuer=https://as.example;audience=sip;aor={sip};e164=030", "e164: '030' has no country code"),
+            ("name=a;issuer=https://as.example;audience=sip;aor=sip:{p|e164}@x", "needs the setting e164"),
+            ("name=a;issuer=https://as.example;audience=sip;aor=sip:{p|digits}@x", "'digits' is no filter"),
+            ("name=a;issuer=https://as.example;audience=sip;aor={sip};encryption=yes", "encryption: 'yes' is not"),
+            (
+                "name=a;issuer=https://as.example;audience=sip;aor={sip};encryption=required",
+                "provider 'a': encryption: needs 'decryption_key_files'",
+            ),
         ] {
             let text = policy(&[line], &[]).unwrap_err();
             assert!(text.contains(words), "{line}: {text}");
@@ -257,6 +370,8 @@ mod tests {
         assert!(policy(&[GOOD, GOOD], &[]).unwrap_err().contains("used twice"));
         assert!(policy(&[GOOD, &GOOD.replace("name=a", "name=b")], &[]).unwrap_err().contains("same one"));
         assert!(policy(&[GOOD], &[("leeway", "9999")]).unwrap_err().contains("leeway: 9999"));
+        let servers = policy(&[GOOD], &[("application_servers", "as.example, sip:x@y")]).unwrap_err();
+        assert!(servers.contains("application_servers: 'sip:x@y' is no next hop"), "{servers}");
         assert!(policy(&[GOOD], &[("scope_status", "200")]).unwrap_err().contains("scope_status"));
     }
 }

@@ -7,15 +7,21 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ureq::http::Uri;
 
 use super::client::Client;
-use super::settings::{ProviderSettings, Settings};
+use super::decryption::Encryption;
+use super::introspection::{Introspection, TokenStrategy};
+use super::provider_settings::ProviderSettings;
+use super::settings::Settings;
 use super::{ConfigError, error};
 use crate::proto::aor_template::AorTemplate;
+use crate::proto::e164::Country;
 use crate::proto::jose::algorithm::Algorithm;
 use crate::proto::jose::jwk::VerificationKey;
 use crate::proto::jose::jws::{CompactJws, Header};
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::jose::pem::keys_from_pem;
+use crate::proto::json::Json;
 use crate::proto::reason::Reason;
+use crate::proto::scope_rules::{NeededScopes, ScopeRules, join_scopes};
 use crate::proto::token_rules::{IssuerRule, TokenRules};
 use crate::proto::uri::Aor;
 
@@ -34,8 +40,14 @@ pub struct Provider {
     pub domain: String,
     /// Where its keys come from.
     pub keys: KeySource,
-    /// The proxy's own client there, with which codes are exchanged.
+    /// Whether its tokens must be encrypted.
+    pub encryption: Encryption,
+    /// The proxy's own client there, with which codes are exchanged and tokens introspected.
     pub client: Option<Client>,
+    /// How its tokens are checked.
+    pub strategy: TokenStrategy,
+    /// Where tokens are introspected; Some exactly when the strategy is not `Jwt`.
+    pub introspection: Option<Introspection>,
     /// Address in challenges.
     pub authz_server: String,
     /// Scopes in challenges, separated by a space.
@@ -87,6 +99,16 @@ impl KeySource {
 }
 
 impl Provider {
+    /// True when its keys are fetched beforehand and again and again: signatures of tokens depend on them.
+    pub fn watches_keys(&self) -> bool {
+        self.strategy != TokenStrategy::Opaque && self.keys.is_fetched()
+    }
+
+    /// Identifies the keys that are fetched so; 0: none are.
+    pub fn key_source_id(&self) -> u64 {
+        if self.watches_keys() { self.keys.id(&self.issuer) } else { 0 }
+    }
+
     /// Checks one provider. `files` holds the content of every file that is named.
     pub fn new(
         settings: &ProviderSettings,
@@ -114,7 +136,18 @@ impl Provider {
             }
         }
         let http = |key: &str, url: &str| check_url(url, global.allow_http).map_err(|e| fail(key, e));
-        let keys = key_source(settings, files, &fail)?;
+        let strategy = TokenStrategy::new(settings, &fail)?;
+        let client = Client::new(settings, strategy, global, files, &fail)?;
+        let introspection = Introspection::new(settings, strategy, client.as_ref(), global, &fail)?;
+        let mut keys = key_source(settings, files, &fail)?;
+        // Opaque tokens need no keys, so an issuer that is only a name will do.
+        if let KeySource::Discovery(urls) = &mut keys
+            && strategy == TokenStrategy::Opaque
+            && settings.introspection_endpoint.is_some()
+            && settings.discovery_url.is_none()
+        {
+            urls.retain(|url| check_url(url, global.allow_http).is_ok());
+        }
         match &keys {
             KeySource::Static(_) => {}
             KeySource::Jwks(uri) => http("jwks_uri", uri)?,
@@ -144,8 +177,10 @@ impl Provider {
                     .into(),
             ));
         }
+        let country = settings.e164.as_deref().map(Country::parse).transpose().map_err(|e| fail("e164", e))?;
+        let parse = |template: &String| AorTemplate::parse(template, country.as_ref());
         let aor: Vec<AorTemplate> =
-            settings.aor.iter().map(|t| AorTemplate::parse(t)).collect::<Result<_, _>>().map_err(|e| fail("aor", e))?;
+            settings.aor.iter().map(parse).collect::<Result<_, _>>().map_err(|e| fail("aor", e))?;
         if settings.domain.is_empty() && aor.iter().any(AorTemplate::uses_domain) {
             return Err(fail("domain", "is missing, but aor uses {domain}; write your SIP domain".into()));
         }
@@ -166,33 +201,95 @@ impl Provider {
             [] => ["at+jwt", "jwt", ""].map(str::to_owned).to_vec(),
             given => given.iter().map(|t| if t == "none" { String::new() } else { t.to_ascii_lowercase() }).collect(),
         };
+        let encryption = Encryption::from_name(&settings.encryption).ok_or_else(|| {
+            fail(
+                "encryption",
+                format!("'{}' is not possible, write allowed, required_without_tls or required", settings.encryption),
+            )
+        })?;
         let authz_server = settings.authz_server.clone().unwrap_or_else(|| settings.issuer.clone());
         http("authz_server", &authz_server)?;
         let scope = if settings.scope.is_empty() { &settings.required_scopes } else { &settings.scope };
+        let mut rules = TokenRules {
+            issuers: issuer_rules(settings, &fail)?,
+            audience,
+            algorithms,
+            typ,
+            leeway: i64::from(settings.leeway.unwrap_or(global.leeway)),
+            clients: settings.clients.clone(),
+            required_scopes: settings.required_scopes.clone(),
+            scopes: ScopeRules {
+                methods: needed_scopes("method_scopes", &settings.method_scopes, true, &fail)?,
+                services: needed_scopes("services", &settings.services, false, &fail)?,
+            },
+            required_claims: settings.required_claims.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect(),
+            accept_id_tokens: settings.accept_id_tokens,
+            domains,
+            third_party,
+            country,
+        };
+        rules.third_party = rules.third_party.iter().map(|aor| rules.spelled(aor.clone())).collect();
         Ok(Provider {
             name: name.to_owned(),
             issuer: settings.issuer.clone(),
-            rules: TokenRules {
-                issuers: issuer_rules(settings, &fail)?,
-                audience,
-                algorithms,
-                typ,
-                leeway: i64::from(settings.leeway.unwrap_or(global.leeway)),
-                clients: settings.clients.clone(),
-                required_scopes: settings.required_scopes.clone(),
-                required_claims: settings.required_claims.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect(),
-                accept_id_tokens: settings.accept_id_tokens,
-                domains,
-                third_party,
-            },
+            rules,
             aor,
             domain: settings.domain.clone(),
             keys,
-            client: Client::new(settings, global, files, &fail)?,
+            client,
+            strategy,
+            introspection,
+            encryption,
             authz_server,
             challenge_scope: scope.join(" "),
         })
     }
+
+    /// The scopes that a token needs for a request of this method, as a challenge names them: whoever lacks one gets a new
+    /// token with all of them, or would be refused next for another.
+    pub fn scope_for(&self, more: &[String]) -> String {
+        let required = self.rules.required_scopes.iter().chain(more).map(String::as_str);
+        join_scopes(self.challenge_scope.split_ascii_whitespace().chain(required))
+    }
+
+    /// The addresses that the claims of a token make, in the form in which they are compared.
+    pub fn addresses(&self, claims: &Json<'_>) -> Vec<Aor> {
+        let mut made = Vec::new();
+        for template in &self.aor {
+            template.expand(claims, &self.domain, &mut made);
+        }
+        let mut aors: Vec<Aor> = Vec::new();
+        for aor in made.into_iter().map(|aor| self.rules.spelled(aor)) {
+            if !aors.contains(&aor) {
+                aors.push(aor);
+            }
+        }
+        aors
+    }
+}
+
+/// Items such as `INVITE=sip.call`, each name once.
+fn needed_scopes(
+    key: &str,
+    items: &[String],
+    any_case: bool,
+    fail: &Fail<'_>,
+) -> Result<Vec<NeededScopes>, ConfigError> {
+    let mut out: Vec<NeededScopes> = Vec::new();
+    for item in items {
+        let rule = NeededScopes::parse(item).map_err(|e| fail(key, e))?;
+        let same = |known: &NeededScopes| {
+            if any_case { known.name.eq_ignore_ascii_case(&rule.name) } else { known.name == rule.name }
+        };
+        if out.iter().any(same) {
+            return Err(fail(
+                key,
+                format!("'{}' is given twice; write its scopes in one item, with a space", rule.name),
+            ));
+        }
+        out.push(rule);
+    }
+    Ok(out)
 }
 
 /// Stands for the tenant in the issuer of Microsoft Entra.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What may be written in the configuration: every key, its unit and its default.
-
-use std::collections::BTreeMap;
+//! What may be written in the configuration: every global key, its unit and its default.
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::provider_settings::ProviderSettings;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -46,6 +46,13 @@ pub struct Settings {
     /// Longest token in octets.
     #[serde(deserialize_with = "number")]
     pub max_token_size: u32,
+    /// Files with the private keys that decrypt tokens, newest first: PEM (PKCS #8), JWK or JWK Set. None: encrypted
+    /// tokens are refused.
+    #[serde(deserialize_with = "list")]
+    pub decryption_key_files: Vec<String>,
+    /// Accepted `alg` of encrypted tokens; default: all but RSA-OAEP, which is with SHA-1.
+    #[serde(deserialize_with = "list")]
+    pub decryption_algorithms: Vec<String>,
     /// Longest HTTP exchange in seconds.
     #[serde(deserialize_with = "number")]
     pub http_timeout: u32,
@@ -64,6 +71,12 @@ pub struct Settings {
     /// Status for a token that lacks a scope: 401 (or 407), or 403.
     #[serde(deserialize_with = "number")]
     pub scope_status: u32,
+    /// A registration does not outlive the token, or a session whose tokens cannot be refreshed.
+    #[serde(deserialize_with = "boolean")]
+    pub limit_expires: bool,
+    /// Next hops that get the user's access token: host, host:port or SIP URI.
+    #[serde(deserialize_with = "comma_list")]
+    pub application_servers: Vec<String>,
     /// Threads that talk to authorization servers and to Redis.
     #[serde(deserialize_with = "number")]
     pub http_threads: u32,
@@ -107,6 +120,15 @@ pub struct Settings {
     /// Code exchanges per minute that one source address may cause.
     #[serde(deserialize_with = "number")]
     pub code_source_limit: u32,
+    /// Answers about tokens that are kept in shared memory.
+    #[serde(deserialize_with = "number")]
+    pub introspection_cache_size: u32,
+    /// Introspections per minute that one source address may cause.
+    #[serde(deserialize_with = "number")]
+    pub introspection_source_limit: u32,
+    /// Encrypted tokens per minute of one source address on which a private key may be spent in vain.
+    #[serde(deserialize_with = "number")]
+    pub decryption_source_limit: u32,
     /// Short codes that may be tried for one address-of-record in ten minutes.
     #[serde(deserialize_with = "number")]
     pub short_code_tries: u32,
@@ -132,6 +154,12 @@ pub struct Settings {
     pub replay_guard_size: u32,
     /// Whose proofs are compared: "proxy", or "cluster" for all proxies that share a Redis store.
     pub replay_scope: String,
+    /// Requests without credentials are judged by those that were sent on the same connection (TCP, TLS, WS, WSS).
+    #[serde(deserialize_with = "boolean")]
+    pub connection_auth: bool,
+    /// Connections that are bound to who signed in on them.
+    #[serde(deserialize_with = "number")]
+    pub connection_auth_size: u32,
     /// The authorization servers.
     pub provider: Vec<ProviderSettings>,
     /// Which endpoint is offered which challenge; the first rule that fits decides.
@@ -153,12 +181,16 @@ impl Default for Settings {
             key_max_stale: 86_400,
             token_cache_size: 4096,
             max_token_size: 16_384,
+            decryption_key_files: Vec::new(),
+            decryption_algorithms: Vec::new(),
             http_timeout: 5,
             connect_timeout: 2,
             ca_file: None,
             allow_http: false,
             location: "no".into(),
             scope_status: 401,
+            limit_expires: true,
+            application_servers: Vec::new(),
             http_threads: 16,
             http_per_provider: 8,
             store: None,
@@ -174,6 +206,9 @@ impl Default for Settings {
             max_devices: 8,
             code_lifetime: 600,
             code_source_limit: 120,
+            introspection_cache_size: 8192,
+            introspection_source_limit: 1200,
+            decryption_source_limit: 120,
             short_code_tries: 5,
             short_code_source_tries: 20,
             allow_unprotected_short_codes: false,
@@ -183,111 +218,16 @@ impl Default for Settings {
             pop_reuse: false,
             replay_guard_size: 262_144,
             replay_scope: "proxy".into(),
+            connection_auth: false,
+            connection_auth_size: 16_384,
             provider: Vec::new(),
             offer: Vec::new(),
         }
     }
 }
 
-/// One authorization server.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ProviderSettings {
-    /// Short name for logs and status displays.
-    pub name: String,
-    /// The exact `iss` of its tokens; may hold `{tenantid}` (Entra).
-    pub issuer: String,
-    /// Further accepted `iss` texts (Entra v1 beside v2).
-    #[serde(deserialize_with = "list")]
-    pub accepted_issuers: Vec<String>,
-    /// Tenants that `{tenantid}` may stand for.
-    #[serde(deserialize_with = "list")]
-    pub tenants: Vec<String>,
-    /// Metadata document, when it is not below the issuer (Keycloak behind another internal URL).
-    pub discovery_url: Option<String>,
-    /// Key set, when there is no metadata document.
-    pub jwks_uri: Option<String>,
-    /// Key set in a local file; nothing is fetched.
-    pub jwks_file: Option<String>,
-    /// Public keys or certificates in a local PEM file; nothing is fetched.
-    pub pem_file: Option<String>,
-    /// Shared secret for HS256, HS384, HS512.
-    pub secret: Option<Secret>,
-    /// File with the shared secret; a line end at its end is not part of it.
-    pub secret_file: Option<String>,
-    /// Accepted `aud`; "none" turns the check off, then `clients` is needed.
-    #[serde(deserialize_with = "list")]
-    pub audience: Vec<String>,
-    /// Accepted `alg`; default: every public-key algorithm.
-    #[serde(deserialize_with = "list")]
-    pub algorithms: Vec<String>,
-    /// Accepted `typ` headers; "none" stands for an absent one.
-    #[serde(deserialize_with = "list")]
-    pub typ: Vec<String>,
-    /// Overrides the global leeway.
-    #[serde(deserialize_with = "optional_number")]
-    pub leeway: Option<u32>,
-    /// Accepted clients (`azp`, `client_id`, `appid`, `cid`).
-    #[serde(deserialize_with = "list")]
-    pub clients: Vec<String>,
-    /// Scopes that every token needs.
-    #[serde(deserialize_with = "list")]
-    pub required_scopes: Vec<String>,
-    /// Claims and the value, or list of values, of which one must be present.
-    pub required_claims: BTreeMap<String, OneOrMany>,
-    /// How the token's user becomes addresses-of-record.
-    #[serde(deserialize_with = "list")]
-    pub aor: Vec<String>,
-    /// What `{domain}` in `aor` stands for.
-    pub domain: String,
-    /// SIP domains served; default: `domain`.
-    #[serde(deserialize_with = "list")]
-    pub domains: Vec<String>,
-    /// Addresses whose tokens may register others.
-    #[serde(deserialize_with = "list")]
-    pub third_party: Vec<String>,
-    /// ID tokens count as access tokens.
-    #[serde(deserialize_with = "boolean")]
-    pub accept_id_tokens: bool,
-    /// The proxy's own client at this server; with it, codes that phones send are exchanged.
-    pub client_id: Option<String>,
-    /// The client's secret.
-    pub client_secret: Option<Secret>,
-    /// File with the client's secret; a line end at its end is not part of it.
-    pub client_secret_file: Option<String>,
-    /// client_secret_basic, client_secret_post, private_key_jwt or none; default: what the other settings allow.
-    pub client_auth: Option<String>,
-    /// Private key (PEM, PKCS #8) for private_key_jwt.
-    pub client_key_file: Option<String>,
-    /// Its key id at the server.
-    pub client_key_id: Option<String>,
-    /// `aud` of the assertion; default: the token endpoint.
-    pub client_assertion_audience: Option<String>,
-    /// Token endpoint, when there is no metadata document.
-    pub token_endpoint: Option<String>,
-    /// redirect_uri of an exchange when the phone sends none.
-    pub redirect_uri: Option<String>,
-    /// Address in challenges; default: the issuer.
-    pub authz_server: Option<String>,
-    /// Scopes in challenges; default: `required_scopes`.
-    #[serde(deserialize_with = "list")]
-    pub scope: Vec<String>,
-}
-
-/// Keys of a provider that hold lists: in a one-line provider their values are split at commas.
-pub const LIST_KEYS: [&str; 11] = [
-    "accepted_issuers",
-    "tenants",
-    "audience",
-    "algorithms",
-    "typ",
-    "clients",
-    "required_scopes",
-    "aor",
-    "domains",
-    "third_party",
-    "scope",
-];
+/// Global keys that hold lists: as a host's parameter their values are split at commas.
+pub const GLOBAL_LIST_KEYS: [&str; 2] = ["decryption_key_files", "decryption_algorithms"];
 
 /// One rule about challenges. Every text that is given must fit; `*` stands for any run of characters.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -345,7 +285,7 @@ impl<'de> Deserialize<'de> for OneOrMany {
     }
 }
 
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct ListVisitor;
     impl<'de> Visitor<'de> for ListVisitor {
         type Value = Vec<String>;
@@ -372,6 +312,19 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
     deserializer.deserialize_any(ListVisitor)
 }
 
+/// A list of texts, or one text whose parts are separated by commas: a host's parameters are texts.
+fn comma_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let parts = list(deserializer)?;
+    Ok(parts.iter().flat_map(|part| part.split(',')).map(|part| part.trim().to_owned()).collect())
+}
+
+/// A text; digits may be written as a number.
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text(#[serde(deserialize_with = "text")] String);
+    Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
+}
+
 /// A whole number, also written as text: a host's parameters are texts.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     struct NumberVisitor;
@@ -393,7 +346,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     deserializer.deserialize_any(NumberVisitor)
 }
 
-fn optional_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+pub(super) fn optional_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     #[derive(Deserialize)]
     struct Number(#[serde(deserialize_with = "number")] u32);
     Ok(Option::<Number>::deserialize(deserializer)?.map(|n| n.0))
@@ -421,7 +374,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 /// true and false, also written as text or 1 and 0.
-fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+pub(super) fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     struct BoolVisitor;
     impl Visitor<'_> for BoolVisitor {
         type Value = bool;

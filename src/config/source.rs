@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{LIST_KEYS, ProviderSettings, Settings};
+use super::provider_settings::{LIST_KEYS, ProviderSettings};
+use super::settings::{GLOBAL_LIST_KEYS, Settings};
 use super::{ConfigError, error};
 
 /// Largest configuration or key file in octets.
@@ -41,7 +42,8 @@ impl Source {
         if matches!(key, "provider" | "offer") {
             return error(format!("{key}: cannot be set like this; use a provider line or config_file"));
         }
-        let single = toml::Table::from_iter([(key.to_owned(), toml::Value::String(value.to_owned()))]);
+        let value = if GLOBAL_LIST_KEYS.contains(&key) { split(value) } else { toml::Value::String(value.to_owned()) };
+        let single = toml::Table::from_iter([(key.to_owned(), value)]);
         single.clone().try_into::<Settings>().map_err(|e| ConfigError(format!("{key}: {}", one_line(e.message()))))?;
         self.globals.extend(single);
         Ok(())
@@ -79,6 +81,7 @@ impl Source {
             ("store_password_file", &settings.store_password_file),
         ];
         let globals = globals.into_iter().filter_map(|(key, path)| path.as_ref().map(|path| (key, path)));
+        let globals = globals.chain(settings.decryption_key_files.iter().map(|path| ("decryption_key_files", path)));
         let keys = settings.provider.iter().flat_map(|p| {
             let named = [
                 ("jwks_file", &p.jwks_file),
@@ -86,6 +89,7 @@ impl Source {
                 ("secret_file", &p.secret_file),
                 ("client_secret_file", &p.client_secret_file),
                 ("client_key_file", &p.client_key_file),
+                ("client_cert_file", &p.client_cert_file),
             ];
             named.into_iter().filter_map(|(key, path)| path.as_ref().map(|path| (key, path)))
         });
@@ -128,7 +132,7 @@ fn parse_line(line: &str) -> Result<ProviderSettings, ConfigError> {
             if value.split(',').any(|v| v.trim().is_empty()) {
                 return error(format!("provider: '{key}' has an empty value; leave the key out instead"));
             }
-            toml::Value::Array(value.split(',').map(|v| toml::Value::String(v.trim().to_owned())).collect())
+            split(value)
         } else if key == "required_claims" {
             return error("provider: required_claims does not fit in a line; write the provider in config_file");
         } else {
@@ -139,6 +143,11 @@ fn parse_line(line: &str) -> Result<ProviderSettings, ConfigError> {
         }
     }
     table.try_into().map_err(|e: toml::de::Error| ConfigError(format!("provider: {}", one_line(e.message()))))
+}
+
+/// A list with commas.
+fn split(value: &str) -> toml::Value {
+    toml::Value::Array(value.split(',').map(|v| toml::Value::String(v.trim().to_owned())).collect())
 }
 
 /// One sentence of a parser's message. For an unknown key it names the nearest known one instead of all.

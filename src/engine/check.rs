@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use super::session_check::{KnownSessions, Look, OpenProof, Registration, UsedSession};
+use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
+use super::token_check::{Usage, check_token};
 use crate::arena::replay_guard::Use;
 use crate::config::policy::Policy;
-use crate::proto::claims::Claims;
+use crate::proto::claims::NO_END;
 use crate::proto::credentials;
-use crate::proto::fingerprint::token_fingerprint;
 use crate::proto::grant::{self, CodeRequest, Grant};
-use crate::proto::jose::jws::CompactJws;
 use crate::proto::jose::key_set::KeySet;
-use crate::proto::json::Json;
 use crate::proto::reason::Reason;
+use crate::proto::session::SecretText;
+use crate::proto::uri::Aor;
 
 /// What is looked at of a SIP request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +34,8 @@ pub struct Request<'a> {
     pub credentials: &'a [&'a str],
     /// udp, tcp, tls, sctp, ws, wss or empty.
     pub transport: &'a str,
+    /// The host's number of the connection on which it came straight from the phone; 0: none.
+    pub connection: u64,
     /// Where it came from: address and port.
     pub source: (&'a str, u16),
     /// What codes and proofs depend on.
@@ -71,6 +74,12 @@ impl Request<'_> {
     pub fn is_register(&self) -> bool {
         self.method.eq_ignore_ascii_case("REGISTER")
     }
+
+    /// The SIP domain of the address that it is sent for, canonical; empty when that is no address.
+    pub fn domain(&self) -> String {
+        let address = Aor::parse(if self.is_register() { self.to } else { self.from });
+        address.as_ref().map_or("", Aor::host).to_owned()
+    }
 }
 
 /// What a request carried.
@@ -85,6 +94,8 @@ pub enum Carried {
     Code,
     /// A proof of possession.
     Proof,
+    /// Nothing; its connection stood in.
+    Connection,
 }
 
 /// The keys as this worker knows them.
@@ -100,6 +111,8 @@ pub enum Decision {
     Done(Answer),
     /// The token would pass, but no known key fits its kid.
     NeedKeys(Answer),
+    /// The authorization server must be asked about the token.
+    NeedIntrospection(Answer, Question),
     /// The code must be exchanged, or the result of its exchange fetched.
     NeedExchange(Answer, CodeRequest, Registration),
     /// The key of this registration must be stored.
@@ -116,12 +129,54 @@ impl Decision {
         match self {
             Decision::Done(answer)
             | Decision::NeedKeys(answer)
+            | Decision::NeedIntrospection(answer, _)
             | Decision::NeedExchange(answer, ..)
             | Decision::NeedKeyStored(answer, _)
             | Decision::NeedAccount(answer, ..)
             | Decision::NeedComparison(answer, _) => answer,
         }
     }
+}
+
+/// A token about which a server must be asked.
+#[derive(Debug)]
+pub struct Question {
+    /// Where its answer will be found.
+    pub id: TokenId,
+    /// The token.
+    pub token: SecretText,
+}
+
+/// The limit of what forged encrypted tokens may cost: anybody can ask for the use of a private key.
+pub trait Decryptions {
+    /// A private key may be used for a token of this sender.
+    fn allowed(&self) -> bool;
+    /// It was used in vain: nothing in the token is its issuer's.
+    fn failed(&self);
+}
+
+/// No limit: for whoever checks tokens of his own.
+pub struct Unlimited;
+
+impl Decryptions for Unlimited {
+    fn allowed(&self) -> bool {
+        true
+    }
+
+    fn failed(&self) {}
+}
+
+/// What a check may know beside the configuration.
+#[derive(Clone, Copy)]
+pub struct Knowledge<'a> {
+    /// Keys.
+    pub keys: &'a dyn KnownKeys,
+    /// What servers have said of tokens.
+    pub answers: &'a dyn KnownAnswers,
+    /// Sessions.
+    pub sessions: &'a dyn KnownSessions,
+    /// Private keys.
+    pub decryptions: &'a dyn Decryptions,
 }
 
 /// The outcome of a check with what is known of the token.
@@ -164,7 +219,26 @@ impl Answer {
         self.reason.unwrap_or(Reason::Internal)
     }
 
-    fn refuse(reason: Reason) -> Answer {
+    /// The scopes of the token or session.
+    pub fn granted_scope(&self) -> &str {
+        match (&self.token, &self.session) {
+            (Some(token), _) => &token.claims.scope,
+            (None, Some(session)) => &session.scope,
+            (None, None) => "",
+        }
+    }
+
+    /// Unix seconds until which what was accepted may be used: a registration must not outlive it. Not the time until
+    /// which a session's tokens are good when they can be refreshed.
+    pub fn allows_until(&self) -> Option<i64> {
+        match (&self.token, &self.session) {
+            (Some(token), _) => Some(token.claims.expires_at).filter(|end| *end != NO_END),
+            (None, Some(session)) => Some(session.allows_until),
+            (None, None) => None,
+        }
+    }
+
+    pub(super) fn refuse(reason: Reason) -> Answer {
         Answer { reason: Some(reason), ..Answer::default() }
     }
 }
@@ -172,24 +246,38 @@ impl Answer {
 /// Checks a request.
 pub fn check_request(
     policy: &Policy,
-    keys: &dyn KnownKeys,
-    sessions: &dyn KnownSessions,
+    known: Knowledge<'_>,
     cache: &mut TokenCache,
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
     let bearer = match credentials::select(request.credentials, request.realm, request.proxy) {
-        Err(Reason::NoCredentials) => return check_body(policy, sessions, request, now),
+        Err(Reason::NoCredentials) => return check_body(policy, known.sessions, request, now),
         Err(reason) => return Decision::Done(Answer::refuse(reason)),
         Ok(bearer) => bearer,
     };
     let Some(token) = bearer.token else {
         let pop = bearer.pop.unwrap_or_default();
-        return check_session(policy, sessions, request, now, |look| {
+        return check_session(policy, known.sessions, request, now, |look| {
             (look.proof(&pop, look.request.message.body), Carried::Proof)
         });
     };
-    let mut answer = match check_token(policy, keys, cache, &token, now) {
+    check_sent_token(policy, known, cache, &token, &request.domain(), request, now)
+}
+
+/// Checks a token, which belongs to the server of this SIP domain if it does not say so itself, and whether its user may
+/// send this request.
+pub(super) fn check_sent_token(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    cache: &mut TokenCache,
+    token: &str,
+    domain: &str,
+    request: &Request<'_>,
+    now: i64,
+) -> Decision {
+    let usage = Usage { domain, transport: request.transport };
+    let mut answer = match check_token(policy, known, cache, token, usage, now) {
         Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
         other => return other,
     };
@@ -198,6 +286,10 @@ pub fn check_request(
         match rules.check_owner(&token.aors, request.method, request.from, request.to) {
             Ok(index) => answer.aor = Some(index),
             Err(reason) => answer.reason = Some(reason),
+        }
+        if answer.reason == Some(Reason::Ok) {
+            answer.reason =
+                Some(rules.scopes.check_method(request.method, &token.claims.scope).err().unwrap_or(Reason::Ok));
         }
     }
     Decision::Done(answer)
@@ -234,104 +326,4 @@ fn check_session(
     let (mut decision, carried) = look(&Look { policy, settings, known, request, now });
     decision.answer_mut().carried = carried;
     decision
-}
-
-/// Checks a bare token: everything but who uses it.
-pub fn check_token(policy: &Policy, keys: &dyn KnownKeys, cache: &mut TokenCache, token: &str, now: i64) -> Decision {
-    if token.len() > policy.settings.max_token_size as usize {
-        return Decision::Done(Answer { carried: Carried::Token, ..Answer::refuse(Reason::TokenTooLarge) });
-    }
-    let serves =
-        |v: &VerifiedToken| !policy.providers[v.provider].keys.is_fetched() || keys.fetched(v.provider).is_some();
-    // Keys that are too old to verify a token are too old to stand behind a verified one.
-    if let Some(verified) = cache.get(token).filter(|v| serves(v)) {
-        let judged = policy.providers[verified.provider].rules.check_claims(&verified.claims, now);
-        return Decision::Done(Answer {
-            reason: Some(judged.err().unwrap_or(Reason::Ok)),
-            provider: Some(verified.provider),
-            token: Some(verified),
-            cached: true,
-            carried: Carried::Token,
-            ..Answer::default()
-        });
-    }
-    let mut answer = Answer {
-        unverified: Some(Unverified { fingerprint: token_fingerprint(token), ..Unverified::default() }),
-        carried: Carried::Token,
-        ..Answer::default()
-    };
-    match verify(policy, keys, token, now, &mut answer) {
-        Ok(verified) => {
-            let verified = Arc::new(verified);
-            cache.insert(Arc::clone(&verified));
-            answer.token = Some(verified);
-            answer.reason = Some(Reason::Ok);
-            Decision::Done(answer)
-        }
-        Err(Refusal::Because(reason)) => {
-            answer.reason = Some(reason);
-            Decision::Done(answer)
-        }
-        Err(Refusal::NeedKeys) => Decision::NeedKeys(answer),
-    }
-}
-
-enum Refusal {
-    Because(Reason),
-    NeedKeys,
-}
-
-impl From<Reason> for Refusal {
-    fn from(reason: Reason) -> Refusal {
-        Refusal::Because(reason)
-    }
-}
-
-fn verify(
-    policy: &Policy,
-    keys: &dyn KnownKeys,
-    token: &str,
-    now: i64,
-    answer: &mut Answer,
-) -> Result<VerifiedToken, Refusal> {
-    let jws = CompactJws::split(token)?;
-    let header = jws.header()?;
-    let payload = jws.unverified_payload()?;
-    let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
-    let mut claims = Claims::from_json(&json)?;
-    let unverified = answer.unverified.get_or_insert_default();
-    unverified.issuer.clone_from(&claims.issuer);
-    unverified.kid = header.kid.clone().unwrap_or_default();
-    let fingerprint = unverified.fingerprint.clone();
-
-    let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
-    answer.provider = Some(index);
-    let provider = &policy.providers[index];
-    provider.rules.check_header(&header)?;
-    // Without the type of RFC 9068, a token that names neither scope nor client is taken for an ID token.
-    claims.is_id_token |= header.typ != "at+jwt" && !claims.has_access_marks;
-    let fetched = provider.keys.is_fetched();
-    let verified = provider.keys.verify(&jws, &header, keys.fetched(index));
-    if verified == Err(Reason::KeyUnknown) && fetched {
-        // A token that would be refused anyway is not worth a key fetch.
-        provider.rules.check_claims(&claims, now)?;
-        provider.rules.check_required_claims(&json)?;
-        return Err(Refusal::NeedKeys);
-    }
-    verified?;
-    provider.rules.check_claims(&claims, now)?;
-    provider.rules.check_required_claims(&json)?;
-    let mut aors = Vec::new();
-    for template in &provider.aor {
-        template.expand(&json, &provider.domain, &mut aors);
-    }
-    Ok(VerifiedToken {
-        token: token.into(),
-        provider: index,
-        kid: header.kid.unwrap_or_default(),
-        fingerprint,
-        claims,
-        aors,
-        payload,
-    })
 }

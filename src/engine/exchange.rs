@@ -12,10 +12,9 @@ use crate::ports::Post;
 use crate::proto::claims::Claims;
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::reason::Reason;
+use crate::proto::scope_rules::has_scopes;
 use crate::proto::session::{Identity, SecretText};
 use crate::proto::token_response::IssuedTokens;
-
-pub use super::token_endpoint::TokenEndpoint;
 
 /// What a phone sends to sign in.
 #[derive(Clone, Copy)]
@@ -106,9 +105,9 @@ pub fn exchange(
     }
     let secrets = [grant.code, grant.code_verifier.unwrap_or("")];
     let tokens = ask(http, endpoint, client, &form, &secrets, now)?;
-    let claims = unverified_claims(&tokens.access_token.0);
+    let claims = unverified_claims(&policy.decryption, &tokens.access_token.0);
     let scope = scope_of(&tokens, claims.as_ref());
-    let keys = Keys::new(keys, fetch_keys);
+    let keys = Keys::new(&policy.decryption, keys, fetch_keys);
     let identity = identify(provider, &client.id, &tokens, scope.as_deref().unwrap_or(""), &keys, now)?;
     check_scope(provider, scope.as_deref().unwrap_or(""))?;
     Ok(Granted {
@@ -133,7 +132,7 @@ pub fn refresh(
     let client = client_of(provider)?;
     let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
     let tokens = ask(http, endpoint, client, &form, &[refresh_token], now)?;
-    let claims = unverified_claims(&tokens.access_token.0);
+    let claims = unverified_claims(&policy.decryption, &tokens.access_token.0);
     let scope = scope_of(&tokens, claims.as_ref());
     // Without a word about scopes they are the old ones (RFC 6749 section 6).
     if let Some(scope) = &scope {
@@ -158,8 +157,7 @@ fn scope_of(tokens: &IssuedTokens, claims: Option<&Claims>) -> Option<String> {
 }
 
 fn check_scope(provider: &Provider, scope: &str) -> Result<(), Reason> {
-    let has = |wanted: &String| scope.split(' ').any(|scope| scope == wanted);
-    if provider.rules.required_scopes.iter().all(has) { Ok(()) } else { Err(Reason::InsufficientScope) }
+    if has_scopes(scope, &provider.rules.required_scopes) { Ok(()) } else { Err(Reason::InsufficientScope) }
 }
 
 fn expiry(tokens: &IssuedTokens, claims: Option<&Claims>, now: i64) -> i64 {

@@ -35,19 +35,21 @@ pub struct FetchedKeys {
 pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, String> {
     let jwks_uri = match &plan.jwks_uri {
         Some(uri) => uri.clone(),
-        None => endpoint_of_metadata(fetch, &plan.discovery, &plan.issuer, "jwks_uri", plan.allow_http)?,
+        None => endpoint_of_metadata(fetch, &plan.discovery, &plan.issuer, "jwks_uri", false, plan.allow_http)?,
     };
     let document = fetch.get(&jwks_uri).map_err(|e| format!("{jwks_uri}: {e}"))?;
     let keys = KeySet::from_jwks(&document.body, Origin::Fetched).map_err(|e| format!("{jwks_uri}: {e}"))?;
     Ok(FetchedKeys { keys, jwks_uri, max_age: document.max_age })
 }
 
-/// The address that a provider's metadata gives as `member`. The metadata must name the issuer.
-pub(super) fn endpoint_of_metadata(
+/// The address that a provider's metadata gives as `member`; with `mutual_tls` the one for clients with a certificate
+/// goes first (RFC 8705 section 5). The metadata must name the issuer.
+pub fn endpoint_of_metadata(
     fetch: &dyn Fetch,
     discovery: &[String],
     issuer: &str,
     member: &str,
+    mutual_tls: bool,
     allow_http: bool,
 ) -> Result<String, String> {
     let mut last = String::from("no metadata address");
@@ -57,7 +59,7 @@ pub(super) fn endpoint_of_metadata(
             Err(FetchError::Status(status @ (400..=499))) => last = format!("{url}: HTTP status {status}"),
             Err(e) => return Err(format!("{url}: {e}")),
             Ok(document) => {
-                let found = member_of(&document.body, issuer, member, allow_http);
+                let found = member_of(&document.body, issuer, member, mutual_tls, allow_http);
                 return found.map_err(|e| format!("{url}: {e}"));
             }
         }
@@ -65,7 +67,7 @@ pub(super) fn endpoint_of_metadata(
     Err(last)
 }
 
-fn member_of(body: &[u8], issuer: &str, member: &str, allow_http: bool) -> Result<String, String> {
+fn member_of(body: &[u8], issuer: &str, member: &str, mutual_tls: bool, allow_http: bool) -> Result<String, String> {
     let json = Json::parse(body).map_err(|_| "the answer is not a JSON metadata document".to_owned())?;
     let text = |name: &str| json.get(name).and_then(Json::as_str);
     match text("issuer") {
@@ -78,7 +80,10 @@ fn member_of(body: &[u8], issuer: &str, member: &str, allow_http: bool) -> Resul
         }
         None => return Err("the metadata has no issuer".into()),
     }
-    let uri = text(member).ok_or_else(|| format!("the metadata has no {member}; set {member} yourself"))?;
+    let aliases = json.get("mtls_endpoint_aliases").filter(|_| mutual_tls);
+    let alias = aliases.and_then(|aliases| aliases.get(member)).and_then(Json::as_str);
+    let uri =
+        alias.or_else(|| text(member)).ok_or_else(|| format!("the metadata has no {member}; set {member} yourself"))?;
     check_url(uri, allow_http)?;
     Ok(uri.to_owned())
 }

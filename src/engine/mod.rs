@@ -4,13 +4,20 @@
 
 pub mod breaker;
 pub mod check;
+mod client_post;
+pub mod connection_check;
+pub mod endpoints;
 pub mod exchange;
+pub mod explain;
+pub mod introspection;
+pub mod kept_keys;
 pub mod key_fetch;
 pub mod key_wait;
 pub mod refresh_plan;
 pub mod seal;
 pub mod session_check;
+pub mod token_answer;
 pub mod token_cache;
-pub mod token_endpoint;
+pub mod token_check;
 mod token_identity;
 mod token_request;

@@ -5,18 +5,16 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::check::{Answer, Decision, Message, Request};
 use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
 use crate::config::policy::Policy;
-use crate::config::provider::Provider;
 use crate::config::sessions::Sessions;
 use crate::proto::digest_string::{DigestParts, digest_string, split_cseq};
-use crate::proto::fingerprint::hex;
+use crate::proto::fingerprint::secret_name;
 use crate::proto::grant::CodeRequest;
 use crate::proto::pop::{make_pop, pop_from_text};
 use crate::proto::reason::Reason;
+use crate::proto::scope_rules::has_scopes;
 use crate::proto::session::{Account, CodeRecord, CodeState, Exchanged, Identity, KeyOctets, Session, SessionId};
 use crate::proto::shared_key::shared_key;
 use crate::proto::sip_date;
@@ -55,19 +53,14 @@ pub trait KnownSessions {
     fn is_fresh(&self) -> bool;
 }
 
-/// Names a code without revealing it: SHA-256 over the issuer's length, the issuer and the code, in hex.
+/// Names a code without revealing it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CodeId(pub String);
 
 impl CodeId {
     /// The id of a code of this issuer.
     pub fn new(issuer: &str, code: &str) -> CodeId {
-        let digest = Sha256::new()
-            .chain_update((issuer.len() as u64).to_be_bytes())
-            .chain_update(issuer)
-            .chain_update(code)
-            .finalize();
-        CodeId(hex(&digest))
+        CodeId(secret_name(issuer, code))
     }
 }
 
@@ -109,6 +102,8 @@ pub struct UsedSession {
     pub scope: String,
     /// The tokens are good until then, Unix seconds.
     pub valid_until: i64,
+    /// What it allows ends then: with its tokens, unless these can be refreshed.
+    pub allows_until: i64,
 }
 
 /// A proof whose session is not known here: what tells whose it is once the sessions of its address are.
@@ -172,6 +167,7 @@ impl Look<'_> {
         let Some(provider) = self.policy.provider_for_codes(aor.host()) else {
             return refuse(Answer::default(), Reason::PopUnsupported);
         };
+        let aor = self.policy.providers[provider].rules.spelled(aor);
         let answer = Answer { provider: Some(provider), ..Answer::default() };
         let weak = code.is_short();
         if weak && !self.may_be_weak() {
@@ -224,7 +220,8 @@ impl Look<'_> {
         let allowed = may_register(&self.policy.providers[provider].rules, &exchanged.identity, &registration);
         if let Err(reason) = allowed.and(if bound_elsewhere { Err(Reason::AorMismatch) } else { Ok(()) }) {
             // Who guesses short codes must not learn that one is right.
-            return refuse(answer, if registration.weak { Reason::CodeRefused } else { reason });
+            let is_secret = registration.weak && reason != Reason::InsufficientScope;
+            return refuse(answer, if is_secret { Reason::CodeRefused } else { reason });
         }
         let account = match self.known.account(&registration.aor) {
             Known::Failed => return refuse(answer, Reason::StoreUnavailable),
@@ -263,9 +260,11 @@ impl Look<'_> {
         let Some(pop) = pop_from_text(pop).filter(|_| request.message.contacts <= 1) else {
             return refuse(Answer::default(), Reason::PopMalformed);
         };
-        if !self.policy.providers.iter().any(|p| p.client.is_some() && p.rules.serves(aor.host())) {
+        // The one that would have exchanged its code, whose spelling of numbers the session has.
+        let Some(provider) = self.policy.provider_for_codes(aor.host()) else {
             return refuse(Answer::default(), Reason::SessionUnknown);
-        }
+        };
+        let aor = self.policy.providers[provider].rules.spelled(aor);
         let (digest, date) = match digest_string(&parts(request, covered)) {
             Ok(digest) => (digest, sip_date::unix_seconds(request.message.date)),
             Err(error) => return refuse(Answer::default(), error.reason()),
@@ -289,8 +288,7 @@ impl Look<'_> {
         let Some((session, repeated)) = self.prover(&account, &pop, &digest) else {
             return if fresh { refuse(Answer::default(), Reason::PopInvalid) } else { fetch() };
         };
-        let same = |p: &Provider| p.name == session.provider && p.issuer == session.issuer;
-        let provider = self.policy.providers.iter().position(same);
+        let provider = self.policy.provider_of_session(session);
         let mut answer = Answer { provider, ..Answer::default() };
         let Some(provider) = provider else {
             return refuse(answer, Reason::SessionEnded);
@@ -346,14 +344,15 @@ impl Look<'_> {
     }
 
     /// Everything but the proof itself.
-    fn may_prove(&self, provider: usize, session: &Session, aor: &Aor) -> Result<(), Reason> {
+    pub(super) fn may_prove(&self, provider: usize, session: &Session, aor: &Aor) -> Result<(), Reason> {
         self.alive(provider, session)?;
         if session.weak && !self.may_be_weak() {
             return Err(Reason::ShortCodeUnprotected);
         }
         let rules = &self.policy.providers[provider].rules;
         let owned = std::slice::from_ref(aor);
-        rules.check_owner(owned, self.request.method, self.request.from, self.request.to).map(drop)
+        rules.check_owner(owned, self.request.method, self.request.from, self.request.to)?;
+        rules.scopes.check_method(self.request.method, &session.scope)
     }
 
     /// A session is judged anew on each use, as a token is.
@@ -365,9 +364,8 @@ impl Look<'_> {
         if self.now >= session.valid_until + rules.leeway {
             return Err(if session.renewable { Reason::RefreshOverdue } else { Reason::SessionEnded });
         }
-        let has = |scope: &String| session.scope.split(' ').any(|s| s == scope);
         // Scopes that the server did not tell were judged when the code was exchanged.
-        if !session.scope.is_empty() && !rules.required_scopes.iter().all(has) {
+        if !session.scope.is_empty() && !has_scopes(&session.scope, &rules.required_scopes) {
             return Err(Reason::InsufficientScope);
         }
         Ok(())
@@ -393,7 +391,10 @@ pub fn compare(mut answer: Answer, guard: &ReplayGuard<'_>, used: &Use, window: 
 pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registration) -> Result<(), Reason> {
     let owned: Vec<Aor> = user.aors.iter().filter_map(|aor| Aor::parse(aor)).collect();
     let index = rules.check_owner(&owned, "REGISTER", &registration.from, &registration.aor)?;
-    if owned[index].as_str() == registration.aor { Ok(()) } else { Err(Reason::ThirdPartyRegistration) }
+    if owned[index].as_str() != registration.aor {
+        return Err(Reason::ThirdPartyRegistration);
+    }
+    rules.scopes.check_method("REGISTER", &user.scope)
 }
 
 /// The shared key of a registration, once its To tag is known.
@@ -421,6 +422,7 @@ pub fn used(aor: &str, session: &Session) -> UsedSession {
         client_id: session.client_id.clone(),
         scope: session.scope.clone(),
         valid_until: session.valid_until,
+        allows_until: if session.renewable { session.ends_at } else { session.valid_until.min(session.ends_at) },
     }
 }
 

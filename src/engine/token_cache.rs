@@ -6,6 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
+use super::token_answer::Standing;
 use crate::proto::claims::Claims;
 use crate::proto::uri::Aor;
 
@@ -16,8 +19,10 @@ const TAIL: usize = 16;
 
 /// A token whose signature and fixed claims are good.
 pub struct VerifiedToken {
-    /// The whole token.
+    /// The whole token, as it came.
     pub token: Box<str>,
+    /// The signed token that was in it, when it was encrypted for this proxy; wiped when dropped.
+    pub signed: Option<Zeroizing<String>>,
     /// Index of its provider in the policy under which it was verified.
     pub provider: usize,
     /// Its key id.
@@ -30,6 +35,28 @@ pub struct VerifiedToken {
     pub aors: Vec<Aor>,
     /// The payload, for the script's questions about other claims.
     pub payload: Vec<u8>,
+    /// For how long its server need not be asked again; of no meaning where it is not asked at all.
+    pub standing: Standing,
+    /// The domain that it was used for told whose it is.
+    pub by_domain: bool,
+}
+
+impl VerifiedToken {
+    /// The same token, of which its server has said more.
+    pub fn confirmed(&self, claims: Claims, standing: Standing) -> VerifiedToken {
+        VerifiedToken {
+            token: self.token.clone(),
+            signed: self.signed.clone(),
+            provider: self.provider,
+            kid: self.kid.clone(),
+            fingerprint: self.fingerprint.clone(),
+            claims,
+            aors: self.aors.clone(),
+            payload: self.payload.clone(),
+            standing,
+            by_domain: self.by_domain,
+        }
+    }
 }
 
 /// The token and what it says stay out of logs.
@@ -129,12 +156,15 @@ mod tests {
     fn token_value(text: &str) -> VerifiedToken {
         VerifiedToken {
             token: text.into(),
+            signed: None,
             provider: 0,
             kid: String::new(),
             fingerprint: String::new(),
             claims: Claims::default(),
             aors: Vec::new(),
             payload: Vec::new(),
+            standing: Standing::NONE,
+            by_domain: false,
         }
     }
 
@@ -167,7 +197,14 @@ mod tests {
 
     #[test]
     fn debug_shows_no_token() {
-        let shown = format!("{:?}", VerifiedToken { payload: b"{}".to_vec(), ..token_value("eyJ.secret.x") });
+        let shown = format!(
+            "{:?}",
+            VerifiedToken {
+                payload: b"{}".to_vec(),
+                signed: Some(Zeroizing::new("a secret too".into())),
+                ..token_value("eyJ.secret.x")
+            }
+        );
         assert!(!shown.contains("secret") && !shown.contains("payload"), "{shown}");
     }
 

@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use super::exchange::TokenError;
 use crate::config::provider::Provider;
 use crate::proto::claims::Claims;
+use crate::proto::jose::decryption_keys::DecryptionKeys;
 use crate::proto::jose::jws::{CompactJws, Header};
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::json::Json;
@@ -14,16 +15,21 @@ use crate::proto::session::Identity;
 use crate::proto::token_response::IssuedTokens;
 use crate::proto::token_rules::TokenRules;
 
-/// The keys of a provider; fetched anew at most once.
+/// The keys of a provider, fetched anew at most once, and those that decrypt its tokens.
 pub(super) struct Keys<'a> {
+    decryption: &'a DecryptionKeys,
     known: Option<&'a KeySet>,
     fetch: &'a dyn Fn() -> Option<KeySet>,
     fresh: OnceCell<Option<KeySet>>,
 }
 
 impl<'a> Keys<'a> {
-    pub(super) fn new(known: Option<&'a KeySet>, fetch: &'a dyn Fn() -> Option<KeySet>) -> Keys<'a> {
-        Keys { known, fetch, fresh: OnceCell::new() }
+    pub(super) fn new(
+        decryption: &'a DecryptionKeys,
+        known: Option<&'a KeySet>,
+        fetch: &'a dyn Fn() -> Option<KeySet>,
+    ) -> Keys<'a> {
+        Keys { decryption, known, fetch, fresh: OnceCell::new() }
     }
 
     fn verify(&self, provider: &Provider, jws: &CompactJws<'_>, header: &Header) -> Result<(), TokenError> {
@@ -73,8 +79,9 @@ pub(super) fn identify(
 }
 
 /// Claims of an access token that came from its issuer over TLS: its signature is not checked.
-pub(super) fn unverified_claims(token: &str) -> Option<Claims> {
-    let payload = CompactJws::split(token).ok()?.unverified_payload().ok()?;
+pub(super) fn unverified_claims(decryption: &DecryptionKeys, token: &str) -> Option<Claims> {
+    let token = decryption.open(token).ok()?;
+    let payload = CompactJws::split(&token).ok()?.unverified_payload().ok()?;
     Claims::from_json(&Json::parse(&payload).ok()?).ok()
 }
 
@@ -126,20 +133,21 @@ fn read(
     now: i64,
     check: impl Fn(&Claims, &Json<'_>) -> Result<(), Reason>,
 ) -> Result<Option<Found>, TokenError> {
-    let jws = CompactJws::split(token)?;
+    let token = keys.decryption.open(token).map_err(Reason::from)?;
+    let jws = CompactJws::split(&token)?;
     let header = jws.header()?;
     let payload = jws.unverified_payload()?;
     let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
+    if !token.agrees_with(&json) {
+        return Err(TokenError::Denied(Reason::TokenMalformed));
+    }
     let claims = Claims::from_json(&json)?;
     rules.check_header(&header)?;
     // A token that would be refused anyway is not worth a key fetch.
     rules.check_claims(&claims, now)?;
     check(&claims, &json)?;
     keys.verify(provider, &jws, &header)?;
-    let mut aors = Vec::new();
-    for template in &provider.aor {
-        template.expand(&json, &provider.domain, &mut aors);
-    }
+    let aors = provider.addresses(&json);
     if aors.is_empty() {
         return Ok(None);
     }

@@ -1,27 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One request to a token endpoint: client authentication, and what the answer means for whoever asked.
+//! One request to a token endpoint, and what the answer means for whoever asked.
 
-use aws_lc_rs::rand;
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::client_post::ClientPost;
 use super::exchange::TokenError;
-use crate::config::client::{Client, ClientAuth};
-use crate::ports::{Form, Post, PostError};
-use crate::proto::fingerprint::printable;
-use crate::proto::form::{push_pair, push_text};
+use crate::config::client::Client;
+use crate::ports::{Post, PostError};
 use crate::proto::token_response::{ErrorResponse, IssuedTokens, ResponseError, TokenResponse};
-
-/// Type of a client assertion (RFC 7523 section 2.2).
-const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// Seconds for which an assertion is good.
-const ASSERTION_LIFETIME: i64 = 60;
-/// Characters of a peer's text that are logged.
-const MAX_TEXT: usize = 200;
-/// A part of a secret of this length is not logged either.
-const MIN_PART: usize = 6;
 
 /// Asks for tokens. `grant` holds the parameters of the grant; of these, `secrets` must not be seen in an error.
 pub(super) fn ask(
@@ -32,70 +18,13 @@ pub(super) fn ask(
     secrets: &[&str],
     now: i64,
 ) -> Result<IssuedTokens, TokenError> {
-    let mut body = Zeroizing::new(String::new());
-    for (name, value) in grant {
-        push_pair(&mut body, name, value);
-    }
-    let mut hidden: Vec<Zeroizing<String>> = secrets.iter().map(|text| Zeroizing::new((*text).to_owned())).collect();
-    let authorization = authenticate(client, endpoint, now, &mut body, &mut hidden)?;
-    let form = Form { url: endpoint, authorization: authorization.as_ref().map(|a| a.as_str()), body: &body };
-    let say = |text: &str| format!("{endpoint}: {}", printable(&redact(text, &hidden), MAX_TEXT));
-    let answered = http.post(&form).map_err(|error| match error {
-        PostError::NotSent(text) => TokenError::Unavailable(say(&text)),
-        PostError::InDoubt(text) => TokenError::InDoubt(say(&text)),
+    let post = ClientPost::new(client, endpoint, grant, secrets, now).map_err(TokenError::Unavailable)?;
+    let answered = post.send(http, "application/json", false).map_err(|error| match error {
+        PostError::NotSent(text) => TokenError::Unavailable(text),
+        PostError::InDoubt(text) => TokenError::InDoubt(text),
     })?;
     let received = Zeroizing::new(answered.body);
-    judge(answered.status, TokenResponse::parse(&received), &say)
-}
-
-/// Says who the client is, in the body or in the Authorization header field that is returned.
-fn authenticate(
-    client: &Client,
-    endpoint: &str,
-    now: i64,
-    body: &mut String,
-    hidden: &mut Vec<Zeroizing<String>>,
-) -> Result<Option<Zeroizing<String>>, TokenError> {
-    match &client.auth {
-        ClientAuth::None => push_pair(body, "client_id", &client.id),
-        ClientAuth::Basic(secret) => {
-            let secret = Zeroizing::new(String::from_utf8_lossy(secret.expose()).into_owned());
-            // Both are form-encoded first (RFC 6749 section 2.3.1), so that neither can hold a ':'.
-            let mut pair = Zeroizing::new(String::new());
-            push_text(&mut pair, &client.id);
-            pair.push(':');
-            push_text(&mut pair, &secret);
-            let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
-            let authorization = Zeroizing::new(format!("Basic {}", encoded.as_str()));
-            hidden.extend([secret, encoded]);
-            return Ok(Some(authorization));
-        }
-        ClientAuth::Post(secret) => {
-            let secret = Zeroizing::new(String::from_utf8_lossy(secret.expose()).into_owned());
-            push_pair(body, "client_id", &client.id);
-            push_pair(body, "client_secret", &secret);
-            hidden.push(secret);
-        }
-        ClientAuth::PrivateKeyJwt { key, audience } => {
-            let failed = |what: &str| TokenError::Unavailable(format!("client_key_file: {what}"));
-            let mut id = [0; 16];
-            rand::fill(&mut id).map_err(|_| failed("no random numbers"))?;
-            let assertion = key.sign_jwt(&json!({
-                "iss": client.id,
-                "sub": client.id,
-                "aud": audience.as_deref().unwrap_or(endpoint),
-                "jti": URL_SAFE_NO_PAD.encode(id),
-                "iat": now,
-                "exp": now.saturating_add(ASSERTION_LIFETIME),
-            }));
-            let assertion = Zeroizing::new(assertion.ok_or_else(|| failed("the key does not sign"))?);
-            push_pair(body, "client_id", &client.id);
-            push_pair(body, "client_assertion_type", JWT_BEARER);
-            push_pair(body, "client_assertion", &assertion);
-            hidden.push(assertion);
-        }
-    }
-    Ok(None)
+    judge(answered.status, TokenResponse::parse(&received), &|text| post.say(text))
 }
 
 /// What an answer means. `say` makes a text fit for the log.
@@ -151,35 +80,12 @@ fn judge_error(status: u16, error: &ErrorResponse, say: &dyn Fn(&str) -> String)
     }
 }
 
-fn sentence(error: &ErrorResponse) -> String {
+/// What the server says of an error.
+pub(super) fn sentence(error: &ErrorResponse) -> String {
     match error.description.as_str() {
         "" => error.error.clone(),
         description => format!("{}: {description}", error.error),
     }
-}
-
-/// A peer's text without the secrets that it was sent, whole, form-encoded or in part.
-fn redact(text: &str, secrets: &[Zeroizing<String>]) -> String {
-    let mut text = text.to_owned();
-    let present = || secrets.iter().filter(|secret| !secret.is_empty());
-    for secret in present() {
-        let mut encoded = Zeroizing::new(String::new());
-        push_text(&mut encoded, secret);
-        text = text.replace(secret.as_str(), "…").replace(encoded.as_str(), "…");
-    }
-    let is_part = |word: &str| {
-        let start = |secret: &str| secret.get(..MIN_PART).is_some_and(|start| word.contains(start));
-        word.len() >= MIN_PART && present().any(|secret| secret.contains(word) || start(secret))
-    };
-    let in_word = |c: char| c.is_ascii_alphanumeric() || "-._~+/=%".contains(c);
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some(first) = rest.chars().next() {
-        let end = rest.find(|c| in_word(c) != in_word(first)).unwrap_or(rest.len());
-        out.push_str(if is_part(&rest[..end]) { "…" } else { &rest[..end] });
-        rest = &rest[end..];
-    }
-    out
 }
 
 #[cfg(test)]
@@ -235,22 +141,6 @@ mod tests {
             (201, r#"{"access_token":"a","token_type":"Bearer"}"#, "doubt"),
         ] {
             assert_eq!(name(outcome(status, body)), wanted, "{status} {body}");
-        }
-    }
-
-    #[test]
-    fn an_echo_does_not_leak() {
-        let secrets = ["SplxlOBeZQQYbYS6WxSbIA", "12345678", "s&cret wörd", ""];
-        let secrets = secrets.map(|text| Zeroizing::new(text.to_owned()));
-        for (text, wanted) in [
-            ("code SplxlOBeZQQYbYS6WxSbIA is used", "code … is used"),
-            ("code=SplxlOBe…", "……"),
-            ("(YbYS6WxSbIA)", "(…)"),
-            ("12345678: unknown", "…: unknown"),
-            ("s%26cret+w%C3%B6rd, s&cret wörd", "…, …"),
-            ("invalid_grant: expired", "invalid_grant: expired"),
-        ] {
-            assert_eq!(redact(text, &secrets), wanted);
         }
     }
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! HTTP by ureq and rustls: TLS always verified, no redirects, bounded in time and size.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body, ResponseExt as _, SendBody};
 
+use crate::config::client_certificate::ClientCertificate;
 use crate::config::policy::Policy;
 use crate::ports::{Answered, Document, Fetch, FetchError, Form, Post, PostError};
 
@@ -18,10 +20,16 @@ const MAX_BODY: u64 = 1024 * 1024;
 
 /// A client with the limits of one configuration.
 pub struct HttpClient {
-    agent: Agent,
+    plain: Agents,
+    /// With a client's certificate, by its id: no connection is ever shared between clients.
+    certified: HashMap<[u8; 32], Agents>,
+}
+
+struct Agents {
+    pooled: Agent,
     /// Never uses a connection twice: a server may close an idle one at any time, and whoever posts on it then cannot
     /// know whether the request was received.
-    post_agent: Agent,
+    single: Agent,
 }
 
 impl HttpClient {
@@ -36,16 +44,19 @@ impl HttpClient {
             }
             None => RootCerts::PlatformVerifier,
         };
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .root_certs(roots)
-            .build();
+        let tls = |certificate: Option<&ClientCertificate>| {
+            TlsConfig::builder()
+                .provider(TlsProvider::Rustls)
+                .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .root_certs(roots.clone())
+                .client_cert(certificate.map(client_cert))
+                .build()
+        };
         let settings = &policy.settings;
         let seconds = |s: u32| Some(Duration::from_secs(u64::from(s)));
-        let config = |idle_connections| {
+        let config = |idle_connections, certificate| {
             Agent::config_builder()
-                .tls_config(tls.clone())
+                .tls_config(tls(certificate))
                 .proxy(None)
                 .max_redirects(0)
                 .http_status_as_error(false)
@@ -57,14 +68,45 @@ impl HttpClient {
                 .user_agent(concat!("sipoauth/", env!("CARGO_PKG_VERSION")))
                 .build()
         };
-        HttpClient { agent: config(10).new_agent(), post_agent: config(0).new_agent() }
+        let certificates = policy.providers.iter().filter_map(|p| p.client.as_ref()?.auth.certificate());
+        let agents = |certificate| Agents {
+            pooled: config(10, certificate).new_agent(),
+            single: config(0, certificate).new_agent(),
+        };
+        HttpClient {
+            plain: agents(None),
+            certified: certificates.map(|certificate| (certificate.id(), agents(Some(certificate)))).collect(),
+        }
+    }
+
+    fn agents(&self, certificate: Option<&ClientCertificate>) -> Result<&Agents, PostError> {
+        let Some(certificate) = certificate else { return Ok(&self.plain) };
+        // Without the certificate nothing must be sent: the answer would be a refusal of the client.
+        let missing = || PostError::NotSent("the client's certificate belongs to another configuration".into());
+        self.certified.get(&certificate.id()).ok_or_else(missing)
+    }
+}
+
+fn client_cert(certificate: &ClientCertificate) -> ClientCert {
+    let chain: Vec<_> = certificate.chain().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    let key = PrivateKey::from_pem(certificate.expose_key_pem().as_bytes()).expect("a key that was read before");
+    ClientCert::new_with_certs(&chain, key)
+}
+
+impl HttpClient {
+    /// The server's clock, to the second, as its answer to a GET tells it (RFC 9110 section 6.6.1); None when it does
+    /// not tell. The error is a sentence.
+    pub fn server_time(&self, url: &str) -> Result<Option<SystemTime>, String> {
+        let response = self.plain.pooled.get(url).call().map_err(|e| describe(&e))?;
+        let date = response.headers().get("date").and_then(|value| value.to_str().ok());
+        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
 }
 
 impl Fetch for HttpClient {
     fn get(&self, url: &str) -> Result<Document, FetchError> {
         let failed = |e: ureq::Error| FetchError::Failed(describe(&e));
-        let mut response = self.agent.get(url).header("accept", "application/json").call().map_err(failed)?;
+        let mut response = self.plain.pooled.get(url).header("accept", "application/json").call().map_err(failed)?;
         let status = response.status().as_u16();
         if (300..400).contains(&status) {
             return Err(FetchError::Failed(format!(
@@ -83,26 +125,40 @@ impl Fetch for HttpClient {
 
 impl Post for HttpClient {
     fn post(&self, form: &Form<'_>) -> Result<Answered, PostError> {
-        let mut body = WatchedBody { rest: form.body.as_bytes(), asked_for: false };
-        let mut request = self
-            .post_agent
-            .post(form.url)
-            .header("accept", "application/json")
-            .header("connection", "close")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("content-length", form.body.len());
-        if let Some(authorization) = form.authorization {
-            request = request.header("authorization", authorization);
+        let agents = self.agents(form.certificate)?;
+        if form.repeatable {
+            match send(&agents.pooled, form, "keep-alive") {
+                // The server may have closed the connection just before.
+                Err((_, ureq::Error::Io(_) | ureq::Error::Protocol(_))) => {}
+                other => return other.map_err(|e| e.0),
+            }
         }
-        let sent = request.send(SendBody::from_reader(&mut body));
-        let mut response = sent.map_err(|e| match body.asked_for {
-            true => PostError::InDoubt(describe(&e)),
-            false => PostError::NotSent(describe(&e)),
-        })?;
-        let status = response.status().as_u16();
-        let body = read_body(response.body_mut()).map_err(|e| PostError::InDoubt(describe(&e)))?;
-        Ok(Answered { status, body })
+        send(&agents.single, form, "close").map_err(|e| e.0)
     }
+}
+
+/// One request. The error says what is known of it, and what happened.
+fn send(agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (PostError, ureq::Error)> {
+    let mut body = WatchedBody { rest: form.body.as_bytes(), asked_for: false };
+    let mut request = agent
+        .post(form.url)
+        .header("accept", form.accept)
+        .header("connection", connection)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-length", form.body.len());
+    if let Some(authorization) = form.authorization {
+        request = request.header("authorization", authorization);
+    }
+    let sent = request.send(SendBody::from_reader(&mut body));
+    let mut response = sent.map_err(|e| match body.asked_for {
+        true => (PostError::InDoubt(describe(&e)), e),
+        false => (PostError::NotSent(describe(&e)), e),
+    })?;
+    let status = response.status().as_u16();
+    let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok());
+    let content_type = content_type.map(media_type).unwrap_or_default();
+    let body = read_body(response.body_mut()).map_err(|e| (PostError::InDoubt(describe(&e)), e))?;
+    Ok(Answered { status, content_type, body })
 }
 
 /// The body of a request. Until it is asked for, nothing of it can have left: name resolution, connection, TLS
@@ -124,12 +180,47 @@ fn read_body(body: &mut Body) -> Result<Vec<u8>, ureq::Error> {
 }
 
 fn describe(error: &ureq::Error) -> String {
+    if let Some(problem) = certificate_problem(error) {
+        return problem;
+    }
     match error {
         ureq::Error::Timeout(_) => "no complete answer in time".into(),
         ureq::Error::BodyExceedsLimit(_) => "the answer is larger than 1 MiB".into(),
         ureq::Error::HostNotFound => "the host name cannot be resolved".into(),
         other => crate::proto::fingerprint::printable(&other.to_string(), 200),
     }
+}
+
+/// The media type of Content-Type (RFC 9110 section 8.3.1), without parameters.
+fn media_type(value: &str) -> String {
+    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// What is wrong with the server's certificate, and the way out; None when it is something else.
+fn certificate_problem(error: &ureq::Error) -> Option<String> {
+    use rustls::CertificateError as E;
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    let rustls::Error::InvalidCertificate(problem) = error else { return None };
+    Some(match problem {
+        E::Expired | E::ExpiredContext { .. } => {
+            "the server's certificate has expired; renew it at the server, or set this machine's clock".into()
+        }
+        E::NotValidYet | E::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; set this machine's clock".into()
+        }
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            "the server's certificate is for another name; write the name that is in the certificate".into()
+        }
+        E::UnknownIssuer => {
+            "the server's certificate is not from an authority that is trusted here; name that authority's PEM file in ca_file"
+                .into()
+        }
+        other => crate::proto::fingerprint::printable(&format!("the server's certificate is not accepted: {other}"), 200),
+    })
 }
 
 /// max-age of Cache-Control; no-store and no-cache count as zero.

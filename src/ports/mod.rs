@@ -6,6 +6,8 @@ pub mod store;
 
 use std::fmt;
 
+use crate::config::client_certificate::ClientCertificate;
+
 /// One answer of an HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
@@ -48,6 +50,12 @@ pub struct Form<'a> {
     pub authorization: Option<&'a str>,
     /// The body, application/x-www-form-urlencoded.
     pub body: &'a str,
+    /// Value of the Accept header field.
+    pub accept: &'a str,
+    /// Shown in the TLS handshake, when there is one.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// It does no harm when the server receives it twice.
+    pub repeatable: bool,
 }
 
 impl fmt::Debug for Form<'_> {
@@ -61,6 +69,8 @@ impl fmt::Debug for Form<'_> {
 pub struct Answered {
     /// HTTP status.
     pub status: u16,
+    /// Media type of Content-Type in lower case, without parameters; empty when there is none.
+    pub content_type: String,
     /// The body, at most 1 MiB.
     pub body: Vec<u8>,
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From claims to addresses-of-record: `{sip}`, `sip:{email}`, `sip:{preferred_username}@{domain}`.
+//! From claims to addresses-of-record: `{sip}`, `sip:{email}`, `sip:{preferred_username}@{domain}`, `sip:{phone|e164}@{domain}`.
 //!
 //! A claim can fill only the place it was given: its text is escaped as a user or must be a plain host name.
 
+use super::e164::Country;
 use super::json::Json;
 use super::uri::{Aor, escape_user, push_host};
 
@@ -25,7 +26,64 @@ enum Form {
     Parts { scheme: &'static str, user: Vec<Segment>, host: Vec<Segment> },
 }
 
-type Claim = String;
+/// A claim, and what is made of its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    path: String,
+    filters: Vec<Filter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Filter {
+    /// `e164`: a telephone number in one spelling.
+    E164(Country),
+    /// `lower`: ASCII letters in lower case.
+    Lower,
+    /// `local`: what is before the last '@'.
+    Local,
+}
+
+impl Filter {
+    /// None: the value makes no address.
+    fn apply(&self, value: &str) -> Option<String> {
+        match self {
+            Filter::E164(country) => country.normalize(value),
+            // Nothing but ASCII: elsewhere two users' letters can become one (U+212A is another 'k').
+            Filter::Lower => Some(value.to_ascii_lowercase()),
+            Filter::Local => value.rsplit_once('@').map(|(local, _)| local.to_owned()),
+        }
+    }
+}
+
+impl Claim {
+    /// Reads `path` or `path|filter|filter`.
+    fn parse(text: &str, country: Option<&Country>) -> Result<Claim, String> {
+        let mut parts = text.split('|').map(str::trim);
+        let path = parts.next().unwrap_or_default().to_owned();
+        let filter = |name| match (name, country) {
+            ("e164", Some(country)) => Ok(Filter::E164(country.clone())),
+            ("e164", None) => Err(format!("'{{{text}}}' needs the setting e164: the country code, for example 49")),
+            ("lower", _) => Ok(Filter::Lower),
+            ("local", _) => Ok(Filter::Local),
+            _ => Err(format!("'{{{text}}}': '{name}' is no filter: write e164, lower or local")),
+        };
+        Ok(Claim { path, filters: parts.map(filter).collect::<Result<_, _>>()? })
+    }
+
+    /// The filtered values, at most [`MAX_AORS`].
+    fn values(&self, claims: &Json<'_>) -> Vec<String> {
+        let found = claims.path(&self.path).and_then(Json::as_strings).unwrap_or_default();
+        found.into_iter().take(MAX_AORS).filter_map(|value| self.filtered(value)).collect()
+    }
+
+    fn filtered(&self, value: &str) -> Option<String> {
+        self.filters.iter().try_fold(value.to_owned(), |value, filter| filter.apply(&value))
+    }
+
+    fn is_domain(&self) -> bool {
+        self.path == DOMAIN
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
@@ -33,9 +91,16 @@ enum Segment {
     Claim(Claim),
 }
 
+impl Segment {
+    fn is_domain(&self) -> bool {
+        matches!(self, Segment::Claim(claim) if claim.is_domain())
+    }
+}
+
 impl AorTemplate {
-    /// Reads a template; the error says what is wrong with it.
-    pub fn parse(text: &str) -> Result<AorTemplate, String> {
+    /// Reads a template; the error says what is wrong with it. `country` is that of national telephone numbers.
+    pub fn parse(text: &str, country: Option<&Country>) -> Result<AorTemplate, String> {
+        let split = |text| split(text, country);
         let segments = split(text)?;
         if let [Segment::Claim(claim)] = segments.as_slice() {
             return Ok(AorTemplate(Form::Uri(claim.clone())));
@@ -63,7 +128,7 @@ impl AorTemplate {
     /// True when the template uses `{domain}`.
     pub fn uses_domain(&self) -> bool {
         match &self.0 {
-            Form::Parts { host, user, .. } => host.iter().chain(user).any(|s| *s == Segment::Claim(DOMAIN.into())),
+            Form::Parts { host, user, .. } => host.iter().chain(user).any(Segment::is_domain),
             _ => false,
         }
     }
@@ -71,10 +136,8 @@ impl AorTemplate {
     /// Appends every address that the claims make. A list claim makes one per element.
     pub fn expand(&self, claims: &Json<'_>, domain: &str, out: &mut Vec<Aor>) {
         let texts: Vec<String> = match &self.0 {
-            Form::Uri(claim) => values(claims, claim).into_iter().map(str::to_owned).collect(),
-            Form::Address { scheme, claim } => {
-                values(claims, claim).into_iter().filter_map(|v| address(scheme, v)).collect()
-            }
+            Form::Uri(claim) => claim.values(claims),
+            Form::Address { scheme, claim } => claim.values(claims).iter().filter_map(|v| address(scheme, v)).collect(),
             Form::Parts { scheme, user, host } => {
                 let users = fill(user, claims, domain, |value, out| {
                     escape_user(value, out);
@@ -101,12 +164,6 @@ fn address(scheme: &str, value: &str) -> Option<String> {
     (!user.is_empty() && push_host(host, &mut out)).then_some(out)
 }
 
-fn values<'j>(claims: &'j Json<'_>, path: &str) -> Vec<&'j str> {
-    let mut values = claims.path(path).and_then(Json::as_strings).unwrap_or_default();
-    values.truncate(MAX_AORS);
-    values
-}
-
 fn fill(segments: &[Segment], claims: &Json<'_>, domain: &str, put: fn(&str, &mut String) -> bool) -> Vec<String> {
     let mut texts = vec![String::new()];
     for segment in segments {
@@ -115,8 +172,8 @@ fn fill(segments: &[Segment], claims: &Json<'_>, domain: &str, put: fn(&str, &mu
                 texts.iter_mut().for_each(|t| t.push_str(text));
                 continue;
             }
-            Segment::Claim(name) if name == DOMAIN => vec![domain],
-            Segment::Claim(name) => values(claims, name),
+            Segment::Claim(claim) if claim.is_domain() => claim.filtered(domain).into_iter().collect(),
+            Segment::Claim(claim) => claim.values(claims),
         };
         let mut next = Vec::new();
         for (text, value) in texts.iter().flat_map(|t| choices.iter().map(move |v| (t, v))).take(MAX_AORS) {
@@ -130,7 +187,7 @@ fn fill(segments: &[Segment], claims: &Json<'_>, domain: &str, put: fn(&str, &mu
     texts
 }
 
-fn split(text: &str) -> Result<Vec<Segment>, String> {
+fn split(text: &str, country: Option<&Country>) -> Result<Vec<Segment>, String> {
     let mut segments = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.find('{') {
@@ -139,10 +196,10 @@ fn split(text: &str) -> Result<Vec<Segment>, String> {
         }
         let close = rest[open..].find('}').ok_or_else(|| format!("'{text}' has a '{{' without '}}'"))? + open;
         let name = &rest[open + 1..close];
-        if name.is_empty() || name.contains('{') {
+        if name.split('|').next().is_none_or(|path| path.trim().is_empty()) || name.contains('{') {
             return Err(format!("'{text}' has an empty or nested placeholder"));
         }
-        segments.push(Segment::Claim(name.to_owned()));
+        segments.push(Segment::Claim(Claim::parse(name, country)?));
         rest = &rest[close + 1..];
     }
     if rest.contains('}') {
@@ -159,12 +216,16 @@ mod tests {
     use super::*;
 
     const CLAIMS: &str = r#"{"sip":"SIP:Alice@Example.test;x=1","preferred_username":"al'ice","email":"a.b@Corp.example",
-        "evil":"x@evil.test;y","lines":["+4930","+4931"],"nested":{"ext":"77"},"host":"a.b","badhost":"a/b","n":7,"list":["sip:a@x","sip:b@x"]}"#;
+        "evil":"x@evil.test;y","lines":["+4930","+4931"],"nested":{"ext":"77"},"phone":"030 / 123","phones":["(030) 123-456","+1 202 555 0100","77"],"upn":"Al.Ice@Corp.example","host":"a.b","badhost":"a/b","n":7,"list":["sip:a@x","sip:b@x"]}"#;
 
     fn expand(template: &str) -> Vec<String> {
         let claims = Json::parse(CLAIMS.as_bytes()).unwrap();
         let mut out = Vec::new();
-        AorTemplate::parse(template).unwrap().expand(&claims, "example.test", &mut out);
+        AorTemplate::parse(template, Country::parse("49").ok().as_ref()).unwrap().expand(
+            &claims,
+            "example.test",
+            &mut out,
+        );
         out.iter().map(|a| a.as_str().to_owned()).collect()
     }
 
@@ -179,6 +240,34 @@ mod tests {
     }
 
     #[test]
+    fn filters() {
+        assert_eq!(
+            expand("sip:{phones|e164}@{domain}"),
+            ["sip:+4930123456@example.test", "sip:+12025550100@example.test"],
+            "an extension is no number"
+        );
+        assert_eq!(expand("sip:{phone|e164}@{domain}"), [""; 0]);
+        assert_eq!(expand("sip:{upn|local|lower}@{domain}"), ["sip:al.ice@example.test"]);
+        assert_eq!(expand("sip:{upn|lower}"), ["sip:al.ice@corp.example"]);
+        assert_eq!(expand("sip:{preferred_username|local}@{domain}"), [""; 0], "there is no '@'");
+        assert_eq!(expand("{sip|lower}"), ["sip:alice@example.test"]);
+        assert_eq!(expand("sip:{preferred_username}@{domain|lower}"), ["sip:al'ice@example.test"]);
+    }
+
+    #[test]
+    fn lower_case_makes_no_letter_another_one() {
+        let claims = Json::parse(r#"{"name":"\u212Aate","upn":"\u212AATE@Corp.example"}"#.as_bytes()).unwrap();
+        let expand = |template| {
+            let mut out = Vec::new();
+            AorTemplate::parse(template, None).unwrap().expand(&claims, "example.test", &mut out);
+            out.iter().map(|aor| aor.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(expand("sip:{name|lower}@{domain}"), ["sip:%E2%84%AAate@example.test"]);
+        assert_eq!(expand("sip:{upn|lower}"), ["sip:%E2%84%AAate@corp.example"]);
+        assert!(!expand("sip:{name|lower}@{domain}").contains(&"sip:kate@example.test".to_owned()));
+    }
+
+    #[test]
     fn a_claim_cannot_leave_its_place() {
         assert_eq!(expand("sip:{evil}@{domain}"), ["sip:x%40evil.test%3By@example.test"]);
         assert_eq!(expand("sip:{evil}"), [""; 0]);
@@ -190,10 +279,24 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_with_a_template() {
-        for template in
-            ["", "alice", "{a", "a}", "{}", "sip:a{b}", "sip:@{domain}", "sip:{a}@", "mailto:{email}", "sip:a@b@c"]
-        {
-            assert!(AorTemplate::parse(template).is_err(), "{template}");
+        for template in [
+            "",
+            "alice",
+            "{a",
+            "a}",
+            "{}",
+            "{|lower}",
+            "sip:a{b}",
+            "sip:@{domain}",
+            "sip:{a}@",
+            "mailto:{email}",
+            "sip:a@b@c",
+        ] {
+            assert!(AorTemplate::parse(template, None).is_err(), "{template}");
         }
+        let error = |template| AorTemplate::parse(template, None).unwrap_err();
+        assert!(error("sip:{phone|e164}@{domain}").contains("needs the setting e164"));
+        assert!(error("sip:{phone|upper}@{domain}").contains("'upper' is no filter"));
+        assert!(error("sip:{phone|}@{domain}").contains("'' is no filter"));
     }
 }

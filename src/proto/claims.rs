@@ -3,7 +3,10 @@
 
 use super::json::Json;
 use super::reason::Reason;
+use super::scope_rules::has_scope;
 
+/// `expires_at` of a token that may be used until its server says otherwise.
+pub const NO_END: i64 = i64::MAX;
 /// Most values of an array claim that are looked at; more make the token malformed.
 const MAX_VALUES: usize = 256;
 
@@ -35,8 +38,45 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Reads the claims. A claim of the wrong type is never taken as absent.
+    /// Reads the claims of a JWT. A claim of the wrong type is never taken as absent.
     pub fn from_json(json: &Json<'_>) -> Result<Claims, Reason> {
+        Claims::read(json, None, None)
+    }
+
+    /// Reads the answer of an introspection endpoint (RFC 7662 section 2.2) whose `active` is true. `issuer` is the one
+    /// that was asked: an answer need not name it. An answer without `exp` has no end ([`NO_END`]).
+    pub fn from_introspection(json: &Json<'_>, issuer: &str) -> Result<Claims, Reason> {
+        let claims = Claims::read(json, Some(issuer), Some(NO_END))?;
+        let word = |name: &str| -> Result<&str, Reason> {
+            json.get(name).map_or(Ok(""), |value| value.as_str().ok_or(Reason::ClaimMalformed))
+        };
+        let (kind, usage) = (word("token_type")?, word("token_use")?);
+        let is = |text: &str, words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+        // Servers introspect refresh tokens and ID tokens too.
+        let other = ["refresh_token", "refresh", "offline", "id_token", "id"];
+        if claims.is_id_token || is(kind, &other) || is(usage, &other) {
+            return Err(Reason::IdToken);
+        }
+        // A token of another type, such as DPoP, is not good without a proof.
+        if !is(kind, &["", "Bearer", "access_token"]) {
+            return Err(Reason::TypeNotAccepted);
+        }
+        Ok(Claims { has_access_marks: true, ..claims })
+    }
+
+    /// These claims of a JWT with what its server says of it: its end, and its scopes where the answer names them.
+    pub fn narrowed_by(&self, answer: &Json<'_>) -> Result<Claims, Reason> {
+        let said = Claims::from_introspection(answer, &self.issuer)?;
+        let mut claims = self.clone();
+        claims.expires_at = claims.expires_at.min(said.expires_at);
+        if answer.get("scope").is_some() || answer.get("scp").is_some() {
+            claims.scope = said.scope;
+        }
+        Ok(claims)
+    }
+
+    /// `issuer` and `expires_at` where the claim may be absent.
+    fn read(json: &Json<'_>, issuer: Option<&str>, expires_at: Option<i64>) -> Result<Claims, Reason> {
         if !matches!(json, Json::Object(_)) {
             return Err(Reason::TokenMalformed);
         }
@@ -62,11 +102,11 @@ impl Claims {
             }
         }
         Ok(Claims {
-            issuer: text("iss")?.ok_or(Reason::ClaimMissing)?,
+            issuer: text("iss")?.or_else(|| issuer.map(str::to_owned)).ok_or(Reason::ClaimMissing)?,
             tenant: text("tid")?,
             subject: text("sub")?,
             audience,
-            expires_at: date("exp")?.ok_or(Reason::ClaimMissing)?,
+            expires_at: date("exp")?.or(expires_at).ok_or(Reason::ClaimMissing)?,
             not_before: date("nbf")?,
             issued_at: date("iat")?,
             scope: scopes(json)?,
@@ -78,9 +118,14 @@ impl Claims {
         })
     }
 
+    /// Without the type of RFC 9068, a token that names neither scope nor client is taken for an ID token.
+    pub fn take_type(&mut self, typ: &str) {
+        self.is_id_token |= typ != "at+jwt" && !self.has_access_marks;
+    }
+
     /// True when the token has this scope.
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scope.split(' ').any(|s| s == scope)
+        has_scope(&self.scope, scope)
     }
 }
 
@@ -143,6 +188,40 @@ mod tests {
         assert_eq!(claims(r#"{"iss":"i"}"#), Err(Reason::ClaimMissing));
         assert_eq!(claims(r#"{"exp":1}"#), Err(Reason::ClaimMissing));
         assert_eq!(claims("[]"), Err(Reason::TokenMalformed));
+    }
+
+    #[test]
+    fn introspected_claims() {
+        let read = |text: &str| Claims::from_introspection(&Json::parse(text.as_bytes()).unwrap(), "https://as");
+        let plain = read(r#"{"active":true,"username":"alice","scope":"sip"}"#).unwrap();
+        assert_eq!((plain.issuer.as_str(), plain.expires_at, plain.scope.as_str()), ("https://as", NO_END, "sip"));
+        assert!(plain.has_access_marks && !plain.is_id_token);
+        let named = read(r#"{"active":true,"iss":"https://other","exp":120,"token_type":"bearer"}"#).unwrap();
+        assert_eq!((named.issuer.as_str(), named.expires_at), ("https://other", 120));
+        for good in [r#""token_type":"access_token""#, r#""typ":"Bearer""#, r#""token_use":"access""#] {
+            assert!(read(&format!(r#"{{"active":true,{good}}}"#)).is_ok(), "{good}");
+        }
+        for (members, reason) in [
+            (r#""token_type":"refresh_token""#, Reason::IdToken),
+            (r#""token_use":"refresh_token""#, Reason::IdToken),
+            (r#""token_use":"id""#, Reason::IdToken),
+            (r#""typ":"Refresh""#, Reason::IdToken),
+            (r#""typ":"Offline""#, Reason::IdToken),
+            (r#""typ":"ID""#, Reason::IdToken),
+            (r#""at_hash":"x""#, Reason::IdToken),
+            (r#""token_type":"DPoP""#, Reason::TypeNotAccepted),
+            (r#""token_type":1"#, Reason::ClaimMalformed),
+            (r#""token_use":[]"#, Reason::ClaimMalformed),
+            (r#""iss":1"#, Reason::ClaimMalformed),
+            (r#""exp":"999""#, Reason::ClaimMalformed),
+            (r#""aud":{}"#, Reason::ClaimMalformed),
+            (r#""scope":1"#, Reason::ClaimMalformed),
+            (r#""nbf":"1""#, Reason::ClaimMalformed),
+            (r#""client_id":null"#, Reason::ClaimMalformed),
+        ] {
+            assert_eq!(read(&format!(r#"{{"active":true,{members}}}"#)), Err(reason), "{members}");
+        }
+        assert_eq!(read("[]"), Err(Reason::TokenMalformed));
     }
 
     #[test]

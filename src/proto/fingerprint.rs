@@ -11,6 +11,12 @@ pub fn token_fingerprint(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes())[..LEN / 2])
 }
 
+/// Names a secret of an issuer where it is looked up: SHA-256 over the issuer's length, the issuer and the secret, in hex.
+pub fn secret_name(issuer: &str, secret: &str) -> String {
+    let length = (issuer.len() as u64).to_be_bytes();
+    hex(&Sha256::new().chain_update(length).chain_update(issuer).chain_update(secret).finalize())
+}
+
 /// Lower-case hex.
 pub fn hex(octets: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).expect("a nibble is a hex digit");

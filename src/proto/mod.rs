@@ -5,17 +5,22 @@
 #![forbid(unsafe_code)]
 
 pub mod aor_template;
+pub mod bound_identity;
 pub mod challenge;
 pub mod claims;
 pub mod credentials;
 pub mod digest_string;
+pub mod e164;
 pub mod fingerprint;
 pub mod form;
 pub mod grant;
+pub mod introspection;
 pub mod jose;
 pub mod json;
+pub mod next_hop;
 pub mod pop;
 pub mod reason;
+pub mod scope_rules;
 pub mod session;
 pub mod shared_key;
 pub mod sip_date;

@@ -86,7 +86,7 @@ reasons! {
     BodyType = 19, "body_type", UnsupportedMedia, "", "The body is of another type than application/x-www-form-urlencoded.";
     TokenMalformed = 20, "token_malformed", Challenge, "invalid_token", "The token is not a well-formed JWT.";
     TypeNotAccepted = 21, "token_type_not_accepted", Challenge, "invalid_token", "The 'typ' of the token is not one the provider's 'typ' setting accepts.";
-    AlgorithmNotAllowed = 22, "algorithm_not_allowed", Challenge, "invalid_token", "The token's 'alg' is not in the provider's 'algorithms'.";
+    AlgorithmNotAllowed = 22, "algorithm_not_allowed", Challenge, "invalid_token", "The token's 'alg' is not in the provider's 'algorithms', or its encryption is not in 'decryption_algorithms'.";
     CriticalUnknown = 23, "critical_header_unknown", Challenge, "invalid_token", "The token's 'crit' header names an extension that is not supported.";
     IssuerUnknown = 24, "issuer_unknown", Challenge, "invalid_token", "No provider is configured for the token's 'iss'.";
     KeyUnknown = 25, "key_unknown", Challenge, "invalid_token", "The authorization server publishes no key with the token's 'kid'.";
@@ -104,7 +104,7 @@ reasons! {
     ClaimMismatch = 37, "claim_mismatch", Challenge, "invalid_token", "The token does not have a value that 'required_claims' asks for.";
     IdToken = 38, "id_token", Challenge, "invalid_token", "This is an ID token: the phone must send its access token (or set accept_id_tokens).";
     ForeignToken = 39, "token_for_other_service", Challenge, "invalid_token", "The token's header has a 'nonce': a Microsoft Graph token can be verified only by Graph. Request a scope of your own API.";
-    InsufficientScope = 40, "insufficient_scope", Challenge, "invalid_scope", "The token lacks a scope that 'required_scopes' asks for.";
+    InsufficientScope = 40, "insufficient_scope", Challenge, "invalid_scope", "The token or session lacks a scope that 'required_scopes', 'method_scopes' or a service asks for.";
     CodeRefused = 41, "code_refused", Challenge, "invalid_token", "The authorization server does not accept the code: it is wrong, used or too old.";
     SessionUnknown = 42, "session_unknown", Challenge, "invalid_token", "This address-of-record has no session: the user must sign in.";
     SessionEnded = 43, "session_ended", Challenge, "invalid_token", "The session is over: its time is up, or its tokens have ended and could not be refreshed.";
@@ -112,6 +112,7 @@ reasons! {
     PopMalformed = 45, "pop_malformed", BadRequest, "", "The proof, or what it covers (From, To, Call-ID, CSeq, Date, one Contact), is missing or cannot be read.";
     PopStale = 46, "pop_stale", Forbidden, "", "Stale Date: the Date of the request is too far from the present time (pop_window).";
     PopReplayed = 47, "pop_replayed", Forbidden, "", "This proof was used before: send a request with a new CSeq or Call-ID.";
+    TokenInactive = 48, "token_inactive", Challenge, "invalid_token", "The authorization server says that the token is not active: it has ended or was revoked.";
     AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user does not own this address-of-record.";
     ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
@@ -131,6 +132,12 @@ reasons! {
     ClientRefused = 69, "client_refused", NotNow, "", "The authorization server refuses the proxy itself: check client_id, client_secret and client_auth.";
     CodeLimited = 70, "code_limited", NotNow, "", "Too many codes come from this source address (code_source_limit).";
     RefreshOverdue = 71, "refresh_overdue", NotNow, "", "The session's tokens have ended and the authorization server cannot be reached to refresh them.";
+    IntrospectionUnavailable = 72, "introspection_unavailable", NotNow, "", "The authorization server cannot be asked about the token now, or gives no usable answer.";
+    IntrospectionLimited = 73, "introspection_limited", NotNow, "", "Too many tokens that must be asked about come from this source address (introspection_source_limit).";
+    DecryptionKeyUnknown = 80, "decryption_key_unknown", Challenge, "invalid_token", "The token is encrypted for another key than those in 'decryption_key_files'.";
+    DecryptionFailed = 81, "decryption_failed", Challenge, "invalid_token", "The token cannot be decrypted: it is damaged, forged, or encrypted for another key.";
+    EncryptionRequired = 82, "encryption_required", Challenge, "invalid_token", "The provider's 'encryption' asks for an encrypted token: have the authorization server encrypt it for this proxy, or use TLS.";
+    ConnectionExpired = 85, "connection_expired", Challenge, "invalid_token", "The sign-in of this connection has ended: send a new token.";
     Internal = 90, "internal_error", NotNow, "", "An internal error was caught; please report it.";
 }
 

@@ -62,10 +62,8 @@ impl TokenResponse {
             return Err(Malformed("the answer is not a JSON object"));
         }
         let member = |name: &str| json.get(name).filter(|value| !matches!(value, Json::Null));
-        if let Some(error) = member("error") {
-            let error = error.as_str().filter(|e| !e.is_empty()).ok_or(Malformed("error is not a text"))?;
-            let description = member("error_description").and_then(Json::as_str).unwrap_or("");
-            return Ok(TokenResponse::Error(ErrorResponse { error: error.into(), description: description.into() }));
+        if let Some(error) = ErrorResponse::from_json(&json).map_err(Malformed)? {
+            return Ok(TokenResponse::Error(error));
         }
         let token = |name: &str, problem: &'static str| match member(name) {
             None => Ok(None),
@@ -102,6 +100,17 @@ impl TokenResponse {
             id_token: token("id_token", "id_token is not a text, or too long")?,
             scope,
         }))
+    }
+}
+
+impl ErrorResponse {
+    /// The error that a JSON answer holds (RFC 6749 section 5.2), if any. The error says what is wrong with it.
+    pub fn from_json(json: &Json<'_>) -> Result<Option<ErrorResponse>, &'static str> {
+        let member = |name: &str| json.get(name).filter(|value| !matches!(value, Json::Null));
+        let Some(error) = member("error") else { return Ok(None) };
+        let error = error.as_str().filter(|e| !e.is_empty()).ok_or("error is not a text")?;
+        let description = member("error_description").and_then(Json::as_str).unwrap_or("");
+        Ok(Some(ErrorResponse { error: error.into(), description: description.into() }))
     }
 }
 

@@ -2,11 +2,13 @@
 //! What a provider's tokens must say, judged anew on every use of a token.
 
 use super::claims::Claims;
+use super::e164::Country;
 use super::jose::algorithm::Algorithm;
 use super::jose::jws::Header;
 use super::json::Json;
 use super::reason::Reason;
-use super::uri::{Aor, canonicalize, host_of};
+use super::scope_rules::{ScopeRules, has_scopes};
+use super::uri::Aor;
 
 /// An accepted `iss`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,16 @@ impl IssuerRule {
     }
 }
 
+/// A rule about the protected header: its name, and how it judges.
+pub type HeaderRule = (&'static str, fn(&TokenRules, &Header) -> Result<(), Reason>);
+
+/// A rule about claims: its name, and how it judges at a time in Unix seconds.
+pub type ClaimRule = (&'static str, fn(&TokenRules, &Claims, i64) -> Result<(), Reason>);
+
+fn check(fulfilled: bool, otherwise: Reason) -> Result<(), Reason> {
+    if fulfilled { Ok(()) } else { Err(otherwise) }
+}
+
 /// The rules of one provider.
 #[derive(Clone, Debug, Default)]
 pub struct TokenRules {
@@ -54,6 +66,8 @@ pub struct TokenRules {
     pub clients: Vec<String>,
     /// Scopes that every token needs.
     pub required_scopes: Vec<String>,
+    /// Scopes of methods and services.
+    pub scopes: ScopeRules,
     /// Claim paths and the values of which one must be present.
     pub required_claims: Vec<(String, Vec<String>)>,
     /// ID tokens count as access tokens.
@@ -62,58 +76,59 @@ pub struct TokenRules {
     pub domains: Vec<String>,
     /// Addresses whose tokens may register other addresses of the provider's domains.
     pub third_party: Vec<Aor>,
+    /// Telephone numbers are compared in their international spelling.
+    pub country: Option<Country>,
 }
 
 impl TokenRules {
-    /// Rules about the protected header.
+    /// The rules about the protected header, in the order in which they are judged.
+    pub const HEADER_RULES: [HeaderRule; 3] = [
+        ("algorithm", |rules, header| check(rules.algorithms.contains(&header.algorithm), Reason::AlgorithmNotAllowed)),
+        ("nonce", |_, header| check(!header.has_nonce, Reason::ForeignToken)),
+        ("type", |rules, header| check(rules.typ.contains(&header.typ), Reason::TypeNotAccepted)),
+    ];
+
+    /// The rules about claims that can change from one use of a token to the next, in the order in which they are
+    /// judged.
+    pub const CLAIM_RULES: [ClaimRule; 8] = [
+        ("issuer", |rules, claims, _| {
+            let accepted = rules.issuers.iter().any(|i| i.accepts(&claims.issuer, claims.tenant.as_deref()));
+            check(accepted, Reason::IssuerUnknown)
+        }),
+        ("kind", |rules, claims, _| check(!claims.is_id_token || rules.accept_id_tokens, Reason::IdToken)),
+        ("expiry", |rules, claims, now| {
+            check(now < claims.expires_at.saturating_add(rules.leeway), Reason::TokenExpired)
+        }),
+        ("not before", |rules, claims, now| {
+            check(claims.not_before.is_none_or(|nbf| nbf <= now.saturating_add(rules.leeway)), Reason::TokenNotYetValid)
+        }),
+        ("issued at", |rules, claims, now| {
+            check(claims.issued_at.is_none_or(|iat| iat <= now.saturating_add(rules.leeway)), Reason::IssuedInFuture)
+        }),
+        ("audience", |rules, claims, _| {
+            if rules.audience.is_empty() {
+                return Ok(());
+            }
+            check(!claims.audience.is_empty(), Reason::ClaimMissing)?;
+            check(claims.audience.iter().any(|a| rules.audience.contains(a)), Reason::AudienceMismatch)
+        }),
+        ("client", |rules, claims, _| {
+            let named = !claims.clients.is_empty() && claims.clients.iter().all(|c| rules.clients.contains(c));
+            check(rules.clients.is_empty() || named, Reason::ClientNotAllowed)
+        }),
+        ("scope", |rules, claims, _| {
+            check(has_scopes(&claims.scope, &rules.required_scopes), Reason::InsufficientScope)
+        }),
+    ];
+
+    /// Judges the protected header.
     pub fn check_header(&self, header: &Header) -> Result<(), Reason> {
-        if !self.algorithms.contains(&header.algorithm) {
-            return Err(Reason::AlgorithmNotAllowed);
-        }
-        if header.has_nonce {
-            return Err(Reason::ForeignToken);
-        }
-        if !self.typ.contains(&header.typ) {
-            return Err(Reason::TypeNotAccepted);
-        }
-        Ok(())
+        TokenRules::HEADER_RULES.iter().try_for_each(|(_, rule)| rule(self, header))
     }
 
-    /// Rules that can change from one use of a token to the next: time, issuer, audience, client, scope.
+    /// Judges the claims: time, issuer, audience, client, scope.
     pub fn check_claims(&self, claims: &Claims, now: i64) -> Result<(), Reason> {
-        if !self.issuers.iter().any(|i| i.accepts(&claims.issuer, claims.tenant.as_deref())) {
-            return Err(Reason::IssuerUnknown);
-        }
-        if claims.is_id_token && !self.accept_id_tokens {
-            return Err(Reason::IdToken);
-        }
-        if now >= claims.expires_at.saturating_add(self.leeway) {
-            return Err(Reason::TokenExpired);
-        }
-        let latest = now.saturating_add(self.leeway);
-        if claims.not_before.is_some_and(|nbf| nbf > latest) {
-            return Err(Reason::TokenNotYetValid);
-        }
-        if claims.issued_at.is_some_and(|iat| iat > latest) {
-            return Err(Reason::IssuedInFuture);
-        }
-        if !self.audience.is_empty() {
-            if claims.audience.is_empty() {
-                return Err(Reason::ClaimMissing);
-            }
-            if !claims.audience.iter().any(|a| self.audience.contains(a)) {
-                return Err(Reason::AudienceMismatch);
-            }
-        }
-        if !self.clients.is_empty()
-            && (claims.clients.is_empty() || claims.clients.iter().any(|c| !self.clients.contains(c)))
-        {
-            return Err(Reason::ClientNotAllowed);
-        }
-        if self.required_scopes.iter().any(|s| !claims.has_scope(s)) {
-            return Err(Reason::InsufficientScope);
-        }
-        Ok(())
+        TokenRules::CLAIM_RULES.iter().try_for_each(|(_, rule)| rule(self, claims, now))
     }
 
     /// Rules about further claims; their answer does not change while the rules stay the same.
@@ -138,27 +153,33 @@ impl TokenRules {
         }
         // Hosts such as Kamailio take "register" for REGISTER, so this must too, or only From would be judged.
         let registers = method.eq_ignore_ascii_case("REGISTER");
-        let mut address = String::with_capacity(128);
-        if !canonicalize(if registers { to } else { from }, &mut address) {
-            return Err(Reason::AorMissing);
-        }
-        if !self.serves(host_of(&address)) {
+        let address = self.address(if registers { to } else { from }).ok_or(Reason::AorMissing)?;
+        if !self.serves(address.host()) {
             return Err(Reason::DomainMismatch);
         }
-        let owner = |address: &str| owned.iter().position(|a| a.as_str() == address);
+        let owner = |address: &Aor| owned.iter().position(|a| a == address);
         if !registers {
             return owner(&address).ok_or(Reason::AorMismatch);
         }
-        let mut sender = String::with_capacity(128);
-        if !canonicalize(from, &mut sender) {
-            return Err(Reason::AorMissing);
-        }
+        let sender = self.address(from).ok_or(Reason::AorMissing)?;
         match (owner(&address), owner(&sender)) {
             (Some(index), Some(_)) => Ok(index),
-            (_, Some(index)) if self.third_party.iter().any(|a| a.as_str() == sender) => Ok(index),
+            (_, Some(index)) if self.third_party.contains(&sender) => Ok(index),
             (None, None) => Err(Reason::AorMismatch),
             _ => Err(Reason::ThirdPartyRegistration),
         }
+    }
+
+    /// An address as it is compared: canonical, a telephone number in its international spelling. Owned addresses must be
+    /// of this form too.
+    pub fn address(&self, uri: &str) -> Option<Aor> {
+        Aor::parse(uri).map(|aor| self.spelled(aor))
+    }
+
+    /// The same for one that is canonical already.
+    pub fn spelled(&self, aor: Aor) -> Aor {
+        let number = self.country.as_ref().and_then(|country| country.normalize_user(aor.user()));
+        number.and_then(|number| aor.with_user(&number)).unwrap_or(aor)
     }
 
     /// True when the provider serves this SIP domain.
@@ -250,9 +271,51 @@ mod tests {
         assert_eq!(check(&plain, "INVITE", "sip:alice@other.test", bob), Err(Reason::DomainMismatch));
         assert_eq!(check(&plain, "INVITE", "tel:+4930", bob), Err(Reason::AorMissing));
         assert_eq!(plain.check_owner(&[], "INVITE", alice, bob), Err(Reason::IdentityMissing));
+        let local = "sip:030-1234567@example.test;user=phone";
+        assert_eq!(check(&plain, "INVITE", local, bob), Err(Reason::AorMismatch));
         let assistant = TokenRules { third_party: vec![owned[0].clone()], ..plain };
         assert_eq!(check(&assistant, "REGISTER", alice, bob), Ok(0));
         assert_eq!(check(&assistant, "REGISTER", line, bob), Err(Reason::ThirdPartyRegistration));
         assert_eq!(check(&assistant, "REGISTER", alice, "sip:bob@other.test"), Err(Reason::DomainMismatch));
+    }
+
+    #[test]
+    fn numbers_are_compared_in_one_spelling() {
+        let rules = TokenRules { country: Country::parse("49").ok(), ..rules() };
+        let owned = [rules.address("sip:0049(30)1234567@example.test").unwrap()];
+        assert_eq!(owned[0].as_str(), "sip:+49301234567@example.test");
+        let check = |from: &str| rules.check_owner(&owned, "INVITE", from, "sip:bob@example.test");
+        for from in [
+            "sip:+49301234567@example.test",
+            "sip:030-1234567@Example.test;user=phone",
+            "sip:030%201234567@example.test",
+            "sip:004930.123.4567:secret@example.test",
+        ] {
+            assert_eq!(check(from), Ok(0), "{from}");
+        }
+        for from in [
+            "sip:301234567@example.test",
+            "sip:030-1234567;ext=5@example.test",
+            "sip:030-1234567@other.test",
+            "sips:030-1234567@example.test",
+            "sip:0301234567a@example.test",
+        ] {
+            assert_eq!(check(from), Err(Reason::AorMismatch), "{from}");
+        }
+        assert_eq!(check("tel:+49301234567"), Err(Reason::AorMissing));
+    }
+
+    /// The script's realm decides nothing about owners: a provider is good for its own domains only.
+    #[test]
+    fn a_token_is_good_for_its_own_providers_domains() {
+        let of = |domain: &str| TokenRules { domains: vec![domain.into()], ..rules() };
+        let owned = [Aor::parse("sip:alice@b.test").unwrap()];
+        let alice = "sip:alice@b.test";
+        assert_eq!(of("a.test").check_owner(&owned, "REGISTER", alice, alice), Err(Reason::DomainMismatch));
+        assert_eq!(of("B.test").check_owner(&owned, "REGISTER", alice, alice), Ok(0));
+        assert_eq!(
+            of("a.test").check_owner(&owned, "MESSAGE", "sip:alice@b.test:5060", ""),
+            Err(Reason::DomainMismatch)
+        );
     }
 }

@@ -33,6 +33,12 @@ impl Aor {
         rest.split_once('@').map_or("", |p| p.0)
     }
 
+    /// The same address with another user, which needs no escapes.
+    pub fn with_user(&self, user: &str) -> Option<Aor> {
+        let (scheme, rest) = self.0.split_once(':')?;
+        Aor::parse(&format!("{scheme}:{user}@{}", rest.split_once('@')?.1))
+    }
+
     /// The host without port.
     pub fn host(&self) -> &str {
         host_of(&self.0)
@@ -40,7 +46,7 @@ impl Aor {
 }
 
 /// The host of a canonical address.
-pub fn host_of(canonical: &str) -> &str {
+fn host_of(canonical: &str) -> &str {
     let rest = canonical.split_once('@').map_or("", |p| p.1);
     match rest.strip_prefix('[').and_then(|r| r.find(']')) {
         Some(end) => &rest[..end + 2],

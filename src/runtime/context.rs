@@ -2,8 +2,8 @@
 //! What exists before the fork and is shared by all processes after it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -17,6 +17,7 @@ use super::store_access::StoreAccess;
 use crate::arena::counters::Counter;
 use crate::arena::{Arena, Sizes};
 use crate::config::policy::Policy;
+use crate::config::settings::Settings;
 use crate::config::source::{Bundle, Source};
 use crate::config::{ConfigError, error};
 use crate::ports::store::StoreError;
@@ -31,7 +32,7 @@ struct Publication {
 }
 
 /// A policy together with the place of each provider in the arena.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PlacedPolicy {
     /// Which publication it is.
     pub generation: u64,
@@ -52,7 +53,7 @@ fn place(
     used.retain(|(_, source)| *source != 0);
     let mut places = BTreeMap::new();
     for provider in &policy.providers {
-        let source = provider.keys.id(&provider.issuer);
+        let source = provider.key_source_id();
         if source == 0 {
             continue;
         }
@@ -72,13 +73,30 @@ fn place(
     Ok(places)
 }
 
+/// The settings that shape what exists since the start, with their values.
+fn of_the_start(settings: &Settings) -> [(&'static str, u32); 8] {
+    [
+        ("http_threads", settings.http_threads),
+        ("replay_guard_size", settings.replay_guard_size),
+        ("store_size", settings.store_size),
+        ("store_durable", settings.store_durable.into()),
+        ("store_timeout", settings.store_timeout),
+        ("store_cache_size", settings.store_cache_size),
+        ("introspection_cache_size", settings.introspection_cache_size),
+        ("connection_auth_size", settings.connection_auth_size),
+    ]
+}
+
 /// Shared by all processes. Starts nothing.
 pub struct Context {
     source: Source,
+    started: [(&'static str, u32); 8],
     arena: Arena,
     jobs: JobQueue,
     sessions: Option<StoreAccess>,
     log: Arc<dyn Log>,
+    /// What this process has read last.
+    parsed: Mutex<Option<PlacedPolicy>>,
 }
 
 impl Context {
@@ -94,10 +112,23 @@ impl Context {
                 Some(sessions) if !sessions.place.is_local() => policy.settings.store_cache_size as usize,
                 _ => 0,
             },
+            answers: if policy.introspects() { policy.settings.introspection_cache_size as usize } else { 0 },
+            connections: if policy.settings.connection_auth {
+                policy.settings.connection_auth_size as usize
+            } else {
+                0
+            },
             proofs: if sessions.is_some() { policy.settings.replay_guard_size as usize } else { 0 },
         };
-        let context =
-            Context { source, arena: Arena::new(&sizes, now_millis())?, jobs: JobQueue::new()?, sessions, log };
+        let context = Context {
+            source,
+            started: of_the_start(&policy.settings),
+            arena: Arena::new(&sizes, now_millis())?,
+            jobs: JobQueue::new()?,
+            sessions,
+            log,
+            parsed: Mutex::default(),
+        };
         for warning in policy.warnings() {
             context.log.log(Level::Warn, &warning);
         }
@@ -120,10 +151,60 @@ impl Context {
         if !unchanged {
             return error("store, store_key: cannot be changed by a reload; restart the proxy");
         }
+        if policy.introspects() && !self.arena.keeps_answers() {
+            return error(
+                "tokens: introspection cannot be begun by a reload, there is no memory for answers; restart the proxy",
+            );
+        }
+        if policy.settings.connection_auth && self.arena.connections().is_empty() {
+            return error("connection_auth: cannot be turned on by a reload; restart the proxy");
+        }
         self.publish(bundle, &policy)?;
+        self.jobs.wake();
+        for warning in policy.warnings() {
+            self.log.log(Level::Warn, &warning);
+        }
+        let settings = of_the_start(&policy.settings).into_iter().zip(self.started);
+        for ((name, value), (_, started)) in settings.filter(|(now, started)| now != started) {
+            let line = format!("{name}: {started} goes on to count; {value} is taken over when the proxy is restarted");
+            self.log.log(Level::Warn, &line);
+        }
         self.arena.shared().counters.add(Counter::Reloads);
         self.log.log(Level::Info, &format!("configuration reloaded, {} provider(s)", policy.providers.len()));
         Ok(())
+    }
+
+    /// Has the keys of one provider fetched now, or with an empty name those of all whose keys are fetched, whatever
+    /// the limits say. Returns how many these are.
+    pub fn refresh_keys(&self, name: &str) -> Result<usize, ConfigError> {
+        let placed = self.policy()?;
+        let providers = &placed.policy.providers;
+        if !name.is_empty() {
+            match providers.iter().find(|p| p.name == name) {
+                None => {
+                    let known: Vec<_> = providers.iter().map(|p| p.name.as_str()).collect();
+                    let name = crate::proto::fingerprint::printable(name, 63);
+                    return error(format!("no provider is called '{name}'; there are: {}", known.join(", ")));
+                }
+                Some(provider) if !provider.keys.is_fetched() => {
+                    return error(format!("provider '{name}': its keys are configured, not fetched; use reload"));
+                }
+                Some(_) => {}
+            }
+        }
+        let mut count = 0;
+        for (provider, &(slot, source)) in providers.iter().zip(&placed.places) {
+            if source != 0 && (name.is_empty() || provider.name == name) {
+                self.arena.slots()[slot].demand();
+                self.log.log(Level::Info, &format!("provider '{}': the operator has its keys fetched", provider.name));
+                count += 1;
+            }
+        }
+        if count == 0 {
+            return error("the keys of every provider are configured, none are fetched; use reload");
+        }
+        self.jobs.wake();
+        Ok(count)
     }
 
     /// Makes a configuration the one in force, or changes nothing. The slots themselves are written by the I/O service
@@ -141,16 +222,28 @@ impl Context {
 
     /// The configuration in force, or None when it is the one of this generation already.
     pub fn policy_after(&self, generation: u64) -> Option<PlacedPolicy> {
-        if self.arena.shared().bundle.generation() == generation {
+        let current = self.arena.shared().bundle.generation();
+        if current == generation {
             return None;
         }
+        // Status displays ask for every row anew.
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(placed) = parsed.as_ref().filter(|placed| placed.generation == current) {
+            return Some(placed.clone());
+        }
+        parsed.clone_from(&self.parse());
+        parsed.clone()
+    }
+
+    /// Reads what is published.
+    fn parse(&self) -> Option<PlacedPolicy> {
         let (generation, octets) = self.arena.shared().bundle.read()?;
         let octets = Zeroizing::new(octets);
         // Only validated configurations are published, so neither step can fail.
         let publication: Publication = serde_json::from_slice(&octets).ok()?;
         let policy = Policy::new(&publication.bundle).ok()?;
         let place = |p: &crate::config::provider::Provider| {
-            (publication.slots.get(&p.name).copied().unwrap_or(0), p.keys.id(&p.issuer))
+            (publication.slots.get(&p.name).copied().unwrap_or(0), p.key_source_id())
         };
         let places = policy.providers.iter().map(place).collect();
         Some(PlacedPolicy { generation, policy: Arc::new(policy), places })
@@ -188,20 +281,34 @@ impl Context {
         self.session_store()?.list(aor, from, now_millis())
     }
 
-    /// Ends sessions: one, those of an address, or with an empty `aor` all.
+    /// Ends sessions of an address: the one with this id, or with an empty `id` all. An empty `aor` is no address.
     pub fn revoke_sessions(&self, aor: &str, id: &str) -> Result<Vec<ListedSession>, SessionError> {
-        let store = self.session_store()?;
-        let ended = match (aor.is_empty(), id.is_empty()) {
-            (true, true) => store.revoke_all(now_millis())?,
-            (true, false) => return Err(SessionError::NotThere),
-            (false, _) => store.revoke(aor, id, now_millis())?,
-        };
+        Ok(self.ended(self.session_store()?.revoke(aor, id, now_millis())?))
+    }
+
+    /// Ends every session of every address.
+    pub fn revoke_all_sessions(&self) -> Result<Vec<ListedSession>, SessionError> {
+        Ok(self.ended(self.session_store()?.revoke_all(now_millis())?))
+    }
+
+    /// Counts and logs what the operator has ended.
+    fn ended(&self, ended: Vec<ListedSession>) -> Vec<ListedSession> {
         for ListedSession { aor, session } in &ended {
             self.arena.shared().counters.add(Counter::SessionsRevoked);
             let line = format!("session {} of {aor} was ended by the operator", id_text(&session.id));
             self.log.log(Level::Info, &line);
         }
-        Ok(ended)
+        ended
+    }
+
+    /// True when connections can be bound.
+    pub fn remembers_connections(&self) -> bool {
+        !self.arena.connections().is_empty()
+    }
+
+    /// A connection has ended: what was sent on it leaves the memory.
+    pub fn forget_connection(&self, number: u64) {
+        self.arena.connections().forget(number);
     }
 
     /// Counts a failure of the store; `log` gets the first one and its end, whichever process sees them.

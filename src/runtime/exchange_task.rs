@@ -3,7 +3,6 @@
 //!
 //! A code is sent by the one who has written the claim, and by nobody else after that, whoever dies meanwhile.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::changes::{ChangeClock, Moment};
@@ -15,9 +14,12 @@ use super::now_millis;
 use super::pool::Task;
 use super::service::Event;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
+use super::source_network::network_of;
 use crate::arena::counters::Counter;
 use crate::config::policy::Policy;
-use crate::engine::exchange::{CodeGrant, Granted, TokenEndpoint, TokenError, exchange};
+use crate::engine::endpoints::{Endpoint, Endpoints};
+use crate::engine::exchange::{CodeGrant, Granted, TokenError, exchange};
+use crate::engine::kept_keys::KeptKeys;
 use crate::engine::key_fetch::fetch_keys;
 use crate::engine::session_check::{CodeId, OpenProof, Registration, may_register};
 use crate::fault;
@@ -39,8 +41,10 @@ pub struct TaskEnv {
     pub places: Arc<Vec<(usize, u64)>>,
     /// HTTP with the limits of the configuration.
     pub client: Arc<HttpClient>,
-    /// The token endpoints that are known.
-    pub endpoints: Arc<TokenEndpoint>,
+    /// The endpoints that are known.
+    pub endpoints: Arc<Endpoints>,
+    /// Keys that are fetched only when they are needed.
+    pub kept_keys: Arc<KeptKeys>,
     /// Changes by other proxies.
     pub clock: ChangeClock,
     /// Log lines of the threads: the host's log is written by the service's own thread.
@@ -56,17 +60,6 @@ pub struct Seen {
     pub value: Option<Vec<u8>>,
     /// Before it was read.
     pub moment: Moment,
-}
-
-/// What is limited as one source: an IPv4 address, or the 64 bits that an IPv6 host chooses freely below.
-fn network_of(source: &str) -> String {
-    match source.trim_matches(['[', ']']).parse() {
-        Ok(IpAddr::V6(address)) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        _ => source.to_owned(),
-    }
 }
 
 /// What came of a code.
@@ -123,15 +116,34 @@ impl TaskEnv {
         self.policy.providers.iter().position(|p| p.name == name && p.client.is_some())
     }
 
-    /// The keys of a provider as they are published; None when they are configured, or not fetched yet.
-    fn keys(&self, provider: usize) -> Option<KeySet> {
+    /// The keys of a provider as they are published or kept; None when they are configured, or not fetched yet.
+    pub(super) fn keys(&self, provider: usize) -> Option<KeySet> {
+        if let Some(source) = self.kept_source(provider) {
+            return self.kept_keys.get(source, &self.policy.settings, now_millis() / 1000);
+        }
         let (slot, source) = self.places[provider];
         let slot = &self.context.arena().slots()[slot];
         if source == 0 || slot.state(source).fetched_at == 0 {
             return None;
         }
-        let (_, document) = slot.keys.read()?;
+        let (_, document) = slot.keys_of(source)?;
         KeySet::from_jwks(&document, Origin::Fetched).ok()
+    }
+
+    /// Fetches the keys of a provider, when they are not configured: within limits, for a stranger may be the cause.
+    pub(super) fn fetch_keys(&self, provider: usize) -> Option<KeySet> {
+        let settings = &self.policy.settings;
+        let plan = key_plan(&self.policy.providers[provider], &self.policy)?;
+        let fetch = || Some(fetch_keys(&*self.client, &plan).ok()?.keys);
+        let provider = &self.policy.providers[provider];
+        self.kept_keys.fetch(provider.keys.id(&provider.issuer), settings, now_millis() / 1000, fetch)
+    }
+
+    /// The source of keys that are fetched only when they are needed.
+    fn kept_source(&self, provider: usize) -> Option<u64> {
+        let provider = &self.policy.providers[provider];
+        let kept = provider.keys.is_fetched() && !provider.watches_keys();
+        kept.then(|| provider.keys.id(&provider.issuer))
     }
 
     /// How long the one who claims a code or a refresh may need for it, in milliseconds: metadata, keys and the request
@@ -182,13 +194,20 @@ impl TaskEnv {
             }
         }
         let granted = self.ask(provider, work);
+        let allowed = |granted: &Granted| {
+            may_register(&self.policy.providers[provider].rules, &granted.identity, &work.registration)
+        };
         let now = now_millis();
         let Some((_, claim)) = self.noted(store.code(&id, now))? else {
             return Err(StoreError::Away("the claim on a code has gone".into()));
         };
         let (state, outcome) = match granted {
+            // Nothing was guessed: its own user's tokens lack a scope.
+            Ok(granted) if work.registration.weak && allowed(&granted) == Err(Reason::InsufficientScope) => {
+                (CodeState::Refused(Reason::InsufficientScope.number()), Outcome::Settled(Some(true)))
+            }
             // A short code that was guessed is of no use to anybody, and the answer does not tell that it was right.
-            Ok(granted) if work.registration.weak && self.is_foreign(provider, &granted, work) => {
+            Ok(granted) if work.registration.weak && allowed(&granted).is_err() => {
                 self.tell(&work.provider, "a short code came with another user's address", &work.registration.aor);
                 (CodeState::Refused(Reason::CodeRefused.number()), Outcome::Settled(Some(true)))
             }
@@ -230,10 +249,6 @@ impl TaskEnv {
         self.lines.log(Level::Info, &format!("provider '{provider}': {what}: {text}"));
     }
 
-    fn is_foreign(&self, provider: usize, granted: &Granted, work: &Exchange) -> bool {
-        may_register(&self.policy.providers[provider].rules, &granted.identity, &work.registration).is_err()
-    }
-
     fn limited(&self, work: &Exchange, now: i64) -> Option<Reason> {
         let (settings, shared) = (&self.policy.settings, self.context.arena().shared());
         let minute = (now / 60_000).unsigned_abs();
@@ -252,9 +267,10 @@ impl TaskEnv {
     fn ask(&self, provider: usize, work: &Exchange) -> Result<Granted, TokenError> {
         let now = now_millis() / 1000;
         let (policy, client) = (&self.policy, &*self.client);
-        let endpoint = self.endpoints.resolve(client, policy, provider, now).map_err(TokenError::Unavailable)?;
+        let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now);
+        let endpoint = endpoint.map_err(TokenError::Unavailable)?;
         let fetched = self.keys(provider);
-        let fetch = || Some(fetch_keys(client, &key_plan(&policy.providers[provider], policy)?).ok()?.keys);
+        let fetch = || self.fetch_keys(provider);
         self.context.arena().shared().counters.add(Counter::Exchanges);
         let request = &work.request;
         let grant = CodeGrant {
@@ -331,7 +347,7 @@ impl TaskEnv {
                 self.look_up(&[account_key(&registration.aor), code_key(&CodeId(registration.code.clone()))])
             }
             Work::Compare(comparison) => self.compare(comparison).into_iter().collect(),
-            Work::Keys(_) | Work::Exchange(_) => Vec::new(),
+            Work::Keys(_) | Work::Exchange(_) | Work::Introspect(_) => Vec::new(),
         }
     }
 

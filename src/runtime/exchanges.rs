@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The I/O service's part about codes and the store: what waits, what runs, and which server is left alone.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use super::exchange_task::{Outcome, Seen, TaskEnv};
 use super::job::{Exchange, Work};
+use super::now_millis;
 use super::pool::Pool;
+use super::provider_load::{Ended, Loads, Service};
 use super::service::Event;
 use super::waiters::{Ticket, Waiters};
-use super::{PATIENCE, now_millis};
-use crate::arena::counters::Counter;
-use crate::engine::breaker::Breaker;
-use crate::ports::Level;
 use crate::proto::reason::Reason;
 
 /// A code that another proxy exchanges is looked at again after this time, in milliseconds.
@@ -38,20 +36,6 @@ struct Queued {
 pub struct Exchanges {
     queue: VecDeque<Queued>,
     running: HashSet<String>,
-    load: HashMap<String, Load>,
-}
-
-/// What one provider is doing for us.
-struct Load {
-    running: usize,
-    breaker: Breaker,
-    in_a_row: u32,
-}
-
-impl Default for Load {
-    fn default() -> Load {
-        Load { running: 0, breaker: Breaker::new(PATIENCE), in_a_row: 0 }
-    }
 }
 
 impl Exchanges {
@@ -66,11 +50,11 @@ impl Exchanges {
     }
 
     /// Gives threads what may begin; what nobody waits for any more is dropped before it has begun.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &mut Waiters, now: i64) {
+    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &mut Waiters, loads: &mut Loads, now: i64) {
         for _ in 0..self.queue.len() {
             let Some(queued) = self.queue.pop_front() else { return };
             if waiters.waits(queued.ticket)
-                && let Some(queued) = self.begin(env, pool, waiters, queued, now)
+                && let Some(queued) = self.begin(env, pool, waiters, queued, loads, now)
             {
                 self.queue.push_back(queued);
             }
@@ -83,6 +67,7 @@ impl Exchanges {
         pool: &Pool<Event>,
         waiters: &mut Waiters,
         queued: Queued,
+        loads: &mut Loads,
         now: i64,
     ) -> Option<Queued> {
         if queued.not_before > now {
@@ -92,15 +77,11 @@ impl Exchanges {
         let Work::Exchange(exchange) = work else {
             return self.begin_store_work(env, pool, Queued { ticket, work, not_before });
         };
-        let settings = &env.policy.settings;
-        let load = self.load.entry(exchange.provider.clone()).or_default();
         let code = exchange.registration.code.clone();
-        // Some threads are left for keys and for the store.
-        let full = self.running.len() >= pool.size() - pool.size() / 4 - 1;
-        if full || self.running.contains(&code) || load.running >= settings.http_per_provider as usize {
+        if self.running.contains(&code) || !loads.has_room(env, pool, &exchange.provider) {
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
-        if load.breaker.check(now, i64::from(settings.http_timeout) * 4000).is_err() {
+        if !loads.may_ask(env, &exchange.provider, Service::Exchange, now) {
             let failures = &env.context.arena().shared().exchange_failures;
             failures.put(&code, Reason::ExchangeUnavailable.number().into());
             waiters.finish(ticket);
@@ -118,9 +99,10 @@ impl Exchanges {
             },
         );
         if !pool.start(task) {
+            loads.not_asked(&exchange.provider, Service::Exchange);
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
-        load.running += 1;
+        loads.begun(&exchange.provider);
         // Why an earlier try failed says nothing of this one.
         let failures = &env.context.arena().shared().exchange_failures;
         failures.put(&code, Reason::ExchangeUnavailable.number().into());
@@ -142,11 +124,11 @@ impl Exchanges {
     }
 
     /// Something is done: who waited for it goes on, unless another proxy has changed the records meanwhile.
-    pub fn finished(&mut self, env: &TaskEnv, waiters: &mut Waiters, done: Done, overtaken: bool) {
+    pub fn finished(&mut self, env: &TaskEnv, waiters: &mut Waiters, loads: &mut Loads, done: Done, overtaken: bool) {
         let Done { ticket, work, outcome, .. } = done;
         let elsewhere = matches!(outcome, Outcome::Elsewhere);
         if let Work::Exchange(exchange) = &work {
-            self.exchanged(env, exchange, outcome);
+            self.exchanged(env, loads, exchange, outcome);
         }
         if elsewhere || overtaken {
             let not_before = if elsewhere { now_millis() + LOOK_AGAIN } else { 0 };
@@ -156,42 +138,24 @@ impl Exchanges {
         }
     }
 
-    fn exchanged(&mut self, env: &TaskEnv, work: &Exchange, outcome: Outcome) {
+    fn exchanged(&mut self, env: &TaskEnv, loads: &mut Loads, work: &Exchange, outcome: Outcome) {
         self.running.remove(&work.registration.code);
-        let shared = env.context.arena().shared();
-        let load = self.load.entry(work.provider.clone()).or_default();
-        load.running = load.running.saturating_sub(1);
-        match outcome {
-            Outcome::Elsewhere | Outcome::Settled(None) => load.breaker.unused(),
-            Outcome::Settled(Some(true)) => {
-                load.breaker.succeeded();
-                load.in_a_row = 0;
-            }
-            Outcome::Settled(Some(false)) => {
-                shared.counters.add(Counter::ExchangeErrors);
-                load.breaker.failed(now_millis(), "");
-            }
+        let (ended, why) = match &outcome {
+            Outcome::Elsewhere | Outcome::Settled(None) => (Ended::Unused, ""),
+            Outcome::Settled(Some(true)) => (Ended::Well, ""),
+            // Its own line says what happened to the code.
+            Outcome::Settled(Some(false)) => (Ended::Badly, ""),
             Outcome::Failed(reason, sentence) => {
-                shared.exchange_failures.put(&work.registration.code, reason.number().into());
-                self.failed(env, &work.provider, reason, &sentence);
+                let failures = &env.context.arena().shared().exchange_failures;
+                failures.put(&work.registration.code, reason.number().into());
+                let ended = match reason {
+                    Reason::ExchangeUnavailable => Ended::Badly,
+                    Reason::ClientRefused => Ended::Refused,
+                    _ => Ended::Unused,
+                };
+                (ended, sentence.as_str())
             }
-        }
-    }
-
-    fn failed(&mut self, env: &TaskEnv, provider: &str, reason: Reason, sentence: &str) {
-        let load = self.load.entry(provider.to_owned()).or_default();
-        // A server that refuses the proxy answers well; it need not be left alone.
-        match reason {
-            Reason::ExchangeUnavailable => load.breaker.failed(now_millis(), sentence),
-            Reason::ClientRefused => load.breaker.succeeded(),
-            _ => return load.breaker.unused(),
-        }
-        env.context.arena().shared().counters.add(Counter::ExchangeErrors);
-        load.in_a_row = load.in_a_row.saturating_add(1);
-        if load.in_a_row.is_power_of_two() {
-            let failures = load.in_a_row;
-            let line = format!("provider '{provider}': a code cannot be exchanged ({failures} in a row): {sentence}");
-            env.context.log().log(Level::Error, &line);
-        }
+        };
+        loads.ended(env, &work.provider, Service::Exchange, ended, why);
     }
 }

@@ -8,13 +8,17 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::engine::session_check::{OpenProof, Registration};
+use crate::engine::token_answer::TokenId;
 use crate::proto::grant::CodeRequest;
+use crate::proto::session::SecretText;
 
 /// What the I/O service is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Work {
     /// Tell when the keys of the provider in this slot were fetched.
     Keys(u32),
+    /// Ask the authorization server about a token.
+    Introspect(Box<Introspect>),
     /// Exchange a code, or find out what has become of it, and store the key of the registration.
     Exchange(Box<Exchange>),
     /// Store the key of a registration whose code was exchanged; the To tag of its answer.
@@ -25,6 +29,19 @@ pub enum Work {
     Account(String, Option<Box<OpenProof>>),
     /// Compare a proof with those that other proxies have seen.
     Compare(Comparison),
+}
+
+/// A token that is to be asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Introspect {
+    /// Name of the provider.
+    pub provider: String,
+    /// Where the answer is to be put.
+    pub id: TokenId,
+    /// The token.
+    pub token: SecretText,
+    /// Source address, for limits.
+    pub source: String,
 }
 
 /// A code to be exchanged.
@@ -71,8 +88,8 @@ pub struct Job {
     pub cookies: [u64; 2],
 }
 
-/// Longest job in octets: a body with a code, and room for the rest.
-const MAX_LEN: usize = 32 * 1024;
+/// Longest job in octets: the longest token that can be configured, and room for the rest.
+const MAX_LEN: usize = 72 * 1024;
 
 /// Both ends of the queue, made before the fork.
 pub struct JobQueue {
@@ -97,7 +114,7 @@ impl JobQueue {
         self.sender.send(&octets).map(drop)
     }
 
-    /// Wakes a receiver that is to end.
+    /// Wakes the receiver without a job: it is to look at the shared memory, or to end.
     pub fn wake(&self) {
         // An empty datagram that does not fit finds a receiver that is awake anyway.
         let _ = self.sender.send(&[]);

@@ -8,6 +8,7 @@ use super::context::{Context, PlacedPolicy};
 use super::jitter;
 use super::waiters::{Ticket, Waiters};
 use crate::arena::counters::Counter;
+use crate::arena::provider_slot::Wanted;
 use crate::config::policy::Policy;
 use crate::config::provider::{KeySource, Provider};
 use crate::engine::key_fetch::{FetchedKeys, KeyPlan};
@@ -29,6 +30,8 @@ struct Remote {
     key_plan: KeyPlan,
     refresh: RefreshPlan,
     in_flight: bool,
+    /// When it was configured, Unix milliseconds.
+    since: i64,
 }
 
 /// What to fetch for a provider; None when its keys are configured.
@@ -51,17 +54,47 @@ fn limits(policy: &Policy) -> Limits {
 }
 
 impl KeyFetches {
-    /// Takes a configuration over; what is under way goes on.
-    pub fn adopt(&mut self, context: &Context, placed: &PlacedPolicy, now: i64) {
+    /// Takes a configuration over; what is under way goes on, but nobody waits any more for the keys of a provider that
+    /// is gone.
+    pub fn adopt(&mut self, context: &Context, placed: &PlacedPolicy, waiters: &mut Waiters, now: i64) {
         let mut remotes = HashMap::new();
         for (provider, &(slot, source)) in placed.policy.providers.iter().zip(&placed.places) {
-            let Some(key_plan) = key_plan(provider, &placed.policy) else { continue };
+            let Some(key_plan) = key_plan(provider, &placed.policy).filter(|_| provider.watches_keys()) else {
+                continue;
+            };
             context.arena().slots()[slot].assign(source);
-            let old = self.remotes.remove(&source);
-            let (refresh, in_flight) = old.map_or((RefreshPlan::new(now), false), |r| (r.refresh, r.in_flight));
-            remotes.insert(source, Remote { name: provider.name.clone(), slot, key_plan, refresh, in_flight });
+            let (refresh, in_flight, since) = match self.remotes.remove(&source) {
+                Some(old) => (old.refresh, old.in_flight, old.since),
+                None => (RefreshPlan::new(now), false, now),
+            };
+            remotes.insert(source, Remote { name: provider.name.clone(), slot, key_plan, refresh, in_flight, since });
         }
-        self.remotes = remotes;
+        for gone in std::mem::replace(&mut self.remotes, remotes).into_values() {
+            self.release(gone.slot, waiters);
+        }
+        self.note_age(context);
+    }
+
+    /// Tells how old the oldest keys are.
+    fn note_age(&self, context: &Context) {
+        let slots = context.arena().slots();
+        let fetched = |remote: &Remote| match slots[remote.slot].fetched_at.load(Relaxed) {
+            0 => remote.since,
+            at => at,
+        };
+        let oldest = self.remotes.values().map(fetched).min().unwrap_or(0);
+        context.arena().shared().oldest_keys.store(oldest, Relaxed);
+    }
+
+    /// Those who wait for the keys in a slot go on.
+    fn release(&mut self, index: usize, waiters: &mut Waiters) {
+        self.waiting.retain(|(slot, ticket)| {
+            let done = usize::try_from(*slot) == Ok(index);
+            if done {
+                waiters.finish(*ticket);
+            }
+            !done && waiters.waits(*ticket)
+        });
     }
 
     /// When the next planned fetch is due.
@@ -89,7 +122,15 @@ impl KeyFetches {
         let limits = limits(policy);
         for (source, remote) in self.remotes.iter_mut().filter(|(_, r)| !r.in_flight) {
             let slot = &context.arena().slots()[remote.slot];
-            let asked = slot.wanted.load(Relaxed) == 1;
+            let asked = match slot.wanted() {
+                Wanted::No => false,
+                Wanted::ByRequest => true,
+                // As if it had been planned for now: neither the allowance nor the pauses of an outage count.
+                Wanted::ByOperator => {
+                    remote.refresh.next = remote.refresh.next.min(now);
+                    true
+                }
+            };
             if !remote.refresh.start(asked, now, &limits) {
                 slot.not_before.store(remote.refresh.not_before, Relaxed);
                 continue;
@@ -97,7 +138,7 @@ impl KeyFetches {
             if start(*source, remote.key_plan.clone()) {
                 remote.in_flight = true;
                 slot.in_flight.store(1, Relaxed);
-                slot.wanted.store(0, Relaxed);
+                slot.granted();
                 slot.fetches.fetch_add(1, Relaxed);
                 context.arena().shared().counters.add(Counter::KeyFetches);
             } else {
@@ -153,13 +194,8 @@ impl KeyFetches {
             context.log().log(level, &line);
         }
         let index = remote.slot;
-        self.waiting.retain(|(slot, ticket)| {
-            let done = usize::try_from(*slot) == Ok(index);
-            if done {
-                waiters.finish(*ticket);
-            }
-            !done && waiters.waits(*ticket)
-        });
+        self.note_age(context);
+        self.release(index, waiters);
     }
 }
 

@@ -67,7 +67,7 @@ impl Keyring {
 impl Entry {
     fn take_over(&mut self, slot: &ProviderSlot, generation: u64) -> bool {
         self.generation = generation;
-        let document = slot.keys.read().filter(|_| generation != 0).map(|(generation, document)| {
+        let document = slot.keys_of(self.source).filter(|_| generation != 0).map(|(generation, document)| {
             self.generation = generation;
             document
         });

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::caught::caught;
+use crate::config::policy::threads_for_phones;
 
 /// Something that may wait, and makes an event of kind `E`; and what to make of a panic in it, given its place.
 pub struct Task<E> {
@@ -45,6 +46,11 @@ impl<E: Send + 'static> Pool<E> {
     /// Hands a task over. False when twice as many wait as there are threads.
     pub fn start(&self, task: Task<E>) -> bool {
         self.tasks.as_ref().is_some_and(|tasks| tasks.try_send(task).is_ok())
+    }
+
+    /// How many of the threads may work for phones at once.
+    pub fn for_phones(&self) -> usize {
+        u32::try_from(self.size).map_or(self.size, |size| threads_for_phones(size) as usize)
     }
 
     /// Number of threads.

@@ -5,6 +5,7 @@ use super::exchange_task::TaskEnv;
 use super::sessions::{SessionStore, lease_key, refresh_due};
 use super::{PATIENCE, now_millis};
 use crate::arena::counters::Counter;
+use crate::engine::endpoints::Endpoint;
 use crate::engine::exchange::{Refreshed, TokenError, refresh};
 use crate::ports::store::{StoreError, Write};
 use crate::ports::{Level, Log};
@@ -89,7 +90,7 @@ impl TaskEnv {
         shared.counters.add(Counter::Refreshes);
         let answer = self
             .endpoints
-            .resolve(&*self.client, &self.policy, provider, now / 1000)
+            .resolve(&*self.client, &self.policy, provider, Endpoint::Token, now / 1000)
             .map_err(TokenError::Unavailable)
             .and_then(|endpoint| {
                 refresh(&*self.client, &endpoint, &self.policy, provider, &refresh_token.0, now / 1000)

@@ -15,15 +15,18 @@ use super::changes::{ChangeClock, Changes};
 use super::context::{Context, PlacedPolicy};
 use super::exchange_task::{Seen, TaskEnv};
 use super::exchanges::{Done, Exchanges};
+use super::introspections::{Introspected, Introspections};
 use super::job::{Job, Work};
 use super::key_fetches::KeyFetches;
 use super::line_buffer::LineBuffer;
 use super::now_millis;
 use super::pool::{Pool, spawn};
+use super::provider_load::Loads;
 use super::refreshes::{Kept, Refreshes};
 use super::waiters::Waiters;
 use crate::arena::record_cache::Lookup;
-use crate::engine::exchange::TokenEndpoint;
+use crate::engine::endpoints::Endpoints;
+use crate::engine::kept_keys::KeptKeys;
 use crate::engine::key_fetch::{FetchedKeys, fetch_keys};
 use crate::fault;
 use crate::io::http::HttpClient;
@@ -34,17 +37,23 @@ const EVENTS: usize = 1024;
 /// Events taken before those whose work is done are given back.
 const BATCH: usize = 256;
 
-/// Time between two sweeps of the replay guard, in milliseconds.
+/// Time between two sweeps of the replay guard and of the bound connections, in milliseconds.
 const SWEEP: i64 = 300_000;
+/// What connections are bound to is wiped when it was not used for so long, in milliseconds.
+const UNUSED_CONNECTION: i64 = 7_200_000;
 
 /// What reaches the service's own thread.
 pub enum Event {
     /// A worker asks for something.
     Job(Job),
+    /// There is a new configuration, or keys that the operator wants.
+    Woken,
     /// A key fetch has ended; the error is a sentence.
     Fetched(u64, Result<FetchedKeys, String>),
     /// Work for a waiter has ended.
     Done(Done),
+    /// A token was asked about.
+    Introspected(Introspected),
     /// Upkeep has ended.
     Kept(Kept),
     /// A record was changed by another proxy.
@@ -83,6 +92,8 @@ pub struct Service {
     env: TaskEnv,
     keys: KeyFetches,
     exchanges: Exchanges,
+    introspections: Introspections,
+    loads: Loads,
     refreshes: Refreshes,
     waiters: Waiters,
     changes: Changes,
@@ -123,7 +134,8 @@ fn task_env(context: &Arc<Context>, placed: &PlacedPolicy, clock: ChangeClock, l
         policy: Arc::clone(&placed.policy),
         places: Arc::new(placed.places.clone()),
         client: Arc::new(HttpClient::new(&placed.policy)),
-        endpoints: Arc::new(TokenEndpoint::new()),
+        endpoints: Arc::new(Endpoints::new()),
+        kept_keys: Arc::new(KeptKeys::new()),
         clock,
         lines: Arc::clone(lines),
     }
@@ -144,8 +156,8 @@ impl Service {
         let (mut jobs, stop) = (context.jobs().receiver()?, Arc::clone(&ending));
         threads.push(spawn("sipoauth jobs", move || {
             while let Ok(job) = jobs.receive() {
-                let taken = job.is_none_or(|job| event_sender.send(Event::Job(job)).is_ok());
-                if !taken || stop.load(Relaxed) {
+                let taken = event_sender.send(job.map_or(Event::Woken, Event::Job));
+                if taken.is_err() || stop.load(Relaxed) {
                     return;
                 }
             }
@@ -158,6 +170,8 @@ impl Service {
             env,
             keys: KeyFetches::default(),
             exchanges: Exchanges::default(),
+            introspections: Introspections::default(),
+            loads: Loads::default(),
             refreshes: Refreshes::default(),
             waiters: Waiters::default(),
             changes,
@@ -168,7 +182,7 @@ impl Service {
             threads,
             ending,
         };
-        service.keys.adopt(&service.context, &service.placed, now_millis());
+        service.keys.adopt(&service.context, &service.placed, &mut service.waiters, now_millis());
         Ok(service)
     }
 
@@ -179,11 +193,7 @@ impl Service {
 
     /// Waits at most `timeout` for something to do and does it. `done` is called for every waiter that goes on.
     pub fn step(&mut self, timeout: Duration, done: &mut dyn FnMut([u64; 2])) {
-        if let Some(placed) = self.context.policy_after(self.placed.generation) {
-            self.placed = placed;
-            self.env = task_env(&self.context, &self.placed, self.changes.clock(), &self.env.lines);
-            self.keys.adopt(&self.context, &self.placed, now_millis());
-        }
+        self.follow();
         self.start_due(now_millis());
         let mut wait = timeout.min(self.until_next(now_millis()));
         // Everything that is there already is taken before the next look at the clock.
@@ -197,28 +207,46 @@ impl Service {
         let now = now_millis();
         self.start_due(now);
         self.sweep(now);
-        self.waiters.expire(now);
+        if self.waiters.expire(now) {
+            self.introspections.expired(&self.env, &self.waiters, now);
+        }
         self.env.lines.drain_to(self.context.log());
         self.waiters.release(self.context.arena().shared(), done);
     }
 
+    /// Takes over the configuration in force.
+    fn follow(&mut self) {
+        if let Some(placed) = self.context.policy_after(self.placed.generation) {
+            self.placed = placed;
+            self.env = task_env(&self.context, &self.placed, self.changes.clock(), &self.env.lines);
+            self.keys.adopt(&self.context, &self.placed, &mut self.waiters, now_millis());
+        }
+    }
+
     fn take(&mut self, event: Event) {
+        // A job may come from a worker that works with a newer configuration: its provider must be known here too.
+        self.follow();
         let (waiters, now) = (&mut self.waiters, now_millis());
         match event {
             Event::Job(Job { work, deadline, cookies }) => {
                 let ticket = waiters.add(deadline, cookies);
                 match work {
                     Work::Keys(slot) => self.keys.wait(slot, ticket, waiters),
+                    Work::Introspect(work) => self.introspections.add(&self.env, *work, ticket, waiters, now),
                     work => self.exchanges.add(work, ticket),
                 }
             }
+            Event::Woken => {}
             Event::Fetched(source, result) => {
                 self.keys.finished(&self.context, &self.placed.policy, source, result, waiters, now);
             }
             Event::Done(mut done) => {
                 let records = std::mem::take(&mut done.records);
                 let overtaken = remember(&self.context, &mut self.changes, records, now);
-                self.exchanges.finished(&self.env, &mut self.waiters, done, overtaken);
+                self.exchanges.finished(&self.env, &mut self.waiters, &mut self.loads, done, overtaken);
+            }
+            Event::Introspected(done) => {
+                self.introspections.finished(&self.env, waiters, &mut self.loads, done, now);
             }
             Event::Kept(mut kept) => {
                 remember(&self.context, &mut self.changes, kept.take_records(), now);
@@ -236,7 +264,8 @@ impl Service {
         }
     }
 
-    /// What the replay guard need not remember makes room now and then.
+    /// What the replay guard need not remember makes room now and then, and tokens of connections that seem to have ended
+    /// leave the memory.
     fn sweep(&mut self, now: i64) {
         if (0..SWEEP).contains(&(now - self.swept)) {
             return;
@@ -244,6 +273,7 @@ impl Service {
         self.swept = now;
         let window = i64::from(self.placed.policy.settings.pop_window);
         self.context.arena().replay_guard().sweep(window, now / 1000);
+        self.context.arena().connections().sweep(UNUSED_CONNECTION, now);
     }
 
     fn until_next(&self, now: i64) -> Duration {
@@ -263,8 +293,9 @@ impl Service {
             };
             pool.start(env.task(fetch, move |sentence| Event::Fetched(source, Err(sentence))))
         });
+        self.introspections.dispatch(env, pool, &mut self.waiters, &mut self.loads, now);
         if self.context.sessions().is_some() {
-            self.exchanges.dispatch(env, pool, &mut self.waiters, now);
+            self.exchanges.dispatch(env, pool, &mut self.waiters, &mut self.loads, now);
             self.refreshes.dispatch(env, pool, now);
             self.start_watching();
         }

@@ -92,6 +92,11 @@ pub fn unseal<T: for<'a> serde::Deserialize<'a>>(sealer: &Sealer, key: &str, sea
     record.ok_or_else(|| StoreError::Corrupt("a record was made with another store_key, or was changed".into()))
 }
 
+/// Is this the secret that a store's records were sealed under? None: it has none yet. Changes nothing.
+pub fn is_sealed_by(store: &dyn Store, sealer: &Sealer, now: i64) -> Result<Option<bool>, StoreError> {
+    Ok(store.get(CHECK, now)?.map(|found| found == sealer.check().as_bytes()))
+}
+
 impl SessionStore {
     /// Takes a store into use. Fails when its records were sealed under another secret; it is left as it is then.
     pub fn new(store: Arc<dyn Store>, sealer: Arc<Sealer>, now: i64) -> Result<SessionStore, StoreError> {

@@ -42,14 +42,16 @@ impl Waiters {
         }
     }
 
-    /// Those whose time is over.
-    pub fn expire(&mut self, now: i64) {
+    /// Those whose time is over. True when there are any.
+    pub fn expire(&mut self, now: i64) -> bool {
+        let before = self.done.len();
         while let Some((deadline, ticket)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, ticket));
             if let Some((_, cookies)) = self.waiting.remove(&ticket) {
                 self.done.push(cookies);
             }
         }
+        self.done.len() > before
     }
 
     /// The next deadline.

@@ -11,13 +11,17 @@ use super::keyring::Keyring;
 use super::now_millis;
 use super::session_view::SessionView;
 use super::sessions::SessionError;
+use super::worker_grants::Told;
 use super::worker_sessions::wait_for_store;
+use super::worker_tokens::{AnswerView, DecryptionView};
 use crate::arena::counters::Counter;
 use crate::config::ConfigError;
 use crate::config::offer::{Endpoint, Offer, choose};
-use crate::engine::check::{Answer, Decision, Request, check_request, check_token};
+use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_request};
+use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
 use crate::engine::token_cache::TokenCache;
+use crate::engine::token_check::{Usage, check_token};
 use crate::fault;
 use crate::ports::Level;
 use crate::proto::challenge::{Challenge, Location};
@@ -25,6 +29,7 @@ use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 use crate::proto::reason::{Outcome, Reason};
 use crate::proto::session::id_text;
+use crate::proto::uri::Aor;
 
 /// How the host handles this request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +63,20 @@ pub struct Verdict {
     pub session: String,
     /// For the end of a registration with a code.
     pub ticket: String,
+    /// The services that an accepted token or session gives, separated by a comma.
+    pub services: String,
+    /// The scopes that a token needs for this, when one was missing.
+    pub needed_scope: String,
+    /// Most seconds for which an accepted REGISTER may be bound; 0: no limit.
+    pub expires_limit: u32,
+    /// The check itself was accepted, whatever was asked for later: identity, claims and token go by this.
+    pub granted: bool,
+    /// It was made in the proxy's role.
+    pub proxy: bool,
+    /// Where the request came from, unless it was accepted: for the log.
+    pub source: String,
+    /// The address-of-record that it was sent for, unless it was accepted: for the log.
+    pub address: String,
 }
 
 /// Cookies of work that nobody waits for; the first one marks callers that are not given back by the host either.
@@ -72,6 +91,7 @@ pub struct Worker {
     pub(super) placed: PlacedPolicy,
     keyring: Keyring,
     cache: TokenCache,
+    pub(super) told: Told,
 }
 
 impl Worker {
@@ -82,6 +102,7 @@ impl Worker {
             process: std::process::id(),
             keyring: Keyring::new(&placed),
             cache: TokenCache::new(placed.policy.settings.token_cache_size as usize),
+            told: Told::default(),
             placed,
             context,
         })
@@ -96,16 +117,14 @@ impl Worker {
     pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
         request.credentials.iter().for_each(|credential| fault::point(credential));
-        // Who cannot wait must be content with what is known.
-        let asked = handling.resumed || handling.no_wait;
-        let mut decision = self.look(request, asked, now);
+        let mut decision = self.look(request, handling, now);
         // A key that this process can store itself is stored, and then it is there.
         if let Decision::NeedKeyStored(answer, registration) = &mut decision
             && self.stores_itself()
         {
             decision = match self.bind(registration, request.message.reply_to_tag, now) {
                 // What could not be bound has changed meanwhile, and the store says how.
-                Ok(()) | Err(SessionError::NotThere) => match self.look(request, asked, now) {
+                Ok(()) | Err(SessionError::NotThere) => match self.look(request, handling, now) {
                     Decision::NeedKeyStored(mut answer, _) => refused(&mut answer, Reason::SessionEnded),
                     decision => decision,
                 },
@@ -115,9 +134,23 @@ impl Worker {
         self.conclude(decision, request, handling, now)
     }
 
-    fn look(&mut self, request: &Request<'_>, asked: bool, now: i64) -> Decision {
-        let known = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
-        check_request(&self.placed.policy, &self.keyring, &known, &mut self.cache, request, now / 1000)
+    fn look(&mut self, request: &Request<'_>, handling: &Handling<'_>, now: i64) -> Decision {
+        // Who cannot wait must be content with what is known.
+        let asked = handling.resumed || handling.no_wait;
+        let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
+        let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
+        let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
+        let known =
+            Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
+        let policy = &self.placed.policy;
+        let decision = check_request(policy, known, &mut self.cache, request, now / 1000);
+        if !matches!(&decision, Decision::Done(answer) if answer.reason == Some(Reason::NoCredentials)) {
+            return decision;
+        }
+        let Some(bound) = self.bound_to(request, now) else {
+            return decision;
+        };
+        check_connection(policy, known, &mut self.cache, request, &bound, now / 1000).unwrap_or(decision)
     }
 
     pub(super) fn stores_itself(&self) -> bool {
@@ -127,7 +160,12 @@ impl Worker {
     /// Checks a bare token.
     pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
-        let decision = check_token(&self.placed.policy, &self.keyring, &mut self.cache, token, now / 1000);
+        let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked: true };
+        let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
+        let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
+        let known =
+            Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
+        let decision = check_token(&self.placed.policy, known, &mut self.cache, token, Usage::default(), now / 1000);
         fault::point(token);
         self.conclude(decision, &Request::default(), handling, now)
     }
@@ -145,6 +183,7 @@ impl Worker {
             self.keyring = Keyring::new(&placed);
             self.cache = TokenCache::new(placed.policy.settings.token_cache_size as usize);
             self.placed = placed;
+            self.told = Told::default();
         }
         let max_stale = i64::from(self.placed.policy.settings.key_max_stale) * 1000;
         if self.keyring.refresh(&self.context, now, max_stale) {
@@ -157,6 +196,7 @@ impl Worker {
         let mut verdict = match decision {
             Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
+            Decision::NeedIntrospection(answer, question) => self.wait_for_introspection(answer, question, handling),
             Decision::NeedExchange(answer, code, registration) => {
                 self.wait_for_exchange(answer, code, registration, request, handling)
             }
@@ -164,13 +204,22 @@ impl Worker {
                 let to_tag = request.message.reply_to_tag.to_vec();
                 wait_for_store(answer, handling, || Work::Bind(Box::new(registration), to_tag))
             }
-            Decision::NeedAccount(answer, aor, open) => wait_for_store(answer, handling, || Work::Account(aor, open)),
+            Decision::NeedAccount(answer, aor, open) => {
+                self.wait_for_account(answer, Work::Account(aor, open), handling)
+            }
             Decision::NeedComparison(answer, used) => self.compare(answer, &used, handling, now),
         };
         if let Some(provider) = verdict.answer.provider {
             verdict.provider.clone_from(&self.placed.policy.providers[provider].name);
         }
+        if !matches!(verdict.answer.reason().outcome(), Outcome::Accepted | Outcome::NoCredentials) {
+            handling.source.clone_into(&mut verdict.source);
+            let address = Aor::parse(if request.is_register() { request.to } else { request.from });
+            verdict.address = address.map_or_else(String::new, |aor| aor.as_str().to_owned());
+        }
         if verdict.pending.is_none() {
+            self.note_connection(&verdict.answer, request, now);
+            self.add_grants(&mut verdict, request, now / 1000);
             self.finish(&mut verdict, handling.proxy);
         }
         verdict
@@ -199,7 +248,7 @@ impl Worker {
         let mut verdict = Verdict::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {
-                self.context.arena().slots()[slot].wanted.store(1, Relaxed);
+                self.context.arena().slots()[slot].want();
                 verdict.pending = u32::try_from(slot).ok().map(Work::Keys);
                 None
             }
@@ -212,7 +261,7 @@ impl Worker {
                 Some(reason)
             }
             KeyWait::NotNowAndFetch(reason, seconds) => {
-                self.context.arena().slots()[slot].wanted.store(1, Relaxed);
+                self.context.arena().slots()[slot].want();
                 verdict.retry_after = seconds;
                 Some(reason)
             }
@@ -224,29 +273,13 @@ impl Worker {
 
     /// Status, statistics and log line of a decided request.
     fn finish(&self, verdict: &mut Verdict, proxy: bool) {
+        verdict.proxy = proxy;
         let settings = &self.placed.policy.settings;
         let counters = &self.context.arena().shared().counters;
         let reason = verdict.answer.reason();
-        let unauthorized = if proxy { 407 } else { 401 };
-        let (status, counter) = match reason.outcome() {
-            Outcome::Accepted => (200, Counter::Accepted),
-            Outcome::NoCredentials => (unauthorized, Counter::NoCredentials),
-            Outcome::Challenge if reason == Reason::InsufficientScope && settings.scope_status == 403 => {
-                (403, Counter::Denied)
-            }
-            Outcome::Challenge => (unauthorized, Counter::Denied),
-            Outcome::Forbidden => (403, Counter::Denied),
-            Outcome::BadRequest => (400, Counter::Denied),
-            Outcome::UnsupportedMedia => (415, Counter::Denied),
-            Outcome::NotNow => (503, Counter::NotNow),
-        };
-        verdict.status = status;
-        if status == 503 && verdict.retry_after == 0 {
+        verdict.status = self.status_of(reason, proxy);
+        if verdict.status == 503 && verdict.retry_after == 0 {
             verdict.retry_after = settings.retry_after;
-        }
-        let moved = status == 401 && matches!(reason.outcome(), Outcome::NoCredentials | Outcome::Challenge);
-        if moved && self.placed.policy.location == Location::Redirect {
-            verdict.status = 302;
         }
         if let Some(session) = &verdict.answer.session {
             verdict.session = id_text(&session.id);
@@ -254,18 +287,43 @@ impl Worker {
         if let Some(registration) = &mut verdict.answer.registration {
             verdict.ticket = self.ticket(registration);
         }
-        counters.add(counter);
+        counters.add(match reason.outcome() {
+            Outcome::Accepted => Counter::Accepted,
+            Outcome::NoCredentials => Counter::NoCredentials,
+            Outcome::NotNow => Counter::NotNow,
+            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest | Outcome::UnsupportedMedia => {
+                Counter::Denied
+            }
+        });
         counters.add_reason(reason);
         if verdict.answer.token.is_some() || verdict.answer.unverified.is_some() {
             counters.add(if verdict.answer.cached { Counter::CacheHits } else { Counter::CacheMisses });
         }
         match reason.outcome() {
             Outcome::Accepted | Outcome::NoCredentials => {}
-            outcome => {
-                let level = if outcome == Outcome::NotNow { Level::Warn } else { Level::Info };
-                self.context.log().log(level, &describe(verdict, reason));
-            }
+            Outcome::NotNow => self.tell_refusal(verdict, Level::Warn),
+            _ => self.tell_refusal(verdict, Level::Info),
         }
+    }
+
+    /// The SIP status that goes with a reason.
+    pub(super) fn status_of(&self, reason: Reason, proxy: bool) -> u32 {
+        let policy = &self.placed.policy;
+        match reason.outcome() {
+            Outcome::Accepted => 200,
+            Outcome::Challenge if reason == Reason::InsufficientScope && policy.settings.scope_status == 403 => 403,
+            Outcome::NoCredentials | Outcome::Challenge if proxy => 407,
+            Outcome::NoCredentials | Outcome::Challenge if policy.location == Location::Redirect => 302,
+            Outcome::NoCredentials | Outcome::Challenge => 401,
+            Outcome::Forbidden => 403,
+            Outcome::BadRequest => 400,
+            Outcome::UnsupportedMedia => 415,
+            Outcome::NotNow => 503,
+        }
+    }
+
+    pub(super) fn tell_refusal(&self, verdict: &Verdict, level: Level) {
+        self.context.log().log(level, &describe(verdict, verdict.answer.reason()));
     }
 
     /// Hands a parked request to the I/O service. `to_tag` is that of its final answer, as far as it is known now. An
@@ -341,6 +399,13 @@ pub fn claim_text(payload: &[u8], path: &str) -> Option<String> {
     Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
+/// The address that the request uses is a part of what is wrong. It says who someone is, so it is not in every line.
+fn is_about_address(answer: &Answer) -> bool {
+    use Reason::{AorMismatch, DomainMismatch, IdentityMissing, ThirdPartyRegistration};
+    let owner = matches!(answer.reason(), AorMismatch | DomainMismatch | IdentityMissing | ThirdPartyRegistration);
+    owner || matches!(answer.carried, Carried::Code | Carried::Proof)
+}
+
 fn describe(verdict: &Verdict, reason: Reason) -> String {
     let (issuer, kid, token) = match (&verdict.answer.token, &verdict.answer.unverified) {
         (Some(token), _) => (token.claims.issuer.as_str(), token.kid.as_str(), token.fingerprint.as_str()),
@@ -348,8 +413,12 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
         (None, None) => ("", "", ""),
     };
     let mut line = format!("{} {}: {}", verdict.status, reason.code(), reason.text());
-    let (session, aor) =
-        verdict.answer.session.as_ref().map_or(("", ""), |s| (verdict.session.as_str(), s.aor.as_str()));
+    let (session, aor) = match &verdict.answer.session {
+        Some(used) => (verdict.session.as_str(), used.aor.as_str()),
+        None if is_about_address(&verdict.answer) => ("", verdict.address.as_str()),
+        None => ("", ""),
+    };
+    let sent = if verdict.answer.carried == Carried::Connection { "earlier on this connection" } else { "" };
     let facts = [
         ("provider", verdict.provider.as_str()),
         ("issuer", issuer),
@@ -357,6 +426,9 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
         ("token", token),
         ("session", session),
         ("aor", aor),
+        ("source", verdict.source.as_str()),
+        ("sent", sent),
+        ("needed_scope", verdict.needed_scope.as_str()),
     ];
     for (name, value) in facts.into_iter().filter(|f| !f.1.is_empty()) {
         line.push_str(&format!(" {name}={}", printable(value, 128)));

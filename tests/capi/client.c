@@ -106,6 +106,9 @@ int main(int argc, char **argv)
         test_requests();
         test_processes();
         test_sessions();
+        log_keeps_secret(argument("encrypted"));
+        log_keeps_secret(argument("shared"));
+        log_keeps_secret(argument("foreign"));
         log_keeps_secret(argument("expired"));
         log_keeps_secret(argument("forged"));
         log_keeps_secret(argument("unknown"));

@@ -54,6 +54,7 @@ void test_config(void);
 sipoauth_context *make_context(const char *more_provider, const char *max_pending);
 void test_misuse(void);
 void test_requests(void);
+void test_grants(sipoauth_worker *worker);
 void test_processes(void);
 void test_sessions(void);
 /* Alone, against a library that panics on demand. */

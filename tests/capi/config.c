@@ -93,6 +93,8 @@ static void contexts(void)
     expect_no_context("leeway", "9999", good, "leeway: 9999");
     expect_no_context("config_file", "/nonexistent/oauth.toml", good, "/nonexistent/oauth.toml");
     expect_no_context("ca_file", "/dev/null", good, "ca_file");
+    expect_no_context("decryption_key_files", "/dev/null", good, "decryption_key_files: /dev/null");
+    expect_no_context("decryption_algorithms", "RSA1_5", good, "decryption_key_files");
 }
 
 static void write_file(const char *path, const char *content)
@@ -103,6 +105,49 @@ static void write_file(const char *path, const char *content)
         fprintf(stderr, "%s cannot be written\n", path);
         exit(2);
     }
+}
+
+static uint64_t statistic(const sipoauth_context *context, const char *name)
+{
+    uint32_t i;
+
+    for (i = 0; i < sipoauth_stat_count(); i++)
+        if (strcmp(sipoauth_stat_name(i), name) == 0)
+            return sipoauth_context_stat(context, i);
+    return UINT64_MAX;
+}
+
+/* Without an I/O service the wish is only noted; what cannot be done is said. */
+static void refresh_keys(void)
+{
+    static const char fetched[] = "name=a;issuer=https://as.example;audience=sip;aor={sip}";
+    static const char configured[] = "name=b;issuer=https://b.example;audience=sip;aor={sip};secret=0123456789abcdef0123456789abcdef";
+    sipoauth_config *config = sipoauth_config_new();
+    sipoauth_context *context = NULL;
+    uint32_t count = 99;
+
+    EXPECT_STATUS(add(config, fetched), SIPOAUTH_OK);
+    EXPECT_STATUS(add(config, configured), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_context_new(config, NULL, NULL, &context, err, sizeof(err)), SIPOAUTH_OK);
+    sipoauth_config_free(config);
+    EXPECT_STATUS(sipoauth_context_refresh_keys(context, text(""), &count, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT(count == 1 && err[0] == '\0');
+    EXPECT_STATUS(sipoauth_context_refresh_keys(context, text("a"), &count, NULL, 0), SIPOAUTH_OK);
+    EXPECT(count == 1);
+    EXPECT_STATUS(sipoauth_context_refresh_keys(context, text("b"), &count, err, sizeof(err)), SIPOAUTH_E_CONFIG);
+    EXPECT(count == 0 && says("provider 'b': its keys are configured"));
+    EXPECT_STATUS(sipoauth_context_refresh_keys(context, text("c"), &count, err, sizeof(err)), SIPOAUTH_E_CONFIG);
+    EXPECT(says("there are: a, b"));
+    EXPECT_STATUS(sipoauth_context_refresh_keys(context, text("\xff"), &count, err, sizeof(err)), SIPOAUTH_E_CONFIG);
+    EXPECT_STATUS(sipoauth_context_refresh_keys(context, text("a"), NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(
+        sipoauth_context_refresh_keys(context, octets(NULL, 5), &count, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    count = 99;
+    EXPECT_STATUS(sipoauth_context_refresh_keys(NULL, text("a"), &count, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    EXPECT(count == 0);
+    EXPECT(statistic(context, "pending") == 0 && statistic(context, "key_age") == 0);
+    EXPECT(statistic(context, "panics") == 0 && statistic(NULL, "pending") == 0);
+    sipoauth_context_free(context);
 }
 
 /* A bad reload changes nothing, a good one everything. */
@@ -161,7 +206,11 @@ sipoauth_context *make_context(const char *more_provider, const char *max_pendin
             argument("issuer"), more_provider);
     EXPECT_STATUS(set(config, "config_file", path), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "location", "yes"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "application_servers", "10.0.0.5,sip:as.example.test:5070;transport=tls"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "pending_timeout", "30"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "connection_auth", "yes"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "connection_auth_size", "64"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "decryption_key_files", argument("private")), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "max_pending", max_pending), SIPOAUTH_OK);
     EXPECT_STATUS(add(config, line), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_context_new(config, log_line, &the_log, &context, err, sizeof(err)), SIPOAUTH_OK);
@@ -177,5 +226,6 @@ void test_config(void)
 {
     settings();
     contexts();
+    refresh_keys();
     reload();
 }

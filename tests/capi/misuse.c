@@ -42,6 +42,8 @@ static void before_the_fork(void)
     EXPECT_STATUS(sipoauth_context_new(config, NULL, NULL, NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_context_new(config, NULL, NULL, &context, NULL, 0), SIPOAUTH_E_CONFIG);
     EXPECT_STATUS(sipoauth_context_reload(NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_context_connection_closed(NULL, 1), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_context_binds_connections(NULL), SIPOAUTH_E_ARGUMENT);
     sipoauth_config_free(config);
 }
 
@@ -182,6 +184,13 @@ static void answers(sipoauth_worker *worker)
     EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), NULL), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_claim(worker, null_with_length, &value), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_E_INPUT); /* nothing was accepted */
+
+    value = text("old");
+    EXPECT_STATUS(sipoauth_worker_token(worker, text("sip:10.0.0.5"), &value), SIPOAUTH_E_INPUT);
+    EXPECT(value.len == 0);
+    result = blank_result();
+    EXPECT_STATUS(sipoauth_worker_require(worker, SIPOAUTH_REQUIRE_SCOPE, text("sip"), &result), SIPOAUTH_E_INPUT);
+    expect_denied(&result);
 
     EXPECT_STATUS(sipoauth_worker_submit(NULL, 0, text(""), 1, 2), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_submit(worker, UINT64_MAX, text(""), 1, 2), SIPOAUTH_E_ARGUMENT);

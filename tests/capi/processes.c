@@ -30,6 +30,22 @@ static int accepts(sipoauth_worker *worker)
     return result.verdict == SIPOAUTH_VERDICT_ACCEPTED;
 }
 
+/* What is said to a request on this connection, with or without a token. */
+static sipoauth_result on_connection(sipoauth_worker *worker, const char *method, uint64_t connection, int with_token)
+{
+    char *credentials = bearer(argument("token"));
+    sipoauth_result result = blank_result();
+    struct message message;
+
+    message_register(&message, alice, with_token ? credentials : NULL);
+    message.request.method = text(method);
+    message.request.transport = SIPOAUTH_TRANSPORT_WSS;
+    message.request.connection = connection;
+    EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, SIPOAUTH_CHECK_NO_WAIT, &result), SIPOAUTH_OK);
+    free(credentials);
+    return result;
+}
+
 /* Runs the I/O service until it is killed. Exit statuses below 128 are failures. */
 static pid_t fork_io(void)
 {
@@ -52,6 +68,51 @@ static pid_t fork_io(void)
             _exit(1); \
         } \
     } while (0)
+
+static void connections(sipoauth_worker *worker)
+{
+    sipoauth_result result = on_connection(worker, "BYE", 7, 0);
+    struct message message;
+
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.status == 200 && result.cached == 1);
+    EXPECT(result.grant == SIPOAUTH_GRANT_CONNECTION && result.expires_at > 1700000000);
+    EXPECT_TEXT(result.aor, alice);
+    EXPECT_TEXT(result.subject, "alice");
+    EXPECT_TEXT(result.reason_code, "ok");
+    result = on_connection(worker, "BYE", UINT64_MAX, 0); /* bound by a process that has ended */
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED);
+    result = on_connection(worker, "BYE", 0, 1);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.grant == SIPOAUTH_GRANT_TOKEN);
+    result = on_connection(worker, "BYE", 0, 0); /* no connection is none, not one more number */
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_NO_CREDENTIALS && result.grant == SIPOAUTH_GRANT_NONE);
+    result = on_connection(worker, "BYE", 8, 0);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_NO_CREDENTIALS && result.status == 401);
+
+    message_register(&message, "sip:bob@example.test", NULL);
+    message.request.method = text("INVITE");
+    message.request.transport = SIPOAUTH_TRANSPORT_WSS;
+    message.request.connection = 7;
+    EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.status == 403);
+    EXPECT_TEXT(result.reason_code, "aor_mismatch");
+    message.request.from_uri = text(alice);
+    message.request.now = 4000000000;
+    EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.status == 401 && result.reason == 85);
+    EXPECT_TEXT(result.reason_code, "connection_expired");
+    EXPECT_TEXT(result.error, "invalid_token");
+    message.request.now = 0;
+    message.request.source_port++; /* the number has come again, for another peer */
+    EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_NO_CREDENTIALS);
+
+    EXPECT_STATUS(sipoauth_context_binds_connections(context), 1);
+    EXPECT_STATUS(sipoauth_context_connection_closed(context, 0), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_context_connection_closed(context, 99), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_context_connection_closed(context, 7), SIPOAUTH_OK);
+    result = on_connection(worker, "BYE", 7, 0);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_NO_CREDENTIALS);
+}
 
 /* What a child may do with its parent's handles: nothing. Its own work with the keys its siblings have. */
 static void child_of_worker(sipoauth_worker *parents)
@@ -85,6 +146,11 @@ static void child_of_worker(sipoauth_worker *parents)
 
     CHILD_EXPECT(sipoauth_worker_new(context, &own, err, sizeof(err)) == SIPOAUTH_OK);
     CHILD_EXPECT(accepts(own));
+    /* what a connection is bound to is known to all processes, whichever of them serves its next request */
+    result = on_connection(own, "BYE", 7, 0);
+    CHILD_EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.grant == SIPOAUTH_GRANT_CONNECTION);
+    result = on_connection(own, "REGISTER", UINT64_MAX, 1);
+    CHILD_EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.grant == SIPOAUTH_GRANT_TOKEN);
     sipoauth_worker_free(own);
     sipoauth_context_free(context);
     _exit(0);
@@ -123,11 +189,13 @@ void test_processes(void)
     EXPECT(io_process > 0);
     EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT(accepts(worker));
+    EXPECT(on_connection(worker, "REGISTER", 7, 1).verdict == SIPOAUTH_VERDICT_ACCEPTED);
     child = fork();
     if (child == 0)
         child_of_worker(worker);
     EXPECT(succeeds(child));
     EXPECT(accepts(worker)); /* the child's free was its own affair */
+    connections(worker);
 
     /* as long as the I/O process lives, it is the only one */
     EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_E_BUSY);

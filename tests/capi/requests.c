@@ -188,6 +188,36 @@ static void accepted(void)
     free(credentials);
 }
 
+/* Tokens for the key pair, for the shared secret, and for somebody else. */
+static void encrypted(void)
+{
+    sipoauth_result result = check_as_bearer(argument("encrypted"));
+    sipoauth_key_state key;
+
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.cached == 0);
+    EXPECT_TEXT(result.aor, alice);
+    EXPECT_TEXT(result.kid, "first");
+    result = check_as_bearer(argument("encrypted"));
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.cached == 1);
+    result = check_as_bearer(argument("shared"));
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED);
+    result = check_as_bearer(argument("foreign"));
+    EXPECT_REFUSED(result, 401, "decryption_failed");
+    EXPECT_TEXT(result.error, "invalid_token");
+    result = check_as_bearer("AAAA.AAAA.AAAA.AAAA.AAAA");
+    EXPECT_REFUSED(result, 401, "token_malformed");
+
+    memset(&key, 0x5a, sizeof(key));
+    key.struct_size = sizeof(key);
+    EXPECT_STATUS(sipoauth_context_key_state(context, SIPOAUTH_DECRYPTION_KEYS, 0, &key), SIPOAUTH_OK);
+    /* a PEM file's key is named by its thumbprint, RFC 7638 */
+    EXPECT(key.usable == 1 && strlen(key.kid) == 43 && strcmp(key.kty, "RSA") == 0 && key.alg[0] == '\0');
+    EXPECT_STATUS(sipoauth_context_key_state(context, SIPOAUTH_DECRYPTION_KEYS, 1, &key), SIPOAUTH_OK);
+    EXPECT(strcmp(key.kid, "shared") == 0 && strcmp(key.kty, "oct") == 0 && key.note[0] == '\0');
+    EXPECT_STATUS(sipoauth_context_key_state(context, SIPOAUTH_DECRYPTION_KEYS, 2, &key), SIPOAUTH_E_INPUT);
+    EXPECT(key.kid[0] == '\0');
+}
+
 static void refused(void)
 {
     struct message message;
@@ -439,11 +469,14 @@ void test_requests(void)
 {
     sipoauth_io *io = NULL;
 
-    context = make_context("", "1");
+    context = make_context(";method_scopes=INVITE=sip,MESSAGE=sip.message;services=chat=sip,talk=sip openid,pstn=sip.pstn",
+                           "1");
     EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
     from_pending_to_accepted(&io);
     accepted();
+    encrypted();
     refused();
+    test_grants(worker);
     large();
     waits(io);
     busy();

@@ -54,9 +54,9 @@ static void resumed(void *user, uint64_t cookie0, uint64_t cookie1)
 static sipoauth_context *make_store_context(void)
 {
     /* under valgrind everything takes its time, threads above all */
-    static const char *const patient[][2] = {{"http_threads", "3"},     {"http_per_provider", "2"},
+    static const char *const patient[][2] = {{"http_threads", "5"},     {"http_per_provider", "2"},
                                              {"pending_timeout", "30"}, {"http_timeout", "60"},
-                                             {"connect_timeout", "60"}};
+                                             {"connect_timeout", "60"}, {"application_servers", "as.example.test"}};
     char line[1024], folder[1024];
     sipoauth_config *config = sipoauth_config_new();
     sipoauth_context *context = NULL;
@@ -168,6 +168,8 @@ static uint32_t prove(sipoauth_worker *worker, const char *tag, const char *call
     if (result.status == 200) {
         EXPECT(result.session.len == 32 && result.expires_at > (int64_t)now);
         EXPECT_TEXT(result.aor, alice);
+        /* the tokens can be refreshed, so the session bounds the registration */
+        EXPECT(result.expires_limit > 7200);
     }
     return result.status;
 }
@@ -244,6 +246,7 @@ void test_sessions(void)
     sipoauth_io *io = NULL;
     struct seen seen;
     char ticket[4097] = "", next[160];
+    sipoauth_str token;
     uint64_t count = 0;
     int status = 0, to_child[2];
     pid_t forked;
@@ -258,6 +261,9 @@ void test_sessions(void)
     sign_in(worker, io, ticket, sizeof(ticket));
     sleep(1); /* proofs of the second in which the context was made may have been used before */
     EXPECT(prove(worker, to_tag, "call-2") == 200);
+    EXPECT_STATUS(sipoauth_worker_token(worker, text("sip:evil.test"), &token), SIPOAUTH_E_MISMATCH);
+    EXPECT_STATUS(sipoauth_worker_token(worker, text("sip:as.example.test"), &token), SIPOAUTH_OK);
+    EXPECT_TEXT(token, "an-access-token-that-nobody-may-see-0123456789");
     EXPECT(prove(worker, "another", "call-3") == 401);
     EXPECT_STATUS(sipoauth_worker_confirm(worker, text(ticket), text("another")), SIPOAUTH_OK);
     EXPECT(prove(worker, "another", "call-4") == 200);

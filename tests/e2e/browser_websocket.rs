@@ -94,13 +94,13 @@ fn a_call_between_browsers_is_confirmed_and_ended() {
     stack.finish();
 }
 
-fn text(phone: &mut Client) -> String {
+pub fn text(phone: &mut Client) -> String {
     let octets = phone.receive_octets(std::time::Duration::from_secs(5)).expect("a request");
     String::from_utf8(octets).expect("text")
 }
 
 /// 200 to a request, with the headers that a reply copies.
-fn answer(request: &str, contact: &str) -> String {
+pub fn answer(request: &str, contact: &str) -> String {
     let copied =
         |line: &&str| ["Via:", "From:", "Call-ID:", "CSeq:", "Record-Route:"].iter().any(|name| line.starts_with(name));
     let mut reply = String::from("SIP/2.0 200 OK\r\n");

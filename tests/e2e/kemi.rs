@@ -2,6 +2,9 @@
 
 //! The functions from Lua and Python scripts (KEMI).
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::kit;
 use crate::support::scripted_server::{self, ScriptedServer};
@@ -49,4 +52,43 @@ fn lua() {
 #[test]
 fn python() {
     registers_and_resumes("PYTHON", "cfg-examples/kamailio/registrar-sso.py");
+}
+
+#[test]
+fn services_and_tokens_for_application_servers() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
+    let application = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    application.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    let uri = format!("sip:{}", application.local_addr().expect("bound"));
+    let provider = format!("{};services=chat=sip,conference=sip.conference", scripted_provider(&server));
+    let stack = Stack::new(
+        configured("tests/e2e/kemi.cfg", &provider)
+            .define("WITH_LUA", 1)
+            .define_string("SCRIPT", kit::path("tests/e2e/grants.lua").to_str().expect("UTF-8"))
+            .define_string("APPLICATION_SERVER", &uri),
+    );
+    stack.wait_for_keys();
+    let message = |scope: &str| {
+        let mut claims = token::claims(&server.issuer(), "sip", "alice", 300);
+        claims["scope"] = scope.into();
+        let token = stack.secrets.keep(key.token("ES256", &claims));
+        let message = Request::new("MESSAGE", ALICE, ALICE).with("Authorization", format!("Bearer {token}"));
+        (token, message)
+    };
+    for (scope, needed) in [("openid", "sip"), ("sip", "sip.conference")] {
+        let reply = stack.request(&mut stack.udp(), &message(scope).1);
+        let challenge = reply.header("WWW-Authenticate").unwrap_or_default();
+        assert!(reply.status == 401 && challenge.contains("error=\"invalid_scope\""), "{reply:?}");
+        assert!(challenge.contains(&format!("scope=\"{needed}\"")), "{challenge}");
+    }
+    let (token, message) = message("sip sip.conference");
+    stack.udp().send(&message).expect("sent");
+    let mut buffer = vec![0; 65536];
+    let length = application.recv(&mut buffer).unwrap_or_else(|e| panic!("{e}\n{}", stack.kamailio.log()));
+    let seen = String::from_utf8_lossy(&buffer[..length]);
+    assert!(seen.contains("X-Services: chat,conference\r\n"), "{seen}");
+    assert!(seen.matches("Bearer").count() == 1 && seen.contains(&format!("Bearer {token}\r\n")), "{seen}");
+    stack.wait_until("the log says how", || stack.module_log().contains("set a branch route"));
+    stack.finish();
 }

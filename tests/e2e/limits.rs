@@ -29,6 +29,34 @@ fn a_token_of_28_kilobytes_gets_400_with_the_reason() {
 }
 
 #[test]
+fn a_token_that_is_large_for_udp_is_hinted_at_once() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)).workers(1));
+    stack.wait_for_keys();
+    let mut claims = token::claims(&server.issuer(), "sip", "alice", 300);
+    let small = key.token("ES256", &claims);
+    claims["groups"] = "x".repeat(1200).into();
+    let large = key.token("ES256", &claims);
+    let hints = || stack.module_log().matches("octets over UDP").count();
+    assert_eq!(stack.register(&mut stack.udp(), ALICE, &small).status, 200);
+    assert_eq!(stack.register(&mut stack.tcp(), ALICE, &large).status, 200);
+    // As large, but nothing of ours: the credentials are those of another scheme.
+    let mut digest = Request::register(ALICE);
+    digest.set(
+        "Authorization",
+        format!("Digest username=\"alice\", realm=\"example.test\", nonce=\"{}\"", "0".repeat(1400)),
+    );
+    assert_eq!(stack.request(&mut stack.udp(), &digest).status, 401);
+    assert_eq!(hints(), 0, "{}", stack.module_log());
+    for _ in 0..3 {
+        assert_eq!(stack.register(&mut stack.udp(), ALICE, &large).status, 200);
+    }
+    assert_eq!(hints(), 1, "{}", stack.module_log());
+    stack.finish();
+}
+
+#[test]
 fn a_header_of_one_megabyte_ends_the_connection_and_nothing_else() {
     let (server, mut stack) = Stack::with_server("registrar-sso.cfg");
     let mut phone = stack.tcp();

@@ -5,17 +5,26 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod application_server;
 mod browser_websocket;
 mod configuration;
+mod encrypted;
+mod expires;
 mod harness;
+mod introspection;
+
 mod kemi;
 mod keys;
 mod limits;
 mod mixed_fleet;
+mod monitoring;
 mod operations;
+mod per_connection;
 mod phones;
 mod proxy_407;
 mod registrar_sso;
+mod reload;
+mod reload_load;
 mod session_at_rest;
 mod session_cluster;
 mod session_duplicates;
@@ -25,3 +34,4 @@ mod session_refresh;
 mod session_short_codes;
 mod sessions;
 mod stack;
+mod tool;

@@ -203,8 +203,13 @@ pub fn register(stack: &Stack, client: &mut Client, mut request: Request) -> (Re
 
 /// A phone whose user has signed in registers over UDP: its key.
 pub fn registered(stack: &Stack, aor: &str, login: &Value) -> Vec<u8> {
+    registered_over(stack, &mut stack.udp(), aor, login)
+}
+
+/// The same over a connection that it keeps.
+pub fn registered_over(stack: &Stack, client: &mut Client, aor: &str, login: &Value) -> Vec<u8> {
     let request = with_code(aor, login);
-    let reply = stack.request(&mut stack.udp(), &request);
+    let reply = stack.request(client, &request);
     assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
     key_of(stack, login, &request, &reply)
 }

@@ -8,8 +8,11 @@
 //   CONTROL_PORT=0       the control port speaks plain HTTP, also when the issuer has TLS
 //   ISSUER_PATH=/realms/sip   an issuer with a path
 //   TLS_CERT, TLS_KEY    PEM files; the issuer is then https
+//   CLIENT_CA_FILE       the authority of client certificates (sip-proxy-tls)
+//   CLIENT_CERT_FILE     the certificate of the client sip-proxy-self-signed, which exists only with it
 //   KEYS_FILE            keeps the signing keys over a restart
 //   CLIENT_KEY_FILE      gets the private key of the client sip-proxy-jwt, and keeps it over a restart
+//   RECIPIENT_KEYS       a folder with rsa.pub and ec.pub (PEM): adds resources whose tokens are encrypted
 //   ACCESS_TOKEN_TTL=300
 //
 // Control port:
@@ -19,16 +22,19 @@
 //        "/token refresh_token", "/token refresh_token invalid_grant"
 //   POST /__test/fault?path=/jwks&status=503&times=3   (see faults.mjs)
 //   POST /__test/rotate?keep=1
+//   POST /__test/revoke?token=…
 
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { once } from 'node:events';
 import { Faults } from './faults.mjs';
-import { KeyRing, clientKey, issueToken, newProvider } from './provider.mjs';
+import { KeyRing, clientKey, encryptFor, issueToken, newProvider, revokeToken } from './provider.mjs';
 
 const HOST = '127.0.0.1';
 const { TLS_CERT, TLS_KEY, KEYS_FILE, CLIENT_KEY_FILE, ISSUER_PATH: path = '' } = process.env;
+const { CLIENT_CA_FILE, CLIENT_CERT_FILE, RECIPIENT_KEYS } = process.env;
+const read = (file) => file && fs.readFileSync(file);
 const ttl = Number(process.env.ACCESS_TOKEN_TTL ?? 300);
 
 async function listen(server, port) {
@@ -38,18 +44,22 @@ async function listen(server, port) {
 }
 
 const server = TLS_CERT
-  ? https.createServer({ cert: fs.readFileSync(TLS_CERT), key: fs.readFileSync(TLS_KEY) })
+  ? https.createServer({
+    cert: read(TLS_CERT), key: read(TLS_KEY), ca: read(CLIENT_CA_FILE), requestCert: true, rejectUnauthorized: false,
+  })
   : http.createServer();
 const issuer = `${TLS_CERT ? 'https' : 'http'}://${HOST}:${await listen(server, process.env.PORT)}${path}`;
 
 const faults = new Faults();
 const keyRing = new KeyRing(KEYS_FILE);
 const keyPem = clientKey(CLIENT_KEY_FILE);
+const certificatePem = read(CLIENT_CERT_FILE);
+if (RECIPIENT_KEYS) encryptFor(RECIPIENT_KEYS);
 let provider;
 let answer;
 
 function build() {
-  provider = newProvider(issuer, { keyRing, ttl, keyPem, count: (name) => faults.count(name) });
+  provider = newProvider(issuer, { keyRing, ttl, keyPem, certificatePem, count: (name) => faults.count(name) });
   answer = provider.callback();
 }
 
@@ -58,6 +68,7 @@ const control = {
   clear: () => { faults.clear(); faults.clearStats(); return {}; },
   fault: (query) => { faults.add(query); return {}; },
   rotate: ({ keep = 0 }) => { keyRing.rotate(Number(keep)); build(); return { kids: keyRing.kids }; },
+  revoke: async ({ token }) => { await revokeToken(provider, token); return {}; },
   token: async ({ claims, ttl: seconds, ...query }) => ({
     access_token: await issueToken(provider, {
       ...query,

@@ -5,14 +5,10 @@
 //
 //   LIB=jssip|sipjs   CHROMIUM=/usr/bin/chromium   other settings: see phone.mjs
 
-import fs from 'node:fs';
-import http from 'node:http';
-import { once } from 'node:events';
-import { chromium } from 'playwright-core';
+import { launch, openPage } from './browser.mjs';
 import { report, settings, tokenFor } from './phone.mjs';
 
 const LIB = process.env.LIB ?? 'jssip';
-const BUNDLE = { jssip: 'jssip.bundle.js', sipjs: 'sipjs.bundle.js' }[LIB];
 
 // The functions below run inside the page. `answer(challenges)` gives the token.
 
@@ -66,34 +62,11 @@ async function registerSipjs({ ws, aor }) {
   return events;
 }
 
-async function openPage(browser) {
-  const server = http.createServer((request, response) => {
-    response.setHeader('content-type', 'text/html');
-    response.end('<!doctype html><title>phone</title>');
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const context = await browser.newContext({ ignoreHTTPSErrors: true });
-  const page = await context.newPage();
-  if (process.env.DEBUG_SIP) page.on('console', (message) => console.error(message.text()));
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
-  await page.addScriptTag({ content: fs.readFileSync(new URL(BUNDLE, import.meta.url), 'utf8') });
-  return page;
-}
-
 const startedAt = Date.now();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-proxy-server',
-    '--ignore-certificate-errors',
-    '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',    // nothing leaves this machine
-  ],
-});
+const browser = await launch();
 let events = [];
 try {
-  const page = await openPage(browser);
+  const page = await openPage(browser, LIB);
   await page.exposeFunction('answer', async (challenges) => {
     try {
       return await tokenFor(challenges);

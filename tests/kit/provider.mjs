@@ -23,6 +23,25 @@ const RESOURCES = {
   opaque: { accessTokenFormat: 'opaque' },
 };
 
+/** The same, encrypted for the recipient whose public keys are in a folder: rsa.pub, ec.pub. */
+const ENCRYPTED_RESOURCES = {
+  'rs256-rsaoaep256': { sign: { alg: 'RS256' }, encrypt: { alg: 'RSA-OAEP-256', enc: 'A128CBC-HS256' }, file: 'rsa.pub' },
+  'es256-ecdh': { sign: { alg: 'ES256' }, encrypt: { alg: 'ECDH-ES+A256KW', enc: 'A256GCM' }, file: 'ec.pub' },
+};
+
+/** Adds the resources whose tokens are encrypted. */
+export function encryptFor(folder) {
+  for (const [name, { sign, encrypt, file }] of Object.entries(ENCRYPTED_RESOURCES)) {
+    const key = crypto.createPublicKey(fs.readFileSync(`${folder}/${file}`));
+    RESOURCES[name] = { accessTokenFormat: 'jwt', jwt: { sign, encrypt: { ...encrypt, key } } };
+  }
+}
+
+/** A resource server: introspects, nothing else. */
+function resourceServer(id, settings) {
+  return { client_id: id, client_secret: 'rs-secret', grant_types: [], response_types: [], redirect_uris: [], ...settings };
+}
+
 const CLIENTS = [
   { // a phone: public, must use PKCE
     client_id: 'sip-ua',
@@ -67,13 +86,26 @@ const CLIENTS = [
     response_types: ['code'],
     redirect_uris: [REDIRECT],
   },
-  { // a resource server: introspects, nothing else
-    client_id: 'sip-rs',
-    client_secret: 'rs-secret',
-    grant_types: [],
-    response_types: [],
-    redirect_uris: [],
+  { // the same with a certificate of the test authority for the name sip-proxy-tls
+    client_id: 'sip-proxy-tls',
+    token_endpoint_auth_method: 'tls_client_auth',
+    tls_client_auth_san_dns: 'sip-proxy-tls',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT],
   },
+  { // the same with a certificate that is known by itself; it is added in configuration()
+    client_id: 'sip-proxy-self-signed',
+    token_endpoint_auth_method: 'self_signed_tls_client_auth',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: [REDIRECT],
+  },
+  resourceServer('sip-rs'),
+  resourceServer('sip-rs-signed', { introspection_signed_response_alg: 'RS256' }),
+  resourceServer('sip-rs-es256', { introspection_signed_response_alg: 'ES256' }),
 ];
 
 /** The private key of sip-proxy-jwt as PEM; made at the first start, and kept in a file when a path is given. */
@@ -85,9 +117,16 @@ export function clientKey(file) {
   return pem;
 }
 
-function client(settings, keyPem) {
-  const signs = settings.token_endpoint_auth_method === 'private_key_jwt';
-  const jwk = signs && { ...crypto.createPublicKey(keyPem).export({ format: 'jwk' }), use: 'sig', kid: 'proxy-key' };
+function certificateJwk(pem) {
+  const certificate = new crypto.X509Certificate(pem);
+  return { ...certificate.publicKey.export({ format: 'jwk' }), x5c: [certificate.raw.toString('base64')] };
+}
+
+function client(settings, keyPem, certificatePem) {
+  const jwk = {
+    private_key_jwt: () => ({ ...crypto.createPublicKey(keyPem).export({ format: 'jwk' }), use: 'sig', kid: 'proxy-key' }),
+    self_signed_tls_client_auth: () => certificateJwk(certificatePem),
+  }[settings.token_endpoint_auth_method]?.();
   return { id_token_signed_response_alg: 'RS256', ...settings, ...(jwk && { jwks: { keys: [jwk] } }) };
 }
 
@@ -130,7 +169,7 @@ export class KeyRing {
   get kids() { return this.keys.map((key) => key.kid); }
 }
 
-function resourceServer(uri, ttl) {
+function resource(uri, ttl) {
   const format = uri.startsWith(RESOURCE) ? RESOURCES[uri.slice(RESOURCE.length)] : undefined;
   if (!format) throw new errors.InvalidTarget();
   return { scope: 'sip sip.call openid offline_access', audience: uri, accessTokenTTL: ttl, ...format };
@@ -140,11 +179,22 @@ function userClaims(user) {
   return { sip: `sip:${user}@${DOMAIN}`, preferred_username: user };
 }
 
-function configuration(keys, ttl, keyPem) {
+function certificateOf(ctx) {
+  const certificate = ctx.socket.getPeerX509Certificate?.();
+  return certificate && `${certificate}`;
+}
+
+function configuration(keys, ttl, keyPem, certificatePem) {
+  const selfSigned = ({ token_endpoint_auth_method: method }) => method === 'self_signed_tls_client_auth';
   return {
     jwks: { keys },
     cookies: { keys: ['test-only-cookie-key'] },
-    clients: CLIENTS.map((settings) => client(settings, keyPem)),
+    clients: CLIENTS.filter((settings) => certificatePem || !selfSigned(settings))
+      .map((settings) => client(settings, keyPem, certificatePem)),
+    clientAuthMethods: [
+      'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth', 'none',
+    ],
+    enabledJWA: { introspectionSigningAlgValues: ['RS256', 'ES256'] },
     findAccount: (ctx, user) => (user === 'nobody' ? undefined : {
       accountId: user,
       claims: () => ({ sub: user, email: `${user}@${DOMAIN}`, name: user, ...userClaims(user) }),
@@ -172,28 +222,48 @@ function configuration(keys, ttl, keyPem) {
       deviceFlow: { enabled: true },
       devInteractions: { enabled: true },
       dPoP: { enabled: true },
-      introspection: { enabled: true },
+      introspection: {
+        enabled: true,
+        allowedPolicy: (ctx, client) => client.clientAuthMethod !== 'none',
+      },
       jwtIntrospection: { enabled: true },
+      mTLS: {
+        enabled: true,
+        tlsClientAuth: true,
+        selfSignedTlsClientAuth: true,
+        getCertificate: certificateOf,
+        certificateAuthorized: (ctx) => ctx.socket.authorized === true,
+        certificateSubjectMatches: (ctx, property, expected) => property === 'tls_client_auth_san_dns'
+          && ctx.socket.getPeerX509Certificate().subjectAltName.split(', ').includes(`DNS:${expected}`),
+      },
       revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: (ctx, client, oneOf) => oneOf,
         useGrantedResource: () => true,
-        getResourceServerInfo: (ctx, uri) => resourceServer(uri, ttl),
+        getResourceServerInfo: (ctx, uri) => resource(uri, ttl),
       },
     },
   };
 }
 
 /** `count` is called with a text for each grant that is asked for, and for each that is refused with the error too. */
-export function newProvider(issuer, { keyRing, ttl, keyPem, count }) {
-  const provider = new Provider(issuer, configuration(keyRing.keys, ttl, keyPem));
+export function newProvider(issuer, { keyRing, ttl, keyPem, certificatePem, count }) {
+  const provider = new Provider(issuer, configuration(keyRing.keys, ttl, keyPem, certificatePem));
   const { prototype } = provider.AuthorizationCode;
   const { generateTokenId } = prototype;
   prototype.generateTokenId = function shortForDeskPhones() {
     return this.clientId === DESK
       ? String(crypto.randomInt(10 ** DESK_CODE_DIGITS)).padStart(DESK_CODE_DIGITS, '0')
       : generateTokenId.call(this);
+  };
+  // Its default is to sign answers for every client that takes them; here only for those that name an algorithm.
+  const { find } = provider.Client;
+  provider.Client.find = async function plainUnlessAsked(id) {
+    const found = await find.call(this, id);
+    const settings = CLIENTS.find(({ client_id: other }) => other === id);
+    if (found && !settings?.introspection_signed_response_alg) found.introspectionSignedResponseAlg = undefined;
+    return found;
   };
   const grant = (ctx) => `/token ${ctx.oidc.params?.grant_type}`;
   provider.on('grant.success', (ctx) => count(grant(ctx)));
@@ -206,22 +276,29 @@ export function newProvider(issuer, { keyRing, ttl, keyPem, count }) {
  * Issues an access token through the provider's own models, without the login
  * pages. `ttl` may be zero or negative: the token is then expired from birth.
  */
-export async function issueToken(provider, { sub, resource = `${RESOURCE}rs256`, scope = 'openid sip', ttl = 300, client: id = 'sip-ua', claims = {} }) {
+export async function issueToken(provider, { sub, resource: uri = `${RESOURCE}rs256`, scope = 'openid sip', ttl = 300, client: id = 'sip-ua', claims = {} }) {
   const client = await provider.Client.find(id);
   if (!client) throw new Error(`no client ${id}`);
   const grant = new provider.Grant({ accountId: sub, clientId: id });
-  grant.addResourceScope(resource, scope);
+  grant.addResourceScope(uri, scope);
   const token = new provider.AccessToken({
     accountId: sub,
     client,
     grantId: await grant.save(),
     gty: 'authorization_code',
     scope,
-    resourceServer: new provider.ResourceServer(resource, resourceServer(resource, Math.max(ttl, 1))),
+    resourceServer: new provider.ResourceServer(uri, resource(uri, Math.max(ttl, 1))),
   });
   const now = Math.floor(Date.now() / 1000);
   token.testClaims = claims;
   token.iat = ttl > 0 ? now : now + ttl - 300;
   token.exp = now + ttl;
   return token.save();
+}
+
+/** Ends an access token before its time, as an operator of the server does. */
+export async function revokeToken(provider, value) {
+  const token = await provider.AccessToken.find(value);
+  if (!token) throw new Error('no such token');
+  await token.destroy();
 }

@@ -3,20 +3,13 @@
 //! A token that was verified once is judged anew on every use.
 
 use crate::site::{ISSUER, Site, claims};
+use crate::support::knows_nothing::KNOWS_NOTHING;
 use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::engine::check::{Answer, Decision, KnownKeys, check_token};
+use sipoauth::engine::check::{Answer, Decision};
 use sipoauth::engine::token_cache::TokenCache;
-use sipoauth::proto::jose::key_set::KeySet;
+use sipoauth::engine::token_check::{Usage, check_token};
 use sipoauth::proto::reason::Reason;
-
-struct Nothing;
-
-impl KnownKeys for Nothing {
-    fn fetched(&self, _: usize) -> Option<&KeySet> {
-        None
-    }
-}
 
 /// The answer under one policy to a token that another policy has let into the cache.
 fn on_a_hit(changes: Value) -> Answer {
@@ -25,7 +18,7 @@ fn on_a_hit(changes: Value) -> Answer {
     let policy = |provider: &Value| Site::new(&[key.jwk()], provider).context.policy().expect("published").policy;
     let (before, after) = (policy(&json!({})), policy(&changes));
     let mut cache = TokenCache::new(8);
-    let mut ask = |policy| match check_token(policy, &Nothing, &mut cache, &token, now()) {
+    let mut ask = |policy| match check_token(policy, KNOWS_NOTHING, &mut cache, &token, Usage::default(), now()) {
         Decision::Done(answer) => answer,
         other => panic!("the keys are configured: {other:?}"),
     };
@@ -83,6 +76,50 @@ fn a_reload_judges_cached_tokens_anew() {
         assert_eq!([site.token(&token), site.token(&token)], [Reason::Ok; 2]);
         site.reload(None, &changes);
         assert_eq!(site.token(&token), expected, "{changes}");
+    }
+}
+
+/// Scopes of methods are judged on each use, after the owner; a bare token has no method.
+#[test]
+fn the_scopes_of_the_method_are_judged_on_a_cache_hit() {
+    let key = TestKey::p256("k");
+    let rules =
+        json!({ "method_scopes": ["INVITE=sip.call", "*=sip"], "required_scopes": "openid", "services": "chat=sip" });
+    let mut site = Site::new(&[key.jwk()], &rules);
+    let token = key.token("ES256", &claims(&json!({})));
+    let header = format!("Bearer {token}");
+    for (method, expected, cached) in [
+        ("REGISTER", Reason::Ok, false),
+        ("INVITE", Reason::InsufficientScope, true),
+        ("Invite", Reason::InsufficientScope, true),
+        ("MESSAGE", Reason::Ok, true),
+    ] {
+        let verdict = site.request(method, &[&header]);
+        assert_eq!((verdict.answer.reason(), verdict.answer.cached), (expected, cached), "{method}");
+        let (needed, services) = if expected == Reason::Ok { ("", "chat") } else { ("openid sip.call", "") };
+        assert_eq!((verdict.needed_scope.as_str(), verdict.services.as_str()), (needed, services), "{method}");
+        let is_register = method == "REGISTER";
+        assert!((verdict.expires_limit > 280) == is_register && verdict.expires_limit <= 300, "{method}");
+    }
+    let bob = "sip:bob@example.test";
+    assert_eq!(site.request_of("INVITE", bob, bob, &[&header]).answer.reason(), Reason::AorMismatch);
+    assert_eq!(site.token(&token), Reason::Ok);
+    assert_eq!(site.request("INVITE", &[]).needed_scope, "openid sip.call", "the first challenge says it too");
+    site.reload(None, &json!({ "method_scopes": "REGISTER=sip.register" }));
+    let verdict = site.request("REGISTER", &[&header]);
+    assert_eq!((verdict.answer.reason(), verdict.needed_scope.as_str()), (Reason::InsufficientScope, "sip.register"));
+    assert!(site.log.text().contains("needed_scope=sip.register"), "{}", site.log.text());
+}
+
+/// Within the leeway a token still counts, and what is left of it is the least there is.
+#[test]
+fn a_registration_is_bound_by_what_is_left_of_its_token() {
+    let key = TestKey::p256("k");
+    let mut site = Site::new(&[key.jwk()], &json!({}));
+    for (left, limit) in [(300, 295..=300), (1, 1..=1), (-20, 1..=1)] {
+        let header = format!("Bearer {}", key.token("ES256", &claims(&json!({ "exp": now() + left }))));
+        let verdict = site.request("REGISTER", &[&header]);
+        assert!(verdict.status == 200 && limit.contains(&verdict.expires_limit), "{left}: {}", verdict.expires_limit);
     }
 }
 

@@ -21,7 +21,7 @@
 //! | Flexisip | scope advertised, not checked | `flexisip_scope_is_checked` |
 //! | Flexisip | `Bearer` matched case-sensitively | `flexisip_bearer_in_any_case` |
 //! | Flexisip | To not compared on REGISTER | `flexisip_to_is_compared_on_register` |
-//! | Flexisip | BYE, CANCEL, and ACK with an invalid token pass | `flexisip_no_method_passes_with_a_bad_token_or_none` |
+//! | Flexisip | BYE, CANCEL, and ACK with an invalid token pass | `flexisip_no_method_passes_with_a_bad_token_or_none`, `flexisip_a_bad_token_is_refused_on_a_connection_that_has_signed_in_and_unbinds_nothing` |
 //! | mod_auth_openidc | read no `nbf` | `mod_auth_openidc_nbf_is_read` |
 //! | liboauth2 | rechecked only `exp` on a cache hit | `liboauth2_issuer_audience_client_and_scope_are_judged_on_a_cache_hit`, `a_cached_token_expires_between_two_requests`, `a_reload_judges_cached_tokens_anew`, `the_user_is_judged_on_a_cache_hit` |
 //! | a Rust crate | a string-typed `exp` counts as absent (CVE-2026-25537) | `cve_2026_25537_a_string_typed_exp_is_not_absence` |
@@ -33,7 +33,12 @@
 //! | several | duplicate JSON members | `duplicate_json_members_are_refused` |
 //! | several | duplicate or two Bearer headers | `duplicate_bearer_headers_and_two_tokens_are_refused` |
 //! | Envoy | two tokens with a failed key fetch (CVE-2025-64527) | `envoy_two_tokens_with_a_failed_key_fetch` |
-//! | several | JWE: zero keys, truncated tags, PBES2 count and compression bombs | `jwe_is_refused_cleanly_and_never_inflated`; with decryption: later |
+//! | several | JWE: an all-zero content key | `jwe_an_all_zero_content_key_is_refused` |
+//! | cjose | JWE: truncated GCM tags (CVE-2023-37464) | `cve_2023_37464_a_truncated_tag_or_iv_is_refused` |
+//! | several | JWE: PBES2 count and compression bombs (CVE-2026-53939, CVE-2026-34986) | `jwe_pbes2_counts_and_compression_cost_nothing`, `jwe_is_refused_cleanly_and_never_inflated` |
+//! | several | JWE: an epk off the curve, of low order or on another curve | `jwe_an_epk_off_the_curve_of_low_order_or_on_another_curve_is_refused` |
+//! | several | JWE: RSA unwrapping tells a forger how far it came | `jwe_a_failed_unwrap_looks_like_any_other_failure` |
+//! | several | a plain claims set, or `none`, within a JWE | `jwe_encryption_is_no_signature` |
 //! | OpenSIPS, Envoy, liboauth2 | tokens in the log | `opensips_and_envoy_no_token_is_logged` |
 //!
 //! # Keys and the authorization server
@@ -62,12 +67,28 @@
 //! `the_header_and_the_key_must_agree`, `a_key_from_the_header_is_never_used`,
 //! `a_key_for_encryption_or_signing_only_does_not_verify`, `a_short_rsa_key_is_refused_at_configuration`,
 //! `a_payload_that_is_no_object_is_refused`, `an_id_token_is_no_access_token_unless_configured`,
+//! `the_scopes_of_the_method_are_judged_on_a_cache_hit`, `a_registration_is_bound_by_what_is_left_of_its_token` (B9, B11),
 //! `clients_and_required_claims_are_checked`, `rfc_8414_metadata_of_an_issuer_with_a_path`,
-//! `several_issuers_never_share_keys`
+//! `several_issuers_never_share_keys`, `a_token_of_one_provider_is_not_good_for_the_domain_of_another`
+//!
+//! # Of nobody in particular: requirement B5
+//! `jwe_every_algorithm_encryption_and_curve`, `jwe_the_content_is_judged_by_every_rule`,
+//! `jwe_a_cached_token_is_not_decrypted_again_and_judged_anew`, `jwe_an_unknown_signature_key_is_fetched`,
+//! `jwe_keys_roll_over`, `jwe_a_kid_of_the_operators_means_that_key_only`, `jwe_four_keys_are_tried_at_most`,
+//! `jwe_who_must_encrypt`, `jwe_sha_1_only_where_it_is_configured`, `jwe_one_level_of_nesting`,
+//! `jwe_algorithm_and_encryption_cannot_be_swapped`, `jwe_headers_are_bounded_and_strict`, `jwe_every_bit_counts`,
+//! `jwe_padding_is_no_oracle`, `jwe_no_key_or_token_is_logged`, `jwe_unfit_rsa_keys_are_refused_at_configuration`
+//!
+//! # Introspection
+//! | peer | what it does | tests |
+//! |---|---|---|
+//! | liboauth2 | a missing `active` only warns | `a_missing_active_and_other_odd_answers_are_an_outage_and_no_denial` |
+//! | several | medians of 0.8 s: no cache, no single flight | `an_opaque_token_is_asked_about_once_and_its_user_is_compared`, `many_requests_with_one_new_token_cause_one_introspection`, `a_revoked_token_is_refused_after_the_cache_time` |
+//! | several | required scopes are ignored on a cache hit | `liboauth2_required_scopes_are_judged_on_a_cache_hit_of_an_introspected_token` |
+//! | all | an outage of the server looks like a bad token | `a_server_that_hangs_costs_its_users_503_and_nobody_else_anything` |
 //!
 //! # Later
-//! Introspection (a missing `active`, caches, single flight, scopes on a hit) and the decryption of JWE belong to
-//! the work that adds them; SQL and blocking workers, to the proxies that have them.
+//! SQL and blocking workers belong to the proxies that have them.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -76,10 +97,15 @@ mod algorithms;
 mod cache;
 mod claims;
 mod configuration;
+mod connections;
+mod encrypted;
+mod encrypted_forgeries;
 mod fetching;
+mod introspection;
 mod limits;
 mod pem;
 mod plant;
+mod reloading;
 mod requests;
 mod site;
 mod tenants;

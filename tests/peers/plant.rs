@@ -10,7 +10,8 @@ use sipoauth::engine::key_wait::SlotState;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::service::Service;
 use sipoauth::runtime::worker::{Handling, Verdict};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes this long, unless it never ends.
@@ -54,6 +55,33 @@ impl Plant {
             assert!(start.elapsed() < PATIENCE, "in vain: {what}; {:?}\n{}", self.state(), self.site.log.text());
             self.step();
         }
+    }
+
+    /// Has the service run in a thread of its own, as the process of a host does, while `work` runs here; `work` gets
+    /// the site and what tells whether a parked request was resumed.
+    pub fn serving<T>(&mut self, work: impl FnOnce(&mut Site, &dyn Fn(u64)) -> T) -> T {
+        let (ended, done) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+        let (site, service) = (&mut self.site, &mut self.service);
+        let resumed = |cookie| {
+            let start = Instant::now();
+            while !done.lock().expect("no panic while held").contains(&cookie) {
+                assert!(start.elapsed() < PATIENCE, "a parked request is never resumed");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    // Long steps: it is inside of one nearly always.
+                    let mut seen = Vec::new();
+                    service.step(STEP * 10, &mut |[cookie, _]| seen.push(cookie));
+                    done.lock().expect("no panic while held").extend(seen);
+                }
+            });
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(site, &resumed)));
+            ended.store(true, Ordering::Relaxed);
+            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     pub fn step(&mut self) {

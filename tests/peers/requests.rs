@@ -5,7 +5,9 @@
 use crate::site::{ALICE, Site, claims};
 use crate::support::token::TestKey;
 use serde_json::json;
+use sipoauth::engine::check::Request;
 use sipoauth::proto::reason::Reason;
+use sipoauth::runtime::worker::Handling;
 
 const BOB: &str = "sip:bob@example.test";
 
@@ -105,4 +107,24 @@ fn opensips_and_envoy_no_token_is_logged() {
     }
     assert!(site.log.text().contains("signature_invalid"));
     crate::support::leak::assert_no_secret(&site.log.text(), &[&token, &forged]);
+}
+
+#[test]
+fn a_refusal_is_logged_with_its_source_and_where_it_matters_the_address() {
+    let key = TestKey::p256("k");
+    let mut site = Site::new(&[key.jwk()], &json!({}));
+    let good = format!("Bearer {}", key.token("ES256", &claims(&json!({}))));
+    let forged = format!("Bearer {}", TestKey::p256("k").token("ES256", &claims(&json!({}))));
+    let victim = "sip:victim:pass\u{1}word@example.test";
+    for (credentials, to) in [(&good, "sip:victim@example.test"), (&forged, ALICE), (&forged, victim)] {
+        let credentials = [credentials.as_str()];
+        let request = Request { method: "MESSAGE", from: to, to, credentials: &credentials, ..Request::default() };
+        site.worker.check(&request, &Handling { source: "192.0.2.66\nx", ..Handling::default() });
+    }
+    let log = site.log.text();
+    let line = |reason: &str| log.lines().find(|line| line.contains(reason)).expect("a line").to_owned();
+    let (owner, signature) = (line("aor_mismatch"), line("signature_invalid"));
+    assert!(owner.contains(" aor=sip:victim@example.test source=192.0.2.66"), "{owner}");
+    assert!(signature.contains(" source=192.0.2.66") && !signature.contains("aor="), "{signature}");
+    assert!(!log.contains("word") && !log.contains("\nx"), "{log}");
 }

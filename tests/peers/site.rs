@@ -51,6 +51,17 @@ impl Site {
         }
     }
 
+    /// One provider with these keys, and private keys that decrypt its tokens, newest first.
+    pub fn decrypting(keys: &[Value], private: &[&str], provider: &Value, globals: &Value) -> Site {
+        let directory = Directory::new("site");
+        let file = directory.write("keys.json", json!({ "keys": keys }).to_string());
+        let write = |(i, text): (usize, &&str)| directory.write(&format!("private-{i}"), text);
+        let files: Vec<_> = private.iter().enumerate().map(write).collect();
+        let provider = merged(&json!({ "jwks_file": file }), provider);
+        let globals = merged(&json!({ "decryption_key_files": files }), globals);
+        Site::load(directory, &provider, &globals).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     fn load(directory: Directory, provider: &Value, globals: &Value) -> Result<Site, String> {
         let mut source = Source::default();
         let file = directory.write("sipoauth.toml", configuration(provider, globals));
@@ -63,13 +74,68 @@ impl Site {
 
     /// Another provider configuration, by a reload; the key file stays unless `keys` are given.
     pub fn reload(&self, keys: Option<&[Value]>, provider: &Value) {
-        let file = self.directory.file("keys.json");
         if let Some(keys) = keys {
-            self.directory.write("keys.json", json!({ "keys": keys }).to_string());
+            self.replace_keys(keys);
         }
-        let provider = merged(&json!({ "jwks_file": file }), provider);
-        self.directory.write("sipoauth.toml", configuration(&provider, &json!({})));
-        self.context.reload().expect("a good configuration");
+        self.reload_with(provider, &json!({}));
+    }
+
+    /// Other keys in the key file, for the next reload.
+    pub fn replace_keys(&self, keys: &[Value]) {
+        self.directory.write("keys.json", json!({ "keys": keys }).to_string());
+    }
+
+    /// Another provider configuration and other global settings, by a reload.
+    pub fn reload_with(&self, provider: &Value, globals: &Value) {
+        self.try_reload_with(provider, globals).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same; the sentence with which it is refused.
+    pub fn try_reload_with(&self, provider: &Value, globals: &Value) -> Result<(), String> {
+        let provider = merged(&json!({ "jwks_file": self.directory.file("keys.json") }), provider);
+        self.directory.write("sipoauth.toml", configuration(&provider, globals));
+        self.context.reload().map_err(|error| error.0)
+    }
+
+    /// Another provider, by a reload, whose keys come from where it says.
+    pub fn reload_provider(&self, provider: &Value) {
+        self.try_reload(provider).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// The same, or the sentence with which it is refused.
+    pub fn try_reload(&self, provider: &Value) -> Result<(), String> {
+        self.directory.write("sipoauth.toml", configuration(provider, &json!({})));
+        self.context.reload().map_err(|e| e.to_string())
+    }
+
+    /// These global settings beside or instead of those there were, by a reload; the sentence when they are refused.
+    pub fn reload_globals(&self, globals: &Value) -> Result<(), String> {
+        self.reload_text(&configuration(&json!({}), globals))
+    }
+
+    /// Any configuration file, by a reload.
+    pub fn reload_text(&self, text: &str) -> Result<(), String> {
+        self.directory.write("sipoauth.toml", text);
+        self.context.reload().map_err(|e| e.to_string())
+    }
+
+    /// A path in the folder of the configuration.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.directory.file(name)
+    }
+
+    /// These provider lines instead, by a reload.
+    pub fn reload_lines(&self, lines: &[&str]) {
+        let providers: Vec<Value> = lines
+            .iter()
+            .map(|line| {
+                let pairs = line.split(';').filter_map(|pair| pair.split_once('='));
+                pairs.map(|(key, value)| (key.to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+            })
+            .collect();
+        let text = toml::to_string(&json!({ "provider": providers })).expect("no nulls");
+        self.directory.write("sipoauth.toml", text);
+        self.context.reload().unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The answer to a bare token.
@@ -88,7 +154,11 @@ impl Site {
     }
 
     pub fn request_of(&mut self, method: &str, from: &str, to: &str, credentials: &[&str]) -> Verdict {
-        let request = Request { method, from, to, realm: "example.test", credentials, ..Request::default() };
+        self.request_in("example.test", method, from, to, credentials)
+    }
+
+    pub fn request_in(&mut self, realm: &str, method: &str, from: &str, to: &str, credentials: &[&str]) -> Verdict {
+        let request = Request { method, from, to, realm, credentials, ..Request::default() };
         self.worker.check(&request, &Handling::default())
     }
 }

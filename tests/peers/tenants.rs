@@ -113,3 +113,30 @@ fn several_issuers_never_share_keys() {
     assert_eq!(plant.reason(&plant::token(&a, &theirs)), Reason::SignatureInvalid);
     assert_eq!(plant.reason(&plant::token(&b, &ours)), Reason::SignatureInvalid);
 }
+
+/// Whatever realm the script names: a provider's tokens are good for the domains that it serves.
+#[test]
+fn a_token_of_one_provider_is_not_good_for_the_domain_of_another() {
+    let (ours, theirs) = (TestKey::p256("a"), TestKey::p256("b"));
+    let (a, b) = (ScriptedServer::start(key_set(&[&ours])), ScriptedServer::start(key_set(&[&theirs])));
+    let provider = |name: &str, server: &ScriptedServer| {
+        let domains = format!("{name}.test");
+        json!({ "name": name, "issuer": server.issuer(), "audience": AUDIENCE, "aor": "{sip}", "domains": domains })
+    };
+    let all = json!({ "provider": [provider("a", &a), provider("b", &b)] });
+    let mut plant = Plant::new(&json!({}), &all).started();
+    // Whoever may write claims at provider A may not become a user of B.
+    let mut claims = token::claims(&a.issuer(), AUDIENCE, "alice", 300);
+    claims["sip"] = json!(["sip:alice@a.test", "sip:alice@b.test"]);
+    let token = ours.token("ES256", &claims);
+    assert_eq!(plant.reason(&token), Reason::Ok);
+    let header = format!("Bearer {token}");
+    for (aor, expected) in [("sip:alice@a.test", Reason::Ok), ("sip:alice@b.test", Reason::DomainMismatch)] {
+        for realm in ["a.test", "b.test", ""] {
+            for method in ["REGISTER", "INVITE"] {
+                let verdict = plant.site.request_in(realm, method, aor, aor, &[&header]);
+                assert_eq!(verdict.answer.reason(), expected, "{realm} {method} {aor}");
+            }
+        }
+    }
+}

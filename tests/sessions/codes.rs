@@ -4,10 +4,12 @@
 
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
+use crate::support::scripted_server::JWKS;
 use serde_json::json;
 use sipoauth::engine::check::Carried;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::worker::{Handling, Worker};
+use std::time::Duration;
 
 #[test]
 fn a_code_becomes_a_session() {
@@ -222,7 +224,7 @@ fn two_addresses_that_race_for_a_code_get_one_session() {
         for (sip, reason) in messages.iter().zip(&reasons) {
             assert_eq!(proxy.sessions(&sip.to).len(), usize::from(*reason == Reason::Ok), "{reasons:?}");
         }
-        proxy.context.revoke_sessions("", "").expect("a store");
+        proxy.context.revoke_all_sessions().expect("a store");
     }
 }
 
@@ -259,4 +261,30 @@ fn a_host_that_cannot_wait_gets_the_result_with_the_next_request() {
     });
     assert_eq!(plant.endpoint.exchanges(), 1);
     assert_eq!(proxy.reason(&Sip::register(ALICE, "p").prove_in_body(&sip.key(&code, "to-one"))), Reason::Ok);
+}
+
+#[test]
+fn a_server_of_opaque_tokens_signs_users_in_with_keys_that_are_fetched_when_needed() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "provider.tokens": "opaque" }));
+    proxy.run_for(Duration::from_millis(200));
+    assert_eq!(plant.endpoint.server.count(JWKS), 0, "nothing needs them yet");
+    for name in ["one", "two", "three"] {
+        proxy.sign_in(&Sip::with_code(ALICE, name, &plant.endpoint.code("alice")));
+    }
+    assert_eq!((plant.endpoint.exchanges(), plant.endpoint.server.count(JWKS)), (3, 1));
+    let key_fetches = &proxy.context.arena().slots()[0].fetches;
+    assert_eq!(key_fetches.load(std::sync::atomic::Ordering::Relaxed), 0, "not by the plan for tokens");
+}
+
+#[test]
+fn a_proxy_that_only_introspects_takes_no_codes() {
+    let plant = Plant::new();
+    let globals = json!({ "provider.tokens": "opaque", "store": null, "store_key": null, "store_size": null });
+    let mut proxy = plant.proxy(&globals);
+    let code = Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"));
+    assert_eq!(proxy.answer(&code), (401, Reason::NoCredentials));
+    let key = code.key("a-code", "to-one");
+    assert_eq!(proxy.answer(&Sip::register(ALICE, "two").prove_in_header(&key)), (401, Reason::PopUnsupported));
+    assert_eq!(plant.endpoint.exchanges(), 0);
 }

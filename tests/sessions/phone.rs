@@ -33,6 +33,8 @@ pub struct Sip {
     /// The To tag of the answer, as the proxy predicts it.
     pub reply_to_tag: String,
     pub contacts: u32,
+    /// The host's number of the connection; 0: none.
+    pub connection: u64,
 }
 
 impl Sip {
@@ -55,6 +57,7 @@ impl Sip {
             body: Vec::new(),
             credentials: Vec::new(),
             contacts: 1,
+            connection: 0,
             reply_to_tag: format!("to-{name}"),
         }
     }
@@ -81,6 +84,11 @@ impl Sip {
 
     pub fn over(mut self, transport: &'static str) -> Sip {
         self.transport = transport;
+        self
+    }
+
+    pub fn on(mut self, connection: u64) -> Sip {
+        self.connection = connection;
         self
     }
 
@@ -135,6 +143,7 @@ impl Sip {
             credentials: &credentials,
             transport: self.transport,
             source: (&self.source.0, self.source.1),
+            connection: self.connection,
             message: Message {
                 content_type: &self.content_type,
                 body: &self.body,

@@ -83,6 +83,7 @@ pub fn configuration(issuer: &str, store: &Path, globals: &Value) -> String {
             None => drop(members.insert(key.clone(), value.clone())),
         }
     }
+    members["provider"][0].as_object_mut().expect("an object").retain(|_, value| !value.is_null());
     members.retain(|_, value| !value.is_null());
     toml::to_string(&all).expect("no nulls")
 }

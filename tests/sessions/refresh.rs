@@ -163,6 +163,8 @@ fn a_revoked_session_is_unknown_and_its_tokens_are_left_alone() {
     proxy.until("a refresh", |_| endpoint.refreshes() > 0);
     proxy.run_for(Duration::from_millis(100));
     assert!(proxy.context.revoke_sessions("", &session).is_err(), "an id alone names nothing");
+    assert!(proxy.context.revoke_sessions("", "").is_err(), "no address is not every address");
+    assert_eq!(proxy.sessions(ALICE).len(), 1);
     assert!(proxy.context.revoke_sessions(ALICE, &"0".repeat(32)).expect("a store").is_empty());
     let ended = proxy.context.revoke_sessions("SIP:alice@EXAMPLE.test", &session).expect("a store");
     assert_eq!(ended.len(), 1);
@@ -196,6 +198,6 @@ fn revoking_everything_ends_everything() {
         }
     }
     assert_eq!(listed, users.len());
-    assert_eq!(proxy.context.revoke_sessions("", "").expect("a store").len(), users.len());
+    assert_eq!(proxy.context.revoke_all_sessions().expect("a store").len(), users.len());
     assert!(proxy.sessions("").is_empty() && proxy.records("t:").is_empty());
 }

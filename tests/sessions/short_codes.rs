@@ -47,6 +47,21 @@ fn a_guessed_code_is_of_no_use_and_does_not_tell_that_it_was_right() {
 }
 
 #[test]
+fn a_short_code_whose_scopes_allow_no_registration_is_no_attack() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "provider.method_scopes": "REGISTER=sip.register" }));
+    plant.endpoint.add_code(CODE, &["alice"]);
+    for _ in 0..2 {
+        let verdict = proxy.ask(&Sip::with_code(ALICE, "one", CODE).over("tls"));
+        assert_eq!((verdict.status, verdict.answer.reason()), (401, Reason::InsufficientScope));
+        assert_eq!(verdict.needed_scope, "sip.register");
+    }
+    assert!(proxy.sessions("").is_empty() && plant.endpoint.exchanges() == 1);
+    let log = proxy.log.text();
+    assert!(!log.contains("another user's address") && log.contains("401 insufficient_scope"), "{log}");
+}
+
+#[test]
 fn a_source_is_a_network_of_one_host() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({ "short_code_source_tries": 2 }));
@@ -94,6 +109,9 @@ fn tries_are_limited_for_each_address() {
         assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "the same one again is no try");
     }
     assert_eq!(proxy.answer(&guess(ALICE, 3, "192.0.2.9")), (403, Reason::CodeTries));
+    let log = proxy.log.text();
+    let line = log.lines().rfind(|line| line.contains("code_tries")).expect("a line");
+    assert!(line.contains(&format!(" aor={ALICE}")) && line.contains(" source=192.0.2.9"), "{line}");
     assert_eq!(proxy.answer(&guess(BOB, 4, "192.0.2.9")), (401, Reason::CodeRefused));
     let code = plant.endpoint.code("alice");
     proxy.sign_in(&Sip::with_code(ALICE, "long", &code));

@@ -21,10 +21,17 @@ pub struct Options {
     pub tls: Option<Certificate>,
     /// The authority that `login` is to trust then.
     pub ca_file: Option<PathBuf>,
+    /// The authority of client certificates, for the client sip-proxy-tls.
+    pub client_ca_file: Option<PathBuf>,
+    /// The certificate of the client sip-proxy-self-signed, which exists only with it.
+    pub client_cert_file: Option<PathBuf>,
     /// An issuer with a path, e.g. `/realms/sip`.
     pub issuer_path: String,
     /// Keep the signing keys over `restart`.
     pub keep_keys: bool,
+    /// A folder with rsa.pub and ec.pub (PEM), for whom the tokens of the resources rs256-rsaoaep256 and es256-ecdh are
+    /// encrypted; without it there are no such resources.
+    pub recipient_keys: Option<PathBuf>,
     /// Lifetime of access tokens in seconds; `None`: 300.
     pub access_token_ttl: Option<u32>,
 }
@@ -33,7 +40,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct TokenRequest<'a> {
     pub sub: &'a str,
-    /// The last segment of the resource: rs256, es256, eddsa, hs256 or opaque.
+    /// The last segment of the resource: rs256, es256, eddsa, hs256 or opaque; see also [`Options::recipient_keys`].
     pub resource: &'a str,
     pub scope: &'a str,
     /// Seconds; zero or less: expired from birth.
@@ -140,6 +147,11 @@ impl AuthorizationServer {
         kids.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
+    /// Ends an opaque access token before its time.
+    pub fn revoke(&self, token: &str) {
+        self.control("POST", "revoke", &[("token", token)]);
+    }
+
     /// Misbehave on a path (e.g. `/jwks`): see `tests/kit/faults.mjs` for the rules.
     pub fn fault(&self, path: &str, rule: &[(&str, &str)]) {
         let query: Vec<_> = [("path", path)].into_iter().chain(rule.iter().copied()).collect();
@@ -177,8 +189,17 @@ impl AuthorizationServer {
         if let Some(seconds) = self.options.access_token_ttl {
             command.env("ACCESS_TOKEN_TTL", seconds.to_string());
         }
+        if let Some(folder) = &self.options.recipient_keys {
+            command.env("RECIPIENT_KEYS", folder);
+        }
         if let Some(tls) = &self.options.tls {
             command.env("TLS_CERT", &tls.certificate).env("TLS_KEY", &tls.key);
+        }
+        if let Some(file) = &self.options.client_ca_file {
+            command.env("CLIENT_CA_FILE", file);
+        }
+        if let Some(file) = &self.options.client_cert_file {
+            command.env("CLIENT_CERT_FILE", file);
         }
         if self.options.keep_keys {
             command.env("KEYS_FILE", self.directory.file("keys.json"));

@@ -80,6 +80,23 @@ pub fn register_at(phone: Phone, url: &str, settings: &Settings) -> Outcome {
     }
 }
 
+/// Two JsSIP phones in Chromium, each with its token in REGISTER alone: the first calls the second and hangs up, and
+/// calls again when `pause` has passed since the start. What they saw.
+pub fn call(port: u16, aors: [&str; 2], tokens: [&str; 2], pause: Duration) -> Value {
+    let directory = Directory::new("browser");
+    let mut command = kit::node("browser-call.mjs");
+    command
+        .env("WS", format!("ws://127.0.0.1:{port}"))
+        .env("AORS", aors.join(" "))
+        .env("TOKENS", tokens.join(" "))
+        .env("PAUSE_MS", pause.as_millis().to_string())
+        .env("CHROMIUM", chromium());
+    let mut process = Process::start("browser", command, directory.path());
+    let line = process.wait_for("{\"client\":", LIMIT).unwrap_or_else(|error| panic!("{error}"));
+    process.wait(LIMIT);
+    serde_json::from_str(&line).expect("the script prints JSON")
+}
+
 fn script(phone: Phone, url: &str, settings: &Settings) -> Command {
     let (script, library) = match phone {
         Phone::JssipInChromium => ("browser-register.mjs", "jssip"),

@@ -239,7 +239,7 @@ fn peek_line(stream: &TcpStream) -> Option<String> {
 }
 
 /// Head and body, as far as they come.
-pub(super) fn read_request(stream: &mut TcpStream) -> Received {
+pub fn read_request(stream: &mut TcpStream) -> Received {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
     let mut octets = Vec::new();
     let mut buffer = [0; 4096];

@@ -80,7 +80,7 @@ impl Request {
     }
 
     /// The message as it goes out, with this Via.
-    fn to_octets(&self, via: &str) -> Vec<u8> {
+    pub fn to_octets(&self, via: &str) -> Vec<u8> {
         let mut text = format!("{} {} SIP/2.0\r\n", self.method, self.uri);
         let mut line = |name: &str, value: &str| {
             let _ = write!(text, "{name}: {value}\r\n");

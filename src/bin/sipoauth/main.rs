@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The operator's tool: plays the phone towards a proxy, so that a sign-in can be tried and seen without one.
+//! The operator's tool: checks a configuration and its servers, looks at tokens, keys and sessions as the proxy does,
+//! and plays the phone towards a proxy, so that a sign-in can be tried and seen without one.
 #![forbid(unsafe_code)]
 
+mod check_config;
+mod configuration;
+mod derive;
 mod header;
+mod jwks;
+mod keygen;
 mod message;
 mod options;
 mod outcome;
+mod output;
 mod phone_state;
 mod plan;
+mod reason;
 mod redact;
 mod register;
 mod report;
+mod sessions;
 mod tls;
+mod token;
 mod transport;
 
 use std::process::ExitCode;
@@ -31,6 +41,24 @@ struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Checks the proxy's configuration and the servers that it names, and says what is wrong and the fix
+    CheckConfig(check_config::CheckOptions),
+    /// Looks at a token: what it says, whether the proxy accepts it, and why not
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Explains a reason code of the log
+    Reason(reason::ReasonOptions),
+    /// Shows the keys of the providers, and why one is not used
+    Jwks(jwks::JwksOptions),
+    /// Shows and ends the sessions of phones that signed in with a code
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
+    /// Makes secrets and keys
+    #[command(subcommand)]
+    Keygen(keygen::KeygenCommand),
+    /// Derives the shared key and the proof that a phone must come to
+    #[command(subcommand)]
+    Derive(derive::DeriveCommand),
     /// Plays the phone: sends a REGISTER (or another request) and shows what the proxy answers
     Register(Box<options::RegisterOptions>),
 }
@@ -45,6 +73,13 @@ fn main() -> ExitCode {
         }
     };
     match cli.command {
+        Command::CheckConfig(options) => check_config::run(&options).into(),
+        Command::Token(command) => command.run().into(),
+        Command::Reason(options) => reason::run(&options).into(),
+        Command::Jwks(options) => jwks::run(&options).into(),
+        Command::Sessions(command) => command.run().into(),
+        Command::Keygen(command) => command.run().into(),
+        Command::Derive(command) => command.run().into(),
         Command::Register(options) => register::run(&options).into(),
     }
 }

@@ -26,13 +26,20 @@ fn is_roca(n: &[u8]) -> bool {
 
 /// The modulus of a DER SubjectPublicKeyInfo, without leading zeros. None when it holds no RSA key.
 pub fn modulus_of_spki(der: &[u8]) -> Option<&[u8]> {
+    integers_of_spki(der).map(|(n, _)| n)
+}
+
+/// Modulus and exponent of a DER SubjectPublicKeyInfo, without leading zeros. None when it holds no RSA key.
+pub fn integers_of_spki(der: &[u8]) -> Option<(&[u8], &[u8])> {
     const SEQUENCE: u8 = 0x30;
     let (info, _) = value(der, SEQUENCE)?;
     let (_, after_algorithm) = value(info, SEQUENCE)?;
     let (bits, _) = value(after_algorithm, 0x03)?;
     let (key, _) = value(bits.strip_prefix(&[0])?, SEQUENCE)?;
-    let (n, _) = value(key, 0x02)?;
-    Some(&n[n.iter().take_while(|octet| **octet == 0).count()..])
+    let (n, rest) = value(key, 0x02)?;
+    let (e, _) = value(rest, 0x02)?;
+    let strip = |integer: &'_ [u8]| integer.iter().take_while(|octet| **octet == 0).count();
+    Some((&n[strip(n)..], &e[strip(e)..]))
 }
 
 /// The content of the DER element with this tag at the beginning, and what follows it.
@@ -88,6 +95,7 @@ mod tests {
     fn reads_the_modulus_and_nothing_else() {
         let spki = [&[0x30, 17, 0x30, 2, 5, 0, 0x03, 11, 0, 0x30, 8, 0x02, 3, 0, 0x81, 7, 0x02, 1][..], &[3]].concat();
         assert_eq!(modulus_of_spki(&spki), Some(&[0x81, 7][..]));
+        assert_eq!(integers_of_spki(&spki), Some((&[0x81, 7][..], &[3][..])));
         for cut in 0..spki.len() {
             assert_eq!(modulus_of_spki(&spki[..cut]), None, "{cut}");
         }

@@ -8,7 +8,6 @@
  */
 #include <string.h>
 
-#include "core/cfg/cfg_ctx.h"
 #include "core/parser/parse_uri.h"
 #include "core/ut.h"
 #include "modules/usrloc/usrloc.h"
@@ -20,16 +19,6 @@
 char *oauth_location_table = "location";
 
 static usrloc_api_t usrloc;
-static cfg_ctx_t *settings = NULL;
-
-int oauth_bindings_init(void)
-{
-    if (cfg_register_ctx(&settings, NULL) < 0) {
-        LM_ERR("cannot get at the registrar's settings\n");
-        return -1;
-    }
-    return 0;
-}
 
 int oauth_bindings_known(void)
 {
@@ -47,29 +36,11 @@ int oauth_bindings_known(void)
     return 1;
 }
 
-/* A setting of the registrar as it is now: an RPC command may have changed it. */
-static int registrar_setting(char *name, unsigned int type, void **value)
-{
-    str group = str_init("registrar");
-    str variable = {name, (int)strlen(name)};
-    unsigned int found = 0;
-
-    *value = NULL;
-    if (find_module_by_name("registrar") == NULL
-            || cfg_get_by_name(settings, &group, NULL, &variable, value, &found) != 0)
-        return -1;
-    return found == type ? 0 : -1;
-}
-
 static str without_realm_prefix(str host)
 {
-    void *value;
-    const str *prefix;
+    const str *prefix = oauth_registrar_text("realm_pref");
 
-    if (registrar_setting("realm_pref", CFG_VAR_STR, &value) < 0 || value == NULL)
-        return host;
-    prefix = value;
-    if (prefix->s == NULL || prefix->len <= 0 || prefix->len >= host.len || memcmp(prefix->s, host.s, prefix->len) != 0)
+    if (prefix == NULL || prefix->len >= host.len || memcmp(prefix->s, host.s, prefix->len) != 0)
         return host;
     host.s += prefix->len;
     host.len -= prefix->len;
@@ -80,9 +51,8 @@ static str without_realm_prefix(str host)
 static int record_name(sipoauth_str aor, char *text, str *name)
 {
     struct sip_uri uri;
-    void *case_sensitive;
     str host, lower;
-    int user;
+    int user, case_sensitive = 0;
 
     if (aor.len == 0 || aor.len > RECORD_MAX || parse_uri((char *)aor.ptr, (int)aor.len, &uri) < 0)
         return -1;
@@ -99,7 +69,7 @@ static int record_name(sipoauth_str aor, char *text, str *name)
         name->len += host.len;
     }
     lower = *name;
-    if (registrar_setting("case_sensitive", CFG_VAR_INT, &case_sensitive) == 0 && case_sensitive != NULL) {
+    if (oauth_registrar_number("case_sensitive", &case_sensitive) == 0 && case_sensitive != 0) {
         lower.s += user;
         lower.len -= user;
     }

@@ -66,9 +66,12 @@ static int append(sip_msg_t *msg, uint32_t role, const str *realm, uint32_t *sta
     challenge.role = role;
     challenge.realm = oauth_view(realm);
     challenge.domain = oauth_request_domain(msg);
-    /* why the token that came with this very request was refused; scopes are left to the provider's */
-    if (last != NULL && last->checked && last->verdict == SIPOAUTH_VERDICT_DENIED)
-        challenge.error = oauth_view(&last->error);
+    /* why the token that came with this very request was refused, and what it needs; else the provider's scopes */
+    if (last != NULL && last->checked) {
+        if (last->verdict == SIPOAUTH_VERDICT_DENIED)
+            challenge.error = oauth_view(&last->error);
+        challenge.scope = oauth_view(&last->needed_scope);
+    }
     if (write_challenge(&challenge, &len, status) < 0)
         return -1;
     return oauth_add_reply_header(msg, buffer, len);

@@ -27,7 +27,8 @@ static int return_code(const sipoauth_result *result)
     default:
         return OAUTH_DENIED;
     }
-    if (is(result->reason_code, "token_expired") || is(result->reason_code, "session_ended"))
+    if (is(result->reason_code, "token_expired") || is(result->reason_code, "session_ended")
+            || is(result->reason_code, "connection_expired"))
         return OAUTH_EXPIRED;
     if (is(result->reason_code, "pop_stale"))
         return OAUTH_STALE;
@@ -77,7 +78,24 @@ static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_res
     if (result->verdict == SIPOAUTH_VERDICT_ACCEPTED && result->confirm
             && oauth_confirm_later(msg, result->ticket) < 0)
         return oauth_check_failed(msg, role);
+    if (result->verdict == SIPOAUTH_VERDICT_ACCEPTED && oauth_expires_limit(msg, result->expires_limit) < 0)
+        return oauth_check_failed(msg, role);
     return oauth_last_store(msg, role, realm, result, return_code(result));
+}
+
+/* RFC 3261 section 18.1.1: larger requests do not belong on UDP, where fragments get lost. Told once per process. */
+#define UDP_LIMIT 1300
+
+static void hint_about_size(const sip_msg_t *msg)
+{
+    static int told = 0;
+
+    if (told || msg->rcv.proto != PROTO_UDP || msg->len <= UDP_LIMIT)
+        return;
+    told = 1;
+    LM_WARN("a request with a token has %u octets over UDP, more than %d are often lost on the way: let phones use TCP, "
+            "TLS or WebSocket, or have the authorization server issue shorter tokens (ES256, EdDSA, fewer claims)\n",
+            msg->len, UDP_LIMIT);
 }
 
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
@@ -106,6 +124,8 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
 
     if (ask(worker, &request.call, flags, &result) != SIPOAUTH_OK)
         return oauth_check_failed(msg, role);
+    if (result.grant == SIPOAUTH_GRANT_TOKEN)
+        hint_about_size(msg);
     if (result.verdict == SIPOAUTH_VERDICT_PENDING && flags == 0) {
         if (oauth_park(msg, worker, result.job, cookie) == OAUTH_PARK_DONE) {
             oauth_last_reset();
@@ -135,4 +155,38 @@ int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
         return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
     }
     return store(msg, SIPOAUTH_ROLE_UAS, oauth_view(realm), &result);
+}
+
+/* More of the request that was accepted: a level of service, or scopes. The outcome then is about that. */
+int oauth_require(sip_msg_t *msg, uint32_t what, const str *name)
+{
+    const struct oauth_last *last = oauth_last_get(msg);
+    sipoauth_worker *worker;
+    sipoauth_result result;
+    sipoauth_str realm;
+    uint32_t role;
+    int rc;
+
+    /* the library remembers its last check, which may have been another message's */
+    if (last == NULL || !last->granted) {
+        LM_DBG("nothing can be required: no check of this request was accepted\n");
+        return OAUTH_ERROR;
+    }
+    worker = oauth_worker_get();
+    if (worker == NULL)
+        return OAUTH_ERROR;
+    role = last->role;
+    realm = oauth_view(&last->realm);
+    prepare(&result);
+    rc = sipoauth_worker_require(worker, what, oauth_view(name), &result);
+    if (rc == SIPOAUTH_E_INPUT)
+        LM_ERR("neither a scope nor a service is named\n");
+    else if (rc != SIPOAUTH_OK)
+        LM_ERR("nothing can be required (%d)\n", rc);
+    if (rc != SIPOAUTH_OK)
+        return oauth_check_failed(msg, role);
+    rc = oauth_last_store(msg, role, realm, &result, return_code(&result));
+    if (rc != OAUTH_ERROR)
+        oauth_last_keep_granted(msg);
+    return rc;
 }

@@ -20,10 +20,22 @@ static int is_bearer(const str *body)
     return text.len == len || oauth_is_space(text.ptr[len]) || text.ptr[len] == ',';
 }
 
+/* Asked twice for the same header, as when a branch route does it again. */
+static int is_removed(const sip_msg_t *msg, const hdr_field_t *header)
+{
+    const struct lump *lump;
+
+    for (lump = msg->add_rm; lump != NULL; lump = lump->next) {
+        if (lump->op == LUMP_DEL && lump->u.offset == (int)(header->name.s - msg->buf))
+            return 1;
+    }
+    return 0;
+}
+
 static int remove_from(sip_msg_t *msg, const hdr_field_t *header)
 {
     for (; header != NULL; header = next_sibling_hdr(header)) {
-        if (!is_bearer(&header->body))
+        if (!is_bearer(&header->body) || is_removed(msg, header))
             continue;
         if (del_lump(msg, (int)(header->name.s - msg->buf), header->len, HDR_OTHER_T) == NULL) {
             LM_ERR("cannot remove a credentials header\n");

@@ -73,6 +73,21 @@ static int ki_remove_credentials(sip_msg_t *msg)
     return oauth_remove_credentials(msg);
 }
 
+static int ki_service(sip_msg_t *msg, str *name)
+{
+    return oauth_require(msg, SIPOAUTH_REQUIRE_SERVICE, name);
+}
+
+static int ki_scope(sip_msg_t *msg, str *scopes)
+{
+    return oauth_require(msg, SIPOAUTH_REQUIRE_SCOPE, scopes);
+}
+
+static int ki_forward_token(sip_msg_t *msg)
+{
+    return oauth_forward_token(msg);
+}
+
 #define NONE SR_KEMIP_NONE
 #define STRING SR_KEMIP_STR
 #define NUMBER SR_KEMIP_INT
@@ -95,6 +110,9 @@ static sr_kemi_t functions[] = {
     FUNCTION(reply, NONE, NONE),
     FUNCTION(reply_realm, STRING, NONE),
     FUNCTION(remove_credentials, NONE, NONE),
+    FUNCTION(service, STRING, NONE),
+    FUNCTION(scope, STRING, NONE),
+    FUNCTION(forward_token, NONE, NONE),
     {{0, 0}, {0, 0}, 0, NULL, {0, 0, 0, 0, 0, 0}}
 };
 

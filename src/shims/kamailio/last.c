@@ -112,6 +112,8 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
         {&last.fingerprint, result->fingerprint},
         {&last.session, result->session},
         {&last.instance, result->instance},
+        {&last.services, result->services},
+        {&last.needed_scope, result->needed_scope},
     };
     const size_t count = sizeof(texts) / sizeof(texts[0]);
     size_t i, need = 0;
@@ -136,6 +138,8 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     last.retry_after = result->retry_after;
     last.cached = result->cached;
     last.expires_at = result->expires_at;
+    last.expires_limit = result->expires_limit;
+    last.granted = result->verdict == SIPOAUTH_VERDICT_ACCEPTED;
     for (i = 0; i < count; i++) {
         if (texts[i].text.len == 0)
             continue;
@@ -145,6 +149,13 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
         at += texts[i].text.len;
     }
     return code;
+}
+
+/* The check behind this outcome was accepted: more can be required of it. */
+void oauth_last_keep_granted(const sip_msg_t *msg)
+{
+    if (owned_by(msg))
+        last.granted = 1;
 }
 
 #define FAILURE_RETRY_AFTER 5

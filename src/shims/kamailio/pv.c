@@ -18,7 +18,8 @@
 enum field {
     ON_VERDICT, ON_CODE, ON_REASON, ON_REASON_TEXT, ON_ERROR, ON_STATUS, ON_RETRY_AFTER, ON_AOR, ON_USER, ON_DOMAIN,
     ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
-    ON_EXPIRES, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_CLAIM
+    ON_EXPIRES, ON_EXPIRES_LIMIT, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_SERVICES,
+    ON_NEEDED_SCOPE, ON_CLAIM
 };
 
 static const struct {
@@ -50,6 +51,9 @@ static const struct {
     {"grant", ON_GRANT},
     {"session", ON_SESSION},
     {"instance", ON_INSTANCE},
+    {"services", ON_SERVICES},
+    {"needed_scope", ON_NEEDED_SCOPE},
+    {"expires_limit", ON_EXPIRES_LIMIT},
 };
 
 /* What a variable in the script stands for; lives as long as the script. */
@@ -128,6 +132,8 @@ static const char *grant_name(uint32_t grant)
         return "code";
     case SIPOAUTH_GRANT_POP:
         return "pop";
+    case SIPOAUTH_GRANT_CONNECTION:
+        return "connection";
     default:
         return "none";
     }
@@ -216,7 +222,7 @@ static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const str
     sipoauth_str found = {NULL, 0};
     str result;
 
-    if (last->verdict != SIPOAUTH_VERDICT_ACCEPTED)
+    if (!last->granted)
         return pv_get_null(msg, param, value);
     worker = oauth_worker_get();
     if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK
@@ -294,6 +300,12 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
         return text(msg, param, value, last->session);
     case ON_INSTANCE:
         return text(msg, param, value, last->instance);
+    case ON_SERVICES:
+        return text(msg, param, value, last->services);
+    case ON_NEEDED_SCOPE:
+        return text(msg, param, value, last->needed_scope);
+    case ON_EXPIRES_LIMIT:
+        return last->expires_limit ? number(msg, param, value, last->expires_limit) : pv_get_null(msg, param, value);
     case ON_CLAIM:
         return claim(msg, param, value, last, &variable->path);
     default:

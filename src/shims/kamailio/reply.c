@@ -112,6 +112,14 @@ static uint32_t challenge_role(const struct oauth_last *last)
     return last->status == 407 ? SIPOAUTH_ROLE_PROXY : SIPOAUTH_ROLE_UAS;
 }
 
+/* The library tells of refused checks; what was required afterwards is a refusal only here. */
+static void tell_refusal(const sip_msg_t *msg, const struct oauth_last *last)
+{
+    LM_INFO("%u %.*s: %.*s provider=%.*s aor=%.*s needed_scope=%.*s source=%s\n", last->status,
+            STR_FMT(&last->reason_code), STR_FMT(&last->reason_text), STR_FMT(&last->provider), STR_FMT(&last->aor),
+            STR_FMT(&last->needed_scope), ip_addr2a((struct ip_addr *)&msg->rcv.src_ip));
+}
+
 int oauth_reply(sip_msg_t *msg, const str *realm)
 {
     static const str internal = str_init("Server Internal Error");
@@ -130,6 +138,8 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         LM_ERR("oauth_reply has nothing to say: the request was accepted\n");
         return OAUTH_ERROR;
     }
+    if (last->granted)
+        tell_refusal(msg, last);
     switch (last->status) {
     case 302:
     case 401:

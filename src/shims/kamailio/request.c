@@ -195,6 +195,15 @@ static void fill_for_proof(sipoauth_request *call, sip_msg_t *msg)
     call->reply_to_tag = oauth_reply_to_tag(msg);
 }
 
+/*
+ * The connection of the phone itself. What another proxy has passed on came over that proxy's connection, which many
+ * phones share.
+ */
+static uint64_t connection_of(const sip_msg_t *msg)
+{
+    return msg->via2 == NULL ? (uint32_t)msg->rcv.proto_reserved1 : 0;
+}
+
 int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm)
 {
     sipoauth_request *call = &request->call;
@@ -207,6 +216,7 @@ int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t r
     call->role = role;
     call->transport = oauth_transport(msg);
     call->source_port = msg->rcv.src_port;
+    call->connection = connection_of(msg);
     call->method = oauth_view(&msg->first_line.u.request.method);
     /* what the phone wrote, not what the script made of it since */
     call->request_uri = oauth_view(&msg->first_line.u.request.uri);

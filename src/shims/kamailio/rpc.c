@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * RPC commands: reload, providers, keys, stats, and the table of all. No answer holds a secret: the library's
+ * RPC commands: reload, refresh_keys, providers, keys, stats, and the table of all. No answer holds a secret: the library's
  * state structures have none.
  */
 #include <limits.h>
@@ -8,9 +8,12 @@
 
 #include "shim.h"
 
+#define FAULT_MAX 240
+
 static const char *reload_doc[] = {"Read the configuration file again; a bad one leaves the old in force", 0};
+static const char *refresh_keys_doc[] = {"Fetch the keys of a provider, or of all, now", 0};
 static const char *providers_doc[] = {"State of each provider's keys", 0};
-static const char *keys_doc[] = {"The public keys that are known", 0};
+static const char *keys_doc[] = {"The keys that are known: public parts only", 0};
 static const char *stats_doc[] = {"The module's counters", 0};
 static const char *sessions_list_doc[] = {"The sessions of phones that signed in with a code, some at a time", 0};
 static const char *sessions_show_doc[] = {"The sessions of an address", 0};
@@ -39,22 +42,47 @@ static int add_text(rpc_t *rpc, void *item, const char *name, const char *value)
     return rpc->struct_add(item, "s", field, (char *)value);
 }
 
+/* kamcmd loses a fault that fills its 256 octets; the log has the whole sentence. */
+static void fault(rpc_t *rpc, void *ctx, const char *sentence)
+{
+    int cut = strlen(sentence) > FAULT_MAX;
+
+    rpc->fault(ctx, 500, "%.*s%s", cut ? FAULT_MAX - 24 : FAULT_MAX, sentence, cut ? "... (all is in the log)" : "");
+}
+
 static void reload(rpc_t *rpc, void *ctx)
 {
     char err[OAUTH_ERR_SIZE] = "";
 
     if (sipoauth_context_reload(oauth_context, err, sizeof(err)) != SIPOAUTH_OK) {
         LM_ERR("reload: %s\n", err);
-        /* kamcmd loses a fault that fills its 256 octets; the log has the whole sentence */
-        rpc->fault(ctx, 500, "%.240s", err);
+        fault(rpc, ctx, err);
         return;
     }
     rpc->add(ctx, "s", "reloaded");
 }
 
+static void refresh_keys(rpc_t *rpc, void *ctx)
+{
+    char err[OAUTH_ERR_SIZE] = "";
+    str given = STR_NULL;
+    sipoauth_str provider = {NULL, 0};
+    uint32_t count = 0;
+    void *item;
+
+    if (rpc->scan(ctx, "*.S", &given) >= 1)
+        provider = oauth_view(&given);
+    if (sipoauth_context_refresh_keys(oauth_context, provider, &count, err, sizeof(err)) != SIPOAUTH_OK) {
+        fault(rpc, ctx, err);
+        return;
+    }
+    if (rpc->add(ctx, "{", &item) >= 0)
+        oauth_rpc_add_number(rpc, item, "started", count);
+}
+
 static const char *state_name(uint32_t state)
 {
-    static const char *const name[] = {"no keys yet", "fresh", "stale", "too old", "static"};
+    static const char *const name[] = {"no keys yet", "fresh", "stale", "too old", "static", "not needed"};
 
     return state < sizeof(name) / sizeof(name[0]) ? name[state] : "unknown";
 }
@@ -67,6 +95,7 @@ static int add_provider(rpc_t *rpc, void *ctx, const sipoauth_provider_state *st
         return -1;
     add_text(rpc, item, "name", state->name);
     add_text(rpc, item, "issuer", state->issuer);
+    add_text(rpc, item, "tokens", state->tokens);
     add_text(rpc, item, "jwks_uri", state->jwks_uri);
     add_text(rpc, item, "state", state_name(state->state));
     oauth_rpc_add_number(rpc, item, "keys", state->key_count);
@@ -128,6 +157,7 @@ static void keys(rpc_t *rpc, void *ctx)
         if (add_keys(rpc, ctx, i, state.name) < 0)
             return;
     }
+    add_keys(rpc, ctx, SIPOAUTH_DECRYPTION_KEYS, "(decryption)");
 }
 
 static void stats(rpc_t *rpc, void *ctx)
@@ -147,6 +177,7 @@ static void stats(rpc_t *rpc, void *ctx)
 
 rpc_export_t oauth_rpcs[] = {
     {"auth_oauth.reload", reload, reload_doc, 0},
+    {"auth_oauth.refresh_keys", refresh_keys, refresh_keys_doc, 0},
     {"auth_oauth.providers", providers, providers_doc, RET_ARRAY},
     {"auth_oauth.keys", keys, keys_doc, RET_ARRAY},
     {"auth_oauth.stats", stats, stats_doc, 0},

@@ -164,6 +164,34 @@ static int w_remove_credentials(sip_msg_t *msg, char *p1, char *p2)
     return oauth_remove_credentials(msg);
 }
 
+static int require(sip_msg_t *msg, uint32_t what, char *name_param)
+{
+    str name;
+
+    if (text_of(msg, name_param, &name, what == SIPOAUTH_REQUIRE_SCOPE ? "scope" : "service") < 0)
+        return OAUTH_ERROR;
+    return oauth_require(msg, what, &name);
+}
+
+static int w_service(sip_msg_t *msg, char *name, char *p2)
+{
+    (void)p2;
+    return require(msg, SIPOAUTH_REQUIRE_SERVICE, name);
+}
+
+static int w_scope(sip_msg_t *msg, char *scopes, char *p2)
+{
+    (void)p2;
+    return require(msg, SIPOAUTH_REQUIRE_SCOPE, scopes);
+}
+
+static int w_forward_token(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_forward_token(msg);
+}
+
 #define CHECK_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE | BRANCH_ROUTE | LOCAL_ROUTE)
 #define REPLY_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE)
 
@@ -180,5 +208,8 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_reply", (cmd_function)w_reply, 0, 0, 0, REPLY_ROUTES},
     {"oauth_reply", (cmd_function)w_reply, 1, fixup_spve_null, fixup_free_spve_null, REPLY_ROUTES},
     {"oauth_remove_credentials", (cmd_function)w_remove_credentials, 0, 0, 0, CHECK_ROUTES},
+    {"oauth_service", (cmd_function)w_service, 1, fixup_spve_null, fixup_free_spve_null, CHECK_ROUTES},
+    {"oauth_scope", (cmd_function)w_scope, 1, fixup_spve_null, fixup_free_spve_null, CHECK_ROUTES},
+    {"oauth_forward_token", (cmd_function)w_forward_token, 0, 0, 0, BRANCH_ROUTE},
     {0, 0, 0, 0, 0, 0}
 };

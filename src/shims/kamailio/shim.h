@@ -85,6 +85,8 @@ struct oauth_last {
     uint32_t grant;
     uint32_t offer;        /* 0: oauth_offer was not called */
     int64_t expires_at;
+    uint32_t expires_limit;
+    int granted;           /* the check was accepted, whatever was required since: the identity stays */
     str realm;
     str reason_code;
     str reason_text;
@@ -99,11 +101,14 @@ struct oauth_last {
     str fingerprint;
     str session;
     str instance;
+    str services;
+    str needed_scope;
 };
 struct oauth_last *oauth_last_get(const sip_msg_t *msg);
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code);
 void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t status, const char *reason, int code);
 void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer);
+void oauth_last_keep_granted(const sip_msg_t *msg);
 void oauth_last_reset(void);
 int oauth_last_init(void);
 
@@ -129,10 +134,22 @@ int oauth_io_register(void);
 int oauth_io_start(void);
 int oauth_io_usable(void);
 
+/* connection.c */
+void oauth_connection_init(void);
+
 /* check.c */
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role);
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm);
+int oauth_require(sip_msg_t *msg, uint32_t what, const str *name);
+
+/* registrar.c: 0, or -1 when there is no such setting */
+int oauth_registrar_init(void);
+int oauth_registrar_number(char *name, int *number);
+const str *oauth_registrar_text(char *name);
+
+/* expires.c */
+int oauth_expires_limit(sip_msg_t *msg, uint32_t limit);
 
 /* confirm.c: the key of a registration is stored before its 200 leaves */
 int oauth_confirm_init(void);
@@ -152,9 +169,11 @@ int oauth_reply(sip_msg_t *msg, const str *realm);
 /* credentials.c */
 int oauth_remove_credentials(sip_msg_t *msg);
 
+/* forward.c */
+int oauth_forward_token(sip_msg_t *msg);
+
 /* bindings.c: what usrloc knows about an address */
 extern char *oauth_location_table;
-int oauth_bindings_init(void);
 int oauth_bindings_known(void);
 int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance);
 

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Answers of an introspection endpoint, of any status and type, and the claims of those that say active.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sipoauth::config::policy::Policy;
+use sipoauth::config::source::Source;
+use sipoauth::engine::introspection::{Introspected, introspect};
+use sipoauth::ports::{Answered, Form, Post, PostError};
+use sipoauth::proto::claims::Claims;
+use sipoauth::proto::introspection::{IntrospectionResponse, SIGNED_TYPE, signed_answer};
+use sipoauth::proto::json::Json;
+use std::sync::OnceLock;
+
+const PROVIDER: &str = "name=as;issuer=https://as.example;audience=sip;aor={sip};tokens=opaque;\
+    client_id=proxy;client_secret=hush;introspection_endpoint=https://as.example/introspect";
+
+struct Says(Answered);
+
+impl Post for Says {
+    fn post(&self, _: &Form<'_>) -> Result<Answered, PostError> {
+        Ok(self.0.clone())
+    }
+}
+
+fuzz_target!(|octets: &[u8]| {
+    static POLICY: OnceLock<Policy> = OnceLock::new();
+    let policy = POLICY.get_or_init(|| {
+        let mut source = Source::default();
+        source.add_provider(PROVIDER).expect("a good line");
+        Policy::new(&source.load().expect("no files")).expect("a good policy")
+    });
+    let Some((kind, body)) = octets.split_first() else { return };
+    let status = [200, 400, 401, 500][usize::from(kind >> 6)];
+    let signed = kind & 1 == 1;
+    let content_type = if signed { SIGNED_TYPE } else { "application/json" };
+    let http = Says(Answered { status, content_type: content_type.into(), body: body.to_vec() });
+    let provider = &policy.providers[0];
+    if let Ok(Introspected::Active(answer)) =
+        introspect(&http, "https://as.example/introspect", provider, None, &|| None, "token", 0)
+    {
+        assert!(status == 200 && !signed, "nothing is signed by a key that is not there");
+        let json = Json::parse(&answer).expect("an answer is JSON");
+        assert_eq!(json.get("active"), Some(&Json::Bool(true)));
+        if let Ok(claims) = Claims::from_introspection(&json, &provider.issuer, 0, 60) {
+            assert!(!claims.is_id_token);
+            let _ = provider.rules.check_claims(&claims, 0);
+        }
+    }
+    // The claims of a signed answer are out of a fuzzer's reach behind base64.
+    if let Ok(json) = Json::parse(body)
+        && let Ok(answer) = signed_answer(&json, &provider.issuer, "proxy", 30, 0)
+    {
+        let _ = IntrospectionResponse::from_json(answer);
+    }
+});

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![no_main]
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use sipoauth::config::kamailio::{Files, read};
+
+struct One<'a>(&'a [u8]);
+
+impl Files for One<'_> {
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        if path == Path::new("/k.cfg") { Ok(self.0.to_vec()) } else { Err(ErrorKind::NotFound.into()) }
+    }
+
+    fn environment(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let _ = read(Path::new("/k.cfg"), &["A=A \"x\"".to_owned()], &One(data));
+});

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `sipoauth token explain`: every rule, and then the proxy's verdict.
+
+use serde_json::json;
+use sipoauth::engine::explain::{Judged, explain};
+
+use super::JudgeOptions;
+use super::verdict::{exit_code, judge, print, to_json};
+use super::verify::{read, used};
+use crate::output::{Output, now};
+
+/// Runs the command and returns the exit code.
+pub fn run(options: &JudgeOptions) -> u8 {
+    let output = Output { json: options.json };
+    let (policy, token) = match read(options) {
+        Ok(read) => read,
+        Err(sentence) => return output.error(&sentence),
+    };
+    let now = now();
+    let used = used(options);
+    let verdict = judge(&policy, &token, used, true, now);
+    let steps = explain(&policy, verdict.learned.knowledge(), &token, used, now);
+    for step in &steps {
+        let (mark, reason) = match step.judged {
+            Judged::Fulfilled => ("ok     ", String::new()),
+            Judged::Failed(reason) => ("FAILED ", format!("  [{}]", reason.code())),
+            Judged::Unknown => ("unknown", String::new()),
+        };
+        output.line(&format!("{mark}  {:<15}  {}{reason}", step.rule, step.detail));
+    }
+    output.line("");
+    print(output, &policy, &verdict);
+    let mut value = to_json(&policy, &verdict);
+    let step = |step: &sipoauth::engine::explain::Step| {
+        let (judged, reason) = match step.judged {
+            Judged::Fulfilled => ("ok", None),
+            Judged::Failed(reason) => ("failed", Some(reason.code())),
+            Judged::Unknown => ("unknown", None),
+        };
+        json!({"rule": step.rule, "result": judged, "reason": reason, "detail": step.detail})
+    };
+    value["steps"] = steps.iter().map(step).collect();
+    output.value(&value);
+    exit_code(verdict.answer.reason())
+}

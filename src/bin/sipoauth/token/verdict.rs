@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the proxy would say of a token: by the very function that its workers call, with keys fetched as it fetches
+//! them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sipoauth::config::policy::Policy;
+use sipoauth::engine::check::{Answer, Decision, Knowledge, KnownKeys, Request, Unlimited, check_request};
+use sipoauth::engine::endpoints::{Endpoint, Endpoints};
+use sipoauth::engine::explain::Use;
+use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
+use sipoauth::engine::key_fetch::fetch_keys;
+use sipoauth::engine::session_check::{CodeId, Known, KnownSessions};
+use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
+use sipoauth::engine::token_cache::TokenCache;
+use sipoauth::engine::token_check::{Usage, check_token};
+use sipoauth::io::http::HttpClient;
+use sipoauth::proto::jose::key_set::KeySet;
+use sipoauth::proto::reason::{Outcome, Reason};
+use sipoauth::proto::session::{Account, CodeRecord};
+use sipoauth::runtime::key_fetches::key_plan;
+
+use crate::output::{Output, Progress};
+
+/// What was asked of servers: keys by provider, and what they say of the token.
+#[derive(Default)]
+pub struct Learned {
+    keys: HashMap<usize, KeySet>,
+    answer: Option<(TokenId, TokenAnswer)>,
+}
+
+impl Learned {
+    /// What the engine may know.
+    pub fn knowledge(&self) -> Knowledge<'_> {
+        Knowledge { keys: self, answers: self, sessions: &NoSessions, decryptions: &Unlimited }
+    }
+}
+
+impl KnownKeys for Learned {
+    fn fetched(&self, provider: usize) -> Option<&KeySet> {
+        self.keys.get(&provider)
+    }
+}
+
+impl KnownAnswers for Learned {
+    fn answer(&self, id: &TokenId) -> Option<TokenAnswer> {
+        self.answer.as_ref().filter(|(known, _)| known == id).map(|(_, answer)| answer.clone())
+    }
+
+    fn asked(&self) -> Asked {
+        if self.answer.is_some() { Asked::Yes } else { Asked::No }
+    }
+
+    fn longest_wait(&self) -> i64 {
+        // It was asked for a moment ago.
+        3600
+    }
+}
+
+/// A token needs no session.
+struct NoSessions;
+
+impl KnownSessions for NoSessions {
+    fn account(&self, _: &str) -> Known<Arc<Account>> {
+        Known::Absent
+    }
+
+    fn code(&self, _: &CodeId) -> Known<CodeRecord> {
+        Known::Absent
+    }
+
+    fn is_fresh(&self) -> bool {
+        true
+    }
+}
+
+/// What the proxy would say, and what it would have asked servers for.
+pub struct Verdict {
+    /// The proxy's answer.
+    pub answer: Answer,
+    /// What servers have said.
+    pub learned: Learned,
+    /// Why they have not.
+    pub problem: Option<String>,
+}
+
+/// Judges. The proxy fetches keys when it starts, so they are fetched here before they are needed. With `all`, a token
+/// of an unknown issuer gets the keys of the only provider there is: everything that is wrong with it shall be seen.
+pub fn judge(policy: &Policy, token: &str, used: Use<'_>, all: bool, now: i64) -> Verdict {
+    let client = HttpClient::new(policy);
+    let mut learned = Learned::default();
+    let mut first = decide(policy, &learned, token, used, now);
+    let index = first.answer_mut().provider.or((all && policy.providers.len() == 1).then_some(0));
+    let mut problem = None;
+    let watched = index.filter(|index| policy.providers[*index].watches_keys());
+    if let Some((index, plan)) = watched.and_then(|index| Some((index, key_plan(&policy.providers[index], policy)?))) {
+        let progress = Progress::new(&format!("{}: keys", policy.providers[index].name));
+        let fetched = fetch_keys(&client, &plan);
+        drop(progress);
+        match fetched {
+            Ok(fetched) => drop(learned.keys.insert(index, fetched.keys)),
+            Err(sentence) => problem = Some(sentence),
+        }
+    }
+    let mut decision = decide(policy, &learned, token, used, now);
+    if let Decision::NeedIntrospection(answer, question) = &mut decision {
+        let provider = answer.provider.unwrap_or(0);
+        let progress = Progress::new(&format!("{}: introspection", policy.providers[provider].name));
+        let asked = ask(policy, provider, &client, &learned, token, now);
+        drop(progress);
+        let said = match asked {
+            Ok(Introspected::Active(claims)) => Said::Active(claims),
+            Ok(Introspected::Inactive) => Said::Inactive,
+            Err(error) => {
+                let (reason, sentence) = match error {
+                    IntrospectionError::ClientRefused(sentence) => (Reason::ClientRefused, sentence),
+                    IntrospectionError::Unavailable(sentence) | IntrospectionError::Unusable(sentence) => {
+                        (Reason::IntrospectionUnavailable, sentence)
+                    }
+                };
+                problem = Some(sentence);
+                Said::Failed(reason.number())
+            }
+        };
+        learned.answer = Some((question.id.clone(), TokenAnswer { said, asked_at: now }));
+        decision = decide(policy, &learned, token, used, now);
+    }
+    let lacks_keys = matches!(decision, Decision::NeedKeys(_));
+    let mut answer = std::mem::take(decision.answer_mut());
+    if lacks_keys {
+        let reason = if problem.is_some() { Reason::ProviderUnreachable } else { Reason::KeyUnknown };
+        answer.reason = Some(reason);
+    }
+    Verdict { answer, learned, problem }
+}
+
+fn ask(
+    policy: &Policy,
+    index: usize,
+    client: &HttpClient,
+    learned: &Learned,
+    token: &str,
+    now: i64,
+) -> Result<Introspected, IntrospectionError> {
+    let provider = &policy.providers[index];
+    let endpoint = Endpoints::new().resolve(client, policy, index, Endpoint::Introspection, now);
+    let endpoint = endpoint.map_err(IntrospectionError::Unavailable)?;
+    let fetch = || Some(fetch_keys(client, &key_plan(provider, policy)?).ok()?.keys);
+    introspect(client, &endpoint, provider, learned.fetched(index), &fetch, token, now)
+}
+
+/// The engine's answer to what is known so far.
+fn decide(policy: &Policy, learned: &Learned, token: &str, used: Use<'_>, now: i64) -> Decision {
+    let mut cache = TokenCache::new(0);
+    let Some(sent) = used.request else {
+        let usage = Usage { transport: used.transport, ..Usage::default() };
+        return check_token(policy, learned.knowledge(), &mut cache, token, usage, now);
+    };
+    let credentials = [format!("Bearer {token}")];
+    let credentials = [credentials[0].as_str()];
+    let request = Request {
+        method: sent.method,
+        from: sent.from,
+        to: sent.to,
+        transport: used.transport,
+        credentials: &credentials,
+        ..Request::default()
+    };
+    check_request(policy, learned.knowledge(), &mut cache, &request, now)
+}
+
+/// What a proxy answers for this reason.
+pub fn outcome_text(reason: Reason) -> &'static str {
+    match reason.outcome() {
+        Outcome::Accepted => "accepted",
+        Outcome::NoCredentials => "401 or 407 with a challenge",
+        Outcome::Challenge => "401 or 407 with a challenge that names the error",
+        Outcome::Forbidden => "403: a new sign-in would not help",
+        Outcome::BadRequest => "400",
+        Outcome::UnsupportedMedia => "415",
+        Outcome::NotNow => "503 with Retry-After: nobody has to sign in again",
+    }
+}
+
+/// The exit code for this reason.
+pub fn exit_code(reason: Reason) -> u8 {
+    match reason.outcome() {
+        Outcome::Accepted => 0,
+        Outcome::NotNow => crate::outcome::NOT_NOW,
+        _ => crate::outcome::REFUSED,
+    }
+}
+
+/// The verdict for people.
+pub fn print(output: Output, policy: &Policy, verdict: &Verdict) {
+    let reason = verdict.answer.reason();
+    match reason {
+        Reason::Ok => output.line("accepted"),
+        reason => {
+            output.line(&format!("refused: {}", reason.code()));
+            output.line(&format!("  {}", reason.text()));
+            output.field("answer", outcome_text(reason));
+        }
+    }
+    output.field("problem", verdict.problem.as_deref().unwrap_or(""));
+    let answer = &verdict.answer;
+    output.field("provider", answer.provider.map_or("", |index| &policy.providers[index].name));
+    if let Some(token) = &answer.token {
+        let aors: Vec<&str> = token.aors.iter().map(|aor| aor.as_str()).collect();
+        let aors = if aors.is_empty() { "none: see aor".to_owned() } else { aors.join(", ") };
+        output.field("address", answer.aor.map_or(&aors, |index| token.aors[index].as_str()));
+        output.field("subject", token.claims.subject.as_deref().unwrap_or(""));
+        output.field("client", &token.claims.clients.join(", "));
+        output.field("scope", &token.claims.scope);
+        output.field("expires", &crate::output::moment(token.claims.expires_at, crate::output::now()));
+        output.field("kid", &token.kid);
+        output.field("fingerprint", &token.fingerprint);
+    } else if let Some(unverified) = &answer.unverified {
+        output.field("iss (unproven)", &unverified.issuer);
+        output.field("kid (unproven)", &unverified.kid);
+        output.field("fingerprint", &unverified.fingerprint);
+    }
+}
+
+/// The verdict for machines.
+pub fn to_json(policy: &Policy, verdict: &Verdict) -> Value {
+    let answer = &verdict.answer;
+    let reason = answer.reason();
+    let mut value = json!({
+        "result": match exit_code(reason) { 0 => "accepted", crate::outcome::NOT_NOW => "not_now", _ => "refused" },
+        "exit_code": exit_code(reason),
+        "reason": reason.code(),
+        "reason_text": reason.text(),
+        "answer": outcome_text(reason),
+        "problem": verdict.problem,
+        "provider": answer.provider.map(|index| policy.providers[index].name.as_str()),
+    });
+    if let Some(token) = &answer.token {
+        value["aors"] = token.aors.iter().map(|aor| aor.as_str()).collect();
+        value["aor"] = answer.aor.map(|index| token.aors[index].as_str()).into();
+        value["subject"] = token.claims.subject.as_deref().into();
+        value["clients"] = token.claims.clients.clone().into();
+        value["scope"] = token.claims.scope.as_str().into();
+        value["exp"] = token.claims.expires_at.into();
+        value["kid"] = token.kid.as_str().into();
+        value["fingerprint"] = token.fingerprint.as_str().into();
+    } else if let Some(unverified) = &answer.unverified {
+        value["unverified_issuer"] = unverified.issuer.as_str().into();
+        value["unverified_kid"] = unverified.kid.as_str().into();
+        value["fingerprint"] = unverified.fingerprint.as_str().into();
+    }
+    value
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a thread of the I/O service does with a token that only its server can judge: looks whether another proxy, or
+//! this one before its last start, has asked already, else asks.
+
+use super::exchange_task::TaskEnv;
+use super::job::Introspect;
+use super::now_millis;
+use super::sessions::SessionStore;
+use crate::arena::counters::Counter;
+use crate::config::introspection::Introspection;
+use crate::engine::endpoints::Endpoint;
+use crate::engine::introspection::{Introspected, IntrospectionError, introspect};
+use crate::engine::token_answer::{MAX_ANSWER, Said, TokenAnswer, TokenId};
+use crate::fault;
+use crate::ports::store::{StoreError, Write};
+use crate::proto::json::Json;
+use crate::proto::reason::Reason;
+use crate::proto::session::encode;
+
+/// What a thread has heard of a token.
+pub enum Heard {
+    /// It was asked before, and the answer is in the store.
+    Stored(TokenAnswer),
+    /// The server has answered.
+    Answer(TokenAnswer),
+    /// There is no answer that can be used.
+    Nothing {
+        /// Why.
+        reason: Reason,
+        /// The same for the log.
+        why: String,
+        /// The server did answer, or was not asked: it need not be left alone.
+        answered: bool,
+    },
+}
+
+impl TaskEnv {
+    /// How a provider's tokens are introspected.
+    pub fn introspection_of(&self, provider: &str) -> Option<&Introspection> {
+        self.policy.providers.iter().find(|p| p.name == provider)?.introspection.as_ref()
+    }
+
+    /// Finds out what the server says of a token.
+    pub fn introspect(&self, work: &Introspect) -> Heard {
+        fault::point(&work.token.0);
+        let now = now_millis();
+        let found = self.policy.providers.iter().position(|p| p.name == work.provider);
+        let same = |index: &usize| TokenId::new(&self.policy.providers[*index].issuer, &work.token.0) == work.id;
+        let Some((index, introspection)) = found.filter(same).zip(self.introspection_of(&work.provider)) else {
+            let why = "the provider was removed, or has become another one".to_owned();
+            return Heard::Nothing { reason: Reason::IntrospectionUnavailable, why, answered: true };
+        };
+        // Where each request is asked for, nothing is kept. A store that fails costs a question, no more.
+        let keeps = introspection.cache > 0 && self.context.sessions().is_some();
+        let store = keeps.then(|| self.store().ok()).flatten();
+        if let Some(answer) = store.as_ref().and_then(|store| self.stored(store, work, introspection, now)) {
+            self.context.arena().shared().counters.add(Counter::IntrospectionHits);
+            return Heard::Stored(answer);
+        }
+        let answer = match self.ask_about(index, work, now / 1000) {
+            Ok(answer) => answer,
+            Err(nothing) => return nothing,
+        };
+        if let Some(store) = store {
+            self.keep_answer(&store, work, introspection, &answer);
+        }
+        Heard::Answer(answer)
+    }
+
+    fn ask_about(&self, index: usize, work: &Introspect, now: i64) -> Result<TokenAnswer, Heard> {
+        let nothing = |reason, why, answered| Heard::Nothing { reason, why, answered };
+        let unavailable = |why: String| nothing(Reason::IntrospectionUnavailable, why, false);
+        let unusable = |why: String| nothing(Reason::IntrospectionUnavailable, why, true);
+        let (client, policy) = (&*self.client, &self.policy);
+        let endpoint =
+            self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(unavailable)?;
+        self.context.arena().shared().counters.add(Counter::Introspections);
+        let fetched = self.keys(index);
+        let fetch = || self.fetch_keys(index);
+        let provider = &policy.providers[index];
+        let said = match introspect(client, &endpoint, provider, fetched.as_ref(), &fetch, &work.token.0, now) {
+            Ok(Introspected::Active(claims)) => Said::Active(claims),
+            Ok(Introspected::Inactive) => Said::Inactive,
+            Err(IntrospectionError::ClientRefused(why)) => return Err(nothing(Reason::ClientRefused, why, true)),
+            Err(IntrospectionError::Unusable(why)) => return Err(unusable(why)),
+            Err(IntrospectionError::Unavailable(why)) => return Err(unavailable(why)),
+        };
+        if let Said::Active(claims) = &said
+            && claims.len() > MAX_ANSWER
+        {
+            let length = claims.len();
+            let why = format!("{endpoint}: the answer has {length} octets, at most {MAX_ANSWER} are possible");
+            return Err(unusable(why));
+        }
+        Ok(TokenAnswer { said, asked_at: now })
+    }
+
+    /// What the store knows, if it still counts.
+    fn stored(
+        &self,
+        store: &SessionStore,
+        work: &Introspect,
+        introspection: &Introspection,
+        now: i64,
+    ) -> Option<TokenAnswer> {
+        let (answer, _) = self.noted(store.read::<TokenAnswer>(&work.id.0, now)).ok()??;
+        (0..=answer.said.kept_for(introspection)).contains(&(now / 1000 - answer.asked_at)).then_some(answer)
+    }
+
+    fn keep_answer(
+        &self,
+        store: &SessionStore,
+        work: &Introspect,
+        introspection: &Introspection,
+        answer: &TokenAnswer,
+    ) {
+        let mut expires_at = answer.asked_at + answer.said.kept_for(introspection);
+        if let Said::Active(claims) = &answer.said {
+            let end = Json::parse(claims).ok().and_then(|json| json.get("exp")?.as_numeric_date());
+            expires_at = expires_at.min(end.unwrap_or(i64::MAX));
+        }
+        let now = now_millis();
+        let key = work.id.0.as_str();
+        let value = store.sealer.seal(key, &encode(answer));
+        let write = Write { key, value: &value, expires_at: expires_at.saturating_mul(1000), due_at: None };
+        if write.expires_at <= now {
+            return;
+        }
+        // Whatever is there is older.
+        let kept = (|| -> Result<(), StoreError> {
+            let before = store.raw(key, now)?;
+            store.store().put(&write, before.as_deref(), now).map(drop)
+        })();
+        let _ = self.noted(kept);
+    }
+}

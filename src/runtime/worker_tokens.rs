@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about tokens that only their server can judge, and encrypted ones.
+
+use super::context::Context;
+use super::job::{Introspect, Work};
+use super::source_network::network_of;
+use super::worker::{Handling, NOBODY, SOON, Verdict, Worker};
+use crate::arena::memory_table::MemoryTable;
+use crate::arena::record_cache::Lookup;
+use crate::config::policy::Policy;
+use crate::engine::check::{Answer, Decryptions, Question};
+use crate::engine::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
+use crate::proto::reason::Reason;
+use crate::proto::session::decode;
+
+/// What the I/O service has put into shared memory, as one call sees it.
+pub(super) struct AnswerView<'a> {
+    context: &'a Context,
+    asked: Asked,
+    longest_wait: i64,
+    now: i64,
+}
+
+impl<'a> AnswerView<'a> {
+    /// `now` in Unix milliseconds.
+    pub fn new(context: &'a Context, policy: &Policy, handling: &Handling<'_>, now: i64) -> AnswerView<'a> {
+        let asked = match (handling.resumed, handling.no_wait) {
+            (true, _) => Asked::Yes,
+            (false, true) => Asked::Never,
+            (false, false) => Asked::No,
+        };
+        AnswerView { context, asked, longest_wait: policy.settings.pending_timeout.into(), now }
+    }
+}
+
+impl KnownAnswers for AnswerView<'_> {
+    fn answer(&self, id: &TokenId) -> Option<TokenAnswer> {
+        match self.context.arena().answers().get(&id.0, self.now, u64::MAX) {
+            Lookup::Hit(document) => decode(&document),
+            Lookup::Absent | Lookup::Unknown => None,
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        self.asked
+    }
+
+    fn longest_wait(&self) -> i64 {
+        self.longest_wait
+    }
+}
+
+/// What forged encrypted tokens of one source have cost in this minute, over all processes.
+pub(super) struct DecryptionView<'a> {
+    context: &'a Context,
+    source: &'a str,
+    minute: u64,
+    limit: u32,
+}
+
+impl<'a> DecryptionView<'a> {
+    /// `now` in Unix milliseconds.
+    pub fn new(context: &'a Context, policy: &Policy, handling: &Handling<'a>, now: i64) -> DecryptionView<'a> {
+        let minute = (now / 60_000).unsigned_abs();
+        DecryptionView { context, source: handling.source, minute, limit: policy.settings.decryption_source_limit }
+    }
+
+    fn failures(&self) -> &MemoryTable<4096> {
+        &self.context.arena().shared().source_decryptions
+    }
+}
+
+impl Decryptions for DecryptionView<'_> {
+    fn allowed(&self) -> bool {
+        self.failures().used(network_of(self.source), self.minute) < self.limit
+    }
+
+    fn failed(&self) {
+        self.failures().allow(network_of(self.source), self.minute, self.limit);
+    }
+}
+
+impl Worker {
+    pub(super) fn wait_for_introspection(
+        &mut self,
+        mut answer: Answer,
+        question: Question,
+        handling: &Handling<'_>,
+    ) -> Verdict {
+        let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
+        let Question { id, token } = question;
+        let work = Introspect { provider: provider.to_owned(), id, token, source: handling.source.to_owned() };
+        let work = Work::Introspect(Box::new(work));
+        if !handling.no_wait && !handling.resumed {
+            return Verdict { answer, pending: Some(work), ..Verdict::default() };
+        }
+        // Nobody waits, also because a request waits only once; but whoever asks again soon finds the answer.
+        let begun = self.submit(work, &[], NOBODY).is_ok();
+        let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
+        answer.reason = Some(if begun { reason } else { Reason::Overloaded });
+        Verdict { answer, retry_after: if begun { SOON } else { 0 }, ..Verdict::default() }
+    }
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Tokens that only their server can judge: caches, one question for many, limits, and a server that is away.
+
+use crate::plant::{Plant, key_set};
+use crate::site::{ALICE, AUDIENCE, merged};
+use crate::support::scripted_server::{Answer, Received, ScriptedServer};
+use crate::support::token::{self, TestKey, now};
+use serde_json::{Value, json};
+use sipoauth::engine::check::Request;
+use sipoauth::proto::form;
+use sipoauth::proto::reason::Reason;
+use sipoauth::runtime::worker::{Handling, Verdict};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const INTROSPECT: &str = "/introspect";
+const SECRET: &str = "secret-of-the-proxy";
+const TOKEN: &str = "an-opaque-access-token-0123456789";
+
+/// A server that says of every token that it is alice's, unless it is revoked.
+struct Server {
+    server: ScriptedServer,
+    revoked: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Server {
+    fn start() -> Server {
+        Server::saying(&json!({}))
+    }
+
+    /// With these members beside or instead of the usual ones.
+    fn saying(changes: &Value) -> Server {
+        let key = TestKey::p256("k");
+        let server = ScriptedServer::start(key_set(&[&key]));
+        let revoked = Arc::<Mutex<HashSet<String>>>::default();
+        let (known, changes) = (Arc::clone(&revoked), changes.clone());
+        let answer = move |request: &Received| {
+            let pairs = form::parse(request.body.as_bytes()).unwrap_or_default();
+            let asked = pairs.iter().find(|(name, _)| name == "token").map_or("", |(_, value)| &**value);
+            if known.lock().expect("no panic while held").contains(asked) {
+                return Answer::Json(json!({ "active": false }));
+            }
+            Answer::Json(merged(&active(), &changes))
+        };
+        server.set(INTROSPECT, Answer::computed(answer));
+        Server { server, revoked }
+    }
+
+    fn revoke(&self, token: &str) {
+        self.revoked.lock().expect("no panic while held").insert(token.to_owned());
+    }
+
+    fn asked(&self) -> u64 {
+        self.server.count(INTROSPECT)
+    }
+
+    /// A proxy whose provider is this server, with these settings.
+    fn plant(&self, tokens: &str, provider: &Value, globals: &Value) -> Plant {
+        let usual = json!({
+            "issuer": self.server.issuer(),
+            "tokens": tokens,
+            "client_id": "sip-proxy",
+            "client_secret": SECRET,
+            "introspection_endpoint": self.server.url(INTROSPECT),
+        });
+        let plant = Plant::new(&merged(&usual, provider), globals);
+        if tokens == "opaque" { plant } else { plant.started() }
+    }
+
+    fn opaque(&self, provider: &Value) -> Plant {
+        self.plant("opaque", provider, &json!({}))
+    }
+}
+
+fn active() -> Value {
+    json!({
+        "active": true,
+        "aud": AUDIENCE,
+        "client_id": "phone",
+        "exp": now() + 300,
+        "preferred_username": "alice",
+        "scope": "sip",
+        "sub": "1234",
+        "token_type": "Bearer",
+    })
+}
+
+fn register(plant: &mut Plant, token: &str, resumed: bool) -> Verdict {
+    let credential = format!("Bearer {token}");
+    let credentials = [credential.as_str()];
+    let request = Request {
+        method: "REGISTER",
+        from: ALICE,
+        to: ALICE,
+        realm: "example.test",
+        credentials: &credentials,
+        ..Request::default()
+    };
+    plant.site.worker.check(&request, &Handling { resumed, source: "192.0.2.1", ..Handling::default() })
+}
+
+#[test]
+fn an_opaque_token_is_asked_about_once_and_its_user_is_compared() {
+    let server = Server::start();
+    let mut plant = server.opaque(&json!({}));
+    let verdict = register(&mut plant, TOKEN, false);
+    let cookie = plant.park(&verdict).expect("the server must be asked");
+    plant.wait_for(cookie);
+    let verdict = register(&mut plant, TOKEN, true);
+    assert_eq!(verdict.answer.reason(), Reason::Ok, "{}", plant.site.log.text());
+    let token = verdict.answer.token.as_ref().expect("an accepted one");
+    assert_eq!(token.aors[verdict.answer.aor.expect("alice's")].as_str(), ALICE);
+    assert_eq!((token.claims.scope.as_str(), token.claims.subject.as_deref()), ("sip", Some("1234")));
+    for _ in 0..3 {
+        assert_eq!(register(&mut plant, TOKEN, false).answer.reason(), Reason::Ok, "from the worker's cache");
+    }
+    let mut other = sipoauth::runtime::worker::Worker::new(Arc::clone(&plant.site.context)).expect("a worker");
+    let verdict = other.check_token(TOKEN, &Handling::default());
+    assert_eq!(verdict.answer.reason(), Reason::Ok, "another worker finds it in shared memory");
+    assert_eq!(server.asked(), 1);
+    let log = plant.site.log.text();
+    assert!(!log.contains(TOKEN) && !log.contains(SECRET), "{log}");
+}
+
+#[test]
+fn many_requests_with_one_new_token_cause_one_introspection() {
+    let server = Server::start();
+    let body = active();
+    server.server.set(INTROSPECT, Answer::Late(body, Duration::from_millis(300)));
+    let mut plant = server.opaque(&json!({}));
+    let cookies: Vec<u64> = (0..200)
+        .map(|_| {
+            let verdict = register(&mut plant, TOKEN, false);
+            plant.park(&verdict).expect("the server must be asked")
+        })
+        .collect();
+    for cookie in cookies {
+        plant.wait_for(cookie);
+        assert_eq!(register(&mut plant, TOKEN, true).answer.reason(), Reason::Ok);
+    }
+    assert_eq!(server.asked(), 1);
+}
+
+#[test]
+fn a_revoked_token_is_refused_after_the_cache_time() {
+    let server = Server::start();
+    let mut plant = server.opaque(&json!({ "introspection_cache": 2, "introspection_negative_cache": 3600 }));
+    assert_eq!(plant.reason(TOKEN), Reason::Ok);
+    server.revoke(TOKEN);
+    let until = Instant::now() + Duration::from_secs(4);
+    while plant.reason(TOKEN) == Reason::Ok {
+        assert!(Instant::now() < until, "accepted for ever");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(plant.reason(TOKEN), Reason::TokenInactive);
+    assert_eq!(server.asked(), 2, "a negative answer is kept too");
+}
+
+#[test]
+fn where_each_request_is_asked_for_a_revocation_counts_at_once() {
+    for tokens in ["opaque", "jwt_and_introspection"] {
+        let server = Server::start();
+        let key = TestKey::p256("k");
+        let token = if tokens == "opaque" {
+            TOKEN.to_owned()
+        } else {
+            key.token("ES256", &token::claims(&server.server.issuer(), AUDIENCE, "alice", 300))
+        };
+        server.server.set_keys(key_set(&[&key]));
+        let mut plant = server.plant(tokens, &json!({ "introspection_cache": 0 }), &json!({}));
+        for round in 1..=3 {
+            assert_eq!(plant.reason(&token), Reason::Ok, "{}", plant.site.log.text());
+            assert_eq!(server.asked(), round);
+        }
+        server.revoke(&token);
+        assert_eq!(plant.reason(&token), Reason::TokenInactive, "{tokens}");
+    }
+}
+
+#[test]
+fn a_question_that_is_on_its_way_does_not_answer_a_later_request_where_each_is_asked_for() {
+    let server = Server::start();
+    server.server.set(INTROSPECT, Answer::Late(active(), Duration::from_millis(500)));
+    let mut plant = server.opaque(&json!({ "introspection_cache": 0 }));
+    let verdict = plant.site.worker.check_token(TOKEN, &Handling::default());
+    let first = plant.park(&verdict).expect("the server must be asked");
+    while server.asked() == 0 {
+        plant.step();
+    }
+    // The server has decided about the first request; now the token is revoked.
+    server.server.set(INTROSPECT, Answer::Json(json!({ "active": false })));
+    let verdict = plant.site.worker.check_token(TOKEN, &Handling::default());
+    let second = plant.park(&verdict).expect("the server must be asked");
+    plant.wait_for(first);
+    plant.wait_for(second);
+    assert_eq!(server.asked(), 2);
+    let resumed = Handling { resumed: true, ..Handling::default() };
+    assert_eq!(plant.site.worker.check_token(TOKEN, &resumed).answer.reason(), Reason::TokenInactive);
+}
+
+#[test]
+fn a_jwt_is_verified_before_its_server_is_asked() {
+    let server = Server::start();
+    let key = TestKey::p256("k");
+    server.server.set_keys(key_set(&[&key]));
+    let issuer = server.server.issuer();
+    let mut plant = server.plant("jwt_and_introspection", &json!({ "introspection_cache": 60 }), &json!({}));
+    let forged = TestKey::p256("k").token("ES256", &token::claims(&issuer, AUDIENCE, "alice", 300));
+    let expired = key.token("ES256", &token::claims(&issuer, AUDIENCE, "alice", -300));
+    let foreign = key.token("ES256", &token::claims(&issuer, "other", "alice", 300));
+    let elsewhere = key.token("ES256", &token::claims("https://other.example", AUDIENCE, "alice", 300));
+    assert_eq!(plant.reason(&forged), Reason::SignatureInvalid);
+    assert_eq!(plant.reason(&expired), Reason::TokenExpired);
+    assert_eq!(plant.reason(&foreign), Reason::AudienceMismatch);
+    assert_eq!(plant.reason(&elsewhere), Reason::IssuerUnknown);
+    assert_eq!(plant.reason(TOKEN), Reason::TokenOpaque);
+    assert_eq!(server.asked(), 0);
+    let good = key.token("ES256", &token::claims(&issuer, AUDIENCE, "alice", 300));
+    for _ in 0..3 {
+        assert_eq!(plant.reason(&good), Reason::Ok, "{}", plant.site.log.text());
+    }
+    assert_eq!(server.asked(), 1);
+}
+
+#[test]
+fn the_servers_word_about_scopes_counts() {
+    let server = Server::saying(&json!({ "scope": "other" }));
+    let key = TestKey::p256("k");
+    server.server.set_keys(key_set(&[&key]));
+    let mut claims = token::claims(&server.server.issuer(), AUDIENCE, "alice", 300);
+    claims["scope"] = "sip".into();
+    let token = key.token("ES256", &claims);
+    let needs = json!({ "required_scopes": ["sip"] });
+    assert_eq!(server.plant("jwt_and_introspection", &needs, &json!({})).reason(&token), Reason::InsufficientScope);
+    assert_eq!(server.opaque(&needs).reason(TOKEN), Reason::InsufficientScope);
+}
+
+#[test]
+fn liboauth2_required_scopes_are_judged_on_a_cache_hit_of_an_introspected_token() {
+    let server = Server::start();
+    let mut plant = server.opaque(&json!({ "introspection_cache": 3600 }));
+    assert_eq!(plant.reason(TOKEN), Reason::Ok);
+    let provider = json!({
+        "issuer": server.server.issuer(), "tokens": "opaque", "client_id": "sip-proxy", "client_secret": SECRET,
+        "introspection_endpoint": server.server.url(INTROSPECT), "required_scopes": ["sip.call"],
+    });
+    plant.site.reload_provider(&provider);
+    assert_eq!(plant.reason(TOKEN), Reason::InsufficientScope);
+    assert_eq!(server.asked(), 1, "judged without asking again");
+}
+
+#[test]
+fn an_introspected_token_ends_when_its_time_is_over_whatever_the_cache() {
+    let server = Server::start();
+    let mut plant = server.opaque(&json!({ "introspection_cache": 3600, "leeway": 0 }));
+    assert_eq!(plant.reason(TOKEN), Reason::Ok);
+    assert_eq!(plant.site.token_at(TOKEN, now() + 301).answer.reason(), Reason::TokenExpired);
+}
+
+#[test]
+fn a_token_for_another_audience_user_or_without_them_is_refused() {
+    for (changes, reason) in [
+        (json!({ "aud": "other" }), Reason::AudienceMismatch),
+        (json!({ "aud": null }), Reason::ClaimMalformed),
+        (json!({ "exp": now() - 60 }), Reason::TokenExpired),
+        (json!({ "exp": "soon" }), Reason::ClaimMalformed),
+        (json!({ "iss": "https://other.example" }), Reason::IssuerUnknown),
+        (json!({ "token_type": "DPoP" }), Reason::TypeNotAccepted),
+    ] {
+        let server = Server::saying(&changes);
+        let verdict = server.opaque(&json!({})).ask(TOKEN);
+        assert_eq!(verdict.answer.reason(), reason, "{changes}");
+    }
+    let server = Server::saying(&json!({ "preferred_username": "bob" }));
+    let mut plant = server.opaque(&json!({}));
+    assert_eq!(plant.reason(TOKEN), Reason::Ok);
+    assert_eq!(register(&mut plant, TOKEN, false).answer.reason(), Reason::AorMismatch);
+}
+
+#[test]
+fn a_missing_active_and_other_odd_answers_are_an_outage_and_no_denial() {
+    let mut without = active();
+    without.as_object_mut().expect("an object").remove("active");
+    let error = |status, code: &str| Answer::Full(status, vec![], json!({ "error": code }).to_string().into_bytes());
+    for (answer, reason) in [
+        (Answer::Json(without), Reason::IntrospectionUnavailable),
+        (Answer::Json(merged(&active(), &json!({ "active": "true" }))), Reason::IntrospectionUnavailable),
+        (Answer::Json(merged(&active(), &json!({ "x": "y".repeat(9000) }))), Reason::IntrospectionUnavailable),
+        (Answer::Html, Reason::IntrospectionUnavailable),
+        (Answer::Status(500), Reason::IntrospectionUnavailable),
+        (Answer::Garbage, Reason::IntrospectionUnavailable),
+        (Answer::Reset, Reason::IntrospectionUnavailable),
+        (error(401, "invalid_client"), Reason::ClientRefused),
+        (error(403, "forbidden"), Reason::ClientRefused),
+    ] {
+        let server = Server::start();
+        server.server.set(INTROSPECT, answer.clone());
+        let mut plant = server.opaque(&json!({}));
+        let verdict = plant.ask(TOKEN);
+        assert_eq!((verdict.answer.reason(), verdict.status), (reason, 503), "{answer:?}\n{}", plant.site.log.text());
+        assert!(verdict.retry_after > 0);
+        assert!(plant.site.log.text().contains("a token cannot be introspected (1 in a row)"), "{answer:?}");
+        // A failure is not kept.
+        server.server.set(INTROSPECT, Answer::Json(active()));
+        let until = Instant::now() + Duration::from_secs(10);
+        while plant.reason(TOKEN) != Reason::Ok {
+            assert!(Instant::now() < until, "{answer:?}: never again\n{}", plant.site.log.text());
+        }
+    }
+}
+
+#[test]
+fn a_server_that_hangs_costs_its_users_503_and_nobody_else_anything() {
+    let server = Server::start();
+    let mut plant = server.plant("opaque", &json!({ "introspection_cache": 2 }), &json!({ "pending_timeout": 1 }));
+    assert_eq!(plant.reason("a-token-that-is-known-already"), Reason::Ok);
+    server.server.set(INTROSPECT, Answer::Hang);
+    let start = Instant::now();
+    let verdict = plant.ask(TOKEN);
+    assert_eq!((verdict.answer.reason(), verdict.status), (Reason::WaitTimeout, 503));
+    assert!(start.elapsed() < Duration::from_secs(4));
+    assert_eq!(plant.reason("a-token-that-is-known-already"), Reason::Ok);
+    // What was known is not taken for an answer when its time is over.
+    std::thread::sleep(Duration::from_secs(2));
+    let verdict = plant.ask("a-token-that-is-known-already");
+    assert_eq!(verdict.status, 503, "{:?}", verdict.answer.reason());
+    server.server.set(INTROSPECT, Answer::Json(active()));
+    let until = Instant::now() + Duration::from_secs(15);
+    while plant.reason(TOKEN) != Reason::Ok {
+        assert!(Instant::now() < until, "the proxy does not recover\n{}", plant.site.log.text());
+    }
+}
+
+#[test]
+fn an_old_answer_is_not_taken_for_the_one_that_never_came() {
+    let server = Server::start();
+    let mut plant = server.plant("opaque", &json!({ "introspection_cache": 0 }), &json!({ "pending_timeout": 1 }));
+    assert_eq!(plant.reason(TOKEN), Reason::Ok);
+    server.server.set(INTROSPECT, Answer::Hang);
+    assert_eq!(plant.reason(TOKEN), Reason::WaitTimeout);
+}
+
+#[test]
+fn one_source_can_cause_so_many_introspections_and_no_more() {
+    let server = Server::start();
+    let mut plant = server.plant("opaque", &json!({}), &json!({ "introspection_source_limit": 5 }));
+    let reasons: Vec<Reason> =
+        (0..8).map(|i| plant.ask_from("203.0.113.9", &format!("a-guessed-opaque-token-{i}")).answer.reason()).collect();
+    assert!(server.asked() <= 10, "two minutes at most");
+    assert!(reasons.contains(&Reason::IntrospectionLimited), "{reasons:?}");
+    assert_eq!(plant.ask_from("192.0.2.1", TOKEN).answer.reason(), Reason::Ok, "others are not affected");
+}
+
+#[test]
+fn a_host_that_cannot_park_gets_the_answer_when_it_asks_again() {
+    let server = Server::start();
+    for cache in [60, 0] {
+        let mut plant = server.opaque(&json!({ "introspection_cache": cache }));
+        let handling = Handling { no_wait: true, source: "192.0.2.1", ..Handling::default() };
+        let verdict = plant.site.worker.check_token(TOKEN, &handling);
+        assert_eq!((verdict.answer.reason(), verdict.retry_after), (Reason::IntrospectionUnavailable, 1));
+        let until = Instant::now() + Duration::from_secs(10);
+        while plant.site.worker.check_token(TOKEN, &handling).answer.reason() != Reason::Ok {
+            assert!(Instant::now() < until, "never\n{}", plant.site.log.text());
+            plant.step();
+        }
+    }
+}
+
+#[test]
+fn introspection_needs_memory_from_the_start() {
+    let server = Server::start();
+    let key = TestKey::p256("k");
+    let site = crate::site::Site::new(&[key.jwk()], &json!({}));
+    let provider = json!({
+        "issuer": server.server.issuer(), "tokens": "opaque", "client_id": "a", "client_secret": SECRET,
+        "introspection_endpoint": server.server.url(INTROSPECT),
+    });
+    let error = site.try_reload(&provider).expect_err("there is no memory for answers");
+    assert!(error.contains("restart the proxy"), "{error}");
+}
+
+#[test]
+fn with_a_store_an_answer_outlives_a_restart() {
+    let server = Server::start();
+    let directory = crate::support::temporary::Directory::new("answers");
+    let globals =
+        json!({ "store": directory.file("store"), "store_key": "0123456789abcdef0123456789abcdef", "store_size": 16 });
+    let kept = |provider: &Value, token: &str| {
+        let mut plant = server.plant("opaque", provider, &globals);
+        (plant.reason(token), server.asked())
+    };
+    let minute = json!({});
+    assert_eq!(kept(&minute, TOKEN), (Reason::Ok, 1));
+    assert_eq!(kept(&minute, TOKEN), (Reason::Ok, 1));
+    server.revoke("a-token-that-was-revoked-before");
+    assert_eq!(kept(&minute, "a-token-that-was-revoked-before"), (Reason::TokenInactive, 2));
+    assert_eq!(kept(&minute, "a-token-that-was-revoked-before"), (Reason::TokenInactive, 2));
+    assert_eq!(kept(&json!({ "introspection_cache": 0 }), TOKEN), (Reason::Ok, 3), "strict: nothing kept is used");
+    // Nobody finds the token in the store.
+    let octets = std::fs::read(directory.file("store").join("data.mdb")).expect("the store");
+    let found = |text: &str| octets.windows(text.len()).any(|w| w == text.as_bytes());
+    assert!(!found(TOKEN) && !found("preferred_username") && !found(SECRET));
+}
+
+#[test]
+fn one_users_odd_answer_keeps_nobody_else_waiting() {
+    let server = Server::start();
+    let large = merged(&active(), &json!({ "groups": "x".repeat(9000) }));
+    let answer = move |request: &Received| {
+        let odd = request.body.contains("token-with-many-groups");
+        if odd { Answer::Json(large.clone()) } else { Answer::Json(active()) }
+    };
+    server.server.set(INTROSPECT, Answer::computed(answer));
+    let mut plant = server.opaque(&json!({}));
+    for _ in 0..6 {
+        assert_eq!(plant.reason("token-with-many-groups"), Reason::IntrospectionUnavailable);
+    }
+    assert_eq!(plant.reason(TOKEN), Reason::Ok, "the server is not left alone");
+}
+
+#[test]
+fn one_source_leaves_room_for_others_while_the_server_hangs() {
+    let server = Server::start();
+    server.server.set(INTROSPECT, Answer::Hang);
+    let mut plant = server.plant("opaque", &json!({}), &json!({ "max_pending": 40, "pending_timeout": 30 }));
+    let from = |source| Handling { source, ..Handling::default() };
+    let mut parked = Vec::new();
+    for number in 0..30 {
+        let token = format!("a-made-up-token-{number:04}");
+        let verdict = plant.site.worker.check_token(&token, &from("203.0.113.9"));
+        parked.push((token, plant.park(&verdict).expect("the server must be asked")));
+    }
+    for (token, cookie) in parked.drain(10..) {
+        plant.wait_for(cookie);
+        let resumed = Handling { resumed: true, ..from("203.0.113.9") };
+        let verdict = plant.site.worker.check_token(&token, &resumed);
+        assert_eq!(verdict.answer.reason(), Reason::IntrospectionLimited);
+    }
+    let verdict = plant.site.worker.check_token(TOKEN, &from("192.0.2.1"));
+    assert!(plant.park(&verdict).is_some(), "there is room");
+}
+
+#[test]
+fn a_jwt_that_cannot_be_read_is_not_shown_to_another_server() {
+    let server = Server::start();
+    let mut plant = server.opaque(&json!({}));
+    let key = TestKey::p256("k");
+    let claims = token::claims("https://other.example", AUDIENCE, "alice", 300);
+    let odd = key.jws("ES256", &json!({ "alg": "ES256", "crit": ["x"] }), &claims);
+    let encrypted = format!("{}.AAAA.AAAA.AAAA.AAAA", token::encode(r#"{"alg":"dir","enc":"A128GCM"}"#));
+    assert_eq!(plant.reason(&key.token("ES256", &claims)), Reason::IssuerUnknown);
+    assert_eq!(plant.reason(&odd), Reason::CriticalUnknown);
+    assert_eq!(plant.reason(&encrypted), Reason::TokenEncrypted);
+    assert_eq!(server.asked(), 0);
+}
+
+#[test]
+fn an_answer_without_an_end_bounds_no_registration() {
+    let mut body = active();
+    body.as_object_mut().expect("an object").remove("exp");
+    let server = Server::start();
+    server.server.set(INTROSPECT, Answer::Json(body));
+    let mut plant = server.opaque(&json!({}));
+    assert_eq!(plant.reason(TOKEN), Reason::Ok);
+    let verdict = register(&mut plant, TOKEN, false);
+    assert_eq!((verdict.answer.reason(), verdict.expires_limit), (Reason::Ok, 0));
+}
+
+#[test]
+fn a_request_that_waited_for_something_else_has_its_token_asked_about() {
+    let server = Server::start();
+    let mut plant = server.opaque(&json!({}));
+    let resumed = Handling { resumed: true, source: "192.0.2.1", ..Handling::default() };
+    let verdict = plant.site.worker.check_token(TOKEN, &resumed);
+    assert_eq!((verdict.answer.reason(), verdict.status, verdict.retry_after), (Reason::WaitTimeout, 503, 1));
+    let until = Instant::now() + Duration::from_secs(10);
+    while plant.site.worker.check_token(TOKEN, &Handling::default()).answer.reason() != Reason::Ok {
+        assert!(Instant::now() < until, "never\n{}", plant.site.log.text());
+        plant.step();
+    }
+}
+
+#[test]
+fn two_providers_with_opaque_tokens_are_told_apart_by_domain_also_on_a_cache_hit() {
+    let (first, second) = (Server::start(), Server::start());
+    second.server.set(INTROSPECT, Answer::Json(json!({ "active": false })));
+    let mut plant = first.opaque(&json!({ "domain": "example.test", "aor": "{preferred_username}" }));
+    let provider = |server: &Server, name: &str, domain: &str| {
+        format!(
+            "name={name};issuer={};audience={AUDIENCE};aor=sip:{{preferred_username}}@{{domain}};domain={domain};\
+             tokens=opaque;client_id=sip-proxy;client_secret={SECRET};introspection_endpoint={}",
+            server.server.issuer(),
+            server.server.url(INTROSPECT)
+        )
+    };
+    plant.site.reload_lines(&[&provider(&first, "a", "example.test"), &provider(&second, "b", "b.test")]);
+    let mut ask = |aor: &str| {
+        let credential = format!("Bearer {TOKEN}");
+        let credentials = [credential.as_str()];
+        let request = Request {
+            method: "REGISTER",
+            from: aor,
+            to: aor,
+            realm: "example.test",
+            credentials: &credentials,
+            ..Request::default()
+        };
+        let handling = Handling { source: "192.0.2.1", ..Handling::default() };
+        let verdict = plant.site.worker.check(&request, &handling);
+        let Some(cookie) = plant.park(&verdict) else { return verdict.answer.reason() };
+        plant.wait_for(cookie);
+        plant.site.worker.check(&request, &Handling { resumed: true, ..handling }).answer.reason()
+    };
+    assert_eq!(ask(ALICE), Reason::Ok);
+    assert_eq!(ask("sip:alice@b.test"), Reason::TokenInactive, "asked at the server of that domain");
+    assert_eq!(ask(ALICE), Reason::Ok);
+    assert_eq!((first.asked(), second.asked()), (1, 1));
+}
