@@ -39,7 +39,7 @@ pub enum Said {
 
 impl Said {
     /// Seconds for which it is kept.
-    pub fn kept_for(&self, introspection: &Introspection) -> i64 {
+    fn kept_for(&self, introspection: &Introspection) -> i64 {
         i64::from(match self {
             Said::Active(_) => introspection.cache,
             Said::Inactive => introspection.negative_cache,
@@ -109,7 +109,8 @@ pub enum Asked {
 }
 
 impl TokenAnswer {
-    fn standing(&self, introspection: &Introspection) -> Standing {
+    /// How long it counts.
+    pub fn standing(&self, introspection: &Introspection) -> Standing {
         Standing { asked_at: self.asked_at, until: self.asked_at.saturating_add(self.said.kept_for(introspection)) }
     }
 }

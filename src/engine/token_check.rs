@@ -161,14 +161,12 @@ fn verify(
     let verified = provider.keys.verify(&jws, &header, known.keys.fetched(index));
     if verified == Err(Reason::KeyUnknown) && fetched {
         // A token that would be refused anyway is not worth a key fetch.
-        provider.rules.check_claims(&claims, now)?;
-        provider.rules.check_required_claims(&json)?;
+        judge(provider, &claims, &json, now)?;
         return Err(Refusal::NeedKeys);
     }
     verified?;
     *unproven = false;
-    provider.rules.check_claims(&claims, now)?;
-    provider.rules.check_required_claims(&json)?;
+    judge(provider, &claims, &json, now)?;
     let aors = provider.addresses(&json);
     let kid = header.kid.unwrap_or_default();
     Ok(VerifiedToken {
@@ -183,6 +181,12 @@ fn verify(
         standing: Standing::NONE,
         by_domain: false,
     })
+}
+
+/// Every rule about what a token says.
+fn judge(provider: &Provider, claims: &Claims, json: &Json<'_>, now: i64) -> Result<(), Reason> {
+    provider.rules.check_claims(claims, now)?;
+    provider.rules.check_required_claims(json)
 }
 
 /// A token that does not say whose it is.
@@ -212,8 +216,7 @@ fn introspected(
     let (payload, standing) = said_active(provider, answers, token, now)?;
     let json = Json::parse(&payload).map_err(|_| Reason::IntrospectionUnavailable)?;
     let claims = Claims::from_introspection(&json, &provider.issuer)?;
-    provider.rules.check_claims(&claims, now)?;
-    provider.rules.check_required_claims(&json)?;
+    judge(provider, &claims, &json, now)?;
     let aors = provider.addresses(&json);
     let fingerprint = answer.unverified.as_ref().map_or_else(String::new, |u| u.fingerprint.clone());
     Ok(VerifiedToken {

@@ -104,7 +104,8 @@ impl TaskEnv {
         now: i64,
     ) -> Option<TokenAnswer> {
         let (answer, _) = self.noted(store.read::<TokenAnswer>(&work.id.0, now)).ok()??;
-        (0..=answer.said.kept_for(introspection)).contains(&(now / 1000 - answer.asked_at)).then_some(answer)
+        let now = now / 1000;
+        (answer.asked_at <= now && answer.standing(introspection).holds(now)).then_some(answer)
     }
 
     fn keep_answer(
@@ -114,7 +115,7 @@ impl TaskEnv {
         introspection: &Introspection,
         answer: &TokenAnswer,
     ) {
-        let mut expires_at = answer.asked_at + answer.said.kept_for(introspection);
+        let mut expires_at = answer.standing(introspection).until;
         if let Said::Active(claims) = &answer.said {
             let end = Json::parse(claims).ok().and_then(|json| json.get("exp")?.as_numeric_date());
             expires_at = expires_at.min(end.unwrap_or(i64::MAX));

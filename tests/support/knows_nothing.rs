@@ -3,16 +3,14 @@
 //! A check that knows the configuration and nothing else: no fetched keys, no answers of servers, no sessions.
 
 use sipoauth::engine::check::{Knowledge, KnownKeys, Unlimited};
-use sipoauth::engine::session_check::{CodeId, Known, KnownSessions};
+use sipoauth::engine::session_check::NoSessions;
 use sipoauth::engine::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
 use sipoauth::proto::jose::key_set::KeySet;
-use sipoauth::proto::session::{Account, CodeRecord};
-use std::sync::Arc;
 
 struct Nothing;
 
 pub const KNOWS_NOTHING: Knowledge<'static> =
-    Knowledge { keys: &Nothing, answers: &Nothing, sessions: &Nothing, decryptions: &Unlimited };
+    Knowledge { keys: &Nothing, answers: &Nothing, sessions: &NoSessions, decryptions: &Unlimited };
 
 impl KnownKeys for Nothing {
     fn fetched(&self, _: usize) -> Option<&KeySet> {
@@ -31,19 +29,5 @@ impl KnownAnswers for Nothing {
 
     fn longest_wait(&self) -> i64 {
         0
-    }
-}
-
-impl KnownSessions for Nothing {
-    fn account(&self, _: &str) -> Known<Arc<Account>> {
-        Known::Absent
-    }
-
-    fn code(&self, _: &CodeId) -> Known<CodeRecord> {
-        Known::Absent
-    }
-
-    fn is_fresh(&self) -> bool {
-        true
     }
 }

@@ -3,7 +3,6 @@
 //! them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sipoauth::config::policy::Policy;
@@ -12,14 +11,13 @@ use sipoauth::engine::endpoints::{Endpoint, Endpoints};
 use sipoauth::engine::explain::Use;
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::fetch_keys;
-use sipoauth::engine::session_check::{CodeId, Known, KnownSessions};
+use sipoauth::engine::session_check::NoSessions;
 use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
 use sipoauth::engine::token_cache::TokenCache;
 use sipoauth::engine::token_check::{Usage, check_token};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::jose::key_set::KeySet;
 use sipoauth::proto::reason::{Outcome, Reason};
-use sipoauth::proto::session::{Account, CodeRecord};
 use sipoauth::runtime::key_fetches::key_plan;
 
 use crate::output::{Output, Progress};
@@ -56,23 +54,6 @@ impl KnownAnswers for Learned {
     fn longest_wait(&self) -> i64 {
         // It was asked for a moment ago.
         3600
-    }
-}
-
-/// A token needs no session.
-struct NoSessions;
-
-impl KnownSessions for NoSessions {
-    fn account(&self, _: &str) -> Known<Arc<Account>> {
-        Known::Absent
-    }
-
-    fn code(&self, _: &CodeId) -> Known<CodeRecord> {
-        Known::Absent
-    }
-
-    fn is_fresh(&self) -> bool {
-        true
     }
 }
 
