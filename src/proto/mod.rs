@@ -17,6 +17,7 @@ pub mod grant;
 pub mod introspection;
 pub mod jose;
 pub mod json;
+pub mod master_key;
 pub mod next_hop;
 pub mod pop;
 pub mod reason;
