@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
-use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenError, exchange, refresh};
+use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenError, TokenServer, exchange, refresh};
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::form;
@@ -67,7 +67,16 @@ impl Proxy {
 
     fn exchange(&self, grant: &CodeGrant) -> Result<Granted, TokenError> {
         let endpoint = self.endpoint().expect("metadata");
-        exchange(&self.http, &endpoint, &self.policy, 0, None, &|| self.keys(), grant, now())
+        let server = TokenServer {
+            http: &self.http,
+            endpoint: &endpoint,
+            policy: &self.policy,
+            provider: 0,
+            keys: None,
+            fetch_keys: &|| self.keys(),
+            now: now(),
+        };
+        exchange(&server, grant)
     }
 
     fn refresh(&self, token: &SecretText) -> Result<Refreshed, TokenError> {

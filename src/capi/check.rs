@@ -9,11 +9,12 @@ use super::guard::{Status, guard_or};
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::engine::check::{Carried, Message, Request};
+use crate::engine::session_check::CheckedDigest;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
 use crate::proto::reason::{Outcome, Reason};
-use crate::runtime::worker::{Handling, Verdict};
-use crate::runtime::worker_grants::Demand;
+use crate::runtime::worker::{Handling, Verdict, Worker};
+use crate::runtime::worker_grants::{Demand, gives_tokens};
 
 /// The end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -70,6 +71,40 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
                 std::thread::sleep(Duration::from_millis(2));
             }
             check(state, request, SIPOAUTH_CHECK_RESUMED)
+        })
+    }
+}
+
+/// Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). The host has checked its
+/// Digest credentials, and vouches for `digest`; the library derives the master-key, has tokens issued, and keeps the
+/// session. Its user must own the address-of-record; a `pop` in the body must fit. PENDING as for sipoauth_worker_check.
+/// Without such a body the verdict is NO_CREDENTIALS: there is nothing to do but to register the phone. When it is
+/// accepted, the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
+///
+/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1), or realm or nonce are empty.
+///
+/// # Safety
+/// As for sipoauth_worker_check; `digest` and what it points to is valid during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_check_password(
+    worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
+    digest: *const sipoauth_digest,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            let d = structure(digest)?;
+            let (username, realm, nonce) = (text(d.username)?, text(d.realm)?, text(d.nonce)?);
+            let (ha1, password) = (text(d.ha1)?, text(d.password)?);
+            asked(state, request, flags, |worker, request, handling| {
+                let key = worker.master_key(&ha1, &realm, &nonce).ok_or(SIPOAUTH_E_INPUT)?;
+                let (username, realm, nonce) = (username.as_ref(), realm.as_ref(), nonce.as_ref());
+                let digest = CheckedDigest { username, realm, nonce, master_key: &key, password: &password };
+                Ok(worker.check_password(request, &digest, handling))
+            })
         })
     }
 }
@@ -184,6 +219,18 @@ unsafe fn judge(
 /// # Safety
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { asked(state, request, flags, |worker, request, handling| Ok(worker.check(request, handling))) }
+}
+
+/// # Safety
+/// A non-NULL `request` and what it points to is valid.
+unsafe fn asked(
+    state: &mut State,
+    request: *const sipoauth_request,
+    flags: u32,
+    ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Result<Verdict, i32>,
+) -> Status {
     // Whatever happens below, no earlier token is the last one. Its texts may be among the inputs, so it lives until
     // the end.
     let _last = std::mem::take(&mut state.last);
@@ -217,6 +264,7 @@ unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32)
             branch: octets(r.branch)?,
             reply_to_tag: octets(r.reply_to_tag)?,
             contacts: r.contact_count,
+            reg_id: r.reg_id,
         }
     };
     if !(0..=LAST_SECOND).contains(&r.now) {
@@ -235,7 +283,8 @@ unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32)
         message,
     };
     let now = (r.now != 0).then_some(r.now);
-    state.last = state.worker.check(&request, &Handling { source: &source, now, proxy, ..handling(flags)? });
+    let handling = Handling { source: &source, now, proxy, ..handling(flags)? };
+    state.last = ask(&mut state.worker, &request, &handling)?;
     Ok(())
 }
 
@@ -298,6 +347,7 @@ const DENIED: sipoauth_result = sipoauth_result {
     services: sipoauth_str::EMPTY,
     needed_scope: sipoauth_str::EMPTY,
     expires_limit: 0,
+    token_response: 0,
 };
 
 fn denied(struct_size: u32) -> sipoauth_result {
@@ -320,6 +370,9 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         Carried::Code => SIPOAUTH_GRANT_CODE,
         Carried::Proof => SIPOAUTH_GRANT_POP,
         Carried::Connection => SIPOAUTH_GRANT_CONNECTION,
+        Carried::Password => SIPOAUTH_GRANT_PASSWORD,
+        Carried::Refresh => SIPOAUTH_GRANT_REFRESH,
+        Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
     };
     let mut result =
         sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
@@ -363,6 +416,7 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
             result.confirm = u32::from(!ticket.is_empty());
             result.ticket = ticket.as_str().into();
+            result.token_response = gives_tokens(answer).into();
         }
     }
     if let Some(token) = &answer.token {

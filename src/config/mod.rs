@@ -11,6 +11,7 @@ pub mod decryption;
 pub mod introspection;
 pub mod kamailio;
 pub mod offer;
+pub mod password_sign_in;
 pub mod policy;
 pub mod provider;
 pub mod provider_settings;

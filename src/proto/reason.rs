@@ -113,6 +113,7 @@ reasons! {
     PopStale = 46, "pop_stale", Forbidden, "", "Stale Date: the Date of the request is too far from the present time (pop_window).";
     PopReplayed = 47, "pop_replayed", Forbidden, "", "This proof was used before: send a request with a new CSeq or Call-ID.";
     TokenInactive = 48, "token_inactive", Challenge, "invalid_token", "The authorization server says that the token is not active: it has ended or was revoked.";
+    RefreshRefused = 49, "refresh_refused", Challenge, "invalid_token", "The refresh token is not the one of this session, was replaced, or is not accepted by the authorization server: sign in again.";
     AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user does not own this address-of-record.";
     ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
@@ -138,6 +139,10 @@ reasons! {
     DecryptionFailed = 81, "decryption_failed", Challenge, "invalid_token", "The token cannot be decrypted: it is damaged, forged, or encrypted for another key.";
     EncryptionRequired = 82, "encryption_required", Challenge, "invalid_token", "The provider's 'encryption' asks for an encrypted token: have the authorization server encrypt it for this proxy, or use TLS.";
     ConnectionExpired = 85, "connection_expired", Challenge, "invalid_token", "The sign-in of this connection has ended: send a new token.";
+    PopMissing = 86, "pop_missing", Challenge, "invalid_token", "The token comes without a proof of possession, which the provider's 'token_pop' asks for.";
+    TokenMissing = 87, "token_missing", Challenge, "invalid_token", "The proof of possession comes without the access token, which the provider's 'token_pop' asks for.";
+    TokenUnbound = 88, "token_unbound", Challenge, "invalid_token", "The token and the proof of possession are those of two sign-ins.";
+    PasswordUnsupported = 89, "password_not_configured", Forbidden, "", "Tokens were asked for with a password, but no provider of this domain has 'password_grant'.";
     Internal = 90, "internal_error", NotNow, "", "An internal error was caught; please report it.";
 }
 

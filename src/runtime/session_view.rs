@@ -25,7 +25,8 @@ pub struct SessionView<'a> {
 }
 
 impl SessionView<'_> {
-    fn read<T: for<'a> serde::Deserialize<'a>>(&self, key: &str) -> Known<T> {
+    /// A record.
+    pub(super) fn read<T: for<'a> serde::Deserialize<'a>>(&self, key: &str) -> Known<T> {
         let Some(access) = self.context.sessions() else {
             return Known::Absent;
         };
@@ -39,7 +40,8 @@ impl SessionView<'_> {
                 Lookup::Unknown => return Known::NotHere,
             }
         };
-        match sealed.and_then(|sealed| sealed.map(|sealed| unseal(access.sealer(), key, &sealed)).transpose()) {
+        let unsealed = sealed.and_then(|sealed| sealed.map(|sealed| unseal(access.sealer(), key, &sealed)).transpose());
+        match unsealed.map(Option::flatten) {
             Ok(Some(record)) => Known::Found(record),
             Ok(None) => Known::Absent,
             Err(error) => {

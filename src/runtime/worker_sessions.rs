@@ -16,8 +16,10 @@ use crate::arena::replay_guard::Use;
 use crate::engine::check::{Answer, Request};
 use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
-use crate::proto::grant::CodeRequest;
+use crate::proto::grant::TokenGrant;
+use crate::proto::master_key::master_key;
 use crate::proto::reason::Reason;
+use crate::proto::shared_key::Key;
 
 /// What a digest-string in a ticket is sealed as.
 const TICKET: &str = "ticket";
@@ -28,7 +30,7 @@ impl Worker {
     pub(super) fn wait_for_exchange(
         &mut self,
         mut answer: Answer,
-        request: CodeRequest,
+        grant: TokenGrant,
         registration: Registration,
         sip: &Request<'_>,
         handling: &Handling<'_>,
@@ -36,24 +38,34 @@ impl Worker {
         let shared = self.context.arena().shared();
         if handling.resumed {
             let number = shared.exchange_failures.get(&registration.code).and_then(|n| u32::try_from(n).ok());
-            answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
-            return Verdict { answer, ..Verdict::default() };
+            // A refresh may have waited for its session: a request waits only once.
+            if number.is_some() || !matches!(grant, TokenGrant::Refresh(_)) {
+                answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
+                return Verdict { answer, ..Verdict::default() };
+            }
         }
         let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
         let work = Work::Exchange(Box::new(Exchange {
             provider: provider.to_owned(),
-            request,
+            grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),
             source: handling.source.to_owned(),
         }));
-        if !handling.no_wait {
+        if !handling.no_wait && !handling.resumed {
             return Verdict { answer, pending: Some(work), ..Verdict::default() };
         }
         // Nobody waits, but the phone will ask again.
         let begun = self.submit(work, &[], NOBODY).is_ok();
         answer.reason = Some(if begun { Reason::ExchangeUnavailable } else { Reason::Overloaded });
         Verdict { answer, retry_after: if begun { SOON } else { 0 }, ..Verdict::default() }
+    }
+
+    /// The master-key of a Digest authentication, in the form that is configured.
+    pub fn master_key(&self, ha1: &str, realm: &str, nonce: &str) -> Option<Key> {
+        let form = self.placed.policy.sessions.as_ref().map(|s| s.ha1_form).unwrap_or_default();
+        let parts = !realm.is_empty() && !nonce.is_empty();
+        parts.then(|| master_key(form, ha1, realm.as_bytes(), nonce.as_bytes())).flatten()
     }
 
     /// Compares a proof that is right with those that were seen, here and, if so configured, at other proxies.
