@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The challenge that tells a phone where to sign in (RFC 8898 section 4, 3rd-party-authentication section 2.1.1).
 
+use super::auth_params::push_quoted;
+
 /// What a challenge says. Empty texts are left out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Challenge<'a> {
@@ -48,15 +50,8 @@ impl Challenge<'_> {
         let mut out = format!("{name}: Bearer ");
         let params =
             [("realm", self.realm), ("authz_server", self.authz_server), ("scope", self.scope), ("error", self.error)];
-        let mut first = true;
         for (name, value) in params.into_iter().filter(|(_, value)| !value.is_empty()) {
-            if !std::mem::take(&mut first) {
-                out.push_str(", ");
-            }
-            out.push_str(name);
-            out.push_str("=\"");
-            push_quoted(value, &mut out);
-            out.push('"');
+            push_quoted(name, value, &mut out);
         }
         out.push_str("\r\n");
         if self.location != Location::No && !self.proxy && !self.authz_server.is_empty() {
@@ -73,16 +68,6 @@ impl Challenge<'_> {
         out.push_str(": <");
         out.extend(self.authz_server.chars().filter(|c| !c.is_control() && !"<>\" ".contains(*c)));
         out.push_str(">\r\n");
-    }
-}
-
-/// The inside of a quoted-string: a control character can never end the line.
-fn push_quoted(value: &str, out: &mut String) {
-    for c in value.chars().filter(|c| !c.is_control()) {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
     }
 }
 

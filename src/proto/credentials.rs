@@ -7,12 +7,11 @@
 
 use std::borrow::Cow;
 
+pub use super::auth_params::MAX_HEADERS;
+use super::auth_params::{after_scheme, for_realm, is_lws, is_token68, once, read_params};
 use super::reason::Reason;
 
-/// Most header fields that are looked at; more are refused.
-pub const MAX_HEADERS: usize = 16;
-/// Most parameters of one header field.
-const MAX_PARAMS: usize = 16;
+const SCHEME: &str = "Bearer";
 
 /// One Bearer credential.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -47,48 +46,16 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Re
     }
     let mut found: Vec<Bearer<'a>> = Vec::new();
     for body in bodies {
-        if let Some(rest) = after_scheme(body) {
+        if let Some(rest) = after_scheme(body, SCHEME) {
             found.push(parse_bearer(rest)?);
         }
     }
-    let ours = |b: &Bearer<'_>| b.realm.as_deref() == Some(realm);
-    if found.iter().any(ours) {
-        found.retain(ours);
-    } else if must_match_realm && !realm.is_empty() {
-        found.retain(|b| b.realm.is_none());
-    }
-    match found.len() {
-        0 => Err(Reason::NoCredentials),
-        1 => Ok(found.swap_remove(0)),
-        _ => Err(Reason::SeveralTokens),
-    }
+    for_realm(found, realm, must_match_realm, |bearer| bearer.realm.as_deref())
 }
 
 /// True when a credential header body uses the Bearer scheme.
 pub fn is_bearer(body: &str) -> bool {
-    after_scheme(body).is_some()
-}
-
-/// What follows "Bearer" and white space; None for another scheme.
-fn after_scheme(body: &str) -> Option<&str> {
-    const SCHEME: &str = "bearer";
-    let body = body.trim_start_matches(is_lws);
-    let scheme = body.get(..SCHEME.len())?;
-    let rest = &body[SCHEME.len()..];
-    (scheme.eq_ignore_ascii_case(SCHEME) && (rest.is_empty() || rest.starts_with(is_lws)))
-        .then(|| rest.trim_matches(is_lws))
-}
-
-fn is_lws(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\r' | '\n')
-}
-
-fn is_token68(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)
-}
-
-fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)
+    after_scheme(body, SCHEME).is_some()
 }
 
 fn parse_bearer(text: &str) -> Result<Bearer<'_>, Reason> {
@@ -107,68 +74,17 @@ fn parse_bearer(text: &str) -> Result<Bearer<'_>, Reason> {
     } else {
         text
     };
-    parse_params(rest, &mut bearer)?;
+    let put = |name: &str, value| match name {
+        "token" | "access_token" => once(&mut bearer.token, value),
+        "pop" => once(&mut bearer.pop, value),
+        "realm" => once(&mut bearer.realm, value),
+        _ => Some(()),
+    };
+    read_params(rest, put).ok_or(Reason::CredentialsMalformed)?;
     if bearer.token.is_none() && bearer.pop.is_none() {
         return Err(Reason::CredentialsMalformed);
     }
     Ok(bearer)
-}
-
-fn parse_params<'a>(text: &'a str, bearer: &mut Bearer<'a>) -> Result<(), Reason> {
-    let malformed = Reason::CredentialsMalformed;
-    let mut rest = text;
-    for _ in 0..MAX_PARAMS {
-        rest = rest.trim_start_matches(is_lws);
-        let name_len = rest.bytes().take_while(|b| is_token(*b)).count();
-        let name = &rest[..name_len];
-        rest = rest[name_len..].trim_start_matches(is_lws).strip_prefix('=').ok_or(malformed)?;
-        rest = rest.trim_start_matches(is_lws);
-        let (value, after) = match rest.strip_prefix('"') {
-            Some(quoted) => unquote(quoted).ok_or(malformed)?,
-            None => {
-                let len = rest.bytes().take_while(|b| is_token68(*b) || is_token(*b) || *b == b'=').count();
-                (Cow::Borrowed(&rest[..len]), &rest[len..])
-            }
-        };
-        if name.is_empty() || value.is_empty() && !name.eq_ignore_ascii_case("realm") {
-            return Err(malformed);
-        }
-        let slot = match name.to_ascii_lowercase().as_str() {
-            "token" | "access_token" => Some(&mut bearer.token),
-            "pop" => Some(&mut bearer.pop),
-            "realm" => Some(&mut bearer.realm),
-            _ => None,
-        };
-        if let Some(slot) = slot
-            && slot.replace(value).is_some()
-        {
-            return Err(malformed);
-        }
-        rest = after.trim_start_matches(is_lws);
-        if rest.is_empty() {
-            return Ok(());
-        }
-        rest = rest.strip_prefix(',').ok_or(malformed)?;
-    }
-    Err(malformed)
-}
-
-/// Reads a quoted-string whose opening quote is already gone: the value and what follows the closing quote.
-fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
-    let end = text.find(['"', '\\'])?;
-    if text.as_bytes()[end] == b'"' {
-        return Some((Cow::Borrowed(&text[..end]), &text[end + 1..]));
-    }
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((i, c)) = chars.next() {
-        match c {
-            '"' => return Some((Cow::Owned(value), &text[i + 1..])),
-            '\\' => value.push(chars.next()?.1),
-            c => value.push(c),
-        }
-    }
-    None
 }
 
 #[cfg(test)]

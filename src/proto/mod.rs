@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod aor_template;
+mod auth_params;
 pub mod bound_identity;
 pub mod challenge;
 pub mod claims;
 pub mod credentials;
+pub mod digest;
 pub mod digest_string;
 pub mod e164;
 pub mod fingerprint;
@@ -17,8 +19,10 @@ pub mod grant;
 pub mod introspection;
 pub mod jose;
 pub mod json;
+pub mod key_derivation;
 pub mod master_key;
 pub mod next_hop;
+pub mod pbkdf2;
 pub mod pop;
 pub mod reason;
 pub mod scope_rules;
@@ -28,3 +32,4 @@ pub mod sip_date;
 pub mod token_response;
 pub mod token_rules;
 pub mod uri;
+pub mod verifier;

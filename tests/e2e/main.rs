@@ -12,9 +12,9 @@ mod encrypted;
 mod expires;
 mod harness;
 mod introspection;
-
 mod kemi;
 mod keys;
+mod kit_grants;
 mod limits;
 mod mixed_fleet;
 mod monitoring;

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Schemes and their `name=value` parameters in credential and challenge header fields (RFC 3261 section 25.1).
+
+use std::borrow::Cow;
+
+use super::reason::Reason;
+
+/// Most header fields that are looked at; more are refused.
+pub const MAX_HEADERS: usize = 16;
+/// Most parameters of one header field.
+const MAX_PARAMS: usize = 16;
+
+/// What follows the scheme and white space; None for another scheme.
+pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
+    let body = body.trim_start_matches(is_lws);
+    let rest = body.get(scheme.len()..)?;
+    (body[..scheme.len()].eq_ignore_ascii_case(scheme) && (rest.is_empty() || rest.starts_with(is_lws)))
+        .then(|| rest.trim_matches(is_lws))
+}
+
+/// Of the credentials in one request those that are for `realm`. One that names another realm is passed over when this
+/// is a proxy or when another one fits; one without a realm counts for any (RFC 8898 section 2.3).
+pub(super) fn for_realm<T>(
+    mut found: Vec<T>,
+    realm: &str,
+    must_match_realm: bool,
+    realm_of: impl Fn(&T) -> Option<&str>,
+) -> Result<T, Reason> {
+    let ours = |one: &T| realm_of(one) == Some(realm);
+    if found.iter().any(ours) {
+        found.retain(ours);
+    } else if must_match_realm && !realm.is_empty() {
+        found.retain(|one| realm_of(one).is_none());
+    }
+    match found.len() {
+        0 => Err(Reason::NoCredentials),
+        1 => Ok(found.swap_remove(0)),
+        _ => Err(Reason::SeveralTokens),
+    }
+}
+
+pub(super) fn is_lws(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
+pub(super) fn is_token68(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)
+}
+
+fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)
+}
+
+/// Calls `put` with the name, in lower case, and value of each parameter. None when the text is not a list of at most 16, one has no value (a
+/// realm may be empty), or `put` does not want it.
+pub(super) fn read_params<'a>(text: &'a str, mut put: impl FnMut(&str, Cow<'a, str>) -> Option<()>) -> Option<()> {
+    let mut rest = text;
+    for _ in 0..MAX_PARAMS {
+        rest = rest.trim_start_matches(is_lws);
+        let name_len = rest.bytes().take_while(|b| is_token(*b)).count();
+        let name = rest[..name_len].to_ascii_lowercase();
+        rest = rest[name_len..].trim_start_matches(is_lws).strip_prefix('=')?;
+        rest = rest.trim_start_matches(is_lws);
+        let (value, after) = match rest.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => {
+                let len = rest.bytes().take_while(|b| is_token68(*b) || is_token(*b) || *b == b'=').count();
+                (Cow::Borrowed(&rest[..len]), &rest[len..])
+            }
+        };
+        if name.is_empty() || value.is_empty() && name != "realm" {
+            return None;
+        }
+        put(&name, value)?;
+        rest = after.trim_start_matches(is_lws);
+        if rest.is_empty() {
+            return Some(());
+        }
+        rest = rest.strip_prefix(',')?;
+    }
+    None
+}
+
+/// Fills a parameter's place; None when it was filled before.
+pub(super) fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
+}
+
+/// Reads a quoted-string whose opening quote is already gone: the value and what follows the closing quote.
+fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let end = text.find(['"', '\\'])?;
+    if text.as_bytes()[end] == b'"' {
+        return Some((Cow::Borrowed(&text[..end]), &text[end + 1..]));
+    }
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((i, c)) = chars.next() {
+        match c {
+            '"' => return Some((Cow::Owned(value), &text[i + 1..])),
+            '\\' => value.push(chars.next()?.1),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+/// Writes `name="value"`, after a comma unless it is the first one. A control character can never end the line.
+pub(super) fn push_quoted(name: &str, value: &str, out: &mut String) {
+    if !out.ends_with(' ') {
+        out.push_str(", ");
+    }
+    out.push_str(name);
+    out.push_str("=\"");
+    for c in value.chars().filter(|c| !c.is_control()) {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push('"');
+}
