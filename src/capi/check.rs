@@ -9,9 +9,10 @@ use super::guard::{Status, guard_or};
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::engine::check::{Carried, Message, Request};
-use crate::engine::session_check::CheckedDigest;
+use crate::engine::session_check::DigestUser;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
+use crate::proto::master_key::is_ha1;
 use crate::proto::reason::{Outcome, Reason};
 use crate::runtime::worker::{Handling, Verdict, Worker};
 use crate::runtime::worker_grants::{Demand, gives_tokens};
@@ -75,36 +76,37 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
     }
 }
 
-/// Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). The host has checked its
-/// Digest credentials, and vouches for `digest`; the library derives the master-key, has tokens issued, and keeps the
-/// session. Its user must own the address-of-record; a `pop` in the body must fit. PENDING as for sipoauth_worker_check.
-/// Without such a body the verdict is NO_CREDENTIALS: there is nothing to do but to register the phone. When it is
+/// Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest credentials for
+/// `realm` must be among `credentials`, and the host must have given out their nonce and found it good, as it does for
+/// every Digest authentication. The library checks the rest of them with `ha1`, derives the master-key, has tokens issued
+/// and keeps the session. Their user must own the address-of-record; a `pop` in the body must fit. PENDING as for
+/// sipoauth_worker_check. Without such a body, or without Digest credentials, the verdict is NO_CREDENTIALS. When it is
 /// accepted, the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
 ///
-/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1), or realm or nonce are empty.
+/// `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5, SHA-256 or SHA-512/256 of user name, realm and password.
+/// `password` is for password_grant = password, else empty: it is sent to the authorization server and kept nowhere.
+/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1).
 ///
 /// # Safety
-/// As for sipoauth_worker_check; `digest` and what it points to is valid during the call.
+/// As for sipoauth_worker_check; `ha1` and `password` are valid for their lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_check_password(
     worker: *mut sipoauth_worker,
     request: *const sipoauth_request,
-    digest: *const sipoauth_digest,
+    ha1: sipoauth_str,
+    password: sipoauth_str,
     flags: u32,
     result: *mut sipoauth_result,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
         judge(worker, result, |state| {
-            let d = structure(digest)?;
-            let (username, realm, nonce) = (text(d.username)?, text(d.realm)?, text(d.nonce)?);
-            let (ha1, password) = (text(d.ha1)?, text(d.password)?);
-            asked(state, request, flags, |worker, request, handling| {
-                let key = worker.master_key(&ha1, &realm, &nonce).ok_or(SIPOAUTH_E_INPUT)?;
-                let (username, realm, nonce) = (username.as_ref(), realm.as_ref(), nonce.as_ref());
-                let digest = CheckedDigest { username, realm, nonce, master_key: &key, password: &password };
-                Ok(worker.check_password(request, &digest, handling))
-            })
+            let (ha1, password) = (text(ha1)?, text(password)?);
+            if !is_ha1(&ha1) {
+                return Err(SIPOAUTH_E_INPUT);
+            }
+            let user = DigestUser { ha1: &ha1, password: &password };
+            asked(state, request, flags, |worker, request, handling| worker.check_password(request, user, handling))
         })
     }
 }
@@ -220,7 +222,7 @@ unsafe fn judge(
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { asked(state, request, flags, |worker, request, handling| Ok(worker.check(request, handling))) }
+    unsafe { asked(state, request, flags, Worker::check) }
 }
 
 /// # Safety
@@ -229,7 +231,7 @@ unsafe fn asked(
     state: &mut State,
     request: *const sipoauth_request,
     flags: u32,
-    ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Result<Verdict, i32>,
+    ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict,
 ) -> Status {
     // Whatever happens below, no earlier token is the last one. Its texts may be among the inputs, so it lives until
     // the end.
@@ -284,7 +286,7 @@ unsafe fn asked(
     };
     let now = (r.now != 0).then_some(r.now);
     let handling = Handling { source: &source, now, proxy, ..handling(flags)? };
-    state.last = ask(&mut state.worker, &request, &handling)?;
+    state.last = ask(&mut state.worker, &request, &handling);
     Ok(())
 }
 

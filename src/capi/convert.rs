@@ -54,8 +54,6 @@ pub unsafe trait Structure: Copy {}
 // SAFETY: made of a u32 first, then integers, pointers and arrays of integers, all repr(C).
 unsafe impl Structure for sipoauth_request {}
 // SAFETY: as above.
-unsafe impl Structure for sipoauth_digest {}
-// SAFETY: as above.
 unsafe impl Structure for sipoauth_result {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_challenge {}

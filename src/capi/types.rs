@@ -87,7 +87,7 @@ pub const SIPOAUTH_GRANT_CODE: u32 = 2;
 pub const SIPOAUTH_GRANT_POP: u32 = 3;
 /// Nothing; what was sent earlier on the same connection stood in (setting connection_auth).
 pub const SIPOAUTH_GRANT_CONNECTION: u32 = 4;
-/// Digest credentials that the host has checked, and the wish for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
+/// Digest credentials and the wish for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
 pub const SIPOAUTH_GRANT_PASSWORD: u32 = 5;
 /// A refresh token that the phone holds (sip-oauth-01 section 4.5). Since ABI version 4.
 pub const SIPOAUTH_GRANT_REFRESH: u32 = 6;
@@ -223,25 +223,6 @@ pub struct sipoauth_request {
     pub connection: u64,
     /// `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
     pub reg_id: u32,
-}
-
-/// Digest credentials of a REGISTER (RFC 7616) that the host has checked: the user is who he says. Since ABI version 4.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct sipoauth_digest {
-    /// sizeof(sipoauth_digest)
-    pub struct_size: u32,
-    /// `username`, without quotes.
-    pub username: sipoauth_str,
-    /// `realm`, without quotes.
-    pub realm: sipoauth_str,
-    /// The server's `nonce`, without quotes.
-    pub nonce: sipoauth_str,
-    /// H(A1) as 32 or 64 hex digits: MD5, SHA-256 or SHA-512/256 of user name, realm and password, without any session
-    /// part (-sess).
-    pub ha1: sipoauth_str,
-    /// The password, for password_grant = password; else empty. It is sent to the authorization server and kept nowhere.
-    pub password: sipoauth_str,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL

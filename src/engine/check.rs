@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::session_check::{CheckedDigest, KnownSessions, Look, OpenProof, Registration, UsedSession};
+use super::session_check::{DigestUser, KnownSessions, Look, OpenProof, Registration, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
 use super::token_check::{Usage, check_token};
@@ -98,7 +98,7 @@ pub enum Carried {
     Proof,
     /// Nothing; its connection stood in.
     Connection,
-    /// Digest credentials that the host has checked, and the wish for tokens.
+    /// Digest credentials and the wish for tokens.
     Password,
     /// A refresh token of the phone's own.
     Refresh,
@@ -329,12 +329,12 @@ fn grant_of(policy: &Policy, request: &Request<'_>) -> Option<Result<Grant, Reas
     looked_at.then(|| grant::read(content_type, body))
 }
 
-/// Checks a REGISTER whose Digest credentials the host has checked: it may ask for tokens (sip-oauth section 4.3).
+/// Checks a REGISTER with Digest credentials, whose nonce the host has found good: it may ask for tokens (sip-oauth section 4.3).
 pub fn check_password(
     policy: &Policy,
     sessions: &dyn KnownSessions,
     request: &Request<'_>,
-    digest: &CheckedDigest<'_>,
+    user: DigestUser<'_>,
     now: i64,
 ) -> Decision {
     match grant_of(policy, request) {
@@ -342,7 +342,7 @@ pub fn check_password(
         None => Decision::Done(Answer::refuse(Reason::NoCredentials)),
         Some(Err(reason)) => Decision::Done(Answer::refuse(reason)),
         Some(Ok(Grant::Password { proof })) => {
-            check_session(policy, sessions, request, now, |look| (look.password(digest, proof), Carried::Password))
+            check_session(policy, sessions, request, now, |look| (look.password(user, proof), Carried::Password))
         }
         Some(Ok(_)) => Decision::Done(Answer::refuse(Reason::GrantUnsupported)),
     }
@@ -392,7 +392,11 @@ fn check_body(policy: &Policy, sessions: &dyn KnownSessions, request: &Request<'
             (look.refresh(refresh_token, &pop, &covered, None), Carried::Refresh)
         }
         // Until Digest has said who it is, the phone is to be challenged by it.
-        Grant::Password { .. } => (Decision::Done(Answer::refuse(Reason::NoCredentials)), Carried::Nothing),
+        Grant::Password { .. } => {
+            let served = policy.provider_for_passwords(&request.domain()).is_some();
+            let reason = if served { Reason::NoCredentials } else { Reason::GrantUnsupported };
+            (Decision::Done(Answer::refuse(reason)), Carried::Nothing)
+        }
     })
 }
 

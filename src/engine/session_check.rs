@@ -9,9 +9,11 @@ use super::check::{Answer, Decision, Message, Request};
 use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
+use crate::proto::digest_credentials::DigestCredentials;
 use crate::proto::digest_string::{DigestParts, digest_string, split_cseq};
 use crate::proto::fingerprint::secret_name;
 use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh, TokenGrant};
+use crate::proto::master_key::master_key;
 use crate::proto::pop::{make_pop, pop_from_text};
 use crate::proto::reason::Reason;
 use crate::proto::scope_rules::has_scopes;
@@ -169,17 +171,11 @@ fn candidates<'a>(account: &'a Account, instance: &str, reg_id: u32) -> impl Ite
     account.sessions.iter().enumerate().filter(fits)
 }
 
-/// Digest credentials that the host has checked (RFC 7616).
+/// What the host knows of the user who signs in by Digest, and whose nonce it has found good.
 #[derive(Clone, Copy)]
-pub struct CheckedDigest<'a> {
-    /// `username`
-    pub username: &'a str,
-    /// `realm`
-    pub realm: &'a str,
-    /// The server's `nonce`.
-    pub nonce: &'a str,
-    /// The master-key that follows from them.
-    pub master_key: &'a Key,
+pub struct DigestUser<'a> {
+    /// H(A1) in hex.
+    pub ha1: &'a str,
     /// The password; empty: the host does not know it.
     pub password: &'a str,
 }
@@ -260,8 +256,12 @@ impl Look<'_> {
         }
     }
 
-    /// A REGISTER whose Digest credentials the host has checked, and which asks for tokens (sip-oauth section 4.3).
-    pub fn password(&self, digest: &CheckedDigest<'_>, proof: Option<(String, Vec<u8>)>) -> Decision {
+    /// A REGISTER with Digest credentials whose nonce the host has checked, and which asks for tokens (sip-oauth section 4.3).
+    pub fn password(&self, known: DigestUser<'_>, proof: Option<(String, Vec<u8>)>) -> Decision {
+        let digest = match DigestCredentials::select(self.request.credentials, self.request.realm) {
+            Ok(digest) => digest,
+            Err(reason) => return refuse(Answer::default(), reason),
+        };
         let Some(aor) = Aor::parse(self.request.to) else {
             return refuse(Answer::default(), Reason::AorMissing);
         };
@@ -271,22 +271,28 @@ impl Look<'_> {
         let answer = Answer { provider: Some(provider), ..Answer::default() };
         let rules = &self.policy.providers[provider].rules;
         // A password is good for its own user, and a realm without further word for the domain of its name.
-        let (user, host) = digest.username.split_once('@').unwrap_or((digest.username, aor.host()));
+        let (user, host) = digest.username.split_once('@').unwrap_or((&digest.username, aor.host()));
         let is_home = !rules.domains.is_empty() || digest.realm.eq_ignore_ascii_case(aor.host());
         if !is_home || user != aor.user() || !host.eq_ignore_ascii_case(aor.host()) {
             return refuse(answer, Reason::AorMismatch);
         }
+        // Whatever the script has done before: nobody gets tokens who does not know the password.
+        let (realm, nonce) = (digest.realm.as_bytes(), digest.nonce.as_bytes());
+        let key = master_key(self.settings.ha1_form, known.ha1, realm, nonce);
+        let Some(key) = key.filter(|_| digest.fits(known.ha1, self.request.method)) else {
+            return refuse(answer, Reason::DigestMismatch);
+        };
         if let Some((pop, covered)) = proof
-            && let Err(reason) = self.fits_master_key(digest.master_key, &pop, self.covered_in_body(&covered), provider)
+            && let Err(reason) = self.fits_master_key(&key, &pop, self.covered_in_body(&covered), provider)
         {
             return refuse(answer, reason);
         }
         let sign_in = format!("password {} {} {}", digest.username, digest.realm, digest.nonce);
         let id = CodeId::new(&self.policy.providers[provider].issuer, &sign_in);
         let grant = PasswordGrant {
-            username: digest.username.to_owned(),
-            master_key: KeyOctets(**digest.master_key),
-            password: (!digest.password.is_empty()).then(|| SecretText(digest.password.to_owned())),
+            username: digest.username.to_string(),
+            master_key: KeyOctets(*key),
+            password: (!known.password.is_empty()).then(|| SecretText(known.password.to_owned())),
         };
         match self.registration(provider, id, aor) {
             Ok(registration) => self.redeem(answer, provider, TokenGrant::Password(grant), registration),

@@ -342,8 +342,10 @@ impl SessionStore {
             }
             exchanged.bound_to.clone_from(&registration.aor);
             // A token from elsewhere comes again and again, as long as its session lasts.
-            let lasts = if exchanged.sign_in == SignIn::ForeignToken { ends_at * 1000 } else { 0 };
-            let expires_at = lasts.max(now + bounds.code_lifetime * 1000);
+            let expires_at = match exchanged.sign_in {
+                SignIn::ForeignToken => ends_at * 1000,
+                SignIn::Code | SignIn::Password => now + bounds.code_lifetime * 1000,
+            };
             if self.put_code(&id, &record, Some(&sealed), expires_at, now)? {
                 return Ok(());
             }

@@ -20,7 +20,7 @@ use crate::config::offer::{Endpoint, Offer, choose};
 use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
 use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
-use crate::engine::session_check::CheckedDigest;
+use crate::engine::session_check::DigestUser;
 use crate::engine::token_cache::TokenCache;
 use crate::engine::token_check::{Usage, check_token};
 use crate::fault;
@@ -135,18 +135,13 @@ impl Worker {
         self.conclude(decision, request, handling, now)
     }
 
-    /// Checks a REGISTER whose Digest credentials the host has checked, and which asks for tokens.
-    pub fn check_password(
-        &mut self,
-        request: &Request<'_>,
-        digest: &CheckedDigest<'_>,
-        handling: &Handling<'_>,
-    ) -> Verdict {
+    /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
+    pub fn check_password(&mut self, request: &Request<'_>, user: DigestUser<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
-        fault::point(digest.nonce);
+        request.credentials.iter().for_each(|credential| fault::point(credential));
         let asked = handling.resumed || handling.no_wait;
         let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
-        let decision = check_password(&self.placed.policy, &sessions, request, digest, now / 1000);
+        let decision = check_password(&self.placed.policy, &sessions, request, user, now / 1000);
         self.conclude(decision, request, handling, now)
     }
 

@@ -17,9 +17,7 @@ use crate::engine::check::{Answer, Request};
 use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
 use crate::proto::grant::TokenGrant;
-use crate::proto::master_key::master_key;
 use crate::proto::reason::Reason;
-use crate::proto::shared_key::Key;
 
 /// What a digest-string in a ticket is sealed as.
 const TICKET: &str = "ticket";
@@ -59,13 +57,6 @@ impl Worker {
         let begun = self.submit(work, &[], NOBODY).is_ok();
         answer.reason = Some(if begun { Reason::ExchangeUnavailable } else { Reason::Overloaded });
         Verdict { answer, retry_after: if begun { SOON } else { 0 }, ..Verdict::default() }
-    }
-
-    /// The master-key of a Digest authentication, in the form that is configured.
-    pub fn master_key(&self, ha1: &str, realm: &str, nonce: &str) -> Option<Key> {
-        let form = self.placed.policy.sessions.as_ref().map(|s| s.ha1_form).unwrap_or_default();
-        let parts = !realm.is_empty() && !nonce.is_empty();
-        parts.then(|| master_key(form, ha1, realm.as_bytes(), nonce.as_bytes())).flatten()
     }
 
     /// Compares a proof that is right with those that were seen, here and, if so configured, at other proxies.

@@ -5,6 +5,8 @@
  */
 #include <string.h>
 
+#include "core/data_lump_rpl.h"
+
 #include "shim.h"
 
 static int is(sipoauth_str text, const char *word)
@@ -50,12 +52,19 @@ static void prepare(sipoauth_result *result)
     result->verdict = SIPOAUTH_VERDICT_DENIED;
 }
 
-static int ask(sipoauth_worker *worker, const sipoauth_request *request, uint32_t flags, sipoauth_result *result)
+static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct oauth_digest_user *user,
+        uint32_t flags, sipoauth_result *result)
 {
     int rc;
 
     prepare(result);
-    rc = sipoauth_worker_check(worker, request, flags, result);
+    if (user == NULL)
+        rc = sipoauth_worker_check(worker, request, flags, result);
+    else
+        rc = sipoauth_worker_check_password(worker, request, oauth_view(&user->ha1), oauth_view(&user->password), flags,
+                result);
+    if (user != NULL && rc == SIPOAUTH_E_INPUT)
+        LM_ERR("ha1 must be H(A1) as 32 (MD5) or 64 hex digits (SHA-256)\n");
     if (rc != SIPOAUTH_OK)
         LM_ERR("the check failed (%d)\n", rc);
     return rc;
@@ -68,8 +77,31 @@ int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
     return OAUTH_ERROR;
 }
 
+/* The tokens of a phone that holds them itself go into the 200 (sip-oauth section 4.3). */
+static int add_token_response(sip_msg_t *msg)
+{
+    static const char type[] = "Content-Type: application/json\r\n";
+    sipoauth_worker *worker = oauth_worker_get();
+    sipoauth_str body = {NULL, 0};
+    int rc = worker == NULL ? SIPOAUTH_E_PROCESS : sipoauth_worker_token_response(worker, &body);
+
+    if (rc != SIPOAUTH_OK) {
+        LM_ERR("the tokens of a registration cannot be had (%d)\n", rc);
+        return -1;
+    }
+    if (oauth_add_reply_header(msg, type, sizeof(type) - 1) < 0)
+        return -1;
+    if (add_lump_rpl(msg, (char *)body.ptr, (int)body.len, LUMP_RPL_BODY) == NULL) {
+        LM_ERR("cannot add a body to the reply\n");
+        return -1;
+    }
+    return 0;
+}
+
 static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_result *result)
 {
+    int rc;
+
     if (result->verdict == SIPOAUTH_VERDICT_PENDING) {
         /* nobody waits for this answer any more */
         result->verdict = SIPOAUTH_VERDICT_NOT_NOW;
@@ -80,7 +112,11 @@ static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_res
         return oauth_check_failed(msg, role);
     if (result->verdict == SIPOAUTH_VERDICT_ACCEPTED && oauth_expires_limit(msg, result->expires_limit) < 0)
         return oauth_check_failed(msg, role);
-    return oauth_last_store(msg, role, realm, result, return_code(result));
+    rc = oauth_last_store(msg, role, realm, result, return_code(result));
+    /* the library's texts live until its next call, so this comes last */
+    if (rc == OAUTH_OK && result->token_response && add_token_response(msg) < 0)
+        return oauth_check_failed(msg, role);
+    return rc;
 }
 
 /* RFC 3261 section 18.1.1: larger requests do not belong on UDP, where fragments get lost. Told once per process. */
@@ -98,7 +134,8 @@ static void hint_about_size(const sip_msg_t *msg)
             msg->len, UDP_LIMIT);
 }
 
-int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
+static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_digest_user *user,
+        const struct oauth_resume *resume)
 {
     struct oauth_request request;
     sipoauth_result result;
@@ -122,7 +159,7 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
     else if (resume == NULL || !oauth_park_possible(msg) || oauth_resume_pack(resume, &cookie) < 0)
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
-    if (ask(worker, &request.call, flags, &result) != SIPOAUTH_OK)
+    if (ask(worker, &request.call, user, flags, &result) != SIPOAUTH_OK)
         return oauth_check_failed(msg, role);
     if (result.grant == SIPOAUTH_GRANT_TOKEN)
         hint_about_size(msg);
@@ -137,6 +174,18 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
             return oauth_check_failed(msg, role);
     }
     return store(msg, role, request.call.realm, &result);
+}
+
+int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
+{
+    return check(msg, role, realm, NULL, resume);
+}
+
+/* The script has authenticated the user by Digest; what the library needs of that is in the same header field. */
+int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
+        const struct oauth_resume *resume)
+{
+    return check(msg, SIPOAUTH_ROLE_UAS, realm, user, resume);
 }
 
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
