@@ -44,6 +44,8 @@ pub struct Asked<'a> {
     pub contact: &'a str,
     /// Seconds asked for.
     pub expires: u32,
+    /// What a challenge means, when one has been answered already.
+    pub refusal: Option<&'static str>,
 }
 
 /// Judges a final answer.
@@ -54,11 +56,7 @@ pub fn judge(response: &Response, asked: &Asked<'_>, now: SystemTime) -> Outcome
         sentence: String::new(),
         expires: None,
         until: None,
-        challenges: ["WWW-Authenticate", "Proxy-Authenticate"]
-            .iter()
-            .flat_map(|name| response.all(name))
-            .flat_map(header::challenges)
-            .collect(),
+        challenges: response.challenges(),
         location: location(response),
         retry_after: response.number("Retry-After"),
     };
@@ -67,6 +65,9 @@ pub fn judge(response: &Response, asked: &Asked<'_>, now: SystemTime) -> Outcome
         200..=299 => {
             outcome.exit = ACCEPTED;
             accepted(&mut outcome, response, asked, now);
+        }
+        401 | 407 if asked.refusal.is_some() => {
+            outcome.sentence = format!("refused: {status}; {}", asked.refusal.unwrap_or_default());
         }
         401 | 407 | 302 => {
             outcome.exit = SIGN_IN;
@@ -121,7 +122,7 @@ fn location(response: &Response) -> Option<String> {
 }
 
 fn sign_in(outcome: &Outcome) -> String {
-    let Some(bearer) = outcome.challenges.iter().find(|challenge| challenge.is_bearer()) else {
+    let Some(bearer) = outcome.challenges.iter().find(|challenge| challenge.is("Bearer")) else {
         return match (&outcome.location, outcome.challenges.first()) {
             (Some(location), _) => format!("sign in at {location}, then use --code or --token"),
             (None, Some(other)) => {
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     fn outcome(text: &str) -> Outcome {
-        let asked = Asked { register: true, contact: "sip:a@h:1", expires: 3600 };
+        let asked = Asked { register: true, contact: "sip:a@h:1", expires: 3600, refusal: None };
         judge(&Response::parse(text.as_bytes()).unwrap(), &asked, SystemTime::UNIX_EPOCH)
     }
 
