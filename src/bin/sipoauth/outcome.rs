@@ -3,6 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use sipoauth::proto::key_derivation::SCHEME;
+
 use crate::header::{self, Challenge};
 use crate::message::Response;
 
@@ -126,7 +128,12 @@ fn sign_in(outcome: &Outcome) -> String {
         return match (&outcome.location, outcome.challenges.first()) {
             (Some(location), _) => format!("sign in at {location}, then use --code or --token"),
             (None, Some(other)) => {
-                format!("the proxy offers {} only, not Bearer; check its challenge function", other.scheme)
+                let answer = match () {
+                    () if other.is("Digest") => "--grant password with --password-file answers it",
+                    () if other.is(SCHEME) => "--key-derivation with --password-file answers it",
+                    () => "check its challenge function",
+                };
+                format!("the proxy offers {} only, not Bearer; {answer}", other.scheme)
             }
             (None, None) => "but the answer says nothing about where; check the proxy's challenge function".into(),
         };
@@ -188,8 +195,10 @@ mod tests {
         assert!(asked.sentence.contains("sign in at https://as/ with scope \"sip\""), "{}", asked.sentence);
         let moved = outcome("SIP/2.0 302 Go\r\nContact: <https://as/x;y=z>\r\n\r\n");
         assert_eq!((moved.exit, moved.location.as_deref()), (SIGN_IN, Some("https://as/x;y=z")));
+        let derived = outcome("SIP/2.0 401 No\r\nWWW-Authenticate: Key-Derivation realm=\"r\"\r\n\r\n");
+        assert!(derived.sentence.contains("Key-Derivation only, not Bearer; --key-derivation"), "{}", derived.sentence);
         let digest = outcome("SIP/2.0 407 No\r\nProxy-Authenticate: Digest realm=\"r\"\r\n\r\n");
-        assert!(digest.sentence.contains("Digest only"), "{}", digest.sentence);
+        assert!(digest.sentence.contains("Digest only, not Bearer; --grant password"), "{}", digest.sentence);
     }
 
     #[test]
