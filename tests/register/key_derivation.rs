@@ -89,13 +89,17 @@ fn any_request_can_be_challenged() {
             let value = challenge(request, &parameters, &ours);
             vec![request.answer("401 Unauthorized", &format!("WWW-Authenticate: {value}\r\n"))]
         }
+        1 => vec![request.answer("503 Later", "Retry-After: 0\r\n")],
         _ => vec![request.ok()],
     });
     let message = ["--method", "MESSAGE", "--to", "sip:bob@example.test", "--body", "hi", "--username", "alice"];
-    assert_eq!(proxy.register(&[&SIGN_IN[..], &message].concat()).code, 0);
-    let (first, second) = (proxy.next(), proxy.next());
+    assert_eq!(proxy.register(&[&SIGN_IN[..], &message, &["--retry"]].concat()).code, 0);
+    let (first, second, third) = (proxy.next(), proxy.next(), proxy.next());
     assert_eq!((first.body.as_str(), second.body.as_str(), second.header("CSeq")), ("hi", "hi", "2 MESSAGE"));
-    assert!(proves(&second, "Authorization", &key, true));
+    assert!(proves(&second, "Authorization", &key, true) && proves(&third, "Authorization", &key, true));
+    let nonce =
+        |request: &Seen| request.header("Authorization").split("nonce=\"").nth(1).map(|rest| rest[..32].to_owned());
+    assert_ne!(nonce(&second), nonce(&third));
 }
 
 #[test]

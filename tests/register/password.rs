@@ -23,7 +23,7 @@ fn challenge(parameters: &str) -> String {
 }
 
 /// The master-key of alice, as the proxy comes to it.
-fn key(challenge: &Challenge, form: Ha1Form) -> Vec<u8> {
+fn master_key_of(challenge: &Challenge, form: Ha1Form) -> Vec<u8> {
     let ha1 = challenge.ha1("alice", PASSWORD);
     master_key(form, &ha1, challenge.realm.as_bytes(), challenge.nonce.as_bytes()).expect("H(A1)").to_vec()
 }
@@ -86,7 +86,7 @@ fn digest_gives_tokens_and_a_master_key() {
 
     let state = kept(&file);
     let kept_key = pop_from_text(state["shared_key"]["key"].as_str().expect("a key")).expect("32 octets");
-    assert_eq!(kept_key.to_vec(), key(&challenge, Ha1Form::Hex));
+    assert_eq!(kept_key.to_vec(), master_key_of(&challenge, Ha1Form::Hex));
     assert_eq!(
         (&state["shared_key"]["order"], &state["shared_key"]["username"]),
         (&json!("master-key"), &json!("alice"))
@@ -126,7 +126,7 @@ fn a_proof_may_stand_beside_the_digest() {
     for (name, form) in [("hex", Ha1Form::Hex), ("raw", Ha1Form::Raw)] {
         let [first, second, third] = password(name, ", algorithm=SHA-256, qop=\"auth\"");
         assert_eq!(first.body, "grant_type=password");
-        let key = key(&Challenge::parse(&challenge(", algorithm=SHA-256")), form);
+        let key = master_key_of(&Challenge::parse(&challenge(", algorithm=SHA-256")), form);
         for (request, count) in [(second, 1), (third, 2)] {
             let (covered, pop) = pop_of(&request.body);
             assert_eq!(covered, "grant_type=password");
@@ -135,6 +135,12 @@ fn a_proof_may_stand_beside_the_digest() {
             assert!(request.header("Proxy-Authorization").contains(&nc), "{}", request.header("Proxy-Authorization"));
         }
     }
+    // The other reading of the message-body.
+    let proxy = granting("");
+    assert_eq!(proxy.register(&[&SIGN_IN[..], &["--with-pop", "--pop-body", "empty"]].concat()).code, 0);
+    let (_, second) = (proxy.next(), proxy.next());
+    let key = master_key_of(&Challenge::parse(&challenge("")), Ha1Form::Hex);
+    assert!(second.proves(&key, pop_of(&second.body).1, ""));
     // RFC 2069's Digest.
     let [_, second, _] = password("hex", "");
     let answer = Challenge::parse(&challenge("")).answer("alice", PASSWORD, "REGISTER", "sip:example.test", 1);
@@ -182,7 +188,7 @@ fn what_the_proxy_gets_wrong_has_a_sentence() {
 fn a_refresh_replaces_the_tokens() {
     let directory = Directory::new("refresh");
     let file = signed_in(&directory);
-    let key = key(&Challenge::parse(&challenge("")), Ha1Form::Hex);
+    let key = master_key_of(&Challenge::parse(&challenge("")), Ha1Form::Hex);
     let proxy = Proxy::udp(|count, request| match count {
         0 => vec![granted(request, &json!({"access_token": "two", "token_type": "Bearer", "refresh_token": "r-two"}))],
         1 => vec![granted(request, &json!({"access_token": "three", "token_type": "Bearer", "expires_in": 60}))],
@@ -225,7 +231,7 @@ fn a_refresh_replaces_the_tokens() {
 fn a_token_goes_with_a_proof() {
     let directory = Directory::new("token-pop");
     let file = signed_in(&directory);
-    let key = key(&Challenge::parse(&challenge("")), Ha1Form::Hex);
+    let key = master_key_of(&Challenge::parse(&challenge("")), Ha1Form::Hex);
     let proxy = Proxy::udp(|_, request| vec![request.ok()]);
     let show = |arguments: &[&str]| -> (Run, Seen) {
         let run = proxy.register(&[&["--token-pop", "--state", text(&file)], arguments].concat());

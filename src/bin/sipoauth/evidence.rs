@@ -8,6 +8,7 @@ use sipoauth::proto::shared_key::Key;
 
 use crate::digest_answer::DigestAnswer;
 use crate::options::PopBody;
+use crate::plan::random_hex;
 
 /// Everything that a request shows.
 pub struct Evidence<'a> {
@@ -33,8 +34,8 @@ pub enum Credentials<'a> {
     Digest(&'a DigestAnswer),
     /// A proof, with an access token when there is one.
     Proof { key: &'a Key, token: Option<&'a str> },
-    /// A proof of the Key-Derivation scheme, with a nonce when it answers a challenge.
-    KeyDerivation { key: &'a MasterKey, username: &'a str, nonce: Option<&'a str> },
+    /// A proof of the Key-Derivation scheme, with a new nonce when it answers a challenge.
+    KeyDerivation { key: &'a MasterKey, username: &'a str, with_nonce: bool },
 }
 
 /// What a request needs of the evidence.
@@ -84,8 +85,9 @@ impl<'a> Evidence<'a> {
                 written.credentials = Some(format!("Bearer {token}pop=\"{pop}\""));
                 written.secrets.push(pop);
             }
-            Credentials::KeyDerivation { key, username, nonce } => {
-                let response = KeyResponse::new(username, None, *nonce, key, digest_string);
+            Credentials::KeyDerivation { key, username, with_nonce } => {
+                let nonce = with_nonce.then(|| random_hex(16)).transpose()?;
+                let response = KeyResponse::new(username, None, nonce.as_deref(), key, digest_string);
                 written.credentials = Some(response.to_text());
                 written.secrets.push(pop_to_text(&response.pop));
             }

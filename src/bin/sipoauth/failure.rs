@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why a run ends before the proxy's final answer could be judged.
 
-/// The proxy did not prove that it has the key.
-pub const UNPROVEN: u8 = 5;
-
 /// A sentence for people, and the exit code that goes with it.
 #[derive(Debug)]
 pub struct Failure {

@@ -9,11 +9,12 @@ use crate::conversation::{Conversation, Exchanged};
 use crate::credential::{Code, Credential, Login};
 use crate::digest_answer::DigestAnswer;
 use crate::evidence::{Credentials, Evidence};
-use crate::failure::{Failure, UNPROVEN};
+use crate::failure::Failure;
 use crate::header::tag;
-use crate::key_answer::KeyAnswer;
+use crate::key_challenge::proven_key;
 use crate::message::Response;
 use crate::options::{Order, PopPlace, RegisterOptions};
+use crate::outcome::UNPROVEN;
 use crate::phone_state::{KeyKind, PhoneState, SharedKey};
 use crate::redact::{LONG, form_encode};
 use crate::tokens::Tokens;
@@ -68,7 +69,7 @@ pub fn run(
         }
         Credential::TokenPop { key, token } => evidence.credentials = Credentials::Proof { key, token: Some(token) },
         Credential::KeyPop { key, username } => {
-            evidence.credentials = Credentials::KeyDerivation { key, username, nonce: None };
+            evidence.credentials = Credentials::KeyDerivation { key, username, with_nonce: false };
         }
         Credential::Refresh { key, refresh_token } => {
             evidence.form = Some(format!("grant_type=refresh_token&refresh_token={}", form_encode(refresh_token)));
@@ -128,13 +129,12 @@ fn key_derivation(talk: &mut Conversation<'_>, login: &Login) -> Result<Done, Fa
         return Err(Failure::new(UNPROVEN, sentence));
     }
     let Some((header, challenges)) = first.exchanged.response.asks() else { return Ok(first) };
-    let answer = KeyAnswer::new(&challenges, login, &first.exchanged.digest_string)?;
-    let credentials =
-        Credentials::KeyDerivation { key: &answer.key, username: &login.username, nonce: Some(&answer.nonce) };
+    let key = proven_key(&challenges, login, &first.exchanged.digest_string)?;
+    let credentials = Credentials::KeyDerivation { key: &key, username: &login.username, with_nonce: true };
     let mut done = Done::new(talk.send(&Evidence::new(header, credentials))?);
     done.refusal = Some(PROOF_REFUSED);
     if done.accepted() {
-        done.key = Some(SharedKey::of_password(KeyKind::KeyDerivation, answer.key.octets(), &login.username));
+        done.key = Some(SharedKey::of_password(KeyKind::KeyDerivation, key.octets(), &login.username));
     }
     Ok(done)
 }

@@ -15,7 +15,7 @@ mod failure;
 mod flow;
 mod header;
 mod jwks;
-mod key_answer;
+mod key_challenge;
 mod keygen;
 mod message;
 mod options;

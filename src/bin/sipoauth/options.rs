@@ -24,7 +24,7 @@ Exit codes: 0 accepted (2xx); 1 wrong options, a file, the network, or an answer
 #[command(group = clap::ArgGroup::new("credential").multiple(false).args([
     "token", "token_file", "code", "pop", "authorize", "grant", "refresh", "key_derivation",
 ]))]
-#[command(group = clap::ArgGroup::new("token_source").args(["token", "token_file"]))]
+#[command(group = clap::ArgGroup::new("form_proof").args(["pop", "with_pop", "refresh"]).multiple(true))]
 #[command(group = clap::ArgGroup::new("code_source").args(["code", "authorize"]))]
 #[command(group = clap::ArgGroup::new("password_use").args(["authorize", "grant", "key_derivation"]))]
 #[command(group = clap::ArgGroup::new("password_source").args(["password", "password_file"]).requires("password_use"))]
@@ -93,7 +93,7 @@ pub struct RegisterOptions {
     #[arg(long, value_enum, requires = "pop")]
     pub pop_in: Option<PopPlace>,
     /// What the digest-string takes as message-body when the proof travels in the body
-    #[arg(long, value_enum, requires = "pop", default_value = "without-pop")]
+    #[arg(long, value_enum, requires = "form_proof", default_value = "without-pop")]
     pub pop_body: PopBody,
     /// Send Proxy-Authorization instead of Authorization
     #[arg(long)]

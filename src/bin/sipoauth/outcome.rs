@@ -16,6 +16,8 @@ pub const SIGN_IN: u8 = 2;
 pub const REFUSED: u8 = 3;
 /// The proxy says later.
 pub const NOT_NOW: u8 = 4;
+/// The proxy did not prove that it has the key.
+pub const UNPROVEN: u8 = 5;
 
 /// The meaning of a final answer.
 #[derive(Debug)]

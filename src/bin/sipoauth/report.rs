@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use sipoauth::proto::fingerprint::printable;
 
-use crate::failure::{Failure, UNPROVEN};
+use crate::failure::Failure;
 use crate::message::Response;
-use crate::outcome::{Outcome, REFUSED};
+use crate::outcome::{Outcome, REFUSED, UNPROVEN};
 use crate::redact::Redactor;
 
 const MAX_LINE: usize = 4096;
