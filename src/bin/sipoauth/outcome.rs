@@ -158,7 +158,7 @@ fn what_to_do(response: &Response) -> String {
         300..=399 => "the proxy sends the phone elsewhere, which this tool does not follow; see Contact".into(),
         400 => "the proxy cannot read the request; the reason phrase or its log says which part".into(),
         403 => "the credential is not for this --aor, or policy forbids it; sign in as the owner of the address".into(),
-        404 => "the proxy does not know this --aor; check it and the domain".into(),
+        404 => "the proxy does not know this --aor or --to; check it and the domain".into(),
         405 => "the proxy does not take this --method there".into(),
         413 => "the request is too large for the proxy; use a shorter token".into(),
         415 => "the proxy does not take this body; check --content-type and whether it accepts codes and proofs".into(),
