@@ -6,6 +6,7 @@ use md5::Md5;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::auth_params::push_quoted;
 use super::fingerprint::hex;
 
 /// The hash of a challenge.
@@ -84,33 +85,23 @@ impl Answer<'_> {
 
     /// The whole value of Authorization or Proxy-Authorization.
     pub fn credentials(&self, ha1: &str) -> String {
-        let mut params = vec![
-            quoted("username", self.username),
-            quoted("realm", self.realm),
-            quoted("nonce", self.nonce),
-            quoted("uri", self.uri),
-            quoted("response", &self.response(ha1)),
-            format!("algorithm={}", self.algorithm.name()),
-        ];
-        params.extend(self.opaque.map(|opaque| quoted("opaque", opaque)));
+        let mut out = "Digest ".to_owned();
+        for (name, value) in
+            [("username", self.username), ("realm", self.realm), ("nonce", self.nonce), ("uri", self.uri)]
+        {
+            push_quoted(name, value, &mut out);
+        }
+        push_quoted("response", &self.response(ha1), &mut out);
+        out.extend([", algorithm=", self.algorithm.name()]);
+        if let Some(opaque) = self.opaque {
+            push_quoted("opaque", opaque, &mut out);
+        }
         if let Some((count, cnonce)) = self.auth {
-            params.extend(["qop=auth".to_owned(), format!("nc={count:08x}"), quoted("cnonce", cnonce)]);
+            out.push_str(&format!(", qop=auth, nc={count:08x}"));
+            push_quoted("cnonce", cnonce, &mut out);
         }
-        format!("Digest {}", params.join(", "))
+        out
     }
-}
-
-/// `name="value"`; a control character can never end the line.
-fn quoted(name: &str, value: &str) -> String {
-    let mut out = format!("{name}=\"");
-    for c in value.chars().filter(|c| !c.is_control()) {
-        if matches!(c, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

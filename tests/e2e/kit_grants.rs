@@ -7,6 +7,8 @@ use crate::support::authorization_server::{AuthorizationServer, Options, SignIn}
 use crate::support::digest::Challenge;
 use crate::support::temporary::Directory;
 use crate::support::token::{self, TestKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sipoauth::proto::master_key::{Ha1Form, master_key};
 use sipoauth::proto::pop::pop_to_text;
@@ -145,6 +147,17 @@ fn a_password_gives_tokens() {
     assert_eq!((stats["/token password"], stats["/token password invalid_grant"]), (7, 3));
 }
 
+/// "PUBLIC KEY" PEM of a P-256 JWK (RFC 5480).
+fn pem(jwk: &Value) -> String {
+    const BEFORE_THE_POINT: &[u8] = &[
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+    ];
+    let octets = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().expect("a point")).expect("base64url");
+    let text = STANDARD.encode([BEFORE_THE_POINT, &octets("x"), &octets("y")].concat());
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n{}\n-----END PUBLIC KEY-----\n", &text[..64], &text[64..])
+}
+
 #[test]
 fn a_token_of_the_proxy_is_exchanged() {
     let directory = Directory::new("subject");
@@ -194,8 +207,8 @@ fn a_token_of_the_proxy_is_exchanged() {
     let (_, answer) = ask(&key.token("ES256", &good), &[("requested_token_type", "urn:x")]);
     assert_eq!(answer["error"], "invalid_request");
     assert_eq!(server.stats()[&format!("/token {TOKEN_EXCHANGE} invalid_grant")], 7);
-    // The proxy's key may change.
-    std::fs::write(keys, json!({"keys": [other.jwk()]}).to_string()).expect("our own file");
+    // The proxy's key may change, and be PEM.
+    std::fs::write(keys, pem(&other.jwk())).expect("our own file");
     assert_eq!(ask(&other.token("ES256", &good), &[]).0, 200);
 }
 

@@ -21,7 +21,7 @@ const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
 /** The grant types for clients that may use them. */
 export const GRANT_TYPES = ['password', TOKEN_EXCHANGE, OUTSIDE_TOKEN];
 
-function require(params, ...names) {
+function need(params, ...names) {
   const missing = names.filter((name) => !params[name]);
   if (missing.length) throw new errors.InvalidRequest(`missing required parameter(s) ${missing.join(', ')}`);
 }
@@ -46,11 +46,11 @@ export function registerGrants(provider, { exchangeCode, outsideTokens, subjectK
     await exchangeCode(ctx);
   }
 
-  const register = (name, handler, params) => provider.registerGrantType(name, handler, [...params, 'scope', 'resource', 'audience']);
+  const register = (name, handler, params) => provider.registerGrantType(name, handler, [...params, 'scope', 'resource']);
 
   register('password', async (ctx) => {
     const { params } = ctx.oidc;
-    require(params, 'username', 'password');
+    need(params, 'username', 'password');
     const user = accountOf(params.username);
     if (params.password !== passwordOf(user)) throw new errors.InvalidGrant('invalid resource owner credentials');
     await answer(ctx, user, params);
@@ -58,7 +58,7 @@ export function registerGrants(provider, { exchangeCode, outsideTokens, subjectK
 
   register(TOKEN_EXCHANGE, async (ctx) => {
     const { params } = ctx.oidc;
-    require(params, 'subject_token', 'subject_token_type');
+    need(params, 'subject_token', 'subject_token_type');
     const { requested_token_type: wanted = ACCESS_TOKEN_TYPE } = params;
     if (params.subject_token_type !== JWT_TYPE || wanted !== ACCESS_TOKEN_TYPE) throw new errors.InvalidRequest('no such token type here');
     const key = await subjectKey(subjectKeysFile);
@@ -71,11 +71,11 @@ export function registerGrants(provider, { exchangeCode, outsideTokens, subjectK
     if (!hasAccount(user)) throw new errors.InvalidGrant('subject_token: no such user');
     await answer(ctx, user, { ...params, resource: params.resource ?? params.audience });
     ctx.body = { ...ctx.body, issued_token_type: ACCESS_TOKEN_TYPE };
-  }, ['subject_token', 'subject_token_type', 'requested_token_type']);
+  }, ['subject_token', 'subject_token_type', 'requested_token_type', 'audience']);
 
   register(OUTSIDE_TOKEN, async (ctx) => {
     const { params } = ctx.oidc;
-    require(params, 'username', 'access_token');
+    need(params, 'username', 'access_token');
     const user = accountOf(params.username);
     const found = outsideTokens.find(params.access_token);
     if (found?.sub !== user) throw new errors.InvalidGrant('the token is not good for this user');

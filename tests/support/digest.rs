@@ -44,6 +44,11 @@ impl Challenge {
 
     /// The credentials for the `count`-th request with this challenge.
     pub fn answer(&self, user: &str, password: &str, method: &str, uri: &str, count: u32) -> String {
+        self.answer_with(user, password, method, uri, count, "0a4f113b")
+    }
+
+    /// The same with a cnonce of one's own.
+    pub fn answer_with(&self, user: &str, password: &str, method: &str, uri: &str, count: u32, cnonce: &str) -> String {
         let answer = Answer {
             algorithm: self.algorithm,
             username: user,
@@ -52,8 +57,13 @@ impl Challenge {
             opaque: None,
             method,
             uri,
-            auth: self.qop.then_some((count, "0a4f113b")),
+            auth: self.qop.then_some((count, cnonce)),
         };
         answer.credentials(&self.ha1(user, password))
+    }
+
+    /// The cnonce of such credentials.
+    pub fn cnonce(credentials: &str) -> &str {
+        credentials.split_once("cnonce=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(cnonce, _)| cnonce)
     }
 }

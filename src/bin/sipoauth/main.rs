@@ -3,11 +3,19 @@
 //! and plays the phone towards a proxy, so that a sign-in can be tried and seen without one.
 #![forbid(unsafe_code)]
 
+mod authorize;
 mod check_config;
 mod configuration;
+mod conversation;
+mod credential;
 mod derive;
+mod digest_answer;
+mod evidence;
+mod failure;
+mod flow;
 mod header;
 mod jwks;
+mod key_challenge;
 mod keygen;
 mod message;
 mod options;
@@ -19,9 +27,11 @@ mod reason;
 mod redact;
 mod register;
 mod report;
+mod secret;
 mod sessions;
 mod tls;
 mod token;
+mod tokens;
 mod transport;
 
 use std::process::ExitCode;
