@@ -19,7 +19,7 @@ enum field {
     ON_VERDICT, ON_CODE, ON_REASON, ON_REASON_TEXT, ON_ERROR, ON_STATUS, ON_RETRY_AFTER, ON_AOR, ON_USER, ON_DOMAIN,
     ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
     ON_EXPIRES, ON_EXPIRES_LIMIT, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_SERVICES,
-    ON_NEEDED_SCOPE, ON_JWKS, ON_CLAIM
+    ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_JWKS, ON_CLAIM
 };
 
 static const struct {
@@ -54,6 +54,7 @@ static const struct {
     {"services", ON_SERVICES},
     {"needed_scope", ON_NEEDED_SCOPE},
     {"expires_limit", ON_EXPIRES_LIMIT},
+    {"token_response", ON_TOKEN_RESPONSE},
     {"jwks", ON_JWKS},
 };
 
@@ -240,6 +241,23 @@ static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const str
     return pv_get_strval(msg, param, value, &result);
 }
 
+/* What an accepted phone is to find in its 200, for a proxy that only passes the 200 on. */
+static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
+{
+    sipoauth_worker *worker;
+    sipoauth_str body = {NULL, 0};
+    str result;
+
+    if (!last->token_response)
+        return pv_get_null(msg, param, value);
+    worker = oauth_worker_get();
+    if (worker == NULL || sipoauth_worker_token_response(worker, &body) != SIPOAUTH_OK || body.len > INT_MAX)
+        return pv_get_null(msg, param, value);
+    if (keep_claim(&body, &result) < 0)
+        return pv_get_null(msg, param, value);
+    return pv_get_strval(msg, param, value, &result);
+}
+
 /* The public keys of tokens that this proxy issues; of no request. */
 static int jwks(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
 {
@@ -329,6 +347,8 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
         return text(msg, param, value, last->needed_scope);
     case ON_EXPIRES_LIMIT:
         return last->expires_limit ? number(msg, param, value, last->expires_limit) : pv_get_null(msg, param, value);
+    case ON_TOKEN_RESPONSE:
+        return token_response(msg, param, value, last);
     case ON_CLAIM:
         return claim(msg, param, value, last, &variable->path);
     default:

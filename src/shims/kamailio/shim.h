@@ -89,6 +89,7 @@ struct oauth_last {
     uint32_t offer;        /* 0: oauth_offer was not called */
     int64_t expires_at;
     uint32_t expires_limit;
+    uint32_t token_response; /* 1: the 200 is to carry tokens */
     int granted;           /* the check was accepted, whatever was required since: the identity stays */
     str realm;
     str reason_code;
