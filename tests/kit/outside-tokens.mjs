@@ -4,12 +4,13 @@
 // (draft-yusef-sipcore-sip-oauth-01 section 5). Times are seconds.
 
 import crypto from 'node:crypto';
+import { generateKeyPair } from './key-pair.mjs';
 
 const now = () => Math.floor(Date.now() / 1000);
 
 export class OutsideTokens {
   #known = new Map();
-  #key = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  #key = generateKeyPair('ec', { namedCurve: 'P-256' }, { type: 'pkcs8', format: 'pem' }).privateKey;
 
   /** A token for this user: opaque, or with the form `jwt` one whose key is published nowhere. */
   issue({ sub = 'alice', scope = 'sip', ttl = 300, form = 'opaque' }) {

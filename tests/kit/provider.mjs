@@ -9,6 +9,7 @@ import { Provider, errors } from 'oidc-provider';
 import { DOMAIN, hasAccount } from './accounts.mjs';
 import { REDIRECT, RESOURCE } from './codes.mjs';
 import { GRANT_TYPES, registerGrants } from './grants.mjs';
+import { generateKeyPair } from './key-pair.mjs';
 
 const DESK = 'sip-desk';
 const DESK_CODE_DIGITS = 8;
@@ -111,8 +112,7 @@ const CLIENTS = [
 /** The private key of sip-proxy-jwt as PEM; made at the first start, and kept in a file when a path is given. */
 export function clientKey(file) {
   if (file && fs.existsSync(file)) return fs.readFileSync(file, 'utf8');
-  const { privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const { privateKey: pem } = generateKeyPair('ec', { namedCurve: 'P-256' }, { type: 'pkcs8', format: 'pem' });
   if (file) fs.writeFileSync(file, pem, { mode: 0o600 });
   return pem;
 }
@@ -131,8 +131,8 @@ function client(settings, keyPem, certificatePem) {
 }
 
 function signingKey(alg, generation, type, options) {
-  const { privateKey } = crypto.generateKeyPairSync(type, options);
-  return { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg, kid: `${alg.toLowerCase()}-${generation}` };
+  const { privateKey } = generateKeyPair(type, options, { format: 'jwk' });
+  return { ...privateKey, use: 'sig', alg, kid: `${alg.toLowerCase()}-${generation}` };
 }
 
 /** Generations of signing keys, newest first; kept in a file when a path is given. */
