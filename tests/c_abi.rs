@@ -14,7 +14,7 @@ use serde_json::json;
 use support::encryption::Recipient;
 use support::scripted_server::{Answer, ScriptedServer, key_set};
 use support::temporary::Directory;
-use support::token::{TestKey, claims};
+use support::token::{TestKey, claims, signing_key};
 
 const C: [&str; 4] = ["gcc", "-std=c11", "-x", "c"];
 const CPP: [&str; 4] = ["g++", "-std=c++17", "-x", "c++"];
@@ -164,6 +164,7 @@ impl World {
             .arg(format!("shared={}", secret.encrypt("dir", "A128CBC-HS256", &token)))
             .arg(format!("foreign={foreign}"))
             .arg(format!("issuer={}", self.server.issuer()))
+            .arg(format!("signing={}", self.directory.write("signing.pem", signing_key()).display()))
             .arg(format!("token={}", self.token("first", 600)))
             .arg(format!("expired={}", self.token("first", -600)))
             .arg(format!("forged={forged}"))

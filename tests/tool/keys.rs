@@ -174,3 +174,14 @@ fn keys_and_proofs_are_derived() {
     let short = run(&[&["derive", "pop", "--key", "hush"], &request[..], &time].concat());
     assert!(short.code == 1 && short.err.contains("32 octets") && !short.err.contains("hush"), "{}", short.err);
 }
+
+#[test]
+fn a_signing_key_is_what_the_proxy_signs_tokens_with() {
+    let directory = Directory::new("tool-keygen");
+    let file = directory.file("signing.pem");
+    let path = file.to_str().expect("UTF-8");
+    let made = run(&["keygen", "signing", "--out", path]);
+    assert!(made.code == 0 && made.err.contains(&format!("signing_key_files={path}")), "{}", made.err);
+    let key = SigningKey::for_issuer(&fs::read(&file).expect("made")).expect("a P-256 key");
+    assert_eq!(made.json()["keys"][0], key.public_jwk().expect("P-256"));
+}

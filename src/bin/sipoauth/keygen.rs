@@ -34,6 +34,9 @@ pub enum KeygenCommand {
     /// The private key of client_key_file (private_key_jwt); prints the key set to register at the server
     #[command(after_help = FILES)]
     Client(ClientKeyOptions),
+    /// A private key of signing_key_files, with which the proxy signs tokens; prints the key set for others who accept them
+    #[command(after_help = FILES)]
+    Signing(SigningKeyOptions),
     /// A private key to which the server encrypts tokens; prints the key set to register at the server
     #[command(after_help = FILES)]
     Decryption(DecryptionKeyOptions),
@@ -55,6 +58,17 @@ pub struct ClientKeyOptions {
     alg: ClientAlgorithm,
     #[command(flatten)]
     key: KeyOptions,
+}
+
+/// What to make for tokens of the proxy's own: a P-256 key, named by its thumbprint.
+#[derive(Args)]
+pub struct SigningKeyOptions {
+    /// The file to make for the private key (PEM, PKCS #8); - is standard output
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The file to make for the public key set [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    jwks_out: Option<PathBuf>,
 }
 
 /// What to make for encrypted tokens.
@@ -114,14 +128,18 @@ impl KeygenCommand {
                     ClientAlgorithm::Rs256 => (rsa(), "RS256"),
                     ClientAlgorithm::EdDsa => (ed25519(), "EdDSA"),
                 };
-                pair.and_then(|pair| key(pair, name, "sig", &options.key))
+                pair.and_then(|pair| key(pair, name, Purpose::Client, &options.key))
+            }
+            KeygenCommand::Signing(options) => {
+                let named = KeyOptions { out: options.out.clone(), kid: None, jwks_out: options.jwks_out.clone() };
+                p256().and_then(|pair| key(pair, "ES256", Purpose::Signing, &named))
             }
             KeygenCommand::Decryption(options) => {
                 let (pair, name) = match options.alg {
                     DecryptionAlgorithm::EcdhEs => (p256(), "ECDH-ES"),
                     DecryptionAlgorithm::RsaOaep256 => (rsa(), "RSA-OAEP-256"),
                 };
-                pair.and_then(|pair| key(pair, name, "enc", &options.key))
+                pair.and_then(|pair| key(pair, name, Purpose::Decryption, &options.key))
             }
         };
         made.map_or_else(|sentence| Output { json: false }.error(&sentence), |()| 0)
@@ -139,7 +157,39 @@ fn secret(out: &Path) -> Result<(), String> {
     write(out, text.as_bytes())
 }
 
-fn key((private, mut jwk): Pair, algorithm: &str, usage: &str, options: &KeyOptions) -> Result<(), String> {
+/// What a key is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Client,
+    Signing,
+    Decryption,
+}
+
+impl Purpose {
+    /// `use` (RFC 7517 section 4.2).
+    fn usage(self) -> &'static str {
+        if self == Purpose::Decryption { "enc" } else { "sig" }
+    }
+
+    /// What to do with both parts.
+    fn advice(self, out: &Path, kid: &str) -> String {
+        let out = out.display();
+        match self {
+            Purpose::Client => format!(
+                "register the public key set at the server; configure client_key_file={out}, client_key_id={kid}"
+            ),
+            Purpose::Signing => format!(
+                "configure signing_key_files={out}, before an older key's file; the proxy itself publishes the key set \
+                 ($oauth(jwks), auth_oauth.jwks)"
+            ),
+            Purpose::Decryption => {
+                format!("register the public key set at the server; configure decryption_key_files={out}")
+            }
+        }
+    }
+}
+
+fn key((private, mut jwk): Pair, algorithm: &str, purpose: Purpose, options: &KeyOptions) -> Result<(), String> {
     if options.out == Path::new("-") && options.jwks_out.is_none() {
         return Err("with --out - the public key set needs a place of its own; write --jwks-out FILE".into());
     }
@@ -149,16 +199,11 @@ fn key((private, mut jwk): Pair, algorithm: &str, usage: &str, options: &KeyOpti
     };
     jwk["kid"] = kid.as_str().into();
     jwk["alg"] = algorithm.into();
-    jwk["use"] = usage.into();
+    jwk["use"] = purpose.usage().into();
     write(&options.out, pem(&private).as_bytes())?;
     let set = format!("{}\n", serde_json::to_string_pretty(&json!({"keys": [jwk]})).map_err(|e| e.to_string())?);
     write(options.jwks_out.as_deref().unwrap_or(Path::new("-")), set.as_bytes())?;
-    let private = if usage == "sig" { "client_key_file" } else { "decryption_key_files" };
-    let named = if usage == "sig" { format!(", client_key_id={kid}") } else { String::new() };
-    Output { json: false }.remark(&format!(
-        "register the public key set at the server; configure {private}={}{named}",
-        options.out.display()
-    ));
+    Output { json: false }.remark(&purpose.advice(&options.out, &kid));
     Ok(())
 }
 
