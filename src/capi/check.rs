@@ -12,7 +12,7 @@ use crate::engine::check::{Carried, Message, Request};
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
 use crate::proto::reason::{Outcome, Reason};
-use crate::runtime::worker::{Handling, Verdict};
+use crate::runtime::worker::{Handling, Verdict, Worker};
 use crate::runtime::worker_grants::Demand;
 
 /// The end of the year 9999.
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn sipoauth_worker_require(
 ///
 /// # Safety
 /// `worker` is NULL or valid; `result` is NULL or valid and its struct_size set.
-unsafe fn judge(
+pub(super) unsafe fn judge(
     worker: *mut sipoauth_worker,
     result: *mut sipoauth_result,
     run: impl FnOnce(&mut State) -> Status,
@@ -184,6 +184,20 @@ unsafe fn judge(
 /// # Safety
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { answer_to(state, request, &handling(flags)?, Worker::check) }
+}
+
+/// Asks the worker about a request; its answer is the last one then.
+///
+/// # Safety
+/// A non-NULL `request` and what it points to is valid.
+pub(super) unsafe fn answer_to(
+    state: &mut State,
+    request: *const sipoauth_request,
+    handling: &Handling<'_>,
+    ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict,
+) -> Status {
     // Whatever happens below, no earlier token is the last one. Its texts may be among the inputs, so it lives until
     // the end.
     let _last = std::mem::take(&mut state.last);
@@ -235,7 +249,7 @@ unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32)
         message,
     };
     let now = (r.now != 0).then_some(r.now);
-    state.last = state.worker.check(&request, &Handling { source: &source, now, proxy, ..handling(flags)? });
+    state.last = ask(&mut state.worker, &request, &Handling { source: &source, now, proxy, ..*handling });
     Ok(())
 }
 
@@ -254,7 +268,7 @@ unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Vec<Cow<'a, str>
     (0..count).map(|index| unsafe { text(request.credentials.add(index).read()) }).collect()
 }
 
-fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
+pub(super) fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
     if flags & !(SIPOAUTH_CHECK_RESUMED | SIPOAUTH_CHECK_NO_WAIT) != 0 {
         return Err(SIPOAUTH_E_ARGUMENT);
     }
@@ -320,6 +334,7 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         Carried::Code => SIPOAUTH_GRANT_CODE,
         Carried::Proof => SIPOAUTH_GRANT_POP,
         Carried::Connection => SIPOAUTH_GRANT_CONNECTION,
+        Carried::KeyDerivation => SIPOAUTH_GRANT_KEY_DERIVATION,
     };
     let mut result =
         sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
@@ -364,6 +379,9 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
             result.confirm = u32::from(!ticket.is_empty());
             result.ticket = ticket.as_str().into();
         }
+    }
+    if let Some(account) = answer.account.as_ref().filter(|_| verdict.granted) {
+        result.aor = (**account).into();
     }
     if let Some(token) = &answer.token {
         let claims = &token.claims;

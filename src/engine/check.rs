@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::key_derivation_check::OpenKeyProof;
 use super::session_check::{KnownSessions, Look, OpenProof, Registration, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
@@ -13,6 +14,7 @@ use crate::proto::claims::NO_END;
 use crate::proto::credentials;
 use crate::proto::grant::{self, CodeRequest, Grant};
 use crate::proto::jose::key_set::KeySet;
+use crate::proto::key_derivation::KeyChallenge;
 use crate::proto::reason::Reason;
 use crate::proto::session::SecretText;
 use crate::proto::uri::Aor;
@@ -96,6 +98,8 @@ pub enum Carried {
     Proof,
     /// Nothing; its connection stood in.
     Connection,
+    /// Credentials of the Key-Derivation scheme.
+    KeyDerivation,
 }
 
 /// The keys as this worker knows them.
@@ -119,8 +123,10 @@ pub enum Decision {
     NeedKeyStored(Answer, Registration),
     /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
     NeedAccount(Answer, String, Option<Box<OpenProof>>),
-    /// The proof is right; it must be compared with those that were seen.
-    NeedComparison(Answer, Use),
+    /// The account of this address-of-record must be fetched, and a proof be compared that other proxies may know.
+    NeedKeyAccount(Answer, String, Option<Box<OpenKeyProof>>),
+    /// The proof is right; these names of it must be compared with those that were seen.
+    NeedComparison(Answer, Vec<Use>),
 }
 
 impl Decision {
@@ -133,6 +139,7 @@ impl Decision {
             | Decision::NeedExchange(answer, ..)
             | Decision::NeedKeyStored(answer, _)
             | Decision::NeedAccount(answer, ..)
+            | Decision::NeedKeyAccount(answer, ..)
             | Decision::NeedComparison(answer, _) => answer,
         }
     }
@@ -196,8 +203,12 @@ pub struct Answer {
     pub carried: Carried,
     /// The session of a code or proof.
     pub session: Option<Box<UsedSession>>,
+    /// The address-of-record of an accepted account, canonical.
+    pub account: Option<Box<str>>,
     /// An accepted registration with a code: its end must be told.
     pub registration: Option<Box<Registration>>,
+    /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
+    pub challenge: Option<Box<KeyChallenge>>,
     /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
     pub unverified: Option<Unverified>,
 }

@@ -317,14 +317,11 @@ impl Look<'_> {
         if repeated {
             return accept(answer);
         }
-        let window = i64::from(self.policy.settings.pop_window);
-        // Proofs from the future would outlive the guard's memory at a restart.
-        let ahead = self.policy.providers[provider].rules.leeway.max(LEAST_AHEAD);
-        if self.now - date > window || date - self.now > ahead {
+        if is_stale(self.policy, self.policy.providers[provider].rules.leeway, date, self.now) {
             return refuse(answer, Reason::PopStale);
         }
         let proof = name_of(&self.settings.hash_key, &session.id, request.message.call_id, request.message.cseq);
-        Decision::NeedComparison(answer, Use { proof, path: self.path(), date, now: self.now })
+        Decision::NeedComparison(answer, vec![Use { proof, path: self.path(), date, now: self.now }])
     }
 
     /// The session whose key made the proof, and whether the proof is the one of its registration.
@@ -357,7 +354,7 @@ impl Look<'_> {
 
     /// How the request came.
     fn path(&self) -> u64 {
-        hash_of(&self.settings.hash_key, (self.request.message.branch, self.request.source))
+        path_of(&self.settings.hash_key, self.request)
     }
 
     /// Everything but the proof itself.
@@ -393,14 +390,27 @@ impl Look<'_> {
     }
 }
 
-/// The verdict of the guard of this proxy about a proof that is right.
-pub fn compare(mut answer: Answer, guard: &ReplayGuard<'_>, used: &Use, window: i64) -> Answer {
-    answer.reason = Some(match guard.note(used, window) {
-        Seen::First | Seen::Again => Reason::Ok,
-        Seen::Replayed => Reason::PopReplayed,
-        Seen::TooOld => Reason::ReplayGuardYoung,
+/// The verdict of the guard of this proxy about a proof that is right. The first name that was seen decides, so that a
+/// retransmission of what was refused is refused.
+pub fn compare(mut answer: Answer, guard: &ReplayGuard<'_>, uses: &[Use], window: i64) -> Answer {
+    let refusal = uses.iter().find_map(|used| match guard.note(used, window) {
+        Seen::First | Seen::Again => None,
+        Seen::Replayed => Some(Reason::PopReplayed),
+        Seen::TooOld => Some(Reason::ReplayGuardYoung),
     });
+    answer.reason = Some(refusal.unwrap_or(Reason::Ok));
     answer
+}
+
+/// The Date of a proof is too far from now. Proofs from the future would outlive the guard's memory at a restart, so
+/// into the future the leeway counts.
+pub(super) fn is_stale(policy: &Policy, leeway: i64, date: i64, now: i64) -> bool {
+    now - date > i64::from(policy.settings.pop_window) || date - now > leeway.max(LEAST_AHEAD)
+}
+
+/// How a request came. The sender chooses all of it, so nobody else may be able to compute it.
+pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
+    hash_of(hash_key, (request.message.branch, request.source))
 }
 
 /// Whether a user may register this address with a code. The key proves the address in other requests too, so a rule
@@ -443,7 +453,8 @@ pub fn used(aor: &str, session: &Session) -> UsedSession {
     }
 }
 
-fn parts<'a>(request: &Request<'a>, body: &'a [u8]) -> DigestParts<'a> {
+/// What the digest-string of a request covers.
+pub(super) fn parts<'a>(request: &Request<'a>, body: &'a [u8]) -> DigestParts<'a> {
     let Message { call_id, cseq, date, contact, .. } = request.message;
     DigestParts { from: request.from.as_bytes(), to: request.to.as_bytes(), call_id, cseq, date, contact, body }
 }

@@ -4,13 +4,17 @@
 
 use std::sync::Arc;
 
+use super::accounts::key_account_key;
 use super::context::Context;
 use super::sessions::{account_key, code_key, unseal};
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
+use crate::engine::key_derivation_check::KnownAccounts;
 use crate::engine::session_check::{CodeId, Known, KnownSessions, Registration, key_of};
+use crate::proto::key_account::KeyAccount;
 use crate::proto::session::{Account, CodeRecord, CodeState};
+use crate::proto::verifier::Verifier;
 
 /// The view of one call.
 pub struct SessionView<'a> {
@@ -81,5 +85,20 @@ impl KnownSessions for SessionView<'_> {
 
     fn is_fresh(&self) -> bool {
         self.asked || self.context.sessions().is_none_or(|access| access.is_local())
+    }
+}
+
+impl KnownAccounts for SessionView<'_> {
+    fn verifier(&self, aor: &str) -> Known<Verifier> {
+        match self.read::<KeyAccount>(&key_account_key(aor)) {
+            Known::Found(account) => account.verifier().map_or(Known::Failed, Known::Found),
+            Known::Absent => Known::Absent,
+            Known::NotHere => Known::NotHere,
+            Known::Failed => Known::Failed,
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        KnownSessions::is_fresh(self)
     }
 }

@@ -70,7 +70,7 @@ fn identity_of(answer: &Answer, request: &Request<'_>) -> Option<BoundIdentity> 
         return None;
     }
     match answer.carried {
-        Carried::Nothing | Carried::Connection => None,
+        Carried::Nothing | Carried::Connection | Carried::KeyDerivation => None,
         Carried::Token => answer
             .token
             .as_ref()
