@@ -50,12 +50,14 @@ static void prepare(sipoauth_result *result)
     result->verdict = SIPOAUTH_VERDICT_DENIED;
 }
 
-static int ask(sipoauth_worker *worker, const sipoauth_request *request, uint32_t flags, sipoauth_result *result)
+static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct oauth_account *account,
+        uint32_t flags, sipoauth_result *result)
 {
     int rc;
 
     prepare(result);
-    rc = sipoauth_worker_check(worker, request, flags, result);
+    rc = account == NULL ? sipoauth_worker_check(worker, request, flags, result)
+                         : sipoauth_worker_key_derivation(worker, request, account->line, flags | account->flag, result);
     if (rc != SIPOAUTH_OK)
         LM_ERR("the check failed (%d)\n", rc);
     return rc;
@@ -98,7 +100,8 @@ static void hint_about_size(const sip_msg_t *msg)
             msg->len, UDP_LIMIT);
 }
 
-int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
+static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
+        const struct oauth_resume *resume)
 {
     struct oauth_request request;
     sipoauth_result result;
@@ -122,7 +125,7 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
     else if (resume == NULL || !oauth_park_possible(msg) || oauth_resume_pack(resume, &cookie) < 0)
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
-    if (ask(worker, &request.call, flags, &result) != SIPOAUTH_OK)
+    if (ask(worker, &request.call, account, flags, &result) != SIPOAUTH_OK)
         return oauth_check_failed(msg, role);
     if (result.grant == SIPOAUTH_GRANT_TOKEN)
         hint_about_size(msg);
@@ -137,6 +140,21 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
             return oauth_check_failed(msg, role);
     }
     return store(msg, role, request.call.realm, &result);
+}
+
+int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
+{
+    return check(msg, role, realm, NULL, resume);
+}
+
+/* By the Key-Derivation scheme, against an account. */
+int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
+        const struct oauth_resume *resume)
+{
+    int code = check(msg, role, realm, account, resume);
+
+    oauth_last_is_key_derivation(msg);
+    return code;
 }
 
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)

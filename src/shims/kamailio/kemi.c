@@ -43,6 +43,59 @@ static int ki_check_token_realm(sip_msg_t *msg, str *token, str *realm)
     return oauth_check_token(msg, token, realm);
 }
 
+static int ki_kd_check(sip_msg_t *msg, str *realm)
+{
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, NULL);
+}
+
+static int ki_proxy_kd_check(sip_msg_t *msg, str *realm)
+{
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, NULL);
+}
+
+static int ki_kd_check_resume(sip_msg_t *msg, str *realm, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, &resume);
+}
+
+static int ki_proxy_kd_check_resume(sip_msg_t *msg, str *realm, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume);
+}
+
+static int ki_kd_check_account(sip_msg_t *msg, str *realm, str *account)
+{
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, NULL);
+}
+
+static int ki_proxy_kd_check_account(sip_msg_t *msg, str *realm, str *account)
+{
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, NULL);
+}
+
+static int ki_kd_check_account_resume(sip_msg_t *msg, str *realm, str *account, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, &resume);
+}
+
+static int ki_proxy_kd_check_account_resume(sip_msg_t *msg, str *realm, str *account, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, &resume);
+}
+
+static int ki_kd_challenge(sip_msg_t *msg, int flags)
+{
+    return oauth_kd_challenge(msg, flags);
+}
+
 static int ki_www_challenge(sip_msg_t *msg, str *realm, int flags)
 {
     return oauth_challenge(msg, SIPOAUTH_ROLE_UAS, realm, flags);
@@ -91,11 +144,12 @@ static int ki_forward_token(sip_msg_t *msg)
 #define NONE SR_KEMIP_NONE
 #define STRING SR_KEMIP_STR
 #define NUMBER SR_KEMIP_INT
-#define FUNCTION(name, first, second)                                          \
+#define FUNCTION_3(name, first, second, third)                                 \
     {                                                                          \
         str_init("auth_oauth"), str_init(#name), SR_KEMIP_INT, (void *)ki_##name, \
-        {first, second, NONE, NONE, NONE, NONE}                                \
+        {first, second, third, NONE, NONE, NONE}                               \
     }
+#define FUNCTION(name, first, second) FUNCTION_3(name, first, second, NONE)
 
 static sr_kemi_t functions[] = {
     FUNCTION(check, STRING, NONE),
@@ -104,6 +158,15 @@ static sr_kemi_t functions[] = {
     FUNCTION(proxy_check_resume, STRING, STRING),
     FUNCTION(check_token, STRING, NONE),
     FUNCTION(check_token_realm, STRING, STRING),
+    FUNCTION(kd_check, STRING, NONE),
+    FUNCTION(kd_check_resume, STRING, STRING),
+    FUNCTION(proxy_kd_check, STRING, NONE),
+    FUNCTION(proxy_kd_check_resume, STRING, STRING),
+    FUNCTION(kd_check_account, STRING, STRING),
+    FUNCTION_3(kd_check_account_resume, STRING, STRING, STRING),
+    FUNCTION(proxy_kd_check_account, STRING, STRING),
+    FUNCTION_3(proxy_kd_check_account_resume, STRING, STRING, STRING),
+    FUNCTION(kd_challenge, NUMBER, NONE),
     FUNCTION(www_challenge, STRING, NUMBER),
     FUNCTION(proxy_challenge, STRING, NUMBER),
     FUNCTION(offer, NONE, NONE),

@@ -134,6 +134,8 @@ static const char *grant_name(uint32_t grant)
         return "pop";
     case SIPOAUTH_GRANT_CONNECTION:
         return "connection";
+    case SIPOAUTH_GRANT_KEY_DERIVATION:
+        return "key_derivation";
     default:
         return "none";
     }
