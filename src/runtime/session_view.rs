@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::accounts::key_account_key;
 use super::context::Context;
 use super::sessions::{account_key, code_key, unseal};
+use super::store_access::DECOY;
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
@@ -29,6 +30,14 @@ pub struct SessionView<'a> {
 }
 
 impl SessionView<'_> {
+    /// The work that an account would have made, so that the time tells less of who has none.
+    fn open_decoy(&self) {
+        if let Some(access) = self.context.sessions() {
+            let account = unseal::<KeyAccount>(access.sealer(), DECOY, access.decoy());
+            std::hint::black_box(account.ok().and_then(|account| account.verifier()));
+        }
+    }
+
     fn read<T: for<'a> serde::Deserialize<'a>>(&self, key: &str) -> Known<T> {
         let Some(access) = self.context.sessions() else {
             return Known::Absent;
@@ -92,7 +101,10 @@ impl KnownAccounts for SessionView<'_> {
     fn verifier(&self, aor: &str) -> Known<Verifier> {
         match self.read::<KeyAccount>(&key_account_key(aor)) {
             Known::Found(account) => account.verifier().map_or(Known::Failed, Known::Found),
-            Known::Absent => Known::Absent,
+            Known::Absent => {
+                self.open_decoy();
+                Known::Absent
+            }
             Known::NotHere => Known::NotHere,
             Known::Failed => Known::Failed,
         }

@@ -6,7 +6,7 @@ use super::worker::{Handling, Verdict, Worker};
 use crate::engine::check::{Answer, Decision, Request};
 use crate::engine::key_derivation_check::{GivenAccount, check_key_derivation};
 use crate::proto::reason::Reason;
-use crate::proto::verifier::Verifier;
+use crate::proto::verifier::{NOBODYS, Verifier};
 
 /// Where the account of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,18 +46,19 @@ impl Worker {
         if aws_lc_rs::rand::fill(&mut random).is_err() {
             return refuse(Reason::Internal);
         }
-        let given = match account {
+        let line = match account {
             AccountSource::Store => {
                 let asked = handling.resumed || handling.no_wait;
                 let known = SessionView { context: &self.context, policy, now, asked };
                 return check_key_derivation(policy, &known, request, realm, &random, now / 1000);
             }
-            AccountSource::Given("") => None,
-            AccountSource::Given(line) => match Verifier::parse(line) {
-                Ok(verifier) => Some(verifier),
-                Err(_) => return refuse(Reason::AccountMalformed),
-            },
+            AccountSource::Given(line) => line,
         };
+        // The same work for who does not exist.
+        let Ok(verifier) = Verifier::parse(if line.is_empty() { NOBODYS } else { line }) else {
+            return refuse(Reason::AccountMalformed);
+        };
+        let given = (!line.is_empty()).then_some(verifier);
         check_key_derivation(policy, &GivenAccount(given), request, realm, &random, now / 1000)
     }
 }
