@@ -12,8 +12,8 @@ mod encrypted;
 mod expires;
 mod harness;
 mod introspection;
-
 mod kemi;
+mod key_derivation;
 mod keys;
 mod limits;
 mod mixed_fleet;

@@ -14,12 +14,22 @@ int oauth_kd_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct
     return oauth_check_account(msg, role, realm, &stored, resume);
 }
 
-/* An empty account: there is no such user. */
+/* What scripts make of a variable without a value. */
+static int is_nothing(const str *text)
+{
+    static const str null = str_init("<null>"), zero = str_init("0");
+
+    return text->len <= 0 || STR_EQ(*text, null) || STR_EQ(*text, zero);
+}
+
+/* Without an account there is no such user. */
 int oauth_kd_check_account(
         sip_msg_t *msg, uint32_t role, const str *realm, const str *account, const struct oauth_resume *resume)
 {
-    const struct oauth_account given = {SIPOAUTH_CHECK_GIVEN_ACCOUNT, oauth_view(account)};
+    struct oauth_account given = {SIPOAUTH_CHECK_GIVEN_ACCOUNT, {NULL, 0}};
 
+    if (!is_nothing(account))
+        given.line = oauth_view(account);
     return oauth_check_account(msg, role, realm, &given, resume);
 }
 
