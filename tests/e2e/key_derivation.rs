@@ -13,6 +13,7 @@ use crate::phones::{ALICE, aor, date, digest, run, stored, with_settings};
 use crate::stack::{Stack, provider};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::Builder;
+use crate::support::kit;
 use crate::support::redis::{PASSWORD as REDIS_PASSWORD, Redis};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
@@ -340,4 +341,40 @@ fn two_proxies_and_one_redis() {
     });
     one.finish();
     two.finish();
+}
+
+#[test]
+fn a_sip_worker_does_not_derive_keys() {
+    let (directory, server) = (Directory::new("key-derivation"), AuthorizationServer::start());
+    let stack = run(stored("tests/e2e/worker_rpc.cfg", &provider(server.issuer()), &directory));
+    let reply = stack.request(&mut stack.udp(), &Request::register(ALICE));
+    let said = reply.header("X-RPC").expect("the script adds it");
+    assert!(said.contains("403") && said.contains("use kamcmd"), "{said}");
+    assert!(stack.rpc("auth_oauth.accounts_show", &[ALICE]).is_err());
+    stack.finish();
+}
+
+#[test]
+fn from_a_kemi_script() {
+    let (directory, server) = (Directory::new("key-derivation"), AuthorizationServer::start());
+    let builder = stored("tests/e2e/kemi.cfg", &provider(server.issuer()), &directory)
+        .define("WITH_LUA", 1)
+        .define_string("SCRIPT", kit::path("tests/e2e/key_derivation.lua").to_str().expect("UTF-8"));
+    let stack = run(builder);
+    let parameters = Parameters::new(Kdf::Sha256, 1000, vec![1; 16], 256).expect("good");
+    let verifier = Verifier::derive(parameters, PASSWORD.as_bytes());
+    stack.rpc("auth_oauth.accounts_set", &[ALICE, &verifier.to_text()]).expect("written");
+    let mut phone = stack.udp();
+    for (method, header) in [("OPTIONS", "WWW-Authenticate"), ("MESSAGE", "Proxy-Authenticate")] {
+        let request = dated(Request::new(method, BOB, ALICE));
+        let reply = stack.request(&mut phone, &request);
+        assert!(challenge_in(&reply, header).is_from_holder(&verifier.key, &digest(&request, b""), None));
+    }
+    assert_eq!(stack.request(&mut phone, &with_proof(register("alice"), &verifier.key, None)).status, 200);
+    let unknown = with_proof(dated(Request::new("PUBLISH", BOB, ALICE)), &verifier.key, None);
+    assert_eq!(stack.request(&mut phone, &unknown).status, 401, "no account was given");
+    let reply = stack.request(&mut phone, &dated(Request::new("SUBSCRIBE", BOB, ALICE)));
+    assert_eq!((reply.status, reply.reason.as_str()), (407, "Added"));
+    challenge_in(&reply, "Proxy-Authenticate");
+    stack.finish();
 }
