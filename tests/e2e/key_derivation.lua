@@ -10,7 +10,7 @@ local function answer(code)
     end
 end
 
-function ksr_request_main()
+function ksr_request_route()
     local method = KSR.pv.get("$rm")
     if method == "REGISTER" then
         answer(KSR.auth_oauth.kd_check_resume(REALM, "ksr_resumed"))
