@@ -185,7 +185,7 @@ pub(super) unsafe fn judge(
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { answer_to(state, request, &handling(flags)?, Worker::check) }
+    unsafe { answer_to(state, request, flags, Worker::check) }
 }
 
 /// Asks the worker about a request; its answer is the last one then.
@@ -195,7 +195,7 @@ unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32)
 pub(super) unsafe fn answer_to(
     state: &mut State,
     request: *const sipoauth_request,
-    handling: &Handling<'_>,
+    flags: u32,
     ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict,
 ) -> Status {
     // Whatever happens below, no earlier token is the last one. Its texts may be among the inputs, so it lives until
@@ -249,7 +249,7 @@ pub(super) unsafe fn answer_to(
         message,
     };
     let now = (r.now != 0).then_some(r.now);
-    state.last = ask(&mut state.worker, &request, &Handling { source: &source, now, proxy, ..*handling });
+    state.last = ask(&mut state.worker, &request, &Handling { source: &source, now, proxy, ..handling(flags)? });
     Ok(())
 }
 
@@ -268,7 +268,7 @@ unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Vec<Cow<'a, str>
     (0..count).map(|index| unsafe { text(request.credentials.add(index).read()) }).collect()
 }
 
-pub(super) fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
+fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
     if flags & !(SIPOAUTH_CHECK_RESUMED | SIPOAUTH_CHECK_NO_WAIT) != 0 {
         return Err(SIPOAUTH_E_ARGUMENT);
     }

@@ -4,7 +4,7 @@
 use std::ffi::c_char;
 use std::num::NonZeroU32;
 
-use super::check::{answer_to, handling, judge};
+use super::check::{answer_to, judge};
 use super::convert::{Buffer, Place, octets, text};
 use super::guard::guard;
 use super::types::*;
@@ -109,8 +109,7 @@ pub unsafe extern "C" fn sipoauth_worker_key_derivation(
                 return Err(SIPOAUTH_E_ARGUMENT);
             }
             let source = if given { AccountSource::Given(&line) } else { AccountSource::Store };
-            let handling = handling(flags & !SIPOAUTH_CHECK_GIVEN_ACCOUNT)?;
-            answer_to(state, request, &handling, |worker, request, handling| {
+            answer_to(state, request, flags & !SIPOAUTH_CHECK_GIVEN_ACCOUNT, |worker, request, handling| {
                 worker.check_key_derivation(request, source, handling)
             })
         })

@@ -252,7 +252,7 @@ pub struct sipoauth_result {
     pub provider: sipoauth_str,
     /// `iss`; of a refused token it is what the token says.
     pub issuer: sipoauth_str,
-    /// The address-of-record of an accepted token that the request uses, canonical.
+    /// The address-of-record that the request uses, of an accepted token, session or account, canonical.
     pub aor: sipoauth_str,
     /// `sub` of a token whose signature is good; also of one that was refused for what it says.
     pub subject: sipoauth_str,
