@@ -5,7 +5,7 @@
 //! compare with, and the same is done for both.
 
 use super::check::{Answer, Carried, Decision, Request};
-use super::session_check::{Known, is_stale, parts, path_of};
+use super::session_check::{Known, MAX_OPEN, is_stale, parts, path_of};
 use crate::arena::replay_guard::{Use, hash_of};
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
@@ -19,9 +19,6 @@ use crate::proto::sip_date;
 use crate::proto::uri::Aor;
 use crate::proto::verifier::Verifier;
 use serde::{Deserialize, Serialize};
-
-/// Longest digest-string that travels to the I/O service.
-const MAX_OPEN: usize = 16 * 1024;
 
 /// Where accounts come from.
 pub trait KnownAccounts {

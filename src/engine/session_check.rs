@@ -28,7 +28,7 @@ const MAX_TEXTS: usize = 2048;
 /// A Date has whole seconds, so it may be this far ahead whatever the leeway.
 const LEAST_AHEAD: i64 = 2;
 /// Longest digest-string that travels to the I/O service.
-const MAX_OPEN: usize = 16 * 1024;
+pub(super) const MAX_OPEN: usize = 16 * 1024;
 
 /// What is known of a record.
 #[derive(Clone, Debug)]

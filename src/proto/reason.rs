@@ -74,7 +74,7 @@ macro_rules! reasons {
 reasons! {
     Ok = 0, "ok", Accepted, "", "The token is valid for this request.";
     NoCredentials = 1, "no_credentials", NoCredentials, "", "The request carries no token, or no Key-Derivation credentials, for this realm.";
-    CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer' and one token. Or that of Key-Derivation: a nonce of 16 to 128 characters, if any, and a pop.";
+    CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer' and one token. Or that of Key-Derivation: send one pop, and if any a nonce of 16 to 128 characters.";
     SeveralTokens = 11, "several_tokens", BadRequest, "", "The request carries more than one Bearer, or Key-Derivation, credential for this realm: send one.";
     TokenTooLarge = 12, "token_too_large", BadRequest, "", "The token is longer than max_token_size: ask the authorization server for fewer claims.";
     PopUnsupported = 13, "pop_not_configured", Challenge, "invalid_token", "A code or a proof of possession was sent, but sessions are not configured ('store', and 'client_id' of the provider): send a token.";

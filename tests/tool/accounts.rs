@@ -75,8 +75,10 @@ fn one_by_one(site: &Site) {
 fn accounts_one_by_one() {
     let site = Site::folder();
     one_by_one(&site);
+    let long = "x".repeat(4097);
     for (command, input, words) in [
         (&["set", "alice@example.test"][..], "", "the password is empty"),
+        (&["set", "alice@example.test"], long.as_str(), "the password is too long"),
         (&["set", "tel:1"], "secret", "is not an address-of-record"),
         (&["set", "a@example.test", "--verifier", "secret"], "", "a verifier looks like"),
         (&["set", "a@example.test", "--password-file", "/nonexistent"], "", "cannot be read"),

@@ -63,9 +63,9 @@ impl ConfigurationOptions {
         Ok(Configuration { written, policy })
     }
 
-    /// One is named, or there is one at the usual place.
+    /// Something is named, or there is a file at the usual place.
     pub fn is_there(&self) -> bool {
-        self.is_named() || Path::new(DEFAULT).exists()
+        self.is_named() || !self.settings.is_empty() || Path::new(DEFAULT).exists()
     }
 
     fn is_named(&self) -> bool {

@@ -9,26 +9,28 @@ use std::process::Command;
 use zeroize::Zeroizing;
 
 /// Longest password in octets.
-const MAX: u64 = 4096;
+const MAX: usize = 4096;
 
 /// Reads a password: the first line, without its end.
 pub fn read(file: Option<&Path>) -> Result<Zeroizing<String>, String> {
-    let mut text = Zeroizing::new(String::new());
+    let mut text = Zeroizing::new(String::with_capacity(MAX));
+    // One octet more shows that it is too long: a part of it would make another key.
+    let most = MAX as u64 + 1;
     match file {
         Some(path) => {
-            let read = File::open(path).and_then(|file| file.take(MAX).read_to_string(&mut text));
+            let read = File::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
             read.map_err(|e| format!("{}: cannot be read: {e}", path.display()))?;
         }
         None => {
             let _hidden = io::stdin().is_terminal().then(Hidden::new);
-            let read = io::stdin().lock().take(MAX).read_line(&mut text);
+            let read = io::stdin().lock().take(most).read_line(&mut text);
             read.map_err(|e| format!("standard input cannot be read: {e}"))?;
         }
     }
     let end = text.find(['\r', '\n']).unwrap_or(text.len());
     text.truncate(end);
-    if text.is_empty() {
-        return Err("the password is empty".into());
+    if text.is_empty() || text.len() > MAX {
+        return Err(if text.is_empty() { "the password is empty" } else { "the password is too long" }.into());
     }
     Ok(text)
 }
