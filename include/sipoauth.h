@@ -221,7 +221,7 @@
 /*
  Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
  */
-#define SIPOAUTH_GRANT_KEY_DERIVATION 5
+#define SIPOAUTH_GRANT_KEY_DERIVATION 8
 
 /*
  PBKDF2-HMAC-SHA-256
@@ -537,7 +537,7 @@ typedef struct sipoauth_result {
    */
   struct sipoauth_str issuer;
   /*
-   The address-of-record of an accepted token that the request uses, canonical.
+   The address-of-record that the request uses, of an accepted token, session or account, canonical.
    */
   struct sipoauth_str aor;
   /*

@@ -90,7 +90,7 @@ pub const SIPOAUTH_GRANT_POP: u32 = 3;
 /// Nothing; what was sent earlier on the same connection stood in (setting connection_auth).
 pub const SIPOAUTH_GRANT_CONNECTION: u32 = 4;
 /// Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
-pub const SIPOAUTH_GRANT_KEY_DERIVATION: u32 = 5;
+pub const SIPOAUTH_GRANT_KEY_DERIVATION: u32 = 8;
 
 /// PBKDF2-HMAC-SHA-256
 pub const SIPOAUTH_KDF_SHA256: u32 = 1;

@@ -138,10 +138,10 @@ reasons! {
     DecryptionFailed = 81, "decryption_failed", Challenge, "invalid_token", "The token cannot be decrypted: it is damaged, forged, or encrypted for another key.";
     EncryptionRequired = 82, "encryption_required", Challenge, "invalid_token", "The provider's 'encryption' asks for an encrypted token: have the authorization server encrypt it for this proxy, or use TLS.";
     ConnectionExpired = 85, "connection_expired", Challenge, "invalid_token", "The sign-in of this connection has ended: send a new token.";
-    DateMissing = 86, "date_missing", BadRequest, "", "The request has no Date that can be read: a Key-Derivation proof covers it, so the request can neither be accepted nor challenged.";
-    KeyDerivationNotConfigured = 87, "key_derivation_not_configured", NotNow, "", "Key-Derivation needs 'store' and 'store_key', also where the accounts are kept elsewhere.";
-    AccountMalformed = 88, "account_malformed", NotNow, "", "The account that the script gave is no verifier ($pbkdf2-sha256$i=...,l=...$SALT$KEY).";
     Internal = 90, "internal_error", NotNow, "", "An internal error was caught; please report it.";
+    DateMissing = 91, "date_missing", BadRequest, "", "The request has no Date that can be read: a Key-Derivation proof covers it, so the request can neither be accepted nor challenged.";
+    KeyDerivationNotConfigured = 92, "key_derivation_not_configured", NotNow, "", "Key-Derivation needs 'store' and 'store_key', also where the accounts are kept elsewhere.";
+    AccountMalformed = 93, "account_malformed", NotNow, "", "The account that the script gave is no verifier ($pbkdf2-sha256$i=...,l=...$SALT$KEY).";
 }
 
 #[cfg(test)]
