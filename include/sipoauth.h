@@ -189,6 +189,11 @@
 #define SIPOAUTH_CHECK_NO_WAIT 2
 
 /*
+ Flag of sipoauth_worker_key_derivation: the caller has looked the account up himself.
+ */
+#define SIPOAUTH_CHECK_GIVEN_ACCOUNT 4
+
+/*
  Nothing of ours was sent.
  */
 #define SIPOAUTH_GRANT_NONE 0
@@ -227,6 +232,21 @@
  An access token and a proof of possession (sip-oauth-01 section 4.6). Since ABI version 4.
  */
 #define SIPOAUTH_GRANT_TOKEN_POP 7
+
+/*
+ Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
+ */
+#define SIPOAUTH_GRANT_KEY_DERIVATION 8
+
+/*
+ PBKDF2-HMAC-SHA-256
+ */
+#define SIPOAUTH_KDF_SHA256 1
+
+/*
+ PBKDF2-HMAC-SHA-512
+ */
+#define SIPOAUTH_KDF_SHA512 2
 
 /*
  sipoauth_worker_require: a level of service, the name of an item of the setting `services`.
@@ -342,6 +362,37 @@ typedef struct sipoauth_str {
    */
   size_t len;
 } sipoauth_str;
+
+/*
+ One account of the Key-Derivation scheme, for displays. Texts borrow from the library during the callback.
+ */
+typedef struct sipoauth_account_state {
+  /*
+   sizeof(sipoauth_account_state), set by the library.
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_KDF_
+   */
+  uint32_t kdf;
+  /*
+   Iterations of PBKDF2.
+   */
+  uint32_t iterations;
+  /*
+   Length of the key in bits.
+   */
+  uint32_t key_size;
+  /*
+   The address-of-record, canonical.
+   */
+  struct sipoauth_str aor;
+} sipoauth_account_state;
+
+/*
+ Takes one account. Called within the call that was given it; must return, must not call the library.
+ */
+typedef void (*sipoauth_account_fn)(void *user, const struct sipoauth_account_state *account);
 
 /*
  The fields of a SIP request (RFC 3261) that are looked at. Everything is borrowed for the call only.
@@ -515,7 +566,7 @@ typedef struct sipoauth_result {
    */
   struct sipoauth_str issuer;
   /*
-   The address-of-record of an accepted token that the request uses, canonical.
+   The address-of-record that the request uses, of an accepted token, session or account, canonical.
    */
   struct sipoauth_str aor;
   /*
@@ -853,6 +904,52 @@ uint32_t sipoauth_abi_version(void);
 const char *sipoauth_version(void);
 
 /*
+ Writes the account of `aor` (a SIP URI), also over an earlier one. Either `verifier` is given, a line as
+ `sipoauth accounts derive` prints it, or `password`, from which the key is derived in the calling thread: some tenths
+ of a second in which it does nothing else, so no SIP worker may do that. The password is not stored. Where and how
+ long otherwise: as sipoauth_context_sessions.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_INPUT (`store` is not configured, this is no SIP address, no
+ verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
+
+ # Safety
+ `context` is NULL or valid, texts valid for their lengths, `err` for `err_cap` octets.
+ */
+int32_t sipoauth_context_account_put(const struct sipoauth_context *context,
+                                     struct sipoauth_str aor,
+                                     struct sipoauth_str verifier,
+                                     struct sipoauth_str password,
+                                     char *err,
+                                     size_t err_cap);
+
+/*
+ Removes the account of `aor`; `*removed` is 1 when there was one. Where and how long: as sipoauth_context_sessions.
+
+ Returns SIPOAUTH_OK, also when there was none; else as sipoauth_context_sessions.
+
+ # Safety
+ `context` and `removed` are NULL or valid, `aor` valid for its length.
+ */
+int32_t sipoauth_context_account_remove(const struct sipoauth_context *context,
+                                        struct sipoauth_str aor,
+                                        uint32_t *removed);
+
+/*
+ Shows accounts: that of `aor`, or with an empty one all, some at a time. `from`, `next`, where, how long and the
+ return: as sipoauth_context_sessions. Keys and salts are never shown.
+
+ # Safety
+ As for sipoauth_context_sessions.
+ */
+int32_t sipoauth_context_accounts(const struct sipoauth_context *context,
+                                  struct sipoauth_str aor,
+                                  struct sipoauth_str from,
+                                  sipoauth_account_fn each,
+                                  void *user,
+                                  char *next,
+                                  size_t next_cap);
+
+/*
  Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3; signature RFC 7515, claims RFC 7519 and
  RFC 9068). Uses the CPU only, never blocks.
 
@@ -1109,6 +1206,80 @@ int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_d
  `io` comes from sipoauth_io_new and is not used afterwards.
  */
 void sipoauth_io_free(struct sipoauth_io *io);
+
+/*
+ PBKDF2 (RFC 8018 section 5.2): derives `key_len` octets, 1 to 1024, from a password. `kdf` is SIPOAUTH_KDF_;
+ `iterations` at least 1. The caller wipes `key` after use; after a failure it is as it was. Slow by design: 600,000
+ iterations take some tenths of a second. Any process, any thread.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
+
+ # Safety
+ Texts are valid for their lengths; `key` is NULL or valid for `key_len` octets.
+ */
+int32_t sipoauth_pbkdf2(uint32_t kdf,
+                        struct sipoauth_str password,
+                        struct sipoauth_str salt,
+                        uint32_t iterations,
+                        uint8_t *key,
+                        size_t key_len);
+
+/*
+ Makes a proof of the Key-Derivation scheme (sections 3 and 4): HMAC-SHA256(key, digest ‖ nonce) as 43 characters of
+ base64url without padding. `key` is the derived key, 16 to 64 octets; `digest` from sipoauth_digest_string, of the
+ whole body; `nonce` as in the header field, without quotes, or empty for the proof of a later request. `*len` and
+ `buf` as for sipoauth_digest_string.
+
+ A phone compares a challenge's pop with what this gives for the challenged request and the challenge's nonce, and
+ refuses a challenge with a nonce of its own.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key has another length.
+
+ # Safety
+ Texts are valid for their lengths, `buf` for `cap` octets, `len` NULL or valid.
+ */
+int32_t sipoauth_key_derivation_pop(struct sipoauth_str key,
+                                    struct sipoauth_str digest,
+                                    struct sipoauth_str nonce,
+                                    char *buf,
+                                    size_t cap,
+                                    size_t *len);
+
+/*
+ Checks the Key-Derivation credentials of a request. Uses the CPU only (some HMACs, never a derivation), never blocks.
+ Request, result, parking and return as for sipoauth_worker_check; the setting `store` is needed. The address-of-record
+ is To of a REGISTER, whose From must be the same, else From.
+
+ `account` is empty and the account comes from the store; or with SIPOAUTH_CHECK_GIVEN_ACCOUNT in `flags` it is a
+ verifier of the caller's own database, as `sipoauth accounts derive` prints it, and empty when there is no such user.
+ A verdict of 401 or 407 has a challenge: sipoauth_worker_key_derivation_challenge. A wrong proof and a user who does
+ not exist are the same reason, pop_invalid.
+
+ # Safety
+ As for sipoauth_worker_check; `account` is valid for its length.
+ */
+int32_t sipoauth_worker_key_derivation(struct sipoauth_worker *worker,
+                                       const struct sipoauth_request *request,
+                                       struct sipoauth_str account,
+                                       uint32_t flags,
+                                       struct sipoauth_result *result);
+
+/*
+ Writes the header line of the Key-Derivation challenge that belongs to the last check of this worker (section 3),
+ with CRLF, not NUL-terminated: WWW-Authenticate or Proxy-Authenticate, as the role of that check was. `*status` is
+ 401 or 407; 401 after a failure. `*len` and `buf` as for sipoauth_worker_challenge.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
+ SIPOAUTH_E_INPUT when the last check was of another kind, or came to something that is not challenged.
+
+ # Safety
+ `worker`, `len` and `status` are NULL or valid, `buf` for `cap` octets.
+ */
+int32_t sipoauth_worker_key_derivation_challenge(struct sipoauth_worker *worker,
+                                                 char *buf,
+                                                 size_t cap,
+                                                 size_t *len,
+                                                 uint32_t *status);
 
 /*
  Derives the shared key from an authorization code and the 200 OK that completes the registration:

@@ -13,6 +13,7 @@ use sipoauth::proto::jose::jwe_algorithm::KeyManagement;
 use sipoauth::proto::jose::jwk::VerificationKey;
 use sipoauth::proto::jose::jws::CompactJws;
 use sipoauth::proto::jose::key_set::{KeySet, Origin};
+use sipoauth::proto::pbkdf2::{Kdf, derive};
 use sipoauth::proto::pop::make_pop;
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::uri::Aor;
@@ -73,6 +74,18 @@ fn rfc_4231_hmac_sha256_makes_our_keys_and_proofs() {
         let made = make_pop(&octets(&case["key"]), &octets(&case["data"]));
         // Case 5 prints the first 128 bits only.
         assert_eq!(made[..expected.len()], expected, "{case}");
+    }
+}
+
+#[test]
+fn rfc_7914_pbkdf2_makes_our_keys() {
+    for case in vectors("rfc7914_pbkdf2") {
+        let text = |name: &str| case[name].as_str().expect("a text").as_bytes().to_vec();
+        let wanted = octets(&case["dk"]);
+        let iterations = case["c"].as_u64().and_then(|c| u32::try_from(c).ok()?.try_into().ok()).expect("a number");
+        let mut key = vec![0; wanted.len()];
+        derive(Kdf::Sha256, &text("password"), &text("salt"), iterations, &mut key);
+        assert_eq!(key, wanted, "{case}");
     }
 }
 

@@ -5,6 +5,8 @@
 //! `cargo test --test wycheproof -- --nocapture` shows the table. No invalid case may be accepted; a valid case
 //! may be refused only where `POLICY` says why.
 
+use sipoauth::capi::key_derivation::sipoauth_pbkdf2;
+use sipoauth::capi::types::{SIPOAUTH_KDF_SHA256, SIPOAUTH_OK, sipoauth_str};
 use sipoauth::proto::jose::algorithm::Algorithm;
 use sipoauth::proto::jose::jwk::VerificationKey;
 use sipoauth::proto::jose::jws::CompactJws;
@@ -234,4 +236,23 @@ fn hmac_sha256() {
         let key = VerificationKey::from_secret(&octets(&case["key"]));
         key.is_ok_and(|key| key.verify(Algorithm::HS256, &octets(&case["msg"]), &octets(&case["tag"])))
     });
+}
+
+/// As a C program calls it.
+fn derives(case: &Value) -> bool {
+    let (password, salt, wanted) = (octets(&case["password"]), octets(&case["salt"]), octets(&case["dk"]));
+    let iterations = case["iterationCount"].as_u64().and_then(|n| u32::try_from(n).ok()).expect("a number");
+    let view = |octets: &[u8]| sipoauth_str { ptr: octets.as_ptr().cast(), len: octets.len() };
+    let mut key = vec![0; wanted.len()];
+    // SAFETY: both texts and the key outlive the call and have the lengths that it is told.
+    let status = unsafe {
+        let (password, salt) = (view(&password), view(&salt));
+        sipoauth_pbkdf2(SIPOAUTH_KDF_SHA256, password, salt, iterations, key.as_mut_ptr(), key.len())
+    };
+    status == SIPOAUTH_OK && key == wanted
+}
+
+#[test]
+fn pbkdf2_hmac_sha256() {
+    run("pbkdf2_hmacsha256_test", |group| group["type"].as_str().unwrap_or("-").to_owned(), |_, case| derives(case));
 }

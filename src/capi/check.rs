@@ -106,7 +106,7 @@ pub unsafe extern "C" fn sipoauth_worker_check_password(
                 return Err(SIPOAUTH_E_INPUT);
             }
             let user = DigestUser { ha1: &ha1, password: &password };
-            asked(state, request, flags, |worker, request, handling| worker.check_password(request, user, handling))
+            answer_to(state, request, flags, |worker, request, handling| worker.check_password(request, user, handling))
         })
     }
 }
@@ -187,7 +187,7 @@ pub unsafe extern "C" fn sipoauth_worker_require(
 ///
 /// # Safety
 /// `worker` is NULL or valid; `result` is NULL or valid and its struct_size set.
-unsafe fn judge(
+pub(super) unsafe fn judge(
     worker: *mut sipoauth_worker,
     result: *mut sipoauth_result,
     run: impl FnOnce(&mut State) -> Status,
@@ -222,12 +222,14 @@ unsafe fn judge(
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { asked(state, request, flags, Worker::check) }
+    unsafe { answer_to(state, request, flags, Worker::check) }
 }
 
+/// Asks the worker about a request; its answer is the last one then.
+///
 /// # Safety
 /// A non-NULL `request` and what it points to is valid.
-unsafe fn asked(
+pub(super) unsafe fn answer_to(
     state: &mut State,
     request: *const sipoauth_request,
     flags: u32,
@@ -375,6 +377,7 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         Carried::Password => SIPOAUTH_GRANT_PASSWORD,
         Carried::Refresh => SIPOAUTH_GRANT_REFRESH,
         Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
+        Carried::KeyDerivation => SIPOAUTH_GRANT_KEY_DERIVATION,
     };
     let mut result =
         sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
@@ -420,6 +423,9 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
             result.ticket = ticket.as_str().into();
             result.token_response = gives_tokens(answer).into();
         }
+    }
+    if let Some(account) = answer.account.as_ref().filter(|_| verdict.granted) {
+        result.aor = (**account).into();
     }
     if let Some(token) = &answer.token {
         let claims = &token.claims;

@@ -40,6 +40,13 @@ pub struct Failure {
     sentence: Option<String>,
 }
 
+impl Failure {
+    /// With a sentence of its own.
+    pub fn new(status: i32, sentence: &str) -> Failure {
+        Failure { status, sentence: Some(sentence.to_owned()) }
+    }
+}
+
 impl From<i32> for Failure {
     fn from(status: i32) -> Failure {
         Failure { status, sentence: None }

@@ -5,6 +5,7 @@
 //! of where a panic was (`runtime::caught`).
 #![allow(unsafe_code, non_camel_case_types)]
 
+pub mod accounts;
 pub mod check;
 pub mod config;
 pub mod connection;
@@ -12,6 +13,7 @@ pub mod convert;
 pub mod guard;
 pub mod handle;
 pub mod io;
+pub mod key_derivation;
 pub mod keys;
 pub mod sessions;
 pub mod state;

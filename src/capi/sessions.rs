@@ -134,7 +134,7 @@ unsafe fn answered(
     }
 }
 
-fn status(error: SessionError) -> i32 {
+pub(super) fn status(error: SessionError) -> i32 {
     match error {
         SessionError::NotThere => SIPOAUTH_E_INPUT,
         SessionError::Store(_) => SIPOAUTH_E_STORE,

@@ -76,6 +76,8 @@ pub const SIPOAUTH_LOG_DEBUG: u32 = 4;
 pub const SIPOAUTH_CHECK_RESUMED: u32 = 1;
 /// Flag of the check functions: the host cannot park the request; NOT_NOW instead of PENDING.
 pub const SIPOAUTH_CHECK_NO_WAIT: u32 = 2;
+/// Flag of sipoauth_worker_key_derivation: the caller has looked the account up himself.
+pub const SIPOAUTH_CHECK_GIVEN_ACCOUNT: u32 = 4;
 
 /// Nothing of ours was sent.
 pub const SIPOAUTH_GRANT_NONE: u32 = 0;
@@ -93,6 +95,13 @@ pub const SIPOAUTH_GRANT_PASSWORD: u32 = 5;
 pub const SIPOAUTH_GRANT_REFRESH: u32 = 6;
 /// An access token and a proof of possession (sip-oauth-01 section 4.6). Since ABI version 4.
 pub const SIPOAUTH_GRANT_TOKEN_POP: u32 = 7;
+/// Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
+pub const SIPOAUTH_GRANT_KEY_DERIVATION: u32 = 8;
+
+/// PBKDF2-HMAC-SHA-256
+pub const SIPOAUTH_KDF_SHA256: u32 = 1;
+/// PBKDF2-HMAC-SHA-512
+pub const SIPOAUTH_KDF_SHA512: u32 = 2;
 
 /// sipoauth_worker_require: a level of service, the name of an item of the setting `services`.
 pub const SIPOAUTH_REQUIRE_SERVICE: u32 = 1;
@@ -256,7 +265,7 @@ pub struct sipoauth_result {
     pub provider: sipoauth_str,
     /// `iss`; of a refused token it is what the token says.
     pub issuer: sipoauth_str,
-    /// The address-of-record of an accepted token that the request uses, canonical.
+    /// The address-of-record that the request uses, of an accepted token, session or account, canonical.
     pub aor: sipoauth_str,
     /// `sub` of a token whose signature is good; also of one that was refused for what it says.
     pub subject: sipoauth_str,
@@ -325,6 +334,25 @@ pub struct sipoauth_session_state {
 
 /// Takes one session. Called within the call that was given it; must return, must not call the library.
 pub type sipoauth_session_fn = Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state)>;
+
+/// One account of the Key-Derivation scheme, for displays. Texts borrow from the library during the callback.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_account_state {
+    /// sizeof(sipoauth_account_state), set by the library.
+    pub struct_size: u32,
+    /// SIPOAUTH_KDF_
+    pub kdf: u32,
+    /// Iterations of PBKDF2.
+    pub iterations: u32,
+    /// Length of the key in bits.
+    pub key_size: u32,
+    /// The address-of-record, canonical.
+    pub aor: sipoauth_str,
+}
+
+/// Takes one account. Called within the call that was given it; must return, must not call the library.
+pub type sipoauth_account_fn = Option<extern "C" fn(user: *mut c_void, account: *const sipoauth_account_state)>;
 
 /// What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
 #[repr(C)]

@@ -10,6 +10,7 @@ pub mod client_certificate;
 pub mod decryption;
 pub mod introspection;
 pub mod kamailio;
+pub mod new_accounts;
 pub mod offer;
 pub mod password_sign_in;
 pub mod policy;

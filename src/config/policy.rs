@@ -3,6 +3,7 @@
 
 use super::decryption::{Encryption, decryption_keys};
 use super::introspection::TokenStrategy;
+use super::new_accounts::NewAccounts;
 use super::offer::OfferRule;
 use super::provider::Provider;
 use super::sessions::Sessions;
@@ -40,6 +41,8 @@ pub struct Policy {
     pub decryption: DecryptionKeys,
     /// Sessions; None: codes and proofs of possession are not accepted.
     pub sessions: Option<Sessions>,
+    /// How the keys of new accounts are derived, and those of users who do not exist.
+    pub new_accounts: NewAccounts,
 }
 
 impl Policy {
@@ -123,6 +126,7 @@ impl Policy {
             application_servers,
             decryption,
             sessions,
+            new_accounts: NewAccounts::new(settings)?,
         })
     }
 

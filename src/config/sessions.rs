@@ -8,9 +8,9 @@ use super::settings::{Secret, Settings};
 use super::{ConfigError, error};
 use crate::proto::master_key::Ha1Form;
 use crate::proto::shared_key::{KeyOrder, hmac_sha256};
+use zeroize::Zeroizing;
 
 /// Sessions are on.
-#[derive(Debug)]
 pub struct Sessions {
     /// Where they are kept.
     pub place: Place,
@@ -18,6 +18,8 @@ pub struct Sessions {
     pub key: Secret,
     /// For hashes of what peers choose, so that they cannot choose the hash.
     pub hash_key: [u8; 16],
+    /// What the accounts of users who do not exist are made from.
+    pub unknown_users: Zeroizing<[u8; 32]>,
     /// Order of the parts of the shared key.
     pub key_order: KeyOrder,
     /// How H(A1) enters the master-key.
@@ -26,6 +28,13 @@ pub struct Sessions {
     pub empty_pop_body: bool,
     /// Proofs are compared over all proxies that share the store.
     pub cluster_replay: bool,
+}
+
+/// No key is shown.
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions").field("place", &self.place).finish_non_exhaustive()
+    }
 }
 
 /// The kinds of stores.
@@ -102,7 +111,8 @@ impl Sessions {
         let derived = hmac_sha256(key.expose(), &[b"sipoauth hash key 1"]);
         let mut hash_key = [0; 16];
         hash_key.copy_from_slice(&derived[..16]);
-        Ok(Some(Sessions { place, key, hash_key, key_order, ha1_form, empty_pop_body, cluster_replay }))
+        let unknown_users = hmac_sha256(key.expose(), &[b"sipoauth unknown users 1"]);
+        Ok(Some(Sessions { place, key, hash_key, unknown_users, key_order, ha1_form, empty_pop_body, cluster_replay }))
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::provider_settings::ProviderSettings;
+use crate::proto::pbkdf2::{DEFAULT_ITERATIONS, DEFAULT_KEY_SIZE, Kdf};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -156,6 +157,14 @@ pub struct Settings {
     pub replay_guard_size: u32,
     /// Whose proofs are compared: "proxy", or "cluster" for all proxies that share a Redis store.
     pub replay_scope: String,
+    /// The hash function of new accounts, and of users who do not exist: "sha256" or "sha512".
+    pub kd_kdf: String,
+    /// Their iterations of PBKDF2.
+    #[serde(deserialize_with = "number")]
+    pub kd_iterations: u32,
+    /// Bits of their keys.
+    #[serde(deserialize_with = "number")]
+    pub kd_key_size: u32,
     /// Requests without credentials are judged by those that were sent on the same connection (TCP, TLS, WS, WSS).
     #[serde(deserialize_with = "boolean")]
     pub connection_auth: bool,
@@ -221,6 +230,9 @@ impl Default for Settings {
             pop_reuse: false,
             replay_guard_size: 262_144,
             replay_scope: "proxy".into(),
+            kd_kdf: Kdf::default().short_name().into(),
+            kd_iterations: DEFAULT_ITERATIONS,
+            kd_key_size: DEFAULT_KEY_SIZE,
             connection_auth: false,
             connection_auth_size: 16_384,
             provider: Vec::new(),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::key_derivation_check::OpenKeyProof;
 use super::session_check::{DigestUser, KnownSessions, Look, OpenProof, Registration, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
@@ -13,6 +14,7 @@ use crate::proto::claims::NO_END;
 use crate::proto::credentials;
 use crate::proto::grant::{self, Grant, TokenGrant};
 use crate::proto::jose::key_set::KeySet;
+use crate::proto::key_derivation::KeyChallenge;
 use crate::proto::reason::Reason;
 use crate::proto::session::{SecretText, token_name};
 use crate::proto::uri::Aor;
@@ -104,6 +106,8 @@ pub enum Carried {
     Refresh,
     /// A token and a proof of possession.
     TokenAndProof,
+    /// Credentials of the Key-Derivation scheme.
+    KeyDerivation,
 }
 
 /// The keys as this worker knows them.
@@ -127,8 +131,11 @@ pub enum Decision {
     NeedKeyStored(Answer, Registration),
     /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
     NeedAccount(Answer, String, Option<Box<OpenProof>>),
-    /// The proof is right; it must be compared with those that were seen. Then something may have to be exchanged.
-    NeedComparison(Answer, Use, Option<Box<(TokenGrant, Registration)>>),
+    /// The account of this address-of-record must be fetched, and a proof be compared that other proxies may know.
+    NeedKeyAccount(Answer, String, Option<Box<OpenKeyProof>>),
+    /// The proof is right; these names of it must be compared with those that were seen. Then something may have to be
+    /// exchanged.
+    NeedComparison(Answer, Vec<Use>, Option<Box<(TokenGrant, Registration)>>),
 }
 
 impl Decision {
@@ -141,6 +148,7 @@ impl Decision {
             | Decision::NeedExchange(answer, ..)
             | Decision::NeedKeyStored(answer, _)
             | Decision::NeedAccount(answer, ..)
+            | Decision::NeedKeyAccount(answer, ..)
             | Decision::NeedComparison(answer, ..) => answer,
         }
     }
@@ -204,8 +212,12 @@ pub struct Answer {
     pub carried: Carried,
     /// The session of a code or proof.
     pub session: Option<Box<UsedSession>>,
+    /// The address-of-record of an accepted account, canonical.
+    pub account: Option<Box<str>>,
     /// An accepted registration with a code: its end must be told.
     pub registration: Option<Box<Registration>>,
+    /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
+    pub challenge: Option<Box<KeyChallenge>>,
     /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
     pub unverified: Option<Unverified>,
 }

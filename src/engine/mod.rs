@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod explain;
 pub mod introspection;
 pub mod kept_keys;
+pub mod key_derivation_check;
 pub mod key_fetch;
 pub mod key_wait;
 pub mod refresh_plan;

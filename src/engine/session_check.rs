@@ -33,7 +33,7 @@ const MAX_TEXTS: usize = 2048;
 /// A Date has whole seconds, so it may be this far ahead whatever the leeway.
 const LEAST_AHEAD: i64 = 2;
 /// Longest digest-string that travels to the I/O service.
-const MAX_OPEN: usize = 16 * 1024;
+pub(super) const MAX_OPEN: usize = 16 * 1024;
 
 /// What is known of a record.
 #[derive(Clone, Debug)]
@@ -334,9 +334,11 @@ impl Look<'_> {
         };
         match self.redeem(answer.clone(), provider, grant, registration) {
             Decision::NeedExchange(answer, grant, registration) => {
-                Decision::NeedComparison(answer, used, Some(Box::new((grant, registration))))
+                Decision::NeedComparison(answer, vec![used], Some(Box::new((grant, registration))))
             }
-            Decision::Done(answer) if answer.reason == Some(Reason::Ok) => Decision::NeedComparison(answer, used, None),
+            Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
+                Decision::NeedComparison(answer, vec![used], None)
+            }
             decision => decision,
         }
     }
@@ -450,7 +452,7 @@ impl Look<'_> {
             return accept(answer);
         }
         match self.dated(&proven) {
-            Ok(used) => Decision::NeedComparison(answer, used, None),
+            Ok(used) => Decision::NeedComparison(answer, vec![used], None),
             Err(reason) => refuse(answer, reason),
         }
     }
@@ -504,17 +506,16 @@ impl Look<'_> {
 
     /// The use of a proof whose Date is right.
     fn dated(&self, proven: &Proven) -> Result<Use, Reason> {
-        self.is_timely(proven.date, proven.provider)?;
+        if self.is_stale(proven.date, proven.provider) {
+            return Err(Reason::PopStale);
+        }
         let message = &self.request.message;
         let proof = name_of(&self.settings.hash_key, &proven.session().id, message.call_id, message.cseq);
         Ok(Use { proof, path: self.path(), date: proven.date, now: self.now })
     }
 
-    fn is_timely(&self, date: i64, provider: usize) -> Result<(), Reason> {
-        let window = i64::from(self.policy.settings.pop_window);
-        // Proofs from the future would outlive the guard's memory at a restart.
-        let ahead = self.policy.providers[provider].rules.leeway.max(LEAST_AHEAD);
-        if self.now - date > window || date - self.now > ahead { Err(Reason::PopStale) } else { Ok(()) }
+    fn is_stale(&self, date: i64, provider: usize) -> bool {
+        is_stale(self.policy, self.policy.providers[provider].rules.leeway, date, self.now)
     }
 
     /// A proof beside Digest credentials: the phone has come to the same master-key. That the request is new is for
@@ -527,7 +528,7 @@ impl Look<'_> {
         if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
             return Err(Reason::PopInvalid);
         }
-        self.is_timely(date, provider)
+        if self.is_stale(date, provider) { Err(Reason::PopStale) } else { Ok(()) }
     }
 
     /// The message-body of the digest-string where the proof is in the body.
@@ -572,7 +573,7 @@ impl Look<'_> {
 
     /// How the request came.
     fn path(&self) -> u64 {
-        hash_of(&self.settings.hash_key, (self.request.message.branch, self.request.source))
+        path_of(&self.settings.hash_key, self.request)
     }
 
     /// Everything but the proof itself.
@@ -618,17 +619,31 @@ impl Look<'_> {
     }
 }
 
-/// The verdict of the guard of this proxy about a proof that is right.
-pub fn compare(mut answer: Answer, guard: &ReplayGuard<'_>, used: &Use, window: i64) -> Answer {
-    answer.reason = Some(match guard.note(used, window) {
-        Seen::First | Seen::Again => Reason::Ok,
-        Seen::Replayed => Reason::PopReplayed,
-        Seen::TooOld => Reason::ReplayGuardYoung,
+/// The verdict of the guard of this proxy about a proof that is right. The first name that was seen decides, so that a
+/// retransmission of what was refused is refused.
+pub fn compare(mut answer: Answer, guard: &ReplayGuard<'_>, uses: &[Use], window: i64) -> Answer {
+    let refusal = uses.iter().find_map(|used| match guard.note(used, window) {
+        Seen::First | Seen::Again => None,
+        Seen::Replayed => Some(Reason::PopReplayed),
+        Seen::TooOld => Some(Reason::ReplayGuardYoung),
     });
+    answer.reason = Some(refusal.unwrap_or(Reason::Ok));
     answer
 }
 
-/// Whether a user may register this address with a code, or use it with a token from elsewhere. The key proves the address in other requests too, so a rule
+/// The Date of a proof is too far from now. Proofs from the future would outlive the guard's memory at a restart, so
+/// into the future the leeway counts.
+pub(super) fn is_stale(policy: &Policy, leeway: i64, date: i64, now: i64) -> bool {
+    now - date > i64::from(policy.settings.pop_window) || date - now > leeway.max(LEAST_AHEAD)
+}
+
+/// How a request came. The sender chooses all of it, so nobody else may be able to compute it.
+pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
+    hash_of(hash_key, (request.message.branch, request.source))
+}
+
+/// Whether a user may register this address with a code, or use it with a token from elsewhere. The key proves the
+/// address in other requests too, so a rule
 /// about third parties does not help here.
 pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registration) -> Result<(), Reason> {
     let owned: Vec<Aor> = user.aors.iter().filter_map(|aor| Aor::parse(aor)).collect();
@@ -673,7 +688,8 @@ pub fn used(aor: &str, session: &Session) -> UsedSession {
     }
 }
 
-fn parts<'a>(request: &Request<'a>, body: &'a [u8]) -> DigestParts<'a> {
+/// What the digest-string of a request covers.
+pub(super) fn parts<'a>(request: &Request<'a>, body: &'a [u8]) -> DigestParts<'a> {
     let Message { call_id, cseq, date, contact, .. } = request.message;
     DigestParts { from: request.from.as_bytes(), to: request.to.as_bytes(), call_id, cseq, date, contact, body }
 }

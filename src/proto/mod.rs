@@ -20,6 +20,7 @@ pub mod grant;
 pub mod introspection;
 pub mod jose;
 pub mod json;
+pub mod key_account;
 pub mod key_derivation;
 pub mod master_key;
 pub mod next_hop;

@@ -73,9 +73,9 @@ macro_rules! reasons {
 
 reasons! {
     Ok = 0, "ok", Accepted, "", "The token is valid for this request.";
-    NoCredentials = 1, "no_credentials", NoCredentials, "", "The request carries no Bearer token for this realm.";
-    CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer' and one token.";
-    SeveralTokens = 11, "several_tokens", BadRequest, "", "The request carries more than one Bearer credential for this realm: send one.";
+    NoCredentials = 1, "no_credentials", NoCredentials, "", "The request carries no token, or no Key-Derivation credentials, for this realm.";
+    CredentialsMalformed = 10, "credentials_malformed", BadRequest, "", "The Bearer header field cannot be parsed: send 'Bearer' and one token. Or that of Key-Derivation: send one pop, and if any a nonce of 16 to 128 characters.";
+    SeveralTokens = 11, "several_tokens", BadRequest, "", "The request carries more than one Bearer, or Key-Derivation, credential for this realm: send one.";
     TokenTooLarge = 12, "token_too_large", BadRequest, "", "The token is longer than max_token_size: ask the authorization server for fewer claims.";
     PopUnsupported = 13, "pop_not_configured", Challenge, "invalid_token", "A code or a proof of possession was sent, but sessions are not configured ('store', and 'client_id' of the provider): send a token.";
     GrantMissing = 14, "grant_missing", BadRequest, "", "The body has no grant_type: send grant_type=authorization_code&code=... or remove the body.";
@@ -108,13 +108,13 @@ reasons! {
     CodeRefused = 41, "code_refused", Challenge, "invalid_token", "The authorization server does not accept the code: it is wrong, used or too old.";
     SessionUnknown = 42, "session_unknown", Challenge, "invalid_token", "This address-of-record has no session: the user must sign in.";
     SessionEnded = 43, "session_ended", Challenge, "invalid_token", "The session is over: its time is up, or its tokens have ended and could not be refreshed.";
-    PopInvalid = 44, "pop_invalid", Challenge, "invalid_token", "The proof of possession does not fit the request and the session's key.";
+    PopInvalid = 44, "pop_invalid", Challenge, "invalid_token", "The proof of possession does not fit the request and the session's key, or the user's password.";
     PopMalformed = 45, "pop_malformed", BadRequest, "", "The proof, or what it covers (From, To, Call-ID, CSeq, Date, one Contact), is missing or cannot be read.";
     PopStale = 46, "pop_stale", Forbidden, "", "Stale Date: the Date of the request is too far from the present time (pop_window).";
     PopReplayed = 47, "pop_replayed", Forbidden, "", "This proof was used before: send a request with a new CSeq or Call-ID.";
     TokenInactive = 48, "token_inactive", Challenge, "invalid_token", "The authorization server says that the token is not active: it has ended or was revoked.";
     RefreshRefused = 49, "refresh_refused", Challenge, "invalid_token", "The refresh token is not the one of this session, was replaced, or is not accepted by the authorization server: sign in again.";
-    AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user does not own this address-of-record.";
+    AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user, or the user name in Key-Derivation credentials, is not this address-of-record's.";
     ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
     AorMissing = 53, "aor_missing", BadRequest, "", "The request has no usable To (REGISTER) or From address.";
@@ -145,6 +145,9 @@ reasons! {
     TokenUnbound = 88, "token_unbound", Challenge, "invalid_token", "The token and the proof of possession are those of two sign-ins.";
     PasswordUnsupported = 89, "password_not_configured", Forbidden, "", "Tokens were asked for with a password, but no provider of this domain has 'password_grant'.";
     Internal = 90, "internal_error", NotNow, "", "An internal error was caught; please report it.";
+    DateMissing = 91, "date_missing", BadRequest, "", "The request has no Date that can be read: a Key-Derivation proof covers it, so the request can neither be accepted nor challenged.";
+    KeyDerivationNotConfigured = 92, "key_derivation_not_configured", NotNow, "", "Key-Derivation needs 'store' and 'store_key', also where the accounts are kept elsewhere.";
+    AccountMalformed = 93, "account_malformed", NotNow, "", "The account that the script gave is no verifier ($pbkdf2-sha256$i=...,l=...$SALT$KEY).";
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ use super::pbkdf2::{Kdf, MasterKey, Parameters};
 /// Longest line.
 pub const MAX_LEN: usize = 256;
 
+/// One that is nobody's, for who must do the same work whether there is a verifier or not.
+pub const NOBODYS: &str =
+    "$pbkdf2-sha256$i=600000,l=32$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 /// Parameters and key. Not shown by Debug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verifier {
@@ -100,6 +104,11 @@ mod tests {
             assert_eq!(Verifier::parse(&text.replace(",l=32", "")), Ok(verifier));
         }
         assert!(verifier(Kdf::Sha256).to_text().starts_with("$pbkdf2-sha256$i=1000,l=32$c2l4dGVlbiBvY3RldHMuLg$"));
+    }
+
+    #[test]
+    fn nobodys_is_one() {
+        assert_eq!(Verifier::parse(NOBODYS).map(|verifier| verifier.to_text().to_string()), Ok(NOBODYS.to_owned()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::StartError;
+use super::accounts::{AccountPage, derive_verifier};
 use super::job::JobQueue;
 use super::now_millis;
 use super::session_admin::{ListedSession, SessionPage};
@@ -23,6 +24,8 @@ use crate::config::{ConfigError, error};
 use crate::ports::store::StoreError;
 use crate::ports::{Level, Log};
 use crate::proto::session::id_text;
+use crate::proto::uri::Aor;
+use crate::proto::verifier::Verifier;
 
 /// The configuration as it is published to the processes: complete, with the slot of each provider.
 #[derive(Deserialize, Serialize)]
@@ -289,6 +292,33 @@ impl Context {
     /// Ends every session of every address.
     pub fn revoke_all_sessions(&self) -> Result<Vec<ListedSession>, SessionError> {
         Ok(self.ended(self.session_store()?.revoke_all(now_millis())?))
+    }
+
+    /// Derives the verifier of a new account. Slow by design.
+    pub fn derive_verifier(&self, password: &[u8]) -> Result<Verifier, SessionError> {
+        let placed = self.policy().map_err(|_| SessionError::NotThere)?;
+        Ok(derive_verifier(&placed.policy.new_accounts, password)?)
+    }
+
+    /// Writes an account, also over an earlier one.
+    pub fn put_account(&self, aor: &Aor, verifier: &Verifier) -> Result<(), SessionError> {
+        self.session_store()?.put_key_account(aor, verifier, now_millis())?;
+        self.log.log(Level::Info, &format!("the account of {} was written by the operator", aor.as_str()));
+        Ok(())
+    }
+
+    /// Removes an account; false when there was none.
+    pub fn remove_account(&self, aor: &Aor) -> Result<bool, SessionError> {
+        let removed = self.session_store()?.remove_key_account(aor)?;
+        if removed {
+            self.log.log(Level::Info, &format!("the account of {} was removed by the operator", aor.as_str()));
+        }
+        Ok(removed)
+    }
+
+    /// Some accounts; of all addresses, or of one.
+    pub fn list_accounts(&self, aor: &str, from: &str) -> Result<AccountPage, SessionError> {
+        self.session_store()?.list_key_accounts(aor, from, now_millis())
     }
 
     /// Counts and logs what the operator has ended.

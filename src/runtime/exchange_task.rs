@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::accounts::key_account_key;
 use super::changes::{ChangeClock, Moment};
 use super::context::Context;
 use super::job::{Comparison, Exchange, Work};
@@ -23,6 +24,7 @@ use crate::config::provider::Provider;
 use crate::engine::endpoints::{Endpoint, Endpoints};
 use crate::engine::exchange::{CodeGrant, Granted, TokenError, TokenServer, exchange};
 use crate::engine::kept_keys::KeptKeys;
+use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::key_fetch::fetch_keys;
 use crate::engine::session_check::{CodeId, OpenProof, Registration, may_register};
 use crate::engine::sign_in_grants::{for_foreign_token, for_password};
@@ -439,7 +441,14 @@ impl TaskEnv {
                 self.bind(registration, to_tag);
                 self.look_up(&[account_key(&registration.aor), code_key(&CodeId(registration.code.clone()))])
             }
-            Work::Compare(comparison) => self.compare(comparison).into_iter().collect(),
+            Work::KeyAccount(aor, open) => {
+                let mut records = self.look_up(&[key_account_key(aor)]);
+                records.extend(open.iter().flat_map(|open| self.compare_open_key(aor, open)));
+                records
+            }
+            Work::Compare(comparisons) => {
+                comparisons.iter().filter_map(|comparison| self.compare(comparison)).collect()
+            }
             Work::Keys(_) | Work::Exchange(_) | Work::Introspect(_) => Vec::new(),
         }
     }
@@ -450,6 +459,18 @@ impl TaskEnv {
         let account = self.noted(self.store().ok()?.account(aor, now)).ok()??;
         let (proof, path) = open.names(&self.policy.sessions.as_ref()?.hash_key, &account)?;
         self.compare(&Comparison::new(proof, path, self.policy.settings.pop_window.into(), now))
+    }
+
+    /// The same for the names of a proof whose account had to be fetched first; of one that is wrong, none.
+    fn compare_open_key(&self, aor: &str, open: &OpenKeyProof) -> Vec<Seen> {
+        let now = now_millis();
+        let account = self.store().ok().and_then(|store| self.noted(store.key_account(aor, now)).ok()?);
+        if !account.and_then(|account| account.verifier()).is_some_and(|verifier| open.is_by(&verifier)) {
+            return Vec::new();
+        }
+        let window = self.policy.settings.pop_window.into();
+        let names = open.names.iter();
+        names.filter_map(|(proof, path)| self.compare(&Comparison::new(*proof, *path, window, now))).collect()
     }
 
     /// The first path by which a proof came, over all proxies.

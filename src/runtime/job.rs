@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::session_check::{OpenProof, Registration};
 use crate::engine::token_answer::TokenId;
 use crate::proto::grant::TokenGrant;
@@ -27,8 +28,10 @@ pub enum Work {
     Unbind(Box<Registration>, Vec<u8>),
     /// Fetch the sessions of an address-of-record, and compare a proof at once where that is configured.
     Account(String, Option<Box<OpenProof>>),
-    /// Compare a proof with those that other proxies have seen.
-    Compare(Comparison),
+    /// Fetch the account of an address-of-record, and compare a proof at once where that is configured.
+    KeyAccount(String, Option<Box<OpenKeyProof>>),
+    /// Compare the names of a proof with those that other proxies have seen.
+    Compare(Vec<Comparison>),
 }
 
 /// A token that is to be asked about.

@@ -3,6 +3,7 @@
 //! and one I/O service that does all network work.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod caught;
 pub mod changes;
 pub mod context;
@@ -28,6 +29,7 @@ pub mod waiters;
 pub mod worker;
 mod worker_connections;
 pub mod worker_grants;
+pub mod worker_key_derivation;
 mod worker_sessions;
 mod worker_tokens;
 

@@ -17,13 +17,13 @@ use crate::proto::session::{
 use sha2::{Digest, Sha256};
 
 /// Changes of one record that others overtake, before the store counts as away.
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;
 /// Longest record of an address, in octets; the device that signed in first makes room.
 const MAX_ACCOUNT: usize = 7 * 1024;
 /// The name of the record that tells whether the sealing key is the right one.
 const CHECK: &str = "m:key-check";
 /// The end of the year 9999 in milliseconds.
-const FOREVER: i64 = 253_402_300_799_000;
+pub(super) const FOREVER: i64 = 253_402_300_799_000;
 
 /// What is not possible with sessions.
 #[derive(Debug, PartialEq, Eq)]
@@ -439,6 +439,6 @@ fn proof_of(registration: &Registration, key: &KeyOctets) -> Option<KeyOctets> {
     Some(KeyOctets(*make_pop(&key.0, digest.as_bytes())))
 }
 
-fn overtaken() -> StoreError {
+pub(super) fn overtaken() -> StoreError {
     StoreError::Away("a record is changed by others all the time".into())
 }

@@ -2,7 +2,7 @@
 //! Each process's way to the session store: opened after the fork, when it is first needed.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::now_millis;
 use super::sessions::SessionStore;
@@ -14,14 +14,21 @@ use crate::io::key_check;
 use crate::io::redis::RedisStore;
 use crate::io::store::{OpenedStore, open_store};
 use crate::ports::store::StoreError;
+use crate::proto::key_account::KeyAccount;
+use crate::proto::session::encode;
+use crate::proto::verifier::{NOBODYS, Verifier};
 
 /// A store that could not be opened is tried again after this time, in milliseconds.
 const RETRY: i64 = 1000;
+
+/// What the account that is nobody's is sealed as.
+pub(super) const DECOY: &str = "k:nobody";
 
 /// The store's place and key, and what this process has opened of it.
 pub struct StoreAccess {
     place: Place,
     sealer: Arc<Sealer>,
+    decoy: OnceLock<Vec<u8>>,
     opened: Mutex<Opened>,
 }
 
@@ -46,7 +53,12 @@ impl StoreAccess {
                 "store_key: is not the one that the sessions in {folder} were sealed with; write the old key again, or move the folder away to begin without sessions. Nothing was changed"
             ));
         }
-        Ok(StoreAccess { place: sessions.place.clone(), sealer: Arc::new(sealer), opened: Mutex::default() })
+        Ok(StoreAccess {
+            place: sessions.place.clone(),
+            sealer: Arc::new(sealer),
+            decoy: OnceLock::new(),
+            opened: Mutex::default(),
+        })
     }
 
     /// True when a configuration means the same store and key.
@@ -62,6 +74,14 @@ impl StoreAccess {
     /// What seals the records.
     pub fn sealer(&self) -> &Arc<Sealer> {
         &self.sealer
+    }
+
+    /// A sealed account that is nobody's, made at first use: no random numbers before the fork.
+    pub fn decoy(&self) -> &[u8] {
+        self.decoy.get_or_init(|| {
+            let nobody = Verifier::parse(NOBODYS).expect("a constant that a test reads");
+            self.sealer.seal(DECOY, &encode(&KeyAccount::new("sip:nobody@example.invalid", &nobody)))
+        })
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {

@@ -203,7 +203,13 @@ impl Worker {
         now
     }
 
-    fn conclude(&mut self, decision: Decision, request: &Request<'_>, handling: &Handling<'_>, now: i64) -> Verdict {
+    pub(super) fn conclude(
+        &mut self,
+        decision: Decision,
+        request: &Request<'_>,
+        handling: &Handling<'_>,
+        now: i64,
+    ) -> Verdict {
         let mut verdict = match decision {
             Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
@@ -218,8 +224,11 @@ impl Worker {
             Decision::NeedAccount(answer, aor, open) => {
                 self.wait_for_account(answer, Work::Account(aor, open), handling)
             }
-            Decision::NeedComparison(answer, used, then) => {
-                let compared = self.compare(answer, &used, handling, now);
+            Decision::NeedKeyAccount(answer, aor, open) => {
+                wait_for_store(answer, handling, || Work::KeyAccount(aor, open))
+            }
+            Decision::NeedComparison(answer, uses, then) => {
+                let compared = self.compare(answer, &uses, handling, now);
                 match then {
                     Some(then) if compared.answer.reason == Some(Reason::Ok) => {
                         let answer = Answer { reason: None, ..compared.answer };
@@ -297,7 +306,7 @@ impl Worker {
         let settings = &self.placed.policy.settings;
         let counters = &self.context.arena().shared().counters;
         let reason = verdict.answer.reason();
-        verdict.status = self.status_of(reason, proxy);
+        verdict.status = self.status_of(&verdict.answer, proxy);
         if verdict.status == 503 && verdict.retry_after == 0 {
             verdict.retry_after = settings.retry_after;
         }
@@ -326,14 +335,16 @@ impl Worker {
         }
     }
 
-    /// The SIP status that goes with a reason.
-    pub(super) fn status_of(&self, reason: Reason, proxy: bool) -> u32 {
-        let policy = &self.placed.policy;
+    /// The SIP status that goes with an answer.
+    pub(super) fn status_of(&self, answer: &Answer, proxy: bool) -> u32 {
+        let (policy, reason) = (&self.placed.policy, answer.reason());
+        // Nobody signs in elsewhere with a password of ours.
+        let redirects = policy.location == Location::Redirect && answer.challenge.is_none();
         match reason.outcome() {
             Outcome::Accepted => 200,
             Outcome::Challenge if reason == Reason::InsufficientScope && policy.settings.scope_status == 403 => 403,
             Outcome::NoCredentials | Outcome::Challenge if proxy => 407,
-            Outcome::NoCredentials | Outcome::Challenge if policy.location == Location::Redirect => 302,
+            Outcome::NoCredentials | Outcome::Challenge if redirects => 302,
             Outcome::NoCredentials | Outcome::Challenge => 401,
             Outcome::Forbidden => 403,
             Outcome::BadRequest => 400,

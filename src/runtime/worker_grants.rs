@@ -49,6 +49,7 @@ impl Worker {
         let policy = &self.placed.policy;
         let provider = verdict.answer.provider.map(|p| &policy.providers[p]);
         match (verdict.answer.reason(), provider) {
+            (Reason::Ok, None) => verdict.granted = true,
             (Reason::Ok, Some(provider)) => {
                 verdict.granted = true;
                 verdict.services = provider.rules.scopes.services(verdict.answer.granted_scope());
@@ -60,7 +61,7 @@ impl Worker {
                 verdict.needed_scope = provider.scope_for(provider.rules.scopes.of_method(request.method));
             }
             // The first challenge says it too, so that one sign-in is enough.
-            (Reason::NoCredentials, _) => {
+            (Reason::NoCredentials, _) if verdict.answer.challenge.is_none() => {
                 let aor = Aor::parse(if request.is_register() { request.to } else { request.from });
                 let provider = policy.provider_for_domain(aor.as_ref().map_or("", Aor::host));
                 let scopes = provider.rules.scopes.of_method(request.method);
@@ -92,7 +93,7 @@ impl Worker {
         verdict.needed_scope = needed.map_or_else(String::new, |p| p.scope_for(&scopes));
         verdict.answer.reason = Some(if given { Reason::Ok } else { Reason::InsufficientScope });
         // A service that no scope of this provider gives: another token would not help.
-        verdict.status = if scopes.is_empty() { 403 } else { self.status_of(verdict.answer.reason(), verdict.proxy) };
+        verdict.status = if scopes.is_empty() { 403 } else { self.status_of(&verdict.answer, verdict.proxy) };
         if !given {
             self.context.arena().shared().counters.add_reason(Reason::InsufficientScope);
             self.tell_refusal(verdict, Level::Debug);

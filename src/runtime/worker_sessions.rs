@@ -60,21 +60,25 @@ impl Worker {
     }
 
     /// Compares a proof that is right with those that were seen, here and, if so configured, at other proxies.
-    pub(super) fn compare(&self, answer: Answer, used: &Use, handling: &Handling<'_>, now: i64) -> Verdict {
+    pub(super) fn compare(&self, answer: Answer, uses: &[Use], handling: &Handling<'_>, now: i64) -> Verdict {
         let window = i64::from(self.placed.policy.settings.pop_window);
-        let mut answer = compare(answer, &self.context.arena().replay_guard(), used, window);
+        let mut answer = compare(answer, &self.context.arena().replay_guard(), uses, window);
         let cluster = self.placed.policy.sessions.as_ref().is_some_and(|s| s.cluster_replay);
         if answer.reason != Some(Reason::Ok) || !cluster {
             return Verdict { answer, ..Verdict::default() };
         }
-        let comparison = Comparison::new(used.proof, used.path, window, now);
-        match self.context.arena().records().get(&comparison.key, now, (window * 2000).unsigned_abs()) {
-            Lookup::Hit(path) if path == comparison.path.to_be_bytes() => {}
-            Lookup::Hit(_) => answer.reason = Some(Reason::PopReplayed),
-            Lookup::Absent | Lookup::Unknown => {
-                answer.reason = None;
-                return wait_for_store(answer, handling, || Work::Compare(comparison));
+        let mut unknown = Vec::new();
+        for used in uses {
+            let comparison = Comparison::new(used.proof, used.path, window, now);
+            match self.context.arena().records().get(&comparison.key, now, (window * 2000).unsigned_abs()) {
+                Lookup::Hit(path) if path == comparison.path.to_be_bytes() => {}
+                Lookup::Hit(_) => answer.reason = Some(Reason::PopReplayed),
+                Lookup::Absent | Lookup::Unknown => unknown.push(comparison),
             }
+        }
+        if answer.reason == Some(Reason::Ok) && !unknown.is_empty() {
+            answer.reason = None;
+            return wait_for_store(answer, handling, || Work::Compare(unknown));
         }
         Verdict { answer, ..Verdict::default() }
     }

@@ -107,6 +107,7 @@ int main(int argc, char **argv)
         test_processes();
         test_sessions();
         test_passwords();
+        test_key_derivation();
         log_keeps_secret(argument("encrypted"));
         log_keeps_secret(argument("shared"));
         log_keeps_secret(argument("foreign"));

@@ -58,6 +58,7 @@ void test_grants(sipoauth_worker *worker);
 void test_processes(void);
 void test_sessions(void);
 void test_passwords(void);
+void test_key_derivation(void);
 /* Alone, against a library that panics on demand. */
 void test_panics(void);
 

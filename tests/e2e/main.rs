@@ -13,6 +13,7 @@ mod expires;
 mod harness;
 mod introspection;
 mod kemi;
+mod key_derivation;
 mod keys;
 mod kit_grants;
 mod limits;

@@ -152,7 +152,8 @@ pub fn date(offset: i64) -> String {
     sip_date::from_unix_seconds(now + offset).expect("a date")
 }
 
-fn proof(key: &[u8], request: &Request, covered: &[u8]) -> String {
+/// The digest-string of a request of which this is covered in the place of the body.
+pub fn digest(request: &Request, covered: &[u8]) -> Vec<u8> {
     let header = |name| request.header(name).unwrap_or_default();
     let parts = DigestParts {
         from: addr_spec(header("From")).as_bytes(),
@@ -163,7 +164,11 @@ fn proof(key: &[u8], request: &Request, covered: &[u8]) -> String {
         contact: addr_spec(header("Contact")).as_bytes(),
         body: covered,
     };
-    pop_to_text(&make_pop(key, &digest_string(&parts).expect("complete")))
+    digest_string(&parts).expect("complete")
+}
+
+fn proof(key: &[u8], request: &Request, covered: &[u8]) -> String {
+    pop_to_text(&make_pop(key, &digest(request, covered)))
 }
 
 /// Adds a Date, if there is none, and a proof in the body.

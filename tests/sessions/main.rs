@@ -12,6 +12,7 @@ mod codes;
 mod connections;
 mod endpoint;
 mod grants;
+mod key_derivation;
 mod kills;
 mod phone;
 mod plant;

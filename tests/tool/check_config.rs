@@ -462,6 +462,7 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
         let mut arguments = vec!["--kamailio", path, "--offline"];
         match name.as_str() {
             "public-ua.cfg" | "desk-phone-code.cfg" => arguments.extend(["-A", &store, "-A", &key, "-A", &line]),
+            "key-derivation.cfg" => arguments.extend(["-A", &store, "-A", &key]),
             "cluster.cfg" => arguments.extend(["-A", &key, "-A", &line]),
             "mixed-fleet.cfg" => arguments.extend(["-A", &toml]),
             _ => {}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The operator's tool against real and scripted servers: what it says of configurations, tokens, keys and sessions.
+//! The operator's tool against real and scripted servers: what it says of configurations, tokens, keys, sessions and accounts.
 
+mod accounts;
 mod check_config;
 mod keys;
 mod sessions;

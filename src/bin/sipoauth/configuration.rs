@@ -63,14 +63,22 @@ impl ConfigurationOptions {
         Ok(Configuration { written, policy })
     }
 
+    /// Something is named, or there is a file at the usual place.
+    pub fn is_there(&self) -> bool {
+        self.is_named() || !self.settings.is_empty() || Path::new(DEFAULT).exists()
+    }
+
+    fn is_named(&self) -> bool {
+        self.kamailio.is_some() || self.config.is_some() || !self.providers.is_empty()
+    }
+
     /// Reads only.
     pub fn written(&self) -> Result<Written, String> {
         let mut written =
             Written { source: Source::default(), origin: String::new(), files: Vec::new(), notes: Vec::new() };
-        let named = self.kamailio.is_some() || self.config.is_some() || !self.providers.is_empty();
         let kamailio = match &self.kamailio {
             Some(path) => Some(path.as_path()),
-            None if named => None,
+            None if self.is_named() => None,
             None if Path::new(DEFAULT).exists() => Some(Path::new(DEFAULT)),
             None => {
                 return Err(format!(

@@ -3,6 +3,7 @@
 //! and plays the phone towards a proxy, so that a sign-in can be tried and seen without one.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod authorize;
 mod check_config;
 mod configuration;
@@ -29,6 +30,7 @@ mod register;
 mod report;
 mod secret;
 mod sessions;
+mod store;
 mod tls;
 mod token;
 mod tokens;
@@ -63,6 +65,9 @@ enum Command {
     /// Shows and ends the sessions of phones that signed in with a code
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
+    /// Users with passwords (Key-Derivation): writes, shows and removes their accounts
+    #[command(subcommand)]
+    Accounts(accounts::AccountsCommand),
     /// Makes secrets and keys
     #[command(subcommand)]
     Keygen(keygen::KeygenCommand),
@@ -88,6 +93,7 @@ fn main() -> ExitCode {
         Command::Reason(options) => reason::run(&options).into(),
         Command::Jwks(options) => jwks::run(&options).into(),
         Command::Sessions(command) => command.run().into(),
+        Command::Accounts(command) => command.run().into(),
         Command::Keygen(command) => command.run().into(),
         Command::Derive(command) => command.run().into(),
         Command::Register(options) => register::run(&options).into(),

@@ -3,20 +3,15 @@
 //! configuration: also while no proxy runs.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use sipoauth::config::sessions::Place;
-use sipoauth::ports::{Level, Log};
 use sipoauth::proto::session::id_text;
 use sipoauth::runtime::context::Context;
 use sipoauth::runtime::session_admin::ListedSession;
-use sipoauth::runtime::sessions::SessionError;
 
-use crate::configuration::ConfigurationOptions;
-use crate::output::{Output, Progress, moment, now};
+use crate::output::{Output, moment, now};
+use crate::store::{Common, OfAddress, address, open, say, waiting};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,26 +41,6 @@ pub enum SessionsCommand {
     RevokeAll(RevokeAllOptions),
 }
 
-/// Which store, and how to print.
-#[derive(Args)]
-pub struct Common {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    configuration: ConfigurationOptions,
-}
-
-/// Sessions of one user.
-#[derive(Args)]
-pub struct OfAddress {
-    /// The address-of-record, for example alice@example.com
-    #[arg(value_name = "URI", value_parser = address)]
-    aor: String,
-    #[command(flatten)]
-    common: Common,
-}
-
 /// Sessions to end.
 #[derive(Args)]
 pub struct RevokeOptions {
@@ -87,29 +62,6 @@ pub struct RevokeAllOptions {
     yes: bool,
     #[command(flatten)]
     common: Common,
-}
-
-/// alice@example.com stands for sip:alice@example.com, as in the RPC commands. An empty text, which a variable that is not
-/// set leaves in a script, is none.
-fn address(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
-    match text {
-        "" => Err("an address is needed, for example alice@example.com".into()),
-        _ if begins("sip:") || begins("sips:") => Ok(text.to_owned()),
-        _ => Ok(format!("sip:{text}")),
-    }
-}
-
-/// What the library has to say goes to standard error.
-struct ToStderr;
-
-impl Log for ToStderr {
-    fn log(&self, level: Level, line: &str) {
-        if level as u32 <= Level::Warn as u32 {
-            Output { json: false }.remark(line);
-        }
-    }
 }
 
 impl SessionsCommand {
@@ -151,27 +103,6 @@ impl SessionsCommand {
     }
 }
 
-/// Opens what is there. A store that is not there yet is not made: it would belong to whoever runs this.
-fn open(common: &Common) -> Result<Context, String> {
-    let configuration = common.configuration.read()?;
-    let Some(sessions) = &configuration.policy.sessions else {
-        return Err("this configuration has no store, so there are no sessions; set store and store_key_file".into());
-    };
-    if let Place::Folder(folder) = &sessions.place {
-        for file in ["data.mdb", "lock.mdb"].map(|name| Path::new(folder).join(name)) {
-            if let Err(error) = std::fs::OpenOptions::new().read(true).write(true).open(&file) {
-                return Err(match error.kind() {
-                    io::ErrorKind::NotFound => {
-                        format!("{folder} has no sessions yet: the proxy makes the store at its first start")
-                    }
-                    _ => format!("{}: {error}; run this as the proxy's user", file.display()),
-                });
-            }
-        }
-    }
-    Context::new(configuration.written.source, Arc::new(ToStderr)).map_err(|e| e.to_string())
-}
-
 fn list(context: &Context) -> Result<Vec<ListedSession>, String> {
     let mut all = Vec::new();
     let mut from = String::new();
@@ -182,18 +113,6 @@ fn list(context: &Context) -> Result<Vec<ListedSession>, String> {
             Some(next) => from = next,
             None => return Ok(all),
         }
-    }
-}
-
-fn waiting<T>(work: impl FnOnce() -> T) -> T {
-    let _progress = Progress::new("store");
-    work()
-}
-
-fn say(error: &SessionError) -> String {
-    match error {
-        SessionError::NotThere => "that is not an address-of-record; write for example sip:alice@example.com".into(),
-        SessionError::Store(error) => error.to_string(),
     }
 }
 

@@ -56,8 +56,17 @@ static int mod_init(void)
     return 0;
 }
 
+static int sip_worker = 0;
+
+/* Requests wait while this process does something else. */
+int oauth_is_sip_worker(void)
+{
+    return sip_worker;
+}
+
 static int child_init(int rank)
 {
+    sip_worker = rank > 0;
     if (rank == PROC_INIT)
         oauth_connection_init();
     return rank == PROC_MAIN ? oauth_io_start() : 0;

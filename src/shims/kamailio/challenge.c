@@ -77,32 +77,42 @@ static int append(sip_msg_t *msg, uint32_t role, const str *realm, uint32_t *sta
     return oauth_add_reply_header(msg, buffer, len);
 }
 
-int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
+int oauth_may_be_challenged(const sip_msg_t *msg)
 {
-    static const str unauthorized = str_init("Unauthorized");
-    static const str proxy_required = str_init("Proxy Authentication Required");
-    static const str moved = str_init("Moved Temporarily");
-    uint32_t status = 0;
-
     if (!oauth_is_request(msg)) {
         LM_ERR("only a request can be challenged\n");
-        return OAUTH_ERROR;
+        return 0;
     }
     /* RFC 3261 22.1: neither can be sent again with credentials */
     if (msg->first_line.u.request.method_value == METHOD_ACK
             || msg->first_line.u.request.method_value == METHOD_CANCEL) {
         LM_DBG("ACK and CANCEL are not challenged\n");
-        return OAUTH_ERROR;
+        return 0;
     }
-    if (append(msg, role, realm, &status) < 0)
-        return OAUTH_ERROR;
-    if (flags & OAUTH_CHALLENGE_ONLY_APPEND)
-        return OAUTH_OK;
+    return 1;
+}
+
+/* The reply to which challenges were added. */
+int oauth_send_challenge(sip_msg_t *msg, uint32_t status)
+{
+    static const str unauthorized = str_init("Unauthorized");
+    static const str proxy_required = str_init("Proxy Authentication Required");
+    static const str moved = str_init("Moved Temporarily");
+
     if (status == 302)
         return oauth_send(msg, 302, &moved);
-    if (role == SIPOAUTH_ROLE_PROXY)
+    if (status == 407)
         return oauth_send(msg, 407, &proxy_required);
     return oauth_send(msg, 401, &unauthorized);
+}
+
+int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
+{
+    uint32_t status = 0;
+
+    if (!oauth_may_be_challenged(msg) || append(msg, role, realm, &status) < 0)
+        return OAUTH_ERROR;
+    return flags & OAUTH_CHALLENGE_ONLY_APPEND ? OAUTH_OK : oauth_send_challenge(msg, status);
 }
 
 /* Which challenges this phone can stand: today's phones differ, some crash on Bearer. */

@@ -52,18 +52,26 @@ static void prepare(sipoauth_result *result)
     result->verdict = SIPOAUTH_VERDICT_DENIED;
 }
 
-static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct oauth_digest_user *user,
+/* What the script knows of the user: at most one of both. */
+struct oauth_known {
+    const struct oauth_digest_user *user;
+    const struct oauth_account *account;
+};
+
+static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct oauth_known *known,
         uint32_t flags, sipoauth_result *result)
 {
     int rc;
 
     prepare(result);
-    if (user == NULL)
-        rc = sipoauth_worker_check(worker, request, flags, result);
+    if (known->account != NULL)
+        rc = sipoauth_worker_key_derivation(worker, request, known->account->line, flags | known->account->flag, result);
+    else if (known->user != NULL)
+        rc = sipoauth_worker_check_password(worker, request, oauth_view(&known->user->ha1),
+                oauth_view(&known->user->password), flags, result);
     else
-        rc = sipoauth_worker_check_password(worker, request, oauth_view(&user->ha1), oauth_view(&user->password), flags,
-                result);
-    if (user != NULL && rc == SIPOAUTH_E_INPUT)
+        rc = sipoauth_worker_check(worker, request, flags, result);
+    if (known->user != NULL && rc == SIPOAUTH_E_INPUT)
         LM_ERR("ha1 must be H(A1) as 32 (MD5) or 64 hex digits (SHA-256)\n");
     if (rc != SIPOAUTH_OK)
         LM_ERR("the check failed (%d)\n", rc);
@@ -134,7 +142,7 @@ static void hint_about_size(const sip_msg_t *msg)
             msg->len, UDP_LIMIT);
 }
 
-static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_digest_user *user,
+static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_known *known,
         const struct oauth_resume *resume)
 {
     struct oauth_request request;
@@ -159,7 +167,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct o
     else if (resume == NULL || !oauth_park_possible(msg) || oauth_resume_pack(resume, &cookie) < 0)
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
-    if (ask(worker, &request.call, user, flags, &result) != SIPOAUTH_OK)
+    if (ask(worker, &request.call, known, flags, &result) != SIPOAUTH_OK)
         return oauth_check_failed(msg, role);
     if (result.grant == SIPOAUTH_GRANT_TOKEN)
         hint_about_size(msg);
@@ -178,14 +186,29 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct o
 
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
 {
-    return check(msg, role, realm, NULL, resume);
+    struct oauth_known nothing = {NULL, NULL};
+
+    return check(msg, role, realm, &nothing, resume);
 }
 
 /* The script has authenticated the user by Digest; what the library needs of that is in the same header field. */
 int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume)
 {
-    return check(msg, SIPOAUTH_ROLE_UAS, realm, user, resume);
+    struct oauth_known known = {user, NULL};
+
+    return check(msg, SIPOAUTH_ROLE_UAS, realm, &known, resume);
+}
+
+/* By the Key-Derivation scheme, against an account. */
+int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
+        const struct oauth_resume *resume)
+{
+    struct oauth_known known = {NULL, account};
+    int code = check(msg, role, realm, &known, resume);
+
+    oauth_last_is_key_derivation(msg);
+    return code;
 }
 
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)

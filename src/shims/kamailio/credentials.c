@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Takes Bearer credentials out of a request before it is relayed: a token is for this proxy, not for the next
- * hop. Other schemes (Digest for a server behind us) stay.
+ * Takes Bearer and Key-Derivation credentials out of a request before it is relayed: a token is for this proxy, not for
+ * the next hop. Other schemes (Digest for a server behind us) stay.
  */
+#include <string.h>
 #include <strings.h>
 
 #include "core/data_lump.h"
 
 #include "shim.h"
 
-static int is_bearer(const str *body)
+static int is_of(sipoauth_str text, const char *scheme)
 {
-    static const char scheme[] = "Bearer";
-    const size_t len = sizeof(scheme) - 1;
-    sipoauth_str text = oauth_trimmed(body);
+    const size_t len = strlen(scheme);
 
     if (text.len < len || strncasecmp(text.ptr, scheme, len) != 0)
         return 0;
     return text.len == len || oauth_is_space(text.ptr[len]) || text.ptr[len] == ',';
+}
+
+static int is_ours(const str *body)
+{
+    sipoauth_str text = oauth_trimmed(body);
+
+    return is_of(text, "Bearer") || is_of(text, "Key-Derivation");
 }
 
 /* Asked twice for the same header, as when a branch route does it again. */
@@ -35,7 +41,7 @@ static int is_removed(const sip_msg_t *msg, const hdr_field_t *header)
 static int remove_from(sip_msg_t *msg, const hdr_field_t *header)
 {
     for (; header != NULL; header = next_sibling_hdr(header)) {
-        if (!is_bearer(&header->body) || is_removed(msg, header))
+        if (!is_ours(&header->body) || is_removed(msg, header))
             continue;
         if (del_lump(msg, (int)(header->name.s - msg->buf), header->len, HDR_OTHER_T) == NULL) {
             LM_ERR("cannot remove a credentials header\n");

@@ -58,6 +58,59 @@ static int ki_check_token_realm(sip_msg_t *msg, str *token, str *realm)
     return oauth_check_token(msg, token, realm);
 }
 
+static int ki_kd_check(sip_msg_t *msg, str *realm)
+{
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, NULL);
+}
+
+static int ki_proxy_kd_check(sip_msg_t *msg, str *realm)
+{
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, NULL);
+}
+
+static int ki_kd_check_resume(sip_msg_t *msg, str *realm, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, &resume);
+}
+
+static int ki_proxy_kd_check_resume(sip_msg_t *msg, str *realm, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume);
+}
+
+static int ki_kd_check_account(sip_msg_t *msg, str *realm, str *account)
+{
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, NULL);
+}
+
+static int ki_proxy_kd_check_account(sip_msg_t *msg, str *realm, str *account)
+{
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, NULL);
+}
+
+static int ki_kd_check_account_resume(sip_msg_t *msg, str *realm, str *account, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, &resume);
+}
+
+static int ki_proxy_kd_check_account_resume(sip_msg_t *msg, str *realm, str *account, str *callback)
+{
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, &resume);
+}
+
+static int ki_kd_challenge(sip_msg_t *msg, int flags)
+{
+    return oauth_kd_challenge(msg, flags);
+}
+
 static int ki_www_challenge(sip_msg_t *msg, str *realm, int flags)
 {
     return oauth_challenge(msg, SIPOAUTH_ROLE_UAS, realm, flags);
@@ -122,6 +175,15 @@ static sr_kemi_t functions[] = {
     FUNCTION4(password_grant_resume, STRING, STRING, STRING, STRING),
     FUNCTION(check_token, STRING, NONE),
     FUNCTION(check_token_realm, STRING, STRING),
+    FUNCTION(kd_check, STRING, NONE),
+    FUNCTION(kd_check_resume, STRING, STRING),
+    FUNCTION(proxy_kd_check, STRING, NONE),
+    FUNCTION(proxy_kd_check_resume, STRING, STRING),
+    FUNCTION(kd_check_account, STRING, STRING),
+    FUNCTION4(kd_check_account_resume, STRING, STRING, STRING, NONE),
+    FUNCTION(proxy_kd_check_account, STRING, STRING),
+    FUNCTION4(proxy_kd_check_account_resume, STRING, STRING, STRING, NONE),
+    FUNCTION(kd_challenge, NUMBER, NONE),
     FUNCTION(www_challenge, STRING, NUMBER),
     FUNCTION(proxy_challenge, STRING, NUMBER),
     FUNCTION(offer, NONE, NONE),

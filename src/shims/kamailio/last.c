@@ -159,6 +159,13 @@ void oauth_last_keep_granted(const sip_msg_t *msg)
         last.granted = 1;
 }
 
+/* The check behind this outcome was one of the Key-Derivation scheme: the library has its challenge. */
+void oauth_last_is_key_derivation(const sip_msg_t *msg)
+{
+    if (owned_by(msg))
+        last.key_derivation = 1;
+}
+
 #define FAILURE_RETRY_AFTER 5
 
 /* A check that did not come to an answer; `reason` is a constant. A fault of ours is not the user's: 503. */

@@ -142,6 +142,8 @@ static const char *grant_name(uint32_t grant)
         return "refresh";
     case SIPOAUTH_GRANT_TOKEN_POP:
         return "token_pop";
+    case SIPOAUTH_GRANT_KEY_DERIVATION:
+        return "key_derivation";
     default:
         return "none";
     }

@@ -144,6 +144,8 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
     case 302:
     case 401:
     case 407:
+        if (last->key_derivation)
+            return oauth_kd_challenge(msg, 0);
         return oauth_challenge(msg, challenge_role(last),
                 realm != NULL && realm->len > 0 ? realm : &last->realm, 0);
     case 403:

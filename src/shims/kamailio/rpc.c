@@ -4,7 +4,9 @@
  * state structures have none.
  */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "shim.h"
 
@@ -21,6 +23,11 @@ static const char *sessions_show_doc[] = {"The sessions of an address", 0};
 static const char *sessions_revoke_doc[] = {"End one or all sessions of an address and remove their bindings", 0};
 static const char *sessions_revoke_all_doc[] = {"End every session and remove their bindings", 0};
 
+static const char *accounts_list_doc[] = {"The users of the Key-Derivation scheme, some at a time", 0};
+static const char *accounts_show_doc[] = {"The account of an address", 0};
+static const char *accounts_set_doc[] = {"Write an account: ADDRESS VERIFIER, or ADDRESS password PASSWORD", 0};
+static const char *accounts_remove_doc[] = {"Remove the account of an address", 0};
+
 /* Small numbers as such; the wire formats do not agree on larger ones, so these go as text. */
 int oauth_rpc_add_number(rpc_t *rpc, void *item, const char *name, uint64_t value)
 {
@@ -34,6 +41,45 @@ int oauth_rpc_add_number(rpc_t *rpc, void *item, const char *name, uint64_t valu
 int oauth_rpc_add_time(rpc_t *rpc, void *item, const char *name, int64_t value)
 {
     return oauth_rpc_add_number(rpc, item, name, value > 0 ? (uint64_t)value : 0);
+}
+
+void oauth_rpc_add_view(rpc_t *rpc, void *item, const char *name, sipoauth_str value)
+{
+    str text = {value.len > 0 ? (char *)value.ptr : "", (int)value.len};
+
+    rpc->struct_add(item, "S", (char *)name, &text);
+}
+
+/* alice@example.test stands for sip:alice@example.test. `text` has room for OAUTH_RPC_AOR_MAX octets. */
+int oauth_rpc_scan_aor(rpc_t *rpc, void *ctx, char *text, sipoauth_str *aor)
+{
+    str given = STR_NULL;
+    int scheme;
+    int len;
+
+    if (rpc->scan(ctx, "S", &given) < 1 || given.len <= 0) {
+        rpc->fault(ctx, 400, "An address is needed, for example alice@example.com");
+        return -1;
+    }
+    scheme = (given.len > 4 && strncasecmp(given.s, "sip:", 4) == 0)
+            || (given.len > 5 && strncasecmp(given.s, "sips:", 5) == 0);
+    len = snprintf(text, OAUTH_RPC_AOR_MAX, "%s%.*s", scheme ? "" : "sip:", given.len, given.s);
+    if (len < 0 || len >= OAUTH_RPC_AOR_MAX) {
+        rpc->fault(ctx, 404, "This is not a SIP address");
+        return -1;
+    }
+    aor->ptr = text;
+    aor->len = (size_t)len;
+    return 0;
+}
+
+/* A missing one is empty; then ctl would leave a text of its own. */
+sipoauth_str oauth_rpc_scan_optional(rpc_t *rpc, void *ctx)
+{
+    str given = STR_NULL;
+    sipoauth_str none = {NULL, 0};
+
+    return rpc->scan(ctx, "*.S", &given) < 1 ? none : oauth_view(&given);
 }
 
 static int add_text(rpc_t *rpc, void *item, const char *name, const char *value)
@@ -204,5 +250,9 @@ rpc_export_t oauth_rpcs[] = {
     {"auth_oauth.sessions_show", oauth_rpc_sessions_show, sessions_show_doc, RET_ARRAY},
     {"auth_oauth.sessions_revoke", oauth_rpc_sessions_revoke, sessions_revoke_doc, 0},
     {"auth_oauth.sessions_revoke_all", oauth_rpc_sessions_revoke_all, sessions_revoke_all_doc, 0},
+    {"auth_oauth.accounts_list", oauth_rpc_accounts_list, accounts_list_doc, RET_ARRAY},
+    {"auth_oauth.accounts_show", oauth_rpc_accounts_show, accounts_show_doc, RET_ARRAY},
+    {"auth_oauth.accounts_set", oauth_rpc_accounts_set, accounts_set_doc, 0},
+    {"auth_oauth.accounts_remove", oauth_rpc_accounts_remove, accounts_remove_doc, 0},
     {0, 0, 0, 0}
 };

@@ -96,6 +96,78 @@ static int check(sip_msg_t *msg, uint32_t role, char *realm_param, char *route_p
     return oauth_check(msg, role, &realm, &resume);
 }
 
+static int kd_check(sip_msg_t *msg, uint32_t role, char *realm_param, char *route_param)
+{
+    struct oauth_resume resume = {0, NULL};
+    str realm;
+
+    if (text_of(msg, realm_param, &realm, "realm") < 0
+            || (route_param != NULL && route_of(msg, (struct route_param *)route_param, &resume.route) < 0))
+        return oauth_check_failed(msg, role);
+    return oauth_kd_check(msg, role, &realm, route_param != NULL ? &resume : NULL);
+}
+
+static int w_kd_check(sip_msg_t *msg, char *realm, char *route)
+{
+    return kd_check(msg, SIPOAUTH_ROLE_UAS, realm, route);
+}
+
+static int w_proxy_kd_check(sip_msg_t *msg, char *realm, char *route)
+{
+    return kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, route);
+}
+
+static int fixup_kd_account(void **param, int number)
+{
+    return number == 3 ? fixup_resume_route(param) : fixup_spve_null(param, 1);
+}
+
+/* A pseudo-variable without a value is an account that does not exist, as an empty one is. */
+static int kd_check_account(sip_msg_t *msg, uint32_t role, char *realm_param, char *account_param, char *route_param)
+{
+    struct oauth_resume resume = {0, NULL};
+    str realm, account = STR_NULL;
+
+    if (text_of(msg, realm_param, &realm, "realm") < 0
+            || (route_param != NULL && route_of(msg, (struct route_param *)route_param, &resume.route) < 0))
+        return oauth_check_failed(msg, role);
+    if (fixup_get_svalue(msg, (gparam_t *)account_param, &account) < 0)
+        account.len = 0;
+    return oauth_kd_check_account(msg, role, &realm, &account, route_param != NULL ? &resume : NULL);
+}
+
+static int w_kd_check_account(sip_msg_t *msg, char *realm, char *account, char *route)
+{
+    return kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, route);
+}
+
+static int w_kd_check_account_2(sip_msg_t *msg, char *realm, char *account)
+{
+    return kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, NULL);
+}
+
+static int w_proxy_kd_check_account(sip_msg_t *msg, char *realm, char *account, char *route)
+{
+    return kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, route);
+}
+
+static int w_proxy_kd_check_account_2(sip_msg_t *msg, char *realm, char *account)
+{
+    return kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, NULL);
+}
+
+static int w_kd_challenge(sip_msg_t *msg, char *flags_param, char *p2)
+{
+    int flags = 0;
+
+    (void)p2;
+    if (fixup_get_ivalue(msg, (gparam_t *)flags_param, &flags) < 0) {
+        LM_ERR("the parameter flags is not a number\n");
+        return OAUTH_ERROR;
+    }
+    return oauth_kd_challenge(msg, flags);
+}
+
 static int w_check(sip_msg_t *msg, char *realm, char *route)
 {
     return check(msg, SIPOAUTH_ROLE_UAS, realm, route);
@@ -234,6 +306,9 @@ static int w_forward_token(sip_msg_t *msg, char *p1, char *p2)
 #define CHECK_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE | BRANCH_ROUTE | LOCAL_ROUTE)
 #define REPLY_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE)
 
+/* The core calls it by its number of parameters; through the type of those with two no compiler warns. */
+#define FUNCTION_OF_3(function) ((cmd_function)(void (*)(void))(function))
+
 cmd_export_t oauth_cmds[] = {
     {"oauth_check", (cmd_function)w_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_check", (cmd_function)w_check, 2, fixup_check, 0, CHECK_ROUTES},
@@ -246,6 +321,15 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_check_token", (cmd_function)w_check_token, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
     {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},
     {"oauth_proxy_challenge", (cmd_function)w_proxy_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},
+    {"oauth_kd_check", (cmd_function)w_kd_check, 1, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_kd_check", (cmd_function)w_kd_check, 2, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_proxy_kd_check", (cmd_function)w_proxy_kd_check, 1, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_proxy_kd_check", (cmd_function)w_proxy_kd_check, 2, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_kd_check_account", (cmd_function)w_kd_check_account_2, 2, fixup_kd_account, 0, CHECK_ROUTES},
+    {"oauth_kd_check_account", FUNCTION_OF_3(w_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
+    {"oauth_proxy_kd_check_account", (cmd_function)w_proxy_kd_check_account_2, 2, fixup_kd_account, 0, CHECK_ROUTES},
+    {"oauth_proxy_kd_check_account", FUNCTION_OF_3(w_proxy_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
+    {"oauth_kd_challenge", (cmd_function)w_kd_challenge, 1, fixup_igp_null, fixup_free_igp_null, REPLY_ROUTES},
     {"oauth_offer", (cmd_function)w_offer, 0, 0, 0, CHECK_ROUTES},
     {"oauth_reply", (cmd_function)w_reply, 0, 0, 0, REPLY_ROUTES},
     {"oauth_reply", (cmd_function)w_reply, 1, fixup_spve_null, fixup_free_spve_null, REPLY_ROUTES},

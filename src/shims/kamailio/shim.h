@@ -47,6 +47,7 @@ extern sipoauth_context *oauth_context;   /* made before the fork, shared by all
 extern sl_api_t oauth_sl;
 extern struct tm_binds oauth_tm;
 extern int oauth_proxy_accepts_authorization;
+int oauth_is_sip_worker(void);
 
 /* log.c */
 void oauth_log(void *user, uint32_t level, const char *text, size_t len);
@@ -90,6 +91,7 @@ struct oauth_last {
     int64_t expires_at;
     uint32_t expires_limit;
     uint32_t token_response; /* 1: the 200 is to carry tokens */
+    int key_derivation;    /* it was a check of that scheme: the library has its challenge */
     int granted;           /* the check was accepted, whatever was required since: the identity stays */
     str realm;
     str reason_code;
@@ -113,6 +115,7 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
 void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t status, const char *reason, int code);
 void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer);
 void oauth_last_keep_granted(const sip_msg_t *msg);
+void oauth_last_is_key_derivation(const sip_msg_t *msg);
 void oauth_last_reset(void);
 int oauth_last_init(void);
 
@@ -149,9 +152,21 @@ struct oauth_digest_user {
 };
 int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume);
+struct oauth_account {
+    uint32_t flag;         /* SIPOAUTH_CHECK_GIVEN_ACCOUNT, or 0: the account comes from the store */
+    sipoauth_str line;
+};
+int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
+        const struct oauth_resume *resume);
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role);
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm);
 int oauth_require(sip_msg_t *msg, uint32_t what, const str *name);
+
+/* key_derivation.c */
+int oauth_kd_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
+int oauth_kd_check_account(
+        sip_msg_t *msg, uint32_t role, const str *realm, const str *account, const struct oauth_resume *resume);
+int oauth_kd_challenge(sip_msg_t *msg, int flags);
 
 /* registrar.c: 0, or -1 when there is no such setting */
 int oauth_registrar_init(void);
@@ -169,6 +184,8 @@ void oauth_confirm_forget(void);
 /* challenge.c */
 #define OAUTH_CHALLENGE_ONLY_APPEND 1
 int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags);
+int oauth_may_be_challenged(const sip_msg_t *msg);
+int oauth_send_challenge(sip_msg_t *msg, uint32_t status);
 int oauth_offer(sip_msg_t *msg);
 
 /* reply.c */
@@ -193,7 +210,17 @@ void oauth_rpc_sessions_show(rpc_t *rpc, void *ctx);
 void oauth_rpc_sessions_revoke(rpc_t *rpc, void *ctx);
 void oauth_rpc_sessions_revoke_all(rpc_t *rpc, void *ctx);
 
+/* accounts_rpc.c */
+void oauth_rpc_accounts_list(rpc_t *rpc, void *ctx);
+void oauth_rpc_accounts_show(rpc_t *rpc, void *ctx);
+void oauth_rpc_accounts_set(rpc_t *rpc, void *ctx);
+void oauth_rpc_accounts_remove(rpc_t *rpc, void *ctx);
+
 /* script.c, kemi.c, pv.c, rpc.c, stats.c */
+#define OAUTH_RPC_AOR_MAX 512
+int oauth_rpc_scan_aor(rpc_t *rpc, void *ctx, char *text, sipoauth_str *aor);
+sipoauth_str oauth_rpc_scan_optional(rpc_t *rpc, void *ctx);
+void oauth_rpc_add_view(rpc_t *rpc, void *item, const char *name, sipoauth_str value);
 int oauth_rpc_add_number(rpc_t *rpc, void *item, const char *name, uint64_t value);
 int oauth_rpc_add_time(rpc_t *rpc, void *item, const char *name, int64_t value);
 extern cmd_export_t oauth_cmds[];

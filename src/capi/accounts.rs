@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The accounts of the Key-Derivation scheme in the store: written, removed and shown, never with their keys.
+
+use std::ffi::{c_char, c_void};
+
+use super::config::{shared, sipoauth_context};
+use super::convert::{Buffer, Place, octets, text};
+use super::guard::{Failure, configured, guard, guard_told};
+use super::sessions::status;
+use super::types::*;
+use crate::proto::pbkdf2::Kdf;
+use crate::proto::uri::Aor;
+use crate::proto::verifier::Verifier;
+use crate::runtime::accounts::ListedAccount;
+use crate::runtime::sessions::SessionError;
+
+/// Writes the account of `aor` (a SIP URI), also over an earlier one. Either `verifier` is given, a line as
+/// `sipoauth accounts derive` prints it, or `password`, from which the key is derived in the calling thread: some tenths
+/// of a second in which it does nothing else, so no SIP worker may do that. The password is not stored. Where and how
+/// long otherwise: as sipoauth_context_sessions.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_INPUT (`store` is not configured, this is no SIP address, no
+/// verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
+///
+/// # Safety
+/// `context` is NULL or valid, texts valid for their lengths, `err` for `err_cap` octets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_context_account_put(
+    context: *const sipoauth_context,
+    aor: sipoauth_str,
+    verifier: sipoauth_str,
+    password: sipoauth_str,
+    err: *mut c_char,
+    err_cap: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let context = shared(context);
+        guard_told(context.as_deref(), err, err_cap, || {
+            let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            let (aor, password) = (text(aor)?, octets(password)?);
+            let line = configured("verifier", verifier)?;
+            let aor = Aor::parse(&aor).ok_or_else(|| told("this is not a SIP address"))?;
+            let verifier = match (line.is_empty(), password.is_empty()) {
+                (false, true) => Verifier::parse(line).map_err(told)?,
+                (true, false) => context.derive_verifier(password).map_err(failure)?,
+                _ => return Err(told("either a verifier or a password is needed")),
+            };
+            context.put_account(&aor, &verifier).map_err(failure)
+        })
+    }
+}
+
+/// Removes the account of `aor`; `*removed` is 1 when there was one. Where and how long: as sipoauth_context_sessions.
+///
+/// Returns SIPOAUTH_OK, also when there was none; else as sipoauth_context_sessions.
+///
+/// # Safety
+/// `context` and `removed` are NULL or valid, `aor` valid for its length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_context_account_remove(
+    context: *const sipoauth_context,
+    aor: sipoauth_str,
+    removed: *mut u32,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let context = unsafe { shared(context) };
+    guard(context.as_deref(), || {
+        let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
+        // SAFETY: the caller's promise.
+        let (aor, removed) = unsafe { (text(aor)?, Place::new(removed, 0)?) };
+        let aor = Aor::parse(&aor).ok_or(SIPOAUTH_E_INPUT)?;
+        removed.put(context.remove_account(&aor).map_err(status)?.into());
+        Ok(())
+    })
+}
+
+/// Shows accounts: that of `aor`, or with an empty one all, some at a time. `from`, `next`, where, how long and the
+/// return: as sipoauth_context_sessions. Keys and salts are never shown.
+///
+/// # Safety
+/// As for sipoauth_context_sessions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_context_accounts(
+    context: *const sipoauth_context,
+    aor: sipoauth_str,
+    from: sipoauth_str,
+    each: sipoauth_account_fn,
+    user: *mut c_void,
+    next: *mut c_char,
+    next_cap: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let context = unsafe { shared(context) };
+    guard(context.as_deref(), || {
+        let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
+        let mut length = 0;
+        // SAFETY: the caller's promise; `length` outlives the buffer.
+        let (aor, from, next) = unsafe { (text(aor)?, text(from)?, Buffer::new(next, next_cap, &raw mut length)?) };
+        next.put(b"\0")?;
+        let page = context.list_accounts(&aor, &from).map_err(status)?;
+        for ListedAccount { aor, parameters } in page.accounts.iter().filter(|_| each.is_some()) {
+            let state = sipoauth_account_state {
+                struct_size: size_of::<sipoauth_account_state>() as u32,
+                kdf: match parameters.kdf() {
+                    Kdf::Sha256 => SIPOAUTH_KDF_SHA256,
+                    Kdf::Sha512 => SIPOAUTH_KDF_SHA512,
+                },
+                iterations: parameters.iterations(),
+                key_size: parameters.key_size(),
+                aor: aor.as_str().into(),
+            };
+            if let Some(each) = each {
+                each(user, &raw const state);
+            }
+        }
+        next.put(format!("{}\0", page.next.unwrap_or_default()).as_bytes())
+    })
+}
+
+fn told(sentence: &str) -> Failure {
+    Failure::new(SIPOAUTH_E_INPUT, sentence)
+}
+
+fn failure(error: SessionError) -> Failure {
+    match error {
+        SessionError::NotThere => told("accounts are kept where sessions are: 'store' is not configured"),
+        SessionError::Store(error) => Failure::new(SIPOAUTH_E_STORE, &error.to_string()),
+    }
+}

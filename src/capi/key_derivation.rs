@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00): keys from passwords, proofs, checks, challenges.
+
+use std::ffi::c_char;
+use std::num::NonZeroU32;
+
+use super::check::{answer_to, judge};
+use super::convert::{Buffer, Place, octets, text};
+use super::guard::guard;
+use super::types::*;
+use super::worker::{sipoauth_worker, with_worker};
+use crate::proto::key_derivation::proof;
+use crate::proto::pbkdf2::{Kdf, MasterKey, derive};
+use crate::proto::pop::pop_to_text;
+use crate::runtime::worker_key_derivation::AccountSource;
+
+/// Longest derived key in octets.
+const MAX_KEY: usize = 1024;
+
+/// PBKDF2 (RFC 8018 section 5.2): derives `key_len` octets, 1 to 1024, from a password. `kdf` is SIPOAUTH_KDF_;
+/// `iterations` at least 1. The caller wipes `key` after use; after a failure it is as it was. Slow by design: 600,000
+/// iterations take some tenths of a second. Any process, any thread.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// Texts are valid for their lengths; `key` is NULL or valid for `key_len` octets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_pbkdf2(
+    kdf: u32,
+    password: sipoauth_str,
+    salt: sipoauth_str,
+    iterations: u32,
+    key: *mut u8,
+    key_len: usize,
+) -> i32 {
+    guard(None, || {
+        // SAFETY: the caller's promise.
+        let (password, salt) = unsafe { (octets(password)?, octets(salt)?) };
+        let iterations = NonZeroU32::new(iterations).ok_or(SIPOAUTH_E_ARGUMENT)?;
+        let kdf = kdf_of(kdf)?;
+        if key.is_null() || !(1..=MAX_KEY).contains(&key_len) {
+            return Err(SIPOAUTH_E_ARGUMENT);
+        }
+        let mut derived = zeroize::Zeroizing::new([0; MAX_KEY]);
+        derive(kdf, password, salt, iterations, &mut derived[..key_len]);
+        // SAFETY: not NULL, and the caller vouches for the length; `derived` is the library's own and as long.
+        unsafe { std::ptr::copy_nonoverlapping(derived.as_ptr(), key, key_len) };
+        Ok(())
+    })
+}
+
+/// Makes a proof of the Key-Derivation scheme (sections 3 and 4): HMAC-SHA256(key, digest ‖ nonce) as 43 characters of
+/// base64url without padding. `key` is the derived key, 16 to 64 octets; `digest` from sipoauth_digest_string, of the
+/// whole body; `nonce` as in the header field, without quotes, or empty for the proof of a later request. `*len` and
+/// `buf` as for sipoauth_digest_string.
+///
+/// A phone compares a challenge's pop with what this gives for the challenged request and the challenge's nonce, and
+/// refuses a challenge with a nonce of its own.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key has another length.
+///
+/// # Safety
+/// Texts are valid for their lengths, `buf` for `cap` octets, `len` NULL or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_key_derivation_pop(
+    key: sipoauth_str,
+    digest: sipoauth_str,
+    nonce: sipoauth_str,
+    buf: *mut c_char,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    guard(None, || {
+        // SAFETY: the caller's promise.
+        let (buffer, key, digest, nonce) =
+            unsafe { (Buffer::new(buf, cap, len)?, octets(key)?, octets(digest)?, text(nonce)?) };
+        let key = MasterKey::from_octets(key.to_vec()).ok_or(SIPOAUTH_E_INPUT)?;
+        buffer.put(pop_to_text(&proof(&key, digest, &nonce)).as_bytes())
+    })
+}
+
+/// Checks the Key-Derivation credentials of a request. Uses the CPU only (some HMACs, never a derivation), never blocks.
+/// Request, result, parking and return as for sipoauth_worker_check; the setting `store` is needed. The address-of-record
+/// is To of a REGISTER, whose From must be the same, else From.
+///
+/// `account` is empty and the account comes from the store; or with SIPOAUTH_CHECK_GIVEN_ACCOUNT in `flags` it is a
+/// verifier of the caller's own database, as `sipoauth accounts derive` prints it, and empty when there is no such user.
+/// A verdict of 401 or 407 has a challenge: sipoauth_worker_key_derivation_challenge. A wrong proof and a user who does
+/// not exist are the same reason, pop_invalid.
+///
+/// # Safety
+/// As for sipoauth_worker_check; `account` is valid for its length.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_key_derivation(
+    worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
+    account: sipoauth_str,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            let _last = std::mem::take(&mut state.last);
+            let line = zeroize::Zeroizing::new(text(account)?.into_owned());
+            let given = flags & SIPOAUTH_CHECK_GIVEN_ACCOUNT != 0;
+            if !given && !line.is_empty() {
+                return Err(SIPOAUTH_E_ARGUMENT);
+            }
+            let source = if given { AccountSource::Given(&line) } else { AccountSource::Store };
+            answer_to(state, request, flags & !SIPOAUTH_CHECK_GIVEN_ACCOUNT, |worker, request, handling| {
+                worker.check_key_derivation(request, source, handling)
+            })
+        })
+    }
+}
+
+/// Writes the header line of the Key-Derivation challenge that belongs to the last check of this worker (section 3),
+/// with CRLF, not NUL-terminated: WWW-Authenticate or Proxy-Authenticate, as the role of that check was. `*status` is
+/// 401 or 407; 401 after a failure. `*len` and `buf` as for sipoauth_worker_challenge.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
+/// SIPOAUTH_E_INPUT when the last check was of another kind, or came to something that is not challenged.
+///
+/// # Safety
+/// `worker`, `len` and `status` are NULL or valid, `buf` for `cap` octets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_key_derivation_challenge(
+    worker: *mut sipoauth_worker,
+    buf: *mut c_char,
+    cap: usize,
+    len: *mut usize,
+    status: *mut u32,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (buffer, status) = match (Buffer::new(buf, cap, len), Place::new(status, 401)) {
+            (Ok(buffer), Ok(status)) => (buffer, status),
+            (Err(e), _) | (_, Err(e)) => return e,
+        };
+        with_worker(worker, |state| {
+            let challenge = state.last.answer.challenge.as_ref().ok_or(SIPOAUTH_E_INPUT)?;
+            let (name, number) = if state.last.proxy { ("Proxy-Authenticate", 407) } else { ("WWW-Authenticate", 401) };
+            status.put(number);
+            buffer.put(format!("{name}: {}\r\n", challenge.to_text()).as_bytes())
+        })
+    }
+}
+
+fn kdf_of(number: u32) -> Result<Kdf, i32> {
+    match number {
+        SIPOAUTH_KDF_SHA256 => Ok(Kdf::Sha256),
+        SIPOAUTH_KDF_SHA512 => Ok(Kdf::Sha512),
+        _ => Err(SIPOAUTH_E_ARGUMENT),
+    }
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RPC commands about the accounts of the Key-Derivation scheme. No answer shows a key or a salt.
+ */
+#include <string.h>
+
+#include "shim.h"
+
+#define NEXT_MAX 512
+
+struct answer {
+    rpc_t *rpc;
+    void *ctx;
+    int full;    /* no more room for an answer */
+    int count;
+};
+
+static void fault(rpc_t *rpc, void *ctx, int rc)
+{
+    switch (rc) {
+    case SIPOAUTH_E_INPUT:
+        rpc->fault(ctx, 404, "Accounts are not configured (store), or this is not a SIP address");
+        break;
+    case SIPOAUTH_E_STORE:
+        rpc->fault(ctx, 503, "The store cannot be reached");
+        break;
+    default:
+        rpc->fault(ctx, 500, "Internal error (%d)", rc);
+    }
+}
+
+static void add_account(void *user, const sipoauth_account_state *account)
+{
+    struct answer *answer = user;
+    rpc_t *rpc = answer->rpc;
+    void *item;
+
+    answer->count++;
+    if (answer->full || rpc->add(answer->ctx, "{", &item) < 0) {
+        answer->full = 1;
+        return;
+    }
+    oauth_rpc_add_view(rpc, item, "aor", account->aor);
+    rpc->struct_add(item, "s", "kdf", account->kdf == SIPOAUTH_KDF_SHA512 ? "sha512" : "sha256");
+    oauth_rpc_add_number(rpc, item, "iterations", account->iterations);
+    oauth_rpc_add_number(rpc, item, "key_size", account->key_size);
+}
+
+void oauth_rpc_accounts_list(rpc_t *rpc, void *ctx)
+{
+    struct answer answer = {rpc, ctx, 0, 0};
+    sipoauth_str all = {NULL, 0};
+    char next[NEXT_MAX] = "";
+    void *item;
+    int rc;
+
+    rc = sipoauth_context_accounts(oauth_context, all, oauth_rpc_scan_optional(rpc, ctx), add_account, &answer, next,
+            sizeof(next));
+    if (rc != SIPOAUTH_OK) {
+        fault(rpc, ctx, rc);
+        return;
+    }
+    if (next[0] != '\0' && rpc->add(ctx, "{", &item) >= 0)
+        rpc->struct_add(item, "s", "next", next);
+}
+
+void oauth_rpc_accounts_show(rpc_t *rpc, void *ctx)
+{
+    struct answer answer = {rpc, ctx, 0, 0};
+    sipoauth_str aor, start = {NULL, 0};
+    char text[OAUTH_RPC_AOR_MAX], next[NEXT_MAX] = "";
+    int rc;
+
+    if (oauth_rpc_scan_aor(rpc, ctx, text, &aor) < 0)
+        return;
+    rc = sipoauth_context_accounts(oauth_context, aor, start, add_account, &answer, next, sizeof(next));
+    if (rc != SIPOAUTH_OK)
+        fault(rpc, ctx, rc);
+    else if (answer.count == 0)
+        rpc->fault(ctx, 404, "This address has no account");
+}
+
+/* accounts_set AOR VERIFIER, or accounts_set AOR password PASSWORD */
+void oauth_rpc_accounts_set(rpc_t *rpc, void *ctx)
+{
+    static const char word[] = "password";
+    sipoauth_str aor, verifier, password = {NULL, 0};
+    char text[OAUTH_RPC_AOR_MAX], err[OAUTH_ERR_SIZE] = "";
+
+    if (oauth_rpc_scan_aor(rpc, ctx, text, &aor) < 0)
+        return;
+    verifier = oauth_rpc_scan_optional(rpc, ctx);
+    if (verifier.len == sizeof(word) - 1 && memcmp(verifier.ptr, word, verifier.len) == 0) {
+        if (oauth_is_sip_worker()) {
+            rpc->fault(ctx, 403, "Deriving a key takes long and this process serves SIP requests: use kamcmd, or the "
+                                 "tool: sipoauth accounts set");
+            return;
+        }
+        verifier.len = 0;
+        password = oauth_rpc_scan_optional(rpc, ctx);
+    }
+    if (sipoauth_context_account_put(oauth_context, aor, verifier, password, err, sizeof(err)) != SIPOAUTH_OK)
+        rpc->fault(ctx, 400, "%s", err);
+    else
+        rpc->add(ctx, "s", "written");
+}
+
+void oauth_rpc_accounts_remove(rpc_t *rpc, void *ctx)
+{
+    char text[OAUTH_RPC_AOR_MAX];
+    sipoauth_str aor;
+    uint32_t removed = 0;
+    void *item;
+    int rc;
+
+    if (oauth_rpc_scan_aor(rpc, ctx, text, &aor) < 0)
+        return;
+    rc = sipoauth_context_account_remove(oauth_context, aor, &removed);
+    if (rc != SIPOAUTH_OK)
+        fault(rpc, ctx, rc);
+    else if (rpc->add(ctx, "{", &item) >= 0)
+        oauth_rpc_add_number(rpc, item, "removed", removed);
+}
