@@ -20,7 +20,7 @@ use crate::support::kit;
 use crate::support::redis::{PASSWORD, Redis};
 use crate::support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer, discovery, key_set};
 use crate::support::temporary::Directory;
-use crate::support::token::TestKey;
+use crate::support::token::{TestKey, signing_key};
 
 const STORE_KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -451,6 +451,16 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
         "PROVIDER=\"name=corp;issuer=https://login.example.com/realms/corp;audience=sip;aor=sip:{{preferred_username}}@{{domain}};domain=example.test;client_id=sip-proxy;client_secret_file={}\"",
         secret.display()
     );
+    let signing = directory.write("signing.pem", signing_key());
+    fs::set_permissions(&signing, fs::Permissions::from_mode(0o600)).expect("our own file");
+    let validating = format!(
+        "PROVIDER=\"name=corp;issuer=https://login.example.com;domain=example.test;tokens=validation_grant;validation_grant_type=urn:example:sip-token;client_id=sip-proxy;client_secret_file={}\"",
+        secret.display()
+    );
+    let issuing = format!(
+        "PROVIDER=\"name=local;issuer=https://sip.example.test;audience=sip;domain=example.test;password_grant=issue;signing_key_files={}\"",
+        signing.display()
+    );
     let mut seen = 0;
     for entry in fs::read_dir(kit::path("cfg-examples/kamailio")).expect("part of the project") {
         let path = entry.expect("readable").path();
@@ -461,9 +471,13 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
         let path = path.to_str().expect("UTF-8");
         let mut arguments = vec!["--kamailio", path, "--offline"];
         match name.as_str() {
-            "public-ua.cfg" | "desk-phone-code.cfg" => arguments.extend(["-A", &store, "-A", &key, "-A", &line]),
+            "public-ua.cfg" | "desk-phone-code.cfg" | "master-key.cfg" => {
+                arguments.extend(["-A", &store, "-A", &key, "-A", &line]);
+            }
+            "foreign-tokens.cfg" => arguments.extend(["-A", &store, "-A", &key, "-A", &validating]),
+            "password-tokens.cfg" => arguments.extend(["-A", &store, "-A", &key, "-A", &issuing]),
             "key-derivation.cfg" => arguments.extend(["-A", &store, "-A", &key]),
-            "cluster.cfg" => arguments.extend(["-A", &key, "-A", &line]),
+            "cluster.cfg" | "outbound-edge.cfg" => arguments.extend(["-A", &key, "-A", &line]),
             "mixed-fleet.cfg" => arguments.extend(["-A", &toml]),
             _ => {}
         }

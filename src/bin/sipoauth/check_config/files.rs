@@ -30,6 +30,7 @@ pub fn check(written: &Written, bundle: &Bundle, findings: &mut Findings) {
         ] {
             secret.extend(path.as_deref().map(|path| (key, path)));
         }
+        secret.extend(provider.signing_key_files.iter().map(|path| ("signing_key_files", path.as_str())));
     }
     secret.dedup();
     for (key, path) in &secret {
