@@ -25,7 +25,7 @@
  Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
  their struct_size tells the library which members the caller knows.
  */
-#define SIPOAUTH_ABI_VERSION 3
+#define SIPOAUTH_ABI_VERSION 4
 
 /*
  The call did what it says.
@@ -219,7 +219,22 @@
 #define SIPOAUTH_GRANT_CONNECTION 4
 
 /*
- Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
+ Digest credentials and the wish for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
+ */
+#define SIPOAUTH_GRANT_PASSWORD 5
+
+/*
+ A refresh token that the phone holds (sip-oauth-01 section 4.5). Since ABI version 4.
+ */
+#define SIPOAUTH_GRANT_REFRESH 6
+
+/*
+ An access token and a proof of possession (sip-oauth-01 section 4.6). Since ABI version 4.
+ */
+#define SIPOAUTH_GRANT_TOKEN_POP 7
+
+/*
+ Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00). Since ABI version 4.
  */
 #define SIPOAUTH_GRANT_KEY_DERIVATION 8
 
@@ -267,6 +282,16 @@
  call-id, from-tag, to-tag with '|' between (the IETF 100 slides).
  */
 #define SIPOAUTH_KEY_ORDER_SLIDES 1
+
+/*
+ H(A1) enters the master-key as lower-case hex text.
+ */
+#define SIPOAUTH_HA1_HEX 0
+
+/*
+ H(A1) enters the master-key as raw octets.
+ */
+#define SIPOAUTH_HA1_RAW 1
 
 /*
  No keys yet.
@@ -477,6 +502,10 @@ typedef struct sipoauth_request {
    later requests on it may come without. The source address and port belong to the name.
    */
   uint64_t connection;
+  /*
+   `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
+   */
+  uint32_t reg_id;
 } sipoauth_request;
 
 /*
@@ -595,6 +624,10 @@ typedef struct sipoauth_result {
    expiry that was asked for stays, 0 above all.
    */
   uint32_t expires_limit;
+  /*
+   1: the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
+   */
+  uint32_t token_response;
 } sipoauth_result;
 
 /*
@@ -946,6 +979,28 @@ int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
                                    struct sipoauth_result *result);
 
 /*
+ Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest credentials for
+ `realm` must be among `credentials`, and the host must have given out their nonce and found it good, as it does for
+ every Digest authentication. The library checks the rest of them with `ha1`, derives the master-key, has tokens issued
+ and keeps the session. Their user must own the address-of-record; a `pop` in the body must fit. PENDING as for
+ sipoauth_worker_check. Without such a body, or without Digest credentials, the verdict is NO_CREDENTIALS. When it is
+ accepted, the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
+
+ `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5, SHA-256 or SHA-512/256 of user name, realm and password.
+ `password` is for password_grant = password, else empty: it is sent to the authorization server and kept nowhere.
+ Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1).
+
+ # Safety
+ As for sipoauth_worker_check; `ha1` and `password` are valid for their lengths.
+ */
+int32_t sipoauth_worker_check_password(struct sipoauth_worker *worker,
+                                       const struct sipoauth_request *request,
+                                       struct sipoauth_str ha1,
+                                       struct sipoauth_str password,
+                                       uint32_t flags,
+                                       struct sipoauth_result *result);
+
+/*
  Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
  sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS.
 
@@ -1245,6 +1300,23 @@ int32_t sipoauth_shared_key(uint32_t order,
                             uint8_t *key);
 
 /*
+ Derives the master-key of a Digest authentication: HMAC-SHA256(H(A1), realm ‖ nonce) (sip-oauth-01 sections 3.4 and
+ 4.3). Since ABI version 4.
+
+ `form` is SIPOAUTH_HA1_; `ha1` is hex text of 32 or 64 digits in both forms. Writes 32 octets to `key`, which the
+ caller wipes after use; after a failure `key` is as it was.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when `ha1` is no such text or a part is empty.
+
+ # Safety
+ Texts are valid for their lengths; `key` is NULL or valid for 32 octets.
+ */
+int32_t sipoauth_master_key(uint32_t form,
+                            struct sipoauth_str ha1,
+                            struct sipoauth_str realm,
+                            struct sipoauth_str nonce,
+                            uint8_t *key);
+
+/*
  Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` says how many
  octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
 
@@ -1372,6 +1444,23 @@ uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t 
 uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context);
 
 /*
+ Writes the public keys with which a provider's `signing_key_files` are verified, as a JWK Set (RFC 7517 section 5),
+ not NUL-terminated: for others who are to accept the tokens that the proxy issues, or its word about its users.
+ `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
+ SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when there is no such provider.
+
+ # Safety
+ `context` and `len` are NULL or valid, `provider` for its length, `buf` for `cap` octets.
+ */
+int32_t sipoauth_context_jwks(const struct sipoauth_context *context,
+                              struct sipoauth_str provider,
+                              char *buf,
+                              size_t cap,
+                              size_t *len);
+
+/*
  Copies the state of a provider, `index` counted from 0. Any process, any thread.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. After a failure `*out` is all zero but
@@ -1451,6 +1540,20 @@ int32_t sipoauth_worker_claim(struct sipoauth_worker *worker,
 int32_t sipoauth_worker_token(struct sipoauth_worker *worker,
                               struct sipoauth_str next_hop,
                               struct sipoauth_str *token);
+
+/*
+ What the 2xx to a REGISTER must carry when the last check of this worker was accepted with token_response = 1
+ (sip-oauth-01 section 4.3): a JSON object with access_token, token_type, expires_in, scope and, if there is one,
+ refresh_token, of type application/json. It is a secret of the phone's. It borrows from the worker until its next call,
+ which wipes it; it is empty after a failure. Never blocks. Since ABI version 4.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_INPUT (no such check was accepted), SIPOAUTH_E_STORE (the tokens cannot be had: the
+ answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` and `body` are NULL or valid.
+ */
+int32_t sipoauth_worker_token_response(struct sipoauth_worker *worker, struct sipoauth_str *body);
 
 /*
  Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
-use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenError, exchange, refresh};
+use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenError, TokenServer, exchange, refresh};
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::form;
@@ -67,7 +67,19 @@ impl Proxy {
 
     fn exchange(&self, grant: &CodeGrant) -> Result<Granted, TokenError> {
         let endpoint = self.endpoint().expect("metadata");
-        exchange(&self.http, &endpoint, &self.policy, 0, None, &|| self.keys(), grant, now())
+        self.exchange_at(&endpoint, None, &|| self.keys(), grant)
+    }
+
+    /// With these keys, and a way to fetch others.
+    fn exchange_at(
+        &self,
+        endpoint: &str,
+        keys: Option<&KeySet>,
+        fetch_keys: &dyn Fn() -> Option<KeySet>,
+        grant: &CodeGrant,
+    ) -> Result<Granted, TokenError> {
+        let (http, policy) = (&self.http, &self.policy);
+        exchange(&TokenServer { http, endpoint, policy, provider: 0, keys, fetch_keys, now: now() }, grant)
     }
 
     fn refresh(&self, token: &SecretText) -> Result<Refreshed, TokenError> {
@@ -351,11 +363,10 @@ fn nothing_is_sent_twice_and_a_dead_server_is_no_doubt() {
     assert!(bench.proxy.exchange(&CODE).is_ok());
     let tls = bench.server.issuer().replace("http:", "https:");
     let grant = CODE;
-    let sent =
-        exchange(&bench.proxy.http, &format!("{tls}/token"), &bench.proxy.policy, 0, None, &|| None, &grant, now());
+    let sent = bench.proxy.exchange_at(&format!("{tls}/token"), None, &|| None, &grant);
     assert!(matches!(sent, Err(TokenError::Unavailable(_))), "a failed TLS handshake: {sent:?}");
     let nowhere = "https://host.invalid/token";
-    let sent = exchange(&bench.proxy.http, nowhere, &bench.proxy.policy, 0, None, &|| None, &grant, now());
+    let sent = bench.proxy.exchange_at(nowhere, None, &|| None, &grant);
     assert!(matches!(sent, Err(TokenError::Unavailable(_))), "{sent:?}");
 }
 
@@ -410,8 +421,7 @@ fn unknown_keys_are_fetched_once() {
             fetches.set(fetches.get() + 1);
             fetched()
         };
-        let (http, policy) = (&bench.proxy.http, &bench.proxy.policy);
-        (exchange(http, &endpoint, policy, 0, Some(known), &fetch, &CODE, now()), fetches.get())
+        (bench.proxy.exchange_at(&endpoint, Some(known), &fetch, &CODE), fetches.get())
     };
     let (result, fetches) = run(&good, &|| None);
     assert!(result.is_ok() && fetches == 0, "{result:?}");

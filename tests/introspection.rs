@@ -10,7 +10,7 @@ use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 use sipoauth::engine::check::{Decision, Knowledge};
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
-use sipoauth::engine::exchange::{CodeGrant, exchange, refresh};
+use sipoauth::engine::exchange::{CodeGrant, TokenServer, exchange, refresh};
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
@@ -256,8 +256,16 @@ fn a_certificate_says_who_the_proxy_is() {
             code_verifier: login["code_verifier"].as_str(),
             redirect_uri: login["redirect_uri"].as_str(),
         };
-        let granted = exchange(&proxy.http, &endpoint, &proxy.policy, 0, None, &|| proxy.fetch_keys(), &grant, now())
-            .expect(client);
+        let server = TokenServer {
+            http: &proxy.http,
+            endpoint: &endpoint,
+            policy: &proxy.policy,
+            provider: 0,
+            keys: None,
+            fetch_keys: &|| proxy.fetch_keys(),
+            now: now(),
+        };
+        let granted = exchange(&server, &grant).expect(client);
         assert_eq!(granted.identity.aors, ["sip:alice@example.test"], "{client}");
         let old = granted.refresh_token.expect("offline_access").0.clone();
         assert!(refresh(&proxy.http, &endpoint, &proxy.policy, 0, &old, now()).is_ok(), "{client}");

@@ -3,8 +3,14 @@
 //! The tool `sipoauth register` against a scripted proxy: it must say what a phone says, derive the key that the proxy
 //! derives, and keep its secrets to itself.
 
+#[path = "register/key_derivation.rs"]
+mod key_derivation;
+#[path = "register/password.rs"]
+mod password;
 #[path = "register/proxy.rs"]
 mod proxy;
+#[path = "register/sign_in.rs"]
+mod sign_in;
 mod support;
 
 use std::fs;
@@ -61,6 +67,13 @@ fn run(arguments: &[&str], input: &str) -> Run {
     run
 }
 
+/// What a phone has kept.
+fn kept(file: &Path) -> Value {
+    let mode = fs::metadata(file).expect("saved").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    serde_json::from_slice(&fs::read(file).expect("saved")).expect("JSON")
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
@@ -72,7 +85,7 @@ fn registered(arguments: &[&str]) -> (Proxy, Directory, Vec<u8>, Seen) {
     let file = directory.file("phone.json");
     let run = proxy.register(&[&["--code", CODE, "--state", text(&file)], arguments].concat());
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
-    let state: Value = serde_json::from_slice(&fs::read(&file).expect("saved")).expect("JSON");
+    let state = kept(&file);
     let key = pop_from_text(state["shared_key"]["key"].as_str().expect("a key")).expect("32 octets");
     let request = proxy.next();
     (proxy, directory, key.to_vec(), request)
@@ -91,9 +104,7 @@ fn a_code_gives_both_sides_the_same_key() {
     assert_eq!((request.uri("To"), request.header("Expires"), request.header("Authorization")), (AOR, "3600", ""));
     let parts = (request.tag_of_from().as_bytes(), TO_TAG.as_bytes(), request.header("Call-ID").as_bytes());
     assert_eq!(key, *shared_key(KeyOrder::Draft, CODE.as_bytes(), parts.0, parts.1, parts.2));
-    let file = directory.file("phone.json");
-    assert_eq!(fs::metadata(&file).expect("saved").permissions().mode() & 0o777, 0o600);
-    let state: Value = serde_json::from_slice(&fs::read(&file).expect("saved")).expect("JSON");
+    let state = kept(&directory.file("phone.json"));
     assert!(
         request.header("Contact").contains(&format!("+sip.instance=\"<{}>\"", state["instance"].as_str().unwrap()))
     );
@@ -248,9 +259,7 @@ fn secrets_stay_out_of_what_is_printed() {
         let request = proxy.next();
         let pop = request.body.split_once("pop=").map(|(_, pop)| pop.to_owned());
         let pop = pop.or_else(|| request.header("Authorization").split('"').nth(1).map(str::to_owned));
-        let key = fs::read_to_string(&file).expect("saved");
-        let key: Value = serde_json::from_str(&key).expect("JSON");
-        let key = key["shared_key"]["key"].as_str().expect("a key").to_owned();
+        let key = kept(&file)["shared_key"]["key"].as_str().expect("a key").to_owned();
         let secrets = [CODE.to_owned(), CODE.replace('/', "%2F").replace('+', "%2B"), key].into_iter().chain(pop);
         for secret in secrets {
             assert!(!printed.concat().contains(&secret), "{secret} in {}", printed.concat());

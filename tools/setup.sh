@@ -24,7 +24,7 @@ NODE_NPM=22.20.0                             # the same from the other registry,
 BUILD_PACKAGES=(gcc g++ libc6-dev make binutils dpkg-dev pkg-config ca-certificates kamailio)
 DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-modules
   kamailio-utils-modules sip-tester sipsak)
-TEST_PACKAGES=(kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
+TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
   baresip-core valgrind python3 openssl redis-server)
 
 say() { printf 'setup: %s\n' "$*"; }

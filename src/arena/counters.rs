@@ -41,6 +41,7 @@ counters! {
     KeysStored = c"keys_stored", "Shared keys stored.";
     SessionsRevoked = c"sessions_revoked", "Sessions ended by the operator.";
     StoreErrors = c"store_errors", "Calls of the session store that failed.";
+    TokensIssued = c"tokens_issued", "Access tokens issued by the proxy itself.";
     TokensForwarded = c"tokens_forwarded", "Tokens handed out for an application server.";
     Reloads = c"reloads", "Configurations taken over.";
     Panics = c"panics", "Internal errors caught.";

@@ -9,11 +9,13 @@ use super::guard::{Status, guard_or};
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::engine::check::{Carried, Message, Request};
+use crate::engine::session_check::DigestUser;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
+use crate::proto::master_key::is_ha1;
 use crate::proto::reason::{Outcome, Reason};
 use crate::runtime::worker::{Handling, Verdict, Worker};
-use crate::runtime::worker_grants::Demand;
+use crate::runtime::worker_grants::{Demand, gives_tokens};
 
 /// The end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -70,6 +72,41 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
                 std::thread::sleep(Duration::from_millis(2));
             }
             check(state, request, SIPOAUTH_CHECK_RESUMED)
+        })
+    }
+}
+
+/// Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest credentials for
+/// `realm` must be among `credentials`, and the host must have given out their nonce and found it good, as it does for
+/// every Digest authentication. The library checks the rest of them with `ha1`, derives the master-key, has tokens issued
+/// and keeps the session. Their user must own the address-of-record; a `pop` in the body must fit. PENDING as for
+/// sipoauth_worker_check. Without such a body, or without Digest credentials, the verdict is NO_CREDENTIALS. When it is
+/// accepted, the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
+///
+/// `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5, SHA-256 or SHA-512/256 of user name, realm and password.
+/// `password` is for password_grant = password, else empty: it is sent to the authorization server and kept nowhere.
+/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1).
+///
+/// # Safety
+/// As for sipoauth_worker_check; `ha1` and `password` are valid for their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_check_password(
+    worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
+    ha1: sipoauth_str,
+    password: sipoauth_str,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            let (ha1, password) = (text(ha1)?, text(password)?);
+            if !is_ha1(&ha1) {
+                return Err(SIPOAUTH_E_INPUT);
+            }
+            let user = DigestUser { ha1: &ha1, password: &password };
+            answer_to(state, request, flags, |worker, request, handling| worker.check_password(request, user, handling))
         })
     }
 }
@@ -231,6 +268,7 @@ pub(super) unsafe fn answer_to(
             branch: octets(r.branch)?,
             reply_to_tag: octets(r.reply_to_tag)?,
             contacts: r.contact_count,
+            reg_id: r.reg_id,
         }
     };
     if !(0..=LAST_SECOND).contains(&r.now) {
@@ -249,7 +287,8 @@ pub(super) unsafe fn answer_to(
         message,
     };
     let now = (r.now != 0).then_some(r.now);
-    state.last = ask(&mut state.worker, &request, &Handling { source: &source, now, proxy, ..handling(flags)? });
+    let handling = Handling { source: &source, now, proxy, ..handling(flags)? };
+    state.last = ask(&mut state.worker, &request, &handling);
     Ok(())
 }
 
@@ -312,6 +351,7 @@ const DENIED: sipoauth_result = sipoauth_result {
     services: sipoauth_str::EMPTY,
     needed_scope: sipoauth_str::EMPTY,
     expires_limit: 0,
+    token_response: 0,
 };
 
 fn denied(struct_size: u32) -> sipoauth_result {
@@ -335,6 +375,9 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         Carried::Proof => SIPOAUTH_GRANT_POP,
         Carried::Connection => SIPOAUTH_GRANT_CONNECTION,
         Carried::KeyDerivation => SIPOAUTH_GRANT_KEY_DERIVATION,
+        Carried::Password => SIPOAUTH_GRANT_PASSWORD,
+        Carried::Refresh => SIPOAUTH_GRANT_REFRESH,
+        Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
     };
     let mut result =
         sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
@@ -378,6 +421,7 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
             result.confirm = u32::from(!ticket.is_empty());
             result.ticket = ticket.as_str().into();
+            result.token_response = gives_tokens(answer).into();
         }
     }
     if let Some(account) = answer.account.as_ref().filter(|_| verdict.granted) {

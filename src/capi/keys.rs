@@ -8,6 +8,7 @@ use super::convert::{Buffer, octets, structure, text};
 use super::guard::guard;
 use super::types::*;
 use crate::proto::digest_string::{DigestParts, digest_string};
+use crate::proto::master_key::{Ha1Form, master_key};
 use crate::proto::pop::{make_pop, pop_from_text, pop_to_text, verify_pop};
 use crate::proto::shared_key::{KeyOrder, shared_key};
 
@@ -45,6 +46,42 @@ pub unsafe extern "C" fn sipoauth_shared_key(
             return Err(SIPOAUTH_E_INPUT);
         }
         let derived = shared_key(order, code, from_tag, to_tag, call_id);
+        // SAFETY: not NULL, and the caller vouches for 32 octets; `derived` is the library's own.
+        unsafe { std::ptr::copy_nonoverlapping(derived.as_ptr(), key, derived.len()) };
+        Ok(())
+    })
+}
+
+/// Derives the master-key of a Digest authentication: HMAC-SHA256(H(A1), realm ‖ nonce) (sip-oauth-01 sections 3.4 and
+/// 4.3). Since ABI version 4.
+///
+/// `form` is SIPOAUTH_HA1_; `ha1` is hex text of 32 or 64 digits in both forms. Writes 32 octets to `key`, which the
+/// caller wipes after use; after a failure `key` is as it was.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when `ha1` is no such text or a part is empty.
+///
+/// # Safety
+/// Texts are valid for their lengths; `key` is NULL or valid for 32 octets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_master_key(
+    form: u32,
+    ha1: sipoauth_str,
+    realm: sipoauth_str,
+    nonce: sipoauth_str,
+    key: *mut u8,
+) -> i32 {
+    guard(None, || {
+        let form = match form {
+            SIPOAUTH_HA1_HEX => Ha1Form::Hex,
+            SIPOAUTH_HA1_RAW => Ha1Form::Raw,
+            _ => return Err(SIPOAUTH_E_ARGUMENT),
+        };
+        // SAFETY: the caller's promise.
+        let (ha1, realm, nonce) = unsafe { (text(ha1)?, octets(realm)?, octets(nonce)?) };
+        if key.is_null() {
+            return Err(SIPOAUTH_E_ARGUMENT);
+        }
+        let derived = Some(&ha1).filter(|_| !realm.is_empty() && !nonce.is_empty());
+        let derived = derived.and_then(|ha1| master_key(form, ha1, realm, nonce)).ok_or(SIPOAUTH_E_INPUT)?;
         // SAFETY: not NULL, and the caller vouches for 32 octets; `derived` is the library's own.
         unsafe { std::ptr::copy_nonoverlapping(derived.as_ptr(), key, derived.len()) };
         Ok(())

@@ -4,7 +4,7 @@
 use std::ffi::c_char;
 
 use super::config::{shared, sipoauth_context};
-use super::convert::{Place, fixed};
+use super::convert::{Buffer, Place, fixed, text};
 use super::guard::{guard, guard_or};
 use super::types::*;
 use crate::arena::counters;
@@ -55,6 +55,34 @@ pub unsafe extern "C" fn sipoauth_context_provider_count(context: *const sipoaut
         return 0;
     };
     guard_or(Some(&context), 0, || context.policy().map_or(0, |placed| placed.policy.providers.len() as u32))
+}
+
+/// Writes the public keys with which a provider's `signing_key_files` are verified, as a JWK Set (RFC 7517 section 5),
+/// not NUL-terminated: for others who are to accept the tokens that the proxy issues, or its word about its users.
+/// `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
+/// SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when there is no such provider.
+///
+/// # Safety
+/// `context` and `len` are NULL or valid, `provider` for its length, `buf` for `cap` octets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_context_jwks(
+    context: *const sipoauth_context,
+    provider: sipoauth_str,
+    buf: *mut c_char,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    let context = unsafe { shared(context) };
+    guard(context.as_deref(), || {
+        // SAFETY: the caller's promise.
+        let (buffer, name) = unsafe { (Buffer::new(buf, cap, len)?, text(provider)?) };
+        let placed = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?.policy().map_err(|_| SIPOAUTH_E_INPUT)?;
+        let jwks = placed.policy.public_jwks(&name).ok_or(SIPOAUTH_E_INPUT)?;
+        buffer.put(jwks.as_bytes())
+    })
 }
 
 /// Copies the state of a provider, `index` counted from 0. Any process, any thread.

@@ -89,7 +89,13 @@ pub const SIPOAUTH_GRANT_CODE: u32 = 2;
 pub const SIPOAUTH_GRANT_POP: u32 = 3;
 /// Nothing; what was sent earlier on the same connection stood in (setting connection_auth).
 pub const SIPOAUTH_GRANT_CONNECTION: u32 = 4;
-/// Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
+/// Digest credentials and the wish for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
+pub const SIPOAUTH_GRANT_PASSWORD: u32 = 5;
+/// A refresh token that the phone holds (sip-oauth-01 section 4.5). Since ABI version 4.
+pub const SIPOAUTH_GRANT_REFRESH: u32 = 6;
+/// An access token and a proof of possession (sip-oauth-01 section 4.6). Since ABI version 4.
+pub const SIPOAUTH_GRANT_TOKEN_POP: u32 = 7;
+/// Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00). Since ABI version 4.
 pub const SIPOAUTH_GRANT_KEY_DERIVATION: u32 = 8;
 
 /// PBKDF2-HMAC-SHA-256
@@ -113,6 +119,11 @@ pub const SIPOAUTH_OFFER_BOTH: u32 = 3;
 pub const SIPOAUTH_KEY_ORDER_DRAFT: u32 = 0;
 /// call-id, from-tag, to-tag with '|' between (the IETF 100 slides).
 pub const SIPOAUTH_KEY_ORDER_SLIDES: u32 = 1;
+
+/// H(A1) enters the master-key as lower-case hex text.
+pub const SIPOAUTH_HA1_HEX: u32 = 0;
+/// H(A1) enters the master-key as raw octets.
+pub const SIPOAUTH_HA1_RAW: u32 = 1;
 
 /// No keys yet.
 pub const SIPOAUTH_KEYS_NONE: u32 = 0;
@@ -219,6 +230,8 @@ pub struct sipoauth_request {
     /// share its connection among phones. With the setting connection_auth accepted credentials bind the connection, and
     /// later requests on it may come without. The source address and port belong to the name.
     pub connection: u64,
+    /// `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
+    pub reg_id: u32,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
@@ -283,6 +296,8 @@ pub struct sipoauth_result {
     /// Of an accepted REGISTER: the most seconds that its bindings may be granted, at least 1; 0: no bound. A smaller
     /// expiry that was asked for stays, 0 above all.
     pub expires_limit: u32,
+    /// 1: the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
+    pub token_response: u32,
 }
 
 /// One session, for displays. Texts borrow from the library during the callback.

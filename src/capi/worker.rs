@@ -184,6 +184,35 @@ pub unsafe extern "C" fn sipoauth_worker_token(
     }
 }
 
+/// What the 2xx to a REGISTER must carry when the last check of this worker was accepted with token_response = 1
+/// (sip-oauth-01 section 4.3): a JSON object with access_token, token_type, expires_in, scope and, if there is one,
+/// refresh_token, of type application/json. It is a secret of the phone's. It borrows from the worker until its next call,
+/// which wipes it; it is empty after a failure. Never blocks. Since ABI version 4.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_INPUT (no such check was accepted), SIPOAUTH_E_STORE (the tokens cannot be had: the
+/// answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `worker` and `body` are NULL or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_token_response(worker: *mut sipoauth_worker, body: *mut sipoauth_str) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let place = match Place::new(body, sipoauth_str::EMPTY) {
+            Ok(place) => place,
+            Err(status) => return status,
+        };
+        with_worker(worker, |state| {
+            state.token = state.worker.token_response(&state.last).map_err(|withheld| match withheld {
+                Withheld::NotAccepted => SIPOAUTH_E_INPUT,
+                _ => SIPOAUTH_E_STORE,
+            })?;
+            place.put(state.token.as_str().into());
+            Ok(())
+        })
+    }
+}
+
 /// Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.
 /// `reply_to_tag` is the To tag that the final answer to the request will have, if that is known only now that the
 /// request is parked; else empty. Never blocks. The cookies come back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at

@@ -17,6 +17,8 @@ pub enum TokenStrategy {
     Opaque,
     /// As JWTs, and then by introspection, so that revoked ones are found.
     JwtThenIntrospection,
+    /// Tokens come from elsewhere; the server validates each once and gives another for it (sip-oauth section 5.2).
+    ValidationGrant,
 }
 
 /// Introspection at a provider.
@@ -44,6 +46,7 @@ impl TokenStrategy {
             TokenStrategy::Jwt => "jwt",
             TokenStrategy::Opaque => "opaque",
             TokenStrategy::JwtThenIntrospection => "jwt_and_introspection",
+            TokenStrategy::ValidationGrant => "validation_grant",
         }
     }
 
@@ -53,7 +56,11 @@ impl TokenStrategy {
             None | Some("jwt") => Ok(TokenStrategy::Jwt),
             Some("opaque") => Ok(TokenStrategy::Opaque),
             Some("jwt_and_introspection") => Ok(TokenStrategy::JwtThenIntrospection),
-            Some(other) => Err(fail("tokens", format!("'{other}' is not one of jwt, opaque, jwt_and_introspection"))),
+            Some("validation_grant") => Ok(TokenStrategy::ValidationGrant),
+            Some(other) => Err(fail(
+                "tokens",
+                format!("'{other}' is not one of jwt, opaque, jwt_and_introspection, validation_grant"),
+            )),
         }
     }
 }
@@ -67,9 +74,12 @@ impl Introspection {
         global: &Settings,
         fail: &Fail<'_>,
     ) -> Result<Option<Introspection>, ConfigError> {
-        if strategy == TokenStrategy::Jwt {
+        if matches!(strategy, TokenStrategy::Jwt | TokenStrategy::ValidationGrant) {
             return match given(settings) {
-                Some(key) => Err(fail(key, "is not used with tokens = jwt; remove it, or set tokens = opaque".into())),
+                Some(key) => Err(fail(
+                    key,
+                    format!("is not used with tokens = {}; remove it, or set tokens = opaque", strategy.name()),
+                )),
                 None => Ok(None),
             };
         }
@@ -208,7 +218,10 @@ mod tests {
     #[test]
     fn every_mistake_names_provider_key_and_fix() {
         for (line, words) in [
-            ("tokens=reference", "tokens: 'reference' is not one of jwt, opaque, jwt_and_introspection"),
+            (
+                "tokens=reference",
+                "tokens: 'reference' is not one of jwt, opaque, jwt_and_introspection, validation_grant",
+            ),
             ("tokens=opaque", "client_id: is missing: introspection needs a client"),
             ("tokens=jwt_and_introspection", "client_id: is missing"),
             ("tokens=opaque;client_id=proxy", "client_auth: none is not enough"),

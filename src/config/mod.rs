@@ -12,6 +12,7 @@ pub mod introspection;
 pub mod kamailio;
 pub mod new_accounts;
 pub mod offer;
+pub mod password_sign_in;
 pub mod policy;
 pub mod provider;
 pub mod provider_settings;

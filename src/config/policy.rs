@@ -12,6 +12,8 @@ use super::source::Bundle;
 use super::{ConfigError, error};
 use crate::proto::challenge::Location;
 use crate::proto::jose::decryption_keys::DecryptionKeys;
+use crate::proto::jose::jws::CompactJws;
+use crate::proto::json::Json;
 use crate::proto::next_hop::NextHopRule;
 use crate::proto::session::Session;
 
@@ -162,15 +164,47 @@ impl Policy {
         self.providers.iter().find(listed).unwrap_or(&self.providers[0])
     }
 
-    /// The provider that exchanges the codes of phones of a domain: one that lists it, else the first with a client.
+    /// The provider that exchanges the codes of phones of a domain.
     pub fn provider_for_codes(&self, domain: &str) -> Option<usize> {
         self.sessions.as_ref()?;
-        let exchanges = |i: &usize| self.providers[*i].client.is_some();
+        self.first_for(domain, |p| p.client.is_some())
+    }
+
+    /// The public keys of a provider that signs, as a JWK Set; with an empty name those of the first one.
+    pub fn public_jwks(&self, name: &str) -> Option<String> {
+        let named = self.providers.iter().filter(|p| name.is_empty() || p.name == name);
+        let sign_in = named.filter_map(|p| p.password_sign_in.as_ref()).find(|sign_in| !sign_in.keys.is_empty());
+        sign_in.map(|sign_in| sign_in.jwks().to_string())
+    }
+
+    /// The provider whose users sign in with a password.
+    pub fn provider_for_passwords(&self, domain: &str) -> Option<usize> {
+        self.first_for(domain, |p| p.password_sign_in.is_some())
+    }
+
+    /// The provider that makes the sessions of a domain's phones, however they sign in.
+    pub fn provider_for_sessions(&self, domain: &str) -> Option<usize> {
+        self.sessions.as_ref()?;
+        self.first_for(domain, |p| p.client.is_some() || p.password_sign_in.is_some())
+    }
+
+    /// The provider that validates a token from elsewhere. One of an issuer that is configured is not from elsewhere.
+    pub fn provider_for_foreign_token(&self, token: &str, domain: &str) -> Option<usize> {
+        let validates = |p: &Provider| p.strategy == TokenStrategy::ValidationGrant;
+        let found = self.first_for(domain, validates)?;
+        match unverified_issuer(token).and_then(|issuer| self.provider_for_issuer(&issuer, None)) {
+            Some(issuer) => validates(&self.providers[issuer]).then_some(issuer),
+            None => Some(found),
+        }
+    }
+
+    /// Among the providers that fit, one that lists the domain, else the first that lists none.
+    fn first_for(&self, domain: &str, fits: impl Fn(&Provider) -> bool) -> Option<usize> {
         let lists = |i: &usize| {
             let rules = &self.providers[*i].rules;
             !rules.domains.is_empty() && rules.serves(domain)
         };
-        let mut all = (0..self.providers.len()).filter(exchanges);
+        let mut all = (0..self.providers.len()).filter(|i| fits(&self.providers[*i]));
         all.clone().find(lists).or_else(|| all.find(|i| self.providers[*i].rules.domains.is_empty()))
     }
 
@@ -207,6 +241,12 @@ impl Policy {
         }
         out
     }
+}
+
+/// `iss` of a token that is a JWT.
+fn unverified_issuer(token: &str) -> Option<String> {
+    let payload = CompactJws::split(token).ok()?.unverified_payload().ok()?;
+    Json::parse(&payload).ok()?.get("iss")?.as_str().map(str::to_owned)
 }
 
 /// How many of the threads may work for phones at once: some are left for keys and for the store.

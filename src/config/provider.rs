@@ -9,6 +9,7 @@ use ureq::http::Uri;
 use super::client::Client;
 use super::decryption::Encryption;
 use super::introspection::{Introspection, TokenStrategy};
+use super::password_sign_in::{PasswordSignIn, TokenSource};
 use super::provider_settings::ProviderSettings;
 use super::settings::Settings;
 use super::{ConfigError, error};
@@ -46,8 +47,16 @@ pub struct Provider {
     pub client: Option<Client>,
     /// How its tokens are checked.
     pub strategy: TokenStrategy,
-    /// Where tokens are introspected; Some exactly when the strategy is not `Jwt`.
+    /// Where tokens are introspected; Some exactly when the strategy is `Opaque` or `JwtThenIntrospection`.
     pub introspection: Option<Introspection>,
+    /// `grant_type` that validates tokens from elsewhere; Some exactly when the strategy is `ValidationGrant`.
+    pub validation_grant: Option<String>,
+    /// Users may sign in with a password.
+    pub password_sign_in: Option<PasswordSignIn>,
+    /// Tokens count only beside a proof of possession, and proofs of phones that hold their tokens beside one.
+    pub pairs_tokens: bool,
+    /// The answer to a code must bring a master-key.
+    pub requires_master_key: bool,
     /// Address in challenges.
     pub authz_server: String,
     /// Scopes in challenges, separated by a space.
@@ -101,7 +110,7 @@ impl KeySource {
 impl Provider {
     /// True when its keys are fetched beforehand and again and again: signatures of tokens depend on them.
     pub fn watches_keys(&self) -> bool {
-        self.strategy != TokenStrategy::Opaque && self.keys.is_fetched()
+        !matches!(self.strategy, TokenStrategy::Opaque | TokenStrategy::ValidationGrant) && self.keys.is_fetched()
     }
 
     /// Identifies the keys that are fetched so; 0: none are.
@@ -139,7 +148,27 @@ impl Provider {
         let strategy = TokenStrategy::new(settings, &fail)?;
         let client = Client::new(settings, strategy, global, files, &fail)?;
         let introspection = Introspection::new(settings, strategy, client.as_ref(), global, &fail)?;
-        let mut keys = key_source(settings, files, &fail)?;
+        let password_sign_in = PasswordSignIn::new(settings, client.as_ref(), global.store.is_some(), files, &fail)?;
+        let issues = password_sign_in.as_ref().filter(|sign_in| sign_in.source == TokenSource::Issue);
+        let mut keys = match (issues, sources(settings).first()) {
+            (Some(_), Some(key)) => {
+                return Err(fail(key, "is not used with password_grant issue: tokens are the proxy's own".into()));
+            }
+            (Some(issuer), None) => KeySource::Static(issuer.key_set()),
+            (None, _) => key_source(settings, files, &fail)?,
+        };
+        let validation_grant = validation_grant(settings, strategy, client.as_ref(), global.store.is_some(), &fail)?;
+        if settings.require_master_key && client.is_none() {
+            return Err(fail("require_master_key", "needs 'client_id', with which codes are exchanged".into()));
+        }
+        let pairs_tokens = match settings.token_pop.as_deref() {
+            None => password_sign_in.is_some(),
+            Some("required") => true,
+            Some("optional") => false,
+            Some(other) => {
+                return Err(fail("token_pop", format!("'{other}' is not possible, write required or optional")));
+            }
+        };
         // Opaque tokens need no keys, so an issuer that is only a name will do.
         if let KeySource::Discovery(urls) = &mut keys
             && strategy == TokenStrategy::Opaque
@@ -158,7 +187,9 @@ impl Provider {
         }
         let algorithms = algorithms(settings, &keys, &fail)?;
         let mut audience = settings.audience.clone();
-        if audience.iter().any(String::is_empty) || audience.is_empty() {
+        // The server judges tokens from elsewhere, and says whose they are.
+        let judges_itself = strategy == TokenStrategy::ValidationGrant;
+        if (audience.iter().any(String::is_empty) || audience.is_empty()) && !judges_itself {
             return Err(fail("audience", "is missing; write the 'aud' that tokens for your SIP service have".into()));
         }
         if audience == ["none"] {
@@ -170,7 +201,13 @@ impl Provider {
             }
             audience.clear();
         }
-        if settings.aor.is_empty() {
+        if issues.is_some() && !settings.aor.is_empty() {
+            return Err(fail(
+                "aor",
+                "is not used with password_grant issue: the proxy's tokens name the address".into(),
+            ));
+        }
+        if settings.aor.is_empty() && issues.is_none() && !judges_itself {
             return Err(fail(
                 "aor",
                 "is missing; write how the user becomes an address, for example sip:{preferred_username}@{domain}"
@@ -179,8 +216,9 @@ impl Provider {
         }
         let country = settings.e164.as_deref().map(Country::parse).transpose().map_err(|e| fail("e164", e))?;
         let parse = |template: &String| AorTemplate::parse(template, country.as_ref());
+        let own = issues.map(|_| OWN_TEMPLATE.to_owned());
         let aor: Vec<AorTemplate> =
-            settings.aor.iter().map(parse).collect::<Result<_, _>>().map_err(|e| fail("aor", e))?;
+            settings.aor.iter().chain(&own).map(parse).collect::<Result<_, _>>().map_err(|e| fail("aor", e))?;
         if settings.domain.is_empty() && aor.iter().any(AorTemplate::uses_domain) {
             return Err(fail("domain", "is missing, but aor uses {domain}; write your SIP domain".into()));
         }
@@ -239,6 +277,10 @@ impl Provider {
             client,
             strategy,
             introspection,
+            validation_grant,
+            password_sign_in,
+            pairs_tokens,
+            requires_master_key: settings.require_master_key,
             encryption,
             authz_server,
             challenge_scope: scope.join(" "),
@@ -265,6 +307,39 @@ impl Provider {
             }
         }
         aors
+    }
+}
+
+/// The claim by which tokens of the proxy's own name the address-of-record.
+pub const OWN_CLAIM: &str = "sip";
+const OWN_TEMPLATE: &str = "{sip}";
+
+fn validation_grant(
+    settings: &ProviderSettings,
+    strategy: TokenStrategy,
+    client: Option<&Client>,
+    has_store: bool,
+    fail: &Fail<'_>,
+) -> Result<Option<String>, ConfigError> {
+    let key = "validation_grant_type";
+    match (&settings.validation_grant_type, strategy) {
+        (None, TokenStrategy::ValidationGrant) if client.is_some() => Err(fail(
+            key,
+            "is missing; write the grant_type with which the server validates tokens, a URN (RFC 6749 section 4.5)"
+                .into(),
+        )),
+        (_, TokenStrategy::ValidationGrant) if client.is_none() => {
+            Err(fail("client_id", "is missing: who validates tokens at this server needs a client there".into()))
+        }
+        (_, TokenStrategy::ValidationGrant) if !has_store => {
+            Err(fail("tokens", "validation_grant needs 'store', where what the server says is kept".into()))
+        }
+        (Some(urn), TokenStrategy::ValidationGrant) if !urn.contains(':') || urn.chars().any(char::is_whitespace) => {
+            Err(fail(key, format!("'{urn}' is not a URN")))
+        }
+        (Some(urn), TokenStrategy::ValidationGrant) => Ok(Some(urn.clone())),
+        (Some(_), _) => Err(fail(key, "is not used without tokens = validation_grant; remove it".into())),
+        (None, _) => Ok(None),
     }
 }
 

@@ -100,8 +100,26 @@ pub struct ProviderSettings {
     pub token_endpoint: Option<String>,
     /// redirect_uri of an exchange when the phone sends none.
     pub redirect_uri: Option<String>,
-    /// How tokens are checked: "jwt", "opaque" (introspection, RFC 7662) or "jwt_and_introspection"; default: jwt.
+    /// How tokens are checked: "jwt", "opaque" (introspection, RFC 7662), "jwt_and_introspection", or "validation_grant"
+    /// (sip-oauth section 5.2); default: jwt.
     pub tokens: Option<String>,
+    /// `grant_type` with which the server validates tokens from elsewhere and replaces them (sip-oauth section 5.2).
+    pub validation_grant_type: Option<String>,
+    /// The answer to a code must bring a master-key (sip-oauth section 3.5).
+    #[serde(deserialize_with = "boolean")]
+    pub require_master_key: bool,
+    /// Users who sign in with a password by Digest get tokens (sip-oauth section 4): "issue", "password" or
+    /// "token_exchange".
+    pub password_grant: Option<String>,
+    /// Private keys (P-256; PEM, PKCS #8) with which the proxy signs tokens or assertions, newest first.
+    #[serde(deserialize_with = "list")]
+    pub signing_key_files: Vec<String>,
+    /// Seconds for which an access token is good that the proxy issues; default: 3600.
+    #[serde(deserialize_with = "optional_number")]
+    pub token_lifetime: Option<u32>,
+    /// Whether tokens need a proof of possession beside them, and the other way round: "required" (default with
+    /// `password_grant`) or "optional".
+    pub token_pop: Option<String>,
     /// Introspection endpoint, when there is no metadata document.
     pub introspection_endpoint: Option<String>,
     /// Positive answers are kept at most so many seconds; default: 60 for opaque, 0 for jwt_and_introspection.
@@ -118,7 +136,7 @@ pub struct ProviderSettings {
 }
 
 /// Keys of a provider that hold lists: in a one-line provider their values are split at commas.
-pub const LIST_KEYS: [&str; 13] = [
+pub const LIST_KEYS: [&str; 14] = [
     "accepted_issuers",
     "tenants",
     "audience",
@@ -131,6 +149,7 @@ pub const LIST_KEYS: [&str; 13] = [
     "aor",
     "domains",
     "third_party",
+    "signing_key_files",
     "scope",
 ];
 

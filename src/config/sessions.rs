@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::provider::check_url;
 use super::settings::{Secret, Settings};
 use super::{ConfigError, error};
+use crate::proto::master_key::Ha1Form;
 use crate::proto::shared_key::{KeyOrder, hmac_sha256};
 use zeroize::Zeroizing;
 
@@ -21,6 +22,8 @@ pub struct Sessions {
     pub unknown_users: Zeroizing<[u8; 32]>,
     /// Order of the parts of the shared key.
     pub key_order: KeyOrder,
+    /// How H(A1) enters the master-key.
+    pub ha1_form: Ha1Form,
     /// The digest-string has an empty body where the proof travels in the body.
     pub empty_pop_body: bool,
     /// Proofs are compared over all proxies that share the store.
@@ -89,6 +92,11 @@ impl Sessions {
             "slides" => KeyOrder::Slides,
             other => return error(format!("key_order: '{other}' is not possible, write draft or slides")),
         };
+        let ha1_form = match settings.ha1_form.as_str() {
+            "hex" => Ha1Form::Hex,
+            "raw" => Ha1Form::Raw,
+            other => return error(format!("ha1_form: '{other}' is not possible, write hex or raw")),
+        };
         let empty_pop_body = match settings.pop_body.as_str() {
             "without_pop" => false,
             "empty" => true,
@@ -104,7 +112,7 @@ impl Sessions {
         let mut hash_key = [0; 16];
         hash_key.copy_from_slice(&derived[..16]);
         let unknown_users = hmac_sha256(key.expose(), &[b"sipoauth unknown users 1"]);
-        Ok(Some(Sessions { place, key, hash_key, unknown_users, key_order, empty_pop_body, cluster_replay }))
+        Ok(Some(Sessions { place, key, hash_key, unknown_users, key_order, ha1_form, empty_pop_body, cluster_replay }))
     }
 }
 
@@ -161,6 +169,7 @@ mod tests {
             (vec![("store", "redis:/:secret@x"), KEY], "neither a folder"),
             (vec![("store", "http://:secret@x"), KEY], "must begin with redis://"),
             (vec![("store", "/x"), KEY, ("key_order", "abc")], "key_order: 'abc'"),
+            (vec![("store", "/x"), KEY, ("ha1_form", "abc")], "ha1_form: 'abc'"),
             (vec![("store", "/x"), KEY, ("pop_body", "abc")], "pop_body: 'abc'"),
             (vec![("store", "/x"), KEY, ("replay_scope", "cluster")], "needs a Redis store"),
         ] {

@@ -141,6 +141,8 @@ pub struct Settings {
     pub allow_unprotected_short_codes: bool,
     /// Order of the parts of the shared key: "draft" or "slides".
     pub key_order: String,
+    /// How H(A1) enters the master-key: "hex" or "raw" (sip-oauth section 4.3).
+    pub ha1_form: String,
     /// The message-body of the digest-string where the proof travels in the body: "without_pop" or "empty".
     pub pop_body: String,
     /// Oldest Date of a proof in seconds; the same into the future.
@@ -222,6 +224,7 @@ impl Default for Settings {
             short_code_source_tries: 20,
             allow_unprotected_short_codes: false,
             key_order: "draft".into(),
+            ha1_form: "hex".into(),
             pop_body: "without_pop".into(),
             pop_window: 300,
             pop_reuse: false,

@@ -91,7 +91,8 @@ impl Source {
                 ("client_key_file", &p.client_key_file),
                 ("client_cert_file", &p.client_cert_file),
             ];
-            named.into_iter().filter_map(|(key, path)| path.as_ref().map(|path| (key, path)))
+            let named = named.into_iter().filter_map(|(key, path)| path.as_ref().map(|path| (key, path)));
+            named.chain(p.signing_key_files.iter().map(|path| ("signing_key_files", path)))
         });
         for (key, path) in globals.chain(keys) {
             files.insert(path.clone(), read_file(key, path)?);

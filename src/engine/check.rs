@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::key_derivation_check::OpenKeyProof;
-use super::session_check::{KnownSessions, Look, OpenProof, Registration, UsedSession};
+use super::session_check::{DigestUser, KnownSessions, Look, OpenProof, Registration, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
 use super::token_check::{Usage, check_token};
@@ -12,11 +12,11 @@ use crate::arena::replay_guard::Use;
 use crate::config::policy::Policy;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials;
-use crate::proto::grant::{self, CodeRequest, Grant};
+use crate::proto::grant::{self, Grant, TokenGrant};
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::key_derivation::KeyChallenge;
 use crate::proto::reason::Reason;
-use crate::proto::session::SecretText;
+use crate::proto::session::{SecretText, token_name};
 use crate::proto::uri::Aor;
 
 /// What is looked at of a SIP request.
@@ -69,6 +69,8 @@ pub struct Message<'a> {
     pub reply_to_tag: &'a [u8],
     /// How many Contacts there are.
     pub contacts: u32,
+    /// `reg-id` of the Contact (RFC 5626), 0: none.
+    pub reg_id: u32,
 }
 
 impl Request<'_> {
@@ -98,6 +100,12 @@ pub enum Carried {
     Proof,
     /// Nothing; its connection stood in.
     Connection,
+    /// Digest credentials and the wish for tokens.
+    Password,
+    /// A refresh token of the phone's own.
+    Refresh,
+    /// A token and a proof of possession.
+    TokenAndProof,
     /// Credentials of the Key-Derivation scheme.
     KeyDerivation,
 }
@@ -117,16 +125,17 @@ pub enum Decision {
     NeedKeys(Answer),
     /// The authorization server must be asked about the token.
     NeedIntrospection(Answer, Question),
-    /// The code must be exchanged, or the result of its exchange fetched.
-    NeedExchange(Answer, CodeRequest, Registration),
+    /// The code, or another thing, must be exchanged, or the result of its exchange fetched.
+    NeedExchange(Answer, TokenGrant, Registration),
     /// The key of this registration must be stored.
     NeedKeyStored(Answer, Registration),
     /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
     NeedAccount(Answer, String, Option<Box<OpenProof>>),
     /// The account of this address-of-record must be fetched, and a proof be compared that other proxies may know.
     NeedKeyAccount(Answer, String, Option<Box<OpenKeyProof>>),
-    /// The proof is right; these names of it must be compared with those that were seen.
-    NeedComparison(Answer, Vec<Use>),
+    /// The proof is right; these names of it must be compared with those that were seen. Then something may have to be
+    /// exchanged.
+    NeedComparison(Answer, Vec<Use>, Option<Box<(TokenGrant, Registration)>>),
 }
 
 impl Decision {
@@ -140,7 +149,7 @@ impl Decision {
             | Decision::NeedKeyStored(answer, _)
             | Decision::NeedAccount(answer, ..)
             | Decision::NeedKeyAccount(answer, ..)
-            | Decision::NeedComparison(answer, _) => answer,
+            | Decision::NeedComparison(answer, ..) => answer,
         }
     }
 }
@@ -270,10 +279,85 @@ pub fn check_request(
     let Some(token) = bearer.token else {
         let pop = bearer.pop.unwrap_or_default();
         return check_session(policy, known.sessions, request, now, |look| {
-            (look.proof(&pop, look.request.message.body), Carried::Proof)
+            (look.proof(&pop, look.request.message.body, None), Carried::Proof)
         });
     };
-    check_sent_token(policy, known, cache, &token, &request.domain(), request, now)
+    // A phone that asks for new tokens may send the old one, which may have ended.
+    if let Some(Ok(Grant::Refresh { refresh_token, pop, covered })) = grant_of(policy, request) {
+        let name = token_name(&token);
+        return check_session(policy, known.sessions, request, now, |look| {
+            (look.refresh(refresh_token, &pop, &covered, Some(name)), Carried::Refresh)
+        });
+    }
+    let domain = request.domain();
+    if let Some(provider) = policy.provider_for_foreign_token(&token, &domain) {
+        return check_session(policy, known.sessions, request, now, |look| {
+            let decision = match bearer.pop {
+                None => look.foreign_token(provider, &token),
+                Some(_) => Decision::Done(Answer::refuse(Reason::TokenUnbound)),
+            };
+            (decision, Carried::Token)
+        });
+    }
+    let decision = check_sent_token(policy, known, cache, &token, &domain, request, now);
+    match (decision, bearer.pop) {
+        (Decision::Done(answer), pop) if answer.reason == Some(Reason::Ok) => {
+            beside_proof(policy, known.sessions, request, answer, pop.as_deref(), now)
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// The token is good. With a proof beside it, both must belong to one session (sip-oauth section 4.6).
+fn beside_proof(
+    policy: &Policy,
+    sessions: &dyn KnownSessions,
+    request: &Request<'_>,
+    answer: Answer,
+    pop: Option<&str>,
+    now: i64,
+) -> Decision {
+    let Some(pop) = pop else {
+        let pairs = answer.provider.is_some_and(|provider| policy.providers[provider].pairs_tokens);
+        let reason = if pairs { Reason::PopMissing } else { Reason::Ok };
+        return Decision::Done(Answer { reason: Some(reason), ..answer });
+    };
+    let name = answer.token.as_ref().map(|token| token_name(&token.token));
+    let mut decision = check_session(policy, sessions, request, now, |look| {
+        (look.proof(pop, look.request.message.body, name), Carried::TokenAndProof)
+    });
+    let both = decision.answer_mut();
+    both.provider = answer.provider;
+    (both.token, both.aor, both.cached) = (answer.token, answer.aor, answer.cached);
+    decision
+}
+
+/// What the body of a REGISTER says of codes, proofs and tokens; None: nothing.
+fn grant_of(policy: &Policy, request: &Request<'_>) -> Option<Result<Grant, Reason>> {
+    let Message { content_type, body, .. } = request.message;
+    // A body of another type beside other credentials is not meant for us.
+    let others = !request.credentials.is_empty() && !grant::is_form(content_type);
+    let looked_at = policy.sessions.is_some() && request.is_register() && !body.is_empty() && !others;
+    looked_at.then(|| grant::read(content_type, body))
+}
+
+/// Checks a REGISTER with Digest credentials, whose nonce the host has found good: it may ask for tokens (sip-oauth section 4.3).
+pub fn check_password(
+    policy: &Policy,
+    sessions: &dyn KnownSessions,
+    request: &Request<'_>,
+    user: DigestUser<'_>,
+    now: i64,
+) -> Decision {
+    match grant_of(policy, request) {
+        None if policy.sessions.is_none() => Decision::Done(Answer::refuse(Reason::PasswordUnsupported)),
+        None => Decision::Done(Answer::refuse(Reason::NoCredentials)),
+        Some(Err(reason)) => Decision::Done(Answer::refuse(reason)),
+        Some(Ok(Grant::Password { proof })) => {
+            check_session(policy, sessions, request, now, |look| (look.password(user, proof), Carried::Password))
+        }
+        Some(Ok(_)) => Decision::Done(Answer::refuse(Reason::GrantUnsupported)),
+    }
 }
 
 /// Checks a token, which belongs to the server of this SIP domain if it does not say so itself, and whether its user may
@@ -308,20 +392,24 @@ pub(super) fn check_sent_token(
 
 /// Without a Bearer header field, the body of a REGISTER may have a code or a proof.
 fn check_body(policy: &Policy, sessions: &dyn KnownSessions, request: &Request<'_>, now: i64) -> Decision {
-    let Message { content_type, body, .. } = request.message;
-    // A body of another type beside other credentials is not meant for us.
-    let others = !request.credentials.is_empty() && !grant::is_form(content_type);
-    if policy.sessions.is_none() || !request.is_register() || body.is_empty() || others {
-        return Decision::Done(Answer::refuse(Reason::NoCredentials));
-    }
-    match grant::read(content_type, body) {
-        Err(reason) => Decision::Done(Answer::refuse(reason)),
-        Ok(Grant::Code(code)) => check_session(policy, sessions, request, now, |look| (look.code(code), Carried::Code)),
-        Ok(Grant::Pop { pop, covered }) => check_session(policy, sessions, request, now, |look| {
-            let covered = if look.settings.empty_pop_body { &[][..] } else { &covered };
-            (look.proof(&pop, covered), Carried::Proof)
-        }),
-    }
+    let grant = match grant_of(policy, request) {
+        None => return Decision::Done(Answer::refuse(Reason::NoCredentials)),
+        Some(Err(reason)) => return Decision::Done(Answer::refuse(reason)),
+        Some(Ok(grant)) => grant,
+    };
+    check_session(policy, sessions, request, now, |look| match grant {
+        Grant::Code(code) => (look.code(code), Carried::Code),
+        Grant::Pop { pop, covered } => (look.proof(&pop, look.covered_in_body(&covered), None), Carried::Proof),
+        Grant::Refresh { refresh_token, pop, covered } => {
+            (look.refresh(refresh_token, &pop, &covered, None), Carried::Refresh)
+        }
+        // Until Digest has said who it is, the phone is to be challenged by it.
+        Grant::Password { .. } => {
+            let served = policy.provider_for_passwords(&request.domain()).is_some();
+            let reason = if served { Reason::NoCredentials } else { Reason::GrantUnsupported };
+            (Decision::Done(Answer::refuse(reason)), Carried::Nothing)
+        }
+    })
 }
 
 fn check_session(

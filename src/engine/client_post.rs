@@ -99,14 +99,17 @@ impl<'a> ClientPost<'a> {
                 let failed = |what: &str| format!("client_key_file: {what}");
                 let mut id = [0; 16];
                 rand::fill(&mut id).map_err(|_| failed("no random numbers"))?;
-                let assertion = key.sign_jwt(&json!({
-                    "iss": client.id,
-                    "sub": client.id,
-                    "aud": audience.as_deref().unwrap_or(self.endpoint),
-                    "jti": URL_SAFE_NO_PAD.encode(id),
-                    "iat": now,
-                    "exp": now.saturating_add(ASSERTION_LIFETIME),
-                }));
+                let assertion = key.sign_jwt(
+                    "JWT",
+                    &json!({
+                        "iss": client.id,
+                        "sub": client.id,
+                        "aud": audience.as_deref().unwrap_or(self.endpoint),
+                        "jti": URL_SAFE_NO_PAD.encode(id),
+                        "iat": now,
+                        "exp": now.saturating_add(ASSERTION_LIFETIME),
+                    }),
+                );
                 let assertion = Zeroizing::new(assertion.ok_or_else(|| failed("the key does not sign"))?);
                 push_pair(body, "client_id", &client.id);
                 push_pair(body, "client_assertion_type", JWT_BEARER);

@@ -13,7 +13,7 @@ use crate::proto::claims::Claims;
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::reason::Reason;
 use crate::proto::scope_rules::has_scopes;
-use crate::proto::session::{Identity, SecretText};
+use crate::proto::session::{Identity, KeyOctets, SecretText};
 use crate::proto::token_response::IssuedTokens;
 
 /// What a phone sends to sign in.
@@ -27,7 +27,7 @@ pub struct CodeGrant<'a> {
     pub redirect_uri: Option<&'a str>,
 }
 
-/// What a code was exchanged for.
+/// What a code, or another sign-in, was exchanged for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
     /// Who signed in.
@@ -40,6 +40,8 @@ pub struct Granted {
     pub id_token: Option<SecretText>,
     /// The access token is good until then, Unix seconds.
     pub expires_at: i64,
+    /// What the server has given as key for proofs of possession (sip-oauth section 3.5).
+    pub master_key: Option<KeyOctets>,
 }
 
 /// What a refresh token was exchanged for.
@@ -81,21 +83,65 @@ impl From<Reason> for TokenError {
 /// Lifetime of an access token that does not say, in seconds.
 const UNKNOWN_LIFETIME: i64 = 3600;
 
-/// Exchanges a code. `keys` are the provider's keys as far as they are fetched; `fetch_keys` is called at most once,
-/// when they do not verify a token. `now` in Unix seconds.
-#[allow(clippy::too_many_arguments)]
-pub fn exchange(
-    http: &dyn Post,
-    endpoint: &str,
-    policy: &Policy,
-    provider: usize,
-    keys: Option<&KeySet>,
-    fetch_keys: &dyn Fn() -> Option<KeySet>,
-    grant: &CodeGrant<'_>,
-    now: i64,
-) -> Result<Granted, TokenError> {
-    let provider = &policy.providers[provider];
-    let client = client_of(provider)?;
+/// A server that is asked for tokens of a user who signs in.
+pub struct TokenServer<'a> {
+    /// HTTP.
+    pub http: &'a dyn Post,
+    /// The token endpoint.
+    pub endpoint: &'a str,
+    /// The configuration.
+    pub policy: &'a Policy,
+    /// Index of the provider in it.
+    pub provider: usize,
+    /// The provider's keys as far as they are fetched.
+    pub keys: Option<&'a KeySet>,
+    /// Called at most once, when they do not verify a token.
+    pub fetch_keys: &'a dyn Fn() -> Option<KeySet>,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+impl TokenServer<'_> {
+    pub(super) fn provider(&self) -> &Provider {
+        &self.policy.providers[self.provider]
+    }
+
+    pub(super) fn client(&self) -> Result<&Client, TokenError> {
+        client_of(self.provider())
+    }
+
+    pub(super) fn ask(&self, form: &[(&str, &str)], secrets: &[&str]) -> Result<IssuedTokens, TokenError> {
+        ask(self.http, self.endpoint, self.client()?, form, secrets, self.now)
+    }
+
+    /// What the tokens say of their user is verified.
+    pub(super) fn granted(&self, tokens: IssuedTokens) -> Result<Granted, TokenError> {
+        let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
+        let scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
+        let keys = Keys::new(&self.policy.decryption, self.keys, self.fetch_keys);
+        let identity = identify(self.provider(), &self.client()?.id, &tokens, &scope, &keys, self.now)?;
+        self.granted_to(tokens, identity)
+    }
+
+    /// They belong to this user.
+    pub(super) fn granted_to(&self, tokens: IssuedTokens, mut identity: Identity) -> Result<Granted, TokenError> {
+        let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
+        identity.scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
+        check_scope(self.provider(), &identity.scope)?;
+        Ok(Granted {
+            identity,
+            expires_at: expiry(&tokens, claims.as_ref(), self.now),
+            access_token: tokens.access_token,
+            refresh_token: tokens.refresh_token,
+            id_token: tokens.id_token,
+            master_key: tokens.master_key,
+        })
+    }
+}
+
+/// Exchanges a code.
+pub fn exchange(server: &TokenServer<'_>, grant: &CodeGrant<'_>) -> Result<Granted, TokenError> {
+    let (provider, client) = (server.provider(), server.client()?);
     let mut form = vec![("grant_type", "authorization_code"), ("code", grant.code)];
     if let Some(uri) = grant.redirect_uri.or(client.redirect_uri.as_deref()) {
         form.push(("redirect_uri", uri));
@@ -103,20 +149,14 @@ pub fn exchange(
     if let Some(verifier) = grant.code_verifier {
         form.push(("code_verifier", verifier));
     }
-    let secrets = [grant.code, grant.code_verifier.unwrap_or("")];
-    let tokens = ask(http, endpoint, client, &form, &secrets, now)?;
-    let claims = unverified_claims(&policy.decryption, &tokens.access_token.0);
-    let scope = scope_of(&tokens, claims.as_ref());
-    let keys = Keys::new(&policy.decryption, keys, fetch_keys);
-    let identity = identify(provider, &client.id, &tokens, scope.as_deref().unwrap_or(""), &keys, now)?;
-    check_scope(provider, scope.as_deref().unwrap_or(""))?;
-    Ok(Granted {
-        identity,
-        expires_at: expiry(&tokens, claims.as_ref(), now),
-        access_token: tokens.access_token,
-        refresh_token: tokens.refresh_token,
-        id_token: tokens.id_token,
-    })
+    let tokens = server.ask(&form, &[grant.code, grant.code_verifier.unwrap_or("")])?;
+    if provider.requires_master_key && tokens.master_key.is_none() {
+        return Err(TokenError::InDoubt(format!(
+            "provider '{}': the answer to a code has no master-key, which require_master_key asks for",
+            provider.name
+        )));
+    }
+    server.granted(tokens)
 }
 
 /// Exchanges a refresh token. `now` in Unix seconds.

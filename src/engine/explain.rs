@@ -110,6 +110,11 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
     let (Ok(json), Ok(mut claims)) = (json, claims) else { return steps.0 };
     let Some(index) = steps.provider(policy, &claims) else { return steps.0 };
     let provider = &policy.providers[index];
+    if provider.strategy == TokenStrategy::ValidationGrant {
+        let detail = "tokens = validation_grant: the server judges a token together with the request that brings it";
+        steps.add("form", Err(Reason::TokenOpaque), detail.to_owned());
+        return steps.0;
+    }
     if provider.strategy == TokenStrategy::Opaque {
         return context.opaque(steps, index);
     }

@@ -102,7 +102,7 @@ pub fn check_key_derivation(
         return refuse(carried, Reason::PopStale, None);
     }
     let answer = Answer { carried, account: Some(asked.aor.clone().into()), ..Answer::default() };
-    Decision::NeedComparison(answer, asked.uses(now))
+    Decision::NeedComparison(answer, asked.uses(now), None)
 }
 
 /// What a request asks for, as far as the account does not matter.

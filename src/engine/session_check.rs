@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests that carry a code or a proof of possession instead of a token.
+//! Requests that carry a code, a proof of possession or another thing that is tied to a session.
 //!
 //! What is stored comes through [`KnownSessions`]; what must be done first is said by [`Decision`].
 
@@ -9,14 +9,19 @@ use super::check::{Answer, Decision, Message, Request};
 use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
+use crate::proto::digest_credentials::DigestCredentials;
 use crate::proto::digest_string::{DigestParts, digest_string, split_cseq};
 use crate::proto::fingerprint::secret_name;
-use crate::proto::grant::CodeRequest;
+use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh, TokenGrant};
+use crate::proto::master_key::master_key;
 use crate::proto::pop::{make_pop, pop_from_text};
 use crate::proto::reason::Reason;
 use crate::proto::scope_rules::has_scopes;
-use crate::proto::session::{Account, CodeRecord, CodeState, Exchanged, Identity, KeyOctets, Session, SessionId};
-use crate::proto::shared_key::shared_key;
+use crate::proto::session::{
+    Account, CodeRecord, CodeState, Exchanged, Identity, KeyOctets, SecretText, Session, SessionId, SignIn, TokenName,
+    id_text,
+};
+use crate::proto::shared_key::{Key, shared_key};
 use crate::proto::sip_date;
 use crate::proto::token_rules::TokenRules;
 use crate::proto::uri::Aor;
@@ -70,7 +75,7 @@ impl KnownSessions for NoSessions {
     }
 }
 
-/// Names a code without revealing it.
+/// Names a code, or another thing that can be redeemed once, without revealing it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CodeId(pub String);
 
@@ -81,17 +86,21 @@ impl CodeId {
     }
 }
 
-/// A registration with a code, as far as its session is concerned. Holds no secret but in `digest`.
+/// A registration with a code, or another sign-in, as far as its session is concerned. Holds no secret but in `digest`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Registration {
     /// The code's record.
     pub code: String,
+    /// The request's method.
+    pub method: String,
     /// The address-of-record, canonical.
     pub aor: String,
     /// addr-spec of From: who registers it.
     pub from: String,
     /// `+sip.instance`
     pub instance: String,
+    /// `reg-id`
+    pub reg_id: u32,
     /// The From tag, raw octets as text that is valid UTF-8; others are refused.
     pub from_tag: String,
     /// The Call-ID.
@@ -129,6 +138,7 @@ pub struct OpenProof {
     pop: KeyOctets,
     digest: Vec<u8>,
     instance: String,
+    reg_id: u32,
     call_id: Vec<u8>,
     cseq: Vec<u8>,
     path: u64,
@@ -137,7 +147,8 @@ pub struct OpenProof {
 impl OpenProof {
     /// How it is named in comparisons, and the path by which it came. None when no session of the account made it.
     pub fn names(&self, hash_key: &[u8; 16], account: &Account) -> Option<(u64, u64)> {
-        let session = candidates(account, &self.instance).find(|s| made_by(s, &self.pop.0, &self.digest))?;
+        let made = |s: &(usize, &Session)| made_by(s.1, &self.pop.0, &self.digest);
+        let (_, session) = candidates(account, &self.instance, self.reg_id).find(made)?;
         Some((name_of(hash_key, &session.id, &self.call_id, &self.cseq), self.path))
     }
 }
@@ -148,13 +159,43 @@ fn name_of(hash_key: &[u8; 16], session: &SessionId, call_id: &[u8], cseq: &[u8]
 }
 
 /// The sessions that a phone may use. One that names no instance may be any of them; one that names its own is no other
-/// that is named.
-fn candidates<'a>(account: &'a Account, instance: &str) -> impl Iterator<Item = &'a Session> {
+/// that is named. Flows of one phone share what a code has given; who signs in with a password has a key for each flow
+/// (sip-oauth sections 6.1 and 6.2).
+fn candidates<'a>(account: &'a Account, instance: &str, reg_id: u32) -> impl Iterator<Item = (usize, &'a Session)> {
     let named = !instance.is_empty() && account.sessions.iter().any(|s| s.instance == instance);
-    let fits = move |s: &&Session| {
-        if named { s.instance == instance } else { instance.is_empty() || s.instance.is_empty() }
+    let fits = move |(_, s): &(usize, &Session)| {
+        let same_phone = if named { s.instance == instance } else { instance.is_empty() || s.instance.is_empty() };
+        let other_flow = s.sign_in == SignIn::Password && reg_id != 0 && s.reg_id != 0 && s.reg_id != reg_id;
+        same_phone && !other_flow
     };
-    account.sessions.iter().filter(fits)
+    account.sessions.iter().enumerate().filter(fits)
+}
+
+/// What the host knows of the user who signs in by Digest, and whose nonce it has found good.
+#[derive(Clone, Copy)]
+pub struct DigestUser<'a> {
+    /// H(A1) in hex.
+    pub ha1: &'a str,
+    /// The password; empty: the host does not know it.
+    pub password: &'a str,
+}
+
+/// A proof, and whose it is.
+struct Proven {
+    answer: Answer,
+    aor: Aor,
+    provider: usize,
+    account: Arc<Account>,
+    index: usize,
+    /// It is the proof of a registration that may be repeated.
+    repeated: bool,
+    date: i64,
+}
+
+impl Proven {
+    fn session(&self) -> &Session {
+        &self.account.sessions[self.index]
+    }
 }
 
 fn made_by(session: &Session, pop: &[u8; 32], digest: &[u8]) -> bool {
@@ -184,39 +225,160 @@ impl Look<'_> {
         let Some(provider) = self.policy.provider_for_codes(aor.host()) else {
             return refuse(Answer::default(), Reason::PopUnsupported);
         };
-        let aor = self.policy.providers[provider].rules.spelled(aor);
         let answer = Answer { provider: Some(provider), ..Answer::default() };
         let weak = code.is_short();
         if weak && !self.may_be_weak() {
             return refuse(answer, Reason::ShortCodeUnprotected);
         }
+        let id = CodeId::new(&self.policy.providers[provider].issuer, &code.code.0);
+        let registration = match self.registration(provider, id, aor) {
+            Ok(registration) => Registration { weak, ..registration },
+            Err(reason) => return refuse(answer, reason),
+        };
+        self.redeem(answer, provider, TokenGrant::Code(code), registration)
+    }
+
+    /// A request with a token from elsewhere, which this provider's server validates (sip-oauth section 5).
+    pub fn foreign_token(&self, provider: usize, token: &str) -> Decision {
+        let answer = Answer { provider: Some(provider), ..Answer::default() };
+        if token.len() > self.policy.settings.max_token_size as usize {
+            return refuse(answer, Reason::TokenTooLarge);
+        }
+        let Some(aor) = Aor::parse(self.address()).filter(|aor| !aor.user().is_empty()) else {
+            return refuse(answer, Reason::AorMissing);
+        };
+        let id = CodeId::new(&self.policy.providers[provider].issuer, &format!("token {token}"));
+        let username = aor.user().to_owned();
+        let grant = ForeignToken { token: SecretText(token.to_owned()), username };
+        match self.registration(provider, id, aor) {
+            Ok(registration) => self.redeem(answer, provider, TokenGrant::ForeignToken(grant), registration),
+            Err(reason) => refuse(answer, reason),
+        }
+    }
+
+    /// A REGISTER with Digest credentials whose nonce the host has checked, and which asks for tokens (sip-oauth section 4.3).
+    pub fn password(&self, known: DigestUser<'_>, proof: Option<(String, Vec<u8>)>) -> Decision {
+        let digest = match DigestCredentials::select(self.request.credentials, self.request.realm) {
+            Ok(digest) => digest,
+            Err(reason) => return refuse(Answer::default(), reason),
+        };
+        let Some(aor) = Aor::parse(self.request.to) else {
+            return refuse(Answer::default(), Reason::AorMissing);
+        };
+        let Some(provider) = self.policy.provider_for_passwords(aor.host()) else {
+            return refuse(Answer::default(), Reason::PasswordUnsupported);
+        };
+        let answer = Answer { provider: Some(provider), ..Answer::default() };
+        let rules = &self.policy.providers[provider].rules;
+        // A password is good for its own user, and a realm without further word for the domain of its name.
+        let (user, host) = digest.username.split_once('@').unwrap_or((&digest.username, aor.host()));
+        let is_home = !rules.domains.is_empty() || digest.realm.eq_ignore_ascii_case(aor.host());
+        if !is_home || user != aor.user() || !host.eq_ignore_ascii_case(aor.host()) {
+            return refuse(answer, Reason::AorMismatch);
+        }
+        // Whatever the script has done before: nobody gets tokens who does not know the password.
+        let (realm, nonce) = (digest.realm.as_bytes(), digest.nonce.as_bytes());
+        let key = master_key(self.settings.ha1_form, known.ha1, realm, nonce);
+        let Some(key) = key.filter(|_| digest.fits(known.ha1, self.request.method)) else {
+            return refuse(answer, Reason::DigestMismatch);
+        };
+        if let Some((pop, covered)) = proof
+            && let Err(reason) = self.fits_master_key(&key, &pop, self.covered_in_body(&covered), provider)
+        {
+            return refuse(answer, reason);
+        }
+        let sign_in = format!("password {} {} {}", digest.username, digest.realm, digest.nonce);
+        let id = CodeId::new(&self.policy.providers[provider].issuer, &sign_in);
+        let grant = PasswordGrant {
+            username: digest.username.to_string(),
+            master_key: KeyOctets(*key),
+            password: (!known.password.is_empty()).then(|| SecretText(known.password.to_owned())),
+        };
+        match self.registration(provider, id, aor) {
+            Ok(registration) => self.redeem(answer, provider, TokenGrant::Password(grant), registration),
+            Err(reason) => refuse(answer, reason),
+        }
+    }
+
+    /// A REGISTER by which a phone that holds its tokens asks for new ones (sip-oauth section 4.5). `beside` names the
+    /// access token that it still has, if it sends that too.
+    pub fn refresh(&self, refresh_token: SecretText, pop: &str, covered: &[u8], beside: Option<TokenName>) -> Decision {
+        let proven = match self.prove(pop, self.covered_in_body(covered)) {
+            Ok(proven) => proven,
+            Err(decision) => return *decision,
+        };
+        let (answer, provider, session) = (proven.answer.clone(), proven.provider, proven.session());
+        if proven.repeated || !session.sign_in.phone_holds_tokens() {
+            return refuse(answer, Reason::RefreshRefused);
+        }
+        if beside.is_some_and(|name| !session.tokens.contains(&name)) {
+            return refuse(answer, Reason::TokenUnbound);
+        }
+        // Its access token may have ended: that is why it asks.
+        let judged =
+            if self.now >= session.ends_at { Err(Reason::SessionEnded) } else { self.may_use(provider, &proven.aor) };
+        if let Err(reason) = judged {
+            return refuse(answer, reason);
+        }
+        let used = match self.dated(&proven) {
+            Ok(used) => used,
+            Err(reason) => return refuse(answer, reason),
+        };
+        // Another session's refresh token must not spoil the fate of this one.
+        let name = format!("refresh {} {}", id_text(&session.id), refresh_token.0);
+        let id = CodeId::new(&self.policy.providers[provider].issuer, &name);
+        let grant = TokenGrant::Refresh(PhoneRefresh { refresh_token, session: session.id });
+        let registration = match self.registration(provider, id, proven.aor.clone()) {
+            Ok(registration) => registration,
+            Err(reason) => return refuse(answer, reason),
+        };
+        match self.redeem(answer.clone(), provider, grant, registration) {
+            Decision::NeedExchange(answer, grant, registration) => {
+                Decision::NeedComparison(answer, vec![used], Some(Box::new((grant, registration))))
+            }
+            Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
+                Decision::NeedComparison(answer, vec![used], None)
+            }
+            decision => decision,
+        }
+    }
+
+    /// What is kept of a request that redeems something.
+    fn registration(&self, provider: usize, id: CodeId, aor: Aor) -> Result<Registration, Reason> {
+        let aor = self.policy.providers[provider].rules.spelled(aor);
         let message = &self.request.message;
         let (Ok(from_tag), Ok(call_id)) = (std::str::from_utf8(message.from_tag), std::str::from_utf8(message.call_id))
         else {
-            return refuse(answer, Reason::PopMalformed);
+            return Err(Reason::PopMalformed);
         };
         let length = self.request.from.len() + aor.as_str().len() + from_tag.len() + call_id.len();
-        if from_tag.is_empty() || call_id.is_empty() || length + message.instance.len() > MAX_TEXTS {
-            return refuse(answer, Reason::PopMalformed);
+        let length = length + message.instance.len() + self.request.method.len();
+        if from_tag.is_empty() || call_id.is_empty() || length > MAX_TEXTS {
+            return Err(Reason::PopMalformed);
         }
-        let id = CodeId::new(&self.policy.providers[provider].issuer, &code.code.0);
         let digest = || String::from_utf8(digest_string(&parts(self.request, message.body)).ok()?).ok();
-        let registration = Registration {
-            code: id.0.clone(),
+        Ok(Registration {
+            code: id.0,
+            method: self.request.method.to_owned(),
             aor: aor.as_str().to_owned(),
             from: self.request.from.to_owned(),
             instance: message.instance.to_owned(),
+            reg_id: message.reg_id,
             from_tag: from_tag.to_owned(),
             call_id: call_id.to_owned(),
-            weak,
+            weak: false,
             digest: self.policy.settings.pop_reuse.then(digest).flatten(),
-        };
-        match self.known.code(&id) {
+        })
+    }
+
+    /// What has become of something that can be redeemed once.
+    fn redeem(&self, answer: Answer, provider: usize, grant: TokenGrant, registration: Registration) -> Decision {
+        match self.known.code(&CodeId(registration.code.clone())) {
             Known::Failed => refuse(answer, Reason::StoreUnavailable),
-            Known::NotHere | Known::Absent => Decision::NeedExchange(answer, code, registration),
+            Known::NotHere | Known::Absent => Decision::NeedExchange(answer, grant, registration),
             Known::Found(record) => match record.state {
                 CodeState::InFlight(deadline) if self.now * 1000 > deadline => refuse(answer, Reason::CodeInDoubt),
-                CodeState::InFlight(_) => Decision::NeedExchange(answer, code, registration),
+                CodeState::InFlight(_) => Decision::NeedExchange(answer, grant, registration),
                 CodeState::InDoubt => refuse(answer, Reason::CodeInDoubt),
                 CodeState::Refused(number) => {
                     refuse(answer, Reason::from_number(number).unwrap_or(Reason::CodeRefused))
@@ -263,76 +425,131 @@ impl Look<'_> {
                 answer.session = Some(Box::new(used(&registration.aor, session)));
             }
         }
-        answer.registration = Some(Box::new(registration));
+        // A master-key is stored already, and serves other registrations as well: the answer does not decide about it.
+        let makes_key = exchanged.sign_in == SignIn::Code && exchanged.master_key.is_none();
+        answer.registration = makes_key.then(|| Box::new(registration));
         accept(answer)
     }
 
-    /// A request with a proof. `covered` is the message-body of the digest-string.
-    pub fn proof(&self, pop: &str, covered: &[u8]) -> Decision {
+    /// A request with a proof. `covered` is the message-body of the digest-string; `beside` names the access token that
+    /// came with it and was accepted.
+    pub fn proof(&self, pop: &str, covered: &[u8], beside: Option<TokenName>) -> Decision {
+        let proven = match self.prove(pop, covered) {
+            Ok(proven) => proven,
+            Err(decision) => return *decision,
+        };
+        let (answer, session) = (proven.answer.clone(), proven.session());
+        let pairs = self.policy.providers[proven.provider].pairs_tokens && session.sign_in.phone_holds_tokens();
+        let bound = match beside {
+            None if pairs => Err(Reason::TokenMissing),
+            Some(name) if !session.tokens.contains(&name) => Err(Reason::TokenUnbound),
+            _ => Ok(()),
+        };
+        if let Err(reason) = bound.and_then(|()| self.may_prove(proven.provider, session, &proven.aor)) {
+            return refuse(answer, reason);
+        }
+        if proven.repeated {
+            return accept(answer);
+        }
+        match self.dated(&proven) {
+            Ok(used) => Decision::NeedComparison(answer, vec![used], None),
+            Err(reason) => refuse(answer, reason),
+        }
+    }
+
+    /// Whose key made a proof; or what must be done, or be answered, instead.
+    fn prove(&self, pop: &str, covered: &[u8]) -> Result<Proven, Box<Decision>> {
         let request = self.request;
-        let aor = if request.is_register() { request.to } else { request.from };
-        let Some(aor) = Aor::parse(aor) else {
-            return refuse(Answer::default(), Reason::AorMissing);
+        let stop = |answer, reason| Err(Box::new(refuse(answer, reason)));
+        let Some(aor) = Aor::parse(self.address()) else {
+            return stop(Answer::default(), Reason::AorMissing);
         };
         let Some(pop) = pop_from_text(pop).filter(|_| request.message.contacts <= 1) else {
-            return refuse(Answer::default(), Reason::PopMalformed);
+            return stop(Answer::default(), Reason::PopMalformed);
         };
-        // The one that would have exchanged its code, whose spelling of numbers the session has.
-        let Some(provider) = self.policy.provider_for_codes(aor.host()) else {
-            return refuse(Answer::default(), Reason::SessionUnknown);
+        // The one that would have made its session, whose spelling of numbers the session has.
+        let Some(provider) = self.policy.provider_for_sessions(aor.host()) else {
+            return stop(Answer::default(), Reason::SessionUnknown);
         };
         let aor = self.policy.providers[provider].rules.spelled(aor);
         let (digest, date) = match digest_string(&parts(request, covered)) {
             Ok(digest) => (digest, sip_date::unix_seconds(request.message.date)),
-            Err(error) => return refuse(Answer::default(), error.reason()),
+            Err(error) => return stop(Answer::default(), error.reason()),
         };
         let Some(date) = date else {
-            return refuse(Answer::default(), Reason::PopMalformed);
+            return stop(Answer::default(), Reason::PopMalformed);
         };
         let fresh = self.known.is_fresh();
         let fetch = || {
             let open = self.open_proof(&pop, &digest);
-            Decision::NeedAccount(Answer::default(), aor.as_str().to_owned(), open)
+            Err(Box::new(Decision::NeedAccount(Answer::default(), aor.as_str().to_owned(), open)))
         };
         let account = match self.known.account(aor.as_str()) {
-            Known::Failed => return refuse(Answer::default(), Reason::StoreUnavailable),
+            Known::Failed => return stop(Answer::default(), Reason::StoreUnavailable),
             Known::NotHere => return fetch(),
             // Nobody is asked to sign in again because of what was true a moment ago.
             Known::Absent if !fresh => return fetch(),
-            Known::Absent => return refuse(Answer::default(), Reason::SessionUnknown),
+            Known::Absent => return stop(Answer::default(), Reason::SessionUnknown),
             Known::Found(account) => account,
         };
-        let Some((session, repeated)) = self.prover(&account, &pop, &digest) else {
-            return if fresh { refuse(Answer::default(), Reason::PopInvalid) } else { fetch() };
+        let Some((index, repeated)) = self.prover(&account, &pop, &digest) else {
+            return if fresh { stop(Answer::default(), Reason::PopInvalid) } else { fetch() };
         };
-        let provider = self.policy.provider_of_session(session);
-        let mut answer = Answer { provider, ..Answer::default() };
-        let Some(provider) = provider else {
-            return refuse(answer, Reason::SessionEnded);
+        let session = &account.sessions[index];
+        let Some(provider) = self.policy.provider_of_session(session) else {
+            return stop(Answer::default(), Reason::SessionEnded);
         };
-        answer.session = Some(Box::new(used(aor.as_str(), session)));
-        if let Err(reason) = self.may_prove(provider, session, &aor) {
-            return refuse(answer, reason);
+        let session = Some(Box::new(used(aor.as_str(), session)));
+        let answer = Answer { provider: Some(provider), session, ..Answer::default() };
+        Ok(Proven { answer, aor, provider, account, index, repeated, date })
+    }
+
+    /// The use of a proof whose Date is right.
+    fn dated(&self, proven: &Proven) -> Result<Use, Reason> {
+        self.is_timely(proven.date, proven.provider)?;
+        let message = &self.request.message;
+        let proof = name_of(&self.settings.hash_key, &proven.session().id, message.call_id, message.cseq);
+        Ok(Use { proof, path: self.path(), date: proven.date, now: self.now })
+    }
+
+    fn is_timely(&self, date: i64, provider: usize) -> Result<(), Reason> {
+        let leeway = self.policy.providers[provider].rules.leeway;
+        if is_stale(self.policy, leeway, date, self.now) { Err(Reason::PopStale) } else { Ok(()) }
+    }
+
+    /// A proof beside Digest credentials: the phone has come to the same master-key. That the request is new is for
+    /// Digest to say.
+    fn fits_master_key(&self, key: &Key, pop: &str, covered: &[u8], provider: usize) -> Result<(), Reason> {
+        let message = &self.request.message;
+        let pop = pop_from_text(pop).filter(|_| message.contacts <= 1).ok_or(Reason::PopMalformed)?;
+        let digest = digest_string(&parts(self.request, covered)).map_err(|error| error.reason())?;
+        let date = sip_date::unix_seconds(message.date).ok_or(Reason::PopMalformed)?;
+        if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
+            return Err(Reason::PopInvalid);
         }
-        if repeated {
-            return accept(answer);
-        }
-        if is_stale(self.policy, self.policy.providers[provider].rules.leeway, date, self.now) {
-            return refuse(answer, Reason::PopStale);
-        }
-        let proof = name_of(&self.settings.hash_key, &session.id, request.message.call_id, request.message.cseq);
-        Decision::NeedComparison(answer, vec![Use { proof, path: self.path(), date, now: self.now }])
+        self.is_timely(date, provider)
+    }
+
+    /// The message-body of the digest-string where the proof is in the body.
+    pub fn covered_in_body<'b>(&self, without_pop: &'b [u8]) -> &'b [u8] {
+        if self.settings.empty_pop_body { &[] } else { without_pop }
+    }
+
+    /// The address that the request is sent for.
+    fn address(&self) -> &str {
+        if self.request.is_register() { self.request.to } else { self.request.from }
     }
 
     /// The session whose key made the proof, and whether the proof is the one of its registration.
-    fn prover<'a>(&self, account: &'a Account, pop: &[u8; 32], digest: &[u8]) -> Option<(&'a Session, bool)> {
+    fn prover(&self, account: &Account, pop: &[u8; 32], digest: &[u8]) -> Option<(usize, bool)> {
         let repeats =
             |s: &Session| self.policy.settings.pop_reuse && s.proofs.iter().any(|proof| bool::from(proof.0.ct_eq(pop)));
-        candidates(account, self.request.message.instance).find_map(|session| {
+        let message = &self.request.message;
+        candidates(account, message.instance, message.reg_id).find_map(|(index, session)| {
             if made_by(session, pop, digest) {
-                return Some((session, false));
+                return Some((index, false));
             }
-            repeats(session).then_some((session, true))
+            repeats(session).then_some((index, true))
         })
     }
 
@@ -345,6 +562,7 @@ impl Look<'_> {
                 pop: KeyOctets(*pop),
                 digest: digest.to_vec(),
                 instance: message.instance.to_owned(),
+                reg_id: message.reg_id,
                 call_id: message.call_id.to_vec(),
                 cseq: message.cseq.to_vec(),
                 path: self.path(),
@@ -363,10 +581,16 @@ impl Look<'_> {
         if session.weak && !self.may_be_weak() {
             return Err(Reason::ShortCodeUnprotected);
         }
-        let rules = &self.policy.providers[provider].rules;
+        self.may_use(provider, aor)?;
+        self.policy.providers[provider].rules.scopes.check_method(self.request.method, &session.scope)
+    }
+
+    /// The request is one of the address's owner.
+    fn may_use(&self, provider: usize, aor: &Aor) -> Result<(), Reason> {
         let owned = std::slice::from_ref(aor);
-        rules.check_owner(owned, self.request.method, self.request.from, self.request.to)?;
-        rules.scopes.check_method(self.request.method, &session.scope)
+        let request = self.request;
+        let owner = self.policy.providers[provider].rules.check_owner(owned, request.method, request.from, request.to);
+        owner.map(drop)
     }
 
     /// A session is judged anew on each use, as a token is.
@@ -376,7 +600,11 @@ impl Look<'_> {
             return Err(Reason::SessionEnded);
         }
         if self.now >= session.valid_until + rules.leeway {
-            return Err(if session.renewable { Reason::RefreshOverdue } else { Reason::SessionEnded });
+            return Err(match session.sign_in.phone_holds_tokens() {
+                true => Reason::TokenExpired,
+                false if session.renewable => Reason::RefreshOverdue,
+                false => Reason::SessionEnded,
+            });
         }
         // Scopes that the server did not tell were judged when the code was exchanged.
         if !session.scope.is_empty() && !has_scopes(&session.scope, &rules.required_scopes) {
@@ -413,24 +641,29 @@ pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
     hash_of(hash_key, (request.message.branch, request.source))
 }
 
-/// Whether a user may register this address with a code. The key proves the address in other requests too, so a rule
+/// Whether a user may register this address with a code, or use it with a token from elsewhere. The key proves the address in other requests too, so a rule
 /// about third parties does not help here.
 pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registration) -> Result<(), Reason> {
     let owned: Vec<Aor> = user.aors.iter().filter_map(|aor| Aor::parse(aor)).collect();
-    let index = rules.check_owner(&owned, "REGISTER", &registration.from, &registration.aor)?;
+    let method = registration.method.as_str();
+    let index = rules.check_owner(&owned, method, &registration.from, &registration.aor)?;
     if owned[index].as_str() != registration.aor {
         return Err(Reason::ThirdPartyRegistration);
     }
-    rules.scopes.check_method("REGISTER", &user.scope)
+    rules.scopes.check_method(method, &user.scope)
 }
 
-/// The shared key of a registration, once its To tag is known.
+/// The key that a registration gives, once its To tag is known: one that was given to phone and proxy counts before one
+/// that they make.
 pub fn key_of(
     settings: &Sessions,
     exchanged: &Exchanged,
     registration: &Registration,
     to_tag: &[u8],
 ) -> Option<KeyOctets> {
+    if exchanged.master_key.is_some() || exchanged.sign_in != SignIn::Code {
+        return exchanged.master_key.clone();
+    }
     if to_tag.is_empty() {
         return None;
     }

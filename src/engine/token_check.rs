@@ -151,6 +151,10 @@ fn verify(
     let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
     answer.provider = Some(index);
     let provider = &policy.providers[index];
+    // Its server judges tokens together with the request that brings them.
+    if provider.strategy == TokenStrategy::ValidationGrant {
+        return Err(Reason::TokenOpaque.into());
+    }
     if provider.strategy == TokenStrategy::Opaque {
         return introspected(policy, known.answers, index, token, now, answer);
     }

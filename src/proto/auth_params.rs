@@ -54,6 +54,14 @@ fn is_token(b: u8) -> bool {
 /// Calls `put` with the name, in lower case, and value of each parameter. None when the text is not a list of at most 16, one has no value (a
 /// realm may be empty), or `put` does not want it.
 pub(super) fn read_params<'a>(text: &'a str, mut put: impl FnMut(&str, Cow<'a, str>) -> Option<()>) -> Option<()> {
+    read_params_or_empty(text, |name, value| if value.is_empty() && name != "realm" { None } else { put(name, value) })
+}
+
+/// The same where every value may be empty: Digest phones write `opaque=""`.
+pub(super) fn read_params_or_empty<'a>(
+    text: &'a str,
+    mut put: impl FnMut(&str, Cow<'a, str>) -> Option<()>,
+) -> Option<()> {
     let mut rest = text;
     for _ in 0..MAX_PARAMS {
         rest = rest.trim_start_matches(is_lws);
@@ -68,7 +76,7 @@ pub(super) fn read_params<'a>(text: &'a str, mut put: impl FnMut(&str, Cow<'a, s
                 (Cow::Borrowed(&rest[..len]), &rest[len..])
             }
         };
-        if name.is_empty() || value.is_empty() && name != "realm" {
+        if name.is_empty() {
             return None;
         }
         put(&name, value)?;

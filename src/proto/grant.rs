@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a phone puts into the body of a REGISTER: an authorization code or a proof of possession
-//! (3rd-party-authentication sections 2.1.1 and 2.1.3).
+//! (3rd-party-authentication sections 2.1.1 and 2.1.3), or a word about tokens of its own (sip-oauth section 4).
 
 use std::borrow::Cow;
 
@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::form;
 use super::reason::Reason;
-use super::session::SecretText;
+use super::session::{KeyOctets, SecretText, SessionId, SignIn};
+use super::token_response::MAX_TOKEN;
 
 /// The media type of these bodies.
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 /// Longest body in octets.
 const MAX_BODY: usize = 8192;
+/// Longest body with a refresh token in octets.
+const MAX_REFRESH_BODY: usize = MAX_TOKEN + 1024;
 /// Longest code in octets.
 const MAX_CODE: usize = 2048;
 /// Longest PKCE verifier (RFC 7636 section 4.1).
@@ -37,6 +40,73 @@ pub enum Grant {
         /// The body that the proof covers.
         covered: Vec<u8>,
     },
+    /// `grant_type=password`: the user signs in by Digest and wants tokens. With a proof, if the phone sends one.
+    Password {
+        /// The proof and the body that it covers.
+        proof: Option<(String, Vec<u8>)>,
+    },
+    /// `grant_type=refresh_token`: the phone wants new tokens.
+    Refresh {
+        /// The refresh token.
+        refresh_token: SecretText,
+        /// The proof.
+        pop: String,
+        /// The body that it covers.
+        covered: Vec<u8>,
+    },
+}
+
+/// What tokens are asked for with.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum TokenGrant {
+    /// An authorization code.
+    Code(CodeRequest),
+    /// A password that the host has checked by Digest.
+    Password(PasswordGrant),
+    /// A token from elsewhere.
+    ForeignToken(ForeignToken),
+    /// A refresh token that the phone holds.
+    Refresh(PhoneRefresh),
+}
+
+impl TokenGrant {
+    /// The sign-in that it is a part of.
+    pub fn sign_in(&self) -> SignIn {
+        match self {
+            TokenGrant::Code(_) => SignIn::Code,
+            TokenGrant::Password(_) | TokenGrant::Refresh(_) => SignIn::Password,
+            TokenGrant::ForeignToken(_) => SignIn::ForeignToken,
+        }
+    }
+}
+
+/// Who was authenticated by Digest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PasswordGrant {
+    /// The user's name in the credentials.
+    pub username: String,
+    /// The master-key that follows from them.
+    pub master_key: KeyOctets,
+    /// The password, where the host knows it and the authorization server wants it.
+    pub password: Option<SecretText>,
+}
+
+/// A token from elsewhere, and whose it is said to be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ForeignToken {
+    /// The token.
+    pub token: SecretText,
+    /// The user part of the address.
+    pub username: String,
+}
+
+/// A refresh token, and the session that proved to be its own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PhoneRefresh {
+    /// The refresh token.
+    pub refresh_token: SecretText,
+    /// The session.
+    pub session: SessionId,
 }
 
 /// A code and what belongs to it.
@@ -82,7 +152,7 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
     if !is_form(content_type) {
         return Err(Reason::BodyType);
     }
-    if body.len() > MAX_BODY {
+    if body.len() > MAX_REFRESH_BODY {
         return Err(Reason::BodyTooLarge);
     }
     let pairs = form::parse(body).map_err(|_| Reason::BodyMalformed)?;
@@ -98,7 +168,13 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
             value => Ok(value.filter(|v| !v.is_empty())),
         }
     };
-    match value("grant_type").map(AsRef::as_ref) {
+    // A '+' of base64 that was not escaped has become a space.
+    let pop = || Ok::<_, Reason>(bounded("pop", MAX_POP)?.map(|pop| pop.replace(' ', "+")));
+    let grant_type = value("grant_type").map(AsRef::as_ref);
+    if body.len() > MAX_BODY && grant_type != Some("refresh_token") {
+        return Err(Reason::BodyTooLarge);
+    }
+    match grant_type {
         None | Some("") => Err(Reason::GrantMissing),
         Some("authorization_code") => Ok(Grant::Code(CodeRequest {
             code: SecretText(bounded("code", MAX_CODE)?.ok_or(Reason::GrantIncomplete)?.to_string()),
@@ -108,9 +184,13 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
             },
             redirect_uri: bounded("redirect_uri", MAX_REDIRECT)?.map(|v| v.to_string()),
         })),
-        Some("proof-of-possession" | "proof_of_possession" | "proof of possession") => Ok(Grant::Pop {
-            // A '+' of base64 that was not escaped has become a space.
-            pop: bounded("pop", MAX_POP)?.ok_or(Reason::GrantIncomplete)?.replace(' ', "+"),
+        Some("proof-of-possession" | "proof_of_possession" | "proof of possession") => {
+            Ok(Grant::Pop { pop: pop()?.ok_or(Reason::GrantIncomplete)?, covered: form::octets_without(body, "pop") })
+        }
+        Some("password") => Ok(Grant::Password { proof: pop()?.map(|pop| (pop, form::octets_without(body, "pop"))) }),
+        Some("refresh_token") => Ok(Grant::Refresh {
+            refresh_token: SecretText(bounded("refresh_token", MAX_TOKEN)?.ok_or(Reason::GrantIncomplete)?.to_string()),
+            pop: pop()?.ok_or(Reason::GrantIncomplete)?,
             covered: form::octets_without(body, "pop"),
         }),
         Some(_) => Err(Reason::GrantUnsupported),
@@ -153,10 +233,31 @@ mod tests {
     }
 
     #[test]
+    fn reads_what_is_said_of_tokens_of_the_phone() {
+        assert_eq!(read("", b"grant_type=password"), Ok(Grant::Password { proof: None }));
+        let proof = Some(("abc".into(), b"grant_type=password".to_vec()));
+        assert_eq!(read("", b"grant_type=password&pop=abc"), Ok(Grant::Password { proof }));
+        let long = "r".repeat(MAX_TOKEN);
+        let body = format!("grant_type=refresh_token&refresh_token={long}&pop=abc");
+        let Ok(Grant::Refresh { refresh_token, pop, covered }) = read("", body.as_bytes()) else {
+            panic!("not a refresh");
+        };
+        assert_eq!((refresh_token.0.as_str(), pop.as_str()), (long.as_str(), "abc"));
+        assert_eq!(covered, format!("grant_type=refresh_token&refresh_token={long}").into_bytes());
+    }
+
+    #[test]
     fn every_mistake_has_its_reason() {
         assert_eq!(reason("code=a"), Reason::GrantMissing);
         assert_eq!(reason("grant_type=&code=a"), Reason::GrantMissing);
-        assert_eq!(reason("grant_type=password"), Reason::GrantUnsupported);
+        assert_eq!(reason("grant_type=client_credentials"), Reason::GrantUnsupported);
+        assert_eq!(reason("grant_type=refresh_token&pop=a"), Reason::GrantIncomplete);
+        assert_eq!(reason("grant_type=refresh_token&refresh_token=a"), Reason::GrantIncomplete);
+        assert_eq!(
+            reason(&format!("grant_type=refresh_token&pop=a&refresh_token={}", "a".repeat(16_385))),
+            Reason::BodyTooLarge
+        );
+        assert_eq!(reason(&format!("grant_type=password&x={}", "a".repeat(8192))), Reason::BodyTooLarge);
         assert_eq!(reason("grant_type=authorization_code"), Reason::GrantIncomplete);
         assert_eq!(reason("grant_type=authorization_code&code="), Reason::GrantIncomplete);
         assert_eq!(reason("grant_type=proof-of-possession"), Reason::GrantIncomplete);

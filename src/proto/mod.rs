@@ -10,6 +10,8 @@ pub mod bound_identity;
 pub mod challenge;
 pub mod claims;
 pub mod credentials;
+pub mod digest;
+pub mod digest_credentials;
 pub mod digest_string;
 pub mod e164;
 pub mod fingerprint;

@@ -113,6 +113,7 @@ reasons! {
     PopStale = 46, "pop_stale", Forbidden, "", "Stale Date: the Date of the request is too far from the present time (pop_window).";
     PopReplayed = 47, "pop_replayed", Forbidden, "", "This proof was used before: send a request with a new CSeq or Call-ID.";
     TokenInactive = 48, "token_inactive", Challenge, "invalid_token", "The authorization server says that the token is not active: it has ended or was revoked.";
+    RefreshRefused = 49, "refresh_refused", Challenge, "invalid_token", "The refresh token is not the one of this session, was replaced, or is not accepted by the authorization server: sign in again.";
     AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user, or the user name in Key-Derivation credentials, is not this address-of-record's.";
     ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
@@ -120,6 +121,7 @@ reasons! {
     IdentityMissing = 54, "identity_missing", Forbidden, "", "The token has no claim from which the provider's 'aor' setting can build an address-of-record.";
     ShortCodeUnprotected = 55, "short_code_unprotected", Forbidden, "", "A short code, or a key made from one, is not accepted over this transport: use TLS or WSS (allow_unprotected_short_codes).";
     CodeTries = 56, "code_tries", Forbidden, "", "Too many short codes were tried for this address or from this source (short_code_tries): wait some minutes.";
+    DigestMismatch = 57, "digest_mismatch", Forbidden, "", "The Digest credentials were not made with the H(A1) that the script gives, or in a way that is not known here (a session algorithm, auth-int).";
     ProviderUnreachable = 60, "provider_unreachable", NotNow, "", "The keys of the authorization server cannot be fetched now.";
     KeysTooOld = 61, "keys_too_old", NotNow, "", "The keys of the authorization server are older than key_max_stale and cannot be refreshed now.";
     Overloaded = 62, "overloaded", NotNow, "", "Too many requests are waiting for the authorization server (max_pending).";
@@ -138,6 +140,10 @@ reasons! {
     DecryptionFailed = 81, "decryption_failed", Challenge, "invalid_token", "The token cannot be decrypted: it is damaged, forged, or encrypted for another key.";
     EncryptionRequired = 82, "encryption_required", Challenge, "invalid_token", "The provider's 'encryption' asks for an encrypted token: have the authorization server encrypt it for this proxy, or use TLS.";
     ConnectionExpired = 85, "connection_expired", Challenge, "invalid_token", "The sign-in of this connection has ended: send a new token.";
+    PopMissing = 86, "pop_missing", Challenge, "invalid_token", "The token comes without a proof of possession, which the provider's 'token_pop' asks for.";
+    TokenMissing = 87, "token_missing", Challenge, "invalid_token", "The proof of possession comes without the access token, which the provider's 'token_pop' asks for.";
+    TokenUnbound = 88, "token_unbound", Challenge, "invalid_token", "The token and the proof of possession are those of two sign-ins.";
+    PasswordUnsupported = 89, "password_not_configured", Forbidden, "", "Tokens were asked for with a password, but no provider of this domain has 'password_grant'.";
     Internal = 90, "internal_error", NotNow, "", "An internal error was caught; please report it.";
     DateMissing = 91, "date_missing", BadRequest, "", "The request has no Date that can be read: a Key-Derivation proof covers it, so the request can neither be accepted nor challenged.";
     KeyDerivationNotConfigured = 92, "key_derivation_not_configured", NotNow, "", "Key-Derivation needs 'store' and 'store_key', also where the accounts are kept elsewhere.";

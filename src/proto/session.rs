@@ -1,16 +1,49 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is kept of a phone that signed in with a code: the session with its keys, the tokens, and the code's fate.
+//! What is kept of a phone that signed in: the session with its keys, the tokens, and the fate of what it signed in with.
 //!
 //! Encoded by postcard behind one octet of version; sealed as a whole before it is stored.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Most keys of a session: each 200 OK to the same code makes one.
 pub const MAX_KEYS: usize = 4;
 
+/// Most access tokens of a session that its phone may use at once: one that was just refreshed may still be on its way.
+pub const MAX_TOKENS: usize = 2;
+
 /// Names a session: 16 random octets.
 pub type SessionId = [u8; 16];
+
+/// Names an access token: it reveals nothing of it.
+pub type TokenName = [u8; 16];
+
+/// The name of an access token.
+pub fn token_name(token: &str) -> TokenName {
+    let mut name = TokenName::default();
+    name.copy_from_slice(&Sha256::digest(token.as_bytes())[..16]);
+    name
+}
+
+/// How a phone signed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum SignIn {
+    /// With an authorization code (3rd-party-authentication section 2, sip-oauth section 3).
+    #[default]
+    Code,
+    /// With a password, by Digest; it holds the tokens itself (sip-oauth section 4).
+    Password,
+    /// With a token from elsewhere, which its server has replaced (sip-oauth section 5).
+    ForeignToken,
+}
+
+impl SignIn {
+    /// The phone holds the tokens and refreshes them itself.
+    pub fn phone_holds_tokens(self) -> bool {
+        self == SignIn::Password
+    }
+}
 
 /// A shared key, or a proof that is kept.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize, Zeroize, ZeroizeOnDrop)]
@@ -50,8 +83,12 @@ pub struct Session {
     pub provider: String,
     /// Its issuer: a provider of that name may become another one.
     pub issuer: String,
+    /// How it was made.
+    pub sign_in: SignIn,
     /// `+sip.instance`, empty when the phone gave none.
     pub instance: String,
+    /// `reg-id` of its flow (RFC 5626), 0 when the phone gave none.
+    pub reg_id: u32,
     /// `sub`
     pub subject: String,
     /// The proxy's client at the authorization server.
@@ -60,6 +97,8 @@ pub struct Session {
     pub scope: String,
     /// The shared keys, newest first.
     pub keys: Vec<KeyOctets>,
+    /// The access tokens that the phone holds, newest first: a proof belongs to one of them.
+    pub tokens: Vec<TokenName>,
     /// Proofs of the registrations that made the keys, for phones that repeat them (setting pop_reuse).
     pub proofs: Vec<KeyOctets>,
     /// The user signed in at this time.
@@ -109,8 +148,14 @@ pub struct Exchanged {
     pub identity: Identity,
     /// The address that used it first; empty: none yet. No other may.
     pub bound_to: String,
-    /// The code, from which the keys are made.
+    /// What it was.
+    pub sign_in: SignIn,
+    /// The code, from which the keys are made; empty for other sign-ins.
     pub code: SecretText,
+    /// The master-key, which is the key instead (sip-oauth sections 3.5 and 4.3).
+    pub master_key: Option<KeyOctets>,
+    /// The access token, when the phone holds it.
+    pub token: Option<TokenName>,
     /// The tokens are good until then, Unix seconds.
     pub valid_until: i64,
     /// There is a refresh token.
@@ -135,6 +180,8 @@ pub struct Tokens {
     pub issuer: String,
     /// The session's address, empty until a phone has registered with it.
     pub aor: String,
+    /// How the session was made: what the phone holds is not refreshed by the proxy.
+    pub sign_in: SignIn,
     /// The access token.
     pub access_token: SecretText,
     /// The refresh token.
@@ -151,12 +198,17 @@ pub struct Tokens {
     pub failures: u32,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Writes a record.
 pub fn encode<T: Serialize>(record: &T) -> Zeroizing<Vec<u8>> {
     let octets = postcard::to_extend(record, vec![VERSION]);
     Zeroizing::new(octets.expect("plain data in memory can always be written"))
+}
+
+/// True for a record that an older version of this program has written: it counts as absent.
+pub fn is_outdated(octets: &[u8]) -> bool {
+    octets.first().is_some_and(|version| (1..VERSION).contains(version))
 }
 
 /// Reads a record; None when it is not one of this version.
@@ -177,6 +229,15 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The phone has a new access token.
+    pub fn add_token(&mut self, name: TokenName) {
+        self.tokens.retain(|known| *known != name);
+        self.tokens.insert(0, name);
+        self.tokens.truncate(MAX_TOKENS);
+    }
+}
+
 /// The session's name in lower-case hex, 32 characters.
 pub fn id_text(id: &SessionId) -> String {
     super::fingerprint::hex(id)
@@ -191,11 +252,14 @@ mod tests {
             id: [7; 16],
             provider: "corp".into(),
             issuer: "https://as.example".into(),
+            sign_in: SignIn::Code,
             instance: String::new(),
+            reg_id: 0,
             subject: "alice".into(),
             client_id: "proxy".into(),
             scope: "openid".into(),
             keys: vec![KeyOctets([1; 32])],
+            tokens: Vec::new(),
             proofs: Vec::new(),
             created_at: 1,
             valid_until: 2,
@@ -211,7 +275,8 @@ mod tests {
         let octets = encode(&account);
         assert_eq!(decode::<Account>(&octets), Some(account));
         assert_eq!(decode::<Account>(&octets[..octets.len() - 1]), None);
-        assert_eq!(decode::<Account>(&[2, 0]), None);
+        assert_eq!(decode::<Account>(&[1, 0]), None);
+        assert!(is_outdated(&[1, 0]) && !is_outdated(&octets) && !is_outdated(&[0]) && !is_outdated(&[]));
         assert_eq!(decode::<Account>(&[]), None);
     }
 
@@ -231,6 +296,7 @@ mod tests {
             provider: "corp".into(),
             issuer: "https://as.example".into(),
             aor: String::new(),
+            sign_in: SignIn::Code,
             access_token: SecretText("secret-a".into()),
             refresh_token: Some(SecretText("secret-r".into())),
             id_token: None,

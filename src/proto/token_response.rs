@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a token endpoint answers: tokens (RFC 6749 section 5.1) or an error (section 5.2).
+//! What a token endpoint answers: tokens (RFC 6749 section 5.1) or an error (section 5.2). And what this proxy itself
+//! answers to a phone that asked for tokens.
+
+use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::json::Json;
-use super::session::SecretText;
+use super::pop::pop_from_text;
+use super::session::{KeyOctets, SecretText};
 
 /// Longest token in octets.
 pub const MAX_TOKEN: usize = 16 * 1024;
@@ -33,6 +38,25 @@ pub struct IssuedTokens {
     pub id_token: Option<SecretText>,
     /// `scope`, separated by one space.
     pub scope: Option<String>,
+    /// `master-key` or `master_key` (sip-oauth section 3.5), 32 octets written as base64url, base64 or hex.
+    pub master_key: Option<KeyOctets>,
+}
+
+/// The same as a phone gets it in the 200 to its REGISTER (sip-oauth section 4.3), JSON.
+pub fn token_response(
+    access_token: &str,
+    refresh_token: Option<&str>,
+    expires_in: i64,
+    scope: &str,
+) -> Zeroizing<String> {
+    let mut body = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": expires_in});
+    if let Some(refresh_token) = refresh_token {
+        body["refresh_token"] = json!(refresh_token);
+    }
+    if !scope.is_empty() {
+        body["scope"] = json!(scope);
+    }
+    Zeroizing::new(body.to_string())
 }
 
 /// An OAuth error. The server controls both texts, and may repeat in them what it was sent.
@@ -73,16 +97,23 @@ impl TokenResponse {
                 _ => Err(Malformed(problem)),
             },
         };
-        let access_token = token("access_token", "access_token is not a text, or too long")?
-            .ok_or(Malformed("access_token is missing"))?;
-        let token_type = member("token_type")
-            .ok_or(Malformed("token_type is missing"))?
-            .as_str()
-            .ok_or(Malformed("token_type is not a text"))?;
+        let master_key = master_key(&json).map_err(Malformed)?;
+        let id_token = token("id_token", "id_token is not a text, or too long")?;
+        let access_token = token("access_token", "access_token is not a text, or too long")?;
+        let token_type = member("token_type").map(|value| value.as_str().ok_or(Malformed("token_type is not a text")));
+        // sip-oauth section 3.5: the server gives an ID token and the master-key, and the ID token stands for the user.
+        let (access_token, token_type) = match (access_token, &id_token, &master_key) {
+            (None, Some(id_token), Some(_)) => (id_token.clone(), token_type.unwrap_or(Ok("Bearer"))?),
+            (access_token, ..) => (
+                access_token.ok_or(Malformed("access_token is missing"))?,
+                token_type.ok_or(Malformed("token_type is missing"))??,
+            ),
+        };
         if !token_type.eq_ignore_ascii_case("Bearer") {
             return Err(ResponseError::OtherType(token_type.to_owned()));
         }
         let expires_in = member("expires_in")
+            .or_else(|| member("expires"))
             .map(|value| value.as_numeric_date().filter(|seconds| *seconds >= 0))
             .map(|seconds| seconds.ok_or(Malformed("expires_in is not a number of seconds")))
             .transpose()?
@@ -96,9 +127,14 @@ impl TokenResponse {
         Ok(TokenResponse::Issued(IssuedTokens {
             access_token,
             expires_in,
-            refresh_token: token("refresh_token", "refresh_token is not a text, or too long")?,
-            id_token: token("id_token", "id_token is not a text, or too long")?,
+            // The second spelling is that of sip-oauth section 3.5.
+            refresh_token: match token("refresh_token", "refresh_token is not a text, or too long")? {
+                None => token("token_refresh", "token_refresh is not a text, or too long")?,
+                refresh_token => refresh_token,
+            },
+            id_token,
             scope,
+            master_key,
         }))
     }
 }
@@ -112,6 +148,20 @@ impl ErrorResponse {
         let description = member("error_description").and_then(Json::as_str).unwrap_or("");
         Ok(Some(ErrorResponse { error: error.into(), description: description.into() }))
     }
+}
+
+/// The master-key of an answer, if any.
+fn master_key(json: &Json<'_>) -> Result<Option<KeyOctets>, &'static str> {
+    let mut found = None;
+    for name in ["master-key", "master_key"] {
+        let Some(value) = json.get(name).filter(|value| !matches!(value, Json::Null)) else { continue };
+        let key = value.as_str().and_then(pop_from_text).map(KeyOctets);
+        let key = key.ok_or("master-key is not 32 octets written as base64url, base64 or hex")?;
+        if found.replace(key.clone()).is_some_and(|other| other != key) {
+            return Err("master-key and master_key differ");
+        }
+    }
+    Ok(found)
 }
 
 /// Visible ASCII and space (RFC 6749 appendix A.12).
@@ -154,6 +204,44 @@ mod tests {
             issued(r#"{"access_token":"a","token_type":"Bearer","expires_in":1e14}"#).expires_in,
             Some(MAX_LIFETIME)
         );
+    }
+
+    #[test]
+    fn a_master_key_in_both_spellings() {
+        let key = Some(KeyOctets([7; 32]));
+        for member in [
+            r#""master-key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc""#,
+            r#""master_key":"0707070707070707070707070707070707070707070707070707070707070707""#,
+        ] {
+            assert_eq!(issued(&format!(r#"{{"access_token":"a","token_type":"Bearer",{member}}}"#)).master_key, key);
+            // sip-oauth section 3.5, to the letter.
+            let draft = issued(&format!(r#"{{"id_token":"i","token_refresh":"r",{member}}}"#));
+            assert_eq!((draft.access_token.0.as_str(), &draft.master_key), ("i", &key));
+            assert_eq!(
+                (draft.refresh_token, draft.id_token),
+                (Some(SecretText("r".into())), Some(SecretText("i".into())))
+            );
+        }
+        assert_eq!(issued(r#"{"access_token":"a","token_type":"Bearer","expires":60}"#).expires_in, Some(60));
+        for members in [
+            r#""master-key":"BwcH""#,
+            r#""master-key":7"#,
+            r#""master-key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","master_key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwg""#,
+        ] {
+            let text = format!(r#"{{"access_token":"a","token_type":"Bearer",{members}}}"#);
+            assert!(matches!(problem(&text), ResponseError::Malformed(_)), "{text}");
+        }
+        assert_eq!(problem(r#"{"id_token":"i"}"#), ResponseError::Malformed("access_token is missing"));
+    }
+
+    #[test]
+    fn what_a_phone_gets_can_be_read_again() {
+        let tokens = issued(&token_response("a", Some("r"), 60, "sip x"));
+        assert_eq!(
+            (tokens.access_token.0.as_str(), tokens.expires_in, tokens.scope.as_deref()),
+            ("a", Some(60), Some("sip x"))
+        );
+        assert_eq!(issued(&token_response("a", None, 60, "")).refresh_token, None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a thread of the I/O service does with a code: claims it, exchanges it, stores what came of it.
+//! What a thread of the I/O service does with a code, or another thing that can be redeemed once: claims it, exchanges
+//! it, stores what came of it.
 //!
 //! A code is sent by the one who has written the claim, and by nobody else after that, whoever dies meanwhile.
 
@@ -17,20 +18,25 @@ use super::service::Event;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
 use super::source_network::network_of;
 use crate::arena::counters::Counter;
+use crate::config::password_sign_in::{PasswordSignIn, TokenSource};
 use crate::config::policy::Policy;
+use crate::config::provider::Provider;
 use crate::engine::endpoints::{Endpoint, Endpoints};
-use crate::engine::exchange::{CodeGrant, Granted, TokenError, exchange};
+use crate::engine::exchange::{CodeGrant, Granted, TokenError, TokenServer, exchange};
 use crate::engine::kept_keys::KeptKeys;
 use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::key_fetch::fetch_keys;
 use crate::engine::session_check::{CodeId, OpenProof, Registration, may_register};
+use crate::engine::sign_in_grants::{for_foreign_token, for_password};
+use crate::engine::token_issue::issue;
 use crate::fault;
 use crate::io::http::HttpClient;
 use crate::ports::store::{StoreError, Write};
 use crate::ports::{Level, Log};
+use crate::proto::grant::{PasswordGrant, TokenGrant};
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::reason::Reason;
-use crate::proto::session::{CodeRecord, CodeState, Exchanged, SessionId, Tokens};
+use crate::proto::session::{CodeRecord, CodeState, Exchanged, SecretText, SessionId, SignIn, Tokens, token_name};
 
 /// What a task needs, of one configuration.
 #[derive(Clone)]
@@ -113,9 +119,17 @@ impl TaskEnv {
         }
     }
 
-    /// The provider with this name, if it exchanges codes.
+    /// The provider with this name, if it gives tokens for a sign-in.
     pub fn provider(&self, name: &str) -> Option<usize> {
-        self.policy.providers.iter().position(|p| p.name == name && p.client.is_some())
+        let gives = |p: &Provider| p.client.is_some() || p.password_sign_in.is_some();
+        self.policy.providers.iter().position(|p| p.name == name && gives(p))
+    }
+
+    /// How the proxy itself issues tokens for this, without asking a server.
+    pub(super) fn issues(&self, work: &Exchange) -> Option<&PasswordSignIn> {
+        let own = matches!(work.grant, TokenGrant::Password(_) | TokenGrant::Refresh(_));
+        let provider = self.policy.providers.iter().find(|p| own && p.name == work.provider)?;
+        provider.password_sign_in.as_ref().filter(|sign_in| sign_in.source == TokenSource::Issue)
     }
 
     /// The keys of a provider as they are published or kept; None when they are configured, or not fetched yet.
@@ -156,17 +170,32 @@ impl TaskEnv {
 
     /// Exchanges a code unless that was done, and stores the key of the registration.
     pub fn exchange(&self, work: &Exchange) -> (Outcome, Vec<Seen>) {
-        fault::point(&work.request.code.0);
+        if let TokenGrant::Code(request) = &work.grant {
+            fault::point(&request.code.0);
+        }
         let outcome = match self.settle(work) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Failed(Reason::StoreUnavailable, error.to_string()),
         };
         let registration = &work.registration;
-        if matches!(outcome, Outcome::Settled(_)) && !work.to_tag.is_empty() {
+        let exchanged = matches!(outcome, Outcome::Settled(_)).then(|| self.exchanged(registration)).flatten();
+        // Only a key that the To tag goes into must wait for it.
+        let complete = |e: &Exchanged| e.sign_in != SignIn::Code || e.master_key.is_some() || !work.to_tag.is_empty();
+        if exchanged.as_ref().is_some_and(complete) {
             self.bind(registration, &work.to_tag);
         }
-        let keys = [code_key(&CodeId(registration.code.clone())), account_key(&registration.aor)];
+        let mut keys = vec![code_key(&CodeId(registration.code.clone())), account_key(&registration.aor)];
+        let told = exchanged.filter(|e| e.sign_in.phone_holds_tokens());
+        keys.extend(told.map(|e| tokens_key(&e.session)));
         (outcome, self.look_up(&keys))
+    }
+
+    fn exchanged(&self, registration: &Registration) -> Option<Exchanged> {
+        let found = self.store().ok()?.code(&CodeId(registration.code.clone()), now_millis());
+        match self.noted(found).ok()??.0.state {
+            CodeState::Done(exchanged) => Some(*exchanged),
+            _ => None,
+        }
     }
 
     fn settle(&self, work: &Exchange) -> Result<Outcome, StoreError> {
@@ -177,7 +206,7 @@ impl TaskEnv {
         };
         let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
         let record = |state| CodeRecord { provider: work.provider.clone(), state };
-        loop {
+        let claim = loop {
             let now = now_millis();
             match self.noted(store.code(&id, now))? {
                 Some((CodeRecord { state: CodeState::InFlight(deadline), .. }, _)) if now <= deadline => {
@@ -192,58 +221,77 @@ impl TaskEnv {
             let deadline = now + self.claim_time();
             let claim = record(CodeState::InFlight(deadline));
             if self.noted(store.put_code(&id, &claim, None, deadline + lifetime, now))? {
-                break;
+                match self.noted(store.code(&id, now))? {
+                    Some((_, claim)) => break claim,
+                    None => return Err(StoreError::Away("the claim on a code has gone".into())),
+                }
             }
+        };
+        let fate = match &work.grant {
+            TokenGrant::Refresh(refresh) => self.noted(self.refresh_for_phone(&store, provider, refresh))?,
+            _ => match self.ask(provider, work).and_then(|granted| self.not_guessed(provider, work, granted)) {
+                Ok(granted) => Ok(self.noted(self.keep(&store, provider, work, granted))?),
+                Err(error) => Err(error),
+            },
+        };
+        self.note_fate(&store, work, &claim, fate)
+    }
+
+    /// A short code that was guessed is of no use to anybody, and the answer does not tell that it was right.
+    fn not_guessed(&self, provider: usize, work: &Exchange, granted: Granted) -> Result<Granted, TokenError> {
+        let rules = &self.policy.providers[provider].rules;
+        match may_register(rules, &granted.identity, &work.registration) {
+            Err(reason) if work.registration.weak => {
+                // Nothing was guessed when only its own user's tokens lack a scope.
+                if reason != Reason::InsufficientScope {
+                    let text = &work.registration.aor;
+                    self.tell(&work.provider, "a short code came with another user's address", text);
+                    return Err(TokenError::Denied(Reason::CodeRefused));
+                }
+                Err(TokenError::Denied(reason))
+            }
+            _ => Ok(granted),
         }
-        let granted = self.ask(provider, work);
-        let allowed = |granted: &Granted| {
-            may_register(&self.policy.providers[provider].rules, &granted.identity, &work.registration)
+    }
+
+    /// Stores what has become of a code, unless nothing has.
+    fn note_fate(
+        &self,
+        store: &SessionStore,
+        work: &Exchange,
+        claim: &[u8],
+        fate: Result<Exchanged, TokenError>,
+    ) -> Result<Outcome, StoreError> {
+        let id = CodeId(work.registration.code.clone());
+        let asked = self.issues(work).is_none().then_some(true);
+        let refused = match work.grant {
+            TokenGrant::Refresh(_) => Reason::RefreshRefused,
+            _ => Reason::CodeRefused,
         };
-        let now = now_millis();
-        let Some((_, claim)) = self.noted(store.code(&id, now))? else {
-            return Err(StoreError::Away("the claim on a code has gone".into()));
-        };
-        let (state, outcome) = match granted {
-            // Nothing was guessed: its own user's tokens lack a scope.
-            Ok(granted) if work.registration.weak && allowed(&granted) == Err(Reason::InsufficientScope) => {
-                (CodeState::Refused(Reason::InsufficientScope.number()), Outcome::Settled(Some(true)))
-            }
-            // A short code that was guessed is of no use to anybody, and the answer does not tell that it was right.
-            Ok(granted) if work.registration.weak && allowed(&granted).is_err() => {
-                self.tell(&work.provider, "a short code came with another user's address", &work.registration.aor);
-                (CodeState::Refused(Reason::CodeRefused.number()), Outcome::Settled(Some(true)))
-            }
-            Ok(granted) => {
-                let session = self.noted(self.keep(&store, provider, &granted, now + lifetime, now))?;
-                let exchanged = Exchanged {
-                    session,
-                    identity: granted.identity,
-                    bound_to: String::new(),
-                    code: work.request.code.clone(),
-                    valid_until: granted.expires_at,
-                    renewable: granted.refresh_token.is_some(),
-                };
-                (CodeState::Done(Box::new(exchanged)), Outcome::Settled(Some(true)))
-            }
+        let (state, outcome) = match fate {
+            Ok(exchanged) => (CodeState::Done(Box::new(exchanged)), Outcome::Settled(asked)),
             Err(TokenError::Refused(text)) => {
-                self.tell(&work.provider, "the code was refused", &text);
-                (CodeState::Refused(Reason::CodeRefused.number()), Outcome::Settled(Some(true)))
+                self.tell(&work.provider, "a sign-in was refused", &text);
+                (CodeState::Refused(refused.number()), Outcome::Settled(asked))
             }
-            Err(TokenError::Denied(reason)) => (CodeState::Refused(reason.number()), Outcome::Settled(Some(true))),
+            Err(TokenError::Denied(reason)) => (CodeState::Refused(reason.number()), Outcome::Settled(asked)),
             Err(TokenError::InDoubt(text)) => {
-                self.tell(&work.provider, "the answer to a code was lost", &text);
+                self.tell(&work.provider, "the answer to a sign-in was lost", &text);
                 (CodeState::InDoubt, Outcome::Settled(Some(false)))
             }
             Err(TokenError::ClientRefused(text)) => {
-                self.noted(store.remove_code(&id, &claim))?;
+                self.noted(store.remove_code(&id, claim))?;
                 return Ok(Outcome::Failed(Reason::ClientRefused, text));
             }
             Err(TokenError::Unavailable(text)) => {
-                self.noted(store.remove_code(&id, &claim))?;
+                self.noted(store.remove_code(&id, claim))?;
                 return Ok(Outcome::Failed(Reason::ExchangeUnavailable, text));
             }
         };
-        self.noted(store.put_code(&id, &record(state), Some(&claim), now + lifetime, now))?;
+        let now = now_millis();
+        let record = CodeRecord { provider: work.provider.clone(), state };
+        let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
+        self.noted(store.put_code(&id, &record, Some(claim), now + lifetime, now))?;
         Ok(outcome)
     }
 
@@ -269,18 +317,43 @@ impl TaskEnv {
     fn ask(&self, provider: usize, work: &Exchange) -> Result<Granted, TokenError> {
         let now = now_millis() / 1000;
         let (policy, client) = (&self.policy, &*self.client);
+        let aor = work.registration.aor.as_str();
+        if let (Some(sign_in), TokenGrant::Password(PasswordGrant { username, .. })) = (self.issues(work), &work.grant)
+        {
+            let provider = &policy.providers[provider];
+            self.context.arena().shared().counters.add(Counter::TokensIssued);
+            return issue(provider, sign_in, username, aor, &provider.scope_for(&[]), now);
+        }
         let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now);
         let endpoint = endpoint.map_err(TokenError::Unavailable)?;
         let fetched = self.keys(provider);
-        let fetch = || self.fetch_keys(provider);
-        self.context.arena().shared().counters.add(Counter::Exchanges);
-        let request = &work.request;
-        let grant = CodeGrant {
-            code: &request.code.0,
-            code_verifier: request.code_verifier.as_ref().map(|v| v.0.as_str()),
-            redirect_uri: request.redirect_uri.as_deref(),
+        let server = TokenServer {
+            http: client,
+            endpoint: &endpoint,
+            policy,
+            provider,
+            keys: fetched.as_ref(),
+            fetch_keys: &|| self.fetch_keys(provider),
+            now,
         };
-        exchange(client, &endpoint, policy, provider, fetched.as_ref(), &fetch, &grant, now)
+        self.context.arena().shared().counters.add(Counter::Exchanges);
+        let provider = &policy.providers[provider];
+        match (&work.grant, &provider.password_sign_in, &provider.validation_grant) {
+            (TokenGrant::Code(request), ..) => {
+                let grant = CodeGrant {
+                    code: &request.code.0,
+                    code_verifier: request.code_verifier.as_ref().map(|v| v.0.as_str()),
+                    redirect_uri: request.redirect_uri.as_deref(),
+                };
+                exchange(&server, &grant)
+            }
+            (TokenGrant::Password(grant), Some(sign_in), _) => for_password(&server, sign_in, grant, aor),
+            (TokenGrant::ForeignToken(grant), _, Some(grant_type)) => {
+                for_foreign_token(&server, grant_type, grant, aor)
+            }
+            // A reload has taken the setting away.
+            _ => Err(TokenError::Unavailable("this provider does not give tokens so any more".into())),
+        }
     }
 
     /// Stores the tokens of a session that no phone has yet.
@@ -288,27 +361,47 @@ impl TaskEnv {
         &self,
         store: &SessionStore,
         provider: usize,
-        granted: &Granted,
-        expires_at: i64,
-        now: i64,
-    ) -> Result<SessionId, StoreError> {
+        work: &Exchange,
+        granted: Granted,
+    ) -> Result<Exchanged, StoreError> {
         let mut session = SessionId::default();
         aws_lc_rs::rand::fill(&mut session).map_err(|_| StoreError::Away("no random numbers".into()))?;
-        let provider = &self.policy.providers[provider];
+        let (provider, now) = (&self.policy.providers[provider], now_millis());
+        let expires_at = now + i64::from(self.policy.settings.code_lifetime) * 1000;
+        let (code, own_key) = match &work.grant {
+            TokenGrant::Code(request) => (request.code.clone(), None),
+            TokenGrant::Password(password) => (SecretText::default(), Some(password.master_key.clone())),
+            TokenGrant::ForeignToken(_) | TokenGrant::Refresh(_) => (SecretText::default(), None),
+        };
+        let sign_in = work.grant.sign_in();
+        let held = sign_in.phone_holds_tokens();
+        let exchanged = Exchanged {
+            session,
+            identity: granted.identity,
+            bound_to: String::new(),
+            sign_in,
+            code,
+            master_key: own_key.or(granted.master_key),
+            token: held.then(|| token_name(&granted.access_token.0)),
+            valid_until: granted.expires_at,
+            // What the phone holds is not for the proxy to renew.
+            renewable: granted.refresh_token.is_some() && !held,
+        };
         let tokens = Tokens {
             provider: provider.name.clone(),
             issuer: provider.issuer.clone(),
             aor: String::new(),
-            access_token: granted.access_token.clone(),
-            refresh_token: granted.refresh_token.clone(),
-            id_token: granted.id_token.clone(),
+            sign_in,
+            access_token: granted.access_token,
+            refresh_token: granted.refresh_token,
+            id_token: granted.id_token,
             expires_at: granted.expires_at,
             ends_at: expires_at / 1000,
             refresh_at: 0,
             failures: 0,
         };
         store.put_tokens(&tokens_key(&session), &tokens, None, expires_at, None, now)?;
-        Ok(session)
+        Ok(exchanged)
     }
 
     /// Reads records for the workers' cache; of a local store the workers read them themselves.

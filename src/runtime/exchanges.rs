@@ -81,7 +81,8 @@ impl Exchanges {
         if self.running.contains(&code) || !loads.has_room(env, pool, &exchange.provider) {
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
-        if !loads.may_ask(env, &exchange.provider, Service::Exchange, now) {
+        let asks = env.issues(&exchange).is_none();
+        if asks && !loads.may_ask(env, &exchange.provider, Service::Exchange, now) {
             let failures = &env.context.arena().shared().exchange_failures;
             failures.put(&code, Reason::ExchangeUnavailable.number().into());
             waiters.finish(ticket);
@@ -99,7 +100,9 @@ impl Exchanges {
             },
         );
         if !pool.start(task) {
-            loads.not_asked(&exchange.provider, Service::Exchange);
+            if asks {
+                loads.not_asked(&exchange.provider, Service::Exchange);
+            }
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
         loads.begun(&exchange.provider);

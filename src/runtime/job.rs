@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::session_check::{OpenProof, Registration};
 use crate::engine::token_answer::TokenId;
-use crate::proto::grant::CodeRequest;
+use crate::proto::grant::TokenGrant;
 use crate::proto::session::SecretText;
 
 /// What the I/O service is asked to do.
@@ -20,7 +20,7 @@ pub enum Work {
     Keys(u32),
     /// Ask the authorization server about a token.
     Introspect(Box<Introspect>),
-    /// Exchange a code, or find out what has become of it, and store the key of the registration.
+    /// Exchange a code or another thing, or find out what has become of it, and store the key of the registration.
     Exchange(Box<Exchange>),
     /// Store the key of a registration whose code was exchanged; the To tag of its answer.
     Bind(Box<Registration>, Vec<u8>),
@@ -47,13 +47,13 @@ pub struct Introspect {
     pub source: String,
 }
 
-/// A code to be exchanged.
+/// A code, or another thing, to be exchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Exchange {
     /// Name of the provider.
     pub provider: String,
-    /// The code.
-    pub request: CodeRequest,
+    /// What it is.
+    pub grant: TokenGrant,
     /// The registration that brought it.
     pub registration: Registration,
     /// To tag of its answer; empty: not known.

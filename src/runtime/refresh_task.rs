@@ -2,14 +2,19 @@
 //! What a thread of the I/O service does with tokens that are about to end: one process of all proxies refreshes them.
 
 use super::exchange_task::TaskEnv;
-use super::sessions::{SessionStore, lease_key, refresh_due};
+use super::sessions::{SessionStore, lease_key, refresh_due, tokens_key};
 use super::{PATIENCE, now_millis};
 use crate::arena::counters::Counter;
+use crate::config::password_sign_in::TokenSource;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::exchange::{Refreshed, TokenError, refresh};
+use crate::engine::token_issue::issue;
 use crate::ports::store::{StoreError, Write};
 use crate::ports::{Level, Log};
-use crate::proto::session::{Session, Tokens, id_text};
+use crate::proto::grant::PhoneRefresh;
+use crate::proto::reason::Reason;
+use crate::proto::session::{Exchanged, Identity, SecretText, Session, Tokens, id_text, token_name};
+use subtle::ConstantTimeEq;
 
 /// Changes that others overtake, before it is left for later.
 const ATTEMPTS: usize = 16;
@@ -147,6 +152,81 @@ impl TaskEnv {
         store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, Some(due), now).map(drop)
     }
 
+    /// A phone that holds its tokens wants new ones: those of its session that it has proved to be its own. Nobody else
+    /// refreshes them, and a refresh token is claimed by who redeems it.
+    pub(super) fn refresh_for_phone(
+        &self,
+        store: &SessionStore,
+        provider: usize,
+        refresh_of: &PhoneRefresh,
+    ) -> Result<Result<Exchanged, TokenError>, StoreError> {
+        let now = now_millis();
+        let key = tokens_key(&refresh_of.session);
+        let Some((tokens, _)) = store.tokens(&key, now)? else {
+            return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
+        };
+        let account = store.account(&tokens.aor, now)?;
+        let session = account.and_then(|a| a.sessions.into_iter().find(|s| s.id == refresh_of.session));
+        let Some(session) = session else {
+            return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
+        };
+        let (known, sent) = (tokens.refresh_token.as_ref(), refresh_of.refresh_token.0.as_bytes());
+        if !known.is_some_and(|known| bool::from(known.0.as_bytes().ct_eq(sent))) {
+            return Ok(Err(TokenError::Refused(
+                "the refresh token is not the one of this session, or was replaced".into(),
+            )));
+        }
+        let refreshed = match self.new_tokens(provider, &session, &tokens, now / 1000) {
+            Ok(refreshed) => refreshed,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.take_over(store, &key, &refreshed)?;
+        Ok(Ok(Exchanged {
+            session: session.id,
+            identity: Identity {
+                subject: session.subject,
+                aors: vec![tokens.aor.clone()],
+                client_id: session.client_id,
+                scope: refreshed.scope.unwrap_or(session.scope),
+            },
+            bound_to: tokens.aor,
+            sign_in: tokens.sign_in,
+            code: SecretText::default(),
+            master_key: None,
+            token: None,
+            valid_until: refreshed.expires_at,
+            renewable: false,
+        }))
+    }
+
+    /// `now` in Unix seconds.
+    fn new_tokens(
+        &self,
+        provider: usize,
+        session: &Session,
+        tokens: &Tokens,
+        now: i64,
+    ) -> Result<Refreshed, TokenError> {
+        let shared = self.context.arena().shared();
+        let settings = &self.policy.providers[provider];
+        if let Some(sign_in) = settings.password_sign_in.as_ref().filter(|s| s.source == TokenSource::Issue) {
+            shared.counters.add(Counter::TokensIssued);
+            let issued = issue(settings, sign_in, &session.subject, &tokens.aor, &session.scope, now)?;
+            return Ok(Refreshed {
+                access_token: issued.access_token,
+                refresh_token: issued.refresh_token,
+                id_token: None,
+                scope: None,
+                expires_at: issued.expires_at,
+            });
+        }
+        shared.counters.add(Counter::Refreshes);
+        let token = tokens.refresh_token.as_ref().map_or("", |token| token.0.as_str());
+        let endpoint = self.endpoints.resolve(&*self.client, &self.policy, provider, Endpoint::Token, now);
+        let endpoint = endpoint.map_err(TokenError::Unavailable)?;
+        refresh(&*self.client, &endpoint, &self.policy, provider, token, now)
+    }
+
     fn take_over(&self, store: &SessionStore, key: &str, refreshed: &Refreshed) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             let now = now_millis();
@@ -164,8 +244,8 @@ impl TaskEnv {
             tokens.failures = 0;
             tokens.refresh_at = refresh_due(&tokens, now).unwrap_or(0);
             // The spent refresh token must not stay; should the rest fail, it is made up for soon.
-            let soon = (now + MAKE_UP).min(tokens.refresh_at);
-            if store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, Some(soon), now)? {
+            let soon = due(&tokens).map(|at| at.min(now + MAKE_UP));
+            if store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, soon, now)? {
                 return self.renew(store, key, refreshed.scope.as_ref());
             }
         }
@@ -182,14 +262,16 @@ impl TaskEnv {
             let found = account.sessions.iter_mut().find(|s| key.ends_with(&id_text(&s.id)));
             found.is_some_and(|session| {
                 session.valid_until = tokens.expires_at;
+                if tokens.sign_in.phone_holds_tokens() {
+                    session.add_token(token_name(&tokens.access_token.0));
+                }
                 if let Some(scope) = scope {
                     session.scope.clone_from(scope);
                 }
                 true
             })
         })?;
-        let due = Some(tokens.refresh_at);
-        store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, due, now).map(drop)
+        store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, due(&tokens), now).map(drop)
     }
 
     /// The next request of this phone is challenged.
@@ -206,4 +288,9 @@ impl TaskEnv {
         })?;
         store.store().remove(key, None).map(drop)
     }
+}
+
+/// When they are due, if they are.
+fn due(tokens: &Tokens) -> Option<i64> {
+    (tokens.refresh_at != 0).then_some(tokens.refresh_at)
 }

@@ -11,7 +11,8 @@ use crate::ports::store::{Store, StoreError, Write};
 use crate::proto::fingerprint::hex;
 use crate::proto::pop::make_pop;
 use crate::proto::session::{
-    Account, CodeRecord, CodeState, KeyOctets, Session, SessionId, Tokens, decode, encode, id_text,
+    Account, CodeRecord, CodeState, Exchanged, KeyOctets, Session, SessionId, SignIn, Tokens, decode, encode, id_text,
+    is_outdated,
 };
 use sha2::{Digest, Sha256};
 
@@ -85,11 +86,20 @@ pub fn lease_key(tokens_key: &str) -> String {
     format!("l:{}", tokens_key.trim_start_matches("t:"))
 }
 
-/// Opens and reads a record.
-pub fn unseal<T: for<'a> serde::Deserialize<'a>>(sealer: &Sealer, key: &str, sealed: &[u8]) -> Result<T, StoreError> {
+/// Opens and reads a record; None: an older version of this program wrote it, and it counts as absent.
+pub fn unseal<T: for<'a> serde::Deserialize<'a>>(
+    sealer: &Sealer,
+    key: &str,
+    sealed: &[u8],
+) -> Result<Option<T>, StoreError> {
     let octets = sealer.open(key, sealed);
+    if octets.as_ref().is_some_and(|octets| is_outdated(octets)) {
+        return Ok(None);
+    }
     let record = octets.as_ref().and_then(|octets| decode(octets));
-    record.ok_or_else(|| StoreError::Corrupt("a record was made with another store_key, or was changed".into()))
+    record
+        .map(Some)
+        .ok_or_else(|| StoreError::Corrupt("a record was made with another store_key, or was changed".into()))
 }
 
 /// Is this the secret that a store's records were sealed under? None: it has none yet. Changes nothing.
@@ -136,7 +146,13 @@ impl SessionStore {
         let Some(sealed) = self.store.get(key, now)? else {
             return Ok(None);
         };
-        Ok(Some((unseal(&self.sealer, key, &sealed)?, sealed)))
+        match unseal(&self.sealer, key, &sealed)? {
+            Some(record) => Ok(Some((record, sealed))),
+            None => {
+                self.store.remove(key, Some(&sealed))?;
+                Ok(None)
+            }
+        }
     }
 
     /// The sessions of an address.
@@ -228,7 +244,8 @@ impl SessionStore {
         self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
     }
 
-    /// Stores the session and the key of a registration. Its user must be the one that the code was exchanged for.
+    /// Stores the session and the key of a registration. Its user must be the one that the code, or what else it signs in
+    /// with, was exchanged for.
     ///
     /// The session exists before its tokens belong to it, and both before the code does: who dies in between leaves
     /// what the same code finds again.
@@ -257,7 +274,7 @@ impl SessionStore {
             }
             let key = key_of(settings, exchanged, registration, to_tag);
             let first = exchanged.bound_to.is_empty();
-            let (mut ended, mut ends_at) = (false, 0);
+            let (mut ended, mut ends_at, mut left) = (false, 0, Vec::new());
             self.change_account(&registration.aor, now, |account| {
                 let place = account.sessions.iter().position(|s| s.id == exchanged.session);
                 let has_key = |s: &Session| key.as_ref().is_none_or(|key| s.keys.contains(key));
@@ -270,17 +287,20 @@ impl SessionStore {
                         id: exchanged.session,
                         provider: record.provider.clone(),
                         issuer: issuer.clone(),
+                        sign_in: exchanged.sign_in,
                         instance: registration.instance.clone(),
+                        reg_id: registration.reg_id,
                         subject: exchanged.identity.subject.clone(),
                         client_id: exchanged.identity.client_id.clone(),
                         scope: exchanged.identity.scope.clone(),
                         keys: Vec::new(),
+                        tokens: exchanged.token.into_iter().collect(),
                         proofs: Vec::new(),
                         created_at: now / 1000,
                         valid_until: exchanged.valid_until,
-                        ends_at: now / 1000 + bounds.lifetime,
+                        ends_at: end_of(exchanged, now / 1000 + bounds.lifetime),
                         renewable: exchanged.renewable,
-                        weak: registration.weak,
+                        weak: registration.weak && exchanged.master_key.is_none(),
                     },
                     None => {
                         ended = true;
@@ -292,13 +312,18 @@ impl SessionStore {
                     add_proof(&mut session, registration, key);
                     session.add_key(key.clone());
                 }
-                // A phone that signs in again replaces its own session.
-                let same_phone = |s: &Session| !s.instance.is_empty() && s.instance == session.instance;
-                account.sessions.retain(|s| !same_phone(s) && s.ends_at > now / 1000);
+                // A phone that signs in again replaces its own session, each flow its own (RFC 5626).
+                let flow = |s: &Session| (s.instance.clone(), s.reg_id);
+                let same_phone = |s: &Session| !s.instance.is_empty() && flow(s) == flow(&session);
+                left = account.sessions.extract_if(.., |s| same_phone(s) || s.ends_at <= now / 1000).collect();
                 account.sessions.insert(0, session);
-                account.sessions.truncate(bounds.devices);
+                left.extend(account.sessions.drain(bounds.devices.min(account.sessions.len())..));
                 true
             })?;
+            // Nobody else looks after tokens that are not to be refreshed. Should it fail, they end by themselves.
+            for session in left.iter().filter(|s| s.sign_in.phone_holds_tokens()) {
+                let _ = self.store.remove(&tokens_key(&session.id), None);
+            }
             if ended {
                 return Err(SessionError::NotThere);
             }
@@ -316,7 +341,12 @@ impl SessionStore {
                 return Err(SessionError::NotThere);
             }
             exchanged.bound_to.clone_from(&registration.aor);
-            if self.put_code(&id, &record, Some(&sealed), now + bounds.code_lifetime * 1000, now)? {
+            // A token from elsewhere comes again and again, as long as its session lasts.
+            let expires_at = match exchanged.sign_in {
+                SignIn::ForeignToken => ends_at * 1000,
+                SignIn::Code | SignIn::Password => now + bounds.code_lifetime * 1000,
+            };
+            if self.put_code(&id, &record, Some(&sealed), expires_at, now)? {
                 return Ok(());
             }
         }
@@ -377,10 +407,18 @@ impl SessionStore {
     }
 }
 
+/// The end of a new session. What a token from elsewhere gave can be had again: then the session is no longer than it.
+fn end_of(exchanged: &Exchanged, latest: i64) -> i64 {
+    match exchanged.sign_in {
+        SignIn::ForeignToken if !exchanged.renewable => exchanged.valid_until.min(latest),
+        _ => latest,
+    }
+}
+
 /// When the tokens shall be refreshed: before their end by a fifth of their life, at most a minute, and earlier by a
-/// part that differs from session to session. None without a refresh token.
+/// part that differs from session to session. None without a refresh token, or when the phone does that.
 pub fn refresh_due(tokens: &Tokens, now: i64) -> Option<i64> {
-    tokens.refresh_token.as_ref()?;
+    tokens.refresh_token.as_ref().filter(|_| !tokens.sign_in.phone_holds_tokens())?;
     let end = tokens.expires_at.saturating_mul(1000);
     let life = (end - now).max(0);
     let margin = (life / 5).min(60_000);

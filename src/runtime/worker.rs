@@ -17,9 +17,10 @@ use super::worker_tokens::{AnswerView, DecryptionView};
 use crate::arena::counters::Counter;
 use crate::config::ConfigError;
 use crate::config::offer::{Endpoint, Offer, choose};
-use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_request};
+use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
 use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
+use crate::engine::session_check::DigestUser;
 use crate::engine::token_cache::TokenCache;
 use crate::engine::token_check::{Usage, check_token};
 use crate::fault;
@@ -134,6 +135,16 @@ impl Worker {
         self.conclude(decision, request, handling, now)
     }
 
+    /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
+    pub fn check_password(&mut self, request: &Request<'_>, user: DigestUser<'_>, handling: &Handling<'_>) -> Verdict {
+        let now = self.prepare(handling.now);
+        request.credentials.iter().for_each(|credential| fault::point(credential));
+        let asked = handling.resumed || handling.no_wait;
+        let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
+        let decision = check_password(&self.placed.policy, &sessions, request, user, now / 1000);
+        self.conclude(decision, request, handling, now)
+    }
+
     fn look(&mut self, request: &Request<'_>, handling: &Handling<'_>, now: i64) -> Decision {
         // Who cannot wait must be content with what is known.
         let asked = handling.resumed || handling.no_wait;
@@ -203,8 +214,8 @@ impl Worker {
             Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
             Decision::NeedIntrospection(answer, question) => self.wait_for_introspection(answer, question, handling),
-            Decision::NeedExchange(answer, code, registration) => {
-                self.wait_for_exchange(answer, code, registration, request, handling)
+            Decision::NeedExchange(answer, grant, registration) => {
+                self.wait_for_exchange(answer, grant, registration, request, handling)
             }
             Decision::NeedKeyStored(answer, registration) => {
                 let to_tag = request.message.reply_to_tag.to_vec();
@@ -216,7 +227,16 @@ impl Worker {
             Decision::NeedKeyAccount(answer, aor, open) => {
                 wait_for_store(answer, handling, || Work::KeyAccount(aor, open))
             }
-            Decision::NeedComparison(answer, uses) => self.compare(answer, &uses, handling, now),
+            Decision::NeedComparison(answer, uses, then) => {
+                let compared = self.compare(answer, &uses, handling, now);
+                match then {
+                    Some(then) if compared.answer.reason == Some(Reason::Ok) => {
+                        let answer = Answer { reason: None, ..compared.answer };
+                        self.wait_for_exchange(answer, then.0, then.1, request, handling)
+                    }
+                    _ => compared,
+                }
+            }
         };
         if let Some(provider) = verdict.answer.provider {
             verdict.provider.clone_from(&self.placed.policy.providers[provider].name);
@@ -414,7 +434,7 @@ pub fn claim_text(payload: &[u8], path: &str) -> Option<String> {
 fn is_about_address(answer: &Answer) -> bool {
     use Reason::{AorMismatch, DomainMismatch, IdentityMissing, ThirdPartyRegistration};
     let owner = matches!(answer.reason(), AorMismatch | DomainMismatch | IdentityMissing | ThirdPartyRegistration);
-    owner || matches!(answer.carried, Carried::Code | Carried::Proof | Carried::KeyDerivation)
+    owner || !matches!(answer.carried, Carried::Nothing | Carried::Token | Carried::Connection)
 }
 
 fn describe(verdict: &Verdict, reason: Reason) -> String {

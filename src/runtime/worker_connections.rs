@@ -71,12 +71,12 @@ fn identity_of(answer: &Answer, request: &Request<'_>) -> Option<BoundIdentity> 
     }
     match answer.carried {
         Carried::Nothing | Carried::Connection | Carried::KeyDerivation => None,
-        Carried::Token => answer
-            .token
-            .as_ref()
-            .map(|token| BoundIdentity::Token { token: SecretText(token.token.to_string()), domain: request.domain() }),
-        Carried::Code | Carried::Proof => {
-            answer.session.as_ref().map(|used| BoundIdentity::Session { id: used.id, aor: used.aor.clone() })
-        }
+        _ => match (&answer.session, &answer.token) {
+            (Some(used), _) => Some(BoundIdentity::Session { id: used.id, aor: used.aor.clone() }),
+            (None, Some(token)) => {
+                Some(BoundIdentity::Token { token: SecretText(token.token.to_string()), domain: request.domain() })
+            }
+            (None, None) => None,
+        },
     }
 }

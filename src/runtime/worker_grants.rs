@@ -5,17 +5,20 @@
 use zeroize::Zeroizing;
 
 use super::now_millis;
-use super::sessions::{tokens_key, unseal};
+use super::session_view::SessionView;
+use super::sessions::tokens_key;
 use super::worker::{Verdict, Worker};
 use crate::arena::counters::Counter;
 use crate::config::provider::Provider;
-use crate::engine::check::Request;
+use crate::engine::check::{Answer, Carried, Request};
+use crate::engine::session_check::Known;
 use crate::ports::Level;
 use crate::proto::fingerprint::printable;
 use crate::proto::jose::decryption_keys::Opened;
 use crate::proto::reason::Reason;
 use crate::proto::scope_rules::has_scopes;
 use crate::proto::session::{SessionId, Tokens};
+use crate::proto::token_response::token_response;
 use crate::proto::uri::Aor;
 
 /// What a script asks of the request that was accepted.
@@ -152,24 +155,36 @@ impl Worker {
         }
     }
 
-    /// With a local store only: what is in Redis is for the I/O service, and no token is kept in shared memory.
-    fn token_of_session(&self, session: &SessionId) -> Result<Zeroizing<String>, Withheld> {
+    /// With a local store, or right after they were issued: what is in Redis is for the I/O service, which hands over
+    /// sealed what a phone is to get.
+    fn tokens_of(&self, session: &SessionId) -> Result<Tokens, Withheld> {
         let now = now_millis();
-        let access = self.context.sessions().filter(|access| access.is_local()).ok_or(Withheld::NotNow)?;
-        let key = tokens_key(session);
-        let read = || {
-            let sealed = access.open(&self.placed.policy)?.raw(&key, now)?;
-            sealed.map(|sealed| unseal::<Tokens>(access.sealer(), &key, &sealed)).transpose()
-        };
-        match read() {
-            Ok(Some(tokens)) if now / 1000 < tokens.expires_at => Ok(Zeroizing::new(tokens.access_token.0.clone())),
-            Ok(_) => Err(Withheld::NotNow),
-            Err(error) => {
-                self.context.note_store(self.context.log(), Some(&error));
-                Err(Withheld::NotNow)
-            }
+        let view = SessionView { context: &self.context, policy: &self.placed.policy, now, asked: true };
+        match view.read::<Tokens>(&tokens_key(session)) {
+            Known::Found(tokens) if now / 1000 < tokens.expires_at => Ok(tokens),
+            _ => Err(Withheld::NotNow),
         }
     }
+
+    fn token_of_session(&self, session: &SessionId) -> Result<Zeroizing<String>, Withheld> {
+        Ok(Zeroizing::new(self.tokens_of(session)?.access_token.0.clone()))
+    }
+
+    /// The tokens that a phone gets in the 200 to its REGISTER, as JSON (sip-oauth section 4.3).
+    pub fn token_response(&self, verdict: &Verdict) -> Result<Zeroizing<String>, Withheld> {
+        let answer = &verdict.answer;
+        let session = answer.session.as_ref().filter(|_| verdict.granted && gives_tokens(answer));
+        let session = session.ok_or(Withheld::NotAccepted)?;
+        let tokens = self.tokens_of(&session.id)?;
+        let refresh_token = tokens.refresh_token.as_ref().map(|token| token.0.as_str());
+        let seconds = tokens.expires_at - now_millis() / 1000;
+        Ok(token_response(&tokens.access_token.0, refresh_token, seconds, &session.scope))
+    }
+}
+
+/// The phone is to be told its tokens.
+pub fn gives_tokens(answer: &Answer) -> bool {
+    answer.reason == Some(Reason::Ok) && matches!(answer.carried, Carried::Password | Carried::Refresh)
 }
 
 /// What was said in the log and need not be said with each request; forgotten with each new configuration.

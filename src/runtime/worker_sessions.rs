@@ -16,7 +16,7 @@ use crate::arena::replay_guard::Use;
 use crate::engine::check::{Answer, Request};
 use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
-use crate::proto::grant::CodeRequest;
+use crate::proto::grant::TokenGrant;
 use crate::proto::reason::Reason;
 
 /// What a digest-string in a ticket is sealed as.
@@ -28,7 +28,7 @@ impl Worker {
     pub(super) fn wait_for_exchange(
         &mut self,
         mut answer: Answer,
-        request: CodeRequest,
+        grant: TokenGrant,
         registration: Registration,
         sip: &Request<'_>,
         handling: &Handling<'_>,
@@ -36,18 +36,21 @@ impl Worker {
         let shared = self.context.arena().shared();
         if handling.resumed {
             let number = shared.exchange_failures.get(&registration.code).and_then(|n| u32::try_from(n).ok());
-            answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
-            return Verdict { answer, ..Verdict::default() };
+            // A refresh may have waited for its session: a request waits only once.
+            if number.is_some() || !matches!(grant, TokenGrant::Refresh(_)) {
+                answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
+                return Verdict { answer, ..Verdict::default() };
+            }
         }
         let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
         let work = Work::Exchange(Box::new(Exchange {
             provider: provider.to_owned(),
-            request,
+            grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),
             source: handling.source.to_owned(),
         }));
-        if !handling.no_wait {
+        if !handling.no_wait && !handling.resumed {
             return Verdict { answer, pending: Some(work), ..Verdict::default() };
         }
         // Nobody waits, but the phone will ask again.

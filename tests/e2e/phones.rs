@@ -187,6 +187,14 @@ pub fn prove_in_header(key: &[u8], mut request: Request) -> Request {
     request.with("Authorization", format!("Bearer pop={pop}"))
 }
 
+/// The same beside an access token (sip-oauth section 4.6).
+pub fn prove_beside_token(key: &[u8], token: &str, request: Request) -> Request {
+    let mut proved = prove_in_header(key, request);
+    let pop = proved.header("Authorization").and_then(|value| value.split("pop=").nth(1)).expect("a proof").to_owned();
+    proved.set("Authorization", format!("Bearer token=\"{token}\", pop=\"{pop}\""));
+    proved
+}
+
 /// A registration with a proof from a connection of its own: the answer.
 pub fn registration_with_proof(stack: &Stack, aor: &str, key: &[u8]) -> Reply {
     stack.request(&mut stack.udp(), &prove(key, Request::register(aor)))

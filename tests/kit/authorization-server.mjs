@@ -13,7 +13,11 @@
 //   KEYS_FILE            keeps the signing keys over a restart
 //   CLIENT_KEY_FILE      gets the private key of the client sip-proxy-jwt, and keeps it over a restart
 //   RECIPIENT_KEYS       a folder with rsa.pub and ec.pub (PEM): adds resources whose tokens are encrypted
+//   SUBJECT_KEYS_FILE    the public key (PEM or JWK Set) of the proxy's own tokens, for token exchange (grants.mjs)
+//   SUBJECT_ISSUER       their issuer; any when absent
 //   ACCESS_TOKEN_TTL=300
+//
+// Besides the provider's own endpoints: GET /sip/authorize (digest-sign-in.mjs) and the grants of grants.mjs.
 //
 // Control port:
 //   GET  /__test/token?sub=alice&resource=…&scope=…&ttl=…&client=…&claims={json}
@@ -23,17 +27,22 @@
 //   POST /__test/fault?path=/jwks&status=503&times=3   (see faults.mjs)
 //   POST /__test/rotate?keep=1
 //   POST /__test/revoke?token=…
+//   POST /__test/master-key?form=base64url|underscore|hex|absent|garbage|draft   (see digest-sign-in.mjs)
+//   GET  /__test/outside?sub=alice&scope=…&ttl=…&form=opaque|jwt   a token from elsewhere (outside-tokens.mjs)
+//   POST /__test/revoke-outside?token=…
 
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { once } from 'node:events';
+import { DigestSignIn } from './digest-sign-in.mjs';
 import { Faults } from './faults.mjs';
+import { OutsideTokens } from './outside-tokens.mjs';
 import { KeyRing, clientKey, encryptFor, issueToken, newProvider, revokeToken } from './provider.mjs';
 
 const HOST = '127.0.0.1';
 const { TLS_CERT, TLS_KEY, KEYS_FILE, CLIENT_KEY_FILE, ISSUER_PATH: path = '' } = process.env;
-const { CLIENT_CA_FILE, CLIENT_CERT_FILE, RECIPIENT_KEYS } = process.env;
+const { CLIENT_CA_FILE, CLIENT_CERT_FILE, RECIPIENT_KEYS, SUBJECT_KEYS_FILE, SUBJECT_ISSUER } = process.env;
 const read = (file) => file && fs.readFileSync(file);
 const ttl = Number(process.env.ACCESS_TOKEN_TTL ?? 300);
 
@@ -51,6 +60,9 @@ const server = TLS_CERT
 const issuer = `${TLS_CERT ? 'https' : 'http'}://${HOST}:${await listen(server, process.env.PORT)}${path}`;
 
 const faults = new Faults();
+const signIn = new DigestSignIn();
+const outsideTokens = new OutsideTokens();
+const grants = { outsideTokens, subjectKeysFile: SUBJECT_KEYS_FILE, subjectIssuer: SUBJECT_ISSUER };
 const keyRing = new KeyRing(KEYS_FILE);
 const keyPem = clientKey(CLIENT_KEY_FILE);
 const certificatePem = read(CLIENT_CERT_FILE);
@@ -59,16 +71,20 @@ let provider;
 let answer;
 
 function build() {
-  provider = newProvider(issuer, { keyRing, ttl, keyPem, certificatePem, count: (name) => faults.count(name) });
+  const count = (name) => faults.count(name);
+  provider = newProvider(issuer, { keyRing, ttl, keyPem, certificatePem, count, signIn, grants });
   answer = provider.callback();
 }
 
 const control = {
   stats: () => faults.stats,
-  clear: () => { faults.clear(); faults.clearStats(); return {}; },
+  clear: () => { faults.clear(); faults.clearStats(); signIn.clear(); return {}; },
   fault: (query) => { faults.add(query); return {}; },
   rotate: ({ keep = 0 }) => { keyRing.rotate(Number(keep)); build(); return { kids: keyRing.kids }; },
   revoke: async ({ token }) => { await revokeToken(provider, token); return {}; },
+  'master-key': ({ form }) => { signIn.form = form; return {}; },
+  outside: (query) => ({ access_token: outsideTokens.issue(query) }),
+  'revoke-outside': ({ token }) => { outsideTokens.revoke(token); return {}; },
   token: async ({ claims, ttl: seconds, ...query }) => ({
     access_token: await issueToken(provider, {
       ...query,

@@ -6,10 +6,11 @@
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import { Provider, errors } from 'oidc-provider';
+import { DOMAIN, hasAccount } from './accounts.mjs';
+import { REDIRECT, RESOURCE } from './codes.mjs';
+import { GRANT_TYPES, registerGrants } from './grants.mjs';
+import { generateKeyPair } from './key-pair.mjs';
 
-const RESOURCE = 'https://sip.example.test/';
-const DOMAIN = 'example.test';
-const REDIRECT = 'http://127.0.0.1/cb';
 const DESK = 'sip-desk';
 const DESK_CODE_DIGITS = 8;
 const HS256_SECRET = 'test-only-hs256-secret-0123456789abcdef';
@@ -56,7 +57,7 @@ const CLIENTS = [
     client_secret: 'proxy-secret',
     token_endpoint_auth_method: 'client_secret_basic',
     application_type: 'native',
-    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+    grant_types: ['authorization_code', 'refresh_token', 'client_credentials', ...GRANT_TYPES],
     response_types: ['code'],
     redirect_uris: [REDIRECT],
   },
@@ -65,7 +66,7 @@ const CLIENTS = [
     client_secret: 'proxy-secret',
     token_endpoint_auth_method: 'client_secret_post',
     application_type: 'native',
-    grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+    grant_types: ['authorization_code', 'refresh_token', 'client_credentials', ...GRANT_TYPES],
     response_types: ['code'],
     redirect_uris: [REDIRECT],
   },
@@ -111,8 +112,7 @@ const CLIENTS = [
 /** The private key of sip-proxy-jwt as PEM; made at the first start, and kept in a file when a path is given. */
 export function clientKey(file) {
   if (file && fs.existsSync(file)) return fs.readFileSync(file, 'utf8');
-  const { privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const { privateKey: pem } = generateKeyPair('ec', { namedCurve: 'P-256' }, { type: 'pkcs8', format: 'pem' });
   if (file) fs.writeFileSync(file, pem, { mode: 0o600 });
   return pem;
 }
@@ -131,8 +131,8 @@ function client(settings, keyPem, certificatePem) {
 }
 
 function signingKey(alg, generation, type, options) {
-  const { privateKey } = crypto.generateKeyPairSync(type, options);
-  return { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg, kid: `${alg.toLowerCase()}-${generation}` };
+  const { privateKey } = generateKeyPair(type, options, { format: 'jwk' });
+  return { ...privateKey, use: 'sig', alg, kid: `${alg.toLowerCase()}-${generation}` };
 }
 
 /** Generations of signing keys, newest first; kept in a file when a path is given. */
@@ -195,10 +195,10 @@ function configuration(keys, ttl, keyPem, certificatePem) {
       'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth', 'none',
     ],
     enabledJWA: { introspectionSigningAlgValues: ['RS256', 'ES256'] },
-    findAccount: (ctx, user) => (user === 'nobody' ? undefined : {
+    findAccount: (ctx, user) => (hasAccount(user) ? {
       accountId: user,
       claims: () => ({ sub: user, email: `${user}@${DOMAIN}`, name: user, ...userClaims(user) }),
-    }),
+    } : undefined),
     claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'], sip: ['sip'] },
     scopes: ['openid', 'offline_access', 'sip', 'sip.call', 'profile', 'email'],
     conformIdTokenClaims: false,
@@ -247,9 +247,22 @@ function configuration(keys, ttl, keyPem, certificatePem) {
   };
 }
 
-/** `count` is called with a text for each grant that is asked for, and for each that is refused with the error too. */
-export function newProvider(issuer, { keyRing, ttl, keyPem, certificatePem, count }) {
-  const provider = new Provider(issuer, configuration(keyRing.keys, ttl, keyPem, certificatePem));
+/** Keeps the handler of authorization codes, with which the grants of grants.mjs end. */
+class ExtendedProvider extends Provider {
+  registerGrantType(name, handler, ...rest) {
+    if (name === 'authorization_code') this.exchangeCode = handler;
+    super.registerGrantType(name, handler, ...rest);
+  }
+}
+
+/**
+ * `count` is called with a text for each grant that is asked for, and for each that is refused with the error too.
+ * `signIn` and `grants` are the parts that digest-sign-in.mjs and grants.mjs add.
+ */
+export function newProvider(issuer, { keyRing, ttl, keyPem, certificatePem, count, signIn, grants }) {
+  const provider = new ExtendedProvider(issuer, configuration(keyRing.keys, ttl, keyPem, certificatePem));
+  registerGrants(provider, { ...grants, exchangeCode: provider.exchangeCode });
+  provider.use(signIn.middleware(provider));
   const { prototype } = provider.AuthorizationCode;
   const { generateTokenId } = prototype;
   prototype.generateTokenId = function shortForDeskPhones() {

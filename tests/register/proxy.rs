@@ -59,11 +59,18 @@ impl Seen {
 
     /// An answer to this request, with more header lines.
     pub fn answer(&self, status: &str, more: &str) -> Vec<u8> {
+        self.answer_with(status, more, "")
+    }
+
+    /// The same with a body.
+    pub fn answer_with(&self, status: &str, more: &str, body: &str) -> Vec<u8> {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for name in ["Via", "From", "Call-ID", "CSeq"] {
             text += &format!("{name}: {}\r\n", self.header(name));
         }
-        text += &format!("To: \"Alice; tag=no\" {};tag={TO_TAG}\r\n{more}Content-Length: 0\r\n\r\n", self.header("To"));
+        let length = body.len();
+        text += &format!("To: \"Alice; tag=no\" {};tag={TO_TAG}\r\n", self.header("To"));
+        text += &format!("{more}Content-Length: {length}\r\n\r\n{body}");
         text.into_bytes()
     }
 
@@ -73,6 +80,11 @@ impl Seen {
 
     /// Is this proof right for this request, with this message-body?
     pub fn proves(&self, key: &[u8], pop: &str, body: &str) -> bool {
+        verify_pop(key, &self.digest_string(body), pop)
+    }
+
+    /// What a proof in this request covers, with this message-body.
+    pub fn digest_string(&self, body: &str) -> Vec<u8> {
         let parts = DigestParts {
             from: self.uri("From").as_bytes(),
             to: self.uri("To").as_bytes(),
@@ -82,7 +94,7 @@ impl Seen {
             contact: self.uri("Contact").as_bytes(),
             body: body.as_bytes(),
         };
-        verify_pop(key, &digest_string(&parts).expect("every part is there"), pop)
+        digest_string(&parts).expect("every part is there")
     }
 }
 

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub const CLIENT: &str = "sip-proxy";
 pub const CLIENT_SECRET: &str = "the-client-secret-of-the-proxy";
 pub const TOKEN: &str = "/token";
+/// `grant_type` by which tokens from elsewhere are validated.
+pub const VALIDATION: &str = "urn:example:sip-token";
 
 pub struct Endpoint {
     pub server: ScriptedServer,
@@ -34,6 +36,10 @@ struct State {
     refreshes: u64,
     lifetime: i64,
     refresh: bool,
+    /// Who stands behind a token from elsewhere.
+    foreign_tokens: HashMap<String, Value>,
+    /// Further members of an answer to a code.
+    more: Value,
     /// Instead of the right answer to codes, and to refresh tokens.
     code_answer: Option<Answer>,
     refresh_answer: Option<Answer>,
@@ -54,6 +60,8 @@ impl Endpoint {
             refreshes: 0,
             lifetime: 3600,
             refresh: true,
+            foreign_tokens: HashMap::new(),
+            more: json!({}),
             code_answer: None,
             refresh_answer: None,
         }));
@@ -87,6 +95,20 @@ impl Endpoint {
         if code.len() > 12 {
             state.secrets.push(code.into());
         }
+    }
+
+    /// A token from elsewhere that is good for this user.
+    pub fn foreign_token(&self, user: &str) -> String {
+        let token = random("foreign");
+        let mut state = self.state();
+        state.foreign_tokens.insert(token.clone(), json!({ "sub": user }));
+        state.secrets.push(token.clone());
+        token
+    }
+
+    /// What answers to codes have beside tokens.
+    pub fn add_to_answers(&self, more: Value) {
+        self.state().more = more;
     }
 
     /// Codes are answered so from now on; None: rightly.
@@ -162,6 +184,16 @@ impl State {
         if let Some(answer) = &self.code_answer {
             return answer.clone();
         }
+        if value("grant_type").as_deref() == Some(VALIDATION) {
+            let token = value("access_token").expect("a token");
+            let user = self.foreign_tokens.get(&token).filter(|user| user["sub"] == json!(value("username"))).cloned();
+            return user.map_or_else(|| refusal(400, "invalid_grant"), |user| self.issue(&user));
+        }
+        if value("grant_type").as_deref() == Some("password") {
+            let user = value("username").filter(|user| value("password") == Some(format!("{user}-password")));
+            let user = user.map(|user| json!({ "sub": user, "sip": format!("sip:{user}@example.test") }));
+            return user.map_or_else(|| refusal(400, "invalid_grant"), |user| self.issue(&user));
+        }
         // Who is killed while it sends may send half a request.
         let Some(code) = value("code") else { return refusal(400, "invalid_request") };
         match self.codes.remove(&code) {
@@ -186,6 +218,8 @@ impl State {
             "scope": "openid sip",
             "id_token": id_token,
         });
+        let more = self.more.as_object().expect("an object").clone();
+        answer.as_object_mut().expect("an object").extend(more);
         if self.refresh {
             let token = random("refresh");
             self.refresh_tokens.insert(token.clone(), user.clone());

@@ -22,6 +22,7 @@ mod reload;
 mod replay;
 mod secrets;
 mod short_codes;
+mod sip_oauth;
 mod store;
 mod tool;
 mod trouble;

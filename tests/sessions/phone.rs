@@ -33,6 +33,8 @@ pub struct Sip {
     /// The To tag of the answer, as the proxy predicts it.
     pub reply_to_tag: String,
     pub contacts: u32,
+    /// `reg-id` of the Contact; 0: none.
+    pub reg_id: u32,
     /// The host's number of the connection; 0: none.
     pub connection: u64,
 }
@@ -57,6 +59,7 @@ impl Sip {
             body: Vec::new(),
             credentials: Vec::new(),
             contacts: 1,
+            reg_id: 0,
             connection: 0,
             reply_to_tag: format!("to-{name}"),
         }
@@ -156,6 +159,7 @@ impl Sip {
                 branch: self.branch.as_bytes(),
                 reply_to_tag: self.reply_to_tag.as_bytes(),
                 contacts: self.contacts,
+                reg_id: self.reg_id,
             },
             ..Request::default()
         })

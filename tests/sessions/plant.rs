@@ -9,6 +9,7 @@ use crate::support::temporary::Directory;
 use crate::support::token::now;
 use serde_json::{Value, json};
 use sipoauth::config::source::Source;
+use sipoauth::engine::session_check::DigestUser;
 use sipoauth::ports::Log;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::StartError;
@@ -151,6 +152,16 @@ impl Proxy {
     pub fn look(&mut self, sip: &Sip) -> Verdict {
         let handling = Handling { source: &sip.source.0, ..Handling::default() };
         sip.read(|request| self.worker.check(request, &handling))
+    }
+
+    /// Asks for tokens for a user with this H(A1) as a host does.
+    pub fn ask_for_tokens(&mut self, sip: &Sip, user: DigestUser<'_>) -> Verdict {
+        let handling = Handling { source: &sip.source.0, ..Handling::default() };
+        let verdict = sip.read(|request| self.worker.check_password(request, user, &handling));
+        let Some(cookie) = self.park(&verdict) else { return verdict };
+        self.until("a parked request is resumed", |proxy| proxy.is_done(cookie));
+        let handling = Handling { resumed: true, ..handling };
+        sip.read(|request| self.worker.check_password(request, user, &handling))
     }
 
     /// Asks as a host does: parks the request and asks again when it is told to.

@@ -3,6 +3,7 @@
 //! The certified OpenID provider of `tests/kit`, as a child process.
 
 use super::certificates::Certificate;
+use super::digest::Challenge;
 use super::process::Process;
 use super::temporary::Directory;
 use super::{http, kit, ports};
@@ -32,6 +33,10 @@ pub struct Options {
     /// A folder with rsa.pub and ec.pub (PEM), for whom the tokens of the resources rs256-rsaoaep256 and es256-ecdh are
     /// encrypted; without it there are no such resources.
     pub recipient_keys: Option<PathBuf>,
+    /// The public key (PEM or JWK Set) of the proxy's own tokens, for token exchange. It is read at each exchange.
+    pub subject_keys_file: Option<PathBuf>,
+    /// The issuer that these tokens must have; any when there is none.
+    pub subject_issuer: Option<String>,
     /// Lifetime of access tokens in seconds; `None`: 300.
     pub access_token_ttl: Option<u32>,
 }
@@ -54,6 +59,17 @@ impl Default for TokenRequest<'_> {
     fn default() -> Self {
         Self { sub: "alice", resource: "rs256", scope: "openid sip", ttl: 300, client: "sip-ua", claims: Value::Null }
     }
+}
+
+/// What a phone has after it signed in with Digest; see [`AuthorizationServer::digest_sign_in`].
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    pub code: String,
+    pub redirect_uri: String,
+    pub realm: String,
+    pub nonce: String,
+    /// H(A1) in hex.
+    pub ha1: String,
 }
 
 pub struct AuthorizationServer {
@@ -135,6 +151,70 @@ impl AuthorizationServer {
         self.run_login(&["--client", client, "--user", user, "--resource", &resource, "--scope", scope, "--code-only"])
     }
 
+    /// Signs in at /sip/authorize with Digest (sip-oauth section 3.4) and gets a code for sip-proxy; the password of
+    /// each user is USER-password. The error is the status. Plain HTTP only, as all that follows here.
+    pub fn digest_sign_in(&self, user: &str, password: &str) -> Result<SignIn, u16> {
+        let aor = format!("sip:{user}@example.test");
+        let query = [("response_type", "code"), ("user_id", aor.as_str()), ("client_id", "sip-proxy")];
+        let first = self.authorize(&query, None);
+        let challenge = Challenge::parse(first.header("WWW-Authenticate").ok_or(first.status)?);
+        let uri = self.authorize_uri(&query);
+        let answer = self.authorize(&query, Some(&challenge.answer(user, password, "GET", &uri, 1)));
+        if answer.status != 302 {
+            return Err(answer.status);
+        }
+        let location = answer.header("Location").expect("a redirect says where");
+        Ok(SignIn {
+            code: answer.body.strip_prefix("grant_type=authorization_code&code=").expect("the form").to_owned(),
+            redirect_uri: location.split_once('?').expect("a query").0.to_owned(),
+            ha1: challenge.ha1(user, password),
+            realm: challenge.realm,
+            nonce: challenge.nonce,
+        })
+    }
+
+    /// One request to /sip/authorize.
+    pub fn authorize(&self, query: &[(&str, &str)], authorization: Option<&str>) -> http::Answer {
+        let uri = self.authorize_uri(query);
+        let headers: Vec<_> = authorization.map(|value| ("Authorization", value)).into_iter().collect();
+        let url = format!("http://127.0.0.1:{}{uri}", self.port);
+        http::send("GET", &url, &headers, "").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The uri that Digest credentials for this query are made with.
+    pub fn authorize_uri(&self, query: &[(&str, &str)]) -> String {
+        format!("{}/sip/authorize{}", self.options.issuer_path, http::query(query))
+    }
+
+    /// A request of the client sip-proxy to the token endpoint: status and JSON.
+    pub fn token_request(&self, form: &[(&str, &str)]) -> (u16, Value) {
+        let basic = [("Authorization", "Basic c2lwLXByb3h5OnByb3h5LXNlY3JldA==")]; // sip-proxy:proxy-secret
+        let url = format!("{}/token", self.issuer);
+        let answer = http::post_form(&url, &basic, form).unwrap_or_else(|error| panic!("{error}"));
+        let json = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.body));
+        (answer.status, json)
+    }
+
+    /// How codes of Digest sign-ins give the master-key from now on: `base64url` (as at the start), `underscore`
+    /// (named master_key), `hex`, `absent`, `garbage`, or `draft` (section 3.5 to the letter, without access_token).
+    /// `clear` goes back to the first.
+    pub fn master_key_form(&self, form: &str) {
+        self.control("POST", "master-key", &[("form", form)]);
+    }
+
+    /// A token from elsewhere, good for `ttl` seconds, that only the grant urn:example:sip-token of this server can
+    /// judge; `form` is `opaque` or `jwt` (of https://elsewhere.example, whose key is published nowhere).
+    pub fn outside_token(&self, sub: &str, scope: &str, ttl: i64, form: &str) -> String {
+        let query = [("sub", sub), ("scope", scope), ("ttl", &ttl.to_string()), ("form", form)];
+        let answer = self.control("GET", "outside", &query);
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Ends a token from elsewhere before its time.
+    pub fn revoke_outside(&self, token: &str) {
+        self.control("POST", "revoke-outside", &[("token", token)]);
+    }
+
     /// The private key of the client sip-proxy-jwt (PEM); its id at the server is proxy-key.
     pub fn client_key_file(&self) -> PathBuf {
         self.directory.file("client-key.pem")
@@ -188,6 +268,12 @@ impl AuthorizationServer {
             .env("EXIT_WITH_STDIN", "1");
         if let Some(seconds) = self.options.access_token_ttl {
             command.env("ACCESS_TOKEN_TTL", seconds.to_string());
+        }
+        if let Some(file) = &self.options.subject_keys_file {
+            command.env("SUBJECT_KEYS_FILE", file);
+        }
+        if let Some(issuer) = &self.options.subject_issuer {
+            command.env("SUBJECT_ISSUER", issuer);
         }
         if let Some(folder) = &self.options.recipient_keys {
             command.env("RECIPIENT_KEYS", folder);

@@ -36,6 +36,11 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// The port that it will listen on, for those who must know before.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Our module from another folder than `target/kamailio`.
     pub fn modules(mut self, folder: &'static str) -> Self {
         self.modules = folder;

@@ -168,6 +168,14 @@ pub fn unverified_header(token: &str) -> Value {
     part(token, 0)
 }
 
+/// A new private key for signing_key_files (P-256, PEM).
+pub fn signing_key() -> String {
+    let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).expect("randomness");
+    let der = pair.to_pkcs8v1().expect("a new key");
+    let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
+}
+
 pub fn now() -> i64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     i64::try_from(time.as_secs()).expect("before the year 292 billion")

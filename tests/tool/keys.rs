@@ -85,7 +85,10 @@ fn made_keys_sign_what_their_public_part_verifies() {
         let kid = made.json()["keys"][0]["kid"].as_str().expect("a kid").to_owned();
         assert_eq!(thumbprint(&made.json()["keys"][0]).as_deref(), Some(kid.as_str()));
         assert!(made.err.contains(&format!("client_key_id={kid}")), "{}", made.err);
-        let jwt = SigningKey::from_pem(pem.as_bytes(), Some(kid)).expect("usable").sign_jwt(&json!({})).expect("signs");
+        let jwt = SigningKey::from_pem(pem.as_bytes(), Some(kid))
+            .expect("usable")
+            .sign_jwt("JWT", &json!({}))
+            .expect("signs");
         let jws = CompactJws::split(&jwt).expect("three parts");
         let keys = KeySet::from_jwks(made.out.as_bytes(), Origin::Fetched).expect("usable");
         assert_eq!(jws.verify(&jws.header().expect("ours"), &keys), Ok(()), "{algorithm}");

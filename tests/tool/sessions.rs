@@ -4,7 +4,7 @@
 
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
-use sipoauth::proto::session::{KeyOctets, Session};
+use sipoauth::proto::session::{KeyOctets, Session, SignIn};
 use sipoauth::runtime::store_access::StoreAccess;
 
 use crate::run;
@@ -20,6 +20,9 @@ fn session(number: u8) -> Session {
         id: [number; 16],
         provider: "corp".into(),
         issuer: "https://as.example.test".into(),
+        sign_in: SignIn::Code,
+        reg_id: 0,
+        tokens: Vec::new(),
         instance: "<urn:uuid:0>".into(),
         subject: "user-0".into(),
         client_id: "sip-proxy".into(),

@@ -67,14 +67,21 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// Is this RFC 8898's?
-    pub fn is_bearer(&self) -> bool {
-        self.scheme.eq_ignore_ascii_case("Bearer")
+    /// Is it of this scheme?
+    pub fn is(&self, scheme: &str) -> bool {
+        self.scheme.eq_ignore_ascii_case(scheme)
     }
 
     /// The value of a parameter.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The challenge alone, as others would write it.
+    pub fn to_text(&self) -> String {
+        let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+        let params = self.params.iter().map(|(name, value)| format!("{name}=\"{}\"", quoted(value)));
+        format!("{} {}", self.scheme, params.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -170,7 +177,8 @@ mod tests {
         );
         assert_eq!(found.len(), 3);
         assert_eq!(found[0].param("nonce"), Some("a=,b"));
-        assert!(found[1].is_bearer() && !found[0].is_bearer());
+        assert!(found[1].is("Bearer") && !found[0].is("Bearer"));
+        assert_eq!(challenges(found[1].to_text().as_bytes()), found[1..2]);
         assert_eq!(found[1].param("Realm"), Some("say \"hi\""));
         assert_eq!(found[1].param("authz_server"), Some("https://as/x?y=z"));
         assert_eq!(found[2], Challenge { scheme: "Negotiate".into(), params: Vec::new() });

@@ -4,11 +4,19 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod authorize;
 mod check_config;
 mod configuration;
+mod conversation;
+mod credential;
 mod derive;
+mod digest_answer;
+mod evidence;
+mod failure;
+mod flow;
 mod header;
 mod jwks;
+mod key_challenge;
 mod keygen;
 mod message;
 mod options;
@@ -20,10 +28,12 @@ mod reason;
 mod redact;
 mod register;
 mod report;
+mod secret;
 mod sessions;
 mod store;
 mod tls;
 mod token;
+mod tokens;
 mod transport;
 
 use std::process::ExitCode;

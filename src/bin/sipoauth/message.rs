@@ -2,7 +2,7 @@
 //! SIP messages: requests are written, responses are read (RFC 3261 section 7). Whatever a server sends is either a
 //! response or a sentence that says why it is none.
 
-use crate::header;
+use crate::header::{self, Challenge};
 
 /// Largest message that is read, in octets.
 pub const MAX_LEN: usize = 64 * 1024;
@@ -97,6 +97,29 @@ impl Response {
         let value = self.header(name)?;
         let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
         std::str::from_utf8(&value[..digits]).ok()?.parse().ok()
+    }
+
+    /// The tag of To.
+    pub fn to_tag(&self) -> Option<&[u8]> {
+        self.header("To").and_then(header::tag)
+    }
+
+    /// All challenges, of whatever scheme.
+    pub fn challenges(&self) -> Vec<Challenge> {
+        ["WWW-Authenticate", "Proxy-Authenticate"].into_iter().flat_map(|name| self.challenges_in(name)).collect()
+    }
+
+    /// Where credentials are asked for, and the challenges that do so; None when this answer asks for none.
+    pub fn asks(&self) -> Option<(&'static str, Vec<Challenge>)> {
+        match self.status {
+            401 => Some(("Authorization", self.challenges_in("WWW-Authenticate").collect())),
+            407 => Some(("Proxy-Authorization", self.challenges_in("Proxy-Authenticate").collect())),
+            _ => None,
+        }
+    }
+
+    fn challenges_in(&self, name: &str) -> impl Iterator<Item = Challenge> {
+        self.all(name).flat_map(header::challenges)
     }
 
     /// Status and reason phrase.

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use sipoauth::proto::key_derivation::SCHEME;
+
 use crate::header::{self, Challenge};
 use crate::message::Response;
 
@@ -14,6 +16,8 @@ pub const SIGN_IN: u8 = 2;
 pub const REFUSED: u8 = 3;
 /// The proxy says later.
 pub const NOT_NOW: u8 = 4;
+/// The proxy did not prove that it has the key.
+pub const UNPROVEN: u8 = 5;
 
 /// The meaning of a final answer.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct Asked<'a> {
     pub contact: &'a str,
     /// Seconds asked for.
     pub expires: u32,
+    /// What a challenge means, when one has been answered already.
+    pub refusal: Option<&'static str>,
 }
 
 /// Judges a final answer.
@@ -54,11 +60,7 @@ pub fn judge(response: &Response, asked: &Asked<'_>, now: SystemTime) -> Outcome
         sentence: String::new(),
         expires: None,
         until: None,
-        challenges: ["WWW-Authenticate", "Proxy-Authenticate"]
-            .iter()
-            .flat_map(|name| response.all(name))
-            .flat_map(header::challenges)
-            .collect(),
+        challenges: response.challenges(),
         location: location(response),
         retry_after: response.number("Retry-After"),
     };
@@ -67,6 +69,9 @@ pub fn judge(response: &Response, asked: &Asked<'_>, now: SystemTime) -> Outcome
         200..=299 => {
             outcome.exit = ACCEPTED;
             accepted(&mut outcome, response, asked, now);
+        }
+        401 | 407 if asked.refusal.is_some() => {
+            outcome.sentence = format!("refused: {status}; {}", asked.refusal.unwrap_or_default());
         }
         401 | 407 | 302 => {
             outcome.exit = SIGN_IN;
@@ -121,11 +126,16 @@ fn location(response: &Response) -> Option<String> {
 }
 
 fn sign_in(outcome: &Outcome) -> String {
-    let Some(bearer) = outcome.challenges.iter().find(|challenge| challenge.is_bearer()) else {
+    let Some(bearer) = outcome.challenges.iter().find(|challenge| challenge.is("Bearer")) else {
         return match (&outcome.location, outcome.challenges.first()) {
             (Some(location), _) => format!("sign in at {location}, then use --code or --token"),
             (None, Some(other)) => {
-                format!("the proxy offers {} only, not Bearer; check its challenge function", other.scheme)
+                let answer = match () {
+                    () if other.is("Digest") => "--grant password with --password-file answers it",
+                    () if other.is(SCHEME) => "--key-derivation with --password-file answers it",
+                    () => "check its challenge function",
+                };
+                format!("the proxy offers {} only, not Bearer; {answer}", other.scheme)
             }
             (None, None) => "but the answer says nothing about where; check the proxy's challenge function".into(),
         };
@@ -148,7 +158,7 @@ fn what_to_do(response: &Response) -> String {
         300..=399 => "the proxy sends the phone elsewhere, which this tool does not follow; see Contact".into(),
         400 => "the proxy cannot read the request; the reason phrase or its log says which part".into(),
         403 => "the credential is not for this --aor, or policy forbids it; sign in as the owner of the address".into(),
-        404 => "the proxy does not know this --aor; check it and the domain".into(),
+        404 => "the proxy does not know this --aor or --to; check it and the domain".into(),
         405 => "the proxy does not take this --method there".into(),
         413 => "the request is too large for the proxy; use a shorter token".into(),
         415 => "the proxy does not take this body; check --content-type and whether it accepts codes and proofs".into(),
@@ -165,7 +175,7 @@ mod tests {
     use super::*;
 
     fn outcome(text: &str) -> Outcome {
-        let asked = Asked { register: true, contact: "sip:a@h:1", expires: 3600 };
+        let asked = Asked { register: true, contact: "sip:a@h:1", expires: 3600, refusal: None };
         judge(&Response::parse(text.as_bytes()).unwrap(), &asked, SystemTime::UNIX_EPOCH)
     }
 
@@ -187,8 +197,10 @@ mod tests {
         assert!(asked.sentence.contains("sign in at https://as/ with scope \"sip\""), "{}", asked.sentence);
         let moved = outcome("SIP/2.0 302 Go\r\nContact: <https://as/x;y=z>\r\n\r\n");
         assert_eq!((moved.exit, moved.location.as_deref()), (SIGN_IN, Some("https://as/x;y=z")));
+        let derived = outcome("SIP/2.0 401 No\r\nWWW-Authenticate: Key-Derivation realm=\"r\"\r\n\r\n");
+        assert!(derived.sentence.contains("Key-Derivation only, not Bearer; --key-derivation"), "{}", derived.sentence);
         let digest = outcome("SIP/2.0 407 No\r\nProxy-Authenticate: Digest realm=\"r\"\r\n\r\n");
-        assert!(digest.sentence.contains("Digest only"), "{}", digest.sentence);
+        assert!(digest.sentence.contains("Digest only, not Bearer; --grant password"), "{}", digest.sentence);
     }
 
     #[test]

@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The phone's memory: a JSON file with its instance and shared key. Only its owner can read it, and a crash leaves
+//! The phone's memory: a JSON file with its instance, key and tokens. Only its owner can read it, and a crash leaves
 //! either the old file or the new one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use sipoauth::proto::pop::{pop_from_text, pop_to_text};
+use sipoauth::proto::pbkdf2::MasterKey;
+use sipoauth::proto::pop::pop_from_text;
 use sipoauth::proto::shared_key::Key;
 use zeroize::Zeroizing;
 
+use crate::options::Order;
+use crate::secret::Wiped;
+use crate::tokens::Tokens;
 use crate::transport::Transport;
 
 const VERSION: u32 = 1;
@@ -29,76 +36,116 @@ pub struct PhoneState {
     pub transport: Transport,
     /// +sip.instance.
     pub instance: String,
-    /// The key of the last registration with a code.
+    /// Number of the flow (RFC 5626), when there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reg_id: Option<u32>,
+    /// The key of the last sign-in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_key: Option<SharedKey>,
+    /// The tokens that the proxy gave last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
 }
 
-/// A shared key and where it came from.
+/// Where a key came from, and so how it proves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyKind {
+    /// Derived from a code: from-tag, to-tag, call-id.
+    Draft,
+    /// Derived from a code: call-id|from-tag|to-tag.
+    Slides,
+    /// Derived from H(A1), realm and nonce of a Digest sign-in.
+    MasterKey,
+    /// Derived from a password with the parameters of a Key-Derivation challenge.
+    KeyDerivation,
+}
+
+impl From<Order> for KeyKind {
+    fn from(order: Order) -> KeyKind {
+        match order {
+            Order::Draft => KeyKind::Draft,
+            Order::Slides => KeyKind::Slides,
+        }
+    }
+}
+
+/// A key and where it came from.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct SharedKey {
-    key: Zeroized,
-    /// `draft` or `slides`.
-    pub order: String,
-    /// Call-ID of the 200 OK.
+    key: Wiped,
+    order: KeyKind,
+    /// Call-ID of the 200 OK, when the key came from it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub call_id: String,
-    /// From tag of the 200 OK.
+    /// From tag of the 200 OK, when the key came from it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub from_tag: String,
-    /// To tag of the 200 OK.
+    /// To tag of the 200 OK, when the key came from it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub to_tag: String,
-    /// A short name for the key; none when the code was short, because it could be guessed from it.
+    /// Whose password the key came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// A short name for the key; none when it came from a short code or a password, which could be guessed from it.
     pub fingerprint: Option<String>,
     /// When it was derived, as an HTTP date.
     pub since: String,
 }
 
-/// base64url text that does not stay in memory.
-#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(from = "String", into = "String")]
-struct Zeroized(Zeroizing<String>);
-
-impl From<String> for Zeroized {
-    fn from(text: String) -> Zeroized {
-        Zeroized(Zeroizing::new(text))
-    }
-}
-
-impl From<Zeroized> for String {
-    fn from(text: Zeroized) -> String {
-        text.0.to_string()
-    }
-}
-
 impl SharedKey {
-    /// Keeps a key; the fields that say where it came from are still to be filled in.
-    pub fn new(key: &Key) -> SharedKey {
+    /// Keeps a key as of now; the fields that say where it came from are still to be filled in.
+    pub fn new(kind: KeyKind, octets: &[u8]) -> SharedKey {
         let empty = String::new;
         SharedKey {
-            key: Zeroized::from(pop_to_text(key)),
-            order: empty(),
+            key: Wiped::from(URL_SAFE_NO_PAD.encode(octets)),
+            order: kind,
             call_id: empty(),
             from_tag: empty(),
             to_tag: empty(),
+            username: None,
             fingerprint: None,
-            since: empty(),
+            since: httpdate::fmt_http_date(SystemTime::now()),
         }
+    }
+
+    /// Keeps a key that came from a user's password. The password could be guessed from a fingerprint, so it has none.
+    pub fn of_password(kind: KeyKind, octets: &[u8], username: &str) -> SharedKey {
+        SharedKey { username: Some(username.to_owned()), ..SharedKey::new(kind, octets) }
     }
 
     /// The key as text.
     pub fn text(&self) -> &str {
-        &self.key.0
+        self.key.text()
     }
 
-    /// The raw key.
+    /// Where it came from.
+    pub fn kind(&self) -> KeyKind {
+        self.order
+    }
+
+    /// The raw key, when it is one of 32 octets.
     pub fn octets(&self) -> Option<Key> {
         pop_from_text(self.text()).map(Zeroizing::new)
+    }
+
+    /// The raw key of a Key-Derivation, whose length the proxy chose.
+    pub fn derived_key(&self) -> Option<MasterKey> {
+        MasterKey::from_octets(URL_SAFE_NO_PAD.decode(self.text()).ok()?)
+    }
+
+    fn is_whole(&self) -> bool {
+        match self.order {
+            KeyKind::KeyDerivation => self.derived_key().is_some(),
+            KeyKind::Draft | KeyKind::Slides | KeyKind::MasterKey => self.octets().is_some(),
+        }
     }
 }
 
 impl PhoneState {
     /// A phone without a key.
     pub fn new(aor: String, server: String, transport: Transport, instance: String) -> PhoneState {
-        PhoneState { version: VERSION, aor, server, transport, instance, shared_key: None }
+        PhoneState { version: VERSION, aor, server, transport, instance, reg_id: None, shared_key: None, tokens: None }
     }
 
     /// Reads a file; None when there is none yet.
@@ -121,16 +168,17 @@ impl PhoneState {
         }
         let mut text = Zeroizing::new(String::new());
         file.take(MAX_LEN).read_to_string(&mut text).map_err(unreadable)?;
-        let broken =
-            |why: String| format!("the state file {name} is broken ({why}): remove it and register with --code again");
+        let broken = |why: String| {
+            format!("the state file {name} is broken ({why}): remove it and sign in again, for example with --code")
+        };
         // serde_json's own words would quote what stands there.
         let state: PhoneState =
             serde_json::from_str(&text).map_err(|e| broken(format!("line {}, column {}", e.line(), e.column())))?;
         if state.version != VERSION {
             return Err(broken(format!("version {} instead of {VERSION}", state.version)));
         }
-        if state.shared_key.as_ref().is_some_and(|key| key.octets().is_none()) {
-            return Err(broken("its key is not 32 octets".into()));
+        if state.shared_key.as_ref().is_some_and(|key| !key.is_whole()) {
+            return Err(broken("its key has not the length of one".into()));
         }
         Ok(Some(state))
     }
@@ -168,7 +216,7 @@ mod tests {
     fn state() -> PhoneState {
         let mut state =
             PhoneState::new("sip:a@x".into(), "h:5060".into(), Transport::Tls, "urn:uuid:00000000".to_owned());
-        state.shared_key = Some(SharedKey::new(&Zeroizing::new([7; 32])));
+        state.shared_key = Some(SharedKey::new(KeyKind::Draft, &[7; 32]));
         state
     }
 
@@ -187,6 +235,20 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(PhoneState::load(&path).err().unwrap().contains("chmod 600"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut derived = state();
+        derived.shared_key = Some(SharedKey::new(KeyKind::KeyDerivation, &[7; 64]));
+        derived.save(&path).unwrap();
+        assert_eq!(
+            PhoneState::load(&path).unwrap().unwrap().shared_key.unwrap().derived_key().unwrap().octets(),
+            [7; 64]
+        );
+        // As the first version wrote it.
+        let old = r#"{"version":1,"aor":"sip:a@x","server":"h:5060","transport":"tls","instance":"urn:x","shared_key":{
+            "key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","order":"slides","call_id":"c","from_tag":"f","to_tag":"t",
+            "fingerprint":null,"since":"Thu, 01 Jan 1970 00:00:00 GMT"}}"#;
+        fs::write(&path, old).unwrap();
+        let old = PhoneState::load(&path).unwrap().unwrap().shared_key.unwrap();
+        assert!(old.kind() == KeyKind::Slides && old.octets().is_some() && old.to_tag == "t");
         for text in ["", "{", "[]", "\u{1}", &serde_json::to_string(&state()).unwrap().replace("BwcH", "B")] {
             fs::write(&path, text).unwrap();
             let sentence = PhoneState::load(&path).err().unwrap();

@@ -5,29 +5,35 @@
 use std::net::SocketAddr;
 
 use sipoauth::proto::digest_string::{DigestParts, digest_string};
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::shared_key::Key;
+use sipoauth::proto::grant::CONTENT_TYPE;
 use sipoauth::proto::uri::Aor;
 
+use crate::credential::Credential;
+use crate::evidence::Evidence;
 use crate::message::{Request, is_token};
-use crate::options::{PopBody, PopPlace, RegisterOptions};
+use crate::options::RegisterOptions;
 use crate::phone_state::PhoneState;
-use crate::redact::form_encode;
+
 use crate::transport::{Server, Transport};
 
-const FORM: &str = "application/x-www-form-urlencoded";
-const POP_GRANT: &str = "grant_type=proof-of-possession";
+/// What differs from one request of a run to the next.
+pub struct Step<'a> {
+    /// The CSeq number.
+    pub cseq: u32,
+    /// How often this has been tried, this time included.
+    pub attempt: u32,
+    /// The Date.
+    pub date: Option<&'a str>,
+}
 
-/// What the phone shows for itself.
-pub enum Credential {
-    /// Nothing.
-    None,
-    /// An access token.
-    Token(String),
-    /// An authorization code with what belongs to it.
-    Code { code: String, verifier: Option<String>, redirect_uri: Option<String> },
-    /// Proof of possession of this key.
-    Pop { key: Key, place: PopPlace, body: PopBody },
+/// A request that is ready.
+pub struct Outgoing {
+    /// The request.
+    pub request: Request,
+    /// What a proof in it covers; empty when the evidence needs none.
+    pub digest_string: Vec<u8>,
+    /// What must not be printed.
+    pub secrets: Vec<String>,
 }
 
 /// Everything about the requests of one run.
@@ -38,28 +44,29 @@ pub struct Plan {
     pub transport: Transport,
     /// The address-of-record as typed.
     pub aor: String,
-    /// The credential.
-    pub credential: Credential,
     /// The method.
     pub method: String,
     /// +sip.instance.
     pub instance: String,
+    /// reg-id, when there are several flows.
+    pub reg_id: Option<u32>,
     /// Seconds asked for.
     pub expires: u32,
+    /// Authorization or Proxy-Authorization, when no challenge says which.
+    pub credential_header: &'static str,
     to: String,
     request_uri: String,
     user: String,
     contact: Option<String>,
     body: Option<(String, String)>,
-    credential_header: &'static str,
     call_id: String,
     from_tag: String,
 }
 
 impl Plan {
-    /// Checks what was asked for. `credential` has been read already where it is not on the command line.
-    pub fn new(options: &RegisterOptions, state: Option<&PhoneState>, credential: Credential) -> Result<Plan, String> {
-        let known = state.filter(|_| options.pop);
+    /// Checks what was asked for.
+    pub fn new(options: &RegisterOptions, state: Option<&PhoneState>, credential: &Credential) -> Result<Plan, String> {
+        let known = state.filter(|_| options.continues());
         let aor = options.aor.clone().or_else(|| known.map(|s| s.aor.clone()));
         let aor = aor.ok_or("--aor is missing; for example --aor sip:alice@example.test")?;
         let parsed = Aor::parse(&aor).filter(|_| is_uri(&aor));
@@ -75,18 +82,18 @@ impl Plan {
             return Err(format!("--method {method:?} cannot be sent; take REGISTER, OPTIONS, MESSAGE or the like"));
         }
         let register = method == "REGISTER";
-        let place = match &credential {
-            Credential::Pop { place, .. } => Some(*place),
-            _ => None,
-        };
-        if !register && (options.code.is_some() || place == Some(PopPlace::Body)) {
+        let form = credential.takes_the_body();
+        if !register && form {
             return Err(
-                "a code or a proof in the body needs a REGISTER; leave --method out or use --pop-in header".into()
+                "what the phone shows is in the body, so it needs a REGISTER; leave --method out, or with --pop use \
+                        --pop-in header"
+                    .into(),
             );
         }
-        let form = options.code.is_some() || place == Some(PopPlace::Body);
         if form && options.body.is_some() {
-            return Err("--body cannot be combined with a code or a proof, which are in the body themselves".into());
+            return Err(
+                "--body cannot be combined with a code, a grant or a proof, which are in the body themselves".into()
+            );
         }
         let authority = parsed.as_str().split_once('@').map_or("", |(_, authority)| authority);
         let scheme = if aor.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("sips:")) { "sips" } else { "sip" };
@@ -114,7 +121,6 @@ impl Plan {
         Ok(Plan {
             server,
             transport,
-            credential,
             user: parsed.user().to_owned(),
             aor,
             method,
@@ -122,6 +128,7 @@ impl Plan {
                 Some(instance) => instance,
                 None => random_uuid()?,
             },
+            reg_id: options.reg_id.or_else(|| state.and_then(|s| s.reg_id)),
             expires: options.expires,
             to,
             request_uri,
@@ -138,80 +145,61 @@ impl Plan {
         self.method == "REGISTER"
     }
 
-    /// The request with this CSeq number, sent from this address, and the proof that it carries.
-    pub fn request(
-        &self,
-        local: SocketAddr,
-        cseq: u32,
-        date: Option<&str>,
-    ) -> Result<(Request, Option<String>), String> {
+    /// The request that shows this.
+    pub fn request(&self, local: SocketAddr, step: &Step<'_>, evidence: &Evidence<'_>) -> Result<Outgoing, String> {
         let branch = random_hex(8)?;
+        let cseq = format!("{} {}", step.cseq, self.method);
         let mut headers = vec![
             ("Via", format!("SIP/2.0/{} {local};branch=z9hG4bK{branch};rport", self.transport.name())),
             ("Max-Forwards", "70".to_owned()),
             ("From", format!("<{}>;tag={}", self.aor, self.from_tag)),
             ("To", format!("<{}>", self.to)),
             ("Call-ID", self.call_id.clone()),
-            ("CSeq", format!("{cseq} {}", self.method)),
+            ("CSeq", cseq.clone()),
         ];
-        headers.extend(date.map(|date| ("Date", date.to_owned())));
+        headers.extend(step.date.map(|date| ("Date", date.to_owned())));
         let contact = self.contact_uri(local);
         if contact == "*" {
             headers.push(("Contact", contact.clone()));
         } else if !contact.is_empty() {
-            headers.push(("Contact", format!("<{contact}>;+sip.instance=\"<{}>\"", self.instance)));
+            let flow = self.reg_id.filter(|_| self.registers()).map(|id| format!(";reg-id={id}")).unwrap_or_default();
+            headers.push(("Contact", format!("<{contact}>{flow};+sip.instance=\"<{}>\"", self.instance)));
         }
         if self.registers() {
             headers.push(("Expires", self.expires.to_string()));
+            headers.extend(self.reg_id.map(|_| ("Supported", "path, outbound".to_owned())));
         }
         headers.push(("User-Agent", concat!("sipoauth/", env!("CARGO_PKG_VERSION")).to_owned()));
 
-        let mut content = self.body.clone();
-        let mut proof = None;
-        match &self.credential {
-            Credential::None => {}
-            Credential::Token(token) => headers.push((self.credential_header, format!("Bearer {token}"))),
-            Credential::Code { code, verifier, redirect_uri } => {
-                let mut form = format!("grant_type=authorization_code&code={}", form_encode(code));
-                for (name, value) in [("code_verifier", verifier), ("redirect_uri", redirect_uri)] {
-                    form.extend(value.iter().map(|value| format!("&{name}={}", form_encode(value))));
-                }
-                content = Some((FORM.to_owned(), form));
-            }
-            Credential::Pop { key, place, body } => {
-                let covered = match (place, body) {
-                    (PopPlace::Header, _) => content.as_ref().map_or("", |(_, body)| body),
-                    (PopPlace::Body, PopBody::WithoutPop) => POP_GRANT,
-                    (PopPlace::Body, PopBody::Empty) => "",
-                };
-                let cseq = format!("{cseq} {}", self.method);
-                let parts = DigestParts {
-                    from: self.aor.as_bytes(),
-                    to: self.to.as_bytes(),
-                    call_id: self.call_id.as_bytes(),
-                    cseq: cseq.as_bytes(),
-                    date: date.unwrap_or_default().as_bytes(),
-                    contact: contact.as_bytes(),
-                    body: covered.as_bytes(),
-                };
-                let text = digest_string(&parts).map_err(|e| {
-                    format!("no proof can be made, because {} is not as RFC 3261 writes it; check --date", e.header())
-                })?;
-                let pop = pop_to_text(&make_pop(key.as_slice(), &text));
-                match place {
-                    PopPlace::Body => content = Some((FORM.to_owned(), format!("{POP_GRANT}&pop={pop}"))),
-                    PopPlace::Header => headers.push((self.credential_header, format!("Bearer pop=\"{pop}\""))),
-                }
-                proof = Some(pop);
-            }
-        }
-        let (kind, body) = content.unwrap_or_default();
+        let (kind, body) = match &evidence.form {
+            Some(form) => (CONTENT_TYPE.to_owned(), form.clone()),
+            None => self.body.clone().unwrap_or_default(),
+        };
+        let parts = DigestParts {
+            from: self.aor.as_bytes(),
+            to: self.to.as_bytes(),
+            call_id: self.call_id.as_bytes(),
+            cseq: cseq.as_bytes(),
+            date: step.date.unwrap_or_default().as_bytes(),
+            contact: contact.as_bytes(),
+            body: evidence.covered(&body).as_bytes(),
+        };
+        let digest_string = if evidence.needs_digest_string() {
+            digest_string(&parts).map_err(|e| {
+                format!("no proof can be made, because {} is not as RFC 3261 writes it; check --date", e.header())
+            })?
+        } else {
+            Vec::new()
+        };
+        let written = evidence.write(&self.method, &self.request_uri, &digest_string, step.attempt)?;
+        headers.extend(written.credentials.map(|value| (evidence.header, value)));
         if !kind.is_empty() {
             headers.push(("Content-Type", kind));
         }
+        let body = body + &written.parameter;
         let request =
             Request { method: self.method.clone(), uri: self.request_uri.clone(), headers, body: body.into_bytes() };
-        Ok((request, proof))
+        Ok(Outgoing { request, digest_string, secrets: written.secrets })
     }
 
     /// The Contact's URI; RFC 3428 section 4 forbids a MESSAGE to have one.
@@ -233,7 +221,8 @@ fn is_uri_text(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() || c == ' ' || "<>\"".contains(c))
 }
 
-fn random_hex(octets: usize) -> Result<String, String> {
+/// Random octets as hex.
+pub fn random_hex(octets: usize) -> Result<String, String> {
     let mut random = vec![0; octets];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system gives no random numbers")?;
     Ok(random.iter().map(|b| format!("{b:02x}")).collect())

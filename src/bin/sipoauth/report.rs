@@ -7,8 +7,9 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use sipoauth::proto::fingerprint::printable;
 
+use crate::failure::Failure;
 use crate::message::Response;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, REFUSED, UNPROVEN};
 use crate::redact::Redactor;
 
 const MAX_LINE: usize = 4096;
@@ -22,6 +23,8 @@ pub struct Ending {
     pub key_fingerprint: Option<String>,
     /// The shared key, for --show-secrets.
     pub key: Option<String>,
+    /// One line about new tokens.
+    pub tokens: Option<String>,
     /// Status line of each repetition, and whether it came with the same To tag.
     pub repeats: Vec<(String, bool)>,
     /// How often UDP had to send again.
@@ -105,15 +108,21 @@ impl Report {
         if let Some(key) = ending.key.as_ref().filter(|_| self.redactor.shows()) {
             self.note(&format!("shared key: {key}"));
         }
+        ending.tokens.iter().for_each(|tokens| self.note(tokens));
         let saved = ending.saved.as_ref().map(|saved| format!("; {saved}")).unwrap_or_default();
         self.print(&format!("{}{saved}", outcome.sentence));
     }
 
-    /// What went wrong on this side.
-    pub fn error(&self, sentence: &str) {
-        let sentence = self.clean(sentence);
+    /// What ended the run before an outcome.
+    pub fn failed(&self, failure: &Failure) {
+        let sentence = self.clean(&failure.sentence);
         if self.json {
-            self.print_json(&json!({"result": "error", "exit_code": crate::EXIT_ERROR, "message": sentence}));
+            let result = match failure.exit {
+                REFUSED => "refused",
+                UNPROVEN => "unproven",
+                _ => "error",
+            };
+            self.print_json(&json!({"result": result, "exit_code": failure.exit, "message": sentence}));
         }
         let _ = writeln!(io::stderr(), "sipoauth: {sentence}");
     }
@@ -140,6 +149,7 @@ impl Report {
             "expires": outcome.expires,
             "registered_until": maybe(&outcome.until),
             "saved": maybe(&ending.saved),
+            "tokens": maybe(&ending.tokens),
             "key_fingerprint": maybe(&ending.key_fingerprint),
             "retransmissions": ending.sent_again,
             "repeats": repeats.collect::<Vec<_>>(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! TLS towards the proxy: always verified, against the operator's authorities or the system's.
+//! TLS towards the proxy and the authorization server: always verified, against the operator's authorities or the system's.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_platform_verifier::BuilderVerifierExt;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use crate::transport::Server;
 
@@ -27,18 +28,39 @@ pub fn settings(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 
+/// The same for https.
+pub fn http_settings(ca_file: Option<&Path>) -> Result<TlsConfig, String> {
+    let roots = match ca_file {
+        Some(file) => {
+            // As the other connections: a certificate that cannot be used is named.
+            roots(file)?;
+            let own: Vec<_> = certificates(file)?.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+            RootCerts::new_with_certs(&own)
+        }
+        None => RootCerts::PlatformVerifier,
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = TlsConfig::builder().provider(TlsProvider::Rustls).unversioned_rustls_crypto_provider(provider);
+    Ok(builder.root_certs(roots).build())
+}
+
 fn roots(file: &Path) -> Result<RootCertStore, String> {
     let name = file.display();
-    let pem = std::fs::read(file).map_err(|e| format!("--ca-file {name} cannot be read: {e}"))?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|e| format!("--ca-file {name} is not PEM: {e:?}"))?;
+    for certificate in certificates(file)? {
         roots.add(certificate).map_err(|e| format!("--ca-file {name} has a certificate that cannot be used: {e}"))?;
     }
     if roots.is_empty() {
         return Err(format!("--ca-file {name} has no certificate; it must be PEM with BEGIN CERTIFICATE"));
     }
     Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let name = file.display();
+    let pem = std::fs::read(file).map_err(|e| format!("--ca-file {name} cannot be read: {e}"))?;
+    let all = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>();
+    all.map_err(|e| format!("--ca-file {name} is not PEM: {e:?}"))
 }
 
 /// Shakes hands over a connected stream.

@@ -4,7 +4,8 @@
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use super::algorithm::Algorithm;
+use super::thumbprint::thumbprint;
 
 /// A private key with the one algorithm that it signs with.
 pub struct SigningKey {
@@ -54,6 +56,37 @@ impl SigningKey {
         Ok(SigningKey { kid, pair })
     }
 
+    /// Reads a P-256 key that signs tokens of the proxy's own; it is named by its thumbprint (RFC 7638).
+    pub fn for_issuer(pem: &[u8]) -> Result<SigningKey, String> {
+        let mut key = SigningKey::from_pem(pem, None)?;
+        let Some(jwk) = key.public_jwk() else {
+            return Err("is not a P-256 key; 'sipoauth keygen signing' makes one".into());
+        };
+        key.kid = thumbprint(&jwk);
+        Ok(key)
+    }
+
+    /// Its name.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The public part of a P-256 key as a JWK; None for other keys.
+    pub fn public_jwk(&self) -> Option<Value> {
+        let Pair::Ec(pair, Algorithm::ES256) = &self.pair else {
+            return None;
+        };
+        // 4, x, y (SEC 1 section 2.3.3)
+        let (x, y) = pair.public_key().as_ref().get(1..)?.split_at_checked(32)?;
+        let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
+        let mut jwk =
+            json!({"kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y), "alg": "ES256", "use": "sig"});
+        if let Some(kid) = &self.kid {
+            jwk["kid"] = json!(kid);
+        }
+        Some(jwk)
+    }
+
     /// What it signs with.
     pub fn algorithm(&self) -> Algorithm {
         match &self.pair {
@@ -63,9 +96,9 @@ impl SigningKey {
         }
     }
 
-    /// A compact JWS over these claims; None when the key cannot sign. Draws random numbers.
-    pub fn sign_jwt(&self, claims: &Value) -> Option<String> {
-        let mut header = json!({"alg": self.algorithm().name(), "typ": "JWT"});
+    /// A compact JWS over these claims with this `typ`; None when the key cannot sign. Draws random numbers.
+    pub fn sign_jwt(&self, typ: &str, claims: &Value) -> Option<String> {
+        let mut header = json!({"alg": self.algorithm().name(), "typ": typ});
         if let Some(kid) = &self.kid {
             header["kid"] = json!(kid);
         }
@@ -96,7 +129,7 @@ mod tests {
     use super::*;
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
     use aws_lc_rs::rsa::KeySize;
-    use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaSigningAlgorithm, KeyPair};
+    use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaSigningAlgorithm};
     use base64::engine::general_purpose::STANDARD;
 
     fn pem(label: &str, der: &[u8]) -> String {
@@ -126,7 +159,7 @@ mod tests {
         ] {
             let key = SigningKey::from_pem(pem("PRIVATE KEY", &private).as_bytes(), Some("k".into())).unwrap();
             assert_eq!(key.algorithm(), algorithm);
-            let jwt = key.sign_jwt(&json!({"iss": "proxy"})).unwrap();
+            let jwt = key.sign_jwt("JWT", &json!({"iss": "proxy"})).unwrap();
             let jws = CompactJws::split(&jwt).unwrap();
             let header = jws.header().unwrap();
             assert_eq!((header.algorithm, header.kid.as_deref(), header.typ.as_str()), (algorithm, Some("k"), "jwt"));

@@ -5,6 +5,8 @@
  */
 #include <string.h>
 
+#include "core/data_lump_rpl.h"
+
 #include "shim.h"
 
 static int is(sipoauth_str text, const char *word)
@@ -50,14 +52,28 @@ static void prepare(sipoauth_result *result)
     result->verdict = SIPOAUTH_VERDICT_DENIED;
 }
 
-static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct oauth_account *account,
+/* Whose the request is, as the script knows it: one of both, or neither. */
+struct known {
+    const struct oauth_digest_user *user;
+    const struct oauth_account *account;
+};
+
+static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct known *known,
         uint32_t flags, sipoauth_result *result)
 {
     int rc;
 
     prepare(result);
-    rc = account == NULL ? sipoauth_worker_check(worker, request, flags, result)
-                         : sipoauth_worker_key_derivation(worker, request, account->line, flags | account->flag, result);
+    if (known->account != NULL)
+        rc = sipoauth_worker_key_derivation(worker, request, known->account->line, flags | known->account->flag,
+                result);
+    else if (known->user != NULL)
+        rc = sipoauth_worker_check_password(worker, request, oauth_view(&known->user->ha1),
+                oauth_view(&known->user->password), flags, result);
+    else
+        rc = sipoauth_worker_check(worker, request, flags, result);
+    if (known->user != NULL && rc == SIPOAUTH_E_INPUT)
+        LM_ERR("ha1 must be H(A1) as 32 (MD5) or 64 hex digits (SHA-256)\n");
     if (rc != SIPOAUTH_OK)
         LM_ERR("the check failed (%d)\n", rc);
     return rc;
@@ -70,8 +86,31 @@ int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
     return OAUTH_ERROR;
 }
 
+/* The tokens of a phone that holds them itself go into the 200 (sip-oauth section 4.3). */
+static int add_token_response(sip_msg_t *msg)
+{
+    static const char type[] = "Content-Type: application/json\r\n";
+    sipoauth_worker *worker = oauth_worker_get();
+    sipoauth_str body = {NULL, 0};
+    int rc = worker == NULL ? SIPOAUTH_E_PROCESS : sipoauth_worker_token_response(worker, &body);
+
+    if (rc != SIPOAUTH_OK) {
+        LM_ERR("the tokens of a registration cannot be had (%d)\n", rc);
+        return -1;
+    }
+    if (oauth_add_reply_header(msg, type, sizeof(type) - 1) < 0)
+        return -1;
+    if (add_lump_rpl(msg, (char *)body.ptr, (int)body.len, LUMP_RPL_BODY) == NULL) {
+        LM_ERR("cannot add a body to the reply\n");
+        return -1;
+    }
+    return 0;
+}
+
 static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_result *result)
 {
+    int rc;
+
     if (result->verdict == SIPOAUTH_VERDICT_PENDING) {
         /* nobody waits for this answer any more */
         result->verdict = SIPOAUTH_VERDICT_NOT_NOW;
@@ -82,7 +121,11 @@ static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_res
         return oauth_check_failed(msg, role);
     if (result->verdict == SIPOAUTH_VERDICT_ACCEPTED && oauth_expires_limit(msg, result->expires_limit) < 0)
         return oauth_check_failed(msg, role);
-    return oauth_last_store(msg, role, realm, result, return_code(result));
+    rc = oauth_last_store(msg, role, realm, result, return_code(result));
+    /* the library's texts live until its next call, so this comes last */
+    if (rc == OAUTH_OK && result->token_response && add_token_response(msg) < 0)
+        return oauth_check_failed(msg, role);
+    return rc;
 }
 
 /* RFC 3261 section 18.1.1: larger requests do not belong on UDP, where fragments get lost. Told once per process. */
@@ -100,7 +143,7 @@ static void hint_about_size(const sip_msg_t *msg)
             msg->len, UDP_LIMIT);
 }
 
-static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
+static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct known *known,
         const struct oauth_resume *resume)
 {
     struct oauth_request request;
@@ -125,7 +168,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct o
     else if (resume == NULL || !oauth_park_possible(msg) || oauth_resume_pack(resume, &cookie) < 0)
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
-    if (ask(worker, &request.call, account, flags, &result) != SIPOAUTH_OK)
+    if (ask(worker, &request.call, known, flags, &result) != SIPOAUTH_OK)
         return oauth_check_failed(msg, role);
     if (result.grant == SIPOAUTH_GRANT_TOKEN)
         hint_about_size(msg);
@@ -144,17 +187,29 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct o
 
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
 {
-    return check(msg, role, realm, NULL, resume);
+    static const struct known nothing = {NULL, NULL};
+
+    return check(msg, role, realm, &nothing, resume);
 }
 
 /* By the Key-Derivation scheme, against an account. */
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
         const struct oauth_resume *resume)
 {
-    int code = check(msg, role, realm, account, resume);
+    const struct known known = {NULL, account};
+    int code = check(msg, role, realm, &known, resume);
 
     oauth_last_is_key_derivation(msg);
     return code;
+}
+
+/* The script has authenticated the user by Digest; what the library needs of that is in the same header field. */
+int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
+        const struct oauth_resume *resume)
+{
+    const struct known known = {user, NULL};
+
+    return check(msg, SIPOAUTH_ROLE_UAS, realm, &known, resume);
 }
 
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)

@@ -33,6 +33,21 @@ static int ki_proxy_check_resume(sip_msg_t *msg, str *realm, str *callback)
     return oauth_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume);
 }
 
+static int ki_password_grant(sip_msg_t *msg, str *realm, str *ha1)
+{
+    struct oauth_digest_user user = {*ha1, STR_NULL};
+
+    return oauth_password_grant(msg, realm, &user, NULL);
+}
+
+static int ki_password_grant_resume(sip_msg_t *msg, str *realm, str *ha1, str *callback, str *password)
+{
+    struct oauth_digest_user user = {*ha1, *password};
+    struct oauth_resume resume = {0, callback};
+
+    return oauth_password_grant(msg, realm, &user, &resume);
+}
+
 static int ki_check_token(sip_msg_t *msg, str *token)
 {
     return oauth_check_token(msg, token, NULL);
@@ -144,18 +159,20 @@ static int ki_forward_token(sip_msg_t *msg)
 #define NONE SR_KEMIP_NONE
 #define STRING SR_KEMIP_STR
 #define NUMBER SR_KEMIP_INT
-#define FUNCTION_3(name, first, second, third)                                 \
+#define FUNCTION4(name, first, second, third, fourth)                          \
     {                                                                          \
         str_init("auth_oauth"), str_init(#name), SR_KEMIP_INT, (void *)ki_##name, \
-        {first, second, third, NONE, NONE, NONE}                               \
+        {first, second, third, fourth, NONE, NONE}                             \
     }
-#define FUNCTION(name, first, second) FUNCTION_3(name, first, second, NONE)
+#define FUNCTION(name, first, second) FUNCTION4(name, first, second, NONE, NONE)
 
 static sr_kemi_t functions[] = {
     FUNCTION(check, STRING, NONE),
     FUNCTION(check_resume, STRING, STRING),
     FUNCTION(proxy_check, STRING, NONE),
     FUNCTION(proxy_check_resume, STRING, STRING),
+    FUNCTION(password_grant, STRING, STRING),
+    FUNCTION4(password_grant_resume, STRING, STRING, STRING, STRING),
     FUNCTION(check_token, STRING, NONE),
     FUNCTION(check_token_realm, STRING, STRING),
     FUNCTION(kd_check, STRING, NONE),
@@ -163,9 +180,9 @@ static sr_kemi_t functions[] = {
     FUNCTION(proxy_kd_check, STRING, NONE),
     FUNCTION(proxy_kd_check_resume, STRING, STRING),
     FUNCTION(kd_check_account, STRING, STRING),
-    FUNCTION_3(kd_check_account_resume, STRING, STRING, STRING),
+    FUNCTION4(kd_check_account_resume, STRING, STRING, STRING, NONE),
     FUNCTION(proxy_kd_check_account, STRING, STRING),
-    FUNCTION_3(proxy_kd_check_account_resume, STRING, STRING, STRING),
+    FUNCTION4(proxy_kd_check_account_resume, STRING, STRING, STRING, NONE),
     FUNCTION(kd_challenge, NUMBER, NONE),
     FUNCTION(www_challenge, STRING, NUMBER),
     FUNCTION(proxy_challenge, STRING, NUMBER),

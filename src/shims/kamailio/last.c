@@ -139,6 +139,7 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     last.cached = result->cached;
     last.expires_at = result->expires_at;
     last.expires_limit = result->expires_limit;
+    last.token_response = result->token_response;
     last.granted = result->verdict == SIPOAUTH_VERDICT_ACCEPTED;
     for (i = 0; i < count; i++) {
         if (texts[i].text.len == 0)

@@ -19,7 +19,7 @@ enum field {
     ON_VERDICT, ON_CODE, ON_REASON, ON_REASON_TEXT, ON_ERROR, ON_STATUS, ON_RETRY_AFTER, ON_AOR, ON_USER, ON_DOMAIN,
     ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
     ON_EXPIRES, ON_EXPIRES_LIMIT, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_SERVICES,
-    ON_NEEDED_SCOPE, ON_CLAIM
+    ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_JWKS, ON_CLAIM
 };
 
 static const struct {
@@ -54,6 +54,8 @@ static const struct {
     {"services", ON_SERVICES},
     {"needed_scope", ON_NEEDED_SCOPE},
     {"expires_limit", ON_EXPIRES_LIMIT},
+    {"token_response", ON_TOKEN_RESPONSE},
+    {"jwks", ON_JWKS},
 };
 
 /* What a variable in the script stands for; lives as long as the script. */
@@ -134,6 +136,12 @@ static const char *grant_name(uint32_t grant)
         return "pop";
     case SIPOAUTH_GRANT_CONNECTION:
         return "connection";
+    case SIPOAUTH_GRANT_PASSWORD:
+        return "password";
+    case SIPOAUTH_GRANT_REFRESH:
+        return "refresh";
+    case SIPOAUTH_GRANT_TOKEN_POP:
+        return "token_pop";
     case SIPOAUTH_GRANT_KEY_DERIVATION:
         return "key_derivation";
     default:
@@ -235,6 +243,37 @@ static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const str
     return pv_get_strval(msg, param, value, &result);
 }
 
+/* What an accepted phone is to find in its 200, for a proxy that only passes the 200 on. */
+static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
+{
+    sipoauth_worker *worker;
+    sipoauth_str body = {NULL, 0};
+    str result;
+
+    if (!last->token_response)
+        return pv_get_null(msg, param, value);
+    worker = oauth_worker_get();
+    if (worker == NULL || sipoauth_worker_token_response(worker, &body) != SIPOAUTH_OK || body.len > INT_MAX)
+        return pv_get_null(msg, param, value);
+    if (keep_claim(&body, &result) < 0)
+        return pv_get_null(msg, param, value);
+    return pv_get_strval(msg, param, value, &result);
+}
+
+/* The public keys of tokens that this proxy issues; of no request. */
+static int jwks(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
+{
+    static char keys[OAUTH_JWKS_SIZE];
+    sipoauth_str any = {NULL, 0};
+    size_t len = 0;
+    str result = {keys, 0};
+
+    if (sipoauth_context_jwks(oauth_context, any, keys, sizeof(keys), &len) != SIPOAUTH_OK)
+        return pv_get_null(msg, param, value);
+    result.len = (int)len;
+    return pv_get_strval(msg, param, value, &result);
+}
+
 static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
 {
     const struct variable *variable;
@@ -244,6 +283,8 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
     if (param == NULL || param->pvn.u.dname == NULL)
         return -1;
     variable = param->pvn.u.dname;
+    if (variable->field == ON_JWKS)
+        return jwks(msg, param, value);
     if (last == NULL)
         return pv_get_null(msg, param, value);
     if (variable->field == ON_OFFER)
@@ -308,6 +349,8 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
         return text(msg, param, value, last->needed_scope);
     case ON_EXPIRES_LIMIT:
         return last->expires_limit ? number(msg, param, value, last->expires_limit) : pv_get_null(msg, param, value);
+    case ON_TOKEN_RESPONSE:
+        return token_response(msg, param, value, last);
     case ON_CLAIM:
         return claim(msg, param, value, last, &variable->path);
     default:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/ip_addr.h"
+#include "core/ut.h"
 #include "core/parser/contact/parse_contact.h"
 #include "core/parser/hf.h"
 #include "core/parser/parse_content.h"
@@ -137,6 +138,7 @@ static uint32_t contacts_of(sip_msg_t *msg)
 static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
 {
     const contact_body_t *body;
+    unsigned int reg_id = 0;
 
     if (msg->contact == NULL || parse_contact(msg->contact) < 0)
         return;
@@ -147,6 +149,8 @@ static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
     call->contact_count = contacts_of(msg);
     if (body->contacts->instance != NULL)
         call->instance = oauth_view(&body->contacts->instance->body);
+    if (body->contacts->reg_id != NULL && str2int(&body->contacts->reg_id->body, &reg_id) == 0)
+        call->reg_id = reg_id;
 }
 
 /*

@@ -16,8 +16,9 @@ static const char *reload_doc[] = {"Read the configuration file again; a bad one
 static const char *refresh_keys_doc[] = {"Fetch the keys of a provider, or of all, now", 0};
 static const char *providers_doc[] = {"State of each provider's keys", 0};
 static const char *keys_doc[] = {"The keys that are known: public parts only", 0};
+static const char *jwks_doc[] = {"The public keys of tokens that this proxy issues, of a provider or of the first one", 0};
 static const char *stats_doc[] = {"The module's counters", 0};
-static const char *sessions_list_doc[] = {"The sessions of phones that signed in with a code, some at a time", 0};
+static const char *sessions_list_doc[] = {"The sessions of phones that signed in, some at a time", 0};
 static const char *sessions_show_doc[] = {"The sessions of an address", 0};
 static const char *sessions_revoke_doc[] = {"End one or all sessions of an address and remove their bindings", 0};
 static const char *sessions_revoke_all_doc[] = {"End every session and remove their bindings", 0};
@@ -206,6 +207,23 @@ static void keys(rpc_t *rpc, void *ctx)
     add_keys(rpc, ctx, SIPOAUTH_DECRYPTION_KEYS, "(decryption)");
 }
 
+static void jwks(rpc_t *rpc, void *ctx)
+{
+    char text[OAUTH_JWKS_SIZE + 1];
+    str given = STR_NULL;
+    sipoauth_str provider = {NULL, 0};
+    size_t len = 0;
+
+    if (rpc->scan(ctx, "*.S", &given) >= 1)
+        provider = oauth_view(&given);
+    if (sipoauth_context_jwks(oauth_context, provider, text, OAUTH_JWKS_SIZE, &len) != SIPOAUTH_OK) {
+        rpc->fault(ctx, 404, "no such provider has signing_key_files");
+        return;
+    }
+    text[len] = '\0';
+    rpc->add(ctx, "s", text);
+}
+
 static void stats(rpc_t *rpc, void *ctx)
 {
     const char *name;
@@ -226,6 +244,7 @@ rpc_export_t oauth_rpcs[] = {
     {"auth_oauth.refresh_keys", refresh_keys, refresh_keys_doc, 0},
     {"auth_oauth.providers", providers, providers_doc, RET_ARRAY},
     {"auth_oauth.keys", keys, keys_doc, RET_ARRAY},
+    {"auth_oauth.jwks", jwks, jwks_doc, 0},
     {"auth_oauth.stats", stats, stats_doc, 0},
     {"auth_oauth.sessions_list", oauth_rpc_sessions_list, sessions_list_doc, RET_ARRAY},
     {"auth_oauth.sessions_show", oauth_rpc_sessions_show, sessions_show_doc, RET_ARRAY},

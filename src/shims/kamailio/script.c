@@ -178,6 +178,42 @@ static int w_proxy_check(sip_msg_t *msg, char *realm, char *route)
     return check(msg, SIPOAUTH_ROLE_PROXY, realm, route);
 }
 
+static int password_grant(sip_msg_t *msg, char *realm_param, char *ha1_param, char *route_param, char *password_param)
+{
+    struct oauth_digest_user user = {STR_NULL, STR_NULL};
+    struct oauth_resume resume = {0, NULL};
+    str realm;
+
+    if (text_of(msg, realm_param, &realm, "realm") < 0 || text_of(msg, ha1_param, &user.ha1, "ha1") < 0
+            || (password_param != NULL && text_of(msg, password_param, &user.password, "password") < 0))
+        return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
+    if (route_param == NULL)
+        return oauth_password_grant(msg, &realm, &user, NULL);
+    if (route_of(msg, (struct route_param *)route_param, &resume.route) < 0)
+        return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
+    return oauth_password_grant(msg, &realm, &user, &resume);
+}
+
+static int w_password_grant(sip_msg_t *msg, char *realm, char *ha1)
+{
+    return password_grant(msg, realm, ha1, NULL, NULL);
+}
+
+static int w_password_grant_route(sip_msg_t *msg, char *realm, char *ha1, char *route)
+{
+    return password_grant(msg, realm, ha1, route, NULL);
+}
+
+static int w_password_grant_password(sip_msg_t *msg, char *realm, char *ha1, char *route, char *password)
+{
+    return password_grant(msg, realm, ha1, route, password);
+}
+
+static int fixup_password_grant(void **param, int number)
+{
+    return number == 3 ? fixup_resume_route(param) : fixup_spve_null(param, 1);
+}
+
 static int w_check_token(sip_msg_t *msg, char *token_param, char *realm_param)
 {
     str token, realm = STR_NULL;
@@ -264,6 +300,9 @@ static int w_forward_token(sip_msg_t *msg, char *p1, char *p2)
     return oauth_forward_token(msg);
 }
 
+/* Kamailio calls a function by its number of parameters, whatever type the table gives it. */
+#define WITH_PARAMETERS(function) ((cmd_function)(void (*)(void))(function))
+
 #define CHECK_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE | BRANCH_ROUTE | LOCAL_ROUTE)
 #define REPLY_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE)
 
@@ -275,6 +314,9 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_check", (cmd_function)w_check, 2, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_check", (cmd_function)w_proxy_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_check", (cmd_function)w_proxy_check, 2, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_password_grant", (cmd_function)w_password_grant, 2, fixup_password_grant, 0, CHECK_ROUTES},
+    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_route), 3, fixup_password_grant, 0, CHECK_ROUTES},
+    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_password), 4, fixup_password_grant, 0, CHECK_ROUTES},
     {"oauth_check_token", (cmd_function)w_check_token, 1, fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
     {"oauth_check_token", (cmd_function)w_check_token, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
     {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},

@@ -25,6 +25,9 @@
 /* A sentence from the library about a wrong setting or a failed start. */
 #define OAUTH_ERR_SIZE 1024
 
+/* The public keys of one provider, at most 8 of type EC. */
+#define OAUTH_JWKS_SIZE 4096
+
 /* Return codes of the script functions: those of the auth module, own ones at -20 and below. */
 #define OAUTH_OK 1
 #define OAUTH_PARKED 0              /* ends the script; the request goes on in the resume route */
@@ -87,6 +90,7 @@ struct oauth_last {
     uint32_t offer;        /* 0: oauth_offer was not called */
     int64_t expires_at;
     uint32_t expires_limit;
+    uint32_t token_response; /* 1: the 200 is to carry tokens */
     int key_derivation;    /* it was a check of that scheme: the library has its challenge */
     int granted;           /* the check was accepted, whatever was required since: the identity stays */
     str realm;
@@ -147,6 +151,12 @@ struct oauth_account {
     sipoauth_str line;
 };
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
+        const struct oauth_resume *resume);
+struct oauth_digest_user {
+    str ha1;        /* in hex */
+    str password;   /* empty: not known */
+};
+int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume);
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role);
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm);

@@ -5,7 +5,7 @@ use aws_lc_rs::rand;
 use serde_json::Value;
 use sipoauth::config::policy::Policy;
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
-use sipoauth::engine::exchange::{CodeGrant, TokenError, exchange};
+use sipoauth::engine::exchange::{CodeGrant, TokenError, TokenServer, exchange};
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::fetch_keys;
 use sipoauth::io::http::HttpClient;
@@ -135,7 +135,8 @@ fn accepted(policy: &Policy, index: usize, http: &HttpClient, endpoint: &str, co
     let redirect_uri = policy.providers[index].client.as_ref().and_then(|client| client.redirect_uri.as_deref());
     let grant = CodeGrant { code, code_verifier: None, redirect_uri: redirect_uri.or(Some("http://127.0.0.1/")) };
     let progress = Progress::new(endpoint);
-    let answer = exchange(http, endpoint, policy, index, None, &|| None, &grant, now());
+    let server = TokenServer { http, endpoint, policy, provider: index, keys: None, fetch_keys: &|| None, now: now() };
+    let answer = exchange(&server, &grant);
     drop(progress);
     match answer {
         Err(TokenError::Refused(_)) => findings.ok("client", name, &format!("{endpoint} knows the proxy's client")),

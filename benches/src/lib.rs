@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the benches share: the form of their results, and the statistics of paired rounds.
+#![forbid(unsafe_code)]
+
+pub mod part;
+pub mod rounds;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The requests of one run and their answers, shown as they come and go.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::ClientConfig;
+
+use crate::evidence::Evidence;
+use crate::message::{Request, Response};
+use crate::options::RegisterOptions;
+use crate::plan::{Outgoing, Plan, Step};
+use crate::report::{Ending, Report};
+use crate::tls;
+use crate::transport::{Connection, Event, Transport};
+
+/// RFC 3261 section 18.1.1: a larger request should not go over UDP.
+const UDP_LIMIT: usize = 1300;
+const MAX_RETRIES: u32 = 3;
+/// Nobody waits longer in front of a terminal.
+const MAX_WAIT: u32 = 300;
+
+/// A phone's talk with its proxy.
+pub struct Conversation<'a> {
+    /// What the phone is going to say.
+    pub plan: &'a Plan,
+    /// Where it is shown.
+    pub report: &'a mut Report,
+    /// What is to be shown at the end.
+    pub ending: Ending,
+    options: &'a RegisterOptions,
+    tls: Option<Arc<ClientConfig>>,
+    connection: Connection,
+    cseq: u32,
+}
+
+/// A request and its final answer.
+pub struct Exchanged {
+    /// The answer.
+    pub response: Response,
+    /// What a proof in the request covers.
+    pub digest_string: Vec<u8>,
+    request: Request,
+    octets: Vec<u8>,
+}
+
+impl<'a> Conversation<'a> {
+    /// Connects.
+    pub fn open(options: &'a RegisterOptions, plan: &'a Plan, report: &'a mut Report) -> Result<Self, String> {
+        let tls = match plan.transport {
+            Transport::Tls => Some(tls::settings(options.ca_file.as_deref())?),
+            Transport::Udp | Transport::Tcp => None,
+        };
+        let connection = Connection::open(&plan.server, plan.transport, tls.as_ref(), options.timeout)?;
+        Ok(Conversation { plan, report, ending: Ending::default(), options, tls, connection, cseq: 0 })
+    }
+
+    /// Sends a request that shows this. On 503 it is tried again, when that was asked for.
+    pub fn send(&mut self, evidence: &Evidence<'_>) -> Result<Exchanged, String> {
+        let mut attempt = 1;
+        loop {
+            self.cseq += 1;
+            let now = || httpdate::fmt_http_date(SystemTime::now());
+            let date = self.options.date.clone().or_else(|| evidence.needs_digest_string().then(now));
+            let step = Step { cseq: self.cseq, attempt, date: date.as_deref() };
+            let Outgoing { request, digest_string, secrets } =
+                self.plan.request(self.connection.local(), &step, evidence)?;
+            secrets.iter().for_each(|secret| self.report.redactor.hide_all(secret));
+            let octets = request.to_octets();
+            if self.plan.transport == Transport::Udp && octets.len() > UDP_LIMIT {
+                let length = octets.len();
+                self.report.note(&format!("{length} octets may get lost over UDP; --transport tcp is safer"));
+            }
+            let response = self.exchange(&request, &octets)?;
+            let wait = response.number("Retry-After").filter(|seconds| *seconds <= MAX_WAIT);
+            match wait {
+                Some(seconds) if self.options.retry && response.status == 503 && attempt <= MAX_RETRIES => {
+                    self.report.note(&format!("waiting {seconds} s, as Retry-After says"));
+                    std::thread::sleep(Duration::from_secs(seconds.into()));
+                    attempt += 1;
+                    self.reconnect()?;
+                }
+                _ => return Ok(Exchanged { response, digest_string, request, octets }),
+            }
+        }
+    }
+
+    /// Sends the same octets once more.
+    pub fn repeat(&mut self, sent: &Exchanged) -> Result<Response, String> {
+        self.exchange(&sent.request, &sent.octets)
+    }
+
+    /// The Contact's URI.
+    pub fn contact_uri(&self) -> String {
+        self.plan.contact_uri(self.connection.local())
+    }
+
+    /// After a pause a stream may be gone.
+    fn reconnect(&mut self) -> Result<(), String> {
+        let plan = self.plan;
+        if plan.transport != Transport::Udp {
+            self.connection = Connection::open(&plan.server, plan.transport, self.tls.as_ref(), self.options.timeout)?;
+        }
+        Ok(())
+    }
+
+    /// Sends one request and shows everything that happens until its answer.
+    fn exchange(&mut self, request: &Request, octets: &[u8]) -> Result<Response, String> {
+        let Conversation { plan, report, ending, connection, .. } = self;
+        report.sent(&format!("{} over {}", plan.server, plan.transport.name()), octets);
+        let response = connection.exchange(request, octets, self.options.timeout, &mut |event| match event {
+            Event::SentAgain => {
+                ending.sent_again += 1;
+                report.note("→ no answer yet, sent again");
+            }
+            Event::Provisional(response) => report.received(response),
+            Event::Ignored(why) => report.note(&format!("← something that does not count: {why}")),
+        })?;
+        // The password could be guessed from a server's proof.
+        let proofs =
+            response.challenges().into_iter().filter_map(|challenge| challenge.param("pop").map(str::to_owned));
+        proofs.for_each(|proof| report.redactor.hide_all(&proof));
+        report.received(&response);
+        Ok(response)
+    }
+}

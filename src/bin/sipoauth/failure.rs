@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why a run ends before the proxy's final answer could be judged.
+
+/// A sentence for people, and the exit code that goes with it.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: u8,
+    /// What is wrong, and what to do.
+    pub sentence: String,
+}
+
+impl Failure {
+    /// A failure with an exit code of its own.
+    pub fn new(exit: u8, sentence: impl Into<String>) -> Failure {
+        Failure { exit, sentence: sentence.into() }
+    }
+}
+
+/// Wrong options, a file, the network, or an answer that does not hold what it must.
+impl From<String> for Failure {
+    fn from(sentence: String) -> Failure {
+        Failure::new(crate::EXIT_ERROR, sentence)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(sentence: &str) -> Failure {
+        sentence.to_owned().into()
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client's side of Digest (RFC 7616, for SIP RFC 3261 section 22.4 and RFC 8760): H(A1), and the credentials that
+//! answer a challenge. Session algorithms and `auth-int` are not known here.
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::auth_params::push_quoted;
+use super::fingerprint::hex;
+
+/// The hash of a challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// What RFC 2617 began with, and what a challenge without `algorithm` means.
+    Md5,
+    /// RFC 7616's.
+    Sha256,
+}
+
+impl Algorithm {
+    /// Reads the parameter `algorithm`; None for one that is not known.
+    pub fn from_name(name: &str) -> Option<Algorithm> {
+        [Algorithm::Md5, Algorithm::Sha256].into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The parameter's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Md5 => "MD5",
+            Algorithm::Sha256 => "SHA-256",
+        }
+    }
+
+    /// The hash in lower-case hex of the parts with ':' between them.
+    fn hash(self, parts: &[&[u8]]) -> String {
+        let text = Zeroizing::new(parts.join(&b':'));
+        match self {
+            Algorithm::Md5 => hex(&Md5::digest(&*text)),
+            Algorithm::Sha256 => hex(&Sha256::digest(&*text)),
+        }
+    }
+}
+
+/// H(A1) in lower-case hex: as good as the password for this realm.
+pub fn ha1(algorithm: Algorithm, username: &str, realm: &str, password: &str) -> Zeroizing<String> {
+    Zeroizing::new(algorithm.hash(&[username.as_bytes(), realm.as_bytes(), password.as_bytes()]))
+}
+
+/// What the credentials are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The challenge's.
+    pub algorithm: Algorithm,
+    /// Whose password it is.
+    pub username: &'a str,
+    /// The challenge's, unquoted.
+    pub realm: &'a str,
+    /// The challenge's, unquoted.
+    pub nonce: &'a str,
+    /// The challenge's, when it has one.
+    pub opaque: Option<&'a str>,
+    /// The request's method.
+    pub method: &'a str,
+    /// The request's URI, for HTTP path and query.
+    pub uri: &'a str,
+    /// How often this nonce has been used, this time included, and a random text; when the challenge offers
+    /// `qop=auth`.
+    pub auth: Option<(u32, &'a str)>,
+}
+
+impl Answer<'_> {
+    /// The parameter `response`.
+    pub fn response(&self, ha1: &str) -> String {
+        let ha2 = self.algorithm.hash(&[self.method.as_bytes(), self.uri.as_bytes()]);
+        let (ha1, nonce) = (ha1.as_bytes(), self.nonce.as_bytes());
+        match self.auth {
+            None => self.algorithm.hash(&[ha1, nonce, ha2.as_bytes()]),
+            Some((count, cnonce)) => {
+                let count = format!("{count:08x}");
+                self.algorithm.hash(&[ha1, nonce, count.as_bytes(), cnonce.as_bytes(), b"auth", ha2.as_bytes()])
+            }
+        }
+    }
+
+    /// The whole value of Authorization or Proxy-Authorization.
+    pub fn credentials(&self, ha1: &str) -> String {
+        let mut out = "Digest ".to_owned();
+        for (name, value) in
+            [("username", self.username), ("realm", self.realm), ("nonce", self.nonce), ("uri", self.uri)]
+        {
+            push_quoted(name, value, &mut out);
+        }
+        push_quoted("response", &self.response(ha1), &mut out);
+        out.extend([", algorithm=", self.algorithm.name()]);
+        if let Some(opaque) = self.opaque {
+            push_quoted("opaque", opaque, &mut out);
+        }
+        if let Some((count, cnonce)) = self.auth {
+            out.push_str(&format!(", qop=auth, nc={count:08x}"));
+            push_quoted("cnonce", cnonce, &mut out);
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7616 section 3.9.1.
+    const MUFASA: Answer<'static> = Answer {
+        algorithm: Algorithm::Md5,
+        username: "Mufasa",
+        realm: "http-auth@example.org",
+        nonce: "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+        opaque: Some("FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"),
+        method: "GET",
+        uri: "/dir/index.html",
+        auth: Some((1, "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")),
+    };
+
+    #[test]
+    fn gives_the_answers_of_rfc_7616() {
+        for (algorithm, response) in [
+            (Algorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
+            (Algorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+        ] {
+            let answer = Answer { algorithm, ..MUFASA };
+            let ha1 = ha1(algorithm, answer.username, answer.realm, "Circle of Life");
+            assert_eq!(answer.response(&ha1), response);
+            let text = answer.credentials(&ha1);
+            assert!(text.starts_with("Digest username=\"Mufasa\", realm=\"http-auth@example.org\", nonce=\"7ypf/"));
+            let rest = format!(
+                "response=\"{response}\", algorithm={}, opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\", qop=auth, \
+                 nc=00000001, cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\"",
+                algorithm.name()
+            );
+            assert!(text.ends_with(&rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn does_without_qop() {
+        // RFC 2069's example, with the answer of its erratum 749.
+        let answer = Answer {
+            username: "Mufasa",
+            realm: "testrealm@host.com",
+            nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093",
+            opaque: None,
+            auth: None,
+            ..MUFASA
+        };
+        let ha1 = ha1(Algorithm::Md5, answer.username, answer.realm, "CircleOfLife");
+        assert_eq!(answer.response(&ha1), "1949323746fe6a43ef61f9606e7febea");
+        assert!(answer.credentials(&ha1).ends_with("febea\", algorithm=MD5"));
+    }
+
+    #[test]
+    fn a_value_cannot_break_the_header() {
+        let answer = Answer { username: "a\"b\\\r\nX: y", ..MUFASA };
+        assert!(answer.credentials("").starts_with("Digest username=\"a\\\"b\\\\X: y\", realm="));
+    }
+
+    #[test]
+    fn knows_two_algorithms() {
+        assert_eq!(Algorithm::from_name("sha-256"), Some(Algorithm::Sha256));
+        assert_eq!(Algorithm::from_name("md5"), Some(Algorithm::Md5));
+        for name in ["MD5-sess", "SHA-512-256", ""] {
+            assert_eq!(Algorithm::from_name(name), None);
+        }
+    }
+}

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The grants of sip-oauth: a master-key from the server, tokens for who signs in by Digest, tokens beside proofs, tokens
+//! from elsewhere.
+
+use crate::endpoint::VALIDATION;
+use crate::phone::{ALICE, BOB, Sip};
+use crate::plant::{Plant, Proxy};
+use crate::support::token::{now, signing_key};
+use serde_json::{Value, json};
+use sipoauth::engine::check::Carried;
+use sipoauth::engine::session_check::DigestUser;
+use sipoauth::proto::digest::{Algorithm, Answer, ha1};
+use sipoauth::proto::master_key::{Ha1Form, master_key};
+use sipoauth::proto::pop::{make_pop, pop_to_text};
+use sipoauth::proto::reason::Reason;
+use sipoauth::proto::shared_key::Key;
+use sipoauth::runtime::worker::Verdict;
+use std::time::Duration;
+
+const REALM: &str = "example.test";
+const PASSWORD: &str = "grant_type=password";
+
+/// A proxy that issues tokens itself; its keys are in a file.
+fn issuer(plant: &Plant, more: &Value) -> Proxy {
+    let key = plant.directory.write("signing.pem", signing_key());
+    let mut settings = json!({
+        "provider.password_grant": "issue",
+        "provider.signing_key_files": key,
+        "provider.aor": null,
+        "provider.scope": ["sip", "sip.call"],
+        "provider.domain": REALM,
+        "provider.client_id": null,
+        "provider.client_secret": null,
+    });
+    settings.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    plant.proxy(&settings)
+}
+
+/// A user with a phone that signs in by Digest.
+struct User {
+    name: &'static str,
+    nonce: String,
+    hash: String,
+}
+
+impl User {
+    fn new(name: &'static str, nonce: &str) -> User {
+        let hash = ha1(Algorithm::Md5, name, REALM, &format!("{name}-password")).to_string();
+        User { name, nonce: nonce.into(), hash }
+    }
+
+    fn known(&self) -> DigestUser<'_> {
+        DigestUser { ha1: &self.hash, password: "" }
+    }
+
+    fn key(&self) -> Key {
+        master_key(Ha1Form::Hex, &self.hash, REALM.as_bytes(), self.nonce.as_bytes()).expect("H(A1)")
+    }
+
+    /// Answers the challenge.
+    fn answer(&self, sip: Sip) -> Sip {
+        let answer = Answer {
+            algorithm: Algorithm::Md5,
+            username: self.name,
+            realm: REALM,
+            nonce: &self.nonce,
+            opaque: None,
+            method: "REGISTER",
+            uri: "sip:example.test",
+            auth: Some((1, "cnonce")),
+        };
+        Sip { credentials: vec![answer.credentials(&self.hash)], ..sip }
+    }
+
+    fn register(&self, name: &str) -> Sip {
+        self.answer(Sip::register(&format!("sip:{}@example.test", self.name), name).body(PASSWORD))
+    }
+
+    /// Signs in: the JSON of the 200.
+    fn sign_in(&self, proxy: &mut Proxy, sip: &Sip) -> Value {
+        let verdict = proxy.ask_for_tokens(sip, self.known());
+        told(proxy, &verdict, Carried::Password)
+    }
+}
+
+/// The tokens that a phone is told.
+fn told(proxy: &Proxy, verdict: &Verdict, carried: Carried) -> Value {
+    let got = (verdict.status, verdict.answer.reason(), verdict.answer.carried);
+    assert_eq!(got, (200, Reason::Ok, carried), "{}", proxy.log.text());
+    let body = proxy.worker.token_response(verdict).expect("tokens");
+    let tokens: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(tokens["token_type"], "Bearer");
+    tokens
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+/// `Bearer token=…, pop=…`
+fn with_both(sip: Sip, token: &Value, key: &Key) -> Sip {
+    let pop = pop_to_text(&make_pop(&**key, &sip.digest(&sip.body)));
+    Sip { credentials: vec![format!("Bearer token=\"{}\", pop=\"{pop}\"", text(token))], ..sip }
+}
+
+fn refreshing(sip: Sip, refresh_token: &Value, key: &Key) -> Sip {
+    let covered = format!("grant_type=refresh_token&refresh_token={}", text(refresh_token));
+    let pop = pop_to_text(&make_pop(&**key, &sip.digest(covered.as_bytes())));
+    sip.body(&format!("{covered}&pop={pop}"))
+}
+
+fn message(name: &str) -> Sip {
+    Sip::of_method("MESSAGE", ALICE, name).body("Hello")
+}
+
+#[test]
+fn a_master_key_of_the_server_is_the_key() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "provider.require_master_key": true }));
+    let code = plant.endpoint.code("alice");
+    assert_eq!(proxy.reason(&Sip::with_code(ALICE, "none", &code)), Reason::CodeInDoubt);
+    assert!(proxy.log.text().contains("no master-key"), "{}", proxy.log.text());
+
+    let key: Key = zeroize::Zeroizing::new([7; 32]);
+    plant.endpoint.add_to_answers(json!({ "master-key": pop_to_text(&key) }));
+    let code = plant.endpoint.code("alice");
+    // The second flow of the phone uses the same code; its answer has another To tag, and may not be known yet.
+    for (name, reg_id) in [("one", 1), ("two", 2)] {
+        let tag = if reg_id == 2 { String::new() } else { "tag".into() };
+        let sip = Sip { reg_id, reply_to_tag: tag, ..Sip::with_code(ALICE, name, &code).instance("1") };
+        let verdict = proxy.ask(&sip);
+        assert_eq!((verdict.status, verdict.answer.reason()), (200, Reason::Ok), "{}", proxy.log.text());
+        assert!(verdict.ticket.is_empty(), "its key does not wait for the answer");
+        let derived = sip.key(&code, "tag");
+        assert_eq!(
+            proxy.reason(&Sip::register(ALICE, &format!("a{name}")).prove_in_body(&derived)),
+            Reason::PopInvalid
+        );
+        assert_eq!(proxy.reason(&message(&format!("b{name}")).prove_in_header(&key)), Reason::Ok);
+    }
+    assert_eq!((plant.endpoint.exchanges(), proxy.sessions(ALICE).len()), (2, 1));
+    for broken in [json!("BwcH"), json!(7)] {
+        plant.endpoint.add_to_answers(json!({ "master-key": broken }));
+        let code = plant.endpoint.code("alice");
+        assert_eq!(proxy.reason(&Sip::with_code(ALICE, "broken", &code)), Reason::CodeInDoubt);
+    }
+}
+
+#[test]
+fn a_key_from_the_server_is_as_good_as_its_code_is_short() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "allow_unprotected_short_codes": false }));
+    let key: Key = zeroize::Zeroizing::new([9; 32]);
+    plant.endpoint.add_to_answers(json!({ "master_key": pop_to_text(&key) }));
+    plant.endpoint.add_code("12345678", &["alice"]);
+    assert_eq!(proxy.reason(&Sip::with_code(ALICE, "one", "12345678")), Reason::Ok);
+    let proof = Sip::register(ALICE, "two").over("udp").prove_in_body(&key);
+    assert_eq!(proxy.reason(&proof), Reason::Ok, "nobody finds this key by trying codes");
+}
+
+#[test]
+fn a_password_gives_tokens_and_a_key() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let alice = User::new("alice", "nonce-1");
+    let tokens = alice.sign_in(&mut proxy, &alice.register("one").instance("1"));
+    assert_eq!((&tokens["expires_in"], &tokens["scope"]), (&json!(3600), &json!("sip sip.call")));
+    let both = with_both(message("m1"), &tokens["access_token"], &alice.key());
+    let verdict = proxy.ask(&both);
+    let got = (verdict.status, verdict.answer.reason(), verdict.answer.carried);
+    assert_eq!(got, (200, Reason::Ok, Carried::TokenAndProof), "{}", proxy.log.text());
+    assert_eq!(verdict.answer.token.expect("the token").claims.subject.as_deref(), Some("alice"));
+    assert_eq!(proxy.reason(&both), Reason::Ok, "a retransmission");
+    assert_eq!(proxy.reason(&Sip { branch: "z9hG4bK-other".into(), ..both }), Reason::PopReplayed);
+    let again = with_both(Sip::register(ALICE, "again"), &tokens["access_token"], &alice.key());
+    assert_eq!(proxy.reason(&again), Reason::Ok);
+    // The same sign-in again gives the same.
+    let repeated = alice.sign_in(&mut proxy, &alice.register("one").instance("1"));
+    assert_eq!(repeated["access_token"], tokens["access_token"]);
+    assert_eq!(proxy.sessions(ALICE).len(), 1);
+    for secret in [text(&tokens["access_token"]), text(&tokens["refresh_token"]), &alice.hash] {
+        assert!(!proxy.log.text().contains(secret));
+    }
+}
+
+#[test]
+fn token_and_proof_belong_together() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let (phone, tablet, bob) = (User::new("alice", "n1"), User::new("alice", "n2"), User::new("bob", "n3"));
+    let of_phone = phone.sign_in(&mut proxy, &phone.register("p").instance("1"));
+    let of_tablet = tablet.sign_in(&mut proxy, &tablet.register("t").instance("2"));
+    let of_bob = bob.sign_in(&mut proxy, &bob.register("b"));
+    let token = |tokens: &Value| tokens["access_token"].clone();
+    for (i, (token, key, reason)) in [
+        (token(&of_phone), phone.key(), Reason::Ok),
+        (token(&of_tablet), phone.key(), Reason::TokenUnbound),
+        (token(&of_phone), tablet.key(), Reason::TokenUnbound),
+        (token(&of_bob), phone.key(), Reason::AorMismatch),
+        (token(&of_phone), bob.key(), Reason::PopInvalid),
+        (json!("made-up"), phone.key(), Reason::TokenOpaque),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(proxy.reason(&with_both(message(&format!("m{i}")), &token, &key)), reason, "{i}");
+    }
+    let bare = Sip { credentials: vec![format!("Bearer {}", text(&of_phone["access_token"]))], ..message("bare") };
+    assert_eq!(proxy.answer(&bare), (401, Reason::PopMissing));
+    assert_eq!(proxy.answer(&message("pop").prove_in_header(&phone.key())), (401, Reason::TokenMissing));
+    assert_eq!(proxy.answer(&Sip::register(ALICE, "body").prove_in_body(&phone.key())), (401, Reason::TokenMissing));
+
+    let mut lenient = issuer(&plant, &json!({ "provider.token_pop": "optional" }));
+    let phone = User::new("alice", "n4");
+    let tokens = phone.sign_in(&mut lenient, &phone.register("q").instance("1"));
+    let bare = Sip { credentials: vec![format!("Bearer {}", text(&tokens["access_token"]))], ..message("bare2") };
+    assert_eq!(lenient.reason(&bare), Reason::Ok);
+    assert_eq!(lenient.reason(&message("pop2").prove_in_header(&phone.key())), Reason::Ok);
+    let unbound = with_both(message("both2"), &tokens["access_token"], &tablet.key());
+    assert_eq!(lenient.reason(&unbound), Reason::TokenUnbound, "whoever sends both, both must fit");
+}
+
+#[test]
+fn who_does_not_know_the_password_gets_nothing() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let alice = User::new("alice", "n1");
+    let good = alice.register("one");
+    let mut reason = |sip: &Sip, user: DigestUser<'_>| proxy.ask_for_tokens(sip, user).answer.reason();
+    let wrong = User { hash: ha1(Algorithm::Md5, "alice", REALM, "wrong").to_string(), ..User::new("alice", "n1") };
+    assert_eq!(reason(&good, wrong.known()), Reason::DigestMismatch, "wrong H(A1)");
+    let credentials = vec![good.credentials[0].replace("\"n1\"", "\"n2\"")];
+    assert_eq!(reason(&Sip { credentials, ..good.clone() }, alice.known()), Reason::DigestMismatch, "wrong nonce");
+    let other_realm =
+        Sip { credentials: vec![good.credentials[0].replace("realm=\"example.test\"", "realm=\"x\"")], ..good.clone() };
+    assert_eq!(reason(&other_realm, alice.known()), Reason::NoCredentials);
+    assert_eq!(reason(&Sip { credentials: Vec::new(), ..good.clone() }, alice.known()), Reason::NoCredentials);
+    assert_eq!(reason(&good.clone().body(""), alice.known()), Reason::NoCredentials, "nothing is asked for");
+    assert_eq!(reason(&good.clone().body("grant_type=x"), alice.known()), Reason::GrantUnsupported);
+    let bob = Sip { from: BOB.into(), to: BOB.into(), ..good.clone() };
+    assert_eq!(reason(&bob, alice.known()), Reason::AorMismatch);
+    let third = Sip { from: BOB.into(), ..good.clone() };
+    assert_eq!(reason(&third, alice.known()), Reason::ThirdPartyRegistration);
+    let foreign = "sip:alice@other.test".to_owned();
+    let foreign = Sip { from: foreign.clone(), to: foreign, ..good.clone() };
+    assert_eq!(reason(&foreign, alice.known()), Reason::PasswordUnsupported);
+
+    let with_pop = |key: &Key, sip: Sip| {
+        let pop = pop_to_text(&make_pop(&**key, &sip.digest(PASSWORD.as_bytes())));
+        alice.answer(sip.body(&format!("{PASSWORD}&pop={pop}")))
+    };
+    let key = alice.key();
+    assert_eq!(reason(&with_pop(&wrong.key(), Sip::register(ALICE, "w")), alice.known()), Reason::PopInvalid);
+    let old = Sip::register(ALICE, "o").dated(now() - 3600);
+    assert_eq!(reason(&with_pop(&key, old), alice.known()), Reason::PopStale);
+    let mut dateless = with_pop(&key, Sip::register(ALICE, "d"));
+    dateless.date.clear();
+    assert_eq!(reason(&dateless, alice.known()), Reason::PopMalformed);
+    assert_eq!(reason(&with_pop(&key, Sip::register(ALICE, "g")), alice.known()), Reason::Ok);
+    assert_eq!(proxy.sessions("").len(), 1);
+}
+
+#[test]
+fn a_phone_refreshes_its_tokens_itself() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let (alice, bob) = (User::new("alice", "n1"), User::new("bob", "n2"));
+    let first = alice.sign_in(&mut proxy, &alice.register("one"));
+    let of_bob = bob.sign_in(&mut proxy, &bob.register("bob"));
+    let refresh = |proxy: &mut Proxy, name: &str, token: &Value| {
+        proxy.ask(&refreshing(Sip::register(ALICE, name), token, &alice.key()))
+    };
+    let verdict = refresh(&mut proxy, "r1", &first["refresh_token"]);
+    let second = told(&proxy, &verdict, Carried::Refresh);
+    assert_ne!(second["access_token"], first["access_token"]);
+    assert_ne!(second["refresh_token"], first["refresh_token"]);
+    let token = |proxy: &mut Proxy, name: &str, tokens: &Value| {
+        proxy.reason(&with_both(message(name), &tokens["access_token"], &alice.key()))
+    };
+    assert_eq!((token(&mut proxy, "a", &second), token(&mut proxy, "b", &first)), (Reason::Ok, Reason::Ok));
+
+    // An answer may be lost: the same refresh token gets the same tokens, and the second one is not spent.
+    let verdict = refresh(&mut proxy, "r2", &first["refresh_token"]);
+    assert_eq!(told(&proxy, &verdict, Carried::Refresh)["refresh_token"], second["refresh_token"]);
+    // Beside the access token, too; but not beside another's.
+    let beside = |tokens: &Value, name: &str| Sip {
+        credentials: vec![format!("Bearer {}", text(&tokens["access_token"]))],
+        ..refreshing(Sip::register(ALICE, name), &second["refresh_token"], &alice.key())
+    };
+    assert_eq!(proxy.reason(&beside(&of_bob, "r3")), Reason::TokenUnbound);
+    let verdict = proxy.ask(&beside(&second, "r4"));
+    let third = told(&proxy, &verdict, Carried::Refresh);
+    assert_eq!(token(&mut proxy, "c", &first), Reason::TokenUnbound, "two are enough");
+
+    // Nobody redeems another's, and nobody spoils it by trying.
+    assert_eq!(refresh(&mut proxy, "r5", &of_bob["refresh_token"]).answer.reason(), Reason::RefreshRefused);
+    let sip = refreshing(Sip::register(BOB, "r6"), &of_bob["refresh_token"], &bob.key());
+    let verdict = proxy.ask(&sip);
+    told(&proxy, &verdict, Carried::Refresh);
+    let stolen = refreshing(Sip::register(ALICE, "r7"), &third["refresh_token"], &bob.key());
+    assert_eq!(proxy.reason(&stolen), Reason::PopInvalid);
+    let replayed = refreshing(Sip::register(ALICE, "r8"), &third["refresh_token"], &alice.key());
+    let verdict = proxy.ask(&replayed);
+    told(&proxy, &verdict, Carried::Refresh);
+    assert_eq!(proxy.reason(&Sip { branch: "z9hG4bK-o".into(), ..replayed }), Reason::PopReplayed);
+    assert_eq!(plant.endpoint.refreshes(), 0, "the proxy refreshes nothing by itself");
+}
+
+#[test]
+fn what_the_phone_holds_is_not_refreshed_by_the_proxy() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(2);
+    let mut proxy = plant.proxy(&json!({ "provider.password_grant": "password" }));
+    let alice = User::new("alice", "n1");
+    let user = DigestUser { password: "alice-password", ..alice.known() };
+    let verdict = proxy.ask_for_tokens(&alice.register("one"), user);
+    let first = told(&proxy, &verdict, Carried::Password);
+    assert!(verdict.expires_limit <= 2, "a registration lasts as long as the token: {}", verdict.expires_limit);
+    proxy.run_for(Duration::from_millis(3200));
+    assert_eq!(plant.endpoint.refreshes(), 0);
+    // Its access token, opaque here, has ended; it may still ask for another.
+    let proof = Sip::register(ALICE, "p").prove_in_body(&alice.key());
+    assert_eq!(proxy.reason(&proof), Reason::TokenMissing);
+    let verdict = proxy.ask(&refreshing(Sip::register(ALICE, "r"), &first["refresh_token"], &alice.key()));
+    let second = told(&proxy, &verdict, Carried::Refresh);
+    assert_eq!(plant.endpoint.refreshes(), 1);
+    assert_ne!(first["refresh_token"], second["refresh_token"]);
+
+    let wrong = DigestUser { password: "wrong", ..alice.known() };
+    let other = User::new("alice", "n2");
+    assert_eq!(proxy.ask_for_tokens(&other.register("w"), wrong).answer.reason(), Reason::CodeRefused);
+    let none = proxy.ask_for_tokens(&User::new("alice", "n3").register("v"), alice.known());
+    assert_eq!(none.answer.reason(), Reason::ClientRefused, "the script gives no password");
+    assert!(proxy.log.text().contains("needs the password"), "{}", proxy.log.text());
+}
+
+#[test]
+fn sessions_of_passwords_outlive_a_restart() {
+    let plant = Plant::new();
+    let alice = User::new("alice", "n1");
+    let mut proxy = issuer(&plant, &json!({}));
+    let tokens = alice.sign_in(&mut proxy, &alice.register("one"));
+    let key = plant.directory.file("signing.pem");
+    drop(proxy);
+    let settings = json!({ "provider.signing_key_files": key });
+    let kept = std::fs::read(&key).expect("the key");
+    let mut proxy = {
+        let proxy = issuer(&plant, &settings);
+        // The helper has made another key, as an operator would who lost his: the old token is not verified any more.
+        assert_ne!(std::fs::read(&key).expect("a key"), kept);
+        proxy
+    };
+    let both = with_both(message("lost"), &tokens["access_token"], &alice.key());
+    assert_eq!(proxy.reason(&both), Reason::KeyUnknown);
+    let verdict = proxy.ask(&refreshing(Sip::register(ALICE, "r"), &tokens["refresh_token"], &alice.key()));
+    let tokens = told(&proxy, &verdict, Carried::Refresh);
+    assert_eq!(proxy.reason(&with_both(message("new"), &tokens["access_token"], &alice.key())), Reason::Ok);
+}
+
+#[test]
+fn each_flow_of_a_phone_has_its_own_key() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let flows = [User::new("alice", "n1"), User::new("alice", "n2")];
+    let tokens: Vec<Value> = (1..=2)
+        .map(|reg_id: u32| {
+            let user = &flows[reg_id as usize - 1];
+            let sip = Sip { reg_id, ..user.register(&format!("f{reg_id}")).instance("1") };
+            user.sign_in(&mut proxy, &sip)
+        })
+        .collect();
+    assert_eq!(proxy.sessions(ALICE).len(), 2);
+    let mut reason = |name: &str, reg_id: u32, token: usize, key: usize| {
+        let sip = Sip { reg_id, ..Sip::register(ALICE, name).instance("1") };
+        proxy.reason(&with_both(sip, &tokens[token]["access_token"], &flows[key].key()))
+    };
+    assert_eq!((reason("a", 1, 0, 0), reason("b", 2, 1, 1)), (Reason::Ok, Reason::Ok));
+    assert_eq!(reason("c", 2, 1, 0), Reason::PopInvalid, "the other flow's key");
+    assert_eq!(reason("d", 2, 0, 1), Reason::TokenUnbound, "the other flow's token");
+    // A flow that signs in anew replaces its own session only, and its tokens are forgotten.
+    let anew = User::new("alice", "n3");
+    anew.sign_in(&mut proxy, &Sip { reg_id: 1, ..anew.register("g").instance("1") });
+    assert_eq!((proxy.sessions(ALICE).len(), proxy.records("t:").len()), (2, 2));
+}
+
+#[test]
+fn a_token_from_elsewhere_is_replaced_once() {
+    let plant = Plant::new();
+    let settings = json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.audience": null,
+        "provider.aor": null,
+        "application_servers": "as.example.test",
+    });
+    let mut proxy = plant.proxy(&settings);
+    let token = plant.endpoint.foreign_token("alice");
+    let with = |sip: Sip, token: &str| Sip { credentials: vec![format!("Bearer {token}")], ..sip };
+    let verdict = proxy.ask(&with(Sip::register(ALICE, "one"), &token));
+    assert_eq!((verdict.status, verdict.answer.carried), (200, Carried::Token), "{}", proxy.log.text());
+    for method in ["REGISTER", "INVITE", "MESSAGE"] {
+        let sip =
+            if method == "REGISTER" { Sip::register(ALICE, "two") } else { Sip::of_method(method, ALICE, method) };
+        let verdict = proxy.ask(&with(sip, &token));
+        assert_eq!(verdict.answer.reason(), Reason::Ok, "{method}");
+        let forwarded = proxy.worker.token(&verdict, "sip:as.example.test").expect("a token");
+        assert!(forwarded.starts_with("access-"), "the server's token goes on, not the phone's");
+    }
+    assert_eq!(plant.endpoint.exchanges(), 1);
+    assert_eq!(proxy.answer(&with(Sip::register(BOB, "bob"), &token)), (403, Reason::AorMismatch));
+    assert_eq!(proxy.answer(&with(Sip::register(BOB, "made"), "made-up-token")), (401, Reason::CodeRefused));
+    let both = Sip { credentials: vec![format!("Bearer token={token}, pop=abc")], ..Sip::register(ALICE, "both") };
+    assert_eq!(proxy.reason(&both), Reason::TokenUnbound);
+    let first = Sip::of_method("INVITE", BOB, "call");
+    let of_bob = plant.endpoint.foreign_token("bob");
+    assert_eq!(proxy.reason(&with(first, &of_bob)), Reason::Ok, "the first request need not be a REGISTER");
+    let ended = proxy.context.revoke_sessions(ALICE, "").expect("a store");
+    assert_eq!(ended.len(), 1);
+    assert_eq!(proxy.answer(&with(Sip::register(ALICE, "three"), &token)), (401, Reason::SessionEnded));
+}
+
+#[test]
+fn a_token_from_elsewhere_that_ends_is_validated_anew() {
+    let plant = Plant::new();
+    plant.endpoint.give_no_refresh_tokens();
+    plant.endpoint.set_lifetime(2);
+    let settings = json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.aor": null,
+        "code_lifetime": 10,
+    });
+    let mut proxy = plant.proxy(&settings);
+    let token = plant.endpoint.foreign_token("alice");
+    let with = |name: &str| Sip { credentials: vec![format!("Bearer {token}")], ..Sip::register(ALICE, name) };
+    assert_eq!(proxy.reason(&with("one")), Reason::Ok);
+    proxy.run_for(Duration::from_millis(2200));
+    assert_eq!(proxy.reason(&with("two")), Reason::Ok, "{}", proxy.log.text());
+    assert_eq!(plant.endpoint.exchanges(), 2);
+}
