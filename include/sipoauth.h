@@ -234,7 +234,7 @@
 #define SIPOAUTH_GRANT_TOKEN_POP 7
 
 /*
- Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
+ Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00). Since ABI version 4.
  */
 #define SIPOAUTH_GRANT_KEY_DERIVATION 8
 

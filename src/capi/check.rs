@@ -374,10 +374,10 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         Carried::Code => SIPOAUTH_GRANT_CODE,
         Carried::Proof => SIPOAUTH_GRANT_POP,
         Carried::Connection => SIPOAUTH_GRANT_CONNECTION,
+        Carried::KeyDerivation => SIPOAUTH_GRANT_KEY_DERIVATION,
         Carried::Password => SIPOAUTH_GRANT_PASSWORD,
         Carried::Refresh => SIPOAUTH_GRANT_REFRESH,
         Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
-        Carried::KeyDerivation => SIPOAUTH_GRANT_KEY_DERIVATION,
     };
     let mut result =
         sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };

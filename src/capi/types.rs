@@ -95,7 +95,7 @@ pub const SIPOAUTH_GRANT_PASSWORD: u32 = 5;
 pub const SIPOAUTH_GRANT_REFRESH: u32 = 6;
 /// An access token and a proof of possession (sip-oauth-01 section 4.6). Since ABI version 4.
 pub const SIPOAUTH_GRANT_TOKEN_POP: u32 = 7;
-/// Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00).
+/// Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00). Since ABI version 4.
 pub const SIPOAUTH_GRANT_KEY_DERIVATION: u32 = 8;
 
 /// PBKDF2-HMAC-SHA-256

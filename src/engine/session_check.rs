@@ -506,16 +506,15 @@ impl Look<'_> {
 
     /// The use of a proof whose Date is right.
     fn dated(&self, proven: &Proven) -> Result<Use, Reason> {
-        if self.is_stale(proven.date, proven.provider) {
-            return Err(Reason::PopStale);
-        }
+        self.is_timely(proven.date, proven.provider)?;
         let message = &self.request.message;
         let proof = name_of(&self.settings.hash_key, &proven.session().id, message.call_id, message.cseq);
         Ok(Use { proof, path: self.path(), date: proven.date, now: self.now })
     }
 
-    fn is_stale(&self, date: i64, provider: usize) -> bool {
-        is_stale(self.policy, self.policy.providers[provider].rules.leeway, date, self.now)
+    fn is_timely(&self, date: i64, provider: usize) -> Result<(), Reason> {
+        let leeway = self.policy.providers[provider].rules.leeway;
+        if is_stale(self.policy, leeway, date, self.now) { Err(Reason::PopStale) } else { Ok(()) }
     }
 
     /// A proof beside Digest credentials: the phone has come to the same master-key. That the request is new is for
@@ -528,7 +527,7 @@ impl Look<'_> {
         if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
             return Err(Reason::PopInvalid);
         }
-        if self.is_stale(date, provider) { Err(Reason::PopStale) } else { Ok(()) }
+        self.is_timely(date, provider)
     }
 
     /// The message-body of the digest-string where the proof is in the body.
@@ -643,8 +642,7 @@ pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
 }
 
 /// Whether a user may register this address with a code, or use it with a token from elsewhere. The key proves the
-/// address in other requests too, so a rule
-/// about third parties does not help here.
+/// address in other requests too, so a rule about third parties does not help here.
 pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registration) -> Result<(), Reason> {
     let owned: Vec<Aor> = user.aors.iter().filter_map(|aor| Aor::parse(aor)).collect();
     let method = registration.method.as_str();

@@ -5,11 +5,11 @@ use sha2::{Digest, Sha256};
 
 use super::sessions::{ATTEMPTS, FOREVER, SessionError, SessionStore, overtaken};
 use crate::config::new_accounts::NewAccounts;
+use crate::engine::seal::Sealer;
 use crate::ports::store::{StoreError, Write};
 use crate::proto::fingerprint::hex;
 use crate::proto::key_account::KeyAccount;
 use crate::proto::pbkdf2::{DEFAULT_SALT, Parameters};
-use crate::proto::session::encode;
 use crate::proto::uri::Aor;
 use crate::proto::verifier::Verifier;
 
@@ -41,6 +41,12 @@ pub fn key_account_key(aor: &str) -> String {
     format!("{PREFIX}{}", hex(&Sha256::digest(aor.as_bytes())[..16]))
 }
 
+/// Opens and reads the record of an account. One that cannot be read is an error, never an account that is not there.
+pub fn unseal_account(sealer: &Sealer, key: &str, sealed: &[u8]) -> Result<KeyAccount, StoreError> {
+    let account = sealer.open(key, sealed).and_then(|octets| KeyAccount::decode(&octets));
+    account.ok_or_else(|| StoreError::Corrupt("an account was made with another store_key, or was changed".into()))
+}
+
 /// Derives the verifier of a new account with a salt of its own. Slow by design.
 pub fn derive_verifier(new: &NewAccounts, password: &[u8]) -> Result<Verifier, StoreError> {
     let mut salt = vec![0; DEFAULT_SALT];
@@ -52,13 +58,18 @@ pub fn derive_verifier(new: &NewAccounts, password: &[u8]) -> Result<Verifier, S
 impl SessionStore {
     /// The account of an address.
     pub fn key_account(&self, aor: &str, now: i64) -> Result<Option<KeyAccount>, StoreError> {
-        Ok(self.read(&key_account_key(aor), now)?.map(|(account, _)| account))
+        self.key_account_of(&key_account_key(aor), now)
+    }
+
+    fn key_account_of(&self, key: &str, now: i64) -> Result<Option<KeyAccount>, StoreError> {
+        let sealed = self.store.get(key, now)?;
+        sealed.map(|sealed| unseal_account(&self.sealer, key, &sealed)).transpose()
     }
 
     /// Writes an account, also over an earlier one.
     pub fn put_key_account(&self, aor: &Aor, verifier: &Verifier, now: i64) -> Result<(), StoreError> {
         let key = key_account_key(aor.as_str());
-        let value = self.sealer.seal(&key, &encode(&KeyAccount::new(aor.as_str(), verifier)));
+        let value = self.sealer.seal(&key, &KeyAccount::new(aor.as_str(), verifier).encode());
         let write = Write { key: &key, value: &value, expires_at: FOREVER, due_at: None };
         for _ in 0..ATTEMPTS {
             let before = self.store.get(&key, now)?;
@@ -89,8 +100,8 @@ impl SessionStore {
         }
         let found = self.store.scan(PREFIX, (!from.is_empty()).then_some(from), PAGE)?;
         for key in &found.keys {
-            match self.read::<KeyAccount>(key, now) {
-                Ok(account) => account.into_iter().for_each(|(account, _)| add(account)),
+            match self.key_account_of(key, now) {
+                Ok(account) => account.into_iter().for_each(&mut add),
                 // One that cannot be read must not hide the others; nobody can use it either.
                 Err(StoreError::Corrupt(_)) => {}
                 Err(error) => return Err(error.into()),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::accounts::key_account_key;
+use super::accounts::{key_account_key, unseal_account};
 use super::context::Context;
 use super::sessions::{account_key, code_key, unseal};
 use super::store_access::DECOY;
@@ -12,8 +12,9 @@ use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::key_derivation_check::KnownAccounts;
+use crate::engine::seal::Sealer;
 use crate::engine::session_check::{CodeId, Known, KnownSessions, Registration, key_of};
-use crate::proto::key_account::KeyAccount;
+use crate::ports::store::StoreError;
 use crate::proto::session::{Account, CodeRecord, CodeState};
 use crate::proto::verifier::Verifier;
 
@@ -33,13 +34,17 @@ impl SessionView<'_> {
     /// The work that an account would have made, so that the time tells less of who has none.
     fn open_decoy(&self) {
         if let Some(access) = self.context.sessions() {
-            let account = unseal::<KeyAccount>(access.sealer(), DECOY, access.decoy());
-            std::hint::black_box(account.ok().flatten().and_then(|account| account.verifier()));
+            let account = unseal_account(access.sealer(), DECOY, access.decoy());
+            std::hint::black_box(account.ok().and_then(|account| account.verifier()));
         }
     }
 
     /// A record.
     pub(super) fn read<T: for<'a> serde::Deserialize<'a>>(&self, key: &str) -> Known<T> {
+        self.read_by(key, |sealer, sealed| unseal(sealer, key, sealed))
+    }
+
+    fn read_by<T>(&self, key: &str, open: impl FnOnce(&Sealer, &[u8]) -> Result<Option<T>, StoreError>) -> Known<T> {
         let Some(access) = self.context.sessions() else {
             return Known::Absent;
         };
@@ -53,7 +58,7 @@ impl SessionView<'_> {
                 Lookup::Unknown => return Known::NotHere,
             }
         };
-        let unsealed = sealed.and_then(|sealed| sealed.map(|sealed| unseal(access.sealer(), key, &sealed)).transpose());
+        let unsealed = sealed.and_then(|sealed| sealed.map(|sealed| open(access.sealer(), &sealed)).transpose());
         match unsealed.map(Option::flatten) {
             Ok(Some(record)) => Known::Found(record),
             Ok(None) => Known::Absent,
@@ -101,7 +106,8 @@ impl KnownSessions for SessionView<'_> {
 
 impl KnownAccounts for SessionView<'_> {
     fn verifier(&self, aor: &str) -> Known<Verifier> {
-        match self.read::<KeyAccount>(&key_account_key(aor)) {
+        let key = key_account_key(aor);
+        match self.read_by(&key, |sealer, sealed| unseal_account(sealer, &key, sealed).map(Some)) {
             Known::Found(account) => account.verifier().map_or(Known::Failed, Known::Found),
             Known::Absent => {
                 self.open_decoy();

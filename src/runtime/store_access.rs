@@ -15,7 +15,6 @@ use crate::io::redis::RedisStore;
 use crate::io::store::{OpenedStore, open_store};
 use crate::ports::store::StoreError;
 use crate::proto::key_account::KeyAccount;
-use crate::proto::session::encode;
 use crate::proto::verifier::{NOBODYS, Verifier};
 
 /// A store that could not be opened is tried again after this time, in milliseconds.
@@ -80,7 +79,7 @@ impl StoreAccess {
     pub fn decoy(&self) -> &[u8] {
         self.decoy.get_or_init(|| {
             let nobody = Verifier::parse(NOBODYS).expect("a constant that a test reads");
-            self.sealer.seal(DECOY, &encode(&KeyAccount::new("sip:nobody@example.invalid", &nobody)))
+            self.sealer.seal(DECOY, &KeyAccount::new("sip:nobody@example.invalid", &nobody).encode())
         })
     }
 

@@ -2,6 +2,7 @@
 
 //! cfg-examples/kamailio/key-derivation.cfg: phones and proxy prove a password to each other, and nobody sends it.
 
+use std::process::Command;
 use std::time::Duration;
 
 use sipoauth::proto::fingerprint::hex;
@@ -377,4 +378,32 @@ fn from_a_kemi_script() {
     assert_eq!((reply.status, reply.reason.as_str()), (407, "Added"));
     challenge_in(&reply, "Proxy-Authenticate");
     stack.finish();
+}
+
+#[test]
+fn the_tool_plays_the_phone() {
+    let site = start();
+    let server = format!("127.0.0.1:{}", site.stack.kamailio.port());
+    let state = site.directory.file("alice.json");
+    let state = state.to_str().expect("UTF-8");
+    let register = |arguments: &[&str], password: &str| {
+        let file = site.directory.write("password", password);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+        command.args(["register", "--state", state]).args(arguments);
+        if !password.is_empty() {
+            command.arg("--password-file").arg(file);
+        }
+        let output = command.output().expect("built");
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(!text.contains(PASSWORD), "{text}");
+        (output.status.code(), text)
+    };
+    let to = ["--server", &server, "--transport", "tcp", "--aor", ALICE, "--key-derivation"];
+    let (code, text) = register(&to, "a wrong password");
+    assert_eq!(code, Some(5), "the proxy has another key: {text}");
+    let (code, text) = register(&to, PASSWORD);
+    assert_eq!(code, Some(0), "{text}\n{}", site.stack.module_log());
+    let (code, text) = register(&["--pop"], "");
+    assert_eq!(code, Some(0), "a proof alone: {text}\n{}", site.stack.module_log());
+    site.finish();
 }

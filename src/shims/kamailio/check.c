@@ -52,20 +52,21 @@ static void prepare(sipoauth_result *result)
     result->verdict = SIPOAUTH_VERDICT_DENIED;
 }
 
-/* What the script knows of the user: at most one of both. */
-struct oauth_known {
+/* Whose the request is, as the script knows it: one of both, or neither. */
+struct known {
     const struct oauth_digest_user *user;
     const struct oauth_account *account;
 };
 
-static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct oauth_known *known,
+static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct known *known,
         uint32_t flags, sipoauth_result *result)
 {
     int rc;
 
     prepare(result);
     if (known->account != NULL)
-        rc = sipoauth_worker_key_derivation(worker, request, known->account->line, flags | known->account->flag, result);
+        rc = sipoauth_worker_key_derivation(worker, request, known->account->line, flags | known->account->flag,
+                result);
     else if (known->user != NULL)
         rc = sipoauth_worker_check_password(worker, request, oauth_view(&known->user->ha1),
                 oauth_view(&known->user->password), flags, result);
@@ -142,7 +143,7 @@ static void hint_about_size(const sip_msg_t *msg)
             msg->len, UDP_LIMIT);
 }
 
-static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_known *known,
+static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct known *known,
         const struct oauth_resume *resume)
 {
     struct oauth_request request;
@@ -186,29 +187,29 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct o
 
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
 {
-    struct oauth_known nothing = {NULL, NULL};
+    static const struct known nothing = {NULL, NULL};
 
     return check(msg, role, realm, &nothing, resume);
-}
-
-/* The script has authenticated the user by Digest; what the library needs of that is in the same header field. */
-int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
-        const struct oauth_resume *resume)
-{
-    struct oauth_known known = {user, NULL};
-
-    return check(msg, SIPOAUTH_ROLE_UAS, realm, &known, resume);
 }
 
 /* By the Key-Derivation scheme, against an account. */
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
         const struct oauth_resume *resume)
 {
-    struct oauth_known known = {NULL, account};
+    const struct known known = {NULL, account};
     int code = check(msg, role, realm, &known, resume);
 
     oauth_last_is_key_derivation(msg);
     return code;
+}
+
+/* The script has authenticated the user by Digest; what the library needs of that is in the same header field. */
+int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
+        const struct oauth_resume *resume)
+{
+    const struct known known = {user, NULL};
+
+    return check(msg, SIPOAUTH_ROLE_UAS, realm, &known, resume);
 }
 
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)

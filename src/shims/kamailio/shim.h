@@ -146,17 +146,17 @@ void oauth_connection_init(void);
 
 /* check.c */
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
-struct oauth_digest_user {
-    str ha1;        /* in hex */
-    str password;   /* empty: not known */
-};
-int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
-        const struct oauth_resume *resume);
 struct oauth_account {
     uint32_t flag;         /* SIPOAUTH_CHECK_GIVEN_ACCOUNT, or 0: the account comes from the store */
     sipoauth_str line;
 };
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
+        const struct oauth_resume *resume);
+struct oauth_digest_user {
+    str ha1;        /* in hex */
+    str password;   /* empty: not known */
+};
+int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume);
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role);
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm);
