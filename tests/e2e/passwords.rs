@@ -12,6 +12,7 @@ use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::digest::Challenge;
 use crate::support::http;
 use crate::support::kamailio::Builder;
+use crate::support::kit;
 use crate::support::sip::{Reply, Request};
 use crate::support::temporary::Directory;
 use crate::support::token::{signing_key, unverified_claims, unverified_header};
@@ -277,5 +278,25 @@ fn a_new_signing_key_takes_over_by_a_reload() {
         serde_json::from_str(stack.rpc("auth_oauth.jwks", &["local"]).expect("keys").trim()).expect("JSON");
     assert_eq!(jwks["keys"].as_array().map(Vec::len), Some(1));
     assert!(stack.rpc("auth_oauth.jwks", &["other"]).is_err());
+    stack.finish();
+}
+
+#[test]
+fn from_lua() {
+    let directory = Directory::new("passwords");
+    let key = directory.write("signing.pem", signing_key());
+    let script = kit::path("tests/e2e/passwords.lua");
+    let builder = stored("tests/e2e/kemi.cfg", &issuing(&key), &directory)
+        .define("WITH_LUA", 1)
+        .define_string("SCRIPT", script.to_str().expect("UTF-8"))
+        .define_string("DESK_HA1", &hash("alice"));
+    let stack = ready(builder);
+    let phone = ToolPhone::new("alice");
+    assert_eq!(phone.refused(&stack, "a", &[]), 401);
+    phone.accepted(&stack, "a", &SIGN_IN);
+    phone.keep_secrets(&stack, "a");
+    phone.accepted(&stack, "a", &["--token-pop"]);
+    phone.accepted(&stack, "a", &["--refresh"]);
+    phone.keep_secrets(&stack, "a");
     stack.finish();
 }
