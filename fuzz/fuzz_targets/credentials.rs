@@ -4,9 +4,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use sipoauth::proto::credentials::{MAX_HEADERS, select};
+use sipoauth::proto::digest_credentials::DigestCredentials;
 
 fuzz_target!(|text: &str| {
     let bodies: Vec<&str> = text.split('\n').collect();
+    if let Ok(digest) = DigestCredentials::select(&bodies, "example.test") {
+        assert!(!digest.username.is_empty() && !digest.nonce.is_empty());
+        let _ = digest.fits("00000000000000000000000000000000", "REGISTER");
+    }
     for proxy in [false, true] {
         if let Ok(bearer) = select(&bodies, "example.test", proxy) {
             assert!(bodies.len() <= MAX_HEADERS);

@@ -9,7 +9,10 @@ use sipoauth::proto::session::{Account, CodeRecord, Tokens, decode};
 use sipoauth::proto::sip_date::{canonical, from_unix_seconds, unix_seconds};
 
 fuzz_target!(|octets: &[u8]| {
-    if let Ok(Grant::Pop { covered, .. }) = read("", octets) {
+    if let Ok(
+        Grant::Pop { covered, .. } | Grant::Refresh { covered, .. } | Grant::Password { proof: Some((_, covered)) },
+    ) = read("", octets)
+    {
         assert!(covered.len() < octets.len());
     }
     let _ = (decode::<Account>(octets), decode::<CodeRecord>(octets), decode::<Tokens>(octets));

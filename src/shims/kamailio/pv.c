@@ -226,38 +226,35 @@ static int keep_claim(const sipoauth_str *found, str *kept)
     return 0;
 }
 
-static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last, const str *path)
+/* A text of the library that must outlive its next call. */
+static int kept(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const sipoauth_str *found)
 {
-    sipoauth_worker *worker;
-    sipoauth_str found = {NULL, 0};
     str result;
 
-    if (!last->granted)
-        return pv_get_null(msg, param, value);
-    worker = oauth_worker_get();
-    if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK
-            || found.ptr == NULL || found.len > INT_MAX)
-        return pv_get_null(msg, param, value);
-    if (keep_claim(&found, &result) < 0)
+    if (found->ptr == NULL || found->len > INT_MAX || keep_claim(found, &result) < 0)
         return pv_get_null(msg, param, value);
     return pv_get_strval(msg, param, value, &result);
+}
+
+static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last, const str *path)
+{
+    sipoauth_worker *worker = last->granted ? oauth_worker_get() : NULL;
+    sipoauth_str found = {NULL, 0};
+
+    if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK)
+        return pv_get_null(msg, param, value);
+    return kept(msg, param, value, &found);
 }
 
 /* What an accepted phone is to find in its 200, for a proxy that only passes the 200 on. */
 static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
 {
-    sipoauth_worker *worker;
+    sipoauth_worker *worker = last->token_response ? oauth_worker_get() : NULL;
     sipoauth_str body = {NULL, 0};
-    str result;
 
-    if (!last->token_response)
+    if (worker == NULL || sipoauth_worker_token_response(worker, &body) != SIPOAUTH_OK)
         return pv_get_null(msg, param, value);
-    worker = oauth_worker_get();
-    if (worker == NULL || sipoauth_worker_token_response(worker, &body) != SIPOAUTH_OK || body.len > INT_MAX)
-        return pv_get_null(msg, param, value);
-    if (keep_claim(&body, &result) < 0)
-        return pv_get_null(msg, param, value);
-    return pv_get_strval(msg, param, value, &result);
+    return kept(msg, param, value, &body);
 }
 
 /* The public keys of tokens that this proxy issues; of no request. */
