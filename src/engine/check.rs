@@ -309,7 +309,7 @@ pub fn check_request(
 }
 
 /// The token is good. With a proof beside it, both must belong to one session (sip-oauth section 4.6).
-fn beside_proof(
+pub(super) fn beside_proof(
     policy: &Policy,
     sessions: &dyn KnownSessions,
     request: &Request<'_>,

@@ -2,7 +2,7 @@
 //! Requests without credentials on a connection whose phone has signed in: judged as if the phone had sent its token or
 //! proof again, by the configuration, keys, sessions and time of now.
 
-use super::check::{Answer, Carried, Decision, Knowledge, Request, check_sent_token};
+use super::check::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_sent_token};
 use super::session_check::{Known, Look, used};
 use super::token_cache::TokenCache;
 use crate::config::policy::Policy;
@@ -22,7 +22,12 @@ pub fn check_connection(
 ) -> Option<Decision> {
     let mut decision = match bound {
         BoundIdentity::Token { token, domain } => {
-            check_sent_token(policy, known, cache, &token.0, domain, request, now)
+            match check_sent_token(policy, known, cache, &token.0, domain, request, now) {
+                Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
+                    beside_proof(policy, known.sessions, request, answer, None, now)
+                }
+                decision => decision,
+            }
         }
         BoundIdentity::Session { id, aor } => {
             let settings = policy.sessions.as_ref()?;

@@ -247,7 +247,8 @@ impl Look<'_> {
         let Some(aor) = Aor::parse(self.address()).filter(|aor| !aor.user().is_empty()) else {
             return refuse(answer, Reason::AorMissing);
         };
-        let id = CodeId::new(&self.policy.providers[provider].issuer, &format!("token {token}"));
+        // Who tries another's token must not spoil its fate.
+        let id = CodeId::new(&self.policy.providers[provider].issuer, &format!("token {} {token}", aor.as_str()));
         let username = aor.user().to_owned();
         let grant = ForeignToken { token: SecretText(token.to_owned()), username };
         match self.registration(provider, id, aor) {

@@ -268,6 +268,12 @@ impl TaskEnv {
             TokenGrant::Refresh(_) => Reason::RefreshRefused,
             _ => Reason::CodeRefused,
         };
+        // Only what is spent by being sent may not be sent again.
+        let repeatable = matches!(work.grant, TokenGrant::Password(_) | TokenGrant::ForeignToken(_));
+        let fate = fate.map_err(|error| match error {
+            TokenError::InDoubt(text) if repeatable => TokenError::Unavailable(text),
+            error => error,
+        });
         let (state, outcome) = match fate {
             Ok(exchanged) => (CodeState::Done(Box::new(exchanged)), Outcome::Settled(asked)),
             Err(TokenError::Refused(text)) => {

@@ -6,6 +6,7 @@
 use crate::endpoint::VALIDATION;
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
+use crate::support::scripted_server::Answer as ServerAnswer;
 use crate::support::token::{now, signing_key};
 use serde_json::{Value, json};
 use sipoauth::engine::check::Carried;
@@ -408,7 +409,8 @@ fn a_token_from_elsewhere_is_replaced_once() {
         assert!(forwarded.starts_with("access-"), "the server's token goes on, not the phone's");
     }
     assert_eq!(plant.endpoint.exchanges(), 1);
-    assert_eq!(proxy.answer(&with(Sip::register(BOB, "bob"), &token)), (403, Reason::AorMismatch));
+    assert_eq!(proxy.answer(&with(Sip::register(BOB, "bob"), &token)), (401, Reason::CodeRefused));
+    assert_eq!(proxy.reason(&with(Sip::register(ALICE, "own"), &token)), Reason::Ok, "nobody spoils it by trying");
     assert_eq!(proxy.answer(&with(Sip::register(BOB, "made"), "made-up-token")), (401, Reason::CodeRefused));
     let both = Sip { credentials: vec![format!("Bearer token={token}, pop=abc")], ..Sip::register(ALICE, "both") };
     assert_eq!(proxy.reason(&both), Reason::TokenUnbound);
@@ -438,4 +440,39 @@ fn a_token_from_elsewhere_that_ends_is_validated_anew() {
     proxy.run_for(Duration::from_millis(2200));
     assert_eq!(proxy.reason(&with("two")), Reason::Ok, "{}", proxy.log.text());
     assert_eq!(plant.endpoint.exchanges(), 2);
+}
+
+#[test]
+fn a_lost_answer_about_a_token_from_elsewhere_is_asked_for_again() {
+    let plant = Plant::new();
+    let settings = json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.aor": null,
+    });
+    let mut proxy = plant.proxy(&settings);
+    let token = plant.endpoint.foreign_token("alice");
+    let with = |name: &str| Sip { credentials: vec![format!("Bearer {token}")], ..Sip::register(ALICE, name) };
+    plant.endpoint.answer_codes(ServerAnswer::Status(502));
+    assert_eq!(proxy.answer(&with("one")), (503, Reason::ExchangeUnavailable));
+    plant.endpoint.answer_codes(None);
+    proxy.until("the server is asked again", |proxy| proxy.reason(&with("two")) == Reason::Ok);
+}
+
+#[test]
+fn a_token_that_stood_for_its_connection_needs_a_proof_when_the_policy_does() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({ "provider.token_pop": "optional", "connection_auth": true }));
+    let alice = User::new("alice", "n1");
+    let tokens = alice.sign_in(&mut proxy, &alice.register("one"));
+    let bare = Sip { credentials: vec![format!("Bearer {}", text(&tokens["access_token"]))], ..message("bare").on(7) };
+    assert_eq!(proxy.reason(&bare), Reason::Ok);
+    assert_eq!(proxy.reason(&message("later").on(7)), Reason::Ok, "the connection stands for it");
+    let file = std::fs::read_to_string(&proxy.configuration).expect("written by the test");
+    std::fs::write(&proxy.configuration, file.replace("\"optional\"", "\"required\"")).expect("written");
+    proxy.context.reload().expect("a good configuration");
+    assert_eq!(proxy.reason(&message("after").on(7)), Reason::PopMissing);
+    let both = with_both(message("both").on(8), &tokens["access_token"], &alice.key());
+    assert_eq!(proxy.reason(&both), Reason::Ok);
+    assert_eq!(proxy.reason(&message("then").on(8)), Reason::Ok, "a session stands for its connection");
 }
