@@ -83,7 +83,7 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
 /// sipoauth_worker_check. Without such a body, or without Digest credentials, the verdict is NO_CREDENTIALS. When it is
 /// accepted, the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
 ///
-/// `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5, SHA-256 or SHA-512/256 of user name, realm and password.
+/// `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5 or SHA-256 of user name, realm and password.
 /// `password` is for password_grant = password, else empty: it is sent to the authorization server and kept nowhere.
 /// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1).
 ///

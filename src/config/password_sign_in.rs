@@ -220,6 +220,11 @@ mod tests {
             (format!("tokens=validation_grant;{CLIENT}"), true, "validation_grant_type: is missing"),
             (format!("validation_grant_type=urn:x:y;{CLIENT}"), true, "validation_grant_type: is not used"),
             (format!("tokens=validation_grant;validation_grant_type=abc;{CLIENT}"), true, "is not a URN"),
+            (
+                format!("tokens=validation_grant;validation_grant_type=urn:x:y;{CLIENT}"),
+                true,
+                "domain: is missing; write the SIP domain whose users",
+            ),
             ("require_master_key=yes;aor={sip}".to_owned(), true, "require_master_key: needs 'client_id'"),
         ] {
             let text = policy(&line, store).err().unwrap_or_else(|| panic!("{line} is accepted"));

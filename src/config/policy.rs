@@ -12,6 +12,7 @@ use super::source::Bundle;
 use super::{ConfigError, error};
 use crate::proto::challenge::Location;
 use crate::proto::jose::decryption_keys::DecryptionKeys;
+use crate::proto::jose::jwe::CompactJwe;
 use crate::proto::jose::jws::CompactJws;
 use crate::proto::json::Json;
 use crate::proto::next_hop::NextHopRule;
@@ -143,14 +144,11 @@ impl Policy {
     /// The provider to ask about a token that does not say whose it is: one that lists the domain it is used for, else
     /// the first that lists none. Without a domain, the first.
     pub fn provider_for_opaque(&self, domain: &str) -> Option<usize> {
-        let asked = |i: &usize| self.providers[*i].strategy == TokenStrategy::Opaque;
-        let domains = |i: &usize| &self.providers[*i].rules.domains;
-        let mut all = (0..self.providers.len()).filter(asked);
+        let asked = |p: &Provider| p.strategy == TokenStrategy::Opaque;
         if domain.is_empty() {
-            return all.next();
+            return self.providers.iter().position(asked);
         }
-        let lists = |i: &usize| !domains(i).is_empty() && self.providers[*i].rules.serves(domain);
-        all.clone().find(lists).or_else(|| all.find(|i| domains(i).is_empty()))
+        self.first_for(domain, asked)
     }
 
     /// The provider of a session: the one of its name, unless that has become another one.
@@ -188,13 +186,21 @@ impl Policy {
         self.first_for(domain, |p| p.client.is_some() || p.password_sign_in.is_some())
     }
 
-    /// The provider that validates a token from elsewhere. One of an issuer that is configured is not from elsewhere.
+    /// The provider that validates a token from elsewhere, whose server is told it. What another provider may have issued
+    /// is not from elsewhere: a JWT of its issuer, one that is encrypted while this proxy has keys, and an opaque token
+    /// where one is to be introspected.
     pub fn provider_for_foreign_token(&self, token: &str, domain: &str) -> Option<usize> {
         let validates = |p: &Provider| p.strategy == TokenStrategy::ValidationGrant;
         let found = self.first_for(domain, validates)?;
-        match unverified_issuer(token).and_then(|issuer| self.provider_for_issuer(&issuer, None)) {
-            Some(issuer) => validates(&self.providers[issuer]).then_some(issuer),
-            None => Some(found),
+        if CompactJwe::split(token).is_some() {
+            return self.decryption.keys().is_empty().then_some(found);
+        }
+        match unverified_issuer(token) {
+            None => self.provider_for_opaque(domain).is_none().then_some(found),
+            Some((issuer, tenant)) => match self.provider_for_issuer(&issuer, tenant.as_deref()) {
+                Some(issuer) => validates(&self.providers[issuer]).then_some(issuer),
+                None => Some(found),
+            },
         }
     }
 
@@ -243,10 +249,12 @@ impl Policy {
     }
 }
 
-/// `iss` of a token that is a JWT.
-fn unverified_issuer(token: &str) -> Option<String> {
+/// `iss` and `tid` of a token that is a JWT.
+fn unverified_issuer(token: &str) -> Option<(String, Option<String>)> {
     let payload = CompactJws::split(token).ok()?.unverified_payload().ok()?;
-    Json::parse(&payload).ok()?.get("iss")?.as_str().map(str::to_owned)
+    let claims = Json::parse(&payload).ok()?;
+    let text = |name: &str| claims.get(name)?.as_str().map(str::to_owned);
+    Some((text("iss")?, text("tid")))
 }
 
 /// How many of the threads may work for phones at once: some are left for keys and for the store.

@@ -226,6 +226,11 @@ impl Provider {
         if domains.is_empty() && !settings.domain.is_empty() {
             domains.push(settings.domain.clone());
         }
+        // Nobody else's users are asked about at this server, nor told apart by their names there.
+        if judges_itself && domains.is_empty() {
+            let text = "is missing; write the SIP domain whose users the server knows by their names";
+            return Err(fail("domain", text.into()));
+        }
         let third_party = settings
             .third_party
             .iter()

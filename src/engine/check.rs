@@ -407,7 +407,7 @@ fn check_body(policy: &Policy, sessions: &dyn KnownSessions, request: &Request<'
         Grant::Password { .. } => {
             let served = policy.provider_for_passwords(&request.domain()).is_some();
             let reason = if served { Reason::NoCredentials } else { Reason::GrantUnsupported };
-            (Decision::Done(Answer::refuse(reason)), Carried::Nothing)
+            (Decision::Done(Answer::refuse(reason)), Carried::Password)
         }
     })
 }

@@ -21,6 +21,6 @@ pub mod sign_in_grants;
 pub mod token_answer;
 pub mod token_cache;
 pub mod token_check;
-mod token_identity;
+pub mod token_identity;
 pub mod token_issue;
 mod token_request;

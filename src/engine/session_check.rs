@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::check::{Answer, Decision, Message, Request};
 use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
 use crate::config::policy::Policy;
+use crate::config::provider::Provider;
 use crate::config::sessions::Sessions;
 use crate::proto::digest_credentials::DigestCredentials;
 use crate::proto::digest_string::{DigestParts, digest_string, split_cseq};
@@ -81,8 +82,13 @@ pub struct CodeId(pub String);
 
 impl CodeId {
     /// The id of a code of this issuer.
-    pub fn new(issuer: &str, code: &str) -> CodeId {
-        CodeId(secret_name(issuer, code))
+    pub fn of_code(issuer: &str, code: &str) -> CodeId {
+        CodeId::new("code", issuer, &[code])
+    }
+
+    /// The text of a code is its sender's choice: it must not name another kind of thing.
+    fn new(kind: &str, issuer: &str, parts: &[&str]) -> CodeId {
+        CodeId(secret_name(&[&[kind, issuer], parts].concat()))
     }
 }
 
@@ -230,7 +236,7 @@ impl Look<'_> {
         if weak && !self.may_be_weak() {
             return refuse(answer, Reason::ShortCodeUnprotected);
         }
-        let id = CodeId::new(&self.policy.providers[provider].issuer, &code.code.0);
+        let id = CodeId::of_code(&self.policy.providers[provider].issuer, &code.code.0);
         let registration = match self.registration(provider, id, aor) {
             Ok(registration) => Registration { weak, ..registration },
             Err(reason) => return refuse(answer, reason),
@@ -247,9 +253,15 @@ impl Look<'_> {
         let Some(aor) = Aor::parse(self.address()).filter(|aor| !aor.user().is_empty()) else {
             return refuse(answer, Reason::AorMissing);
         };
+        let Provider { issuer, rules, .. } = &self.policy.providers[provider];
+        let aor = rules.spelled(aor);
         // Who tries another's token must not spoil its fate.
-        let id = CodeId::new(&self.policy.providers[provider].issuer, &format!("token {} {token}", aor.as_str()));
-        let username = aor.user().to_owned();
+        let id = CodeId::new("token", issuer, &[aor.as_str(), token]);
+        // One name in two domains may be two users.
+        let username = match rules.domains.len() {
+            1 => aor.user().to_owned(),
+            _ => format!("{}@{}", aor.user(), aor.host()),
+        };
         let grant = ForeignToken { token: SecretText(token.to_owned()), username };
         match self.registration(provider, id, aor) {
             Ok(registration) => self.redeem(answer, provider, TokenGrant::ForeignToken(grant), registration),
@@ -288,8 +300,8 @@ impl Look<'_> {
         {
             return refuse(answer, reason);
         }
-        let sign_in = format!("password {} {} {}", digest.username, digest.realm, digest.nonce);
-        let id = CodeId::new(&self.policy.providers[provider].issuer, &sign_in);
+        let issuer = &self.policy.providers[provider].issuer;
+        let id = CodeId::new("password", issuer, &[&digest.username, &digest.realm, &digest.nonce]);
         let grant = PasswordGrant {
             username: digest.username.to_string(),
             master_key: KeyOctets(*key),
@@ -326,8 +338,8 @@ impl Look<'_> {
             Err(reason) => return refuse(answer, reason),
         };
         // Another session's refresh token must not spoil the fate of this one.
-        let name = format!("refresh {} {}", id_text(&session.id), refresh_token.0);
-        let id = CodeId::new(&self.policy.providers[provider].issuer, &name);
+        let issuer = &self.policy.providers[provider].issuer;
+        let id = CodeId::new("refresh", issuer, &[&id_text(&session.id), &refresh_token.0]);
         let grant = TokenGrant::Refresh(PhoneRefresh { refresh_token, session: session.id });
         let registration = match self.registration(provider, id, proven.aor.clone()) {
             Ok(registration) => registration,
@@ -378,7 +390,9 @@ impl Look<'_> {
             Known::Failed => refuse(answer, Reason::StoreUnavailable),
             Known::NotHere | Known::Absent => Decision::NeedExchange(answer, grant, registration),
             Known::Found(record) => match record.state {
-                CodeState::InFlight(deadline) if self.now * 1000 > deadline => refuse(answer, Reason::CodeInDoubt),
+                CodeState::InFlight(deadline) if self.now * 1000 > deadline && !grant.is_repeatable() => {
+                    refuse(answer, Reason::CodeInDoubt)
+                }
                 CodeState::InFlight(_) => Decision::NeedExchange(answer, grant, registration),
                 CodeState::InDoubt => refuse(answer, Reason::CodeInDoubt),
                 CodeState::Refused(number) => {
@@ -417,7 +431,10 @@ impl Look<'_> {
             None => return Decision::NeedKeyStored(answer, registration),
             Some(session) => {
                 let key = key_of(self.settings, exchanged, &registration, self.request.message.reply_to_tag);
-                if let Err(reason) = self.alive(provider, session) {
+                // Its scopes may be fewer by now than those of the sign-in.
+                let scopes = &self.policy.providers[provider].rules.scopes;
+                let allowed = scopes.check_method(&registration.method, &session.scope);
+                if let Err(reason) = self.alive(provider, session).and(allowed) {
                     return refuse(answer, reason);
                 }
                 if key.is_some_and(|key| !session.keys.contains(&key)) {

@@ -2,6 +2,8 @@
 //! Grants by which tokens are had without a code: a password that the proxy has checked, or a token from elsewhere
 //! (sip-oauth sections 4 and 5).
 
+use zeroize::Zeroizing;
+
 use super::exchange::{Granted, TokenError, TokenServer};
 use super::token_issue::assertion;
 use crate::config::password_sign_in::{PasswordSignIn, TokenSource};
@@ -27,7 +29,7 @@ pub fn for_password(
         TokenSource::TokenExchange => {
             assertion(sign_in, server.client()?.id.as_str(), &grant.username, server.endpoint, server.now)?
         }
-        TokenSource::Password | TokenSource::Issue => String::new(),
+        TokenSource::Password | TokenSource::Issue => Zeroizing::default(),
     };
     let password = grant.password.as_ref().map_or("", |password| password.0.as_str());
     let mut form = match sign_in.source {
@@ -72,7 +74,12 @@ pub fn for_foreign_token(
         form.push(("scope", &scope));
     }
     let tokens = server.ask(&form, &[token])?;
-    server.granted_to(tokens, identity(provider, &grant.username, aor))
+    // A server whose answer names the user is not taken at the phone's word.
+    if provider.aor.is_empty() {
+        server.granted_to(tokens, identity(provider, &grant.username, aor))
+    } else {
+        server.granted(tokens)
+    }
 }
 
 /// Whom the server has confirmed.

@@ -22,7 +22,7 @@ pub struct TokenId(pub String);
 impl TokenId {
     /// The id of a token that is introspected at this issuer.
     pub fn new(issuer: &str, token: &str) -> TokenId {
-        TokenId(format!("i:{}", secret_name(issuer, token)))
+        TokenId(format!("i:{}", secret_name(&[issuer, token])))
     }
 }
 

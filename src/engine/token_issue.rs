@@ -6,6 +6,7 @@ use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::exchange::{Granted, TokenError};
 use crate::config::password_sign_in::PasswordSignIn;
@@ -70,7 +71,7 @@ pub(super) fn assertion(
     username: &str,
     audience: &str,
     now: i64,
-) -> Result<String, TokenError> {
+) -> Result<Zeroizing<String>, TokenError> {
     let claims = json!({
         "iss": client_id,
         "sub": username,
@@ -80,7 +81,7 @@ pub(super) fn assertion(
         "jti": random()?,
     });
     let key = sign_in.keys.first().ok_or_else(|| unavailable("no key is configured"))?;
-    key.sign_jwt("JWT", &claims).ok_or_else(|| unavailable("the key does not sign"))
+    key.sign_jwt("JWT", &claims).map(Zeroizing::new).ok_or_else(|| unavailable("the key does not sign"))
 }
 
 /// 32 random octets as base64url.

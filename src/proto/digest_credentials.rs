@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::auth_params::{MAX_HEADERS, after_scheme, for_realm, once, read_params_or_empty};
 use super::digest::{Algorithm, Answer};
@@ -66,7 +67,7 @@ impl<'a> DigestCredentials<'a> {
     }
 
     /// True when they were made by somebody who knows this H(A1), for a request of this method. Session algorithms and
-    /// `auth-int` are not known here.
+    /// `auth-int` are not known here; without `qop` there is no nonce count, and whoever has seen them could repeat them.
     pub fn fits(&self, ha1: &str, method: &str) -> bool {
         let given =
             |value: &Option<Cow<'a, str>>| value.as_deref().filter(|value| !value.is_empty()).map(str::to_owned);
@@ -74,18 +75,14 @@ impl<'a> DigestCredentials<'a> {
             return false;
         };
         let (count, cnonce) = (given(&self.nc), given(&self.cnonce));
-        let auth = match given(&self.qop).as_deref() {
-            None => None,
-            Some("auth") => {
-                let count = count.filter(|nc| nc.len() == 8).and_then(|nc| u32::from_str_radix(&nc, 16).ok());
-                let (Some(count), Some(cnonce)) = (count, cnonce.as_deref()) else { return false };
-                Some((count, cnonce))
-            }
-            Some(_) => return false,
+        let count = count.filter(|nc| nc.len() == 8).and_then(|nc| u32::from_str_radix(&nc, 16).ok());
+        let (Some("auth"), Some(count), Some(cnonce)) = (given(&self.qop).as_deref(), count, cnonce.as_deref()) else {
+            return false;
         };
+        let auth = Some((count, cnonce));
         let (username, realm, nonce) = (self.username.as_ref(), self.realm.as_ref(), self.nonce.as_ref());
         let answer = Answer { algorithm, username, realm, nonce, opaque: None, method, uri: &self.uri, auth };
-        let expected = answer.response(&ha1.to_ascii_lowercase());
+        let expected = answer.response(&Zeroizing::new(ha1.to_ascii_lowercase()));
         expected.as_bytes().ct_eq(self.response.to_ascii_lowercase().as_bytes()).into()
     }
 }
@@ -113,7 +110,7 @@ mod tests {
     #[test]
     fn fit_only_who_knows_the_password() {
         for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
-            for auth in [None, Some((1, "c")), Some((0xabc, "c"))] {
+            for auth in [Some((1, "c")), Some((0xabc, "c"))] {
                 let hash = |password| ha1(algorithm, "alice", "example.test", password);
                 let text = format!("{}, opaque=\"\"", answer(algorithm, auth).credentials(&hash("secret")));
                 let found = DigestCredentials::select(&["Bearer x", &text], "example.test").unwrap();
@@ -132,6 +129,9 @@ mod tests {
     #[test]
     fn what_is_not_known_fits_nobody() {
         let hash = ha1(Algorithm::Md5, "alice", "example.test", "secret");
+        let text = answer(Algorithm::Md5, None).credentials(&hash);
+        let found = DigestCredentials::select(&[&text], "example.test").unwrap();
+        assert!(!found.fits(&hash, "REGISTER"), "without qop");
         let text = answer(Algorithm::Md5, Some((1, "c"))).credentials(&hash);
         for (from, to) in [
             ("algorithm=MD5", "algorithm=MD5-sess"),

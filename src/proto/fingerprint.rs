@@ -11,10 +11,11 @@ pub fn token_fingerprint(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes())[..LEN / 2])
 }
 
-/// Names a secret of an issuer where it is looked up: SHA-256 over the issuer's length, the issuer and the secret, in hex.
-pub fn secret_name(issuer: &str, secret: &str) -> String {
-    let length = (issuer.len() as u64).to_be_bytes();
-    hex(&Sha256::new().chain_update(length).chain_update(issuer).chain_update(secret).finalize())
+/// Names a secret where it is looked up: SHA-256 over each part with its length before it, in hex. The first parts say
+/// what it is and whose, so that nothing is taken for something else.
+pub fn secret_name(parts: &[&str]) -> String {
+    let add = |hash: Sha256, part: &&str| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
+    hex(&parts.iter().fold(Sha256::new(), add).finalize())
 }
 
 /// Lower-case hex.

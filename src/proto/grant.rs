@@ -78,6 +78,11 @@ impl TokenGrant {
             TokenGrant::ForeignToken(_) => SignIn::ForeignToken,
         }
     }
+
+    /// It is not spent by being sent: when the answer is lost, it may be sent again.
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self, TokenGrant::Password(_) | TokenGrant::ForeignToken(_))
+    }
 }
 
 /// Who was authenticated by Digest.
@@ -96,7 +101,7 @@ pub struct PasswordGrant {
 pub struct ForeignToken {
     /// The token.
     pub token: SecretText,
-    /// The user part of the address.
+    /// The user part of the address; the whole address without its scheme when the provider serves several domains.
     pub username: String,
 }
 

@@ -29,6 +29,11 @@ const SERVER_NONCE: usize = 43;
 /// A digest-string begins with the scheme of a URI, so no proof is ever a mark.
 const MARK: &[u8] = b"\0nonce of a server";
 
+/// True when a credential header field has this scheme.
+pub fn is_among(bodies: &[&str]) -> bool {
+    bodies.iter().any(|body| after_scheme(body, SCHEME).is_some())
+}
+
 /// pop = HMAC-SHA256(master-key, digest-string ‖ nonce); with an empty nonce the proof of later requests.
 pub fn proof(key: &MasterKey, digest_string: &[u8], nonce: &str) -> Key {
     hmac_sha256(key.octets(), &[digest_string, nonce.as_bytes()])

@@ -28,6 +28,7 @@ use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::key_fetch::fetch_keys;
 use crate::engine::session_check::{CodeId, OpenProof, Registration, may_register};
 use crate::engine::sign_in_grants::{for_foreign_token, for_password};
+use crate::engine::token_identity::unverified_claims;
 use crate::engine::token_issue::issue;
 use crate::fault;
 use crate::io::http::HttpClient;
@@ -201,26 +202,32 @@ impl TaskEnv {
     fn settle(&self, work: &Exchange) -> Result<Outcome, StoreError> {
         let store = self.store()?;
         let id = CodeId(work.registration.code.clone());
-        let Some(provider) = self.provider(&work.provider) else {
+        // What is secret goes to the server that the worker meant, not to another one that has taken its name.
+        let provider = self.provider(&work.provider);
+        let Some(provider) = provider.filter(|p| self.policy.providers[*p].issuer == work.issuer) else {
             return Ok(Outcome::Failed(Reason::ExchangeUnavailable, "the provider was removed".into()));
         };
         let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
         let record = |state| CodeRecord { provider: work.provider.clone(), state };
         let claim = loop {
             let now = now_millis();
-            match self.noted(store.code(&id, now))? {
+            let before = match self.noted(store.code(&id, now))? {
                 Some((CodeRecord { state: CodeState::InFlight(deadline), .. }, _)) if now <= deadline => {
                     return Ok(Outcome::Elsewhere);
                 }
+                // Who claimed it has died.
+                Some((CodeRecord { state: CodeState::InFlight(_), .. }, claim)) if work.grant.is_repeatable() => {
+                    Some(claim)
+                }
                 Some(_) => return Ok(Outcome::Settled(None)),
-                None => {}
-            }
+                None => None,
+            };
             if let Some(reason) = self.limited(work, now) {
                 return Ok(Outcome::Failed(reason, "too many codes".into()));
             }
             let deadline = now + self.claim_time();
             let claim = record(CodeState::InFlight(deadline));
-            if self.noted(store.put_code(&id, &claim, None, deadline + lifetime, now))? {
+            if self.noted(store.put_code(&id, &claim, before.as_deref(), deadline + lifetime, now))? {
                 match self.noted(store.code(&id, now))? {
                     Some((_, claim)) => break claim,
                     None => return Err(StoreError::Away("the claim on a code has gone".into())),
@@ -268,10 +275,8 @@ impl TaskEnv {
             TokenGrant::Refresh(_) => Reason::RefreshRefused,
             _ => Reason::CodeRefused,
         };
-        // Only what is spent by being sent may not be sent again.
-        let repeatable = matches!(work.grant, TokenGrant::Password(_) | TokenGrant::ForeignToken(_));
         let fate = fate.map_err(|error| match error {
-            TokenError::InDoubt(text) if repeatable => TokenError::Unavailable(text),
+            TokenError::InDoubt(text) if work.grant.is_repeatable() => TokenError::Unavailable(text),
             error => error,
         });
         let (state, outcome) = match fate {
@@ -308,7 +313,9 @@ impl TaskEnv {
     fn limited(&self, work: &Exchange, now: i64) -> Option<Reason> {
         let (settings, shared) = (&self.policy.settings, self.context.arena().shared());
         let minute = (now / 60_000).unsigned_abs();
-        if !shared.source_exchanges.allow(network_of(&work.source), minute, settings.code_source_limit) {
+        // Anybody can send these; who sends others has proved who it is.
+        let unproved = matches!(work.grant, TokenGrant::Code(_) | TokenGrant::ForeignToken(_));
+        if unproved && !shared.source_exchanges.allow(network_of(&work.source), minute, settings.code_source_limit) {
             return Some(Reason::CodeLimited);
         }
         if !work.registration.weak {
@@ -381,6 +388,13 @@ impl TaskEnv {
         };
         let sign_in = work.grant.sign_in();
         let held = sign_in.phone_holds_tokens();
+        // A token from elsewhere comes with each request: its server is asked again rather than for a refresh, and its
+        // word counts no longer than the token itself.
+        let refreshed = sign_in == SignIn::Code;
+        let valid_until = match &work.grant {
+            TokenGrant::ForeignToken(grant) => granted.expires_at.min(self.end_of_token(&grant.token.0)),
+            _ => granted.expires_at,
+        };
         let exchanged = Exchanged {
             session,
             identity: granted.identity,
@@ -389,9 +403,8 @@ impl TaskEnv {
             code,
             master_key: own_key.or(granted.master_key),
             token: held.then(|| token_name(&granted.access_token.0)),
-            valid_until: granted.expires_at,
-            // What the phone holds is not for the proxy to renew.
-            renewable: granted.refresh_token.is_some() && !held,
+            valid_until,
+            renewable: granted.refresh_token.is_some() && refreshed,
         };
         let tokens = Tokens {
             provider: provider.name.clone(),
@@ -399,8 +412,8 @@ impl TaskEnv {
             aor: String::new(),
             sign_in,
             access_token: granted.access_token,
-            refresh_token: granted.refresh_token,
-            id_token: granted.id_token,
+            refresh_token: granted.refresh_token.filter(|_| refreshed || held),
+            id_token: granted.id_token.filter(|_| refreshed),
             expires_at: granted.expires_at,
             ends_at: expires_at / 1000,
             refresh_at: 0,
@@ -408,6 +421,12 @@ impl TaskEnv {
         };
         store.put_tokens(&tokens_key(&session), &tokens, None, expires_at, None, now)?;
         Ok(exchanged)
+    }
+
+    /// `exp` of a token that its server has just found good.
+    fn end_of_token(&self, token: &str) -> i64 {
+        let claims = unverified_claims(&self.policy.decryption, token);
+        claims.map_or(i64::MAX, |claims| claims.expires_at)
     }
 
     /// Reads records for the workers' cache; of a local store the workers read them themselves.
@@ -445,7 +464,11 @@ impl TaskEnv {
             }
             Work::Bind(registration, to_tag) => {
                 self.bind(registration, to_tag);
-                self.look_up(&[account_key(&registration.aor), code_key(&CodeId(registration.code.clone()))])
+                let id = CodeId(registration.code.clone());
+                let told = self.exchanged(registration).filter(|e| e.sign_in.phone_holds_tokens());
+                let mut keys = vec![account_key(&registration.aor), code_key(&id)];
+                keys.extend(told.map(|e| tokens_key(&e.session)));
+                self.look_up(&keys)
             }
             Work::KeyAccount(aor, open) => {
                 let mut records = self.look_up(&[key_account_key(aor)]);

@@ -52,6 +52,8 @@ pub struct Introspect {
 pub struct Exchange {
     /// Name of the provider.
     pub provider: String,
+    /// Its issuer.
+    pub issuer: String,
     /// What it is.
     pub grant: TokenGrant,
     /// The registration that brought it.

@@ -165,6 +165,9 @@ impl TaskEnv {
         let Some((tokens, _)) = store.tokens(&key, now)? else {
             return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
         };
+        if tokens.issuer != self.policy.providers[provider].issuer {
+            return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
+        }
         let account = store.account(&tokens.aor, now)?;
         let session = account.and_then(|a| a.sessions.into_iter().find(|s| s.id == refresh_of.session));
         let Some(session) = session else {

@@ -341,7 +341,7 @@ impl SessionStore {
                 return Err(SessionError::NotThere);
             }
             exchanged.bound_to.clone_from(&registration.aor);
-            // A token from elsewhere comes again and again, as long as its session lasts.
+            // A token from elsewhere comes again and again; at the end of its session its server is asked again.
             let expires_at = match exchanged.sign_in {
                 SignIn::ForeignToken => ends_at * 1000,
                 SignIn::Code | SignIn::Password => now + bounds.code_lifetime * 1000,
@@ -407,11 +407,11 @@ impl SessionStore {
     }
 }
 
-/// The end of a new session. What a token from elsewhere gave can be had again: then the session is no longer than it.
+/// The end of a new session. That of a token from elsewhere lasts as long as what its server has said.
 fn end_of(exchanged: &Exchanged, latest: i64) -> i64 {
     match exchanged.sign_in {
-        SignIn::ForeignToken if !exchanged.renewable => exchanged.valid_until.min(latest),
-        _ => latest,
+        SignIn::ForeignToken => exchanged.valid_until.min(latest),
+        SignIn::Code | SignIn::Password => latest,
     }
 }
 

@@ -28,6 +28,7 @@ use crate::ports::Level;
 use crate::proto::challenge::{Challenge, Location};
 use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
+use crate::proto::key_derivation;
 use crate::proto::reason::{Outcome, Reason};
 use crate::proto::session::id_text;
 use crate::proto::uri::Aor;
@@ -155,7 +156,12 @@ impl Worker {
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
         let policy = &self.placed.policy;
         let decision = check_request(policy, known, &mut self.cache, request, now / 1000);
-        if !matches!(&decision, Decision::Done(answer) if answer.reason == Some(Reason::NoCredentials)) {
+        let nothing = |answer: &Answer| {
+            answer.reason == Some(Reason::NoCredentials)
+                && answer.carried == Carried::Nothing
+                && !key_derivation::is_among(request.credentials)
+        };
+        if !matches!(&decision, Decision::Done(answer) if nothing(answer)) {
             return decision;
         }
         let Some(bound) = self.bound_to(request, now) else {
@@ -176,7 +182,15 @@ impl Worker {
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
         let known =
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
-        let decision = check_token(&self.placed.policy, known, &mut self.cache, token, Usage::default(), now / 1000);
+        let mut decision =
+            check_token(&self.placed.policy, known, &mut self.cache, token, Usage::default(), now / 1000);
+        // A token that counts only with its proof does not count alone.
+        if let Decision::Done(answer) = &mut decision
+            && answer.reason == Some(Reason::Ok)
+            && answer.provider.is_some_and(|provider| self.placed.policy.providers[provider].pairs_tokens)
+        {
+            answer.reason = Some(Reason::PopMissing);
+        }
         fault::point(token);
         self.conclude(decision, &Request::default(), handling, now)
     }

@@ -42,9 +42,10 @@ impl Worker {
                 return Verdict { answer, ..Verdict::default() };
             }
         }
-        let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
+        let provider = answer.provider.map(|p| &self.placed.policy.providers[p]);
         let work = Work::Exchange(Box::new(Exchange {
-            provider: provider.to_owned(),
+            provider: provider.map_or_else(String::new, |p| p.name.clone()),
+            issuer: provider.map_or_else(String::new, |p| p.issuer.clone()),
             grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),

@@ -99,9 +99,15 @@ impl Endpoint {
 
     /// A token from elsewhere that is good for this user.
     pub fn foreign_token(&self, user: &str) -> String {
+        self.foreign_token_of(user, user)
+    }
+
+    /// One that is good for this user, while the answer names its owner.
+    pub fn foreign_token_of(&self, user: &str, owner: &str) -> String {
         let token = random("foreign");
         let mut state = self.state();
-        state.foreign_tokens.insert(token.clone(), json!({ "sub": user }));
+        let owner = json!({ "username": user, "sub": owner, "sip": format!("sip:{owner}@example.test") });
+        state.foreign_tokens.insert(token.clone(), owner);
         state.secrets.push(token.clone());
         token
     }
@@ -186,7 +192,8 @@ impl State {
         }
         if value("grant_type").as_deref() == Some(VALIDATION) {
             let token = value("access_token").expect("a token");
-            let user = self.foreign_tokens.get(&token).filter(|user| user["sub"] == json!(value("username"))).cloned();
+            let user =
+                self.foreign_tokens.get(&token).filter(|user| user["username"] == json!(value("username"))).cloned();
             return user.map_or_else(|| refusal(400, "invalid_grant"), |user| self.issue(&user));
         }
         if value("grant_type").as_deref() == Some("password") {

@@ -16,7 +16,7 @@ use sipoauth::proto::master_key::{Ha1Form, master_key};
 use sipoauth::proto::pop::{make_pop, pop_to_text};
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker::Verdict;
+use sipoauth::runtime::worker::{Handling, Verdict};
 use std::time::Duration;
 
 const REALM: &str = "example.test";
@@ -391,6 +391,7 @@ fn a_token_from_elsewhere_is_replaced_once() {
     let settings = json!({
         "provider.tokens": "validation_grant",
         "provider.validation_grant_type": VALIDATION,
+        "provider.domain": REALM,
         "provider.audience": null,
         "provider.aor": null,
         "application_servers": "as.example.test",
@@ -425,11 +426,11 @@ fn a_token_from_elsewhere_is_replaced_once() {
 #[test]
 fn a_token_from_elsewhere_that_ends_is_validated_anew() {
     let plant = Plant::new();
-    plant.endpoint.give_no_refresh_tokens();
     plant.endpoint.set_lifetime(2);
     let settings = json!({
         "provider.tokens": "validation_grant",
         "provider.validation_grant_type": VALIDATION,
+        "provider.domain": REALM,
         "provider.aor": null,
         "code_lifetime": 10,
     });
@@ -448,6 +449,7 @@ fn a_lost_answer_about_a_token_from_elsewhere_is_asked_for_again() {
     let settings = json!({
         "provider.tokens": "validation_grant",
         "provider.validation_grant_type": VALIDATION,
+        "provider.domain": REALM,
         "provider.aor": null,
     });
     let mut proxy = plant.proxy(&settings);
@@ -475,4 +477,77 @@ fn a_token_that_stood_for_its_connection_needs_a_proof_when_the_policy_does() {
     let both = with_both(message("both").on(8), &tokens["access_token"], &alice.key());
     assert_eq!(proxy.reason(&both), Reason::Ok);
     assert_eq!(proxy.reason(&message("then").on(8)), Reason::Ok, "a session stands for its connection");
+}
+
+#[test]
+fn a_code_that_names_a_sign_in_is_a_code() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "provider.password_grant": "password", "provider.domain": REALM }));
+    let alice = User::new("alice", "n1");
+    let known = DigestUser { ha1: &alice.hash, password: "alice-password" };
+    let signed_in = proxy.ask_for_tokens(&alice.register("one"), known);
+    assert_eq!(signed_in.answer.reason(), Reason::Ok, "{}", proxy.log.text());
+    // Its parts are not secret: user, realm and nonce are in every request.
+    let code = "grant_type=authorization_code&code=password+alice+example.test+n1";
+    assert_eq!(proxy.reason(&Sip::register(ALICE, "forged").body(code)), Reason::CodeRefused);
+    assert_eq!(proxy.sessions(ALICE).len(), 1);
+}
+
+#[test]
+fn a_connection_does_not_stand_in_for_a_password() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({ "connection_auth": true, "provider.token_pop": "optional" }));
+    let alice = User::new("alice", "n1");
+    alice.sign_in(&mut proxy, &alice.register("one").on(7));
+    let plain = Sip::register(ALICE, "two").on(7);
+    assert_eq!(proxy.ask(&plain).answer.carried, Carried::Connection);
+    // The phone answers the next challenge for new tokens: Digest is to say who it is.
+    let verdict = proxy.ask(&alice.register("three").on(7));
+    assert_eq!((verdict.answer.reason(), verdict.answer.carried), (Reason::NoCredentials, Carried::Password));
+    let again = User::new("alice", "n2");
+    again.sign_in(&mut proxy, &again.register("four").on(7));
+}
+
+#[test]
+fn a_token_alone_does_not_count_where_proofs_are_asked_for() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let alice = User::new("alice", "n1");
+    let tokens = alice.sign_in(&mut proxy, &alice.register("one"));
+    let verdict = proxy.worker.check_token(text(&tokens["access_token"]), &Handling::default());
+    assert_eq!((verdict.status, verdict.granted), (401, false));
+    assert_eq!(verdict.answer.reason(), Reason::PopMissing);
+}
+
+#[test]
+fn a_server_that_names_the_user_is_believed_rather_than_the_phone() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.domain": REALM,
+    }));
+    let with = |sip: Sip, token: &str| Sip { credentials: vec![format!("Bearer {token}")], ..sip };
+    let own = plant.endpoint.foreign_token("alice");
+    assert_eq!(proxy.reason(&with(Sip::register(ALICE, "one"), &own)), Reason::Ok, "{}", proxy.log.text());
+    // It takes the user's name for its own users' and the token for somebody else's.
+    let odd = plant.endpoint.foreign_token_of("alice", "bob");
+    assert_eq!(proxy.reason(&with(Sip::register(ALICE, "two"), &odd)), Reason::AorMismatch);
+}
+
+#[test]
+fn what_others_may_have_issued_is_not_shown_to_the_server() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.aor": null,
+        "provider.domain": REALM,
+    }));
+    let token = plant.endpoint.foreign_token("alice");
+    let elsewhere = "sip:alice@other.test".to_owned();
+    let sip = Sip { from: elsewhere.clone(), to: elsewhere, ..Sip::register(ALICE, "one") };
+    let sip = Sip { credentials: vec![format!("Bearer {token}")], ..sip };
+    assert_ne!(proxy.reason(&sip), Reason::Ok, "another domain's user of the same name");
+    assert_eq!(plant.endpoint.exchanges(), 0);
 }

@@ -145,7 +145,7 @@ fn a_lost_answer_leaves_the_code_in_doubt_for_ever() {
 /// Leaves the claim of a process that has died.
 fn claim(proxy: &Proxy, plant: &Plant, code: &str, deadline: i64) {
     let store = proxy.context.sessions().expect("sessions").open(&proxy.worker.placed().policy).expect("a store");
-    let id = CodeId::new(&plant.endpoint.server.issuer(), code);
+    let id = CodeId::of_code(&plant.endpoint.server.issuer(), code);
     let record = CodeRecord { provider: "as".into(), state: CodeState::InFlight(deadline) };
     let now = now() * 1000;
     assert!(store.put_code(&id, &record, None, now + 600_000, now).expect("a store"));
