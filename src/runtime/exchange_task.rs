@@ -37,7 +37,7 @@ use crate::ports::{Level, Log};
 use crate::proto::grant::{PasswordGrant, TokenGrant};
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::reason::Reason;
-use crate::proto::session::{CodeRecord, CodeState, Exchanged, SecretText, SessionId, SignIn, Tokens, token_name};
+use crate::proto::session::{CodeRecord, CodeState, Exchanged, SignIn};
 
 /// What a task needs, of one configuration.
 #[derive(Clone)]
@@ -377,50 +377,12 @@ impl TaskEnv {
         work: &Exchange,
         granted: Granted,
     ) -> Result<Exchanged, StoreError> {
-        let mut session = SessionId::default();
-        aws_lc_rs::rand::fill(&mut session).map_err(|_| StoreError::Away("no random numbers".into()))?;
-        let (provider, now) = (&self.policy.providers[provider], now_millis());
-        let expires_at = now + i64::from(self.policy.settings.code_lifetime) * 1000;
-        let (code, own_key) = match &work.grant {
-            TokenGrant::Code(request) => (request.code.clone(), None),
-            TokenGrant::Password(password) => (SecretText::default(), Some(password.master_key.clone())),
-            TokenGrant::ForeignToken(_) | TokenGrant::Refresh(_) => (SecretText::default(), None),
-        };
-        let sign_in = work.grant.sign_in();
-        let held = sign_in.phone_holds_tokens();
-        // A token from elsewhere comes with each request: its server is asked again rather than for a refresh, and its
-        // word counts no longer than the token itself.
-        let refreshed = sign_in == SignIn::Code;
+        // Its word counts no longer than the token itself.
         let valid_until = match &work.grant {
             TokenGrant::ForeignToken(grant) => granted.expires_at.min(self.end_of_token(&grant.token.0)),
             _ => granted.expires_at,
         };
-        let exchanged = Exchanged {
-            session,
-            identity: granted.identity,
-            bound_to: String::new(),
-            sign_in,
-            code,
-            master_key: own_key.or(granted.master_key),
-            token: held.then(|| token_name(&granted.access_token.0)),
-            valid_until,
-            renewable: granted.refresh_token.is_some() && refreshed,
-        };
-        let tokens = Tokens {
-            provider: provider.name.clone(),
-            issuer: provider.issuer.clone(),
-            aor: String::new(),
-            sign_in,
-            access_token: granted.access_token,
-            refresh_token: granted.refresh_token.filter(|_| refreshed || held),
-            id_token: granted.id_token.filter(|_| refreshed),
-            expires_at: granted.expires_at,
-            ends_at: expires_at / 1000,
-            refresh_at: 0,
-            failures: 0,
-        };
-        store.put_tokens(&tokens_key(&session), &tokens, None, expires_at, None, now)?;
-        Ok(exchanged)
+        store.keep_granted(&self.policy, provider, &work.grant, granted, valid_until, now_millis())
     }
 
     /// `exp` of a token that its server has just found good.

@@ -21,6 +21,7 @@ pub mod refresh_task;
 pub mod refreshes;
 pub mod service;
 pub mod session_admin;
+pub mod session_tokens;
 pub mod session_view;
 pub mod sessions;
 mod source_network;

@@ -2,7 +2,8 @@
 //! What a thread of the I/O service does with tokens that are about to end: one process of all proxies refreshes them.
 
 use super::exchange_task::TaskEnv;
-use super::sessions::{SessionStore, lease_key, refresh_due, tokens_key};
+use super::session_tokens::refresh_due;
+use super::sessions::{SessionStore, lease_key, tokens_key};
 use super::{PATIENCE, now_millis};
 use crate::arena::counters::Counter;
 use crate::config::password_sign_in::TokenSource;

@@ -11,7 +11,7 @@ use crate::ports::store::{Store, StoreError, Write};
 use crate::proto::fingerprint::hex;
 use crate::proto::pop::make_pop;
 use crate::proto::session::{
-    Account, CodeRecord, CodeState, Exchanged, KeyOctets, Session, SessionId, SignIn, Tokens, decode, encode, id_text,
+    Account, CodeRecord, CodeState, Exchanged, KeyOctets, Session, SessionId, SignIn, decode, encode, id_text,
     is_outdated,
 };
 use sha2::{Digest, Sha256};
@@ -225,25 +225,6 @@ impl SessionStore {
         Err(overtaken())
     }
 
-    /// Tokens of a session, and their sealed record for a change.
-    pub fn tokens(&self, key: &str, now: i64) -> Result<Option<(Tokens, Vec<u8>)>, StoreError> {
-        self.read(key, now)
-    }
-
-    /// Writes tokens if their sealed record is still `expected`.
-    pub fn put_tokens(
-        &self,
-        key: &str,
-        tokens: &Tokens,
-        expected: Option<&[u8]>,
-        expires_at: i64,
-        due_at: Option<i64>,
-        now: i64,
-    ) -> Result<bool, StoreError> {
-        let value = self.sealer.seal(key, &encode(tokens));
-        self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
-    }
-
     /// Stores the session and the key of a registration. Its user must be the one that the code, or what else it signs in
     /// with, was exchanged for.
     ///
@@ -353,28 +334,6 @@ impl SessionStore {
         Err(overtaken().into())
     }
 
-    /// From now on the tokens live as long as the session, and are refreshed. False when they are those of another
-    /// address.
-    fn keep_tokens(&self, session: &SessionId, aor: &str, ends_at: i64, now: i64) -> Result<bool, StoreError> {
-        let key = tokens_key(session);
-        for _ in 0..ATTEMPTS {
-            let Some((mut tokens, sealed)) = self.tokens(&key, now)? else {
-                return Ok(true);
-            };
-            if !tokens.aor.is_empty() {
-                return Ok(tokens.aor == aor);
-            }
-            aor.clone_into(&mut tokens.aor);
-            tokens.ends_at = ends_at;
-            let due = refresh_due(&tokens, now);
-            tokens.refresh_at = due.unwrap_or(0);
-            if self.put_tokens(&key, &tokens, Some(&sealed), ends_at * 1000, due, now)? {
-                return Ok(true);
-            }
-        }
-        Err(overtaken())
-    }
-
     /// Takes a key back whose registration was refused after all.
     pub fn unbind(
         &self,
@@ -413,17 +372,6 @@ fn end_of(exchanged: &Exchanged, latest: i64) -> i64 {
         SignIn::ForeignToken => exchanged.valid_until.min(latest),
         SignIn::Code | SignIn::Password => latest,
     }
-}
-
-/// When the tokens shall be refreshed: before their end by a fifth of their life, at most a minute, and earlier by a
-/// part that differs from session to session. None without a refresh token, or when the phone does that.
-pub fn refresh_due(tokens: &Tokens, now: i64) -> Option<i64> {
-    tokens.refresh_token.as_ref().filter(|_| !tokens.sign_in.phone_holds_tokens())?;
-    let end = tokens.expires_at.saturating_mul(1000);
-    let life = (end - now).max(0);
-    let margin = (life / 5).min(60_000);
-    let jitter = (margin as f64 * super::jitter()) as i64;
-    Some(end - margin - jitter)
 }
 
 fn add_proof(session: &mut Session, registration: &Registration, key: &KeyOctets) {

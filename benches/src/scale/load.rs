@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Phones sign in: everything that the I/O service stores when it exchanges a code, without the authorization server.
+
+use sipoauth::config::policy::Policy;
+use sipoauth::engine::session_check::{CodeId, Registration};
+use sipoauth::proto::grant::{CodeRequest, TokenGrant};
+use sipoauth::proto::session::{CodeRecord, CodeState, SecretText};
+use sipoauth::runtime::context::Context;
+use sipoauth::runtime::sessions::SessionStore;
+
+use super::phones::{Phone, RefreshToken};
+use super::site::{ISSUER, now, sessions};
+
+/// Sign-ins between two rounds of upkeep; that is a second of the proxy's time.
+const PER_SECOND: u64 = 1000;
+/// Tokens of the sessions are good for so long, seconds: none is due while the bench runs.
+pub const TOKEN_LIFE: i64 = 2_000_000;
+
+/// Signs in the phones with the numbers from 0, in the seconds before now; what was kept of their codes has gone at the
+/// end. `tell` hears of each.
+pub fn sign_in(context: &Context, phones: u64, refresh: RefreshToken, tell: &dyn Fn()) -> Result<(), String> {
+    let store = sessions(context)?;
+    let policy = context.policy().map_err(|e| e.0)?.policy;
+    let code_lifetime = i64::from(policy.settings.code_lifetime);
+    // Redis drops by its own clock what has ended.
+    let is_local = context.sessions().is_some_and(|access| access.is_local());
+    let before = if is_local { code_lifetime + 2 + (phones / PER_SECOND) as i64 } else { 0 };
+    let begin = now() - before;
+    for number in 0..phones {
+        let at = (begin + (number / PER_SECOND) as i64) * 1000 + (number % PER_SECOND) as i64;
+        sign_in_one(&store, &policy, &Phone::new(number), refresh, at).map_err(|e| format!("phone {number}: {e}"))?;
+        if number % PER_SECOND == PER_SECOND - 1 {
+            upkeep(&store, at)?;
+        }
+        tell();
+    }
+    while upkeep(&store, (now() + code_lifetime) * 1000)? > 0 {}
+    Ok(())
+}
+
+fn upkeep(store: &SessionStore, now: i64) -> Result<u64, String> {
+    store.store().upkeep(now).map_err(|e| e.to_string())
+}
+
+/// `now` in Unix milliseconds.
+fn sign_in_one(
+    store: &SessionStore,
+    policy: &Policy,
+    phone: &Phone,
+    refresh: RefreshToken,
+    now: i64,
+) -> Result<(), String> {
+    let text = |e: sipoauth::ports::store::StoreError| e.to_string();
+    let code = phone.code();
+    let id = CodeId::of_code(ISSUER, &code);
+    let [from_tag, call_id, to_tag] = phone.first_dialog();
+    let record = |state| CodeRecord { provider: "corp".into(), state };
+    let lifetime = i64::from(policy.settings.code_lifetime) * 1000;
+    let claim = record(CodeState::InFlight(now + 25_000));
+    if !store.put_code(&id, &claim, None, now + lifetime, now).map_err(text)? {
+        return Err("its code is claimed already".into());
+    }
+    let (_, claim) = store.code(&id, now).map_err(text)?.ok_or("the claim has gone")?;
+    let expires_at = now / 1000 + TOKEN_LIFE;
+    let granted = phone.granted(refresh, now / 1000, expires_at);
+    let request = CodeRequest { code: SecretText(code), code_verifier: None, redirect_uri: None };
+    let kept = store.keep_granted(policy, 0, &TokenGrant::Code(request), granted, expires_at, now).map_err(text)?;
+    let done = record(CodeState::Done(Box::new(kept)));
+    if !store.put_code(&id, &done, Some(&claim), now + lifetime, now).map_err(text)? {
+        return Err("the claim is not its own".into());
+    }
+    let registration = Registration {
+        code: id.0,
+        method: "REGISTER".into(),
+        aor: phone.aor(),
+        from: phone.aor(),
+        instance: phone.instance(),
+        reg_id: 0,
+        from_tag,
+        call_id,
+        weak: false,
+        digest: None,
+    };
+    store.bind(policy, &registration, to_tag.as_bytes(), now).map_err(|e| format!("{e:?}"))
+}
+
+/// Reads every session once, so that what is on the disk is in memory.
+pub fn read_all(context: &Context, phones: u64) -> Result<(), String> {
+    let store = sessions(context)?;
+    for number in 0..phones {
+        let found = store.account(&Phone::new(number).aor(), now() * 1000).map_err(|e| e.to_string())?;
+        if found.is_none_or(|account| account.sessions.len() != 1) {
+            return Err(format!("phone {number} has no session"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The tokens of the sessions: a record of their own, which only the I/O service and who gives a token away read.
+
+use super::sessions::{ATTEMPTS, SessionStore, overtaken, tokens_key};
+use crate::config::policy::Policy;
+use crate::engine::exchange::Granted;
+use crate::ports::store::{StoreError, Write};
+use crate::proto::grant::TokenGrant;
+use crate::proto::session::{Exchanged, SecretText, SessionId, SignIn, Tokens, encode, token_name};
+
+impl SessionStore {
+    /// Tokens of a session, and their sealed record for a change.
+    pub fn tokens(&self, key: &str, now: i64) -> Result<Option<(Tokens, Vec<u8>)>, StoreError> {
+        self.read(key, now)
+    }
+
+    /// Writes tokens if their sealed record is still `expected`.
+    pub fn put_tokens(
+        &self,
+        key: &str,
+        tokens: &Tokens,
+        expected: Option<&[u8]>,
+        expires_at: i64,
+        due_at: Option<i64>,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let value = self.sealer.seal(key, &encode(tokens));
+        self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
+    }
+
+    /// Stores the tokens of a session that no phone has yet. `valid_until` in Unix seconds.
+    pub fn keep_granted(
+        &self,
+        policy: &Policy,
+        provider: usize,
+        grant: &TokenGrant,
+        granted: Granted,
+        valid_until: i64,
+        now: i64,
+    ) -> Result<Exchanged, StoreError> {
+        let mut session = SessionId::default();
+        aws_lc_rs::rand::fill(&mut session).map_err(|_| StoreError::Away("no random numbers".into()))?;
+        let provider = &policy.providers[provider];
+        let expires_at = now + i64::from(policy.settings.code_lifetime) * 1000;
+        let (code, own_key) = match grant {
+            TokenGrant::Code(request) => (request.code.clone(), None),
+            TokenGrant::Password(password) => (SecretText::default(), Some(password.master_key.clone())),
+            TokenGrant::ForeignToken(_) | TokenGrant::Refresh(_) => (SecretText::default(), None),
+        };
+        let sign_in = grant.sign_in();
+        let held = sign_in.phone_holds_tokens();
+        // A token from elsewhere comes with each request: its server is asked again rather than for a refresh.
+        let refreshed = sign_in == SignIn::Code;
+        let exchanged = Exchanged {
+            session,
+            identity: granted.identity,
+            bound_to: String::new(),
+            sign_in,
+            code,
+            master_key: own_key.or(granted.master_key),
+            token: held.then(|| token_name(&granted.access_token.0)),
+            valid_until,
+            renewable: granted.refresh_token.is_some() && refreshed,
+        };
+        let tokens = Tokens {
+            provider: provider.name.clone(),
+            issuer: provider.issuer.clone(),
+            aor: String::new(),
+            sign_in,
+            access_token: granted.access_token,
+            refresh_token: granted.refresh_token.filter(|_| refreshed || held),
+            id_token: granted.id_token.filter(|_| refreshed),
+            expires_at: granted.expires_at,
+            ends_at: expires_at / 1000,
+            refresh_at: 0,
+            failures: 0,
+        };
+        self.put_tokens(&tokens_key(&session), &tokens, None, expires_at, None, now)?;
+        Ok(exchanged)
+    }
+
+    /// From now on the tokens live as long as the session, and are refreshed. False when they are those of another
+    /// address.
+    pub(super) fn keep_tokens(&self, session: &SessionId, aor: &str, ends_at: i64, now: i64) -> Result<bool, StoreError> {
+        let key = tokens_key(session);
+        for _ in 0..ATTEMPTS {
+            let Some((mut tokens, sealed)) = self.tokens(&key, now)? else {
+                return Ok(true);
+            };
+            if !tokens.aor.is_empty() {
+                return Ok(tokens.aor == aor);
+            }
+            aor.clone_into(&mut tokens.aor);
+            tokens.ends_at = ends_at;
+            let due = refresh_due(&tokens, now);
+            tokens.refresh_at = due.unwrap_or(0);
+            if self.put_tokens(&key, &tokens, Some(&sealed), ends_at * 1000, due, now)? {
+                return Ok(true);
+            }
+        }
+        Err(overtaken())
+    }
+}
+
+/// When the tokens shall be refreshed: before their end by a fifth of their life, at most a minute, and earlier by a
+/// part that differs from session to session. None without a refresh token, or when the phone does that.
+pub fn refresh_due(tokens: &Tokens, now: i64) -> Option<i64> {
+    tokens.refresh_token.as_ref().filter(|_| !tokens.sign_in.phone_holds_tokens())?;
+    let end = tokens.expires_at.saturating_mul(1000);
+    let life = (end - now).max(0);
+    let margin = (life / 5).min(60_000);
+    let jitter = (margin as f64 * super::jitter()) as i64;
+    Some(end - margin - jitter)
+}
