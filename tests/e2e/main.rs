@@ -21,6 +21,7 @@ mod mixed_fleet;
 mod monitoring;
 mod operations;
 mod outbound;
+mod password_attacks;
 mod passwords;
 mod per_connection;
 mod phones;

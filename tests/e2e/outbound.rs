@@ -23,6 +23,7 @@ const INSTANCE: &str = "urn:uuid:00000000-0000-1000-8000-000a95a0e128";
 struct Site {
     registrar: Stack,
     edges: [Stack; 2],
+    builders: [Builder; 2],
     _directories: Vec<Directory>,
 }
 
@@ -36,13 +37,14 @@ fn site(provider: &str, change: impl Fn(Builder) -> Builder) -> Site {
     let edges = [edge(&directories[0]), edge(&directories[1])];
     let [a, b] = [&edges[0], &edges[1]].map(|edge| format!("127.0.0.1:{}", edge.port()));
     let registrar = Stack::new(registrar.define_string("EDGE_A", &a).define_string("EDGE_B", &b));
+    let builders = edges.clone();
     let edges = edges.map(Stack::new);
     for secret in ["proxy-secret", STORE_KEY, PASSWORD, "alice-password"] {
         keep(&edges, secret);
     }
     // A proof must be younger than the proxy's memory of proofs, and a Date counts whole seconds.
     std::thread::sleep(Duration::from_millis(1100));
-    Site { registrar, edges, _directories: directories }
+    Site { registrar, edges, builders, _directories: directories }
 }
 
 /// It must be seen at no edge.
@@ -98,6 +100,11 @@ impl Site {
 
 /// Sends a request to alice and looks on which of her flows it arrives; what arrives there is answered with 200.
 fn reaches(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2]) -> Vec<usize> {
+    reaches_and_gets(site, edge, request, flows, 200)
+}
+
+/// The same with another answer, which is the sender's, too.
+fn reaches_and_gets(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2], status: u16) -> Vec<usize> {
     let mut sender = site.edges[edge].udp();
     sender.send(request).expect("sent");
     let mut reached = Vec::new();
@@ -111,12 +118,12 @@ fn reaches(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2])
                 .iter()
                 .filter(|line| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)));
             let copied: Vec<&str> = copied.copied().collect();
-            let answer = format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", copied.join("\r\n"));
+            let answer = format!("SIP/2.0 {status} Said\r\n{}\r\nContent-Length: 0\r\n\r\n", copied.join("\r\n"));
             flow.send_octets(answer.as_bytes()).expect("sent");
         }
     }
     let reply = site.edges[edge].note(sender.receive().expect("an answer"));
-    assert_eq!(reply.status, 200, "{reply:?}\n{}", site.edges[edge].module_log());
+    assert_eq!(reply.status, status, "{reply:?}\n{}", site.edges[edge].module_log());
     reached
 }
 
@@ -157,7 +164,7 @@ fn one_code_and_one_master_key_serve_both_flows() {
     assert_eq!(site.registrar.request(&mut stranger, &Request::register(ALICE)).status, 403);
 
     // An edge that has gone takes its flow along; the other is tried.
-    let Site { registrar, edges: [a, b], _directories } = site;
+    let Site { registrar, edges: [a, b], _directories, .. } = site;
     a.finish();
     let mut sender = b.udp();
     let request = prove_in_header(&*key, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Still there?"));
@@ -223,5 +230,93 @@ fn a_token_from_elsewhere_registers_over_both_flows() {
         let request = with_token(edge, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
         assert_eq!(reaches(&site, edge, &request, &mut flows).len(), 1);
     }
+    site.finish();
+}
+
+/// A site whose phones bring tokens, and what puts alice's into a request.
+fn with_tokens() -> (AuthorizationServer, Site, impl Fn(usize, Request) -> Request) {
+    let server = AuthorizationServer::start();
+    let site = site(&proxy_provider(&server), |builder| builder);
+    site.edges.iter().for_each(Stack::wait_for_keys);
+    let token = server.token("alice", "es256");
+    keep(&site.edges, &token);
+    (server, site, move |_, request: Request| request.with("Authorization", format!("Bearer {token}")))
+}
+
+#[test]
+fn a_phone_that_refuses_a_call_keeps_its_flows() {
+    let (_server, site, with_token) = with_tokens();
+    let mut flows = site.flows(&with_token);
+    let message = || with_token(0, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
+    assert_eq!(reaches_and_gets(&site, 0, &message(), &mut flows, 403).len(), 1, "one answer counts for both flows");
+    assert_eq!(site.known_flows(), 2);
+    assert_eq!(reaches(&site, 1, &message(), &mut flows).len(), 1);
+    site.finish();
+}
+
+#[test]
+fn a_phone_writes_no_path() {
+    let (_server, site, with_token) = with_tokens();
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = stranger.local_addr().expect("bound");
+    let mut flows = site.flows(|i, request| {
+        let request = request.with("Path", format!("<sip:{address};lr>")).with("Route", format!("<sip:{address};lr>"));
+        with_token(i, request)
+    });
+    let known = site.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).expect("alice is known");
+    assert!(known.contains("Path: <sip:") && !known.contains(&address.port().to_string()), "{known}");
+    let request = with_token(0, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
+    assert_eq!(reaches(&site, 0, &request, &mut flows).len(), 1);
+    site.finish();
+}
+
+#[test]
+fn a_request_within_a_dialog_follows_its_route_set() {
+    let (_server, site, with_token) = with_tokens();
+    let callee = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    callee.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    let [edge, registrar] = [&site.edges[0], &site.registrar].map(|proxy| proxy.kamailio.port());
+    let route = format!("<sip:127.0.0.1:{edge};lr>, <sip:127.0.0.1:{registrar};lr>");
+    let target = format!("sip:bob@{}", callee.local_addr().expect("bound"));
+    // tm repeats an INVITE until it is answered.
+    let arrived = |method: &str| -> Option<String> {
+        let mut buffer = vec![0; 65536];
+        loop {
+            let length = callee.recv(&mut buffer).ok()?;
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.starts_with(method) {
+                return Some(text);
+            }
+        }
+    };
+    for method in ["BYE", "MESSAGE", "INVITE"] {
+        let request =
+            Request::new(method, &target, ALICE).with("Route", &*route).with("To", format!("<{ALICE}>;tag=x"));
+        let mut phone = site.edges[0].udp();
+        phone.send(&with_token(0, request)).expect("sent");
+        let text = arrived(method).unwrap_or_else(|| panic!("{method}: {:?}", phone.receive()));
+        assert!(!text.contains("\r\nRoute:") && !text.contains("Bearer"), "{text}");
+    }
+    site.finish();
+}
+
+#[test]
+fn a_flow_of_an_edge_that_was_restarted_has_gone() {
+    let (server, site, with_token) = with_tokens();
+    let flows = site.flows(&with_token);
+    let dump = site.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).expect("alice is known");
+    let second = format!("sip:alice@127.0.0.1:{}", flows[1].local_port());
+    assert!(dump.contains(&second), "{dump}");
+    site.registrar.rpc("ul.rm_contact", &["location", "alice@example.test", &second]).expect("removed");
+    assert_eq!(site.known_flows(), 1);
+    let Site { registrar, edges: [a, b], builders: [again, _], _directories } = site;
+    a.finish();
+    let site =
+        Site { registrar, edges: [Stack::new(again.clone()), b], builders: [again.clone(), again], _directories };
+    let request = with_token(1, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
+    let reply = site.edges[1].request(&mut site.edges[1].udp(), &request);
+    assert_eq!(reply.status, 480, "{reply:?}");
+    assert_eq!(site.known_flows(), 0);
+    drop(server);
     site.finish();
 }
