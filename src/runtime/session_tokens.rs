@@ -81,7 +81,13 @@ impl SessionStore {
 
     /// From now on the tokens live as long as the session, and are refreshed. False when they are those of another
     /// address.
-    pub(super) fn keep_tokens(&self, session: &SessionId, aor: &str, ends_at: i64, now: i64) -> Result<bool, StoreError> {
+    pub(super) fn keep_tokens(
+        &self,
+        session: &SessionId,
+        aor: &str,
+        ends_at: i64,
+        now: i64,
+    ) -> Result<bool, StoreError> {
         let key = tokens_key(session);
         for _ in 0..ATTEMPTS {
             let Some((mut tokens, sealed)) = self.tokens(&key, now)? else {
