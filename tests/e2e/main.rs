@@ -39,5 +39,6 @@ mod session_short_codes;
 mod sessions;
 mod sip_oauth;
 mod stack;
+mod token_answers;
 mod tool;
 mod tool_phone;

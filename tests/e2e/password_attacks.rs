@@ -12,14 +12,20 @@ use sipoauth::proto::digest::{Algorithm, Answer, ha1};
 const DOMAIN: &str = "sip:example.test";
 const NOBODY: &str = "sip:nobody@example.test";
 
-fn challenge(reply: &Reply) -> Challenge {
+pub fn challenge(reply: &Reply) -> Challenge {
     assert_eq!(reply.status, 401, "{reply:?}");
     let found = reply.all("WWW-Authenticate").into_iter().find(|value| value.starts_with("Digest "));
     Challenge::parse(found.expect("a challenge"))
 }
 
 /// Credentials of somebody who knows this H(A1).
-fn credentials(challenge: &Challenge, user: &str, hash: &str, request: &Request, auth: Option<(u32, &str)>) -> String {
+pub fn credentials(
+    challenge: &Challenge,
+    user: &str,
+    hash: &str,
+    request: &Request,
+    auth: Option<(u32, &str)>,
+) -> String {
     let Challenge { algorithm, realm, nonce, .. } = challenge;
     let (method, uri) = (request.method.as_str(), DOMAIN);
     Answer { algorithm: *algorithm, username: user, realm, nonce, opaque: None, method, uri, auth }.credentials(hash)

@@ -29,7 +29,7 @@ pub fn hash(user: &str) -> String {
     ha1(Algorithm::Md5, user, REALM, &format!("{user}-password")).to_string()
 }
 
-fn issuing(key: &Path) -> String {
+pub fn issuing(key: &Path) -> String {
     format!(
         "name=local;issuer=https://sip.example.test;audience=sip;domain=example.test;scope=sip,sip.call;\
          password_grant=issue;signing_key_files={}",
@@ -46,7 +46,7 @@ fn with_users(builder: Builder) -> Builder {
         .define_string("OTHER_HA1", &hash("bob"))
 }
 
-fn ready(builder: Builder) -> Stack {
+pub fn ready(builder: Builder) -> Stack {
     let stack = Stack::new(builder);
     for secret in [STORE_KEY, "proxy-secret", "alice-password", &hash("alice"), &hash("bob")] {
         stack.secrets.keep(secret);

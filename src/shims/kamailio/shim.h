@@ -181,6 +181,13 @@ int oauth_confirm_init(void);
 int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket);
 void oauth_confirm_forget(void);
 
+/* tokens.c: what a phone that holds its tokens itself finds in its 2xx */
+int oauth_tokens_init(void);
+int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens);
+void oauth_tokens_take_over(sip_msg_t *msg);
+int oauth_tokens_show(sipoauth_str tokens, str *copy);
+void oauth_tokens_forget(void);
+
 /* challenge.c */
 #define OAUTH_CHALLENGE_ONLY_APPEND 1
 int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags);
