@@ -11,7 +11,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header demo demo-stop test lint fuzz-check install install-kamailio clean help
+.PHONY: all lib kamailio header demo demo-stop test lint fuzz-check instructions-accept install install-kamailio clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -21,6 +21,7 @@ help:
 	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
 	@echo 'make fuzz-check         do the fuzz targets compile? After changes of what they call'
+	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
 	@echo 'make header             include/sipoauth.h anew from src/capi'
@@ -50,6 +51,9 @@ lint:
 # A workspace of its own, with dependencies of its own: some minutes at first.
 fuzz-check:
 	$(CARGO) check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check
+
+instructions-accept:
+	tools/instructions.sh accept
 
 # Installing builds nothing, so that it works as root without a toolchain: run make first.
 install:
