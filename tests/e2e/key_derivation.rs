@@ -309,6 +309,16 @@ fn accounts_over_rpc() {
         let said = stack.rpc("auth_oauth.accounts_set", wrong);
         assert!(said.is_err(), "{wrong:?}: {said:?}");
     }
+    // kamcmd sends what looks like a number as one; a password must stay as it was written.
+    for number in ["0042", "42", "99999999999999999999", "1.50"] {
+        let said = stack.rpc("auth_oauth.accounts_set", &[ALICE, "password", number]).expect_err(number);
+        assert!(said.contains("must be a text"), "{said}");
+        stack.rpc("auth_oauth.accounts_set", &[ALICE, "password", &format!("s:{number}")]).expect("written");
+        let request = register("alice");
+        let challenge = challenge_in(&stack.request(&mut stack.udp(), &request), "WWW-Authenticate");
+        let key = challenge.parameters.derive(number.as_bytes());
+        assert!(challenge.is_from_holder(&key, &digest(&request, b""), None), "{number}");
+    }
     let removed = stack.rpc("auth_oauth.accounts_remove", &[ALICE]).expect("removed");
     assert!(removed.contains("removed: 1"), "{removed}");
     assert!(stack.rpc("auth_oauth.accounts_remove", &[ALICE]).is_ok_and(|text| text.contains("removed: 0")));
