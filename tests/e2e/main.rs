@@ -14,6 +14,7 @@ mod harness;
 mod introspection;
 mod kemi;
 mod key_derivation;
+mod key_derivation_accounts;
 mod keys;
 mod kit_grants;
 mod limits;

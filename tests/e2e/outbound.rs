@@ -32,7 +32,8 @@ fn site(provider: &str, change: impl Fn(Builder) -> Builder) -> Site {
     let registrar = configured("outbound-registrar.cfg", "name=unused;issuer=https://127.0.0.1:9;audience=x;aor={sip}");
     let address = format!("sip:127.0.0.1:{}", registrar.port());
     let edge = |directory: &Directory| {
-        change(stored("outbound-edge.cfg", provider, directory)).define_string("REGISTRAR", &address)
+        let builder = stored("outbound-edge.cfg", provider, directory).define_string("REPLAY_SCOPE", "proxy");
+        change(builder).define_string("REGISTRAR", &address)
     };
     let edges = [edge(&directories[0]), edge(&directories[1])];
     let [a, b] = [&edges[0], &edges[1]].map(|edge| format!("127.0.0.1:{}", edge.port()));
@@ -137,6 +138,7 @@ fn one_code_and_one_master_key_serve_both_flows() {
     let site = site(&line, |builder| {
         builder
             .define_string("STORE", &format!("redis://127.0.0.1:{}/0", redis.port()))
+            .define_string("REPLAY_SCOPE", "cluster")
             .define_string("STORE_PASSWORD_FILE", password.to_str().expect("UTF-8"))
     });
     let login = server.digest_sign_in("alice", "alice-password").expect("alice signs in");
@@ -156,6 +158,11 @@ fn one_code_and_one_master_key_serve_both_flows() {
         let request = prove_in_header(&*key, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
         let reached = reaches(&site, edge, &request, &mut flows);
         assert_eq!(reached.len(), 1, "one flow of the phone: {}", site.registrar.kamailio.log());
+    }
+    let request = prove_in_header(&*key, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Once"));
+    assert_eq!(reaches(&site, 0, &request, &mut flows).len(), 1);
+    for edge in &site.edges {
+        assert_eq!(edge.request(&mut edge.udp(), &request).status, 403, "a replay");
     }
     let wrong = prove_in_header(&[7; 32], Request::new("MESSAGE", ALICE, ALICE));
     assert_eq!(site.edges[0].request(&mut site.edges[0].udp(), &wrong).status, 401);

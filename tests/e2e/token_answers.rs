@@ -115,12 +115,14 @@ fn no_1xx_of_the_transaction_comes_before_the_2xx() {
 #[test]
 fn who_reads_the_tokens_answers_with_them_himself() {
     let (_directory, stack) = start();
-    let mut phone = stack.tcp();
-    ask(&stack, &mut phone, &[("X-Answer", "read")]);
-    let reply = stack.note(phone.receive().expect("an answer"));
-    assert_eq!(reply.status, 200, "{reply:?}");
-    assert!(reply.header("X-Tokens").is_some_and(|len| len.parse::<u32>().is_ok_and(|len| len > 300)), "{reply:?}");
-    is_bare(&reply);
+    let mut phone = stack.udp();
+    for headers in [&[("X-Answer", "read")][..], &[("X-Answer", "changed"), ("X-Stateless", "1")]] {
+        ask(&stack, &mut phone, headers);
+        let reply = stack.note(phone.receive().expect("an answer"));
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(reply.header("X-Tokens").is_some_and(|len| len.parse::<u32>().is_ok_and(|len| len > 300)), "{reply:?}");
+        is_bare(&reply);
+    }
     ask(&stack, &mut phone, &[]);
     has_tokens(&phone.receive().expect("an answer"));
     stack.finish();

@@ -171,8 +171,20 @@ static int watch(sip_msg_t *msg)
     return 0;
 }
 
+/* msg_apply_changes() frees what was added. */
+static int is_there(const sip_msg_t *msg, const struct lump_rpl *lump)
+{
+    const struct lump_rpl *one;
+
+    for (one = msg->reply_lump; one != NULL && one != lump; one = one->next)
+        ;
+    return one != NULL;
+}
+
 static void remove_lump(sip_msg_t *msg, struct lump_rpl *lump)
 {
+    if (lump == NULL || !is_there(msg, lump))
+        return;
     explicit_bzero(lump->text.s, (size_t)lump->text.len);
     unlink_lump_rpl(msg, lump);
     free_lump_rpl(lump);
@@ -180,10 +192,8 @@ static void remove_lump(sip_msg_t *msg, struct lump_rpl *lump)
 
 static void forget_own(sip_msg_t *msg)
 {
-    if (own.type != NULL)
-        remove_lump(msg, own.type);
-    if (own.body != NULL)
-        remove_lump(msg, own.body);
+    remove_lump(msg, own.type);
+    remove_lump(msg, own.body);
     if (own.cell != NULL)
         let_go(own.cell, own.held);
     memset(&own, 0, sizeof(own));
