@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use smallvec::{SmallVec, smallvec};
+
 use super::convert::{Place, octets, structure, text};
 use super::guard::{Status, guard_or};
 use super::types::*;
@@ -19,6 +21,9 @@ use crate::runtime::worker_grants::{Demand, gives_tokens};
 
 /// The end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
+
+/// As many as a request usually has.
+type Few<T> = SmallVec<[T; 2]>;
 
 /// Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3; signature RFC 7515, claims RFC 7519 and
 /// RFC 9068). Uses the CPU only, never blocks.
@@ -244,7 +249,7 @@ pub(super) unsafe fn answer_to(
         let r = structure(request)?;
         (r, credentials(&r)?)
     };
-    let credentials: Vec<&str> = credentials.iter().map(AsRef::as_ref).collect();
+    let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
     let proxy = role_is_proxy(r.role)?;
     let (transport, source_port) = (transport_name(r.transport)?, port(r.source_port)?);
     // SAFETY: the caller's promise.
@@ -295,14 +300,14 @@ pub(super) unsafe fn answer_to(
 
 /// # Safety
 /// A non-NULL `credentials` points to as many texts as `credentials_count` says.
-unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Vec<Cow<'a, str>>, i32> {
+unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Few<Cow<'a, str>>, i32> {
     let count = request.credentials_count;
     if count > 0 && (request.credentials.is_null() || !request.credentials.is_aligned()) {
         return Err(SIPOAUTH_E_ARGUMENT);
     }
     if count > MAX_HEADERS {
         // They are refused for their number, so none of them is looked at.
-        return Ok(vec![Cow::Borrowed(""); MAX_HEADERS + 1]);
+        return Ok(smallvec![Cow::Borrowed(""); MAX_HEADERS + 1]);
     }
     // SAFETY: not NULL and aligned; the caller vouches for the number.
     (0..count).map(|index| unsafe { text(request.credentials.add(index).read()) }).collect()
@@ -368,7 +373,7 @@ fn denied(struct_size: u32) -> sipoauth_result {
 
 /// The result of a verdict. Its texts borrow from the verdict.
 fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_result {
-    let Verdict { answer, status, retry_after, pending, provider, session, ticket, .. } = verdict;
+    let Verdict { answer, status, retry_after, pending, session, ticket, .. } = verdict;
     let grant = match answer.carried {
         Carried::Nothing => SIPOAUTH_GRANT_NONE,
         Carried::Token => SIPOAUTH_GRANT_TOKEN,
@@ -381,7 +386,7 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
     };
     let mut result =
-        sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
+        sipoauth_result { provider: verdict.provider().into(), cached: answer.cached.into(), grant, ..first };
     if pending.is_some() {
         result.verdict = SIPOAUTH_VERDICT_PENDING;
         result.job = job;

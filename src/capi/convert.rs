@@ -33,7 +33,9 @@ pub unsafe fn octets<'a>(text: sipoauth_str) -> Result<&'a [u8], i32> {
 /// As for [`octets`].
 pub unsafe fn text<'a>(value: sipoauth_str) -> Result<Cow<'a, str>, i32> {
     // SAFETY: passed on to the caller.
-    unsafe { octets(value) }.map(String::from_utf8_lossy)
+    let octets = unsafe { octets(value) }?;
+    // The lossy way looks at each octet by itself.
+    Ok(str::from_utf8(octets).map_or_else(|_| String::from_utf8_lossy(octets), Cow::Borrowed))
 }
 
 /// A text, or None when it is not UTF-8.

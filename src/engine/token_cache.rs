@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::token_answer::Standing;
 use crate::proto::claims::Claims;
+use crate::proto::credentials::stands_alone;
 use crate::proto::uri::Aor;
 
 /// Longer tokens are not remembered: it bounds the memory of a full cache.
@@ -85,6 +86,8 @@ pub struct TokenCache {
 struct Entry {
     key: Key,
     used: bool,
+    /// It can be the whole of Bearer credentials.
+    stands_alone: bool,
     token: Arc<VerifiedToken>,
 }
 
@@ -100,11 +103,19 @@ impl TokenCache {
 
     /// The remembered token that is equal in every octet.
     pub fn get(&mut self, token: &str) -> Option<Arc<VerifiedToken>> {
+        self.find(token).map(|entry| Arc::clone(&entry.token))
+    }
+
+    /// The same for the text of Bearer credentials, which may be more than a token.
+    pub fn get_lone(&mut self, credentials: &str) -> Option<Arc<VerifiedToken>> {
+        self.find(credentials).filter(|entry| entry.stands_alone).map(|entry| Arc::clone(&entry.token))
+    }
+
+    fn find(&mut self, token: &str) -> Option<&Entry> {
         let entry = &mut self.entries[*self.index.get(&TokenCache::key(token)?)?];
-        (*entry.token.token == *token).then(|| {
-            entry.used = true;
-            Arc::clone(&entry.token)
-        })
+        let same = *entry.token.token == *token;
+        entry.used |= same;
+        same.then_some(entry)
     }
 
     /// Remembers a token, in place of one that was not used lately when the cache is full.
@@ -112,7 +123,7 @@ impl TokenCache {
         let Some(key) = TokenCache::key(&token.token).filter(|k| self.capacity > 0 && k.0 <= MAX_TOKEN) else {
             return;
         };
-        let entry = Entry { key, used: false, token };
+        let entry = Entry { key, used: false, stands_alone: stands_alone(&token.token), token };
         if let Some(place) = self.index.get(&key) {
             self.entries[*place] = entry;
         } else if self.entries.len() < self.capacity {

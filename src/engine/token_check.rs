@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::check::{Answer, Carried, Decision, Knowledge, Question, Unverified};
 use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
 use super::token_cache::{TokenCache, VerifiedToken};
+use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
@@ -37,6 +38,31 @@ pub fn check_token(
     usage: Usage<'_>,
     now: i64,
 ) -> Decision {
+    let looked_up = LookedUp::new(cache, token);
+    check_looked_up(policy, known, cache, looked_up, usage, now)
+}
+
+/// A token, and what the cache has of it.
+pub(super) struct LookedUp<'a> {
+    pub token: &'a str,
+    pub remembered: Option<Arc<VerifiedToken>>,
+}
+
+impl<'a> LookedUp<'a> {
+    pub fn new(cache: &mut TokenCache, token: &'a str) -> LookedUp<'a> {
+        LookedUp { token, remembered: cache.get(token) }
+    }
+}
+
+/// As [`check_token`].
+pub(super) fn check_looked_up(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    cache: &mut TokenCache,
+    LookedUp { token, remembered }: LookedUp<'_>,
+    usage: Usage<'_>,
+    now: i64,
+) -> Decision {
     if token.len() > policy.settings.max_token_size as usize {
         return Decision::Done(Answer { carried: Carried::Token, ..Answer::refuse(Reason::TokenTooLarge) });
     }
@@ -51,7 +77,7 @@ pub fn check_token(
             _ => !provider.watches_keys() || known.keys.fetched(verified.provider).is_some(),
         }
     };
-    let remembered = cache.get(token).filter(|verified| serves(verified));
+    let remembered = remembered.filter(|verified| serves(verified));
     let mut answer = Answer { carried: Carried::Token, cached: remembered.is_some(), ..Answer::default() };
     let checked = match remembered {
         Some(verified) => {
@@ -103,8 +129,12 @@ impl From<Reason> for Refusal {
 
 /// RFC 8898 section 2.1.2, as far as the provider asks for it.
 fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result<(), Reason> {
-    let encrypted = CompactJwe::split(token).is_some();
-    if provider.encryption.accepts(encrypted, transport) { Ok(()) } else { Err(Reason::EncryptionRequired) }
+    let encrypted = || CompactJwe::split(token).is_some();
+    if provider.encryption == Encryption::Allowed || provider.encryption.accepts(encrypted(), transport) {
+        Ok(())
+    } else {
+        Err(Reason::EncryptionRequired)
+    }
 }
 
 /// `unproven`: a private key was used for it, and nothing says yet that its issuer made it.

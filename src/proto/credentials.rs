@@ -53,6 +53,20 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Re
     for_realm(found, realm, must_match_realm, |bearer| bearer.realm.as_deref())
 }
 
+/// What a request says whose only credentials are Bearer credentials: a token, perhaps, that can be looked up as it
+/// stands before [`select`] reads it octet by octet.
+pub fn lone<'a>(bodies: &[&'a str]) -> Option<&'a str> {
+    match bodies {
+        [body] => after_scheme(body, SCHEME),
+        _ => None,
+    }
+}
+
+/// True for a token that [`select`] takes as it is from credentials that consist of it.
+pub fn stands_alone(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(is_token68)
+}
+
 /// True when a credential header body uses the Bearer scheme.
 pub fn is_bearer(body: &str) -> bool {
     after_scheme(body, SCHEME).is_some()
@@ -173,6 +187,17 @@ mod tests {
         #[test]
         fn never_panics(body in "(?i:bearer)?[ \t]?\\PC{0,60}") {
             let _ = one(&body);
+        }
+
+        #[test]
+        fn what_stands_alone_is_read_as_it_stands(text in "[A-Za-z0-9._~+/=, \"-]{0,30}", realm in "[a-z]{0,3}") {
+            let body = format!("Bearer {text}");
+            if let Some(token) = lone(&[body.as_str()]).filter(|token| stands_alone(token)) {
+                for proxy in [false, true] {
+                    let read = select(&[body.as_str()], &realm, proxy);
+                    prop_assert_eq!(read, Ok(Bearer { token: Some(token.into()), pop: None, realm: None }));
+                }
+            }
         }
 
         #[test]

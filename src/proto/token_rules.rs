@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a provider's tokens must say, judged anew on every use of a token.
 
+use std::borrow::Cow;
+
 use super::claims::Claims;
 use super::e164::Country;
 use super::jose::algorithm::Algorithm;
@@ -153,7 +155,7 @@ impl TokenRules {
         }
         // Hosts such as Kamailio take "register" for REGISTER, so this must too, or only From would be judged.
         let registers = method.eq_ignore_ascii_case("REGISTER");
-        let address = self.address(if registers { to } else { from }).ok_or(Reason::AorMissing)?;
+        let address = self.address_among(owned, if registers { to } else { from }).ok_or(Reason::AorMissing)?;
         if !self.serves(address.host()) {
             return Err(Reason::DomainMismatch);
         }
@@ -161,12 +163,20 @@ impl TokenRules {
         if !registers {
             return owner(&address).ok_or(Reason::AorMismatch);
         }
-        let sender = self.address(from).ok_or(Reason::AorMissing)?;
+        let sender = self.address_among(owned, from).ok_or(Reason::AorMissing)?;
         match (owner(&address), owner(&sender)) {
             (Some(index), Some(_)) => Ok(index),
-            (_, Some(index)) if self.third_party.contains(&sender) => Ok(index),
+            (_, Some(index)) if self.third_party.contains(&*sender) => Ok(index),
             (None, None) => Err(Reason::AorMismatch),
             _ => Err(Reason::ThirdPartyRegistration),
+        }
+    }
+
+    /// As [`TokenRules::address`]; one that is written as an owned one is that one.
+    fn address_among<'a>(&self, owned: &'a [Aor], uri: &str) -> Option<Cow<'a, Aor>> {
+        match owned.iter().find(|aor| aor.as_str() == uri) {
+            Some(aor) => Some(Cow::Borrowed(aor)),
+            None => self.address(uri).map(Cow::Owned),
         }
     }
 

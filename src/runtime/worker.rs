@@ -15,8 +15,10 @@ use super::worker_grants::Told;
 use super::worker_sessions::wait_for_store;
 use super::worker_tokens::{AnswerView, DecryptionView};
 use crate::arena::counters::Counter;
+use crate::arena::process;
 use crate::config::ConfigError;
 use crate::config::offer::{Endpoint, Offer, choose};
+use crate::config::policy::Policy;
 use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
 use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
@@ -59,8 +61,8 @@ pub struct Verdict {
     pub retry_after: u32,
     /// What must be done first: the host parks the request and submits it as a job.
     pub pending: Option<Work>,
-    /// Name of the provider, empty when unknown.
-    pub provider: String,
+    /// The policy by which it was judged.
+    pub policy: Option<Arc<Policy>>,
     /// The session of an accepted code or proof, as text.
     pub session: String,
     /// For the end of a registration with a code.
@@ -79,6 +81,14 @@ pub struct Verdict {
     pub source: String,
     /// The address-of-record that it was sent for, unless it was accepted: for the log.
     pub address: String,
+}
+
+impl Verdict {
+    /// Name of the provider, empty when unknown.
+    pub fn provider(&self) -> &str {
+        let providers = self.policy.as_ref().map_or(&[][..], |policy| &policy.providers);
+        self.answer.provider.and_then(|index| providers.get(index)).map_or("", |provider| &provider.name)
+    }
 }
 
 /// Cookies of work that nobody waits for; the first one marks callers that are not given back by the host either.
@@ -101,7 +111,7 @@ impl Worker {
     pub fn new(context: Arc<Context>) -> Result<Worker, ConfigError> {
         let placed = context.policy()?;
         Ok(Worker {
-            process: std::process::id(),
+            process: process::id(),
             keyring: Keyring::new(&placed),
             cache: TokenCache::new(placed.policy.settings.token_cache_size as usize),
             told: Told::default(),
@@ -112,7 +122,7 @@ impl Worker {
 
     /// False after a fork: the child must make its own.
     pub fn is_own_process(&self) -> bool {
-        self.process == std::process::id()
+        self.process == process::id()
     }
 
     /// Checks a request.
@@ -252,9 +262,7 @@ impl Worker {
                 }
             }
         };
-        if let Some(provider) = verdict.answer.provider {
-            verdict.provider.clone_from(&self.placed.policy.providers[provider].name);
-        }
+        verdict.policy = Some(Arc::clone(&self.placed.policy));
         if !matches!(verdict.answer.reason().outcome(), Outcome::Accepted | Outcome::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(if request.is_register() { request.to } else { request.from });
@@ -465,7 +473,7 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
     };
     let sent = if verdict.answer.carried == Carried::Connection { "earlier on this connection" } else { "" };
     let facts = [
-        ("provider", verdict.provider.as_str()),
+        ("provider", verdict.provider()),
         ("issuer", issuer),
         ("kid", kid),
         ("token", token),

@@ -83,7 +83,7 @@ impl Worker {
         }
         let policy = &self.placed.policy;
         // By name: the configuration may be another one since the check.
-        let provider = policy.providers.iter().find(|p| p.name == verdict.provider);
+        let provider = policy.providers.iter().find(|p| p.name == verdict.provider());
         let scopes = match demand {
             Demand::Scope(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
             Demand::Service(name) => provider.and_then(|p| service(p, name)).unwrap_or_default(),
