@@ -232,8 +232,18 @@ fn users_who_do_not_exist_look_like_others() {
 #[test]
 fn a_proxy_challenges_calls_with_407() {
     let site = start_with(|builder, _| builder.define("PROXY_ROLE", 1));
+    site.stack.rpc("auth_oauth.accounts_set", &[ALICE, "password", PASSWORD]).expect("written");
+    calls_are_challenged_with_407(site);
+    let parameters = Parameters::new(Kdf::Sha256, 1000, b"a salt of sixtee".to_vec(), 256).expect("good");
+    let line = Verifier::derive(parameters, PASSWORD.as_bytes()).to_text();
+    calls_are_challenged_with_407(start_with(|builder, _| {
+        let builder = builder.define("PROXY_ROLE", 1).define("OWN_DATABASE", 1);
+        builder.define_string("OWN_USER", "alice").define_string("OWN_VERIFIER", &line)
+    }));
+}
+
+fn calls_are_challenged_with_407(site: Site) {
     let stack = &site.stack;
-    stack.rpc("auth_oauth.accounts_set", &[ALICE, "password", PASSWORD]).expect("written");
     let mut phone = stack.udp();
     for method in ["INVITE", "OPTIONS", "MESSAGE"] {
         let mut request = dated(Request::new(method, "sip:nobody@example.test", ALICE));

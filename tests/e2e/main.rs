@@ -22,6 +22,7 @@ mod mixed_fleet;
 mod monitoring;
 mod operations;
 mod outbound;
+mod outbound_routes;
 mod password_attacks;
 mod passwords;
 mod per_connection;

@@ -20,14 +20,14 @@ use sipoauth::proto::master_key::{Ha1Form, master_key};
 const INSTANCE: &str = "urn:uuid:00000000-0000-1000-8000-000a95a0e128";
 
 /// Two edges and the registrar behind them.
-struct Site {
-    registrar: Stack,
-    edges: [Stack; 2],
-    builders: [Builder; 2],
-    _directories: Vec<Directory>,
+pub struct Site {
+    pub registrar: Stack,
+    pub edges: [Stack; 2],
+    pub builders: [Builder; 2],
+    pub _directories: Vec<Directory>,
 }
 
-fn site(provider: &str, change: impl Fn(Builder) -> Builder) -> Site {
+pub fn site(provider: &str, change: impl Fn(Builder) -> Builder) -> Site {
     let directories: Vec<Directory> = ["edge-a", "edge-b"].map(Directory::new).into();
     let registrar = configured("outbound-registrar.cfg", "name=unused;issuer=https://127.0.0.1:9;audience=x;aor={sip}");
     let address = format!("sip:127.0.0.1:{}", registrar.port());
@@ -49,7 +49,7 @@ fn site(provider: &str, change: impl Fn(Builder) -> Builder) -> Site {
 }
 
 /// It must be seen at no edge.
-fn keep(edges: &[Stack; 2], secret: &str) {
+pub fn keep(edges: &[Stack; 2], secret: &str) {
     for edge in edges {
         edge.secrets.keep(secret);
     }
@@ -69,7 +69,7 @@ impl Site {
     }
 
     /// Sockets of the test take the flows over, so that calls arrive there: each registers once more.
-    fn flows(&self, credentials: impl Fn(usize, Request) -> Request) -> [Client; 2] {
+    pub fn flows(&self, credentials: impl Fn(usize, Request) -> Request) -> [Client; 2] {
         // Kamailio ends all flows of a phone when one of them comes with another Call-ID, so it begins anew.
         self.registrar.rpc("ul.rm", &["location", "alice@example.test"]).expect("alice is known");
         let flows = [0, 1].map(|i| {
@@ -88,24 +88,30 @@ impl Site {
     }
 
     /// The flows that the registrar knows.
-    fn known_flows(&self) -> usize {
+    pub fn known_flows(&self) -> usize {
         let dump = self.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).unwrap_or_default();
         (1..=2).filter(|n| dump.contains(&format!("Reg-Id: {n}"))).count()
     }
 
-    fn finish(self) {
+    pub fn finish(self) {
         self.registrar.finish();
         self.edges.into_iter().for_each(Stack::finish);
     }
 }
 
 /// Sends a request to alice and looks on which of her flows it arrives; what arrives there is answered with 200.
-fn reaches(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2]) -> Vec<usize> {
+pub fn reaches(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2]) -> Vec<usize> {
     reaches_and_gets(site, edge, request, flows, 200)
 }
 
 /// The same with another answer, which is the sender's, too.
-fn reaches_and_gets(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2], status: u16) -> Vec<usize> {
+pub fn reaches_and_gets(
+    site: &Site,
+    edge: usize,
+    request: &Request,
+    flows: &mut [Client; 2],
+    status: u16,
+) -> Vec<usize> {
     let mut sender = site.edges[edge].udp();
     sender.send(request).expect("sent");
     let mut reached = Vec::new();
@@ -237,93 +243,5 @@ fn a_token_from_elsewhere_registers_over_both_flows() {
         let request = with_token(edge, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
         assert_eq!(reaches(&site, edge, &request, &mut flows).len(), 1);
     }
-    site.finish();
-}
-
-/// A site whose phones bring tokens, and what puts alice's into a request.
-fn with_tokens() -> (AuthorizationServer, Site, impl Fn(usize, Request) -> Request) {
-    let server = AuthorizationServer::start();
-    let site = site(&proxy_provider(&server), |builder| builder);
-    site.edges.iter().for_each(Stack::wait_for_keys);
-    let token = server.token("alice", "es256");
-    keep(&site.edges, &token);
-    (server, site, move |_, request: Request| request.with("Authorization", format!("Bearer {token}")))
-}
-
-#[test]
-fn a_phone_that_refuses_a_call_keeps_its_flows() {
-    let (_server, site, with_token) = with_tokens();
-    let mut flows = site.flows(&with_token);
-    let message = || with_token(0, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
-    assert_eq!(reaches_and_gets(&site, 0, &message(), &mut flows, 403).len(), 1, "one answer counts for both flows");
-    assert_eq!(site.known_flows(), 2);
-    assert_eq!(reaches(&site, 1, &message(), &mut flows).len(), 1);
-    site.finish();
-}
-
-#[test]
-fn a_phone_writes_no_path() {
-    let (_server, site, with_token) = with_tokens();
-    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let address = stranger.local_addr().expect("bound");
-    let mut flows = site.flows(|i, request| {
-        let request = request.with("Path", format!("<sip:{address};lr>")).with("Route", format!("<sip:{address};lr>"));
-        with_token(i, request)
-    });
-    let known = site.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).expect("alice is known");
-    assert!(known.contains("Path: <sip:") && !known.contains(&address.port().to_string()), "{known}");
-    let request = with_token(0, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
-    assert_eq!(reaches(&site, 0, &request, &mut flows).len(), 1);
-    site.finish();
-}
-
-#[test]
-fn a_request_within_a_dialog_follows_its_route_set() {
-    let (_server, site, with_token) = with_tokens();
-    let callee = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    callee.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-    let [edge, registrar] = [&site.edges[0], &site.registrar].map(|proxy| proxy.kamailio.port());
-    let route = format!("<sip:127.0.0.1:{edge};lr>, <sip:127.0.0.1:{registrar};lr>");
-    let target = format!("sip:bob@{}", callee.local_addr().expect("bound"));
-    // tm repeats an INVITE until it is answered.
-    let arrived = |method: &str| -> Option<String> {
-        let mut buffer = vec![0; 65536];
-        loop {
-            let length = callee.recv(&mut buffer).ok()?;
-            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if text.starts_with(method) {
-                return Some(text);
-            }
-        }
-    };
-    for method in ["BYE", "MESSAGE", "INVITE"] {
-        let request =
-            Request::new(method, &target, ALICE).with("Route", &*route).with("To", format!("<{ALICE}>;tag=x"));
-        let mut phone = site.edges[0].udp();
-        phone.send(&with_token(0, request)).expect("sent");
-        let text = arrived(method).unwrap_or_else(|| panic!("{method}: {:?}", phone.receive()));
-        assert!(!text.contains("\r\nRoute:") && !text.contains("Bearer"), "{text}");
-    }
-    site.finish();
-}
-
-#[test]
-fn a_flow_of_an_edge_that_was_restarted_has_gone() {
-    let (server, site, with_token) = with_tokens();
-    let flows = site.flows(&with_token);
-    let dump = site.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).expect("alice is known");
-    let second = format!("sip:alice@127.0.0.1:{}", flows[1].local_port());
-    assert!(dump.contains(&second), "{dump}");
-    site.registrar.rpc("ul.rm_contact", &["location", "alice@example.test", &second]).expect("removed");
-    assert_eq!(site.known_flows(), 1);
-    let Site { registrar, edges: [a, b], builders: [again, _], _directories } = site;
-    a.finish();
-    let site =
-        Site { registrar, edges: [Stack::new(again.clone()), b], builders: [again.clone(), again], _directories };
-    let request = with_token(1, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
-    let reply = site.edges[1].request(&mut site.edges[1].udp(), &request);
-    assert_eq!(reply.status, 480, "{reply:?}");
-    assert_eq!(site.known_flows(), 0);
-    drop(server);
     site.finish();
 }

@@ -3,7 +3,7 @@
 //! password-tokens.cfg and mixed-fleet.cfg against those who do not know the password.
 
 use crate::passwords::{hash, start, wish_of};
-use crate::phones::ALICE;
+use crate::phones::{ALICE, aor};
 use crate::stack::Stack;
 use crate::support::digest::Challenge;
 use crate::support::sip::{Reply, Request};
@@ -66,6 +66,13 @@ fn nobody_signs_in_as_a_user_who_does_not_exist() {
         let reply = sign(&stack, "nobody", guess, Request::register(NOBODY), auth);
         challenge(&reply);
     }
+    // Nor can anybody tell him from a user with another password.
+    let look = |user: &str| {
+        let reply = sign(&stack, user, &hash("bob"), Request::register(&aor(user)), Some((1, "c")));
+        let names: Vec<_> = reply.headers.iter().map(|(name, _)| name.clone()).collect();
+        (reply.status, reply.reason.clone(), names, reply.header("WWW-Authenticate").map(str::len))
+    };
+    assert_eq!(look("alice"), look("nobody"));
     assert!(stack.rpc("ul.lookup", &["location", "nobody@example.test"]).is_err());
     assert_eq!(stack.counter("tokens_issued"), 0);
     stack.finish();
