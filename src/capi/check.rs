@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use smallvec::{SmallVec, smallvec};
 
 use super::convert::{Place, octets, structure, text};
-use super::guard::{Status, guard_or};
+use super::guard::Status;
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::engine::check::{Carried, Message, Request};
@@ -198,30 +198,28 @@ pub(super) unsafe fn judge(
     result: *mut sipoauth_result,
     run: impl FnOnce(&mut State) -> Status,
 ) -> i32 {
-    guard_or(None, SIPOAUTH_E_PANIC, || {
-        let mut first = DENIED;
-        // SAFETY: the caller's promise.
-        let result = unsafe {
-            Place::structure(result, |struct_size| {
-                first = denied(struct_size);
-                first
-            })
-        };
-        let result = match result {
-            Ok(result) => result,
-            Err(status) => return status,
-        };
-        let finish = |state: &mut State| {
-            run(state)?;
-            if state.last.pending.is_some() {
-                state.job += 1;
-            }
-            result.put(answer(first, &state.last, state.job));
-            Ok(())
-        };
-        // SAFETY: the caller's promise.
-        unsafe { with_worker(worker, finish) }
-    })
+    let mut size = 0;
+    // SAFETY: the caller's promise.
+    let result = unsafe {
+        Place::structure(result, |struct_size| {
+            size = struct_size;
+            denied(struct_size)
+        })
+    };
+    let result = match result {
+        Ok(result) => result,
+        Err(status) => return status,
+    };
+    let finish = |state: &mut State| {
+        run(state)?;
+        if state.last.pending.is_some() {
+            state.job += 1;
+        }
+        result.put(answer(denied(size), &state.last, state.job));
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { with_worker(worker, finish) }
 }
 
 /// # Safety
@@ -310,7 +308,12 @@ unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Few<Cow<'a, str>
         return Ok(smallvec![Cow::Borrowed(""); MAX_HEADERS + 1]);
     }
     // SAFETY: not NULL and aligned; the caller vouches for the number.
-    (0..count).map(|index| unsafe { text(request.credentials.add(index).read()) }).collect()
+    let body = |index| unsafe { text(request.credentials.add(index).read()) };
+    let mut bodies = Few::new();
+    for index in 0..count {
+        bodies.push(body(index)?);
+    }
+    Ok(bodies)
 }
 
 fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {

@@ -126,9 +126,9 @@ pub enum Decision {
     /// The authorization server must be asked about the token.
     NeedIntrospection(Answer, Question),
     /// The code, or another thing, must be exchanged, or the result of its exchange fetched.
-    NeedExchange(Answer, TokenGrant, Registration),
+    NeedExchange(Answer, Box<(TokenGrant, Registration)>),
     /// The key of this registration must be stored.
-    NeedKeyStored(Answer, Registration),
+    NeedKeyStored(Answer, Box<Registration>),
     /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
     NeedAccount(Answer, String, Option<Box<OpenProof>>),
     /// The account of this address-of-record must be fetched, and a proof be compared that other proxies may know.
@@ -219,7 +219,7 @@ pub struct Answer {
     /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
     pub challenge: Option<Box<KeyChallenge>>,
     /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
-    pub unverified: Option<Unverified>,
+    pub unverified: Option<Box<Unverified>>,
 }
 
 /// What a token says of itself.
@@ -297,7 +297,8 @@ pub fn check_request(
     }
     // A JWT says itself whose it is.
     let domain = if policy.asks_for_domains { request.domain() } else { String::new() };
-    if let Some(provider) = policy.provider_for_foreign_token(&token, &domain) {
+    let foreign = policy.asks_for_domains.then(|| policy.provider_for_foreign_token(&token, &domain)).flatten();
+    if let Some(provider) = foreign {
         return check_session(policy, known.sessions, request, now, |look| {
             let decision = match bearer.pop {
                 None => look.foreign_token(provider, &token),
@@ -347,8 +348,8 @@ pub(super) fn beside_proof(
 fn grant_of(policy: &Policy, request: &Request<'_>) -> Option<Result<Grant, Reason>> {
     let Message { content_type, body, .. } = request.message;
     // A body of another type beside other credentials is not meant for us.
-    let others = !request.credentials.is_empty() && !grant::is_form(content_type);
-    let looked_at = policy.sessions.is_some() && request.is_register() && !body.is_empty() && !others;
+    let others = || !request.credentials.is_empty() && !grant::is_form(content_type);
+    let looked_at = !body.is_empty() && policy.sessions.is_some() && request.is_register() && !others();
     looked_at.then(|| grant::read(content_type, body))
 }
 

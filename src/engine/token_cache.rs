@@ -77,7 +77,7 @@ type Key = (usize, [u8; TAIL]);
 #[derive(Debug, Default)]
 pub struct TokenCache {
     capacity: usize,
-    index: HashMap<Key, usize>,
+    index: HashMap<Key, usize, foldhash::fast::RandomState>,
     entries: Vec<Entry>,
     hand: usize,
 }

@@ -90,7 +90,7 @@ pub(super) fn check_looked_up(
         }
         None => {
             let fingerprint = token_fingerprint(token);
-            answer.unverified = Some(Unverified { fingerprint, ..Unverified::default() });
+            answer.unverified = Some(Box::new(Unverified { fingerprint, ..Unverified::default() }));
             let mut unproven = false;
             let verified = verify(policy, known, token, usage, now, &mut answer, &mut unproven);
             if unproven && !matches!(verified, Ok(_) | Err(Refusal::NeedIntrospection(_))) {

@@ -12,10 +12,19 @@ const MAX_PARAMS: usize = 16;
 
 /// What follows the scheme and white space; None for another scheme.
 pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
-    let body = body.trim_start_matches(is_lws);
+    let body = trim_lws(body);
     let rest = body.get(scheme.len()..)?;
-    (body[..scheme.len()].eq_ignore_ascii_case(scheme) && (rest.is_empty() || rest.starts_with(is_lws)))
-        .then(|| rest.trim_matches(is_lws))
+    let ends = rest.bytes().next().is_none_or(|octet| is_lws(octet.into()));
+    (ends && body[..scheme.len()].eq_ignore_ascii_case(scheme)).then(|| trim_lws(rest))
+}
+
+/// As `trim_matches(is_lws)`, octet by octet: white space is ASCII.
+fn trim_lws(text: &str) -> &str {
+    let is_text = |octet: &u8| !is_lws((*octet).into());
+    let octets = text.as_bytes();
+    let start = octets.iter().position(is_text).unwrap_or(octets.len());
+    let end = octets.iter().rposition(is_text).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 /// Of the credentials in one request those that are for `realm`. One that names another realm is passed over when this

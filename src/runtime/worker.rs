@@ -238,12 +238,10 @@ impl Worker {
             Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
             Decision::NeedIntrospection(answer, question) => self.wait_for_introspection(answer, question, handling),
-            Decision::NeedExchange(answer, grant, registration) => {
-                self.wait_for_exchange(answer, grant, registration, request, handling)
-            }
+            Decision::NeedExchange(answer, then) => self.wait_for_exchange(answer, *then, request, handling),
             Decision::NeedKeyStored(answer, registration) => {
                 let to_tag = request.message.reply_to_tag.to_vec();
-                wait_for_store(answer, handling, || Work::Bind(Box::new(registration), to_tag))
+                wait_for_store(answer, handling, || Work::Bind(registration, to_tag))
             }
             Decision::NeedAccount(answer, aor, open) => {
                 self.wait_for_account(answer, Work::Account(aor, open), handling)
@@ -256,7 +254,7 @@ impl Worker {
                 match then {
                     Some(then) if compared.answer.reason == Some(Reason::Ok) => {
                         let answer = Answer { reason: None, ..compared.answer };
-                        self.wait_for_exchange(answer, then.0, then.1, request, handling)
+                        self.wait_for_exchange(answer, *then, request, handling)
                     }
                     _ => compared,
                 }
