@@ -104,9 +104,9 @@ fn a_flow_token_is_not_made_by_others() {
     let (_server, site, with_token) = with_tokens();
     let mut flows = site.flows(&with_token);
     let dump = site.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).expect("alice is known");
-    let path = dump.lines().filter_map(|line| line.trim().strip_prefix("Path: <")?.strip_suffix('>'));
+    let mut path = dump.lines().filter_map(|line| line.trim().strip_prefix("Path: <")?.strip_suffix('>'));
     let port = format!(":{};", site.edges[0].kamailio.port());
-    let path = path.filter(|path| path.contains(&port)).last().expect("the flow over the first edge").to_owned();
+    let path = path.find(|path| path.contains(&port)).expect("the flow over the first edge").to_owned();
     let arrives = |path: &str, flow: &mut Client| {
         let route = format!("<{path}>");
         let to = format!("<{ALICE}>;tag=x");
