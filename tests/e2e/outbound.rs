@@ -70,11 +70,20 @@ impl Site {
 
     /// Sockets of the test take the flows over, so that calls arrive there: each registers once more.
     pub fn flows(&self, credentials: impl Fn(usize, Request) -> Request) -> [Client; 2] {
+        self.flows_over(Stack::udp, credentials)
+    }
+
+    /// The same over connections of this kind.
+    pub fn flows_over(
+        &self,
+        connect: impl Fn(&Stack) -> Client,
+        credentials: impl Fn(usize, Request) -> Request,
+    ) -> [Client; 2] {
         // Kamailio ends all flows of a phone when one of them comes with another Call-ID, so it begins anew.
         self.registrar.rpc("ul.rm", &["location", "alice@example.test"]).expect("alice is known");
         let flows = [0, 1].map(|i| {
             let edge = &self.edges[i];
-            let mut socket = edge.udp();
+            let mut socket = connect(edge);
             let (port, reg_id) = (socket.local_port(), i + 1);
             let mut request = Request::register(ALICE).with("Supported", "path, outbound");
             let contact = format!("<sip:alice@127.0.0.1:{port}>;reg-id={reg_id};+sip.instance=\"<{INSTANCE}>\"");

@@ -32,6 +32,28 @@ fn a_phone_that_refuses_a_call_keeps_its_flows() {
 }
 
 #[test]
+fn a_connection_that_has_ended_takes_its_flow_along() {
+    let (_server, site, with_token) = with_tokens();
+    let mut flows = site.flows_over(Stack::tcp, &with_token);
+    let message = |edge| with_token(edge, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
+    for edge in 0..2 {
+        assert_eq!(reaches(&site, edge, &message(edge), &mut flows).len(), 1);
+    }
+    // One after the other, whichever is tried first.
+    for gone in 0..2 {
+        flows[gone] = site.edges[gone].tcp();
+        if gone == 0 {
+            assert_eq!(reaches(&site, 0, &message(0), &mut flows), [1], "{}", site.registrar.kamailio.log());
+        } else {
+            let reply = site.edges[0].request(&mut site.edges[0].udp(), &message(0));
+            assert!([404, 480].contains(&reply.status), "{reply:?}");
+            assert_eq!(site.known_flows(), 0);
+        }
+    }
+    site.finish();
+}
+
+#[test]
 fn a_phone_writes_no_path() {
     let (_server, site, with_token) = with_tokens();
     let stranger = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
