@@ -32,6 +32,28 @@ fn a_phone_that_refuses_a_call_keeps_its_flows() {
 }
 
 #[test]
+fn a_connection_that_has_ended_takes_its_flow_along() {
+    let (_server, site, with_token) = with_tokens();
+    let mut flows = site.flows_over(Stack::tcp, &with_token);
+    let message = |edge| with_token(edge, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello"));
+    for edge in 0..2 {
+        assert_eq!(reaches(&site, edge, &message(edge), &mut flows).len(), 1);
+    }
+    // One after the other, whichever is tried first.
+    for gone in 0..2 {
+        flows[gone] = site.edges[gone].tcp();
+        if gone == 0 {
+            assert_eq!(reaches(&site, 0, &message(0), &mut flows), [1], "{}", site.registrar.kamailio.log());
+        } else {
+            let reply = site.edges[0].request(&mut site.edges[0].udp(), &message(0));
+            assert!([404, 480].contains(&reply.status), "{reply:?}");
+            assert_eq!(site.known_flows(), 0);
+        }
+    }
+    site.finish();
+}
+
+#[test]
 fn a_phone_writes_no_path() {
     let (_server, site, with_token) = with_tokens();
     let stranger = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -104,9 +126,9 @@ fn a_flow_token_is_not_made_by_others() {
     let (_server, site, with_token) = with_tokens();
     let mut flows = site.flows(&with_token);
     let dump = site.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).expect("alice is known");
-    let path = dump.lines().filter_map(|line| line.trim().strip_prefix("Path: <")?.strip_suffix('>'));
+    let mut path = dump.lines().filter_map(|line| line.trim().strip_prefix("Path: <")?.strip_suffix('>'));
     let port = format!(":{};", site.edges[0].kamailio.port());
-    let path = path.rfind(|path| path.contains(&port)).expect("the flow over the first edge").to_owned();
+    let path = path.find(|path| path.contains(&port)).expect("the flow over the first edge").to_owned();
     let arrives = |path: &str, flow: &mut Client| {
         let route = format!("<{path}>");
         let to = format!("<{ALICE}>;tag=x");

@@ -3,7 +3,7 @@
 //! password-tokens.cfg and mixed-fleet.cfg against those who do not know the password.
 
 use crate::passwords::{hash, start, wish_of};
-use crate::phones::{ALICE, aor};
+use crate::phones::{ALICE, FORM, aor};
 use crate::stack::Stack;
 use crate::support::digest::Challenge;
 use crate::support::sip::{Reply, Request};
@@ -96,6 +96,30 @@ fn digest_without_a_count_is_of_no_use() {
     }
     let reply = sign(&stack, "alice", &hash("alice"), wish_of("alice"), None);
     challenge(&reply);
+    stack.finish();
+}
+
+#[test]
+fn a_proof_beside_digest_must_be_of_the_same_password() {
+    let (_directory, stack) = start();
+    let pop = "A".repeat(43);
+    let proved = |date: i64| {
+        let request = wish_of("alice").with("Date", crate::phones::date(date));
+        request.with_body(FORM, format!("grant_type=password&pop={pop}"))
+    };
+    let reply = sign(&stack, "alice", &hash("alice"), proved(0), Some((1, "c")));
+    challenge(&reply);
+    assert!(reply.body.is_empty());
+    let undated = || {
+        let mut request = proved(0);
+        request.headers.retain(|(name, _)| name != "Date");
+        request
+    };
+    for request in [undated(), wish_of("alice").with_body(FORM, "grant_type=password&pop=neither-one-nor-the-other")] {
+        let reply = sign(&stack, "alice", &hash("alice"), request, Some((1, "c")));
+        assert_eq!(reply.status, 400, "{reply:?}");
+    }
+    assert_eq!((stack.counter("reason_pop_invalid"), stack.counter("tokens_issued")), (1, 0));
     stack.finish();
 }
 

@@ -251,6 +251,40 @@ fn swapped_tokens_and_proofs_and_replays_are_refused() {
     stack.finish();
 }
 
+#[test]
+fn a_phone_whose_session_was_ended_signs_in_anew() {
+    let (_directory, stack) = start();
+    let phone = ToolPhone::new("alice");
+    phone.accepted(&stack, "a", &SIGN_IN);
+    phone.keep_secrets(&stack, "a");
+    let ended = stack.rpc("auth_oauth.sessions_revoke", &["alice@example.test"]).expect("ended");
+    assert!(ended.contains("revoked: 1") && ended.contains("bindings_removed: 1"), "{ended}");
+    let request = token_and_proof(&phone);
+    for request in [
+        request,
+        wish_of("alice")
+            .with("Authorization", "Bearer token=\"made-up\", pop=\"b3JkZXIgb2YgdGhlIHBob25lIGFuZCBvZiBubyBvdGhlcg\""),
+    ] {
+        let reply = stack.request(&mut stack.tcp(), &request);
+        let challenges = reply.all("WWW-Authenticate");
+        assert!(challenges.len() == 2 && challenges[0].starts_with("Digest "), "{reply:?}");
+        assert!(challenges[1].starts_with("Bearer ") && challenges[1].contains("error=\"invalid_token\""), "{reply:?}");
+        // The challenge is as good as any other.
+        let offered = challenge(&reply);
+        let mut wish = wish_of("alice");
+        wish.set("Authorization", offered.answer("alice", "alice-password", "REGISTER", "sip:example.test", 1));
+        let again = stack.request(&mut stack.tcp(), &wish);
+        assert_eq!((again.status, again.header("Content-Type")), (200, Some("application/json")), "{again:?}");
+    }
+    for how in [&["--token-pop"][..], &["--refresh"]] {
+        assert_eq!(phone.refused(&stack, "a", how), 401, "the old ones stay ended");
+    }
+    phone.accepted(&stack, "a", &SIGN_IN);
+    phone.keep_secrets(&stack, "a");
+    phone.accepted(&stack, "a", &["--token-pop"]);
+    stack.finish();
+}
+
 /// A REGISTER with what a phone remembers.
 fn token_and_proof(phone: &ToolPhone) -> Request {
     let memory = phone.memory("a");
