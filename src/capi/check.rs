@@ -228,7 +228,7 @@ pub(super) unsafe fn judge(
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| state.last = Box::default())?;
+    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
     let State { worker, last, spare, .. } = state;
     if worker.accept_again(&fields.repeated(), &fields.handling(), spare) {
         // The texts of the last answer may be among the inputs, so they live until here.
@@ -251,7 +251,7 @@ pub(super) unsafe fn answer_to(
     ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict,
 ) -> Status {
     // SAFETY: the caller's promise.
-    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| state.last = Box::default())?;
+    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
     fields.ask(state, ask);
     Ok(())
 }

@@ -108,7 +108,7 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
         }
         if std::mem::replace(&mut state.broken, true) {
             state.worker.forget();
-            state.spare = Box::default();
+            *state.spare = Verdict::default();
         }
         // It may be among the inputs, so it is wiped afterwards.
         let _token = std::mem::take(&mut state.token);
