@@ -33,12 +33,16 @@ pub unsafe fn octets<'a>(text: sipoauth_str) -> Result<&'a [u8], i32> {
 /// As for [`octets`].
 pub unsafe fn text<'a>(value: sipoauth_str) -> Result<Cow<'a, str>, i32> {
     // SAFETY: passed on to the caller.
-    let octets = unsafe { octets(value) }?;
+    unsafe { octets(value) }.map(lossy)
+}
+
+/// As text; octets that are not UTF-8 become U+FFFD.
+pub fn lossy(octets: &[u8]) -> Cow<'_, str> {
     if is_ascii(octets) {
         // SAFETY: ASCII is UTF-8.
-        return Ok(Cow::Borrowed(unsafe { str::from_utf8_unchecked(octets) }));
+        return Cow::Borrowed(unsafe { str::from_utf8_unchecked(octets) });
     }
-    Ok(String::from_utf8_lossy(octets))
+    String::from_utf8_lossy(octets)
 }
 
 /// As the method of slices, which stops early and so looks at fewer octets at a time: tokens are long, and ASCII.

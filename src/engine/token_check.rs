@@ -11,8 +11,8 @@ use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::proto::claims::Claims;
-use crate::proto::fingerprint::token_fingerprint;
-use crate::proto::jose::decryption_keys::NotOpened;
+use crate::proto::fingerprint::HashedToken;
+use crate::proto::jose::decryption_keys::{NotOpened, Opened};
 use crate::proto::jose::is_jose;
 use crate::proto::jose::jwe::CompactJwe;
 use crate::proto::jose::jws::CompactJws;
@@ -89,10 +89,11 @@ pub(super) fn check_looked_up(
             judged.map_err(Refusal::Because)
         }
         None => {
-            let fingerprint = token_fingerprint(token);
+            let mut hashed = HashedToken::new(token);
+            let fingerprint = std::mem::take(&mut hashed.fingerprint);
             answer.unverified = Some(Box::new(Unverified { fingerprint, ..Unverified::default() }));
             let mut unproven = false;
-            let verified = verify(policy, known, token, usage, now, &mut answer, &mut unproven);
+            let verified = verify(policy, known, &hashed, usage, now, &mut answer, &mut unproven);
             if unproven && !matches!(verified, Ok(_) | Err(Refusal::NeedIntrospection(_))) {
                 known.decryptions.failed();
             }
@@ -141,12 +142,13 @@ fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result
 fn verify(
     policy: &Policy,
     known: Knowledge<'_>,
-    token: &str,
+    hashed: &HashedToken<'_>,
     usage: Usage<'_>,
     now: i64,
     answer: &mut Answer,
     unproven: &mut bool,
 ) -> Result<VerifiedToken, Refusal> {
+    let token = hashed.text;
     // What is no JWT at all may be one that only its server can read.
     let asked = policy.provider_for_opaque(usage.domain).filter(|_| !is_jose(token));
     let permit = || {
@@ -167,6 +169,7 @@ fn verify(
         (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
         (Err(reason), None) => return Err(reason.into()),
     };
+    let jws = if let Opened::AsItCame(_) = opened { jws.with_hash(&hashed.signed) } else { jws };
     let payload = jws.unverified_payload()?;
     let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
     if !opened.agrees_with(&json) {
@@ -176,7 +179,6 @@ fn verify(
     let unverified = answer.unverified.get_or_insert_default();
     unverified.issuer.clone_from(&claims.issuer);
     unverified.kid = header.kid.clone().unwrap_or_default();
-    let fingerprint = unverified.fingerprint.clone();
 
     let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
     answer.provider = Some(index);
@@ -202,7 +204,7 @@ fn verify(
     *unproven = false;
     judge(provider, &claims, &json, now)?;
     let aors = provider.addresses(&json);
-    let kid = header.kid.unwrap_or_default();
+    let Unverified { kid, fingerprint, .. } = answer.unverified.take().map_or_else(Unverified::default, |seen| *seen);
     Ok(VerifiedToken {
         token: token.into(),
         signed: opened.into_decrypted(),

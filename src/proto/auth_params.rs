@@ -7,6 +7,8 @@ use super::reason::Reason;
 
 /// Most header fields that are looked at; more are refused.
 pub const MAX_HEADERS: usize = 16;
+/// Octets that are looked at at once.
+const CHUNK: usize = 32;
 /// Most parameters of one header field.
 const MAX_PARAMS: usize = 16;
 
@@ -52,8 +54,16 @@ pub(super) fn is_lws(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
-pub(super) fn is_token68(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)
+/// Without branches, so that many are looked at at once.
+fn is_token68(b: u8) -> bool {
+    b.is_ascii_alphanumeric() | matches!(b, b'-'..=b'/') | (b == b'_') | (b == b'~') | (b == b'+')
+}
+
+/// How many characters of a token68 the text begins with, without the `=` at its end.
+pub(super) fn token68_len(text: &str) -> usize {
+    let whole = |chunk: &&[u8]| chunk.iter().fold(true, |all, b| all & is_token68(*b));
+    let begin = text.as_bytes().chunks_exact(CHUNK).take_while(whole).count() * CHUNK;
+    begin + text.as_bytes()[begin..].iter().take_while(|b| is_token68(**b)).count()
 }
 
 fn is_token(b: u8) -> bool {

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use std::ops::Range;
+
 use super::claims::Claims;
 use super::e164::Country;
 use super::jose::algorithm::Algorithm;
@@ -133,6 +135,12 @@ impl TokenRules {
         TokenRules::CLAIM_RULES.iter().try_for_each(|(_, rule)| rule(self, claims, now))
     }
 
+    /// The Unix seconds at which the rules about time hold.
+    pub fn span(&self, claims: &Claims) -> Range<i64> {
+        let begin = claims.not_before.unwrap_or(i64::MIN).max(claims.issued_at.unwrap_or(i64::MIN));
+        begin.saturating_sub(self.leeway)..claims.expires_at.saturating_add(self.leeway)
+    }
+
     /// Rules about further claims; their answer does not change while the rules stay the same.
     pub fn check_required_claims(&self, payload: &Json<'_>) -> Result<(), Reason> {
         for (path, wanted) in &self.required_claims {
@@ -233,6 +241,22 @@ mod tests {
         assert_eq!(check(nbf(i64::MAX), i64::MAX - 40), Err(Reason::TokenExpired));
         let iat = Claims { issued_at: Some(531), ..claims() };
         assert_eq!(check(iat, 500), Err(Reason::IssuedInFuture));
+    }
+
+    #[test]
+    fn the_span_is_what_the_rules_about_time_say() {
+        let times = [None, Some(i64::MIN), Some(-31), Some(0), Some(530), Some(531), Some(i64::MAX)];
+        for not_before in times {
+            for issued_at in times {
+                for expires_at in times.into_iter().flatten() {
+                    let claims = Claims { not_before, issued_at, expires_at, ..claims() };
+                    for now in [0, 1, 29, 30, 499, 500, 501, 559, 560, 561, 253_402_300_799] {
+                        let judged = rules().check_claims(&claims, now).is_ok();
+                        assert_eq!(rules().span(&claims).contains(&now), judged, "{claims:?} at {now}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::now_millis;
 use super::session_view::SessionView;
 use super::sessions::SessionError;
 use super::worker_grants::Told;
+use super::worker_repeats::Repeated;
 use super::worker_sessions::wait_for_store;
 use super::worker_tokens::{AnswerView, DecryptionView};
 use crate::arena::counters::Counter;
@@ -101,8 +102,8 @@ pub struct Worker {
     pub(super) context: Arc<Context>,
     process: u32,
     pub(super) placed: PlacedPolicy,
-    keyring: Keyring,
-    cache: TokenCache,
+    pub(super) keyring: Keyring,
+    pub(super) cache: TokenCache,
     pub(super) told: Told,
 }
 
@@ -127,6 +128,15 @@ impl Worker {
 
     /// Checks a request.
     pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
+        let mut verdict = Verdict::default();
+        if self.accept_again(&Repeated::from(request), handling, &mut verdict) {
+            return verdict;
+        }
+        self.check_anew(request, handling)
+    }
+
+    /// Checks a request without regard to what was accepted before.
+    pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
         request.credentials.iter().for_each(|credential| fault::point(credential));
         let mut decision = self.look(request, handling, now);
@@ -143,7 +153,9 @@ impl Worker {
                 Err(SessionError::Store(_)) => refused(answer, Reason::StoreUnavailable),
             };
         }
-        self.conclude(decision, request, handling, now)
+        let verdict = self.conclude(decision, request, handling, now);
+        self.note_acceptance(&verdict, request);
+        verdict
     }
 
     /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.

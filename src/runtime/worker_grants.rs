@@ -199,6 +199,6 @@ fn service(provider: &Provider, name: &str) -> Option<Vec<String>> {
 }
 
 /// Within the leeway nothing is left of a token, but 0 would be the end of the registration.
-fn seconds_left(until: i64, now: i64) -> u32 {
+pub(super) fn seconds_left(until: i64, now: i64) -> u32 {
     u32::try_from(until.saturating_sub(now).max(1)).unwrap_or(u32::MAX)
 }
