@@ -9,6 +9,11 @@ PATH=$PATH:$HOME/.cargo/bin
 cargo fmt --check
 cargo clippy --all-targets --features fault-injection -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --quiet
+# The benches are a workspace of their own.
+benches=(--manifest-path benches/Cargo.toml)
+cargo fmt "${benches[@]}" --check
+cargo clippy "${benches[@]}" --target-dir target/bench-build --all-targets -- -D warnings
+cargo test "${benches[@]}" --target-dir target/bench-build --quiet
 # Unsafe code has two rooms; everywhere else the compiler refuses it, and nobody may allow it again.
 if grep -rn 'allow(unsafe_code' src --include='*.rs' | grep -v '^src/capi/mod.rs:\|^src/arena/mod.rs:'; then
   echo "lint: unsafe code outside capi and the arena" >&2
@@ -19,4 +24,5 @@ if ! command -v cargo-deny > /dev/null; then
   cargo install --quiet --locked cargo-deny
 fi
 cargo deny --log-level error check bans licenses sources
+cargo deny "${benches[@]}" --log-level error check --config deny.toml bans licenses sources
 echo "lint: clean"

@@ -96,7 +96,9 @@ impl Part {
         let folder = folder().join("parts");
         let path = folder.join(format!("{}.json", self.name));
         let text = serde_json::to_string_pretty(self).map_err(|e| e.to_string())?;
-        fs::create_dir_all(&folder).and_then(|()| fs::write(&path, text)).map_err(|e| format!("{}: {e}", path.display()))
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&path, text))
+            .map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// Reads every part that is there.
