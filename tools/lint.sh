@@ -24,5 +24,4 @@ if ! command -v cargo-deny > /dev/null; then
   cargo install --quiet --locked cargo-deny
 fi
 cargo deny --log-level error check bans licenses sources
-cargo deny "${benches[@]}" --log-level error check --config deny.toml bans licenses sources
 echo "lint: clean"
