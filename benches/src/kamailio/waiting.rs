@@ -77,7 +77,7 @@ pub struct Overload {
     pub lost: u64,
 }
 
-/// Sends so many requests per second, for some seconds, from several addresses. An error when something else came back
+/// Sends so many requests per second, for some seconds. An error when something else came back
 /// than 200 or 503, or a process has died.
 pub fn overload(proxy: &mut Proxy, rate: f64, seconds: f64, source: u8) -> Result<Overload, String> {
     let messages = opaque((rate * seconds) as usize);
