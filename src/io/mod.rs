@@ -6,4 +6,5 @@ pub mod http;
 pub mod key_check;
 pub mod lmdb;
 pub mod redis;
+mod resolver;
 pub mod store;
