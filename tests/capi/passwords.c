@@ -114,7 +114,7 @@ static void test_tokens(sipoauth_worker *worker, sipoauth_io *io)
     EXPECT_STATUS(sipoauth_worker_token_response(worker, NULL), SIPOAUTH_E_ARGUMENT);
 
     /* nobody gets tokens who does not know the password, and no earlier answer outlives a call that fails */
-    EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text("00000000000000000000000000000000"), none,
+    EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text("00000000000000000000000000000001"), none,
                                                  0, &result),
                   SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.token_response == 0);
@@ -149,6 +149,10 @@ static void misuse(sipoauth_worker *worker)
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, hash, none, 4096, &result),
                   SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text("password"), none, 0, &result),
+                  SIPOAUTH_E_INPUT);
+    /* what a database has for nobody is nobody's */
+    EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text("00000000000000000000000000000000"), none,
+                                                 0, &result),
                   SIPOAUTH_E_INPUT);
     expect_denied(&result);
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, hash, none, 0, NULL), SIPOAUTH_E_ARGUMENT);
