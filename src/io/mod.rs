@@ -5,5 +5,6 @@
 pub mod http;
 pub mod key_check;
 pub mod lmdb;
+mod lmdb_keys;
 pub mod redis;
 pub mod store;
