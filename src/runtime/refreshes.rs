@@ -121,8 +121,8 @@ impl Refreshes {
                 self.looking = false;
                 let mut keys: Vec<String> = keys.into_iter().filter(|key| !self.running.contains(key)).collect();
                 // All proxies see the same ones: each begins elsewhere.
-                let begin = (keys.len() as f64 * super::jitter()) as usize;
-                keys.rotate_left(begin.min(keys.len()));
+                let count = keys.len();
+                keys.rotate_left(((count as f64 * super::jitter()) as usize).min(count));
                 self.queue.extend(keys);
             }
             Kept::Refreshed(key, refresh, _) => {
