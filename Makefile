@@ -2,6 +2,7 @@
 #
 #   make demo     sets up what is missing and shows phones registering with tokens at a real Kamailio
 #   make test     sets up what is missing and runs every test
+#   make bench    sets up what is missing, measures, and prints what was reached
 #
 # The rest of the targets are in 'make help'.
 
@@ -11,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header demo demo-stop test lint fuzz-check install install-kamailio clean help
+.PHONY: all lib kamailio header demo demo-stop test lint fuzz-check bench bench-keep instructions-accept install install-kamailio clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -20,7 +21,9 @@ help:
 	@echo 'make                    library, the tool sipoauth and Kamailio module'
 	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
+	@echo 'make bench [QUICK=1]    how fast it is, with the goals; QUICK=1 takes few rounds; make bench-keep writes benches/RESULTS.md'
 	@echo 'make fuzz-check         do the fuzz targets compile? After changes of what they call'
+	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
 	@echo 'make header             include/sipoauth.h anew from src/capi'
@@ -50,6 +53,15 @@ lint:
 # A workspace of its own, with dependencies of its own: some minutes at first.
 fuzz-check:
 	$(CARGO) check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check
+
+instructions-accept:
+	tools/instructions.sh accept
+
+bench:
+	tools/bench.sh $(if $(QUICK),--quick)
+
+bench-keep:
+	tools/bench.sh --keep
 
 # Installing builds nothing, so that it works as root without a toolchain: run make first.
 install:

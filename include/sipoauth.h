@@ -1002,7 +1002,8 @@ int32_t sipoauth_worker_check_password(struct sipoauth_worker *worker,
 
 /*
  Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
- sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS.
+ sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS, and as one
+ without a proof: where the provider has `token_pop=required` it is denied with pop_missing.
 
  # Safety
  `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.

@@ -10,6 +10,7 @@
 #   CC                  default cc
 #
 #   --modules           only prints that folder
+#   --options           only prints the compile options, one a line, with those of the source tree
 #
 # Kamailio loads a module only if two strings in it, module_version and module_flags, equal its own. They are
 # read out of an installed module, turned into -D options, and compared again in what was linked.
@@ -245,6 +246,11 @@ WANT_VERSION=$(module_string "$MODULES/tm.so" module_version) || fail "$MODULES/
 WANT_FLAGS=$(module_string "$MODULES/tm.so" module_flags) || fail "$MODULES/tm.so has no module_flags: is it a Kamailio module?"
 VERSION=${WANT_VERSION#* }; VERSION=${VERSION%% *}
 find_source
+if [ "${1:-}" = --options ]; then
+  options
+  printf '%s\n' "${DEFS[@]}" "-I$SOURCE/src"
+  exit
+fi
 [ -f "$INCLUDE/sipoauth.h" ] || fail "$INCLUDE/sipoauth.h is missing: build the library first (cargo build --release)"
 [ -f "$STATICLIB" ] || fail "$STATICLIB is missing: build the library first (cargo build --release)"
 mkdir -p "$OUT/obj"

@@ -5,6 +5,7 @@
 # installs only what is missing, and is done in a moment when all is there.
 #
 #   tools/setup.sh [build|demo|test|all]     each one includes those before it; default: all
+#   tools/setup.sh bench                     what building and the benches need
 #
 # Everything that does not come from apt stays below target/: target/node (a
 # newer Node.js, only when the system's is too old) and target/kit (npm packages).
@@ -26,6 +27,7 @@ DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-mo
   kamailio-utils-modules sip-tester sipsak)
 TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
   baresip-core valgrind python3 openssl redis-server)
+BENCH_PACKAGES=(kamailio-utils-modules kamailio-sqlite-modules sqlite3)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -175,13 +177,14 @@ ensure_kit() {
 case $GROUP in
   build) packages=("${BUILD_PACKAGES[@]}") ;;
   demo) packages=("${BUILD_PACKAGES[@]}" "${DEMO_PACKAGES[@]}") ;;
+  bench) packages=("${BUILD_PACKAGES[@]}" "${BENCH_PACKAGES[@]}") ;;
   test | all) packages=("${BUILD_PACKAGES[@]}" "${DEMO_PACKAGES[@]}" "${TEST_PACKAGES[@]}") ;;
-  *) fail "usage: tools/setup.sh [build|demo|test|all]" ;;
+  *) fail "usage: tools/setup.sh [build|demo|test|all|bench]" ;;
 esac
 
 ensure_rust
 ensure_packages "${packages[@]}"
-if [ "$GROUP" != build ]; then
+if [ "$GROUP" != build ] && [ "$GROUP" != bench ]; then
   ensure_node
   ensure_kit
 fi

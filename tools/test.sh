@@ -15,6 +15,8 @@ tools/setup.sh test
 step "building the library, the tool and the Kamailio module"
 cargo build --release --lib --bins
 tools/kamailio-build.sh
+step "instructions of a cached check"
+tools/instructions.sh
 step "building the module whose core can be made to panic"
 cargo build --lib --features fault-injection
 SIPOAUTH_STATICLIB=target/debug/libsipoauth.a KAMAILIO_OUT=$PWD/target/kamailio-fault tools/kamailio-build.sh

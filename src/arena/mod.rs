@@ -9,6 +9,7 @@ pub mod connection_table;
 pub mod counters;
 pub mod mapped_store;
 pub mod memory_table;
+pub mod process;
 pub mod provider_slot;
 pub mod published;
 pub mod record_cache;

@@ -15,7 +15,7 @@ use super::published::Published;
 const WAYS: usize = 4;
 /// Longest document: time, kind, key and value; room for the sessions of an address with many devices. Memory that no
 /// document has reached is never touched.
-const CAPACITY: usize = 8192;
+pub const CAPACITY: usize = 8192;
 /// Octets before the key: when it was fetched (8), kind (1), length of the key (1).
 const HEADER: usize = 10;
 
@@ -101,18 +101,18 @@ impl<'a> RecordCache<'a> {
         Lookup::Unknown
     }
 
-    /// Remembers a record, or with None that there is none. A value that does not fit is not remembered. Only one
-    /// thread of the I/O process may do this.
-    pub fn put(&self, key: &str, value: Option<&[u8]>, now: i64) {
+    /// Remembers a record, or with None that there is none. A value that does not fit is not remembered:
+    /// false. Only one thread of the I/O process may do this.
+    pub fn put(&self, key: &str, value: Option<&[u8]>, now: i64) -> bool {
         let tag = tag(key);
         let set = self.set(tag);
         let age = |e: &&CacheEntry| (e.tag.load(Ordering::Relaxed) != 0, e.fetched_at.load(Ordering::Relaxed));
         let own = set.iter().find(|e| e.tag.load(Ordering::Relaxed) == tag);
         let Some(entry) = own.or_else(|| set.iter().min_by_key(age)) else {
-            return;
+            return true;
         };
         let Ok(key_length) = u8::try_from(key.len()) else {
-            return;
+            return false;
         };
         let content = value.unwrap_or_default();
         let mut document = Vec::with_capacity(HEADER + key.len() + content.len());
@@ -121,12 +121,14 @@ impl<'a> RecordCache<'a> {
         document.push(key_length);
         document.extend_from_slice(key.as_bytes());
         document.extend_from_slice(content);
-        if entry.document.write(&document) {
+        let fits = entry.document.write(&document);
+        if fits {
             entry.fetched_at.store(now, Ordering::Relaxed);
             entry.tag.store(tag, Ordering::Release);
         } else if own.is_some() {
             entry.tag.store(0, Ordering::Release);
         }
+        fits
     }
 
     /// Nothing is known about a key any more. Only the thread that puts may do this.
@@ -183,9 +185,9 @@ mod tests {
     fn what_does_not_fit_replaces_nothing_but_is_not_answered_stale() {
         let arena = Arena::new(&Sizes { records: 4, ..Sizes::default() }, 0).unwrap();
         let cache = arena.records();
-        cache.put("k", Some(&[7; CAPACITY - HEADER - 1]), 1);
+        assert!(cache.put("k", Some(&[7; CAPACITY - HEADER - 1]), 1));
         assert_eq!(cache.get("k", 1, AGE), Lookup::Hit(vec![7; CAPACITY - HEADER - 1]));
-        cache.put("other", Some(&[7; CAPACITY]), 1);
+        assert!(!cache.put("other", Some(&[7; CAPACITY]), 1));
         assert!(matches!(cache.get("k", 1, AGE), Lookup::Hit(_)));
         cache.put("k", Some(&[7; CAPACITY - HEADER]), 2);
         assert_eq!(cache.get("k", 2, AGE), Lookup::Unknown);

@@ -4,10 +4,13 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use super::convert::{Place, octets, structure, text};
-use super::guard::{Status, guard_or};
+use smallvec::{SmallVec, smallvec};
+
+use super::convert::{Place, lossy, octets, structure, text};
+use super::guard::Status;
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
+use crate::engine::acceptance::Asking;
 use crate::engine::check::{Carried, Message, Request};
 use crate::engine::session_check::DigestUser;
 use crate::proto::claims::NO_END;
@@ -16,9 +19,13 @@ use crate::proto::master_key::is_ha1;
 use crate::proto::reason::{Outcome, Reason};
 use crate::runtime::worker::{Handling, Verdict, Worker};
 use crate::runtime::worker_grants::{Demand, gives_tokens};
+use crate::runtime::worker_repeats::Repeated;
 
 /// The end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
+
+/// As many as a request usually has.
+type Few<T> = SmallVec<[T; 2]>;
 
 /// Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3; signature RFC 7515, claims RFC 7519 and
 /// RFC 9068). Uses the CPU only, never blocks.
@@ -112,7 +119,8 @@ pub unsafe extern "C" fn sipoauth_worker_check_password(
 }
 
 /// Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
-/// sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS.
+/// sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS, and as one
+/// without a proof: where the provider has `token_pop=required` it is denied with pop_missing.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
@@ -129,7 +137,7 @@ pub unsafe extern "C" fn sipoauth_worker_check_token(
             // The token may be a text of the last result, so that one lives until the end.
             let _last = std::mem::take(&mut state.last);
             let token = text(token)?;
-            state.last = state.worker.check_token(&token, &handling(flags)?);
+            *state.last = state.worker.check_token(&token, &handling(flags)?);
             Ok(())
         })
     }
@@ -192,40 +200,47 @@ pub(super) unsafe fn judge(
     result: *mut sipoauth_result,
     run: impl FnOnce(&mut State) -> Status,
 ) -> i32 {
-    guard_or(None, SIPOAUTH_E_PANIC, || {
-        let mut first = DENIED;
-        // SAFETY: the caller's promise.
-        let result = unsafe {
-            Place::structure(result, |struct_size| {
-                first = denied(struct_size);
-                first
-            })
-        };
-        let result = match result {
-            Ok(result) => result,
-            Err(status) => return status,
-        };
-        let finish = |state: &mut State| {
-            run(state)?;
-            if state.last.pending.is_some() {
-                state.job += 1;
-            }
-            result.put(answer(first, &state.last, state.job));
-            Ok(())
-        };
-        // SAFETY: the caller's promise.
-        unsafe { with_worker(worker, finish) }
-    })
+    let mut size = 0;
+    // SAFETY: the caller's promise.
+    let result = unsafe {
+        Place::structure(result, |struct_size| {
+            size = struct_size;
+            denied(struct_size)
+        })
+    };
+    let result = match result {
+        Ok(result) => result,
+        Err(status) => return status,
+    };
+    let finish = |state: &mut State| {
+        run(state)?;
+        if state.last.pending.is_some() {
+            state.job += 1;
+        }
+        result.put(answer(denied(size), &state.last, state.job));
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { with_worker(worker, finish) }
 }
 
 /// # Safety
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { answer_to(state, request, flags, Worker::check) }
+    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
+    let State { worker, last, spare, .. } = state;
+    if worker.accept_again(&fields.repeated(), &fields.handling(), spare) {
+        // The texts of the last answer may be among the inputs, so they live until here.
+        std::mem::swap(last, spare);
+        spare.clear();
+        return Ok(());
+    }
+    fields.ask(state, Worker::check_anew);
+    Ok(())
 }
 
-/// Asks the worker about a request; its answer is the last one then.
+/// Asks the worker about a request; its answer is the last one then. Whatever happens, no earlier token is.
 ///
 /// # Safety
 /// A non-NULL `request` and what it points to is valid.
@@ -235,76 +250,140 @@ pub(super) unsafe fn answer_to(
     flags: u32,
     ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict,
 ) -> Status {
-    // Whatever happens below, no earlier token is the last one. Its texts may be among the inputs, so it lives until
-    // the end.
-    let _last = std::mem::take(&mut state.last);
     // SAFETY: the caller's promise.
-    let (r, credentials) = unsafe {
-        let r = structure(request)?;
-        (r, credentials(&r)?)
-    };
-    let credentials: Vec<&str> = credentials.iter().map(AsRef::as_ref).collect();
-    let proxy = role_is_proxy(r.role)?;
-    let (transport, source_port) = (transport_name(r.transport)?, port(r.source_port)?);
-    // SAFETY: the caller's promise.
-    let [method, from, to, realm, source, content_type, instance] = unsafe {
-        octets(r.request_uri)?;
-        let head = [text(r.method)?, text(r.from_uri)?, text(r.to_uri)?];
-        let [method, from, to] = head;
-        let [realm, source] = [text(r.realm)?, text(r.source_ip)?];
-        [method, from, to, realm, source, text(r.content_type)?, text(r.instance)?]
-    };
-    // SAFETY: the caller's promise.
-    let message = unsafe {
-        Message {
-            content_type: &content_type,
-            body: octets(r.body)?,
-            from_tag: octets(r.from_tag)?,
-            call_id: octets(r.call_id)?,
-            cseq: octets(r.cseq)?,
-            date: octets(r.date)?,
-            contact: octets(r.contact_uri)?,
-            instance: &instance,
-            branch: octets(r.branch)?,
-            reply_to_tag: octets(r.reply_to_tag)?,
-            contacts: r.contact_count,
-            reg_id: r.reg_id,
-        }
-    };
-    if !(0..=LAST_SECOND).contains(&r.now) {
-        return Err(SIPOAUTH_E_ARGUMENT);
-    }
-    let request = Request {
-        proxy,
-        method: &method,
-        from: &from,
-        to: &to,
-        realm: &realm,
-        credentials: &credentials,
-        transport,
-        connection: r.connection,
-        source: (&source, source_port),
-        message,
-    };
-    let now = (r.now != 0).then_some(r.now);
-    let handling = Handling { source: &source, now, proxy, ..handling(flags)? };
-    state.last = ask(&mut state.worker, &request, &handling);
+    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
+    fields.ask(state, ask);
     Ok(())
+}
+
+/// A request of the caller, checked: every pointer and number is possible.
+struct Fields<'a> {
+    connection: u64,
+    handling: Handling<'static>,
+    proxy: bool,
+    transport: &'static str,
+    source_port: u16,
+    credentials: Few<&'a [u8]>,
+    method: &'a [u8],
+    from: &'a [u8],
+    to: &'a [u8],
+    realm: &'a [u8],
+    source: &'a [u8],
+    content_type: &'a [u8],
+    instance: &'a [u8],
+    /// But for the texts among them.
+    message: Message<'a>,
+}
+
+impl<'a> Fields<'a> {
+    /// # Safety
+    /// A non-NULL `request` and what it points to is valid during `'a`.
+    #[inline]
+    unsafe fn read(request: *const sipoauth_request, flags: u32) -> Result<Fields<'a>, i32> {
+        // SAFETY: the caller's promise, here and below.
+        let r = unsafe { structure(request)? };
+        // SAFETY: see above.
+        let credentials = unsafe { credentials(&r)? };
+        let handling = handling(flags)?;
+        let proxy = role_is_proxy(r.role)?;
+        let (transport, source_port) = (transport_name(r.transport)?, port(r.source_port)?);
+        if !(0..=LAST_SECOND).contains(&r.now) {
+            return Err(SIPOAUTH_E_ARGUMENT);
+        }
+        // SAFETY: see above.
+        unsafe {
+            octets(r.request_uri)?;
+            let message = Message {
+                content_type: "",
+                body: octets(r.body)?,
+                from_tag: octets(r.from_tag)?,
+                call_id: octets(r.call_id)?,
+                cseq: octets(r.cseq)?,
+                date: octets(r.date)?,
+                contact: octets(r.contact_uri)?,
+                instance: "",
+                branch: octets(r.branch)?,
+                reply_to_tag: octets(r.reply_to_tag)?,
+                contacts: r.contact_count,
+                reg_id: r.reg_id,
+            };
+            Ok(Fields {
+                handling: Handling { now: (r.now != 0).then_some(r.now), proxy, ..handling },
+                connection: r.connection,
+                proxy,
+                transport,
+                source_port,
+                credentials,
+                method: octets(r.method)?,
+                from: octets(r.from_uri)?,
+                to: octets(r.to_uri)?,
+                realm: octets(r.realm)?,
+                source: octets(r.source_ip)?,
+                content_type: octets(r.content_type)?,
+                instance: octets(r.instance)?,
+                message,
+            })
+        }
+    }
+
+    fn repeated(&self) -> Repeated<'a> {
+        Repeated {
+            asking: Asking { method: self.method, from: self.from, to: self.to },
+            credentials: match self.credentials[..] {
+                [one] => one,
+                _ => &[],
+            },
+            has_body: !self.message.body.is_empty(),
+            transport: self.transport,
+            connection: self.connection,
+        }
+    }
+
+    fn handling(&self) -> Handling<'static> {
+        self.handling
+    }
+
+    fn ask(self, state: &mut State, ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict) {
+        // The texts of the last answer may be among the inputs, so it lives until the end.
+        let _last = std::mem::take(&mut state.last);
+        let credentials: Few<Cow<'_, str>> = self.credentials.iter().map(|body| lossy(body)).collect();
+        let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
+        let [method, from, to, realm] = [self.method, self.from, self.to, self.realm].map(lossy);
+        let [source, content_type, instance] = [self.source, self.content_type, self.instance].map(lossy);
+        let request = Request {
+            proxy: self.proxy,
+            method: &method,
+            from: &from,
+            to: &to,
+            realm: &realm,
+            credentials: &credentials,
+            transport: self.transport,
+            connection: self.connection,
+            source: (&source, self.source_port),
+            message: Message { content_type: &content_type, instance: &instance, ..self.message },
+        };
+        *state.last = ask(&mut state.worker, &request, &Handling { source: &source, ..self.handling });
+    }
 }
 
 /// # Safety
 /// A non-NULL `credentials` points to as many texts as `credentials_count` says.
-unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Vec<Cow<'a, str>>, i32> {
+#[inline]
+unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Few<&'a [u8]>, i32> {
     let count = request.credentials_count;
     if count > 0 && (request.credentials.is_null() || !request.credentials.is_aligned()) {
         return Err(SIPOAUTH_E_ARGUMENT);
     }
     if count > MAX_HEADERS {
         // They are refused for their number, so none of them is looked at.
-        return Ok(vec![Cow::Borrowed(""); MAX_HEADERS + 1]);
+        return Ok(smallvec![&[][..]; MAX_HEADERS + 1]);
     }
-    // SAFETY: not NULL and aligned; the caller vouches for the number.
-    (0..count).map(|index| unsafe { text(request.credentials.add(index).read()) }).collect()
+    let mut bodies = Few::new();
+    for index in 0..count {
+        // SAFETY: not NULL and aligned; the caller vouches for the number.
+        bodies.push(unsafe { octets(request.credentials.add(index).read()) }?);
+    }
+    Ok(bodies)
 }
 
 fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
@@ -319,8 +398,8 @@ fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
 }
 
 fn refuse(state: &mut State) {
-    let last = std::mem::take(&mut state.last);
-    state.last = state.worker.overloaded(last, false);
+    let last = std::mem::take(&mut *state.last);
+    *state.last = state.worker.overloaded(last, false);
 }
 
 const DENIED: sipoauth_result = sipoauth_result {
@@ -367,7 +446,7 @@ fn denied(struct_size: u32) -> sipoauth_result {
 
 /// The result of a verdict. Its texts borrow from the verdict.
 fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_result {
-    let Verdict { answer, status, retry_after, pending, provider, session, ticket, .. } = verdict;
+    let Verdict { answer, status, retry_after, pending, session, ticket, .. } = verdict;
     let grant = match answer.carried {
         Carried::Nothing => SIPOAUTH_GRANT_NONE,
         Carried::Token => SIPOAUTH_GRANT_TOKEN,
@@ -380,7 +459,7 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
     };
     let mut result =
-        sipoauth_result { provider: provider.as_str().into(), cached: answer.cached.into(), grant, ..first };
+        sipoauth_result { provider: verdict.provider().into(), cached: answer.cached.into(), grant, ..first };
     if pending.is_some() {
         result.verdict = SIPOAUTH_VERDICT_PENDING;
         result.job = job;

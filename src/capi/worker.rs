@@ -26,7 +26,9 @@ pub struct sipoauth_worker {
 pub(super) struct State {
     pub worker: Worker,
     /// What the texts of the last result borrow from.
-    pub last: Verdict,
+    pub last: Box<Verdict>,
+    /// Blank: for the next one.
+    pub spare: Box<Verdict>,
     claim: String,
     /// The token that was handed out last.
     token: Zeroizing<String>,
@@ -62,7 +64,8 @@ pub unsafe extern "C" fn sipoauth_worker_new(
             let worker = Worker::new(Arc::clone(&context))?;
             let state = State {
                 worker,
-                last: Verdict::default(),
+                last: Box::default(),
+                spare: Box::default(),
                 claim: String::new(),
                 token: Zeroizing::default(),
                 job: 0,
@@ -105,6 +108,7 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
         }
         if std::mem::replace(&mut state.broken, true) {
             state.worker.forget();
+            *state.spare = Verdict::default();
         }
         // It may be among the inputs, so it is wiped afterwards.
         let _token = std::mem::take(&mut state.token);

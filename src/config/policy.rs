@@ -30,6 +30,8 @@ pub struct Policy {
     pub settings: Settings,
     /// The providers.
     pub providers: Vec<Provider>,
+    /// The SIP domain of an address may tell whose its token is.
+    pub asks_for_domains: bool,
     /// The rules about challenges.
     pub offers: Vec<OfferRule>,
     /// PEM text of `ca_file`.
@@ -118,8 +120,10 @@ impl Policy {
                 provider.name
             ));
         }
+        let by_domain = |p: &Provider| matches!(p.strategy, TokenStrategy::Opaque | TokenStrategy::ValidationGrant);
         Ok(Policy {
             settings: settings.clone(),
+            asks_for_domains: providers.iter().any(by_domain),
             providers,
             offers,
             ca_pem,

@@ -7,11 +7,11 @@ use super::key_derivation_check::OpenKeyProof;
 use super::session_check::{DigestUser, KnownSessions, Look, OpenProof, Registration, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
-use super::token_check::{Usage, check_token};
+use super::token_check::{LookedUp, Usage, check_looked_up};
 use crate::arena::replay_guard::Use;
 use crate::config::policy::Policy;
 use crate::proto::claims::NO_END;
-use crate::proto::credentials;
+use crate::proto::credentials::{self, Bearer};
 use crate::proto::grant::{self, Grant, TokenGrant};
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::key_derivation::KeyChallenge;
@@ -126,9 +126,9 @@ pub enum Decision {
     /// The authorization server must be asked about the token.
     NeedIntrospection(Answer, Question),
     /// The code, or another thing, must be exchanged, or the result of its exchange fetched.
-    NeedExchange(Answer, TokenGrant, Registration),
+    NeedExchange(Answer, Box<(TokenGrant, Registration)>),
     /// The key of this registration must be stored.
-    NeedKeyStored(Answer, Registration),
+    NeedKeyStored(Answer, Box<Registration>),
     /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
     NeedAccount(Answer, String, Option<Box<OpenProof>>),
     /// The account of this address-of-record must be fetched, and a proof be compared that other proxies may know.
@@ -219,7 +219,7 @@ pub struct Answer {
     /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
     pub challenge: Option<Box<KeyChallenge>>,
     /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
-    pub unverified: Option<Unverified>,
+    pub unverified: Option<Box<Unverified>>,
 }
 
 /// What a token says of itself.
@@ -271,7 +271,13 @@ pub fn check_request(
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
-    let bearer = match credentials::select(request.credentials, request.realm, request.proxy) {
+    let lone = credentials::lone(request.credentials);
+    let remembered = lone.and_then(|text| cache.get_lone(text));
+    let bearer = match lone.filter(|_| remembered.is_some()) {
+        Some(token) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
+        None => credentials::select(request.credentials, request.realm, request.proxy),
+    };
+    let bearer = match bearer {
         Err(Reason::NoCredentials) => return check_body(policy, known.sessions, request, now),
         Err(reason) => return Decision::Done(Answer::refuse(reason)),
         Ok(bearer) => bearer,
@@ -289,8 +295,10 @@ pub fn check_request(
             (look.refresh(refresh_token, &pop, &covered, Some(name)), Carried::Refresh)
         });
     }
-    let domain = request.domain();
-    if let Some(provider) = policy.provider_for_foreign_token(&token, &domain) {
+    // A JWT says itself whose it is.
+    let domain = if policy.asks_for_domains { request.domain() } else { String::new() };
+    let foreign = policy.asks_for_domains.then(|| policy.provider_for_foreign_token(&token, &domain)).flatten();
+    if let Some(provider) = foreign {
         return check_session(policy, known.sessions, request, now, |look| {
             let decision = match bearer.pop {
                 None => look.foreign_token(provider, &token),
@@ -299,7 +307,11 @@ pub fn check_request(
             (decision, Carried::Token)
         });
     }
-    let decision = check_sent_token(policy, known, cache, &token, &domain, request, now);
+    let looked_up = match remembered {
+        Some(_) => LookedUp { token: &token, remembered },
+        None => LookedUp::new(cache, &token),
+    };
+    let decision = check_sent_token(policy, known, cache, looked_up, &domain, request, now);
     match (decision, bearer.pop) {
         (Decision::Done(answer), pop) if answer.reason == Some(Reason::Ok) => {
             beside_proof(policy, known.sessions, request, answer, pop.as_deref(), now)
@@ -336,8 +348,8 @@ pub(super) fn beside_proof(
 fn grant_of(policy: &Policy, request: &Request<'_>) -> Option<Result<Grant, Reason>> {
     let Message { content_type, body, .. } = request.message;
     // A body of another type beside other credentials is not meant for us.
-    let others = !request.credentials.is_empty() && !grant::is_form(content_type);
-    let looked_at = policy.sessions.is_some() && request.is_register() && !body.is_empty() && !others;
+    let others = || !request.credentials.is_empty() && !grant::is_form(content_type);
+    let looked_at = !body.is_empty() && policy.sessions.is_some() && request.is_register() && !others();
     looked_at.then(|| grant::read(content_type, body))
 }
 
@@ -366,13 +378,13 @@ pub(super) fn check_sent_token(
     policy: &Policy,
     known: Knowledge<'_>,
     cache: &mut TokenCache,
-    token: &str,
+    looked_up: LookedUp<'_>,
     domain: &str,
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
     let usage = Usage { domain, transport: request.transport };
-    let mut answer = match check_token(policy, known, cache, token, usage, now) {
+    let mut answer = match check_looked_up(policy, known, cache, looked_up, usage, now) {
         Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
         other => return other,
     };

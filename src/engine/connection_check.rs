@@ -5,6 +5,7 @@
 use super::check::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_sent_token};
 use super::session_check::{Known, Look};
 use super::token_cache::TokenCache;
+use super::token_check::LookedUp;
 use crate::config::policy::Policy;
 use crate::proto::bound_identity::BoundIdentity;
 use crate::proto::reason::Reason;
@@ -22,7 +23,8 @@ pub fn check_connection(
 ) -> Option<Decision> {
     let mut decision = match bound {
         BoundIdentity::Token { token, domain } => {
-            match check_sent_token(policy, known, cache, &token.0, domain, request, now) {
+            let looked_up = LookedUp::new(cache, &token.0);
+            match check_sent_token(policy, known, cache, looked_up, domain, request, now) {
                 Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
                     beside_proof(policy, known.sessions, request, answer, None, now)
                 }

@@ -2,6 +2,7 @@
 //! The decisions: a request is done, denied, or needs keys first. No I/O, no clock: time is an argument.
 #![forbid(unsafe_code)]
 
+pub mod acceptance;
 pub mod breaker;
 pub mod check;
 mod client_post;

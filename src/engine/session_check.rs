@@ -346,9 +346,7 @@ impl Look<'_> {
             Err(reason) => return refuse(answer, reason),
         };
         match self.redeem(answer.clone(), provider, grant, registration) {
-            Decision::NeedExchange(answer, grant, registration) => {
-                Decision::NeedComparison(answer, vec![used], Some(Box::new((grant, registration))))
-            }
+            Decision::NeedExchange(answer, then) => Decision::NeedComparison(answer, vec![used], Some(then)),
             Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
                 Decision::NeedComparison(answer, vec![used], None)
             }
@@ -388,12 +386,12 @@ impl Look<'_> {
     fn redeem(&self, answer: Answer, provider: usize, grant: TokenGrant, registration: Registration) -> Decision {
         match self.known.code(&CodeId(registration.code.clone())) {
             Known::Failed => refuse(answer, Reason::StoreUnavailable),
-            Known::NotHere | Known::Absent => Decision::NeedExchange(answer, grant, registration),
+            Known::NotHere | Known::Absent => Decision::NeedExchange(answer, Box::new((grant, registration))),
             Known::Found(record) => match record.state {
                 CodeState::InFlight(deadline) if self.now * 1000 > deadline && !grant.is_repeatable() => {
                     refuse(answer, Reason::CodeInDoubt)
                 }
-                CodeState::InFlight(_) => Decision::NeedExchange(answer, grant, registration),
+                CodeState::InFlight(_) => Decision::NeedExchange(answer, Box::new((grant, registration))),
                 CodeState::InDoubt => refuse(answer, Reason::CodeInDoubt),
                 CodeState::Refused(number) => {
                     refuse(answer, Reason::from_number(number).unwrap_or(Reason::CodeRefused))
@@ -420,7 +418,7 @@ impl Look<'_> {
         let account = match self.known.account(&registration.aor) {
             Known::Failed => return refuse(answer, Reason::StoreUnavailable),
             // Whoever stores the key fetches the sessions too.
-            Known::NotHere => return Decision::NeedKeyStored(answer, registration),
+            Known::NotHere => return Decision::NeedKeyStored(answer, Box::new(registration)),
             Known::Absent => None,
             Known::Found(account) => Some(account),
         };
@@ -431,7 +429,7 @@ impl Look<'_> {
         match found {
             // It was there and has been ended: the code must not bring it back.
             None if !exchanged.bound_to.is_empty() => return refuse(answer, Reason::SessionEnded),
-            None => return Decision::NeedKeyStored(answer, registration),
+            None => return Decision::NeedKeyStored(answer, Box::new(registration)),
             Some((account, index, session)) => {
                 let key = key_of(self.settings, exchanged, &registration, self.request.message.reply_to_tag);
                 // Its scopes may be fewer by now than those of the sign-in.
@@ -441,7 +439,7 @@ impl Look<'_> {
                     return refuse(answer, reason);
                 }
                 if key.is_some_and(|key| !session.keys.contains(&key)) {
-                    return Decision::NeedKeyStored(answer, registration);
+                    return Decision::NeedKeyStored(answer, Box::new(registration));
                 }
                 answer.session = Some(account.used(index));
             }

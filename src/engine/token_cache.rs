@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tokens whose signature was verified, remembered by each worker.
 //!
-//! A hit saves the signature check only: time, issuer, audience, client and scope are judged anew on each use.
+//! A hit saves the signature check only: time, issuer, audience, client and scope are judged anew on each use. Where the
+//! same request was accepted before ([`Acceptance`]), only the time is: nothing else of it can have changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::acceptance::{Acceptance, Asking};
 use super::token_answer::Standing;
 use crate::proto::claims::Claims;
+use crate::proto::credentials::stands_alone;
 use crate::proto::uri::Aor;
 
 /// Longer tokens are not remembered: it bounds the memory of a full cache.
@@ -76,7 +79,7 @@ type Key = (usize, [u8; TAIL]);
 #[derive(Debug, Default)]
 pub struct TokenCache {
     capacity: usize,
-    index: HashMap<Key, usize>,
+    index: HashMap<Key, usize, foldhash::fast::RandomState>,
     entries: Vec<Entry>,
     hand: usize,
 }
@@ -85,7 +88,11 @@ pub struct TokenCache {
 struct Entry {
     key: Key,
     used: bool,
+    /// It can be the whole of Bearer credentials.
+    stands_alone: bool,
     token: Arc<VerifiedToken>,
+    /// The request that was accepted with it last.
+    acceptance: Option<Acceptance>,
 }
 
 impl TokenCache {
@@ -94,25 +101,48 @@ impl TokenCache {
         TokenCache { capacity, ..TokenCache::default() }
     }
 
-    fn key(token: &str) -> Option<Key> {
-        Some((token.len(), *token.as_bytes().last_chunk::<TAIL>()?))
+    fn key(token: &[u8]) -> Option<Key> {
+        Some((token.len(), *token.last_chunk::<TAIL>()?))
     }
 
     /// The remembered token that is equal in every octet.
     pub fn get(&mut self, token: &str) -> Option<Arc<VerifiedToken>> {
+        self.find(token.as_bytes()).map(|entry| Arc::clone(&entry.token))
+    }
+
+    /// The same for the text of Bearer credentials, which may be more than a token.
+    pub fn get_lone(&mut self, credentials: &str) -> Option<Arc<VerifiedToken>> {
+        self.find(credentials.as_bytes()).filter(|entry| entry.stands_alone).map(|entry| Arc::clone(&entry.token))
+    }
+
+    /// The remembered token with which just this was accepted last; `text` is that of Bearer credentials.
+    pub fn accepted(&mut self, text: &[u8], asking: &Asking<'_>) -> Option<(&Arc<VerifiedToken>, &Acceptance)> {
+        let entry = self.find(text)?;
+        let acceptance = entry.acceptance.as_ref().filter(|acceptance| acceptance.is_of(asking))?;
+        Some((&entry.token, acceptance))
+    }
+
+    /// Remembers what was accepted with a remembered token that was sent alone. It holds as long as the token stays here.
+    pub fn accept(&mut self, token: &str, acceptance: Acceptance) {
+        if let Some(entry) = self.find(token.as_bytes()).filter(|entry| entry.stands_alone) {
+            entry.acceptance = Some(acceptance);
+        }
+    }
+
+    fn find(&mut self, token: &[u8]) -> Option<&mut Entry> {
         let entry = &mut self.entries[*self.index.get(&TokenCache::key(token)?)?];
-        (*entry.token.token == *token).then(|| {
-            entry.used = true;
-            Arc::clone(&entry.token)
-        })
+        let same = *entry.token.token.as_bytes() == *token;
+        entry.used |= same;
+        same.then_some(entry)
     }
 
     /// Remembers a token, in place of one that was not used lately when the cache is full.
     pub fn insert(&mut self, token: Arc<VerifiedToken>) {
-        let Some(key) = TokenCache::key(&token.token).filter(|k| self.capacity > 0 && k.0 <= MAX_TOKEN) else {
+        let Some(key) = TokenCache::key(token.token.as_bytes()).filter(|k| self.capacity > 0 && k.0 <= MAX_TOKEN)
+        else {
             return;
         };
-        let entry = Entry { key, used: false, token };
+        let entry = Entry { key, used: false, stands_alone: stands_alone(&token.token), token, acceptance: None };
         if let Some(place) = self.index.get(&key) {
             self.entries[*place] = entry;
         } else if self.entries.len() < self.capacity {

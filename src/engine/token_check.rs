@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::check::{Answer, Carried, Decision, Knowledge, Question, Unverified};
 use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
 use super::token_cache::{TokenCache, VerifiedToken};
+use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::proto::claims::Claims;
-use crate::proto::fingerprint::token_fingerprint;
-use crate::proto::jose::decryption_keys::NotOpened;
+use crate::proto::fingerprint::HashedToken;
+use crate::proto::jose::decryption_keys::{NotOpened, Opened};
 use crate::proto::jose::is_jose;
 use crate::proto::jose::jwe::CompactJwe;
 use crate::proto::jose::jws::CompactJws;
@@ -37,6 +38,31 @@ pub fn check_token(
     usage: Usage<'_>,
     now: i64,
 ) -> Decision {
+    let looked_up = LookedUp::new(cache, token);
+    check_looked_up(policy, known, cache, looked_up, usage, now)
+}
+
+/// A token, and what the cache has of it.
+pub(super) struct LookedUp<'a> {
+    pub token: &'a str,
+    pub remembered: Option<Arc<VerifiedToken>>,
+}
+
+impl<'a> LookedUp<'a> {
+    pub fn new(cache: &mut TokenCache, token: &'a str) -> LookedUp<'a> {
+        LookedUp { token, remembered: cache.get(token) }
+    }
+}
+
+/// As [`check_token`].
+pub(super) fn check_looked_up(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    cache: &mut TokenCache,
+    LookedUp { token, remembered }: LookedUp<'_>,
+    usage: Usage<'_>,
+    now: i64,
+) -> Decision {
     if token.len() > policy.settings.max_token_size as usize {
         return Decision::Done(Answer { carried: Carried::Token, ..Answer::refuse(Reason::TokenTooLarge) });
     }
@@ -51,7 +77,7 @@ pub fn check_token(
             _ => !provider.watches_keys() || known.keys.fetched(verified.provider).is_some(),
         }
     };
-    let remembered = cache.get(token).filter(|verified| serves(verified));
+    let remembered = remembered.filter(|verified| serves(verified));
     let mut answer = Answer { carried: Carried::Token, cached: remembered.is_some(), ..Answer::default() };
     let checked = match remembered {
         Some(verified) => {
@@ -63,10 +89,11 @@ pub fn check_token(
             judged.map_err(Refusal::Because)
         }
         None => {
-            let fingerprint = token_fingerprint(token);
-            answer.unverified = Some(Unverified { fingerprint, ..Unverified::default() });
+            let mut hashed = HashedToken::new(token);
+            let fingerprint = std::mem::take(&mut hashed.fingerprint);
+            answer.unverified = Some(Box::new(Unverified { fingerprint, ..Unverified::default() }));
             let mut unproven = false;
-            let verified = verify(policy, known, token, usage, now, &mut answer, &mut unproven);
+            let verified = verify(policy, known, &hashed, usage, now, &mut answer, &mut unproven);
             if unproven && !matches!(verified, Ok(_) | Err(Refusal::NeedIntrospection(_))) {
                 known.decryptions.failed();
             }
@@ -103,20 +130,25 @@ impl From<Reason> for Refusal {
 
 /// RFC 8898 section 2.1.2, as far as the provider asks for it.
 fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result<(), Reason> {
-    let encrypted = CompactJwe::split(token).is_some();
-    if provider.encryption.accepts(encrypted, transport) { Ok(()) } else { Err(Reason::EncryptionRequired) }
+    let encrypted = || CompactJwe::split(token).is_some();
+    if provider.encryption == Encryption::Allowed || provider.encryption.accepts(encrypted(), transport) {
+        Ok(())
+    } else {
+        Err(Reason::EncryptionRequired)
+    }
 }
 
 /// `unproven`: a private key was used for it, and nothing says yet that its issuer made it.
 fn verify(
     policy: &Policy,
     known: Knowledge<'_>,
-    token: &str,
+    hashed: &HashedToken<'_>,
     usage: Usage<'_>,
     now: i64,
     answer: &mut Answer,
     unproven: &mut bool,
 ) -> Result<VerifiedToken, Refusal> {
+    let token = hashed.text;
     // What is no JWT at all may be one that only its server can read.
     let asked = policy.provider_for_opaque(usage.domain).filter(|_| !is_jose(token));
     let permit = || {
@@ -137,6 +169,7 @@ fn verify(
         (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
         (Err(reason), None) => return Err(reason.into()),
     };
+    let jws = if let Opened::AsItCame(_) = opened { jws.with_hash(&hashed.signed) } else { jws };
     let payload = jws.unverified_payload()?;
     let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
     if !opened.agrees_with(&json) {
@@ -146,7 +179,6 @@ fn verify(
     let unverified = answer.unverified.get_or_insert_default();
     unverified.issuer.clone_from(&claims.issuer);
     unverified.kid = header.kid.clone().unwrap_or_default();
-    let fingerprint = unverified.fingerprint.clone();
 
     let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
     answer.provider = Some(index);
@@ -172,7 +204,7 @@ fn verify(
     *unproven = false;
     judge(provider, &claims, &json, now)?;
     let aors = provider.addresses(&json);
-    let kid = header.kid.unwrap_or_default();
+    let Unverified { kid, fingerprint, .. } = answer.unverified.take().map_or_else(Unverified::default, |seen| *seen);
     Ok(VerifiedToken {
         token: token.into(),
         signed: opened.into_decrypted(),

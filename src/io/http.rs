@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, ResponseExt as _, SendBody};
 
+use super::resolver::RememberingResolver;
 use crate::config::client_certificate::ClientCertificate;
 use crate::config::policy::Policy;
 use crate::ports::{Answered, Document, Fetch, FetchError, Form, Post, PostError};
@@ -64,15 +66,19 @@ impl HttpClient {
                 .timeout_connect(seconds(settings.connect_timeout))
                 .max_response_header_size(32 * 1024)
                 .max_idle_connections(idle_connections)
+                .max_idle_connections_per_host(idle_connections)
                 .max_idle_age(Duration::from_secs(30))
                 .user_agent(concat!("sipoauth/", env!("CARGO_PKG_VERSION")))
                 .build()
         };
         let certificates = policy.providers.iter().filter_map(|p| p.client.as_ref()?.auth.certificate());
-        let agents = |certificate| Agents {
-            pooled: config(10, certificate).new_agent(),
-            single: config(0, certificate).new_agent(),
+        let agent = |idle_connections, certificate| {
+            let resolver = RememberingResolver::default();
+            Agent::with_parts(config(idle_connections, certificate), DefaultConnector::new(), resolver)
         };
+        // As many as there are threads: none that comes back with a connection must close it.
+        let threads = settings.http_threads as usize;
+        let agents = |certificate| Agents { pooled: agent(threads, certificate), single: agent(0, certificate) };
         HttpClient {
             plain: agents(None),
             certified: certificates.map(|certificate| (certificate.id(), agents(Some(certificate)))).collect(),

@@ -7,4 +7,5 @@ pub mod key_check;
 pub mod lmdb;
 mod lmdb_keys;
 pub mod redis;
+mod resolver;
 pub mod store;

@@ -7,15 +7,26 @@ use super::reason::Reason;
 
 /// Most header fields that are looked at; more are refused.
 pub const MAX_HEADERS: usize = 16;
+/// Octets that are looked at at once.
+const CHUNK: usize = 32;
 /// Most parameters of one header field.
 const MAX_PARAMS: usize = 16;
 
 /// What follows the scheme and white space; None for another scheme.
 pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
-    let body = body.trim_start_matches(is_lws);
+    let body = trim_lws(body);
     let rest = body.get(scheme.len()..)?;
-    (body[..scheme.len()].eq_ignore_ascii_case(scheme) && (rest.is_empty() || rest.starts_with(is_lws)))
-        .then(|| rest.trim_matches(is_lws))
+    let ends = rest.bytes().next().is_none_or(|octet| is_lws(octet.into()));
+    (ends && body[..scheme.len()].eq_ignore_ascii_case(scheme)).then(|| trim_lws(rest))
+}
+
+/// As `trim_matches(is_lws)`, octet by octet: white space is ASCII.
+fn trim_lws(text: &str) -> &str {
+    let is_text = |octet: &u8| !is_lws((*octet).into());
+    let octets = text.as_bytes();
+    let start = octets.iter().position(is_text).unwrap_or(octets.len());
+    let end = octets.iter().rposition(is_text).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 /// Of the credentials in one request those that are for `realm`. One that names another realm is passed over when this
@@ -43,8 +54,16 @@ pub(super) fn is_lws(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
-pub(super) fn is_token68(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)
+/// Without branches, so that many are looked at at once.
+fn is_token68(b: u8) -> bool {
+    b.is_ascii_alphanumeric() | matches!(b, b'-'..=b'/') | (b == b'_') | (b == b'~') | (b == b'+')
+}
+
+/// How many characters of a token68 the text begins with, without the `=` at its end.
+pub(super) fn token68_len(text: &str) -> usize {
+    let whole = |chunk: &&[u8]| chunk.iter().fold(true, |all, b| all & is_token68(*b));
+    let begin = text.as_bytes().chunks_exact(CHUNK).take_while(whole).count() * CHUNK;
+    begin + text.as_bytes()[begin..].iter().take_while(|b| is_token68(**b)).count()
 }
 
 fn is_token(b: u8) -> bool {

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 pub use super::auth_params::MAX_HEADERS;
-use super::auth_params::{after_scheme, for_realm, is_lws, is_token68, once, read_params};
+use super::auth_params::{after_scheme, for_realm, is_lws, once, read_params, token68_len};
 use super::reason::Reason;
 
 const SCHEME: &str = "Bearer";
@@ -53,14 +53,39 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Re
     for_realm(found, realm, must_match_realm, |bearer| bearer.realm.as_deref())
 }
 
+/// What a request says whose only credentials are Bearer credentials: a token, perhaps, that can be looked up as it
+/// stands before [`select`] reads it octet by octet.
+pub fn lone<'a>(bodies: &[&'a str]) -> Option<&'a str> {
+    match bodies {
+        [body] => after_scheme(body, SCHEME),
+        _ => None,
+    }
+}
+
+/// True for a token that [`select`] takes as it is from credentials that consist of it.
+pub fn stands_alone(token: &str) -> bool {
+    !token.is_empty() && token68_len(token) == token.len()
+}
+
 /// True when a credential header body uses the Bearer scheme.
 pub fn is_bearer(body: &str) -> bool {
     after_scheme(body, SCHEME).is_some()
 }
 
+/// What stands after the scheme in a credential header body, without the white space around it; None for another scheme.
+/// It is the token when it is one that is known, letter by letter: nothing here looks at its characters.
+pub fn bare_token(body: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = body.split_at_checked(SCHEME.len())?;
+    let is_space = |octet: &u8| is_lws((*octet).into());
+    let known = scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && rest.first().is_some_and(is_space);
+    let begin = rest.iter().position(|octet| !is_space(octet))?;
+    let end = rest.iter().rposition(|octet| !is_space(octet))?;
+    known.then(|| &rest[begin..=end])
+}
+
 fn parse_bearer(text: &str) -> Result<Bearer<'_>, Reason> {
     let mut bearer = Bearer::default();
-    let run = text.bytes().take_while(|b| is_token68(*b)).count();
+    let run = token68_len(text);
     let padded = run + text[run..].bytes().take_while(|b| *b == b'=').count();
     let after = text[padded..].trim_start_matches(is_lws);
     let names_a_parameter =
@@ -121,6 +146,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_token_is_what_the_parser_finds() {
+        for body in ["Bearer a.b-c_d.e", "bEARER   a.b-c_d.e  ", "Bearer\r\n a.b-c_d.e"] {
+            assert_eq!(bare_token(body.as_bytes()), Some(&b"a.b-c_d.e"[..]), "{body}");
+        }
+        for body in ["", "Bearer", "Bearer ", "Bearera.b", "Digest a.b", "Bear\u{e9}r a"] {
+            assert_eq!(bare_token(body.as_bytes()), None, "{body}");
+        }
+        assert_eq!(bare_token(b"Bearer a.b\x0c"), Some(&b"a.b\x0c"[..]), "no other space is taken off");
+    }
+
+    #[test]
     fn debug_shows_neither_token_nor_proof() {
         let shown = format!("{:?}", one("Bearer token=secret-a, pop=secret-b, realm=r").unwrap());
         assert!(!shown.contains("secret") && shown.contains("realm"), "{shown}");
@@ -173,6 +209,23 @@ mod tests {
         #[test]
         fn never_panics(body in "(?i:bearer)?[ \t]?\\PC{0,60}") {
             let _ = one(&body);
+        }
+
+        #[test]
+        fn what_stands_alone_is_read_as_it_stands(text in "[A-Za-z0-9._~+/=, \"-]{0,30}", realm in "[a-z]{0,3}") {
+            let body = format!("Bearer {text}");
+            if let Some(token) = lone(&[body.as_str()]).filter(|token| stands_alone(token)) {
+                for proxy in [false, true] {
+                    let read = select(&[body.as_str()], &realm, proxy);
+                    prop_assert_eq!(read, Ok(Bearer { token: Some(token.into()), pop: None, realm: None }));
+                }
+            }
+        }
+
+        #[test]
+        fn long_tokens_end_where_they_end(t in "[A-Za-z0-9._~+/-]{1,100}", after in "[ ,;\"=\\]é]{0,3}") {
+            let text = format!("{t}{after}");
+            prop_assert_eq!(token68_len(&text), t.len());
         }
 
         #[test]

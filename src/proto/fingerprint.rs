@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A short name for a token that may be logged: it identifies the token and reveals nothing of it.
 
+use aws_lc_rs::digest::{Context, Digest as Hash, SHA256};
 use sha2::{Digest, Sha256};
 
 /// Length of a fingerprint in characters.
@@ -9,6 +10,28 @@ pub const LEN: usize = 16;
 /// The first 8 octets of SHA-256(token) in lower-case hex.
 pub fn token_fingerprint(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes())[..LEN / 2])
+}
+
+/// Fingerprint and hash of a token in one go: hashing it is the dearest part of its check after its signature.
+pub struct HashedToken<'a> {
+    /// The token.
+    pub text: &'a str,
+    /// Its name in logs.
+    pub fingerprint: String,
+    /// SHA-256 of all before the last dot: what is signed of a JWS.
+    pub signed: Hash,
+}
+
+impl HashedToken<'_> {
+    /// Hashes it.
+    pub fn new(text: &str) -> HashedToken<'_> {
+        let (signed, rest) = text.split_at(text.rfind('.').unwrap_or(0));
+        let mut hash = Context::new(&SHA256);
+        hash.update(signed.as_bytes());
+        let mut whole = hash.clone();
+        whole.update(rest.as_bytes());
+        HashedToken { text, fingerprint: hex(&whole.finish().as_ref()[..LEN / 2]), signed: hash.finish() }
+    }
 }
 
 /// Names a secret where it is looked up: SHA-256 over each part with its length before it, in hex. The first parts say
@@ -41,4 +64,18 @@ pub fn printable(text: &str, max_chars: usize) -> String {
         out.push('…');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_hashed_as_a_whole_and_without_its_signature() {
+        for (token, signed) in [("e30.e30.c2ln", "e30.e30"), ("opaque", ""), ("", ""), (".", ""), ("a.b.", "a.b")] {
+            let hashed = HashedToken::new(token);
+            assert_eq!(hashed.fingerprint, token_fingerprint(token), "{token}");
+            assert_eq!(hashed.signed.as_ref(), &Sha256::digest(signed)[..], "{token}");
+        }
+    }
 }

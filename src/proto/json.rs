@@ -13,6 +13,9 @@ const MAX_NODES: usize = 4096;
 /// Most members of one object: the search for duplicates is quadratic.
 const MAX_MEMBERS: usize = 256;
 
+/// Tokens rarely have more.
+const USUAL_MEMBERS: usize = 24;
+
 /// A JSON value that borrows from the text where no escape stands in the way.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
@@ -35,7 +38,9 @@ pub enum Json<'a> {
 impl<'a> Json<'a> {
     /// Parses one document.
     pub fn parse(text: &'a [u8]) -> Result<Json<'a>, serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        // Checked once, and not string by string.
+        let text = std::str::from_utf8(text).map_err(serde_json::Error::custom)?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
         let mut nodes = 0;
         let value = Seed { depth: 0, nodes: &mut nodes }.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -180,7 +185,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Json<'de>, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(16);
+        let mut members: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(USUAL_MEMBERS);
         while let Some(name) = map.next_key_seed(self.child())? {
             let Json::Str(name) = name else {
                 return Err(A::Error::custom("a member name must be a string"));

@@ -14,13 +14,14 @@ pub enum Ha1Form {
     Raw,
 }
 
-/// True for H(A1) as hex text: 32 digits (MD5) or 64 (SHA-256, SHA-512/256).
+/// True for H(A1) as hex text: 32 digits (MD5) or 64 (SHA-256, SHA-512/256). Nothing but zeros is what a script writes for
+/// a user who is not known: everybody knows that.
 pub fn is_ha1(text: &str) -> bool {
-    [32, 64].contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
+    [32, 64].contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) && text.bytes().any(|b| b != b'0')
 }
 
 /// master-key = HMAC-SHA256(H(A1), realm ‖ nonce), plain concatenation. `ha1` is hex text of 32 (MD5) or 64 digits
-/// (SHA-256, SHA-512/256) in any case; None when it is not. `realm` and `nonce` are as in the challenge, unquoted.
+/// (SHA-256, SHA-512/256) in any case; None when [`is_ha1`] says no. `realm` and `nonce` are as in the challenge, unquoted.
 pub fn master_key(form: Ha1Form, ha1: &str, realm: &[u8], nonce: &[u8]) -> Option<Key> {
     if !is_ha1(ha1) {
         return None;
@@ -54,7 +55,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_hash() {
-        for ha1 in ["", "secret", "939e7578ed9e3c518a452acee763bce", "939e7578ed9e3c518a452acee763bcex"] {
+        let zeros = ["0".repeat(32), "0".repeat(64)];
+        let texts = ["", "secret", "939e7578ed9e3c518a452acee763bce", "939e7578ed9e3c518a452acee763bcex"];
+        for ha1 in texts.into_iter().chain(zeros.iter().map(String::as_str)) {
             assert!(master_key(Ha1Form::Hex, ha1, b"r", b"n").is_none(), "{ha1}");
         }
     }

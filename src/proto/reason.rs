@@ -33,6 +33,12 @@ macro_rules! reasons {
             /// Every reason, in ascending order of its number.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
 
+            /// Its place in `ALL`.
+            pub const fn index(self) -> usize {
+                enum Place { $($name,)* }
+                match self { $(Reason::$name => Place::$name as usize,)* }
+            }
+
             /// The reason with this number.
             pub fn from_number(number: u32) -> Option<Reason> {
                 match number { $($number => Some(Reason::$name),)* _ => None }

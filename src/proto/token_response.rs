@@ -2,7 +2,7 @@
 //! What a token endpoint answers: tokens (RFC 6749 section 5.1) or an error (section 5.2). And what this proxy itself
 //! answers to a phone that asked for tokens.
 
-use serde_json::json;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::json::Json;
@@ -49,14 +49,22 @@ pub fn token_response(
     expires_in: i64,
     scope: &str,
 ) -> Zeroizing<String> {
-    let mut body = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": expires_in});
-    if let Some(refresh_token) = refresh_token {
-        body["refresh_token"] = json!(refresh_token);
+    #[derive(Serialize)]
+    struct Body<'a> {
+        access_token: &'a str,
+        token_type: &'static str,
+        expires_in: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<&'a str>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        scope: &'a str,
     }
-    if !scope.is_empty() {
-        body["scope"] = json!(scope);
-    }
-    Zeroizing::new(body.to_string())
+    let body = Body { access_token, token_type: "Bearer", expires_in, refresh_token, scope };
+    // Wide enough that nothing is left behind by growing.
+    let room = 6 * (access_token.len() + refresh_token.map_or(0, str::len) + scope.len()) + 128;
+    let mut text = Zeroizing::new(Vec::with_capacity(room));
+    serde_json::to_writer(&mut *text, &body).expect("texts and a number can be written");
+    Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).expect("JSON is UTF-8"))
 }
 
 /// An OAuth error. The server controls both texts, and may repeat in them what it was sent.

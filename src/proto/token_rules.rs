@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a provider's tokens must say, judged anew on every use of a token.
 
+use std::borrow::Cow;
+
+use std::ops::Range;
+
 use super::claims::Claims;
 use super::e164::Country;
 use super::jose::algorithm::Algorithm;
@@ -131,6 +135,12 @@ impl TokenRules {
         TokenRules::CLAIM_RULES.iter().try_for_each(|(_, rule)| rule(self, claims, now))
     }
 
+    /// The Unix seconds at which the rules about time hold.
+    pub fn span(&self, claims: &Claims) -> Range<i64> {
+        let begin = claims.not_before.unwrap_or(i64::MIN).max(claims.issued_at.unwrap_or(i64::MIN));
+        begin.saturating_sub(self.leeway)..claims.expires_at.saturating_add(self.leeway)
+    }
+
     /// Rules about further claims; their answer does not change while the rules stay the same.
     pub fn check_required_claims(&self, payload: &Json<'_>) -> Result<(), Reason> {
         for (path, wanted) in &self.required_claims {
@@ -153,20 +163,28 @@ impl TokenRules {
         }
         // Hosts such as Kamailio take "register" for REGISTER, so this must too, or only From would be judged.
         let registers = method.eq_ignore_ascii_case("REGISTER");
-        let address = self.address(if registers { to } else { from }).ok_or(Reason::AorMissing)?;
-        if !self.serves(address.host()) {
+        let address = self.address_among(owned, if registers { to } else { from }).ok_or(Reason::AorMissing)?;
+        if !self.domains.is_empty() && !self.serves(address.host()) {
             return Err(Reason::DomainMismatch);
         }
         let owner = |address: &Aor| owned.iter().position(|a| a == address);
         if !registers {
             return owner(&address).ok_or(Reason::AorMismatch);
         }
-        let sender = self.address(from).ok_or(Reason::AorMissing)?;
+        let sender = self.address_among(owned, from).ok_or(Reason::AorMissing)?;
         match (owner(&address), owner(&sender)) {
             (Some(index), Some(_)) => Ok(index),
-            (_, Some(index)) if self.third_party.contains(&sender) => Ok(index),
+            (_, Some(index)) if self.third_party.contains(&*sender) => Ok(index),
             (None, None) => Err(Reason::AorMismatch),
             _ => Err(Reason::ThirdPartyRegistration),
+        }
+    }
+
+    /// As [`TokenRules::address`]; one that is written as an owned one is that one.
+    fn address_among<'a>(&self, owned: &'a [Aor], uri: &str) -> Option<Cow<'a, Aor>> {
+        match owned.iter().find(|aor| aor.as_str() == uri) {
+            Some(aor) => Some(Cow::Borrowed(aor)),
+            None => self.address(uri).map(Cow::Owned),
         }
     }
 
@@ -223,6 +241,22 @@ mod tests {
         assert_eq!(check(nbf(i64::MAX), i64::MAX - 40), Err(Reason::TokenExpired));
         let iat = Claims { issued_at: Some(531), ..claims() };
         assert_eq!(check(iat, 500), Err(Reason::IssuedInFuture));
+    }
+
+    #[test]
+    fn the_span_is_what_the_rules_about_time_say() {
+        let times = [None, Some(i64::MIN), Some(-31), Some(0), Some(530), Some(531), Some(i64::MAX)];
+        for not_before in times {
+            for issued_at in times {
+                for expires_at in times.into_iter().flatten() {
+                    let claims = Claims { not_before, issued_at, expires_at, ..claims() };
+                    for now in [0, 1, 29, 30, 499, 500, 501, 559, 560, 561, 253_402_300_799] {
+                        let judged = rules().check_claims(&claims, now).is_ok();
+                        assert_eq!(rules().span(&claims).contains(&now), judged, "{claims:?} at {now}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod worker;
 mod worker_connections;
 pub mod worker_grants;
 pub mod worker_key_derivation;
+pub mod worker_repeats;
 mod worker_sessions;
 mod worker_tokens;
 

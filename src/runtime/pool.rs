@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Threads that may wait: each runs one task at a time and hands back what came of it.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::caught::caught;
@@ -24,28 +25,70 @@ impl<E> Task<E> {
     }
 }
 
+/// Tasks that wait for a thread. A task wakes one thread and no other.
+struct Queue<E> {
+    waiting: Mutex<Waiting<E>>,
+    there: Condvar,
+}
+
+struct Waiting<E> {
+    tasks: VecDeque<Task<E>>,
+    closed: bool,
+}
+
+impl<E> Queue<E> {
+    /// Nothing that is done with the lock held panics half-way, so a poisoned one is as good.
+    fn lock(&self) -> MutexGuard<'_, Waiting<E>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a task. None when there are no more.
+    fn take(&self) -> Option<Task<E>> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(task) = waiting.tasks.pop_front() {
+                return Some(task);
+            }
+            if waiting.closed {
+                return None;
+            }
+            waiting = self.there.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
 /// The threads and the way to them.
 pub struct Pool<E: Send + 'static> {
-    tasks: Option<SyncSender<Task<E>>>,
+    queue: Arc<Queue<E>>,
     size: usize,
 }
 
 impl<E: Send + 'static> Pool<E> {
     /// Starts `size` threads that send their events to `events`; the handles are for the end.
     pub fn new(size: usize, events: &SyncSender<E>) -> std::io::Result<(Pool<E>, Vec<JoinHandle<()>>)> {
-        let (tasks, receiver) = sync_channel(size * 2);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let waiting = Waiting { tasks: VecDeque::new(), closed: false };
+        let queue = Arc::new(Queue { waiting: Mutex::new(waiting), there: Condvar::new() });
+        let mut pool = Pool { queue, size };
         let mut threads = Vec::new();
         for _ in 0..size {
-            let (receiver, events) = (Arc::clone(&receiver), events.clone());
-            threads.push(spawn("sipoauth io", move || run(&receiver, &events))?);
+            let (queue, events) = (Arc::clone(&pool.queue), events.clone());
+            // Those that were started end again.
+            let thread = spawn("sipoauth io", move || run(&queue, &events)).inspect_err(|_| pool.close())?;
+            threads.push(thread);
         }
-        Ok((Pool { tasks: Some(tasks), size }, threads))
+        Ok((pool, threads))
     }
 
     /// Hands a task over. False when twice as many wait as there are threads.
     pub fn start(&self, task: Task<E>) -> bool {
-        self.tasks.as_ref().is_some_and(|tasks| tasks.try_send(task).is_ok())
+        let mut waiting = self.queue.lock();
+        if waiting.closed || waiting.tasks.len() >= self.size * 2 {
+            return false;
+        }
+        waiting.tasks.push_back(task);
+        drop(waiting);
+        self.queue.there.notify_one();
+        true
     }
 
     /// How many of the threads may work for phones at once.
@@ -60,19 +103,13 @@ impl<E: Send + 'static> Pool<E> {
 
     /// Lets the threads end when they have done what they have begun.
     pub fn close(&mut self) {
-        self.tasks = None;
+        self.queue.lock().closed = true;
+        self.queue.there.notify_all();
     }
 }
 
-fn run<E>(tasks: &Mutex<Receiver<Task<E>>>, events: &SyncSender<E>) {
-    loop {
-        let task = match tasks.lock() {
-            Ok(receiver) => receiver.recv(),
-            Err(_) => return,
-        };
-        let Ok(Task { run, panicked }) = task else {
-            return;
-        };
+fn run<E>(queue: &Queue<E>, events: &SyncSender<E>) {
+    while let Some(Task { run, panicked }) = queue.take() {
         // A panic in a parser must cost one task, not the thread.
         if events.send(caught(run).unwrap_or_else(panicked)).is_err() {
             return;

@@ -24,13 +24,13 @@ use super::pool::{Pool, spawn};
 use super::provider_load::Loads;
 use super::refreshes::{Kept, Refreshes};
 use super::waiters::Waiters;
-use crate::arena::record_cache::Lookup;
+use crate::arena::record_cache::{CAPACITY, Lookup};
 use crate::engine::endpoints::Endpoints;
 use crate::engine::kept_keys::KeptKeys;
 use crate::engine::key_fetch::{FetchedKeys, fetch_keys};
 use crate::fault;
 use crate::io::http::HttpClient;
-use crate::ports::Level;
+use crate::ports::{Level, Log};
 
 /// Events that wait for `step`; beyond it the senders wait, and the workers' queue fills up.
 const EVENTS: usize = 1024;
@@ -106,19 +106,26 @@ pub struct Service {
 }
 
 /// Puts records into the workers' cache; true when another proxy has changed one since it was read.
-fn remember(context: &Context, changes: &mut Changes, records: Vec<Seen>, now: i64) -> bool {
+fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<Seen>, now: i64) -> bool {
     let mut overtaken = false;
     for Seen { key, value, moment } in records {
         if changes.since(moment, &key) {
             overtaken = true;
         } else {
-            let cache = context.arena().records();
+            let cache = env.context.arena().records();
             let known = match cache.get(&key, now, u64::MAX) {
                 Lookup::Hit(known) => value.as_ref() == Some(&known),
                 Lookup::Absent => value.is_none(),
                 Lookup::Unknown => true,
             };
-            cache.put(&key, value.as_deref(), now);
+            if !cache.put(&key, value.as_deref(), now) {
+                let octets = value.map_or(0, |value| value.len());
+                let sentence = format!(
+                    "a record of {octets} octets has no room in the memory that workers read (about {CAPACITY}): they answer \
+                     503; the server must issue shorter tokens, or the user have fewer devices"
+                );
+                env.lines.log(Level::Error, &sentence);
+            }
             if !known {
                 // Who has read it before must not put the old one back.
                 changes.note(key);
@@ -242,14 +249,14 @@ impl Service {
             }
             Event::Done(mut done) => {
                 let records = std::mem::take(&mut done.records);
-                let overtaken = remember(&self.context, &mut self.changes, records, now);
+                let overtaken = remember(&self.env, &mut self.changes, records, now);
                 self.exchanges.finished(&self.env, &mut self.waiters, &mut self.loads, done, overtaken);
             }
             Event::Introspected(done) => {
                 self.introspections.finished(&self.env, waiters, &mut self.loads, done, now);
             }
             Event::Kept(mut kept) => {
-                remember(&self.context, &mut self.changes, kept.take_records(), now);
+                remember(&self.env, &mut self.changes, kept.take_records(), now);
                 self.refreshes.finished(kept);
             }
             Event::Changed(key) => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::account_cache::AccountCache;
 use super::now_millis;
 use super::sessions::SessionStore;
+use crate::arena::process;
 use crate::config::policy::Policy;
 use crate::config::sessions::{Place, Sessions};
 use crate::config::{ConfigError, error};
@@ -98,10 +99,10 @@ impl StoreAccess {
     /// The store, opened in this process.
     pub fn open(&self, policy: &Policy) -> Result<Arc<SessionStore>, StoreError> {
         let mut opened = self.opened();
-        if opened.process != std::process::id() {
+        if opened.process != process::id() {
             // What a parent had opened is the parent's: its memory map and locks must not be touched here.
             std::mem::forget(std::mem::take(&mut *opened));
-            opened.process = std::process::id();
+            opened.process = process::id();
         }
         if let Some(store) = &opened.store {
             return Ok(Arc::clone(store));

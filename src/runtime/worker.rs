@@ -12,11 +12,14 @@ use super::now_millis;
 use super::session_view::SessionView;
 use super::sessions::SessionError;
 use super::worker_grants::Told;
+use super::worker_repeats::Repeated;
 use super::worker_sessions::wait_for_store;
 use super::worker_tokens::{AnswerView, DecryptionView};
 use crate::arena::counters::Counter;
+use crate::arena::process;
 use crate::config::ConfigError;
 use crate::config::offer::{Endpoint, Offer, choose};
+use crate::config::policy::Policy;
 use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
 use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
@@ -59,8 +62,8 @@ pub struct Verdict {
     pub retry_after: u32,
     /// What must be done first: the host parks the request and submits it as a job.
     pub pending: Option<Work>,
-    /// Name of the provider, empty when unknown.
-    pub provider: String,
+    /// The policy by which it was judged.
+    pub policy: Option<Arc<Policy>>,
     /// The session of an accepted code or proof, as text.
     pub session: String,
     /// For the end of a registration with a code.
@@ -81,6 +84,14 @@ pub struct Verdict {
     pub address: String,
 }
 
+impl Verdict {
+    /// Name of the provider, empty when unknown.
+    pub fn provider(&self) -> &str {
+        let providers = self.policy.as_ref().map_or(&[][..], |policy| &policy.providers);
+        self.answer.provider.and_then(|index| providers.get(index)).map_or("", |provider| &provider.name)
+    }
+}
+
 /// Cookies of work that nobody waits for; the first one marks callers that are not given back by the host either.
 pub const NOBODY: [u64; 2] = [u64::MAX, 0];
 /// Retry-After while a code is exchanged for a host that cannot wait, seconds.
@@ -91,8 +102,8 @@ pub struct Worker {
     pub(super) context: Arc<Context>,
     process: u32,
     pub(super) placed: PlacedPolicy,
-    keyring: Keyring,
-    cache: TokenCache,
+    pub(super) keyring: Keyring,
+    pub(super) cache: TokenCache,
     pub(super) told: Told,
 }
 
@@ -101,7 +112,7 @@ impl Worker {
     pub fn new(context: Arc<Context>) -> Result<Worker, ConfigError> {
         let placed = context.policy()?;
         Ok(Worker {
-            process: std::process::id(),
+            process: process::id(),
             keyring: Keyring::new(&placed),
             cache: TokenCache::new(placed.policy.settings.token_cache_size as usize),
             told: Told::default(),
@@ -112,11 +123,20 @@ impl Worker {
 
     /// False after a fork: the child must make its own.
     pub fn is_own_process(&self) -> bool {
-        self.process == std::process::id()
+        self.process == process::id()
     }
 
     /// Checks a request.
     pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
+        let mut verdict = Verdict::default();
+        if self.accept_again(&Repeated::from(request), handling, &mut verdict) {
+            return verdict;
+        }
+        self.check_anew(request, handling)
+    }
+
+    /// Checks a request without regard to what was accepted before.
+    pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
         request.credentials.iter().for_each(|credential| fault::point(credential));
         let mut decision = self.look(request, handling, now);
@@ -133,7 +153,9 @@ impl Worker {
                 Err(SessionError::Store(_)) => refused(answer, Reason::StoreUnavailable),
             };
         }
-        self.conclude(decision, request, handling, now)
+        let verdict = self.conclude(decision, request, handling, now);
+        self.note_acceptance(&verdict, request);
+        verdict
     }
 
     /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
@@ -228,12 +250,10 @@ impl Worker {
             Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
             Decision::NeedIntrospection(answer, question) => self.wait_for_introspection(answer, question, handling),
-            Decision::NeedExchange(answer, grant, registration) => {
-                self.wait_for_exchange(answer, grant, registration, request, handling)
-            }
+            Decision::NeedExchange(answer, then) => self.wait_for_exchange(answer, *then, request, handling),
             Decision::NeedKeyStored(answer, registration) => {
                 let to_tag = request.message.reply_to_tag.to_vec();
-                wait_for_store(answer, handling, || Work::Bind(Box::new(registration), to_tag))
+                wait_for_store(answer, handling, || Work::Bind(registration, to_tag))
             }
             Decision::NeedAccount(answer, aor, open) => {
                 self.wait_for_account(answer, Work::Account(aor, open), handling)
@@ -246,15 +266,13 @@ impl Worker {
                 match then {
                     Some(then) if compared.answer.reason == Some(Reason::Ok) => {
                         let answer = Answer { reason: None, ..compared.answer };
-                        self.wait_for_exchange(answer, then.0, then.1, request, handling)
+                        self.wait_for_exchange(answer, *then, request, handling)
                     }
                     _ => compared,
                 }
             }
         };
-        if let Some(provider) = verdict.answer.provider {
-            verdict.provider.clone_from(&self.placed.policy.providers[provider].name);
-        }
+        verdict.policy = Some(Arc::clone(&self.placed.policy));
         if !matches!(verdict.answer.reason().outcome(), Outcome::Accepted | Outcome::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(if request.is_register() { request.to } else { request.from });
@@ -465,7 +483,7 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
     };
     let sent = if verdict.answer.carried == Carried::Connection { "earlier on this connection" } else { "" };
     let facts = [
-        ("provider", verdict.provider.as_str()),
+        ("provider", verdict.provider()),
         ("issuer", issuer),
         ("kid", kid),
         ("token", token),

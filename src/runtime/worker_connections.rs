@@ -14,11 +14,15 @@ use crate::proto::bound_identity::BoundIdentity;
 use crate::proto::reason::Reason;
 use crate::proto::session::SecretText;
 
-/// The connection of a request, where connections count at all. UDP has none.
+/// True where connections count at all. UDP has none.
+pub(super) fn is_bound_by(policy: &Policy, transport: &str, connection: u64) -> bool {
+    policy.settings.connection_auth && connection != 0 && matches!(transport, "tcp" | "tls" | "ws" | "wss")
+}
+
+/// The connection of a request that binds it.
 fn connection_of<'a>(policy: &Policy, request: &Request<'a>) -> Option<Connection<'a>> {
-    let lasts = matches!(request.transport, "tcp" | "tls" | "ws" | "wss");
-    let counts = policy.settings.connection_auth && lasts && request.connection != 0;
-    counts.then_some(Connection { number: request.connection, peer: request.source })
+    is_bound_by(policy, request.transport, request.connection)
+        .then_some(Connection { number: request.connection, peer: request.source })
 }
 
 impl Worker {

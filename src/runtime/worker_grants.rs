@@ -83,7 +83,7 @@ impl Worker {
         }
         let policy = &self.placed.policy;
         // By name: the configuration may be another one since the check.
-        let provider = policy.providers.iter().find(|p| p.name == verdict.provider);
+        let provider = policy.providers.iter().find(|p| p.name == verdict.provider());
         let scopes = match demand {
             Demand::Scope(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
             Demand::Service(name) => provider.and_then(|p| service(p, name)).unwrap_or_default(),
@@ -202,6 +202,6 @@ fn service(provider: &Provider, name: &str) -> Option<Vec<String>> {
 }
 
 /// Within the leeway nothing is left of a token, but 0 would be the end of the registration.
-fn seconds_left(until: i64, now: i64) -> u32 {
+pub(super) fn seconds_left(until: i64, now: i64) -> u32 {
     u32::try_from(until.saturating_sub(now).max(1)).unwrap_or(u32::MAX)
 }

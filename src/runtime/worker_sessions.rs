@@ -28,8 +28,7 @@ impl Worker {
     pub(super) fn wait_for_exchange(
         &mut self,
         mut answer: Answer,
-        grant: TokenGrant,
-        registration: Registration,
+        (grant, registration): (TokenGrant, Registration),
         sip: &Request<'_>,
         handling: &Handling<'_>,
     ) -> Verdict {

@@ -14,6 +14,10 @@
 /* H(A1) of alice, example.test, alice-password; the answer to the challenge with nonce-1; and what follows from them */
 static const char ha1[] = "9e08d7520c4e1e3699eba51896968f5d";
 static const char credentials[] = "Digest username=\"alice\", realm=\"example.test\", nonce=\"nonce-1\", "
+                                  "uri=\"sip:example.test\", qop=auth, nc=00000001, cnonce=\"cnonce-1\", "
+                                  "response=\"94b1f6b551273e2c85d6453cb0a8d926\"";
+/* the answer to a challenge without qop: anyone who saw it could send it again */
+static const char without_qop[] = "Digest username=\"alice\", realm=\"example.test\", nonce=\"nonce-1\", "
                                   "uri=\"sip:example.test\", response=\"cb65bac011e5d215ca3fc94310575fc6\"";
 static const unsigned char hex_key[32] = {0x81, 0xa3, 0xdb, 0xe8, 0x26, 0x44, 0x5d, 0x7d, 0x12, 0xcb, 0xdd, 0x6e, 0x5a, 0x60, 0x0d, 0x0f, 0xb0, 0xee, 0x04, 0x7e, 0xcc, 0xf3, 0x09, 0x4d, 0x23, 0x70, 0xfa, 0xce, 0xf5, 0x5c, 0xba, 0xb6};
 static const unsigned char raw_key[32] = {0xf0, 0x42, 0x86, 0xa4, 0xcc, 0xa5, 0xac, 0xa3, 0xff, 0x1f, 0x54, 0x84, 0x79, 0x0e, 0x0d, 0xee, 0x0c, 0x28, 0x71, 0x73, 0x29, 0x9f, 0x5e, 0x00, 0x03, 0xef, 0x27, 0x59, 0x2b, 0x5b, 0x26, 0xc0};
@@ -117,6 +121,9 @@ static void test_tokens(sipoauth_worker *worker, sipoauth_io *io)
     EXPECT_TEXT(result.reason_code, "digest_mismatch");
     EXPECT_STATUS(sipoauth_worker_token_response(worker, &body), SIPOAUTH_E_INPUT);
     EXPECT(body.len == 0);
+    wish(&message, without_qop);
+    EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text(ha1), none, 0, &result), SIPOAUTH_OK);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.token_response == 0);
     wish(&message, NULL);
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text(ha1), none, 0, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_NO_CREDENTIALS);

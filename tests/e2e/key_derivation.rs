@@ -19,18 +19,18 @@ use crate::support::redis::{PASSWORD as REDIS_PASSWORD, Redis};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
 
-const PASSWORD: &str = "correct horse battery staple";
-const NONCE: &str = "0123456789abcdef-of-the-phone";
-const BOB: &str = "sip:bob@example.test";
+pub const PASSWORD: &str = "correct horse battery staple";
+pub const NONCE: &str = "0123456789abcdef-of-the-phone";
+pub const BOB: &str = "sip:bob@example.test";
 
-struct Site {
+pub struct Site {
     // Ended in this order.
-    stack: Stack,
+    pub stack: Stack,
     directory: Directory,
     server: AuthorizationServer,
 }
 
-fn start_with(change: impl FnOnce(Builder, &Directory) -> Builder) -> Site {
+pub fn start_with(change: impl FnOnce(Builder, &Directory) -> Builder) -> Site {
     let directory = Directory::new("key-derivation");
     let server = AuthorizationServer::start();
     let stack = again(&server, &directory, change);
@@ -50,7 +50,7 @@ fn again(
 }
 
 /// Alice has an account in the store, written over RPC.
-fn start() -> Site {
+pub fn start() -> Site {
     let site = start_with(|builder, _| builder);
     let written = site.stack.rpc("auth_oauth.accounts_set", &["alice@example.test", "password", PASSWORD]);
     assert!(written.as_ref().is_ok_and(|text| text.contains("written")), "{written:?}");
@@ -58,12 +58,12 @@ fn start() -> Site {
 }
 
 impl Site {
-    fn finish(self) {
+    pub fn finish(self) {
         self.stack.finish();
     }
 }
 
-fn challenge_in(reply: &Reply, header: &str) -> KeyChallenge {
+pub fn challenge_in(reply: &Reply, header: &str) -> KeyChallenge {
     let found = reply.all(header).into_iter().find_map(KeyChallenge::parse);
     found.unwrap_or_else(|| panic!("no challenge: {reply:?}")).expect("a well-formed challenge")
 }
@@ -74,18 +74,18 @@ fn dated(mut request: Request) -> Request {
     request
 }
 
-fn register(user: &str) -> Request {
+pub fn register(user: &str) -> Request {
     dated(Request::register(&aor(user)))
 }
 
-fn with_proof(mut request: Request, key: &MasterKey, nonce: Option<&str>) -> Request {
+pub fn with_proof(mut request: Request, key: &MasterKey, nonce: Option<&str>) -> Request {
     let response = KeyResponse::new("alice", None, nonce, key, &digest(&request, &request.body));
     request.set("Authorization", response.to_text());
     request
 }
 
 /// What a phone does: sees the challenge, derives its key, knows its server by it.
-fn key_of(stack: &Stack, client: &mut Client) -> MasterKey {
+pub fn key_of(stack: &Stack, client: &mut Client) -> MasterKey {
     let request = register("alice");
     let reply = stack.request(client, &request);
     assert_eq!(reply.status, 401, "{reply:?}\n{}", stack.module_log());
@@ -232,8 +232,18 @@ fn users_who_do_not_exist_look_like_others() {
 #[test]
 fn a_proxy_challenges_calls_with_407() {
     let site = start_with(|builder, _| builder.define("PROXY_ROLE", 1));
+    site.stack.rpc("auth_oauth.accounts_set", &[ALICE, "password", PASSWORD]).expect("written");
+    calls_are_challenged_with_407(site);
+    let parameters = Parameters::new(Kdf::Sha256, 1000, b"a salt of sixtee".to_vec(), 256).expect("good");
+    let line = Verifier::derive(parameters, PASSWORD.as_bytes()).to_text();
+    calls_are_challenged_with_407(start_with(|builder, _| {
+        let builder = builder.define("PROXY_ROLE", 1).define("OWN_DATABASE", 1);
+        builder.define_string("OWN_USER", "alice").define_string("OWN_VERIFIER", &line)
+    }));
+}
+
+fn calls_are_challenged_with_407(site: Site) {
     let stack = &site.stack;
-    stack.rpc("auth_oauth.accounts_set", &[ALICE, "password", PASSWORD]).expect("written");
     let mut phone = stack.udp();
     for method in ["INVITE", "OPTIONS", "MESSAGE"] {
         let mut request = dated(Request::new(method, "sip:nobody@example.test", ALICE));
@@ -252,27 +262,6 @@ fn a_proxy_challenges_calls_with_407() {
 }
 
 #[test]
-fn accounts_of_a_database_of_ones_own() {
-    let parameters = Parameters::new(Kdf::Sha256, 1000, b"a salt of sixtee".to_vec(), 256).expect("good");
-    let verifier = Verifier::derive(parameters, PASSWORD.as_bytes());
-    let line = verifier.to_text();
-    let site = start_with(|builder, _| {
-        builder.define("OWN_DATABASE", 1).define_string("OWN_USER", "alice").define_string("OWN_VERIFIER", &line)
-    });
-    let stack = &site.stack;
-    stack.secrets.keep(line.as_str());
-    let mut phone = stack.udp();
-    let key = key_of(stack, &mut phone);
-    assert_eq!(key, verifier.key);
-    assert_eq!(stack.request(&mut phone, &with_proof(register("alice"), &key, Some(NONCE))).status, 200);
-    // No value: no such user.
-    let reply = stack.request(&mut phone, &register("carol"));
-    assert_eq!(reply.status, 401, "{reply:?}\n{}", stack.module_log());
-    challenge_in(&reply, "WWW-Authenticate");
-    site.finish();
-}
-
-#[test]
 fn tokens_and_passwords_side_by_side() {
     let site = start_with(|builder, _| builder.define("WITH_TOKENS", 1));
     let stack = &site.stack;
@@ -286,32 +275,6 @@ fn tokens_and_passwords_side_by_side() {
     assert_eq!(stack.request(&mut phone, &with_proof(register("alice"), &key, Some(NONCE))).status, 200);
     let token = site.server.token("alice", "es256");
     assert_eq!(stack.register(&mut phone, ALICE, &token).status, 200);
-    site.finish();
-}
-
-#[test]
-fn accounts_over_rpc() {
-    let site = start();
-    let stack = &site.stack;
-    let shown = stack.rpc("auth_oauth.accounts_show", &["alice@example.test"]).expect("an account");
-    for words in ["aor: sip:alice@example.test", "kdf: sha256", "iterations: 1000", "key_size: 256"] {
-        assert!(shown.contains(words), "{shown}");
-    }
-    assert!(!shown.contains("salt"), "{shown}");
-    assert!(stack.rpc("auth_oauth.accounts_show", &[BOB]).is_err());
-    let parameters = Parameters::new(Kdf::Sha512, 2000, vec![1; 16], 512).expect("good");
-    let line = Verifier::derive(parameters, b"another").to_text();
-    stack.secrets.keep(line.as_str());
-    stack.rpc("auth_oauth.accounts_set", &[BOB, &line]).expect("written");
-    let listed = stack.rpc("auth_oauth.accounts_list", &[]).expect("a list");
-    assert!(listed.contains("sip:alice@example.test") && listed.contains("kdf: sha512"), "{listed}");
-    for wrong in [&[BOB][..], &[BOB, "password"], &[BOB, "$pbkdf2-sha256$i=1$x$y"], &["tel:1", &line]] {
-        let said = stack.rpc("auth_oauth.accounts_set", wrong);
-        assert!(said.is_err(), "{wrong:?}: {said:?}");
-    }
-    let removed = stack.rpc("auth_oauth.accounts_remove", &[ALICE]).expect("removed");
-    assert!(removed.contains("removed: 1"), "{removed}");
-    assert!(stack.rpc("auth_oauth.accounts_remove", &[ALICE]).is_ok_and(|text| text.contains("removed: 0")));
     site.finish();
 }
 
@@ -342,17 +305,6 @@ fn two_proxies_and_one_redis() {
     });
     one.finish();
     two.finish();
-}
-
-#[test]
-fn a_sip_worker_does_not_derive_keys() {
-    let (directory, server) = (Directory::new("key-derivation"), AuthorizationServer::start());
-    let stack = run(stored("tests/e2e/worker_rpc.cfg", &provider(server.issuer()), &directory));
-    let reply = stack.request(&mut stack.udp(), &Request::register(ALICE));
-    let said = reply.header("X-RPC").expect("the script adds it");
-    assert!(said.contains("403") && said.contains("use kamcmd"), "{said}");
-    assert!(stack.rpc("auth_oauth.accounts_show", &[ALICE]).is_err());
-    stack.finish();
 }
 
 #[test]

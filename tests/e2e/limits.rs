@@ -29,6 +29,25 @@ fn a_token_of_28_kilobytes_gets_400_with_the_reason() {
 }
 
 #[test]
+fn more_credentials_than_are_looked_at_are_refused() {
+    let server = ScriptedServer::start(scripted_server::key_set(&[TestKey::p256("k").jwk()]));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
+    stack.wait_for_keys();
+    let credentials =
+        [("Bearer a.b.c", 17), ("Bearer a.b.c", 400), ("Digest realm=\"x\"", 17), ("Key-Derivation x", 99)];
+    for (credential, count) in credentials {
+        let mut request = Request::register(ALICE);
+        for _ in 0..count {
+            request.add("Authorization", credential);
+        }
+        let reply = stack.request(&mut stack.tcp(), &request);
+        assert_eq!(reply.status, 400, "{count} of {credential}: {reply:?}");
+    }
+    assert_eq!(stack.counter("reason_credentials_malformed"), 4);
+    stack.finish();
+}
+
+#[test]
 fn a_token_that_is_large_for_udp_is_hinted_at_once() {
     let key = TestKey::p256("k");
     let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));

@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
+use crate::password_attacks;
+use crate::phones::aor;
 use crate::stack::{Stack, example};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::digest_phone::{self, Account, Phone};
 use crate::support::kit;
 use crate::support::sip::{Client, Reply, Request};
+use sipoauth::proto::digest::{Algorithm, ha1};
 
 const PASSWORD: &str = "a-password-of-a-desk-phone";
 
@@ -127,7 +130,34 @@ fn digest_credentials_of_another_realm_lend_no_name() {
     assert_eq!(status(&[("Proxy-Authorization", foreign), ("Authorization", own)], "alice"), 400);
     assert_eq!(status(&[("Authorization", foreign), ("Authorization", own)], "alice"), 400);
     assert_eq!(status(&[("Authorization", own)], "alice"), 403);
-    assert_eq!(status(&[("Authorization", foreign)], "alice"), 403, "alice has no password");
+    assert_eq!(status(&[("Authorization", foreign)], "alice"), 401, "alice has no password, as if it were a wrong one");
     assert_eq!(status(&[("Authorization", own)], "desk"), 401, "a wrong response is challenged again");
+    stack.finish();
+}
+
+#[test]
+fn a_password_counts_once_and_for_users_who_exist() {
+    let (_server, stack) = start();
+    let hash = |user: &str, password: &str| ha1(Algorithm::Md5, user, "example.test", password).to_string();
+    let with = |user: &str, password: &str, auth| {
+        let request = Request::new("MESSAGE", "sip:nobody@example.test", &aor(user));
+        password_attacks::sign_again(&stack, user, &hash(user, password), request, auth)
+    };
+    let counted = Some((1, "c"));
+    let (mut request, reply) = with("desk", PASSWORD, counted);
+    assert_eq!(reply.status, 404, "accepted, nobody is there: {reply:?}");
+    request.next();
+    assert_eq!(schemes(&stack.request(&mut stack.tcp(), &request)), ["Digest"], "the same use of the nonce");
+    let (mut request, reply) = with("desk", PASSWORD, None);
+    assert_eq!((reply.status, schemes(&reply)), (401, vec!["Digest".to_owned()]));
+    let tricked = format!("{}, x=\", qop=auth\", nc=00000001", request.header("Authorization").expect("credentials"));
+    request.set("Authorization", tricked);
+    assert_eq!(stack.request(&mut stack.udp(), request.next()).status, 401);
+    let wrong = with("desk", "wrong", counted).1;
+    for password in ["", "-", &format!("{PASSWORD}ghost")] {
+        assert_eq!(with("ghost", password, counted).1.status, wrong.status, "{password}");
+    }
+    let names = |reply: &Reply| reply.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&with("ghost", "guess", counted).1), names(&wrong));
     stack.finish();
 }

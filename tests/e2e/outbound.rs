@@ -20,33 +20,36 @@ use sipoauth::proto::master_key::{Ha1Form, master_key};
 const INSTANCE: &str = "urn:uuid:00000000-0000-1000-8000-000a95a0e128";
 
 /// Two edges and the registrar behind them.
-struct Site {
-    registrar: Stack,
-    edges: [Stack; 2],
-    _directories: Vec<Directory>,
+pub struct Site {
+    pub registrar: Stack,
+    pub edges: [Stack; 2],
+    pub builders: [Builder; 2],
+    pub _directories: Vec<Directory>,
 }
 
-fn site(provider: &str, change: impl Fn(Builder) -> Builder) -> Site {
+pub fn site(provider: &str, change: impl Fn(Builder) -> Builder) -> Site {
     let directories: Vec<Directory> = ["edge-a", "edge-b"].map(Directory::new).into();
     let registrar = configured("outbound-registrar.cfg", "name=unused;issuer=https://127.0.0.1:9;audience=x;aor={sip}");
     let address = format!("sip:127.0.0.1:{}", registrar.port());
     let edge = |directory: &Directory| {
-        change(stored("outbound-edge.cfg", provider, directory)).define_string("REGISTRAR", &address)
+        let builder = stored("outbound-edge.cfg", provider, directory).define_string("REPLAY_SCOPE", "proxy");
+        change(builder).define_string("REGISTRAR", &address)
     };
     let edges = [edge(&directories[0]), edge(&directories[1])];
     let [a, b] = [&edges[0], &edges[1]].map(|edge| format!("127.0.0.1:{}", edge.port()));
     let registrar = Stack::new(registrar.define_string("EDGE_A", &a).define_string("EDGE_B", &b));
+    let builders = edges.clone();
     let edges = edges.map(Stack::new);
     for secret in ["proxy-secret", STORE_KEY, PASSWORD, "alice-password"] {
         keep(&edges, secret);
     }
     // A proof must be younger than the proxy's memory of proofs, and a Date counts whole seconds.
     std::thread::sleep(Duration::from_millis(1100));
-    Site { registrar, edges, _directories: directories }
+    Site { registrar, edges, builders, _directories: directories }
 }
 
 /// It must be seen at no edge.
-fn keep(edges: &[Stack; 2], secret: &str) {
+pub fn keep(edges: &[Stack; 2], secret: &str) {
     for edge in edges {
         edge.secrets.keep(secret);
     }
@@ -66,12 +69,21 @@ impl Site {
     }
 
     /// Sockets of the test take the flows over, so that calls arrive there: each registers once more.
-    fn flows(&self, credentials: impl Fn(usize, Request) -> Request) -> [Client; 2] {
+    pub fn flows(&self, credentials: impl Fn(usize, Request) -> Request) -> [Client; 2] {
+        self.flows_over(Stack::udp, credentials)
+    }
+
+    /// The same over connections of this kind.
+    pub fn flows_over(
+        &self,
+        connect: impl Fn(&Stack) -> Client,
+        credentials: impl Fn(usize, Request) -> Request,
+    ) -> [Client; 2] {
         // Kamailio ends all flows of a phone when one of them comes with another Call-ID, so it begins anew.
         self.registrar.rpc("ul.rm", &["location", "alice@example.test"]).expect("alice is known");
         let flows = [0, 1].map(|i| {
             let edge = &self.edges[i];
-            let mut socket = edge.udp();
+            let mut socket = connect(edge);
             let (port, reg_id) = (socket.local_port(), i + 1);
             let mut request = Request::register(ALICE).with("Supported", "path, outbound");
             let contact = format!("<sip:alice@127.0.0.1:{port}>;reg-id={reg_id};+sip.instance=\"<{INSTANCE}>\"");
@@ -85,19 +97,30 @@ impl Site {
     }
 
     /// The flows that the registrar knows.
-    fn known_flows(&self) -> usize {
+    pub fn known_flows(&self) -> usize {
         let dump = self.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).unwrap_or_default();
         (1..=2).filter(|n| dump.contains(&format!("Reg-Id: {n}"))).count()
     }
 
-    fn finish(self) {
+    pub fn finish(self) {
         self.registrar.finish();
         self.edges.into_iter().for_each(Stack::finish);
     }
 }
 
 /// Sends a request to alice and looks on which of her flows it arrives; what arrives there is answered with 200.
-fn reaches(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2]) -> Vec<usize> {
+pub fn reaches(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2]) -> Vec<usize> {
+    reaches_and_gets(site, edge, request, flows, 200)
+}
+
+/// The same with another answer, which is the sender's, too.
+pub fn reaches_and_gets(
+    site: &Site,
+    edge: usize,
+    request: &Request,
+    flows: &mut [Client; 2],
+    status: u16,
+) -> Vec<usize> {
     let mut sender = site.edges[edge].udp();
     sender.send(request).expect("sent");
     let mut reached = Vec::new();
@@ -111,12 +134,12 @@ fn reaches(site: &Site, edge: usize, request: &Request, flows: &mut [Client; 2])
                 .iter()
                 .filter(|line| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)));
             let copied: Vec<&str> = copied.copied().collect();
-            let answer = format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", copied.join("\r\n"));
+            let answer = format!("SIP/2.0 {status} Said\r\n{}\r\nContent-Length: 0\r\n\r\n", copied.join("\r\n"));
             flow.send_octets(answer.as_bytes()).expect("sent");
         }
     }
     let reply = site.edges[edge].note(sender.receive().expect("an answer"));
-    assert_eq!(reply.status, 200, "{reply:?}\n{}", site.edges[edge].module_log());
+    assert_eq!(reply.status, status, "{reply:?}\n{}", site.edges[edge].module_log());
     reached
 }
 
@@ -130,6 +153,7 @@ fn one_code_and_one_master_key_serve_both_flows() {
     let site = site(&line, |builder| {
         builder
             .define_string("STORE", &format!("redis://127.0.0.1:{}/0", redis.port()))
+            .define_string("REPLAY_SCOPE", "cluster")
             .define_string("STORE_PASSWORD_FILE", password.to_str().expect("UTF-8"))
     });
     let login = server.digest_sign_in("alice", "alice-password").expect("alice signs in");
@@ -150,6 +174,11 @@ fn one_code_and_one_master_key_serve_both_flows() {
         let reached = reaches(&site, edge, &request, &mut flows);
         assert_eq!(reached.len(), 1, "one flow of the phone: {}", site.registrar.kamailio.log());
     }
+    let request = prove_in_header(&*key, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Once"));
+    assert_eq!(reaches(&site, 0, &request, &mut flows).len(), 1);
+    for edge in &site.edges {
+        assert_eq!(edge.request(&mut edge.udp(), &request).status, 403, "a replay");
+    }
     let wrong = prove_in_header(&[7; 32], Request::new("MESSAGE", ALICE, ALICE));
     assert_eq!(site.edges[0].request(&mut site.edges[0].udp(), &wrong).status, 401);
     // Nobody gets past the edges.
@@ -157,7 +186,7 @@ fn one_code_and_one_master_key_serve_both_flows() {
     assert_eq!(site.registrar.request(&mut stranger, &Request::register(ALICE)).status, 403);
 
     // An edge that has gone takes its flow along; the other is tried.
-    let Site { registrar, edges: [a, b], _directories } = site;
+    let Site { registrar, edges: [a, b], _directories, .. } = site;
     a.finish();
     let mut sender = b.udp();
     let request = prove_in_header(&*key, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Still there?"));
@@ -192,7 +221,10 @@ fn each_flow_has_a_master_key_and_tokens_of_its_own_with_a_password() {
     for (name, other, parts) in [("x", "1", ["shared_key"].as_slice()), ("y", "1", &["shared_key", "tokens"])] {
         let stolen: Vec<_> = parts.iter().map(|part| (*part, phone.memory(other)[*part].clone())).collect();
         phone.remember(name, &phone.memory("0"), &stolen);
-        assert_eq!(phone.refused(&site.edges[0], name, &["--token-pop", "--instance", INSTANCE]), 401, "{name}");
+        let run = phone.run(&site.edges[0], name, &["--token-pop", "--instance", INSTANCE]);
+        let challenges = run.json["headers"].as_array().expect("a list").iter().filter(|h| h[0] == "WWW-Authenticate");
+        let schemes: Vec<_> = challenges.filter_map(|h| h[1].as_str()?.split(' ').next()).collect();
+        assert_eq!((run.status(), schemes), (401, vec!["Digest", "Bearer"]), "{name}");
     }
     // A call with token and proof comes over one flow.
     let prove = |i: usize, request| {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::phones::{ALICE, FORM, STORE_KEY, date, prove_beside_token, proxy_provider, stored, with_settings};
+use crate::password_attacks;
+use crate::phones::{ALICE, FORM, STORE_KEY, aor, date, prove_beside_token, proxy_provider, stored, with_settings};
 use crate::stack::Stack;
 use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::digest::Challenge;
@@ -24,11 +25,11 @@ const REALM: &str = "example.test";
 const SIGN_IN: [&str; 5] = ["--grant", "password", "--with-pop", "--password-file", "-"];
 const MESSAGE: [&str; 6] = ["--method", "MESSAGE", "--to", "sip:nobody@example.test", "--body", "hello"];
 
-fn hash(user: &str) -> String {
+pub fn hash(user: &str) -> String {
     ha1(Algorithm::Md5, user, REALM, &format!("{user}-password")).to_string()
 }
 
-fn issuing(key: &Path) -> String {
+pub fn issuing(key: &Path) -> String {
     format!(
         "name=local;issuer=https://sip.example.test;audience=sip;domain=example.test;scope=sip,sip.call;\
          password_grant=issue;signing_key_files={}",
@@ -45,7 +46,7 @@ fn with_users(builder: Builder) -> Builder {
         .define_string("OTHER_HA1", &hash("bob"))
 }
 
-fn ready(builder: Builder) -> Stack {
+pub fn ready(builder: Builder) -> Stack {
     let stack = Stack::new(builder);
     for secret in [STORE_KEY, "proxy-secret", "alice-password", &hash("alice"), &hash("bob")] {
         stack.secrets.keep(secret);
@@ -55,7 +56,7 @@ fn ready(builder: Builder) -> Stack {
     stack
 }
 
-fn start() -> (Directory, Stack) {
+pub fn start() -> (Directory, Stack) {
     start_with(|builder| builder)
 }
 
@@ -117,7 +118,8 @@ fn the_proxy_issues_tokens_for_a_password() {
 fn the_operators_database_knows_the_users() {
     let directory = Directory::new("passwords");
     let key = directory.write("signing.pem", signing_key());
-    let table = format!("username(string) domain(string) ha1(string)\nalice:example.test:{}\n", hash("alice"));
+    let rows = format!("alice:example.test:{}\nzero:example.test:{:032}\n", hash("alice"), 0);
+    let table = format!("username(string) domain(string) ha1(string)\n{rows}");
     directory.write("subscriber", table);
     directory.write("version", "table_name(string) table_version(int)\nsubscriber:7\nlocation:9\n");
     let builder = stored(EXAMPLE, &issuing(&key), &directory)
@@ -128,6 +130,13 @@ fn the_operators_database_knows_the_users() {
     let wrong = ToolPhone::new("alice").with_password("not-the-password");
     assert_eq!(wrong.refused(&stack, "a", &SIGN_IN), 401);
     assert_eq!(ToolPhone::new("nobody").refused(&stack, "a", &SIGN_IN), 401);
+    // A row without a hash is nobody's, also for who knows what stands there.
+    for request in [wish_of("zero"), Request::new("MESSAGE", ALICE, &aor("zero"))] {
+        let reply = password_attacks::sign(&stack, "zero", &"0".repeat(32), request, Some((1, "c")));
+        challenge(&reply);
+        assert!(reply.body.is_empty());
+    }
+    assert_eq!(stack.counter("tokens_issued"), 2);
     stack.finish();
 }
 
@@ -171,7 +180,11 @@ fn an_authorization_server_issues_them_at_the_proxys_word() {
 
 /// A REGISTER that asks for tokens.
 fn wish() -> Request {
-    Request::register(ALICE).with_body(FORM, "grant_type=password").with("Date", date(0))
+    wish_of("alice")
+}
+
+pub fn wish_of(user: &str) -> Request {
+    Request::register(&aor(user)).with_body(FORM, "grant_type=password").with("Date", date(0))
 }
 
 fn challenge(reply: &Reply) -> Challenge {
@@ -235,6 +248,40 @@ fn swapped_tokens_and_proofs_and_replays_are_refused() {
     assert_eq!(alice.refused(&stack, "b", &["--refresh"]), 401);
     tablet.accepted(&stack, "a", &["--refresh"]);
     tablet.keep_secrets(&stack, "a");
+    stack.finish();
+}
+
+#[test]
+fn a_phone_whose_session_was_ended_signs_in_anew() {
+    let (_directory, stack) = start();
+    let phone = ToolPhone::new("alice");
+    phone.accepted(&stack, "a", &SIGN_IN);
+    phone.keep_secrets(&stack, "a");
+    let ended = stack.rpc("auth_oauth.sessions_revoke", &["alice@example.test"]).expect("ended");
+    assert!(ended.contains("revoked: 1") && ended.contains("bindings_removed: 1"), "{ended}");
+    let request = token_and_proof(&phone);
+    for request in [
+        request,
+        wish_of("alice")
+            .with("Authorization", "Bearer token=\"made-up\", pop=\"b3JkZXIgb2YgdGhlIHBob25lIGFuZCBvZiBubyBvdGhlcg\""),
+    ] {
+        let reply = stack.request(&mut stack.tcp(), &request);
+        let challenges = reply.all("WWW-Authenticate");
+        assert!(challenges.len() == 2 && challenges[0].starts_with("Digest "), "{reply:?}");
+        assert!(challenges[1].starts_with("Bearer ") && challenges[1].contains("error=\"invalid_token\""), "{reply:?}");
+        // The challenge is as good as any other.
+        let offered = challenge(&reply);
+        let mut wish = wish_of("alice");
+        wish.set("Authorization", offered.answer("alice", "alice-password", "REGISTER", "sip:example.test", 1));
+        let again = stack.request(&mut stack.tcp(), &wish);
+        assert_eq!((again.status, again.header("Content-Type")), (200, Some("application/json")), "{again:?}");
+    }
+    for how in [&["--token-pop"][..], &["--refresh"]] {
+        assert_eq!(phone.refused(&stack, "a", how), 401, "the old ones stay ended");
+    }
+    phone.accepted(&stack, "a", &SIGN_IN);
+    phone.keep_secrets(&stack, "a");
+    phone.accepted(&stack, "a", &["--token-pop"]);
     stack.finish();
 }
 

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use crate::phones::{self, prove, proxy_provider, sign_in, stored, with_code};
 use crate::stack::{Stack, example};
 use crate::support::authorization_server::AuthorizationServer;
-use crate::support::sip::{Client, Request};
+use crate::support::sip::{Client, Reply, Request};
+use crate::support::temporary::Directory;
 
 const ALICE: &str = "sip:alice@example.test";
 const BOB: &str = "sip:bob@example.test";
@@ -29,6 +31,19 @@ impl NextHop {
         let mut buffer = vec![0; 65536];
         let length = self.0.recv(&mut buffer).expect("the request is forwarded");
         String::from_utf8(buffer[..length].to_vec()).expect("text")
+    }
+
+    /// Accepts the next request: that.
+    fn accept(&self) -> String {
+        let mut buffer = vec![0; 65536];
+        let (length, from) = self.0.recv_from(&mut buffer).expect("the request is forwarded");
+        let request = String::from_utf8(buffer[..length].to_vec()).expect("text");
+        let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+        let copied = request.split("\r\n").filter(|line| copied.iter().any(|name| line.starts_with(name)));
+        let lines = copied.map(|line| format!("{line}{}\r\n", if line.starts_with("To:") { ";tag=next" } else { "" }));
+        let answer = format!("SIP/2.0 200 OK\r\n{}Content-Length: 0\r\n\r\n", lines.collect::<String>());
+        self.0.send_to(answer.as_bytes(), from).expect("sent");
+        request
     }
 }
 
@@ -85,5 +100,39 @@ fn authorization_counts_where_the_phone_knows_no_other() {
     message.set("Authorization", format!("Bearer {}", stack.secrets.keep(server.token("alice", "es256"))));
     stack.udp().send(&message).expect("sent");
     assert!(!next.receive().contains("Bearer"));
+    stack.finish();
+}
+
+/// Who has the code and sees the answer has the key.
+#[test]
+fn the_next_hop_sees_neither_codes_nor_proofs() {
+    let (server, next, directory) = (AuthorizationServer::start(), NextHop::new(), Directory::new("proxy"));
+    let builder = stored("proxy-407.cfg", &proxy_provider(&server), &directory);
+    let stack = phones::run(builder.define_string("NEXT_HOP", &next.uri()));
+    for mut phone in [stack.udp(), stack.tcp()] {
+        let login = sign_in(&stack, &server, "alice");
+        let mut answer = |request: &Request| -> (String, Reply) {
+            phone.send(request).expect("sent");
+            let forwarded = next.accept();
+            (forwarded, stack.note(phone.receive().expect("an answer")))
+        };
+        let request = with_code(ALICE, &login);
+        let (forwarded, reply) = answer(&request);
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+        let key = phones::key_of(&stack, &login, &request, &reply);
+        let (proved, reply) = answer(&prove(&key, Request::register(ALICE)));
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+        for text in [forwarded, proved] {
+            let (head, body) = text.split_once("\r\n\r\n").expect("a SIP message");
+            assert!(head.starts_with("REGISTER ") && head.contains("\r\nContent-Length: 0"), "{text}");
+            assert!(body.is_empty() && !head.contains("urlencoded"), "{text}");
+        }
+    }
+    // What is not ours goes on.
+    let token = stack.secrets.keep(server.token("alice", "es256"));
+    let request = Request::register(ALICE).with("Proxy-Authorization", format!("Bearer {token}"));
+    let mut phone = stack.tcp();
+    phone.send(&request.with_body("application/x-www-form-urlencoded-not", "code=5")).expect("sent");
+    assert!(next.accept().ends_with("\r\n\r\ncode=5"));
     stack.finish();
 }

@@ -3,6 +3,7 @@
 //! Tokens that end after five seconds: phones notice nothing while the proxy can refresh them, are challenged when the
 //! server refuses, and come back later while it is away.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::phones::{ALICE, aor, proxy_provider, registered, registration_with_proof, run, sign_in, stored};
@@ -46,7 +47,6 @@ fn phones_notice_nothing_of_a_minute_of_short_tokens() {
     let plant = start();
     let Plant { server, stack, .. } = &plant;
     let keys = USERS.map(|user| plant.phone(user));
-    server.clear();
     let start = Instant::now();
     let mut proofs = 0;
     while start.elapsed() < Duration::from_secs(SECONDS) {
@@ -57,8 +57,11 @@ fn phones_notice_nothing_of_a_minute_of_short_tokens() {
         }
         std::thread::sleep(Duration::from_millis(1700));
     }
+    // One may be under way.
+    let asked = |stats: &BTreeMap<String, u64>| stats.get("/token refresh_token").copied().unwrap_or(0);
+    stack.wait_until("both count the same", || asked(&server.stats()) == stack.counter("refreshes"));
     let stats = server.stats();
-    let refreshes = stats.get("/token refresh_token").copied().unwrap_or(0);
+    let refreshes = asked(&stats);
     println!("{proofs} proofs, {refreshes} refreshes of {} sessions in {SECONDS} s: {stats:?}", USERS.len());
     let refused: Vec<_> = stats.keys().filter(|name| name.starts_with("/token refresh_token ")).collect();
     assert!(refused.is_empty(), "{stats:?}");
@@ -66,7 +69,7 @@ fn phones_notice_nothing_of_a_minute_of_short_tokens() {
     let sessions = USERS.len() as u64;
     assert!(refreshes <= sessions * SECONDS / 2, "{refreshes}");
     assert!(refreshes >= sessions * (SECONDS / u64::from(TTL + 2)), "{refreshes}");
-    assert_eq!((stack.counter("refreshes"), stack.counter("refresh_errors")), (refreshes, 0));
+    assert_eq!(stack.counter("refresh_errors"), 0);
     assert_eq!((stack.counter("reason_session_ended"), stack.counter("reason_refresh_overdue")), (0, 0));
     plant.stack.finish();
 }

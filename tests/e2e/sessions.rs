@@ -103,6 +103,35 @@ fn proofs_are_not_accepted_twice_or_late() {
     stack.finish();
 }
 
+/// The digest-string has room for one Contact: nobody adds another on the way.
+#[test]
+fn a_proof_covers_every_contact() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let key = signed_in(&stack, &server, &mut stack.udp(), None);
+    let proved = |contact: Option<&str>| {
+        let mut request = Request::register(ALICE).with("Expires", "0");
+        request.headers.retain(|(name, _)| name != "Contact");
+        prove(&key, if let Some(contact) = contact { request.with("Contact", contact) } else { request })
+    };
+    let stolen = "<sip:mallory@127.0.0.1:9>";
+    for (contact, added) in
+        [(Some("*"), &[stolen][..]), (None, &["<sip:", stolen]), (None, &[stolen, "*"]), (Some(stolen), &["*"])]
+    {
+        let mut request = proved(contact);
+        for contact in added {
+            request.add("Contact", *contact);
+        }
+        let reply = stack.request(&mut stack.udp(), &request);
+        assert_eq!(reply.status, 400, "{contact:?} and {added:?}: {reply:?}");
+    }
+    assert_eq!(stack.counter("reason_pop_malformed"), 4);
+    for contact in [None, Some("*")] {
+        let reply = stack.request(&mut stack.udp(), &proved(contact));
+        assert_eq!(reply.status, 200, "{contact:?}: {reply:?}\n{}", stack.module_log());
+    }
+    stack.finish();
+}
+
 #[test]
 fn a_retransmitted_registration_gets_the_same_answer() {
     let (_directory, server, stack) = start("public-ua.cfg");

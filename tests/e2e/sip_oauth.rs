@@ -3,12 +3,14 @@
 //! The grants of sip-oauth in which an authorization server knows the user: a master-key beside its tokens
 //! (master-key.cfg), and tokens from elsewhere that it replaces (foreign-tokens.cfg).
 
-use crate::phones::{ALICE, proxy_provider, run, start_with, stored};
+use crate::phones::{ALICE, FORM, prove, prove_beside_token, prove_in_header, proxy_provider, run, start_with, stored};
 use crate::stack::Stack;
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::tool_phone::ToolPhone;
+use sipoauth::proto::digest::{Algorithm, ha1};
+use sipoauth::proto::master_key::{Ha1Form, master_key};
 
 /// Where a phone signs in by Digest.
 fn authorize(server: &AuthorizationServer) -> String {
@@ -78,6 +80,46 @@ fn a_server_without_the_key_and_a_phone_without_the_password_come_to_nothing() {
     stack.finish();
 }
 
+#[test]
+fn only_the_key_of_this_sign_in_proves_and_only_once() {
+    let (_directory, server, stack) = with_master_keys();
+    let login = server.digest_sign_in("alice", "alice-password").expect("alice signs in");
+    let later = server.digest_sign_in("alice", "alice-password").expect("alice signs in again");
+    for code in [&login.code, &later.code] {
+        stack.secrets.keep(code);
+    }
+    let phone = ToolPhone::new("alice");
+    phone.accepted(&stack, "a", &["--code", &login.code, "--redirect-uri", "http://127.0.0.1/cb"]);
+    let key = |form, ha1: &str, realm: &str, nonce: &str| {
+        master_key(form, ha1, realm.as_bytes(), nonce.as_bytes()).expect("H(A1)")
+    };
+    let status = |request: &Request| stack.request(&mut stack.tcp(), request).status;
+    let wrong_ha1 = ha1(Algorithm::Md5, "alice", &login.realm, "not-the-password");
+    for (what, wrong) in [
+        ("H(A1)", key(Ha1Form::Hex, &wrong_ha1, &login.realm, &login.nonce)),
+        ("nonce", key(Ha1Form::Hex, &login.ha1, &login.realm, "another")),
+        ("nonce of another sign-in", key(Ha1Form::Hex, &later.ha1, &later.realm, &later.nonce)),
+        ("realm", key(Ha1Form::Hex, &login.ha1, "another", &login.nonce)),
+        ("form", key(Ha1Form::Raw, &login.ha1, &login.realm, &login.nonce)),
+    ] {
+        assert_eq!(status(&prove_in_header(&*wrong, Request::register(ALICE))), 401, "{what}");
+    }
+    let right = key(Ha1Form::Hex, &login.ha1, &login.realm, &login.nonce);
+    for request in [prove_in_header(&*right, Request::register(ALICE)), prove(&*right, Request::register(ALICE))] {
+        assert_eq!(status(&request), 200, "{}", stack.module_log());
+        assert_eq!(status(&request), 403, "another branch: a replay");
+        // The proof of one request in another.
+        let mut other = Request::register(ALICE).with_body(FORM, request.body.clone());
+        other.set("Date", request.header("Date").expect("a Date"));
+        if let Some(credentials) = request.header("Authorization") {
+            other.set("Authorization", credentials);
+        }
+        assert_eq!(status(&other), 401);
+    }
+    assert_eq!((stack.counter("reason_pop_invalid"), stack.counter("reason_pop_replayed")), (7, 2));
+    stack.finish();
+}
+
 /// A request with a token.
 fn with_token(client: &mut Client, stack: &Stack, request: Request, token: &str) -> u16 {
     stack.request(client, &request.with("Authorization", format!("Bearer {token}"))).status
@@ -111,6 +153,11 @@ fn the_server_validates_and_replaces_tokens_from_elsewhere() {
     let of_alice = server.outside_token("alice", "sip", 300, "opaque");
     assert_eq!(ToolPhone::new("bob").refused(&stack, "a", &["--token", &of_alice]), 401, "another user's");
     assert_eq!(ToolPhone::new("alice").refused(&stack, "a", &["--token", "made-up"]), 401);
+    // It has no key, so no proof is its own.
+    let proved =
+        prove_beside_token(&[7; 32], &server.outside_token("alice", "sip", 300, "opaque"), Request::register(ALICE));
+    assert_eq!(stack.request(&mut stack.tcp(), &proved).status, 401);
+    assert_eq!(stack.counter("reason_token_unbound"), 1);
     let expired = server.outside_token("alice", "sip", -5, "opaque");
     assert_eq!(ToolPhone::new("alice").refused(&stack, "a", &["--token", &expired]), 401);
 

@@ -106,6 +106,7 @@ mod limits;
 mod pem;
 mod plant;
 mod reloading;
+mod repeats;
 mod requests;
 mod site;
 mod tenants;

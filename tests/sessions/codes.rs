@@ -21,7 +21,7 @@ fn a_code_becomes_a_session() {
     assert!(first.pending.is_some() && first.ticket.is_empty() && first.session.is_empty());
     let verdict = proxy.sign_in(&sip);
     assert_eq!(verdict.answer.carried, Carried::Code);
-    assert_eq!(verdict.provider, "as");
+    assert_eq!(verdict.provider(), "as");
     let used = verdict.answer.session.as_ref().expect("a session");
     assert_eq!((used.aor.as_str(), used.subject.as_str(), used.instance.as_str()), (ALICE, "alice", "<urn:uuid:1>"));
     assert!(verdict.ticket.len() < 4096 && !verdict.ticket.contains(&code), "{}", verdict.ticket);

@@ -101,6 +101,11 @@ impl Algorithm {
         self.key_type() == KeyType::Secret
     }
 
+    /// True when what is signed is a SHA-256 hash.
+    pub fn signs_sha256(self) -> bool {
+        matches!(self, RS256 | PS256 | ES256)
+    }
+
     /// Shortest secret in octets (RFC 7518 section 3.2: as long as the hash).
     pub fn min_secret_len(self) -> usize {
         match self {

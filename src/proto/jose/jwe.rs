@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::content::Content;
+use super::dots;
 use super::ephemeral::Ephemeral;
 use super::jwe_algorithm::{ContentEncryption, KeyManagement};
 use crate::proto::json::Json;
@@ -67,11 +68,13 @@ impl JweParts {
 impl<'a> CompactJwe<'a> {
     /// Splits a token; None when it has not five parts.
     pub fn split(token: &'a str) -> Option<CompactJwe<'a>> {
+        // Counting the dots of those that are none is faster than taking them apart.
+        if dots(token) != 4 {
+            return None;
+        }
         let mut parts = token.split('.');
         let mut next = || parts.next();
-        let jwe =
-            CompactJwe { header: next()?, encrypted_key: next()?, iv: next()?, ciphertext: next()?, tag: next()? };
-        next().is_none().then_some(jwe)
+        Some(CompactJwe { header: next()?, encrypted_key: next()?, iv: next()?, ciphertext: next()?, tag: next()? })
     }
 
     /// Decodes the protected header.

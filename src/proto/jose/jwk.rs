@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -216,6 +217,12 @@ impl VerificationKey {
             (Material::Secret(_), None) | (_, Some(_)) => false,
             _ => self.parsed(algorithm).is_some_and(|k| k.verify_sig(message, signature).is_ok()),
         }
+    }
+
+    /// The same for a message of which only the hash is given, the algorithm's own. False for HMAC and EdDSA, too.
+    pub fn verify_hash(&self, algorithm: Algorithm, hash: &Digest, signature: &[u8]) -> bool {
+        let key = self.suits(algorithm).then(|| self.parsed(algorithm)).flatten();
+        key.is_some_and(|key| key.verify_digest_sig(hash, signature).is_ok())
     }
 
     fn parsed(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {

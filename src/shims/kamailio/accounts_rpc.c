@@ -80,12 +80,27 @@ void oauth_rpc_accounts_show(rpc_t *rpc, void *ctx)
         rpc->fault(ctx, 404, "This address has no account");
 }
 
+/* Numbers do not count: kamcmd makes one of a password of digits, and loses zeros. */
+static int scan_password(rpc_t *rpc, void *ctx, sipoauth_str *password)
+{
+    str given = STR_NULL;
+
+    if (rpc->scan(ctx, "*S", &given) < 1 || given.len <= 0) {
+        rpc->fault(ctx, 400, "A password is needed. One that looks like a number must be a text: s:0123 for kamcmd, "
+                             "\"0123\" in JSON");
+        return -1;
+    }
+    *password = oauth_view(&given);
+    return 0;
+}
+
 /* accounts_set AOR VERIFIER, or accounts_set AOR password PASSWORD */
 void oauth_rpc_accounts_set(rpc_t *rpc, void *ctx)
 {
     static const char word[] = "password";
     sipoauth_str aor, verifier, password = {NULL, 0};
     char text[OAUTH_RPC_AOR_MAX], err[OAUTH_ERR_SIZE] = "";
+    int rc;
 
     if (oauth_rpc_scan_aor(rpc, ctx, text, &aor) < 0)
         return;
@@ -97,10 +112,12 @@ void oauth_rpc_accounts_set(rpc_t *rpc, void *ctx)
             return;
         }
         verifier.len = 0;
-        password = oauth_rpc_scan_optional(rpc, ctx);
+        if (scan_password(rpc, ctx, &password) < 0)
+            return;
     }
-    if (sipoauth_context_account_put(oauth_context, aor, verifier, password, err, sizeof(err)) != SIPOAUTH_OK)
-        rpc->fault(ctx, 400, "%s", err);
+    rc = sipoauth_context_account_put(oauth_context, aor, verifier, password, err, sizeof(err));
+    if (rc != SIPOAUTH_OK)
+        oauth_rpc_fault(rpc, ctx, rc == SIPOAUTH_E_STORE ? 503 : 400, err);
     else
         rpc->add(ctx, "s", "written");
 }

@@ -48,7 +48,7 @@ static int mod_init(void)
         return -1;
     }
     oauth_config_drop();
-    if (oauth_confirm_init() < 0 || oauth_registrar_init() < 0)
+    if (oauth_confirm_init() < 0 || oauth_tokens_init() < 0 || oauth_registrar_init() < 0)
         return -1;
     if (oauth_resume_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
         return -1;

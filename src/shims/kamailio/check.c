@@ -5,8 +5,6 @@
  */
 #include <string.h>
 
-#include "core/data_lump_rpl.h"
-
 #include "shim.h"
 
 static int is(sipoauth_str text, const char *word)
@@ -86,25 +84,17 @@ int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
     return OAUTH_ERROR;
 }
 
-/* The tokens of a phone that holds them itself go into the 200 (sip-oauth section 4.3). */
-static int add_token_response(sip_msg_t *msg)
+/* The tokens of a phone that holds them itself go into the 200. */
+static int add_tokens(sip_msg_t *msg)
 {
-    static const char type[] = "Content-Type: application/json\r\n";
     sipoauth_worker *worker = oauth_worker_get();
-    sipoauth_str body = {NULL, 0};
-    int rc = worker == NULL ? SIPOAUTH_E_PROCESS : sipoauth_worker_token_response(worker, &body);
+    sipoauth_str tokens = {NULL, 0};
+    int rc = worker == NULL ? SIPOAUTH_E_PROCESS : sipoauth_worker_token_response(worker, &tokens);
 
-    if (rc != SIPOAUTH_OK) {
-        LM_ERR("the tokens of a registration cannot be had (%d)\n", rc);
-        return -1;
-    }
-    if (oauth_add_reply_header(msg, type, sizeof(type) - 1) < 0)
-        return -1;
-    if (add_lump_rpl(msg, (char *)body.ptr, (int)body.len, LUMP_RPL_BODY) == NULL) {
-        LM_ERR("cannot add a body to the reply\n");
-        return -1;
-    }
-    return 0;
+    if (rc == SIPOAUTH_OK)
+        return oauth_tokens_add(msg, tokens);
+    LM_ERR("the tokens of a registration cannot be had (%d)\n", rc);
+    return -1;
 }
 
 static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_result *result)
@@ -123,7 +113,7 @@ static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_res
         return oauth_check_failed(msg, role);
     rc = oauth_last_store(msg, role, realm, result, return_code(result));
     /* the library's texts live until its next call, so this comes last */
-    if (rc == OAUTH_OK && result->token_response && add_token_response(msg) < 0)
+    if (rc == OAUTH_OK && result->token_response && add_tokens(msg) < 0)
         return oauth_check_failed(msg, role);
     return rc;
 }

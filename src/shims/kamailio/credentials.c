@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Takes Bearer and Key-Derivation credentials out of a request before it is relayed: a token is for this proxy, not for
- * the next hop. Other schemes (Digest for a server behind us) stay.
+ * the next hop. Nor is the form in a REGISTER: who has its code and sees the answer's tags has the phone's key, who has its
+ * refresh token asks for the next one. Other schemes (Digest for a server behind us) stay.
  */
 #include <string.h>
 #include <strings.h>
 
 #include "core/data_lump.h"
+#include "core/parser/parse_content.h"
 
 #include "shim.h"
+
+#define FORM "application/x-www-form-urlencoded"
 
 static int is_of(sipoauth_str text, const char *scheme)
 {
@@ -26,14 +30,23 @@ static int is_ours(const str *body)
     return is_of(text, "Bearer") || is_of(text, "Key-Derivation");
 }
 
-/* Asked twice for the same header, as when a branch route does it again. */
-static int is_removed(const sip_msg_t *msg, const hdr_field_t *header)
+/* Asked twice for the same octets, as when a branch route does it again. */
+static int is_removed(const sip_msg_t *msg, const struct lump *lump, const char *from)
 {
-    const struct lump *lump;
-
-    for (lump = msg->add_rm; lump != NULL; lump = lump->next) {
-        if (lump->op == LUMP_DEL && lump->u.offset == (int)(header->name.s - msg->buf))
+    for (; lump != NULL; lump = lump->next) {
+        if (lump->op == LUMP_DEL && lump->u.offset == (int)(from - msg->buf))
             return 1;
+    }
+    return 0;
+}
+
+static int remove_header(sip_msg_t *msg, const hdr_field_t *header)
+{
+    if (is_removed(msg, msg->add_rm, header->name.s))
+        return 0;
+    if (del_lump(msg, (int)(header->name.s - msg->buf), header->len, HDR_OTHER_T) == NULL) {
+        LM_ERR("cannot remove a header field\n");
+        return -1;
     }
     return 0;
 }
@@ -41,12 +54,38 @@ static int is_removed(const sip_msg_t *msg, const hdr_field_t *header)
 static int remove_from(sip_msg_t *msg, const hdr_field_t *header)
 {
     for (; header != NULL; header = next_sibling_hdr(header)) {
-        if (!is_ours(&header->body) || is_removed(msg, header))
-            continue;
-        if (del_lump(msg, (int)(header->name.s - msg->buf), header->len, HDR_OTHER_T) == NULL) {
-            LM_ERR("cannot remove a credentials header\n");
+        if (is_ours(&header->body) && remove_header(msg, header) < 0)
             return -1;
-        }
+    }
+    return 0;
+}
+
+/* Without a Content-Type the library takes a body for a form. */
+static int is_form(const hdr_field_t *type)
+{
+    const size_t len = sizeof(FORM) - 1;
+    sipoauth_str text;
+
+    if (type == NULL)
+        return 1;
+    text = oauth_trimmed(&type->body);
+    return text.len == 0 || text.ptr[0] == ';'
+            || (text.len >= len && strncasecmp(text.ptr, FORM, len) == 0
+                    && (text.len == len || oauth_is_space(text.ptr[len]) || text.ptr[len] == ';'));
+}
+
+static int remove_form(sip_msg_t *msg)
+{
+    const char *body = get_body(msg), *end = msg->buf + msg->len;
+
+    if (msg->first_line.u.request.method_value != METHOD_REGISTER || body == NULL || body >= end
+            || !is_form(msg->content_type) || is_removed(msg, msg->body_lumps, body))
+        return 0;
+    if (msg->content_type != NULL && remove_header(msg, msg->content_type) < 0)
+        return -1;
+    if (del_lump(msg, (int)(body - msg->buf), (int)(end - body), HDR_OTHER_T) == NULL) {
+        LM_ERR("cannot remove the body of a registration\n");
+        return -1;
     }
     return 0;
 }
@@ -57,7 +96,7 @@ int oauth_remove_credentials(sip_msg_t *msg)
         LM_ERR("credentials cannot be removed from this message\n");
         return OAUTH_ERROR;
     }
-    if (remove_from(msg, msg->authorization) < 0 || remove_from(msg, msg->proxy_auth) < 0)
+    if (remove_from(msg, msg->authorization) < 0 || remove_from(msg, msg->proxy_auth) < 0 || remove_form(msg) < 0)
         return OAUTH_ERROR;
     return OAUTH_OK;
 }

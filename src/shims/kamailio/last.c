@@ -39,6 +39,7 @@ static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *pa
     (void)param;
     oauth_last_reset();
     oauth_confirm_forget();
+    oauth_tokens_forget();
     return 1;
 }
 

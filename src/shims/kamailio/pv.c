@@ -226,35 +226,30 @@ static int keep_claim(const sipoauth_str *found, str *kept)
     return 0;
 }
 
-/* A text of the library that must outlive its next call. */
-static int kept(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const sipoauth_str *found)
-{
-    str result;
-
-    if (found->ptr == NULL || found->len > INT_MAX || keep_claim(found, &result) < 0)
-        return pv_get_null(msg, param, value);
-    return pv_get_strval(msg, param, value, &result);
-}
-
 static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last, const str *path)
 {
     sipoauth_worker *worker = last->granted ? oauth_worker_get() : NULL;
     sipoauth_str found = {NULL, 0};
+    str kept;
 
-    if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK)
+    if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK || found.ptr == NULL
+            || found.len > INT_MAX || keep_claim(&found, &kept) < 0)
         return pv_get_null(msg, param, value);
-    return kept(msg, param, value, &found);
+    return pv_get_strval(msg, param, value, &kept);
 }
 
-/* What an accepted phone is to find in its 200, for a proxy that only passes the 200 on. */
+/* What an accepted phone is to find in its 200, for a script that puts it there itself. */
 static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
 {
     sipoauth_worker *worker = last->token_response ? oauth_worker_get() : NULL;
-    sipoauth_str body = {NULL, 0};
+    sipoauth_str tokens = {NULL, 0};
+    str copy;
 
-    if (worker == NULL || sipoauth_worker_token_response(worker, &body) != SIPOAUTH_OK)
+    if (worker == NULL || sipoauth_worker_token_response(worker, &tokens) != SIPOAUTH_OK
+            || oauth_tokens_show(tokens, &copy) < 0)
         return pv_get_null(msg, param, value);
-    return kept(msg, param, value, &body);
+    oauth_tokens_take_over(msg);
+    return pv_get_strval(msg, param, value, &copy);
 }
 
 /* The public keys of tokens that this proxy issues; of no request. */

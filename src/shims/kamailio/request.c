@@ -119,17 +119,21 @@ static sipoauth_str body_of(sip_msg_t *msg)
     return body;
 }
 
-/* In all Contact header fields together. */
+/* In all Contact header fields together; "*" is one, too. */
 static uint32_t contacts_of(sip_msg_t *msg)
 {
     hdr_field_t *header;
+    const contact_body_t *body;
     const contact_t *contact;
     uint32_t count = 0;
 
     for (header = msg->contact; header != NULL; header = next_sibling_hdr(header)) {
         if (parse_contact(header) < 0 || header->parsed == NULL)
             return 2; /* what cannot be read is not covered */
-        for (contact = ((contact_body_t *)header->parsed)->contacts; contact != NULL; contact = contact->next)
+        body = header->parsed;
+        if (body->star)
+            count++;
+        for (contact = body->contacts; contact != NULL; contact = contact->next)
             count++;
     }
     return count;
@@ -140,13 +144,15 @@ static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
     const contact_body_t *body;
     unsigned int reg_id = 0;
 
-    if (msg->contact == NULL || parse_contact(msg->contact) < 0)
+    if (msg->contact == NULL)
+        return;
+    call->contact_count = contacts_of(msg);
+    if (parse_contact(msg->contact) < 0)
         return;
     body = msg->contact->parsed;
     if (body == NULL || body->star || body->contacts == NULL)
         return;
     call->contact_uri = oauth_view(&body->contacts->uri);
-    call->contact_count = contacts_of(msg);
     if (body->contacts->instance != NULL)
         call->instance = oauth_view(&body->contacts->instance->body);
     if (body->contacts->reg_id != NULL && str2int(&body->contacts->reg_id->body, &reg_id) == 0)

@@ -131,6 +131,7 @@ void oauth_resume_run(uint64_t transaction, uint64_t cookie)
     running = 0;
     oauth_last_reset();
     oauth_confirm_forget();
+    oauth_tokens_forget();
     if (rc < 0)
         LM_DBG("transaction %u:%u was gone before its check was done\n", hash, label);
 }

@@ -90,11 +90,13 @@ static int add_text(rpc_t *rpc, void *item, const char *name, const char *value)
 }
 
 /* kamcmd loses a fault that fills its 256 octets; the log has the whole sentence. */
-static void fault(rpc_t *rpc, void *ctx, const char *sentence)
+void oauth_rpc_fault(rpc_t *rpc, void *ctx, int code, const char *sentence)
 {
     int cut = strlen(sentence) > FAULT_MAX;
 
-    rpc->fault(ctx, 500, "%.*s%s", cut ? FAULT_MAX - 24 : FAULT_MAX, sentence, cut ? "... (all is in the log)" : "");
+    if (cut)
+        LM_ERR("%s\n", sentence);
+    rpc->fault(ctx, code, "%.*s%s", cut ? FAULT_MAX - 24 : FAULT_MAX, sentence, cut ? "... (all is in the log)" : "");
 }
 
 static void reload(rpc_t *rpc, void *ctx)
@@ -103,7 +105,7 @@ static void reload(rpc_t *rpc, void *ctx)
 
     if (sipoauth_context_reload(oauth_context, err, sizeof(err)) != SIPOAUTH_OK) {
         LM_ERR("reload: %s\n", err);
-        fault(rpc, ctx, err);
+        oauth_rpc_fault(rpc, ctx, 500, err);
         return;
     }
     rpc->add(ctx, "s", "reloaded");
@@ -120,7 +122,7 @@ static void refresh_keys(rpc_t *rpc, void *ctx)
     if (rpc->scan(ctx, "*.S", &given) >= 1)
         provider = oauth_view(&given);
     if (sipoauth_context_refresh_keys(oauth_context, provider, &count, err, sizeof(err)) != SIPOAUTH_OK) {
-        fault(rpc, ctx, err);
+        oauth_rpc_fault(rpc, ctx, 500, err);
         return;
     }
     if (rpc->add(ctx, "{", &item) >= 0)

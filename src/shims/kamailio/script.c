@@ -306,17 +306,14 @@ static int w_forward_token(sip_msg_t *msg, char *p1, char *p2)
 #define CHECK_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE | BRANCH_ROUTE | LOCAL_ROUTE)
 #define REPLY_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE)
 
-/* The core calls it by its number of parameters; through the type of those with two no compiler warns. */
-#define FUNCTION_OF_3(function) ((cmd_function)(void (*)(void))(function))
-
 cmd_export_t oauth_cmds[] = {
     {"oauth_check", (cmd_function)w_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_check", (cmd_function)w_check, 2, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_check", (cmd_function)w_proxy_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_check", (cmd_function)w_proxy_check, 2, fixup_check, 0, CHECK_ROUTES},
-    {"oauth_password_grant", (cmd_function)w_password_grant, 2, fixup_password_grant, 0, CHECK_ROUTES},
-    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_route), 3, fixup_password_grant, 0, CHECK_ROUTES},
-    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_password), 4, fixup_password_grant, 0, CHECK_ROUTES},
+    {"oauth_password_grant", (cmd_function)w_password_grant, 2, fixup_password_grant, 0, REPLY_ROUTES},
+    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_route), 3, fixup_password_grant, 0, REPLY_ROUTES},
+    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_password), 4, fixup_password_grant, 0, REPLY_ROUTES},
     {"oauth_check_token", (cmd_function)w_check_token, 1, fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
     {"oauth_check_token", (cmd_function)w_check_token, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
     {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},
@@ -326,9 +323,9 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_proxy_kd_check", (cmd_function)w_proxy_kd_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_kd_check", (cmd_function)w_proxy_kd_check, 2, fixup_check, 0, CHECK_ROUTES},
     {"oauth_kd_check_account", (cmd_function)w_kd_check_account_2, 2, fixup_kd_account, 0, CHECK_ROUTES},
-    {"oauth_kd_check_account", FUNCTION_OF_3(w_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
+    {"oauth_kd_check_account", WITH_PARAMETERS(w_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
     {"oauth_proxy_kd_check_account", (cmd_function)w_proxy_kd_check_account_2, 2, fixup_kd_account, 0, CHECK_ROUTES},
-    {"oauth_proxy_kd_check_account", FUNCTION_OF_3(w_proxy_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
+    {"oauth_proxy_kd_check_account", WITH_PARAMETERS(w_proxy_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
     {"oauth_kd_challenge", (cmd_function)w_kd_challenge, 1, fixup_igp_null, fixup_free_igp_null, REPLY_ROUTES},
     {"oauth_offer", (cmd_function)w_offer, 0, 0, 0, CHECK_ROUTES},
     {"oauth_reply", (cmd_function)w_reply, 0, 0, 0, REPLY_ROUTES},

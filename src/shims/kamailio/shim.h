@@ -181,6 +181,13 @@ int oauth_confirm_init(void);
 int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket);
 void oauth_confirm_forget(void);
 
+/* tokens.c: what a phone that holds its tokens itself finds in its 2xx */
+int oauth_tokens_init(void);
+int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens);
+void oauth_tokens_take_over(sip_msg_t *msg);
+int oauth_tokens_show(sipoauth_str tokens, str *copy);
+void oauth_tokens_forget(void);
+
 /* challenge.c */
 #define OAUTH_CHALLENGE_ONLY_APPEND 1
 int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags);
@@ -218,6 +225,7 @@ void oauth_rpc_accounts_remove(rpc_t *rpc, void *ctx);
 
 /* script.c, kemi.c, pv.c, rpc.c, stats.c */
 #define OAUTH_RPC_AOR_MAX 512
+void oauth_rpc_fault(rpc_t *rpc, void *ctx, int code, const char *sentence);
 int oauth_rpc_scan_aor(rpc_t *rpc, void *ctx, char *text, sipoauth_str *aor);
 sipoauth_str oauth_rpc_scan_optional(rpc_t *rpc, void *ctx);
 void oauth_rpc_add_view(rpc_t *rpc, void *item, const char *name, sipoauth_str value);

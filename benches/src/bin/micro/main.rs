@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the check of a token costs beside the cryptography that it cannot do without.
+//!
+//!   micro [--quick]      fewer rounds: to see that it works
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use aws_lc_rs::hmac as aws_hmac;
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use sipoauth_bench::part::{Figure, Part, Ratio, folder};
+use sipoauth_bench::rounds::Spread;
+
+use host::{CHost, Register, RustHost};
+use race::Race;
+use tokens::{Key, address, signed_parts};
+
+mod host;
+mod race;
+mod tokens;
+
+/// Tokens of the cached checks.
+const TOKENS: usize = 1000;
+/// A cache that never has the next one of [`TOKENS`], but is in use.
+const TOO_SMALL: usize = 64;
+const LARGE: usize = 100_000;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|a| a == "--quick");
+    if arguments.iter().any(|a| a != "--quick") {
+        eprintln!("usage: micro [--quick]");
+        return ExitCode::from(2);
+    }
+    match measure(quick).save() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("micro: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(quick: bool) -> Part {
+    let begin = Instant::now();
+    let rounds = if quick { 5 } else { 41 };
+    let mut part = Part { name: "micro".into(), quick, ..Part::default() };
+    eprintln!("micro: full checks");
+    full_checks(&mut part, rounds);
+    eprintln!("micro: cached checks");
+    cached_checks(&mut part, rounds, quick);
+    part.ratios.push(instructions());
+    part.seconds = begin.elapsed().as_secs_f64();
+    for ratio in &part.ratios {
+        let measured = ratio.measured.map_or("not measured".into(), |m| format!("{:.3}", m.median));
+        eprintln!("micro: {} {measured} (goal {}): {}", ratio.id, ratio.goal, ratio.what);
+    }
+    part
+}
+
+/// The first `count` users' requests.
+fn registers(key: &Key, count: usize) -> Vec<Register> {
+    let register = |user| Register { address: address(user), authorization: format!("Bearer {}", key.token(user)) };
+    (0..count).map(register).collect()
+}
+
+/// A token that is not in the cache, with everything that its check is made of.
+fn full_checks(part: &mut Part, rounds: usize) {
+    let keys = Key::all();
+    let mut race = Race::default();
+    for key in &keys {
+        let algorithm = key.algorithm();
+        // More than the cache holds: each is new when its turn comes.
+        let requests = registers(key, 4 * TOO_SMALL);
+        let (message, signature) = signed_parts(requests[0].authorization.strip_prefix("Bearer ").expect("put there"));
+        let verifier = key.verifier();
+        if let Some(spki) = key.spki() {
+            let (message, signature) = (message.clone(), signature.clone());
+            race.add(&format!("raw verify {algorithm}, key parsed each time"), move |_| {
+                UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &spki).verify(&message, &signature).is_ok()
+            });
+        }
+        race.add(&format!("raw verify {algorithm}"), move |_| {
+            assert!(verifier.verify(&message, &signature));
+        });
+        let mut host = CHost::new(key, TOO_SMALL);
+        race.add(&format!("full check {algorithm}"), move |call| {
+            assert!(!host.check(&requests[call % requests.len()]), "the token must be new");
+        });
+    }
+    race.run(rounds);
+    for (id, algorithm, goal, stretch) in [("6a", "RS256", 1.10, 1.06), ("6b", "ES256", 1.03, 1.01)] {
+        let (full, raw) = (format!("full check {algorithm}"), format!("raw verify {algorithm}"));
+        part.ratios.push(Ratio {
+            id: id.into(),
+            what: format!("full check of a new token ÷ raw verify with aws-lc-rs, {algorithm}"),
+            measured: Some(race.ratio(&full, &raw)),
+            goal,
+            stretch,
+            more_is_better: false,
+            note: "a whole sipoauth_worker_check of a REGISTER whose token is new, which is then put into the cache \
+                   in place of another; below: verify_sig with a parsed key, SHA-256 of the signed octets included"
+                .into(),
+        });
+    }
+    figures(part, "Full checks (a new token each time) and raw verification", &race);
+}
+
+/// Tokens that are in the cache, beside what a proof costs at least.
+fn cached_checks(part: &mut Part, rounds: usize, quick: bool) {
+    let text = vec![0x61u8; 300];
+    let (kilo, other) = (vec![0x61u8; 1024], vec![0x61u8; 1024]);
+    let secret = [0x5au8; 32];
+    let [rsa, _, _, hmac] = Key::all();
+    let requests = registers(&rsa, TOKENS);
+    let (mut through_c, mut in_rust) = (CHost::new(&rsa, 4 * TOKENS), RustHost::new(&rsa, 4 * TOKENS));
+    for request in &requests {
+        assert!(!through_c.check(request) && !in_rust.check(request), "the cache is empty at first");
+    }
+    let mut race = Race::default();
+    race.add("HMAC-SHA256 of 300 octets (sha2)", |_| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).expect("any length");
+        mac.update(&text);
+        mac.finalize().into_bytes()
+    });
+    race.add("HMAC-SHA256 of 300 octets (aws-lc-rs)", |_| {
+        aws_hmac::sign(&aws_hmac::Key::new(aws_hmac::HMAC_SHA256, &secret), &text)
+    });
+    race.add("SHA-256 of 1 KB (sha2)", |_| Sha256::digest(&kilo));
+    race.add("SHA-256 of 1 KB (aws-lc-rs)", |_| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &kilo));
+    race.add("memcmp of 1 KB", |_| std::hint::black_box(&kilo) == std::hint::black_box(&other));
+    race.add("cached check, C interface, 1k tokens", |call| {
+        assert!(through_c.check(&requests[scattered(call, TOKENS)]), "the token must be in the cache");
+    });
+    race.add("cached check, Rust worker, 1k tokens", |call| {
+        assert!(in_rust.check(&requests[scattered(call, TOKENS)]), "the token must be in the cache");
+    });
+    for tokens in [1, 10_000, LARGE].into_iter().filter(|tokens| !quick || *tokens < LARGE) {
+        // Tokens with HMAC are made fast.
+        let requests = registers(&hmac, tokens);
+        let mut host = CHost::new(&hmac, 2 * tokens);
+        for request in &requests {
+            assert!(!host.check(request), "the cache is empty at first");
+        }
+        race.add(&format!("cached check, C interface, {tokens} tokens (HS256)"), move |call| {
+            assert!(host.check(&requests[scattered(call, requests.len())]), "the token must be in the cache");
+        });
+    }
+    race.run(rounds);
+    part.ratios.push(Ratio {
+        id: "7".into(),
+        what: "cached check ÷ one HMAC-SHA256 of 300 octets, per-worker cache, 1k tokens".into(),
+        measured: Some(race.ratio("cached check, C interface, 1k tokens", "HMAC-SHA256 of 300 octets (sha2)")),
+        goal: 0.5,
+        stretch: 0.33,
+        more_is_better: false,
+        note: "through the C interface, as hosts call it, with filling the request and clearing the result; below: \
+               the HMAC that proofs of possession are checked with, its key set up each time"
+            .into(),
+    });
+    figures(part, "Cached checks, and the least that a proof costs", &race);
+}
+
+/// Another token each time, in no order that a processor could guess.
+fn scattered(call: usize, tokens: usize) -> usize {
+    call.wrapping_mul(7919) % tokens
+}
+
+fn figures(part: &mut Part, group: &str, race: &Race<'_>) {
+    for (name, value) in race.figures() {
+        eprintln!("micro: {name}: {:.3} µs", value.median);
+        part.figures.push(Figure { group: group.into(), name: name.into(), value, unit: "µs".into() });
+    }
+}
+
+/// The count of tools/instructions.sh.
+fn instructions() -> Ratio {
+    let project = folder().ancestors().nth(2).expect("target/bench is in the project").to_owned();
+    let output = Command::new(project.join("tools/instructions.sh")).arg("measure").output();
+    let (measured, note) = match output {
+        Ok(output) if output.status.success() => {
+            let count = String::from_utf8_lossy(&output.stdout).trim().parse::<f64>().ok();
+            (count.map(Spread::exact), "of the library, through the C interface; counted by callgrind".to_owned())
+        }
+        Ok(output) => (None, String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => (None, format!("tools/instructions.sh: {error}")),
+    };
+    Ratio {
+        id: "11".into(),
+        what: "instructions added per cached check".into(),
+        measured,
+        goal: 2500.0,
+        stretch: 1500.0,
+        more_is_better: false,
+        note,
+    }
+}

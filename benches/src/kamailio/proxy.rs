@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A Kamailio of the benches: started, asked how much CPU time it has used, and ended with everything it has forked.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+const START: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(20);
+/// Log lines that a healthy proxy never writes.
+const TROUBLE: [&str; 3] = ["exited by a signal", "core was", "CRITICAL"];
+
+/// A running proxy.
+pub struct Proxy {
+    /// For messages.
+    pub name: &'static str,
+    /// Where it takes SIP over UDP.
+    pub port: u16,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Proxy {
+    /// Starts the benches' script with these definitions (as `-A` takes them), its files in `folder`.
+    pub fn launch(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the project");
+        let port = free_port()?;
+        let folder = folder.join(name);
+        let log = folder.join("log");
+        let fail = |e: std::io::Error| format!("{name}: Kamailio cannot be started: {e}; run tools/setup.sh bench");
+        fs::create_dir_all(&folder).map_err(fail)?;
+        let output = File::create(&log).map_err(fail)?;
+        // It ends when this process does, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "--", "kamailio", "-DD", "-E"]);
+        // f_malloc: the default allocator takes half of the time. tm keeps an answered transaction for 5 s, 14 kB each.
+        command.args(["-x", "fm", "-X", "fm", "-m", "1536", "-M", "32"]);
+        command.arg("-f").arg(project.join("benches/kamailio/registrar.cfg"));
+        command.arg("-w").arg(&folder).arg("-Y").arg(&folder);
+        command.arg("-L").arg(format!("{}:{}", modules()?.display(), project.join("target/kamailio").display()));
+        command.arg("-A").arg(format!("PORT={port}"));
+        for define in defines {
+            command.arg("-A").arg(define);
+        }
+        command.stdin(Stdio::null()).stdout(output.try_clone().map_err(fail)?).stderr(output);
+        let child = command.spawn().map_err(fail)?;
+        Ok(Proxy { name, port, child, log })
+    }
+
+    /// Waits until it answers.
+    pub fn wait_until_ready(&mut self) -> Result<(), String> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
+        socket.set_read_timeout(Some(Duration::from_millis(100))).map_err(|e| e.to_string())?;
+        let local = socket.local_addr().map_err(|e| e.to_string())?;
+        let options = format!(
+            "OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready{}\r\nFrom: <sip:a@b>;tag=c\r\n\
+             To: <sip:a@b>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+            self.port
+        );
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            self.check()?;
+            let asked = socket.send_to(options.as_bytes(), (Ipv4Addr::LOCALHOST, self.port));
+            if asked.is_ok() && socket.recv(&mut [0; 4096]).is_ok() {
+                return Ok(());
+            }
+        }
+        Err(format!("{}: Kamailio does not answer\n{}", self.name, self.tail()))
+    }
+
+    /// An error when it has ended, or one of its processes has died.
+    pub fn check(&mut self) -> Result<(), String> {
+        if let Some(status) = self.child.try_wait().map_err(|e| e.to_string())? {
+            return Err(format!("{}: Kamailio has ended: {status}\n{}", self.name, self.tail()));
+        }
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        match log.lines().find(|line| TROUBLE.iter().any(|word| line.contains(word))) {
+            Some(line) => Err(format!("{}: {line}", self.name)),
+            None => Ok(()),
+        }
+    }
+
+    /// The last lines of its log, for messages.
+    pub fn tail(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
+    /// CPU time that all its processes have used so far, microseconds; that of threads which have ended, too.
+    pub fn cpu(&self) -> Result<f64, String> {
+        let time = |pid: i32| {
+            let clock = clock_getcpuclockid(Pid::from_raw(pid))?;
+            let time = clock_gettime(clock)?;
+            Ok((time.tv_sec() as f64) * 1e6 + (time.tv_nsec() as f64) / 1e3)
+        };
+        let main = self.child.id() as i32;
+        let times: Result<Vec<f64>, nix::Error> = std::iter::once(main).chain(children_of(main)?).map(time).collect();
+        times.map(|times| times.iter().sum()).map_err(|e| format!("{}: no CPU time: {e}", self.name))
+    }
+
+    /// Process ids of the workers, for a profiler.
+    pub fn pids(&self) -> Result<Vec<i32>, String> {
+        children_of(self.child.id() as i32)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        let _ = kill(pid, Signal::SIGTERM);
+        let deadline = Instant::now() + STOP;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for child in children_of(pid.as_raw()).unwrap_or_default() {
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn children_of(parent: i32) -> Result<Vec<i32>, String> {
+    let processes = fs::read_dir("/proc").map_err(|e| format!("/proc: {e}"))?;
+    let mut children = Vec::new();
+    for entry in processes.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The name in brackets may hold anything; state and parent follow it.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        if fields.split_whitespace().nth(1).and_then(|field| field.parse().ok()) == Some(parent) {
+            children.push(pid);
+        }
+    }
+    Ok(children)
+}
+
+fn free_port() -> Result<u16, String> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+    socket.and_then(|socket| socket.local_addr()).map(|a| a.port()).map_err(|e| format!("no free port: {e}"))
+}
+
+/// Where Debian has put the modules of the installed Kamailio.
+pub fn modules() -> Result<PathBuf, String> {
+    let libraries = fs::read_dir("/usr/lib").map_err(|e| format!("/usr/lib: {e}"))?;
+    let mut candidates = libraries.flatten().map(|entry| entry.path().join("kamailio/modules"));
+    candidates
+        .find(|path| path.join("tm.so").exists())
+        .ok_or_else(|| "Kamailio's modules are not installed; run tools/setup.sh bench".to_owned())
+}
+
+/// A module beside auth_oauth.so or beside Kamailio's own.
+pub fn has_module(name: &str) -> bool {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the project");
+    modules().is_ok_and(|folder| folder.join(name).exists()) || project.join("target/kamailio").join(name).exists()
+}

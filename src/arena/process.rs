@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The id of this process, without a system call for each question: it is asked for with every request.
+//!
+//! It is kept in a page that the kernel empties in every child (MADV_WIPEONFORK, Linux 4.14), so a child never takes its
+//! parent's for its own, however it was forked.
+
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(null_mut());
+const LENGTH: usize = 4096;
+
+/// The id of this process.
+#[inline]
+pub fn id() -> u32 {
+    // SAFETY: what is there was mapped by `page` below, and stays.
+    match unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
+        Some(kept) => match kept.load(Ordering::Relaxed) {
+            0 => keep(kept),
+            id => id,
+        },
+        None => page().map_or_else(std::process::id, keep),
+    }
+}
+
+#[cold]
+fn keep(place: &AtomicU32) -> u32 {
+    let id = std::process::id();
+    place.store(id, Ordering::Relaxed);
+    id
+}
+
+/// Maps the page; None where the kernel does not do that, and then each call asks it for the id.
+#[cold]
+fn page() -> Option<&'static AtomicU32> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping of anonymous memory; the result is checked.
+    let address = unsafe { libc::mmap(null_mut(), LENGTH, access, kind, -1, 0) };
+    let page = NonNull::new(address).filter(|_| address != libc::MAP_FAILED)?;
+    let unmap = || {
+        // SAFETY: mapped above, and nobody else has seen it.
+        unsafe { libc::munmap(page.as_ptr(), LENGTH) };
+    };
+    // SAFETY: the whole of that mapping.
+    if unsafe { libc::madvise(page.as_ptr(), LENGTH, libc::MADV_WIPEONFORK) } != 0 {
+        unmap();
+        return None;
+    }
+    let cell: NonNull<AtomicU32> = page.cast();
+    let kept = match PAGE.compare_exchange(null_mut(), cell.as_ptr(), Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => cell.as_ptr(),
+        Err(other) => {
+            unmap();
+            other
+        }
+    };
+    // SAFETY: mapped, aligned to a page, zeroed by the kernel, and never unmapped once it is in PAGE.
+    unsafe { kept.as_ref() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_has_its_own() {
+        assert_eq!(id(), std::process::id());
+        assert_eq!(id(), std::process::id(), "the kept one");
+        // SAFETY: the child calls nothing that may hold a lock, and leaves at once.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: no destructors, no other threads.
+            unsafe { libc::_exit(i32::from(id() != libc::getpid() as u32 || id() != libc::getpid() as u32)) };
+        }
+        let mut status = -1;
+        // SAFETY: the child made above.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0);
+    }
+}

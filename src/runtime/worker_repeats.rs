@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about requests that it has accepted before, as phones send them all day: nothing of them is parsed
+//! again.
+
+use std::sync::Arc;
+
+use super::worker::{Handling, Verdict, Worker};
+use super::worker_connections::is_bound_by;
+use super::worker_grants::seconds_left;
+use crate::arena::counters::Counter;
+use crate::config::decryption::Encryption;
+use crate::config::introspection::TokenStrategy;
+use crate::engine::acceptance::{Acceptance, Asking};
+use crate::engine::check::{Carried, KnownKeys, Request};
+use crate::proto::claims::NO_END;
+use crate::proto::credentials::bare_token;
+use crate::proto::reason::Reason;
+
+/// What of a request shows that it is like an earlier one. Octets that need not be UTF-8: they are only compared.
+#[derive(Clone, Copy)]
+pub struct Repeated<'a> {
+    /// What decides beside the token.
+    pub asking: Asking<'a>,
+    /// The body of the only credential header field; empty when there is none, or more than one.
+    pub credentials: &'a [u8],
+    /// It has a body.
+    pub has_body: bool,
+    /// As in [`Request::transport`].
+    pub transport: &'a str,
+    /// As in [`Request::connection`].
+    pub connection: u64,
+}
+
+impl<'a> From<&Request<'a>> for Repeated<'a> {
+    fn from(request: &Request<'a>) -> Repeated<'a> {
+        let Request { method, from, to, .. } = request;
+        Repeated {
+            asking: Asking { method: method.as_bytes(), from: from.as_bytes(), to: to.as_bytes() },
+            credentials: match request.credentials {
+                [one] => one.as_bytes(),
+                _ => &[],
+            },
+            has_body: !request.message.body.is_empty(),
+            transport: request.transport,
+            connection: request.connection,
+        }
+    }
+}
+
+impl Worker {
+    /// Nothing but its bare token and [`Asking`] decides about this request.
+    fn is_simple(&self, repeated: &Repeated<'_>) -> bool {
+        let policy = &self.placed.policy;
+        (!repeated.has_body || policy.sessions.is_none())
+            && !is_bound_by(policy, repeated.transport, repeated.connection)
+    }
+
+    /// Accepts a request that was accepted before, with the same token, if policy, keys and time still allow it. False when
+    /// it has to be looked at closely; `verdict`, which is blank, stays so then.
+    pub fn accept_again(&mut self, repeated: &Repeated<'_>, handling: &Handling<'_>, verdict: &mut Verdict) -> bool {
+        let now = self.prepare(handling.now) / 1000;
+        if !self.is_simple(repeated) {
+            return false;
+        }
+        let Some(token) = bare_token(repeated.credentials) else {
+            return false;
+        };
+        let Some((token, acceptance)) = self.cache.accepted(token, &repeated.asking) else {
+            return false;
+        };
+        let provider = &self.placed.policy.providers[token.provider];
+        // Keys that are too old to verify a token are too old to stand behind a verified one.
+        let keys_are_good = !provider.watches_keys() || self.keyring.fetched(token.provider).is_some();
+        if !acceptance.holds(now) || !keys_are_good {
+            return false;
+        }
+        let answer = &mut verdict.answer;
+        (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
+        (answer.provider, answer.aor) = (Some(token.provider), Some(acceptance.aor));
+        (verdict.status, verdict.granted, verdict.proxy) = (200, true, handling.proxy);
+        // It is there already, mostly, and counting who has it costs more than looking.
+        if verdict.policy.as_ref().is_none_or(|policy| !Arc::ptr_eq(policy, &self.placed.policy)) {
+            verdict.policy = Some(Arc::clone(&self.placed.policy));
+        }
+        verdict.services.push_str(&acceptance.services);
+        let ends = token.claims.expires_at;
+        let limited =
+            self.placed.policy.settings.limit_expires && repeated.asking.method.eq_ignore_ascii_case(b"REGISTER");
+        if limited && ends != NO_END {
+            verdict.expires_limit = seconds_left(ends, now);
+        }
+        answer.token = Some(token.clone());
+        let counters = &self.context.arena().shared().counters;
+        counters.add(Counter::Accepted);
+        counters.add_reason(Reason::Ok);
+        counters.add(Counter::CacheHits);
+        true
+    }
+
+    /// Remembers an accepted request whose token was in the cache already, where nothing else decides.
+    pub(super) fn note_acceptance(&mut self, verdict: &Verdict, request: &Request<'_>) {
+        let answer = &verdict.answer;
+        let accepted = verdict.granted && answer.cached && answer.carried == Carried::Token && answer.session.is_none();
+        let (Some(token), Some(aor), true) = (&answer.token, answer.aor, accepted) else {
+            return;
+        };
+        let provider = &self.placed.policy.providers[token.provider];
+        let judged_alone = provider.strategy == TokenStrategy::Jwt
+            && provider.encryption == Encryption::Allowed
+            && !provider.pairs_tokens;
+        let repeated = Repeated::from(request);
+        let bare = bare_token(repeated.credentials) == Some(token.token.as_bytes());
+        if !judged_alone || !bare || !self.is_simple(&repeated) {
+            return;
+        }
+        let span = provider.rules.span(&token.claims);
+        if let Some(acceptance) = Acceptance::new(&repeated.asking, span, aor, &verdict.services) {
+            self.cache.accept(&token.token, acceptance);
+        }
+    }
+}
+
+impl Verdict {
+    /// As if nothing was asked; buffers are kept, and the policy, which says nothing without a provider.
+    pub fn clear(&mut self) {
+        let answer = &mut self.answer;
+        (answer.reason, answer.provider, answer.token, answer.aor) = (None, None, None, None);
+        (answer.cached, answer.carried) = (false, Carried::Nothing);
+        (answer.session, answer.account, answer.registration) = (None, None, None);
+        (answer.challenge, answer.unverified) = (None, None);
+        (self.status, self.retry_after, self.expires_limit, self.pending) = (0, 0, 0, None);
+        (self.granted, self.proxy) = (false, false);
+        for text in [
+            &mut self.session,
+            &mut self.ticket,
+            &mut self.services,
+            &mut self.needed_scope,
+            &mut self.source,
+            &mut self.address,
+        ] {
+            text.clear();
+        }
+    }
+}

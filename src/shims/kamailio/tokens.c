@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tokens of a phone that holds them itself go into the 2xx to its REGISTER (sip-oauth section 4.3), and into no other
+ * answer. What the script will answer is not known when its check is accepted: save() may refuse the Contacts, the next hop
+ * may be silent. So the tokens are added to the coming answer, and when sl or tm call with one that is no 2xx, they are
+ * taken out again. tm does not call for provisional answers of its own, so until the final one it can send none.
+ *
+ * A script that reads $oauth(token_response) answers with the tokens itself: then nothing is added here.
+ */
+#define _GNU_SOURCE /* memmem */
+#include <string.h>
+
+#include "core/data_lump_rpl.h"
+#include "core/forward.h"
+#include "core/mem/mem.h"
+#include "core/mem/shm.h"
+
+#include "shim.h"
+
+#define TYPE "Content-Type: application/json\r\n"
+#define LENGTH "\r\nContent-Length: "
+#define HEAD_END "\r\n\r\n"
+#define LEN(text) (sizeof(text) - 1)
+
+/*
+ * In shared memory, owned by the transaction. tm sends only where there is a socket: without one nothing leaves that has
+ * not been looked at.
+ */
+struct held {
+    struct socket_info *socket; /* taken from the transaction */
+    int stripped;               /* its final answer had tokens and is sent from here */
+};
+
+/* What was added to the answer to the message that this process is working on. */
+static struct {
+    unsigned int id;
+    int pid;
+    struct lump_rpl *type;
+    struct lump_rpl *body; /* NULL: nothing */
+    struct cell *cell;     /* its transaction, if there is one */
+    struct held *held;
+} own;
+
+/* What the script has read. */
+static struct {
+    char *text;
+    size_t size;
+} shown;
+
+void oauth_tokens_forget(void)
+{
+    memset(&own, 0, sizeof(own));
+    if (shown.text != NULL)
+        explicit_bzero(shown.text, shown.size);
+}
+
+static int is_own(const sip_msg_t *msg)
+{
+    return own.body != NULL && msg != NULL && msg->id == own.id && msg->pid == own.pid;
+}
+
+/* Takes the tokens out of a reply, if they are there: its new length. */
+static size_t without_tokens(char *reply, size_t len)
+{
+    char *end = memmem(reply, len, HEAD_END, LEN(HEAD_END)), *type, *digit;
+    size_t head;
+
+    if (end == NULL)
+        return len;
+    head = (size_t)(end - reply) + LEN(HEAD_END);
+    type = memmem(reply, head, "\r\n" TYPE, LEN("\r\n" TYPE));
+    digit = memmem(reply, head, LENGTH, LEN(LENGTH));
+    if (type == NULL || digit == NULL)
+        return len;
+    explicit_bzero(reply + head, len - head);
+    for (digit += LEN(LENGTH); digit[1] >= '0' && digit[1] <= '9'; digit++)
+        *digit = ' ';
+    *digit = '0';
+    type += 2;
+    memmove(type, type + LEN(TYPE), head - LEN(TYPE) - (size_t)(type - reply));
+    return head - LEN(TYPE);
+}
+
+static void stateless_reply(sl_cbp_t *params)
+{
+    if (!is_own(params->req) || params->reply == NULL || (params->code >= 200 && params->code < 300))
+        return;
+    params->reply->len = (int)without_tokens(params->reply->s, (size_t)params->reply->len);
+}
+
+static void hold(struct cell *cell, struct held *held)
+{
+    held->socket = cell->uas.response.dst.send_sock;
+    cell->uas.response.dst.send_sock = NULL;
+}
+
+static void let_go(struct cell *cell, struct held *held)
+{
+    if (held->socket == NULL || held->stripped)
+        return;
+    cell->uas.response.dst.send_sock = held->socket;
+    held->socket = NULL;
+}
+
+static void send_stripped(const struct cell *cell, const struct held *held)
+{
+    struct dest_info destination = cell->uas.response.dst;
+
+    destination.send_sock = held->socket;
+    if (msg_send_buffer(&destination, cell->uas.response.buffer, cell->uas.response.buffer_len, 0) < 0)
+        LM_ERR("cannot send a reply without its tokens\n");
+}
+
+/*
+ * tm sends its own copy of a final reply after this. So what is left of one that had tokens goes out from here, again for
+ * each retransmission: nobody tells when tm is done with its copy.
+ */
+static void stateful_reply(struct cell *cell, int type, struct tmcb_params *params)
+{
+    struct held *held = *params->param;
+    struct retr_buf *reply = &cell->uas.response;
+    size_t len;
+
+    if (type & TMCB_REQ_RETR_IN) {
+        if (held->stripped)
+            send_stripped(cell, held);
+        return;
+    }
+    if (held->stripped)
+        return;
+    let_go(cell, held);
+    /* what comes from the next hop has no tokens of ours */
+    if (params->code < 300 || params->rpl != FAKED_REPLY || reply->dst.send_sock == NULL)
+        return;
+    len = without_tokens(reply->buffer, (size_t)reply->buffer_len);
+    if (len == (size_t)reply->buffer_len)
+        return;
+    reply->buffer_len = (int)len;
+    hold(cell, held);
+    held->stripped = 1;
+    send_stripped(cell, held);
+}
+
+static void drop(void *param)
+{
+    shm_free(param);
+}
+
+/* Also before there is a transaction: tm keeps the callback for one that this message may still get. */
+static int watch(sip_msg_t *msg)
+{
+    tm_cell_t *cell = oauth_tm.t_gett();
+    struct held *held = shm_malloc(sizeof(*held));
+
+    if (held == NULL) {
+        LM_ERR("no shared memory to watch for the answer to a registration\n");
+        return -1;
+    }
+    memset(held, 0, sizeof(*held));
+    if (cell == T_UNDEFINED)
+        cell = NULL;
+    if (oauth_tm.register_tmcb(msg, cell, TMCB_RESPONSE_READY | TMCB_REQ_RETR_IN, stateful_reply, held, drop) <= 0) {
+        LM_ERR("cannot watch for the answer to a registration\n");
+        shm_free(held);
+        return -1;
+    }
+    own.cell = cell;
+    own.held = held;
+    if (cell != NULL)
+        hold(cell, held);
+    return 0;
+}
+
+/* msg_apply_changes() frees what was added. */
+static int is_there(const sip_msg_t *msg, const struct lump_rpl *lump)
+{
+    const struct lump_rpl *one;
+
+    for (one = msg->reply_lump; one != NULL && one != lump; one = one->next)
+        ;
+    return one != NULL;
+}
+
+static void remove_lump(sip_msg_t *msg, struct lump_rpl *lump)
+{
+    if (lump == NULL || !is_there(msg, lump))
+        return;
+    explicit_bzero(lump->text.s, (size_t)lump->text.len);
+    unlink_lump_rpl(msg, lump);
+    free_lump_rpl(lump);
+}
+
+static void forget_own(sip_msg_t *msg)
+{
+    remove_lump(msg, own.type);
+    remove_lump(msg, own.body);
+    if (own.cell != NULL)
+        let_go(own.cell, own.held);
+    memset(&own, 0, sizeof(own));
+}
+
+/* The proxy's own answer is to have none. */
+void oauth_tokens_take_over(sip_msg_t *msg)
+{
+    if (is_own(msg))
+        forget_own(msg);
+}
+
+int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens)
+{
+    oauth_tokens_take_over(msg);
+    if (watch(msg) < 0)
+        return -1;
+    own.type = add_lump_rpl(msg, TYPE, LEN(TYPE), LUMP_RPL_HDR);
+    own.body = own.type != NULL ? add_lump_rpl(msg, (char *)tokens.ptr, (int)tokens.len, LUMP_RPL_BODY) : NULL;
+    if (own.body == NULL) {
+        LM_ERR("cannot add the tokens to the reply\n");
+        forget_own(msg);
+        return -1;
+    }
+    own.id = msg->id;
+    own.pid = msg->pid;
+    return 0;
+}
+
+/* For the script, until the next one begins. */
+int oauth_tokens_show(sipoauth_str tokens, str *copy)
+{
+    char *bigger;
+
+    if (tokens.len > shown.size) {
+        bigger = pkg_malloc(tokens.len);
+        if (bigger == NULL) {
+            LM_ERR("no private memory for the tokens of a phone\n");
+            return -1;
+        }
+        if (shown.text != NULL) {
+            explicit_bzero(shown.text, shown.size);
+            pkg_free(shown.text);
+        }
+        shown.text = bigger;
+        shown.size = tokens.len;
+    }
+    memcpy(shown.text, tokens.ptr, tokens.len);
+    copy->s = shown.text;
+    copy->len = (int)tokens.len;
+    return 0;
+}
+
+int oauth_tokens_init(void)
+{
+    sl_cbelem_t hook = {SLCB_REPLY_READY, stateless_reply, NULL, NULL};
+
+    if (oauth_sl.register_cb(&hook) < 0) {
+        LM_ERR("cannot watch the stateless replies\n");
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Requests that were accepted before are compared instead of parsed. Each of these is sent until it is accepted so, and
+//! then one thing is different.
+
+use crate::site::{ALICE, Site, claims};
+use crate::support::token::{TestKey, now};
+use serde_json::{Value, json};
+use sipoauth::engine::acceptance::Asking;
+use sipoauth::engine::check::{Message, Request};
+use sipoauth::proto::reason::Reason;
+use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use sipoauth::runtime::worker_repeats::Repeated;
+
+const BOB: &str = "sip:bob@example.test";
+
+/// A REGISTER of alice.
+fn register<'a>(credentials: &'a [&'a str]) -> Request<'a> {
+    Request { method: "REGISTER", from: ALICE, to: ALICE, realm: "example.test", credentials, ..Request::default() }
+}
+
+fn at(time: i64) -> Handling<'static> {
+    Handling { now: Some(time), ..Handling::default() }
+}
+
+/// Whether it is accepted at a glance.
+fn is_repeated(worker: &mut Worker, request: &Request<'_>, time: i64) -> bool {
+    worker.accept_again(&Repeated::from(request), &at(time), &mut Verdict::default())
+}
+
+/// Sends it until it is accepted at a glance.
+fn settle(site: &mut Site, request: &Request<'_>, time: i64) {
+    let reasons = [(); 2].map(|()| site.worker.check(request, &at(time)).answer.reason());
+    assert_eq!(reasons, [Reason::Ok; 2]);
+    assert!(is_repeated(&mut site.worker, request, time));
+}
+
+fn site_and_header(key: &TestKey, provider: &Value, changes: &Value) -> (Site, String) {
+    let header = format!("Bearer {}", key.token("ES256", &claims(changes)));
+    (Site::new(&[key.jwk()], provider), header)
+}
+
+#[test]
+fn the_same_answer_as_before() {
+    let key = TestKey::p256("k");
+    let (mut site, header) = site_and_header(&key, &json!({ "services": "chat=sip" }), &json!({}));
+    let credentials = [header.as_str()];
+    let request = register(&credentials);
+    let time = now();
+    settle(&mut site, &request, time);
+    let slow = site.worker.check_anew(&request, &at(time));
+    let fast = site.worker.check(&request, &at(time));
+    let shown = |verdict: &Verdict| {
+        let Verdict { answer, .. } = verdict;
+        let token = answer.token.as_ref().expect("accepted");
+        format!(
+            "{:?} {:?} {:?} {} {:?} {} {} {} {} {} {} {}",
+            answer.reason,
+            answer.provider,
+            answer.aor,
+            answer.cached,
+            answer.carried,
+            token.fingerprint,
+            verdict.status,
+            verdict.provider(),
+            verdict.services,
+            verdict.expires_limit,
+            verdict.granted,
+            verdict.proxy,
+        )
+    };
+    assert_eq!(shown(&fast), shown(&slow));
+    assert!(fast.expires_limit > 0 && fast.services == "chat" && fast.provider() == "as");
+}
+
+#[test]
+fn a_token_that_ends_between_two_requests_is_refused() {
+    let key = TestKey::p256("k");
+    let (now, exp) = (now(), now() + 10);
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({ "exp": exp, "nbf": now, "iat": now }));
+    let credentials = [header.as_str()];
+    let request = register(&credentials);
+    settle(&mut site, &request, now);
+    for (time, expected) in [
+        (exp + 29, Reason::Ok),
+        (exp + 30, Reason::TokenExpired),
+        (exp + 29, Reason::Ok),
+        (now - 31, Reason::TokenNotYetValid),
+        (now - 30, Reason::Ok),
+    ] {
+        assert_eq!(is_repeated(&mut site.worker, &request, time), expected == Reason::Ok, "{time}");
+        assert_eq!(site.worker.check(&request, &at(time)).answer.reason(), expected, "{time}");
+    }
+}
+
+#[test]
+fn another_request_is_looked_at() {
+    let key = TestKey::p256("k");
+    let rules = json!({ "method_scopes": ["INVITE=sip.call"] });
+    let (mut site, header) = site_and_header(&key, &rules, &json!({}));
+    let (other, named) = (format!("{header}w"), format!("{header}, realm=\"elsewhere\""));
+    let [credentials, others, realms, two] =
+        [vec![header.as_str()], vec![other.as_str()], vec![named.as_str()], vec![header.as_str(), header.as_str()]];
+    let request = register(&credentials);
+    let time = now();
+    settle(&mut site, &request, time);
+    for (changed, expected) in [
+        (Request { to: BOB, ..request }, Reason::ThirdPartyRegistration),
+        (Request { from: BOB, ..request }, Reason::ThirdPartyRegistration),
+        (Request { from: BOB, to: BOB, ..request }, Reason::AorMismatch),
+        (Request { method: "INVITE", ..request }, Reason::InsufficientScope),
+        (Request { credentials: &[], ..request }, Reason::NoCredentials),
+        (Request { credentials: &others, ..request }, Reason::SignatureInvalid),
+        (Request { credentials: &realms, proxy: true, ..request }, Reason::NoCredentials),
+        (Request { credentials: &two, ..request }, Reason::SeveralTokens),
+    ] {
+        assert!(!is_repeated(&mut site.worker, &changed, time), "{expected:?}");
+        assert_eq!(site.worker.check(&changed, &at(time)).answer.reason(), expected);
+        settle(&mut site, &request, time);
+    }
+    let asking = Asking { method: b"REGISTER", from: ALICE.as_bytes(), to: ALICE.as_bytes() };
+    let repeated = Repeated { asking, credentials: b"\xff", has_body: false, transport: "udp", connection: 0 };
+    assert!(!site.worker.accept_again(&repeated, &at(time), &mut Verdict::default()));
+}
+
+#[test]
+fn a_reload_and_other_keys_end_it() {
+    let key = TestKey::p256("k");
+    for (keys, changes, expected) in [
+        (None, json!({ "audience": "other" }), Reason::AudienceMismatch),
+        (None, json!({ "required_scopes": ["sip.call"] }), Reason::InsufficientScope),
+        (Some(TestKey::p256("k").jwk()), json!({}), Reason::SignatureInvalid),
+        (Some(TestKey::p256("l").jwk()), json!({}), Reason::KeyUnknown),
+    ] {
+        let (mut site, header) = site_and_header(&key, &json!({}), &json!({}));
+        let credentials = [header.as_str()];
+        let request = register(&credentials);
+        settle(&mut site, &request, now());
+        site.reload(keys.as_ref().map(std::slice::from_ref), &changes);
+        assert!(!is_repeated(&mut site.worker, &request, now()), "{changes}");
+        assert_eq!(site.worker.check(&request, &at(now())).answer.reason(), expected, "{changes}");
+    }
+}
+
+/// What is judged together with something else is looked at each time.
+#[test]
+fn nothing_is_remembered_where_more_than_the_request_decides() {
+    let key = TestKey::p256("k");
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({}));
+    let spelled = format!("Bearer token=\"{}\"", header.strip_prefix("Bearer ").expect("put there"));
+    let credentials = [spelled.as_str()];
+    let request = register(&credentials);
+    for _ in 0..3 {
+        assert_eq!(site.worker.check(&request, &at(now())).answer.reason(), Reason::Ok);
+    }
+    assert!(!is_repeated(&mut site.worker, &request, now()));
+
+    let credentials = [header.as_str()];
+    let tls = Request { transport: "tls", connection: 7, ..register(&credentials) };
+    let mut bound = Site::with_globals(&[key.jwk()], &json!({}), &json!({ "connection_auth": true }));
+    for _ in 0..3 {
+        assert_eq!(bound.worker.check(&tls, &at(now())).answer.reason(), Reason::Ok);
+    }
+    assert!(!is_repeated(&mut bound.worker, &tls, now()), "each binds its connection");
+
+    // Without sessions a body means nothing.
+    settle(&mut site, &register(&credentials), now());
+    let message = Message { content_type: "text/plain", body: b"x", ..Message::default() };
+    assert!(is_repeated(&mut site.worker, &Request { message, ..register(&credentials) }, now()));
+}
