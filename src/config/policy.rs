@@ -157,7 +157,7 @@ impl Policy {
 
     /// The provider of a session: the one of its name, unless that has become another one.
     pub fn provider_of_session(&self, session: &Session) -> Option<usize> {
-        self.providers.iter().position(|p| p.name == session.provider && p.issuer == session.issuer)
+        self.providers.iter().position(|p| p.name == session.provider && p.issuer_name == session.issuer)
     }
 
     /// The provider to name in a challenge for a domain: one that lists it, else the first.

@@ -23,6 +23,7 @@ use crate::proto::jose::pem::keys_from_pem;
 use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 use crate::proto::scope_rules::{NeededScopes, ScopeRules, join_scopes};
+use crate::proto::session::{IssuerName, issuer_name};
 use crate::proto::token_rules::{IssuerRule, TokenRules};
 use crate::proto::uri::Aor;
 
@@ -33,6 +34,8 @@ pub struct Provider {
     pub name: String,
     /// The issuer as configured.
     pub issuer: String,
+    /// Its name in stored sessions.
+    pub issuer_name: IssuerName,
     /// What its tokens must say.
     pub rules: TokenRules,
     /// How claims become addresses.
@@ -275,6 +278,7 @@ impl Provider {
         Ok(Provider {
             name: name.to_owned(),
             issuer: settings.issuer.clone(),
+            issuer_name: issuer_name(&settings.issuer),
             rules,
             aor,
             domain: settings.domain.clone(),

@@ -211,7 +211,7 @@ pub struct Answer {
     /// What the request carried.
     pub carried: Carried,
     /// The session of a code or proof.
-    pub session: Option<Box<UsedSession>>,
+    pub session: Option<Arc<UsedSession>>,
     /// The address-of-record of an accepted account, canonical.
     pub account: Option<Box<str>>,
     /// An accepted registration with a code: its end must be told.

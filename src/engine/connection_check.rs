@@ -3,7 +3,7 @@
 //! proof again, by the configuration, keys, sessions and time of now.
 
 use super::check::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_sent_token};
-use super::session_check::{Known, Look, used};
+use super::session_check::{Known, Look};
 use super::token_cache::TokenCache;
 use super::token_check::LookedUp;
 use crate::config::policy::Policy;
@@ -55,17 +55,21 @@ fn by_session(look: &Look<'_>, id: &SessionId, aor: &str) -> Decision {
         Known::Failed => return decide(Answer::default(), Reason::StoreUnavailable),
         Known::NotHere => return fetch(),
         Known::Absent => None,
-        Known::Found(account) => account.sessions.iter().find(|s| s.id == *id).cloned(),
+        Known::Found(account) => {
+            let index = account.sessions.iter().position(|s| s.id == *id);
+            index.map(|index| (account, index))
+        }
     };
-    let Some(session) = session else {
+    let Some((account, index)) = session else {
         // Nobody is asked to sign in again because of what was true a moment ago.
         return if fresh { decide(Answer::default(), Reason::SessionEnded) } else { fetch() };
     };
-    let provider = look.policy.provider_of_session(&session);
-    let answer = Answer { provider, session: Some(Box::new(used(aor, &session))), ..Answer::default() };
+    let session = &account.sessions[index];
+    let provider = look.policy.provider_of_session(session);
+    let answer = Answer { provider, session: Some(account.used(index)), ..Answer::default() };
     let (Some(provider), Some(owned)) = (provider, Aor::parse(aor)) else {
         return decide(answer, Reason::SessionEnded);
     };
-    let judged = look.may_prove(provider, &session, &owned);
+    let judged = look.may_prove(provider, session, &owned);
     decide(answer, judged.err().unwrap_or(Reason::Ok))
 }

@@ -15,6 +15,7 @@ pub mod kept_keys;
 pub mod key_derivation_check;
 pub mod key_fetch;
 pub mod key_wait;
+pub mod known_account;
 pub mod refresh_plan;
 pub mod seal;
 pub mod session_check;

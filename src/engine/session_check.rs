@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use super::check::{Answer, Decision, Message, Request};
+use super::known_account::KnownAccount;
 use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::config::sessions::Sessions;
 use crate::proto::digest_credentials::DigestCredentials;
-use crate::proto::digest_string::{DigestParts, digest_string, split_cseq};
+use crate::proto::digest_string::{DigestParts, dated_digest_string, digest_string, split_cseq};
 use crate::proto::fingerprint::secret_name;
 use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh, TokenGrant};
 use crate::proto::master_key::master_key;
@@ -23,7 +24,6 @@ use crate::proto::session::{
     id_text,
 };
 use crate::proto::shared_key::{Key, shared_key};
-use crate::proto::sip_date;
 use crate::proto::token_rules::TokenRules;
 use crate::proto::uri::Aor;
 use subtle::ConstantTimeEq;
@@ -52,7 +52,7 @@ pub enum Known<T> {
 /// The stored records as this worker can see them without waiting.
 pub trait KnownSessions {
     /// The sessions of an address-of-record.
-    fn account(&self, aor: &str) -> Known<Arc<Account>>;
+    fn account(&self, aor: &str) -> Known<Arc<KnownAccount>>;
     /// The fate of a code.
     fn code(&self, id: &CodeId) -> Known<CodeRecord>;
     /// What is known is what is stored now, not what was a moment ago.
@@ -63,7 +63,7 @@ pub trait KnownSessions {
 pub struct NoSessions;
 
 impl KnownSessions for NoSessions {
-    fn account(&self, _: &str) -> Known<Arc<Account>> {
+    fn account(&self, _: &str) -> Known<Arc<KnownAccount>> {
         Known::Absent
     }
 
@@ -191,7 +191,7 @@ struct Proven {
     answer: Answer,
     aor: Aor,
     provider: usize,
-    account: Arc<Account>,
+    account: Arc<KnownAccount>,
     index: usize,
     /// It is the proof of a registration that may be repeated.
     repeated: bool,
@@ -422,12 +422,15 @@ impl Look<'_> {
             Known::Absent => None,
             Known::Found(account) => Some(account),
         };
-        let session = account.iter().flat_map(|a| &a.sessions).find(|s| s.id == exchanged.session);
-        match session {
+        let found = account.as_ref().and_then(|account| {
+            let index = account.sessions.iter().position(|s| s.id == exchanged.session)?;
+            Some((account, index, &account.sessions[index]))
+        });
+        match found {
             // It was there and has been ended: the code must not bring it back.
             None if !exchanged.bound_to.is_empty() => return refuse(answer, Reason::SessionEnded),
             None => return Decision::NeedKeyStored(answer, Box::new(registration)),
-            Some(session) => {
+            Some((account, index, session)) => {
                 let key = key_of(self.settings, exchanged, &registration, self.request.message.reply_to_tag);
                 // Its scopes may be fewer by now than those of the sign-in.
                 let scopes = &self.policy.providers[provider].rules.scopes;
@@ -438,7 +441,7 @@ impl Look<'_> {
                 if key.is_some_and(|key| !session.keys.contains(&key)) {
                     return Decision::NeedKeyStored(answer, Box::new(registration));
                 }
-                answer.session = Some(Box::new(used(&registration.aor, session)));
+                answer.session = Some(account.used(index));
             }
         }
         // A master-key is stored already, and serves other registrations as well: the answer does not decide about it.
@@ -488,8 +491,8 @@ impl Look<'_> {
             return stop(Answer::default(), Reason::SessionUnknown);
         };
         let aor = self.policy.providers[provider].rules.spelled(aor);
-        let (digest, date) = match digest_string(&parts(request, covered)) {
-            Ok(digest) => (digest, sip_date::unix_seconds(request.message.date)),
+        let (digest, date) = match dated_digest_string(&parts(request, covered)) {
+            Ok(dated) => dated,
             Err(error) => return stop(Answer::default(), error.reason()),
         };
         let Some(date) = date else {
@@ -515,8 +518,7 @@ impl Look<'_> {
         let Some(provider) = self.policy.provider_of_session(session) else {
             return stop(Answer::default(), Reason::SessionEnded);
         };
-        let session = Some(Box::new(used(aor.as_str(), session)));
-        let answer = Answer { provider: Some(provider), session, ..Answer::default() };
+        let answer = Answer { provider: Some(provider), session: Some(account.used(index)), ..Answer::default() };
         Ok(Proven { answer, aor, provider, account, index, repeated, date })
     }
 
@@ -538,8 +540,8 @@ impl Look<'_> {
     fn fits_master_key(&self, key: &Key, pop: &str, covered: &[u8], provider: usize) -> Result<(), Reason> {
         let message = &self.request.message;
         let pop = pop_from_text(pop).filter(|_| message.contacts <= 1).ok_or(Reason::PopMalformed)?;
-        let digest = digest_string(&parts(self.request, covered)).map_err(|error| error.reason())?;
-        let date = sip_date::unix_seconds(message.date).ok_or(Reason::PopMalformed)?;
+        let (digest, date) = dated_digest_string(&parts(self.request, covered)).map_err(|error| error.reason())?;
+        let date = date.ok_or(Reason::PopMalformed)?;
         if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
             return Err(Reason::PopInvalid);
         }
@@ -557,12 +559,12 @@ impl Look<'_> {
     }
 
     /// The session whose key made the proof, and whether the proof is the one of its registration.
-    fn prover(&self, account: &Account, pop: &[u8; 32], digest: &[u8]) -> Option<(usize, bool)> {
+    fn prover(&self, account: &KnownAccount, pop: &[u8; 32], digest: &[u8]) -> Option<(usize, bool)> {
         let repeats =
             |s: &Session| self.policy.settings.pop_reuse && s.proofs.iter().any(|proof| bool::from(proof.0.ct_eq(pop)));
         let message = &self.request.message;
         candidates(account, message.instance, message.reg_id).find_map(|(index, session)| {
-            if made_by(session, pop, digest) {
+            if account.made(index, pop, digest) {
                 return Some((index, false));
             }
             repeats(session).then_some((index, true))

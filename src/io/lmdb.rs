@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sessions in a folder, by LMDB: every process of one proxy opens it, readers take no lock.
 //!
-//! A record is its end, its due time and its value under the key. Two further databases hold the keys in the order
-//! of their ends and of their due times; all three change in one transaction. A process that is killed in the middle
-//! of one leaves the state before it, and the next writer takes over the lock of the dead one.
+//! A record is its end, its due time and its value under the key. A further database holds the keys in the order of
+//! the times at which there is something to do: when a record is due or, if that comes first, when it ends. Both change
+//! in one transaction. A process that is killed in the middle of one leaves the state before it, and the next writer
+//! takes over the lock of the dead one.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -13,19 +14,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Database, Env, MdbError, RoTxn, RwTxn};
+use heed::{CommitOrAbort, Database, Env, MdbError, PutFlags, RoTxn, RwTxn};
 
+use super::lmdb_keys::{NEVER, first_packed, is_plain, packed, split_time, time_octets, unpacked};
 use crate::arena::mapped_store;
 use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, Usage, Write};
 
-/// Names of the databases: records, keys by their ends, keys by their due times.
-const DATABASES: [&str; 3] = ["records", "by_expiry", "by_due"];
+/// Names of the databases: records, and keys by time.
+const DATABASES: [&str; 2] = ["sessions", "times"];
+/// A database of builds before the first release.
+const OUTDATED: &str = "by_expiry";
 /// Most records that one upkeep drops.
 const MOST_DROPPED: usize = 4096;
+/// Most entries by time that one call looks at.
+const MOST_LOOKED: usize = 65_536;
 /// End and due time before a value.
-const HEADER: usize = 16;
-/// Stands for no due time.
-const NEVER: i64 = i64::MAX;
+const HEADER: usize = 12;
 
 type Table = Database<'static, Bytes, Bytes>;
 
@@ -38,8 +42,9 @@ struct Opened {
     process: u32,
     durable: bool,
     records: Table,
-    by_expiry: Table,
-    by_due: Table,
+    times: Table,
+    /// Where the next upkeep goes on when the last one has not looked at all that is overdue.
+    upkept: Mutex<Option<Vec<u8>>>,
 }
 
 /// What this process has open: LMDB must not map a folder twice in one process.
@@ -69,12 +74,16 @@ impl Opened {
         let failed = |e: heed::Error| failure(folder, &e);
         let env = mapped_store::open(folder, (size_mib as usize) << 20, 3, durable).map_err(failed)?;
         make_whole(folder, &env)?;
-        let (records, by_expiry, by_due) = match tables(&env).map_err(failed)? {
+        let (records, times) = match tables(&env).map_err(failed)? {
             Some(tables) => tables,
+            None if is_outdated(&env).map_err(failed)? => {
+                let what = "its sessions were stored by a build before the first release";
+                return Err(StoreError::Corrupt(format!("{}: {what}. {REMEDY}", folder.display())));
+            }
             None => new_tables(&env).map_err(failed)?,
         };
-        let folder = folder.to_path_buf();
-        Ok(Opened { env, folder, process: std::process::id(), durable, records, by_expiry, by_due })
+        let (folder, process, upkept) = (folder.to_path_buf(), std::process::id(), Mutex::default());
+        Ok(Opened { env, folder, process, durable, records, times, upkept })
     }
 
     fn failed(&self) -> impl Fn(heed::Error) -> StoreError {
@@ -84,24 +93,30 @@ impl Opened {
     /// Splits what is stored under a key.
     fn record<'t>(&self, octets: &'t [u8]) -> Result<Record<'t>, StoreError> {
         let damaged = || StoreError::Corrupt(format!("{}: a record is too short", self.folder.display()));
-        let (expires_at, rest) = octets.split_first_chunk().ok_or_else(damaged)?;
-        let (due_at, value) = rest.split_first_chunk().ok_or_else(damaged)?;
-        Ok(Record { expires_at: i64::from_le_bytes(*expires_at), due_at: i64::from_le_bytes(*due_at), value })
+        let (expires_at, rest) = split_time(octets).ok_or_else(damaged)?;
+        let (due_at, value) = split_time(rest).ok_or_else(damaged)?;
+        Ok(Record { expires_at, due_at, value })
     }
 
-    fn find<'t>(&self, txn: &'t RoTxn, key: &str) -> Result<Option<Record<'t>>, StoreError> {
-        let found = self.records.get(txn, key.as_bytes()).map_err(self.failed())?;
+    /// The record under a packed key.
+    fn find<'t>(&self, txn: &'t RoTxn, key: &[u8]) -> Result<Option<Record<'t>>, StoreError> {
+        let found = self.records.get(txn, key).map_err(self.failed())?;
         found.map(|octets| self.record(octets)).transpose()
     }
 
-    /// Deletes a record of which the end and the due time are known, with its places in the order.
-    fn delete(&self, txn: &mut RwTxn, key: &[u8], expires_at: i64, due_at: i64) -> heed::Result<()> {
-        self.by_expiry.delete(txn, &ordered(expires_at, key))?;
-        if due_at != NEVER {
-            self.by_due.delete(txn, &ordered(due_at, key))?;
-        }
+    /// Deletes a record of which the time is known, with its place in the order.
+    fn delete(&self, txn: &mut RwTxn, key: &[u8], time: i64) -> heed::Result<()> {
+        self.times.delete(txn, &ordered(time, key))?;
         self.records.delete(txn, key)?;
         Ok(())
+    }
+
+    /// Notes the time of a record. Most come in the order of time, and then pages are filled to their ends.
+    fn note_time(&self, txn: &mut RwTxn, key: &[u8], time: i64) -> heed::Result<()> {
+        let place = ordered(time, key);
+        let is_last = self.times.last(txn)?.is_none_or(|(last, _)| last < place.as_slice());
+        let flags = if is_last { PutFlags::APPEND } else { PutFlags::empty() };
+        self.times.put_with_flags(txn, flags, &place, &[])
     }
 
     /// Pages of the file that may be in use, pages that are, and those kept back so that a full store can still
@@ -109,7 +124,7 @@ impl Opened {
     fn pages(&self, txn: &RoTxn) -> heed::Result<Pages> {
         let main = self.env.unnamed_database_stat();
         let mut used = 2 + main.branch_pages + main.leaf_pages;
-        for table in [&self.records, &self.by_expiry, &self.by_due] {
+        for table in [&self.records, &self.times] {
             let stat = table.stat(txn)?;
             used += stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
         }
@@ -119,31 +134,58 @@ impl Opened {
         Ok(Pages { size, used, limit: all.saturating_sub(reserve), reserve })
     }
 
-    /// Drops at most so many expired records in one transaction.
-    fn drop_expired(&self, now: i64, limit: usize) -> Result<usize, StoreError> {
+    /// Places up to this time, the earliest first, from `after` on; what is looked at is bounded.
+    fn places<'t>(
+        &self,
+        txn: &'t RoTxn,
+        now: i64,
+        after: Option<&[u8]>,
+    ) -> Result<impl Iterator<Item = heed::Result<&'t [u8]>>, StoreError> {
         let end = ordered(now.saturating_add(1), &[]);
-        let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Excluded(&end));
-        {
-            let txn = self.env.read_txn().map_err(self.failed())?;
-            if self.by_expiry.range(&txn, &range).map_err(self.failed())?.next().is_none() {
-                return Ok(0);
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range: (Bound<&[u8]>, Bound<&[u8]>) = (start, Bound::Excluded(&end));
+        let range = self.times.range(txn, &range).map_err(self.failed())?;
+        Ok(range.take(MOST_LOOKED).map(|entry| Ok(entry?.0)))
+    }
+
+    /// Keys of expired records, a bounded number. What is only due is passed over; it may be much when nobody looks after it.
+    fn expired(&self, txn: &RoTxn, now: i64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut upkept = self.upkept.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = upkept.take();
+        let (mut keys, mut looked) = (Vec::new(), 0);
+        let mut last = None;
+        for place in self.places(txn, now, after.as_deref())? {
+            let place = place.map_err(self.failed())?;
+            (looked, last) = (looked + 1, Some(place));
+            let key = unordered(place).1;
+            if self.find(txn, key)?.is_none_or(|record| record.expires_at <= now) {
+                keys.push(place.to_vec());
+            }
+            if keys.len() == MOST_DROPPED {
+                break;
             }
         }
-        let mut txn = self.env.write_txn().map_err(self.failed())?;
-        let mut old = Vec::new();
-        for entry in self.by_expiry.range(&txn, &range).map_err(self.failed())?.take(limit) {
-            old.push(entry.map_err(self.failed())?.0.to_vec());
+        if looked == MOST_LOOKED || keys.len() == MOST_DROPPED {
+            *upkept = last.map(<[u8]>::to_vec);
         }
-        for place in &old {
-            let (expires_at, key) = unordered(place);
-            let due_at = match self.records.get(&txn, key).map_err(self.failed())? {
-                Some(octets) => self.record(octets)?.due_at,
-                None => NEVER,
-            };
-            self.delete(&mut txn, key, expires_at, due_at).map_err(self.failed())?;
+        Ok(keys)
+    }
+
+    /// Drops the records of these places, if they are still expired.
+    fn drop_expired(&self, places: &[Vec<u8>], now: i64) -> Result<usize, StoreError> {
+        let mut txn = self.env.write_txn().map_err(self.failed())?;
+        let mut dropped = 0;
+        for place in places {
+            let (time, key) = unordered(place);
+            match self.find(&txn, key)?.map(|record| record.expires_at <= now) {
+                Some(false) => continue,
+                Some(true) => dropped += 1,
+                None => {}
+            }
+            self.delete(&mut txn, key, time).map_err(self.failed())?;
         }
         txn.commit().map_err(self.failed())?;
-        Ok(old.len())
+        Ok(dropped)
     }
 }
 
@@ -153,6 +195,13 @@ struct Record<'t> {
     value: &'t [u8],
 }
 
+impl Record<'_> {
+    /// When there is something to do.
+    fn time(&self) -> i64 {
+        self.due_at.min(self.expires_at)
+    }
+}
+
 struct Pages {
     size: usize,
     used: usize,
@@ -160,12 +209,23 @@ struct Pages {
     reserve: usize,
 }
 
-impl Store for LmdbStore {
-    fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
+impl LmdbStore {
+    /// What `look` makes of the value of a record that has not expired.
+    fn get_with<T>(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8]) -> T) -> Result<Option<T>, StoreError> {
         let store = &*self.0;
         let txn = store.env.read_txn().map_err(store.failed())?;
-        let found = store.find(&txn, key)?.filter(|r| r.expires_at > now);
-        Ok(found.map(|r| r.value.to_vec()))
+        let found = store.find(&txn, &packed(key))?.filter(|r| r.expires_at > now);
+        Ok(found.map(|r| look(r.value)))
+    }
+}
+
+impl Store for LmdbStore {
+    fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get_with(key, now, &mut <[u8]>::to_vec)
+    }
+
+    fn look(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        self.get_with(key, now, &mut |value| look(value)).map(drop)
     }
 
     fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
@@ -173,16 +233,20 @@ impl Store for LmdbStore {
         if write.value.len() > MAX_VALUE {
             return Err(StoreError::Full);
         }
-        let key = write.key.as_bytes();
+        let key = packed(write.key);
+        let due_at = write.due_at.unwrap_or(NEVER);
+        let mut octets = Vec::with_capacity(HEADER + write.value.len());
+        octets.extend_from_slice(&time_octets(write.expires_at));
+        octets.extend_from_slice(&time_octets(due_at));
+        octets.extend_from_slice(write.value);
+        let time = store.record(&octets)?.time();
         let mut txn = store.env.write_txn().map_err(store.failed())?;
-        let mut room = 0;
-        if let Some(old) = store.find(&txn, write.key)? {
+        let (mut room, mut noted) = (0, None);
+        if let Some(old) = store.find(&txn, &key)? {
             if expected != (old.expires_at > now).then_some(old.value) {
                 return Ok(false);
             }
-            room = old.value.len();
-            let (expires_at, due_at) = (old.expires_at, old.due_at);
-            store.delete(&mut txn, key, expires_at, due_at).map_err(store.failed())?;
+            (room, noted) = (old.value.len(), Some(old.time()));
         } else if expected.is_some() {
             return Ok(false);
         }
@@ -194,15 +258,12 @@ impl Store for LmdbStore {
                 return Err(StoreError::Full);
             }
         }
-        let due_at = write.due_at.unwrap_or(NEVER);
-        let mut octets = Vec::with_capacity(HEADER + write.value.len());
-        octets.extend_from_slice(&write.expires_at.to_le_bytes());
-        octets.extend_from_slice(&due_at.to_le_bytes());
-        octets.extend_from_slice(write.value);
-        store.records.put(&mut txn, key, &octets).map_err(store.failed())?;
-        store.by_expiry.put(&mut txn, &ordered(write.expires_at, key), &[]).map_err(store.failed())?;
-        if due_at != NEVER {
-            store.by_due.put(&mut txn, &ordered(due_at, key), &[]).map_err(store.failed())?;
+        store.records.put(&mut txn, &key, &octets).map_err(store.failed())?;
+        if noted != Some(time) {
+            if let Some(noted) = noted {
+                store.times.delete(&mut txn, &ordered(noted, &key)).map_err(store.failed())?;
+            }
+            store.note_time(&mut txn, &key, time).map_err(store.failed())?;
         }
         txn.commit().map_err(store.failed())?;
         Ok(true)
@@ -210,12 +271,13 @@ impl Store for LmdbStore {
 
     fn remove(&self, key: &str, expected: Option<&[u8]>) -> Result<bool, StoreError> {
         let store = &*self.0;
+        let key = packed(key);
         let mut txn = store.env.write_txn().map_err(store.failed())?;
-        let found = store.find(&txn, key)?.filter(|r| expected.is_none_or(|e| e == r.value));
-        let Some((expires_at, due_at)) = found.map(|r| (r.expires_at, r.due_at)) else {
+        let found = store.find(&txn, &key)?.filter(|r| expected.is_none_or(|e| e == r.value));
+        let Some(time) = found.map(|record| record.time()) else {
             return Ok(false);
         };
-        store.delete(&mut txn, key.as_bytes(), expires_at, due_at).map_err(store.failed())?;
+        store.delete(&mut txn, &key, time).map_err(store.failed())?;
         txn.commit().map_err(store.failed())?;
         Ok(true)
     }
@@ -223,17 +285,15 @@ impl Store for LmdbStore {
     fn due(&self, now: i64, limit: usize) -> Result<Vec<String>, StoreError> {
         let store = &*self.0;
         let txn = store.env.read_txn().map_err(store.failed())?;
-        let end = ordered(now.saturating_add(1), &[]);
-        let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Unbounded, Bound::Excluded(&end));
         let mut keys = Vec::new();
-        for entry in store.by_due.range(&txn, &range).map_err(store.failed())? {
+        for place in store.places(&txn, now, None)? {
             if keys.len() == limit {
                 break;
             }
-            let (place, _) = entry.map_err(store.failed())?;
-            let key = String::from_utf8_lossy(unordered(place).1).into_owned();
-            if store.find(&txn, &key)?.is_some_and(|r| r.expires_at > now) {
-                keys.push(key);
+            let (time, key) = unordered(place.map_err(store.failed())?);
+            // What ends at this time is for the upkeep.
+            if store.find(&txn, key)?.is_some_and(|r| r.expires_at > now && r.due_at == time) {
+                keys.push(unpacked(key));
             }
         }
         Ok(keys)
@@ -242,23 +302,33 @@ impl Store for LmdbStore {
     fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Page, StoreError> {
         let store = &*self.0;
         let txn = store.env.read_txn().map_err(store.failed())?;
-        let start = match from {
-            Some(last) => Bound::Excluded(last.as_bytes()),
-            None if prefix.is_empty() => Bound::Unbounded,
-            None => Bound::Included(prefix.as_bytes()),
+        let last = from.map(packed);
+        let plain = Bound::Included(prefix.as_bytes());
+        let half_size = first_packed(prefix);
+        let half_size = half_size.as_ref().map(|first| Bound::Included(first.as_slice()));
+        // First the keys that are stored as they are, then the packed ones.
+        let starts = match &last {
+            None => [Some(plain), half_size],
+            Some(last) if is_plain(last) => [Some(Bound::Excluded(last.as_slice())), half_size],
+            Some(last) => [None, Some(Bound::Excluded(last.as_slice()))],
         };
         let mut page = Page::default();
-        let range: (Bound<&[u8]>, Bound<&[u8]>) = (start, Bound::Unbounded);
-        for entry in store.records.range(&txn, &range).map_err(store.failed())? {
-            let (key, _) = entry.map_err(store.failed())?;
-            if !key.starts_with(prefix.as_bytes()) {
-                break;
+        for (start, are_plain) in starts.into_iter().zip([true, false]) {
+            let Some(start) = start else { continue };
+            let start = if start == Bound::Included(&[]) { Bound::Unbounded } else { start };
+            let range: (Bound<&[u8]>, Bound<&[u8]>) = (start, Bound::Unbounded);
+            for entry in store.records.range(&txn, &range).map_err(store.failed())? {
+                let (stored, _) = entry.map_err(store.failed())?;
+                let key = unpacked(stored);
+                if is_plain(stored) != are_plain || !key.starts_with(prefix) {
+                    break;
+                }
+                if page.keys.len() == limit.max(1) {
+                    page.next = page.keys.last().cloned();
+                    return Ok(page);
+                }
+                page.keys.push(key);
             }
-            if page.keys.len() == limit.max(1) {
-                page.next = page.keys.last().cloned();
-                break;
-            }
-            page.keys.push(String::from_utf8_lossy(key).into_owned());
         }
         Ok(page)
     }
@@ -267,18 +337,20 @@ impl Store for LmdbStore {
         let store = &*self.0;
         // A killed reader would keep the pages that it saw from being used again.
         store.env.clear_stale_readers().map_err(store.failed())?;
-        let reserve = store.env.read_txn().and_then(|txn| store.pages(&txn)).map_err(store.failed())?.reserve;
-        // Few enough for the copies of the changed pages to find room in the reserve.
-        let batch = reserve / 16;
+        let (reserve, expired) = {
+            let txn = store.env.read_txn().map_err(store.failed())?;
+            (store.pages(&txn).map_err(store.failed())?.reserve, store.expired(&txn, now)?)
+        };
         let mut dropped = 0;
         let mut result = Ok(());
-        while dropped < MOST_DROPPED {
-            match store.drop_expired(now, batch) {
+        // Few enough for the copies of the changed pages to find room in the reserve.
+        for places in expired.chunks(reserve / 16) {
+            match store.drop_expired(places, now) {
                 Ok(count) => dropped += count,
-                Err(e) => result = Err(e),
-            }
-            if result.is_err() || !dropped.is_multiple_of(batch) || dropped == 0 {
-                break;
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
             }
         }
         if !store.durable {
@@ -297,20 +369,17 @@ impl Store for LmdbStore {
     }
 }
 
-/// A key of an index: the time such that octets sort as times do, then the record's key.
+/// A key of the order: the time, then the record's key.
 fn ordered(time: i64, key: &[u8]) -> Vec<u8> {
     let mut octets = Vec::with_capacity(8 + key.len());
-    octets.extend_from_slice(&(time as u64 ^ 1 << 63).to_be_bytes());
+    octets.extend_from_slice(&time_octets(time));
     octets.extend_from_slice(key);
     octets
 }
 
-/// The parts of a key of an index.
+/// The parts of a key of the order.
 fn unordered(place: &[u8]) -> (i64, &[u8]) {
-    match place.split_first_chunk() {
-        Some((time, key)) => ((u64::from_be_bytes(*time) ^ 1 << 63) as i64, key),
-        None => (0, &[]),
-    }
+    split_time(place).unwrap_or((0, &[]))
 }
 
 fn make(folder: &Path) -> Result<(), StoreError> {
@@ -349,24 +418,30 @@ fn make_whole(folder: &Path, env: &Env) -> Result<(), StoreError> {
 
 const REMEDY: &str = "Restore the folder from a backup, or move it away: a new one is made, and phones sign in again";
 
-type Tables = (Table, Table, Table);
+type Tables = (Table, Table);
 
 fn tables(env: &Env) -> heed::Result<Option<Tables>> {
     let opened = env.open_databases_and_commit::<_, _, (), heed::Error>(env.read_txn()?, |opener, txn| {
-        let [records, by_expiry, by_due] = DATABASES.map(|name| opener.open_database::<Bytes, Bytes>(txn, Some(name)));
-        Ok(CommitOrAbort::Commit((records?, by_expiry?, by_due?)))
+        let [records, times] = DATABASES.map(|name| opener.open_database::<Bytes, Bytes>(txn, Some(name)));
+        Ok(CommitOrAbort::Commit((records?, times?)))
     })?;
     Ok(match opened.commit() {
-        Some((Some(records), Some(by_expiry), Some(by_due))) => Some((records, by_expiry, by_due)),
+        Some((Some(records), Some(times))) => Some((records, times)),
         _ => None,
     })
 }
 
+fn is_outdated(env: &Env) -> heed::Result<bool> {
+    let opened = env.open_databases_and_commit::<_, _, (), heed::Error>(env.read_txn()?, |opener, txn| {
+        Ok(CommitOrAbort::Commit(opener.open_database::<Bytes, Bytes>(txn, Some(OUTDATED))?))
+    })?;
+    Ok(opened.commit().flatten().is_some())
+}
+
 fn new_tables(env: &Env) -> heed::Result<Tables> {
     let made = env.create_databases_and_commit::<_, _, (), heed::Error>(env.write_txn()?, |opener, txn| {
-        let [records, by_expiry, by_due] =
-            DATABASES.map(|name| opener.create_database::<Bytes, Bytes>(txn, Some(name)));
-        Ok(CommitOrAbort::Commit((records?, by_expiry?, by_due?)))
+        let [records, times] = DATABASES.map(|name| opener.create_database::<Bytes, Bytes>(txn, Some(name)));
+        Ok(CommitOrAbort::Commit((records?, times?)))
     })?;
     Ok(made.commit().expect("the closure above never aborts"))
 }

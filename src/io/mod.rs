@@ -5,6 +5,7 @@
 pub mod http;
 pub mod key_check;
 pub mod lmdb;
+mod lmdb_keys;
 pub mod redis;
 mod resolver;
 pub mod store;

@@ -41,8 +41,9 @@ const LATEST: i64 = 9_000_000_000_000_000;
 const LOOK: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Records about tokens that were introspected: a new one makes no old one wrong, so that nobody need hear of it.
-const ANSWERS: &str = "i:";
+/// Records about tokens that were introspected, where a new one makes no old one wrong, and leases, which nobody remembers:
+/// nobody need hear of them.
+const QUIET: [&str; 2] = ["i:", "l:"];
 
 /// SET comes first: in a script only the first write is refused when memory is short.
 const PUT: &str = r"
@@ -70,7 +71,7 @@ if not old or (ARGV[2] == '1' and string.sub(old, 17) ~= ARGV[3]) then return 0 
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('PUBLISH', ARGV[4], ARGV[5] .. ARGV[1])
+if ARGV[6] == '1' then redis.call('PUBLISH', ARGV[4], ARGV[5] .. ARGV[1]) end
 return 1
 ";
 
@@ -282,6 +283,11 @@ impl RedisStore {
     }
 }
 
+/// 1 when other proxies must hear of a change of this record.
+fn is_told(key: &str) -> i32 {
+    i32::from(!QUIET.iter().any(|kind| key.starts_with(kind)))
+}
+
 fn record(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
@@ -326,7 +332,7 @@ impl Store for RedisStore {
             script.arg(PUT).arg(3).arg(record(write.key)).arg(EXPIRY).arg(DUE);
             script.arg(write.key).arg(octets).arg(end).arg(due).arg(now);
             script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
-            script.arg(&self.origin).arg(i32::from(!write.key.starts_with(ANSWERS))).query(c)
+            script.arg(&self.origin).arg(is_told(write.key)).query(c)
         })
     }
 
@@ -335,7 +341,7 @@ impl Store for RedisStore {
             let mut script = cmd("EVAL");
             script.arg(REMOVE).arg(3).arg(record(key)).arg(EXPIRY).arg(DUE).arg(key);
             script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
-            script.arg(&self.origin).query(c)
+            script.arg(&self.origin).arg(is_told(key)).query(c)
         })
     }
 

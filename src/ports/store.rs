@@ -72,6 +72,14 @@ pub trait Store: Send + Sync {
     /// The value of a record that has not expired.
     fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Shows the value of a record that has not expired, if there is one, without a copy where that is possible.
+    fn look(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        if let Some(value) = self.get(key, now)? {
+            look(&value);
+        }
+        Ok(())
+    }
+
     /// Writes a record if the present value is `expected` (None: there is none, or it has expired); false when it
     /// is another. Atomic over all processes and proxies that use the store.
     fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError>;

@@ -27,8 +27,13 @@ pub struct DigestParts<'a> {
 
 /// Builds the digest-string. Errors name the part that cannot be made canonical.
 pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
+    Ok(dated_digest_string(parts)?.0)
+}
+
+/// The digest-string, and the Date in it as Unix seconds; None when it is not a time since 1970.
+pub fn dated_digest_string(parts: &DigestParts<'_>) -> Result<(Vec<u8>, Option<i64>), DigestError> {
     let (number, method) = split_cseq(parts.cseq).ok_or(DigestError::Cseq)?;
-    let date = sip_date::canonical(parts.date).ok_or(DigestError::Date)?;
+    let date = sip_date::read(parts.date).ok_or(DigestError::Date)?;
     for (value, error) in
         [(parts.from, DigestError::From), (parts.to, DigestError::To), (parts.call_id, DigestError::CallId)]
     {
@@ -51,7 +56,7 @@ pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
         b" ",
         method,
         b"|",
-        date.as_bytes(),
+        &date.text,
         b"|",
         contact,
         b"|",
@@ -59,7 +64,7 @@ pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
         out.extend_from_slice(part);
     }
     out.extend_from_slice(parts.body);
-    Ok(out)
+    Ok((out, date.seconds))
 }
 
 /// Which part of a message keeps a digest-string from being built.

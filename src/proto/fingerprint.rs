@@ -43,13 +43,18 @@ pub fn secret_name(parts: &[&str]) -> String {
 
 /// Lower-case hex.
 pub fn hex(octets: &[u8]) -> String {
+    let mut out = String::with_capacity(octets.len() * 2);
+    push_hex(&mut out, octets);
+    out
+}
+
+/// Appends lower-case hex.
+pub fn push_hex(out: &mut String, octets: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(2 * octets.len());
     for octet in octets {
         out.push(char::from(DIGITS[usize::from(octet >> 4)]));
         out.push(char::from(DIGITS[usize::from(octet & 15)]));
     }
-    out
 }
 
 /// Makes text that a peer controls safe for one log line: control characters become '?', length is capped.

@@ -24,6 +24,7 @@ pub mod key_account;
 pub mod key_derivation;
 pub mod master_key;
 pub mod next_hop;
+mod packed_text;
 pub mod pbkdf2;
 pub mod pop;
 pub mod reason;

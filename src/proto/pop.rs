@@ -4,7 +4,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig as Config};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::shared_key::{Key, hmac_sha256};
 
@@ -16,6 +19,23 @@ pub const TEXT_LEN: usize = 43;
 const LENIENT: Config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+
+/// A shared key made ready for many proofs.
+pub struct PopKey(Hmac<Sha256>);
+
+impl PopKey {
+    /// A key of any length.
+    pub fn new(shared_key: &[u8]) -> PopKey {
+        PopKey(Hmac::new_from_slice(shared_key).expect("HMAC takes a key of any length"))
+    }
+
+    /// The proof for a digest-string.
+    pub fn make_pop(&self, digest_string: &[u8]) -> Key {
+        let mut mac = self.0.clone();
+        mac.update(digest_string);
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
+}
 
 /// The proof for a digest-string (see [`super::digest_string`]), 32 raw octets.
 pub fn make_pop(shared_key: &[u8], digest_string: &[u8]) -> Key {
@@ -29,20 +49,23 @@ pub fn pop_to_text(pop: &[u8; LEN]) -> String {
 
 /// Reads a proof written as base64url, base64 (padded or not) or hex.
 pub fn pop_from_text(text: &str) -> Option<[u8; LEN]> {
-    let decoded = if text.len() == LEN * 2 {
-        decode_hex(text)?
-    } else if text.bytes().any(|b| b == b'+' || b == b'/') {
-        STANDARD.decode(text).ok()?
-    } else {
-        URL_SAFE.decode(text).ok()?
-    };
-    decoded.try_into().ok()
+    if text.len() == LEN * 2 {
+        return decode_hex(text);
+    }
+    // Room for what is too long, as far as decoding goes by whole groups.
+    let mut room = [0; LEN + 4];
+    let is_standard = text.bytes().any(|b| b == b'+' || b == b'/');
+    let length = if is_standard { &STANDARD } else { &URL_SAFE }.decode_slice(text, &mut room).ok()?;
+    room[..length].try_into().ok()
 }
 
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    let digits = digits?;
-    Some(digits.chunks_exact(2).map(|d| (d[0] * 16 + d[1]) as u8).collect())
+fn decode_hex(text: &str) -> Option<[u8; LEN]> {
+    let digit = |octet: u8| char::from(octet).to_digit(16);
+    let mut pop = [0; LEN];
+    for (octet, pair) in pop.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *octet = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
+    }
+    Some(pop)
 }
 
 /// Compares a received proof with the expected one in constant time.
@@ -70,6 +93,7 @@ mod tests {
     fn refuses_anything_else() {
         let text = pop_to_text(&make_pop(b"key", b"text"));
         assert!(!verify_pop(b"key", b"texu", &text));
+        assert_eq!(PopKey::new(b"key").make_pop(b"text"), make_pop(b"key", b"text"));
         assert!(!verify_pop(b"kez", b"text", &text));
         assert!(!verify_pop(b"key", b"text", &text[1..]));
         assert!(!verify_pop(b"key", b"text", ""));

@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::packed_text;
+
 /// Most keys of a session: each 200 OK to the same code makes one.
 pub const MAX_KEYS: usize = 4;
 
 /// Most access tokens of a session that its phone may use at once: one that was just refreshed may still be on its way.
 pub const MAX_TOKENS: usize = 2;
 
-/// Names a session: 16 random octets.
+/// Names a session: 6 octets of the time at which it began, in Unix milliseconds, so that stored sessions stand one after the
+/// other, and 10 random ones.
 pub type SessionId = [u8; 16];
 
 /// Names an access token: it reveals nothing of it.
@@ -23,6 +26,16 @@ pub type TokenName = [u8; 16];
 pub fn token_name(token: &str) -> TokenName {
     let mut name = TokenName::default();
     name.copy_from_slice(&Sha256::digest(token.as_bytes())[..16]);
+    name
+}
+
+/// Names an issuer: a provider of the same name may become another one.
+pub type IssuerName = [u8; 8];
+
+/// The name of an issuer.
+pub fn issuer_name(issuer: &str) -> IssuerName {
+    let mut name = IssuerName::default();
+    name.copy_from_slice(&Sha256::digest(issuer.as_bytes())[..8]);
     name
 }
 
@@ -82,14 +95,16 @@ pub struct Session {
     /// Name of the provider.
     pub provider: String,
     /// Its issuer: a provider of that name may become another one.
-    pub issuer: String,
+    pub issuer: IssuerName,
     /// How it was made.
     pub sign_in: SignIn,
     /// `+sip.instance`, empty when the phone gave none.
+    #[serde(with = "packed_text::text")]
     pub instance: String,
     /// `reg-id` of its flow (RFC 5626), 0 when the phone gave none.
     pub reg_id: u32,
     /// `sub`
+    #[serde(with = "packed_text::text")]
     pub subject: String,
     /// The proxy's client at the authorization server.
     pub client_id: String,
@@ -177,17 +192,17 @@ pub struct Tokens {
     /// Name of the provider.
     pub provider: String,
     /// Its issuer.
-    pub issuer: String,
+    pub issuer: IssuerName,
     /// The session's address, empty until a phone has registered with it.
     pub aor: String,
     /// How the session was made: what the phone holds is not refreshed by the proxy.
     pub sign_in: SignIn,
-    /// The access token.
-    pub access_token: SecretText,
+    /// The access token, where somebody is to get it: the phone, or an application server.
+    #[serde(with = "packed_text::token")]
+    pub access_token: Option<SecretText>,
     /// The refresh token.
+    #[serde(with = "packed_text::token")]
     pub refresh_token: Option<SecretText>,
-    /// The ID token.
-    pub id_token: Option<SecretText>,
     /// The access token is good until then, Unix seconds.
     pub expires_at: i64,
     /// The session ends then, Unix seconds.
@@ -198,7 +213,7 @@ pub struct Tokens {
     pub failures: u32,
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Writes a record.
 pub fn encode<T: Serialize>(record: &T) -> Zeroizing<Vec<u8>> {
@@ -251,7 +266,7 @@ mod tests {
         Session {
             id: [7; 16],
             provider: "corp".into(),
-            issuer: "https://as.example".into(),
+            issuer: issuer_name("https://as.example"),
             sign_in: SignIn::Code,
             instance: String::new(),
             reg_id: 0,
@@ -294,12 +309,11 @@ mod tests {
     fn debug_shows_no_secret() {
         let tokens = Tokens {
             provider: "corp".into(),
-            issuer: "https://as.example".into(),
+            issuer: issuer_name("https://as.example"),
             aor: String::new(),
             sign_in: SignIn::Code,
-            access_token: SecretText("secret-a".into()),
+            access_token: Some(SecretText("secret-a".into())),
             refresh_token: Some(SecretText("secret-r".into())),
-            id_token: None,
             expires_at: 0,
             ends_at: 0,
             refresh_at: 5,

@@ -3,6 +3,7 @@
 //! and one I/O service that does all network work.
 #![forbid(unsafe_code)]
 
+mod account_cache;
 pub mod accounts;
 pub mod caught;
 pub mod changes;

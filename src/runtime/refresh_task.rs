@@ -2,7 +2,7 @@
 //! What a thread of the I/O service does with tokens that are about to end: one process of all proxies refreshes them.
 
 use super::exchange_task::TaskEnv;
-use super::session_tokens::refresh_due;
+use super::session_tokens::{keeps_access_token, refresh_due};
 use super::sessions::{SessionStore, lease_key, tokens_key};
 use super::{PATIENCE, now_millis};
 use crate::arena::counters::Counter;
@@ -83,7 +83,7 @@ impl TaskEnv {
             return self.renew(store, key, None);
         }
         // A refresh token goes to the server that it came from and to no other.
-        let same = |p: &usize| self.policy.providers[*p].issuer == tokens.issuer;
+        let same = |p: &usize| self.policy.providers[*p].issuer_name == tokens.issuer;
         let Some(provider) = self.provider(&tokens.provider).filter(same) else {
             return self.put_off(store, key, tokens, &sealed);
         };
@@ -166,7 +166,7 @@ impl TaskEnv {
         let Some((tokens, _)) = store.tokens(&key, now)? else {
             return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
         };
-        if tokens.issuer != self.policy.providers[provider].issuer {
+        if tokens.issuer != self.policy.providers[provider].issuer_name {
             return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
         }
         let account = store.account(&tokens.aor, now)?;
@@ -237,12 +237,10 @@ impl TaskEnv {
             let Some((mut tokens, sealed)) = store.tokens(key, now)? else {
                 return Ok(()); // Revoked meanwhile.
             };
-            tokens.access_token = refreshed.access_token.clone();
+            let keeps = keeps_access_token(&self.policy, tokens.sign_in);
+            tokens.access_token = keeps.then(|| refreshed.access_token.clone());
             if refreshed.refresh_token.is_some() {
                 tokens.refresh_token.clone_from(&refreshed.refresh_token);
-            }
-            if refreshed.id_token.is_some() {
-                tokens.id_token.clone_from(&refreshed.id_token);
             }
             tokens.expires_at = refreshed.expires_at;
             tokens.failures = 0;
@@ -266,8 +264,8 @@ impl TaskEnv {
             let found = account.sessions.iter_mut().find(|s| key.ends_with(&id_text(&s.id)));
             found.is_some_and(|session| {
                 session.valid_until = tokens.expires_at;
-                if tokens.sign_in.phone_holds_tokens() {
-                    session.add_token(token_name(&tokens.access_token.0));
+                if let Some(token) = tokens.access_token.as_ref().filter(|_| tokens.sign_in.phone_holds_tokens()) {
+                    session.add_token(token_name(&token.0));
                 }
                 if let Some(scope) = scope {
                     session.scope.clone_from(scope);

@@ -119,7 +119,11 @@ impl Refreshes {
             Kept::Upkeep => self.upkeeping = false,
             Kept::Due(keys) => {
                 self.looking = false;
-                self.queue.extend(keys.into_iter().filter(|key| !self.running.contains(key)));
+                let mut keys: Vec<String> = keys.into_iter().filter(|key| !self.running.contains(key)).collect();
+                // All proxies see the same ones: each begins elsewhere.
+                let count = keys.len();
+                keys.rotate_left(((count as f64 * super::jitter()) as usize).min(count));
+                self.queue.extend(keys);
             }
             Kept::Refreshed(key, refresh, _) => {
                 self.running.remove(&key);

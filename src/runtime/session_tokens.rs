@@ -8,6 +8,14 @@ use crate::ports::store::{StoreError, Write};
 use crate::proto::grant::TokenGrant;
 use crate::proto::session::{Exchanged, SecretText, SessionId, SignIn, Tokens, encode, token_name};
 
+/// Records of tokens have a multiple of so many octets.
+const STEP: usize = 32;
+
+/// Access tokens are kept where somebody gets them: the phone itself, or an application server.
+pub fn keeps_access_token(policy: &Policy, sign_in: SignIn) -> bool {
+    sign_in.phone_holds_tokens() || !policy.settings.application_servers.is_empty()
+}
+
 impl SessionStore {
     /// Tokens of a session, and their sealed record for a change.
     pub fn tokens(&self, key: &str, now: i64) -> Result<Option<(Tokens, Vec<u8>)>, StoreError> {
@@ -24,7 +32,11 @@ impl SessionStore {
         due_at: Option<i64>,
         now: i64,
     ) -> Result<bool, StoreError> {
-        let value = self.sealer.seal(key, &encode(tokens));
+        let mut octets = encode(tokens);
+        // New tokens that are a little longer or shorter take the place of the old ones.
+        let length = octets.len().next_multiple_of(STEP);
+        octets.resize(length, 0);
+        let value = self.sealer.seal(key, &octets);
         self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
     }
 
@@ -39,7 +51,8 @@ impl SessionStore {
         now: i64,
     ) -> Result<Exchanged, StoreError> {
         let mut session = SessionId::default();
-        aws_lc_rs::rand::fill(&mut session).map_err(|_| StoreError::Away("no random numbers".into()))?;
+        session[..6].copy_from_slice(&now.to_be_bytes()[2..]);
+        aws_lc_rs::rand::fill(&mut session[6..]).map_err(|_| StoreError::Away("no random numbers".into()))?;
         let provider = &policy.providers[provider];
         let expires_at = now + i64::from(policy.settings.code_lifetime) * 1000;
         let (code, own_key) = match grant {
@@ -64,12 +77,11 @@ impl SessionStore {
         };
         let tokens = Tokens {
             provider: provider.name.clone(),
-            issuer: provider.issuer.clone(),
+            issuer: provider.issuer_name,
             aor: String::new(),
             sign_in,
-            access_token: granted.access_token,
+            access_token: Some(granted.access_token).filter(|_| keeps_access_token(policy, sign_in)),
             refresh_token: granted.refresh_token.filter(|_| refreshed || held),
-            id_token: granted.id_token.filter(|_| refreshed),
             expires_at: granted.expires_at,
             ends_at: expires_at / 1000,
             refresh_at: 0,

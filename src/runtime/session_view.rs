@@ -4,18 +4,19 @@
 
 use std::sync::Arc;
 
+use super::account_cache::Seal;
 use super::accounts::{key_account_key, unseal_account};
 use super::context::Context;
-use super::sessions::{account_key, code_key, unseal};
-use super::store_access::DECOY;
+use super::sessions::{account_name, code_key, key_of_account, unseal};
+use super::store_access::{DECOY, StoreAccess};
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::key_derivation_check::KnownAccounts;
-use crate::engine::seal::Sealer;
+use crate::engine::known_account::KnownAccount;
 use crate::engine::session_check::{CodeId, Known, KnownSessions, Registration, key_of};
 use crate::ports::store::StoreError;
-use crate::proto::session::{Account, CodeRecord, CodeState};
+use crate::proto::session::{CodeRecord, CodeState};
 use crate::proto::verifier::Verifier;
 
 /// The view of one call.
@@ -41,25 +42,32 @@ impl SessionView<'_> {
 
     /// A record.
     pub(super) fn read<T: for<'a> serde::Deserialize<'a>>(&self, key: &str) -> Known<T> {
-        self.read_by(key, |sealer, sealed| unseal(sealer, key, sealed))
+        self.read_by(key, |access, sealed| unseal(access.sealer(), key, sealed))
     }
 
-    fn read_by<T>(&self, key: &str, open: impl FnOnce(&Sealer, &[u8]) -> Result<Option<T>, StoreError>) -> Known<T> {
+    fn read_by<T>(
+        &self,
+        key: &str,
+        mut open: impl FnMut(&StoreAccess, &[u8]) -> Result<Option<T>, StoreError>,
+    ) -> Known<T> {
         let Some(access) = self.context.sessions() else {
             return Known::Absent;
         };
-        let sealed = if access.is_local() {
-            access.open(self.policy).and_then(|store| store.raw(key, self.now))
+        let opened = if access.is_local() {
+            access.open(self.policy).and_then(|store| {
+                let mut opened = Ok(None);
+                store.store().look(key, self.now, &mut |sealed| opened = open(access, sealed))?;
+                opened
+            })
         } else {
             match self.context.arena().records().get(key, self.now, u64::from(self.policy.settings.store_cache) * 1000)
             {
-                Lookup::Hit(sealed) => Ok(Some(sealed)),
+                Lookup::Hit(sealed) => open(access, &sealed),
                 Lookup::Absent => Ok(None),
                 Lookup::Unknown => return Known::NotHere,
             }
         };
-        let unsealed = sealed.and_then(|sealed| sealed.map(|sealed| open(access.sealer(), &sealed)).transpose());
-        match unsealed.map(Option::flatten) {
+        match opened {
             Ok(Some(record)) => Known::Found(record),
             Ok(None) => Known::Absent,
             Err(error) => {
@@ -86,13 +94,23 @@ impl SessionView<'_> {
 }
 
 impl KnownSessions for SessionView<'_> {
-    fn account(&self, aor: &str) -> Known<Arc<Account>> {
-        match self.read(&account_key(aor)) {
-            Known::Found(account) => Known::Found(Arc::new(account)),
-            Known::Absent => Known::Absent,
-            Known::NotHere => Known::NotHere,
-            Known::Failed => Known::Failed,
-        }
+    fn account(&self, aor: &str) -> Known<Arc<KnownAccount>> {
+        let name = account_name(aor);
+        let key = key_of_account(&name);
+        self.read_by(&key, |access, sealed| {
+            let seal = Seal::of(sealed);
+            if let Some(known) = seal.and_then(|seal| access.accounts().get(&name, seal)) {
+                return Ok(Some(known));
+            }
+            let Some(account) = unseal(access.sealer(), &key, sealed)? else {
+                return Ok(None);
+            };
+            let known = Arc::new(KnownAccount::new(account));
+            if let Some(seal) = seal {
+                access.accounts().put(name, seal, Arc::clone(&known));
+            }
+            Ok(Some(known))
+        })
     }
 
     fn code(&self, id: &CodeId) -> Known<CodeRecord> {
@@ -107,7 +125,7 @@ impl KnownSessions for SessionView<'_> {
 impl KnownAccounts for SessionView<'_> {
     fn verifier(&self, aor: &str) -> Known<Verifier> {
         let key = key_account_key(aor);
-        match self.read_by(&key, |sealer, sealed| unseal_account(sealer, &key, sealed).map(Some)) {
+        match self.read_by(&key, |access, sealed| unseal_account(access.sealer(), &key, sealed).map(Some)) {
             Known::Found(account) => account.verifier().map_or(Known::Failed, Known::Found),
             Known::Absent => {
                 self.open_decoy();

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
+use super::account_cache::AccountName;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::seal::Sealer;
 use crate::engine::session_check::{CodeId, Registration, key_of, may_register};
 use crate::ports::store::{Store, StoreError, Write};
-use crate::proto::fingerprint::hex;
+use crate::proto::fingerprint::push_hex;
 use crate::proto::pop::make_pop;
 use crate::proto::session::{
-    Account, CodeRecord, CodeState, Exchanged, KeyOctets, Session, SessionId, SignIn, decode, encode, id_text,
-    is_outdated,
+    Account, CodeRecord, CodeState, Exchanged, IssuerName, KeyOctets, Session, SessionId, SignIn, decode, encode,
+    id_text, is_outdated,
 };
 use sha2::{Digest, Sha256};
 
@@ -66,9 +67,24 @@ pub struct SessionStore {
     pub(super) sealer: Arc<Sealer>,
 }
 
+/// The name of an address's sessions.
+pub fn account_name(aor: &str) -> AccountName {
+    let mut name = AccountName::default();
+    name.copy_from_slice(&Sha256::digest(aor.as_bytes())[..16]);
+    name
+}
+
+/// Where the sessions of this name are.
+pub fn key_of_account(name: &AccountName) -> String {
+    let mut key = String::with_capacity(2 + 2 * name.len());
+    key.push_str("a:");
+    push_hex(&mut key, name);
+    key
+}
+
 /// Where the sessions of an address are.
 pub fn account_key(aor: &str) -> String {
-    format!("a:{}", hex(&Sha256::digest(aor.as_bytes())[..16]))
+    key_of_account(&account_name(aor))
 }
 
 /// Where the fate of a code is.
@@ -249,7 +265,7 @@ impl SessionStore {
             };
             let provider = policy.providers.iter().find(|p| p.name == record.provider);
             let may = provider.is_some_and(|p| may_register(&p.rules, &exchanged.identity, registration).is_ok());
-            let issuer = provider.map_or_else(String::new, |p| p.issuer.clone());
+            let issuer = provider.map_or_else(IssuerName::default, |p| p.issuer_name);
             if !may || !exchanged.bound_to.is_empty() && exchanged.bound_to != registration.aor {
                 return Err(SessionError::NotThere);
             }
@@ -267,7 +283,7 @@ impl SessionStore {
                     None if first => Session {
                         id: exchanged.session,
                         provider: record.provider.clone(),
-                        issuer: issuer.clone(),
+                        issuer,
                         sign_in: exchanged.sign_in,
                         instance: registration.instance.clone(),
                         reg_id: registration.reg_id,

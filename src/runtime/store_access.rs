@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::account_cache::AccountCache;
 use super::now_millis;
 use super::sessions::SessionStore;
 use crate::arena::process;
@@ -30,6 +31,7 @@ pub struct StoreAccess {
     sealer: Arc<Sealer>,
     decoy: OnceLock<Vec<u8>>,
     opened: Mutex<Opened>,
+    accounts: Mutex<AccountCache>,
 }
 
 #[derive(Default)]
@@ -58,6 +60,7 @@ impl StoreAccess {
             sealer: Arc::new(sealer),
             decoy: OnceLock::new(),
             opened: Mutex::default(),
+            accounts: Mutex::default(),
         })
     }
 
@@ -84,13 +87,17 @@ impl StoreAccess {
         })
     }
 
+    /// What this process has opened lately.
+    pub(super) fn accounts(&self) -> MutexGuard<'_, AccountCache> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store, opened in this process.
     pub fn open(&self, policy: &Policy) -> Result<Arc<SessionStore>, StoreError> {
-        let now = now_millis();
         let mut opened = self.opened();
         if opened.process != process::id() {
             // What a parent had opened is the parent's: its memory map and locks must not be touched here.
@@ -100,6 +107,7 @@ impl StoreAccess {
         if let Some(store) = &opened.store {
             return Ok(Arc::clone(store));
         }
+        let now = now_millis();
         if let Some((at, error)) = &opened.failed
             && (0..RETRY).contains(&(now - at))
         {

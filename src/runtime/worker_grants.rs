@@ -167,7 +167,9 @@ impl Worker {
     }
 
     fn token_of_session(&self, session: &SessionId) -> Result<Zeroizing<String>, Withheld> {
-        Ok(Zeroizing::new(self.tokens_of(session)?.access_token.0.clone()))
+        // One that was not kept before application_servers was set comes with the next refresh.
+        let token = self.tokens_of(session)?.access_token.ok_or(Withheld::NotNow)?;
+        Ok(Zeroizing::new(token.0.clone()))
     }
 
     /// The tokens that a phone gets in the 200 to its REGISTER, as JSON (sip-oauth section 4.3).
@@ -178,7 +180,8 @@ impl Worker {
         let tokens = self.tokens_of(&session.id)?;
         let refresh_token = tokens.refresh_token.as_ref().map(|token| token.0.as_str());
         let seconds = tokens.expires_at - now_millis() / 1000;
-        Ok(token_response(&tokens.access_token.0, refresh_token, seconds, &session.scope))
+        let access_token = tokens.access_token.as_ref().ok_or(Withheld::NotNow)?;
+        Ok(token_response(&access_token.0, refresh_token, seconds, &session.scope))
     }
 }
 

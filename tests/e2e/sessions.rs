@@ -98,7 +98,7 @@ fn proofs_are_not_accepted_twice_or_late() {
     let reply = stack.request(&mut stack.tcp(), &stale);
     assert_eq!((reply.status, reply.reason.as_str()), (403, "Stale Date"));
     let now = reply.header("Date").expect("a Date");
-    assert!(sip_date::canonical(now.as_bytes()).as_deref() == Some(now), "{now}");
+    assert!(sip_date::read(now.as_bytes()).is_some_and(|date| date.text == now.as_bytes()), "{now}");
     assert_eq!((stack.counter("reason_pop_stale"), stack.counter("reason_pop_replayed")), (1, 1));
     stack.finish();
 }

@@ -4,7 +4,7 @@
 
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
-use sipoauth::proto::session::{KeyOctets, Session, SignIn};
+use sipoauth::proto::session::{KeyOctets, Session, SignIn, issuer_name};
 use sipoauth::runtime::store_access::StoreAccess;
 
 use crate::run;
@@ -19,7 +19,7 @@ fn session(number: u8) -> Session {
     Session {
         id: [number; 16],
         provider: "corp".into(),
-        issuer: "https://as.example.test".into(),
+        issuer: issuer_name("https://as.example.test"),
         sign_in: SignIn::Code,
         reg_id: 0,
         tokens: Vec::new(),

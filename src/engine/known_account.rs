@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The sessions of an address, with what each check of a proof needs of them and can be made once.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use subtle::ConstantTimeEq;
+
+use super::session_check::{UsedSession, used};
+use crate::proto::pop::PopKey;
+use crate::proto::session::Account;
+
+/// An opened account.
+pub struct KnownAccount {
+    account: Account,
+    prepared: Vec<Prepared>,
+}
+
+/// Of one session.
+struct Prepared {
+    used: Arc<UsedSession>,
+    keys: Vec<OnceLock<PopKey>>,
+}
+
+/// The keys are not shown.
+impl std::fmt::Debug for KnownAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.account.fmt(f)
+    }
+}
+
+impl Deref for KnownAccount {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.account
+    }
+}
+
+impl KnownAccount {
+    /// Of an account that was just opened.
+    pub fn new(account: Account) -> KnownAccount {
+        let prepared = account.sessions.iter().map(|session| Prepared {
+            used: Arc::new(used(&account.aor, session)),
+            keys: session.keys.iter().map(|_| OnceLock::new()).collect(),
+        });
+        KnownAccount { prepared: prepared.collect(), account }
+    }
+
+    /// What is shown of a session that a request uses.
+    pub fn used(&self, index: usize) -> Arc<UsedSession> {
+        Arc::clone(&self.prepared[index].used)
+    }
+
+    /// True when a key of this session made the proof.
+    pub fn made(&self, index: usize, pop: &[u8; 32], digest: &[u8]) -> bool {
+        let keys = self.account.sessions[index].keys.iter().zip(&self.prepared[index].keys);
+        keys.into_iter().any(|(key, prepared)| {
+            let prepared = prepared.get_or_init(|| PopKey::new(&key.0));
+            bool::from(prepared.make_pop(digest).ct_eq(pop))
+        })
+    }
+}

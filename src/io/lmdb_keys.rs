@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How keys are written in LMDB: one letter, a colon and hex digits take half the room. Their first octet has its high
+//! bit set, so that they are never taken for others, which are printable ASCII; they come after these.
+
+/// Octets of a time, Unix milliseconds.
+const TIME: usize = 6;
+/// The latest time that can be written; it stands for none.
+pub const NEVER: i64 = (1 << (8 * TIME)) - 1;
+const MARK: u8 = 0x80;
+
+/// A letter and what comes after the colon.
+fn parts(key: &str) -> Option<(u8, &[u8])> {
+    match key.as_bytes() {
+        [letter, b':', rest @ ..] if letter.is_ascii() => Some((*letter, rest)),
+        _ => None,
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn push_hex(out: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
+    for pair in digits.chunks(2) {
+        out.push(nibble(pair[0])? << 4 | pair.get(1).map_or(Some(0), |digit| nibble(*digit))?);
+    }
+    Some(())
+}
+
+/// A key as it is stored.
+pub fn packed(key: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len());
+    if let Some((letter, digits)) =
+        parts(key).filter(|(_, digits)| digits.len().is_multiple_of(2) && !digits.is_empty())
+    {
+        out.push(letter | MARK);
+        if push_hex(&mut out, digits).is_some() {
+            return out;
+        }
+        out.clear();
+    }
+    out.extend_from_slice(key.as_bytes());
+    out
+}
+
+/// A stored key as it is called.
+pub fn unpacked(stored: &[u8]) -> String {
+    match stored {
+        [letter, octets @ ..] if letter & MARK != 0 => {
+            let mut text = String::with_capacity(2 + 2 * octets.len());
+            text.push(char::from(letter & !MARK));
+            text.push(':');
+            for nibble in octets.iter().flat_map(|octet| [octet >> 4, octet & 15]) {
+                text.push(char::from_digit(nibble.into(), 16).expect("a nibble is a hex digit"));
+            }
+            text
+        }
+        _ => String::from_utf8_lossy(stored).into_owned(),
+    }
+}
+
+/// True for keys that are stored as they are called.
+pub fn is_plain(stored: &[u8]) -> bool {
+    stored.first().is_none_or(|octet| octet & MARK == 0)
+}
+
+/// The first packed key that may begin with a prefix; None: none does.
+pub fn first_packed(prefix: &str) -> Option<Vec<u8>> {
+    let mut first = Vec::with_capacity(1 + prefix.len() / 2);
+    match (prefix.as_bytes(), parts(prefix)) {
+        ([], _) => first.push(MARK),
+        ([letter], _) => first.push(letter | MARK),
+        (_, Some((letter, digits))) => {
+            first.push(letter | MARK);
+            push_hex(&mut first, digits)?;
+        }
+        _ => return None,
+    }
+    Some(first)
+}
+
+/// A time as it is stored, at least 0; octets sort as times do.
+pub fn time_octets(time: i64) -> [u8; TIME] {
+    let mut octets = [0; TIME];
+    octets.copy_from_slice(&time.clamp(0, NEVER).to_be_bytes()[8 - TIME..]);
+    octets
+}
+
+/// A stored time, and what comes after it.
+pub fn split_time(octets: &[u8]) -> Option<(i64, &[u8])> {
+    let (time, rest) = octets.split_first_chunk::<TIME>()?;
+    let mut all = [0; 8];
+    all[8 - TIME..].copy_from_slice(time);
+    Some((i64::from_be_bytes(all), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hex_takes_half_the_room() {
+        assert_eq!(packed("a:00ff"), [b'a' | MARK, 0, 255]);
+        for plain in ["a", "a:", "a:0", "a:0g", "a:0F", "ab:00", "m:key-check", "u*[a]:1"] {
+            assert_eq!(packed(plain), plain.as_bytes(), "{plain}");
+        }
+        assert_eq!(first_packed("a:0"), Some(vec![b'a' | MARK, 0]));
+        assert_eq!(first_packed("a:x"), None);
+        assert_eq!((first_packed(""), first_packed("a")), (Some(vec![MARK]), Some(vec![b'a' | MARK])));
+    }
+
+    #[test]
+    fn times_sort() {
+        let times = [0, 1, 255, 256, 1_764_300_000_000, NEVER];
+        assert!(times.map(time_octets).is_sorted());
+        for time in times {
+            assert_eq!(split_time(&time_octets(time)), Some((time, &[][..])));
+        }
+        assert_eq!(time_octets(-1), time_octets(0));
+        assert_eq!(time_octets(i64::MAX), time_octets(NEVER));
+        assert_eq!(split_time(&[0; 5]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_comes_back(key in "([a-z]:[0-9a-f]{0,40}|[!-~]{1,128})") {
+            prop_assert_eq!(unpacked(&packed(&key)), key);
+        }
+
+        #[test]
+        fn a_prefix_is_found(key in "[a-c]:[0-9a-f]{2,8}", cut in 0usize..10) {
+            let prefix = &key[..cut.min(key.len())];
+            let stored = packed(&key);
+            prop_assert!(is_plain(&stored) || first_packed(prefix).is_some_and(|first| first <= stored));
+        }
+    }
+}
