@@ -966,6 +966,23 @@ int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
                               struct sipoauth_result *result);
 
 /*
+ Accepts a request like one that this worker has accepted before: with the same token, method, From and To, and nothing
+ else that could decide. Policy, keys and the token's times are judged anew. Cheap, and needs little of `request`: role,
+ transport, connection, now, method, from_uri, to_uri, credentials and body; what else is there is not looked at. For
+ hosts to which the rest is work. Since ABI version 4.
+
+ Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when it is no such request: nothing is decided then,
+ and sipoauth_worker_check is to be asked.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_again(struct sipoauth_worker *worker,
+                                    const struct sipoauth_request *request,
+                                    uint32_t flags,
+                                    struct sipoauth_result *result);
+
+/*
  As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
  the verdict is never PENDING. For programs that may block; needs an I/O service in another thread or process.
  When max_pending is reached, it does not wait, and the verdict is NOT_NOW.

@@ -57,7 +57,6 @@ build_jwt
 cargo build --release "${BUILD[@]}"
 rm -rf target/bench/parts
 for part in kamailio micro scale; do
-  [ -f "benches/src/bin/$part.rs" ] || continue
   echo "bench: $part" >&2
   program "$part" "$@"
 done

@@ -31,14 +31,15 @@ static void log_line(void *user, uint32_t level, const char *line, size_t len)
 }
 
 /* One check with a result that says "denied", as the module prepares it; dies unless it is accepted. */
-static int check(sipoauth_worker *worker, const sipoauth_request *request)
+static int check(int (*function)(sipoauth_worker *, const sipoauth_request *, uint32_t, sipoauth_result *),
+        sipoauth_worker *worker, const sipoauth_request *request)
 {
     sipoauth_result result;
 
     memset(&result, 0, sizeof(result));
     result.struct_size = sizeof(result);
-    if (sipoauth_worker_check(worker, request, 0, &result) != SIPOAUTH_OK
-            || result.verdict != SIPOAUTH_VERDICT_ACCEPTED || result.aor.len == 0 || result.subject.len == 0)
+    if (function(worker, request, 0, &result) != SIPOAUTH_OK || result.verdict != SIPOAUTH_VERDICT_ACCEPTED
+            || result.aor.len == 0 || result.subject.len == 0)
         fail("the token is not accepted", "");
     return result.cached != 0;
 }
@@ -47,7 +48,7 @@ static int check(sipoauth_worker *worker, const sipoauth_request *request)
 __attribute__((noinline)) void cached_checks(sipoauth_worker *worker, const sipoauth_request *request, long count)
 {
     while (count-- > 0)
-        if (!check(worker, request))
+        if (!check(sipoauth_worker_check_again, worker, request))
             fail("the token is not in the cache", "");
 }
 
@@ -94,29 +95,19 @@ int main(int argc, char **argv)
     worker = worker_new(argv[1]);
     credentials = text(authorization(argv[2]));
 
+    /* what the module gives at first */
     memset(&request, 0, sizeof(request));
     request.struct_size = sizeof(request);
     request.role = SIPOAUTH_ROLE_UAS;
     request.transport = SIPOAUTH_TRANSPORT_UDP;
-    request.source_port = 5060;
     request.method = text("REGISTER");
-    request.request_uri = text("sip:example.com");
     request.from_uri = request.to_uri = text("sip:alice@example.com");
-    request.call_id = text("a84b4c76e66710@192.0.2.1");
-    request.source_ip = text("192.0.2.1");
     request.realm = text("example.com");
-    request.from_tag = text("456248");
-    request.cseq = text("1826 REGISTER");
-    request.contact_uri = text("sip:alice@192.0.2.1:5060");
-    request.contact_count = 1;
-    request.instance = text("<urn:uuid:0c67446e-f1a1-11d9-94d3-000a95a0e128>");
-    request.branch = text("z9hG4bKnashds7");
-    request.reply_to_tag = text("2493k59kd");
     request.credentials = &credentials;
     request.credentials_count = 1;
 
-    if (check(worker, &request))
-        fail("the first check found the token in the cache", "");
+    if (check(sipoauth_worker_check, worker, &request) || !check(sipoauth_worker_check, worker, &request))
+        fail("the first check found the token in the cache, or the second did not", "");
     cached_checks(worker, &request, atol(argv[3]));
     return 0;
 }

@@ -47,6 +47,32 @@ pub unsafe extern "C" fn sipoauth_worker_check(
     unsafe { judge(worker, result, |state| check(state, request, flags)) }
 }
 
+/// Accepts a request like one that this worker has accepted before: with the same token, method, From and To, and nothing
+/// else that could decide. Policy, keys and the token's times are judged anew. Cheap, and needs little of `request`: role,
+/// transport, connection, now, method, from_uri, to_uri, credentials and body; what else is there is not looked at. For
+/// hosts to which the rest is work. Since ABI version 4.
+///
+/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when it is no such request: nothing is decided then,
+/// and sipoauth_worker_check is to be asked.
+///
+/// # Safety
+/// As for sipoauth_worker_check.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_check_again(
+    worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            let fields = Fields::read(request, flags)?;
+            if again(state, &fields) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
+        })
+    }
+}
+
 /// As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
 /// the verdict is never PENDING. For programs that may block; needs an I/O service in another thread or process.
 /// When max_pending is reached, it does not wait, and the verdict is NOT_NOW.
@@ -229,15 +255,22 @@ pub(super) unsafe fn judge(
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
     let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
+    if !again(state, &fields) {
+        fields.ask(state, Worker::check_anew);
+    }
+    Ok(())
+}
+
+/// True when a request like it was accepted before, and this one is, too.
+fn again(state: &mut State, fields: &Fields<'_>) -> bool {
     let State { worker, last, spare, .. } = state;
-    if worker.accept_again(&fields.repeated(), &fields.handling(), spare) {
+    let accepted = worker.accept_again(&fields.repeated(), &fields.handling(), spare);
+    if accepted {
         // The texts of the last answer may be among the inputs, so they live until here.
         std::mem::swap(last, spare);
         spare.clear();
-        return Ok(());
     }
-    fields.ask(state, Worker::check_anew);
-    Ok(())
+    accepted
 }
 
 /// Asks the worker about a request; its answer is the last one then. Whatever happens, no earlier token is.
@@ -506,17 +539,21 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
     if let Some(account) = answer.account.as_ref().filter(|_| verdict.granted) {
         result.aor = (**account).into();
     }
-    if let Some(token) = &answer.token {
-        let claims = &token.claims;
-        result.issuer = claims.issuer.as_str().into();
-        result.subject = claims.subject.as_deref().unwrap_or("").into();
-        result.client_id = claims.clients.first().map_or("", String::as_str).into();
-        result.scope = claims.scope.as_str().into();
-        result.kid = token.kid.as_str().into();
-        result.fingerprint = token.fingerprint.as_str().into();
+    let shown = match (&verdict.acceptance, &answer.token) {
+        (Some(acceptance), _) => Some((acceptance.shown(), acceptance.expires_at)),
+        (None, Some(token)) => Some((token.shown(answer.aor), token.claims.expires_at)),
+        (None, None) => None,
+    };
+    if let Some((shown, expires_at)) = shown {
+        result.issuer = shown.issuer.into();
+        result.subject = shown.subject.into();
+        result.client_id = shown.client_id.into();
+        result.scope = shown.scope.into();
+        result.kid = shown.kid.into();
+        result.fingerprint = shown.fingerprint.into();
         if verdict.granted {
-            result.aor = answer.aor.and_then(|i| token.aors.get(i)).map_or("", |a| a.as_str()).into();
-            result.expires_at = Some(claims.expires_at).filter(|end| *end != NO_END).unwrap_or(0);
+            result.aor = shown.aor.into();
+            result.expires_at = Some(expires_at).filter(|end| *end != NO_END).unwrap_or(0);
         }
     } else if let Some(seen) = &answer.unverified {
         result.issuer = seen.issuer.as_str().into();

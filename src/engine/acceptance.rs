@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use super::token_cache::VerifiedToken;
+
 /// Most octets of what is remembered of a request: it bounds the memory of a full cache.
 const MAX_ASKED: usize = 256;
 
@@ -18,54 +20,160 @@ pub struct Asking<'a> {
     pub to: &'a [u8],
 }
 
+/// What is shown of an accepted request and its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// `iss`
+    pub issuer: &'a str,
+    /// The address-of-record that the request uses.
+    pub aor: &'a str,
+    /// `sub`
+    pub subject: &'a str,
+    /// The first client that the token names.
+    pub client_id: &'a str,
+    /// Scopes, separated by one space.
+    pub scope: &'a str,
+    /// The token's key id.
+    pub kid: &'a str,
+    /// The token's name in logs.
+    pub fingerprint: &'a str,
+    /// The services that it gives, separated by a comma.
+    pub services: &'a str,
+}
+
+/// Method, From and To come first, then what is shown.
+const TEXTS: usize = 11;
+
 /// What was accepted, and what that gave.
 #[derive(Debug)]
 pub struct Acceptance {
-    /// Method, From and To, one after the other.
-    asked: Box<[u8]>,
-    method_end: usize,
-    from_end: usize,
+    /// One after the other: with many tokens each look at another place of the memory costs more than a comparison.
+    texts: Box<str>,
+    /// Where each of them ends.
+    ends: [u16; TEXTS],
     /// Unix seconds within which the token's times are good.
     span: Range<i64>,
     /// Which of the token's addresses the request uses.
     pub aor: usize,
-    /// The services that it gives.
-    pub services: Box<str>,
+    /// Index of the token's provider.
+    pub provider: usize,
+    /// `exp`
+    pub expires_at: i64,
 }
 
 impl Acceptance {
-    /// None when the request is too long to be remembered.
-    pub fn new(asking: &Asking<'_>, span: Range<i64>, aor: usize, services: &str) -> Option<Acceptance> {
-        let asked = [asking.method, asking.from, asking.to].concat();
-        let (method_end, from_end) = (asking.method.len(), asking.method.len() + asking.from.len());
-        let (asked, services) = (asked.into_boxed_slice(), services.into());
-        (asked.len() <= MAX_ASKED).then_some(Acceptance { asked, method_end, from_end, span, aor, services })
+    /// None when the request, or what is shown of it, is too long to be remembered. `aor` as in the answer.
+    pub fn new(
+        asking: &Asking<'_>,
+        span: Range<i64>,
+        token: &VerifiedToken,
+        aor: usize,
+        services: &str,
+    ) -> Option<Self> {
+        let Shown { issuer, aor: address, subject, client_id, scope, kid, fingerprint, .. } = token.shown(Some(aor));
+        let shown = [issuer, address, subject, client_id, scope, kid, fingerprint, services];
+        let (mut texts, mut ends) = (String::new(), [0; TEXTS]);
+        let asked = [asking.method, asking.from, asking.to];
+        if asked.iter().map(|text| text.len()).sum::<usize>() > MAX_ASKED {
+            return None;
+        }
+        let asked = asked.into_iter().map(|text| std::str::from_utf8(text).ok());
+        for (text, end) in asked.chain(shown.into_iter().map(Some)).zip(&mut ends) {
+            texts.push_str(text?);
+            *end = u16::try_from(texts.len()).ok()?;
+        }
+        let (provider, expires_at) = (token.provider, token.claims.expires_at);
+        Some(Acceptance { texts: texts.into(), ends, span, aor, provider, expires_at })
+    }
+
+    fn text(&self, index: usize) -> &str {
+        let begin = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.texts[begin.into()..self.ends[index].into()]
     }
 
     /// True when it was the same that was accepted, octet by octet.
     pub fn is_of(&self, asking: &Asking<'_>) -> bool {
-        let (before_to, to) = self.asked.split_at(self.from_end);
-        let (method, from) = before_to.split_at(self.method_end);
-        *to == *asking.to && *from == *asking.from && *method == *asking.method
+        let is = |index, text: &[u8]| *self.text(index).as_bytes() == *text;
+        is(2, asking.to) && is(1, asking.from) && is(0, asking.method)
     }
 
     /// True when the token's times are good, in Unix seconds.
     pub fn holds(&self, now: i64) -> bool {
         self.span.contains(&now)
     }
+
+    /// The services that it gives, separated by a comma.
+    pub fn services(&self) -> &str {
+        self.text(10)
+    }
+
+    /// What is shown of it.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown {
+            issuer: self.text(3),
+            aor: self.text(4),
+            subject: self.text(5),
+            client_id: self.text(6),
+            scope: self.text(7),
+            kid: self.text(8),
+            fingerprint: self.text(9),
+            services: self.services(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::token_answer::Standing;
+    use crate::proto::claims::Claims;
+    use crate::proto::uri::Aor;
 
     fn asking<'a>(method: &'a str, from: &'a str, to: &'a str) -> Asking<'a> {
         Asking { method: method.as_bytes(), from: from.as_bytes(), to: to.as_bytes() }
     }
 
+    fn token() -> VerifiedToken {
+        let claims = Claims {
+            issuer: "https://as".into(),
+            subject: Some("sub".into()),
+            clients: vec!["phone".into(), "other".into()],
+            scope: "a b".into(),
+            expires_at: 99,
+            ..Claims::default()
+        };
+        VerifiedToken {
+            token: "t".into(),
+            signed: None,
+            provider: 5,
+            kid: "k".into(),
+            fingerprint: "f".into(),
+            claims,
+            aors: vec![Aor::parse("sip:z@x").unwrap(), Aor::parse("sip:a@x").unwrap()],
+            payload: Vec::new(),
+            standing: Standing::NONE,
+            by_domain: false,
+        }
+    }
+
+    fn accepted(asking: &Asking<'_>) -> Option<Acceptance> {
+        Acceptance::new(asking, 10..20, &token(), 1, "pstn,fax")
+    }
+
+    #[test]
+    fn shows_what_the_token_shows() {
+        let acceptance = accepted(&asking("INVITE", "sip:a@x", "sip:b@x")).unwrap();
+        let token = token();
+        let shown = Shown { services: "pstn,fax", ..token.shown(Some(1)) };
+        assert_eq!(acceptance.shown(), shown);
+        assert_eq!((shown.aor, shown.client_id, shown.scope), ("sip:a@x", "phone", "a b"));
+        assert_eq!((acceptance.provider, acceptance.expires_at, acceptance.aor), (5, 99, 1));
+        assert_eq!(token.shown(None).aor, "");
+    }
+
     #[test]
     fn only_the_same_request_within_the_same_time() {
-        let acceptance = Acceptance::new(&asking("INVITE", "sip:a@x", "sip:b@x"), 10..20, 3, "pstn").unwrap();
+        let acceptance = accepted(&asking("INVITE", "sip:a@x", "sip:b@x")).unwrap();
         assert!(acceptance.is_of(&asking("INVITE", "sip:a@x", "sip:b@x")));
         for (method, from, to) in [
             ("INVIT", "Esip:a@x", "sip:b@x"),
@@ -78,6 +186,7 @@ mod tests {
             assert!(!acceptance.is_of(&asking(method, from, to)), "{method} {from} {to}");
         }
         assert_eq!([9, 10, 19, 20].map(|now| acceptance.holds(now)), [false, true, true, false]);
-        assert!(Acceptance::new(&asking("REGISTER", &"x".repeat(300), ""), 0..1, 0, "").is_none());
+        assert!(accepted(&asking("REGISTER", &"x".repeat(300), "")).is_none());
+        assert!(accepted(&Asking { from: b"\xff", ..asking("REGISTER", "", "") }).is_none());
     }
 }

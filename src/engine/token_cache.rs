@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::acceptance::{Acceptance, Asking};
+use super::acceptance::{Acceptance, Asking, Shown};
 use super::token_answer::Standing;
 use crate::proto::claims::Claims;
 use crate::proto::credentials::stands_alone;
@@ -45,6 +45,21 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
+    /// What is shown of it. `aor` is the index of the address that a request uses.
+    pub fn shown(&self, aor: Option<usize>) -> Shown<'_> {
+        let claims = &self.claims;
+        Shown {
+            issuer: &claims.issuer,
+            aor: aor.and_then(|index| self.aors.get(index)).map_or("", Aor::as_str),
+            subject: claims.subject.as_deref().unwrap_or(""),
+            client_id: claims.clients.first().map_or("", String::as_str),
+            scope: &claims.scope,
+            kid: &self.kid,
+            fingerprint: &self.fingerprint,
+            services: "",
+        }
+    }
+
     /// The same token, of which its server has said more.
     pub fn confirmed(&self, claims: Claims, standing: Standing) -> VerifiedToken {
         VerifiedToken {
@@ -92,7 +107,7 @@ struct Entry {
     stands_alone: bool,
     token: Arc<VerifiedToken>,
     /// The request that was accepted with it last.
-    acceptance: Option<Acceptance>,
+    acceptance: Option<Arc<Acceptance>>,
 }
 
 impl TokenCache {
@@ -116,7 +131,7 @@ impl TokenCache {
     }
 
     /// The remembered token with which just this was accepted last; `text` is that of Bearer credentials.
-    pub fn accepted(&mut self, text: &[u8], asking: &Asking<'_>) -> Option<(&Arc<VerifiedToken>, &Acceptance)> {
+    pub fn accepted(&mut self, text: &[u8], asking: &Asking<'_>) -> Option<(&Arc<VerifiedToken>, &Arc<Acceptance>)> {
         let entry = self.find(text)?;
         let acceptance = entry.acceptance.as_ref().filter(|acceptance| acceptance.is_of(asking))?;
         Some((&entry.token, acceptance))
@@ -125,7 +140,7 @@ impl TokenCache {
     /// Remembers what was accepted with a remembered token that was sent alone. It holds as long as the token stays here.
     pub fn accept(&mut self, token: &str, acceptance: Acceptance) {
         if let Some(entry) = self.find(token.as_bytes()).filter(|entry| entry.stands_alone) {
-            entry.acceptance = Some(acceptance);
+            entry.acceptance = Some(Arc::new(acceptance));
         }
     }
 

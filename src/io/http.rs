@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 use ureq::{Agent, Body, ResponseExt as _, SendBody};
 
 use super::resolver::RememberingResolver;
@@ -20,6 +22,9 @@ use crate::ports::{Answered, Document, Fetch, FetchError, Form, Post, PostError}
 /// Largest response body in octets.
 const MAX_BODY: u64 = 1024 * 1024;
 
+/// Servers to which one thread keeps connections.
+const SERVERS: usize = 4;
+
 /// A client with the limits of one configuration.
 pub struct HttpClient {
     plain: Agents,
@@ -28,7 +33,9 @@ pub struct HttpClient {
 }
 
 struct Agents {
-    pooled: Agent,
+    /// For each thread another, each with one connection to a server: looking for a free one among all, with the others
+    /// waiting meanwhile, takes longer than the rest of a request.
+    pooled: Vec<Agent>,
     /// Never uses a connection twice: a server may close an idle one at any time, and whoever posts on it then cannot
     /// know whether the request was received.
     single: Agent,
@@ -56,29 +63,32 @@ impl HttpClient {
         };
         let settings = &policy.settings;
         let seconds = |s: u32| Some(Duration::from_secs(u64::from(s)));
-        let config = |idle_connections, certificate| {
+        let config = |idle_connections, tls: &TlsConfig| {
             Agent::config_builder()
-                .tls_config(tls(certificate))
+                .tls_config(tls.clone())
                 .proxy(None)
                 .max_redirects(0)
                 .http_status_as_error(false)
                 .timeout_global(seconds(settings.http_timeout))
                 .timeout_connect(seconds(settings.connect_timeout))
                 .max_response_header_size(32 * 1024)
-                .max_idle_connections(idle_connections)
+                .max_idle_connections(idle_connections * SERVERS)
                 .max_idle_connections_per_host(idle_connections)
                 .max_idle_age(Duration::from_secs(30))
                 .user_agent(concat!("sipoauth/", env!("CARGO_PKG_VERSION")))
                 .build()
         };
         let certificates = policy.providers.iter().filter_map(|p| p.client.as_ref()?.auth.certificate());
-        let agent = |idle_connections, certificate| {
-            let resolver = RememberingResolver::default();
-            Agent::with_parts(config(idle_connections, certificate), DefaultConnector::new(), resolver)
+        let resolver = RememberingResolver::default();
+        let agents = |certificate| {
+            // Authorities and certificate are read once for all of them.
+            let connector = SharedConnector(Arc::new(DefaultConnector::new()));
+            let agent = |config| Agent::with_parts(config, connector.clone(), resolver.clone());
+            let tls = tls(certificate);
+            let (kept, single) = (config(1, &tls), config(0, &tls));
+            let pooled = (0..settings.http_threads).map(|_| agent(kept.clone())).collect();
+            Agents { pooled, single: agent(single) }
         };
-        // As many as there are threads: none that comes back with a connection must close it.
-        let threads = settings.http_threads as usize;
-        let agents = |certificate| Agents { pooled: agent(threads, certificate), single: agent(0, certificate) };
         HttpClient {
             plain: agents(None),
             certified: certificates.map(|certificate| (certificate.id(), agents(Some(certificate)))).collect(),
@@ -93,6 +103,27 @@ impl HttpClient {
     }
 }
 
+impl Agents {
+    /// That of this thread.
+    fn pooled(&self) -> &Agent {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Relaxed));
+        &self.pooled[NUMBER.with(|number| number % self.pooled.len())]
+    }
+}
+
+/// One connector for several agents.
+#[derive(Clone, Debug)]
+struct SharedConnector(Arc<DefaultConnector>);
+
+impl Connector for SharedConnector {
+    type Out = Box<dyn Transport>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
+        self.0.connect(details, None)
+    }
+}
+
 fn client_cert(certificate: &ClientCertificate) -> ClientCert {
     let chain: Vec<_> = certificate.chain().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     let key = PrivateKey::from_pem(certificate.expose_key_pem().as_bytes()).expect("a key that was read before");
@@ -103,7 +134,7 @@ impl HttpClient {
     /// The server's clock, to the second, as its answer to a GET tells it (RFC 9110 section 6.6.1); None when it does
     /// not tell. The error is a sentence.
     pub fn server_time(&self, url: &str) -> Result<Option<SystemTime>, String> {
-        let response = self.plain.pooled.get(url).call().map_err(|e| describe(&e))?;
+        let response = self.plain.pooled().get(url).call().map_err(|e| describe(&e))?;
         let date = response.headers().get("date").and_then(|value| value.to_str().ok());
         Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
@@ -112,7 +143,7 @@ impl HttpClient {
 impl Fetch for HttpClient {
     fn get(&self, url: &str) -> Result<Document, FetchError> {
         let failed = |e: ureq::Error| FetchError::Failed(describe(&e));
-        let mut response = self.plain.pooled.get(url).header("accept", "application/json").call().map_err(failed)?;
+        let mut response = self.plain.pooled().get(url).header("accept", "application/json").call().map_err(failed)?;
         let status = response.status().as_u16();
         if (300..400).contains(&status) {
             return Err(FetchError::Failed(format!(
@@ -133,7 +164,7 @@ impl Post for HttpClient {
     fn post(&self, form: &Form<'_>) -> Result<Answered, PostError> {
         let agents = self.agents(form.certificate)?;
         if form.repeatable {
-            match send(&agents.pooled, form, "keep-alive") {
+            match send(agents.pooled(), form, "keep-alive") {
                 // The server may have closed the connection just before.
                 Err((_, ureq::Error::Io(_) | ureq::Error::Protocol(_))) => {}
                 other => return other.map_err(|e| e.0),

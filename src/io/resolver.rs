@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -18,21 +18,24 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const NAMES: usize = 64;
 
 /// Resolves names by the system, each once in a while.
+#[derive(Clone, Debug, Default)]
+pub struct RememberingResolver(Arc<Remembered>);
+
 #[derive(Debug, Default)]
-pub struct RememberingResolver {
+struct Remembered {
     system: DefaultResolver,
     names: Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>,
 }
 
 impl RememberingResolver {
     fn remembered(&self, name: &str) -> Option<ResolvedSocketAddrs> {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, addresses) = names.get(name)?;
         (since.elapsed() < REMEMBERED).then(|| self.list(addresses))
     }
 
     fn remember(&self, name: &str, addresses: &[SocketAddr]) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
         if names.len() >= NAMES && !names.contains_key(name) {
             names.clear();
         }
@@ -68,7 +71,7 @@ impl Resolver for RememberingResolver {
         if let Some(addresses) = self.remembered(&name) {
             return Ok(addresses);
         }
-        let addresses = self.system.resolve(uri, config, timeout)?;
+        let addresses = self.0.system.resolve(uri, config, timeout)?;
         self.remember(&name, &addresses);
         Ok(addresses)
     }
@@ -101,6 +104,6 @@ mod tests {
         for number in 0..NAMES * 3 {
             resolver.remember(&format!("https://{number}.test"), &[address]);
         }
-        assert!(resolver.names.lock().unwrap().len() <= NAMES);
+        assert!(resolver.0.names.lock().unwrap().len() <= NAMES);
     }
 }

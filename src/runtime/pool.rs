@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
 
 use super::caught::caught;
 use crate::config::policy::threads_for_phones;
@@ -25,34 +25,39 @@ impl<E> Task<E> {
     }
 }
 
-/// Tasks that wait for a thread. A task wakes one thread and no other.
-struct Queue<E> {
-    waiting: Mutex<Waiting<E>>,
-    there: Condvar,
-}
+/// Tasks that wait for a thread, or threads that wait for tasks.
+struct Queue<E>(Mutex<Waiting<E>>);
 
 struct Waiting<E> {
     tasks: VecDeque<Task<E>>,
+    /// The last one is woken first: what it needs, its connections among them, is still at hand.
+    idle: Vec<Thread>,
     closed: bool,
 }
 
 impl<E> Queue<E> {
     /// Nothing that is done with the lock held panics half-way, so a poisoned one is as good.
     fn lock(&self) -> MutexGuard<'_, Waiting<E>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a task. None when there are no more.
     fn take(&self) -> Option<Task<E>> {
-        let mut waiting = self.lock();
         loop {
+            let mut waiting = self.lock();
             if let Some(task) = waiting.tasks.pop_front() {
                 return Some(task);
             }
             if waiting.closed {
                 return None;
             }
-            waiting = self.there.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            let current = thread::current();
+            // It is there still when it was woken by something else.
+            if waiting.idle.iter().all(|thread| thread.id() != current.id()) {
+                waiting.idle.push(current);
+            }
+            drop(waiting);
+            thread::park();
         }
     }
 }
@@ -66,8 +71,8 @@ pub struct Pool<E: Send + 'static> {
 impl<E: Send + 'static> Pool<E> {
     /// Starts `size` threads that send their events to `events`; the handles are for the end.
     pub fn new(size: usize, events: &SyncSender<E>) -> std::io::Result<(Pool<E>, Vec<JoinHandle<()>>)> {
-        let waiting = Waiting { tasks: VecDeque::new(), closed: false };
-        let queue = Arc::new(Queue { waiting: Mutex::new(waiting), there: Condvar::new() });
+        let waiting = Waiting { tasks: VecDeque::new(), idle: Vec::new(), closed: false };
+        let queue = Arc::new(Queue(Mutex::new(waiting)));
         let mut pool = Pool { queue, size };
         let mut threads = Vec::new();
         for _ in 0..size {
@@ -86,8 +91,9 @@ impl<E: Send + 'static> Pool<E> {
             return false;
         }
         waiting.tasks.push_back(task);
+        let idle = waiting.idle.pop();
         drop(waiting);
-        self.queue.there.notify_one();
+        idle.inspect(Thread::unpark);
         true
     }
 
@@ -103,8 +109,9 @@ impl<E: Send + 'static> Pool<E> {
 
     /// Lets the threads end when they have done what they have begun.
     pub fn close(&mut self) {
-        self.queue.lock().closed = true;
-        self.queue.there.notify_all();
+        let mut waiting = self.queue.lock();
+        waiting.closed = true;
+        waiting.idle.drain(..).for_each(|thread| thread.unpark());
     }
 }
 
@@ -119,5 +126,5 @@ fn run<E>(queue: &Queue<E>, events: &SyncSender<E>) {
 
 /// A named thread.
 pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.into()).spawn(run)
+    thread::Builder::new().name(name.into()).spawn(run)
 }

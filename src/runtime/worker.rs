@@ -20,6 +20,7 @@ use crate::arena::process;
 use crate::config::ConfigError;
 use crate::config::offer::{Endpoint, Offer, choose};
 use crate::config::policy::Policy;
+use crate::engine::acceptance::Acceptance;
 use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
 use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
@@ -56,6 +57,8 @@ pub struct Handling<'a> {
 pub struct Verdict {
     /// Everything known of the token.
     pub answer: Answer,
+    /// The earlier request that this one is like, as which it was accepted.
+    pub acceptance: Option<Arc<Acceptance>>,
     /// Suggested SIP status.
     pub status: u32,
     /// Seconds, with status 503.

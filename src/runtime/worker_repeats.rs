@@ -68,28 +68,29 @@ impl Worker {
         let Some((token, acceptance)) = self.cache.accepted(token, &repeated.asking) else {
             return false;
         };
-        let provider = &self.placed.policy.providers[token.provider];
+        let provider = &self.placed.policy.providers[acceptance.provider];
         // Keys that are too old to verify a token are too old to stand behind a verified one.
-        let keys_are_good = !provider.watches_keys() || self.keyring.fetched(token.provider).is_some();
+        let keys_are_good = !provider.watches_keys() || self.keyring.fetched(acceptance.provider).is_some();
         if !acceptance.holds(now) || !keys_are_good {
             return false;
         }
         let answer = &mut verdict.answer;
         (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
-        (answer.provider, answer.aor) = (Some(token.provider), Some(acceptance.aor));
+        (answer.provider, answer.aor) = (Some(acceptance.provider), Some(acceptance.aor));
         (verdict.status, verdict.granted, verdict.proxy) = (200, true, handling.proxy);
         // It is there already, mostly, and counting who has it costs more than looking.
         if verdict.policy.as_ref().is_none_or(|policy| !Arc::ptr_eq(policy, &self.placed.policy)) {
             verdict.policy = Some(Arc::clone(&self.placed.policy));
         }
-        verdict.services.push_str(&acceptance.services);
-        let ends = token.claims.expires_at;
+        verdict.services.push_str(acceptance.services());
+        let ends = acceptance.expires_at;
         let limited =
             self.placed.policy.settings.limit_expires && repeated.asking.method.eq_ignore_ascii_case(b"REGISTER");
         if limited && ends != NO_END {
             verdict.expires_limit = seconds_left(ends, now);
         }
-        answer.token = Some(token.clone());
+        answer.token = Some(Arc::clone(token));
+        verdict.acceptance = Some(Arc::clone(acceptance));
         let counters = &self.context.arena().shared().counters;
         counters.add(Counter::Accepted);
         counters.add_reason(Reason::Ok);
@@ -114,7 +115,7 @@ impl Worker {
             return;
         }
         let span = provider.rules.span(&token.claims);
-        if let Some(acceptance) = Acceptance::new(&repeated.asking, span, aor, &verdict.services) {
+        if let Some(acceptance) = Acceptance::new(&repeated.asking, span, token, aor, &verdict.services) {
             self.cache.accept(&token.token, acceptance);
         }
     }
@@ -129,7 +130,7 @@ impl Verdict {
         (answer.session, answer.account, answer.registration) = (None, None, None);
         (answer.challenge, answer.unverified) = (None, None);
         (self.status, self.retry_after, self.expires_limit, self.pending) = (0, 0, 0, None);
-        (self.granted, self.proxy) = (false, false);
+        (self.granted, self.proxy, self.acceptance) = (false, false, None);
         for text in [
             &mut self.session,
             &mut self.ticket,

@@ -188,6 +188,52 @@ static void accepted(void)
     free(credentials);
 }
 
+/* What was accepted before needs little of a request, and only that. */
+static void accepted_again(void)
+{
+    struct message message;
+    char *credentials = bearer(argument("token"));
+    sipoauth_result result = blank_result(), first;
+    sipoauth_str value = text("old");
+    int i;
+
+    message_register(&message, alice, credentials);
+    message.request.now = 1;
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_INPUT);
+    expect_denied(&result);
+    message.request.now = 0;
+    for (i = 0; i < 2; i++)
+        first = check(&message, 0);
+    EXPECT(first.verdict == SIPOAUTH_VERDICT_ACCEPTED && first.cached == 1);
+    message.request.request_uri = message.request.call_id = message.request.source_ip = text("");
+    message.request.source_port = 0;
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.cached == 1 && result.status == 200);
+    EXPECT(result.grant == SIPOAUTH_GRANT_TOKEN && result.expires_at > 1700000000);
+    EXPECT_TEXT(result.aor, alice);
+    EXPECT_TEXT(result.subject, "alice");
+    EXPECT_TEXT(result.issuer, argument("issuer"));
+    EXPECT_TEXT(result.client_id, "sip-ua");
+    EXPECT_TEXT(result.scope, "openid sip");
+    EXPECT_TEXT(result.kid, "first");
+    EXPECT(result.fingerprint.len == 16);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, text("preferred_username"), &value), SIPOAUTH_OK);
+    EXPECT_TEXT(value, "alice");
+
+    /* its texts may be inputs again; the last answer stays when nothing is decided */
+    message.request.from_uri = message.request.to_uri = result.aor;
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    message.request.method = text("INVITE");
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_INPUT);
+    expect_denied(&result);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, NULL, 0, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_check_again(NULL, &message.request, 0, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0xffff, &result), SIPOAUTH_E_ARGUMENT);
+    free(credentials);
+}
+
 /* Tokens for the key pair, for the shared secret, and for somebody else. */
 static void encrypted(void)
 {
@@ -474,6 +520,7 @@ void test_requests(void)
     EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
     from_pending_to_accepted(&io);
     accepted();
+    accepted_again();
     encrypted();
     refused();
     test_grants(worker);

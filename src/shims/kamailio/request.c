@@ -189,32 +189,15 @@ static sipoauth_str date_of(const sip_msg_t *msg)
     return none;
 }
 
-/* What a code or a proof in the body is bound to. */
-static void fill_for_proof(sipoauth_request *call, sip_msg_t *msg)
-{
-    if (msg->content_type != NULL)
-        call->content_type = oauth_trimmed(&msg->content_type->body);
-    call->body = body_of(msg);
-    call->from_tag = tag_of(from_of(msg));
-    if (msg->cseq != NULL)
-        call->cseq = oauth_trimmed(&msg->cseq->body);
-    call->date = date_of(msg);
-    fill_contact(call, msg);
-    if (msg->via1 != NULL && msg->via1->branch != NULL)
-        call->branch = oauth_view(&msg->via1->branch->value);
-    call->reply_to_tag = oauth_reply_to_tag(msg);
-}
-
-/*
- * The connection of the phone itself. What another proxy has passed on came over that proxy's connection, which many
- * phones share.
- */
+/* The connection of the phone itself. What another proxy has passed on came over that proxy's connection, which many
+ * phones share. */
 static uint64_t connection_of(const sip_msg_t *msg)
 {
     return msg->via2 == NULL ? (uint32_t)msg->rcv.proto_reserved1 : 0;
 }
 
-int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm)
+/* What decides about a bare token. */
+int oauth_request_begin(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm)
 {
     sipoauth_request *call = &request->call;
     const hdr_field_t *credentials;
@@ -225,23 +208,12 @@ int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t r
     call->struct_size = sizeof(*call);
     call->role = role;
     call->transport = oauth_transport(msg);
-    call->source_port = msg->rcv.src_port;
     call->connection = connection_of(msg);
     call->method = oauth_view(&msg->first_line.u.request.method);
-    /* what the phone wrote, not what the script made of it since */
-    call->request_uri = oauth_view(&msg->first_line.u.request.uri);
     call->from_uri = uri_of(from_of(msg));
     call->to_uri = uri_of(to_of(msg));
-    if (msg->callid != NULL)
-        call->call_id = oauth_trimmed(&msg->callid->body);
     call->realm = oauth_view(realm);
-    fill_for_proof(call, msg);
-
-    /* ip_addr2a has one static buffer, which parking a request may use again */
-    strncpy(request->source_ip, ip_addr2a(&msg->rcv.src_ip), sizeof(request->source_ip) - 1);
-    request->source_ip[sizeof(request->source_ip) - 1] = '\0';
-    call->source_ip.ptr = request->source_ip;
-    call->source_ip.len = strlen(request->source_ip);
+    call->body = body_of(msg);
 
     credentials = role == SIPOAUTH_ROLE_PROXY ? msg->proxy_auth : msg->authorization;
     /* JsSIP answers a 407 with Authorization: the operator may allow that */
@@ -250,6 +222,34 @@ int oauth_request_fill(struct oauth_request *request, sip_msg_t *msg, uint32_t r
     call->credentials = request->credentials;
     call->credentials_count = collect(request->credentials, credentials);
     return 0;
+}
+
+/* The rest: what a code or a proof is bound to, and what limits and log lines go by. */
+void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg)
+{
+    sipoauth_request *call = &request->call;
+
+    call->source_port = msg->rcv.src_port;
+    /* what the phone wrote, not what the script made of it since */
+    call->request_uri = oauth_view(&msg->first_line.u.request.uri);
+    if (msg->callid != NULL)
+        call->call_id = oauth_trimmed(&msg->callid->body);
+    if (msg->content_type != NULL)
+        call->content_type = oauth_trimmed(&msg->content_type->body);
+    call->from_tag = tag_of(from_of(msg));
+    if (msg->cseq != NULL)
+        call->cseq = oauth_trimmed(&msg->cseq->body);
+    call->date = date_of(msg);
+    fill_contact(call, msg);
+    if (msg->via1 != NULL && msg->via1->branch != NULL)
+        call->branch = oauth_view(&msg->via1->branch->value);
+    call->reply_to_tag = oauth_reply_to_tag(msg);
+
+    /* ip_addr2a has one static buffer, which parking a request may use again */
+    strncpy(request->source_ip, ip_addr2a(&msg->rcv.src_ip), sizeof(request->source_ip) - 1);
+    request->source_ip[sizeof(request->source_ip) - 1] = '\0';
+    call->source_ip.ptr = request->source_ip;
+    call->source_ip.len = strlen(request->source_ip);
 }
 
 /* The domain of the address-of-record that the request is about. */

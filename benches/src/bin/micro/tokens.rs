@@ -38,7 +38,7 @@ pub enum Verifier {
     /// A public key, parsed once.
     Public(ParsedPublicKey),
     /// A secret, its key schedule made once.
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl Verifier {
@@ -102,7 +102,7 @@ impl Key {
             }
             Key::P256(pair) => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key()),
             Key::Ed25519(pair) => ParsedPublicKey::new(&ED25519, pair.public_key()),
-            Key::Secret(secret) => return Verifier::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret)),
+            Key::Secret(secret) => return Verifier::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))),
         };
         Verifier::Public(parsed.expect("a good key"))
     }
