@@ -19,7 +19,7 @@ if grep -rn 'allow(unsafe_code' src --include='*.rs' | grep -v '^src/capi/mod.rs
 fi
 if ! command -v cargo-deny > /dev/null; then
   echo "lint: installing cargo-deny (some minutes, once)"
-  cargo install --quiet --locked cargo-deny
+  cargo install --debug --quiet --locked cargo-deny
 fi
 cargo deny --log-level error check bans licenses sources
 echo "lint: clean"

@@ -141,7 +141,7 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
         };
         with_worker(worker, |state| {
             let path = text(path)?;
-            let accepted = state.last.answer.token.as_ref().filter(|_| state.last.granted);
+            let accepted = state.last.token().filter(|_| state.last.granted);
             let found = accepted.and_then(|token| claim_text(&token.payload, &path)).ok_or(SIPOAUTH_E_INPUT)?;
             state.claim = found;
             value.put(state.claim.as_str().into());

@@ -3,6 +3,7 @@
 //! and keys stay as they were (a cache is emptied when they change) and the time is within the token's bounds.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::token_cache::VerifiedToken;
 
@@ -41,11 +42,10 @@ pub struct Shown<'a> {
     pub services: &'a str,
 }
 
-/// Method, From and To come first, then what is shown.
-const TEXTS: usize = 11;
+/// Method, From and To come first, then what is shown, then the token.
+const TEXTS: usize = 12;
 
 /// What was accepted, and what that gave.
-#[derive(Debug)]
 pub struct Acceptance {
     /// One after the other: with many tokens each look at another place of the memory costs more than a comparison.
     texts: Box<str>,
@@ -53,6 +53,8 @@ pub struct Acceptance {
     ends: [u16; TEXTS],
     /// Unix seconds within which the token's times are good.
     span: Range<i64>,
+    /// Its token.
+    pub token: Arc<VerifiedToken>,
     /// Which of the token's addresses the request uses.
     pub aor: usize,
     /// Index of the token's provider.
@@ -61,17 +63,24 @@ pub struct Acceptance {
     pub expires_at: i64,
 }
 
+/// The token and what it says stay out of logs.
+impl std::fmt::Debug for Acceptance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptance").field("span", &self.span).field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
 impl Acceptance {
     /// None when the request, or what is shown of it, is too long to be remembered. `aor` as in the answer.
     pub fn new(
         asking: &Asking<'_>,
         span: Range<i64>,
-        token: &VerifiedToken,
+        token: &Arc<VerifiedToken>,
         aor: usize,
         services: &str,
     ) -> Option<Self> {
         let Shown { issuer, aor: address, subject, client_id, scope, kid, fingerprint, .. } = token.shown(Some(aor));
-        let shown = [issuer, address, subject, client_id, scope, kid, fingerprint, services];
+        let shown = [issuer, address, subject, client_id, scope, kid, fingerprint, services, &token.token];
         let (mut texts, mut ends) = (String::new(), [0; TEXTS]);
         let asked = [asking.method, asking.from, asking.to];
         if asked.iter().map(|text| text.len()).sum::<usize>() > MAX_ASKED {
@@ -83,7 +92,7 @@ impl Acceptance {
             *end = u16::try_from(texts.len()).ok()?;
         }
         let (provider, expires_at) = (token.provider, token.claims.expires_at);
-        Some(Acceptance { texts: texts.into(), ends, span, aor, provider, expires_at })
+        Some(Acceptance { texts: texts.into(), ends, span, token: Arc::clone(token), aor, provider, expires_at })
     }
 
     fn text(&self, index: usize) -> &str {
@@ -91,10 +100,10 @@ impl Acceptance {
         &self.texts[begin.into()..self.ends[index].into()]
     }
 
-    /// True when it was the same that was accepted, octet by octet.
-    pub fn is_of(&self, asking: &Asking<'_>) -> bool {
+    /// True when it was the same that was accepted, octet by octet. `token` is what stands for the token.
+    pub fn is_of(&self, token: &[u8], asking: &Asking<'_>) -> bool {
         let is = |index, text: &[u8]| *self.text(index).as_bytes() == *text;
-        is(2, asking.to) && is(1, asking.from) && is(0, asking.method)
+        is(11, token) && is(2, asking.to) && is(1, asking.from) && is(0, asking.method)
     }
 
     /// True when the token's times are good, in Unix seconds.
@@ -143,7 +152,7 @@ mod tests {
             ..Claims::default()
         };
         VerifiedToken {
-            token: "t".into(),
+            token: "t.secret".into(),
             signed: None,
             provider: 5,
             kid: "k".into(),
@@ -157,7 +166,7 @@ mod tests {
     }
 
     fn accepted(asking: &Asking<'_>) -> Option<Acceptance> {
-        Acceptance::new(asking, 10..20, &token(), 1, "pstn,fax")
+        Acceptance::new(asking, 10..20, &Arc::new(token()), 1, "pstn,fax")
     }
 
     #[test]
@@ -174,7 +183,11 @@ mod tests {
     #[test]
     fn only_the_same_request_within_the_same_time() {
         let acceptance = accepted(&asking("INVITE", "sip:a@x", "sip:b@x")).unwrap();
-        assert!(acceptance.is_of(&asking("INVITE", "sip:a@x", "sip:b@x")));
+        assert!(acceptance.is_of(b"t.secret", &asking("INVITE", "sip:a@x", "sip:b@x")));
+        for token in ["", "t", "t.secreT", "t.secret2"] {
+            assert!(!acceptance.is_of(token.as_bytes(), &asking("INVITE", "sip:a@x", "sip:b@x")), "{token}");
+        }
+        assert!(!format!("{acceptance:?}").contains("secret"));
         for (method, from, to) in [
             ("INVIT", "Esip:a@x", "sip:b@x"),
             ("INVITE", "sip:a@xsip:", "b@x"),
@@ -183,7 +196,7 @@ mod tests {
             ("invite", "sip:a@x", "sip:b@x"),
             ("", "", ""),
         ] {
-            assert!(!acceptance.is_of(&asking(method, from, to)), "{method} {from} {to}");
+            assert!(!acceptance.is_of(b"t.secret", &asking(method, from, to)), "{method} {from} {to}");
         }
         assert_eq!([9, 10, 19, 20].map(|now| acceptance.holds(now)), [false, true, true, false]);
         assert!(accepted(&asking("REGISTER", &"x".repeat(300), "")).is_none());

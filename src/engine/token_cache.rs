@@ -130,11 +130,12 @@ impl TokenCache {
         self.find(credentials.as_bytes()).filter(|entry| entry.stands_alone).map(|entry| Arc::clone(&entry.token))
     }
 
-    /// The remembered token with which just this was accepted last; `text` is that of Bearer credentials.
-    pub fn accepted(&mut self, text: &[u8], asking: &Asking<'_>) -> Option<(&Arc<VerifiedToken>, &Arc<Acceptance>)> {
-        let entry = self.find(text)?;
-        let acceptance = entry.acceptance.as_ref().filter(|acceptance| acceptance.is_of(asking))?;
-        Some((&entry.token, acceptance))
+    /// What was accepted with a remembered token, if it was just this; `text` is that of Bearer credentials.
+    pub fn accepted(&mut self, text: &[u8], asking: &Asking<'_>) -> Option<&Arc<Acceptance>> {
+        let entry = &mut self.entries[*self.index.get(&TokenCache::key(text)?)?];
+        let acceptance = entry.acceptance.as_ref().filter(|acceptance| acceptance.is_of(text, asking))?;
+        entry.used = true;
+        Some(acceptance)
     }
 
     /// Remembers what was accepted with a remembered token that was sent alone. It holds as long as the token stays here.

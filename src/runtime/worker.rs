@@ -55,7 +55,7 @@ pub struct Handling<'a> {
 /// What came out of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// Everything known of the token.
+    /// Everything known of the token, but for what `acceptance` has.
     pub answer: Answer,
     /// The earlier request that this one is like, as which it was accepted.
     pub acceptance: Option<Arc<Acceptance>>,
@@ -360,7 +360,7 @@ impl Worker {
             }
         });
         counters.add_reason(reason);
-        if verdict.answer.token.is_some() || verdict.answer.unverified.is_some() {
+        if verdict.token().is_some() || verdict.answer.unverified.is_some() {
             counters.add(if verdict.answer.cached { Counter::CacheHits } else { Counter::CacheMisses });
         }
         match reason.outcome() {
@@ -473,7 +473,7 @@ fn is_about_address(answer: &Answer) -> bool {
 }
 
 fn describe(verdict: &Verdict, reason: Reason) -> String {
-    let (issuer, kid, token) = match (&verdict.answer.token, &verdict.answer.unverified) {
+    let (issuer, kid, token) = match (verdict.token(), &verdict.answer.unverified) {
         (Some(token), _) => (token.claims.issuer.as_str(), token.kid.as_str(), token.fingerprint.as_str()),
         (None, Some(seen)) => (seen.issuer.as_str(), seen.kid.as_str(), seen.fingerprint.as_str()),
         (None, None) => ("", "", ""),

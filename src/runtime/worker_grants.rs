@@ -88,7 +88,7 @@ impl Worker {
             Demand::Scope(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
             Demand::Service(name) => provider.and_then(|p| service(p, name)).unwrap_or_default(),
         };
-        let given = !scopes.is_empty() && has_scopes(verdict.answer.granted_scope(), &scopes);
+        let given = !scopes.is_empty() && has_scopes(verdict.granted_scope(), &scopes);
         let needed = provider.filter(|_| !given && !scopes.is_empty());
         verdict.needed_scope = needed.map_or_else(String::new, |p| p.scope_for(&scopes));
         verdict.answer.reason = Some(if given { Reason::Ok } else { Reason::InsufficientScope });
@@ -123,7 +123,7 @@ impl Worker {
         if !self.placed.policy.is_application_server(next_hop) {
             return Err(Withheld::ForeignNextHop);
         }
-        let (sent, signed) = match (&verdict.answer.token, &verdict.answer.session) {
+        let (sent, signed) = match (verdict.token(), &verdict.answer.session) {
             (Some(token), _) => (Zeroizing::new(token.token.to_string()), token.signed.clone()),
             (None, Some(session)) => {
                 let token = self.token_of_session(&session.id)?;

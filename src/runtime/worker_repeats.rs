@@ -12,6 +12,7 @@ use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::engine::acceptance::{Acceptance, Asking};
 use crate::engine::check::{Carried, KnownKeys, Request};
+use crate::engine::token_cache::VerifiedToken;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::bare_token;
 use crate::proto::reason::Reason;
@@ -65,7 +66,7 @@ impl Worker {
         let Some(token) = bare_token(repeated.credentials) else {
             return false;
         };
-        let Some((token, acceptance)) = self.cache.accepted(token, &repeated.asking) else {
+        let Some(acceptance) = self.cache.accepted(token, &repeated.asking) else {
             return false;
         };
         let provider = &self.placed.policy.providers[acceptance.provider];
@@ -89,7 +90,6 @@ impl Worker {
         if limited && ends != NO_END {
             verdict.expires_limit = seconds_left(ends, now);
         }
-        answer.token = Some(Arc::clone(token));
         verdict.acceptance = Some(Arc::clone(acceptance));
         let counters = &self.context.arena().shared().counters;
         counters.add(Counter::Accepted);
@@ -122,6 +122,16 @@ impl Worker {
 }
 
 impl Verdict {
+    /// The token, once it is verified.
+    pub fn token(&self) -> Option<&Arc<VerifiedToken>> {
+        self.answer.token.as_ref().or(self.acceptance.as_ref().map(|acceptance| &acceptance.token))
+    }
+
+    /// The scopes of the token or session.
+    pub fn granted_scope(&self) -> &str {
+        self.acceptance.as_ref().map_or_else(|| self.answer.granted_scope(), |acceptance| acceptance.shown().scope)
+    }
+
     /// As if nothing was asked; buffers are kept, and the policy, which says nothing without a provider.
     pub fn clear(&mut self) {
         let answer = &mut self.answer;

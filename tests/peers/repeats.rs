@@ -52,7 +52,7 @@ fn the_same_answer_as_before() {
     let fast = site.worker.check(&request, &at(time));
     let shown = |verdict: &Verdict| {
         let Verdict { answer, .. } = verdict;
-        let token = answer.token.as_ref().expect("accepted");
+        let token = verdict.token().expect("accepted");
         format!(
             "{:?} {:?} {:?} {} {:?} {} {} {} {} {} {} {}",
             answer.reason,
