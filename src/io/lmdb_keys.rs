@@ -2,6 +2,8 @@
 //! How keys are written in LMDB: one letter, a colon and hex digits take half the room. Their first octet has its high
 //! bit set, so that they are never taken for others, which are printable ASCII; they come after these.
 
+use smallvec::SmallVec;
+
 /// Octets of a time, Unix milliseconds.
 const TIME: usize = 6;
 /// The latest time that can be written; it stands for none.
@@ -16,24 +18,36 @@ fn parts(key: &str) -> Option<(u8, &[u8])> {
     }
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// No digit.
+const NONE: u8 = 0xFF;
+/// What each octet stands for as a hex digit in lower case.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [NONE; 256];
+    let mut value = 0;
+    while value < 16 {
+        nibbles[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
+    nibbles
+};
+
+fn nibble(digit: u8) -> Option<u8> {
+    Some(NIBBLES[usize::from(digit)]).filter(|nibble| *nibble != NONE)
 }
 
-fn push_hex(out: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
+fn push_hex(out: &mut Packed, digits: &[u8]) -> Option<()> {
     for pair in digits.chunks(2) {
         out.push(nibble(pair[0])? << 4 | pair.get(1).map_or(Some(0), |digit| nibble(*digit))?);
     }
     Some(())
 }
 
+/// A key as it is stored; those of accounts and tokens need no memory of their own.
+pub type Packed = SmallVec<[u8; 40]>;
+
 /// A key as it is stored.
-pub fn packed(key: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(key.len());
+pub fn packed(key: &str) -> Packed {
+    let mut out = Packed::new();
     if let Some((letter, digits)) =
         parts(key).filter(|(_, digits)| digits.len().is_multiple_of(2) && !digits.is_empty())
     {
@@ -69,8 +83,8 @@ pub fn is_plain(stored: &[u8]) -> bool {
 }
 
 /// The first packed key that may begin with a prefix; None: none does.
-pub fn first_packed(prefix: &str) -> Option<Vec<u8>> {
-    let mut first = Vec::with_capacity(1 + prefix.len() / 2);
+pub fn first_packed(prefix: &str) -> Option<Packed> {
+    let mut first = Packed::new();
     match (prefix.as_bytes(), parts(prefix)) {
         ([], _) => first.push(MARK),
         ([letter], _) => first.push(letter | MARK),
@@ -105,13 +119,14 @@ mod tests {
 
     #[test]
     fn hex_takes_half_the_room() {
-        assert_eq!(packed("a:00ff"), [b'a' | MARK, 0, 255]);
+        assert_eq!(packed("a:00ff").as_slice(), [b'a' | MARK, 0, 255]);
         for plain in ["a", "a:", "a:0", "a:0g", "a:0F", "ab:00", "m:key-check", "u*[a]:1"] {
-            assert_eq!(packed(plain), plain.as_bytes(), "{plain}");
+            assert_eq!(packed(plain).as_slice(), plain.as_bytes(), "{plain}");
         }
-        assert_eq!(first_packed("a:0"), Some(vec![b'a' | MARK, 0]));
+        assert_eq!(first_packed("a:0").as_deref(), Some(&[b'a' | MARK, 0][..]));
         assert_eq!(first_packed("a:x"), None);
-        assert_eq!((first_packed(""), first_packed("a")), (Some(vec![MARK]), Some(vec![b'a' | MARK])));
+        assert_eq!(first_packed("").as_deref(), Some(&[MARK][..]));
+        assert_eq!(first_packed("a").as_deref(), Some(&[b'a' | MARK][..]));
     }
 
     #[test]
