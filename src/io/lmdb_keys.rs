@@ -9,6 +9,8 @@ const TIME: usize = 6;
 /// The latest time that can be written; it stands for none.
 pub const NEVER: i64 = (1 << (8 * TIME)) - 1;
 const MARK: u8 = 0x80;
+/// Octets of a packed key in a place.
+const NAME: usize = 9;
 
 /// A letter and what comes after the colon.
 fn parts(key: &str) -> Option<(u8, &[u8])> {
@@ -82,6 +84,12 @@ pub fn is_plain(stored: &[u8]) -> bool {
     stored.first().is_none_or(|octet| octet & MARK == 0)
 }
 
+/// What a place in the order of time has of a stored key. Packed names are hashes, or times with random numbers: few have
+/// the same beginning. A plain name is there as a whole.
+pub fn place_name(stored: &[u8]) -> &[u8] {
+    if is_plain(stored) { stored } else { &stored[..stored.len().min(NAME)] }
+}
+
 /// The first packed key that may begin with a prefix; None: none does.
 pub fn first_packed(prefix: &str) -> Option<Packed> {
     let mut first = Packed::new();
@@ -112,6 +120,38 @@ pub fn split_time(octets: &[u8]) -> Option<(i64, &[u8])> {
     Some((i64::from_be_bytes(all), rest))
 }
 
+/// The times of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Its end.
+    pub expires_at: i64,
+    /// When it is due; [`NEVER`]: never.
+    pub due_at: i64,
+}
+
+/// The latest end: the high bit before it means something else.
+const LAST_END: i64 = (1 << (8 * TIME - 1)) - 1;
+
+/// Appends the times that stand before a value: most records are never due, which the high bit says.
+pub fn push_times(out: &mut Vec<u8>, times: Times) {
+    let mut end = time_octets(times.expires_at.min(LAST_END));
+    if times.due_at >= NEVER {
+        end[0] |= MARK;
+        out.extend_from_slice(&end);
+    } else {
+        out.extend_from_slice(&end);
+        out.extend_from_slice(&time_octets(times.due_at));
+    }
+}
+
+/// The times, and what comes after them.
+pub fn split_times(octets: &[u8]) -> Option<(Times, &[u8])> {
+    let (first, rest) = split_time(octets)?;
+    let expires_at = first & LAST_END;
+    let (due_at, rest) = if first > LAST_END { (NEVER, rest) } else { split_time(rest)? };
+    Some((Times { expires_at, due_at }, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +179,19 @@ mod tests {
         assert_eq!(time_octets(-1), time_octets(0));
         assert_eq!(time_octets(i64::MAX), time_octets(NEVER));
         assert_eq!(split_time(&[0; 5]), None);
+    }
+
+    #[test]
+    fn only_due_times_take_room() {
+        for (expires_at, due_at, length) in [(1, NEVER, 6), (LAST_END, 0, 12), (0, NEVER - 1, 12), (NEVER, NEVER, 6)] {
+            let mut octets = Vec::new();
+            push_times(&mut octets, Times { expires_at, due_at });
+            assert_eq!(octets.len(), length);
+            let times = Times { expires_at: expires_at.min(LAST_END), due_at };
+            octets.push(7);
+            assert_eq!(split_times(&octets), Some((times, &[7][..])));
+        }
+        assert_eq!((split_times(&[0; 11]), split_times(&[0x80; 5])), (None, None));
     }
 
     proptest! {
