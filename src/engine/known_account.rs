@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::session_check::{UsedSession, used};
 use crate::proto::pop::PopKey;
-use crate::proto::session::Account;
+use crate::proto::session::{Account, KeyOctets, Session};
 
 /// An opened account.
 pub struct KnownAccount {
@@ -45,6 +45,18 @@ impl KnownAccount {
             keys: session.keys.iter().map(|_| OnceLock::new()).collect(),
         });
         KnownAccount { prepared: prepared.collect(), account }
+    }
+
+    /// About how much memory it takes.
+    pub fn octets(&self) -> usize {
+        let session = |session: &Session| {
+            let shown = session.instance.len() + session.subject.len() + session.client_id.len() + session.scope.len();
+            let shown = size_of::<UsedSession>() + shown + self.account.aor.len();
+            let keys = session.keys.len() * (size_of::<KeyOctets>() + size_of::<OnceLock<PopKey>>());
+            let others = size_of_val(&*session.tokens) + size_of_val(&*session.proofs) + session.provider.len();
+            size_of::<Session>() + size_of::<Prepared>() + 2 * shown + keys + others
+        };
+        size_of::<KnownAccount>() + self.account.aor.len() + self.account.sessions.iter().map(session).sum::<usize>()
     }
 
     /// What is shown of a session that a request uses.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sessions in a folder, by LMDB: every process of one proxy opens it, readers take no lock.
 //!
-//! A record is its end, its due time and its value under the key. A further database holds the keys in the order of
-//! the times at which there is something to do: when a record is due or, if that comes first, when it ends. Both change
-//! in one transaction. A process that is killed in the middle of one leaves the state before it, and the next writer
+//! A record is its end, its due time and its value under the key. A further database holds places: the beginnings of keys
+//! in the order of the times at which there is something to do, when a record is due or, if that comes first, when it
+//! ends. Both change in one transaction. Records that are not told apart by a place share it. A process that is killed in the middle of one leaves the state before it, and the next writer
 //! takes over the lock of the dead one.
 
 use std::fs::DirBuilder;
@@ -15,8 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, MdbError, PutFlags, RoTxn, RwTxn};
+use smallvec::SmallVec;
 
-use super::lmdb_keys::{NEVER, first_packed, is_plain, packed, split_time, time_octets, unpacked};
+use super::lmdb_keys::{
+    NEVER, Times, first_packed, is_plain, packed, place_name, push_times, split_time, split_times, time_octets, unpacked,
+};
 use crate::arena::mapped_store;
 use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, Usage, Write};
 
@@ -28,10 +31,11 @@ const OUTDATED: &str = "by_expiry";
 const MOST_DROPPED: usize = 4096;
 /// Most entries by time that one call looks at.
 const MOST_LOOKED: usize = 65_536;
-/// End and due time before a value.
+/// Most octets of end and due time before a value.
 const HEADER: usize = 12;
 
 type Table = Database<'static, Bytes, Bytes>;
+type Place = SmallVec<[u8; 24]>;
 
 /// A folder with sessions.
 pub struct LmdbStore(Arc<Opened>);
@@ -93,8 +97,7 @@ impl Opened {
     /// Splits what is stored under a key.
     fn record<'t>(&self, octets: &'t [u8]) -> Result<Record<'t>, StoreError> {
         let damaged = || StoreError::Corrupt(format!("{}: a record is too short", self.folder.display()));
-        let (expires_at, rest) = split_time(octets).ok_or_else(damaged)?;
-        let (due_at, value) = split_time(rest).ok_or_else(damaged)?;
+        let (Times { expires_at, due_at }, value) = split_times(octets).ok_or_else(damaged)?;
         Ok(Record { expires_at, due_at, value })
     }
 
@@ -104,10 +107,35 @@ impl Opened {
         found.map(|octets| self.record(octets)).transpose()
     }
 
-    /// Deletes a record of which the time is known, with its place in the order.
-    fn delete(&self, txn: &mut RwTxn, key: &[u8], time: i64) -> heed::Result<()> {
-        self.times.delete(txn, &ordered(time, key))?;
-        self.records.delete(txn, key)?;
+    /// The records of a place.
+    fn records_at<'t>(&self, txn: &'t RoTxn, place: &[u8]) -> Result<Vec<(&'t [u8], Record<'t>)>, StoreError> {
+        let (time, name) = unordered(place);
+        let mut found = Vec::new();
+        let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(name), Bound::Unbounded);
+        for entry in self.records.range(txn, &range).map_err(self.failed())? {
+            let (key, octets) = entry.map_err(self.failed())?;
+            if place_name(key) != name {
+                break;
+            }
+            let record = self.record(octets)?;
+            if record.time() == time {
+                found.push((key, record));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Deletes a record of which the time is known, and its place if it was the last one there.
+    fn delete(&self, txn: &mut RwTxn, key: &[u8], time: i64) -> Result<(), StoreError> {
+        self.records.delete(txn, key).map_err(self.failed())?;
+        self.leave(txn, &ordered(time, key))
+    }
+
+    /// Deletes a place where no record is any more.
+    fn leave(&self, txn: &mut RwTxn, place: &[u8]) -> Result<(), StoreError> {
+        if self.records_at(txn, place)?.is_empty() {
+            self.times.delete(txn, place).map_err(self.failed())?;
+        }
         Ok(())
     }
 
@@ -148,27 +176,27 @@ impl Opened {
         Ok(range.take(MOST_LOOKED).map(|entry| Ok(entry?.0)))
     }
 
-    /// Keys of expired records, a bounded number. What is only due is passed over; it may be much when nobody looks after it.
+    /// Places of expired records, a bounded number. What is only due is passed over; it may be much when nobody looks after it.
     fn expired(&self, txn: &RoTxn, now: i64) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut upkept = self.upkept.lock().unwrap_or_else(PoisonError::into_inner);
         let after = upkept.take();
-        let (mut keys, mut looked) = (Vec::new(), 0);
+        let (mut places, mut looked) = (Vec::new(), 0);
         let mut last = None;
         for place in self.places(txn, now, after.as_deref())? {
             let place = place.map_err(self.failed())?;
             (looked, last) = (looked + 1, Some(place));
-            let key = unordered(place).1;
-            if self.find(txn, key)?.is_none_or(|record| record.expires_at <= now) {
-                keys.push(place.to_vec());
+            let records = self.records_at(txn, place)?;
+            if records.is_empty() || records.iter().any(|(_, record)| record.expires_at <= now) {
+                places.push(place.to_vec());
             }
-            if keys.len() == MOST_DROPPED {
+            if places.len() == MOST_DROPPED {
                 break;
             }
         }
-        if looked == MOST_LOOKED || keys.len() == MOST_DROPPED {
+        if looked == MOST_LOOKED || places.len() == MOST_DROPPED {
             *upkept = last.map(<[u8]>::to_vec);
         }
-        Ok(keys)
+        Ok(places)
     }
 
     /// Drops the records of these places, if they are still expired.
@@ -176,13 +204,14 @@ impl Opened {
         let mut txn = self.env.write_txn().map_err(self.failed())?;
         let mut dropped = 0;
         for place in places {
-            let (time, key) = unordered(place);
-            match self.find(&txn, key)?.map(|record| record.expires_at <= now) {
-                Some(false) => continue,
-                Some(true) => dropped += 1,
-                None => {}
+            let records = self.records_at(&txn, place)?;
+            let expired = records.iter().filter(|(_, record)| record.expires_at <= now);
+            let keys: Vec<Vec<u8>> = expired.map(|(key, _)| key.to_vec()).collect();
+            for key in &keys {
+                self.records.delete(&mut txn, key).map_err(self.failed())?;
             }
-            self.delete(&mut txn, key, time).map_err(self.failed())?;
+            dropped += keys.len();
+            self.leave(&mut txn, place)?;
         }
         txn.commit().map_err(self.failed())?;
         Ok(dropped)
@@ -234,10 +263,8 @@ impl Store for LmdbStore {
             return Err(StoreError::Full);
         }
         let key = packed(write.key);
-        let due_at = write.due_at.unwrap_or(NEVER);
         let mut octets = Vec::with_capacity(HEADER + write.value.len());
-        octets.extend_from_slice(&time_octets(write.expires_at));
-        octets.extend_from_slice(&time_octets(due_at));
+        push_times(&mut octets, Times { expires_at: write.expires_at, due_at: write.due_at.unwrap_or(NEVER) });
         octets.extend_from_slice(write.value);
         let time = store.record(&octets)?.time();
         let mut txn = store.env.write_txn().map_err(store.failed())?;
@@ -261,7 +288,7 @@ impl Store for LmdbStore {
         store.records.put(&mut txn, &key, &octets).map_err(store.failed())?;
         if noted != Some(time) {
             if let Some(noted) = noted {
-                store.times.delete(&mut txn, &ordered(noted, &key)).map_err(store.failed())?;
+                store.leave(&mut txn, &ordered(noted, &key))?;
             }
             store.note_time(&mut txn, &key, time).map_err(store.failed())?;
         }
@@ -277,7 +304,7 @@ impl Store for LmdbStore {
         let Some(time) = found.map(|record| record.time()) else {
             return Ok(false);
         };
-        store.delete(&mut txn, &key, time).map_err(store.failed())?;
+        store.delete(&mut txn, &key, time)?;
         txn.commit().map_err(store.failed())?;
         Ok(true)
     }
@@ -287,15 +314,15 @@ impl Store for LmdbStore {
         let txn = store.env.read_txn().map_err(store.failed())?;
         let mut keys = Vec::new();
         for place in store.places(&txn, now, None)? {
-            if keys.len() == limit {
+            if keys.len() >= limit {
                 break;
             }
-            let (time, key) = unordered(place.map_err(store.failed())?);
             // What ends at this time is for the upkeep.
-            if store.find(&txn, key)?.is_some_and(|r| r.expires_at > now && r.due_at == time) {
-                keys.push(unpacked(key));
-            }
+            let records = store.records_at(&txn, place.map_err(store.failed())?)?;
+            let due = records.iter().filter(|(_, r)| r.expires_at > now && r.due_at == r.time());
+            keys.extend(due.map(|(key, _)| unpacked(key)));
         }
+        keys.truncate(limit);
         Ok(keys)
     }
 
@@ -369,15 +396,14 @@ impl Store for LmdbStore {
     }
 }
 
-/// A key of the order: the time, then the record's key.
-fn ordered(time: i64, key: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(8 + key.len());
-    octets.extend_from_slice(&time_octets(time));
-    octets.extend_from_slice(key);
+/// A place in the order: the time, then what it has of the key.
+fn ordered(time: i64, key: &[u8]) -> Place {
+    let mut octets = Place::from_slice(&time_octets(time));
+    octets.extend_from_slice(place_name(key));
     octets
 }
 
-/// The parts of a key of the order.
+/// The parts of a place.
 fn unordered(place: &[u8]) -> (i64, &[u8]) {
     split_time(place).unwrap_or((0, &[]))
 }

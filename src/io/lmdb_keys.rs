@@ -2,11 +2,15 @@
 //! How keys are written in LMDB: one letter, a colon and hex digits take half the room. Their first octet has its high
 //! bit set, so that they are never taken for others, which are printable ASCII; they come after these.
 
+use smallvec::SmallVec;
+
 /// Octets of a time, Unix milliseconds.
 const TIME: usize = 6;
 /// The latest time that can be written; it stands for none.
 pub const NEVER: i64 = (1 << (8 * TIME)) - 1;
 const MARK: u8 = 0x80;
+/// Octets of a packed key in a place.
+const NAME: usize = 9;
 
 /// A letter and what comes after the colon.
 fn parts(key: &str) -> Option<(u8, &[u8])> {
@@ -16,24 +20,36 @@ fn parts(key: &str) -> Option<(u8, &[u8])> {
     }
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// No digit.
+const NONE: u8 = 0xFF;
+/// What each octet stands for as a hex digit in lower case.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [NONE; 256];
+    let mut value = 0;
+    while value < 16 {
+        nibbles[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
+    nibbles
+};
+
+fn nibble(digit: u8) -> Option<u8> {
+    Some(NIBBLES[usize::from(digit)]).filter(|nibble| *nibble != NONE)
 }
 
-fn push_hex(out: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
+fn push_hex(out: &mut Packed, digits: &[u8]) -> Option<()> {
     for pair in digits.chunks(2) {
         out.push(nibble(pair[0])? << 4 | pair.get(1).map_or(Some(0), |digit| nibble(*digit))?);
     }
     Some(())
 }
 
+/// A key as it is stored; those of accounts and tokens need no memory of their own.
+pub type Packed = SmallVec<[u8; 40]>;
+
 /// A key as it is stored.
-pub fn packed(key: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(key.len());
+pub fn packed(key: &str) -> Packed {
+    let mut out = Packed::new();
     if let Some((letter, digits)) =
         parts(key).filter(|(_, digits)| digits.len().is_multiple_of(2) && !digits.is_empty())
     {
@@ -68,9 +84,15 @@ pub fn is_plain(stored: &[u8]) -> bool {
     stored.first().is_none_or(|octet| octet & MARK == 0)
 }
 
+/// What a place in the order of time has of a stored key. Packed names are hashes, or times with random numbers: few have
+/// the same beginning. A plain name is there as a whole.
+pub fn place_name(stored: &[u8]) -> &[u8] {
+    if is_plain(stored) { stored } else { &stored[..stored.len().min(NAME)] }
+}
+
 /// The first packed key that may begin with a prefix; None: none does.
-pub fn first_packed(prefix: &str) -> Option<Vec<u8>> {
-    let mut first = Vec::with_capacity(1 + prefix.len() / 2);
+pub fn first_packed(prefix: &str) -> Option<Packed> {
+    let mut first = Packed::new();
     match (prefix.as_bytes(), parts(prefix)) {
         ([], _) => first.push(MARK),
         ([letter], _) => first.push(letter | MARK),
@@ -98,6 +120,38 @@ pub fn split_time(octets: &[u8]) -> Option<(i64, &[u8])> {
     Some((i64::from_be_bytes(all), rest))
 }
 
+/// The times of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Its end.
+    pub expires_at: i64,
+    /// When it is due; [`NEVER`]: never.
+    pub due_at: i64,
+}
+
+/// The latest end: the high bit before it means something else.
+const LAST_END: i64 = (1 << (8 * TIME - 1)) - 1;
+
+/// Appends the times that stand before a value: most records are never due, which the high bit says.
+pub fn push_times(out: &mut Vec<u8>, times: Times) {
+    let mut end = time_octets(times.expires_at.min(LAST_END));
+    if times.due_at >= NEVER {
+        end[0] |= MARK;
+        out.extend_from_slice(&end);
+    } else {
+        out.extend_from_slice(&end);
+        out.extend_from_slice(&time_octets(times.due_at));
+    }
+}
+
+/// The times, and what comes after them.
+pub fn split_times(octets: &[u8]) -> Option<(Times, &[u8])> {
+    let (first, rest) = split_time(octets)?;
+    let expires_at = first & LAST_END;
+    let (due_at, rest) = if first > LAST_END { (NEVER, rest) } else { split_time(rest)? };
+    Some((Times { expires_at, due_at }, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,13 +159,14 @@ mod tests {
 
     #[test]
     fn hex_takes_half_the_room() {
-        assert_eq!(packed("a:00ff"), [b'a' | MARK, 0, 255]);
+        assert_eq!(packed("a:00ff").as_slice(), [b'a' | MARK, 0, 255]);
         for plain in ["a", "a:", "a:0", "a:0g", "a:0F", "ab:00", "m:key-check", "u*[a]:1"] {
-            assert_eq!(packed(plain), plain.as_bytes(), "{plain}");
+            assert_eq!(packed(plain).as_slice(), plain.as_bytes(), "{plain}");
         }
-        assert_eq!(first_packed("a:0"), Some(vec![b'a' | MARK, 0]));
+        assert_eq!(first_packed("a:0").as_deref(), Some(&[b'a' | MARK, 0][..]));
         assert_eq!(first_packed("a:x"), None);
-        assert_eq!((first_packed(""), first_packed("a")), (Some(vec![MARK]), Some(vec![b'a' | MARK])));
+        assert_eq!(first_packed("").as_deref(), Some(&[MARK][..]));
+        assert_eq!(first_packed("a").as_deref(), Some(&[b'a' | MARK][..]));
     }
 
     #[test]
@@ -124,6 +179,19 @@ mod tests {
         assert_eq!(time_octets(-1), time_octets(0));
         assert_eq!(time_octets(i64::MAX), time_octets(NEVER));
         assert_eq!(split_time(&[0; 5]), None);
+    }
+
+    #[test]
+    fn only_due_times_take_room() {
+        for (expires_at, due_at, length) in [(1, NEVER, 6), (LAST_END, 0, 12), (0, NEVER - 1, 12), (NEVER, NEVER, 6)] {
+            let mut octets = Vec::new();
+            push_times(&mut octets, Times { expires_at, due_at });
+            assert_eq!(octets.len(), length);
+            let times = Times { expires_at: expires_at.min(LAST_END), due_at };
+            octets.push(7);
+            assert_eq!(split_times(&octets), Some((times, &[7][..])));
+        }
+        assert_eq!((split_times(&[0; 11]), split_times(&[0x80; 5])), (None, None));
     }
 
     proptest! {

@@ -59,11 +59,25 @@ pub fn octets_without(body: &[u8], name: &str) -> Vec<u8> {
         let end = part.iter().position(|octet| *octet == b'=').unwrap_or(part.len());
         !decode(&part[..end]).is_ok_and(|decoded| decoded == name)
     };
-    let parts: Vec<&[u8]> = body.split(|octet| *octet == b'&').filter(is_other).collect();
-    parts.join(&b'&')
+    let mut out = Vec::with_capacity(body.len());
+    for (index, part) in body.split(|octet| *octet == b'&').filter(is_other).enumerate() {
+        if index > 0 {
+            out.push(b'&');
+        }
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+/// Printable ASCII that stands for itself. Without branches, so that many octets are looked at at once.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().fold(true, |all, octet| all & matches!(octet, b' '..=b'~') & (*octet != b'%') & (*octet != b'+'))
 }
 
 fn decode(text: &[u8]) -> Result<Cow<'_, str>, FormError> {
+    if is_plain(text) {
+        return std::str::from_utf8(text).map(Cow::from).map_err(|_| FormError::Malformed);
+    }
     let decoded = if text.iter().any(|octet| matches!(octet, b'%' | b'+')) {
         String::from_utf8(unescape(text)?).map_err(|_| FormError::Malformed)?.into()
     } else {

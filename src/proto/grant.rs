@@ -174,7 +174,11 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
         }
     };
     // A '+' of base64 that was not escaped has become a space.
-    let pop = || Ok::<_, Reason>(bounded("pop", MAX_POP)?.map(|pop| pop.replace(' ', "+")));
+    let escaped = |pop: &Cow<'_, str>| match pop.as_bytes().contains(&b' ') {
+        true => pop.replace(' ', "+"),
+        false => pop.to_string(),
+    };
+    let pop = || Ok::<_, Reason>(bounded("pop", MAX_POP)?.map(escaped));
     let grant_type = value("grant_type").map(AsRef::as_ref);
     if body.len() > MAX_BODY && grant_type != Some("refresh_token") {
         return Err(Reason::BodyTooLarge);

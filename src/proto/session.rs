@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::packed_text;
+use super::{packed_text, packed_token};
 
 /// Most keys of a session: each 200 OK to the same code makes one.
 pub const MAX_KEYS: usize = 4;
@@ -109,6 +109,7 @@ pub struct Session {
     /// The proxy's client at the authorization server.
     pub client_id: String,
     /// Granted scopes, separated by a space.
+    #[serde(with = "packed_text::scope")]
     pub scope: String,
     /// The shared keys, newest first.
     pub keys: Vec<KeyOctets>,
@@ -132,12 +133,14 @@ pub struct Session {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Identity {
     /// `sub`
+    #[serde(with = "packed_text::text")]
     pub subject: String,
     /// The addresses that the user owns, canonical.
     pub aors: Vec<String>,
     /// The proxy's client at the authorization server.
     pub client_id: String,
     /// Granted scopes, separated by a space.
+    #[serde(with = "packed_text::scope")]
     pub scope: String,
 }
 
@@ -198,10 +201,10 @@ pub struct Tokens {
     /// How the session was made: what the phone holds is not refreshed by the proxy.
     pub sign_in: SignIn,
     /// The access token, where somebody is to get it: the phone, or an application server.
-    #[serde(with = "packed_text::token")]
+    #[serde(with = "packed_token::token")]
     pub access_token: Option<SecretText>,
     /// The refresh token.
-    #[serde(with = "packed_text::token")]
+    #[serde(with = "packed_token::token")]
     pub refresh_token: Option<SecretText>,
     /// The access token is good until then, Unix seconds.
     pub expires_at: i64,
@@ -255,7 +258,12 @@ impl Session {
 
 /// The session's name in lower-case hex, 32 characters.
 pub fn id_text(id: &SessionId) -> String {
-    super::fingerprint::hex(id)
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (pair, octet) in text.chunks_exact_mut(2).zip(id) {
+        pair.copy_from_slice(&[DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 15)]]);
+    }
+    std::str::from_utf8(&text).expect("hex digits are ASCII").to_owned()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Length of a SIP-date in its canonical form.
 pub const LEN: usize = 29;
+/// What is the same in all of them.
+const SHAPE: &[u8; LEN] = b"___, __ ___ ____ __:__:__ GMT";
 
 /// A SIP-date that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +24,46 @@ fn number(text: &[u8], width: usize, most: u32) -> Option<u32> {
     (digits && value <= most).then_some(value)
 }
 
+const DAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
 /// Reads a SIP-date in any spacing and case.
 pub fn read(date: &[u8]) -> Option<SipDate> {
-    const DAYS: [&[u8]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
-    const MONTHS: [&[u8]; 12] =
-        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    // As nearly every phone writes it.
+    date.try_into().ok().and_then(read_canonical).or_else(|| read_any(date))
+}
+
+/// Reads one that is canonical already; None for any other.
+fn read_canonical(text: &[u8; LEN]) -> Option<SipDate> {
+    let mut shape = *text;
+    let mut digits = [0; 12];
+    for (digit, place) in digits.iter_mut().zip([5, 6, 12, 13, 14, 15, 17, 18, 20, 21, 23, 24]) {
+        *digit = u32::from(text[place].wrapping_sub(b'0'));
+        shape[place] = b'_';
+    }
+    shape[..3].fill(b'_');
+    shape[8..11].fill(b'_');
+    let weekday = text.first_chunk::<3>()?;
+    let month = text[8..].first_chunk::<3>()?;
+    if &shape != SHAPE || digits.iter().any(|digit| *digit > 9) || !DAYS.contains(&weekday) {
+        return None;
+    }
+    let month = MONTHS.iter().position(|m| *m == month)?;
+    let pair = |first: usize| digits[first] * 10 + digits[first + 1];
+    let (day, year) = (pair(0), pair(2) * 100 + pair(4));
+    let (hour, minute, second) = (pair(6), pair(8), pair(10));
+    let is_time = (1..=31).contains(&day) && year >= 1000 && hour <= 23 && minute <= 59 && second <= 60;
+    is_time.then(|| SipDate { text: *text, seconds: seconds_of(year, month, day, [hour, minute, second]) })
+}
+
+fn seconds_of(year: u32, month: usize, day: u32, [hour, minute, second]: [u32; 3]) -> Option<i64> {
+    let seconds = days_before(year, month) + i64::from(day) - 1;
+    let seconds = ((seconds * 24 + i64::from(hour)) * 60 + i64::from(minute)) * 60 + i64::from(second);
+    (year >= 1970 && second < 60).then_some(seconds)
+}
+
+fn read_any(date: &[u8]) -> Option<SipDate> {
     let date = date.trim_ascii();
     let comma = date.iter().position(|octet| *octet == b',')?;
     let weekday = DAYS.iter().find(|d| d.eq_ignore_ascii_case(date[..comma].trim_ascii()))?;
@@ -42,16 +79,14 @@ pub fn read(date: &[u8]) -> Option<SipDate> {
     if clock.next().is_some() || fields.next().is_some() || !zone.eq_ignore_ascii_case(b"GMT") {
         return None;
     }
-    let mut text = *b"___, __ ___ ____ __:__:__ GMT";
-    text[..3].copy_from_slice(weekday);
+    let mut text = *SHAPE;
+    text[..3].copy_from_slice(*weekday);
     text[8..11].copy_from_slice(MONTHS[month]);
     for (place, value) in [(5, day), (12, year / 100), (14, year % 100), (17, hour), (20, minute), (23, second)] {
         text[place] = b'0' + (value / 10) as u8;
         text[place + 1] = b'0' + (value % 10) as u8;
     }
-    let seconds = days_before(year, month) + i64::from(day) - 1;
-    let seconds = ((seconds * 24 + i64::from(hour)) * 60 + i64::from(minute)) * 60 + i64::from(second);
-    Some(SipDate { text, seconds: (year >= 1970 && second < 60).then_some(seconds) })
+    Some(SipDate { text, seconds: seconds_of(year, month, day, [hour, minute, second]) })
 }
 
 /// Days from 1970 to the first of a month, January being 0; years as they are counted today.
@@ -109,6 +144,16 @@ mod tests {
             let text = from_unix_seconds(seconds).unwrap();
             let date = read(text.as_bytes()).unwrap();
             proptest::prop_assert_eq!((date.seconds, &date.text[..]), (Some(seconds), text.as_bytes()));
+            proptest::prop_assert_eq!(read_any(text.as_bytes()), Some(date));
+        }
+
+        #[test]
+        fn the_short_way_leads_to_the_same(
+            weekday in "(Mon|Sun|mon|Mo_)", month in "(Jan|Feb|Dec|dec)", numbers in "[0-9/:]{2} [0-9]{4} [0-9 ]{2}:[0-9]{2}:[0-9]{2}"
+        ) {
+            let (day, rest) = numbers.split_at(2);
+            let text = format!("{weekday}, {day} {month}{rest} GMT");
+            proptest::prop_assert_eq!(read(text.as_bytes()), read_any(text.as_bytes()));
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Two addresses are the same exactly when their canonical texts are equal.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// Longest URI that is looked at, in octets.
 pub const MAX_LEN: usize = 1024;
@@ -47,11 +47,14 @@ impl Aor {
 
 /// The host of a canonical address.
 fn host_of(canonical: &str) -> &str {
-    let rest = canonical.split_once('@').map_or("", |p| p.1);
-    match rest.strip_prefix('[').and_then(|r| r.find(']')) {
-        Some(end) => &rest[..end + 2],
-        None => rest.split_once(':').map_or(rest, |p| p.0),
-    }
+    let octets = canonical.as_bytes();
+    let begin = octets.iter().position(|octet| *octet == b'@').map_or(octets.len(), |at| at + 1);
+    let rest = &octets[begin..];
+    let end = match rest.first() {
+        Some(b'[') => rest.iter().position(|octet| *octet == b']').map(|end| end + 1),
+        _ => rest.iter().position(|octet| *octet == b':'),
+    };
+    &canonical[begin..begin + end.unwrap_or(rest.len())]
 }
 
 /// Appends the canonical form of a sip or sips URI to `out`. False, with `out` unspecified, when it is not one.
@@ -87,19 +90,32 @@ fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&b)
 }
 
-fn is_user_unreserved(b: u8) -> bool {
-    b"&=+$,;?/".contains(&b)
-}
+/// The octets that stand for themselves in a user.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let others = b"-_.!~*'()&=+$,;?/";
+    let mut octet = 0;
+    while octet < 128 {
+        plain[octet] = (octet as u8).is_ascii_alphanumeric();
+        octet += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        plain[others[index] as usize] = true;
+        index += 1;
+    }
+    plain
+};
 
 fn canonical_user(user: &str, out: &mut String) -> bool {
     let bytes = user.as_bytes();
     let mut i = 0;
     while i < bytes.len() {
-        let b = bytes[i];
-        if is_unreserved(b) || is_user_unreserved(b) {
-            out.push(char::from(b));
-            i += 1;
-        } else if b == b'%' {
+        let run = bytes[i..].iter().take_while(|octet| PLAIN[usize::from(**octet)]).count();
+        if run > 0 {
+            out.push_str(&user[i..i + run]);
+            i += run;
+        } else if bytes[i] == b'%' {
             let Some(octet) = user.get(i + 1..i + 3).and_then(|h| {
                 h.bytes().all(|c| c.is_ascii_hexdigit()).then(|| u8::from_str_radix(h, 16).ok()).flatten()
             }) else {
@@ -179,13 +195,20 @@ fn canonical_hostport(hostport: &str, out: &mut String) -> bool {
 /// Appends a host name or IPv4 address in lower case, without a trailing dot.
 pub fn push_host(host: &str, out: &mut String) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let valid_label = |l: &str| {
-        !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    if host.parse::<Ipv4Addr>().is_err() && (host.len() > 253 || !host.split('.').all(valid_label)) {
+    let mut label = 0;
+    for octet in host.bytes() {
+        match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < 63 => label += 1,
+            b'.' if label > 0 => label = 0,
+            _ => return false,
+        }
+    }
+    if label == 0 || host.len() > 253 {
         return false;
     }
-    out.extend(host.bytes().map(|b| char::from(b.to_ascii_lowercase())));
+    let begin = out.len();
+    out.push_str(host);
+    out[begin..].make_ascii_lowercase();
     true
 }
 

@@ -9,7 +9,7 @@ use crate::proto::grant::TokenGrant;
 use crate::proto::session::{Exchanged, SecretText, SessionId, SignIn, Tokens, encode, token_name};
 
 /// Records of tokens have a multiple of so many octets.
-const STEP: usize = 32;
+const STEP: usize = 16;
 
 /// Access tokens are kept where somebody gets them: the phone itself, or an application server.
 pub fn keeps_access_token(policy: &Policy, sign_in: SignIn) -> bool {
@@ -32,12 +32,17 @@ impl SessionStore {
         due_at: Option<i64>,
         now: i64,
     ) -> Result<bool, StoreError> {
+        let value = self.sealed_tokens(key, tokens, 0);
+        self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
+    }
+
+    /// The sealed record, with room for so many octets more.
+    fn sealed_tokens(&self, key: &str, tokens: &Tokens, room: usize) -> Vec<u8> {
         let mut octets = encode(tokens);
         // New tokens that are a little longer or shorter take the place of the old ones.
-        let length = octets.len().next_multiple_of(STEP);
+        let length = (octets.len() + room).next_multiple_of(STEP);
         octets.resize(length, 0);
-        let value = self.sealer.seal(key, &octets);
-        self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
+        self.sealer.seal(key, &octets)
     }
 
     /// Stores the tokens of a session that no phone has yet. `valid_until` in Unix seconds.
@@ -87,7 +92,11 @@ impl SessionStore {
             refresh_at: 0,
             failures: 0,
         };
-        self.put_tokens(&tokens_key(&session), &tokens, None, expires_at, None, now)?;
+        // With its address the record must not grow: where records stand close together that would take a new page.
+        let room = exchanged.identity.aors.iter().map(String::len).max().unwrap_or(0);
+        let key = tokens_key(&session);
+        let value = self.sealed_tokens(&key, &tokens, room);
+        self.store.put(&Write { key: &key, value: &value, expires_at, due_at: None }, None, now)?;
         Ok(exchanged)
     }
 

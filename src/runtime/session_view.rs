@@ -2,12 +2,13 @@
 //! The stored records as a worker sees them without waiting: a local store itself, or what the I/O service has put into
 //! shared memory.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::account_cache::Seal;
+use super::account_cache::{OpenedAccount, Seal};
 use super::accounts::{key_account_key, unseal_account};
 use super::context::Context;
-use super::sessions::{account_name, code_key, key_of_account, unseal};
+use super::sessions::{account_key, code_key, unseal};
 use super::store_access::{DECOY, StoreAccess};
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
@@ -95,21 +96,22 @@ impl SessionView<'_> {
 
 impl KnownSessions for SessionView<'_> {
     fn account(&self, aor: &str) -> Known<Arc<KnownAccount>> {
-        let name = account_name(aor);
-        let key = key_of_account(&name);
+        let opened = self.context.sessions().and_then(|access| access.accounts(self.policy).get(aor));
+        let key = opened.as_ref().map_or_else(|| account_key(aor).into(), |opened| Cow::from(&opened.key));
         self.read_by(&key, |access, sealed| {
             let seal = Seal::of(sealed);
-            if let Some(known) = seal.and_then(|seal| access.accounts().get(&name, seal)) {
-                return Ok(Some(known));
+            if let Some(opened) = opened.as_ref().filter(|opened| seal == Some(opened.seal)) {
+                return Ok(Some(Arc::clone(&opened.account)));
             }
             let Some(account) = unseal(access.sealer(), &key, sealed)? else {
                 return Ok(None);
             };
-            let known = Arc::new(KnownAccount::new(account));
+            let account = Arc::new(KnownAccount::new(account));
             if let Some(seal) = seal {
-                access.accounts().put(name, seal, Arc::clone(&known));
+                let opened = OpenedAccount { key: key.to_string(), seal, account: Arc::clone(&account) };
+                access.accounts(self.policy).put(opened);
             }
-            Ok(Some(known))
+            Ok(Some(account))
         })
     }
 

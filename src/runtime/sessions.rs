@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::account_cache::AccountName;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::seal::Sealer;
@@ -67,24 +66,11 @@ pub struct SessionStore {
     pub(super) sealer: Arc<Sealer>,
 }
 
-/// The name of an address's sessions.
-pub fn account_name(aor: &str) -> AccountName {
-    let mut name = AccountName::default();
-    name.copy_from_slice(&Sha256::digest(aor.as_bytes())[..16]);
-    name
-}
-
-/// Where the sessions of this name are.
-pub fn key_of_account(name: &AccountName) -> String {
-    let mut key = String::with_capacity(2 + 2 * name.len());
-    key.push_str("a:");
-    push_hex(&mut key, name);
-    key
-}
-
 /// Where the sessions of an address are.
 pub fn account_key(aor: &str) -> String {
-    key_of_account(&account_name(aor))
+    let mut key = String::from("a:");
+    push_hex(&mut key, &Sha256::digest(aor.as_bytes())[..16]);
+    key
 }
 
 /// Where the fate of a code is.

@@ -22,6 +22,9 @@ use crate::proto::verifier::{NOBODYS, Verifier};
 /// A store that could not be opened is tried again after this time, in milliseconds.
 const RETRY: i64 = 1000;
 
+/// Accounts that are kept opened for each token that may be remembered: they are smaller, and who has one sends no token.
+const ACCOUNTS_PER_TOKEN: usize = 4;
+
 /// What the account that is nobody's is sealed as.
 pub(super) const DECOY: &str = "k:nobody";
 
@@ -88,8 +91,10 @@ impl StoreAccess {
     }
 
     /// What this process has opened lately.
-    pub(super) fn accounts(&self) -> MutexGuard<'_, AccountCache> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn accounts(&self, policy: &Policy) -> MutexGuard<'_, AccountCache> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.set_places(ACCOUNTS_PER_TOKEN * policy.settings.token_cache_size as usize);
+        accounts
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {

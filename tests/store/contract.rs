@@ -17,6 +17,7 @@ fn every_promise(store: &dyn Store) {
     compare_and_set(store);
     expiry(store);
     due(store);
+    twins(store);
     scan(store);
     many(store);
     race(store);
@@ -121,6 +122,35 @@ fn due(store: &dyn Store) {
     for key in ["d:1", "d:2", "d:late", "d:never"] {
         assert_eq!(store.remove(key, None), Ok(true));
     }
+}
+
+/// Names that begin alike and have the same times are told apart.
+fn twins(store: &dyn Store) {
+    let now = clock();
+    let names = ["00", "01", "02"].map(|end| format!("t:0123456789abcdef{end}"));
+    let write = |key, expires_at, due_at| Write { key, value: b"x", expires_at: now + expires_at, due_at };
+    for name in &names {
+        assert_eq!(store.put(&write(name, 9000, Some(now + 100)), None, now), Ok(true));
+    }
+    assert_eq!(store.due(now + 100, 10).unwrap(), names);
+    assert_eq!(store.due(now + 100, 2).unwrap().len(), 2);
+    assert_eq!(store.put(&write(&names[0], 9000, Some(now + 200)), Some(b"x"), now), Ok(true));
+    assert_eq!(store.remove(&names[1], None), Ok(true));
+    assert_eq!(store.due(now + 100, 10).unwrap(), names[2..]);
+    assert_eq!(store.due(now + 200, 10).unwrap(), [names[2].clone(), names[0].clone()]);
+    assert_eq!(store.put(&write(&names[0], 9000, Some(now + 100)), Some(b"x"), now), Ok(true));
+    assert_eq!(store.due(now + 100, 10).unwrap(), [names[0].clone(), names[2].clone()]);
+    for name in [&names[0], &names[2]] {
+        assert_eq!(store.remove(name, None), Ok(true));
+    }
+    assert!(store.due(now + 9000, 10).unwrap().is_empty());
+    for (name, end) in [(&names[0], 60_000), (&names[1], 120_000)] {
+        assert_eq!(store.put(&write(name, end, Some(now + 100)), None, now), Ok(true));
+    }
+    assert_eq!(store.upkeep(now + 60_000), Ok(1));
+    assert_eq!(store.due(now + 60_000, 10).unwrap(), names[1..2]);
+    assert_eq!(store.upkeep(now + 120_000), Ok(1));
+    assert!(store.due(now + 100, 10).unwrap().is_empty());
 }
 
 /// All keys, page by page.

@@ -13,11 +13,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sipoauth_bench::part::{Content, Figure, Part, Plot, Ratio};
 use sipoauth_bench::rounds::Spread;
 use sipoauth_bench::scale::checks::{Kind, Proxy, hmac_of_300};
-use sipoauth_bench::scale::load::sign_in;
+use sipoauth_bench::scale::load::{SIGN_INS_PER_SECOND, sign_in};
 use sipoauth_bench::scale::phones::{Phone, RefreshToken};
 use sipoauth_bench::scale::processes::{self, memory_of_service, octets_on_disk, time_of_start};
 use sipoauth_bench::scale::redis::{self, Redis};
-use sipoauth_bench::scale::site::{Folder, MANY_PROOFS, USUAL_PROOFS, context, now};
+use sipoauth_bench::scale::site::{Folder, MANY_PROOFS, USUAL_PROOFS, context, now, octets_in_use};
 
 /// Steps of the progress that a round of checks counts for.
 const STEPS_OF_ROUND: u64 = 4_000;
@@ -203,18 +203,24 @@ fn sizes(extent: &Extent, stores: &Stores, bar: &ProgressBar, part: &mut Part) -
     bar.set_message("how much room sessions take");
     let memory = memory_of_service(&largest.store())?;
     let disk = octets_on_disk(&largest.path().join("store"))?;
+    let used = octets_in_use(&largest.store())?;
     let sessions = extent.most() as f64;
     let all = (disk + memory.own + memory.arena) / sessions;
+    let lasting = (used + memory.own + memory.arena) / sessions;
     let token = Phone::new(0).granted(RefreshToken::Jwt, now(), now()).refresh_token.map_or(0, |token| token.0.len());
     let note = format!(
         "octets; {} sessions with a refresh token of {token}: what the store takes on the disk, the memory that all \
-         processes share, the I/O service's own memory",
+         processes share, the I/O service's own memory. {SIGN_INS_PER_SECOND} phones signed in each second; the pages that \
+         their codes took for code_lifetime are on the disk, too, free for other records; without them it is \
+         {lasting:.0}",
         extent.most()
     );
     part.ratios.push(ratio("14", "octets per stored session, all in", Spread::exact(all), 900.0, 600.0, note));
     let group = "octets per session";
     let exact = |name: &str, value: f64| figure(group, name, Spread::exact(value), "octets");
+    part.figures.push(exact("all in, without the pages that codes have left free", lasting));
     part.figures.push(exact("store on the disk", disk / sessions));
+    part.figures.push(exact("of which pages in use", used / sessions));
     part.figures.push(exact("memory that all processes share", memory.arena / sessions));
     part.figures.push(exact("the I/O service's own memory", memory.own / sessions));
     part.figures.push(exact("refresh token as the server gives it", token as f64));

@@ -12,7 +12,7 @@ use super::phones::{Phone, RefreshToken};
 use super::site::{ISSUER, now, sessions};
 
 /// Sign-ins in a second of the proxy's time: a million users come in the course of a morning.
-const PER_SECOND: u64 = 50;
+pub const SIGN_INS_PER_SECOND: u64 = 50;
 /// Sign-ins between two rounds of upkeep.
 const PER_UPKEEP: u64 = 500;
 /// Tokens of the sessions are good for so long, seconds: none is due while the bench runs.
@@ -26,10 +26,10 @@ pub fn sign_in(context: &Context, phones: u64, refresh: RefreshToken, tell: &dyn
     let code_lifetime = i64::from(policy.settings.code_lifetime);
     // Redis drops by its own clock what has ended.
     let is_local = context.sessions().is_some_and(|access| access.is_local());
-    let before = if is_local { code_lifetime + 2 + (phones / PER_SECOND) as i64 } else { 0 };
+    let before = if is_local { code_lifetime + 2 + (phones / SIGN_INS_PER_SECOND) as i64 } else { 0 };
     let begin = now() - before;
     for number in 0..phones {
-        let at = begin * 1000 + (number * 1000 / PER_SECOND) as i64;
+        let at = begin * 1000 + (number * 1000 / SIGN_INS_PER_SECOND) as i64;
         sign_in_one(&store, &policy, &Phone::new(number), refresh, at).map_err(|e| format!("phone {number}: {e}"))?;
         if number % PER_UPKEEP == PER_UPKEEP - 1 {
             upkeep(&store, at)?;

@@ -99,6 +99,13 @@ pub fn sessions(context: &Context) -> Result<Arc<SessionStore>, String> {
     access.open(&policy).map_err(|e| e.to_string())
 }
 
+/// Octets of the pages that a store uses; its file has those, too, that are free.
+pub fn octets_in_use(store: &str) -> Result<f64, String> {
+    let context = context(store, 0, USUAL_PROOFS)?;
+    let usage = sessions(&context)?.store().usage().map_err(|e| e.to_string())?;
+    Ok(usage.bytes as f64)
+}
+
 /// Unix seconds.
 pub fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
