@@ -512,7 +512,7 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
         result.subject = claims.subject.as_deref().unwrap_or("").into();
         result.client_id = claims.clients.first().map_or("", String::as_str).into();
         result.scope = claims.scope.as_str().into();
-        result.kid = token.kid.as_str().into();
+        result.kid = (*token.kid).into();
         result.fingerprint = token.fingerprint.as_str().into();
         if verdict.granted {
             result.aor = answer.aor.and_then(|i| token.aors.get(i)).map_or("", |a| a.as_str()).into();

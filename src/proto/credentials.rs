@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 pub use super::auth_params::MAX_HEADERS;
-use super::auth_params::{after_scheme, for_realm, is_lws, once, read_params, token68_len};
+use super::auth_params::{Few, after_scheme, for_realm, is_lws, once, read_params, token68_len};
 use super::reason::Reason;
 
 const SCHEME: &str = "Bearer";
@@ -44,7 +44,7 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Re
     if bodies.len() > MAX_HEADERS {
         return Err(Reason::CredentialsMalformed);
     }
-    let mut found: Vec<Bearer<'a>> = Vec::new();
+    let mut found: Few<Bearer<'a>> = Few::new();
     for body in bodies {
         if let Some(rest) = after_scheme(body, SCHEME) {
             found.push(parse_bearer(rest)?);

@@ -471,7 +471,7 @@ fn is_about_address(answer: &Answer) -> bool {
 
 fn describe(verdict: &Verdict, reason: Reason) -> String {
     let (issuer, kid, token) = match (&verdict.answer.token, &verdict.answer.unverified) {
-        (Some(token), _) => (token.claims.issuer.as_str(), token.kid.as_str(), token.fingerprint.as_str()),
+        (Some(token), _) => (token.claims.issuer.as_str(), &*token.kid, token.fingerprint.as_str()),
         (None, Some(seen)) => (seen.issuer.as_str(), seen.kid.as_str(), seen.fingerprint.as_str()),
         (None, None) => ("", "", ""),
     };

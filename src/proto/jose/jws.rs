@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compact JWS (RFC 7515 section 3.1): taking it apart and checking its signature.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::Digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::algorithm::Algorithm;
-use super::dots;
 use super::jwk::VerificationKey;
 use super::key_set::{KeySet, NoCandidate};
+use super::{decode, dots};
 use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 
@@ -29,7 +29,7 @@ pub struct Header {
     /// `alg`, when supported.
     pub algorithm: Algorithm,
     /// `kid`
-    pub kid: Option<String>,
+    pub kid: Option<Arc<str>>,
     /// `typ` in lower case without a leading "application/"; empty when absent.
     pub typ: String,
     /// True when the header has a `nonce`: Microsoft Graph signs over a changed header.
@@ -54,6 +54,11 @@ impl<'a> CompactJws<'a> {
     /// With SHA-256 of all but the signature, so that it need not be made again.
     pub fn with_hash(self, hash: &'a Digest) -> CompactJws<'a> {
         CompactJws { hash: Some(hash), ..self }
+    }
+
+    /// The protected header, still encoded.
+    pub fn encoded_header(&self) -> &'a str {
+        self.header
     }
 
     /// Decodes the protected header.
@@ -81,7 +86,7 @@ impl<'a> CompactJws<'a> {
         };
         Ok(Header {
             algorithm: Algorithm::from_name(alg).ok_or(Reason::AlgorithmNotAllowed)?,
-            kid: text("kid")?.map(str::to_owned),
+            kid: text("kid")?.map(Arc::from),
             typ,
             has_nonce: json.get("nonce").is_some(),
         })
@@ -105,9 +110,4 @@ impl<'a> CompactJws<'a> {
         };
         if !signature.is_empty() && candidates.iter().any(verifies) { Ok(()) } else { Err(Reason::SignatureInvalid) }
     }
-}
-
-/// Strict base64url: no padding, no other characters, no stray bits (RFC 7515 section 2).
-fn decode(text: &str) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| Reason::TokenMalformed)
 }
