@@ -183,7 +183,9 @@ fn verify(
         reading.unproven = known.decryptions.allowed();
         reading.unproven
     };
-    let opened = match (policy.decryption.open_if(token, permit), asked) {
+    let jws = reading.hashed.jws;
+    let opened = if jws.is_some() { Ok(Opened::AsItCame(token)) } else { policy.decryption.open_if(token, permit) };
+    let opened = match (opened, asked) {
         (Ok(opened), _) => opened,
         (Err(NotOpened { reason: Reason::Overloaded, .. }), _) => return Err(Reason::Overloaded.into()),
         (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
@@ -196,13 +198,12 @@ fn verify(
         Some(header) => Ok(header),
         None => jws.header().map(Arc::new),
     };
-    let (header, jws) = match (CompactJws::split(&opened).and_then(|jws| Ok((read_header(jws)?, jws))), asked) {
+    let jws = jws.map_or_else(|| CompactJws::split(&opened), Ok);
+    let (header, jws) = match (jws.and_then(|jws| Ok((read_header(jws)?, jws))), asked) {
         (Ok(jws), _) => jws,
         (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
         (Err(reason), None) => return Err(reason.into()),
     };
-    let as_it_came = matches!(opened, Opened::AsItCame(_));
-    let jws = if as_it_came { jws.with_hash(&reading.hashed.signed) } else { jws };
     let payload = jws.unverified_payload()?;
     let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
     if !opened.agrees_with(&json) {
@@ -235,7 +236,7 @@ fn verify(
     reading.unproven = false;
     judge(provider, claims, &json, now)?;
     // Nothing of an encrypted token is kept longer than the token.
-    if as_it_came {
+    if let Opened::AsItCame(_) = opened {
         headers.remember(jws.encoded_header(), &header);
     }
     let aors = provider.addresses(&json);

@@ -67,9 +67,14 @@ fn is_token68(b: u8) -> bool {
 
 /// How many characters of a token68 the text begins with, without the `=` at its end.
 pub(super) fn token68_len(text: &str) -> usize {
-    let whole = |chunk: &&[u8]| chunk.iter().fold(true, |all, b| all & is_token68(*b));
-    let begin = text.as_bytes().chunks_exact(CHUNK).take_while(whole).count() * CHUNK;
-    begin + text.as_bytes()[begin..].iter().take_while(|b| is_token68(**b)).count()
+    let octets = text.as_bytes();
+    let whole = |chunk: &[u8]| chunk.iter().fold(true, |all, b| all & is_token68(*b));
+    let begin = octets.chunks_exact(CHUNK).take_while(|chunk| whole(chunk)).count() * CHUNK;
+    match octets.last_chunk::<CHUNK>() {
+        // The last one overlaps what was looked at.
+        Some(last) if octets.len() < begin + CHUNK && whole(last) => octets.len(),
+        _ => begin + octets[begin..].iter().take_while(|b| is_token68(**b)).count(),
+    }
 }
 
 fn is_token(b: u8) -> bool {

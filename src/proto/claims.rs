@@ -86,6 +86,8 @@ impl Claims {
         for (name, value) in members {
             found.take(name, value)?;
         }
+        let [_, named @ ..] = found.clients;
+        let has_scopes = found.scopes != [None, None];
         let mut clients: Vec<String> = Vec::new();
         for client in found.clients.into_iter().flatten() {
             if !clients.iter().any(|known| known == client) {
@@ -102,8 +104,8 @@ impl Claims {
             issued_at: found.issued_at,
             scope: joined(found.scopes)?,
             clients,
-            has_access_marks: found.has_access_marks,
-            is_id_token: found.is_about_sign_in || found.has_nonce && found.scopes == [None, None],
+            has_access_marks: has_scopes || named != [None, None, None] || found.has_other_marks,
+            is_id_token: found.is_about_sign_in || found.has_nonce && !has_scopes,
         })
     }
 
@@ -132,7 +134,8 @@ struct Found<'a> {
     scopes: [Option<&'a Json<'a>>; 2],
     /// `azp`, `client_id`, `appid` and `cid`
     clients: [Option<&'a str>; 4],
-    has_access_marks: bool,
+    /// `roles` or `gty` is there.
+    has_other_marks: bool,
     has_nonce: bool,
     is_about_sign_in: bool,
 }
@@ -141,30 +144,31 @@ impl<'a> Found<'a> {
     fn take(&mut self, name: &str, value: &'a Json<'a>) -> Result<(), Reason> {
         let text = || value.as_str().ok_or(Reason::ClaimMalformed).map(Some);
         let date = || value.as_numeric_date().ok_or(Reason::ClaimMalformed).map(Some);
-        match name {
-            "iss" => self.issuer = text()?,
-            "tid" => self.tenant = text()?,
-            "sub" => self.subject = text()?,
-            "aud" => self.audience = Some(value),
-            "exp" => self.expires_at = date()?,
-            "nbf" => self.not_before = date()?,
-            "iat" => self.issued_at = date()?,
-            "azp" => self.clients[0] = text()?,
-            "client_id" => self.clients[1] = text()?,
-            "appid" => self.clients[2] = text()?,
-            "cid" => self.clients[3] = text()?,
-            "scope" => self.scopes[0] = Some(value),
-            "scp" => self.scopes[1] = Some(value),
+        // By length first: most names are none of these, and that is soon seen.
+        match (name.len(), name) {
+            (3, "iss") => self.issuer = text()?,
+            (3, "tid") => self.tenant = text()?,
+            (3, "sub") => self.subject = text()?,
+            (3, "aud") => self.audience = Some(value),
+            (3, "exp") => self.expires_at = date()?,
+            (3, "nbf") => self.not_before = date()?,
+            (3, "iat") => self.issued_at = date()?,
+            (3, "azp") => self.clients[0] = text()?,
+            (9, "client_id") => self.clients[1] = text()?,
+            (5, "appid") => self.clients[2] = text()?,
+            (3, "cid") => self.clients[3] = text()?,
+            (5, "scope") => self.scopes[0] = Some(value),
+            (3, "scp") => self.scopes[1] = Some(value),
             // An ID token has a hash of what was issued with it, or a nonce and no scope; Keycloak names the kind.
-            "at_hash" | "c_hash" | "s_hash" => self.is_about_sign_in = true,
-            "nonce" => self.has_nonce = true,
-            "typ" => {
+            (7, "at_hash") | (6, "c_hash" | "s_hash") => self.is_about_sign_in = true,
+            (5, "roles") | (3, "gty") => self.has_other_marks = true,
+            (5, "nonce") => self.has_nonce = true,
+            (3, "typ") => {
                 let kind = value.as_str().unwrap_or("");
                 self.is_about_sign_in |= ["ID", "Refresh", "Offline", "Logout"].contains(&kind);
             }
             _ => {}
         }
-        self.has_access_marks |= matches!(name, "scope" | "scp" | "roles" | "client_id" | "appid" | "cid" | "gty");
         Ok(())
     }
 }
@@ -177,7 +181,9 @@ fn texts<'a>(value: &'a Json<'_>) -> Result<SmallVec<[&'a str; 2]>, Reason> {
 fn joined(scopes: [Option<&Json<'_>>; 2]) -> Result<String, Reason> {
     let mut out = String::new();
     for value in scopes.into_iter().flatten() {
-        for scope in texts(value)?.iter().flat_map(|text| text.split_ascii_whitespace()) {
+        let texts = texts(value)?;
+        out.reserve(texts.iter().map(|text| text.len() + 1).sum());
+        for scope in texts.iter().flat_map(|text| text.split_ascii_whitespace()) {
             if !out.is_empty() {
                 out.push(' ');
             }

@@ -20,7 +20,7 @@ pub struct CompactJws<'a> {
     payload: &'a str,
     signature: &'a str,
     /// SHA-256 of `signing_input`, where it is known.
-    hash: Option<&'a Digest>,
+    hash: Option<Digest>,
 }
 
 /// The protected header, as far as it matters here.
@@ -39,20 +39,31 @@ pub struct Header {
 impl<'a> CompactJws<'a> {
     /// Splits a token. A JWE has five parts, an opaque token any other number.
     pub fn split(token: &'a str) -> Result<CompactJws<'a>, Reason> {
-        // Counting all of them is faster than looking for each.
-        match dots(token) {
-            2 => {
-                let (signing_input, signature) = token.rsplit_once('.').ok_or(Reason::TokenOpaque)?;
-                let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenOpaque)?;
-                Ok(CompactJws { signing_input, header, payload, signature, hash: None })
-            }
-            4 => Err(Reason::TokenEncrypted),
+        match dots(token).as_slice() {
+            [first, last] => Ok(CompactJws {
+                signing_input: &token[..*last],
+                header: &token[..*first],
+                payload: &token[first + 1..*last],
+                signature: &token[last + 1..],
+                hash: None,
+            }),
+            [_, _, _, _] => Err(Reason::TokenEncrypted),
             _ => Err(Reason::TokenOpaque),
         }
     }
 
+    /// What is signed.
+    pub fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
+    /// The signature, still encoded.
+    pub fn encoded_signature(&self) -> &'a str {
+        self.signature
+    }
+
     /// With SHA-256 of all but the signature, so that it need not be made again.
-    pub fn with_hash(self, hash: &'a Digest) -> CompactJws<'a> {
+    pub fn with_hash(self, hash: Digest) -> CompactJws<'a> {
         CompactJws { hash: Some(hash), ..self }
     }
 
@@ -105,7 +116,7 @@ impl<'a> CompactJws<'a> {
             NoCandidate::Unknown => Reason::KeyUnknown,
         })?;
         let verifies = |key: &&VerificationKey| match self.hash.filter(|_| header.algorithm.signs_sha256()) {
-            Some(hash) => key.verify_hash(header.algorithm, hash, &signature),
+            Some(hash) => key.verify_hash(header.algorithm, &hash, &signature),
             None => key.verify(header.algorithm, self.signing_input.as_bytes(), &signature),
         };
         if !signature.is_empty() && candidates.iter().any(verifies) { Ok(()) } else { Err(Reason::SignatureInvalid) }
