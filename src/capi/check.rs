@@ -228,8 +228,9 @@ pub(super) unsafe fn judge(
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
+    let mut fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
     let State { worker, last, spare, .. } = state;
+    fields.handling.begun = Some(worker.begin(&fields.handling));
     if worker.accept_again(&fields.repeated(), &fields.handling(), spare) {
         // The texts of the last answer may be among the inputs, so they live until here.
         std::mem::swap(last, spare);
@@ -345,7 +346,7 @@ impl<'a> Fields<'a> {
 
     fn ask(self, state: &mut State, ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict) {
         // The texts of the last answer may be among the inputs, so it lives until the end.
-        let _last = std::mem::take(&mut state.last);
+        let _last = std::mem::take(&mut *state.last);
         let credentials: Few<Cow<'_, str>> = self.credentials.iter().map(|body| lossy(body)).collect();
         let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
         let [method, from, to, realm] = [self.method, self.from, self.to, self.realm].map(lossy);

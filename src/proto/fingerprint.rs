@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A short name for a token that may be logged: it identifies the token and reveals nothing of it.
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use sha2::{Digest, Sha256};
 
 use super::jose::jws::CompactJws;
@@ -34,10 +34,11 @@ impl HashedToken<'_> {
         let hash = match (jws, signed) {
             (Some(jws), Some(signed)) => {
                 let signature = jws.encoded_signature().as_bytes();
-                let mut hash = Context::new(&SHA256);
-                hash.update(signed.as_ref());
-                hash.update(&signature[signature.len().saturating_sub(TAIL)..]);
-                hash.finish()
+                let end = &signature[signature.len().saturating_sub(TAIL)..];
+                let mut both = [0; SHA256_OUTPUT_LEN + TAIL];
+                both[..SHA256_OUTPUT_LEN].copy_from_slice(signed.as_ref());
+                both[SHA256_OUTPUT_LEN..][..end.len()].copy_from_slice(end);
+                digest(&SHA256, &both[..SHA256_OUTPUT_LEN + end.len()])
             }
             _ => digest(&SHA256, text.as_bytes()),
         };
