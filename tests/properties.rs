@@ -361,7 +361,7 @@ proptest! {
         let _ = source.set(&key, &value);
         let _ = source.add_provider(&line);
         let _ = source.add_provider(&format!("name=a;issuer={issuer};audience=a;aor={aor};secret={value}"));
-        let _ = AorTemplate::parse(&aor, Country::parse("49").ok().as_ref());
+        let _ = AorTemplate::parse(&aor, Country::parse("49").ok().as_ref(), "example.test");
         let _ = NeededScopes::parse(&line);
         let _ = NextHopRule::parse(&aor);
         // Reads no file: what names one is not loaded here.

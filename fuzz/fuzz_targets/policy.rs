@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
             assert_eq!(country.normalize(&number).as_ref(), Some(&number));
         }
         let _ = country.normalize_user(text);
-        let _ = AorTemplate::parse(text, Some(&country));
+        let _ = AorTemplate::parse(text, Some(&country), "example.test");
     }
     let rule = NextHopRule::parse("as.example.test").expect("a host");
     if rule.fits(text) {

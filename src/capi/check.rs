@@ -67,8 +67,8 @@ pub unsafe extern "C" fn sipoauth_worker_check_again(
     // SAFETY: the caller's promise.
     unsafe {
         judge(worker, result, |state| {
-            let fields = Fields::read(request, flags)?;
-            if again(state, &fields) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
+            let mut fields = Fields::read(request, flags)?;
+            if again(state, &mut fields) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
         })
     }
 }
@@ -254,16 +254,17 @@ pub(super) unsafe fn judge(
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
-    if !again(state, &fields) {
+    let mut fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
+    if !again(state, &mut fields) {
         fields.ask(state, Worker::check_anew);
     }
     Ok(())
 }
 
 /// True when a request like it was accepted before, and this one is, too.
-fn again(state: &mut State, fields: &Fields<'_>) -> bool {
+fn again(state: &mut State, fields: &mut Fields<'_>) -> bool {
     let State { worker, last, spare, .. } = state;
+    fields.handling.begun = Some(worker.begin(&fields.handling));
     let accepted = worker.accept_again(&fields.repeated(), &fields.handling(), spare);
     if accepted {
         // The texts of the last answer may be among the inputs, so they live until here.
@@ -378,7 +379,7 @@ impl<'a> Fields<'a> {
 
     fn ask(self, state: &mut State, ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict) {
         // The texts of the last answer may be among the inputs, so it lives until the end.
-        let _last = std::mem::take(&mut state.last);
+        let _last = std::mem::take(&mut *state.last);
         let credentials: Few<Cow<'_, str>> = self.credentials.iter().map(|body| lossy(body)).collect();
         let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
         let [method, from, to, realm] = [self.method, self.from, self.to, self.realm].map(lossy);

@@ -40,8 +40,6 @@ pub struct Provider {
     pub rules: TokenRules,
     /// How claims become addresses.
     pub aor: Vec<AorTemplate>,
-    /// What `{domain}` stands for.
-    pub domain: String,
     /// Where its keys come from.
     pub keys: KeySource,
     /// Whether its tokens must be encrypted.
@@ -218,7 +216,7 @@ impl Provider {
             ));
         }
         let country = settings.e164.as_deref().map(Country::parse).transpose().map_err(|e| fail("e164", e))?;
-        let parse = |template: &String| AorTemplate::parse(template, country.as_ref());
+        let parse = |template: &String| AorTemplate::parse(template, country.as_ref(), &settings.domain);
         let own = issues.map(|_| OWN_TEMPLATE.to_owned());
         let aor: Vec<AorTemplate> =
             settings.aor.iter().chain(&own).map(parse).collect::<Result<_, _>>().map_err(|e| fail("aor", e))?;
@@ -281,7 +279,6 @@ impl Provider {
             issuer_name: issuer_name(&settings.issuer),
             rules,
             aor,
-            domain: settings.domain.clone(),
             keys,
             client,
             strategy,
@@ -307,7 +304,10 @@ impl Provider {
     pub fn addresses(&self, claims: &Json<'_>) -> Vec<Aor> {
         let mut made = Vec::new();
         for template in &self.aor {
-            template.expand(claims, &self.domain, &mut made);
+            template.expand(claims, &mut made);
+        }
+        if self.rules.country.is_none() {
+            return made;
         }
         let mut aors: Vec<Aor> = Vec::new();
         for aor in made.into_iter().map(|aor| self.rules.spelled(aor)) {

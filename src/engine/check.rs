@@ -273,9 +273,10 @@ pub fn check_request(
 ) -> Decision {
     let lone = credentials::lone(request.credentials);
     let remembered = lone.and_then(|text| cache.get_lone(text));
-    let bearer = match lone.filter(|_| remembered.is_some()) {
-        Some(token) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
-        None => credentials::select(request.credentials, request.realm, request.proxy),
+    let bearer = match (lone, &remembered) {
+        (Some(token), Some(_)) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
+        (Some(text), None) => credentials::select_lone(text, request.realm, request.proxy),
+        (None, _) => credentials::select(request.credentials, request.realm, request.proxy),
     };
     let bearer = match bearer {
         Err(Reason::NoCredentials) => return check_body(policy, known.sessions, request, now),

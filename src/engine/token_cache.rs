@@ -13,6 +13,7 @@ use super::acceptance::{Acceptance, Asking, Shown};
 use super::token_answer::Standing;
 use crate::proto::claims::Claims;
 use crate::proto::credentials::stands_alone;
+use crate::proto::jose::known_headers::KnownHeaders;
 use crate::proto::uri::Aor;
 
 /// Longer tokens are not remembered: it bounds the memory of a full cache.
@@ -29,7 +30,7 @@ pub struct VerifiedToken {
     /// Index of its provider in the policy under which it was verified.
     pub provider: usize,
     /// Its key id.
-    pub kid: String,
+    pub kid: Arc<str>,
     /// Its name in logs.
     pub fingerprint: String,
     /// The claims that are judged on each use.
@@ -66,7 +67,7 @@ impl VerifiedToken {
             token: self.token.clone(),
             signed: self.signed.clone(),
             provider: self.provider,
-            kid: self.kid.clone(),
+            kid: Arc::clone(&self.kid),
             fingerprint: self.fingerprint.clone(),
             claims,
             aors: self.aors.clone(),
@@ -97,17 +98,25 @@ pub struct TokenCache {
     index: HashMap<Key, usize, foldhash::fast::RandomState>,
     entries: Vec<Entry>,
     hand: usize,
+    /// Headers of tokens whose signature was verified.
+    pub headers: KnownHeaders,
 }
 
 #[derive(Debug)]
 struct Entry {
     key: Key,
     used: bool,
-    /// It can be the whole of Bearer credentials.
-    stands_alone: bool,
+    /// It can be the whole of Bearer credentials. Most tokens are used again, but not all: None, nobody has looked yet.
+    stands_alone: Option<bool>,
     token: Arc<VerifiedToken>,
     /// The request that was accepted with it last.
     acceptance: Option<Arc<Acceptance>>,
+}
+
+impl Entry {
+    fn stands_alone(&mut self) -> bool {
+        *self.stands_alone.get_or_insert_with(|| stands_alone(&self.token.token))
+    }
 }
 
 impl TokenCache {
@@ -127,7 +136,8 @@ impl TokenCache {
 
     /// The same for the text of Bearer credentials, which may be more than a token.
     pub fn get_lone(&mut self, credentials: &str) -> Option<Arc<VerifiedToken>> {
-        self.find(credentials.as_bytes()).filter(|entry| entry.stands_alone).map(|entry| Arc::clone(&entry.token))
+        let entry = self.find(credentials.as_bytes())?;
+        entry.stands_alone().then(|| Arc::clone(&entry.token))
     }
 
     /// What was accepted with a remembered token, if it was just this; `text` is that of Bearer credentials.
@@ -140,7 +150,9 @@ impl TokenCache {
 
     /// Remembers what was accepted with a remembered token that was sent alone. It holds as long as the token stays here.
     pub fn accept(&mut self, token: &str, acceptance: Acceptance) {
-        if let Some(entry) = self.find(token.as_bytes()).filter(|entry| entry.stands_alone) {
+        if let Some(entry) = self.find(token.as_bytes())
+            && entry.stands_alone()
+        {
             entry.acceptance = Some(Arc::new(acceptance));
         }
     }
@@ -158,7 +170,7 @@ impl TokenCache {
         else {
             return;
         };
-        let entry = Entry { key, used: false, stands_alone: stands_alone(&token.token), token, acceptance: None };
+        let entry = Entry { key, used: false, stands_alone: None, token, acceptance: None };
         if let Some(place) = self.index.get(&key) {
             self.entries[*place] = entry;
         } else if self.entries.len() < self.capacity {
@@ -204,7 +216,7 @@ mod tests {
             token: text.into(),
             signed: None,
             provider: 0,
-            kid: String::new(),
+            kid: Arc::default(),
             fingerprint: String::new(),
             claims: Claims::default(),
             aors: Vec::new(),

@@ -16,6 +16,7 @@ use crate::proto::jose::decryption_keys::{NotOpened, Opened};
 use crate::proto::jose::is_jose;
 use crate::proto::jose::jwe::CompactJwe;
 use crate::proto::jose::jws::CompactJws;
+use crate::proto::jose::known_headers::KnownHeaders;
 use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 use crate::proto::session::SecretText;
@@ -89,19 +90,24 @@ pub(super) fn check_looked_up(
             judged.map_err(Refusal::Because)
         }
         None => {
-            let mut hashed = HashedToken::new(token);
-            let fingerprint = std::mem::take(&mut hashed.fingerprint);
-            answer.unverified = Some(Box::new(Unverified { fingerprint, ..Unverified::default() }));
-            let mut unproven = false;
-            let verified = verify(policy, known, &hashed, usage, now, &mut answer, &mut unproven);
-            if unproven && !matches!(verified, Ok(_) | Err(Refusal::NeedIntrospection(_))) {
+            let mut reading = Reading::new(token);
+            let verified = verify(policy, known, &mut cache.headers, &mut reading, usage, now, &mut answer);
+            if reading.unproven && !matches!(verified, Ok(_) | Err(Refusal::NeedIntrospection(_))) {
                 known.decryptions.failed();
             }
-            verified.map(|verified| {
-                let verified = Arc::new(verified);
-                cache.insert(Arc::clone(&verified));
-                answer.token = Some(verified);
-            })
+            match verified {
+                Ok(mut verified) => {
+                    verified.fingerprint = reading.hashed.fingerprint;
+                    let verified = Arc::new(verified);
+                    cache.insert(Arc::clone(&verified));
+                    answer.token = Some(verified);
+                    Ok(())
+                }
+                Err(refusal) => {
+                    answer.unverified = Some(Box::new(reading.into_unverified()));
+                    Err(refusal)
+                }
+            }
         }
     };
     let checked = checked.and_then(|()| confirm(policy, known.answers, cache, &mut answer, now));
@@ -138,47 +144,73 @@ fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result
     }
 }
 
-/// `unproven`: a private key was used for it, and nothing says yet that its issuer made it.
+/// A token that is not remembered, and what was read of it so far.
+struct Reading<'a> {
+    hashed: HashedToken<'a>,
+    kid: Option<Arc<str>>,
+    claims: Option<Claims>,
+    /// A private key was used for it, and nothing says yet that its issuer made it.
+    unproven: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(token: &'a str) -> Reading<'a> {
+        Reading { hashed: HashedToken::new(token), kid: None, claims: None, unproven: false }
+    }
+
+    fn into_unverified(self) -> Unverified {
+        Unverified {
+            issuer: self.claims.map(|claims| claims.issuer).unwrap_or_default(),
+            kid: self.kid.as_deref().unwrap_or_default().to_owned(),
+            fingerprint: self.hashed.fingerprint,
+        }
+    }
+}
+
 fn verify(
     policy: &Policy,
     known: Knowledge<'_>,
-    hashed: &HashedToken<'_>,
+    headers: &mut KnownHeaders,
+    reading: &mut Reading<'_>,
     usage: Usage<'_>,
     now: i64,
     answer: &mut Answer,
-    unproven: &mut bool,
 ) -> Result<VerifiedToken, Refusal> {
-    let token = hashed.text;
+    let token = reading.hashed.text;
     // What is no JWT at all may be one that only its server can read.
     let asked = policy.provider_for_opaque(usage.domain).filter(|_| !is_jose(token));
     let permit = || {
-        *unproven = known.decryptions.allowed();
-        *unproven
+        reading.unproven = known.decryptions.allowed();
+        reading.unproven
     };
-    let opened = match (policy.decryption.open_if(token, permit), asked) {
+    let jws = reading.hashed.jws;
+    let opened = if jws.is_some() { Ok(Opened::AsItCame(token)) } else { policy.decryption.open_if(token, permit) };
+    let opened = match (opened, asked) {
         (Ok(opened), _) => opened,
         (Err(NotOpened { reason: Reason::Overloaded, .. }), _) => return Err(Reason::Overloaded.into()),
         (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
         (Err(refused), None) => {
-            answer.unverified.get_or_insert_default().kid.clone_from(&refused.kid);
+            reading.kid = Some(refused.kid.into());
             return Err(refused.reason.into());
         }
     };
-    let (header, jws) = match (CompactJws::split(&opened).and_then(|jws| Ok((jws.header()?, jws))), asked) {
+    let read_header = |jws: CompactJws<'_>| match headers.get(jws.encoded_header()) {
+        Some(header) => Ok(header),
+        None => jws.header().map(Arc::new),
+    };
+    let jws = jws.map_or_else(|| CompactJws::split(&opened), Ok);
+    let (header, jws) = match (jws.and_then(|jws| Ok((read_header(jws)?, jws))), asked) {
         (Ok(jws), _) => jws,
         (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
         (Err(reason), None) => return Err(reason.into()),
     };
-    let jws = if let Opened::AsItCame(_) = opened { jws.with_hash(&hashed.signed) } else { jws };
     let payload = jws.unverified_payload()?;
     let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
     if !opened.agrees_with(&json) {
         return Err(Reason::TokenMalformed.into());
     }
-    let mut claims = Claims::from_json(&json)?;
-    let unverified = answer.unverified.get_or_insert_default();
-    unverified.issuer.clone_from(&claims.issuer);
-    unverified.kid = header.kid.clone().unwrap_or_default();
+    let claims = reading.claims.insert(Claims::from_json(&json)?);
+    reading.kid.clone_from(&header.kid);
 
     let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
     answer.provider = Some(index);
@@ -197,21 +229,25 @@ fn verify(
     let verified = provider.keys.verify(&jws, &header, known.keys.fetched(index));
     if verified == Err(Reason::KeyUnknown) && fetched {
         // A token that would be refused anyway is not worth a key fetch.
-        judge(provider, &claims, &json, now)?;
+        judge(provider, claims, &json, now)?;
         return Err(Refusal::NeedKeys);
     }
     verified?;
-    *unproven = false;
-    judge(provider, &claims, &json, now)?;
+    reading.unproven = false;
+    judge(provider, claims, &json, now)?;
+    // Nothing of an encrypted token is kept longer than the token.
+    if let Opened::AsItCame(_) = opened {
+        headers.remember(jws.encoded_header(), &header);
+    }
     let aors = provider.addresses(&json);
-    let Unverified { kid, fingerprint, .. } = answer.unverified.take().map_or_else(Unverified::default, |seen| *seen);
+    drop(json);
     Ok(VerifiedToken {
         token: token.into(),
         signed: opened.into_decrypted(),
         provider: index,
-        kid,
-        fingerprint,
-        claims,
+        kid: reading.kid.take().unwrap_or_default(),
+        fingerprint: String::new(),
+        claims: reading.claims.take().unwrap_or_default(),
         aors,
         payload,
         standing: Standing::NONE,
@@ -254,13 +290,12 @@ fn introspected(
     let claims = Claims::from_introspection(&json, &provider.issuer)?;
     judge(provider, &claims, &json, now)?;
     let aors = provider.addresses(&json);
-    let fingerprint = answer.unverified.as_ref().map_or_else(String::new, |u| u.fingerprint.clone());
     Ok(VerifiedToken {
         token: token.into(),
         signed: None,
         provider: index,
-        kid: String::new(),
-        fingerprint,
+        kid: Arc::default(),
+        fingerprint: String::new(),
         claims,
         aors,
         payload,

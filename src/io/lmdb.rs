@@ -18,7 +18,8 @@ use heed::{CommitOrAbort, Database, Env, MdbError, PutFlags, RoTxn, RwTxn};
 use smallvec::SmallVec;
 
 use super::lmdb_keys::{
-    NEVER, Times, first_packed, is_plain, packed, place_name, push_times, split_time, split_times, time_octets, unpacked,
+    NEVER, Times, first_packed, is_plain, packed, place_name, push_times, split_time, split_times, time_octets,
+    unpacked,
 };
 use crate::arena::mapped_store;
 use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, Usage, Write};

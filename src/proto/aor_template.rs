@@ -3,6 +3,10 @@
 //!
 //! A claim can fill only the place it was given: its text is escaped as a user or must be a plain host name.
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
 use super::e164::Country;
 use super::json::Json;
 use super::uri::{Aor, escape_user, push_host};
@@ -14,7 +18,10 @@ const DOMAIN: &str = "domain";
 
 /// A checked template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AorTemplate(Form);
+pub struct AorTemplate {
+    form: Form,
+    uses_domain: bool,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Form {
@@ -22,6 +29,8 @@ enum Form {
     Uri(Claim),
     /// The claim is user@host, as an e-mail address or a UPN is.
     Address { scheme: &'static str, claim: Claim },
+    /// The claim is the user; the host, with its port, is known and canonical.
+    User { scheme: &'static str, claim: Claim, host: String },
     /// User and host apart.
     Parts { scheme: &'static str, user: Vec<Segment>, host: Vec<Segment> },
 }
@@ -45,12 +54,12 @@ enum Filter {
 
 impl Filter {
     /// None: the value makes no address.
-    fn apply(&self, value: &str) -> Option<String> {
+    fn apply<'a>(&self, value: Cow<'a, str>) -> Option<Cow<'a, str>> {
         match self {
-            Filter::E164(country) => country.normalize(value),
+            Filter::E164(country) => country.normalize(&value).map(Cow::Owned),
             // Nothing but ASCII: elsewhere two users' letters can become one (U+212A is another 'k').
-            Filter::Lower => Some(value.to_ascii_lowercase()),
-            Filter::Local => value.rsplit_once('@').map(|(local, _)| local.to_owned()),
+            Filter::Lower => Some(Cow::Owned(value.to_ascii_lowercase())),
+            Filter::Local => value.rsplit_once('@').map(|(local, _)| Cow::Owned(local.to_owned())),
         }
     }
 }
@@ -71,39 +80,48 @@ impl Claim {
     }
 
     /// The filtered values, at most [`MAX_AORS`].
-    fn values(&self, claims: &Json<'_>) -> Vec<String> {
+    fn values<'a>(&self, claims: &'a Json<'_>) -> Values<'a> {
         let found = claims.path(&self.path).and_then(Json::as_strings).unwrap_or_default();
         found.into_iter().take(MAX_AORS).filter_map(|value| self.filtered(value)).collect()
     }
 
-    fn filtered(&self, value: &str) -> Option<String> {
-        self.filters.iter().try_fold(value.to_owned(), |value, filter| filter.apply(&value))
-    }
-
-    fn is_domain(&self) -> bool {
-        self.path == DOMAIN
+    fn filtered<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
+        self.filters.iter().try_fold(Cow::Borrowed(value), |value, filter| filter.apply(value))
     }
 }
+
+/// The values of a claim: one, mostly.
+type Values<'a> = SmallVec<[Cow<'a, str>; 2]>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Text(String),
+    /// `{domain}`, filtered. None makes no address.
+    Domain(Option<String>),
     Claim(Claim),
 }
 
 impl Segment {
-    fn is_domain(&self) -> bool {
-        matches!(self, Segment::Claim(claim) if claim.is_domain())
+    /// Within an address `{domain}` is no claim.
+    fn in_address(self, domain: &str) -> Segment {
+        match self {
+            Segment::Claim(claim) if claim.path == DOMAIN => {
+                Segment::Domain(claim.filtered(domain).map(Cow::into_owned))
+            }
+            other => other,
+        }
     }
 }
 
 impl AorTemplate {
-    /// Reads a template; the error says what is wrong with it. `country` is that of national telephone numbers.
-    pub fn parse(text: &str, country: Option<&Country>) -> Result<AorTemplate, String> {
+    /// Reads a template; the error says what is wrong with it. `country` is that of national telephone numbers, `domain`
+    /// what `{domain}` stands for.
+    pub fn parse(text: &str, country: Option<&Country>, domain: &str) -> Result<AorTemplate, String> {
         let split = |text| split(text, country);
+        let whole = |form| Ok(AorTemplate { form, uses_domain: false });
         let segments = split(text)?;
         if let [Segment::Claim(claim)] = segments.as_slice() {
-            return Ok(AorTemplate(Form::Uri(claim.clone())));
+            return whole(Form::Uri(claim.clone()));
         }
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("sip:") {
             ("sip:", rest)
@@ -114,7 +132,7 @@ impl AorTemplate {
         };
         let Some((user, host)) = rest.split_once('@') else {
             return match split(rest)?.as_slice() {
-                [Segment::Claim(claim)] => Ok(AorTemplate(Form::Address { scheme, claim: claim.clone() })),
+                [Segment::Claim(claim)] => whole(Form::Address { scheme, claim: claim.clone() }),
                 _ => Err(format!("'{text}' has no '@': write for example sip:{{preferred_username}}@{{domain}}")),
             };
         };
@@ -122,38 +140,60 @@ impl AorTemplate {
         if user.is_empty() || host.is_empty() || host.iter().any(|s| matches!(s, Segment::Text(t) if t.contains('@'))) {
             return Err(format!("'{text}' is not user@host"));
         }
-        Ok(AorTemplate(Form::Parts { scheme, user, host }))
+        let [user, host] =
+            [user, host].map(|part| part.into_iter().map(|segment| segment.in_address(domain)).collect::<Vec<_>>());
+        let uses_domain = user.iter().chain(&host).any(|segment| matches!(segment, Segment::Domain(_)));
+        let form = match (user.as_slice(), known_host(scheme, &host)) {
+            ([Segment::Claim(claim)], Some(host)) => Form::User { scheme, claim: claim.clone(), host },
+            _ => Form::Parts { scheme, user, host },
+        };
+        Ok(AorTemplate { form, uses_domain })
     }
 
     /// True when the template uses `{domain}`.
     pub fn uses_domain(&self) -> bool {
-        match &self.0 {
-            Form::Parts { host, user, .. } => host.iter().chain(user).any(Segment::is_domain),
-            _ => false,
-        }
+        self.uses_domain
     }
 
     /// Appends every address that the claims make. A list claim makes one per element.
-    pub fn expand(&self, claims: &Json<'_>, domain: &str, out: &mut Vec<Aor>) {
-        let texts: Vec<String> = match &self.0 {
-            Form::Uri(claim) => claim.values(claims),
-            Form::Address { scheme, claim } => claim.values(claims).iter().filter_map(|v| address(scheme, v)).collect(),
-            Form::Parts { scheme, user, host } => {
-                let users = fill(user, claims, domain, |value, out| {
-                    escape_user(value, out);
-                    !value.is_empty()
-                });
-                let hosts = fill(host, claims, domain, push_host);
-                let pair = |u: &String| hosts.iter().map(|h| format!("{scheme}{u}@{h}")).collect::<Vec<_>>();
-                users.iter().flat_map(pair).collect()
-            }
-        };
-        for aor in texts.iter().filter_map(|t| Aor::parse(t)) {
+    pub fn expand(&self, claims: &Json<'_>, out: &mut Vec<Aor>) {
+        let mut add = |aor: Aor| {
             if out.len() < MAX_AORS && !out.contains(&aor) {
                 out.push(aor);
             }
+        };
+        match &self.form {
+            Form::Uri(claim) => claim.values(claims).iter().filter_map(|value| Aor::parse(value)).for_each(add),
+            Form::Address { scheme, claim } => {
+                let texts = claim.values(claims).into_iter().filter_map(|value| address(scheme, &value));
+                texts.filter_map(|text| Aor::parse(&text)).for_each(add);
+            }
+            Form::User { scheme, claim, host } => {
+                claim.values(claims).iter().filter_map(|user| Aor::of_user(scheme, user, host)).for_each(add);
+            }
+            Form::Parts { scheme, user, host } => {
+                let hosts = fill(host, claims, push_host);
+                for user in fill(user, claims, push_user) {
+                    hosts.iter().filter_map(|host| Aor::parse(&format!("{scheme}{user}@{host}"))).for_each(&mut add);
+                }
+            }
         }
     }
+}
+
+/// The canonical host, with its port, of a template whose host has no claim; None when it has one, or makes no address.
+fn known_host(scheme: &str, host: &[Segment]) -> Option<String> {
+    if host.iter().any(|segment| matches!(segment, Segment::Claim(_))) {
+        return None;
+    }
+    let text = fill(host, &Json::Null, push_host).pop()?;
+    let address = Aor::parse(&format!("{scheme}user@{text}"))?;
+    address.as_str().split_once('@').map(|(_, host)| host.to_owned())
+}
+
+fn push_user(value: &str, out: &mut String) -> bool {
+    escape_user(value, out);
+    !value.is_empty()
 }
 
 fn address(scheme: &str, value: &str) -> Option<String> {
@@ -164,15 +204,15 @@ fn address(scheme: &str, value: &str) -> Option<String> {
     (!user.is_empty() && push_host(host, &mut out)).then_some(out)
 }
 
-fn fill(segments: &[Segment], claims: &Json<'_>, domain: &str, put: fn(&str, &mut String) -> bool) -> Vec<String> {
+fn fill(segments: &[Segment], claims: &Json<'_>, put: fn(&str, &mut String) -> bool) -> Vec<String> {
     let mut texts = vec![String::new()];
     for segment in segments {
-        let choices = match segment {
+        let choices: Values<'_> = match segment {
             Segment::Text(text) => {
                 texts.iter_mut().for_each(|t| t.push_str(text));
                 continue;
             }
-            Segment::Claim(claim) if claim.is_domain() => claim.filtered(domain).into_iter().collect(),
+            Segment::Domain(domain) => domain.as_deref().map(Cow::Borrowed).into_iter().collect(),
             Segment::Claim(claim) => claim.values(claims),
         };
         let mut next = Vec::new();
@@ -221,11 +261,8 @@ mod tests {
     fn expand(template: &str) -> Vec<String> {
         let claims = Json::parse(CLAIMS.as_bytes()).unwrap();
         let mut out = Vec::new();
-        AorTemplate::parse(template, Country::parse("49").ok().as_ref()).unwrap().expand(
-            &claims,
-            "example.test",
-            &mut out,
-        );
+        let country = Country::parse("49").ok();
+        AorTemplate::parse(template, country.as_ref(), "example.test").unwrap().expand(&claims, &mut out);
         out.iter().map(|a| a.as_str().to_owned()).collect()
     }
 
@@ -237,6 +274,18 @@ mod tests {
         assert_eq!(expand("sip:{preferred_username}@{domain}"), ["sip:al'ice@example.test"]);
         assert_eq!(expand("sips:{nested.ext}@{host}.example"), ["sips:77@a.b.example"]);
         assert_eq!(expand("sip:{lines}@{domain}"), ["sip:+4930@example.test", "sip:+4931@example.test"]);
+    }
+
+    #[test]
+    fn the_host_may_be_known_in_any_spelling() {
+        assert_eq!(expand("sip:{preferred_username}@Example.TEST.:05060;x=1"), ["sip:al'ice@example.test:5060"]);
+        assert_eq!(expand("sips:{evil}@[2001:DB8::0:1]"), ["sips:x%40evil.test%3By@[2001:db8::1]"]);
+        assert_eq!(expand("sip:{lines}@a.{domain|lower}"), ["sip:+4930@a.example.test", "sip:+4931@a.example.test"]);
+        assert_eq!(expand("sip:{preferred_username}@{domain|local}"), [""; 0]);
+        assert_eq!(expand("sip:{preferred_username}@a b"), [""; 0]);
+        assert_eq!(expand("sip:{preferred_username}:{n}@x"), [""; 0]);
+        let uses = |template| AorTemplate::parse(template, None, "x").unwrap().uses_domain();
+        assert!(uses("sip:{a}@{domain}") && uses("sip:{domain}-{a}@x") && !uses("sip:{a}@x") && !uses("{domain}"));
     }
 
     #[test]
@@ -259,7 +308,7 @@ mod tests {
         let claims = Json::parse(r#"{"name":"\u212Aate","upn":"\u212AATE@Corp.example"}"#.as_bytes()).unwrap();
         let expand = |template| {
             let mut out = Vec::new();
-            AorTemplate::parse(template, None).unwrap().expand(&claims, "example.test", &mut out);
+            AorTemplate::parse(template, None, "example.test").unwrap().expand(&claims, &mut out);
             out.iter().map(|aor| aor.as_str().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(expand("sip:{name|lower}@{domain}"), ["sip:%E2%84%AAate@example.test"]);
@@ -292,9 +341,9 @@ mod tests {
             "mailto:{email}",
             "sip:a@b@c",
         ] {
-            assert!(AorTemplate::parse(template, None).is_err(), "{template}");
+            assert!(AorTemplate::parse(template, None, "example.test").is_err(), "{template}");
         }
-        let error = |template| AorTemplate::parse(template, None).unwrap_err();
+        let error = |template| AorTemplate::parse(template, None, "example.test").unwrap_err();
         assert!(error("sip:{phone|e164}@{domain}").contains("needs the setting e164"));
         assert!(error("sip:{phone|upper}@{domain}").contains("'upper' is no filter"));
         assert!(error("sip:{phone|}@{domain}").contains("'' is no filter"));

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::reason::Reason;
 
 /// Most header fields that are looked at; more are refused.
@@ -11,6 +13,9 @@ pub const MAX_HEADERS: usize = 16;
 const CHUNK: usize = 32;
 /// Most parameters of one header field.
 const MAX_PARAMS: usize = 16;
+
+/// Credentials of one request: one, mostly.
+pub(super) type Few<T> = SmallVec<[T; 1]>;
 
 /// What follows the scheme and white space; None for another scheme.
 pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
@@ -32,14 +37,14 @@ fn trim_lws(text: &str) -> &str {
 /// Of the credentials in one request those that are for `realm`. One that names another realm is passed over when this
 /// is a proxy or when another one fits; one without a realm counts for any (RFC 8898 section 2.3).
 pub(super) fn for_realm<T>(
-    mut found: Vec<T>,
+    mut found: Few<T>,
     realm: &str,
     must_match_realm: bool,
     realm_of: impl Fn(&T) -> Option<&str>,
 ) -> Result<T, Reason> {
     let ours = |one: &T| realm_of(one) == Some(realm);
     if found.iter().any(ours) {
-        found.retain(ours);
+        found.retain(|one| ours(one));
     } else if must_match_realm && !realm.is_empty() {
         found.retain(|one| realm_of(one).is_none());
     }
@@ -56,14 +61,20 @@ pub(super) fn is_lws(c: char) -> bool {
 
 /// Without branches, so that many are looked at at once.
 fn is_token68(b: u8) -> bool {
-    b.is_ascii_alphanumeric() | matches!(b, b'-'..=b'/') | (b == b'_') | (b == b'~') | (b == b'+')
+    // '-', '.', '/' and the digits follow each other.
+    (b | 0x20).is_ascii_lowercase() | matches!(b, b'-'..=b'9') | (b == b'_') | (b == b'~') | (b == b'+')
 }
 
 /// How many characters of a token68 the text begins with, without the `=` at its end.
 pub(super) fn token68_len(text: &str) -> usize {
-    let whole = |chunk: &&[u8]| chunk.iter().fold(true, |all, b| all & is_token68(*b));
-    let begin = text.as_bytes().chunks_exact(CHUNK).take_while(whole).count() * CHUNK;
-    begin + text.as_bytes()[begin..].iter().take_while(|b| is_token68(**b)).count()
+    let octets = text.as_bytes();
+    let whole = |chunk: &[u8]| chunk.iter().fold(true, |all, b| all & is_token68(*b));
+    let begin = octets.chunks_exact(CHUNK).take_while(|chunk| whole(chunk)).count() * CHUNK;
+    match octets.last_chunk::<CHUNK>() {
+        // The last one overlaps what was looked at.
+        Some(last) if octets.len() < begin + CHUNK && whole(last) => octets.len(),
+        _ => begin + octets[begin..].iter().take_while(|b| is_token68(**b)).count(),
+    }
 }
 
 fn is_token(b: u8) -> bool {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The claims of an access token that decide about it (RFC 7519 section 4, RFC 9068 section 2.2).
 
+use smallvec::SmallVec;
+
 use super::json::Json;
 use super::reason::Reason;
 use super::scope_rules::has_scope;
@@ -77,44 +79,33 @@ impl Claims {
 
     /// `issuer` and `expires_at` where the claim may be absent.
     fn read(json: &Json<'_>, issuer: Option<&str>, expires_at: Option<i64>) -> Result<Claims, Reason> {
-        if !matches!(json, Json::Object(_)) {
+        let Json::Object(members) = json else {
             return Err(Reason::TokenMalformed);
+        };
+        let mut found = Found::default();
+        for (name, value) in members {
+            found.take(name, value)?;
         }
-        let text = |name: &str| -> Result<Option<String>, Reason> {
-            json.get(name).map(|v| v.as_str().map(str::to_owned).ok_or(Reason::ClaimMalformed)).transpose()
-        };
-        let date = |name: &str| -> Result<Option<i64>, Reason> {
-            json.get(name).map(|v| v.as_numeric_date().ok_or(Reason::ClaimMalformed)).transpose()
-        };
-        let audience = match json.get("aud") {
-            None => Vec::new(),
-            Some(value) => {
-                let values = value.as_strings().filter(|v| v.len() <= MAX_VALUES).ok_or(Reason::ClaimMalformed)?;
-                values.into_iter().map(str::to_owned).collect()
-            }
-        };
-        let mut clients = Vec::new();
-        for name in ["azp", "client_id", "appid", "cid"] {
-            if let Some(client) = text(name)?
-                && !clients.contains(&client)
-            {
-                clients.push(client);
+        let [_, named @ ..] = found.clients;
+        let has_scopes = found.scopes != [None, None];
+        let mut clients: Vec<String> = Vec::new();
+        for client in found.clients.into_iter().flatten() {
+            if !clients.iter().any(|known| known == client) {
+                clients.push(client.to_owned());
             }
         }
         Ok(Claims {
-            issuer: text("iss")?.or_else(|| issuer.map(str::to_owned)).ok_or(Reason::ClaimMissing)?,
-            tenant: text("tid")?,
-            subject: text("sub")?,
-            audience,
-            expires_at: date("exp")?.or(expires_at).ok_or(Reason::ClaimMissing)?,
-            not_before: date("nbf")?,
-            issued_at: date("iat")?,
-            scope: scopes(json)?,
+            issuer: found.issuer.or(issuer).ok_or(Reason::ClaimMissing)?.to_owned(),
+            tenant: found.tenant.map(str::to_owned),
+            subject: found.subject.map(str::to_owned),
+            audience: found.audience.map_or(Ok(SmallVec::new()), texts)?.into_iter().map(str::to_owned).collect(),
+            expires_at: found.expires_at.or(expires_at).ok_or(Reason::ClaimMissing)?,
+            not_before: found.not_before,
+            issued_at: found.issued_at,
+            scope: joined(found.scopes)?,
             clients,
-            has_access_marks: ["scope", "scp", "roles", "client_id", "appid", "cid", "gty"]
-                .iter()
-                .any(|name| json.get(name).is_some()),
-            is_id_token: describes_sign_in(json),
+            has_access_marks: has_scopes || named != [None, None, None] || found.has_other_marks,
+            is_id_token: found.is_about_sign_in || found.has_nonce && !has_scopes,
         })
     }
 
@@ -129,12 +120,70 @@ impl Claims {
     }
 }
 
-fn scopes(json: &Json<'_>) -> Result<String, Reason> {
+/// What decides about a token, among its members.
+#[derive(Default)]
+struct Found<'a> {
+    issuer: Option<&'a str>,
+    tenant: Option<&'a str>,
+    subject: Option<&'a str>,
+    audience: Option<&'a Json<'a>>,
+    expires_at: Option<i64>,
+    not_before: Option<i64>,
+    issued_at: Option<i64>,
+    /// `scope` and `scp`
+    scopes: [Option<&'a Json<'a>>; 2],
+    /// `azp`, `client_id`, `appid` and `cid`
+    clients: [Option<&'a str>; 4],
+    /// `roles` or `gty` is there.
+    has_other_marks: bool,
+    has_nonce: bool,
+    is_about_sign_in: bool,
+}
+
+impl<'a> Found<'a> {
+    fn take(&mut self, name: &str, value: &'a Json<'a>) -> Result<(), Reason> {
+        let text = || value.as_str().ok_or(Reason::ClaimMalformed).map(Some);
+        let date = || value.as_numeric_date().ok_or(Reason::ClaimMalformed).map(Some);
+        // By length first: most names are none of these, and that is soon seen.
+        match (name.len(), name) {
+            (3, "iss") => self.issuer = text()?,
+            (3, "tid") => self.tenant = text()?,
+            (3, "sub") => self.subject = text()?,
+            (3, "aud") => self.audience = Some(value),
+            (3, "exp") => self.expires_at = date()?,
+            (3, "nbf") => self.not_before = date()?,
+            (3, "iat") => self.issued_at = date()?,
+            (3, "azp") => self.clients[0] = text()?,
+            (9, "client_id") => self.clients[1] = text()?,
+            (5, "appid") => self.clients[2] = text()?,
+            (3, "cid") => self.clients[3] = text()?,
+            (5, "scope") => self.scopes[0] = Some(value),
+            (3, "scp") => self.scopes[1] = Some(value),
+            // An ID token has a hash of what was issued with it, or a nonce and no scope; Keycloak names the kind.
+            (7, "at_hash") | (6, "c_hash" | "s_hash") => self.is_about_sign_in = true,
+            (5, "roles") | (3, "gty") => self.has_other_marks = true,
+            (5, "nonce") => self.has_nonce = true,
+            (3, "typ") => {
+                let kind = value.as_str().unwrap_or("");
+                self.is_about_sign_in |= ["ID", "Refresh", "Offline", "Logout"].contains(&kind);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A text, or the texts of a list.
+fn texts<'a>(value: &'a Json<'_>) -> Result<SmallVec<[&'a str; 2]>, Reason> {
+    value.as_strings().filter(|texts| texts.len() <= MAX_VALUES).ok_or(Reason::ClaimMalformed)
+}
+
+fn joined(scopes: [Option<&Json<'_>>; 2]) -> Result<String, Reason> {
     let mut out = String::new();
-    for name in ["scope", "scp"] {
-        let Some(value) = json.get(name) else { continue };
-        let values = value.as_strings().filter(|v| v.len() <= MAX_VALUES).ok_or(Reason::ClaimMalformed)?;
-        for scope in values.iter().flat_map(|v| v.split_ascii_whitespace()) {
+    for value in scopes.into_iter().flatten() {
+        let texts = texts(value)?;
+        out.reserve(texts.iter().map(|text| text.len() + 1).sum());
+        for scope in texts.iter().flat_map(|text| text.split_ascii_whitespace()) {
             if !out.is_empty() {
                 out.push(' ');
             }
@@ -142,17 +191,6 @@ fn scopes(json: &Json<'_>) -> Result<String, Reason> {
         }
     }
     Ok(out)
-}
-
-/// An ID token has a hash of what was issued with it, or a nonce and no scope; Keycloak names the kind in `typ`.
-fn describes_sign_in(json: &Json<'_>) -> bool {
-    let has = |name: &str| json.get(name).is_some();
-    let kind = json.get("typ").and_then(Json::as_str).unwrap_or("");
-    has("at_hash")
-        || has("c_hash")
-        || has("s_hash")
-        || has("nonce") && !has("scope") && !has("scp")
-        || ["ID", "Refresh", "Offline", "Logout"].contains(&kind)
 }
 
 #[cfg(test)]

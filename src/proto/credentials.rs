@@ -7,8 +7,10 @@
 
 use std::borrow::Cow;
 
+use smallvec::smallvec;
+
 pub use super::auth_params::MAX_HEADERS;
-use super::auth_params::{after_scheme, for_realm, is_lws, once, read_params, token68_len};
+use super::auth_params::{Few, after_scheme, for_realm, is_lws, once, read_params, token68_len};
 use super::reason::Reason;
 
 const SCHEME: &str = "Bearer";
@@ -44,13 +46,18 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Re
     if bodies.len() > MAX_HEADERS {
         return Err(Reason::CredentialsMalformed);
     }
-    let mut found: Vec<Bearer<'a>> = Vec::new();
+    let mut found: Few<Bearer<'a>> = Few::new();
     for body in bodies {
         if let Some(rest) = after_scheme(body, SCHEME) {
             found.push(parse_bearer(rest)?);
         }
     }
     for_realm(found, realm, must_match_realm, |bearer| bearer.realm.as_deref())
+}
+
+/// As [`select`], of what [`lone`] has found.
+pub fn select_lone<'a>(text: &'a str, realm: &str, must_match_realm: bool) -> Result<Bearer<'a>, Reason> {
+    for_realm(smallvec![parse_bearer(text)?], realm, must_match_realm, |bearer| bearer.realm.as_deref())
 }
 
 /// What a request says whose only credentials are Bearer credentials: a token, perhaps, that can be looked up as it
@@ -219,6 +226,15 @@ mod tests {
                     let read = select(&[body.as_str()], &realm, proxy);
                     prop_assert_eq!(read, Ok(Bearer { token: Some(token.into()), pop: None, realm: None }));
                 }
+            }
+        }
+
+        #[test]
+        fn lone_ones_are_read_as_any(text in "[A-Za-z=, \"]{0,12}(, ?realm=\"?[a-b]?\"?)?", realm in "[a-b]?") {
+            let body = format!("Bearer {text}");
+            for proxy in [false, true] {
+                let alone = lone(&[body.as_str()]).map(|text| select_lone(text, &realm, proxy));
+                prop_assert_eq!(alone, Some(select(&[body.as_str()], &realm, proxy)));
             }
         }
 

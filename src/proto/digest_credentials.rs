@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::auth_params::{MAX_HEADERS, after_scheme, for_realm, once, read_params_or_empty};
+use super::auth_params::{Few, MAX_HEADERS, after_scheme, for_realm, once, read_params_or_empty};
 use super::digest::{Algorithm, Answer};
 use super::reason::Reason;
 
@@ -37,7 +37,7 @@ impl<'a> DigestCredentials<'a> {
         }
         let found = bodies.iter().filter_map(|body| after_scheme(body, "Digest"));
         let found = found.map(|text| DigestCredentials::parse(text).ok_or(Reason::CredentialsMalformed));
-        for_realm(found.collect::<Result<Vec<_>, _>>()?, realm, true, |one| Some(one.realm.as_ref()))
+        for_realm(found.collect::<Result<Few<_>, _>>()?, realm, true, |one| Some(one.realm.as_ref()))
     }
 
     fn parse(text: &'a str) -> Option<DigestCredentials<'a>> {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A short name for a token that may be logged: it identifies the token and reveals nothing of it.
 
-use aws_lc_rs::digest::{Context, Digest as Hash, SHA256};
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use sha2::{Digest, Sha256};
+
+use super::jose::jws::CompactJws;
 
 /// Length of a fingerprint in characters.
 pub const LEN: usize = 16;
+/// Most characters of a signature that are hashed: with a hash before them they fill one block.
+const TAIL: usize = 23;
 
-/// The first 8 octets of SHA-256(token) in lower-case hex.
+/// The first 8 octets of a hash of the token in lower-case hex.
 pub fn token_fingerprint(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes())[..LEN / 2])
+    HashedToken::new(token).fingerprint
 }
 
 /// Fingerprint and hash of a token in one go: hashing it is the dearest part of its check after its signature.
@@ -18,19 +22,28 @@ pub struct HashedToken<'a> {
     pub text: &'a str,
     /// Its name in logs.
     pub fingerprint: String,
-    /// SHA-256 of all before the last dot: what is signed of a JWS.
-    pub signed: Hash,
+    /// Its parts with the hash of what is signed, when it is a JWS.
+    pub jws: Option<CompactJws<'a>>,
 }
 
 impl HashedToken<'_> {
-    /// Hashes it.
+    /// Hashes it: a JWS as what is signed, then that hash and the end of the signature; any other token as it is.
     pub fn new(text: &str) -> HashedToken<'_> {
-        let (signed, rest) = text.split_at(text.rfind('.').unwrap_or(0));
-        let mut hash = Context::new(&SHA256);
-        hash.update(signed.as_bytes());
-        let mut whole = hash.clone();
-        whole.update(rest.as_bytes());
-        HashedToken { text, fingerprint: hex(&whole.finish().as_ref()[..LEN / 2]), signed: hash.finish() }
+        let jws = CompactJws::split(text).ok();
+        let signed = jws.map(|jws| digest(&SHA256, jws.signing_input().as_bytes()));
+        let hash = match (jws, signed) {
+            (Some(jws), Some(signed)) => {
+                let signature = jws.encoded_signature().as_bytes();
+                let end = &signature[signature.len().saturating_sub(TAIL)..];
+                let mut both = [0; SHA256_OUTPUT_LEN + TAIL];
+                both[..SHA256_OUTPUT_LEN].copy_from_slice(signed.as_ref());
+                both[SHA256_OUTPUT_LEN..][..end.len()].copy_from_slice(end);
+                digest(&SHA256, &both[..SHA256_OUTPUT_LEN + end.len()])
+            }
+            _ => digest(&SHA256, text.as_bytes()),
+        };
+        let jws = jws.zip(signed).map(|(jws, signed)| jws.with_hash(signed));
+        HashedToken { text, fingerprint: hex(&hash.as_ref()[..LEN / 2]), jws }
     }
 }
 
@@ -71,11 +84,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_hashed_as_a_whole_and_without_its_signature() {
-        for (token, signed) in [("e30.e30.c2ln", "e30.e30"), ("opaque", ""), ("", ""), (".", ""), ("a.b.", "a.b")] {
-            let hashed = HashedToken::new(token);
-            assert_eq!(hashed.fingerprint, token_fingerprint(token), "{token}");
-            assert_eq!(hashed.signed.as_ref(), &Sha256::digest(signed)[..], "{token}");
+    fn every_part_of_a_token_is_in_its_name() {
+        let hash = |octets: &[u8]| Sha256::digest(octets).to_vec();
+        for text in ["", "opaque", ".", "one.dot", "a.b.c.d.e"] {
+            assert_eq!(token_fingerprint(text), hex(&hash(text.as_bytes())[..8]), "{text}");
         }
+        let signature = "S".repeat(20) + "0123456789-abcdefghi_tu";
+        let end = [hash(b"e30.e30").as_slice(), b"0123456789-abcdefghi_tu"].concat();
+        assert_eq!(token_fingerprint(&format!("e30.e30.{signature}")), hex(&hash(&end)[..8]));
+        let short = [hash(b"e30.e30").as_slice(), b"c2ln"].concat();
+        assert_eq!(token_fingerprint("e30.e30.c2ln"), hex(&hash(&short)[..8]));
+        let names = ["e30.e30.c2ln", "e30.e31.c2ln", "e31.e30.c2ln", "e30.e30.c2lo", "e30.e30.", "e30.e30"];
+        let names: std::collections::HashSet<_> = names.map(token_fingerprint).into();
+        assert_eq!(names.len(), 6);
     }
 }

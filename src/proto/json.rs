@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use smallvec::{SmallVec, smallvec};
 
 /// Deepest nesting of arrays and objects.
 pub const MAX_DEPTH: usize = 16;
@@ -73,9 +74,9 @@ impl<'a> Json<'a> {
     }
 
     /// A string, or each element of an array of strings. None for any other type, even within the array.
-    pub fn as_strings(&self) -> Option<Vec<&str>> {
+    pub fn as_strings(&self) -> Option<SmallVec<[&str; 2]>> {
         match self {
-            Json::Str(s) => Some(vec![s]),
+            Json::Str(s) => Some(smallvec![&**s]),
             Json::Array(items) => items.iter().map(Json::as_str).collect(),
             _ => None,
         }
@@ -186,17 +187,52 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Json<'de>, A::Error> {
         let mut members: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(USUAL_MEMBERS);
-        while let Some(name) = map.next_key_seed(self.child())? {
-            let Json::Str(name) = name else {
-                return Err(A::Error::custom("a member name must be a string"));
-            };
-            if members.len() == MAX_MEMBERS || members.iter().any(|(n, _)| *n == name) {
+        let mut marks = 0;
+        while let Some(name) = map.next_key_seed(Name)? {
+            let mark = mark_of(&name);
+            let is_twice = marks & mark != 0 && members.iter().any(|(n, _)| *n == name);
+            if is_twice || members.len() == MAX_MEMBERS {
                 return Err(A::Error::custom("duplicate member or too many"));
             }
+            marks |= mark;
             let value = map.next_value_seed(self.child())?;
             members.push((name, value));
         }
         Ok(Json::Object(members))
+    }
+}
+
+/// A bit for a name, which others may share: a name whose bit was not seen was not seen either.
+fn mark_of(name: &str) -> u64 {
+    let octet = |at: usize| name.as_bytes().get(at).map_or(0, |octet| usize::from(*octet));
+    let mixed = name.len() + octet(0) * 3 + octet(name.len() / 2) * 5 + octet(name.len().wrapping_sub(1)) * 7;
+    1 << (mixed % 64)
+}
+
+/// The name of a member.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(v))
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(v.to_owned()))
     }
 }
 
@@ -224,13 +260,29 @@ mod tests {
     #[test]
     fn paths_and_types() {
         let json = Json::parse(br#"{"a":{"b":["x","y"]},"c.d":1,"e":1.5,"f":"z","g":18446744073709551615}"#).unwrap();
-        assert_eq!(json.path("a.b").unwrap().as_strings(), Some(vec!["x", "y"]));
+        assert_eq!(json.path("a.b").unwrap().as_strings().as_deref(), Some(&["x", "y"][..]));
         assert_eq!(json.path("c.d").unwrap().as_numeric_date(), Some(1));
         assert_eq!(json.path("e").unwrap().as_numeric_date(), Some(1));
         assert_eq!(json.path("f").unwrap().as_numeric_date(), None);
         assert_eq!(json.path("g").unwrap().as_numeric_date(), None);
         assert_eq!(json.path("a.x"), None);
         assert_eq!(json.path("a").unwrap().to_string(), r#"{"b":["x","y"]}"#);
+    }
+
+    #[test]
+    fn finds_a_second_one_among_many_and_bounds_them() {
+        let names: Vec<String> = (0..MAX_MEMBERS + 1).map(|i| format!("{}{i}", ["", "n", "claim-"][i % 3])).collect();
+        let text = |names: &[&String]| {
+            let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let all: Vec<&String> = names.iter().collect();
+        assert!(Json::parse(text(&all).as_bytes()).is_err());
+        assert!(Json::parse(text(&all[1..]).as_bytes()).is_ok());
+        for again in &all[1..200] {
+            let twice: Vec<&String> = all[1..200].iter().chain([again]).copied().collect();
+            assert!(Json::parse(text(&twice).as_bytes()).is_err(), "{again}");
+        }
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
 
-use super::auth_params::{MAX_HEADERS, after_scheme, for_realm, once, push_quoted, read_params};
+use super::auth_params::{Few, MAX_HEADERS, after_scheme, for_realm, once, push_quoted, read_params};
 use super::pbkdf2::{Kdf, MasterKey, Parameters, UNNAMED_ITERATIONS};
 use super::pop::{LEN, pop_from_text, pop_to_text};
 use super::reason::Reason;
@@ -212,7 +212,7 @@ impl<'a> KeyResponse<'a> {
             return Err(Reason::CredentialsMalformed);
         }
         let ours = bodies.iter().filter_map(|body| after_scheme(body, SCHEME));
-        let found = ours.map(parse_response).collect::<Option<Vec<_>>>().ok_or(Reason::CredentialsMalformed)?;
+        let found = ours.map(parse_response).collect::<Option<Few<_>>>().ok_or(Reason::CredentialsMalformed)?;
         for_realm(found, realm, must_match_realm, |response| response.realm.as_deref())
     }
 

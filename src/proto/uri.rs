@@ -22,6 +22,17 @@ impl Aor {
         canonicalize(text, &mut out).then_some(Aor(out))
     }
 
+    /// One that is put together of a scheme with its colon, a user, who is escaped, and a canonical host, perhaps with a
+    /// port. None when there is no user, or the whole is too long.
+    pub fn of_user(scheme: &str, user: &str, host: &str) -> Option<Aor> {
+        let mut text = String::with_capacity(scheme.len() + user.len() + 1 + host.len());
+        text.push_str(scheme);
+        escape_user(user, &mut text);
+        text.push('@');
+        text.push_str(host);
+        (!user.is_empty() && text.len() <= MAX_LEN).then_some(Aor(text))
+    }
+
     /// The canonical text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -286,6 +297,7 @@ mod tests {
             let aor = Aor::parse(&format!("sip:{user}@h")).unwrap();
             prop_assert_eq!(aor.user(), user.as_str());
             prop_assert_eq!(aor.host(), "h");
+            prop_assert_eq!(Aor::of_user("sip:", &value, "h"), Some(aor));
         }
     }
 }

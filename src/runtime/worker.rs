@@ -48,6 +48,8 @@ pub struct Handling<'a> {
     pub source: &'a str,
     /// Unix seconds; None reads the clock.
     pub now: Option<i64>,
+    /// What [`Worker::begin`] has said, where it was called for this request.
+    pub begun: Option<i64>,
     /// Answer with 407 instead of 401.
     pub proxy: bool,
 }
@@ -132,15 +134,25 @@ impl Worker {
     /// Checks a request.
     pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let mut verdict = Verdict::default();
-        if self.accept_again(&Repeated::from(request), handling, &mut verdict) {
+        let handling = Handling { begun: Some(self.begin(handling)), ..*handling };
+        if self.accept_again(&Repeated::from(request), &handling, &mut verdict) {
             return verdict;
         }
-        self.check_anew(request, handling)
+        self.check_anew(request, &handling)
+    }
+
+    /// What every check begins with, once: takes over a new configuration and new keys. Returns the time in Unix
+    /// milliseconds.
+    pub fn begin(&mut self, handling: &Handling<'_>) -> i64 {
+        match handling.begun {
+            Some(now) => now,
+            None => self.prepare(handling.now),
+        }
     }
 
     /// Checks a request without regard to what was accepted before.
     pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
-        let now = self.prepare(handling.now);
+        let now = self.begin(handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
         let mut decision = self.look(request, handling, now);
         // A key that this process can store itself is stored, and then it is there.
@@ -474,7 +486,7 @@ fn is_about_address(answer: &Answer) -> bool {
 
 fn describe(verdict: &Verdict, reason: Reason) -> String {
     let (issuer, kid, token) = match (verdict.token(), &verdict.answer.unverified) {
-        (Some(token), _) => (token.claims.issuer.as_str(), token.kid.as_str(), token.fingerprint.as_str()),
+        (Some(token), _) => (token.claims.issuer.as_str(), &*token.kid, token.fingerprint.as_str()),
         (None, Some(seen)) => (seen.issuer.as_str(), seen.kid.as_str(), seen.fingerprint.as_str()),
         (None, None) => ("", "", ""),
     };

@@ -59,7 +59,7 @@ impl Worker {
     /// Accepts a request that was accepted before, with the same token, if policy, keys and time still allow it. False when
     /// it has to be looked at closely; `verdict`, which is blank, stays so then.
     pub fn accept_again(&mut self, repeated: &Repeated<'_>, handling: &Handling<'_>, verdict: &mut Verdict) -> bool {
-        let now = self.prepare(handling.now) / 1000;
+        let now = self.begin(handling) / 1000;
         if !self.is_simple(repeated) {
             return false;
         }

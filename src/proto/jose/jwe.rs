@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compact JWE (RFC 7516 section 3.1): taking it apart. Everything that a sender can choose is bounded here.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::content::Content;
-use super::dots;
 use super::ephemeral::Ephemeral;
 use super::jwe_algorithm::{ContentEncryption, KeyManagement};
+use super::{decode, dots};
 use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 
@@ -68,13 +65,17 @@ impl JweParts {
 impl<'a> CompactJwe<'a> {
     /// Splits a token; None when it has not five parts.
     pub fn split(token: &'a str) -> Option<CompactJwe<'a>> {
-        // Counting the dots of those that are none is faster than taking them apart.
-        if dots(token) != 4 {
+        let dots = dots(token);
+        let [first, second, third, fourth] = dots.as_slice() else {
             return None;
-        }
-        let mut parts = token.split('.');
-        let mut next = || parts.next();
-        Some(CompactJwe { header: next()?, encrypted_key: next()?, iv: next()?, ciphertext: next()?, tag: next()? })
+        };
+        Some(CompactJwe {
+            header: &token[..*first],
+            encrypted_key: &token[first + 1..*second],
+            iv: &token[second + 1..*third],
+            ciphertext: &token[third + 1..*fourth],
+            tag: &token[fourth + 1..],
+        })
     }
 
     /// Decodes the protected header.
@@ -142,9 +143,4 @@ fn is_jwt(cty: &str) -> bool {
     let cty = cty.to_ascii_lowercase();
     let cty = cty.strip_prefix("application/").unwrap_or(&cty);
     cty == "jwt" || cty.ends_with("+jwt")
-}
-
-/// Strict base64url: no padding, no other characters, no stray bits (RFC 7515 section 2).
-fn decode(text: &str) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| Reason::TokenMalformed)
 }

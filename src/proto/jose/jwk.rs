@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest::Digest;
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,6 +28,8 @@ pub struct VerificationKey {
     material: Material,
     /// One parsed key per RSA algorithm, or one in all for the other types; parsed at first use.
     parsed: [OnceLock<Option<ParsedPublicKey>>; 6],
+    /// A secret made ready for HS256, HS384 and HS512, each at first use.
+    prepared: [OnceLock<hmac::Key>; 3],
 }
 
 #[derive(PartialEq, Eq)]
@@ -169,7 +172,14 @@ impl VerificationKey {
             Material::Spki(der) if key_type == KeyType::Rsa => rsa::modulus_of_spki(der).is_some_and(rsa::is_fit),
             _ => true,
         };
-        let key = VerificationKey { kid, key_type, algorithm, material, parsed: Default::default() };
+        let key = VerificationKey {
+            kid,
+            key_type,
+            algorithm,
+            material,
+            parsed: Default::default(),
+            prepared: Default::default(),
+        };
         let probe = algorithm.or_else(|| Algorithm::ALL.into_iter().find(|a| a.key_type() == key_type));
         let usable = key_type == KeyType::Secret || probe.is_some_and(|a| key.parsed(a).is_some());
         if usable && fit { Ok(key) } else { Err(JwkError::Invalid) }
@@ -209,13 +219,11 @@ impl VerificationKey {
         if !self.suits(algorithm) {
             return false;
         }
-        match (&self.material, algorithm.hmac()) {
-            (Material::Secret(secret), Some(hash)) => {
-                let key = aws_lc_rs::hmac::Key::new(hash, secret);
-                aws_lc_rs::hmac::verify(&key, message, signature).is_ok()
+        match &self.material {
+            Material::Secret(secret) => {
+                self.prepared(algorithm, secret).is_some_and(|key| hmac::verify(key, message, signature).is_ok())
             }
-            (Material::Secret(_), None) | (_, Some(_)) => false,
-            _ => self.parsed(algorithm).is_some_and(|k| k.verify_sig(message, signature).is_ok()),
+            _ => self.parsed(algorithm).is_some_and(|key| key.verify_sig(message, signature).is_ok()),
         }
     }
 
@@ -223,6 +231,12 @@ impl VerificationKey {
     pub fn verify_hash(&self, algorithm: Algorithm, hash: &Digest, signature: &[u8]) -> bool {
         let key = self.suits(algorithm).then(|| self.parsed(algorithm)).flatten();
         key.is_some_and(|key| key.verify_digest_sig(hash, signature).is_ok())
+    }
+
+    fn prepared(&self, algorithm: Algorithm, secret: &[u8]) -> Option<&hmac::Key> {
+        let hash = algorithm.hmac()?;
+        let slot = self.prepared.get(algorithm as usize - Algorithm::HS256 as usize)?;
+        Some(slot.get_or_init(|| hmac::Key::new(hash, secret)))
     }
 
     fn parsed(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compact JWS (RFC 7515 section 3.1): taking it apart and checking its signature.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::Digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::algorithm::Algorithm;
-use super::dots;
 use super::jwk::VerificationKey;
 use super::key_set::{KeySet, NoCandidate};
+use super::{decode, dots};
 use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 
@@ -20,7 +20,7 @@ pub struct CompactJws<'a> {
     payload: &'a str,
     signature: &'a str,
     /// SHA-256 of `signing_input`, where it is known.
-    hash: Option<&'a Digest>,
+    hash: Option<Digest>,
 }
 
 /// The protected header, as far as it matters here.
@@ -29,7 +29,7 @@ pub struct Header {
     /// `alg`, when supported.
     pub algorithm: Algorithm,
     /// `kid`
-    pub kid: Option<String>,
+    pub kid: Option<Arc<str>>,
     /// `typ` in lower case without a leading "application/"; empty when absent.
     pub typ: String,
     /// True when the header has a `nonce`: Microsoft Graph signs over a changed header.
@@ -39,21 +39,37 @@ pub struct Header {
 impl<'a> CompactJws<'a> {
     /// Splits a token. A JWE has five parts, an opaque token any other number.
     pub fn split(token: &'a str) -> Result<CompactJws<'a>, Reason> {
-        // Counting all of them is faster than looking for each.
-        match dots(token) {
-            2 => {
-                let (signing_input, signature) = token.rsplit_once('.').ok_or(Reason::TokenOpaque)?;
-                let (header, payload) = signing_input.split_once('.').ok_or(Reason::TokenOpaque)?;
-                Ok(CompactJws { signing_input, header, payload, signature, hash: None })
-            }
-            4 => Err(Reason::TokenEncrypted),
+        match dots(token).as_slice() {
+            [first, last] => Ok(CompactJws {
+                signing_input: &token[..*last],
+                header: &token[..*first],
+                payload: &token[first + 1..*last],
+                signature: &token[last + 1..],
+                hash: None,
+            }),
+            [_, _, _, _] => Err(Reason::TokenEncrypted),
             _ => Err(Reason::TokenOpaque),
         }
     }
 
+    /// What is signed.
+    pub fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
+    /// The signature, still encoded.
+    pub fn encoded_signature(&self) -> &'a str {
+        self.signature
+    }
+
     /// With SHA-256 of all but the signature, so that it need not be made again.
-    pub fn with_hash(self, hash: &'a Digest) -> CompactJws<'a> {
+    pub fn with_hash(self, hash: Digest) -> CompactJws<'a> {
         CompactJws { hash: Some(hash), ..self }
+    }
+
+    /// The protected header, still encoded.
+    pub fn encoded_header(&self) -> &'a str {
+        self.header
     }
 
     /// Decodes the protected header.
@@ -81,7 +97,7 @@ impl<'a> CompactJws<'a> {
         };
         Ok(Header {
             algorithm: Algorithm::from_name(alg).ok_or(Reason::AlgorithmNotAllowed)?,
-            kid: text("kid")?.map(str::to_owned),
+            kid: text("kid")?.map(Arc::from),
             typ,
             has_nonce: json.get("nonce").is_some(),
         })
@@ -100,14 +116,9 @@ impl<'a> CompactJws<'a> {
             NoCandidate::Unknown => Reason::KeyUnknown,
         })?;
         let verifies = |key: &&VerificationKey| match self.hash.filter(|_| header.algorithm.signs_sha256()) {
-            Some(hash) => key.verify_hash(header.algorithm, hash, &signature),
+            Some(hash) => key.verify_hash(header.algorithm, &hash, &signature),
             None => key.verify(header.algorithm, self.signing_input.as_bytes(), &signature),
         };
         if !signature.is_empty() && candidates.iter().any(verifies) { Ok(()) } else { Err(Reason::SignatureInvalid) }
     }
-}
-
-/// Strict base64url: no padding, no other characters, no stray bits (RFC 7515 section 2).
-fn decode(text: &str) -> Result<Vec<u8>, Reason> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| Reason::TokenMalformed)
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A set of verification keys (RFC 7517 section 5) and the choice among them.
 
+use smallvec::SmallVec;
+
 use super::algorithm::Algorithm;
 use super::jwk::{JwkError, VerificationKey};
 use crate::proto::json::Json;
@@ -9,6 +11,9 @@ use crate::proto::json::Json;
 pub const MAX_KEYS: usize = 64;
 /// Most keys that are tried for one signature.
 const MAX_CANDIDATES: usize = 8;
+
+/// Keys to try for a signature.
+pub type Candidates<'a> = SmallVec<[&'a VerificationKey; MAX_CANDIDATES]>;
 
 /// Where a key set comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,14 +161,14 @@ impl KeySet {
 
     /// The keys to try for a signature: those with the token's kid, or those without one.
     /// The error tells a missing key from one that must not be used with this algorithm.
-    pub fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Vec<&VerificationKey>, NoCandidate> {
+    pub fn candidates(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Candidates<'_>, NoCandidate> {
         let named = kid.is_some() && self.keys.iter().any(|k| k.kid() == kid);
         let in_question = |k: &&VerificationKey| match (named, kid) {
             (true, _) => k.kid() == kid,
             (false, Some(_)) => k.kid().is_none(),
             (false, None) => true,
         };
-        let suited: Vec<_> =
+        let suited: Candidates<'_> =
             self.keys.iter().filter(in_question).filter(|k| k.suits(algorithm)).take(MAX_CANDIDATES).collect();
         match (suited.is_empty(), named) {
             (false, _) => Ok(suited),

@@ -225,7 +225,7 @@ pub fn to_json(policy: &Policy, verdict: &Verdict) -> Value {
         value["clients"] = token.claims.clients.clone().into();
         value["scope"] = token.claims.scope.as_str().into();
         value["exp"] = token.claims.expires_at.into();
-        value["kid"] = token.kid.as_str().into();
+        value["kid"] = (*token.kid).into();
         value["fingerprint"] = token.fingerprint.as_str().into();
     } else if let Some(unverified) = &answer.unverified {
         value["unverified_issuer"] = unverified.issuer.as_str().into();
