@@ -18,8 +18,22 @@ pub const UUID_LEN: usize = 36;
 /// Scopes that many servers know. Records refer to them by their places, so these must never change under one version of
 /// records.
 const SCOPES: [&str; 16] = [
-    "openid", "profile", "email", "phone", "address", "offline_access", "roles", "basic", "acr", "web-origins", "groups",
-    "microprofile-jwt", "service_account", "organization", "sip", "api",
+    "openid",
+    "profile",
+    "email",
+    "phone",
+    "address",
+    "offline_access",
+    "roles",
+    "basic",
+    "acr",
+    "web-origins",
+    "groups",
+    "microprofile-jwt",
+    "service_account",
+    "organization",
+    "sip",
+    "api",
 ];
 /// What its place is added to.
 const SCOPE: u8 = 0x80;
