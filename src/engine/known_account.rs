@@ -52,7 +52,7 @@ impl KnownAccount {
         let session = |session: &Session| {
             let shown = session.instance.len() + session.subject.len() + session.client_id.len() + session.scope.len();
             let shown = size_of::<UsedSession>() + shown + self.account.aor.len();
-            let keys = session.keys.len() * (size_of::<KeyOctets>() + size_of::<OnceLock<PopKey>>());
+            let keys = session.keys.len() * (size_of::<KeyOctets>() + PopKey::OCTETS);
             let others = size_of_val(&*session.tokens) + size_of_val(&*session.proofs) + session.provider.len();
             size_of::<Session>() + size_of::<Prepared>() + 2 * shown + keys + others
         };

@@ -24,10 +24,10 @@ use super::lmdb_keys::{
 use crate::arena::mapped_store;
 use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, Usage, Write};
 
-/// Names of the databases: records, and keys by time.
-const DATABASES: [&str; 2] = ["sessions", "times"];
-/// A database of builds before the first release.
-const OUTDATED: &str = "by_expiry";
+/// Names of the databases: records, and places by time.
+const DATABASES: [&str; 2] = ["sessions", "places"];
+/// Databases of builds before the first release.
+const OUTDATED: [&str; 2] = ["by_expiry", "times"];
 /// Most records that one upkeep drops.
 const MOST_DROPPED: usize = 4096;
 /// Most entries by time that one call looks at.
@@ -77,7 +77,7 @@ impl Opened {
     fn new(folder: &Path, size_mib: u32, durable: bool) -> Result<Opened, StoreError> {
         make(folder)?;
         let failed = |e: heed::Error| failure(folder, &e);
-        let env = mapped_store::open(folder, (size_mib as usize) << 20, 3, durable).map_err(failed)?;
+        let env = mapped_store::open(folder, (size_mib as usize) << 20, 4, durable).map_err(failed)?;
         make_whole(folder, &env)?;
         let (records, times) = match tables(&env).map_err(failed)? {
             Some(tables) => tables,
@@ -460,9 +460,10 @@ fn tables(env: &Env) -> heed::Result<Option<Tables>> {
 
 fn is_outdated(env: &Env) -> heed::Result<bool> {
     let opened = env.open_databases_and_commit::<_, _, (), heed::Error>(env.read_txn()?, |opener, txn| {
-        Ok(CommitOrAbort::Commit(opener.open_database::<Bytes, Bytes>(txn, Some(OUTDATED))?))
+        let [earlier, later] = OUTDATED.map(|name| opener.open_database::<Bytes, Bytes>(txn, Some(name)));
+        Ok(CommitOrAbort::Commit((earlier?, later?)))
     })?;
-    Ok(opened.commit().flatten().is_some())
+    Ok(opened.commit().is_some_and(|(earlier, later)| earlier.is_some() || later.is_some()))
 }
 
 fn new_tables(env: &Env) -> heed::Result<Tables> {

@@ -27,10 +27,13 @@ pub struct PopKey(Prepared);
 /// 0.42 µs. Elsewhere sha2 is portable code, and AWS-LC, which has code for AVX, takes half its time.
 enum Prepared {
     Sha2(Hmac<Sha256>),
-    AwsLc(aws_lc::Key),
+    AwsLc(Box<aws_lc::Key>),
 }
 
 impl PopKey {
+    /// About how much memory one takes.
+    pub const OCTETS: usize = size_of::<PopKey>() + size_of::<aws_lc::Key>();
+
     /// A key of any length.
     pub fn new(shared_key: &[u8]) -> PopKey {
         PopKey(if has_sha_instructions() { Prepared::sha2(shared_key) } else { Prepared::aws_lc(shared_key) })
@@ -48,7 +51,7 @@ impl Prepared {
     }
 
     fn aws_lc(shared_key: &[u8]) -> Prepared {
-        Prepared::AwsLc(aws_lc::Key::new(aws_lc::HMAC_SHA256, shared_key))
+        Prepared::AwsLc(Box::new(aws_lc::Key::new(aws_lc::HMAC_SHA256, shared_key)))
     }
 
     fn make_pop(&self, digest_string: &[u8]) -> Key {

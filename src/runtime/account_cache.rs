@@ -11,8 +11,8 @@ use crate::engine::known_account::KnownAccount;
 
 /// Accounts that compete for a place.
 const WAYS: usize = 8;
-/// Octets that those of one set may take together, unless it is a single one.
-const MAX_SET: usize = WAYS * 2048;
+/// Octets that those of one set may take together, unless it is a single one. One of one device takes 2.5 kB.
+const MAX_SET: usize = WAYS * 3072;
 
 /// Nonce and tag of a sealed record; None when it is too short to have both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
