@@ -141,15 +141,6 @@ impl Worker {
         self.check_anew(request, &handling)
     }
 
-    /// What every check begins with, once: takes over a new configuration and new keys. Returns the time in Unix
-    /// milliseconds.
-    pub fn begin(&mut self, handling: &Handling<'_>) -> i64 {
-        match handling.begun {
-            Some(now) => now,
-            None => self.prepare(handling.now),
-        }
-    }
-
     /// Checks a request without regard to what was accepted before.
     pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.begin(handling);

@@ -49,6 +49,15 @@ impl<'a> From<&Request<'a>> for Repeated<'a> {
 }
 
 impl Worker {
+    /// What every check begins with, once: takes over a new configuration and new keys. Returns the time in Unix
+    /// milliseconds.
+    pub fn begin(&mut self, handling: &Handling<'_>) -> i64 {
+        match handling.begun {
+            Some(now) => now,
+            None => self.prepare(handling.now),
+        }
+    }
+
     /// Nothing but its bare token and [`Asking`] decides about this request.
     fn is_simple(&self, repeated: &Repeated<'_>) -> bool {
         let policy = &self.placed.policy;
