@@ -41,7 +41,7 @@ pub struct Settings {
     /// Keys serve this many seconds after their last successful fetch.
     #[serde(deserialize_with = "number")]
     pub key_max_stale: u32,
-    /// Verified tokens that each worker remembers; 0 turns the cache off.
+    /// Verified tokens that each worker remembers, and four times as many accounts with sessions; 0 turns the caches off.
     #[serde(deserialize_with = "number")]
     pub token_cache_size: u32,
     /// Longest token in octets.

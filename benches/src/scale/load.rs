@@ -36,7 +36,8 @@ pub fn sign_in(context: &Context, phones: u64, refresh: RefreshToken, tell: &dyn
         }
         tell();
     }
-    while upkeep(&store, (now() + code_lifetime) * 1000)? > 0 {}
+    let end = begin.max(now()) + 2 + (phones / SIGN_INS_PER_SECOND) as i64 + code_lifetime;
+    while upkeep(&store, end * 1000)? > 0 {}
     Ok(())
 }
 
