@@ -19,19 +19,14 @@ pub(super) type Few<T> = SmallVec<[T; 1]>;
 
 /// What follows the scheme and white space; None for another scheme.
 pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
-    let body = trim_lws(body);
+    // Octet by octet: white space is ASCII.
+    let is_text = |octet: &u8| !is_lws((*octet).into());
+    let trim_start = |text: &'a str| &text[text.bytes().position(|octet| is_text(&octet)).unwrap_or(text.len())..];
+    let end = body.as_bytes().iter().rposition(is_text).map_or(0, |last| last + 1);
+    let body = trim_start(&body[..end]);
     let rest = body.get(scheme.len()..)?;
     let ends = rest.bytes().next().is_none_or(|octet| is_lws(octet.into()));
-    (ends && body[..scheme.len()].eq_ignore_ascii_case(scheme)).then(|| trim_lws(rest))
-}
-
-/// As `trim_matches(is_lws)`, octet by octet: white space is ASCII.
-fn trim_lws(text: &str) -> &str {
-    let is_text = |octet: &u8| !is_lws((*octet).into());
-    let octets = text.as_bytes();
-    let start = octets.iter().position(is_text).unwrap_or(octets.len());
-    let end = octets.iter().rposition(is_text).map_or(start, |last| last + 1);
-    &text[start..end]
+    (ends && body[..scheme.len()].eq_ignore_ascii_case(scheme)).then(|| trim_start(rest))
 }
 
 /// Of the credentials in one request those that are for `realm`. One that names another realm is passed over when this
