@@ -67,8 +67,8 @@ pub unsafe extern "C" fn sipoauth_worker_check_again(
     // SAFETY: the caller's promise.
     unsafe {
         judge(worker, result, |state| {
-            let mut fields = Fields::read(request, flags)?;
-            if again(state, &mut fields) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
+            let mut core = Core::read(&structure(request)?, flags)?;
+            if again(state, &mut core) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
         })
     }
 }
@@ -255,17 +255,17 @@ pub(super) unsafe fn judge(
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
     let mut fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
-    if !again(state, &mut fields) {
+    if !again(state, &mut fields.core) {
         fields.ask(state, Worker::check_anew);
     }
     Ok(())
 }
 
 /// True when a request like it was accepted before, and this one is, too.
-fn again(state: &mut State, fields: &mut Fields<'_>) -> bool {
+fn again(state: &mut State, core: &mut Core<'_>) -> bool {
     let State { worker, last, spare, .. } = state;
-    fields.handling.begun = Some(worker.begin(&fields.handling));
-    let accepted = worker.accept_again(&fields.repeated(), &fields.handling(), spare);
+    core.handling.begun = Some(worker.begin(&core.handling));
+    let accepted = worker.accept_again(&core.repeated, &core.handling, spare);
     if accepted {
         // The texts of the last answer may be among the inputs, so they live until here.
         std::mem::swap(last, spare);
@@ -290,17 +290,52 @@ pub(super) unsafe fn answer_to(
     Ok(())
 }
 
-/// A request of the caller, checked: every pointer and number is possible.
-struct Fields<'a> {
-    connection: u64,
+/// Of a request of the caller what decides about a bare token, checked: every pointer and number is possible.
+struct Core<'a> {
     handling: Handling<'static>,
-    proxy: bool,
-    transport: &'static str,
-    source_port: u16,
+    repeated: Repeated<'a>,
     credentials: Few<&'a [u8]>,
-    method: &'a [u8],
-    from: &'a [u8],
-    to: &'a [u8],
+    body: &'a [u8],
+}
+
+impl<'a> Core<'a> {
+    /// # Safety
+    /// What `request` points to is valid during `'a`.
+    #[inline]
+    unsafe fn read(request: &sipoauth_request, flags: u32) -> Result<Core<'a>, i32> {
+        let handling = handling(flags)?;
+        let (proxy, transport) = (role_is_proxy(request.role)?, transport_name(request.transport)?);
+        if !(0..=LAST_SECOND).contains(&request.now) {
+            return Err(SIPOAUTH_E_ARGUMENT);
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let credentials = credentials(request)?;
+            let body = octets(request.body)?;
+            let repeated = Repeated {
+                asking: Asking {
+                    method: octets(request.method)?,
+                    from: octets(request.from_uri)?,
+                    to: octets(request.to_uri)?,
+                },
+                credentials: match credentials[..] {
+                    [one] => one,
+                    _ => &[],
+                },
+                has_body: !body.is_empty(),
+                transport,
+                connection: request.connection,
+            };
+            let handling = Handling { now: (request.now != 0).then_some(request.now), proxy, ..handling };
+            Ok(Core { handling, repeated, credentials, body })
+        }
+    }
+}
+
+/// A whole request of the caller, checked.
+struct Fields<'a> {
+    core: Core<'a>,
+    source_port: u16,
     realm: &'a [u8],
     source: &'a [u8],
     content_type: &'a [u8],
@@ -314,22 +349,14 @@ impl<'a> Fields<'a> {
     /// A non-NULL `request` and what it points to is valid during `'a`.
     #[inline]
     unsafe fn read(request: *const sipoauth_request, flags: u32) -> Result<Fields<'a>, i32> {
-        // SAFETY: the caller's promise, here and below.
-        let r = unsafe { structure(request)? };
-        // SAFETY: see above.
-        let credentials = unsafe { credentials(&r)? };
-        let handling = handling(flags)?;
-        let proxy = role_is_proxy(r.role)?;
-        let (transport, source_port) = (transport_name(r.transport)?, port(r.source_port)?);
-        if !(0..=LAST_SECOND).contains(&r.now) {
-            return Err(SIPOAUTH_E_ARGUMENT);
-        }
-        // SAFETY: see above.
+        // SAFETY: the caller's promise.
         unsafe {
+            let r = structure(request)?;
+            let core = Core::read(&r, flags)?;
             octets(r.request_uri)?;
             let message = Message {
                 content_type: "",
-                body: octets(r.body)?,
+                body: core.body,
                 from_tag: octets(r.from_tag)?,
                 call_id: octets(r.call_id)?,
                 cseq: octets(r.cseq)?,
@@ -342,15 +369,8 @@ impl<'a> Fields<'a> {
                 reg_id: r.reg_id,
             };
             Ok(Fields {
-                handling: Handling { now: (r.now != 0).then_some(r.now), proxy, ..handling },
-                connection: r.connection,
-                proxy,
-                transport,
-                source_port,
-                credentials,
-                method: octets(r.method)?,
-                from: octets(r.from_uri)?,
-                to: octets(r.to_uri)?,
+                core,
+                source_port: port(r.source_port)?,
                 realm: octets(r.realm)?,
                 source: octets(r.source_ip)?,
                 content_type: octets(r.content_type)?,
@@ -360,43 +380,28 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn repeated(&self) -> Repeated<'a> {
-        Repeated {
-            asking: Asking { method: self.method, from: self.from, to: self.to },
-            credentials: match self.credentials[..] {
-                [one] => one,
-                _ => &[],
-            },
-            has_body: !self.message.body.is_empty(),
-            transport: self.transport,
-            connection: self.connection,
-        }
-    }
-
-    fn handling(&self) -> Handling<'static> {
-        self.handling
-    }
-
     fn ask(self, state: &mut State, ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict) {
         // The texts of the last answer may be among the inputs, so it lives until the end.
         let _last = std::mem::take(&mut *state.last);
-        let credentials: Few<Cow<'_, str>> = self.credentials.iter().map(|body| lossy(body)).collect();
+        let Core { handling, repeated, credentials, .. } = self.core;
+        let credentials: Few<Cow<'_, str>> = credentials.iter().map(|body| lossy(body)).collect();
         let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
-        let [method, from, to, realm] = [self.method, self.from, self.to, self.realm].map(lossy);
+        let Asking { method, from, to } = repeated.asking;
+        let [method, from, to, realm] = [method, from, to, self.realm].map(lossy);
         let [source, content_type, instance] = [self.source, self.content_type, self.instance].map(lossy);
         let request = Request {
-            proxy: self.proxy,
+            proxy: handling.proxy,
             method: &method,
             from: &from,
             to: &to,
             realm: &realm,
             credentials: &credentials,
-            transport: self.transport,
-            connection: self.connection,
+            transport: repeated.transport,
+            connection: repeated.connection,
             source: (&source, self.source_port),
             message: Message { content_type: &content_type, instance: &instance, ..self.message },
         };
-        *state.last = ask(&mut state.worker, &request, &Handling { source: &source, ..self.handling });
+        *state.last = ask(&mut state.worker, &request, &Handling { source: &source, ..handling });
     }
 }
 
