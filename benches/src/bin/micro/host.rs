@@ -33,6 +33,13 @@ pub struct Register {
     pub authorization: String,
 }
 
+impl Register {
+    /// The token alone.
+    pub fn token(&self) -> &str {
+        self.authorization.strip_prefix("Bearer ").expect("put there")
+    }
+}
+
 const METHOD: &str = "REGISTER";
 const REALM: &str = "example.com";
 const SOURCE: &str = "192.0.2.1";
