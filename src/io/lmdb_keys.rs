@@ -4,6 +4,8 @@
 
 use smallvec::SmallVec;
 
+use crate::proto::fingerprint::{nibble, push_hex};
+
 /// Octets of a time, Unix milliseconds.
 const TIME: usize = 6;
 /// The latest time that can be written; it stands for none.
@@ -20,24 +22,7 @@ fn parts(key: &str) -> Option<(u8, &[u8])> {
     }
 }
 
-/// No digit.
-const NONE: u8 = 0xFF;
-/// What each octet stands for as a hex digit in lower case.
-const NIBBLES: [u8; 256] = {
-    let mut nibbles = [NONE; 256];
-    let mut value = 0;
-    while value < 16 {
-        nibbles[b"0123456789abcdef"[value as usize] as usize] = value;
-        value += 1;
-    }
-    nibbles
-};
-
-fn nibble(digit: u8) -> Option<u8> {
-    Some(NIBBLES[usize::from(digit)]).filter(|nibble| *nibble != NONE)
-}
-
-fn push_hex(out: &mut Packed, digits: &[u8]) -> Option<()> {
+fn push_digits(out: &mut Packed, digits: &[u8]) -> Option<()> {
     for pair in digits.chunks(2) {
         out.push(nibble(pair[0])? << 4 | pair.get(1).map_or(Some(0), |digit| nibble(*digit))?);
     }
@@ -54,7 +39,7 @@ pub fn packed(key: &str) -> Packed {
         parts(key).filter(|(_, digits)| digits.len().is_multiple_of(2) && !digits.is_empty())
     {
         out.push(letter | MARK);
-        if push_hex(&mut out, digits).is_some() {
+        if push_digits(&mut out, digits).is_some() {
             return out;
         }
         out.clear();
@@ -70,9 +55,7 @@ pub fn unpacked(stored: &[u8]) -> String {
             let mut text = String::with_capacity(2 + 2 * octets.len());
             text.push(char::from(letter & !MARK));
             text.push(':');
-            for nibble in octets.iter().flat_map(|octet| [octet >> 4, octet & 15]) {
-                text.push(char::from_digit(nibble.into(), 16).expect("a nibble is a hex digit"));
-            }
+            push_hex(&mut text, octets);
             text
         }
         _ => String::from_utf8_lossy(stored).into_owned(),
@@ -98,7 +81,7 @@ pub fn first_packed(prefix: &str) -> Option<Packed> {
         ([letter], _) => first.push(letter | MARK),
         (_, Some((letter, digits))) => {
             first.push(letter | MARK);
-            push_hex(&mut first, digits)?;
+            push_digits(&mut first, digits)?;
         }
         _ => return None,
     }

@@ -29,21 +29,18 @@ pub struct HashedToken<'a> {
 impl HashedToken<'_> {
     /// Hashes it: a JWS as what is signed, then that hash and the end of the signature; any other token as it is.
     pub fn new(text: &str) -> HashedToken<'_> {
-        let jws = CompactJws::split(text).ok();
-        let signed = jws.map(|jws| digest(&SHA256, jws.signing_input().as_bytes()));
-        let hash = match (jws, signed) {
-            (Some(jws), Some(signed)) => {
-                let signature = jws.encoded_signature().as_bytes();
-                let end = &signature[signature.len().saturating_sub(TAIL)..];
-                let mut both = [0; SHA256_OUTPUT_LEN + TAIL];
-                both[..SHA256_OUTPUT_LEN].copy_from_slice(signed.as_ref());
-                both[SHA256_OUTPUT_LEN..][..end.len()].copy_from_slice(end);
-                digest(&SHA256, &both[..SHA256_OUTPUT_LEN + end.len()])
-            }
-            _ => digest(&SHA256, text.as_bytes()),
+        let named = |octets: &[u8]| hex(&digest(&SHA256, octets).as_ref()[..LEN / 2]);
+        let Ok(jws) = CompactJws::split(text) else {
+            return HashedToken { text, fingerprint: named(text.as_bytes()), jws: None };
         };
-        let jws = jws.zip(signed).map(|(jws, signed)| jws.with_hash(signed));
-        HashedToken { text, fingerprint: hex(&hash.as_ref()[..LEN / 2]), jws }
+        let signed = digest(&SHA256, jws.signing_input().as_bytes());
+        let signature = jws.encoded_signature().as_bytes();
+        let end = &signature[signature.len().saturating_sub(TAIL)..];
+        let mut both = [0; SHA256_OUTPUT_LEN + TAIL];
+        both[..SHA256_OUTPUT_LEN].copy_from_slice(signed.as_ref());
+        both[SHA256_OUTPUT_LEN..][..end.len()].copy_from_slice(end);
+        let fingerprint = named(&both[..SHA256_OUTPUT_LEN + end.len()]);
+        HashedToken { text, fingerprint, jws: Some(jws.with_hash(signed)) }
     }
 }
 
@@ -52,6 +49,25 @@ impl HashedToken<'_> {
 pub fn secret_name(parts: &[&str]) -> String {
     let add = |hash: Sha256, part: &&str| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
     hex(&parts.iter().fold(Sha256::new(), add).finalize())
+}
+
+/// No digit.
+const NONE: u8 = 0xFF;
+/// What each octet stands for as a hex digit in lower case.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [NONE; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        nibbles[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    nibbles
+};
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// What a digit of lower-case hex stands for.
+pub fn nibble(digit: u8) -> Option<u8> {
+    Some(NIBBLES[usize::from(digit)]).filter(|nibble| *nibble != NONE)
 }
 
 /// Lower-case hex.
@@ -63,7 +79,6 @@ pub fn hex(octets: &[u8]) -> String {
 
 /// Appends lower-case hex.
 pub fn push_hex(out: &mut String, octets: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for octet in octets {
         out.push(char::from(DIGITS[usize::from(octet >> 4)]));
         out.push(char::from(DIGITS[usize::from(octet & 15)]));

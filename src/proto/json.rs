@@ -195,6 +195,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 return Err(A::Error::custom("duplicate member or too many"));
             }
             marks |= mark;
+            // A name counts as well.
+            *self.nodes += 1;
             let value = map.next_value_seed(self.child())?;
             members.push((name, value));
         }

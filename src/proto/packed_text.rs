@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::fingerprint::{nibble, push_hex};
+
 /// First octet: what follows.
 const AS_IT_IS: u8 = 0;
 const UUID: u8 = 1;
@@ -113,27 +115,20 @@ pub fn uuid_octets(text: &[u8]) -> Option<[u8; 16]> {
         return None;
     }
     let mut digits = text.iter().enumerate().filter(|(place, _)| !HYPHENS.contains(place)).map(|(_, digit)| *digit);
-    let mut nibble = || match digits.next()? {
-        digit @ b'0'..=b'9' => Some(digit - b'0'),
-        digit @ b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
     let mut octets = [0; 16];
     for octet in &mut octets {
-        *octet = nibble()? << 4 | nibble()?;
+        *octet = nibble(digits.next()?)? << 4 | nibble(digits.next()?)?;
     }
     Some(octets)
 }
 
 /// Appends a UUID.
 pub fn push_uuid(out: &mut String, octets: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (index, octet) in octets.iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {
             out.push('-');
         }
-        out.push(char::from(DIGITS[usize::from(octet >> 4)]));
-        out.push(char::from(DIGITS[usize::from(octet & 15)]));
+        push_hex(out, &[*octet]);
     }
 }
 

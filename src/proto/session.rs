@@ -258,12 +258,7 @@ impl Session {
 
 /// The session's name in lower-case hex, 32 characters.
 pub fn id_text(id: &SessionId) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
-    for (pair, octet) in text.chunks_exact_mut(2).zip(id) {
-        pair.copy_from_slice(&[DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 15)]]);
-    }
-    std::str::from_utf8(&text).expect("hex digits are ASCII").to_owned()
+    super::fingerprint::hex(id)
 }
 
 #[cfg(test)]

@@ -138,7 +138,9 @@ impl Verdict {
 
     /// The scopes of the token or session.
     pub fn granted_scope(&self) -> &str {
-        self.acceptance.as_ref().map_or_else(|| self.answer.granted_scope(), |acceptance| acceptance.shown().scope)
+        self.acceptance
+            .as_ref()
+            .map_or_else(|| self.answer.granted_scope(), |acceptance| &acceptance.token.claims.scope)
     }
 
     /// As if nothing was asked; buffers are kept, and the policy, which says nothing without a provider.
