@@ -12,6 +12,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --quiet
 # The benches are a workspace of their own.
 benches=(--manifest-path benches/Cargo.toml)
 cargo fmt "${benches[@]}" --check
+cargo clippy "${benches[@]}" --target-dir target/bench-build --all-targets -- -D warnings
 # Unsafe code has two rooms; everywhere else the compiler refuses it, and nobody may allow it again.
 if grep -rn 'allow(unsafe_code' src --include='*.rs' | grep -v '^src/capi/mod.rs:\|^src/arena/mod.rs:'; then
   echo "lint: unsafe code outside capi and the arena" >&2
