@@ -25,7 +25,7 @@
  Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
  their struct_size tells the library which members the caller knows.
  */
-#define SIPOAUTH_ABI_VERSION 4
+#define SIPOAUTH_ABI_VERSION 5
 
 /*
  The call did what it says.
@@ -395,6 +395,14 @@ typedef struct sipoauth_account_state {
 typedef void (*sipoauth_account_fn)(void *user, const struct sipoauth_account_state *account);
 
 /*
+ Gives the certificate with which the client of a TLS or WSS connection has proved itself in the handshake (RFC 8705): DER, or
+ PEM text. Empty when it showed none. Called at most once within the check, in its thread, and only when the token is
+ bound to a certificate. What it returns must stay valid until the check returns. It must return (no longjmp, no C++
+ exception) and must not use the library.
+ */
+typedef struct sipoauth_str (*sipoauth_certificate_fn)(void *user);
+
+/*
  The fields of a SIP request (RFC 3261) that are looked at. Everything is borrowed for the call only.
  */
 typedef struct sipoauth_request {
@@ -506,6 +514,15 @@ typedef struct sipoauth_request {
    `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
    */
   uint32_t reg_id;
+  /*
+   Gives the certificate of the client on whose connection the request came straight from the phone. NULL: the host
+   cannot tell, and tokens that are bound to a certificate (RFC 8705) are refused. Since ABI version 5.
+   */
+  sipoauth_certificate_fn client_certificate;
+  /*
+   Its argument.
+   */
+  void *client_certificate_user;
 } sipoauth_request;
 
 /*

@@ -2,6 +2,7 @@
 //! Checking requests and tokens. The answer is "denied" before anything else can happen.
 
 use std::borrow::Cow;
+use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
 use smallvec::{SmallVec, smallvec};
@@ -12,6 +13,7 @@ use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::engine::acceptance::Asking;
 use crate::engine::check::{Carried, Message, Request};
+use crate::engine::peer_certificate::PeerCertificate;
 use crate::engine::session_check::DigestUser;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
@@ -332,6 +334,22 @@ impl<'a> Core<'a> {
     }
 }
 
+/// The caller's way to the client's certificate.
+#[derive(Clone, Copy)]
+struct Certificate {
+    read: sipoauth_certificate_fn,
+    user: *mut c_void,
+}
+
+impl Certificate {
+    /// What the caller gives; None: nothing.
+    fn read(self) -> Option<Vec<u8>> {
+        let given = self.read?(self.user);
+        // SAFETY: the caller's promise: what its function returns is valid until the check returns.
+        unsafe { octets(given) }.ok().map(<[u8]>::to_vec)
+    }
+}
+
 /// A whole request of the caller, checked.
 struct Fields<'a> {
     core: Core<'a>,
@@ -340,6 +358,7 @@ struct Fields<'a> {
     source: &'a [u8],
     content_type: &'a [u8],
     instance: &'a [u8],
+    certificate: Certificate,
     /// But for the texts among them.
     message: Message<'a>,
 }
@@ -375,6 +394,7 @@ impl<'a> Fields<'a> {
                 source: octets(r.source_ip)?,
                 content_type: octets(r.content_type)?,
                 instance: octets(r.instance)?,
+                certificate: Certificate { read: r.client_certificate, user: r.client_certificate_user },
                 message,
             })
         }
@@ -389,6 +409,7 @@ impl<'a> Fields<'a> {
         let Asking { method, from, to } = repeated.asking;
         let [method, from, to, realm] = [method, from, to, self.realm].map(lossy);
         let [source, content_type, instance] = [self.source, self.content_type, self.instance].map(lossy);
+        let certificate = || self.certificate.read();
         let request = Request {
             proxy: handling.proxy,
             method: &method,
@@ -399,6 +420,7 @@ impl<'a> Fields<'a> {
             transport: repeated.transport,
             connection: repeated.connection,
             source: (&source, self.source_port),
+            certificate: PeerCertificate::new(&certificate),
             message: Message { content_type: &content_type, instance: &instance, ..self.message },
         };
         *state.last = ask(&mut state.worker, &request, &Handling { source: &source, ..handling });

@@ -65,7 +65,7 @@ pub unsafe fn utf8<'a>(value: sipoauth_str) -> Result<Option<&'a str>, i32> {
 /// It is `repr(C)`, its first member is `struct_size: u32`, and every bit pattern is a value of it.
 pub unsafe trait Structure: Copy {}
 
-// SAFETY: made of a u32 first, then integers, pointers and arrays of integers, all repr(C).
+// SAFETY: made of a u32 first, then integers, pointers, arrays of integers and a function or NULL, all repr(C).
 unsafe impl Structure for sipoauth_request {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_result {}

@@ -22,7 +22,7 @@ pub mod worker;
 
 /// Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
 /// their struct_size tells the library which members the caller knows.
-pub const SIPOAUTH_ABI_VERSION: u32 = 4;
+pub const SIPOAUTH_ABI_VERSION: u32 = 5;
 
 /// The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: the
 /// library's must not be smaller. Any process, any thread.

@@ -172,6 +172,12 @@ pub type sipoauth_log_fn = Option<extern "C" fn(user: *mut c_void, level: u32, l
 /// return (no longjmp, no C++ exception); it may use workers, but not the I/O service.
 pub type sipoauth_done_fn = Option<extern "C" fn(user: *mut c_void, cookie0: u64, cookie1: u64)>;
 
+/// Gives the certificate with which the client of a TLS or WSS connection has proved itself in the handshake (RFC 8705): DER, or
+/// PEM text. Empty when it showed none. Called at most once within the check, in its thread, and only when the token is
+/// bound to a certificate. What it returns must stay valid until the check returns. It must return (no longjmp, no C++
+/// exception) and must not use the library.
+pub type sipoauth_certificate_fn = Option<extern "C" fn(user: *mut c_void) -> sipoauth_str>;
+
 /// The fields of a SIP request (RFC 3261) that are looked at. Everything is borrowed for the call only.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -232,6 +238,11 @@ pub struct sipoauth_request {
     pub connection: u64,
     /// `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
     pub reg_id: u32,
+    /// Gives the certificate of the client on whose connection the request came straight from the phone. NULL: the host
+    /// cannot tell, and tokens that are bound to a certificate (RFC 8705) are refused. Since ABI version 5.
+    pub client_certificate: sipoauth_certificate_fn,
+    /// Its argument.
+    pub client_certificate_user: *mut c_void,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL

@@ -44,6 +44,8 @@ pub struct Provider {
     pub keys: KeySource,
     /// Whether its tokens must be encrypted.
     pub encryption: Encryption,
+    /// Tokens count whatever key they are bound to (setting `cnf`).
+    pub ignores_binding: bool,
     /// The proxy's own client there, with which codes are exchanged and tokens introspected.
     pub client: Option<Client>,
     /// How its tokens are checked.
@@ -251,6 +253,11 @@ impl Provider {
                 format!("'{}' is not possible, write allowed, required_without_tls or required", settings.encryption),
             )
         })?;
+        let ignores_binding = match settings.cnf.as_str() {
+            "" | "check" => false,
+            "ignore" => true,
+            other => return Err(fail("cnf", format!("'{other}' is not possible, write check or ignore"))),
+        };
         let authz_server = settings.authz_server.clone().unwrap_or_else(|| settings.issuer.clone());
         http("authz_server", &authz_server)?;
         let scope = if settings.scope.is_empty() { &settings.required_scopes } else { &settings.scope };
@@ -288,6 +295,7 @@ impl Provider {
             pairs_tokens,
             requires_master_key: settings.require_master_key,
             encryption,
+            ignores_binding,
             authz_server,
             challenge_scope: scope.join(" "),
         })

@@ -76,6 +76,8 @@ pub struct ProviderSettings {
     pub third_party: Vec<String>,
     /// Whether its tokens must be encrypted: "allowed" (default), "required_without_tls" or "required".
     pub encryption: String,
+    /// Whether the key that a token is bound to (`cnf`) must be proved: "check" (default) or "ignore".
+    pub cnf: String,
     /// ID tokens count as access tokens.
     #[serde(deserialize_with = "boolean")]
     pub accept_id_tokens: bool,

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use super::key_derivation_check::OpenKeyProof;
+use super::peer_certificate::PeerCertificate;
 use super::session_check::{DigestUser, KnownSessions, Look, OpenProof, Registration, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
-use super::token_check::{LookedUp, Usage, check_looked_up};
+use super::token_check::{LookedUp, Usage, check_binding, check_looked_up};
+use super::token_identity::unverified_claims;
 use crate::arena::replay_guard::Use;
 use crate::config::policy::Policy;
 use crate::proto::claims::NO_END;
@@ -40,6 +42,8 @@ pub struct Request<'a> {
     pub connection: u64,
     /// Where it came from: address and port.
     pub source: (&'a str, u16),
+    /// What the client of its connection has proved itself with.
+    pub certificate: PeerCertificate<'a>,
     /// What codes and proofs depend on.
     pub message: Message<'a>,
 }
@@ -218,6 +222,9 @@ pub struct Answer {
     pub registration: Option<Box<Registration>>,
     /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
     pub challenge: Option<Box<KeyChallenge>>,
+    /// The key that the token is bound to and whose possession was not proved, as
+    /// [`Confirmation::name`](crate::proto::confirmation::Confirmation::name) has it: for the log only.
+    pub unproved_key: Option<Box<str>>,
     /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
     pub unverified: Option<Box<Unverified>>,
 }
@@ -300,6 +307,9 @@ pub fn check_request(
     let domain = if policy.asks_for_domains { request.domain() } else { String::new() };
     let foreign = policy.asks_for_domains.then(|| policy.provider_for_foreign_token(&token, &domain)).flatten();
     if let Some(provider) = foreign {
+        if let Some(answer) = unproved_foreign_token(policy, provider, &token, request) {
+            return Decision::Done(answer);
+        }
         return check_session(policy, known.sessions, request, now, |look| {
             let decision = match bearer.pop {
                 None => look.foreign_token(provider, &token),
@@ -319,6 +329,16 @@ pub fn check_request(
         }
         (decision, _) => decision,
     }
+}
+
+/// A token from elsewhere that says itself that it is bound to a key, which its sender has not proved: its server, which
+/// sees neither the phone nor its connection, cannot judge that.
+fn unproved_foreign_token(policy: &Policy, provider: usize, token: &str, request: &Request<'_>) -> Option<Answer> {
+    let claims = unverified_claims(&policy.decryption, token)?;
+    let usage = Usage { domain: "", transport: request.transport, certificate: request.certificate };
+    let mut answer = Answer { provider: Some(provider), carried: Carried::Token, ..Answer::default() };
+    answer.reason = Some(check_binding(&policy.providers[provider], &claims, usage, &mut answer).err()?);
+    Some(answer)
 }
 
 /// The token is good. With a proof beside it, both must belong to one session (sip-oauth section 4.6).
@@ -384,7 +404,7 @@ pub(super) fn check_sent_token(
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
-    let usage = Usage { domain, transport: request.transport };
+    let usage = Usage { domain, transport: request.transport, certificate: request.certificate };
     let mut answer = match check_looked_up(policy, known, cache, looked_up, usage, now) {
         Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
         other => return other,

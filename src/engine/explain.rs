@@ -3,7 +3,9 @@
 //! [`check_token`](super::token_check::check_token) stops at, without stopping.
 
 use super::check::{Knowledge, KnownKeys};
+use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, TokenId, known_answer};
+use super::token_check::{Usage, is_proved};
 use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
@@ -48,6 +50,8 @@ pub struct Step {
 pub struct Use<'a> {
     /// udp, tcp, tls, sctp, ws, wss, or empty when nobody knows.
     pub transport: &'a str,
+    /// The certificate of the client on whose connection it comes.
+    pub certificate: PeerCertificate<'a>,
     /// In which request; without one nobody asks who may use the token.
     pub request: Option<UsingRequest<'a>>,
 }
@@ -79,7 +83,8 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
     let aor = request.and_then(|sent| Aor::parse(if sent.is_register() { sent.to } else { sent.from }));
     // What is no JWT at all may be one that only its server can read.
     let opaque = policy.provider_for_opaque(aor.as_ref().map_or("", Aor::host)).filter(|_| !is_jose(token));
-    let context = Context { policy, known, token, request, now };
+    let usage = Usage { domain: "", transport: used.transport, certificate: used.certificate };
+    let context = Context { policy, known, token, request, usage, now };
     let opened = match (policy.decryption.open(token), opaque) {
         (Ok(opened), _) => opened,
         (Err(_), Some(index)) => return context.opaque(steps, index),
@@ -127,10 +132,15 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
         steps.signature(provider, &jws, header, known.keys, index);
     }
     steps.claims(provider, &json, &claims, now);
+    let binding = claims.confirmation.clone();
+    steps.binding(provider, &claims, usage);
     if provider.strategy == TokenStrategy::JwtThenIntrospection
         && let Some(answer) = context.introspection(&mut steps, provider)
     {
         context.confirmed(&mut steps, provider, &mut claims, &answer);
+        if claims.confirmation != binding {
+            steps.binding(provider, &claims, usage);
+        }
     }
     context.user(&mut steps, provider, &json, &claims);
     steps.0
@@ -142,6 +152,7 @@ struct Context<'a> {
     known: Knowledge<'a>,
     token: &'a str,
     request: Option<UsingRequest<'a>>,
+    usage: Usage<'a>,
     now: i64,
 }
 
@@ -162,6 +173,7 @@ impl Context<'_> {
         let detail = format!("the answer names '{}'", printable(&claims.issuer, MAX_TEXT));
         steps.add("issuer", if accepted { Ok(()) } else { Err(Reason::IssuerUnknown) }, detail);
         steps.claims(provider, &json, &claims, self.now);
+        steps.binding(provider, &claims, self.usage);
         self.user(&mut steps, provider, &json, &claims);
         steps.0
     }
@@ -276,6 +288,20 @@ impl Steps {
         });
         let detail = named.collect::<Vec<_>>().join("; ");
         self.add("required claims", rules.check_required_claims(json), detail);
+    }
+
+    /// The key that the token is bound to, if it is (RFC 7800).
+    fn binding(&mut self, provider: &Provider, claims: &Claims, usage: Usage<'_>) {
+        let Some(key) = &claims.confirmation else { return };
+        let name = key.name();
+        let (judged, detail) = match is_proved(key, usage) {
+            true => (Ok(()), format!("bound to {name}, which the client's certificate proves")),
+            false if provider.ignores_binding => (Ok(()), format!("bound to {name}; cnf = ignore")),
+            false => {
+                (Err(Reason::TokenBound), format!("bound to {name}, whose possession is not proved; cnf is check"))
+            }
+        };
+        self.add("binding", judged, detail);
     }
 
     fn signature(

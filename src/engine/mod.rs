@@ -16,6 +16,7 @@ pub mod key_derivation_check;
 pub mod key_fetch;
 pub mod key_wait;
 pub mod known_account;
+pub mod peer_certificate;
 pub mod refresh_plan;
 pub mod seal;
 pub mod session_check;

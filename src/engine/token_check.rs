@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::check::{Answer, Carried, Decision, Knowledge, Question, Unverified};
+use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
 use super::token_cache::{TokenCache, VerifiedToken};
 use crate::config::decryption::Encryption;
@@ -11,6 +12,7 @@ use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::proto::claims::Claims;
+use crate::proto::confirmation::Confirmation;
 use crate::proto::fingerprint::HashedToken;
 use crate::proto::jose::decryption_keys::{NotOpened, Opened};
 use crate::proto::jose::is_jose;
@@ -28,6 +30,8 @@ pub struct Usage<'a> {
     pub domain: &'a str,
     /// How it came, as in [`super::check::Request::transport`].
     pub transport: &'a str,
+    /// As in [`super::check::Request::certificate`].
+    pub certificate: PeerCertificate<'a>,
 }
 
 /// Checks a bare token: everything but who uses it.
@@ -85,7 +89,8 @@ pub(super) fn check_looked_up(
             answer.provider = Some(verified.provider);
             let provider = &policy.providers[verified.provider];
             let judged = check_protection(provider, token, usage.transport)
-                .and_then(|()| provider.rules.check_claims(&verified.claims, now));
+                .and_then(|()| provider.rules.check_claims(&verified.claims, now))
+                .and_then(|()| check_binding(provider, &verified.claims, usage, &mut answer));
             answer.token = Some(verified);
             judged.map_err(Refusal::Because)
         }
@@ -110,7 +115,7 @@ pub(super) fn check_looked_up(
             }
         }
     };
-    let checked = checked.and_then(|()| confirm(policy, known.answers, cache, &mut answer, now));
+    let checked = checked.and_then(|()| confirm(policy, known.answers, cache, &mut answer, usage, now));
     match checked {
         Ok(()) => answer.reason = Some(Reason::Ok),
         Err(Refusal::Because(reason)) => answer.reason = Some(reason),
@@ -142,6 +147,27 @@ fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result
     } else {
         Err(Reason::EncryptionRequired)
     }
+}
+
+/// A token that is bound to a key (RFC 7800) counts only beside a proof of it.
+pub(super) fn check_binding(
+    provider: &Provider,
+    claims: &Claims,
+    usage: Usage<'_>,
+    answer: &mut Answer,
+) -> Result<(), Reason> {
+    match &claims.confirmation {
+        Some(key) if !provider.ignores_binding && !is_proved(key, usage) => {
+            answer.unproved_key = Some(key.name().into());
+            Err(Reason::TokenBound)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The sender has proved possession of the key by its client certificate (RFC 8705 section 3).
+pub(super) fn is_proved(key: &Confirmation, usage: Usage<'_>) -> bool {
+    key.is_proved_by(|| usage.certificate.thumbprint(usage.transport))
 }
 
 /// A token that is not remembered, and what was read of it so far.
@@ -188,7 +214,7 @@ fn verify(
     let opened = match (opened, asked) {
         (Ok(opened), _) => opened,
         (Err(NotOpened { reason: Reason::Overloaded, .. }), _) => return Err(Reason::Overloaded.into()),
-        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
+        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, usage, now, answer),
         (Err(refused), None) => {
             reading.kid = Some(refused.kid.into());
             return Err(refused.reason.into());
@@ -201,7 +227,7 @@ fn verify(
     let jws = jws.map_or_else(|| CompactJws::split(&opened), Ok);
     let (header, jws) = match (jws.and_then(|jws| Ok((read_header(jws)?, jws))), asked) {
         (Ok(jws), _) => jws,
-        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, now, answer),
+        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, usage, now, answer),
         (Err(reason), None) => return Err(reason.into()),
     };
     let payload = jws.unverified_payload()?;
@@ -220,7 +246,7 @@ fn verify(
         return Err(Reason::TokenOpaque.into());
     }
     if provider.strategy == TokenStrategy::Opaque {
-        return introspected(policy, known.answers, index, token, now, answer);
+        return introspected(policy, known.answers, index, token, usage, now, answer);
     }
     check_protection(provider, token, usage.transport)?;
     provider.rules.check_header(&header)?;
@@ -229,12 +255,12 @@ fn verify(
     let verified = provider.keys.verify(&jws, &header, known.keys.fetched(index));
     if verified == Err(Reason::KeyUnknown) && fetched {
         // A token that would be refused anyway is not worth a key fetch.
-        judge(provider, claims, &json, now)?;
+        judge(provider, claims, &json, usage, now, answer)?;
         return Err(Refusal::NeedKeys);
     }
     verified?;
     reading.unproven = false;
-    judge(provider, claims, &json, now)?;
+    judge(provider, claims, &json, usage, now, answer)?;
     // Nothing of an encrypted token is kept longer than the token.
     if let Opened::AsItCame(_) = opened {
         headers.remember(jws.encoded_header(), &header);
@@ -256,9 +282,17 @@ fn verify(
 }
 
 /// Every rule about what a token says.
-fn judge(provider: &Provider, claims: &Claims, json: &Json<'_>, now: i64) -> Result<(), Reason> {
+fn judge(
+    provider: &Provider,
+    claims: &Claims,
+    json: &Json<'_>,
+    usage: Usage<'_>,
+    now: i64,
+    answer: &mut Answer,
+) -> Result<(), Reason> {
     provider.rules.check_claims(claims, now)?;
-    provider.rules.check_required_claims(json)
+    provider.rules.check_required_claims(json)?;
+    check_binding(provider, claims, usage, answer)
 }
 
 /// A token that does not say whose it is.
@@ -267,10 +301,11 @@ fn by_domain(
     answers: &dyn KnownAnswers,
     index: usize,
     token: &str,
+    usage: Usage<'_>,
     now: i64,
     answer: &mut Answer,
 ) -> Result<VerifiedToken, Refusal> {
-    let token = introspected(policy, answers, index, token, now, answer)?;
+    let token = introspected(policy, answers, index, token, usage, now, answer)?;
     Ok(VerifiedToken { by_domain: true, ..token })
 }
 
@@ -280,6 +315,7 @@ fn introspected(
     answers: &dyn KnownAnswers,
     index: usize,
     token: &str,
+    usage: Usage<'_>,
     now: i64,
     answer: &mut Answer,
 ) -> Result<VerifiedToken, Refusal> {
@@ -288,7 +324,7 @@ fn introspected(
     let (payload, standing) = said_active(provider, answers, token, now)?;
     let json = Json::parse(&payload).map_err(|_| Reason::IntrospectionUnavailable)?;
     let claims = Claims::from_introspection(&json, &provider.issuer)?;
-    judge(provider, &claims, &json, now)?;
+    judge(provider, &claims, &json, usage, now, answer)?;
     let aors = provider.addresses(&json);
     Ok(VerifiedToken {
         token: token.into(),
@@ -311,9 +347,10 @@ fn confirm(
     answers: &dyn KnownAnswers,
     cache: &mut TokenCache,
     answer: &mut Answer,
+    usage: Usage<'_>,
     now: i64,
 ) -> Result<(), Refusal> {
-    let Some(token) = &answer.token else {
+    let Some(token) = answer.token.clone() else {
         return Err(Reason::Internal.into());
     };
     let provider = &policy.providers[token.provider];
@@ -324,6 +361,7 @@ fn confirm(
     let json = Json::parse(&payload).map_err(|_| Reason::IntrospectionUnavailable)?;
     let claims = token.claims.narrowed_by(&json)?;
     provider.rules.check_claims(&claims, now)?;
+    check_binding(provider, &claims, usage, answer)?;
     let confirmed = Arc::new(token.confirmed(claims, standing));
     cache.insert(Arc::clone(&confirmed));
     answer.token = Some(confirmed);

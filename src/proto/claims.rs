@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::confirmation::Confirmation;
 use super::json::Json;
 use super::reason::Reason;
 use super::scope_rules::has_scope;
@@ -37,6 +38,8 @@ pub struct Claims {
     pub has_access_marks: bool,
     /// The token describes a sign-in, not a permission (OpenID Connect Core section 2), or is a refresh token.
     pub is_id_token: bool,
+    /// `cnf`: the key whose possession the sender must prove.
+    pub confirmation: Option<Box<Confirmation>>,
 }
 
 impl Claims {
@@ -71,6 +74,10 @@ impl Claims {
         let said = Claims::from_introspection(answer, &self.issuer)?;
         let mut claims = self.clone();
         claims.expires_at = claims.expires_at.min(said.expires_at);
+        claims.confirmation = match (claims.confirmation, said.confirmation) {
+            (Some(own), Some(said)) => Some(Box::new((*own).and(*said))),
+            (own, said) => own.or(said),
+        };
         if answer.get("scope").is_some() || answer.get("scp").is_some() {
             claims.scope = said.scope;
         }
@@ -106,6 +113,7 @@ impl Claims {
             clients,
             has_access_marks: has_scopes || named != [None, None, None] || found.has_other_marks,
             is_id_token: found.is_about_sign_in || found.has_nonce && !has_scopes,
+            confirmation: found.confirmation,
         })
     }
 
@@ -138,6 +146,7 @@ struct Found<'a> {
     has_other_marks: bool,
     has_nonce: bool,
     is_about_sign_in: bool,
+    confirmation: Option<Box<Confirmation>>,
 }
 
 impl<'a> Found<'a> {
@@ -163,6 +172,7 @@ impl<'a> Found<'a> {
             (7, "at_hash") | (6, "c_hash" | "s_hash") => self.is_about_sign_in = true,
             (5, "roles") | (3, "gty") => self.has_other_marks = true,
             (5, "nonce") => self.has_nonce = true,
+            (3, "cnf") => self.confirmation = Confirmation::from_json(value)?.map(Box::new),
             (3, "typ") => {
                 let kind = value.as_str().unwrap_or("");
                 self.is_about_sign_in |= ["ID", "Refresh", "Offline", "Logout"].contains(&kind);

@@ -9,6 +9,7 @@ mod auth_params;
 pub mod bound_identity;
 pub mod challenge;
 pub mod claims;
+pub mod confirmation;
 pub mod credentials;
 pub mod digest;
 pub mod digest_credentials;

@@ -154,6 +154,7 @@ reasons! {
     DateMissing = 91, "date_missing", BadRequest, "", "The request has no Date that can be read: a Key-Derivation proof covers it, so the request can neither be accepted nor challenged.";
     KeyDerivationNotConfigured = 92, "key_derivation_not_configured", NotNow, "", "Key-Derivation needs 'store' and 'store_key', also where the accounts are kept elsewhere.";
     AccountMalformed = 93, "account_malformed", NotNow, "", "The account that the script gave is no verifier ($pbkdf2-sha256$i=...,l=...$SALT$KEY).";
+    TokenBound = 94, "token_bound", Challenge, "invalid_token", "The token is bound to a key (cnf) whose possession the sender has not proved: send it over TLS with the client certificate that it names, or have the authorization server issue a plain Bearer token.";
 }
 
 #[cfg(test)]

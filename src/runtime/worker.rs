@@ -497,6 +497,7 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
         ("aor", aor),
         ("source", verdict.source.as_str()),
         ("sent", sent),
+        ("unproved_key", verdict.answer.unproved_key.as_deref().unwrap_or_default()),
         ("needed_scope", verdict.needed_scope.as_str()),
     ];
     for (name, value) in facts.into_iter().filter(|f| !f.1.is_empty()) {

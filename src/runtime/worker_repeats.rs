@@ -120,7 +120,9 @@ impl Worker {
             && !provider.pairs_tokens;
         let repeated = Repeated::from(request);
         let bare = bare_token(repeated.credentials) == Some(token.token.as_bytes());
-        if !judged_alone || !bare || !self.is_simple(&repeated) {
+        // A key is proved anew for each request.
+        let is_bound = token.claims.confirmation.is_some() && !provider.ignores_binding;
+        if !judged_alone || is_bound || !bare || !self.is_simple(&repeated) {
             return;
         }
         let span = provider.rules.span(&token.claims);
@@ -149,7 +151,7 @@ impl Verdict {
         (answer.reason, answer.provider, answer.token, answer.aor) = (None, None, None, None);
         (answer.cached, answer.carried) = (false, Carried::Nothing);
         (answer.session, answer.account, answer.registration) = (None, None, None);
-        (answer.challenge, answer.unverified) = (None, None);
+        (answer.challenge, answer.unverified, answer.unproved_key) = (None, None, None);
         (self.status, self.retry_after, self.expires_limit, self.pending) = (0, 0, 0, None);
         (self.granted, self.proxy, self.acceptance) = (false, false, None);
         for text in [

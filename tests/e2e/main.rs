@@ -7,6 +7,7 @@ mod support;
 
 mod application_server;
 mod browser_websocket;
+mod client_certificate;
 mod configuration;
 mod encrypted;
 mod expires;

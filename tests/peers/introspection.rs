@@ -2,16 +2,20 @@
 
 //! Tokens that only their server can judge: caches, one question for many, limits, and a server that is away.
 
+use crate::bound_tokens::thumbprint;
 use crate::plant::{Plant, key_set};
 use crate::site::{ALICE, AUDIENCE, merged};
+use crate::support::certificates::Authority;
 use crate::support::scripted_server::{Answer, Received, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::{Value, json};
 use sipoauth::engine::check::Request;
+use sipoauth::engine::peer_certificate::PeerCertificate;
 use sipoauth::proto::form;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::worker::{Handling, Verdict};
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -518,4 +522,43 @@ fn two_providers_with_opaque_tokens_are_told_apart_by_domain_also_on_a_cache_hit
     assert_eq!(ask("sip:alice@b.test"), Reason::TokenInactive, "asked at the server of that domain");
     assert_eq!(ask(ALICE), Reason::Ok);
     assert_eq!((first.asked(), second.asked()), (1, 1));
+}
+
+/// RFC 8705 section 3.2: the answer names the key, for tokens that nobody else can read and beside those that are read.
+#[test]
+fn a_key_that_the_server_names_must_be_proved() {
+    let authority = Authority::new();
+    let (alices, mallorys) = (authority.client("alice").certificate, authority.client("mallory").certificate);
+    let bound = json!({ "cnf": { "x5t#S256": thumbprint(&alices) } });
+    let ask = |plant: &mut Plant, token: &str, certificate: &Path, resumed| {
+        let (header, shown) = (format!("Bearer {token}"), || Some(std::fs::read(certificate).expect("readable")));
+        let request = Request {
+            method: "REGISTER",
+            from: ALICE,
+            to: ALICE,
+            realm: "example.test",
+            credentials: &[&header],
+            transport: "tls",
+            certificate: PeerCertificate::new(&shown),
+            ..Request::default()
+        };
+        plant.site.worker.check(&request, &Handling { resumed, source: "192.0.2.1", ..Handling::default() })
+    };
+    for strategy in ["opaque", "jwt_and_introspection"] {
+        let server = Server::saying(&bound);
+        let key = TestKey::p256("k");
+        server.server.set_keys(key_set(&[&key]));
+        let jwt = || key.token("ES256", &token::claims(&server.server.issuer(), AUDIENCE, "alice", 300));
+        let token = if strategy == "opaque" { TOKEN.to_owned() } else { jwt() };
+        let mut plant = server.plant(strategy, &json!({ "introspection_cache": 60 }), &json!({}));
+        let verdict = ask(&mut plant, &token, &mallorys, false);
+        let cookie = plant.park(&verdict).expect("the server must be asked");
+        plant.wait_for(cookie);
+        assert_eq!(ask(&mut plant, &token, &mallorys, true).answer.reason(), Reason::TokenBound, "{strategy}");
+        for _ in 0..3 {
+            assert_eq!(ask(&mut plant, &token, &alices, true).answer.reason(), Reason::Ok, "{strategy}");
+            assert_eq!(ask(&mut plant, &token, &mallorys, true).answer.reason(), Reason::TokenBound, "{strategy}");
+            assert_eq!(register(&mut plant, &token, true).answer.reason(), Reason::TokenBound, "{strategy}");
+        }
+    }
 }

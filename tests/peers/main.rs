@@ -94,6 +94,7 @@
 mod support;
 
 mod algorithms;
+mod bound_tokens;
 mod cache;
 mod claims;
 mod configuration;

@@ -7,7 +7,7 @@ use crate::endpoint::VALIDATION;
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
 use crate::support::scripted_server::Answer as ServerAnswer;
-use crate::support::token::{now, signing_key};
+use crate::support::token::{self, TestKey, now, signing_key};
 use serde_json::{Value, json};
 use sipoauth::engine::check::Carried;
 use sipoauth::engine::session_check::DigestUser;
@@ -441,6 +441,30 @@ fn a_token_from_elsewhere_that_ends_is_validated_anew() {
     proxy.run_for(Duration::from_millis(2200));
     assert_eq!(proxy.reason(&with("two")), Reason::Ok, "{}", proxy.log.text());
     assert_eq!(plant.endpoint.exchanges(), 2);
+}
+
+/// Its server sees neither the phone nor its connection.
+#[test]
+fn a_token_from_elsewhere_that_is_bound_to_a_key_is_not_shown_to_the_server() {
+    let plant = Plant::new();
+    let settings = json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.domain": REALM,
+        "provider.aor": null,
+    });
+    let mut claims = token::claims("https://elsewhere.example.test", "sip", "alice", 300);
+    let token = |claims: &Value| TestKey::p256("k").token("ES256", claims);
+    let with =
+        |name: &str, token: &str| Sip { credentials: vec![format!("Bearer {token}")], ..Sip::register(ALICE, name) };
+    claims["cnf"] = json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" });
+    let bound = token(&claims);
+    let mut proxy = plant.proxy(&settings);
+    assert_eq!(proxy.answer(&with("one", &bound)), (401, Reason::TokenBound));
+    assert_eq!(plant.endpoint.exchanges(), 0);
+    claims.as_object_mut().expect("an object").remove("cnf");
+    assert_eq!(proxy.reason(&with("two", &token(&claims))), Reason::CodeRefused, "the server is asked about others");
+    assert_eq!(plant.endpoint.exchanges(), 1);
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub mod scripted_server;
 pub mod sip;
 pub mod sipp;
 pub mod temporary;
+pub mod tls_tunnel;
 pub mod token;
 pub mod websocket;
 pub mod wire;

@@ -174,7 +174,7 @@ pub fn signal(name: &str, target: &str) {
 
 /// Spawns from a thread that lives as long as this process. The kernel ties the
 /// death signal to the thread that spawned, and test threads end early.
-fn spawn(command: Command) -> io::Result<Child> {
+pub fn spawn(command: Command) -> io::Result<Child> {
     type Job = (Command, Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {

@@ -2,11 +2,15 @@
 
 //! `sipoauth token` and `sipoauth reason`.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use sipoauth::proto::fingerprint::token_fingerprint;
 use sipoauth::proto::reason::Reason;
 
 use crate::support::authorization_server::AuthorizationServer;
+use crate::support::certificates::Authority;
 use crate::support::encryption::Recipient;
 use crate::support::scripted_server::{Answer, JWKS, ScriptedServer, key_set};
 use crate::support::temporary::Directory;
@@ -69,6 +73,7 @@ fn verdict_and_explanation_agree_with_each_other_and_with_the_rules() {
         ("client", with("client_id", json!("other")), Reason::ClientNotAllowed, "client"),
         ("scope", with("scope", json!("openid")), Reason::InsufficientScope, "scope"),
         ("ID token", with("at_hash", json!("x")), Reason::IdToken, "kind"),
+        ("DPoP", with("cnf", json!({"jkt": "x"})), Reason::TokenBound, "binding"),
         ("issuer", with("iss", json!("https://other.example")), Reason::IssuerUnknown, "issuer"),
         ("claim", with("exp", json!("soon")), Reason::ClaimMalformed, "claims"),
         ("signature", forged, Reason::SignatureInvalid, "signature"),
@@ -93,6 +98,32 @@ fn verdict_and_explanation_agree_with_each_other_and_with_the_rules() {
     let text = run_with(&["token", "explain", "-", "--provider", &line], &key.token("ES256", &all));
     assert!(text.out.contains("token has other, audience is sip  [audience_mismatch]"), "{}", text.out);
     assert!(text.out.contains("refused: issuer_unknown"), "{}", text.out);
+}
+
+#[test]
+fn a_token_that_is_bound_to_a_certificate_is_judged_beside_it() {
+    let (key, authority) = (TestKey::p256("k"), Authority::new());
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let line = line(&server.issuer());
+    let [alices, mallorys] = ["alice", "mallory"].map(|name| authority.client(name).certificate);
+    let der = Command::new("openssl").args(["x509", "-outform", "DER", "-in"]).arg(&alices).output();
+    let mut bound = claims(&server.issuer(), "sip", "alice", 300);
+    bound["cnf"] = json!({ "x5t#S256": encode(Sha256::digest(der.expect("openssl runs").stdout)) });
+    let token = key.token("ES256", &bound);
+    let usual = ["--provider", &line];
+    let with = |file: &'static str| [&usual[..], &["--client-certificate", file]].concat();
+    let [alices, mallorys] = [alices, mallorys].map(|file| &*file.to_str().expect("UTF-8").to_owned().leak());
+    assert_eq!(judged(&token, &with(alices)).0, 0);
+    for arguments in [usual.to_vec(), with(mallorys), [with(alices), vec!["--transport", "tcp"]].concat()] {
+        let (code, explanation) = judged(&token, &arguments);
+        assert_eq!((code, &*failed_rules(&explanation)), (3, &["binding"][..]), "{arguments:?}: {explanation}");
+    }
+    let text = run_with(&[&["token", "explain", "-"], &usual[..]].concat(), &token).out;
+    assert!(text.contains("bound to x5t#S256, whose possession is not proved"), "{text}");
+    for (file, problem) in [("/nowhere", "/nowhere: No such file"), (file!(), "holds no certificate")] {
+        let refused = run_with(&[&["token", "verify", "-"], &with(file)[..]].concat(), &token);
+        assert!(refused.code == 1 && refused.err.contains(problem), "{} {}", refused.out, refused.err);
+    }
 }
 
 #[test]

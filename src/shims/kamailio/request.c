@@ -244,6 +244,7 @@ void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg)
     if (msg->via1 != NULL && msg->via1->branch != NULL)
         call->branch = oauth_view(&msg->via1->branch->value);
     call->reply_to_tag = oauth_reply_to_tag(msg);
+    oauth_certificate_offer(call, msg);
 
     /* ip_addr2a has one static buffer, which parking a request may use again */
     strncpy(request->source_ip, ip_addr2a(&msg->rcv.src_ip), sizeof(request->source_ip) - 1);

@@ -145,6 +145,10 @@ int oauth_io_usable(void);
 /* connection.c */
 void oauth_connection_init(void);
 
+/* certificate.c */
+void oauth_certificate_init(void);
+void oauth_certificate_offer(sipoauth_request *call, sip_msg_t *msg);
+
 /* check.c */
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
 struct oauth_account {

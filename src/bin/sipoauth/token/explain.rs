@@ -3,21 +3,23 @@
 
 use serde_json::json;
 use sipoauth::engine::explain::{Judged, explain};
+use sipoauth::engine::peer_certificate::PeerCertificate;
 
 use super::JudgeOptions;
 use super::verdict::{exit_code, judge, print, to_json};
-use super::verify::{read, used};
+use super::verify::{Asked, read, used};
 use crate::output::{Output, now};
 
 /// Runs the command and returns the exit code.
 pub fn run(options: &JudgeOptions) -> u8 {
     let output = Output { json: options.json };
-    let (policy, token) = match read(options) {
+    let Asked { policy, token, certificate } = match read(options) {
         Ok(read) => read,
         Err(sentence) => return output.error(&sentence),
     };
     let now = now();
-    let used = used(options);
+    let shown = || certificate.clone();
+    let used = used(options, PeerCertificate::new(&shown));
     let verdict = judge(&policy, &token, used, true, now);
     let steps = explain(&policy, verdict.learned.knowledge(), &token, used, now);
     for step in &steps {

@@ -50,6 +50,9 @@ pub struct JudgeOptions {
     /// How the token comes: one that is not encrypted may need a protected way
     #[arg(long, value_parser = ["udp", "tcp", "tls", "ws", "wss"], default_value = "tls")]
     transport: String,
+    /// The phone's client certificate (PEM): a token may be bound to it (RFC 8705)
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<std::path::PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,

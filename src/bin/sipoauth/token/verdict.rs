@@ -136,7 +136,7 @@ fn ask(
 fn decide(policy: &Policy, learned: &Learned, token: &str, used: Use<'_>, now: i64) -> Decision {
     let mut cache = TokenCache::new(0);
     let Some(sent) = used.request else {
-        let usage = Usage { transport: used.transport, ..Usage::default() };
+        let usage = Usage { transport: used.transport, certificate: used.certificate, ..Usage::default() };
         return check_token(policy, learned.knowledge(), &mut cache, token, usage, now);
     };
     let credentials = [format!("Bearer {token}")];
@@ -146,6 +146,7 @@ fn decide(policy: &Policy, learned: &Learned, token: &str, used: Use<'_>, now: i
         from: sent.from,
         to: sent.to,
         transport: used.transport,
+        certificate: used.certificate,
         credentials: &credentials,
         ..Request::default()
     };

@@ -3,6 +3,8 @@
 
 use sipoauth::config::policy::Policy;
 use sipoauth::engine::explain::{Use, UsingRequest};
+use sipoauth::engine::peer_certificate::PeerCertificate;
+use sipoauth::proto::confirmation::thumbprint;
 use zeroize::Zeroizing;
 
 use super::JudgeOptions;
@@ -12,28 +14,44 @@ use crate::output::{Output, now};
 /// Runs the command and returns the exit code.
 pub fn run(options: &JudgeOptions) -> u8 {
     let output = Output { json: options.json };
-    let (policy, token) = match read(options) {
+    let Asked { policy, token, certificate } = match read(options) {
         Ok(read) => read,
         Err(sentence) => return output.error(&sentence),
     };
-    let verdict = judge(&policy, &token, used(options), false, now());
+    let shown = || certificate.clone();
+    let verdict = judge(&policy, &token, used(options, PeerCertificate::new(&shown)), false, now());
     print(output, &policy, &verdict);
     output.value(&to_json(&policy, &verdict));
     exit_code(verdict.answer.reason())
 }
 
-/// The configuration and the token.
-pub fn read(options: &JudgeOptions) -> Result<(Policy, Zeroizing<String>), String> {
+/// What is judged.
+pub struct Asked {
+    /// The configuration.
+    pub policy: Policy,
+    /// The token.
+    pub token: Zeroizing<String>,
+    /// The certificate of the phone that sends it.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// Reads the configuration, the token and the certificate.
+pub fn read(options: &JudgeOptions) -> Result<Asked, String> {
     let configuration = options.configuration.read()?;
     for note in &configuration.written.notes {
         Output { json: options.json }.remark(note);
     }
-    Ok((configuration.policy, options.input.read()?))
+    let certificate = options.client_certificate.as_ref().map(|file| {
+        let named = |problem: String| format!("{}: {problem}", file.display());
+        let content = std::fs::read(file).map_err(|error| named(error.to_string()))?;
+        thumbprint(&content).map(|_| content).ok_or_else(|| named("holds no certificate".to_owned()))
+    });
+    Ok(Asked { policy: configuration.policy, token: options.input.read()?, certificate: certificate.transpose()? })
 }
 
 /// How the token is used.
-pub fn used(options: &JudgeOptions) -> Use<'_> {
+pub fn used<'a>(options: &'a JudgeOptions, certificate: PeerCertificate<'a>) -> Use<'a> {
     let sent = options.method.as_deref().zip(options.from.as_deref());
     let request = sent.map(|(method, from)| UsingRequest { method, from, to: options.to.as_deref().unwrap_or(from) });
-    Use { transport: &options.transport, request }
+    Use { transport: &options.transport, certificate, request }
 }
