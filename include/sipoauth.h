@@ -1524,6 +1524,23 @@ int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
                                    struct sipoauth_key_state *out);
 
 /*
+ Tries whether a store in a folder can be opened and written, as every process will do after the fork: for the host's
+ start, which can still stop with a sentence. The folder and its files are made when they are missing. Called as the
+ user that the processes will run as, before the fork or after it, while this process has one thread: it forks a child
+ that does the work, and waits for it, at most 20 seconds. The host's handler of SIGCHLD does not see that child.
+
+ A store over the network is not tried: it may be away now and back when it is needed. Without a store nothing is done.
+ Since ABI version 4.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM (there is no child), SIPOAUTH_E_STORE or
+ SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
+
+ # Safety
+ `context` is NULL or valid, `err` for `err_cap` octets.
+ */
+int32_t sipoauth_context_try_store(const struct sipoauth_context *context, char *err, size_t err_cap);
+
+/*
  Makes a worker. Called after the fork, in the process that uses it; several per process are possible.
 
  `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns

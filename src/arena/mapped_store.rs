@@ -7,6 +7,8 @@ use heed::{Env, EnvFlags, EnvOpenOptions};
 
 /// Places for readers: one per thread of every process that has the folder open.
 const MAX_READERS: u32 = 4096;
+/// Octets of LMDB's lock file for so many readers: its head, which has place for one of them, and 64 for each other one.
+pub const LOCK_FILE: u64 = 192 + 64 * (MAX_READERS as u64 - 1);
 
 /// Opens the environment of a folder that exists, of at most `map_size` octets (a multiple of the page size), with
 /// room for `databases` named databases. Called after the fork only. Without `durable` commits are not synced.
@@ -22,4 +24,11 @@ pub fn open(folder: &Path, map_size: usize, databases: u32, durable: bool) -> he
         }
         options.open(folder)
     }
+}
+
+/// Octets of a page of this machine, which is a page of a new data file, too.
+pub fn page_size() -> u64 {
+    // SAFETY: no memory is touched.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
 }

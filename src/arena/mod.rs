@@ -7,6 +7,7 @@
 
 pub mod connection_table;
 pub mod counters;
+pub mod file_room;
 pub mod mapped_store;
 pub mod memory_table;
 pub mod process;
@@ -58,7 +59,7 @@ pub struct Shared {
     pub short_codes: MemoryTable<16384>,
     /// Why the last exchange of a code did not come about: the number of the reason.
     pub exchange_failures: MemoryTable<4096>,
-    /// 1 while the session store fails.
+    /// Not 0 while the session store fails.
     pub store_failing: AtomicU32,
     /// Callers that wait in a thread or process of their own.
     pub waits: Waits,

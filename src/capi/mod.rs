@@ -17,6 +17,7 @@ pub mod key_derivation;
 pub mod keys;
 pub mod sessions;
 pub mod state;
+pub mod store;
 pub mod types;
 pub mod worker;
 

@@ -1,23 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small file beside a local store that tells which key sealed it: it can be read before the fork, the store cannot.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use super::lmdb_room;
+use crate::ports::store::StoreError;
 
 const NAME: &str = "key-check";
 
 /// What the file says; None when there is none.
 pub fn read(folder: &Path) -> Option<String> {
-    fs::read_to_string(folder.join(NAME)).ok().map(|text| text.trim().to_owned())
+    let text = fs::read_to_string(folder.join(NAME)).ok()?;
+    // A power cut may have left it without content.
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// Writes the file unless it is there.
-pub fn write(folder: &Path, check: &str) -> io::Result<()> {
+pub fn write(folder: &Path, check: &str) -> Result<(), StoreError> {
     if read(folder).is_some() {
         return Ok(());
     }
     let temporary = folder.join(format!("{NAME}.{}", std::process::id()));
-    fs::write(&temporary, format!("{check}\n"))?;
-    fs::rename(&temporary, folder.join(NAME))
+    let written = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).and_then(|mut file| {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        lmdb_room::give_to_owner(folder, &file)?;
+        file.write_all(format!("{check}\n").as_bytes())?;
+        fs::rename(&temporary, folder.join(NAME))
+    });
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        lmdb_room::failure(folder, &error)
+    })
 }

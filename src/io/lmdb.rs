@@ -6,11 +6,9 @@
 //! ends. Both change in one transaction. Records that are not told apart by a place share it. A process that is killed in the middle of one leaves the state before it, and the next writer
 //! takes over the lock of the dead one.
 
-use std::fs::DirBuilder;
-use std::io::ErrorKind;
 use std::ops::Bound;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use heed::types::Bytes;
@@ -21,6 +19,7 @@ use super::lmdb_keys::{
     NEVER, Times, first_packed, is_plain, packed, place_name, push_times, split_time, split_times, time_octets,
     unpacked,
 };
+use super::lmdb_room::{self, Ahead, Files};
 use crate::arena::mapped_store;
 use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, Usage, Write};
 
@@ -48,6 +47,10 @@ struct Opened {
     durable: bool,
     records: Table,
     times: Table,
+    ahead: Ahead,
+    files: Files,
+    /// Its files are not there any more, or LMDB writes no more until it is opened again: the page that says which pages count could not be written.
+    given_up: AtomicBool,
     /// Where the next upkeep goes on when the last one has not looked at all that is overdue.
     upkept: Mutex<Option<Vec<u8>>>,
 }
@@ -60,7 +63,7 @@ impl LmdbStore {
     /// the same process it is the same store, with the size it has already.
     pub fn open(folder: &Path, size_mib: u32, durable: bool) -> Result<LmdbStore, StoreError> {
         let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.retain(|weak| weak.strong_count() > 0);
+        opened.retain(|weak| weak.upgrade().is_some_and(|opened| !opened.given_up.load(Relaxed)));
         if let Some(same) = opened.iter().filter_map(Weak::upgrade).find(|o| o.folder == folder) {
             if same.process != std::process::id() {
                 return Err(StoreError::Away(format!("{} was opened before the fork", folder.display())));
@@ -75,24 +78,63 @@ impl LmdbStore {
 
 impl Opened {
     fn new(folder: &Path, size_mib: u32, durable: bool) -> Result<Opened, StoreError> {
-        make(folder)?;
+        let size = (size_mib as usize) << 20;
+        lmdb_room::prepare(folder, size as u64)?;
         let failed = |e: heed::Error| failure(folder, &e);
-        let env = mapped_store::open(folder, (size_mib as usize) << 20, 4, durable).map_err(failed)?;
-        make_whole(folder, &env)?;
+        let is_new = lmdb_room::is_empty(folder);
+        let opened = mapped_store::open(folder, size, 4, durable);
+        let env = opened.inspect_err(|_| lmdb_room::undo_beginning(folder, is_new)).map_err(failed)?;
+        let ahead = make_whole(folder, &env)?;
+        let files = Files::new(folder).map_err(|e| lmdb_room::failure(folder, &e))?;
         let (records, times) = match tables(&env).map_err(failed)? {
             Some(tables) => tables,
             None if is_outdated(&env).map_err(failed)? => {
                 let what = "its sessions were stored by a build before the first release";
                 return Err(StoreError::Corrupt(format!("{}: {what}. {REMEDY}", folder.display())));
             }
-            None => new_tables(&env).map_err(failed)?,
+            None => {
+                ahead.make(used(&env)).map_err(|e| lmdb_room::failure(folder, &e))?;
+                new_tables(&env).map_err(failed)?
+            }
         };
-        let (folder, process, upkept) = (folder.to_path_buf(), std::process::id(), Mutex::default());
-        Ok(Opened { env, folder, process, durable, records, times, upkept })
+        let (folder, process) = (folder.to_path_buf(), std::process::id());
+        let (given_up, upkept) = (AtomicBool::new(false), Mutex::default());
+        let opened = Opened { env, folder, process, durable, records, times, ahead, files, given_up, upkept };
+        if !opened.ahead.is_whole() {
+            // Without room sessions can still be read.
+            let _ = opened.begin();
+        }
+        Ok(opened)
     }
 
     fn failed(&self) -> impl Fn(heed::Error) -> StoreError {
-        |e| failure(&self.folder, &e)
+        |e| {
+            if matches!(e, heed::Error::Mdb(MdbError::Panic)) {
+                self.given_up.store(true, Relaxed);
+            }
+            failure(&self.folder, &e)
+        }
+    }
+
+    /// Fails when the files were taken away or replaced while they are in use. The next opening takes what is there then.
+    fn still_there(&self, now: i64) -> Result<(), StoreError> {
+        if self.files.are_there(&self.folder, now) {
+            return Ok(());
+        }
+        self.given_up.store(true, Relaxed);
+        Err(StoreError::Away(format!(
+            "{}: its files were removed, replaced or cut off while they are in use; what is there now is opened instead",
+            self.folder.display()
+        )))
+    }
+
+    /// Begins a change. Room is set aside for it; whether that succeeded counts only for what adds a record, because the
+    /// rest has the room that was set aside before.
+    fn begin(&self) -> Result<(RwTxn<'_>, Result<(), StoreError>), StoreError> {
+        lmdb_room::within_limit(&self.folder, self.env.info().map_size as u64)?;
+        let txn = self.env.write_txn().map_err(self.failed())?;
+        let room = self.ahead.make(used(&self.env)).map_err(|e| lmdb_room::failure(&self.folder, &e));
+        Ok((txn, room))
     }
 
     /// Splits what is stored under a key.
@@ -202,7 +244,7 @@ impl Opened {
 
     /// Drops the records of these places, if they are still expired.
     fn drop_expired(&self, places: &[Vec<u8>], now: i64) -> Result<usize, StoreError> {
-        let mut txn = self.env.write_txn().map_err(self.failed())?;
+        let (mut txn, _) = self.begin()?;
         let mut dropped = 0;
         for place in places {
             let records = self.records_at(&txn, place)?;
@@ -243,22 +285,14 @@ impl LmdbStore {
     /// What `look` makes of the value of a record that has not expired.
     fn get_with<T>(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8]) -> T) -> Result<Option<T>, StoreError> {
         let store = &*self.0;
+        store.still_there(now)?;
         let txn = store.env.read_txn().map_err(store.failed())?;
         let found = store.find(&txn, &packed(key))?.filter(|r| r.expires_at > now);
         Ok(found.map(|r| look(r.value)))
     }
-}
 
-impl Store for LmdbStore {
-    fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get_with(key, now, &mut <[u8]>::to_vec)
-    }
-
-    fn look(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
-        self.get_with(key, now, &mut |value| look(value)).map(drop)
-    }
-
-    fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
+    /// Writes a record; what is `owed` may use the room that is kept back.
+    fn put_with(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64, owed: bool) -> Result<bool, StoreError> {
         let store = &*self.0;
         if write.value.len() > MAX_VALUE {
             return Err(StoreError::Full);
@@ -268,7 +302,8 @@ impl Store for LmdbStore {
         push_times(&mut octets, Times { expires_at: write.expires_at, due_at: write.due_at.unwrap_or(NEVER) });
         octets.extend_from_slice(write.value);
         let time = store.record(&octets)?.time();
-        let mut txn = store.env.write_txn().map_err(store.failed())?;
+        store.still_there(now)?;
+        let (mut txn, set_aside) = store.begin()?;
         let (mut room, mut noted) = (0, None);
         if let Some(old) = store.find(&txn, &key)? {
             if expected != (old.expires_at > now).then_some(old.value) {
@@ -278,8 +313,10 @@ impl Store for LmdbStore {
         } else if expected.is_some() {
             return Ok(false);
         }
-        // What takes no more room than before may use the reserve, so that sessions go on in a full store.
-        if write.value.len() > room || room == 0 {
+        // What takes no more room than before may use the reserve, so that sessions go on in a full store. So may what is
+        // owed: it was known to come when its claim was let in.
+        if !owed && (write.value.len() > room || room == 0) {
+            set_aside?;
             let pages = store.pages(&txn).map_err(store.failed())?;
             let needed = (HEADER + key.len() + write.value.len()).div_ceil(pages.size) + 3;
             if pages.used + needed > pages.limit {
@@ -296,11 +333,32 @@ impl Store for LmdbStore {
         txn.commit().map_err(store.failed())?;
         Ok(true)
     }
+}
 
+impl Store for LmdbStore {
+    fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get_with(key, now, &mut <[u8]>::to_vec)
+    }
+
+    fn look(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
+        self.get_with(key, now, &mut |value| look(value)).map(drop)
+    }
+
+    fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
+        self.put_with(write, expected, now, false)
+    }
+
+    fn put_owed(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
+        self.put_with(write, expected, now, true)
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.0.given_up.load(Relaxed)
+    }
     fn remove(&self, key: &str, expected: Option<&[u8]>) -> Result<bool, StoreError> {
         let store = &*self.0;
         let key = packed(key);
-        let mut txn = store.env.write_txn().map_err(store.failed())?;
+        let (mut txn, _) = store.begin()?;
         let found = store.find(&txn, &key)?.filter(|r| expected.is_none_or(|e| e == r.value));
         let Some(time) = found.map(|record| record.time()) else {
             return Ok(false);
@@ -363,6 +421,7 @@ impl Store for LmdbStore {
 
     fn upkeep(&self, now: i64) -> Result<u64, StoreError> {
         let store = &*self.0;
+        store.still_there(now)?;
         // A killed reader would keep the pages that it saw from being used again.
         store.env.clear_stale_readers().map_err(store.failed())?;
         let (reserve, expired) = {
@@ -384,7 +443,8 @@ impl Store for LmdbStore {
         if !store.durable {
             store.env.force_sync().map_err(store.failed())?;
         }
-        result.map(|()| dropped as u64)
+        // Who looks after it shall know that there is no room before somebody needs it.
+        store.begin()?.1.and(result).map(|()| dropped as u64)
     }
 
     /// Octets are whole pages; beyond the limit records can be changed and removed, but none can be added.
@@ -409,38 +469,28 @@ fn unordered(place: &[u8]) -> (i64, &[u8]) {
     split_time(place).unwrap_or((0, &[]))
 }
 
-fn make(folder: &Path) -> Result<(), StoreError> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            Err(StoreError::Away(format!("{} is not a folder", folder.display())))
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => Err(StoreError::Away(format!(
-            "{} cannot be made: the folder above it does not exist; make that one first",
-            folder.display()
-        ))),
-        made => made.map_err(|e| failure(folder, &heed::Error::Io(e))),
-    }
-}
-
 /// Gives the file its full length, as a hole that takes no room. From then on a file that ends before its last used
 /// page was cut off, which is found here: later, reading behind its end would kill the process.
-fn make_whole(folder: &Path, env: &Env) -> Result<(), StoreError> {
-    let failed = |e: std::io::Error| failure(folder, &heed::Error::Io(e));
+fn make_whole(folder: &Path, env: &Env) -> Result<Ahead, StoreError> {
+    let failed = |e: std::io::Error| lmdb_room::failure(folder, &e);
     let file = env.try_clone_inner_file().map_err(|e| failure(folder, &e))?;
     let length = file.metadata().map_err(failed)?.len();
-    let info = env.info();
-    let used = (info.last_page_number as u64 + 1) * u64::from(env.unnamed_database_stat().page_size);
+    let (map_size, used) = (env.info().map_size as u64, used(env));
     if length < used {
         return Err(StoreError::Corrupt(format!(
             "{}: data.mdb has {length} octets, but {used} are in use; it was cut off. {REMEDY}",
             folder.display()
         )));
     }
-    if length < info.map_size as u64 {
-        file.set_len(info.map_size as u64).map_err(failed)?;
+    if length < map_size {
+        file.set_len(map_size).map_err(failed)?;
     }
-    Ok(())
+    Ahead::new(file, used, map_size).map_err(failed)
+}
+
+/// Octets of the file up to the last page that is or was in use.
+fn used(env: &Env) -> u64 {
+    (env.info().last_page_number as u64 + 1) * u64::from(env.unnamed_database_stat().page_size)
 }
 
 const REMEDY: &str = "Restore the folder from a backup, or move it away: a new one is made, and phones sign in again";
@@ -488,15 +538,7 @@ fn failure(folder: &Path, error: &heed::Error) -> StoreError {
             | MdbError::Incompatible
             | MdbError::Problem,
         ) => StoreError::Corrupt(format!("{text}. {REMEDY}")),
-        // No room on the disk, too: nothing that store_size could help.
-        heed::Error::Io(e)
-            if matches!(
-                e.raw_os_error(),
-                Some(libc::EROFS | libc::EACCES | libc::EPERM | libc::ENOSPC | libc::EDQUOT)
-            ) =>
-        {
-            StoreError::ReadOnly(text)
-        }
+        heed::Error::Io(e) => lmdb_room::failure(folder, e),
         _ => StoreError::Away(text),
     }
 }

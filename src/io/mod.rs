@@ -6,6 +6,7 @@ pub mod http;
 pub mod key_check;
 pub mod lmdb;
 mod lmdb_keys;
+mod lmdb_room;
 pub mod redis;
 mod resolver;
 pub mod store;

@@ -84,6 +84,17 @@ pub trait Store: Send + Sync {
     /// is another. Atomic over all processes and proxies that use the store.
     fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError>;
 
+    /// The same for what follows from a record that is there already, and must not be lost: the fate of a code that was
+    /// claimed and sent, the tokens that came. It may use room that is kept back from new records.
+    fn put_owed(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
+        self.put(write, expected, now)
+    }
+
+    /// True when it will not write again before it is opened anew.
+    fn is_given_up(&self) -> bool {
+        false
+    }
+
     /// Removes a record if its value is `expected`; None: whatever it is. False when there was nothing to remove.
     fn remove(&self, key: &str, expected: Option<&[u8]>) -> Result<bool, StoreError>;
 
@@ -94,7 +105,7 @@ pub trait Store: Send + Sync {
     fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Page, StoreError>;
 
     /// What must be done now and then by one process: drops a bounded number of expired records, makes earlier
-    /// writes durable. The number of records dropped.
+    /// writes durable. The number of records dropped. Fails, too, when the disk has no room for another record.
     fn upkeep(&self, now: i64) -> Result<u64, StoreError>;
 
     /// How full it is.

@@ -90,6 +90,28 @@ fn of_the_start(settings: &Settings) -> [(&'static str, u32); 8] {
     ]
 }
 
+/// What a store has done, from the easiest on. A trouble has ended when it has done what the trouble forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// It has answered.
+    Anything = 1,
+    /// It has been looked after, and can be written.
+    Upkeep = 2,
+    /// A record was added.
+    Addition = 3,
+}
+
+impl Worked {
+    /// What shows that a trouble has ended.
+    fn that_ends(error: &StoreError) -> Worked {
+        match error {
+            StoreError::Away(_) | StoreError::Corrupt(_) => Worked::Anything,
+            StoreError::ReadOnly(_) => Worked::Upkeep,
+            StoreError::Full => Worked::Addition,
+        }
+    }
+}
+
 /// Shared by all processes. Starts nothing.
 pub struct Context {
     source: Source,
@@ -279,6 +301,13 @@ impl Context {
         Ok(access.open(&placed.policy)?)
     }
 
+    /// Opens the store once and gives it back: whether it can be used. In a process that ends afterwards.
+    pub fn try_store(&self) -> Result<(), StoreError> {
+        let Some(access) = &self.sessions else { return Ok(()) };
+        let placed = self.policy().map_err(|e| StoreError::Away(e.0))?;
+        access.open(&placed.policy).map(drop)
+    }
+
     /// Some sessions; of all addresses, or of one.
     pub fn list_sessions(&self, aor: &str, from: &str) -> Result<SessionPage, SessionError> {
         self.session_store()?.list(aor, from, now_millis())
@@ -341,21 +370,27 @@ impl Context {
         self.arena.connections().forget(number);
     }
 
-    /// Counts a failure of the store; `log` gets the first one and its end, whichever process sees them.
+    /// Counts a failure of the store; `log` gets the first one and its end, whichever process sees them. Without an error
+    /// something has worked: `worked` says what, for a store that cannot be written can still be read.
     pub fn note_store(&self, log: &dyn Log, error: Option<&StoreError>) {
-        let shared = self.arena.shared();
-        let failing = &shared.store_failing;
         match error {
             Some(error) => {
+                let (shared, trouble) = (self.arena.shared(), Worked::that_ends(error));
                 shared.counters.add(Counter::StoreErrors);
-                if failing.load(Relaxed) == 0 && failing.swap(1, Relaxed) == 0 {
+                if shared.store_failing.fetch_max(trouble as u32, Relaxed) == 0 {
                     log.log(Level::Error, &format!("sessions: {error}"));
                 }
             }
-            None if failing.load(Relaxed) == 1 && failing.swap(0, Relaxed) == 1 => {
-                log.log(Level::Info, "sessions: the store works again");
-            }
-            None => {}
+            None => self.note_worked(log, Worked::Anything),
+        }
+    }
+
+    /// The store has done this.
+    pub fn note_worked(&self, log: &dyn Log, worked: Worked) {
+        let failing = &self.arena.shared().store_failing;
+        let before = failing.load(Relaxed);
+        if before != 0 && before <= worked as u32 && failing.compare_exchange(before, 0, Relaxed, Relaxed).is_ok() {
+            log.log(Level::Info, "sessions: the store works again");
         }
     }
 

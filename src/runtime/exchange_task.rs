@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::accounts::key_account_key;
 use super::changes::{ChangeClock, Moment};
-use super::context::Context;
+use super::context::{Context, Worked};
 use super::job::{Comparison, Exchange, Work};
 use super::key_fetches::key_plan;
 use super::line_buffer::LineBuffer;
@@ -93,6 +93,14 @@ impl TaskEnv {
     pub fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         self.context.note_store(&*self.lines, result.as_ref().err());
         result
+    }
+
+    /// The same for one that adds a record.
+    pub fn noted_addition(&self, added: Result<bool, StoreError>) -> Result<bool, StoreError> {
+        if added == Ok(true) {
+            self.context.note_worked(&*self.lines, Worked::Addition);
+        }
+        self.noted(added)
     }
 
     /// A task. Should it end in a panic, that is counted and told, and its event is made from the sentence of the log.
@@ -227,7 +235,8 @@ impl TaskEnv {
             }
             let deadline = now + self.claim_time();
             let claim = record(CodeState::InFlight(deadline));
-            if self.noted(store.put_code(&id, &claim, before.as_deref(), deadline + lifetime, now))? {
+            let put = store.put_code(&id, &claim, before.as_deref(), deadline + lifetime, now);
+            if self.noted_addition(put)? {
                 match self.noted(store.code(&id, now))? {
                     Some((_, claim)) => break claim,
                     None => return Err(StoreError::Away("the claim on a code has gone".into())),
@@ -470,7 +479,7 @@ impl TaskEnv {
         let Comparison { key, path, expires_at } = comparison;
         let (now, own, moment) = (now_millis(), path.to_be_bytes(), self.clock.now());
         let write = Write { key, value: &own, expires_at: *expires_at, due_at: None };
-        if self.noted(store.store().put(&write, None, now)).ok()? {
+        if self.noted_addition(store.store().put(&write, None, now)).ok()? {
             return Some(Seen { key: key.clone(), value: Some(own.to_vec()), moment });
         }
         Some(Seen { key: key.clone(), value: self.noted(store.raw(key, now)).ok()?, moment })

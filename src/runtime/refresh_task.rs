@@ -54,7 +54,7 @@ impl TaskEnv {
         let mut owner = [0; 8];
         aws_lc_rs::rand::fill(&mut owner).map_err(|_| StoreError::Away("no random numbers".into()))?;
         let write = Write { key: &lease, value: &owner, expires_at: now + self.claim_time(), due_at: None };
-        if !self.noted(store.store().put(&write, None, now))? {
+        if !self.noted_addition(store.store().put(&write, None, now))? {
             return Ok(());
         }
         let done = self.refresh_leased(&store, key, may_ask, refresh);

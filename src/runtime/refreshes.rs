@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::breaker::Breaker;
 
+use super::context::Worked;
 use super::exchange_task::{Seen, TaskEnv};
 use super::pool::Pool;
 use super::refresh_task::Refresh;
@@ -76,7 +77,9 @@ impl Refreshes {
             let task_env = env.clone();
             let upkeep = move || {
                 if let Ok(store) = task_env.store() {
-                    let _ = task_env.noted(store.store().upkeep(now_millis()));
+                    if task_env.noted(store.store().upkeep(now_millis())).is_ok() {
+                        task_env.context.note_worked(&*task_env.lines, Worked::Upkeep);
+                    }
                 }
                 Event::Kept(Kept::Upkeep)
             };

@@ -33,7 +33,7 @@ impl SessionStore {
         now: i64,
     ) -> Result<bool, StoreError> {
         let value = self.sealed_tokens(key, tokens, 0);
-        self.store.put(&Write { key, value: &value, expires_at, due_at }, expected, now)
+        self.store.put_owed(&Write { key, value: &value, expires_at, due_at }, expected, now)
     }
 
     /// The sealed record, with room for so many octets more.
@@ -96,7 +96,7 @@ impl SessionStore {
         let room = exchanged.identity.aors.iter().map(String::len).max().unwrap_or(0);
         let key = tokens_key(&session);
         let value = self.sealed_tokens(&key, &tokens, room);
-        self.store.put(&Write { key: &key, value: &value, expires_at, due_at: None }, None, now)?;
+        self.store.put_owed(&Write { key: &key, value: &value, expires_at, due_at: None }, None, now)?;
         Ok(exchanged)
     }
 

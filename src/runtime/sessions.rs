@@ -167,7 +167,8 @@ impl SessionStore {
         self.read(&code_key(id), now)
     }
 
-    /// Writes the fate of a code if its sealed record is still `expected`.
+    /// Writes the fate of a code if its sealed record is still `expected`. Only the claim on it, its first record, may
+    /// find no room: nothing has been sent then.
     pub fn put_code(
         &self,
         id: &CodeId,
@@ -178,7 +179,11 @@ impl SessionStore {
     ) -> Result<bool, StoreError> {
         let key = code_key(id);
         let sealed = self.sealer.seal(&key, &encode(record));
-        self.store.put(&Write { key: &key, value: &sealed, expires_at, due_at: None }, expected, now)
+        let write = Write { key: &key, value: &sealed, expires_at, due_at: None };
+        match expected {
+            Some(_) => self.store.put_owed(&write, expected, now),
+            None => self.store.put(&write, None, now),
+        }
     }
 
     /// Forgets a code whose exchange was certainly not begun.
@@ -215,7 +220,8 @@ impl SessionStore {
                     }
                     let value = self.sealer.seal(&key, &octets);
                     let write = Write { key: &key, value: &value, expires_at: end.saturating_mul(1000), due_at: None };
-                    self.store.put(&write, sealed.as_deref(), now)?
+                    // A session is what a claim was let in for.
+                    self.store.put_owed(&write, sealed.as_deref(), now)?
                 }
                 (None, Some(sealed)) => self.store.remove(&key, Some(sealed))?,
                 (None, None) => true,

@@ -109,8 +109,11 @@ impl StoreAccess {
             std::mem::forget(std::mem::take(&mut *opened));
             opened.process = process::id();
         }
-        if let Some(store) = &opened.store {
-            return Ok(Arc::clone(store));
+        match &opened.store {
+            Some(store) if !store.store().is_given_up() => return Ok(Arc::clone(store)),
+            // The others who hold it give it back when their calls end; then it can be opened anew.
+            Some(_) => opened.store = None,
+            None => {}
         }
         let now = now_millis();
         if let Some((at, error)) = &opened.failed
@@ -144,8 +147,7 @@ impl StoreAccess {
         let opened = open_store(&self.place, policy)?;
         let store = SessionStore::new(opened.store(), Arc::clone(&self.sealer), now)?;
         if let Place::Folder(folder) = &self.place {
-            key_check::write(Path::new(folder), self.sealer.check())
-                .map_err(|e| StoreError::ReadOnly(format!("{folder}: {e}")))?;
+            key_check::write(Path::new(folder), self.sealer.check())?;
         }
         let remote = match opened {
             OpenedStore::Local(_) => None,

@@ -11,6 +11,7 @@ mod client_certificate;
 mod configuration;
 mod encrypted;
 mod expires;
+mod full_disk;
 mod harness;
 mod introspection;
 mod kemi;

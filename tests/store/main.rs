@@ -4,6 +4,7 @@
 
 mod contract;
 mod damage;
+mod full_disk;
 mod processes;
 mod servers;
 #[path = "../support/mod.rs"]

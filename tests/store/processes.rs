@@ -16,29 +16,33 @@ use crate::{add, clock, write};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// This program once more, in another part and process.
-pub fn child(part: &str, folder: &Path) -> Process {
+/// This program once more, in another part and process, which logs to a directory.
+pub fn child(part: &str, folder: &Path, log: &Path) -> Process {
     let program = std::env::current_exe().expect("a running program has a path");
-    start(part, folder, process::command(program))
+    start(part, folder, log, process::command(program))
 }
 
 /// The same as a user who may not write everywhere: this one, or for root another.
 pub fn child_of_a_user(part: &str, folder: &Path) -> Process {
     if std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() != 0) {
-        return child(part, folder);
+        return child(part, folder, parent(folder));
     }
     // A copy, because the path to the program may be closed to others.
     let program = folder.with_file_name("program");
     std::fs::copy(std::env::current_exe().expect("a path"), &program).expect("the directory is writable");
     let mut command = process::command("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
-    start(part, folder, command)
+    start(part, folder, parent(folder), command)
 }
 
-fn start(part: &str, folder: &Path, mut command: Command) -> Process {
+fn parent(folder: &Path) -> &Path {
+    folder.parent().expect("not the root")
+}
+
+fn start(part: &str, folder: &Path, log: &Path, mut command: Command) -> Process {
     command.args(["--exact", "processes::part_of_a_child", "--nocapture", "--test-threads=1"]);
     command.env("STORE_PART", part).env("STORE_FOLDER", folder);
-    Process::start(part, command, folder.parent().expect("not the root"))
+    Process::start(part, command, log)
 }
 
 /// Does nothing unless another test runs it in a process of its own.
@@ -47,6 +51,9 @@ fn part_of_a_child() {
     let (Ok(part), Some(folder)) = (std::env::var("STORE_PART"), std::env::var_os("STORE_FOLDER")) else {
         return;
     };
+    if part == "obey" {
+        return crate::full_disk::obey(Path::new(&folder));
+    }
     let opened = LmdbStore::open(&PathBuf::from(folder), 16, false);
     println!("\nopened: {:?}", opened.as_ref().err());
     let Ok(store) = opened else {
@@ -84,7 +91,7 @@ fn of_racing_processes_one_wins() {
     let folder = directory.file("store");
     let store = LmdbStore::open(&folder, 16, false).unwrap();
     add(&store, "count", b"0").unwrap();
-    let mut others = [child("count", &folder), child("count", &folder)];
+    let mut others = [child("count", &folder, directory.path()), child("count", &folder, directory.path())];
     let mut wins = count(&store, 300);
     for other in &mut others {
         let line = other.wait_for("wins: ", PATIENCE).unwrap();
@@ -99,7 +106,7 @@ fn killed_writers_stop_nobody_and_leave_nothing_half_written() {
     let folder = directory.file("store");
     let store = LmdbStore::open(&folder, 16, false).unwrap();
     for round in 0..12 {
-        let mut writer = child("write", &folder);
+        let mut writer = child("write", &folder, directory.path());
         writer.wait_for("opened: None", PATIENCE).unwrap();
         // Some hundred writes, another instant in each round.
         std::thread::sleep(Duration::from_millis(20 + 7 * round));

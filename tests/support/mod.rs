@@ -29,6 +29,7 @@ pub mod redis;
 pub mod scripted_server;
 pub mod sip;
 pub mod sipp;
+pub mod small_disk;
 pub mod temporary;
 pub mod tls_tunnel;
 pub mod token;

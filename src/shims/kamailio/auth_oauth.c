@@ -2,7 +2,8 @@
 /*
  * The module's entry points: start before the fork, start of the I/O process, end.
  *
- * mod_init starts nothing (no thread, no random number, no HTTP): what it made is shared by every child.
+ * mod_init starts nothing (no thread, no random number, no HTTP): what it made is shared by every child. It may run as
+ * root, so the folder of sessions is not touched there either.
  */
 #include "core/sr_module.h"
 #include "core/counters.h"
@@ -65,11 +66,27 @@ int oauth_is_sip_worker(void)
     return sip_worker;
 }
 
+/*
+ * In child_init(PROC_INIT): the core runs as its user (-u) already and has not forked yet, so a start with a folder that
+ * cannot be used still stops, and what is made there belongs to that user. A child of the library's does the work.
+ */
+static int try_store(void)
+{
+    char err[OAUTH_ERR_SIZE] = "";
+    int rc = sipoauth_context_try_store(oauth_context, err, sizeof(err));
+
+    if (rc != SIPOAUTH_OK)
+        LM_ERR("%s\n", err);
+    return rc == SIPOAUTH_OK ? 0 : -1;
+}
+
 static int child_init(int rank)
 {
     sip_worker = rank > 0;
-    if (rank == PROC_INIT)
+    if (rank == PROC_INIT) {
         oauth_connection_init();
+        return try_store();
+    }
     return rank == PROC_MAIN ? oauth_io_start() : 0;
 }
 
