@@ -43,6 +43,7 @@ mod session_short_codes;
 mod sessions;
 mod sip_oauth;
 mod stack;
+mod store_folder;
 mod token_answers;
 mod tool;
 mod tool_phone;

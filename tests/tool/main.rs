@@ -6,6 +6,7 @@ mod accounts;
 mod check_config;
 mod keys;
 mod sessions;
+mod store_access;
 mod tokens;
 
 #[path = "../support/mod.rs"]

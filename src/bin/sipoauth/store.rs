@@ -73,7 +73,7 @@ pub fn open(common: &Common) -> Result<Context, String> {
                     io::ErrorKind::NotFound => {
                         format!("{folder} has no sessions yet: the proxy makes the store at its first start")
                     }
-                    _ => format!("{}: {error}; run this as the proxy's user", file.display()),
+                    _ => format!("cannot look into {}: {error}; run this as the proxy's user", file.display()),
                 });
             }
         }

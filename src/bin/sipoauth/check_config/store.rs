@@ -3,6 +3,7 @@
 //! the proxy out.
 
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -18,9 +19,12 @@ use sipoauth::runtime::store_access::StoreAccess;
 use super::finding::Findings;
 use crate::output::{Progress, now};
 
-const RUN_AS: &str = "run this as the proxy's user (sudo -u kamailio sipoauth …), or give it the folder: chown";
 const REDIS: &str =
     "look at the address in store, at store_password_file, and whether the server runs (redis-cli ping)";
+
+const OTHERS_WRITE: u32 = 0o002;
+const OWNER_ALL: u32 = 0o700;
+const OWNER_FILE: u32 = 0o600;
 
 /// Looks at the store, when one is configured.
 pub fn check(policy: &Policy, offline: bool, findings: &mut Findings) {
@@ -38,41 +42,137 @@ pub fn check(policy: &Policy, offline: bool, findings: &mut Findings) {
 fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &mut Findings) {
     let shown = folder.display();
     let room = u64::from(policy.settings.store_size);
-    match fs::metadata(folder) {
-        Err(_) => {
-            let parent = folder.parent().unwrap_or(Path::new("/"));
-            if !parent.is_dir() {
-                let message = format!("{shown} cannot be made, {} does not exist", parent.display());
-                let fix = format!("mkdir {}, and let it belong to the proxy's user", parent.display());
-                return findings.failed("store", None, &message, &fix);
-            }
-            free_space(parent, room, findings);
-            return findings.ok("store", None, &format!("{shown} will be made at the proxy's first start"));
+    let meta = match fs::metadata(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return not_there(folder, room, findings),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            let message = format!("{shown} cannot be made: something above it is not a folder");
+            return findings.failed("store", None, &message, "write another path in store");
         }
+        Err(error) => return out_of_sight(folder, &error.to_string(), findings),
         Ok(meta) if !meta.is_dir() => {
             return findings.failed("store", None, &format!("{shown} is not a folder"), "write a folder in store");
         }
-        Ok(meta) => {
-            // The owner of this process's own entry is who runs it.
-            let runs_as = fs::metadata("/proc/self").map_or(meta.uid(), |own| own.uid());
-            if runs_as != meta.uid() {
-                let message = format!("{shown} belongs to user {}, this is user {runs_as}", meta.uid());
-                findings.warning("store", None, &message, "run this as the proxy's user: sudo -u kamailio sipoauth …");
-            }
-        }
+        Ok(meta) => meta,
+    };
+    let (own, owner) = (runs_as(), meta.uid());
+    // Root sees and may do everything, whoever the proxy's user is; the folder's owner should be that.
+    if own != owner && own != 0 {
+        let why = format!("it belongs to {}, this is {}", name_of(owner), name_of(own));
+        return out_of_sight(folder, &why, findings);
+    }
+    if meta.mode() & OTHERS_WRITE != 0 {
+        let message = format!("every user of this machine can change what is in {shown}");
+        findings.warning("store", None, &message, &format!("chmod 0700 {shown}"));
+    }
+    if meta.mode() & OWNER_ALL != OWNER_ALL {
+        let message = format!("{} may not write in {shown}, which is its own", name_of(owner));
+        return findings.failed("store", None, &message, &format!("chmod 0700 {shown}"));
     }
     free_space(folder, room, findings);
-    let (data, lock) = (folder.join("data.mdb"), folder.join("lock.mdb"));
-    if !data.exists() || !lock.exists() {
-        return findings.ok("store", None, &format!("{shown} has no sessions yet"));
-    }
-    for file in [&data, &lock] {
+    let files = ["data.mdb", "lock.mdb"].map(|name| folder.join(name));
+    for file in &files {
+        let meta = match fs::metadata(file) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return findings.ok("store", None, &format!("{shown} has no sessions yet"));
+            }
+            Err(error) => return out_of_sight(file, &error.to_string(), findings),
+        };
+        if meta.uid() != owner || meta.mode() & OWNER_FILE != OWNER_FILE {
+            let (who, of) = (name_of(meta.uid()), name_of(owner));
+            let message = format!(
+                "{} belongs to {who} with mode {:04o}, and {of}, whose folder it is in, cannot use it",
+                file.display(),
+                meta.mode() & 0o7777
+            );
+            return findings.failed(
+                "store",
+                None,
+                &message,
+                &format!("chown -R {of} {shown} && chmod -R u+rwX {shown}"),
+            );
+        }
         if let Err(error) = OpenOptions::new().read(true).write(true).open(file) {
             let message = format!("{} cannot be written: {error}", file.display());
-            return findings.failed("store", None, &message, RUN_AS);
+            let fix = "mount the file system so that the proxy can write, and take away what else forbids it (lsattr)";
+            return findings.failed("store", None, &message, fix);
         }
     }
-    opened(policy, sessions, &shown.to_string(), RUN_AS, findings);
+    opened(policy, sessions, &shown.to_string(), "", findings);
+    if own != owner {
+        let message = format!("{shown} belongs to {}: the proxy must run as that user", name_of(owner));
+        findings.warning("store", None, &message, &run_as(owner));
+    }
+}
+
+/// The proxy makes a folder that does not exist, but none above it.
+fn not_there(folder: &Path, room: u64, findings: &mut Findings) {
+    let shown = folder.display();
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    let above = parent.display();
+    if !parent.is_dir() {
+        let message = format!("{shown} cannot be made, {above} does not exist");
+        return findings.failed(
+            "store",
+            None,
+            &message,
+            &format!("mkdir {above}, and let it belong to the proxy's user"),
+        );
+    }
+    free_space(parent, room, findings);
+    let own = runs_as();
+    if !may_write(parent) {
+        let message = format!("{shown} does not exist, and {} may not make it in {above}", name_of(own));
+        let fix = format!(
+            "run this as the proxy's user (sudo -u kamailio sipoauth …); if this is that user: install -d -m 0700 -o {} {shown}",
+            name_of(own)
+        );
+        return findings.warning("store", None, &message, &fix);
+    }
+    let condition = match own {
+        0 => format!(", if its user may write in {above}: this is root, who always may"),
+        _ => String::new(),
+    };
+    findings.ok("store", None, &format!("{shown} will be made at the proxy's first start{condition}"));
+}
+
+/// Nothing is known of what cannot be looked into: neither that it is well nor that it is not.
+fn out_of_sight(path: &Path, why: &str, findings: &mut Findings) {
+    let message = format!("cannot look into {}: {why}. Nothing is known of the sessions in it", path.display());
+    let fix = match fs::metadata(path) {
+        Ok(meta) => run_as(meta.uid()),
+        Err(_) => "run it as the proxy's user: sudo -u kamailio sipoauth check-config …".to_owned(),
+    };
+    findings.warning("store", None, &message, &fix);
+}
+
+fn run_as(owner: u32) -> String {
+    format!(
+        "run it as the proxy's user: sudo -u {} sipoauth check-config …; or let the folder belong to that user (chown -R)",
+        name_of(owner)
+    )
+}
+
+/// The user who runs this: the owner of this process's own entry.
+fn runs_as() -> u32 {
+    fs::metadata("/proc/self").map_or(0, |own| own.uid())
+}
+
+/// The name of a user, or its number.
+fn name_of(user: u32) -> String {
+    let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = known.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(user)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| format!("user {user}"))
+}
+
+/// May this process make something in a folder? Standard Rust cannot ask without doing it.
+fn may_write(folder: &Path) -> bool {
+    let asked = Command::new("test").arg("-w").arg(folder).args(["-a", "-x"]).arg(folder).status();
+    asked.map_or(true, |status| status.success())
 }
 
 /// Opens what is there and compares the key.
