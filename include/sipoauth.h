@@ -387,6 +387,12 @@ typedef struct sipoauth_account_state {
    The address-of-record, canonical.
    */
   struct sipoauth_str aor;
+  /*
+   1 when a challenge tells anybody that the account exists, because kdf, iterations, key_size or the length of its
+   salt (16 octets) are not those of new accounts, which users who do not exist seem to have: it was made with
+   earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 4.
+   */
+  uint32_t stands_out;
 } sipoauth_account_state;
 
 /*

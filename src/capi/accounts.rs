@@ -109,6 +109,7 @@ pub unsafe extern "C" fn sipoauth_context_accounts(
                 iterations: parameters.iterations(),
                 key_size: parameters.key_size(),
                 aor: aor.as_str().into(),
+                stands_out: context.is_conspicuous(parameters).into(),
             };
             if let Some(each) = each {
                 each(user, &raw const state);

@@ -360,6 +360,10 @@ pub struct sipoauth_account_state {
     pub key_size: u32,
     /// The address-of-record, canonical.
     pub aor: sipoauth_str,
+    /// 1 when a challenge tells anybody that the account exists, because kdf, iterations, key_size or the length of its
+    /// salt (16 octets) are not those of new accounts, which users who do not exist seem to have: it was made with
+    /// earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 4.
+    pub stands_out: u32,
 }
 
 /// Takes one account. Called within the call that was given it; must return, must not call the library.

@@ -27,6 +27,20 @@ pub struct ListedAccount {
     pub parameters: Parameters,
 }
 
+/// Accounts by whose challenges anybody can tell that they exist: users who do not look as new accounts do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conspicuous {
+    /// All accounts that could be read.
+    pub all: u64,
+    /// Those that stand out.
+    pub count: u64,
+    /// The addresses of some of them.
+    pub some: Vec<String>,
+}
+
+/// Most addresses that are named.
+const NAMED: usize = 5;
+
 /// Some accounts, and where the next ones begin.
 #[derive(Debug, Default)]
 pub struct AccountPage {
@@ -83,6 +97,27 @@ impl SessionStore {
     /// Removes an account; false when there was none.
     pub fn remove_key_account(&self, aor: &Aor) -> Result<bool, StoreError> {
         self.store.remove(&key_account_key(aor.as_str()), None)
+    }
+
+    /// Reads all accounts and counts those that were not made as `new` says: by other settings, or elsewhere.
+    pub fn conspicuous_accounts(&self, new: &NewAccounts, now: i64) -> Result<Conspicuous, SessionError> {
+        let (mut found, mut from) = (Conspicuous::default(), String::new());
+        loop {
+            let page = self.list_key_accounts("", &from, now)?;
+            for account in page.accounts {
+                found.all += 1;
+                if !new.look_like(&account.parameters) {
+                    found.count += 1;
+                    if found.some.len() < NAMED {
+                        found.some.push(account.aor);
+                    }
+                }
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => return Ok(found),
+            }
+        }
     }
 
     /// The account of an address, or some accounts.

@@ -23,6 +23,7 @@ use crate::config::source::{Bundle, Source};
 use crate::config::{ConfigError, error};
 use crate::ports::store::StoreError;
 use crate::ports::{Level, Log};
+use crate::proto::pbkdf2::Parameters;
 use crate::proto::session::id_text;
 use crate::proto::uri::Aor;
 use crate::proto::verifier::Verifier;
@@ -348,6 +349,11 @@ impl Context {
     /// Some accounts; of all addresses, or of one.
     pub fn list_accounts(&self, aor: &str, from: &str) -> Result<AccountPage, SessionError> {
         self.session_store()?.list_key_accounts(aor, from, now_millis())
+    }
+
+    /// True when anybody can tell by a challenge that an account with these parameters exists.
+    pub fn is_conspicuous(&self, parameters: &Parameters) -> bool {
+        self.policy().is_ok_and(|placed| !placed.policy.new_accounts.look_like(parameters))
     }
 
     /// Counts and logs what the operator has ended.

@@ -69,7 +69,8 @@ fn accounts_over_rpc() {
     let site = start();
     let stack = &site.stack;
     let shown = stack.rpc("auth_oauth.accounts_show", &["alice@example.test"]).expect("an account");
-    for words in ["aor: sip:alice@example.test", "kdf: sha256", "iterations: 1000", "key_size: 256"] {
+    let own = ["aor: sip:alice@example.test", "kdf: sha256", "iterations: 1000", "key_size: 256", "stands_out: no"];
+    for words in own {
         assert!(shown.contains(words), "{shown}");
     }
     assert!(!shown.contains("salt"), "{shown}");
@@ -80,6 +81,8 @@ fn accounts_over_rpc() {
     stack.rpc("auth_oauth.accounts_set", &[BOB, &line]).expect("written");
     let listed = stack.rpc("auth_oauth.accounts_list", &[]).expect("a list");
     assert!(listed.contains("sip:alice@example.test") && listed.contains("kdf: sha512"), "{listed}");
+    assert_eq!(listed.matches("stands_out: yes").count(), 1, "{listed}");
+    assert!(stack.rpc("auth_oauth.accounts_show", &[BOB]).is_ok_and(|text| text.contains("stands_out: yes")));
     for wrong in [&[BOB][..], &[BOB, "password"], &[BOB, "$pbkdf2-sha256$i=1$x$y"], &["tel:1", &line]] {
         let said = stack.rpc("auth_oauth.accounts_set", wrong);
         assert!(said.is_err(), "{wrong:?}: {said:?}");

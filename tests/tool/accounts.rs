@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
+use sipoauth::proto::pbkdf2::{Kdf, Parameters};
 use sipoauth::proto::verifier::Verifier;
 use sipoauth::runtime::store_access::StoreAccess;
 
@@ -17,6 +18,8 @@ use crate::support::temporary::Directory;
 use crate::{Run, run_with};
 
 const LINE: &str = "name=corp;issuer=https://as.example.test;audience=sip;aor={sip}";
+/// A provider whose server need not be asked.
+const KEYS_HERE: &str = "name=corp;issuer=https://as.example.test;audience=sip;aor={sip};domain=example.test;secret=0123456789abcdef0123456789abcdef";
 const KEY: &str = "store_key=0123456789abcdef0123456789abcdef";
 
 /// A store that a proxy has made.
@@ -65,6 +68,7 @@ fn one_by_one(site: &Site) {
     assert!(shown.code == 0 && shown.out.contains("PBKDF2-HMAC-SHA-256, 1000 iterations, 256 bits"), "{}", shown.out);
     let listed = site.run(&["list", "--json"], "").json();
     assert_eq!(listed.as_array().map(Vec::len), Some(2));
+    assert!(listed.as_array().is_some_and(|all| all.iter().all(|account| account["stands_out"] == false)), "{listed}");
     assert_eq!(site.run(&["remove", "alice@example.test"], "").code, 0);
     assert_eq!(site.run(&["remove", "alice@example.test"], "").code, 3);
     assert_eq!(site.run(&["show", "alice@example.test"], "").code, 3);
@@ -93,6 +97,61 @@ fn accounts_in_redis() {
     let redis = Redis::start(&[]);
     let store = format!("redis://:{PASSWORD}@127.0.0.1:{}/0", redis.port());
     one_by_one(&Site::new(&store, Directory::new("accounts")));
+}
+
+/// Five accounts by the settings, one each with another hash, count, length of key, length of salt.
+fn some_stand_out(site: &Site) {
+    for number in 0..5 {
+        let address = format!("same{number}@example.test");
+        assert_eq!(site.run(&["set", &address], "a secret\n").code, 0);
+    }
+    let check = |site: &Site, more: &[&str]| {
+        let mut all = vec!["check-config", "--json", "--provider", KEYS_HERE, "--no-probe"];
+        all.extend(site.settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
+        all.extend(more);
+        let found = run_with(&all, "").json();
+        let of_accounts = found.as_array().into_iter().flatten().filter(|f| f["check"] == "accounts");
+        let texts = of_accounts.map(|f| (f["status"].clone(), f["message"].as_str().unwrap_or_default().to_owned()));
+        texts.collect::<Vec<_>>()
+    };
+    let found = check(site, &[]);
+    assert!(found.len() == 1 && found[0].0 == "ok" && found[0].1.starts_with("5 Key-Derivation"), "{found:?}");
+    for (name, kdf, iterations, salt, bits) in [
+        ("hash", Kdf::Sha512, 1000, 16, 256),
+        ("count", Kdf::Sha256, 1001, 16, 256),
+        ("key", Kdf::Sha256, 1000, 16, 512),
+        ("salt", Kdf::Sha256, 1000, 17, 256),
+    ] {
+        let parameters = Parameters::new(kdf, iterations, vec![1; salt], bits).expect("good");
+        let line = Verifier::derive(parameters, b"a secret").to_text();
+        let set = site.run(&["set", &format!("{name}@example.test"), "--verifier", &line], "");
+        assert!(set.code == 0 && set.err.contains("can be told from"), "{}", set.err);
+    }
+    let found = check(site, &[]);
+    let [(status, message)] = found.as_slice() else { panic!("{found:?}") };
+    assert!(status == "warning" && message.starts_with("4 of 9 Key-Derivation"), "{message}");
+    for name in ["hash", "count", "key", "salt"] {
+        assert!(message.contains(&format!("sip:{name}@example.test")) && !message.contains("sip:same"), "{message}");
+    }
+    let listed = site.run(&["list", "--json"], "").json();
+    let marked = listed.as_array().expect("a list").iter().filter(|account| account["stands_out"] == true);
+    assert_eq!(marked.count(), 4, "{listed}");
+    assert!(site.run(&["list"], "").err.contains("4 account(s) stand out"));
+    // The settings have changed: all but the one that was made so before.
+    let found = check(site, &["--set", "kd_iterations=1001"]);
+    assert!(found[0].1.starts_with("8 of 9 Key-Derivation") && found[0].1.ends_with(", …"), "{found:?}");
+}
+
+#[test]
+fn accounts_that_stand_out_are_named() {
+    some_stand_out(&Site::folder());
+}
+
+#[test]
+fn accounts_in_redis_that_stand_out_are_named() {
+    let redis = Redis::start(&[]);
+    let store = format!("redis://:{PASSWORD}@127.0.0.1:{}/0", redis.port());
+    some_stand_out(&Site::new(&store, Directory::new("accounts")));
 }
 
 #[test]

@@ -44,6 +44,7 @@ static void add_account(void *user, const sipoauth_account_state *account)
     rpc->struct_add(item, "s", "kdf", account->kdf == SIPOAUTH_KDF_SHA512 ? "sha512" : "sha256");
     oauth_rpc_add_number(rpc, item, "iterations", account->iterations);
     oauth_rpc_add_number(rpc, item, "key_size", account->key_size);
+    rpc->struct_add(item, "s", "stands_out", account->stands_out ? "yes" : "no");
 }
 
 void oauth_rpc_accounts_list(rpc_t *rpc, void *ctx)

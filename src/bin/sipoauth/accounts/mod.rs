@@ -97,14 +97,14 @@ impl AccountsCommand {
     fn act(&self, common: &Common, output: Output) -> Result<u8, String> {
         match self {
             AccountsCommand::List(_) => {
-                let accounts = list(&open(common)?)?;
-                show(output, &accounts);
+                let context = open(common)?;
+                show(output, &context, &list(&context)?);
                 Ok(0)
             }
             AccountsCommand::Show(of) => {
                 let context = open(common)?;
                 let found = waiting(|| context.list_accounts(&of.aor, "")).map_err(|e| say(&e))?.accounts;
-                show(output, &found);
+                show(output, &context, &found);
                 Ok(if found.is_empty() { crate::outcome::REFUSED } else { 0 })
             }
             AccountsCommand::Remove(of) => {
@@ -169,22 +169,30 @@ fn list(context: &Context) -> Result<Vec<ListedAccount>, String> {
     }
 }
 
-fn show(output: Output, accounts: &[ListedAccount]) {
-    for ListedAccount { aor, parameters } in accounts {
+fn show(output: Output, context: &Context, accounts: &[ListedAccount]) {
+    let stands_out = |account: &&ListedAccount| context.is_conspicuous(&account.parameters);
+    for account in accounts {
+        let ListedAccount { aor, parameters } = account;
         let (kdf, iterations, bits) = (parameters.kdf().name(), parameters.iterations(), parameters.key_size());
-        output.line(&format!("{aor}  {kdf}, {iterations} iterations, {bits} bits"));
+        let mark = if stands_out(&account) { ", stands out" } else { "" };
+        output.line(&format!("{aor}  {kdf}, {iterations} iterations, {bits} bits{mark}"));
     }
     output.line(&format!("{} account(s)", accounts.len()));
-    output.value(&accounts.iter().map(object).collect());
+    let count = accounts.iter().filter(stands_out).count();
+    if count > 0 {
+        output.remark(&format!("{count} account(s) stand out: {OTHER_PARAMETERS}; write them again with 'set'"));
+    }
+    output.value(&accounts.iter().map(|account| object(account, stands_out(&account))).collect());
 }
 
-fn object(account: &ListedAccount) -> Value {
+fn object(account: &ListedAccount, stands_out: bool) -> Value {
     let ListedAccount { aor, parameters } = account;
     json!({
         "aor": aor,
         "kdf": parameters.kdf().short_name(),
         "iterations": parameters.iterations(),
         "key_size": parameters.key_size(),
+        "stands_out": stands_out,
     })
 }
 

@@ -7,13 +7,15 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use sipoauth::config::policy::Policy;
 use sipoauth::config::sessions::{Place, Sessions};
 use sipoauth::engine::seal::Sealer;
 use sipoauth::io::store::open_store;
 use sipoauth::ports::store::StoreError;
-use sipoauth::runtime::sessions::is_sealed_by;
+use sipoauth::runtime::accounts::Conspicuous;
+use sipoauth::runtime::sessions::{SessionError, SessionStore, is_sealed_by};
 use sipoauth::runtime::store_access::StoreAccess;
 
 use super::finding::Findings;
@@ -178,23 +180,57 @@ fn may_write(folder: &Path) -> bool {
 /// Opens what is there and compares the key.
 fn opened(policy: &Policy, sessions: &Sessions, shown: &str, fix: &str, findings: &mut Findings) {
     let progress = Progress::new(&format!("store: {shown}"));
-    let look = || -> Result<(Option<bool>, String), StoreError> {
+    let look = || -> Result<Looked, StoreError> {
         let store = open_store(&sessions.place, policy)?.store();
         let usage = store.usage()?;
-        let fits = is_sealed_by(&*store, &Sealer::new(sessions.key.expose()), now().saturating_mul(1000))?;
+        let (sealer, now) = (Sealer::new(sessions.key.expose()), now().saturating_mul(1000));
+        let fits = is_sealed_by(&*store, &sealer, now)?;
         let limit = if usage.limit > 0 { format!(" of {}", usage.limit >> 20) } else { String::new() };
-        Ok((fits, format!("{} record(s), {}{limit} MiB", usage.records, usage.bytes >> 20)))
+        let usage = format!("{} record(s), {}{limit} MiB", usage.records, usage.bytes >> 20);
+        if fits != Some(true) {
+            return Ok((fits, usage, Conspicuous::default()));
+        }
+        let sessions = SessionStore::new(store, Arc::new(sealer), now)?;
+        match sessions.conspicuous_accounts(&policy.new_accounts, now) {
+            Ok(conspicuous) => Ok((fits, usage, conspicuous)),
+            Err(SessionError::Store(error)) => Err(error),
+            Err(SessionError::NotThere) => Ok((fits, usage, Conspicuous::default())),
+        }
     };
     let looked = look();
     drop(progress);
     match looked {
-        Ok((Some(false), _)) => {
+        Ok((Some(false), ..)) => {
             let message = format!("{shown} was sealed with another store_key");
             findings.failed("store", None, &message, "write the old store_key again, or begin with an empty store");
         }
-        Ok((_, usage)) => findings.ok("store", None, &format!("{shown} can be used: {usage}")),
+        Ok((_, usage, conspicuous)) => {
+            findings.ok("store", None, &format!("{shown} can be used: {usage}"));
+            tell_of_accounts(&conspicuous, findings);
+        }
         Err(error) => findings.failed_with("store", None, &error.to_string(), fix),
     }
+}
+
+/// Whether the sealing key is the right one (None: there is none yet), how full it is, and what accounts tell.
+type Looked = (Option<bool>, String, Conspicuous);
+
+/// A challenge for a user who does not exist looks as that of a new account does.
+fn tell_of_accounts(conspicuous: &Conspicuous, findings: &mut Findings) {
+    let Conspicuous { all, count, some } = conspicuous;
+    if *count == 0 {
+        if *all > 0 {
+            findings.ok("accounts", None, &format!("{all} Key-Derivation account(s), and none stands out"));
+        }
+        return;
+    }
+    let more = if *count > some.len() as u64 { ", …" } else { "" };
+    let message = format!(
+        "{count} of {all} Key-Derivation account(s) have other parameters than kd_kdf, kd_iterations and kd_key_size say (or a salt of another length than 16 octets): a challenge tells anybody that they exist: {}{more}",
+        some.join(", ")
+    );
+    let fix = "write them again from their passwords (sipoauth accounts set, load --passwords), or write the settings that they were made with; accounts that a script looks up are not seen here";
+    findings.warning("accounts", None, &message, fix);
 }
 
 /// The file may grow to store_size MiB. Standard Rust cannot ask a file system, so df does.
