@@ -5,17 +5,17 @@
 //! compare with, and the same is done for both.
 
 use super::check::{Answer, Carried, Decision, Request};
-use super::session_check::{Known, MAX_OPEN, is_stale, parts, path_of};
+use super::covered::covered_by_proof;
+use super::session_check::{Known, MAX_OPEN, is_stale, path_of};
 use crate::arena::replay_guard::{Use, hash_of};
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
-use crate::proto::digest_string::{DigestError, digest_string, split_cseq};
+use crate::proto::digest_string::{DigestError, split_cseq};
 use crate::proto::key_derivation::{KeyChallenge, KeyResponse};
 use crate::proto::pbkdf2::{DEFAULT_SALT, MasterKey, Parameters};
 use crate::proto::reason::Reason;
 use crate::proto::session::KeyOctets;
 use crate::proto::shared_key::hmac_sha256;
-use crate::proto::sip_date;
 use crate::proto::uri::Aor;
 use crate::proto::verifier::Verifier;
 use serde::{Deserialize, Serialize};
@@ -134,11 +134,10 @@ impl<'a> Asked<'a> {
         if request.message.contacts > 1 {
             return Err(Reason::PopMalformed);
         }
-        let digest = digest_string(&parts(request, request.message.body)).map_err(|error| match error {
+        let (digest, date) = covered_by_proof(request, request.message.body).map_err(|error| match error {
             DigestError::Date => Reason::DateMissing,
             error => error.reason(),
         })?;
-        let date = sip_date::unix_seconds(request.message.date).ok_or(Reason::DateMissing)?;
         let nonce = response.as_ref().and_then(|response| response.nonce.as_deref());
         let names = names(settings, request, aor.as_str(), nonce);
         Ok(Asked { settings, response, aor: aor.as_str().to_owned(), digest, date, names })

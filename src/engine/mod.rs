@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod check;
 mod client_post;
 pub mod connection_check;
+mod covered;
 pub mod endpoints;
 pub mod exchange;
 pub mod explain;

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use super::check::{Answer, Decision, Message, Request};
+use super::check::{Answer, Decision, Request};
+use super::covered::covered_by_proof;
 use super::known_account::KnownAccount;
 use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::config::sessions::Sessions;
 use crate::proto::digest_credentials::DigestCredentials;
-use crate::proto::digest_string::{DigestParts, dated_digest_string, digest_string, split_cseq};
+use crate::proto::digest_string::{DigestError, split_cseq};
 use crate::proto::fingerprint::secret_name;
 use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh, TokenGrant};
 use crate::proto::master_key::master_key;
@@ -367,7 +368,12 @@ impl Look<'_> {
         if from_tag.is_empty() || call_id.is_empty() || length > MAX_TEXTS {
             return Err(Reason::PopMalformed);
         }
-        let digest = || String::from_utf8(digest_string(&parts(self.request, message.body)).ok()?).ok();
+        let digest = match self.policy.settings.pop_reuse.then(|| covered_by_proof(self.request, message.body)) {
+            Some(Ok((digest, _))) => String::from_utf8(digest).ok(),
+            Some(Err(error @ DigestError::Cseq)) => return Err(error.reason()),
+            // Not every phone that sends a code makes a proof of that request.
+            Some(Err(_)) | None => None,
+        };
         Ok(Registration {
             code: id.0,
             method: self.request.method.to_owned(),
@@ -378,7 +384,7 @@ impl Look<'_> {
             from_tag: from_tag.to_owned(),
             call_id: call_id.to_owned(),
             weak: false,
-            digest: self.policy.settings.pop_reuse.then(digest).flatten(),
+            digest,
         })
     }
 
@@ -491,12 +497,9 @@ impl Look<'_> {
             return stop(Answer::default(), Reason::SessionUnknown);
         };
         let aor = self.policy.providers[provider].rules.spelled(aor);
-        let (digest, date) = match dated_digest_string(&parts(request, covered)) {
+        let (digest, date) = match covered_by_proof(request, covered) {
             Ok(dated) => dated,
             Err(error) => return stop(Answer::default(), error.reason()),
-        };
-        let Some(date) = date else {
-            return stop(Answer::default(), Reason::PopMalformed);
         };
         let fresh = self.known.is_fresh();
         let fetch = || {
@@ -540,8 +543,7 @@ impl Look<'_> {
     fn fits_master_key(&self, key: &Key, pop: &str, covered: &[u8], provider: usize) -> Result<(), Reason> {
         let message = &self.request.message;
         let pop = pop_from_text(pop).filter(|_| message.contacts <= 1).ok_or(Reason::PopMalformed)?;
-        let (digest, date) = dated_digest_string(&parts(self.request, covered)).map_err(|error| error.reason())?;
-        let date = date.ok_or(Reason::PopMalformed)?;
+        let (digest, date) = covered_by_proof(self.request, covered).map_err(|error| error.reason())?;
         if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
             return Err(Reason::PopInvalid);
         }
@@ -560,8 +562,9 @@ impl Look<'_> {
 
     /// The session whose key made the proof, and whether the proof is the one of its registration.
     fn prover(&self, account: &KnownAccount, pop: &[u8; 32], digest: &[u8]) -> Option<(usize, bool)> {
-        let repeats =
-            |s: &Session| self.policy.settings.pop_reuse && s.proofs.iter().any(|proof| bool::from(proof.0.ct_eq(pop)));
+        // What is repeated is the proof of a REGISTER, so it serves no other method.
+        let may_repeat = self.policy.settings.pop_reuse && self.request.method == "REGISTER";
+        let repeats = |s: &Session| may_repeat && s.proofs.iter().any(|proof| bool::from(proof.0.ct_eq(pop)));
         let message = &self.request.message;
         candidates(account, message.instance, message.reg_id).find_map(|(index, session)| {
             if account.made(index, pop, digest) {
@@ -702,12 +705,6 @@ pub fn used(aor: &str, session: &Session) -> UsedSession {
         valid_until: session.valid_until,
         allows_until: if session.renewable { session.ends_at } else { session.valid_until.min(session.ends_at) },
     }
-}
-
-/// What the digest-string of a request covers.
-pub(super) fn parts<'a>(request: &Request<'a>, body: &'a [u8]) -> DigestParts<'a> {
-    let Message { call_id, cseq, date, contact, .. } = request.message;
-    DigestParts { from: request.from.as_bytes(), to: request.to.as_bytes(), call_id, cseq, date, contact, body }
 }
 
 fn refuse(mut answer: Answer, reason: Reason) -> Decision {

@@ -27,12 +27,21 @@ pub struct DigestParts<'a> {
 
 /// Builds the digest-string. Errors name the part that cannot be made canonical.
 pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
-    Ok(dated_digest_string(parts)?.0)
+    write(parts, None).map(|(text, _)| text)
 }
 
-/// The digest-string, and the Date in it as Unix seconds; None when it is not a time since 1970.
-pub fn dated_digest_string(parts: &DigestParts<'_>) -> Result<(Vec<u8>, Option<i64>), DigestError> {
+/// The digest-string of a request with this method, and the Date in it as Unix seconds; None when it is not a time since
+/// 1970. The digest-string has the method of CSeq, so that must be the request's own (RFC 3261 section 8.1.1.5), letter by
+/// letter: methods have case (section 7.1). Otherwise a proof of one method would serve another.
+pub fn digest_of_request(parts: &DigestParts<'_>, method: &[u8]) -> Result<(Vec<u8>, Option<i64>), DigestError> {
+    write(parts, Some(method))
+}
+
+fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, Option<i64>), DigestError> {
     let (number, method) = split_cseq(parts.cseq).ok_or(DigestError::Cseq)?;
+    if sent_with.is_some_and(|sent_with| sent_with != method) {
+        return Err(DigestError::Cseq);
+    }
     let date = sip_date::read(parts.date).ok_or(DigestError::Date)?;
     for (value, error) in
         [(parts.from, DigestError::From), (parts.to, DigestError::To), (parts.call_id, DigestError::CallId)]
@@ -76,7 +85,7 @@ pub enum DigestError {
     To,
     /// Call-ID is missing.
     CallId,
-    /// CSeq is not a number and a method.
+    /// CSeq is not a number and a method, or the method is not the request's.
     Cseq,
     /// Date is missing or not an RFC 3261 SIP-date.
     Date,
@@ -138,6 +147,16 @@ mod tests {
     #[test]
     fn zero_stays_one_digit() {
         assert_eq!(split_cseq(b"000 ACK"), Some((&b"0"[..], &b"ACK"[..])));
+    }
+
+    #[test]
+    fn the_method_is_the_requests_own() {
+        assert_eq!(digest_of_request(&parts(), b"INVITE").unwrap().0, digest_string(&parts()).unwrap());
+        for method in [&b"REGISTER"[..], b"invite", b"INVITE ", b"INVIT", b""] {
+            assert_eq!(digest_of_request(&parts(), method), Err(DigestError::Cseq), "{method:?}");
+        }
+        let tab = DigestParts { cseq: b"7 INVITE\tX", ..parts() };
+        assert_eq!(digest_of_request(&tab, b"INVITE"), Err(DigestError::Cseq));
     }
 
     #[test]

@@ -18,14 +18,14 @@ use sipoauth::runtime::worker_key_derivation::AccountSource;
 use std::time::{Duration, Instant};
 
 const PASSWORD: &[u8] = b"correct horse";
-const NONCE: &str = "0123456789abcdef";
+pub const NONCE: &str = "0123456789abcdef";
 
-fn settings() -> Value {
+pub fn settings() -> Value {
     json!({ "kd_iterations": 1000 })
 }
 
 /// Alice has an account. Her verifier.
-fn alice(proxy: &Proxy) -> Verifier {
+pub fn account(proxy: &Proxy) -> Verifier {
     let verifier = proxy.context.derive_verifier(PASSWORD).expect("a store is configured");
     proxy.context.put_account(&Aor::parse(ALICE).expect("an address"), &verifier).expect("a writable store");
     verifier
@@ -44,17 +44,17 @@ fn ask(proxy: &mut Proxy, sip: &Sip) -> Verdict {
     ask_about(proxy, sip, AccountSource::Store)
 }
 
-fn answer(proxy: &mut Proxy, sip: &Sip) -> (u32, Reason) {
+pub fn answer(proxy: &mut Proxy, sip: &Sip) -> (u32, Reason) {
     let verdict = ask(proxy, sip);
     assert_eq!(verdict.answer.challenge.is_some(), verdict.status == 401, "{verdict:?}");
     (verdict.status, verdict.answer.reason())
 }
 
-fn challenge(proxy: &mut Proxy, sip: &Sip) -> KeyChallenge {
+pub fn challenge(proxy: &mut Proxy, sip: &Sip) -> KeyChallenge {
     *ask(proxy, sip).answer.challenge.expect("a challenge")
 }
 
-fn prove(key: &MasterKey, sip: &Sip, nonce: Option<&str>) -> Sip {
+pub fn prove(key: &MasterKey, sip: &Sip, nonce: Option<&str>) -> Sip {
     let response = KeyResponse::new("alice", None, nonce, key, &sip.digest(&sip.body)).to_text();
     Sip { credentials: vec!["Digest username=\"alice\"".into(), response], ..sip.clone() }
 }
@@ -63,7 +63,7 @@ fn prove(key: &MasterKey, sip: &Sip, nonce: Option<&str>) -> Sip {
 fn both_sides_prove_the_password() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&settings());
-    alice(&proxy);
+    account(&proxy);
     let first = Sip::register(ALICE, "one");
     assert_eq!(answer(&mut proxy, &first), (401, Reason::NoCredentials));
     let challenge = challenge(&mut proxy, &first);
@@ -99,7 +99,7 @@ fn both_sides_prove_the_password() {
 fn a_challenge_sent_back_is_no_answer() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&settings());
-    alice(&proxy);
+    account(&proxy);
     let sip = Sip::register(ALICE, "one").body("body");
     let challenge = challenge(&mut proxy, &sip);
     let sent_back = |body: String, nonce: Option<&str>| Sip {
@@ -124,7 +124,7 @@ fn a_challenge_sent_back_is_no_answer() {
 fn each_proof_and_nonce_serves_one_request() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&settings());
-    let key = alice(&proxy).key;
+    let key = account(&proxy).key;
     let replayed = (403, Reason::PopReplayed);
     let sip = prove(&key, &Sip::register(ALICE, "one"), Some(NONCE));
     for _ in 0..3 {
@@ -164,7 +164,7 @@ fn each_proof_and_nonce_serves_one_request() {
 fn the_window_of_the_date() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({ "kd_iterations": 1000, "pop_window": 100 }));
-    let key = alice(&proxy).key;
+    let key = account(&proxy).key;
     for (name, offset) in [("old", -101), ("future", 40)] {
         let sip = Sip::register(ALICE, name).dated(now() + offset);
         assert_eq!(answer(&mut proxy, &prove(&key, &sip, Some(NONCE))), (403, Reason::PopStale), "{name}");
@@ -176,7 +176,7 @@ fn the_window_of_the_date() {
 fn users_who_do_not_exist_look_like_others() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&settings());
-    let key = alice(&proxy).key;
+    let key = account(&proxy).key;
     let known = challenge(&mut proxy, &Sip::register(ALICE, "a"));
     let unknown = challenge(&mut proxy, &Sip::register(BOB, "b"));
     let shape = |c: &KeyChallenge| {
@@ -215,7 +215,7 @@ fn users_who_do_not_exist_look_like_others() {
 fn how_long_known_and_unknown_users_take() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({ "kd_iterations": 1000, "leeway": 600 }));
-    alice(&proxy);
+    account(&proxy);
     let wrong = MasterKey::from_octets(vec![7; 32]).unwrap();
     let mut times = [const { Vec::new() }; 4];
     for round in 0..2000 {
@@ -247,7 +247,7 @@ fn how_long_known_and_unknown_users_take() {
 fn whose_account_it_is() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&settings());
-    let key = alice(&proxy).key;
+    let key = account(&proxy).key;
     let sip = Sip::register(ALICE, "one");
     let named = |username: &str, name: &str| {
         let sip = Sip::register(ALICE, name);
@@ -310,7 +310,7 @@ fn without_a_store_the_sentence_says_so() {
 fn accounts_are_listed_without_their_keys() {
     let plant = Plant::new();
     let proxy = plant.proxy(&settings());
-    let verifier = alice(&proxy);
+    let verifier = account(&proxy);
     proxy.context.put_account(&Aor::parse("sip:BOB@Example.test").unwrap(), &verifier).unwrap();
     let page = proxy.context.list_accounts("", "").unwrap();
     let mut aors: Vec<_> = page.accounts.iter().map(|account| account.aor.as_str()).collect();
@@ -341,7 +341,7 @@ fn proxies_that_share_redis() {
         proxy
     };
     let [mut one, mut two, mut three, mut four] = [start(), start(), start(), start()];
-    let key = alice(&one).key;
+    let key = account(&one).key;
     let first = Sip::register(ALICE, "one");
     assert_eq!(answer(&mut one, &first), (401, Reason::NoCredentials), "{}", one.log.text());
     assert_eq!(challenge(&mut two, &first).parameters, challenge(&mut one, &first).parameters);

@@ -10,6 +10,7 @@ mod bodies;
 mod changes;
 mod codes;
 mod connections;
+mod coverage;
 mod endpoint;
 mod grants;
 mod key_derivation;

@@ -20,10 +20,10 @@ use sipoauth::runtime::worker::{Handling, Verdict};
 use std::time::Duration;
 
 const REALM: &str = "example.test";
-const PASSWORD: &str = "grant_type=password";
+pub const PASSWORD: &str = "grant_type=password";
 
 /// A proxy that issues tokens itself; its keys are in a file.
-fn issuer(plant: &Plant, more: &Value) -> Proxy {
+pub fn issuer(plant: &Plant, more: &Value) -> Proxy {
     let key = plant.directory.write("signing.pem", signing_key());
     let mut settings = json!({
         "provider.password_grant": "issue",
@@ -39,28 +39,28 @@ fn issuer(plant: &Plant, more: &Value) -> Proxy {
 }
 
 /// A user with a phone that signs in by Digest.
-struct User {
+pub struct User {
     name: &'static str,
     nonce: String,
     hash: String,
 }
 
 impl User {
-    fn new(name: &'static str, nonce: &str) -> User {
+    pub fn new(name: &'static str, nonce: &str) -> User {
         let hash = ha1(Algorithm::Md5, name, REALM, &format!("{name}-password")).to_string();
         User { name, nonce: nonce.into(), hash }
     }
 
-    fn known(&self) -> DigestUser<'_> {
+    pub fn known(&self) -> DigestUser<'_> {
         DigestUser { ha1: &self.hash, password: "" }
     }
 
-    fn key(&self) -> Key {
+    pub fn key(&self) -> Key {
         master_key(Ha1Form::Hex, &self.hash, REALM.as_bytes(), self.nonce.as_bytes()).expect("H(A1)")
     }
 
     /// Answers the challenge.
-    fn answer(&self, sip: Sip) -> Sip {
+    pub fn answer(&self, sip: Sip) -> Sip {
         let answer = Answer {
             algorithm: Algorithm::Md5,
             username: self.name,
@@ -74,12 +74,12 @@ impl User {
         Sip { credentials: vec![answer.credentials(&self.hash)], ..sip }
     }
 
-    fn register(&self, name: &str) -> Sip {
+    pub fn register(&self, name: &str) -> Sip {
         self.answer(Sip::register(&format!("sip:{}@example.test", self.name), name).body(PASSWORD))
     }
 
     /// Signs in: the JSON of the 200.
-    fn sign_in(&self, proxy: &mut Proxy, sip: &Sip) -> Value {
+    pub fn sign_in(&self, proxy: &mut Proxy, sip: &Sip) -> Value {
         let verdict = proxy.ask_for_tokens(sip, self.known());
         told(proxy, &verdict, Carried::Password)
     }
@@ -95,17 +95,17 @@ fn told(proxy: &Proxy, verdict: &Verdict, carried: Carried) -> Value {
     tokens
 }
 
-fn text(value: &Value) -> &str {
+pub fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
 /// `Bearer token=…, pop=…`
-fn with_both(sip: Sip, token: &Value, key: &Key) -> Sip {
+pub fn with_both(sip: Sip, token: &Value, key: &Key) -> Sip {
     let pop = pop_to_text(&make_pop(&**key, &sip.digest(&sip.body)));
     Sip { credentials: vec![format!("Bearer token=\"{}\", pop=\"{pop}\"", text(token))], ..sip }
 }
 
-fn refreshing(sip: Sip, refresh_token: &Value, key: &Key) -> Sip {
+pub fn refreshing(sip: Sip, refresh_token: &Value, key: &Key) -> Sip {
     let covered = format!("grant_type=refresh_token&refresh_token={}", text(refresh_token));
     let pop = pop_to_text(&make_pop(&**key, &sip.digest(covered.as_bytes())));
     sip.body(&format!("{covered}&pop={pop}"))
