@@ -490,7 +490,8 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str date;
   /*
-   addr-spec of the first Contact; empty when there is none or it is "*".
+   addr-spec of the first Contact, or "*" where that is what stands there (RFC 3261 section 10.2.2); empty when there
+   is none. A proof covers which of the three it is.
    */
   struct sipoauth_str contact_uri;
   /*
@@ -506,7 +507,8 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str reply_to_tag;
   /*
-   Number of Contact values. A proof covers the first one only, so a request with more cannot be proved.
+   Number of Contact values in all Contact header fields, "*" being one; 2 where one cannot be read. A proof covers the
+   first one only, so a request with more cannot be proved, nor one whose number and contact_uri do not fit.
    */
   uint32_t contact_count;
   /*
@@ -695,7 +697,8 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str date;
   /*
-   addr-spec of Contact; empty when there is none, "*" counts as none.
+   addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with pop_star = empty also where
+   it is "*".
    */
   struct sipoauth_str contact_uri;
   /*

@@ -221,7 +221,8 @@ pub struct sipoauth_request {
     pub cseq: sipoauth_str,
     /// Body of Date; empty when there is none.
     pub date: sipoauth_str,
-    /// addr-spec of the first Contact; empty when there is none or it is "*".
+    /// addr-spec of the first Contact, or "*" where that is what stands there (RFC 3261 section 10.2.2); empty when there
+    /// is none. A proof covers which of the three it is.
     pub contact_uri: sipoauth_str,
     /// `+sip.instance` of that Contact without quotes (RFC 5626 section 4.1), for example "<urn:uuid:…>"; or empty.
     pub instance: sipoauth_str,
@@ -229,7 +230,8 @@ pub struct sipoauth_request {
     pub branch: sipoauth_str,
     /// The To tag that the host's final answer to this request will have, as far as it is known; or empty.
     pub reply_to_tag: sipoauth_str,
-    /// Number of Contact values. A proof covers the first one only, so a request with more cannot be proved.
+    /// Number of Contact values in all Contact header fields, "*" being one; 2 where one cannot be read. A proof covers the
+    /// first one only, so a request with more cannot be proved, nor one whose number and contact_uri do not fit.
     pub contact_count: u32,
     /// Names the TCP, TLS or WebSocket connection on which the request came: the same number as long as the connection
     /// lasts, in every process. 0: none, or the request has come through another proxy (more than one Via), which may
@@ -421,7 +423,8 @@ pub struct sipoauth_digest_parts {
     pub cseq: sipoauth_str,
     /// Body of Date; written in the canonical form of a SIP-date.
     pub date: sipoauth_str,
-    /// addr-spec of Contact; empty when there is none, "*" counts as none.
+    /// addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with pop_star = empty also where
+    /// it is "*".
     pub contact_uri: sipoauth_str,
     /// The message body, exactly as on the wire.
     pub body: sipoauth_str,

@@ -26,6 +26,8 @@ pub struct Sessions {
     pub ha1_form: Ha1Form,
     /// The digest-string has an empty body where the proof travels in the body.
     pub empty_pop_body: bool,
+    /// The digest-string has an empty Contact where the request has `*`.
+    pub empty_star: bool,
     /// Proofs are compared over all proxies that share the store.
     pub cluster_replay: bool,
 }
@@ -102,6 +104,11 @@ impl Sessions {
             "empty" => true,
             other => return error(format!("pop_body: '{other}' is not possible, write without_pop or empty")),
         };
+        let empty_star = match settings.pop_star.as_str() {
+            "star" => false,
+            "empty" => true,
+            other => return error(format!("pop_star: '{other}' is not possible, write star or empty")),
+        };
         let cluster_replay = match settings.replay_scope.as_str() {
             "proxy" => false,
             "cluster" if matches!(place, Place::Redis { .. }) => true,
@@ -112,7 +119,17 @@ impl Sessions {
         let mut hash_key = [0; 16];
         hash_key.copy_from_slice(&derived[..16]);
         let unknown_users = hmac_sha256(key.expose(), &[b"sipoauth unknown users 1"]);
-        Ok(Some(Sessions { place, key, hash_key, unknown_users, key_order, ha1_form, empty_pop_body, cluster_replay }))
+        Ok(Some(Sessions {
+            place,
+            key,
+            hash_key,
+            unknown_users,
+            key_order,
+            ha1_form,
+            empty_pop_body,
+            empty_star,
+            cluster_replay,
+        }))
     }
 }
 
@@ -171,6 +188,7 @@ mod tests {
             (vec![("store", "/x"), KEY, ("key_order", "abc")], "key_order: 'abc'"),
             (vec![("store", "/x"), KEY, ("ha1_form", "abc")], "ha1_form: 'abc'"),
             (vec![("store", "/x"), KEY, ("pop_body", "abc")], "pop_body: 'abc'"),
+            (vec![("store", "/x"), KEY, ("pop_star", "abc")], "pop_star: 'abc'"),
             (vec![("store", "/x"), KEY, ("replay_scope", "cluster")], "needs a Redis store"),
         ] {
             let text = sessions(&pairs).unwrap_err();

@@ -145,6 +145,8 @@ pub struct Settings {
     pub ha1_form: String,
     /// The message-body of the digest-string where the proof travels in the body: "without_pop" or "empty".
     pub pop_body: String,
+    /// What stands for a Contact of `*` in the digest-string: "star", or "empty" as RFC 4474 section 9 has it.
+    pub pop_star: String,
     /// Oldest Date of a proof in seconds; the same into the future.
     #[serde(deserialize_with = "number")]
     pub pop_window: u32,
@@ -226,6 +228,7 @@ impl Default for Settings {
             key_order: "draft".into(),
             ha1_form: "hex".into(),
             pop_body: "without_pop".into(),
+            pop_star: "star".into(),
             pop_window: 300,
             pop_reuse: false,
             replay_guard_size: 262_144,

@@ -131,10 +131,8 @@ impl<'a> Asked<'a> {
         if named.is_some_and(|username| !is_user_of(username, &aor)) {
             return Err(Reason::AorMismatch);
         }
-        if request.message.contacts > 1 {
-            return Err(Reason::PopMalformed);
-        }
-        let (digest, date) = covered_by_proof(request, request.message.body).map_err(|error| match error {
+        let covered = covered_by_proof(settings, request, request.message.body);
+        let (digest, date) = covered.map_err(|error| match error {
             DigestError::Date => Reason::DateMissing,
             error => error.reason(),
         })?;

@@ -368,12 +368,13 @@ impl Look<'_> {
         if from_tag.is_empty() || call_id.is_empty() || length > MAX_TEXTS {
             return Err(Reason::PopMalformed);
         }
-        let digest = match self.policy.settings.pop_reuse.then(|| covered_by_proof(self.request, message.body)) {
-            Some(Ok((digest, _))) => String::from_utf8(digest).ok(),
-            Some(Err(error @ DigestError::Cseq)) => return Err(error.reason()),
-            // Not every phone that sends a code makes a proof of that request.
-            Some(Err(_)) | None => None,
-        };
+        let digest =
+            match self.policy.settings.pop_reuse.then(|| covered_by_proof(self.settings, self.request, message.body)) {
+                Some(Ok((digest, _))) => String::from_utf8(digest).ok(),
+                Some(Err(error @ DigestError::Cseq)) => return Err(error.reason()),
+                // Not every phone that sends a code makes a proof of that request.
+                Some(Err(_)) | None => None,
+            };
         Ok(Registration {
             code: id.0,
             method: self.request.method.to_owned(),
@@ -489,7 +490,7 @@ impl Look<'_> {
         let Some(aor) = Aor::parse(self.address()) else {
             return stop(Answer::default(), Reason::AorMissing);
         };
-        let Some(pop) = pop_from_text(pop).filter(|_| request.message.contacts <= 1) else {
+        let Some(pop) = pop_from_text(pop) else {
             return stop(Answer::default(), Reason::PopMalformed);
         };
         // The one that would have made its session, whose spelling of numbers the session has.
@@ -497,7 +498,7 @@ impl Look<'_> {
             return stop(Answer::default(), Reason::SessionUnknown);
         };
         let aor = self.policy.providers[provider].rules.spelled(aor);
-        let (digest, date) = match covered_by_proof(request, covered) {
+        let (digest, date) = match covered_by_proof(self.settings, request, covered) {
             Ok(dated) => dated,
             Err(error) => return stop(Answer::default(), error.reason()),
         };
@@ -541,9 +542,8 @@ impl Look<'_> {
     /// A proof beside Digest credentials: the phone has come to the same master-key. That the request is new is for
     /// Digest to say.
     fn fits_master_key(&self, key: &Key, pop: &str, covered: &[u8], provider: usize) -> Result<(), Reason> {
-        let message = &self.request.message;
-        let pop = pop_from_text(pop).filter(|_| message.contacts <= 1).ok_or(Reason::PopMalformed)?;
-        let (digest, date) = covered_by_proof(self.request, covered).map_err(|error| error.reason())?;
+        let pop = pop_from_text(pop).ok_or(Reason::PopMalformed)?;
+        let (digest, date) = covered_by_proof(self.settings, self.request, covered).map_err(|error| error.reason())?;
         if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
             return Err(Reason::PopInvalid);
         }

@@ -2,6 +2,9 @@
 //! The digest-string of RFC 4474 section 9: what a proof of possession covers.
 //!
 //! `addr-spec "|" addr-spec "|" callid "|" 1*DIGIT SP Method "|" SIP-date "|" [addr-spec] "|" message-body`
+//!
+//! Where the Contact is `*`, RFC 4474 has the empty text of no Contact at all. Here it is `*`, so that a proof of the one
+//! is none of the other; whoever wants the RFC's text gives an empty Contact.
 
 use super::reason::Reason;
 use super::sip_date;
@@ -19,7 +22,7 @@ pub struct DigestParts<'a> {
     pub cseq: &'a [u8],
     /// The Date header value.
     pub date: &'a [u8],
-    /// addr-spec of the Contact, or empty when there is none; `*` counts as none.
+    /// addr-spec of the Contact, `*` as it stands, or empty when there is none.
     pub contact: &'a [u8],
     /// The message body, exactly as received.
     pub body: &'a [u8],
@@ -50,9 +53,8 @@ fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, 
             return Err(error);
         }
     }
-    let contact = if parts.contact == b"*" { b"" } else { parts.contact };
     let mut out = Vec::with_capacity(
-        parts.from.len() + parts.to.len() + parts.call_id.len() + contact.len() + parts.body.len() + 64,
+        parts.from.len() + parts.to.len() + parts.call_id.len() + parts.contact.len() + parts.body.len() + 64,
     );
     for part in [
         parts.from,
@@ -67,7 +69,7 @@ fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, 
         b"|",
         &date.text,
         b"|",
-        contact,
+        parts.contact,
         b"|",
     ] {
         out.extend_from_slice(part);
@@ -89,6 +91,8 @@ pub enum DigestError {
     Cseq,
     /// Date is missing or not an RFC 3261 SIP-date.
     Date,
+    /// There are several Contacts, or one that cannot be read.
+    Contact,
 }
 
 impl DigestError {
@@ -100,6 +104,7 @@ impl DigestError {
             DigestError::CallId => "Call-ID",
             DigestError::Cseq => "CSeq",
             DigestError::Date => "Date",
+            DigestError::Contact => "Contact",
         }
     }
 
@@ -139,9 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn makes_cseq_date_and_contact_canonical() {
+    fn makes_cseq_and_date_canonical_and_keeps_the_contact() {
         let text = digest_string(&parts()).unwrap();
-        assert_eq!(text, b"sip:a@x|sip:b@y|id|7 INVITE|Thu, 01 Feb 2002 03:02:03 GMT||body\r\n");
+        assert_eq!(text, b"sip:a@x|sip:b@y|id|7 INVITE|Thu, 01 Feb 2002 03:02:03 GMT|*|body\r\n");
+        let none = digest_string(&DigestParts { contact: b"", ..parts() }).unwrap();
+        assert_eq!(none, b"sip:a@x|sip:b@y|id|7 INVITE|Thu, 01 Feb 2002 03:02:03 GMT||body\r\n");
     }
 
     #[test]

@@ -81,6 +81,7 @@ static void wish(struct message *message, const char *authorization)
     message->request.from_tag = text("from-tag");
     message->request.cseq = text("1 REGISTER");
     message->request.contact_uri = text("sip:phone@192.0.2.1");
+    message->request.contact_count = 1;
     message->request.reg_id = 1;
 }
 

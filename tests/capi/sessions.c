@@ -95,6 +95,7 @@ static void message_of_phone(struct message *message, const char *body, const ch
     message->request.from_tag = text("from-tag");
     message->request.cseq = text("1 REGISTER");
     message->request.contact_uri = text("sip:phone@192.0.2.1");
+    message->request.contact_count = 1;
     message->request.instance = text("<urn:uuid:1>");
     message->request.branch = text("z9hG4bK-1");
 }

@@ -10,6 +10,7 @@ mod bodies;
 mod changes;
 mod codes;
 mod connections;
+mod contacts;
 mod coverage;
 mod endpoint;
 mod grants;

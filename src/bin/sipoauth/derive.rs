@@ -84,7 +84,7 @@ pub struct PopOptions {
     /// Date
     #[arg(long, value_name = "DATE")]
     date: String,
-    /// addr-spec of the Contact, when there is one
+    /// addr-spec of the Contact, or * as it stands; leave it out when there is none, or for * with the setting pop_star = empty
     #[arg(long, value_name = "URI", default_value = "")]
     contact: String,
     /// A file with the body, octet for octet

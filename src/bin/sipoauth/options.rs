@@ -95,6 +95,9 @@ pub struct RegisterOptions {
     /// What the digest-string takes as message-body when the proof travels in the body
     #[arg(long, value_enum, requires = "form_proof", default_value = "without-pop")]
     pub pop_body: PopBody,
+    /// What the digest-string takes as Contact when --contact is *, as the proxy's setting pop_star says
+    #[arg(long, value_enum, default_value = "star")]
+    pub pop_star: PopStar,
     /// Send Proxy-Authorization instead of Authorization
     #[arg(long)]
     pub proxy_authorization: bool,
@@ -205,6 +208,15 @@ pub enum PopBody {
     /// The body without the pop parameter.
     WithoutPop,
     /// Nothing.
+    Empty,
+}
+
+/// What stands for a Contact of `*` in the digest-string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PopStar {
+    /// The `*` itself.
+    Star,
+    /// Nothing, as RFC 4474 section 9 has it.
     Empty,
 }
 

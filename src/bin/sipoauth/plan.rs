@@ -11,7 +11,7 @@ use sipoauth::proto::uri::Aor;
 use crate::credential::Credential;
 use crate::evidence::Evidence;
 use crate::message::{Request, is_token};
-use crate::options::RegisterOptions;
+use crate::options::{PopStar, RegisterOptions};
 use crate::phone_state::PhoneState;
 
 use crate::transport::{Server, Transport};
@@ -58,6 +58,7 @@ pub struct Plan {
     request_uri: String,
     user: String,
     contact: Option<String>,
+    pop_star: PopStar,
     body: Option<(String, String)>,
     call_id: String,
     from_tag: String,
@@ -133,6 +134,7 @@ impl Plan {
             to,
             request_uri,
             contact: options.contact.clone(),
+            pop_star: options.pop_star,
             body: options.body.clone().map(|body| (options.content_type.clone(), body)),
             credential_header: if options.proxy_authorization { "Proxy-Authorization" } else { "Authorization" },
             call_id: random_hex(16)?,
@@ -181,7 +183,10 @@ impl Plan {
             call_id: self.call_id.as_bytes(),
             cseq: cseq.as_bytes(),
             date: step.date.unwrap_or_default().as_bytes(),
-            contact: contact.as_bytes(),
+            contact: match self.pop_star {
+                PopStar::Empty if contact == "*" => b"",
+                _ => contact.as_bytes(),
+            },
             body: evidence.covered(&body).as_bytes(),
         };
         let digest_string = if evidence.needs_digest_string() {

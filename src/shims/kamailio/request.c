@@ -119,7 +119,17 @@ static sipoauth_str body_of(sip_msg_t *msg)
     return body;
 }
 
-/* In all Contact header fields together; "*" is one, too. */
+static int is_star(const str *text)
+{
+    sipoauth_str view = oauth_trimmed(text);
+
+    return view.len == 1 && view.ptr[0] == '*';
+}
+
+/*
+ * In all Contact header fields together; "*" is one, too. What cannot be read counts as several, which no proof covers:
+ * no value at all, "<*>", and "*" with more behind it, which the parser takes for "*".
+ */
 static uint32_t contacts_of(sip_msg_t *msg)
 {
     hdr_field_t *header;
@@ -129,12 +139,17 @@ static uint32_t contacts_of(sip_msg_t *msg)
 
     for (header = msg->contact; header != NULL; header = next_sibling_hdr(header)) {
         if (parse_contact(header) < 0 || header->parsed == NULL)
-            return 2; /* what cannot be read is not covered */
+            return 2;
         body = header->parsed;
+        if (body->star ? !is_star(&header->body) : body->contacts == NULL)
+            return 2;
         if (body->star)
             count++;
-        for (contact = body->contacts; contact != NULL; contact = contact->next)
+        for (contact = body->contacts; contact != NULL; contact = contact->next) {
+            if (is_star(&contact->uri))
+                return 2;
             count++;
+        }
     }
     return count;
 }
@@ -150,7 +165,11 @@ static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
     if (parse_contact(msg->contact) < 0)
         return;
     body = msg->contact->parsed;
-    if (body == NULL || body->star || body->contacts == NULL)
+    if (body == NULL)
+        return;
+    if (body->star)
+        call->contact_uri = oauth_trimmed(&msg->contact->body);
+    if (body->star || body->contacts == NULL)
         return;
     call->contact_uri = oauth_view(&body->contacts->uri);
     if (body->contacts->instance != NULL)
