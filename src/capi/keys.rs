@@ -91,8 +91,8 @@ pub unsafe extern "C" fn sipoauth_master_key(
 /// Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` says how many
 /// octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing or CSeq
-/// or Date cannot be read.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing, CSeq or Date
+/// cannot be read, or another part than the body has a '|'.
 ///
 /// # Safety
 /// `parts` and what it points to is valid, `buf` for `cap` octets, `len` NULL or valid.

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a proof covers of a request, whichever way the proof travels and whichever key made it.
+//! What a proof covers of a request, whichever way the proof travels and whichever key made it; and how the use of a proof
+//! is named.
+//!
+//! A use is named by key, Call-ID and CSeq. A digest-string can be read in one way only, so every request that a proof
+//! fits has the same name: a second name made of the whole digest-string would find nothing more, and would cost an entry
+//! of the guard and a question to Redis. Of the same name is the same request again only what brings the same proof, which
+//! stands for the digest-string.
 
 use super::check::{Message, Request};
+use crate::arena::replay_guard::hash_of;
 use crate::config::sessions::Sessions;
-use crate::proto::digest_string::{DigestError, DigestParts, digest_of_request};
+use crate::proto::digest_string::{DigestError, DigestParts, digest_of_request, split_cseq};
+use crate::proto::session::{Session, SignIn};
 
 /// The digest-string of a request with this message-body, and its Date in Unix seconds. A request of which no proof can
 /// be made, or which says more than a proof covers, is an error.
@@ -29,4 +37,23 @@ fn covered_contact<'a>(settings: &Sessions, message: &Message<'a>) -> Result<&'a
         (1, contact) if !contact.is_empty() => Ok(contact),
         _ => Err(DigestError::Contact),
     }
+}
+
+/// Names the use of a proof. Another spelling of the same CSeq is the same request.
+pub(super) fn name_of(hash_key: &[u8; 16], owner: &[u8], message: (&[u8], &[u8])) -> u64 {
+    let (call_id, cseq) = message;
+    hash_of(hash_key, (owner, call_id, split_cseq(cseq)))
+}
+
+/// Whose use it is: the session's. A sign-in with a password proves its key before it has a session, so there it is the key's.
+pub(super) fn owner_of(session: &Session) -> &[u8] {
+    match session.keys.last() {
+        Some(key) if session.sign_in == SignIn::Password => &key.0,
+        _ => &session.id,
+    }
+}
+
+/// How a request with this proof came. The sender chooses all of it, so nobody else may be able to compute it.
+pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>, pop: &[u8]) -> u64 {
+    hash_of(hash_key, (pop, request.message.branch, request.source))
 }

@@ -5,8 +5,8 @@
 //! compare with, and the same is done for both.
 
 use super::check::{Answer, Carried, Decision, Request};
-use super::covered::covered_by_proof;
-use super::session_check::{Known, MAX_OPEN, is_stale, path_of};
+use super::covered::{covered_by_proof, path_of};
+use super::session_check::{Known, MAX_OPEN, is_stale};
 use crate::arena::replay_guard::{Use, hash_of};
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
@@ -136,8 +136,8 @@ impl<'a> Asked<'a> {
             DigestError::Date => Reason::DateMissing,
             error => error.reason(),
         })?;
-        let nonce = response.as_ref().and_then(|response| response.nonce.as_deref());
-        let names = names(settings, request, aor.as_str(), nonce);
+        let names =
+            response.as_ref().map_or_else(Vec::new, |response| names(settings, request, aor.as_str(), response));
         Ok(Asked { settings, response, aor: aor.as_str().to_owned(), digest, date, names })
     }
 
@@ -161,9 +161,10 @@ impl<'a> Asked<'a> {
 
 /// What must not be seen twice, each with the path by which it came: the phone's nonce, which belongs to one request,
 /// and the request itself. The latter also for proofs with a nonce: at the end of the body that would be another's.
-fn names(settings: &Sessions, request: &Request<'_>, aor: &str, nonce: Option<&str>) -> Vec<(u64, u64)> {
+fn names(settings: &Sessions, request: &Request<'_>, aor: &str, response: &KeyResponse<'_>) -> Vec<(u64, u64)> {
     let hash_key = &settings.hash_key;
-    let path = path_of(hash_key, request);
+    let path = path_of(hash_key, request, &response.pop);
+    let nonce = response.nonce.as_deref();
     let identity = (request.message.call_id, split_cseq(request.message.cseq));
     let of_request = (hash_of(hash_key, ("key-derivation request", aor, identity)), path);
     let of_nonce = nonce

@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use super::check::{Answer, Decision, Request};
-use super::covered::covered_by_proof;
+use super::check::{Answer, Decision, Message, Request};
+use super::covered::{covered_by_proof, name_of, owner_of, path_of};
 use super::known_account::KnownAccount;
-use crate::arena::replay_guard::{ReplayGuard, Seen, Use, hash_of};
+use crate::arena::replay_guard::{ReplayGuard, Seen, Use};
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::config::sessions::Sessions;
 use crate::proto::digest_credentials::DigestCredentials;
-use crate::proto::digest_string::{DigestError, split_cseq};
+use crate::proto::digest_string::DigestError;
 use crate::proto::fingerprint::secret_name;
 use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh, TokenGrant};
 use crate::proto::master_key::master_key;
@@ -156,13 +156,8 @@ impl OpenProof {
     pub fn names(&self, hash_key: &[u8; 16], account: &Account) -> Option<(u64, u64)> {
         let made = |s: &(usize, &Session)| made_by(s.1, &self.pop.0, &self.digest);
         let (_, session) = candidates(account, &self.instance, self.reg_id).find(made)?;
-        Some((name_of(hash_key, &session.id, &self.call_id, &self.cseq), self.path))
+        Some((name_of(hash_key, owner_of(session), (&self.call_id, &self.cseq)), self.path))
     }
-}
-
-/// Names a proof by what it covers: another spelling of the same CSeq is the same request.
-fn name_of(hash_key: &[u8; 16], session: &SessionId, call_id: &[u8], cseq: &[u8]) -> u64 {
-    hash_of(hash_key, (session, call_id, split_cseq(cseq)))
 }
 
 /// The sessions that a phone may use. One that names no instance may be any of them; one that names its own is no other
@@ -197,6 +192,7 @@ struct Proven {
     /// It is the proof of a registration that may be repeated.
     repeated: bool,
     date: i64,
+    pop: [u8; 32],
 }
 
 impl Proven {
@@ -296,11 +292,13 @@ impl Look<'_> {
         let Some(key) = key.filter(|_| digest.fits(known.ha1, self.request.method)) else {
             return refuse(answer, Reason::DigestMismatch);
         };
-        if let Some((pop, covered)) = proof
-            && let Err(reason) = self.fits_master_key(&key, &pop, self.covered_in_body(&covered), provider)
-        {
-            return refuse(answer, reason);
-        }
+        let fits = |(pop, covered): (String, Vec<u8>)| {
+            self.fits_master_key(&key, &pop, self.covered_in_body(&covered), provider)
+        };
+        let used = match proof.map(fits).transpose() {
+            Ok(used) => used,
+            Err(reason) => return refuse(answer, reason),
+        };
         let issuer = &self.policy.providers[provider].issuer;
         let id = CodeId::new("password", issuer, &[&digest.username, &digest.realm, &digest.nonce]);
         let grant = PasswordGrant {
@@ -309,7 +307,10 @@ impl Look<'_> {
             password: (!known.password.is_empty()).then(|| SecretText(known.password.to_owned())),
         };
         match self.registration(provider, id, aor) {
-            Ok(registration) => self.redeem(answer, provider, TokenGrant::Password(grant), registration),
+            Ok(registration) => {
+                let decision = self.redeem(answer, provider, TokenGrant::Password(grant), registration);
+                compared_first(used, decision)
+            }
             Err(reason) => refuse(answer, reason),
         }
     }
@@ -346,13 +347,7 @@ impl Look<'_> {
             Ok(registration) => registration,
             Err(reason) => return refuse(answer, reason),
         };
-        match self.redeem(answer.clone(), provider, grant, registration) {
-            Decision::NeedExchange(answer, then) => Decision::NeedComparison(answer, vec![used], Some(then)),
-            Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
-                Decision::NeedComparison(answer, vec![used], None)
-            }
-            decision => decision,
-        }
+        compared_first(Some(used), self.redeem(answer, provider, grant, registration))
     }
 
     /// What is kept of a request that redeems something.
@@ -523,15 +518,19 @@ impl Look<'_> {
             return stop(Answer::default(), Reason::SessionEnded);
         };
         let answer = Answer { provider: Some(provider), session: Some(account.used(index)), ..Answer::default() };
-        Ok(Proven { answer, aor, provider, account, index, repeated, date })
+        Ok(Proven { answer, aor, provider, account, index, repeated, date, pop })
     }
 
     /// The use of a proof whose Date is right.
     fn dated(&self, proven: &Proven) -> Result<Use, Reason> {
-        self.is_timely(proven.date, proven.provider)?;
-        let message = &self.request.message;
-        let proof = name_of(&self.settings.hash_key, &proven.session().id, message.call_id, message.cseq);
-        Ok(Use { proof, path: self.path(), date: proven.date, now: self.now })
+        self.use_of(owner_of(proven.session()), &proven.pop, proven.date, proven.provider)
+    }
+
+    fn use_of(&self, owner: &[u8], pop: &[u8; 32], date: i64, provider: usize) -> Result<Use, Reason> {
+        self.is_timely(date, provider)?;
+        let Message { call_id, cseq, .. } = self.request.message;
+        let proof = name_of(&self.settings.hash_key, owner, (call_id, cseq));
+        Ok(Use { proof, path: self.path(pop), date, now: self.now })
     }
 
     fn is_timely(&self, date: i64, provider: usize) -> Result<(), Reason> {
@@ -539,15 +538,15 @@ impl Look<'_> {
         if is_stale(self.policy, leeway, date, self.now) { Err(Reason::PopStale) } else { Ok(()) }
     }
 
-    /// A proof beside Digest credentials: the phone has come to the same master-key. That the request is new is for
-    /// Digest to say.
-    fn fits_master_key(&self, key: &Key, pop: &str, covered: &[u8], provider: usize) -> Result<(), Reason> {
+    /// A proof beside Digest credentials: the phone has come to the same master-key. Digest says that the request is new,
+    /// but the proof must not serve another request once the session has this key.
+    fn fits_master_key(&self, key: &Key, pop: &str, covered: &[u8], provider: usize) -> Result<Use, Reason> {
         let pop = pop_from_text(pop).ok_or(Reason::PopMalformed)?;
         let (digest, date) = covered_by_proof(self.settings, self.request, covered).map_err(|error| error.reason())?;
         if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
             return Err(Reason::PopInvalid);
         }
-        self.is_timely(date, provider)
+        self.use_of(&**key, &pop, date, provider)
     }
 
     /// The message-body of the digest-string where the proof is in the body.
@@ -586,14 +585,14 @@ impl Look<'_> {
                 reg_id: message.reg_id,
                 call_id: message.call_id.to_vec(),
                 cseq: message.cseq.to_vec(),
-                path: self.path(),
+                path: self.path(pop),
             })
         })
     }
 
-    /// How the request came.
-    fn path(&self) -> u64 {
-        path_of(&self.settings.hash_key, self.request)
+    /// How the request with this proof came.
+    fn path(&self, pop: &[u8; 32]) -> u64 {
+        path_of(&self.settings.hash_key, self.request, pop)
     }
 
     /// Everything but the proof itself.
@@ -657,11 +656,6 @@ pub(super) fn is_stale(policy: &Policy, leeway: i64, date: i64, now: i64) -> boo
     now - date > i64::from(policy.settings.pop_window) || date - now > leeway.max(LEAST_AHEAD)
 }
 
-/// How a request came. The sender chooses all of it, so nobody else may be able to compute it.
-pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
-    hash_of(hash_key, (request.message.branch, request.source))
-}
-
 /// Whether a user may register this address with a code, or use it with a token from elsewhere. The key proves the
 /// address in other requests too, so a rule about third parties does not help here.
 pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registration) -> Result<(), Reason> {
@@ -704,6 +698,17 @@ pub fn used(aor: &str, session: &Session) -> UsedSession {
         scope: session.scope.clone(),
         valid_until: session.valid_until,
         allows_until: if session.renewable { session.ends_at } else { session.valid_until.min(session.ends_at) },
+    }
+}
+
+/// Nothing is asked for, nor told, with a proof that was used before.
+fn compared_first(used: Option<Use>, decision: Decision) -> Decision {
+    match (used, decision) {
+        (Some(used), Decision::NeedExchange(answer, then)) => Decision::NeedComparison(answer, vec![used], Some(then)),
+        (Some(used), Decision::Done(answer)) if answer.reason == Some(Reason::Ok) => {
+            Decision::NeedComparison(answer, vec![used], None)
+        }
+        (_, decision) => decision,
     }
 }
 

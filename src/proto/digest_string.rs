@@ -5,9 +5,16 @@
 //!
 //! Where the Contact is `*`, RFC 4474 has the empty text of no Contact at all. Here it is `*`, so that a proof of the one
 //! is none of the other; whoever wants the RFC's text gives an empty Contact.
+//!
+//! Only the body may have a '|', which no grammar of RFC 3261 allows in the other parts. So each digest-string is that of
+//! one request: nobody moves the end of one part to the beginning of the next.
 
 use super::reason::Reason;
 use super::sip_date;
+
+const SEPARATOR: u8 = b'|';
+/// Separators before the body.
+const SEPARATORS: usize = 6;
 
 /// The parts of a message that the digest-string covers. All are raw octets of the message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +61,12 @@ fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, 
         }
     }
     let mut out = Vec::with_capacity(
-        parts.from.len() + parts.to.len() + parts.call_id.len() + parts.contact.len() + parts.body.len() + 64,
+        parts.from.len()
+            + parts.to.len()
+            + parts.call_id.len()
+            + parts.contact.len()
+            + parts.body.len()
+            + 64,
     );
     for part in [
         parts.from,
@@ -74,11 +86,28 @@ fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, 
     ] {
         out.extend_from_slice(part);
     }
+    // Counted in one pass over what was copied anyway; where it does not fit, the part is looked for.
+    if out.iter().filter(|octet| **octet == SEPARATOR).count() != SEPARATORS {
+        return Err(divided(parts));
+    }
     out.extend_from_slice(parts.body);
     Ok((out, date.seconds))
 }
 
-/// Which part of a message keeps a digest-string from being built.
+/// The part that has a separator.
+#[cold]
+fn divided(parts: &DigestParts<'_>) -> DigestError {
+    let all = [
+        (parts.from, DigestError::From),
+        (parts.to, DigestError::To),
+        (parts.call_id, DigestError::CallId),
+        (parts.cseq, DigestError::Cseq),
+        (parts.contact, DigestError::Contact),
+    ];
+    all.iter().find(|(part, _)| part.contains(&SEPARATOR)).map_or(DigestError::Date, |(_, error)| *error)
+}
+
+/// Which part of a message keeps a digest-string from being built: each of them also when it has a '|'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DigestError {
     /// From is missing.
@@ -130,6 +159,7 @@ pub fn split_cseq(cseq: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parts() -> DigestParts<'static> {
         DigestParts {
@@ -164,6 +194,37 @@ mod tests {
         }
         let tab = DigestParts { cseq: b"7 INVITE\tX", ..parts() };
         assert_eq!(digest_of_request(&tab, b"INVITE"), Err(DigestError::Cseq));
+    }
+
+    #[test]
+    fn only_the_body_has_separators() {
+        for (parts, error) in [
+            (DigestParts { from: b"sip:a@x|sip:b", ..parts() }, DigestError::From),
+            (DigestParts { to: b"|sip:b@y", ..parts() }, DigestError::To),
+            (DigestParts { call_id: b"id|", ..parts() }, DigestError::CallId),
+            (DigestParts { cseq: b"7 INV|ITE", ..parts() }, DigestError::Cseq),
+            (DigestParts { contact: b"|", ..parts() }, DigestError::Contact),
+            (DigestParts { from: b"a|b", to: b"c|d", contact: b"e|f", ..parts() }, DigestError::From),
+            (DigestParts { date: b"Thu, 01 Feb 2002 03:02:03 GMT|", ..parts() }, DigestError::Date),
+        ] {
+            assert_eq!(digest_string(&parts), Err(error), "{parts:?}");
+        }
+        assert!(digest_string(&DigestParts { body: b"|a||b|", ..parts() }).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn each_text_is_that_of_one_request(
+            a in proptest::array::uniform5("[ab|]{0,3}"), b in proptest::array::uniform5("[ab|]{0,3}"),
+        ) {
+            let digest = |[from, to, call_id, contact, body]: &[String; 5]| {
+                let [from, to, call_id, contact, body] = [from, to, call_id, contact, body].map(|t| t.as_bytes());
+                digest_string(&DigestParts { from, to, call_id, contact, body, ..parts() })
+            };
+            if let (Ok(one), Ok(other)) = (digest(&a), digest(&b)) {
+                prop_assert_eq!(one == other, a == b);
+            }
+        }
     }
 
     #[test]

@@ -35,8 +35,8 @@ impl Worker {
         let shared = self.context.arena().shared();
         if handling.resumed {
             let number = shared.exchange_failures.get(&registration.code).and_then(|n| u32::try_from(n).ok());
-            // A refresh may have waited for its session: a request waits only once.
-            if number.is_some() || !matches!(grant, TokenGrant::Refresh(_)) {
+            // What has a proof may have waited for its session or a comparison: a request waits only once.
+            if number.is_some() || !matches!(grant, TokenGrant::Refresh(_) | TokenGrant::Password(_)) {
                 answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
                 return Verdict { answer, ..Verdict::default() };
             }

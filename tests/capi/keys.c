@@ -144,6 +144,12 @@ static void digest_string(void)
     wrong = parts;
     wrong.struct_size = 2 * sizeof(wrong); /* of a newer header: what it knows more is not looked at */
     EXPECT_STATUS(sipoauth_digest_string(&wrong, NULL, 0, &len), SIPOAUTH_E_SPACE);
+    member[3] = &wrong.contact_uri;
+    for (i = 0; i < 4; i++) { /* only the body may have a separator */
+        wrong = parts;
+        *member[i] = text("sip:a|b@example.test");
+        EXPECT_STATUS(sipoauth_digest_string(&wrong, buf, 1, &len), SIPOAUTH_E_INPUT);
+    }
     wrong = parts;
     wrong.cseq = text("REGISTER 1");
     EXPECT_STATUS(sipoauth_digest_string(&wrong, buf, sizeof(buf), &len), SIPOAUTH_E_INPUT);

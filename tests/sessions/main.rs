@@ -23,6 +23,7 @@ mod refresh;
 mod reload;
 mod replay;
 mod secrets;
+mod separators;
 mod short_codes;
 mod sip_oauth;
 mod store;

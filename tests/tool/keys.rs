@@ -171,6 +171,17 @@ fn keys_and_proofs_are_derived() {
         let run = run(&[&["derive", "pop", "--key", hex], &request[..], &arguments].concat());
         assert!(run.code == 1 && run.err.contains(words), "{}", run.err);
     }
+    for (option, words) in [("--from", "From "), ("--to", "To "), ("--call-id", "CallId "), ("--contact", "Contact ")] {
+        let mut odd = request.map(str::to_owned);
+        let place = odd.iter().position(|text| text == option).expect("it is there") + 1;
+        odd[place].push_str("|x");
+        let odd = odd.each_ref().map(String::as_str);
+        let run = run(&[&["derive", "pop", "--key", hex], &odd[..], &time].concat());
+        assert!(run.code == 1 && run.err.contains(words) && run.err.contains("has a '|'"), "{}", run.err);
+    }
+    let all = ["--from", "sip:a@x", "--to", "sip:a@x", "--call-id", "c", "--contact", "*", "--json"];
+    let star = run(&[&["derive", "pop", "--key", hex], &all[..], &time].concat()).json();
+    assert!(star["digest_string"].as_str().is_some_and(|text| text.ends_with("|*|")), "{star}");
     let short = run(&[&["derive", "pop", "--key", "hush"], &request[..], &time].concat());
     assert!(short.code == 1 && short.err.contains("32 octets") && !short.err.contains("hush"), "{}", short.err);
 }

@@ -135,7 +135,7 @@ fn pop(options: &PopOptions) -> Result<u8, String> {
         contact: options.contact.as_bytes(),
         body: &body,
     })
-    .map_err(|error| format!("the digest-string cannot be made: {error:?} is missing or cannot be read"))?;
+    .map_err(|error| format!("the digest-string cannot be made: {error:?} is missing, cannot be read, or has a '|'"))?;
     let text = pop_to_text(&make_pop(&*key, &digest));
     let fits = options.compare.as_deref().map(|received| verify_pop(&*key, &digest, received.trim()));
     let digest = String::from_utf8_lossy(&digest);

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
+use sipoauth::proto::digest_string::{DigestError, DigestParts, digest_string};
 use sipoauth::proto::grant::CONTENT_TYPE;
 use sipoauth::proto::uri::Aor;
 
@@ -191,7 +191,8 @@ impl Plan {
         };
         let digest_string = if evidence.needs_digest_string() {
             digest_string(&parts).map_err(|e| {
-                format!("no proof can be made, because {} is not as RFC 3261 writes it; check --date", e.header())
+                let check = if e == DigestError::Date { "; check --date" } else { ", which has no '|'" };
+                format!("no proof can be made, because {} is not as RFC 3261 writes it{check}", e.header())
             })?
         } else {
             Vec::new()
