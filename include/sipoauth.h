@@ -437,7 +437,8 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str method;
   /*
-   addr-spec of the Request-URI.
+   The Request-URI, as it stands in the request line that the host received. Two requests with the same proof are the
+   same one again only when they agree in it; with the setting pop_request_uri proofs cover it.
    */
   struct sipoauth_str request_uri;
   /*
@@ -531,6 +532,11 @@ typedef struct sipoauth_request {
    Its argument.
    */
   void *client_certificate_user;
+   The whole request as it was received, from the request line to the end of the body; or empty. A copy of a request
+   with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1). Without it, only
+   what the other members say is compared.
+   */
+  struct sipoauth_str message;
 } sipoauth_request;
 
 /*
@@ -705,6 +711,11 @@ typedef struct sipoauth_digest_parts {
    The message body, exactly as on the wire.
    */
   struct sipoauth_str body;
+  /*
+   Empty for the digest-string of RFC 4474. For a proxy with the setting pop_request_uri the Request-URI, as it stands
+   in the request line: it is written behind the method, after one space.
+   */
+  struct sipoauth_str request_uri;
 } sipoauth_digest_parts;
 
 /*
@@ -1364,8 +1375,8 @@ int32_t sipoauth_master_key(uint32_t form,
  Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` says how many
  octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing or CSeq
- or Date cannot be read.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing, CSeq or Date
+ cannot be read, another part than the body has a '|', or the Request-URI has a space or a control character.
 
  # Safety
  `parts` and what it points to is valid, `buf` for `cap` octets, `len` NULL or valid.

@@ -34,8 +34,8 @@ pub struct ReplaySet {
 pub struct Use {
     /// Hash of what makes the proof unique: the session, Call-ID and CSeq.
     pub proof: u64,
-    /// Hash of how the request came: the branch of its Via and its source. The sender chooses these, so he must not be
-    /// able to compute it.
+    /// Hash of how the request came and of what it was: its proof, the branch of its Via, its source, its request line and
+    /// the rest of it. The sender chooses these, so he must not be able to compute it.
     pub path: u64,
     /// Date of the request, Unix seconds.
     pub date: i64,
@@ -75,6 +75,14 @@ pub fn hash_of(key: &[u8; 16], value: impl Hash) -> u64 {
     key.hash(&mut gathered);
     value.hash(&mut gathered);
     gathered.finish()
+}
+
+/// The same of many octets in one piece.
+pub fn hash_of_octets(key: &[u8; 16], octets: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(key);
+    hasher.write(octets);
+    hasher.finish()
 }
 
 /// Everything that is hashed, so that it is hashed at once: that costs half as much as piece by piece.

@@ -359,6 +359,8 @@ struct Fields<'a> {
     content_type: &'a [u8],
     instance: &'a [u8],
     certificate: Certificate,
+    uri: &'a [u8],
+    octets: &'a [u8],
     /// But for the texts among them.
     message: Message<'a>,
 }
@@ -372,7 +374,6 @@ impl<'a> Fields<'a> {
         unsafe {
             let r = structure(request)?;
             let core = Core::read(&r, flags)?;
-            octets(r.request_uri)?;
             let message = Message {
                 content_type: "",
                 body: core.body,
@@ -395,6 +396,8 @@ impl<'a> Fields<'a> {
                 content_type: octets(r.content_type)?,
                 instance: octets(r.instance)?,
                 certificate: Certificate { read: r.client_certificate, user: r.client_certificate_user },
+                uri: octets(r.request_uri)?,
+                octets: octets(r.message)?,
                 message,
             })
         }
@@ -413,6 +416,8 @@ impl<'a> Fields<'a> {
         let request = Request {
             proxy: handling.proxy,
             method: &method,
+            uri: self.uri,
+            octets: self.octets,
             from: &from,
             to: &to,
             realm: &realm,

@@ -7,7 +7,7 @@ use std::ffi::c_char;
 use super::convert::{Buffer, octets, structure, text};
 use super::guard::guard;
 use super::types::*;
-use crate::proto::digest_string::{DigestParts, digest_string};
+use crate::proto::digest_string::{DigestParts, digest_string, digest_string_with_uri};
 use crate::proto::master_key::{Ha1Form, master_key};
 use crate::proto::pop::{make_pop, pop_from_text, pop_to_text, verify_pop};
 use crate::proto::shared_key::{KeyOrder, shared_key};
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn sipoauth_master_key(
 /// octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing, CSeq or Date
-/// cannot be read, or another part than the body has a '|'.
+/// cannot be read, another part than the body has a '|', or the Request-URI has a space or a control character.
 ///
 /// # Safety
 /// `parts` and what it points to is valid, `buf` for `cap` octets, `len` NULL or valid.
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn sipoauth_digest_string(
 ) -> i32 {
     guard(None, || {
         // SAFETY: the caller's promise.
-        let (buffer, parts) = unsafe {
+        let (buffer, parts, uri) = unsafe {
             let buffer = Buffer::new(buf, cap, len)?;
             let p = structure(parts)?;
             let parts = DigestParts {
@@ -117,9 +117,10 @@ pub unsafe extern "C" fn sipoauth_digest_string(
                 contact: octets(p.contact_uri)?,
                 body: octets(p.body)?,
             };
-            (buffer, parts)
+            (buffer, parts, octets(p.request_uri)?)
         };
-        buffer.put(&digest_string(&parts).map_err(|_| SIPOAUTH_E_INPUT)?)
+        let text = if uri.is_empty() { digest_string(&parts) } else { digest_string_with_uri(&parts, uri) };
+        buffer.put(&text.map_err(|_| SIPOAUTH_E_INPUT)?)
     })
 }
 

@@ -194,7 +194,8 @@ pub struct sipoauth_request {
     pub now: i64,
     /// The method as written, for example "REGISTER": there To is the address-of-record, else From.
     pub method: sipoauth_str,
-    /// addr-spec of the Request-URI.
+    /// The Request-URI, as it stands in the request line that the host received. Two requests with the same proof are the
+    /// same one again only when they agree in it; with the setting pop_request_uri proofs cover it.
     pub request_uri: sipoauth_str,
     /// addr-spec of From: without display name, brackets and header parameters.
     pub from_uri: sipoauth_str,
@@ -245,6 +246,10 @@ pub struct sipoauth_request {
     pub client_certificate: sipoauth_certificate_fn,
     /// Its argument.
     pub client_certificate_user: *mut c_void,
+    /// The whole request as it was received, from the request line to the end of the body; or empty. A copy of a request
+    /// with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1). Without it, only
+    /// what the other members say is compared. Since ABI version 5.
+    pub message: sipoauth_str,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
@@ -428,6 +433,9 @@ pub struct sipoauth_digest_parts {
     pub contact_uri: sipoauth_str,
     /// The message body, exactly as on the wire.
     pub body: sipoauth_str,
+    /// Empty for the digest-string of RFC 4474. For a proxy with the setting pop_request_uri the Request-URI, as it stands
+    /// in the request line: it is written behind the method, after one space.
+    pub request_uri: sipoauth_str,
 }
 
 /// State of one provider, copied out. Texts are NUL-terminated and cut to their size.

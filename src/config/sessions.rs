@@ -28,6 +28,8 @@ pub struct Sessions {
     pub empty_pop_body: bool,
     /// The digest-string has an empty Contact where the request has `*`.
     pub empty_star: bool,
+    /// Proofs cover the Request-URI.
+    pub covers_request_uri: bool,
     /// Proofs are compared over all proxies that share the store.
     pub cluster_replay: bool,
 }
@@ -128,6 +130,7 @@ impl Sessions {
             ha1_form,
             empty_pop_body,
             empty_star,
+            covers_request_uri: settings.pop_request_uri,
             cluster_replay,
         }))
     }

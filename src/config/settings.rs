@@ -147,6 +147,9 @@ pub struct Settings {
     pub pop_body: String,
     /// What stands for a Contact of `*` in the digest-string: "star", or "empty" as RFC 4474 section 9 has it.
     pub pop_star: String,
+    /// Proofs cover the Request-URI, too: an addition to RFC 4474 section 9.
+    #[serde(deserialize_with = "boolean")]
+    pub pop_request_uri: bool,
     /// Oldest Date of a proof in seconds; the same into the future.
     #[serde(deserialize_with = "number")]
     pub pop_window: u32,
@@ -229,6 +232,7 @@ impl Default for Settings {
             ha1_form: "hex".into(),
             pop_body: "without_pop".into(),
             pop_star: "star".into(),
+            pop_request_uri: false,
             pop_window: 300,
             pop_reuse: false,
             replay_guard_size: 262_144,

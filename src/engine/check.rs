@@ -28,6 +28,10 @@ pub struct Request<'a> {
     pub proxy: bool,
     /// The method.
     pub method: &'a str,
+    /// The Request-URI as the sender wrote it, raw octets; empty: not known.
+    pub uri: &'a [u8],
+    /// The whole request as it was received, raw octets; empty: not known.
+    pub octets: &'a [u8],
     /// addr-spec of From.
     pub from: &'a str,
     /// addr-spec of To.

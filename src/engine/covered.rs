@@ -8,7 +8,7 @@
 //! stands for the digest-string.
 
 use super::check::{Message, Request};
-use crate::arena::replay_guard::hash_of;
+use crate::arena::replay_guard::{hash_of, hash_of_octets};
 use crate::config::sessions::Sessions;
 use crate::proto::digest_string::{DigestError, DigestParts, digest_of_request, split_cseq};
 use crate::proto::session::{Session, SignIn};
@@ -24,7 +24,8 @@ pub(super) fn covered_by_proof(
     let contact = covered_contact(settings, &request.message)?;
     let parts =
         DigestParts { from: request.from.as_bytes(), to: request.to.as_bytes(), call_id, cseq, date, contact, body };
-    let (text, date) = digest_of_request(&parts, request.method.as_bytes())?;
+    let uri = settings.covers_request_uri.then_some(request.uri);
+    let (text, date) = digest_of_request(&parts, request.method.as_bytes(), uri)?;
     Ok((text, date.ok_or(DigestError::Date)?))
 }
 
@@ -53,7 +54,18 @@ pub(super) fn owner_of(session: &Session) -> &[u8] {
     }
 }
 
-/// How a request with this proof came. The sender chooses all of it, so nobody else may be able to compute it.
+/// How a request with this proof came, and what it was: only of the same path it is the same request again. The sender
+/// chooses all of it, so nobody else may be able to compute it.
+///
+/// A retransmission is the same message, octet for octet (RFC 3261 section 17.1), and no proof covers all of it: a copy may
+/// have another Request-URI, Route or Expires. Where the host does not give the message, what it tells of it must do. It is
+/// so over TCP, too: there a client sends nothing again, but a proxy without state passes on what came twice over UDP
+/// (section 16.11), a script may ask twice, and a request that had to wait is looked at again.
 pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>, pop: &[u8]) -> u64 {
-    hash_of(hash_key, (pop, request.message.branch, request.source))
+    let Request { method, uri, octets, transport, source, message, .. } = *request;
+    let said = match octets {
+        b"" => hash_of(hash_key, (message.from_tag, message.instance, message.reg_id, message.body)),
+        octets => hash_of_octets(hash_key, octets),
+    };
+    hash_of(hash_key, (pop, message.branch, source, transport, method, uri, said))
 }

@@ -37,17 +37,37 @@ pub struct DigestParts<'a> {
 
 /// Builds the digest-string. Errors name the part that cannot be made canonical.
 pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
-    write(parts, None).map(|(text, _)| text)
+    write(parts, None, None).map(|(text, _)| text)
+}
+
+/// The same with the Request-URI in it, which RFC 4474 leaves out: an addition of this library, for phones and proxies that
+/// agree on it. The octets of the request line stand behind the method, after one space:
+///
+/// `addr-spec "|" addr-spec "|" callid "|" 1*DIGIT SP Method SP Request-URI "|" SIP-date "|" [addr-spec] "|" message-body`
+///
+/// Methods have no space, so no digest-string with a Request-URI is ever one without. An error names the Request-URI when
+/// it is empty or has a space, a control character or a '|'.
+pub fn digest_string_with_uri(parts: &DigestParts<'_>, uri: &[u8]) -> Result<Vec<u8>, DigestError> {
+    write(parts, None, Some(uri)).map(|(text, _)| text)
 }
 
 /// The digest-string of a request with this method, and the Date in it as Unix seconds; None when it is not a time since
 /// 1970. The digest-string has the method of CSeq, so that must be the request's own (RFC 3261 section 8.1.1.5), letter by
-/// letter: methods have case (section 7.1). Otherwise a proof of one method would serve another.
-pub fn digest_of_request(parts: &DigestParts<'_>, method: &[u8]) -> Result<(Vec<u8>, Option<i64>), DigestError> {
-    write(parts, Some(method))
+/// letter: methods have case (section 7.1). Otherwise a proof of one method would serve another. With a `uri`, that of
+/// [`digest_string_with_uri`].
+pub fn digest_of_request(
+    parts: &DigestParts<'_>,
+    method: &[u8],
+    uri: Option<&[u8]>,
+) -> Result<(Vec<u8>, Option<i64>), DigestError> {
+    write(parts, Some(method), uri)
 }
 
-fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, Option<i64>), DigestError> {
+fn write(
+    parts: &DigestParts<'_>,
+    sent_with: Option<&[u8]>,
+    uri: Option<&[u8]>,
+) -> Result<(Vec<u8>, Option<i64>), DigestError> {
     let (number, method) = split_cseq(parts.cseq).ok_or(DigestError::Cseq)?;
     if sent_with.is_some_and(|sent_with| sent_with != method) {
         return Err(DigestError::Cseq);
@@ -60,8 +80,14 @@ fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, 
             return Err(error);
         }
     }
+    let (space, uri) = match uri {
+        None => (&b""[..], &b""[..]),
+        Some(uri) if is_request_uri(uri) => (&b" "[..], uri),
+        Some(_) => return Err(DigestError::RequestUri),
+    };
     let mut out = Vec::with_capacity(
-        parts.from.len()
+        uri.len()
+            + parts.from.len()
             + parts.to.len()
             + parts.call_id.len()
             + parts.contact.len()
@@ -78,6 +104,8 @@ fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, 
         number,
         b" ",
         method,
+        space,
+        uri,
         b"|",
         &date.text,
         b"|",
@@ -92,6 +120,11 @@ fn write(parts: &DigestParts<'_>, sent_with: Option<&[u8]>) -> Result<(Vec<u8>, 
     }
     out.extend_from_slice(parts.body);
     Ok((out, date.seconds))
+}
+
+/// Not empty, and without what would end it.
+fn is_request_uri(uri: &[u8]) -> bool {
+    !uri.is_empty() && uri.iter().all(|octet| *octet > b' ' && *octet != 0x7F && *octet != SEPARATOR)
 }
 
 /// The part that has a separator.
@@ -122,10 +155,12 @@ pub enum DigestError {
     Date,
     /// There are several Contacts, or one that cannot be read.
     Contact,
+    /// The Request-URI is to be covered, and it is missing or cannot be one.
+    RequestUri,
 }
 
 impl DigestError {
-    /// The header field's name.
+    /// The header field's name, or that of the Request-URI.
     pub fn header(self) -> &'static str {
         match self {
             DigestError::From => "From",
@@ -134,6 +169,7 @@ impl DigestError {
             DigestError::Cseq => "CSeq",
             DigestError::Date => "Date",
             DigestError::Contact => "Contact",
+            DigestError::RequestUri => "Request-URI",
         }
     }
 
@@ -188,12 +224,25 @@ mod tests {
 
     #[test]
     fn the_method_is_the_requests_own() {
-        assert_eq!(digest_of_request(&parts(), b"INVITE").unwrap().0, digest_string(&parts()).unwrap());
+        assert_eq!(digest_of_request(&parts(), b"INVITE", None).unwrap().0, digest_string(&parts()).unwrap());
         for method in [&b"REGISTER"[..], b"invite", b"INVITE ", b"INVIT", b""] {
-            assert_eq!(digest_of_request(&parts(), method), Err(DigestError::Cseq), "{method:?}");
+            assert_eq!(digest_of_request(&parts(), method, None), Err(DigestError::Cseq), "{method:?}");
         }
         let tab = DigestParts { cseq: b"7 INVITE\tX", ..parts() };
-        assert_eq!(digest_of_request(&tab, b"INVITE"), Err(DigestError::Cseq));
+        assert_eq!(digest_of_request(&tab, b"INVITE", None), Err(DigestError::Cseq));
+    }
+
+    #[test]
+    fn the_request_uri_stands_behind_the_method() {
+        let text = digest_string_with_uri(&parts(), b"sip:b@y;transport=tcp").unwrap();
+        let wanted = b"sip:a@x|sip:b@y|id|7 INVITE sip:b@y;transport=tcp|Thu, 01 Feb 2002 03:02:03 GMT|*|body\r\n";
+        assert_eq!(text, wanted);
+        for uri in [&b""[..], b" ", b"sip:a b", b"sip:a|b", b"sip:a\tb", b"sip:a\r\n", b"sip:\x7f"] {
+            assert_eq!(digest_string_with_uri(&parts(), uri), Err(DigestError::RequestUri), "{uri:?}");
+        }
+        // What looks like one in CSeq is no method.
+        let forged = DigestParts { cseq: b"7 INVITE sip:b@y;transport=tcp", ..parts() };
+        assert_eq!(digest_string(&forged), Err(DigestError::Cseq));
     }
 
     #[test]

@@ -107,6 +107,14 @@ static void digest_string(void)
     sipoauth_digest_string(&parts, digest_with_star, sizeof(digest_with_star), &len);
     EXPECT(len > 3 && memcmp(digest_with_star + len - 3, "|*|", 3) == 0);
 
+    parts.request_uri = text("sip:bob@biloxi.example.org");
+    sipoauth_digest_string(&parts, digest_with_star, sizeof(digest_with_star) - 1, &len);
+    digest_with_star[len] = '\0';
+    EXPECT(strstr(digest_with_star, " BYE sip:bob@biloxi.example.org|") != NULL);
+    parts.request_uri = text("sip:a b@x");
+    EXPECT_STATUS(sipoauth_digest_string(&parts, buf, 1, &len), SIPOAUTH_E_INPUT);
+    parts.request_uri = octets(NULL, 0);
+
     invite = vector("invite.message", &len);
     body = strstr(invite, "\r\n\r\n") + 4;
     parts.from_uri = text("sip:alice@atlanta.example.com");

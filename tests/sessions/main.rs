@@ -22,6 +22,7 @@ mod proofs;
 mod refresh;
 mod reload;
 mod replay;
+mod same_request;
 mod secrets;
 mod separators;
 mod short_codes;

@@ -4,7 +4,7 @@
 
 use crate::support::token::now;
 use sipoauth::engine::check::{Message, Request};
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
+use sipoauth::proto::digest_string::{DigestParts, digest_string, digest_string_with_uri};
 use sipoauth::proto::pop::{make_pop, pop_to_text};
 use sipoauth::proto::shared_key::{Key, KeyOrder, shared_key};
 use sipoauth::proto::sip_date;
@@ -16,6 +16,8 @@ pub const BOB: &str = "sip:bob@example.test";
 #[derive(Clone, Debug)]
 pub struct Sip {
     pub method: String,
+    /// The Request-URI.
+    pub uri: String,
     pub from: String,
     pub to: String,
     pub from_tag: String,
@@ -37,6 +39,10 @@ pub struct Sip {
     pub reg_id: u32,
     /// The host's number of the connection; 0: none.
     pub connection: u64,
+    /// The whole message, where the host gives it.
+    pub octets: Vec<u8>,
+    /// Its proofs cover the Request-URI.
+    pub covers_uri: bool,
 }
 
 impl Sip {
@@ -44,6 +50,7 @@ impl Sip {
     pub fn register(aor: &str, name: &str) -> Sip {
         Sip {
             method: "REGISTER".into(),
+            uri: "sip:example.test".into(),
             from: aor.into(),
             to: aor.into(),
             from_tag: format!("from-{name}"),
@@ -61,6 +68,8 @@ impl Sip {
             contacts: 1,
             reg_id: 0,
             connection: 0,
+            octets: Vec::new(),
+            covers_uri: false,
             reply_to_tag: format!("to-{name}"),
         }
     }
@@ -74,6 +83,7 @@ impl Sip {
     pub fn of_method(method: &str, from: &str, name: &str) -> Sip {
         Sip {
             method: method.into(),
+            uri: BOB.into(),
             to: BOB.into(),
             cseq: format!("7 {method}"),
             ..Sip::register(from, name)
@@ -122,7 +132,8 @@ impl Sip {
             contact: self.contact.as_bytes(),
             body,
         };
-        let made = digest_string(&parts);
+        let made =
+            if self.covers_uri { digest_string_with_uri(&parts, self.uri.as_bytes()) } else { digest_string(&parts) };
         // What cannot be made can be imagined: a phone that takes no care.
         made.unwrap_or_else(|_| self.careless_digest(&parts))
     }
@@ -153,6 +164,8 @@ impl Sip {
         let credentials: Vec<&str> = self.credentials.iter().map(String::as_str).collect();
         look(&Request {
             method: &self.method,
+            uri: self.uri.as_bytes(),
+            octets: &self.octets,
             from: &self.from,
             to: &self.to,
             realm: "example.test",

@@ -182,6 +182,11 @@ fn keys_and_proofs_are_derived() {
     let all = ["--from", "sip:a@x", "--to", "sip:a@x", "--call-id", "c", "--contact", "*", "--json"];
     let star = run(&[&["derive", "pop", "--key", hex], &all[..], &time].concat()).json();
     assert!(star["digest_string"].as_str().is_some_and(|text| text.ends_with("|*|")), "{star}");
+    let bound = derive(&["--request-uri", "sip:b@x;lr"]).json();
+    let wanted = digest.replace("7 REGISTER|", "7 REGISTER sip:b@x;lr|");
+    assert_eq!(bound["digest_string"].as_str(), Some(wanted.as_str()));
+    let odd = derive(&["--request-uri", "sip:b @x"]);
+    assert!(odd.code == 1 && odd.err.contains("RequestUri"), "{}", odd.err);
     let short = run(&[&["derive", "pop", "--key", "hush"], &request[..], &time].concat());
     assert!(short.code == 1 && short.err.contains("32 octets") && !short.err.contains("hush"), "{}", short.err);
 }

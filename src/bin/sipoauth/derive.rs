@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
+use sipoauth::proto::digest_string::{DigestParts, digest_string, digest_string_with_uri};
 use sipoauth::proto::pop::{make_pop, pop_from_text, pop_to_text, verify_pop};
 use sipoauth::proto::shared_key::shared_key;
 use zeroize::Zeroizing;
@@ -87,6 +87,9 @@ pub struct PopOptions {
     /// addr-spec of the Contact, or * as it stands; leave it out when there is none, or for * with the setting pop_star = empty
     #[arg(long, value_name = "URI", default_value = "")]
     contact: String,
+    /// The Request-URI, where the proof covers it (setting pop_request_uri)
+    #[arg(long, value_name = "URI")]
+    request_uri: Option<String>,
     /// A file with the body, octet for octet
     #[arg(long, value_name = "FILE")]
     body_file: Option<PathBuf>,
@@ -126,7 +129,7 @@ fn pop(options: &PopOptions) -> Result<u8, String> {
         Some(path) => fs::read(path).map_err(|e| format!("{}: cannot be read: {e}", path.display()))?,
         None => Vec::new(),
     };
-    let digest = digest_string(&DigestParts {
+    let parts = DigestParts {
         from: options.from.as_bytes(),
         to: options.to.as_bytes(),
         call_id: options.call_id.as_bytes(),
@@ -134,7 +137,11 @@ fn pop(options: &PopOptions) -> Result<u8, String> {
         date: options.date.as_bytes(),
         contact: options.contact.as_bytes(),
         body: &body,
-    })
+    };
+    let digest = match &options.request_uri {
+        Some(uri) => digest_string_with_uri(&parts, uri.as_bytes()),
+        None => digest_string(&parts),
+    }
     .map_err(|error| format!("the digest-string cannot be made: {error:?} is missing, cannot be read, or has a '|'"))?;
     let text = pop_to_text(&make_pop(&*key, &digest));
     let fits = options.compare.as_deref().map(|received| verify_pop(&*key, &digest, received.trim()));

@@ -98,6 +98,9 @@ pub struct RegisterOptions {
     /// What the digest-string takes as Contact when --contact is *, as the proxy's setting pop_star says
     #[arg(long, value_enum, default_value = "star")]
     pub pop_star: PopStar,
+    /// The proof covers the Request-URI, too, as the proxy's setting pop_request_uri asks for
+    #[arg(long)]
+    pub pop_request_uri: bool,
     /// Send Proxy-Authorization instead of Authorization
     #[arg(long)]
     pub proxy_authorization: bool,

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use sipoauth::proto::digest_string::{DigestError, DigestParts, digest_string};
+use sipoauth::proto::digest_string::{DigestError, DigestParts, digest_string, digest_string_with_uri};
 use sipoauth::proto::grant::CONTENT_TYPE;
 use sipoauth::proto::uri::Aor;
 
@@ -59,6 +59,7 @@ pub struct Plan {
     user: String,
     contact: Option<String>,
     pop_star: PopStar,
+    pop_request_uri: bool,
     body: Option<(String, String)>,
     call_id: String,
     from_tag: String,
@@ -135,6 +136,7 @@ impl Plan {
             request_uri,
             contact: options.contact.clone(),
             pop_star: options.pop_star,
+            pop_request_uri: options.pop_request_uri,
             body: options.body.clone().map(|body| (options.content_type.clone(), body)),
             credential_header: if options.proxy_authorization { "Proxy-Authorization" } else { "Authorization" },
             call_id: random_hex(16)?,
@@ -189,14 +191,15 @@ impl Plan {
             },
             body: evidence.covered(&body).as_bytes(),
         };
-        let digest_string = if evidence.needs_digest_string() {
-            digest_string(&parts).map_err(|e| {
-                let check = if e == DigestError::Date { "; check --date" } else { ", which has no '|'" };
-                format!("no proof can be made, because {} is not as RFC 3261 writes it{check}", e.header())
-            })?
-        } else {
-            Vec::new()
+        let digest_string = match evidence.needs_digest_string() {
+            true if self.pop_request_uri => digest_string_with_uri(&parts, self.request_uri.as_bytes()),
+            true => digest_string(&parts),
+            false => Ok(Vec::new()),
         };
+        let digest_string = digest_string.map_err(|e| {
+            let check = if e == DigestError::Date { "; check --date" } else { ", which has no '|'" };
+            format!("no proof can be made, because {} is not as RFC 3261 writes it{check}", e.header())
+        })?;
         let written = evidence.write(&self.method, &self.request_uri, &digest_string, step.attempt)?;
         headers.extend(written.credentials.map(|value| (evidence.header, value)));
         if !kind.is_empty() {

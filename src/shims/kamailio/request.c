@@ -251,6 +251,8 @@ void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg)
     call->source_port = msg->rcv.src_port;
     /* what the phone wrote, not what the script made of it since */
     call->request_uri = oauth_view(&msg->first_line.u.request.uri);
+    call->message.ptr = msg->buf;
+    call->message.len = msg->len;
     if (msg->callid != NULL)
         call->call_id = oauth_trimmed(&msg->callid->body);
     if (msg->content_type != NULL)
