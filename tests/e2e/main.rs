@@ -29,6 +29,7 @@ mod password_attacks;
 mod passwords;
 mod per_connection;
 mod phones;
+mod proof_coverage;
 mod proxy_407;
 mod registrar_sso;
 mod reload;

@@ -161,7 +161,10 @@ pub fn digest(request: &Request, covered: &[u8]) -> Vec<u8> {
         call_id: header("Call-ID").as_bytes(),
         cseq: header("CSeq").as_bytes(),
         date: header("Date").as_bytes(),
-        contact: addr_spec(header("Contact")).as_bytes(),
+        contact: match header("Contact") {
+            "*" => b"*",
+            contact => addr_spec(contact).as_bytes(),
+        },
         body: covered,
     };
     digest_string(&parts).expect("complete")
