@@ -532,9 +532,10 @@ typedef struct sipoauth_request {
    Its argument.
    */
   void *client_certificate_user;
+  /*
    The whole request as it was received, from the request line to the end of the body; or empty. A copy of a request
    with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1). Without it, only
-   what the other members say is compared.
+   what the other members say is compared. Since ABI version 5.
    */
   struct sipoauth_str message;
 } sipoauth_request;
