@@ -1227,6 +1227,48 @@ int32_t sipoauth_context_connection_closed(const struct sipoauth_context *contex
 int32_t sipoauth_context_binds_connections(const struct sipoauth_context *context);
 
 /*
+ Writes the mark of a dialog, not NUL-terminated: a SIP URI parameter with the semicolon before it, 43 octets, which
+ the host puts into its Record-Route URI (into both, where it writes two) when it lets a dialog-forming request go on.
+ `call_id` and `from_tag` are those of that request, as they stand there. The mark is an HMAC-SHA256 over both and the
+ day; its key comes from the setting `store_key`, so that it is the same after a restart and at all proxies that share
+ it, else it is random and ends with the proxy. `*len` says how many octets there are, also with SIPOAUTH_E_SPACE;
+ `buf` may be NULL with `cap` 0 to ask for that. Never blocks.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty, or there are no random numbers),
+ SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` and `len` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
+ */
+int32_t sipoauth_worker_dialog_mark(struct sipoauth_worker *worker,
+                                    struct sipoauth_str call_id,
+                                    struct sipoauth_str from_tag,
+                                    char *buf,
+                                    size_t cap,
+                                    size_t *len);
+
+/*
+ Whether a request with a To tag belongs to a dialog that sipoauth_worker_dialog_mark has marked (RFC 3261 section
+ 12.2): most of these carry no credentials, and anybody can invent a To tag. `route_parameters` are the URI parameters
+ of the topmost Route of the request, what follows the first semicolon behind the host; the host must have found that
+ this URI is its own. Either party may have sent the request. A mark counts for 30 days after the one on which it was
+ made. It does not say where the request may go: who has seen it can send what has this Call-ID and the first party's
+ tag to any address. Ask before anything else is done with the request, and answer 481 otherwise. Comparisons take the same
+ time whatever differs. Never blocks.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (no mark, or not this dialog's), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS,
+ SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid, texts for their lengths.
+ */
+int32_t sipoauth_worker_dialog_check(struct sipoauth_worker *worker,
+                                     struct sipoauth_str call_id,
+                                     struct sipoauth_str from_tag,
+                                     struct sipoauth_str to_tag,
+                                     struct sipoauth_str route_parameters);
+
+/*
  Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
  process of its own that does nothing but sipoauth_io_step. All signals are blocked in its threads.
 

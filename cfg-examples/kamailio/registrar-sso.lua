@@ -10,6 +10,7 @@ function ksr_request_route()
         KSR.sl.sl_send_reply(483, "Too Many Hops")
         return 1
     end
+    if KSR.sanity.sanity_check(17895, 7) < 0 then return 1 end
     if not KSR.is_REGISTER() then
         KSR.sl.sl_send_reply(405, "Method Not Allowed")
         return 1

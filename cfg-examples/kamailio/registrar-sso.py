@@ -19,6 +19,8 @@ class Registrar:
         if KSR.maxfwd.process_maxfwd(10) < 0:
             KSR.sl.sl_send_reply(483, "Too Many Hops")
             return 1
+        if KSR.sanity.sanity_check(17895, 7) < 0:
+            return 1
         if not KSR.is_REGISTER():
             KSR.sl.sl_send_reply(405, "Method Not Allowed")
             return 1

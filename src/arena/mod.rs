@@ -15,6 +15,7 @@ pub mod provider_slot;
 pub mod published;
 pub mod record_cache;
 pub mod replay_guard;
+pub mod start_key;
 pub mod waits;
 
 use std::ptr::NonNull;
@@ -27,6 +28,7 @@ use provider_slot::ProviderSlot;
 use published::Published;
 use record_cache::{CacheEntry, RecordCache};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
+use start_key::StartKey;
 use waits::Waits;
 
 /// Slots beyond the providers of the first configuration, for those that a reload adds.
@@ -66,6 +68,8 @@ pub struct Shared {
     /// Unix milliseconds of the last successful key fetch of the provider for which that is longest ago; of one that
     /// has no keys yet, when it was configured. 0: no keys are fetched. Written by the I/O service only.
     pub oldest_keys: AtomicI64,
+    /// Makes the marks of dialogs where no `store_key` does.
+    pub dialog_key: StartKey,
 }
 
 impl Shared {

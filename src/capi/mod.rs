@@ -10,6 +10,7 @@ pub mod check;
 pub mod config;
 pub mod connection;
 pub mod convert;
+pub mod dialogs;
 pub mod guard;
 pub mod handle;
 pub mod io;

@@ -6,11 +6,12 @@ use super::introspection::TokenStrategy;
 use super::new_accounts::NewAccounts;
 use super::offer::OfferRule;
 use super::provider::Provider;
-use super::sessions::Sessions;
+use super::sessions::{Sessions, store_key};
 use super::settings::Settings;
 use super::source::Bundle;
 use super::{ConfigError, error};
 use crate::proto::challenge::Location;
+use crate::proto::dialog_mark::DialogKey;
 use crate::proto::jose::decryption_keys::DecryptionKeys;
 use crate::proto::jose::jwe::CompactJwe;
 use crate::proto::jose::jws::CompactJws;
@@ -44,6 +45,8 @@ pub struct Policy {
     pub decryption: DecryptionKeys,
     /// Sessions; None: codes and proofs of possession are not accepted.
     pub sessions: Option<Sessions>,
+    /// Makes the marks of dialogs; None: a key of this start does.
+    pub dialog_key: Option<DialogKey>,
     /// How the keys of new accounts are derived, and those of users who do not exist.
     pub new_accounts: NewAccounts,
 }
@@ -131,6 +134,7 @@ impl Policy {
             application_servers,
             decryption,
             sessions,
+            dialog_key: store_key(settings, &bundle.files)?.map(|secret| DialogKey::new(secret.expose())),
             new_accounts: NewAccounts::new(settings)?,
         })
     }

@@ -78,19 +78,11 @@ impl Sessions {
             return Ok(None);
         };
         let place = place(store, settings, files)?;
-        let key = match (&settings.store_key, &settings.store_key_file) {
-            (Some(_), Some(_)) => return error("store_key_file: store_key is set too; choose one"),
-            (Some(key), None) => key.clone(),
-            (None, Some(path)) => Secret::from_file(files.get(path).map_or("", String::as_str)),
-            (None, None) => {
-                return error(
-                    "store_key: is missing, but 'store' is set; write a secret of at least 32 octets, for example what 'openssl rand -base64 32' prints, into a file and name it in store_key_file",
-                );
-            }
+        let Some(key) = store_key(settings, files)? else {
+            return error(
+                "store_key: is missing, but 'store' is set; write a secret of at least 32 octets, for example what 'openssl rand -base64 32' prints, into a file and name it in store_key_file",
+            );
         };
-        if key.expose().len() < 32 {
-            return error("store_key: must have at least 32 octets; 'openssl rand -base64 32' makes a good one");
-        }
         let key_order = match settings.key_order.as_str() {
             "draft" => KeyOrder::Draft,
             "slides" => KeyOrder::Slides,
@@ -134,6 +126,23 @@ impl Sessions {
             cluster_replay,
         }))
     }
+}
+
+/// The secret of `store_key` or `store_key_file`, which is of use without a store, too: it makes the marks of dialogs.
+pub(super) fn store_key(
+    settings: &Settings,
+    files: &BTreeMap<String, String>,
+) -> Result<Option<Secret>, ConfigError> {
+    let key = match (&settings.store_key, &settings.store_key_file) {
+        (Some(_), Some(_)) => return error("store_key_file: store_key is set too; choose one"),
+        (Some(key), None) => key.clone(),
+        (None, Some(path)) => Secret::from_file(files.get(path).map_or("", String::as_str)),
+        (None, None) => return Ok(None),
+    };
+    if key.expose().len() < 32 {
+        return error("store_key: must have at least 32 octets; 'openssl rand -base64 32' makes a good one");
+    }
+    Ok(Some(key))
 }
 
 fn place(store: &Secret, settings: &Settings, files: &BTreeMap<String, String>) -> Result<Place, ConfigError> {

@@ -11,6 +11,7 @@ pub mod challenge;
 pub mod claims;
 pub mod confirmation;
 pub mod credentials;
+pub mod dialog_mark;
 pub mod digest;
 pub mod digest_credentials;
 pub mod digest_string;

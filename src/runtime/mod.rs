@@ -30,6 +30,7 @@ pub mod store_access;
 pub mod waiters;
 pub mod worker;
 mod worker_connections;
+pub mod worker_dialogs;
 pub mod worker_grants;
 pub mod worker_key_derivation;
 pub mod worker_repeats;

@@ -9,6 +9,7 @@ mod application_server;
 mod browser_websocket;
 mod client_certificate;
 mod configuration;
+mod dialogs;
 mod encrypted;
 mod expires;
 mod full_disk;

@@ -54,6 +54,7 @@ static int mod_init(void)
     if (oauth_resume_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
         return -1;
     oauth_certificate_init();
+    oauth_dialogs_init();
     LM_INFO("libsipoauth %s\n", sipoauth_version());
     return 0;
 }

@@ -156,6 +156,16 @@ static int ki_forward_token(sip_msg_t *msg)
     return oauth_forward_token(msg);
 }
 
+static int ki_dialog_mark(sip_msg_t *msg)
+{
+    return oauth_dialog_mark(msg);
+}
+
+static int ki_dialog_check(sip_msg_t *msg)
+{
+    return oauth_dialog_check(msg);
+}
+
 #define NONE SR_KEMIP_NONE
 #define STRING SR_KEMIP_STR
 #define NUMBER SR_KEMIP_INT
@@ -193,6 +203,8 @@ static sr_kemi_t functions[] = {
     FUNCTION(service, STRING, NONE),
     FUNCTION(scope, STRING, NONE),
     FUNCTION(forward_token, NONE, NONE),
+    FUNCTION(dialog_mark, NONE, NONE),
+    FUNCTION(dialog_check, NONE, NONE),
     {{0, 0}, {0, 0}, 0, NULL, {0, 0, 0, 0, 0, 0}}
 };
 

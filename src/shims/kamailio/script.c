@@ -300,6 +300,20 @@ static int w_forward_token(sip_msg_t *msg, char *p1, char *p2)
     return oauth_forward_token(msg);
 }
 
+static int w_dialog_mark(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_dialog_mark(msg);
+}
+
+static int w_dialog_check(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_dialog_check(msg);
+}
+
 /* Kamailio calls a function by its number of parameters, whatever type the table gives it. */
 #define WITH_PARAMETERS(function) ((cmd_function)(void (*)(void))(function))
 
@@ -333,6 +347,8 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_remove_credentials", (cmd_function)w_remove_credentials, 0, 0, 0, CHECK_ROUTES},
     {"oauth_service", (cmd_function)w_service, 1, fixup_spve_null, fixup_free_spve_null, CHECK_ROUTES},
     {"oauth_scope", (cmd_function)w_scope, 1, fixup_spve_null, fixup_free_spve_null, CHECK_ROUTES},
+    {"oauth_dialog_mark", (cmd_function)w_dialog_mark, 0, 0, 0, CHECK_ROUTES},
+    {"oauth_dialog_check", (cmd_function)w_dialog_check, 0, 0, 0, CHECK_ROUTES},
     {"oauth_forward_token", (cmd_function)w_forward_token, 0, 0, 0, BRANCH_ROUTE},
     {0, 0, 0, 0, 0, 0}
 };

@@ -211,6 +211,11 @@ int oauth_remove_credentials(sip_msg_t *msg);
 /* forward.c */
 int oauth_forward_token(sip_msg_t *msg);
 
+/* dialogs.c */
+void oauth_dialogs_init(void);
+int oauth_dialog_mark(sip_msg_t *msg);
+int oauth_dialog_check(sip_msg_t *msg);
+
 /* bindings.c: what usrloc knows about an address */
 extern char *oauth_location_table;
 int oauth_bindings_known(void);

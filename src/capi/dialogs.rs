@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The mark by which a proxy knows the dialogs that it let in.
+
+use std::ffi::c_char;
+
+use super::convert::{Buffer, octets};
+use super::types::*;
+use super::worker::{sipoauth_worker, with_worker};
+use crate::runtime::worker_dialogs::DialogParts;
+
+/// Writes the mark of a dialog, not NUL-terminated: a SIP URI parameter with the semicolon before it, 43 octets, which
+/// the host puts into its Record-Route URI (into both, where it writes two) when it lets a dialog-forming request go on.
+/// `call_id` and `from_tag` are those of that request, as they stand there. The mark is an HMAC-SHA256 over both and the
+/// day; its key comes from the setting `store_key`, so that it is the same after a restart and at all proxies that share
+/// it, else it is random and ends with the proxy. `*len` says how many octets there are, also with SIPOAUTH_E_SPACE;
+/// `buf` may be NULL with `cap` 0 to ask for that. Never blocks.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty, or there are no random numbers),
+/// SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `worker` and `len` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_dialog_mark(
+    worker: *mut sipoauth_worker,
+    call_id: sipoauth_str,
+    from_tag: sipoauth_str,
+    buf: *mut c_char,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let buffer = match Buffer::new(buf, cap, len) {
+            Ok(buffer) => buffer,
+            Err(status) => return status,
+        };
+        with_worker(worker, |state| {
+            let parts = DialogParts { call_id: octets(call_id)?, from_tag: octets(from_tag)?, to_tag: &[] };
+            let mark = state.worker.dialog_mark(&parts, None).ok_or(SIPOAUTH_E_INPUT)?;
+            buffer.put(mark.as_bytes())
+        })
+    }
+}
+
+/// Whether a request with a To tag belongs to a dialog that sipoauth_worker_dialog_mark has marked (RFC 3261 section
+/// 12.2): most of these carry no credentials, and anybody can invent a To tag. `route_parameters` are the URI parameters
+/// of the topmost Route of the request, what follows the first semicolon behind the host; the host must have found that
+/// this URI is its own. Either party may have sent the request. A mark counts for 30 days after the one on which it was
+/// made. It does not say where the request may go: who has seen it can send what has this Call-ID and the first party's
+/// tag to any address. Ask before anything else is done with the request, and answer 481 otherwise. Comparisons take the same
+/// time whatever differs. Never blocks.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (no mark, or not this dialog's), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS,
+/// SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `worker` is NULL or valid, texts for their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_dialog_check(
+    worker: *mut sipoauth_worker,
+    call_id: sipoauth_str,
+    from_tag: sipoauth_str,
+    to_tag: sipoauth_str,
+    route_parameters: sipoauth_str,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_worker(worker, |state| {
+            let (call_id, from_tag, to_tag) = (octets(call_id)?, octets(from_tag)?, octets(to_tag)?);
+            let parts = DialogParts { call_id, from_tag, to_tag };
+            let marked = state.worker.dialog_is_marked(&parts, octets(route_parameters)?, None);
+            if marked { Ok(()) } else { Err(SIPOAUTH_E_MISMATCH) }
+        })
+    }
+}

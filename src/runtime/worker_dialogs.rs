@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about dialogs: marks those that were let in, and knows them again.
+
+use super::worker::Worker;
+use crate::proto::dialog_mark::DialogKey;
+
+/// What a request says of its dialog.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DialogParts<'a> {
+    /// The value of Call-ID.
+    pub call_id: &'a [u8],
+    /// The tag of From.
+    pub from_tag: &'a [u8],
+    /// The tag of To.
+    pub to_tag: &'a [u8],
+}
+
+impl Worker {
+    /// The URI parameter, with its semicolon, for the Record-Route of a request that was let in. None when it forms no
+    /// dialog, or there are no random numbers.
+    pub fn dialog_mark(&mut self, parts: &DialogParts<'_>, now: Option<i64>) -> Option<String> {
+        let now = self.prepare(now) / 1000;
+        self.with_dialog_key(|key| key.mark(parts.call_id, parts.from_tag, now)).flatten()
+    }
+
+    /// True when the parameters of the topmost Route URI, which must be the proxy's own, have the mark of this dialog.
+    pub fn dialog_is_marked(&mut self, parts: &DialogParts<'_>, parameters: &[u8], now: Option<i64>) -> bool {
+        let now = self.prepare(now) / 1000;
+        let tags = [parts.from_tag, parts.to_tag];
+        self.with_dialog_key(|key| key.is_genuine(parameters, parts.call_id, tags, now)).unwrap_or(false)
+    }
+
+    /// The key of `store_key` outlives restarts, and all proxies that share it have it.
+    fn with_dialog_key<T>(&self, use_key: impl FnOnce(&DialogKey) -> T) -> Option<T> {
+        if let Some(key) = &self.placed.policy.dialog_key {
+            return Some(use_key(key));
+        }
+        let secret = self.context.arena().shared().dialog_key.get(|octets| aws_lc_rs::rand::fill(octets).ok())?;
+        Some(use_key(&DialogKey::new(&*secret)))
+    }
+}
