@@ -73,10 +73,14 @@ mod tests {
     fn all_processes_have_the_same_one() {
         let key = StartKey(Default::default());
         let all: Vec<_> = std::thread::scope(|scope| {
-            let users: Vec<_> = (1..=8).map(|i| scope.spawn({
-                let key = &key;
-                move || key.get(filled(i))
-            })).collect();
+            let users: Vec<_> = (1..=8)
+                .map(|i| {
+                    scope.spawn({
+                        let key = &key;
+                        move || key.get(filled(i))
+                    })
+                })
+                .collect();
             users.into_iter().map(|user| user.join().unwrap()).collect()
         });
         assert!(all.iter().all(|one| one.is_some() && *one == all[0]));

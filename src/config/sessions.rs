@@ -129,10 +129,7 @@ impl Sessions {
 }
 
 /// The secret of `store_key` or `store_key_file`, which is of use without a store, too: it makes the marks of dialogs.
-pub(super) fn store_key(
-    settings: &Settings,
-    files: &BTreeMap<String, String>,
-) -> Result<Option<Secret>, ConfigError> {
+pub(super) fn store_key(settings: &Settings, files: &BTreeMap<String, String>) -> Result<Option<Secret>, ConfigError> {
     let key = match (&settings.store_key, &settings.store_key_file) {
         (Some(_), Some(_)) => return error("store_key_file: store_key is set too; choose one"),
         (Some(key), None) => key.clone(),

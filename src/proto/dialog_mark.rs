@@ -181,8 +181,7 @@ mod tests {
     #[test]
     fn a_mark_is_of_one_dialog_and_one_key() {
         let mark = made();
-        let genuine =
-            |key: &DialogKey, call_id: &[u8], tags| key.is_genuine(mark[1..].as_bytes(), call_id, tags, NOW);
+        let genuine = |key: &DialogKey, call_id: &[u8], tags| key.is_genuine(mark[1..].as_bytes(), call_id, tags, NOW);
         let [caller, callee] = TAGS;
         assert!(genuine(&key(), CALL, TAGS) && genuine(&key(), CALL, [caller, b"another fork"]));
         assert!(!genuine(&DialogKey::new(b"another secret"), CALL, TAGS));

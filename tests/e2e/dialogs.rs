@@ -6,13 +6,16 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use crate::phones::{ALICE, proxy_provider, run, stored};
-use crate::stack::Stack;
+use crate::phones::{ALICE, STORE_KEY, proxy_provider, run, stored};
+use crate::stack::{Stack, configured, provider, scripted_provider};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::Builder;
+use crate::support::kit;
 use crate::support::redis::{PASSWORD, Redis};
+use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::sip::{Client, Reply, Request, unique};
 use crate::support::temporary::Directory;
+use crate::support::token::{self, TestKey};
 
 const BOB: &str = "sip:bob@example.test";
 /// What phones send within a dialog without a token.
@@ -29,6 +32,14 @@ impl Elsewhere {
 
     pub fn address(&self) -> String {
         self.0.local_addr().expect("bound").to_string()
+    }
+
+    /// The next request that comes.
+    fn hears(&self) -> String {
+        self.0.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        let mut buffer = vec![0; 65536];
+        let length = self.0.recv(&mut buffer).expect("a request");
+        String::from_utf8(buffer[..length].to_vec()).expect("text")
     }
 
     /// Nothing has come until now: what is sent here now is the first that arrives.
@@ -63,6 +74,10 @@ fn place(name: &str, change: impl FnOnce(Builder) -> Builder) -> Place {
         .define_string("DESK_USER", "desk")
         .define_string("DESK_PASSWORD", "a-password-of-a-desk-phone")
         .define_string("UNPROTECTED", "yes");
+    if name == "mixed-fleet.cfg" {
+        let rules = kit::path("cfg-examples/kamailio/mixed-fleet.toml");
+        builder = builder.define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"));
+    }
     if name == "password-tokens.cfg" {
         builder = builder.define_string("DESK_HA1", "0123456789abcdef0123456789abcdef");
     }
@@ -148,13 +163,16 @@ fn invented(proxy: &str, elsewhere: &str, connection: u16) -> Vec<(String, Vec<S
     // As after a strict router, and to the proxy's own users and addresses.
     ways.push((format!("sip:{proxy};lr"), vec![format!("<{target}>")]));
     ways.push((format!("sip:{proxy};lr;oauth={mark}"), vec![foreign.clone(), format!("<{target}>")]));
-    ways.push((format!("sip:bob@example.test;maddr={}", elsewhere.split(':').next().expect("a host")), vec![own.clone()]));
+    ways.push((
+        format!("sip:bob@example.test;maddr={}", elsewhere.split(':').next().expect("a host")),
+        vec![own.clone()],
+    ));
     ways.push((format!("sip:x@y.invalid;alias={}~1", elsewhere.replace(':', "~")), vec![own.clone()]));
     ways.push((format!("sip:x@y.invalid;alias=127.0.0.1~{connection}~2"), vec![own]));
     ways
 }
 
-fn routed(mut request: Request, routes: &[String]) -> Request {
+pub fn routed(mut request: Request, routes: &[String]) -> Request {
     for route in routes {
         request.add("Route", route.as_str());
     }
@@ -230,18 +248,18 @@ fn preloaded_routes_are_removed(place: &mut Place, elsewhere: &Elsewhere) {
     elsewhere.has_heard_nothing("a preloaded route");
 }
 
-fn text(phone: &mut Client) -> String {
+pub fn text(phone: &mut Client) -> String {
     let octets = phone.receive_octets(Duration::from_secs(5)).expect("a request");
     String::from_utf8(octets).expect("text")
 }
 
-fn values(message: &str, name: &str) -> Vec<String> {
+pub fn values(message: &str, name: &str) -> Vec<String> {
     let prefix = format!("{name}: ");
     message.split("\r\n").filter_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).collect()
 }
 
 /// A reply with what it copies.
-fn answer(request: &str, status: u16, contact: &str) -> String {
+pub fn answer(request: &str, status: u16, contact: &str) -> String {
     let mut reply = format!("SIP/2.0 {status} Said\r\n");
     for name in ["Via", "From", "Call-ID", "CSeq", "Record-Route"] {
         values(request, name).iter().for_each(|value| reply += &format!("{name}: {value}\r\n"));
@@ -253,17 +271,43 @@ fn answer(request: &str, status: u16, contact: &str) -> String {
 
 /// One party's side of a dialog.
 #[derive(Clone)]
-struct Side {
-    local: String,
-    remote: String,
-    call_id: String,
-    target: String,
-    routes: Vec<String>,
-    number: u32,
+pub struct Side {
+    pub local: String,
+    pub remote: String,
+    pub call_id: String,
+    pub target: String,
+    pub routes: Vec<String>,
+    pub number: u32,
 }
 
 impl Side {
-    fn request(&mut self, method: &str) -> Request {
+    /// That of the party which this INVITE reached, and answers with the tag "callee".
+    pub fn callee(invite: &str) -> Side {
+        let header = |name: &str| values(invite, name).remove(0);
+        Side {
+            local: format!("{};tag=callee", header("To")),
+            remote: header("From"),
+            call_id: header("Call-ID"),
+            target: uri(&header("Contact")),
+            routes: values(invite, "Record-Route"),
+            number: 0,
+        }
+    }
+
+    /// That of the party which sent it, after this answer.
+    pub fn caller(invite: &Request, answer: &Reply) -> Side {
+        let header = |name: &str| invite.header(name).expect("our own").to_owned();
+        Side {
+            local: header("From"),
+            remote: answer.header("To").expect("a To").to_owned(),
+            call_id: header("Call-ID"),
+            target: uri(answer.header("Contact").expect("a Contact")),
+            routes: answer.all("Record-Route").iter().rev().map(|route| (*route).to_owned()).collect(),
+            number: 1,
+        }
+    }
+
+    pub fn request(&mut self, method: &str) -> Request {
         // An ACK has the number of its INVITE.
         self.number += u32::from(method != "ACK");
         let mut request = Request::new(method, &self.target, "sip:x@example.test");
@@ -273,39 +317,22 @@ impl Side {
     }
 }
 
-fn uri(contact: &str) -> String {
+pub fn uri(contact: &str) -> String {
     contact.split(['<', '>']).nth(1).expect("a name-addr").to_owned()
 }
 
 /// Alice calls bob: what either knows after the 200.
 fn call(place: &mut Place, alice: &mut Client) -> [Side; 2] {
     let contact = format!("<sip:alice@127.0.0.1:{};transport=tcp>", alice.local_port());
-    let invite = Request::new("INVITE", BOB, ALICE).with("Authorization", place.token("alice")).with("Contact", contact);
+    let invite =
+        Request::new("INVITE", BOB, ALICE).with("Authorization", place.token("alice")).with("Contact", contact);
     alice.send(&invite).expect("sent");
     let received = text(&mut place.bob);
     assert!(received.starts_with("INVITE "), "{received}");
-    let header = |name: &str| invite.header(name).expect("our own").to_owned();
-    let routes = values(&received, "Record-Route");
-    let callee = Side {
-        local: format!("{};tag=callee", header("To")),
-        remote: header("From"),
-        call_id: header("Call-ID"),
-        target: uri(&values(&received, "Contact")[0]),
-        routes: routes.clone(),
-        number: 0,
-    };
     // Both ends know the dialog with the first provisional answer.
     place.bob.send_octets(answer(&received, 180, &place.bob_contact).as_bytes()).expect("sent");
     let ringing = until(alice, |reply| reply.status == 180);
-    let caller = Side {
-        local: header("From"),
-        remote: callee.local.clone(),
-        call_id: header("Call-ID"),
-        target: uri(ringing.header("Contact").expect("a Contact")),
-        routes: ringing.all("Record-Route").iter().rev().map(|route| (*route).to_owned()).collect(),
-        number: 1,
-    };
-    let mut sides = [caller, callee];
+    let mut sides = [Side::caller(&invite, &ringing), Side::callee(&received)];
     let prack = sides[0].request("PRACK");
     passes(&prack, alice, &mut place.bob);
     place.bob.send_octets(answer(&received, 200, &place.bob_contact).as_bytes()).expect("sent");
@@ -316,7 +343,7 @@ fn call(place: &mut Place, alice: &mut Client) -> [Side; 2] {
     sides
 }
 
-fn until(phone: &mut Client, wanted: impl Fn(&Reply) -> bool) -> Reply {
+pub fn until(phone: &mut Client, wanted: impl Fn(&Reply) -> bool) -> Reply {
     loop {
         let reply = phone.receive().expect("an answer");
         if wanted(&reply) {
@@ -404,6 +431,143 @@ fn walk(name: &str) {
     preloaded_routes_are_removed(&mut place, &elsewhere);
     calls_go_on(&mut place, &elsewhere);
     place.stack.finish();
+}
+
+/// Where the answer depends on the authorization server, a request waits with what was removed from it.
+#[test]
+fn a_route_stays_removed_while_a_request_waits() {
+    let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
+    let server = ScriptedServer::start(scripted_server::key_set(&[old.jwk()]));
+    let (elsewhere, next) = (Elsewhere::new(), Elsewhere::new());
+    let builder = configured("proxy-407.cfg", &scripted_provider(&server));
+    let stack = Stack::new(builder.define_string("NEXT_HOP", &format!("sip:{}", next.address())));
+    stack.wait_for_keys();
+    server.set_keys(scripted_server::key_set(&[old.jwk(), new.jwk()]));
+    let token = stack.secrets.keep(new.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300)));
+    let mut message = Request::new("MESSAGE", BOB, ALICE).with("Proxy-Authorization", format!("Bearer {token}"));
+    let foreign = format!("<sip:{};lr>", elsewhere.address());
+    message.set("Route", &*foreign).set("Path", foreign);
+    stack.udp().send(&message).expect("sent");
+    let received = next.hears();
+    assert!(
+        received.starts_with("MESSAGE ") && !received.contains("Route:") && !received.contains("Path:"),
+        "{received}"
+    );
+    assert_eq!(stack.counter("resumed"), 1);
+    elsewhere.has_heard_nothing("a preloaded route");
+    stack.finish();
+}
+
+/// These have the Route of their INVITE, which has no mark, and belong to its transaction.
+#[test]
+fn what_belongs_to_a_transaction_needs_no_mark() {
+    let elsewhere = Elsewhere::new();
+    let mut place = place("registrar-sso.cfg", |builder| builder);
+    place.register_bob();
+    let own = format!("<sip:{};lr>", place.proxy());
+    let mut alice = place.stack.udp();
+    let branch = |name: &str| format!("SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bK{name};rport");
+    let invite = |to: &str, via: &str| {
+        let invite = Request::new("INVITE", to, ALICE).with("Via", via).with("Route", &*own);
+        invite.with("Contact", "<sip:a@127.0.0.1:9>")
+    };
+    // Bob is busy: the ACK for that ends the transaction.
+    let refused = invite(BOB, &branch(&unique("r"))).with("Authorization", place.token("alice"));
+    alice.send(&refused).expect("sent");
+    let received = text(&mut place.bob);
+    place.bob.send_octets(answer(&received, 486, &place.bob_contact).as_bytes()).expect("sent");
+    let reply = until(&mut alice, |reply| reply.status == 486);
+    assert!(text(&mut place.bob).starts_with("ACK "));
+    let mut ack = Request { method: "ACK".to_owned(), ..refused };
+    ack.set("CSeq", "1 ACK").set("To", reply.header("To").expect("a To"));
+    ack.add("Route", format!("<sip:{};lr>", elsewhere.address()));
+    alice.send(&ack).expect("sent");
+    place.stack.wait_until("the transaction has ended", || {
+        let stats = place.stack.rpc("tm.stats", &[]).expect("tm has it");
+        stats.lines().any(|line| line.trim().strip_prefix("waiting: ").is_some_and(|count| count != "0"))
+    });
+    elsewhere.has_heard_nothing("an ACK");
+    // Alice hangs up while it rings.
+    let ringing = invite(BOB, &branch(&unique("c"))).with("Authorization", place.token("alice"));
+    alice.send(&ringing).expect("sent");
+    let received = text(&mut place.bob);
+    place.bob.send_octets(answer(&received, 180, &place.bob_contact).as_bytes()).expect("sent");
+    until(&mut alice, |reply| reply.status == 180);
+    let mut cancel = Request { method: "CANCEL".to_owned(), ..ringing };
+    cancel.headers.retain(|(name, _)| !["Authorization", "Contact"].contains(&&**name));
+    alice.send(&cancel.with("CSeq", "1 CANCEL")).expect("sent");
+    assert!(text(&mut place.bob).starts_with("CANCEL "));
+    place.stack.finish();
+}
+
+/// The first INVITE of a call as bob has it, and the first party's side.
+fn begun(place: &mut Place) -> (Client, [Side; 2]) {
+    place.register_bob();
+    let mut alice = place.stack.tcp();
+    let sides = call(place, &mut alice);
+    (alice, sides)
+}
+
+/// With a secret of its own, which needs no store, a proxy knows its dialogs again; without it they end.
+#[test]
+fn dialogs_outlive_a_restart_with_a_key_only() {
+    let directory = Directory::new("dialogs");
+    let key = directory.write("key", "a secret of the tests, at least 32 octets");
+    for kept in [true, false] {
+        let server = AuthorizationServer::start();
+        let mut builder = configured("registrar-sso.cfg", &provider(server.issuer()));
+        if kept {
+            builder = builder.define_string("STORE_KEY_FILE", key.to_str().expect("UTF-8"));
+        }
+        let bob = Client::udp(builder.port());
+        let bob_contact = format!("sip:bob@127.0.0.1:{}", bob.local_port());
+        let again = builder.clone();
+        let stack = Stack::new(builder);
+        stack.wait_for_keys();
+        let (over_tcp, forwards, _directory) = (false, false, Directory::new("dialogs"));
+        let mut place = Place { stack, server, bob, bob_contact, over_tcp, forwards, _directory, _redis: None };
+        let (alice, mut sides) = begun(&mut place);
+        drop(alice);
+        place.stack.finish();
+        place.stack = Stack::new(again);
+        let mut alice = place.stack.tcp();
+        let bye = sides[0].request("BYE");
+        if kept {
+            passes(&bye, &mut alice, &mut place.bob);
+        } else {
+            let reply = place.stack.request(&mut alice, &bye);
+            assert_eq!(reply.status, 481);
+        }
+        place.stack.finish();
+    }
+}
+
+/// cluster.cfg: who takes over the address of a proxy goes on with its dialogs.
+#[test]
+fn another_proxy_of_the_cluster_knows_the_dialog() {
+    let mut one = place("cluster.cfg", |builder| builder);
+    let (mut alice, mut sides) = begun(&mut one);
+    let redis = one._redis.as_ref().expect("the cluster has one").port();
+    let store = format!("redis://127.0.0.1:{redis}/0");
+    let with_key = |name: &str, key: &str| {
+        let port = one.stack.kamailio.port();
+        place("cluster.cfg", |builder| {
+            let file = one._directory.write(name, key);
+            let builder = builder.define_string("STORE", &store).define("PEER", format!("127.0.0.1:{port}"));
+            builder.define_string("STORE_KEY_FILE", file.to_str().expect("UTF-8"))
+        })
+    };
+    let two = with_key("same", STORE_KEY);
+    let target = Elsewhere::new();
+    let info = Side { target: format!("sip:x@{}", target.address()), ..sides[0].clone() }.request("INFO");
+    two.stack.tcp().send(&info).expect("sent");
+    assert!(target.hears().starts_with("INFO "));
+    two.stack.finish();
+    let foreign = with_key("other", "another secret of the tests, 32 octets and more");
+    assert_eq!(foreign.stack.request(&mut foreign.stack.tcp(), &info).status, 481);
+    foreign.stack.finish();
+    passes(&sides[0].request("BYE"), &mut alice, &mut one.bob);
+    one.stack.finish();
 }
 
 macro_rules! walks_around {

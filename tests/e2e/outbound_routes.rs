@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::dialogs::{Elsewhere, Side, answer, routed, text, until};
 use crate::outbound::{Site, keep, reaches, reaches_and_gets, site};
 use crate::phones::{ALICE, proxy_provider};
 use crate::stack::Stack;
@@ -69,33 +70,101 @@ fn a_phone_writes_no_path() {
     site.finish();
 }
 
+/// Somebody at the first edge calls alice, who answers on one of her flows: his phone, which flow, and both sides.
+fn call(
+    site: &Site,
+    flows: &mut [Client; 2],
+    with_token: impl Fn(usize, Request) -> Request,
+) -> (Client, usize, [Side; 2]) {
+    let mut caller = site.edges[0].udp();
+    let contact = format!("<sip:caller@127.0.0.1:{}>", caller.local_port());
+    let invite = with_token(0, Request::new("INVITE", ALICE, ALICE).with("Contact", contact));
+    caller.send(&invite).expect("sent");
+    let (reached, received) = (0..2)
+        .find_map(|i| {
+            let octets = flows[i].receive_octets(Duration::from_millis(1500)).ok()?;
+            Some((i, String::from_utf8(octets).expect("text")))
+        })
+        .unwrap_or_else(|| panic!("no flow\n{}", site.registrar.kamailio.log()));
+    assert!(received.starts_with("INVITE "), "{received}");
+    let contact = format!("sip:alice@127.0.0.1:{}", flows[reached].local_port());
+    flows[reached].send_octets(answer(&received, 200, &contact).as_bytes()).expect("sent");
+    let accepted = until(&mut caller, |reply| reply.status == 200);
+    let mut sides = [Side::caller(&invite, &accepted), Side::callee(&received)];
+    caller.send(&Side { number: 1, ..sides[0].clone() }.request("ACK")).expect("sent");
+    arrives(&mut flows[reached], "ACK");
+    sides[1].number = 10;
+    (caller, reached, sides)
+}
+
+/// The next request of this method; the INVITE may have come again.
+fn arrives(phone: &mut Client, method: &str) -> String {
+    loop {
+        let received = text(phone);
+        if received.starts_with(&format!("{method} ")) {
+            assert!(!received.contains("\r\nRoute:") && !received.contains("Bearer"), "{received}");
+            return received;
+        }
+        assert!(received.starts_with("INVITE "), "{received}");
+    }
+}
+
 #[test]
 fn a_request_within_a_dialog_follows_its_route_set() {
     let (_server, site, with_token) = with_tokens();
-    let callee = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    callee.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-    let [edge, registrar] = [&site.edges[0], &site.registrar].map(|proxy| proxy.kamailio.port());
-    let route = format!("<sip:127.0.0.1:{edge};lr>, <sip:127.0.0.1:{registrar};lr>");
-    let target = format!("sip:bob@{}", callee.local_addr().expect("bound"));
-    // tm repeats an INVITE until it is answered.
-    let arrived = |method: &str| -> Option<String> {
-        let mut buffer = vec![0; 65536];
-        loop {
-            let length = callee.recv(&mut buffer).ok()?;
-            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if text.starts_with(method) {
-                return Some(text);
-            }
-        }
-    };
-    for method in ["BYE", "MESSAGE", "INVITE"] {
-        let request =
-            Request::new(method, &target, ALICE).with("Route", &*route).with("To", format!("<{ALICE}>;tag=x"));
-        let mut phone = site.edges[0].udp();
-        phone.send(&with_token(0, request)).expect("sent");
-        let text = arrived(method).unwrap_or_else(|| panic!("{method}: {:?}", phone.receive()));
-        assert!(!text.contains("\r\nRoute:") && !text.contains("Bearer"), "{text}");
+    let mut flows = site.flows(&with_token);
+    let (mut caller, reached, mut sides) = call(&site, &mut flows, &with_token);
+    assert!(sides[0].routes.len() >= 3, "both edges and the registrar: {:?}", sides[0].routes);
+    for method in ["INFO", "MESSAGE", "UPDATE"] {
+        caller.send(&with_token(0, sides[0].request(method))).expect("sent");
+        let received = arrives(&mut flows[reached], method);
+        flows[reached].send_octets(answer(&received, 200, "sip:a@127.0.0.1:9").as_bytes()).expect("sent");
+        until(&mut caller, |reply| reply.status == 200);
     }
+    for method in ["INFO", "BYE"] {
+        flows[reached].send(&sides[1].request(method)).expect("sent");
+        let received = arrives(&mut caller, method);
+        caller.send_octets(answer(&received, 200, "sip:a@127.0.0.1:9").as_bytes()).expect("sent");
+        until(&mut flows[reached], |reply| reply.status == 200);
+    }
+    site.finish();
+}
+
+/// Neither at an edge nor at the registrar behind it, which sees the edges only.
+#[test]
+fn an_invented_dialog_leads_nowhere() {
+    let (_server, site, with_token) = with_tokens();
+    let mut flows = site.flows(&with_token);
+    let (_caller, _, sides) = call(&site, &mut flows, &with_token);
+    let elsewhere = Elsewhere::new();
+    let [edge, registrar] = [&site.edges[0], &site.registrar].map(|proxy| proxy.kamailio.port());
+    let target = format!("sip:x@{}", elsewhere.address());
+    let genuine = &sides[0].routes[0];
+    for routes in [
+        vec![format!("<sip:127.0.0.1:{edge};lr>")],
+        vec![format!("<sip:127.0.0.1:{edge};lr>"), format!("<sip:127.0.0.1:{registrar};lr>")],
+        vec![format!("<sip:127.0.0.1:{registrar};lr>")],
+        vec![format!("<sip:{};lr>", elsewhere.address())],
+        vec![genuine.clone()],
+        // With a genuine mark as far as the registrar, which wants its own.
+        vec![genuine.clone(), format!("<sip:127.0.0.1:{registrar};lr>")],
+    ] {
+        for method in ["BYE", "INFO", "NOTIFY", "MESSAGE", "INVITE"] {
+            let mut request = routed(Request::new(method, &target, ALICE), &routes);
+            request.set("To", format!("<{ALICE}>;tag=x"));
+            if routes.len() == 2 && routes[0] == *genuine {
+                request.set("Call-ID", &*sides[0].call_id).set("From", &*sides[0].local);
+            }
+            let reply = site.edges[0].request(&mut site.edges[0].udp(), &with_token(0, request));
+            assert_eq!(reply.status, 481, "{method} {routes:?}");
+            elsewhere.has_heard_nothing(method);
+        }
+    }
+    // The registrar believes nobody but its edges.
+    let request = Request::new("BYE", &target, ALICE).with("To", format!("<{ALICE}>;tag=x"));
+    let request = routed(request, &sides[0].routes[1..]);
+    assert_eq!(site.registrar.request(&mut site.registrar.udp(), &request).status, 403);
+    elsewhere.has_heard_nothing("BYE");
     site.finish();
 }
 
@@ -125,27 +194,30 @@ fn a_flow_of_an_edge_that_was_restarted_has_gone() {
 fn a_flow_token_is_not_made_by_others() {
     let (_server, site, with_token) = with_tokens();
     let mut flows = site.flows(&with_token);
-    let dump = site.registrar.rpc("ul.lookup", &["location", "alice@example.test"]).expect("alice is known");
-    let mut path = dump.lines().filter_map(|line| line.trim().strip_prefix("Path: <")?.strip_suffix('>'));
-    let port = format!(":{};", site.edges[0].kamailio.port());
-    let path = path.find(|path| path.contains(&port)).expect("the flow over the first edge").to_owned();
-    let arrives = |path: &str, flow: &mut Client| {
-        let route = format!("<{path}>");
-        let to = format!("<{ALICE}>;tag=x");
-        let bye = Request::new("BYE", "sip:alice@127.0.0.1:9", ALICE).with("To", to).with("Route", route);
-        let mut stranger = site.edges[0].udp();
-        stranger.send(&bye).expect("sent");
-        match flow.receive_octets(Duration::from_millis(700)) {
-            Ok(octets) => octets.starts_with(b"BYE ").then_some(200),
-            Err(_) => stranger.receive().ok().map(|reply| reply.status),
-        }
+    let (mut caller, reached, sides) = call(&site, &mut flows, &with_token);
+    // Her own edge, as the caller sees it last in his route.
+    let path = sides[0].routes.last().expect("an edge").clone();
+    let port = site.edges[reached].kamailio.port();
+    assert!(path.contains(&format!("@127.0.0.1:{port}")), "{path}");
+    let mut stranger = site.edges[reached].udp();
+    let mut number = 20;
+    let mut info = |route: &str| {
+        number += 1;
+        Side { number, routes: vec![route.to_owned()], ..sides[0].clone() }.request("INFO")
     };
-    let (token, rest) = path.strip_prefix("sip:").and_then(|path| path.split_once('@')).expect("a flow token");
+    let (token, rest) = path.strip_prefix("<sip:").and_then(|path| path.split_once('@')).expect("a flow token");
     for i in [0, token.len() / 2, token.len() - 2] {
         let other = if &token[i..=i] == "A" { "B" } else { "A" };
-        let tampered = format!("sip:{}{other}{}@{rest}", &token[..i], &token[i + 1..]);
-        assert_eq!(arrives(&tampered, &mut flows[0]), Some(404), "{token} {i}");
+        let tampered = format!("<sip:{}{other}{}@{rest}", &token[..i], &token[i + 1..]);
+        let reply = site.edges[reached].request(&mut stranger, &info(&tampered));
+        assert_eq!(reply.status, 481, "{token} {i}");
     }
-    assert_eq!(arrives(&path, &mut flows[0]), Some(200), "as the registrar sends it");
+    stranger.send(&info(&path)).expect("sent");
+    arrives(&mut flows[reached], "INFO");
+    // Without the mark of a dialog not even a genuine one is.
+    let bare = path.split(";oauth=").next().expect("split").to_owned() + ">";
+    assert_eq!(site.edges[reached].request(&mut stranger, &info(&bare)).status, 481);
+    caller.send(&Side { number: 90, ..sides[0].clone() }.request("BYE")).expect("sent");
+    arrives(&mut flows[reached], "BYE");
     site.finish();
 }
