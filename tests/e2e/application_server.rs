@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::phones::{ALICE, key_of, prove_in_header, proxy_provider, register, run, sign_in, stored, with_code};
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::authorization_server::AuthorizationServer;
+use crate::support::patience::{self, PATIENCE, SILENCE};
 use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::sip::{Reply, Request};
 use crate::support::temporary::Directory;
@@ -43,15 +44,13 @@ impl Hop {
 
     /// Nothing comes, though a request that was on its way would have.
     fn gets_nothing(&self) {
-        self.0.set_read_timeout(Some(Duration::from_millis(700))).expect("a timeout");
-        let mut buffer = vec![0; 65536];
-        let heard = self.0.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned());
+        let heard = patience::receive(&self.0, SILENCE).map(|octets| String::from_utf8_lossy(&octets).into_owned());
         assert!(heard.is_err(), "{heard:?}");
     }
 
     /// The same but for ACKs, which only go on with what a server knows: it drops those of no dialog of its own.
     fn gets_nothing_but_acks(&self) {
-        for heard in self.received_within(Duration::from_millis(700)) {
+        for heard in self.received_within(SILENCE) {
             assert!(heard.starts_with("ACK "), "{heard}");
         }
     }
@@ -64,11 +63,10 @@ impl Hop {
     /// The same, but the first must come in this time.
     fn received_within(&self, time: Duration) -> Vec<String> {
         let mut all = Vec::new();
-        let mut buffer = vec![0; 65536];
-        self.0.set_read_timeout(Some(time)).expect("a timeout");
-        while let Ok(length) = self.0.recv(&mut buffer) {
-            all.push(String::from_utf8(buffer[..length].to_vec()).expect("text"));
-            self.0.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+        let mut limit = time;
+        while let Ok(octets) = patience::receive(&self.0, limit) {
+            all.push(String::from_utf8(octets).expect("text"));
+            limit = SILENCE;
         }
         all
     }
@@ -215,7 +213,7 @@ fn the_application_server_gets_the_token_and_nobody_else() {
     request.set("Contact", format!("<sip:bob@127.0.0.1:{}>", bob.local_port()));
     assert_eq!(plant.stack.request(&mut bob, &request).status, 200);
     plant.sent(BOB, &token);
-    let seen = String::from_utf8(bob.receive_octets(Duration::from_secs(5)).expect("a message")).expect("text");
+    let seen = String::from_utf8(bob.receive_octets(PATIENCE).expect("a message")).expect("text");
     assert!(seen.starts_with("MESSAGE") && !seen.contains(&token) && !seen.contains("Bearer"), "{seen}");
     assert_eq!(plant.stack.counter("tokens_forwarded"), 1);
     plant.stack.finish();
@@ -389,7 +387,7 @@ fn a_number_that_a_user_has_registered_does_not_ring_at_the_gateway() {
         let message = Request::new("MESSAGE", &format!("sip:{number}@example.test"), "sip:0305552@example.test")
             .with("Authorization", format!("Bearer {token}"));
         plant.stack.udp().send(&message).expect("sent");
-        let seen = bob.receive_octets(Duration::from_secs(5)).unwrap_or_else(|e| {
+        let seen = bob.receive_octets(PATIENCE).unwrap_or_else(|e| {
             panic!("{number}: {e}\n{}", plant.stack.module_log());
         });
         let seen = String::from_utf8(seen).expect("text");

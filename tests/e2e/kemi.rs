@@ -3,10 +3,10 @@
 //! The functions from Lua and Python scripts (KEMI).
 
 use std::net::UdpSocket;
-use std::time::Duration;
 
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::kit;
+use crate::support::patience::{self, PATIENCE};
 use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::sip::Request;
 use crate::support::token::{self, TestKey};
@@ -59,7 +59,6 @@ fn services_and_tokens_for_application_servers() {
     let key = TestKey::p256("k");
     let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
     let application = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    application.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     let uri = format!("sip:{}", application.local_addr().expect("bound"));
     let provider = format!("{};services=chat=sip,conference=sip.conference", scripted_provider(&server));
     let stack = Stack::new(
@@ -84,9 +83,8 @@ fn services_and_tokens_for_application_servers() {
     }
     let (token, message) = message("sip sip.conference");
     stack.udp().send(&message).expect("sent");
-    let mut buffer = vec![0; 65536];
-    let length = application.recv(&mut buffer).unwrap_or_else(|e| panic!("{e}\n{}", stack.kamailio.log()));
-    let seen = String::from_utf8_lossy(&buffer[..length]);
+    let seen = patience::receive(&application, PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", stack.kamailio.log()));
+    let seen = String::from_utf8_lossy(&seen);
     assert!(seen.contains("X-Services: chat,conference\r\n"), "{seen}");
     assert!(seen.matches("Bearer").count() == 1 && seen.contains(&format!("Bearer {token}\r\n")), "{seen}");
     stack.wait_until("the log says how", || stack.module_log().contains("set a branch route"));

@@ -3,7 +3,6 @@
 //! cfg-examples/kamailio/key-derivation.cfg: phones and proxy prove a password to each other, and nobody sends it.
 
 use std::process::Command;
-use std::time::Duration;
 
 use sipoauth::proto::fingerprint::hex;
 use sipoauth::proto::key_derivation::{KeyChallenge, KeyResponse};
@@ -15,6 +14,7 @@ use crate::stack::{Stack, provider};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::Builder;
 use crate::support::kit;
+use crate::support::patience::PATIENCE;
 use crate::support::redis::{PASSWORD as REDIS_PASSWORD, Redis};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
@@ -138,7 +138,7 @@ fn the_request_goes_on_without_its_proof() {
     assert_eq!(stack.request(&mut phone, &with_proof(request, &key, Some(NONCE))).status, 200);
     let message = dated(Request::new("MESSAGE", ALICE, ALICE)).with_body("text/plain", "Hello");
     stack.udp().send(&with_proof(message, &key, None)).expect("sent");
-    let received = phone.receive_octets(Duration::from_secs(5)).expect("the message");
+    let received = phone.receive_octets(PATIENCE).expect("the message");
     let received = String::from_utf8(received).expect("text");
     assert!(received.starts_with("MESSAGE ") && !received.contains("Authorization"), "{received}");
     site.finish();

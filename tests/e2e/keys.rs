@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::stack::{Stack, configured, example, scripted_provider};
 use crate::support::authorization_server::{AuthorizationServer, Options};
+use crate::support::patience::PATIENCE;
 use crate::support::scripted_server::{self, Answer, JWKS, ScriptedServer};
 use crate::support::sip::{Reply, Request};
 use crate::support::token::{self, TestKey};
@@ -169,7 +170,7 @@ fn more_waiting_requests_than_allowed_are_refused_at_once() {
 /// The first reply that is not provisional: tm sends "100 Trying" for a request that waits.
 fn final_reply(phone: &mut crate::support::sip::Client) -> Reply {
     loop {
-        let reply = phone.receive_for(Duration::from_secs(15)).expect("a final reply");
+        let reply = phone.receive_for(PATIENCE).expect("a final reply");
         if reply.status >= 200 {
             return reply;
         }

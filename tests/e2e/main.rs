@@ -14,6 +14,7 @@ mod encrypted;
 mod expires;
 mod full_disk;
 mod harness;
+mod harness_waits;
 mod introspection;
 mod kemi;
 mod key_derivation;

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use sipoauth::arena::counters;
 
 use crate::stack::{Stack, configured, scripted_provider};
+use crate::support::patience::{self, PATIENCE};
 use crate::support::scripted_server::{self, Answer, JWKS, ScriptedServer};
 use crate::support::sip::Request;
 use crate::support::temporary::Directory;
@@ -65,13 +65,11 @@ fn json_rpc(stack: &Stack, method: &str, parameters: &Value) -> Value {
     let directory = stack.kamailio.directory();
     let own = directory.join("json-rpc-client");
     let socket = UnixDatagram::bind(&own).expect("a writable directory");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket of our own");
     let question = json!({ "jsonrpc": "2.0", "method": method, "params": parameters, "id": 1 }).to_string();
     socket.send_to(question.as_bytes(), directory.join("kamailio_rpc.sock")).expect("jsonrpcs listens");
-    let mut buffer = vec![0; 65536];
-    let length = socket.recv(&mut buffer).expect("an answer");
+    let octets = patience::receive_local(&socket, PATIENCE).expect("an answer");
     std::fs::remove_file(own).expect("our own socket");
-    serde_json::from_slice(&buffer[..length]).expect("JSON")
+    serde_json::from_slice(&octets).expect("JSON")
 }
 
 fn numbers(object: &Value, prefix: &str) -> Statistics {
@@ -176,7 +174,7 @@ fn the_counters_of_a_scripted_run_are_exact_in_every_view() {
     stack.wait_until("one request waits", || stack.counter("pending") == 1);
     assert_eq!(scraped(&stack)["pending"], 1);
     loop {
-        let reply = waiting.receive_for(Duration::from_secs(15)).expect("a final reply");
+        let reply = waiting.receive_for(PATIENCE).expect("a final reply");
         if reply.status >= 200 {
             assert_eq!(reply.status, 503);
             break;

@@ -2,11 +2,10 @@
 
 //! cfg-examples/kamailio/proxy-407.cfg: the proxy role.
 
-use std::time::Duration;
-
 use crate::phones::{self, prove, proxy_provider, sign_in, stored, with_code};
 use crate::stack::{Stack, example};
 use crate::support::authorization_server::AuthorizationServer;
+use crate::support::patience::{self, PATIENCE};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
 
@@ -18,9 +17,7 @@ struct NextHop(std::net::UdpSocket);
 
 impl NextHop {
     fn new() -> NextHop {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-        NextHop(socket)
+        NextHop(std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port"))
     }
 
     fn uri(&self) -> String {
@@ -28,16 +25,14 @@ impl NextHop {
     }
 
     fn receive(&self) -> String {
-        let mut buffer = vec![0; 65536];
-        let length = self.0.recv(&mut buffer).expect("the request is forwarded");
-        String::from_utf8(buffer[..length].to_vec()).expect("text")
+        let octets = patience::receive(&self.0, PATIENCE).expect("the request is forwarded");
+        String::from_utf8(octets).expect("text")
     }
 
     /// Accepts the next request: that.
     fn accept(&self) -> String {
-        let mut buffer = vec![0; 65536];
-        let (length, from) = self.0.recv_from(&mut buffer).expect("the request is forwarded");
-        let request = String::from_utf8(buffer[..length].to_vec()).expect("text");
+        let (octets, from) = patience::receive_from(&self.0, PATIENCE).expect("the request is forwarded");
+        let request = String::from_utf8(octets).expect("text");
         let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
         let copied = request.split("\r\n").filter(|line| copied.iter().any(|name| line.starts_with(name)));
         let lines = copied.map(|line| format!("{line}{}\r\n", if line.starts_with("To:") { ";tag=next" } else { "" }));

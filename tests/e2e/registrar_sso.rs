@@ -2,12 +2,11 @@
 
 //! cfg-examples/kamailio/registrar-sso.cfg: the main job.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::stack::{Stack, configured};
 use crate::support::authorization_server::{AuthorizationServer, TokenRequest};
+use crate::support::patience::PATIENCE;
 use crate::support::sip::Request;
 use crate::support::sipp::{self, Transport, User};
 use crate::support::token::{self, TestKey};
@@ -121,7 +120,7 @@ fn a_call_needs_a_token_and_does_not_carry_it_on() {
     assert_eq!(stack.request(&mut caller, &message).status, 403, "Bob's token is not Alice's");
     message.next().set("Authorization", format!("Bearer {}", stack.secrets.keep(&alice)));
     caller.send(&message).expect("sent");
-    let received = callee.receive_octets(Duration::from_secs(5)).expect("the message arrives");
+    let received = callee.receive_octets(PATIENCE).expect("the message arrives");
     let received = String::from_utf8(received).expect("text");
     assert!(received.starts_with("MESSAGE sip:bob@127.0.0.1"), "{received}");
     assert!(!received.contains("Authorization") && !received.contains(&alice), "{received}");
@@ -151,7 +150,7 @@ fn register_in_any_case_is_judged_by_its_to() {
         let mut hijack = Request::register(ALICE).with("To", format!("<{BOB}>"));
         hijack.method = method.to_owned();
         hijack.set("CSeq", format!("1 {method}")).set("Authorization", format!("Bearer {token}"));
-        let reply = stack.tcp().timeout(Duration::from_secs(2)).request(&hijack).expect("an answer");
+        let reply = stack.tcp().request(&hijack).expect("an answer");
         assert_ne!(reply.status, 200, "{method}: {reply:?}");
     }
     assert_eq!(stack.counter("accepted"), 0);
@@ -185,7 +184,7 @@ fn nobody_else_says_who_calls() {
         message.set(name, "<sip:ceo@example.test>");
     }
     stack.udp().send(&message).expect("sent");
-    let received = callee.receive_octets(Duration::from_secs(5)).expect("the message arrives");
+    let received = callee.receive_octets(PATIENCE).expect("the message arrives");
     assert!(!String::from_utf8_lossy(&received).contains("ceo"), "{}", String::from_utf8_lossy(&received));
     stack.finish();
 }

@@ -13,6 +13,7 @@ use crate::phones::{
 use crate::stack::Stack;
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::Builder;
+use crate::support::patience::PATIENCE;
 use crate::support::sip::{Client, Request};
 
 const INSTANCE: &str = "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>";
@@ -79,8 +80,7 @@ fn a_message_with_a_proof_reaches_its_user_without_it() {
     let key = signed_in(&stack, &server, &mut phone, Some(&contact));
     let message = Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello");
     stack.udp().send(&prove_in_header(&key, message)).expect("sent");
-    let received =
-        phone.receive_octets(Duration::from_secs(5)).unwrap_or_else(|e| panic!("{e}\n{}", stack.module_log()));
+    let received = phone.receive_octets(PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", stack.module_log()));
     let received = String::from_utf8(received).expect("text");
     assert!(received.starts_with("MESSAGE ") && received.ends_with("\r\n\r\nHello"), "{received}");
     assert!(!received.contains("Authorization"), "{received}");

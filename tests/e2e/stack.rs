@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::{Builder, Kamailio};
 use crate::support::leak::Secrets;
+use crate::support::patience::{self, PATIENCE};
 use crate::support::scripted_server::ScriptedServer;
 use crate::support::sip::{Client, Reply, Request};
 
@@ -110,13 +111,9 @@ impl Stack {
         });
     }
 
-    /// Polls a condition; panics with the log after 15 seconds.
+    /// Polls a condition; panics with the log when it does not hold in time.
     pub fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
-        while !condition() {
-            assert!(std::time::Instant::now() < deadline, "{what}: not in time\n{}", self.module_log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        assert!(patience::until(PATIENCE, condition), "{what}: not in time\n{}", self.module_log());
     }
 
     /// The lines that this module has logged.

@@ -62,7 +62,7 @@ try {
   await page.context().grantPermissions(['microphone']);
   events = await Promise.race([
     page.evaluate(talk, { ws: process.env.WS, aors, tokens, pause: Number(process.env.PAUSE_MS) }),
-    new Promise((resolve) => { setTimeout(resolve, 45000, ['no end in time']); }),
+    new Promise((resolve) => { setTimeout(resolve, 120000, ['no end in time']); }),
   ]);
 } catch (error) {
   events.push(error.message);

@@ -5,7 +5,7 @@
 //
 //   WS=ws://127.0.0.1:5070   AOR=sip:alice@example.test   RESOURCE=https://sip.example.test/rs256
 //   TOKEN=…                  absent: log in at the authz_server that the challenge names
-//   SCOPE="openid sip"       TIMEOUT_MS=15000
+//   SCOPE="openid sip"       TIMEOUT_MS=60000
 
 import { login } from './login.mjs';
 
@@ -15,7 +15,7 @@ export const settings = {
   token: process.env.TOKEN,
   resource: process.env.RESOURCE ?? 'https://sip.example.test/rs256',
   scope: process.env.SCOPE ?? 'openid sip',
-  timeout: Number(process.env.TIMEOUT_MS ?? 15000),
+  timeout: Number(process.env.TIMEOUT_MS ?? 60000),
 };
 
 /** Exit codes: 0 registered, 2 refused, 3 no answer in time or a fault of the phone. */

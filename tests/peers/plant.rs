@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes this long, unless it never ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_millis(20);
 
 pub struct Plant {
@@ -32,7 +32,7 @@ impl Plant {
     }
 
     pub fn new(provider: &Value, globals: &Value) -> Plant {
-        let usual = json!({ "key_cooldown": 1, "key_burst": 50, "key_source_limit": 1000, "http_timeout": 2 });
+        let usual = json!({ "key_cooldown": 1, "key_burst": 50, "key_source_limit": 1000, "http_timeout": 10 });
         let site = Site::remote(provider, &merged(&usual, globals));
         let service = Service::new(Arc::clone(&site.context)).unwrap_or_else(|error| panic!("{error}"));
         Plant { site, service, cookie: 0, done: Vec::new() }

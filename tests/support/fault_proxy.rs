@@ -3,6 +3,7 @@
 //! Stands between a client and a server on loopback and does them wrong, as told; what it does can be changed at any
 //! time. Every change ends the connections that are open, as a server does that is started again.
 
+use super::patience::{self, PATIENCE};
 use super::ports;
 use super::scripted_server::read_request;
 use std::io::{self, BufReader, Read, Write};
@@ -11,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(5);
 const BACKLOG: i32 = 128;
@@ -42,7 +43,10 @@ pub enum Mode {
 struct Shared {
     upstream: u16,
     port: u16,
-    mode: Mutex<Mode>,
+    /// With the number of the change that brought it.
+    mode: Mutex<(Mode, u64)>,
+    /// The last change that has come into force.
+    in_force: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
     accepted: AtomicU64,
     stop: AtomicBool,
@@ -59,7 +63,8 @@ impl FaultProxy {
         let shared = Arc::new(Shared {
             upstream,
             port: ports::free(),
-            mode: Mutex::new(Mode::Pass),
+            mode: Mutex::new((Mode::Pass, 0)),
+            in_force: AtomicU64::new(0),
             open: Mutex::default(),
             accepted: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -79,9 +84,15 @@ impl FaultProxy {
     }
 
     pub fn set(&self, mode: Mode) {
-        *self.shared.mode.lock().expect("no panic while held") = mode;
+        let number = {
+            let mut current = self.shared.mode.lock().expect("no panic while held");
+            *current = (mode, current.1 + 1);
+            current.1
+        };
         self.shared.end_connections();
-        thread::sleep(POLL * 4); // until the change is seen
+        let seen = patience::until(PATIENCE, || self.shared.in_force.load(Relaxed) >= number);
+        assert!(seen, "the fault proxy does not do as it is told");
+        // Those accepted in between.
         self.shared.end_connections();
     }
 }
@@ -97,7 +108,7 @@ impl Drop for FaultProxy {
 }
 
 impl Shared {
-    fn mode(&self) -> Mode {
+    fn mode(&self) -> (Mode, u64) {
         *self.mode.lock().expect("no panic while held")
     }
 
@@ -130,55 +141,60 @@ fn run(shared: &Arc<Shared>, listener: TcpListener) {
     // Connections that nobody accepts: they keep the queue full.
     let mut plug: Vec<TcpStream> = Vec::new();
     while !shared.stop.load(Relaxed) {
-        let mode = shared.mode();
-        if mode == Mode::Refuse {
-            listener = None;
-            plug.clear();
-            thread::sleep(POLL);
-            continue;
+        let (mode, number) = shared.mode();
+        turn(shared, mode, &mut listener, &mut plug);
+        shared.in_force.store(number, Relaxed);
+    }
+}
+
+/// Does once what this mode asks for.
+fn turn(shared: &Arc<Shared>, mode: Mode, listener: &mut Option<TcpListener>, plug: &mut Vec<TcpStream>) {
+    if mode == Mode::Refuse {
+        *listener = None;
+        plug.clear();
+        return thread::sleep(POLL);
+    }
+    let listening = listener.get_or_insert_with(|| listen(shared.port));
+    if mode == Mode::Blackhole {
+        if plug.is_empty() {
+            set_backlog(listening, 0);
+            let address = ([127, 0, 0, 1], shared.port).into();
+            plug.extend((0..3).flat_map(|_| TcpStream::connect_timeout(&address, POLL * 4)));
         }
-        let listening = listener.get_or_insert_with(|| listen(shared.port));
-        if mode == Mode::Blackhole {
-            if plug.is_empty() {
-                set_backlog(listening, 0);
-                let address = ([127, 0, 0, 1], shared.port).into();
-                plug.extend((0..3).flat_map(|_| TcpStream::connect_timeout(&address, POLL * 4)));
-            }
-            thread::sleep(POLL);
-            continue;
+        return thread::sleep(POLL);
+    }
+    if !plug.is_empty() {
+        plug.clear();
+        while listening.accept().is_ok() {}
+        set_backlog(listening, BACKLOG);
+    }
+    match listening.accept() {
+        Ok((stream, _)) => {
+            shared.accepted.fetch_add(1, Relaxed);
+            shared.keep(&stream);
+            let shared = Arc::clone(shared);
+            thread::spawn(move || {
+                let _ = serve(&shared, mode, stream);
+            });
         }
-        if !plug.is_empty() {
-            plug.clear();
-            while listening.accept().is_ok() {}
-            set_backlog(listening, BACKLOG);
-        }
-        match listening.accept() {
-            Ok((stream, _)) => {
-                shared.accepted.fetch_add(1, Relaxed);
-                shared.keep(&stream);
-                let shared = Arc::clone(shared);
-                thread::spawn(move || {
-                    let _ = serve(&shared, mode, stream);
-                });
-            }
-            Err(_) => thread::sleep(POLL),
-        }
+        Err(_) => thread::sleep(POLL),
     }
 }
 
 fn serve(shared: &Arc<Shared>, mode: Mode, mut client: TcpStream) -> io::Result<()> {
     client.set_nonblocking(false)?;
     match mode {
-        Mode::Hang => while client.read(&mut [0; 4096])? > 0 {},
+        // To the end of the connection, however long the other side waits for an answer.
+        Mode::Hang => drop(io::copy(&mut client, &mut io::sink())),
         // Octets left unread when the socket closes make a reset.
-        Mode::Reset => drop(client.peek(&mut [0])),
+        Mode::Reset => drop(patience::peek(&client, &mut [0], Instant::now() + PATIENCE)),
         Mode::Status(status) => {
-            read_request(&mut client);
+            read_request(&client);
             let head = format!("HTTP/1.1 {status} Fault\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             client.write_all(head.as_bytes())?;
         }
         Mode::Garbage => {
-            read_request(&mut client);
+            read_request(&client);
             client.write_all(&[0x16, 0x03, 0x00, 0xff, 0xfe, 0x00, b'\n', 0x80, 0x81])?;
         }
         Mode::Pass | Mode::SlowDrip(_) | Mode::Truncate(_) => relay(shared, mode, &mut client)?,

@@ -2,12 +2,11 @@
 
 //! The smallest HTTP client that can talk to our own servers on loopback.
 
+use super::patience::{self, PATIENCE};
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
-use std::time::Duration;
-
-const TIMEOUT: Duration = Duration::from_secs(20);
+use std::time::Instant;
 
 /// What a server answered.
 pub struct Answer {
@@ -34,14 +33,18 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Re
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let attempt = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(host)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
         // HTTP/1.0: the answer ends with the connection and is never chunked.
         let length = body.len();
         let head = format!("{method} /{path} HTTP/1.0\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\n\r\n");
         stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(answer)
+        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match patience::read(&stream, &mut part, deadline)? {
+                0 => return Ok(answer),
+                length => answer.extend_from_slice(&part[..length]),
+            }
+        }
     };
     let answer = attempt().map_err(|error| format!("{method} {url}: {error}"))?;
     let answer = String::from_utf8_lossy(&answer);

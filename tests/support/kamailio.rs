@@ -6,6 +6,7 @@
 //! and `CTL_SOCKET` (a string for the ctl module's `binrpc`), and finds our own
 //! module beside the system's.
 
+use super::patience::PATIENCE;
 use super::process::{Process, command, crashed};
 use super::sip::{Client, Request};
 use super::temporary::Directory;
@@ -16,8 +17,6 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const START: Duration = Duration::from_secs(20);
-const STOP: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Log lines that a healthy proxy never writes.
@@ -95,7 +94,7 @@ impl Builder {
     /// For a configuration that must be refused: the log, once Kamailio has given up.
     pub fn start_refused(self) -> String {
         let mut kamailio = self.launch();
-        let status = kamailio.process.wait(START).expect("Kamailio gives up by itself");
+        let status = kamailio.process.wait(PATIENCE).expect("Kamailio gives up by itself");
         let log = kamailio.process.settled_output();
         assert!(!status.success(), "Kamailio accepted the configuration:\n{log}");
         assert!(!crashed(status), "Kamailio crashed: {status}\n{log}");
@@ -222,9 +221,9 @@ impl Kamailio {
         // can lock it up, and at debug level 3 there are many lines.
         self.process.settled_output();
         super::process::signal("TERM", &self.pid().to_string());
-        let ended = self.process.wait(STOP);
+        let ended = self.process.wait(PATIENCE);
         let status = self.process.stop();
-        let log = self.log();
+        let log = self.process.settled_output();
         let fault = match (early, ended) {
             (Some(status), _) => Some(format!("had ended before: {status}")),
             (None, None) => Some("did not end when asked to".to_owned()),
@@ -243,7 +242,7 @@ impl Kamailio {
     }
 
     fn wait_until_ready(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.process.poll() {
                 return Err(format!("ended with {status}"));

@@ -3,6 +3,7 @@
 //! Requests over UDP at a steady rate. Each is sent again as RFC 3261 section 17.1.2.2 says until its final reply is
 //! there; what has none after 64 T1 is lost.
 
+use super::patience;
 use super::sip::{Reply, Request, unique};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::UdpSocket;
@@ -53,7 +54,6 @@ pub fn run(
 ) -> Report {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a port on loopback");
     socket.connect(("127.0.0.1", port)).expect("UDP connects to anything");
-    socket.set_read_timeout(Some(POLL)).expect("a socket of our own");
     enlarge(&socket);
     let local = socket.local_addr().expect("bound").port();
     let (mut report, start) = (Report::default(), Instant::now());
@@ -69,13 +69,13 @@ pub fn run(
             let via = format!("SIP/2.0/UDP 127.0.0.1:{local};branch={};rport", unique("z9hG4bK"));
             let (octets, now) = (request.to_octets(&via), Instant::now());
             let id = request.header("Call-ID").expect("every request has one").to_owned();
-            socket.send(&octets).expect("loopback takes what fits into a datagram");
+            patience::send(&socket, &octets).expect("loopback takes what fits into a datagram");
             timers.push_back((now + T1, id.clone()));
             open.insert(id, Open { kind, octets, begun: now, interval: T1, answered: false });
             report.requests += 1;
             number += 1;
         }
-        while let Ok(length) = socket.recv(&mut buffer) {
+        while let Ok((length, _)) = patience::receive_into(&socket, &mut buffer, POLL) {
             receive(&buffer[..length], &mut open, &mut report, &judge);
         }
         let now = Instant::now();
@@ -90,7 +90,7 @@ pub fn run(
             } else if now - request.begun > LOST {
                 report.lost.push(format!("{} {id}", request.kind));
             } else {
-                socket.send(&request.octets).expect("as the first time");
+                patience::send(&socket, &request.octets).expect("as the first time");
                 report.retransmissions += 1;
                 request.interval = (request.interval * 2).min(T2);
                 timers.push_back((now + request.interval, id));
@@ -105,7 +105,7 @@ pub fn run(
     if report.retransmissions > 0 {
         let end = Instant::now() + T1 * 2;
         while Instant::now() < end {
-            while let Ok(length) = socket.recv(&mut buffer) {
+            while let Ok((length, _)) = patience::receive_into(&socket, &mut buffer, POLL) {
                 receive(&buffer[..length], &mut open, &mut report, &judge);
             }
         }

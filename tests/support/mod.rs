@@ -23,6 +23,7 @@ pub mod knows_nothing;
 pub mod leak;
 pub mod load;
 pub mod log_lines;
+pub mod patience;
 pub mod ports;
 pub mod process;
 pub mod redis;

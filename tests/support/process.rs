@@ -4,20 +4,22 @@
 //! kernel when this process dies in another way. Its output is kept in memory
 //! and in a file.
 
+use super::patience;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const GRACE: Duration = Duration::from_secs(5);
-/// How long the output of a process that has ended may take to arrive.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a process must have printed nothing to count as quiet.
+const QUIET: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A command whose process gets SIGTERM when the starting thread ends; see [`spawn`].
@@ -31,12 +33,18 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 struct Output {
     text: Mutex<String>,
     grown: Condvar,
+    /// Pipes that may still bring something.
+    open: AtomicUsize,
 }
 
 impl Output {
     fn push(&self, line: &str) {
         self.text.lock().expect("no panic while held").push_str(line);
         self.grown.notify_all();
+    }
+
+    fn is_complete(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
     }
 }
 
@@ -73,11 +81,15 @@ impl Process {
         self.output.text.lock().expect("no panic while held").clone()
     }
 
-    /// Everything that a process which has ended printed: waits until no more arrives through the pipes.
-    pub fn settled_output(&self) -> String {
+    /// Everything that a process which has ended printed. Of one that runs: once it prints no more for a while.
+    pub fn settled_output(&mut self) -> String {
         loop {
             let before = self.output();
-            std::thread::sleep(FAREWELL / 2);
+            let ended = self.poll().is_some();
+            if patience::until(if ended { GRACE } else { QUIET }, || self.output.is_complete()) {
+                return self.output();
+            }
+            // A process that outlived the first one may hold the pipes open.
             if self.output() == before {
                 return before;
             }
@@ -94,18 +106,20 @@ impl Process {
     /// The first whole line that contains `needle`.
     pub fn wait_for(&mut self, needle: &str, timeout: Duration) -> Result<String, String> {
         let mut deadline = Instant::now() + timeout;
+        let mut ended = false;
         loop {
-            let ended = self.poll().is_some();
-            if ended {
-                // What it printed last may still be on its way through the pipe.
-                deadline = deadline.min(Instant::now() + FAREWELL);
+            if !ended && self.poll().is_some() {
+                // What it printed last may still be on its way through the pipes.
+                ended = true;
+                deadline = Instant::now() + GRACE;
             }
+            let over = Instant::now() >= deadline || ended && self.output.is_complete();
             let text = self.output.text.lock().expect("no panic while held");
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
             if let Some(line) = whole.lines().find(|line| line.contains(needle)) {
                 return Ok(line.to_owned());
             }
-            if Instant::now() >= deadline {
+            if over {
                 let mut message = format!("{} never printed {needle:?}", self.name);
                 if ended {
                     let _ = write!(message, "; it ended: {:?}", self.status);
@@ -197,6 +211,7 @@ pub fn spawn(command: Command) -> io::Result<Child> {
 
 fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>, log: &Arc<File>) {
     let (output, log) = (Arc::clone(output), Arc::clone(log));
+    output.open.fetch_add(1, Ordering::Relaxed);
     thread::spawn(move || {
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
@@ -205,5 +220,7 @@ fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>, log: &Arc<F
             output.push(&String::from_utf8_lossy(&line));
             line.clear();
         }
+        output.open.fetch_sub(1, Ordering::Release);
+        output.grown.notify_all();
     });
 }

@@ -3,9 +3,9 @@
 //! A Redis server of the test's own: on loopback, with a password, nothing on disk.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::certificates::{Authority, Certificate};
+use super::patience::PATIENCE;
 use super::ports;
 use super::process::{self, Process};
 use super::temporary::Directory;
@@ -59,7 +59,7 @@ impl Redis {
         command.args(&self.arguments).args(["--bind", "127.0.0.1", "--requirepass", PASSWORD, "--save", ""]);
         command.args(["--appendonly", "no", "--dir"]).arg(self.directory.path());
         let mut process = Process::start("redis", command, self.directory.path());
-        process.wait_for("Ready to accept connections", Duration::from_secs(20)).expect("redis-server starts");
+        process.wait_for("Ready to accept connections", PATIENCE).expect("redis-server starts");
         self.process = Some(process);
     }
 

@@ -3,16 +3,17 @@
 //! An HTTP server that answers exactly as told: the authorization server that
 //! is broken, hostile, or just different. Answers can be changed at any time.
 
+use super::patience::{self, PATIENCE};
 use super::ports;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
 pub const OAUTH_METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -215,7 +216,7 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, stop: &AtomicBool) {
     if matches!(answer, Answer::Reset) {
         return;
     }
-    let received = read_request(&mut stream);
+    let received = read_request(&stream);
     let answer = match answer {
         Answer::Computed(Computed(compute)) => compute(&received),
         answer => answer,
@@ -228,8 +229,9 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, stop: &AtomicBool) {
 /// The request line. Only looks: octets left unread when the socket closes make a TCP reset.
 fn peek_line(stream: &TcpStream) -> Option<String> {
     let mut first = [0; 1024];
-    for _ in 0..500 {
-        let length = stream.peek(&mut first).ok().filter(|length| *length > 0)?;
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let length = patience::peek(stream, &mut first, deadline).ok().filter(|length| *length > 0)?;
         if let Some(end) = first[..length].iter().position(|octet| *octet == b'\n') {
             return Some(String::from_utf8_lossy(&first[..end]).into_owned());
         }
@@ -239,8 +241,8 @@ fn peek_line(stream: &TcpStream) -> Option<String> {
 }
 
 /// Head and body, as far as they come.
-pub fn read_request(stream: &mut TcpStream) -> Received {
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+pub fn read_request(stream: &TcpStream) -> Received {
+    let deadline = Instant::now() + PATIENCE;
     let mut octets = Vec::new();
     let mut buffer = [0; 4096];
     let mut received = Received::default();
@@ -253,7 +255,7 @@ pub fn read_request(stream: &mut TcpStream) -> Received {
                 break;
             }
         }
-        match stream.read(&mut buffer) {
+        match patience::read(stream, &mut buffer, deadline) {
             Ok(count) if count > 0 => octets.extend_from_slice(&buffer[..count]),
             _ => break,
         }
@@ -320,8 +322,7 @@ fn give(stream: &mut TcpStream, answer: Answer, stop: &AtomicBool) -> std::io::R
 
 /// Is the other side still there?
 fn connected(stream: &TcpStream) -> bool {
-    let _ = stream.set_read_timeout(Some(POLL));
-    !matches!(stream.peek(&mut [0]), Ok(0))
+    !matches!(patience::peek(stream, &mut [0], Instant::now() + POLL), Ok(0))
 }
 
 fn write_full(stream: &mut TcpStream, status: u16, headers: &[(&str, String)], body: &[u8]) -> std::io::Result<()> {

@@ -3,14 +3,14 @@
 //! A tiny SIP client: builds requests octet by octet, so that tests can send
 //! wrong ones, and reads replies.
 
+use super::patience::{self, PATIENCE};
 use super::websocket::WebSocket;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const TIMEOUT: Duration = Duration::from_secs(5);
 const T1: Duration = Duration::from_millis(500);
 const MAX_REPLY: usize = 1 << 20;
 
@@ -158,19 +158,19 @@ impl Client {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a port on loopback");
         socket.connect(("127.0.0.1", port)).expect("UDP connects to anything");
         let local = socket.local_addr().expect("bound").port();
-        Self { socket: Socket::Udp(socket), local, timeout: TIMEOUT }
+        Self { socket: Socket::Udp(socket), local, timeout: PATIENCE }
     }
 
     pub fn tcp(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server accepts TCP");
         let local = stream.local_addr().expect("bound").port();
-        Self { socket: Socket::Tcp(stream, Vec::new()), local, timeout: TIMEOUT }
+        Self { socket: Socket::Tcp(stream, Vec::new()), local, timeout: PATIENCE }
     }
 
     pub fn ws(port: u16) -> Self {
         let socket = WebSocket::connect(port).expect("the server accepts WebSocket");
         let local = socket.local_port();
-        Self { socket: Socket::Ws(Box::new(socket)), local, timeout: TIMEOUT }
+        Self { socket: Socket::Ws(Box::new(socket)), local, timeout: PATIENCE }
     }
 
     /// How long to wait for a reply.
@@ -231,7 +231,7 @@ impl Client {
 
     pub fn send_octets(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.socket {
-            Socket::Udp(socket) => socket.send(octets).map(drop),
+            Socket::Udp(socket) => patience::send(socket, octets),
             Socket::Tcp(stream, _) => stream.write_all(octets),
             Socket::Ws(socket) => socket.send(octets),
         }
@@ -249,15 +249,8 @@ impl Client {
 
     /// The next message as it came, also a request.
     pub fn receive_octets(&mut self, timeout: Duration) -> io::Result<Vec<u8>> {
-        let timeout = timeout.max(Duration::from_millis(1));
         match &mut self.socket {
-            Socket::Udp(socket) => {
-                socket.set_read_timeout(Some(timeout))?;
-                let mut buffer = vec![0; 65536];
-                let length = socket.recv(&mut buffer)?;
-                buffer.truncate(length);
-                Ok(buffer)
-            }
+            Socket::Udp(socket) => patience::receive(socket, timeout),
             Socket::Tcp(stream, buffer) => read_message(stream, buffer, timeout),
             Socket::Ws(socket) => socket.receive(timeout),
         }
@@ -298,19 +291,14 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 /// One message from a stream, by its Content-Length; what follows stays in the buffer.
-fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>, timeout: Duration) -> io::Result<Vec<u8>> {
+fn read_message(stream: &TcpStream, buffer: &mut Vec<u8>, timeout: Duration) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(length) = message_length(buffer) {
             return Ok(buffer.drain(..length).collect());
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
         let mut part = [0; 4096];
-        match stream.read(&mut part)? {
+        match patience::read(stream, &mut part, deadline)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             count => buffer.extend_from_slice(&part[..count]),
         }

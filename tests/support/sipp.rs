@@ -13,7 +13,8 @@ pub const REGISTER: &str = "sipp-register.xml";
 /// REGISTER with the token at once.
 pub const PRESET: &str = "sipp-preset.xml";
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// More than sipp allows itself.
+const LIMIT: Duration = Duration::from_secs(150);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -78,7 +79,7 @@ pub fn run_at_rate(
         .args(["-i", "127.0.0.1", "-p", &ports::free().to_string()])
         .args(["-t", if transport == Transport::Udp { "u1" } else { "t1" }])
         .args(["-m", &calls.to_string(), "-r", &rate.to_string()])
-        .args(["-timeout", "40", "-timeout_error", "-recv_timeout", "8000", "-nostdin"])
+        .args(["-timeout", "120", "-timeout_error", "-recv_timeout", "60000", "-nostdin"])
         .args(["-max_reconnect", "0", "-trace_stat", "-fd", "1", "-stf"])
         .arg(&statistics)
         .args(["-trace_err", "-error_file"])

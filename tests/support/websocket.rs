@@ -3,11 +3,11 @@
 //! The client side of RFC 6455 with the `sip` subprotocol (RFC 7118), as far as
 //! one SIP message per frame needs it.
 
-use std::io::{self, Read, Write};
+use super::patience::{self, PATIENCE};
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Fixed values do: the peer is our own server on loopback.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const MASK: [u8; 4] = [0x5a, 0x17, 0xc3, 0x08];
@@ -33,7 +33,7 @@ impl WebSocket {
              Sec-WebSocket-Protocol: sip\r\n\r\n"
         )?;
         let mut socket = Self { stream, buffer: Vec::new() };
-        let deadline = Instant::now() + HANDSHAKE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(end) = socket.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head: Vec<u8> = socket.buffer.drain(..end + 4).collect();
@@ -101,13 +101,8 @@ impl WebSocket {
     }
 
     fn fill(&mut self, deadline: Instant) -> io::Result<()> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        self.stream.set_read_timeout(Some(left))?;
         let mut part = [0; 4096];
-        match self.stream.read(&mut part)? {
+        match patience::read(&self.stream, &mut part, deadline)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             count => {
                 self.buffer.extend_from_slice(&part[..count]);
