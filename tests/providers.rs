@@ -23,7 +23,7 @@ use support::scripted_server::{JWKS, ScriptedServer};
 use support::temporary::Directory;
 use support::token::{TestKey, encode, now};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn guides() -> PathBuf {
     support::kit::path("cfg-examples/providers")

@@ -67,9 +67,8 @@ fn a_revoked_token_is_refused_when_its_answer_is_old() {
     let begin = Instant::now();
     assert_eq!(stack.register(&mut stack.udp(), ALICE, &token).status, 200, "{}", stack.module_log());
     server.revoke(&token);
-    if begin.elapsed() < Duration::from_secs(2) {
-        assert_eq!(stack.register(&mut stack.udp(), ALICE, &token).status, 200, "the answer is not old yet");
-    }
+    let again = stack.register(&mut stack.udp(), ALICE, &token).status;
+    assert!(again == 200 || begin.elapsed() >= Duration::from_secs(3), "the answer is not old yet: {again}");
     std::thread::sleep(Duration::from_secs(5));
     let reply = stack.register(&mut stack.udp(), ALICE, &token);
     assert_eq!(reply.status, 401, "{reply:?}\n{}", stack.module_log());

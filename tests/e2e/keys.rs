@@ -2,13 +2,14 @@
 
 //! Keys over time: rotation, forged key ids, an authorization server that is down, slow or broken.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
 use crate::stack::{Stack, configured, example, scripted_provider};
 use crate::support::authorization_server::{AuthorizationServer, Options};
-use crate::support::patience::PATIENCE;
+use crate::support::patience::{self, PATIENCE};
 use crate::support::scripted_server::{self, Answer, JWKS, ScriptedServer};
 use crate::support::sip::{Reply, Request};
 use crate::support::token::{self, TestKey};
@@ -105,7 +106,15 @@ fn a_request_waits_for_a_slow_server_and_others_do_not() {
     let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
     stack.wait_for_keys();
     let both = scripted_server::key_set(&[old.jwk(), new.jwk()]);
-    server.set(JWKS, Answer::Late(both, Duration::from_millis(1500)));
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    server.set(
+        JWKS,
+        Answer::computed(move |_| {
+            patience::until(PATIENCE, || gate.load(Ordering::Relaxed));
+            Answer::Json(both.clone())
+        }),
+    );
     let token = stack.secrets.keep(new.token("ES256", &claims(&server)));
     let mut slow = stack.udp();
     let register = Request::register(ALICE).with("Authorization", format!("Bearer {token}"));
@@ -117,6 +126,7 @@ fn a_request_waits_for_a_slow_server_and_others_do_not() {
         assert_eq!(stack.register(&mut stack.udp(), ALICE, &other).status, 200);
     }
     assert_eq!(stack.counter("resumed"), 0, "fifty others were served while one waits");
+    open.store(true, Ordering::Relaxed);
     assert_eq!(final_reply(&mut slow).status, 200, "{}", stack.module_log());
     assert_eq!((stack.counter("suspended"), stack.counter("resumed")), (1, 1));
     stack.finish();
@@ -151,7 +161,7 @@ fn more_waiting_requests_than_allowed_are_refused_at_once() {
     let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
     let server = ScriptedServer::start(scripted_server::key_set(&[old.jwk()]));
     let directory = crate::support::temporary::Directory::new("limits");
-    let limits = directory.write("limits.toml", "max_pending = 5\npending_timeout = 3\n");
+    let limits = directory.write("limits.toml", "max_pending = 5\npending_timeout = 10\n");
     let builder = configured("registrar-sso.cfg", &scripted_provider(&server));
     let stack = Stack::new(builder.define_string("CONFIG_FILE", limits.to_str().expect("UTF-8")));
     stack.wait_for_keys();

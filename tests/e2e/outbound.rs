@@ -9,6 +9,7 @@ use crate::phones::{ALICE, STORE_KEY, prove_beside_token, prove_in_header, proxy
 use crate::stack::{Stack, configured};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::Builder;
+use crate::support::patience::{self, PATIENCE, SILENCE};
 use crate::support::redis::{PASSWORD, Redis};
 use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
@@ -124,8 +125,16 @@ pub fn reaches_and_gets(
     let mut sender = site.edges[edge].udp();
     sender.send(request).expect("sent");
     let mut reached = Vec::new();
-    for (i, flow) in flows.iter_mut().enumerate() {
-        if let Ok(octets) = flow.receive_octets(Duration::from_millis(1500)) {
+    let mut reply = None;
+    // Until the sender has its answer, and the flows are silent.
+    let mut silent = 0;
+    let answered = patience::until(PATIENCE, || {
+        if reply.is_none() {
+            reply = sender.receive_for(SILENCE / 10).ok().filter(|reply| reply.status >= 200);
+        }
+        let before = reached.len();
+        for (i, flow) in flows.iter_mut().enumerate() {
+            let Ok(octets) = flow.receive_octets(SILENCE / 10) else { continue };
             let text = String::from_utf8(octets).expect("text");
             assert!(text.starts_with("MESSAGE ") && !text.contains("Authorization"), "{text}");
             reached.push(i);
@@ -137,8 +146,11 @@ pub fn reaches_and_gets(
             let answer = format!("SIP/2.0 {status} Said\r\n{}\r\nContent-Length: 0\r\n\r\n", copied.join("\r\n"));
             flow.send_octets(answer.as_bytes()).expect("sent");
         }
-    }
-    let reply = site.edges[edge].note(sender.receive().expect("an answer"));
+        silent = if reached.len() == before { silent + 1 } else { 0 };
+        reply.is_some() && silent > 5
+    });
+    assert!(answered, "no answer\n{}", site.edges[edge].module_log());
+    let reply = site.edges[edge].note(reply.expect("an answer"));
     assert_eq!(reply.status, status, "{reply:?}\n{}", site.edges[edge].module_log());
     reached
 }
@@ -191,9 +203,7 @@ fn one_code_and_one_master_key_serve_both_flows() {
     let mut sender = b.udp();
     let request = prove_in_header(&*key, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Still there?"));
     sender.send(&request).expect("sent");
-    let octets = flows[1]
-        .receive_octets(Duration::from_secs(12))
-        .unwrap_or_else(|e| panic!("{e}\n{}", registrar.kamailio.log()));
+    let octets = flows[1].receive_octets(PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", registrar.kamailio.log()));
     assert!(octets.starts_with(b"MESSAGE "));
     b.finish();
     drop(registrar.bury());

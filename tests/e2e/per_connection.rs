@@ -80,7 +80,7 @@ fn short_token(stack: &Stack, server: &AuthorizationServer, seconds: i64) -> Str
 
 /// The answer to Alice's first request after her token.
 fn when_it_has_ended(stack: &Stack, alice: &mut Client) -> Reply {
-    for _ in 0..100 {
+    for _ in 0..600 {
         let reply = ask(stack, alice, "INVITE", ALICE);
         if reply.status != 404 {
             return reply;
@@ -115,7 +115,7 @@ fn a_call_without_tokens_on_connections_that_have_signed_in() {
 fn when_the_token_has_ended_the_next_invite_is_challenged() {
     let (server, stack) = Stack::with_server(EXAMPLE);
     let mut alice = Client::ws(stack.kamailio.port());
-    register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 5));
+    register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 8));
     assert_eq!(ask(&stack, &mut alice, "INVITE", ALICE).status, 404, "{}", stack.module_log());
     let reply = when_it_has_ended(&stack, &mut alice);
     assert_eq!(reply.status, 401, "{reply:?}");
@@ -257,7 +257,7 @@ fn a_token_that_ends_while_it_rings_lets_its_caller_cancel() {
     let (server, stack) = Stack::with_server(EXAMPLE);
     let (mut alice, mut bob) = (Client::ws(stack.kamailio.port()), stack.tcp());
     register(&stack, &mut bob, BOB, &server.token("bob", "es256"));
-    register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 4));
+    register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 8));
     let (_, cancel) = ring(&mut alice, &mut bob);
     assert_eq!(when_it_has_ended(&stack, &mut alice).status, 401);
     alice.send(&cancel).expect("sent");
@@ -271,7 +271,7 @@ fn a_token_that_ends_while_it_rings_lets_its_caller_acknowledge() {
     let (server, stack) = Stack::with_server(EXAMPLE);
     let (mut alice, mut bob) = (stack.tcp(), stack.tcp());
     register(&stack, &mut bob, BOB, &server.token("bob", "es256"));
-    register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 4));
+    register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 8));
     let (received, cancel) = ring(&mut alice, &mut bob);
     assert_eq!(when_it_has_ended(&stack, &mut alice).status, 401);
     bob.send_octets(answer(&received, CONTACT).as_bytes()).expect("sent");

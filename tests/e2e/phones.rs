@@ -205,7 +205,7 @@ pub fn registration_with_proof(stack: &Stack, aor: &str, key: &[u8]) -> Reply {
 
 /// Registers with a code; where the proxy cannot park the request, it asks to come again.
 pub fn register(stack: &Stack, client: &mut Client, mut request: Request) -> (Request, Reply) {
-    for _ in 0..40 {
+    for _ in 0..240 {
         let reply = stack.request(client, &request);
         if reply.status != 503 {
             return (request, reply);

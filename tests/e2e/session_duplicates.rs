@@ -9,11 +9,11 @@ use crate::phones::{
     ALICE, aor, key_of, registration_with_proof, sign_in, start, start_with, start_with_codes, with_code,
 };
 use crate::stack::Stack;
+use crate::support::patience::{PATIENCE, SILENCE};
 use crate::support::sip::{Reply, Request};
 
 /// Time between copies: all three within 50 ms.
 const BETWEEN: Duration = Duration::from_millis(20);
-const QUIET: Duration = Duration::from_millis(700);
 
 /// Sends three copies from one socket; all final answers until nothing more comes.
 fn send_copies(stack: &Stack, request: &Request, same_branch: bool) -> Vec<Reply> {
@@ -28,12 +28,13 @@ fn send_copies(stack: &Stack, request: &Request, same_branch: bool) -> Vec<Reply
         }
     }
     let mut answers = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let expected = if same_branch { 1 } else { 3 };
+    let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        match phone.receive_for(QUIET) {
+        match phone.receive_for(SILENCE) {
             Ok(reply) if reply.status >= 200 => answers.push(stack.note(reply)),
             Ok(_) => {}
-            Err(_) if answers.is_empty() => {}
+            Err(_) if answers.len() < expected => {}
             Err(_) => break,
         }
     }

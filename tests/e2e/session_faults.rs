@@ -15,15 +15,17 @@ use crate::stack::Stack;
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::code_server::CODES;
 use crate::support::fault_proxy::{FaultProxy, Mode};
+use crate::support::patience::PATIENCE;
 use crate::support::sip::{Client, Reply, Request, unique};
 use crate::support::temporary::Directory;
 
 const RATE: u32 = 50;
 const SECONDS: u32 = 8;
-/// pending_timeout and two seconds.
-const ANSWERED: Duration = Duration::from_secs(7);
-const BRISK: Duration = Duration::from_millis(200);
-const RECOVERY: Duration = Duration::from_secs(5);
+/// pending_timeout, and what a machine with much else to do takes.
+const ANSWERED: Duration = Duration::from_secs(20);
+/// Much less than a worker that waited for the server would need. What is measured is printed.
+const BRISK: Duration = Duration::from_secs(3);
+const RECOVERY: Duration = Duration::from_secs(30);
 const MEMORY: u64 = 64 << 20;
 
 const MODES: [Mode; 5] = [Mode::Hang, Mode::Blackhole, Mode::Status(500), Mode::Garbage, Mode::SlowDrip(10)];
@@ -32,7 +34,7 @@ const MODES: [Mode; 5] = [Mode::Hang, Mode::Blackhole, Mode::Status(500), Mode::
 type Answers = Vec<(Duration, Reply)>;
 
 /// Sends requests at an even pace and repeats what is not answered, as phones do; all final answers.
-fn load(mut client: Client, patience: Duration, next: impl Fn() -> Request) -> Answers {
+fn load(mut client: Client, next: impl Fn() -> Request) -> Answers {
     const AGAIN: Duration = Duration::from_secs(1);
     let pace = Duration::from_secs(1) / RATE;
     let start = Instant::now();
@@ -55,7 +57,7 @@ fn load(mut client: Client, patience: Duration, next: impl Fn() -> Request) -> A
             }
         }
         for (since, last, octets) in open.values_mut().filter(|(_, last, _)| last.elapsed() > AGAIN) {
-            assert!(since.elapsed() < patience * 2, "never answered: {}", String::from_utf8_lossy(octets));
+            assert!(since.elapsed() < PATIENCE, "never answered: {}", String::from_utf8_lossy(octets));
             *last = Instant::now();
             client.send_octets(octets).expect("sent");
         }
@@ -88,8 +90,8 @@ fn load_under(stack: &Stack, mode: Mode) {
     let options = || Request::new("OPTIONS", "sip:example.test", ALICE);
     let (phones, others) = (stack.udp(), stack.udp());
     let (registrations, others) = std::thread::scope(|scope| {
-        let phones = scope.spawn(move || load(phones, ANSWERED, register));
-        let others = scope.spawn(move || load(others, BRISK, options));
+        let phones = scope.spawn(move || load(phones, register));
+        let others = scope.spawn(move || load(others, options));
         (phones.join().expect("registrations"), others.join().expect("other requests"))
     });
     let expected = (RATE * SECONDS) as usize;
@@ -117,7 +119,7 @@ fn time_of_recovery(stack: &Stack, logins: &[serde_json::Value]) -> Duration {
             return start.elapsed();
         }
         assert_eq!(reply.status, 503, "{reply:?}\n{}", stack.module_log());
-        assert!(start.elapsed() < RECOVERY * 2, "not in time\n{}", stack.module_log());
+        assert!(start.elapsed() < PATIENCE, "not in time\n{}", stack.module_log());
         if reply.reason.contains("doubt") {
             login = logins.next().expect("one more code");
         }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::phones::{aor, prove, run, shared, stored, with_code, with_many_codes};
 use crate::stack::Stack;
 use crate::support::code_server::CodeServer;
+use crate::support::patience::{self, PATIENCE};
 use crate::support::process::signal;
 use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
@@ -150,15 +151,8 @@ fn runs(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists() && stat.contains("(kamailio)") && !matches!(state, Some('Z' | 'X'))
 }
 
-fn gone(pids: &[u32], patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
-    while pids.iter().any(|pid| runs(*pid)) {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
+fn gone(pids: &[u32], limit: Duration) -> bool {
+    patience::until(limit, || !pids.iter().any(|pid| runs(*pid)))
 }
 
 /// Kills, and buries what is left; how long the proxy took to end by itself, if it did.
@@ -176,12 +170,12 @@ fn kill(mut stack: Stack, victim: Victim, random: &mut Random) -> Option<Duratio
         Victim::Main => kill(main.to_string()),
         Victim::All => kill(format!("-{main}")),
     }
-    let ended = stack.kamailio.wait_for_end(Duration::from_secs(5)).then(|| start.elapsed());
+    let ended = stack.kamailio.wait_for_end(PATIENCE).then(|| start.elapsed());
     if matches!(victim, Victim::Main) {
-        assert!(gone(&[io], Duration::from_secs(5)), "the module's process outlives its proxy");
+        assert!(gone(&[io], PATIENCE), "the module's process outlives its proxy");
     }
     let log = stack.bury();
-    assert!(gone(&pids, Duration::from_secs(5)), "processes are left over");
+    assert!(gone(&pids, PATIENCE), "processes are left over");
     assert_whole(&log);
     ended
 }
@@ -248,7 +242,7 @@ fn who_has_got_a_200_stays_signed_in_whatever_is_killed() {
             for _ in 0..LINES {
                 scope.spawn(|| fleet.register(port, &server));
             }
-            while fleet.count() < goal && started.elapsed() < Duration::from_secs(170) {
+            while fleet.count() < goal && started.elapsed() < Duration::from_secs(900) {
                 std::thread::sleep(Duration::from_millis(2));
             }
             if round == KILLS {

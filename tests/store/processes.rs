@@ -14,7 +14,7 @@ use crate::support::process::{self, Process, signal};
 use crate::support::temporary::Directory;
 use crate::{add, clock, write};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// This program once more, in another part and process, which logs to a directory.
 pub fn child(part: &str, folder: &Path, log: &Path) -> Process {

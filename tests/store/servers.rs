@@ -16,7 +16,7 @@ use crate::support::process::signal;
 use crate::support::redis::{PASSWORD, Redis};
 use crate::{add, clock, redis_store, write};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Repeats until it works; panics with the last error.
 fn eventually<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> T {

@@ -2,7 +2,9 @@
 
 //! Certificates for TLS on loopback: good ones, and one of every bad kind.
 
+use super::patience::{self, PATIENCE};
 use super::temporary::Directory;
+use super::token::now;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -63,9 +65,12 @@ impl Authority {
         self.issue("wrong-name", "DNS:somebody-else.test", 30)
     }
 
-    /// Valid for zero days: expired as soon as it is there.
+    /// Valid for zero days: it ends with the second in which it was made, and that is waited for.
     pub fn expired(&self) -> Certificate {
-        self.issue("expired", LOOPBACK, 0)
+        let certificate = self.issue("expired", LOOPBACK, 0);
+        let made = now();
+        assert!(patience::until(PATIENCE, || now() > made));
+        certificate
     }
 
     /// For a client with mutual TLS.
