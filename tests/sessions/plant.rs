@@ -67,7 +67,7 @@ pub fn configuration(issuer: &str, store: &Path, globals: &Value) -> String {
         "http_timeout": 30,
         "connect_timeout": 30,
         "store_timeout": 10_000,
-        "pending_timeout": 60,
+        "pending_timeout": 30,
         "code_source_limit": 1000,
         "provider": [{
             "name": "as",
