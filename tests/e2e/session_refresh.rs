@@ -23,7 +23,7 @@ struct Plant {
     stack: Stack,
 }
 
-/// The proxy reaches the token endpoint through the faults, and tolerates one second only.
+/// The proxy reaches the token endpoint through the faults, and tolerates three seconds only.
 fn start() -> Plant {
     let directory = Directory::new("refresh");
     let options = Options { access_token_ttl: Some(TTL), ..Options::default() };
@@ -31,7 +31,7 @@ fn start() -> Plant {
     let port = server.issuer().rsplit(':').next().and_then(|port| port.parse().ok());
     let faults = FaultProxy::start(port.expect("the issuer has a port"));
     let endpoint = format!("http://127.0.0.1:{}/token", faults.port());
-    let provider = format!("{};leeway=1;token_endpoint={endpoint}", proxy_provider(&server));
+    let provider = format!("{};leeway=3;token_endpoint={endpoint}", proxy_provider(&server));
     let stack = run(stored("public-ua.cfg", &provider, &directory).workers(4));
     Plant { _directory: directory, server, faults, stack }
 }

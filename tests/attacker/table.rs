@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The table: for each way to sign in and each move, what must become of it.
+//!
+//! A cell is about the request on the phone's own path, with nothing but the move changed: that is the strongest attacker,
+//! one behind the same NAT who invents ports and branches. From elsewhere a change is worth no more than the unchanged
+//! octets are from there (`trial.rs`).
+
+use crate::moves::Move;
+use crate::moves::Move::*;
+use crate::ways::{Way, listed};
+use sipoauth::proto::reason::Reason;
+
+listed! {
+    /// What has happened before the attacker sends.
+    pub enum When {
+        /// Nothing: he has taken the request off the wire, and the phone's own does not come.
+        First,
+        /// The phone's request was accepted. With a code its answer is not confirmed yet.
+        Again,
+        /// A registration with a code, and its answer has gone out.
+        Confirmed,
+    }
+}
+
+/// What must become of a move.
+#[derive(Clone, Debug)]
+pub enum Rule {
+    /// Refused with one of these reasons; afterwards the phone's own request is accepted.
+    Refused(&'static [Reason]),
+    /// The same, but the credential is over for its phone, too: why.
+    Burnt(&'static [Reason], &'static str),
+    /// Accepted, because honest phones do the same.
+    Accepted(&'static str),
+    /// Accepted, and deliberately so: why.
+    NotCovered(&'static str),
+    /// Such a request has nothing that could be changed so.
+    Impossible,
+}
+use Rule::{Accepted, Burnt, Impossible, NotCovered, Refused};
+
+const RETRANSMISSION: &str = "a request is sent again as it is until its answer comes";
+const RELOAD: &str = "a reload ends nothing";
+const BEARER: &str = "a bearer token is good for whoever has it (RFC 6750): TLS keeps it, `token_pop` binds it";
+const BEARER_ENDS: &str = "a signed token is good until its exp: the server ends it before only where it is asked";
+const FIRST_CODE: &str =
+    "whoever redeems a code first is its user: TLS keeps it; the verifier is compared by the server that gave the code";
+const FIRST_PROOF: &str = "an unused proof is good for whoever brings it first: TLS keeps it, the Date bounds it";
+const UNCOVERED: &str = "the digest-string (RFC 4474 section 9) has no tags, no reg-id and no transport";
+const PER_PROXY: &str = "with replay_scope=proxy each proxy remembers for itself; cluster is tested below";
+const GRANTED_BY_HOST: &str = "that a Digest answer is new is for the host to say: nonce_count, qop (README)";
+const CONNECTION: &str = "whoever writes into a connection that has signed in is its phone: TLS keeps it";
+const INSTANCE: &str = "an account of Key-Derivation is a user's: it is the same with all of his phones";
+const GUESSED: &str =
+    "who guesses a short code must not learn that it was right, so it is refused for good: the user gets another";
+const FLOW: &str = "another flow of the same phone (RFC 5626)";
+
+pub fn rule(way: Way, when: When, mv: Move) -> Rule {
+    match way {
+        Way::Token | Way::EncryptedToken => bearer(mv, false),
+        Way::OpaqueToken => bearer(mv, true),
+        Way::ForeignToken => foreign_token(when, mv),
+        Way::Code => code(when, mv, false),
+        Way::CodeWithVerifier => code(when, mv, true),
+        Way::ShortCode => short_code(when, mv),
+        Way::CodeOfMasterKey => code(when, mv, false),
+        Way::ProofInBody => proof_in_body(when, mv),
+        Way::ProofInHeader | Way::ProofWithMasterKey => proof_in_header(when, mv),
+        Way::TokenAndProof => token_and_proof(when, mv),
+        Way::Password => password(when, mv),
+        Way::Refresh => refresh(when, mv),
+        Way::KeyDerivation => key_derivation(when, mv),
+        Way::Connection => connection(mv),
+    }
+}
+
+fn bearer(mv: Move, asked: bool) -> Rule {
+    match mv {
+        SameOctets => Accepted(RETRANSMISSION),
+        AfterReload => Accepted(RELOAD),
+        OtherPort | OtherAddress | OtherTransport | OtherConnection | OtherBranch | OtherProxy => NotCovered(BEARER),
+        AfterTheRetransmissions => NotCovered(BEARER_ENDS),
+        AfterTheWindow if asked => Impossible,
+        AfterTheWindow => NotCovered(BEARER_ENDS),
+        AfterADay if asked => Impossible,
+        AfterADay => Refused(&[Reason::TokenExpired]),
+        AfterRevocation => NotCovered(BEARER_ENDS),
+        OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | OtherBody => NotCovered(BEARER),
+        OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch]),
+        TokenOfAnother => Refused(&[Reason::AorMismatch]),
+        OtherRealm => NotCovered(BEARER),
+        DoubledCredentials => Refused(&[Reason::SeveralTokens]),
+        ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
+        | OtherRedirectUri | ProofOfAnother | ProofInTheOtherPlace => Impossible,
+    }
+}
+
+fn foreign_token(when: When, mv: Move) -> Rule {
+    match mv {
+        OtherTo | TokenOfAnother => Refused(&[Reason::CodeRefused]),
+        OtherFrom => Refused(&[Reason::ThirdPartyRegistration]),
+        AfterRevocation if when != When::First => Refused(&[Reason::SessionEnded]),
+        SameOctets
+        | OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | AfterADay
+        | AfterRevocation
+        | AfterReload
+        | OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | OtherBody
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | ParameterDoubled
+        | OtherVerifier
+        | NoVerifier
+        | OtherRedirectUri
+        | ProofOfAnother
+        | ProofInTheOtherPlace
+        | OtherRealm
+        | DoubledCredentials => bearer(mv, true),
+    }
+}
+
+/// A code is redeemed by a REGISTER of its user, once.
+fn code(when: When, mv: Move, verifier: bool) -> Rule {
+    let first = when == When::First;
+    match mv {
+        SameOctets if when == When::Confirmed => Accepted(RETRANSMISSION),
+        SameOctets => Accepted(RETRANSMISSION),
+        AfterReload => Accepted(RELOAD),
+        AfterRevocation if first => NotCovered(FIRST_CODE),
+        AfterRevocation => Refused(&[Reason::SessionEnded]),
+        OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
+        OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch, Reason::CodeRefused]),
+        ParameterDoubled => Refused(&[Reason::BodyMalformed]),
+        OtherPort | OtherAddress | OtherTransport | OtherConnection | OtherBranch | OtherProxy | OtherFromTag
+        | OtherCallId | OtherCseq | OtherDate | OtherContact | ContactStar | NoContact | TwoContacts
+        | OtherInstance | OtherRegId | ReorderedBody | RespelledBody | ParameterAdded
+            if first =>
+        {
+            NotCovered(FIRST_CODE)
+        }
+        OtherVerifier | NoVerifier | OtherRedirectUri if verifier && first => NotCovered(FIRST_CODE),
+        AfterTheRetransmissions if first => NotCovered(FIRST_CODE),
+        // Whoever has only the octets, or less, is not the phone.
+        OtherInstance => Refused(&[Reason::CodeRefused]),
+        OtherVerifier | NoVerifier | OtherRedirectUri if verifier => Refused(&[Reason::CodeRefused]),
+        // The verifier tells that it is the phone again: over another flow, through another proxy, from another network.
+        OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherRegId
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | AfterTheRetransmissions
+            if verifier =>
+        {
+            Accepted(FLOW)
+        }
+        // Without a verifier: the same claim from the same network, as long as the phone may not know its answer.
+        OtherAddress => Refused(&[Reason::CodeRefused]),
+        OtherPort
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherRegId
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | AfterTheRetransmissions
+            if when == When::Again =>
+        {
+            Accepted("a phone whose answer was lost tries anew")
+        }
+        OtherPort
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherRegId
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | AfterTheRetransmissions => Refused(&[Reason::CodeRefused]),
+        AfterTheWindow | AfterADay | OtherBody | OtherVerifier | NoVerifier | OtherRedirectUri | TokenOfAnother
+        | ProofOfAnother | ProofInTheOtherPlace | OtherRealm | DoubledCredentials => Impossible,
+    }
+}
+
+fn short_code(when: When, mv: Move) -> Rule {
+    match mv {
+        OtherFrom | OtherTo if when == When::First => Burnt(&[Reason::CodeRefused], GUESSED),
+        OtherFrom | OtherTo => Refused(&[Reason::CodeRefused]),
+        OtherTransport => Refused(&[Reason::ShortCodeUnprotected]),
+        SameOctets
+        | OtherPort
+        | OtherAddress
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | AfterADay
+        | AfterRevocation
+        | AfterReload
+        | OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | OtherBody
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | ParameterDoubled
+        | OtherVerifier
+        | NoVerifier
+        | OtherRedirectUri
+        | TokenOfAnother
+        | ProofOfAnother
+        | ProofInTheOtherPlace
+        | OtherRealm
+        | DoubledCredentials => code(when, mv, false),
+    }
+}
+
+/// What all proofs have in common. `parts` are the reasons for a change of what is covered.
+fn proof(when: When, mv: Move) -> Rule {
+    let first = when == When::First;
+    match mv {
+        SameOctets => Accepted(RETRANSMISSION),
+        AfterReload => Accepted(RELOAD),
+        OtherPort | OtherAddress | OtherBranch if first => NotCovered(FIRST_PROOF),
+        OtherPort | OtherAddress | OtherBranch => Refused(&[Reason::PopReplayed]),
+        OtherTransport | OtherConnection => NotCovered(UNCOVERED),
+        OtherProxy if first => NotCovered(FIRST_PROOF),
+        OtherProxy => NotCovered(PER_PROXY),
+        AfterTheRetransmissions if first => NotCovered(FIRST_PROOF),
+        AfterTheRetransmissions => Refused(&[Reason::PopReplayed]),
+        AfterTheWindow => Refused(&[Reason::PopStale]),
+        AfterADay => Refused(&[Reason::PopStale, Reason::RefreshOverdue, Reason::TokenExpired]),
+        AfterRevocation => Refused(&[Reason::SessionUnknown, Reason::SessionEnded]),
+        OtherMethod | OtherFrom | OtherTo | OtherCallId | OtherCseq | OtherDate | OtherContact | NoContact
+        | OtherBody | OtherInstance | ProofOfAnother => Refused(&[Reason::PopInvalid, Reason::AorMismatch]),
+        OtherMethodButNotInCseq => Refused(&[Reason::PopMalformed]),
+        ContactStar => Refused(&[Reason::PopInvalid, Reason::PopMalformed]),
+        TwoContacts => Refused(&[Reason::PopMalformed]),
+        OtherFromTag | OtherRegId => NotCovered(UNCOVERED),
+        OtherRealm => NotCovered("a realm tells which credentials are meant; the key tells whose they are"),
+        DoubledCredentials => Refused(&[Reason::SeveralTokens]),
+        ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
+        | OtherRedirectUri | TokenOfAnother | ProofInTheOtherPlace => Impossible,
+    }
+}
+
+fn proof_in_header(when: When, mv: Move) -> Rule {
+    proof(when, mv)
+}
+
+fn proof_in_body(when: When, mv: Move) -> Rule {
+    match mv {
+        // A body is looked at in a REGISTER only.
+        OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
+        ReorderedBody => NotCovered("the body is covered without its proof, wherever that stands"),
+        RespelledBody | ParameterAdded => Refused(&[Reason::PopInvalid]),
+        ParameterDoubled => Refused(&[Reason::BodyMalformed]),
+        ProofInTheOtherPlace => NotCovered("the same proof of the same parts: one use in both places"),
+        OtherRealm | DoubledCredentials => Impossible,
+        SameOctets
+        | OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | AfterADay
+        | AfterRevocation
+        | AfterReload
+        | OtherFrom
+        | OtherTo
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | OtherBody
+        | OtherVerifier
+        | NoVerifier
+        | OtherRedirectUri
+        | TokenOfAnother
+        | ProofOfAnother => proof(when, mv),
+    }
+}
+
+fn token_and_proof(when: When, mv: Move) -> Rule {
+    match mv {
+        TokenOfAnother => Refused(&[Reason::AorMismatch, Reason::TokenUnbound]),
+        // Its session and key are those of a flow.
+        OtherRegId => Refused(&[Reason::PopInvalid]),
+        SameOctets
+        | OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | AfterADay
+        | AfterRevocation
+        | AfterReload
+        | OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherFrom
+        | OtherTo
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherBody
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | ParameterDoubled
+        | OtherVerifier
+        | NoVerifier
+        | OtherRedirectUri
+        | ProofOfAnother
+        | ProofInTheOtherPlace
+        | OtherRealm
+        | DoubledCredentials => proof(when, mv),
+    }
+}
+
+fn refresh(when: When, mv: Move) -> Rule {
+    match mv {
+        OtherRegId => Refused(&[Reason::PopInvalid]),
+        ProofInTheOtherPlace => Impossible,
+        SameOctets
+        | OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | AfterADay
+        | AfterRevocation
+        | AfterReload
+        | OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherFrom
+        | OtherTo
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherBody
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | ParameterDoubled
+        | OtherVerifier
+        | NoVerifier
+        | OtherRedirectUri
+        | TokenOfAnother
+        | ProofOfAnother
+        | OtherRealm
+        | DoubledCredentials => proof_in_body(when, mv),
+    }
+}
+
+/// The host has compared nonce and count; the library compares the answer with H(A1).
+fn password(when: When, mv: Move) -> Rule {
+    match mv {
+        SameOctets => Accepted(RETRANSMISSION),
+        AfterReload => Accepted(RELOAD),
+        AfterRevocation if when != When::First => Refused(&[Reason::SessionEnded]),
+        OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
+        OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch]),
+        OtherRealm => Refused(&[Reason::NoCredentials, Reason::DigestMismatch]),
+        DoubledCredentials => Refused(&[Reason::SeveralTokens]),
+        ParameterDoubled => Refused(&[Reason::BodyMalformed]),
+        OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterRevocation
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | RespelledBody
+        | ParameterAdded => NotCovered(GRANTED_BY_HOST),
+        AfterTheWindow | AfterADay | OtherBody | ReorderedBody | OtherVerifier | NoVerifier | OtherRedirectUri
+        | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace => Impossible,
+    }
+}
+
+fn key_derivation(when: When, mv: Move) -> Rule {
+    match mv {
+        // Its account is the operator's, and no session.
+        AfterRevocation if when == When::First => NotCovered(FIRST_PROOF),
+        AfterRevocation => Accepted(RETRANSMISSION),
+        OtherInstance | OtherRegId => NotCovered(INSTANCE),
+        SameOctets
+        | OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | AfterADay
+        | AfterReload
+        | OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherFrom
+        | OtherTo
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherBody
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | ParameterDoubled
+        | OtherVerifier
+        | NoVerifier
+        | OtherRedirectUri
+        | TokenOfAnother
+        | ProofOfAnother
+        | ProofInTheOtherPlace
+        | OtherRealm
+        | DoubledCredentials => proof(when, mv),
+    }
+}
+
+/// A request without credentials, of an address that has signed in over its connection.
+fn connection(mv: Move) -> Rule {
+    match mv {
+        SameOctets => Accepted(RETRANSMISSION),
+        AfterReload => Accepted(RELOAD),
+        OtherPort | OtherAddress | OtherConnection | OtherProxy => Refused(&[Reason::NoCredentials]),
+        OtherFrom => Refused(&[Reason::AorMismatch]),
+        AfterADay => Refused(&[Reason::RefreshOverdue, Reason::SessionEnded]),
+        AfterRevocation => Refused(&[Reason::SessionEnded]),
+        OtherTransport
+        | OtherBranch
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherTo
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | OtherBody => NotCovered(CONNECTION),
+        ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
+        | OtherRedirectUri | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace | OtherRealm
+        | DoubledCredentials => Impossible,
+    }
+}
