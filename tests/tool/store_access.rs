@@ -131,3 +131,17 @@ fn a_folder_to_be_made_where_its_user_may_not() {
     let told = said(&directory, NOBODY, &own.join("store"));
     assert!(matches!(told.as_slice(), [(status, ..)] if status == "ok"), "{told:?}");
 }
+
+/// A folder that a group shares belongs to nobody who uses it.
+#[test]
+fn a_folder_of_a_group_can_be_used() {
+    let directory = Directory::new("group");
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("our own");
+    let shared = made(&directory, "shared", NOBODY);
+    chown(&shared, Some(0), Some(NOBODY)).expect("the tests run as root");
+    fs::set_permissions(&shared, Permissions::from_mode(0o770)).expect("root");
+    for user in [0, NOBODY] {
+        let told = said(&directory, user, &shared);
+        assert!(matches!(told.as_slice(), [(status, ..)] if status == "ok"), "user {user}: {told:?}");
+    }
+}

@@ -57,8 +57,9 @@ fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &
         Ok(meta) => meta,
     };
     let (own, owner) = (runs_as(), meta.uid());
-    // Root sees and may do everything, whoever the proxy's user is; the folder's owner should be that.
-    if own != owner && own != 0 {
+    // Root may do everything, which says nothing of the proxy's user: that should be the folder's owner.
+    let user = if own == 0 { owner } else { own };
+    if user != owner && !may_write(folder) {
         let why = format!("it belongs to {}, this is {}", name_of(owner), name_of(own));
         return out_of_sight(folder, &why, findings);
     }
@@ -66,42 +67,36 @@ fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &
         let message = format!("every user of this machine can change what is in {shown}");
         findings.warning("store", None, &message, &format!("chmod 0700 {shown}"));
     }
-    if meta.mode() & OWNER_ALL != OWNER_ALL {
+    if user == owner && user != 0 && meta.mode() & OWNER_ALL != OWNER_ALL {
         let message = format!("{} may not write in {shown}, which is its own", name_of(owner));
         return findings.failed("store", None, &message, &format!("chmod 0700 {shown}"));
     }
     free_space(folder, room, findings);
-    let files = ["data.mdb", "lock.mdb"].map(|name| folder.join(name));
-    for file in &files {
-        let meta = match fs::metadata(file) {
+    for file in ["data.mdb", "lock.mdb"].map(|name| folder.join(name)) {
+        let meta = match fs::metadata(&file) {
             Ok(meta) => meta,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return findings.ok("store", None, &format!("{shown} has no sessions yet"));
             }
-            Err(error) => return out_of_sight(file, &error.to_string(), findings),
+            Err(error) => return out_of_sight(&file, &error.to_string(), findings),
         };
-        if meta.uid() != owner || meta.mode() & OWNER_FILE != OWNER_FILE {
-            let (who, of) = (name_of(meta.uid()), name_of(owner));
-            let message = format!(
-                "{} belongs to {who} with mode {:04o}, and {of}, whose folder it is in, cannot use it",
-                file.display(),
-                meta.mode() & 0o7777
-            );
-            return findings.failed(
-                "store",
-                None,
-                &message,
-                &format!("chown -R {of} {shown} && chmod -R u+rwX {shown}"),
-            );
+        let opened = OpenOptions::new().read(true).write(true).open(&file);
+        let denied = opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+        let of_another = own == 0 && user != 0 && (meta.uid() != user || meta.mode() & OWNER_FILE != OWNER_FILE);
+        if denied || of_another {
+            let (whose, user, mode) = (name_of(meta.uid()), name_of(user), meta.mode() & 0o7777);
+            let message =
+                format!("{} belongs to {whose} with mode {mode:04o}, and {user} cannot use it", file.display());
+            let fix = format!("chown -R {user} {shown} && chmod -R u+rwX {shown}");
+            return findings.failed("store", None, &message, &fix);
         }
-        if let Err(error) = OpenOptions::new().read(true).write(true).open(file) {
+        if let Err(error) = opened {
             let message = format!("{} cannot be written: {error}", file.display());
-            let fix = "mount the file system so that the proxy can write, and take away what else forbids it (lsattr)";
-            return findings.failed("store", None, &message, fix);
+            return findings.failed("store", None, &message, "mount its file system so that the proxy can write");
         }
     }
     opened(policy, sessions, &shown.to_string(), "", findings);
-    if own != owner {
+    if own == 0 && owner != 0 {
         let message = format!("{shown} belongs to {}: the proxy must run as that user", name_of(owner));
         findings.warning("store", None, &message, &run_as(owner));
     }
