@@ -247,6 +247,15 @@ impl Policy {
                  write sip:host:port;transport=tls"
             ));
         }
+        for provider in &self.providers {
+            for claim in provider.unverified_claims() {
+                out.push(format!(
+                    "provider '{}': aor: '{claim}' counts although its server may not have verified whose it is, so a user \
+                     can name another one's; write {{{claim}|verified}} or required_claims = {{ {claim}_verified = \"true\" }}",
+                    provider.name
+                ));
+            }
+        }
         if self.sessions.as_ref().is_some_and(|s| s.place.is_unprotected()) {
             out.push(
                 "store: redis:// to another host is not protected, its password can be read on the way; use rediss://"

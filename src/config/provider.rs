@@ -308,22 +308,32 @@ impl Provider {
         join_scopes(self.challenge_scope.split_ascii_whitespace().chain(required))
     }
 
+    /// The claims of `aor` that anybody may have written into his account: neither the template nor `required_claims` asks
+    /// whether the server has verified them.
+    pub fn unverified_claims(&self) -> impl Iterator<Item = &str> {
+        let asks = |claim: &str| {
+            let told = format!("{claim}_verified");
+            self.rules.required_claims.iter().any(|(path, wanted)| *path == told && *wanted == ["true"])
+        };
+        self.aor.iter().flat_map(AorTemplate::unverified_claims).filter(move |claim| !asks(claim))
+    }
+
     /// The addresses that the claims of a token make, in the form in which they are compared.
     pub fn addresses(&self, claims: &Json<'_>) -> Vec<Aor> {
         let mut made = Vec::new();
         for template in &self.aor {
             template.expand(claims, &mut made);
         }
-        if self.rules.country.is_none() {
-            return made;
+        made
+    }
+
+    /// The addresses that claims make and that count for nothing, because only the filter `e164` makes a telephone number.
+    pub fn dropped_numbers(&self, claims: &Json<'_>) -> Vec<Aor> {
+        let mut dropped = Vec::new();
+        for template in &self.aor {
+            template.dropped_numbers(claims, &mut dropped);
         }
-        let mut aors: Vec<Aor> = Vec::new();
-        for aor in made.into_iter().map(|aor| self.rules.spelled(aor)) {
-            if !aors.contains(&aor) {
-                aors.push(aor);
-            }
-        }
-        aors
+        dropped
     }
 }
 

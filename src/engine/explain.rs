@@ -214,11 +214,19 @@ impl Context<'_> {
     fn user(&self, steps: &mut Steps, provider: &Provider, json: &Json<'_>, claims: &Claims) {
         let owned = provider.addresses(json);
         let addresses = list(owned.iter().map(|aor| aor.as_str()));
-        let judged = if owned.is_empty() { Judged::Unknown } else { Judged::Fulfilled };
-        let detail = match judged {
-            Judged::Unknown => "the claims make no address: every request is refused with identity_missing".to_owned(),
-            _ => format!("the token's user is {addresses}"),
+        let (judged, mut detail) = if owned.is_empty() {
+            let detail = "the claims make no address: every request is refused with identity_missing".to_owned();
+            (Judged::Unknown, detail)
+        } else {
+            (Judged::Fulfilled, format!("the token's user is {addresses}"))
         };
+        let dropped = provider.dropped_numbers(json);
+        if !dropped.is_empty() {
+            let dropped = list(dropped.iter().map(|aor| aor.as_str()));
+            detail = format!(
+                "{dropped} reads as a telephone number, which only a template with |e164 makes, and is dropped; {detail}"
+            );
+        }
         steps.0.push(Step { rule: "address", judged, detail: printable(&detail, 4 * MAX_TEXT) });
         let Some(used) = self.request else { return };
         let UsingRequest { method, from, to } = used;

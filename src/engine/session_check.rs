@@ -250,7 +250,11 @@ impl Look<'_> {
         let Some(aor) = Aor::parse(self.address()).filter(|aor| !aor.user().is_empty()) else {
             return refuse(answer, Reason::AorMissing);
         };
-        let Provider { issuer, rules, .. } = &self.policy.providers[provider];
+        let Provider { issuer, rules, aor: templates, .. } = &self.policy.providers[provider];
+        // Without a template the server confirms a user's name, and that is no number.
+        if templates.is_empty() && rules.is_number(&aor) {
+            return refuse(answer, Reason::AorMismatch);
+        }
         let aor = rules.spelled(aor);
         // Who tries another's token must not spoil its fate.
         let id = CodeId::new("token", issuer, &[aor.as_str(), token]);
@@ -283,7 +287,8 @@ impl Look<'_> {
         // A password is good for its own user, and a realm without further word for the domain of its name.
         let (user, host) = digest.username.split_once('@').unwrap_or((&digest.username, aor.host()));
         let is_home = !rules.domains.is_empty() || digest.realm.eq_ignore_ascii_case(aor.host());
-        if !is_home || user != aor.user() || !host.eq_ignore_ascii_case(aor.host()) {
+        let is_named = user == aor.user() && host.eq_ignore_ascii_case(aor.host());
+        if !is_home || !is_named || rules.is_number(&aor) {
             return refuse(answer, Reason::AorMismatch);
         }
         // Whatever the script has done before: nobody gets tokens who does not know the password.

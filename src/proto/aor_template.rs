@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From claims to addresses-of-record: `{sip}`, `sip:{email}`, `sip:{preferred_username}@{domain}`, `sip:{phone|e164}@{domain}`.
 //!
-//! A claim can fill only the place it was given: its text is escaped as a user or must be a plain host name.
+//! A claim can fill only the place it was given: its text is escaped as a user or must be a plain host name. Where
+//! telephone numbers have a plan, only the filter `e164` makes one: a user who is called like a number does not own it.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,8 @@ use super::uri::{Aor, escape_user, push_host};
 
 /// Most addresses one token can stand for.
 pub const MAX_AORS: usize = 16;
+/// The filter that asks whether the server has verified a claim (OpenID Connect Core section 5.1).
+const VERIFIED: &str = "verified";
 /// The placeholder for the provider's `domain` setting.
 const DOMAIN: &str = "domain";
 
@@ -21,6 +24,9 @@ const DOMAIN: &str = "domain";
 pub struct AorTemplate {
     form: Form,
     uses_domain: bool,
+    /// The plan of telephone numbers, and whether this template makes them.
+    country: Option<Country>,
+    makes_numbers: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +46,8 @@ enum Form {
 struct Claim {
     path: String,
     filters: Vec<Filter>,
+    /// `verified`: it counts only beside a claim `…_verified` that is true.
+    verified: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,13 +82,43 @@ impl Claim {
             ("e164", None) => Err(format!("'{{{text}}}' needs the setting e164: the country code, for example 49")),
             ("lower", _) => Ok(Filter::Lower),
             ("local", _) => Ok(Filter::Local),
-            _ => Err(format!("'{{{text}}}': '{name}' is no filter: write e164, lower or local")),
+            _ => Err(format!("'{{{text}}}': '{name}' is no filter: write e164, lower, local or verified")),
         };
-        Ok(Claim { path, filters: parts.map(filter).collect::<Result<_, _>>()? })
+        let (verified, others): (Vec<&str>, Vec<&str>) = parts.partition(|name| *name == VERIFIED);
+        if !verified.is_empty() && path == DOMAIN {
+            return Err(format!("'{{{text}}}': {{domain}} is no claim that somebody could have verified"));
+        }
+        let filters = others.into_iter().map(filter).collect::<Result<_, _>>()?;
+        Ok(Claim { path, filters, verified: !verified.is_empty() })
+    }
+
+    /// True when its value is a telephone number, or none at all.
+    fn makes_numbers(&self) -> bool {
+        self.filters.iter().any(|filter| matches!(filter, Filter::E164(_)))
+    }
+
+    /// The same claim without the filter that makes a number of a user: its value is a whole address.
+    fn as_address(&self) -> Claim {
+        let filters = self.filters.iter().filter(|filter| !matches!(filter, Filter::E164(_)));
+        Claim { filters: filters.cloned().collect(), ..self.clone() }
+    }
+
+    fn can_be_verified(&self) -> bool {
+        let name = self.path.rsplit('.').next().unwrap_or("");
+        ["email", "phone_number"].contains(&name)
+    }
+
+    /// Servers say `true`; some write it as text.
+    fn is_verified(&self, claims: &Json<'_>) -> bool {
+        let told = claims.path(&format!("{}_verified", self.path));
+        told.is_some_and(|told| matches!(told, Json::Bool(true)) || told.as_str() == Some("true"))
     }
 
     /// The filtered values, at most [`MAX_AORS`].
     fn values<'a>(&self, claims: &'a Json<'_>) -> Values<'a> {
+        if self.verified && !self.is_verified(claims) {
+            return Values::new();
+        }
         let found = claims.path(&self.path).and_then(Json::as_strings).unwrap_or_default();
         found.into_iter().take(MAX_AORS).filter_map(|value| self.filtered(value)).collect()
     }
@@ -102,6 +140,13 @@ enum Segment {
 }
 
 impl Segment {
+    fn claim(&self) -> Option<&Claim> {
+        match self {
+            Segment::Claim(claim) => Some(claim),
+            Segment::Text(_) | Segment::Domain(_) => None,
+        }
+    }
+
     /// Within an address `{domain}` is no claim.
     fn in_address(self, domain: &str) -> Segment {
         match self {
@@ -118,10 +163,18 @@ impl AorTemplate {
     /// what `{domain}` stands for.
     pub fn parse(text: &str, country: Option<&Country>, domain: &str) -> Result<AorTemplate, String> {
         let split = |text| split(text, country);
-        let whole = |form| Ok(AorTemplate { form, uses_domain: false });
+        let whole = |form: fn(Claim) -> Form, claim: &Claim| {
+            let makes_numbers = claim.makes_numbers();
+            Ok(AorTemplate {
+                form: form(claim.as_address()),
+                uses_domain: false,
+                country: country.cloned(),
+                makes_numbers,
+            })
+        };
         let segments = split(text)?;
         if let [Segment::Claim(claim)] = segments.as_slice() {
-            return whole(Form::Uri(claim.clone()));
+            return whole(Form::Uri, claim);
         }
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("sip:") {
             ("sip:", rest)
@@ -132,7 +185,10 @@ impl AorTemplate {
         };
         let Some((user, host)) = rest.split_once('@') else {
             return match split(rest)?.as_slice() {
-                [Segment::Claim(claim)] => whole(Form::Address { scheme, claim: claim.clone() }),
+                [Segment::Claim(claim)] if scheme == "sip:" => {
+                    whole(|claim| Form::Address { scheme: "sip:", claim }, claim)
+                }
+                [Segment::Claim(claim)] => whole(|claim| Form::Address { scheme: "sips:", claim }, claim),
                 _ => Err(format!("'{text}' has no '@': write for example sip:{{preferred_username}}@{{domain}}")),
             };
         };
@@ -143,11 +199,22 @@ impl AorTemplate {
         let [user, host] =
             [user, host].map(|part| part.into_iter().map(|segment| segment.in_address(domain)).collect::<Vec<_>>());
         let uses_domain = user.iter().chain(&host).any(|segment| matches!(segment, Segment::Domain(_)));
+        let makes_numbers = matches!(user.as_slice(), [Segment::Claim(claim)] if claim.makes_numbers());
         let form = match (user.as_slice(), known_host(scheme, &host)) {
             ([Segment::Claim(claim)], Some(host)) => Form::User { scheme, claim: claim.clone(), host },
             _ => Form::Parts { scheme, user, host },
         };
-        Ok(AorTemplate { form, uses_domain })
+        Ok(AorTemplate { form, uses_domain, country: country.cloned(), makes_numbers })
+    }
+
+    /// The claims that a user may have set himself and whose owner a server can verify (OpenID Connect Core section 5.1),
+    /// where the template does not ask for that.
+    pub fn unverified_claims(&self) -> impl Iterator<Item = &str> {
+        let claims: Vec<&Claim> = match &self.form {
+            Form::Uri(claim) | Form::Address { claim, .. } | Form::User { claim, .. } => vec![claim],
+            Form::Parts { user, host, .. } => user.iter().chain(host).filter_map(Segment::claim).collect(),
+        };
+        claims.into_iter().filter(|claim| !claim.verified && claim.can_be_verified()).map(|claim| claim.path.as_str())
     }
 
     /// True when the template uses `{domain}`.
@@ -157,11 +224,32 @@ impl AorTemplate {
 
     /// Appends every address that the claims make. A list claim makes one per element.
     pub fn expand(&self, claims: &Json<'_>, out: &mut Vec<Aor>) {
-        let mut add = |aor: Aor| {
-            if out.len() < MAX_AORS && !out.contains(&aor) {
+        self.each(claims, |aor| {
+            if let Some(aor) = self.made(aor).filter(|aor| out.len() < MAX_AORS && !out.contains(aor)) {
                 out.push(aor);
             }
-        };
+        });
+    }
+
+    /// Appends the addresses that count for nothing: their user reads as a telephone number, and this template makes none.
+    pub fn dropped_numbers(&self, claims: &Json<'_>, out: &mut Vec<Aor>) {
+        self.each(claims, |aor| {
+            if !self.makes_numbers && self.made(aor.clone()).is_none() && out.len() < MAX_AORS && !out.contains(&aor) {
+                out.push(aor);
+            }
+        });
+    }
+
+    /// The address, if this template may make it, numbers in their one spelling.
+    fn made(&self, aor: Aor) -> Option<Aor> {
+        match &self.country {
+            Some(country) if self.makes_numbers => aor.with_user(&country.normalize_user(aor.user())?),
+            Some(country) => (!country.reads_as_number(aor.user())).then_some(aor),
+            None => Some(aor),
+        }
+    }
+
+    fn each(&self, claims: &Json<'_>, mut add: impl FnMut(Aor)) {
         match &self.form {
             Form::Uri(claim) => claim.values(claims).iter().filter_map(|value| Aor::parse(value)).for_each(add),
             Form::Address { scheme, claim } => {

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Telephone numbers in one spelling (ITU-T E.164, RFC 3966): what is dialled in a country becomes `+` and digits.
 
+use std::borrow::Cow;
+
 /// Most digits of an international number (E.164 section 6).
 const MOST: usize = 15;
 /// Fewer digits are an extension of a private branch exchange rather than a public number.
 const LEAST: usize = 7;
+
+/// Most layers of escapes that are taken off a user.
+const MOST_ESCAPES: usize = 4;
 
 /// Longest dialling prefix in digits.
 const LONGEST_PREFIX: usize = 5;
@@ -74,11 +79,7 @@ impl Country {
     /// with the visual separators of RFC 3966 or without, perhaps as a `tel:` URI. None for everything else: a number
     /// without any prefix may be of any place, unless the country has no trunk prefix.
     pub fn normalize(&self, text: &str) -> Option<String> {
-        let text = text.trim_matches(' ');
-        let text = match text.get(..4) {
-            Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => &text[4..],
-            _ => text,
-        };
+        let text = without_scheme(text.trim_matches(' '));
         let (plus, rest) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
         let mut digits = String::with_capacity(MOST + 1);
         for octet in rest.bytes() {
@@ -107,10 +108,62 @@ impl Country {
         valid.then(|| format!("+{number}"))
     }
 
-    /// The same for the user part of a SIP URI, escapes as in its canonical text.
+    /// The same for the user part of a SIP URI, whose escapes stand for what they escape.
     pub fn normalize_user(&self, user: &str) -> Option<String> {
-        if user.contains('%') { self.normalize(&user.replace("%20", " ")) } else { self.normalize(user) }
+        self.normalize(&unescaped(user)?)
     }
+
+    /// True when a user may be taken for a telephone number, here or by whoever looks less closely: escaped more than
+    /// once, with parameters or other white space, or international and of any length. Everything that
+    /// [`Country::normalize_user`] makes a number of is among it.
+    pub fn reads_as_number(&self, user: &str) -> bool {
+        let mut text = Cow::Borrowed(user);
+        for _ in 0..MOST_ESCAPES {
+            match unescaped(&text) {
+                Some(Cow::Owned(decoded)) => text = Cow::Owned(decoded),
+                _ => break,
+            }
+        }
+        let text = without_scheme(text.trim());
+        let text = text.split(';').next().unwrap_or("");
+        let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let digits: String = plain.chars().filter(|c| !"-.()".contains(*c)).collect();
+        let international = digits.strip_prefix('+').or_else(|| digits.strip_prefix(&self.international));
+        let is_long = |digits: &str| digits.len() >= LEAST && is_digits(digits);
+        international.is_some_and(is_long) || self.normalize(&plain).is_some()
+    }
+}
+
+/// Without the scheme of RFC 3966.
+fn without_scheme(text: &str) -> &str {
+    match text.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => &text[4..],
+        _ => text,
+    }
+}
+
+/// The text without one layer of escapes; None when that is no text.
+fn unescaped(user: &str) -> Option<Cow<'_, str>> {
+    if !user.contains('%') {
+        return Some(Cow::Borrowed(user));
+    }
+    let octets = user.as_bytes();
+    let mut out = Vec::with_capacity(octets.len());
+    let mut at = 0;
+    while at < octets.len() {
+        let digit = |offset: usize| octets.get(at + offset).and_then(|octet| char::from(*octet).to_digit(16));
+        match (octets[at], digit(1), digit(2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (octet, ..) => {
+                out.push(octet);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 fn is_digits(text: &str) -> bool {
@@ -256,6 +309,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_made_a_number_reads_as_one(user in "(tel:|%2[bB]|\\+|0|00|[1-9])[0-9%. ()-]{0,9}(%2[dD]|%3[0-9]|[0-9]){3,9}", code in "49|1|7|39|34//00|61/0/0011") {
+            let country = Country::parse(&code).unwrap();
+            prop_assert!(country.normalize_user(&user).is_none() || country.reads_as_number(&user), "{user}");
+        }
+
         #[test]
         fn one_spelling_for_each_number(digits in "[1-9][0-9]{6,11}", cuts in prop::collection::vec((0usize..12, "[-. ()]"), 0..5)) {
             let country = Country::parse("49").unwrap();

@@ -200,6 +200,11 @@ impl TokenRules {
         number.and_then(|number| aor.with_user(&number)).unwrap_or(aor)
     }
 
+    /// True when the address reads as a telephone number. Nobody owns one by a name alone, whoever has confirmed the name.
+    pub fn is_number(&self, aor: &Aor) -> bool {
+        self.country.as_ref().is_some_and(|country| country.reads_as_number(aor.user()))
+    }
+
     /// True when the provider serves this SIP domain.
     pub fn serves(&self, domain: &str) -> bool {
         self.domains.is_empty() || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain))

@@ -398,6 +398,39 @@ fn a_number_that_a_user_has_registered_does_not_ring_at_the_gateway() {
 }
 
 #[test]
+fn a_user_who_is_called_like_a_number_does_not_register_as_it() {
+    let plant = Plant::with_provider("application-server.cfg", |server| {
+        let aor = "aor=sip:{preferred_username}@{domain},sip:{phone_number|verified|e164}@{domain};e164=49";
+        format!("{};{SCOPES}", scripted_provider(server).replace("aor={sip}", aor))
+    });
+    let register = |changes: &[(&str, serde_json::Value)], user: &str| {
+        let mut claims = token::claims(&plant.server.issuer(), "sip", "mallory", 300);
+        for (name, value) in changes {
+            claims[*name] = value.clone();
+        }
+        let token = plant.stack.secrets.keep(plant.key.token("ES256", &claims));
+        let mut phone = plant.stack.udp();
+        let mut request = Request::register(&format!("sip:{user}@example.test"));
+        request = request.with("Authorization", format!("Bearer {token}"));
+        request.set("Contact", format!("<sip:mallory@127.0.0.1:{}>", phone.local_port()));
+        plant.stack.request(&mut phone, &request).status
+    };
+    for name in ["030-5551", "0049.30.5551", "0305551", "+49305551", "%2B49305551"] {
+        let named = [("preferred_username", name.into())];
+        for user in [name, "+49305551"] {
+            assert_eq!(register(&named, user), 403, "{name} as {user}\n{}", plant.stack.module_log());
+        }
+    }
+    let unverified = [("phone_number", "030 5551".into())];
+    assert_eq!(register(&unverified, "0305551"), 403);
+    let verified = [("phone_number", "030 5551".into()), ("phone_number_verified", true.into())];
+    for user in ["0305551", "+49305551", "mallory"] {
+        assert_eq!(register(&verified, user), 200, "{user}\n{}", plant.stack.module_log());
+    }
+    plant.stack.finish();
+}
+
+#[test]
 fn a_session_has_the_token_that_the_proxy_holds() {
     let (directory, server, application) = (Directory::new("sessions"), AuthorizationServer::start(), Hop::new());
     let provider =

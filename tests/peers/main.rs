@@ -104,6 +104,7 @@ mod encrypted_forgeries;
 mod fetching;
 mod introspection;
 mod limits;
+mod numbers;
 mod pem;
 mod plant;
 mod reloading;

@@ -85,7 +85,7 @@ fn services_are_asked_for_after_the_check() {
 #[test]
 fn a_number_has_one_session_in_every_spelling() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "provider.e164": "49" }));
+    let mut proxy = plant.proxy(&json!({ "provider.e164": "49", "provider.aor": "{sip|e164}" }));
     let [plus, national, dashed, other] =
         ["+49301234567", "0301234567", "030-123-4567", "0301234568"].map(|user| format!("sip:{user}@example.test"));
     let code = plant.endpoint.code("0049301234567");

@@ -575,3 +575,53 @@ fn what_others_may_have_issued_is_not_shown_to_the_server() {
     assert_ne!(proxy.reason(&sip), Reason::Ok, "another domain's user of the same name");
     assert_eq!(plant.endpoint.exchanges(), 0);
 }
+
+/// However he signs in: a name that reads as a number is not the number.
+#[test]
+fn a_name_with_a_password_or_a_foreign_token_is_no_telephone_number() {
+    let plant = Plant::new();
+    let names = ["030123456", "030-123456", "0049.30.123456", "+4930123456", "%2B4930123456", "012345"];
+    let mut proxy = issuer(&plant, &json!({ "provider.e164": "49" }));
+    for name in names {
+        let user = User::new(name, &format!("n{name}"));
+        let verdict = proxy.ask_for_tokens(&user.register(name), user.known());
+        assert_eq!(verdict.answer.reason(), Reason::AorMismatch, "{name}");
+    }
+    let alice = User::new("alice", "n1");
+    alice.sign_in(&mut proxy, &alice.register("one"));
+    assert!(proxy.sessions("sip:+4930123456@example.test").is_empty());
+
+    let settings = json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.domain": REALM,
+        "provider.aor": null,
+        "provider.e164": "49",
+        "store": plant.directory.file("other"),
+    });
+    let mut proxy = plant.proxy(&settings);
+    for name in names {
+        let token = plant.endpoint.foreign_token(name);
+        let aor = format!("sip:{name}@example.test");
+        let sip = Sip { credentials: vec![format!("Bearer {token}")], ..Sip::register(&aor, name) };
+        assert_eq!(proxy.reason(&sip), Reason::AorMismatch, "{name}");
+    }
+    assert_eq!(plant.endpoint.exchanges(), 0, "the server is not even asked");
+    let token = plant.endpoint.foreign_token("alice");
+    let sip = Sip { credentials: vec![format!("Bearer {token}")], ..Sip::register(ALICE, "alice") };
+    assert_eq!(proxy.reason(&sip), Reason::Ok, "{}", proxy.log.text());
+}
+
+#[test]
+fn a_code_of_a_user_who_is_called_like_a_number_gives_no_session_for_it() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "provider.e164": "49" }));
+    for name in ["030123456", "+4930123456", "0049-30-123456"] {
+        let code = plant.endpoint.code(name);
+        for aor in [format!("sip:{name}@example.test"), "sip:+4930123456@example.test".to_owned()] {
+            let sip = Sip::with_code(&aor, &format!("{name}{}", aor.len()), &code);
+            assert_eq!(proxy.reason(&sip), Reason::IdentityMissing, "{name} as {aor}");
+        }
+    }
+    assert!(proxy.sessions("sip:+4930123456@example.test").is_empty());
+}

@@ -488,3 +488,41 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
     }
     assert!(seen >= 7, "{seen}");
 }
+
+/// What an account says of itself is its user's own text until the server has verified it.
+#[test]
+fn claims_that_nobody_has_verified_are_warned_of() {
+    let directory = Directory::new("check-config");
+    let warned = |aor: &str, required: &str| {
+        let toml = directory.write(
+            "unverified.toml",
+            format!(
+                "[[provider]]\nname = \"corp\"\nissuer = \"https://as.example.test\"\naudience = \"sip\"\naor = {aor}\n\
+                 domain = \"example.test\"\ne164 = 49\n{required}\n"
+            ),
+        );
+        let findings = check(&["--config", toml.to_str().expect("UTF-8"), "--offline"]);
+        let warnings = findings.iter().filter(|f| f["status"] == "warning");
+        warnings.map(|f| format!("{} {}", f["message"], f["fix"])).collect::<Vec<_>>().join("\n")
+    };
+    for claim in ["phone_number", "contact.phone_number"] {
+        let text = warned(&format!("\"sip:{{{claim}|e164}}@{{domain}}\""), "");
+        assert!(text.contains(&format!("'{claim}' counts although")) && text.contains("|verified}"), "{text}");
+    }
+    for aor in ["\"sip:{email}\"", "\"sip:{email|local}@{domain}\"", "[\"{sip}\", \"sip:x-{email}@{domain}\"]"] {
+        let text = warned(aor, "");
+        assert!(text.contains("'email' counts although") && text.contains("email_verified"), "{aor}: {text}");
+    }
+    for (aor, required) in [
+        ("\"sip:{phone_number|verified|e164}@{domain}\"", ""),
+        ("\"sip:{phone_number|e164}@{domain}\"", "required_claims = { phone_number_verified = true }"),
+        ("\"sip:{email}\"", "required_claims = { email_verified = \"true\" }"),
+        ("\"sip:{email|verified}\"", ""),
+        ("\"sip:{preferred_username}@{domain}\"", ""),
+    ] {
+        let text = warned(aor, required);
+        assert!(!text.contains("counts although"), "{aor} {required}: {text}");
+    }
+    let other = "required_claims = { email_verified = [\"true\", \"false\"] }";
+    assert!(warned("\"sip:{email}\"", other).contains("'email' counts although"));
+}
