@@ -263,6 +263,7 @@ fn entra_graph_tokens_are_named_as_such() {
 fn entra_of_several_tenants() {
     let other = format!("https://login.microsoftonline.com/{OTHER_TENANT}/v2.0");
     let first = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
+    let second = "bbbbcccc-1111-dddd-2222-eeee3333ffff";
     judge(
         "entra-multi-tenant",
         &[
@@ -271,8 +272,13 @@ fn entra_of_several_tenants() {
             ("no tenant", json!({ "tid": null }), Reason::IssuerUnknown),
             (
                 "v1 of a listed tenant",
-                json!({ "iss": format!("https://sts.windows.net/{first}/"), "tid": first }),
+                json!({ "iss": format!("https://sts.windows.net/{second}/"), "tid": second }),
                 Reason::Ok,
+            ),
+            (
+                "a tenant that names a user of another one",
+                json!({ "iss": format!("https://sts.windows.net/{first}/"), "tid": first }),
+                Reason::IdentityMissing,
             ),
             ("a guest", json!({ "acct": 1 }), Reason::ClaimMismatch),
         ],

@@ -10,6 +10,7 @@ use super::types::{SIPOAUTH_E_ARGUMENT, sipoauth_log_fn, sipoauth_str};
 use crate::config::source::Source;
 use crate::fault;
 use crate::ports::{Level, Log};
+use crate::proto::fingerprint::visible;
 use crate::runtime::context::Context;
 
 /// A configuration that is being collected. Used by one thread at a time.
@@ -31,6 +32,8 @@ unsafe impl Sync for HostLog {}
 impl Log for HostLog {
     fn log(&self, level: Level, line: &str) {
         fault::point(line);
+        // Whatever wrote it: no line of a log has a character that is not seen.
+        let line = visible(line);
         if let Some(log) = self.log {
             log(self.user, level as u32, line.as_ptr().cast(), line.len());
         }

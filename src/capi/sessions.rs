@@ -8,6 +8,7 @@ use super::convert::{Buffer, Place, octets, text};
 use super::guard::guard;
 use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
+use crate::proto::fingerprint::visible;
 use crate::proto::session::{Session, id_text};
 use crate::runtime::session_admin::ListedSession;
 use crate::runtime::sessions::SessionError;
@@ -148,6 +149,7 @@ fn show(sessions: &[ListedSession], each: sipoauth_session_fn, user: *mut c_void
     for ListedSession { aor, session } in sessions {
         let Session { provider, instance, subject, scope, .. } = session;
         let id = id_text(&session.id);
+        let (subject, scope) = (visible(subject), visible(scope));
         let state = sipoauth_session_state {
             struct_size: size_of::<sipoauth_session_state>() as u32,
             key_count: session.keys.len() as u32,
@@ -160,8 +162,8 @@ fn show(sessions: &[ListedSession], each: sipoauth_session_fn, user: *mut c_void
             aor: aor.as_str().into(),
             instance: instance.as_str().into(),
             provider: provider.as_str().into(),
-            subject: subject.as_str().into(),
-            scope: scope.as_str().into(),
+            subject: (*subject).into(),
+            scope: (*scope).into(),
         };
         each(user, &raw const state);
     }

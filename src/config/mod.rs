@@ -8,6 +8,7 @@
 pub mod client;
 pub mod client_certificate;
 pub mod decryption;
+pub mod domains;
 pub mod introspection;
 pub mod kamailio;
 pub mod new_accounts;

@@ -2,6 +2,7 @@
 //! The whole configuration, validated: immutable, replaced as a whole by a reload.
 
 use super::decryption::{Encryption, decryption_keys};
+use super::domains::{self, Reach};
 use super::introspection::TokenStrategy;
 use super::new_accounts::NewAccounts;
 use super::offer::OfferRule;
@@ -83,6 +84,7 @@ impl Policy {
             }
             providers.push(provider);
         }
+        domains::check(&providers, settings)?;
         let ca_pem = settings.ca_file.as_ref().and_then(|path| bundle.files.get(path).cloned());
         if let (Some(path), Some(pem)) = (&settings.ca_file, &ca_pem) {
             check_ca(path, pem)?;
@@ -248,6 +250,13 @@ impl Policy {
             ));
         }
         for provider in &self.providers {
+            if provider.reach == Reach::Any {
+                out.push(format!(
+                    "provider '{}': aor: a claim names the host of an address, and any is accepted; list your SIP domains in \
+                     domains",
+                    provider.name
+                ));
+            }
             for claim in provider.unverified_claims() {
                 out.push(format!(
                     "provider '{}': aor: '{claim}' counts although its server may not have verified whose it is, so a user \

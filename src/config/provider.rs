@@ -8,6 +8,7 @@ use ureq::http::Uri;
 
 use super::client::Client;
 use super::decryption::Encryption;
+use super::domains::{Reach, TenantDomains, canonical_host, tenants};
 use super::introspection::{Introspection, TokenStrategy};
 use super::password_sign_in::{PasswordSignIn, TokenSource};
 use super::provider_settings::ProviderSettings;
@@ -42,6 +43,12 @@ pub struct Provider {
     pub aor: Vec<AorTemplate>,
     /// Where its keys come from.
     pub keys: KeySource,
+    /// The hosts of its users' addresses.
+    pub reach: Reach,
+    /// It and others that say so may name each other's users.
+    pub shares_domains: bool,
+    /// The domains of each tenant; empty: tenants are not told apart.
+    pub tenant_domains: TenantDomains,
     /// Whether its tokens must be encrypted.
     pub encryption: Encryption,
     /// Tokens count whatever key they are bound to (setting `cnf`).
@@ -225,9 +232,19 @@ impl Provider {
         if settings.domain.is_empty() && aor.iter().any(AorTemplate::uses_domain) {
             return Err(fail("domain", "is missing, but aor uses {domain}; write your SIP domain".into()));
         }
-        let mut domains = settings.domains.clone();
+        let (tenants, tenant_domains) = tenants(settings, &fail)?;
+        let host = |domain: &String| {
+            let wrong = || fail("domains", format!("'{domain}' is no host name such as example.com"));
+            canonical_host(domain).ok_or_else(wrong)
+        };
+        let mut domains = settings.domains.iter().map(host).collect::<Result<Vec<_>, _>>()?;
+        if domains.is_empty() {
+            domains = tenant_domains.iter().flat_map(|(_, domains)| domains.clone()).collect();
+        }
+        // A host with its port is one, too; what is none is never compared with one.
         if domains.is_empty() && !settings.domain.is_empty() {
-            domains.push(settings.domain.clone());
+            let of_user = Aor::parse(&format!("sip:user@{}", settings.domain));
+            domains.push(of_user.map_or_else(|| settings.domain.clone(), |aor| aor.host().to_owned()));
         }
         // Nobody else's users are asked about at this server, nor told apart by their names there.
         if judges_itself && domains.is_empty() {
@@ -262,7 +279,7 @@ impl Provider {
         http("authz_server", &authz_server)?;
         let scope = if settings.scope.is_empty() { &settings.required_scopes } else { &settings.scope };
         let mut rules = TokenRules {
-            issuers: issuer_rules(settings, &fail)?,
+            issuers: issuer_rules(settings, &tenants, &fail)?,
             audience,
             algorithms,
             typ,
@@ -278,12 +295,16 @@ impl Provider {
             domains,
             third_party,
             country,
+            folds_case: global.location_folds_case,
         };
         rules.third_party = rules.third_party.iter().map(|aor| rules.spelled(aor.clone())).collect();
         Ok(Provider {
             name: name.to_owned(),
             issuer: settings.issuer.clone(),
             issuer_name: issuer_name(&settings.issuer),
+            reach: Reach::new(&rules, &aor),
+            shares_domains: settings.shared_domains,
+            tenant_domains,
             rules,
             aor,
             keys,
@@ -324,16 +345,34 @@ impl Provider {
         for template in &self.aor {
             template.expand(claims, &mut made);
         }
+        made.retain(|aor| !self.rules.is_folded(aor) && self.is_of_tenant(aor, claims));
         made
     }
 
-    /// The addresses that claims make and that count for nothing, because only the filter `e164` makes a telephone number.
-    pub fn dropped_numbers(&self, claims: &Json<'_>) -> Vec<Aor> {
-        let mut dropped = Vec::new();
+    /// A tenant names the users of its own domains only.
+    fn is_of_tenant(&self, aor: &Aor, claims: &Json<'_>) -> bool {
+        let is_its = |tenant: &str| {
+            let listed = self.tenant_domains.iter().find(|(id, _)| id == tenant);
+            listed.is_some_and(|(_, domains)| domains.iter().any(|domain| domain == aor.host()))
+        };
+        self.tenant_domains.is_empty() || claims.get("tid").and_then(Json::as_str).is_some_and(is_its)
+    }
+
+    /// The addresses that claims make and that count for nothing, each with the reason.
+    pub fn dropped(&self, claims: &Json<'_>) -> Vec<(Aor, &'static str)> {
+        let (mut numbers, mut made) = (Vec::new(), Vec::new());
         for template in &self.aor {
-            template.dropped_numbers(claims, &mut dropped);
+            template.dropped_numbers(claims, &mut numbers);
+            template.expand(claims, &mut made);
         }
-        dropped
+        let why = |aor: &Aor| match () {
+            () if self.rules.is_folded(aor) => Some("is another address to the location service (location_folds_case)"),
+            () if !self.is_of_tenant(aor, claims) => Some("is not of a domain of the token's tenant (tenants)"),
+            () => None,
+        };
+        let numbers =
+            numbers.into_iter().map(|aor| (aor, "reads as a telephone number, which only a template with |e164 makes"));
+        numbers.chain(made.into_iter().filter_map(|aor| why(&aor).map(|why| (aor, why)))).collect()
     }
 }
 
@@ -400,19 +439,21 @@ pub(super) const TENANT: &str = "{tenantid}";
 /// Makes an error that names the provider and the key.
 pub(super) type Fail<'a> = dyn Fn(&str, String) -> ConfigError + 'a;
 
-fn issuer_rules(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<Vec<IssuerRule>, ConfigError> {
+fn issuer_rules(
+    settings: &ProviderSettings,
+    tenants: &[String],
+    fail: &Fail<'_>,
+) -> Result<Vec<IssuerRule>, ConfigError> {
     std::iter::once(&settings.issuer)
         .chain(&settings.accepted_issuers)
         .map(|issuer| match issuer.split_once(TENANT) {
             None => Ok(IssuerRule::Exact(issuer.clone())),
-            Some(_) if settings.tenants.is_empty() => {
+            Some(_) if tenants.is_empty() => {
                 Err(fail("tenants", "is missing, but issuer has {tenantid}; list the tenants that may sign in".into()))
             }
-            Some((prefix, suffix)) => Ok(IssuerRule::Tenant {
-                prefix: prefix.into(),
-                suffix: suffix.into(),
-                tenants: settings.tenants.clone(),
-            }),
+            Some((prefix, suffix)) => {
+                Ok(IssuerRule::Tenant { prefix: prefix.into(), suffix: suffix.into(), tenants: tenants.to_vec() })
+            }
         })
         .collect()
 }

@@ -18,7 +18,7 @@ pub struct ProviderSettings {
     /// Further accepted `iss` texts (Entra v1 beside v2).
     #[serde(deserialize_with = "list")]
     pub accepted_issuers: Vec<String>,
-    /// Tenants that `{tenantid}` may stand for.
+    /// Tenants that `{tenantid}` may stand for; `TENANT=domain domain` says which SIP domains a tenant's users are of.
     #[serde(deserialize_with = "list")]
     pub tenants: Vec<String>,
     /// Metadata document, when it is not below the issuer (Keycloak behind another internal URL).
@@ -71,6 +71,9 @@ pub struct ProviderSettings {
     /// SIP domains served; default: `domain`.
     #[serde(deserialize_with = "list")]
     pub domains: Vec<String>,
+    /// This provider and others that say so, or its tenants, may name each other's users.
+    #[serde(deserialize_with = "boolean")]
+    pub shared_domains: bool,
     /// Addresses whose tokens may register others.
     #[serde(deserialize_with = "list")]
     pub third_party: Vec<String>,

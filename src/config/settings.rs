@@ -75,6 +75,15 @@ pub struct Settings {
     /// A registration does not outlive the token, or a session whose tokens cannot be refreshed.
     #[serde(deserialize_with = "boolean")]
     pub limit_expires: bool,
+    /// The location service takes users that differ in case only for one: only names in lower case own an address.
+    #[serde(deserialize_with = "boolean")]
+    pub location_folds_case: bool,
+    /// The location service knows users by name alone, whatever their domain.
+    #[serde(deserialize_with = "boolean")]
+    pub location_ignores_domain: bool,
+    /// Acknowledges that users of one name in several domains are one user.
+    #[serde(deserialize_with = "boolean")]
+    pub shared_user_names: bool,
     /// Next hops that get the user's access token: host, host:port or SIP URI.
     #[serde(deserialize_with = "comma_list")]
     pub application_servers: Vec<String>,
@@ -206,6 +215,9 @@ impl Default for Settings {
             location: "no".into(),
             scope_status: 401,
             limit_expires: true,
+            location_folds_case: false,
+            location_ignores_domain: false,
+            shared_user_names: false,
             application_servers: Vec::new(),
             http_threads: 16,
             http_per_provider: 8,

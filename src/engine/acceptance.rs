@@ -135,6 +135,7 @@ impl Acceptance {
 mod tests {
     use super::*;
     use crate::engine::token_answer::Standing;
+    use crate::engine::token_cache::Display;
     use crate::proto::claims::Claims;
     use crate::proto::uri::Aor;
 
@@ -157,6 +158,7 @@ mod tests {
             provider: 5,
             kid: "k".into(),
             fingerprint: "f".into(),
+            display: Display::default(),
             claims,
             aors: vec![Aor::parse("sip:z@x").unwrap(), Aor::parse("sip:a@x").unwrap()],
             payload: Vec::new(),

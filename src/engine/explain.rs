@@ -220,12 +220,8 @@ impl Context<'_> {
         } else {
             (Judged::Fulfilled, format!("the token's user is {addresses}"))
         };
-        let dropped = provider.dropped_numbers(json);
-        if !dropped.is_empty() {
-            let dropped = list(dropped.iter().map(|aor| aor.as_str()));
-            detail = format!(
-                "{dropped} reads as a telephone number, which only a template with |e164 makes, and is dropped; {detail}"
-            );
+        for (aor, why) in provider.dropped(json) {
+            detail = format!("'{}' {why}, and is dropped; {detail}", printable(aor.as_str(), MAX_TEXT));
         }
         steps.0.push(Step { rule: "address", judged, detail: printable(&detail, 4 * MAX_TEXT) });
         let Some(used) = self.request else { return };

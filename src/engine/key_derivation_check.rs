@@ -76,6 +76,10 @@ pub fn check_key_derivation(
         Ok(asked) => asked,
         Err(reason) => return Decision::Done(Answer::refuse(reason)),
     };
+    // Whoever it is: to the location service he would be somebody else.
+    if policy.settings.location_folds_case && Aor::parse(&asked.aor).is_some_and(|aor| aor.has_upper_case()) {
+        return Decision::Done(Answer::refuse(Reason::AorMismatch));
+    }
     let need = || Decision::NeedKeyAccount(Answer::default(), asked.aor.clone(), asked.open_proof());
     let unknown = unknown_user(policy, settings, &asked.aor);
     let found = match known.verifier(&asked.aor) {

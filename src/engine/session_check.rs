@@ -15,6 +15,7 @@ use crate::config::sessions::Sessions;
 use crate::proto::digest_credentials::DigestCredentials;
 use crate::proto::digest_string::DigestError;
 use crate::proto::fingerprint::secret_name;
+use crate::proto::fingerprint::visible;
 use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh, TokenGrant};
 use crate::proto::master_key::master_key;
 use crate::proto::pop::{make_pop, pop_from_text};
@@ -252,7 +253,7 @@ impl Look<'_> {
         };
         let Provider { issuer, rules, aor: templates, .. } = &self.policy.providers[provider];
         // Without a template the server confirms a user's name, and that is no number.
-        if templates.is_empty() && rules.is_number(&aor) {
+        if templates.is_empty() && rules.may_be_anothers(&aor) {
             return refuse(answer, Reason::AorMismatch);
         }
         let aor = rules.spelled(aor);
@@ -288,7 +289,7 @@ impl Look<'_> {
         let (user, host) = digest.username.split_once('@').unwrap_or((&digest.username, aor.host()));
         let is_home = !rules.domains.is_empty() || digest.realm.eq_ignore_ascii_case(aor.host());
         let is_named = user == aor.user() && host.eq_ignore_ascii_case(aor.host());
-        if !is_home || !is_named || rules.is_number(&aor) {
+        if !is_home || !is_named || rules.may_be_anothers(&aor) {
             return refuse(answer, Reason::AorMismatch);
         }
         // Whatever the script has done before: nobody gets tokens who does not know the password.
@@ -697,9 +698,9 @@ pub fn used(aor: &str, session: &Session) -> UsedSession {
     UsedSession {
         id: session.id,
         aor: aor.to_owned(),
-        instance: session.instance.clone(),
-        subject: session.subject.clone(),
-        client_id: session.client_id.clone(),
+        instance: visible(&session.instance).into_owned(),
+        subject: visible(&session.subject).into_owned(),
+        client_id: visible(&session.client_id).into_owned(),
         scope: session.scope.clone(),
         valid_until: session.valid_until,
         allows_until: if session.renewable { session.ends_at } else { session.valid_until.min(session.ends_at) },

@@ -4,6 +4,7 @@
 //! A hit saves the signature check only: time, issuer, audience, client and scope are judged anew on each use. Where the
 //! same request was accepted before ([`Acceptance`]), only the time is: nothing else of it can have changed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use super::acceptance::{Acceptance, Asking, Shown};
 use super::token_answer::Standing;
 use crate::proto::claims::Claims;
 use crate::proto::credentials::stands_alone;
+use crate::proto::fingerprint::visible;
 use crate::proto::jose::known_headers::KnownHeaders;
 use crate::proto::uri::Aor;
 
@@ -35,6 +37,8 @@ pub struct VerifiedToken {
     pub fingerprint: String,
     /// The claims that are judged on each use.
     pub claims: Claims,
+    /// What is shown instead of claims with characters that are not seen.
+    pub display: Display,
     /// The addresses its user owns.
     pub aors: Vec<Aor>,
     /// The payload, for the script's questions about other claims.
@@ -45,6 +49,29 @@ pub struct VerifiedToken {
     pub by_domain: bool,
 }
 
+/// Claims as they are shown, where that is not how they are.
+#[derive(Clone, Default)]
+pub struct Display {
+    subject: Option<Box<str>>,
+    client_id: Option<Box<str>>,
+    scope: Option<Box<str>>,
+}
+
+impl Display {
+    /// Of these claims; mostly there is nothing to do.
+    pub fn new(claims: &Claims) -> Display {
+        let changed = |text: &str| match visible(text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(text.into()),
+        };
+        Display {
+            subject: claims.subject.as_deref().and_then(changed),
+            client_id: claims.clients.first().and_then(|client| changed(client)),
+            scope: changed(&claims.scope),
+        }
+    }
+}
+
 impl VerifiedToken {
     /// What is shown of it. `aor` is the index of the address that a request uses.
     pub fn shown(&self, aor: Option<usize>) -> Shown<'_> {
@@ -52,9 +79,9 @@ impl VerifiedToken {
         Shown {
             issuer: &claims.issuer,
             aor: aor.and_then(|index| self.aors.get(index)).map_or("", Aor::as_str),
-            subject: claims.subject.as_deref().unwrap_or(""),
-            client_id: claims.clients.first().map_or("", String::as_str),
-            scope: &claims.scope,
+            subject: self.display.subject.as_deref().or(claims.subject.as_deref()).unwrap_or(""),
+            client_id: self.display.client_id.as_deref().or(claims.clients.first().map(String::as_str)).unwrap_or(""),
+            scope: self.display.scope.as_deref().unwrap_or(&claims.scope),
             kid: &self.kid,
             fingerprint: &self.fingerprint,
             services: "",
@@ -69,6 +96,7 @@ impl VerifiedToken {
             provider: self.provider,
             kid: Arc::clone(&self.kid),
             fingerprint: self.fingerprint.clone(),
+            display: Display::new(&claims),
             claims,
             aors: self.aors.clone(),
             payload: self.payload.clone(),
@@ -218,6 +246,7 @@ mod tests {
             provider: 0,
             kid: Arc::default(),
             fingerprint: String::new(),
+            display: Display::default(),
             claims: Claims::default(),
             aors: Vec::new(),
             payload: Vec::new(),

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::check::{Answer, Carried, Decision, Knowledge, Question, Unverified};
 use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
-use super::token_cache::{TokenCache, VerifiedToken};
+use super::token_cache::{Display, TokenCache, VerifiedToken};
 use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::proto::claims::Claims;
 use crate::proto::confirmation::Confirmation;
-use crate::proto::fingerprint::HashedToken;
+use crate::proto::fingerprint::{HashedToken, visible, visible_arc};
 use crate::proto::jose::decryption_keys::{NotOpened, Opened};
 use crate::proto::jose::is_jose;
 use crate::proto::jose::jwe::CompactJwe;
@@ -186,8 +186,8 @@ impl<'a> Reading<'a> {
 
     fn into_unverified(self) -> Unverified {
         Unverified {
-            issuer: self.claims.map(|claims| claims.issuer).unwrap_or_default(),
-            kid: self.kid.as_deref().unwrap_or_default().to_owned(),
+            issuer: self.claims.map(|claims| visible(&claims.issuer).into_owned()).unwrap_or_default(),
+            kid: visible(self.kid.as_deref().unwrap_or_default()).into_owned(),
             fingerprint: self.hashed.fingerprint,
         }
     }
@@ -267,13 +267,15 @@ fn verify(
     }
     let aors = provider.addresses(&json);
     drop(json);
+    let claims = reading.claims.take().unwrap_or_default();
     Ok(VerifiedToken {
         token: token.into(),
         signed: opened.into_decrypted(),
         provider: index,
-        kid: reading.kid.take().unwrap_or_default(),
+        kid: reading.kid.take().map(visible_arc).unwrap_or_default(),
         fingerprint: String::new(),
-        claims: reading.claims.take().unwrap_or_default(),
+        display: Display::new(&claims),
+        claims,
         aors,
         payload,
         standing: Standing::NONE,
@@ -332,6 +334,7 @@ fn introspected(
         provider: index,
         kid: Arc::default(),
         fingerprint: String::new(),
+        display: Display::new(&claims),
         claims,
         aors,
         payload,

@@ -24,6 +24,8 @@ const DOMAIN: &str = "domain";
 pub struct AorTemplate {
     form: Form,
     uses_domain: bool,
+    /// The host, without port, when no claim names it.
+    host: Option<String>,
     /// The plan of telephone numbers, and whether this template makes them.
     country: Option<Country>,
     makes_numbers: bool,
@@ -168,6 +170,7 @@ impl AorTemplate {
             Ok(AorTemplate {
                 form: form(claim.as_address()),
                 uses_domain: false,
+                host: None,
                 country: country.cloned(),
                 makes_numbers,
             })
@@ -200,11 +203,14 @@ impl AorTemplate {
             [user, host].map(|part| part.into_iter().map(|segment| segment.in_address(domain)).collect::<Vec<_>>());
         let uses_domain = user.iter().chain(&host).any(|segment| matches!(segment, Segment::Domain(_)));
         let makes_numbers = matches!(user.as_slice(), [Segment::Claim(claim)] if claim.makes_numbers());
-        let form = match (user.as_slice(), known_host(scheme, &host)) {
+        let known = known_host(scheme, &host);
+        let without_port = known.as_ref().and_then(|host| Aor::parse(&format!("sip:user@{host}")));
+        let form = match (user.as_slice(), known) {
             ([Segment::Claim(claim)], Some(host)) => Form::User { scheme, claim: claim.clone(), host },
             _ => Form::Parts { scheme, user, host },
         };
-        Ok(AorTemplate { form, uses_domain, country: country.cloned(), makes_numbers })
+        let host = without_port.map(|aor| aor.host().to_owned());
+        Ok(AorTemplate { form, uses_domain, host, country: country.cloned(), makes_numbers })
     }
 
     /// The claims that a user may have set himself and whose owner a server can verify (OpenID Connect Core section 5.1),
@@ -215,6 +221,11 @@ impl AorTemplate {
             Form::Parts { user, host, .. } => user.iter().chain(host).filter_map(Segment::claim).collect(),
         };
         claims.into_iter().filter(|claim| !claim.verified && claim.can_be_verified()).map(|claim| claim.path.as_str())
+    }
+
+    /// The canonical host of every address that it makes, without port; None: a claim names it.
+    pub fn known_host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// True when the template uses `{domain}`.

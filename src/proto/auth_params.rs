@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::fingerprint::is_hidden;
 use super::reason::Reason;
 
 /// Most header fields that are looked at; more are refused.
@@ -29,18 +30,14 @@ pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
     (ends && body[..scheme.len()].eq_ignore_ascii_case(scheme)).then(|| trim_start(rest))
 }
 
-/// Of the credentials in one request those that are for `realm`. One that names another realm is passed over when this
-/// is a proxy or when another one fits; one without a realm counts for any (RFC 8898 section 2.3).
-pub(super) fn for_realm<T>(
-    mut found: Few<T>,
-    realm: &str,
-    must_match_realm: bool,
-    realm_of: impl Fn(&T) -> Option<&str>,
-) -> Result<T, Reason> {
+/// Of the credentials in one request those that are for `realm`, letter by letter: for a registrar as for a proxy one that
+/// names another realm is meant for somebody else and is passed over (RFC 3261 sections 22.2 and 22.3). One without a
+/// realm counts for any (RFC 8898 section 2.3), and with an empty `realm` any counts.
+pub(super) fn for_realm<T>(mut found: Few<T>, realm: &str, realm_of: impl Fn(&T) -> Option<&str>) -> Result<T, Reason> {
     let ours = |one: &T| realm_of(one) == Some(realm);
     if found.iter().any(ours) {
         found.retain(|one| ours(one));
-    } else if must_match_realm && !realm.is_empty() {
+    } else if !realm.is_empty() {
         found.retain(|one| realm_of(one).is_none());
     }
     match found.len() {
@@ -137,7 +134,8 @@ fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
     None
 }
 
-/// Writes `name="value"`, after a comma unless it is the first one. A control character can never end the line.
+/// Writes `name="value"`, after a comma unless it is the first one. A control character can never end the line, and what
+/// is not seen is a '?'.
 pub(super) fn push_quoted(name: &str, value: &str, out: &mut String) {
     if !out.ends_with(' ') {
         out.push_str(", ");
@@ -148,7 +146,7 @@ pub(super) fn push_quoted(name: &str, value: &str, out: &mut String) {
         if matches!(c, '"' | '\\') {
             out.push('\\');
         }
-        out.push(c);
+        out.push(if is_hidden(c) { '?' } else { c });
     }
     out.push('"');
 }

@@ -2,6 +2,7 @@
 //! The challenge that tells a phone where to sign in (RFC 8898 section 4, 3rd-party-authentication section 2.1.1).
 
 use super::auth_params::push_quoted;
+use super::fingerprint::is_hidden;
 
 /// What a challenge says. Empty texts are left out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,7 +67,7 @@ impl Challenge<'_> {
     fn push_address(&self, header: &str, out: &mut String) {
         out.push_str(header);
         out.push_str(": <");
-        out.extend(self.authz_server.chars().filter(|c| !c.is_control() && !"<>\" ".contains(*c)));
+        out.extend(self.authz_server.chars().filter(|c| !is_hidden(*c) && !"<>\" ".contains(*c)));
         out.push_str(">\r\n");
     }
 }

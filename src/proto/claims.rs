@@ -36,6 +36,8 @@ pub struct Claims {
     pub clients: Vec<String>,
     /// The token names a permission or the client it was issued to, as access tokens do.
     pub has_access_marks: bool,
+    /// Roles are all that makes an access token of it: ID tokens have them, too.
+    pub has_roles_only: bool,
     /// The token describes a sign-in, not a permission (OpenID Connect Core section 2), or is a refresh token.
     pub is_id_token: bool,
     /// `cnf`: the key whose possession the sender must prove.
@@ -66,7 +68,7 @@ impl Claims {
         if !is(kind, &["", "Bearer", "access_token"]) {
             return Err(Reason::TypeNotAccepted);
         }
-        Ok(Claims { has_access_marks: true, ..claims })
+        Ok(Claims { has_access_marks: true, has_roles_only: false, ..claims })
     }
 
     /// These claims of a JWT with what its server says of it: its end, and its scopes where the answer names them.
@@ -94,32 +96,41 @@ impl Claims {
             found.take(name, value)?;
         }
         let [_, named @ ..] = found.clients;
-        let has_scopes = found.scopes != [None, None];
+        let scope = joined(found.scopes)?;
+        let audience = found.audience.map_or(Ok(SmallVec::new()), texts)?;
         let mut clients: Vec<String> = Vec::new();
         for client in found.clients.into_iter().flatten() {
             if !clients.iter().any(|known| known == client) {
                 clients.push(client.to_owned());
             }
         }
+        // An empty scope permits nothing, and is no mark of a permission.
+        let has_marks = !scope.is_empty() || named != [None, None, None] || found.has_grant_type;
+        let has_roles = found.has_roles && is_for_service(&audience, &clients);
         Ok(Claims {
             issuer: found.issuer.or(issuer).ok_or(Reason::ClaimMissing)?.to_owned(),
             tenant: found.tenant.map(str::to_owned),
             subject: found.subject.map(str::to_owned),
-            audience: found.audience.map_or(Ok(SmallVec::new()), texts)?.into_iter().map(str::to_owned).collect(),
+            audience: audience.iter().map(|text| (*text).to_owned()).collect(),
             expires_at: found.expires_at.or(expires_at).ok_or(Reason::ClaimMissing)?,
             not_before: found.not_before,
             issued_at: found.issued_at,
-            scope: joined(found.scopes)?,
+            has_access_marks: has_marks || has_roles,
+            has_roles_only: has_roles && !has_marks,
+            is_id_token: found.is_about_sign_in || found.has_nonce && scope.is_empty(),
+            scope,
             clients,
-            has_access_marks: has_scopes || named != [None, None, None] || found.has_other_marks,
-            is_id_token: found.is_about_sign_in || found.has_nonce && !has_scopes,
             confirmation: found.confirmation,
         })
     }
 
     /// Without the type of RFC 9068, a token that names neither scope nor client is taken for an ID token.
     pub fn take_type(&mut self, typ: &str) {
-        self.is_id_token |= typ != "at+jwt" && !self.has_access_marks;
+        if typ == "at+jwt" {
+            self.has_roles_only = false;
+        } else {
+            self.is_id_token |= !self.has_access_marks;
+        }
     }
 
     /// True when the token has this scope.
@@ -142,8 +153,9 @@ struct Found<'a> {
     scopes: [Option<&'a Json<'a>>; 2],
     /// `azp`, `client_id`, `appid` and `cid`
     clients: [Option<&'a str>; 4],
-    /// `roles` or `gty` is there.
-    has_other_marks: bool,
+    has_roles: bool,
+    /// `gty`: the grant by which it was had (Auth0).
+    has_grant_type: bool,
     has_nonce: bool,
     is_about_sign_in: bool,
     confirmation: Option<Box<Confirmation>>,
@@ -170,7 +182,10 @@ impl<'a> Found<'a> {
             (3, "scp") => self.scopes[1] = Some(value),
             // An ID token has a hash of what was issued with it, or a nonce and no scope; Keycloak names the kind.
             (7, "at_hash") | (6, "c_hash" | "s_hash") => self.is_about_sign_in = true,
-            (5, "roles") | (3, "gty") => self.has_other_marks = true,
+            (5, "roles") => self.has_roles = true,
+            (3, "gty") => self.has_grant_type = true,
+            // Amazon Cognito names the kind.
+            (9, "token_use") => self.is_about_sign_in |= value.as_str() == Some("id"),
             (5, "nonce") => self.has_nonce = true,
             (3, "cnf") => self.confirmation = Confirmation::from_json(value)?.map(Box::new),
             (3, "typ") => {
@@ -180,6 +195,15 @@ impl<'a> Found<'a> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// True when the audience is a service rather than the client that signed the user in: another one than the client that
+/// the token names, or, when it names none, a URI.
+fn is_for_service(audience: &[&str], clients: &[String]) -> bool {
+    match clients {
+        [] => !audience.is_empty() && audience.iter().all(|text| text.contains(':')),
+        clients => !audience.iter().any(|text| clients.iter().any(|client| client == text)),
     }
 }
 

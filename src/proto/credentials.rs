@@ -40,9 +40,10 @@ impl std::fmt::Debug for Bearer<'_> {
 
 /// Finds the Bearer credential for `realm` among the bodies of all credential header fields of a request.
 ///
-/// Header fields of other schemes may stand beside it. A credential that names another realm is passed over
-/// when this is a proxy or when another one fits; one without a realm counts for any (RFC 8898 section 2.3).
-pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Result<Bearer<'a>, Reason> {
+/// Header fields of other schemes may stand beside it. A credential that names another realm is passed over, whether this
+/// is a registrar or a proxy: `_proxy` makes no difference. One without a realm, or with an empty one, counts for any
+/// (RFC 8898 section 2.3).
+pub fn select<'a>(bodies: &[&'a str], realm: &str, _proxy: bool) -> Result<Bearer<'a>, Reason> {
     if bodies.len() > MAX_HEADERS {
         return Err(Reason::CredentialsMalformed);
     }
@@ -52,12 +53,16 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Re
             found.push(parse_bearer(rest)?);
         }
     }
-    for_realm(found, realm, must_match_realm, |bearer| bearer.realm.as_deref())
+    for_realm(found, realm, named_realm)
 }
 
 /// As [`select`], of what [`lone`] has found.
-pub fn select_lone<'a>(text: &'a str, realm: &str, must_match_realm: bool) -> Result<Bearer<'a>, Reason> {
-    for_realm(smallvec![parse_bearer(text)?], realm, must_match_realm, |bearer| bearer.realm.as_deref())
+pub fn select_lone<'a>(text: &'a str, realm: &str, _proxy: bool) -> Result<Bearer<'a>, Reason> {
+    for_realm(smallvec![parse_bearer(text)?], realm, named_realm)
+}
+
+fn named_realm<'a>(bearer: &'a Bearer<'_>) -> Option<&'a str> {
+    bearer.realm.as_deref().filter(|realm| !realm.is_empty())
 }
 
 /// What a request says whose only credentials are Bearer credentials: a token, perhaps, that can be looked up as it
@@ -165,7 +170,7 @@ mod tests {
 
     #[test]
     fn debug_shows_neither_token_nor_proof() {
-        let shown = format!("{:?}", one("Bearer token=secret-a, pop=secret-b, realm=r").unwrap());
+        let shown = format!("{:?}", one("Bearer token=secret-a, pop=secret-b, realm=example.test").unwrap());
         assert!(!shown.contains("secret") && shown.contains("realm"), "{shown}");
     }
 
@@ -200,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_searches_those_of_its_realm() {
+    fn who_asks_searches_those_of_his_realm() {
         let (ours, other, bare) = ("Bearer a, realm=\"r\"", "Bearer b, realm=\"s\"", "Bearer c");
         let pick = |bodies: &[&str], proxy| select(bodies, "r", proxy).map(|b| b.token.unwrap().into_owned());
         assert_eq!(pick(&[other, ours], true).as_deref(), Ok("a"));
         assert_eq!(pick(&[other, bare], true).as_deref(), Ok("c"));
         assert_eq!(pick(&[bare, ours], true).as_deref(), Ok("a"));
         assert_eq!(pick(&[other], true), Err(Reason::NoCredentials));
-        assert_eq!(pick(&[other], false).as_deref(), Ok("b"));
+        assert_eq!(pick(&[other], false), Err(Reason::NoCredentials), "a registrar as a proxy");
         assert_eq!(pick(&[bare, bare], true), Err(Reason::SeveralTokens));
         assert_eq!(select(&["x"; 17], "r", true), Err(Reason::CredentialsMalformed));
     }

@@ -37,7 +37,7 @@ impl<'a> DigestCredentials<'a> {
         }
         let found = bodies.iter().filter_map(|body| after_scheme(body, "Digest"));
         let found = found.map(|text| DigestCredentials::parse(text).ok_or(Reason::CredentialsMalformed));
-        for_realm(found.collect::<Result<Few<_>, _>>()?, realm, true, |one| Some(one.realm.as_ref()))
+        for_realm(found.collect::<Result<Few<_>, _>>()?, realm, |one| Some(one.realm.as_ref()))
     }
 
     fn parse(text: &'a str) -> Option<DigestCredentials<'a>> {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A short name for a token that may be logged: it identifies the token and reveals nothing of it.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::jose::jws::CompactJws;
 
 /// Length of a fingerprint in characters.
 pub const LEN: usize = 16;
-/// Most characters of a signature that are hashed: with a hash before them they fill one block.
-const TAIL: usize = 23;
+/// Characters of a signature that need no allocation: that of RSA with 2048 bits has 342.
+const USUAL: usize = 512;
 
 /// The first 8 octets of a hash of the token in lower-case hex.
 pub fn token_fingerprint(token: &str) -> String {
@@ -27,7 +31,8 @@ pub struct HashedToken<'a> {
 }
 
 impl HashedToken<'_> {
-    /// Hashes it: a JWS as what is signed, then that hash and the end of the signature; any other token as it is.
+    /// Hashes it: a JWS as what is signed, then that hash and the signature, every character of it; any other token as it
+    /// is. A token with a forged signature has another name than the genuine one.
     pub fn new(text: &str) -> HashedToken<'_> {
         let named = |octets: &[u8]| hex(&digest(&SHA256, octets).as_ref()[..LEN / 2]);
         let Ok(jws) = CompactJws::split(text) else {
@@ -35,11 +40,9 @@ impl HashedToken<'_> {
         };
         let signed = digest(&SHA256, jws.signing_input().as_bytes());
         let signature = jws.encoded_signature().as_bytes();
-        let end = &signature[signature.len().saturating_sub(TAIL)..];
-        let mut both = [0; SHA256_OUTPUT_LEN + TAIL];
-        both[..SHA256_OUTPUT_LEN].copy_from_slice(signed.as_ref());
-        both[SHA256_OUTPUT_LEN..][..end.len()].copy_from_slice(end);
-        let fingerprint = named(&both[..SHA256_OUTPUT_LEN + end.len()]);
+        let mut both: SmallVec<[u8; SHA256_OUTPUT_LEN + USUAL]> = SmallVec::from_slice(signed.as_ref());
+        both.extend_from_slice(signature);
+        let fingerprint = named(&both);
         HashedToken { text, fingerprint, jws: Some(jws.with_hash(signed)) }
     }
 }
@@ -85,9 +88,68 @@ pub fn push_hex(out: &mut String, octets: &[u8]) {
     }
 }
 
-/// Makes text that a peer controls safe for one log line: control characters become '?', length is capped.
+/// Characters that are not seen, or change how others are seen, beside the controls (C0 and C1): the general category Cf,
+/// what else is ignored by default (both of Unicode 16), and the separators of lines and paragraphs. First and last of
+/// each range.
+const HIDDEN: &[(char, char)] = &[
+    ('\u{AD}', '\u{AD}'),
+    ('\u{34F}', '\u{34F}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61C}', '\u{61C}'),
+    ('\u{6DD}', '\u{6DD}'),
+    ('\u{70F}', '\u{70F}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8E2}', '\u{8E2}'),
+    ('\u{115F}', '\u{1160}'),
+    ('\u{17B4}', '\u{17B5}'),
+    ('\u{180B}', '\u{180F}'),
+    ('\u{200B}', '\u{200F}'),
+    ('\u{2028}', '\u{202E}'),
+    ('\u{2060}', '\u{206F}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{FE00}', '\u{FE0F}'),
+    ('\u{FEFF}', '\u{FEFF}'),
+    ('\u{FFA0}', '\u{FFA0}'),
+    ('\u{FFF0}', '\u{FFFB}'),
+    // What stands for octets that are no text.
+    ('\u{FFFD}', '\u{FFFF}'),
+    ('\u{110BD}', '\u{110BD}'),
+    ('\u{110CD}', '\u{110CD}'),
+    ('\u{13430}', '\u{1343F}'),
+    ('\u{1BCA0}', '\u{1BCA3}'),
+    ('\u{1D173}', '\u{1D17A}'),
+    ('\u{E0000}', '\u{E0FFF}'),
+];
+
+/// True when a character must not reach a log, a display or a header as it is.
+pub fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    c.is_control() || HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// Text that a peer controls with a '?' for every character that is not seen: nothing in it begins a line, changes the
+/// direction of writing, or makes two texts look alike.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let plain = |octet: u8| (b' '..0x7F).contains(&octet);
+    if text.bytes().all(plain) || !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect())
+}
+
+/// The same for a text that is long-lived and shared.
+pub fn visible_arc(text: Arc<str>) -> Arc<str> {
+    match visible(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown.into(),
+    }
+}
+
+/// Makes text that a peer controls safe for one log line: as [`visible`], and its length is capped.
 pub fn printable(text: &str, max_chars: usize) -> String {
-    let mut out: String = text.chars().take(max_chars).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let mut out: String = text.chars().take(max_chars).map(|c| if is_hidden(c) { '?' } else { c }).collect();
     if text.chars().nth(max_chars).is_some() {
         out.push('…');
     }
@@ -99,14 +161,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_seen_becomes_a_question_mark() {
+        let hidden = "\0\t\r\n\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{ad}\u{61c}\u{6dd}\u{180e}\u{200b}\u{200d}\u{200e}\u{200f}\
+                      \u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{feff}\u{fff9}\u{fffb}\u{fffd}\u{110bd}\
+                      \u{1d173}\u{e0001}\u{e0041}\u{e007f}\u{fe0f}\u{e0100}";
+        for c in hidden.chars() {
+            assert_eq!(visible(&format!("a{c}b")), "a?b", "{:x}", c as u32);
+            assert_eq!(printable(&format!("a{c}b"), 9), "a?b", "{:x}", c as u32);
+        }
+        for text in
+            ["", "alice@example.test", "J\u{fc}rgen \u{674e} \u{645}\u{631}\u{62d}\u{628}\u{627}", "\u{1f4de}", "~|\\"]
+        {
+            assert!(matches!(visible(text), Cow::Borrowed(same) if same == text), "{text}");
+            assert_eq!(printable(text, 99), text);
+        }
+        assert_eq!(printable("abc", 2), "ab…");
+        let kept: Arc<str> = "kid".into();
+        assert!(Arc::ptr_eq(&kept, &visible_arc(Arc::clone(&kept))) && &*visible_arc("k\u{2028}".into()) == "k?");
+    }
+
+    #[test]
+    fn every_octet_of_a_token_is_in_its_name() {
+        let token = format!("e30.e30.{}", "Ab0-".repeat(86));
+        let genuine = token_fingerprint(&token);
+        for at in 0..token.len() {
+            let mut octets = token.clone().into_bytes();
+            octets[at] = if octets[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(octets).unwrap();
+            assert_ne!(token_fingerprint(&changed), genuine, "octet {at}");
+            assert_ne!(token_fingerprint(&token[..at]), genuine, "cut at {at}");
+        }
+    }
+
+    #[test]
     fn every_part_of_a_token_is_in_its_name() {
         let hash = |octets: &[u8]| Sha256::digest(octets).to_vec();
         for text in ["", "opaque", ".", "one.dot", "a.b.c.d.e"] {
             assert_eq!(token_fingerprint(text), hex(&hash(text.as_bytes())[..8]), "{text}");
         }
         let signature = "S".repeat(20) + "0123456789-abcdefghi_tu";
-        let end = [hash(b"e30.e30").as_slice(), b"0123456789-abcdefghi_tu"].concat();
-        assert_eq!(token_fingerprint(&format!("e30.e30.{signature}")), hex(&hash(&end)[..8]));
+        let all = [hash(b"e30.e30").as_slice(), signature.as_bytes()].concat();
+        assert_eq!(token_fingerprint(&format!("e30.e30.{signature}")), hex(&hash(&all)[..8]));
         let short = [hash(b"e30.e30").as_slice(), b"c2ln"].concat();
         assert_eq!(token_fingerprint("e30.e30.c2ln"), hex(&hash(&short)[..8]));
         let names = ["e30.e30.c2ln", "e30.e31.c2ln", "e31.e30.c2ln", "e30.e30.c2lo", "e30.e30.", "e30.e30"];

@@ -207,13 +207,13 @@ impl<'a> KeyResponse<'a> {
 
     /// Finds the credentials for `realm` among the bodies of all credential header fields of a request, by the rules of
     /// [`super::credentials::select`].
-    pub fn select(bodies: &[&'a str], realm: &str, must_match_realm: bool) -> Result<KeyResponse<'a>, Reason> {
+    pub fn select(bodies: &[&'a str], realm: &str, _proxy: bool) -> Result<KeyResponse<'a>, Reason> {
         if bodies.len() > MAX_HEADERS {
             return Err(Reason::CredentialsMalformed);
         }
         let ours = bodies.iter().filter_map(|body| after_scheme(body, SCHEME));
         let found = ours.map(parse_response).collect::<Option<Few<_>>>().ok_or(Reason::CredentialsMalformed)?;
-        for_realm(found, realm, must_match_realm, |response| response.realm.as_deref())
+        for_realm(found, realm, |response| response.realm.as_deref().filter(|realm| !realm.is_empty()))
     }
 
     /// The phone has the key: the proof is right, and not one of a server.
@@ -350,7 +350,7 @@ mod tests {
             |bodies: &[&str], proxy| KeyResponse::select(bodies, "r", proxy).map(|r| r.realm.map(Cow::into_owned));
         assert_eq!(select(&[&other, &ours], true), Ok(Some("r".into())));
         assert_eq!(select(&[&other], true), Err(Reason::NoCredentials));
-        assert_eq!(select(&[&other], false), Ok(Some("other".into())));
+        assert_eq!(select(&[&other], false), Err(Reason::NoCredentials));
         assert_eq!(select(&[&ours, &ours], true), Err(Reason::SeveralTokens));
         assert_eq!(select(&[&none, &none], false), Err(Reason::SeveralTokens));
         assert_eq!(select(&["Bearer abc"], false), Err(Reason::NoCredentials));

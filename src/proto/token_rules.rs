@@ -82,6 +82,8 @@ pub struct TokenRules {
     pub third_party: Vec<Aor>,
     /// Telephone numbers are compared in their international spelling.
     pub country: Option<Country>,
+    /// The location service takes users that differ in case only for one.
+    pub folds_case: bool,
 }
 
 impl TokenRules {
@@ -99,7 +101,11 @@ impl TokenRules {
             let accepted = rules.issuers.iter().any(|i| i.accepts(&claims.issuer, claims.tenant.as_deref()));
             check(accepted, Reason::IssuerUnknown)
         }),
-        ("kind", |rules, claims, _| check(!claims.is_id_token || rules.accept_id_tokens, Reason::IdToken)),
+        ("kind", |rules, claims, _| {
+            let is_for_client = || claims.audience.iter().any(|a| rules.clients.contains(a));
+            let is_id_token = claims.is_id_token || claims.has_roles_only && is_for_client();
+            check(!is_id_token || rules.accept_id_tokens, Reason::IdToken)
+        }),
         ("expiry", |rules, claims, now| {
             check(now < claims.expires_at.saturating_add(rules.leeway), Reason::TokenExpired)
         }),
@@ -196,18 +202,27 @@ impl TokenRules {
 
     /// The same for one that is canonical already.
     pub fn spelled(&self, aor: Aor) -> Aor {
+        let aor = if self.folds_case && aor.has_upper_case() { aor.in_lower_case() } else { aor };
         let number = self.country.as_ref().and_then(|country| country.normalize_user(aor.user()));
         number.and_then(|number| aor.with_user(&number)).unwrap_or(aor)
     }
 
-    /// True when the address reads as a telephone number. Nobody owns one by a name alone, whoever has confirmed the name.
-    pub fn is_number(&self, aor: &Aor) -> bool {
-        self.country.as_ref().is_some_and(|country| country.reads_as_number(aor.user()))
+    /// True when an address that a name makes may be another user's: it reads as a telephone number, or the location
+    /// service takes it for the one in lower case. Nobody owns such a one by his name, whoever has confirmed the name.
+    pub fn may_be_anothers(&self, aor: &Aor) -> bool {
+        let reads_as_number = || self.country.as_ref().is_some_and(|country| country.reads_as_number(aor.user()));
+        self.is_folded(aor) || reads_as_number()
+    }
+
+    /// True when the location service takes it for another address.
+    pub fn is_folded(&self, aor: &Aor) -> bool {
+        self.folds_case && aor.has_upper_case()
     }
 
     /// True when the provider serves this SIP domain.
     pub fn serves(&self, domain: &str) -> bool {
-        self.domains.is_empty() || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain))
+        self.domains.is_empty()
+            || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain.strip_suffix('.').unwrap_or(domain)))
     }
 }
 

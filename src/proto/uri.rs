@@ -50,6 +50,31 @@ impl Aor {
         Aor::parse(&format!("{scheme}:{user}@{}", rest.split_once('@')?.1))
     }
 
+    /// True when a letter of the user is in upper case; an escape is none.
+    pub fn has_upper_case(&self) -> bool {
+        let user = self.user().as_bytes();
+        // Canonical text escapes no letter, so both octets behind a '%' are hex.
+        let escaped = |at: usize| (1..=2).any(|back| at >= back && user[at - back] == b'%');
+        user.iter().enumerate().any(|(at, octet)| octet.is_ascii_uppercase() && !escaped(at))
+    }
+
+    /// The same address with the letters of its user in lower case.
+    pub fn in_lower_case(&self) -> Aor {
+        let user = self.user();
+        let end = self.0.len() - self.0.split_once(':').map_or(0, |(_, rest)| rest.len());
+        let mut octets = self.0.clone().into_bytes();
+        let mut at = end;
+        while at < end + user.len() {
+            if octets[at] == b'%' {
+                at += 2;
+            } else {
+                octets[at].make_ascii_lowercase();
+            }
+            at += 1;
+        }
+        String::from_utf8(octets).map_or_else(|_| self.clone(), Aor)
+    }
+
     /// The host without port.
     pub fn host(&self) -> &str {
         host_of(&self.0)

@@ -419,7 +419,9 @@ mod tests {
     fn bundle(issuers: &[&str]) -> (Bundle, Policy) {
         let mut source = Source::default();
         for (i, issuer) in issuers.iter().enumerate() {
-            source.add_provider(&format!("name=p{i};issuer=https://{issuer};audience=sip;aor={{sip}}")).unwrap();
+            source
+                .add_provider(&format!("name=p{i};issuer=https://{issuer};audience=sip;aor={{sip}};domains=p{i}.test"))
+                .unwrap();
         }
         let bundle = source.load().unwrap();
         let policy = Policy::new(&bundle).unwrap();
@@ -428,7 +430,9 @@ mod tests {
 
     fn context(issuers: &[&str]) -> Context {
         let mut source = Source::default();
-        source.add_provider(&format!("name=p0;issuer=https://{};audience=sip;aor={{sip}}", issuers[0])).unwrap();
+        source
+            .add_provider(&format!("name=p0;issuer=https://{};audience=sip;aor={{sip}};domains=p0.test", issuers[0]))
+            .unwrap();
         Context::new(source, Arc::new(Silent)).unwrap()
     }
 

@@ -155,7 +155,7 @@ static void reload(void)
 {
     uint32_t status = 0;
     static const char format[] = "realm = \"%s\"\n[[provider]]\nname = \"file\"\nissuer = \"https://as.example\"\n"
-                                 "audience = \"sip\"\naor = \"{sip}\"\n%s";
+                                 "audience = \"sip\"\naor = \"{sip}\"\ndomains = \"a.example\"\n%s";
     char path[1024], content[1024], challenge[1024];
     sipoauth_config *config = sipoauth_config_new();
     sipoauth_context *context = NULL;
@@ -177,12 +177,12 @@ static void reload(void)
     snprintf(content, sizeof(content), format, "second", "algorithm = \"ES256\"\n");
     write_file(path, content);
     EXPECT_STATUS(sipoauth_context_reload(context, err, sizeof(err)), SIPOAUTH_E_CONFIG);
-    EXPECT(says("oauth.toml, line 7") && strstr(err, "algorithm") != NULL);
+    EXPECT(says("oauth.toml, line 8") && strstr(err, "algorithm") != NULL);
     EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, challenge, sizeof(challenge), &len, &status), SIPOAUTH_OK);
     EXPECT(contains(challenge, len, "realm=\"first\""));
 
     snprintf(content, sizeof(content), format, "second",
-            "[[provider]]\nname = \"other\"\nissuer = \"https://b.example\"\naudience = \"sip\"\naor = \"{sip}\"\n");
+            "[[provider]]\nname = \"other\"\nissuer = \"https://b.example\"\naudience = \"sip\"\naor = \"{sip}\"\ndomains = \"b.example\"\n");
     write_file(path, content);
     EXPECT_STATUS(sipoauth_context_reload(context, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT(err[0] == '\0' && sipoauth_context_provider_count(context) == 2);

@@ -48,7 +48,7 @@ fn configuration(directory: &Directory, server: &AuthorizationServer, keys: &[&s
 fn stack(directory: &Directory) -> Stack {
     let file = directory.file("auth_oauth.toml");
     // The provider is in the file; one more would need keys of its own.
-    let line = "name=unused;issuer=https://unused.test;audience=x;aor={sip};secret=0123456789abcdef0123456789abcdef";
+    let line = "name=unused;issuer=https://unused.test;audience=x;aor={sip};domains=unused.test;secret=0123456789abcdef0123456789abcdef";
     let builder = configured("registrar-sso.cfg", line).define_string("CONFIG_FILE", file.to_str().expect("UTF-8"));
     let stack = Stack::new(builder);
     stack.wait_for_keys();

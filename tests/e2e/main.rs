@@ -22,6 +22,7 @@ mod key_derivation_accounts;
 mod keys;
 mod kit_grants;
 mod limits;
+mod location;
 mod mixed_fleet;
 mod monitoring;
 mod operations;

@@ -55,7 +55,7 @@ fn reload_takes_a_good_configuration_and_keeps_the_old_one_otherwise() {
         directory.write("auth_oauth.toml", text)
     };
     let file = write("");
-    let other = "name=other;issuer=https://other.example;audience=x;aor={sip};pem_file=KEY";
+    let other = "name=other;issuer=https://other.example;audience=x;aor={sip};domains=other.example;pem_file=KEY";
     let key = directory.write("key.pem", PUBLIC_KEY);
     let builder = configured("registrar-sso.cfg", &other.replace("KEY", key.to_str().expect("UTF-8")));
     let stack = Stack::new(builder.define_string("CONFIG_FILE", file.to_str().expect("UTF-8")));

@@ -307,7 +307,8 @@ fn a_new_signing_key_takes_over_by_a_reload() {
             keys.join(", ")
         )
     };
-    let unused = "name=other;issuer=https://other.example.test;audience=x;aor={sip};jwks_file=";
+    let unused =
+        "name=other;issuer=https://other.example.test;audience=x;aor={sip};domains=other.example.test;jwks_file=";
     let unused = format!("{unused}{}", directory.write("none.json", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}").display());
     let stack = ready(with_settings(with_users(stored(EXAMPLE, &unused, &directory)), &directory, &table(&[&old])));
     let phone = ToolPhone::new("alice");

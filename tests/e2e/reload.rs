@@ -11,13 +11,12 @@ use crate::support::sip::Request;
 use crate::support::temporary::Directory;
 use crate::support::token::{self, TestKey};
 
-const FIXED: &str =
-    "name=fixed;issuer=https://fixed.example.test;audience=sip;aor={sip};secret=0123456789abcdef0123456789abcdef";
+const FIXED: &str = "name=fixed;issuer=https://fixed.example.test;audience=sip;aor={sip};domains=fixed.example.test;secret=0123456789abcdef0123456789abcdef";
 
 fn file_provider(jwks: &str) -> String {
     format!(
         "[[provider]]\nname = \"file\"\nissuer = \"https://file.example.test\"\naudience = \"sip\"\naor = \"{{sip}}\"\n\
-         jwks_file = \"{jwks}\"\n"
+         domains = \"example.test\"\njwks_file = \"{jwks}\"\n"
     )
 }
 

@@ -21,8 +21,7 @@ const USERS: usize = 20;
 const PERIOD: Duration = Duration::from_millis(200);
 const SECOND: &str = "https://second.example.test";
 /// Provider of the script itself, which no reload changes.
-const FIXED: &str =
-    "name=fixed;issuer=https://fixed.example.test;audience=sip;aor={sip};secret=0123456789abcdef0123456789abcdef";
+const FIXED: &str = "name=fixed;issuer=https://fixed.example.test;audience=sip;aor={sip};domains=fixed.example.test;secret=0123456789abcdef0123456789abcdef";
 
 /// What is sent: its kind, its credentials, its user.
 struct Mix {
@@ -88,7 +87,7 @@ impl Configurations<'_> {
         let table = |name: &str, issuer: &str, more: &str| {
             format!(
                 "[[provider]]\nname = \"{name}\"\nissuer = \"{issuer}\"\naudience = \"sip\"\naor = \"{{sip}}\"\n\
-                 domain = \"example.test\"\n{more}\n"
+                 domain = \"example.test\"\nshared_domains = true\n{more}\n"
             )
         };
         let good = format!(

@@ -14,7 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 fn provider(name: &str, server: &ScriptedServer) -> Value {
-    json!({ "name": name, "issuer": server.issuer(), "audience": AUDIENCE, "aor": "{sip}" })
+    let domains = format!("{name}.test");
+    json!({ "name": name, "issuer": server.issuer(), "audience": AUDIENCE, "aor": "{sip}", "domains": domains })
 }
 
 fn statistic(site: &Site, name: &str) -> u64 {
@@ -148,7 +149,7 @@ fn a_bad_configuration_leaves_the_old_one_in_force_and_says_why() {
     }
     let named = |key: &str, path: &str| one("p", &format!("{key} = \"{}\"", file(path)));
     let many: String = (0..65).map(|i| one(&format!("p{i}"), "")).collect();
-    let slots: String = (0..20).map(|i| one(&format!("p{i}"), "")).collect();
+    let slots: String = (0..20).map(|i| one(&format!("p{i}"), &format!("domains = \"p{i}.test\""))).collect();
     let folder = site.file("sipoauth.toml").parent().expect("a folder").display().to_string();
     for (text, words) in [
         ("leeway = 3\nretry_after = = 4\n".to_owned(), vec!["sipoauth.toml, line 2"]),

@@ -5,12 +5,14 @@
 
 use crate::site::{ALICE, Site, claims};
 use crate::support::token::{TestKey, now};
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 use sipoauth::engine::acceptance::Asking;
 use sipoauth::engine::check::{Message, Request};
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::worker::{Handling, Verdict, Worker};
 use sipoauth::runtime::worker_repeats::Repeated;
+use std::sync::{Mutex, OnceLock};
 
 const BOB: &str = "sip:bob@example.test";
 
@@ -167,4 +169,93 @@ fn nothing_is_remembered_where_more_than_the_request_decides() {
     settle(&mut site, &register(&credentials), now());
     let message = Message { content_type: "text/plain", body: b"x", ..Message::default() };
     assert!(is_repeated(&mut site.worker, &Request { message, ..register(&credentials) }, now()));
+}
+
+/// Credentials of a token in every spelling, for this realm, another one, or none.
+fn spellings(token: &str) -> Vec<(String, Reason)> {
+    let mut all = Vec::new();
+    for form in ["Bearer {t}", "bearer  {t} ", "Bearer {t}{r}", "Bearer token=\"{t}\"{r}", "Bearer access_token={t}{r}"]
+    {
+        for (realm, expected) in [
+            ("", Reason::Ok),
+            (", realm=\"example.test\"", Reason::Ok),
+            (", realm=example.test", Reason::Ok),
+            (",realm=\"\"", Reason::Ok),
+            (", realm=\"Example.Test\"", Reason::NoCredentials),
+            (", realm=\"other.test\"", Reason::NoCredentials),
+            (", realm=\"example.test.\"", Reason::NoCredentials),
+        ] {
+            let expected = if form.contains("{r}") { expected } else { Reason::Ok };
+            all.push((form.replace("{t}", token).replace("{r}", realm), expected));
+        }
+    }
+    all
+}
+
+/// A credential that names another realm is meant for somebody else, whoever asks, and however often it has come.
+#[test]
+fn one_rule_about_realms_for_registrar_and_proxy_at_first_and_at_a_glance() {
+    let key = TestKey::p256("k");
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({}));
+    let token = header.strip_prefix("Bearer ").expect("put there");
+    let time = now();
+    for settled in [false, true] {
+        if settled {
+            settle(&mut site, &register(&[header.as_str()]), time);
+        }
+        for (credentials, expected) in spellings(token) {
+            for proxy in [false, true] {
+                let credentials = [credentials.as_str()];
+                let request = Request { proxy, ..register(&credentials) };
+                let handling = Handling { proxy, ..at(time) };
+                let reasons = [(); 3].map(|()| site.worker.check(&request, &handling).answer.reason());
+                assert_eq!(reasons, [expected; 3], "{settled} {proxy} {credentials:?}");
+                assert_eq!(site.worker.check_anew(&request, &handling).answer.reason(), expected);
+                let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut Verdict::default());
+                assert!(!fast || expected == Reason::Ok, "{credentials:?}");
+            }
+        }
+    }
+    // Beside one of this realm others may stand; without a realm of one's own any counts.
+    let foreign = "Bearer other.token.x, realm=\"other.test\"";
+    for list in [[foreign, &header], [&header, foreign]] {
+        assert_eq!(site.worker.check(&register(&list), &at(time)).answer.reason(), Reason::Ok);
+    }
+    let named = format!("{header}, realm=\"other.test\"");
+    let credentials = [named.as_str()];
+    let any = Request { realm: "", ..register(&credentials) };
+    assert_eq!(site.worker.check(&any, &at(time)).answer.reason(), Reason::Ok);
+}
+
+proptest! {
+    #[test]
+    fn what_is_accepted_at_a_glance_is_accepted_when_it_is_looked_at(
+        before in "[ \t]{0,2}(?i:bearer)[ \t]{0,2}",
+        after in "( |\t|,|, realm=\"?(example|other)[.]test\"?|, pop=abc|=|x|\\.){0,2}",
+        proxy in any::<bool>(),
+        realm in "(example|other)[.]test|",
+    ) {
+        let (site, header) = &mut *shared();
+        let token = header.strip_prefix("Bearer ").expect("put there");
+        let credentials = format!("{before}{token}{after}");
+        let credentials = [credentials.as_str()];
+        let request = Request { proxy, realm: &realm, ..register(&credentials) };
+        let handling = Handling { proxy, ..at(now()) };
+        let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut Verdict::default());
+        let slow = site.worker.check_anew(&request, &handling).answer.reason();
+        let again = site.worker.check(&request, &handling).answer.reason();
+        prop_assert!(!fast || slow == Reason::Ok, "{:?}", credentials);
+        prop_assert_eq!(slow, again);
+    }
+}
+
+/// A site that has accepted alice's token at a glance.
+fn shared() -> std::sync::MutexGuard<'static, (Site, String)> {
+    static SITE: OnceLock<Mutex<(Site, String)>> = OnceLock::new();
+    let made = SITE.get_or_init(|| {
+        let (mut site, header) = site_and_header(&TestKey::p256("k"), &json!({}), &json!({}));
+        settle(&mut site, &register(&[header.as_str()]), now());
+        Mutex::new((site, header))
+    });
+    made.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

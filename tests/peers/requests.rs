@@ -128,3 +128,64 @@ fn a_refusal_is_logged_with_its_source_and_where_it_matters_the_address() {
     assert!(signature.contains(" source=192.0.2.66") && !signature.contains("aor="), "{signature}");
     assert!(!log.contains("word") && !log.contains("\nx"), "{log}");
 }
+
+/// Whoever wrote it: what is not seen reaches neither the log nor a variable.
+#[test]
+fn what_a_stranger_writes_is_seen_as_it_is_in_log_and_result() {
+    let key = TestKey::p256("k");
+    for hidden in
+        ['\u{2028}', '\u{2029}', '\u{202e}', '\u{200f}', '\u{2066}', '\u{85}', '\u{9b}', '\u{feff}', '\u{ad}', '\n']
+    {
+        let text = format!("a{hidden}b");
+        // Neither its key nor its issuer is known.
+        for (kid, iss) in [(text.as_str(), crate::site::ISSUER), ("k", text.as_str())] {
+            let mut site = Site::new(&[key.jwk()], &json!({}));
+            let header = json!({ "alg": "ES256", "kid": kid, "typ": "at+jwt" });
+            let token = key.jws("ES256", &header, &claims(&json!({ "iss": iss })));
+            let verdict = site.request("REGISTER", &[&format!("Bearer {token}")]);
+            let seen = verdict.answer.unverified.expect("what it says of itself");
+            assert!(seen.kid == "a?b" || seen.issuer == "a?b", "{seen:?}");
+            let log = site.log.text();
+            assert!(log.contains("a?b") && !log.trim_end_matches('\n').contains(hidden) || hidden == '\n', "{log}");
+            assert!(!log.contains(&text), "{log}");
+        }
+        // A token of the issuer with a name for its key, its user and its client that some user has chosen.
+        let jwk = crate::site::merged(&key.jwk(), &json!({ "kid": text }));
+        let mut site = Site::new(&[jwk], &json!({}));
+        let header = json!({ "alg": "ES256", "kid": text, "typ": "at+jwt" });
+        let chosen =
+            claims(&json!({ "sub": text, "client_id": text, "azp": null, "scope": format!("sip s{hidden}t") }));
+        let token = key.jws("ES256", &header, &chosen);
+        for _ in 0..3 {
+            let verdict = site.request("REGISTER", &[&format!("Bearer {token}")]);
+            assert_eq!(verdict.answer.reason(), Reason::Ok, "{}", site.log.text());
+            let token = verdict.token().expect("accepted");
+            let shown = match &verdict.acceptance {
+                Some(acceptance) => acceptance.shown(),
+                None => token.shown(verdict.answer.aor),
+            };
+            let texts = [shown.kid, shown.subject, shown.client_id];
+            assert_eq!(texts, ["a?b"; 3], "{hidden:?}");
+            assert!(!shown.scope.contains(hidden), "{:?}", shown.scope);
+            assert_eq!(token.claims.subject.as_deref(), Some(text.as_str()), "who he is stays as it is");
+        }
+    }
+}
+
+#[test]
+fn a_forged_token_does_not_have_the_name_of_the_genuine_one_in_the_log() {
+    let (mut site, token) = site();
+    let genuine = site.request("REGISTER", &[&format!("Bearer {token}")]);
+    let genuine = genuine.token().expect("accepted").fingerprint.clone();
+    let begin = token.rfind('.').expect("a signature") + 1;
+    for at in [begin, begin + 1, (begin + token.len()) / 2, token.len() - 24, token.len() - 2] {
+        let mut octets = token.clone().into_bytes();
+        octets[at] = if octets[at] == b'A' { b'B' } else { b'A' };
+        let forged = String::from_utf8(octets).expect("ASCII");
+        let verdict = site.request("REGISTER", &[&format!("Bearer {forged}")]);
+        assert_eq!(verdict.answer.reason(), Reason::SignatureInvalid, "{at}");
+        let name = verdict.answer.unverified.expect("named").fingerprint;
+        assert!(name.len() == genuine.len() && name != genuine, "{at}: {name}");
+    }
+    assert!(!site.log.text().contains(&genuine), "{}", site.log.text());
+}

@@ -135,6 +135,9 @@ impl ConfigurationOptions {
                 }
             }
         }
+        for (key, value) in script.location {
+            written.source.set(key, value).map_err(|e| e.0)?;
+        }
         written.notes.extend(script.notes);
         Ok(())
     }

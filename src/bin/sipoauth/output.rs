@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
-use sipoauth::proto::fingerprint::printable;
+use sipoauth::proto::fingerprint::{is_hidden, printable};
 
 const MAX_LINE: usize = 4096;
 
@@ -35,7 +35,7 @@ impl Output {
     /// The value for machines.
     pub fn value(self, value: &Value) {
         if self.json {
-            let _ = writeln!(io::stdout(), "{value}");
+            let _ = writeln!(io::stdout(), "{}", escaped(&value.to_string()));
         }
     }
 
@@ -51,6 +51,19 @@ impl Output {
     pub fn remark(self, sentence: &str) {
         let _ = writeln!(io::stderr(), "sipoauth: {}", printable(sentence, MAX_LINE));
     }
+}
+
+/// JSON whose characters that are not seen are escaped: a terminal shows what is there, and a reader gets it whole.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hidden(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Says on a terminal what is waited for; gone when it is dropped.

@@ -7,7 +7,7 @@ mod defines;
 mod directives;
 mod lexer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::ConfigError;
@@ -16,6 +16,10 @@ use lexer::{Lexer, Token};
 const MODULE: &str = "auth_oauth";
 /// Parameters of the module that the library has no setting for.
 pub const MODULE_ONLY: [&str; 2] = ["location_table", "proxy_accepts_authorization"];
+
+/// A module, its parameter that is 0 by default, and what is true of the location service then.
+const LOCATION: [(&str, &str, &str); 2] =
+    [("registrar", "case_sensitive", "location_folds_case"), ("usrloc", "use_domain", "location_ignores_domain")];
 
 /// Largest file in octets.
 pub const MAX_FILE: usize = 4 * 1024 * 1024;
@@ -36,6 +40,8 @@ pub struct Parameter {
 pub struct Script {
     /// The parameters in order.
     pub parameters: Vec<Parameter>,
+    /// What registrar and usrloc make of addresses, as settings; the module asks these modules itself.
+    pub location: Vec<(&'static str, &'static str)>,
     /// What was read differently from how Kamailio may read it, a sentence each.
     pub notes: Vec<String>,
 }
@@ -56,6 +62,7 @@ pub fn read(path: &Path, defines: &[String], files: &dyn Files) -> Result<Script
     }
     let mut script = Script::default();
     let mut loaded = BTreeSet::new();
+    let mut numbers: BTreeMap<(&'static str, &'static str), bool> = BTreeMap::new();
     while let Some(token) = lexer.next()? {
         match token {
             Token::Id(word) if word == "loadmodule" || word == "loadmodulex" => {
@@ -76,6 +83,11 @@ pub fn read(path: &Path, defines: &[String], files: &dyn Files) -> Result<Script
             Token::Id(word) if word == "modparam" || word == "modparamx" => {
                 let place = lexer.place();
                 let (modules, key, value) = arguments(&mut lexer, &word, &place)?;
+                for (module, name, _) in LOCATION {
+                    if key == name && modules.split('|').any(|named| named == module) {
+                        numbers.insert((module, name), value.parse().is_ok_and(|number: i64| number != 0));
+                    }
+                }
                 if !modules.split('|').any(|name| name == MODULE) {
                     if modules.contains(['.', '*', '+', '?', '[', '(', '^', '$']) {
                         lexer.note(
@@ -100,6 +112,10 @@ pub fn read(path: &Path, defines: &[String], files: &dyn Files) -> Result<Script
             "{}: does not load {MODULE}.so; is this the proxy's configuration? Options that the proxy is started with belong here too (-A NAME)",
             path.display()
         )));
+    }
+    for (module, name, setting) in LOCATION.into_iter().filter(|(module, ..)| loaded.contains(*module)) {
+        let is_set = numbers.get(&(module, name)).copied().unwrap_or(false);
+        script.location.push((setting, if is_set { "no" } else { "yes" }));
     }
     script.notes = lexer.notes();
     Ok(script)

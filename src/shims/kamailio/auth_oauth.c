@@ -41,7 +41,7 @@ static int mod_init(void)
     if (need_modules() < 0)
         return -1;
     config = oauth_config_get();
-    if (config == NULL)
+    if (config == NULL || oauth_location_tell(config) < 0)
         return -1;
     if (sipoauth_context_new(config, oauth_log, NULL, &oauth_context, err, sizeof(err)) != SIPOAUTH_OK) {
         LM_ERR("%s\n", err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Settings of the registrar module as they are now: an RPC command may have changed them.
+ * Settings of the registrar module as they are now: an RPC command may have changed them. And what registrar and usrloc
+ * make of addresses, for the library: whoever it lets in must not get the bindings of somebody else.
  */
 #include <string.h>
 
@@ -9,6 +10,46 @@
 #include "shim.h"
 
 static cfg_ctx_t *settings = NULL;
+
+/*
+ * A number that was set with modparam, or its default; 0 when there is no such module or parameter. Neither order of the
+ * modules nor their mod_init matters: parameters are set while the script is read.
+ */
+static int parameter(char *module, char *name, int *number)
+{
+    modparam_t type = 0;
+    int *value = find_param_export(find_module_by_name(module), name, PARAM_INT, &type);
+
+    if (value == NULL || (type & PARAM_USE_FUNC))
+        return 0;
+    *number = *value;
+    return 1;
+}
+
+static int tell(sipoauth_config *config, const char *key, const char *value)
+{
+    char err[OAUTH_ERR_SIZE] = "";
+    sipoauth_str name = {key, strlen(key)}, text = {value, strlen(value)};
+
+    if (sipoauth_config_set(config, name, text, err, sizeof(err)) == SIPOAUTH_OK)
+        return 0;
+    LM_ERR("%s: %s\n", key, err);
+    return -1;
+}
+
+/* Where these modules are not loaded, what the operator has set counts: the registrar may be another server. */
+int oauth_location_tell(sipoauth_config *config)
+{
+    int number;
+
+    if (parameter("registrar", "case_sensitive", &number)
+            && tell(config, "location_folds_case", number != 0 ? "no" : "yes") < 0)
+        return -1;
+    if (parameter("usrloc", "use_domain", &number)
+            && tell(config, "location_ignores_domain", number != 0 ? "no" : "yes") < 0)
+        return -1;
+    return 0;
+}
 
 int oauth_registrar_init(void)
 {

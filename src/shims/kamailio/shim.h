@@ -174,6 +174,7 @@ int oauth_kd_check_account(
 int oauth_kd_challenge(sip_msg_t *msg, int flags);
 
 /* registrar.c: 0, or -1 when there is no such setting */
+int oauth_location_tell(sipoauth_config *config);
 int oauth_registrar_init(void);
 int oauth_registrar_number(char *name, int *number);
 const str *oauth_registrar_text(char *name);
