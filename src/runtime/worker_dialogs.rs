@@ -2,7 +2,9 @@
 //! A worker's part about dialogs: marks those that were let in, and knows them again.
 
 use super::worker::Worker;
+use crate::ports::Level;
 use crate::proto::dialog_mark::DialogKey;
+use crate::proto::fingerprint::printable;
 
 /// What a request says of its dialog.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,7 +29,13 @@ impl Worker {
     pub fn dialog_is_marked(&mut self, parts: &DialogParts<'_>, parameters: &[u8], now: Option<i64>) -> bool {
         let now = self.prepare(now) / 1000;
         let tags = [parts.from_tag, parts.to_tag];
-        self.with_dialog_key(|key| key.is_genuine(parameters, parts.call_id, tags, now)).unwrap_or(false)
+        let marked = self.with_dialog_key(|key| key.is_genuine(parameters, parts.call_id, tags, now)).unwrap_or(false);
+        if !marked {
+            let call_id = printable(&String::from_utf8_lossy(parts.call_id), 128);
+            let line = format!("refused: a request within a dialog that has no mark of this proxy (Call-ID {call_id})");
+            self.context.log().log(Level::Info, &line);
+        }
+        marked
     }
 
     /// The key of `store_key` outlives restarts, and all proxies that share it have it.

@@ -55,6 +55,7 @@ sipoauth_context *make_context(const char *more_provider, const char *max_pendin
 void test_misuse(void);
 void test_requests(void);
 void test_grants(sipoauth_worker *worker);
+void test_dialogs(sipoauth_worker *worker);
 void test_processes(void);
 void test_sessions(void);
 void test_passwords(void);

@@ -524,6 +524,7 @@ void test_requests(void)
     encrypted();
     refused();
     test_grants(worker);
+    test_dialogs(worker);
     large();
     waits(io);
     busy();

@@ -35,7 +35,7 @@ impl Elsewhere {
     }
 
     /// The next request that comes.
-    fn hears(&self) -> String {
+    pub fn hears(&self) -> String {
         self.0.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         let mut buffer = vec![0; 65536];
         let length = self.0.recv(&mut buffer).expect("a request");

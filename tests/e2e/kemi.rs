@@ -4,6 +4,7 @@
 
 use std::net::UdpSocket;
 
+use crate::dialogs::{Elsewhere, values};
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::kit;
 use crate::support::patience::{self, PATIENCE};
@@ -88,5 +89,35 @@ fn services_and_tokens_for_application_servers() {
     assert!(seen.contains("X-Services: chat,conference\r\n"), "{seen}");
     assert!(seen.matches("Bearer").count() == 1 && seen.contains(&format!("Bearer {token}\r\n")), "{seen}");
     stack.wait_until("the log says how", || stack.module_log().contains("set a branch route"));
+    stack.finish();
+}
+
+#[test]
+fn dialogs_are_known_by_their_mark() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
+    let elsewhere = Elsewhere::new();
+    let stack = Stack::new(
+        configured("tests/e2e/kemi.cfg", &scripted_provider(&server))
+            .define("WITH_LUA", 1)
+            .define_string("SCRIPT", kit::path("tests/e2e/dialogs.lua").to_str().expect("UTF-8"))
+            .define_string("APPLICATION_SERVER", &format!("sip:{}", elsewhere.address())),
+    );
+    stack.wait_for_keys();
+    let token = stack.secrets.keep(key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300)));
+    let mut request = Request::new("MESSAGE", ALICE, ALICE).with("Authorization", format!("Bearer {token}"));
+    request.set("Route", "<sip:127.0.0.1:9;lr>");
+    stack.udp().send(&request).expect("sent");
+    let received = elsewhere.hears();
+    assert!(received.starts_with("MESSAGE ") && !received.contains("\r\nRoute:"), "{received}");
+    let route = values(&received, "Record-Route").remove(0);
+    request.method = "INFO".to_owned();
+    request.uri = format!("sip:x@{}", elsewhere.address());
+    request.next().set("To", format!("<{ALICE}>;tag=x")).set("Route", &*route);
+    let mut stranger = request.clone();
+    stranger.set("Call-ID", "another");
+    assert_eq!(stack.request(&mut stack.udp(), &stranger).status, 481);
+    stack.udp().send(&request).expect("sent");
+    assert!((0..4).any(|_| elsewhere.hears().starts_with("INFO ")), "the MESSAGE may come again");
     stack.finish();
 }
