@@ -22,7 +22,10 @@ listed! {
         AfterADay,
         AfterRevocation,
         AfterReload,
-        // Other header fields.
+        // Another request line, other header fields.
+        OtherRequestUri,
+        OtherUncovered,
+        SplitElsewhere,
         OtherMethod,
         OtherMethodButNotInCseq,
         OtherFrom,
@@ -108,6 +111,16 @@ pub fn apply(mv: Move, way: Way, honest: &Sip, own: &Material, others: &Material
         Move::AfterADay => attempt.later = 86_400 + 100,
         Move::AfterRevocation => attempt.before = Before::Revocation,
         Move::AfterReload => attempt.before = Before::Reload,
+        Move::OtherRequestUri => sip.uri = "sip:premium-number@example.test".into(),
+        // Expires, Path, Route, parameters of the Contact: the library sees only that the message is another one.
+        Move::OtherUncovered => {}
+        Move::SplitElsewhere => {
+            // A phone that was lured to send such a Call-ID has made a proof that fits another split as well.
+            let lured = Sip { call_id: format!("x|{}", sip.call_id), ..honest.clone() };
+            let (proof, made) = (own.proof(way, honest)?, own.proof(way, &lured)?);
+            swap(sip, &proof, &made)?;
+            sip.to.push_str("|x");
+        }
         Move::OtherMethod => {
             let method = if sip.method == "REGISTER" { "MESSAGE" } else { "SUBSCRIBE" };
             sip.cseq = sip.cseq.replace(&sip.method, method);
@@ -186,6 +199,9 @@ pub fn apply(mv: Move, way: Way, honest: &Sip, own: &Material, others: &Material
             let first = sip.credentials.first()?.clone();
             sip.credentials.push(first);
         }
+    }
+    if !mv.keeps_octets() {
+        attempt.sip.octets.extend_from_slice(format!(" and {mv:?}").as_bytes());
     }
     Some(attempt)
 }

@@ -7,8 +7,8 @@ use crate::phone::Sip;
 use crate::plant::{Plant, Proxy};
 use crate::support::encryption::Recipient;
 use crate::support::patience::{self, PATIENCE};
-use crate::support::scripted_server::{Answer as ServerAnswer, Received};
-use crate::support::token::{now, signing_key};
+use crate::support::scripted_server::{Answer as ServerAnswer, Received, key_set};
+use crate::support::token::{TestKey, claims, now, signing_key};
 use crate::ways::Way;
 use serde_json::{Value, json};
 use sipoauth::engine::session_check::DigestUser;
@@ -26,7 +26,6 @@ use std::fs;
 
 const REALM: &str = "example.test";
 const POP: &str = "grant_type=proof-of-possession";
-const MASTER_KEY: [u8; 32] = [9; 32];
 
 /// What a phone holds, and whose it is.
 #[derive(Clone, Default)]
@@ -65,6 +64,8 @@ impl Material {
 pub struct Stage {
     pub way: Way,
     plant: Plant,
+    /// Signs access tokens.
+    key: TestKey,
     pub proxy: Proxy,
     /// It shares the store.
     pub other: Proxy,
@@ -78,17 +79,14 @@ impl Stage {
 
     /// With more settings.
     pub fn with(way: Way, more: &Value) -> Stage {
-        let plant = Plant::new();
-        let mut all = settings(way, &plant);
+        let (plant, key) = (Plant::new(), TestKey::p256("attacked"));
+        let mut all = settings(way, &plant, &key);
         all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         if way == Way::OpaqueToken {
             plant.endpoint.server.set("/introspect", ServerAnswer::computed(introspected));
         }
-        if matches!(way, Way::CodeOfMasterKey | Way::ProofWithMasterKey) {
-            plant.endpoint.add_to_answers(json!({ "master-key": pop_to_text(&MASTER_KEY) }));
-        }
         let (proxy, other) = (plant.proxy(&all), plant.proxy(&all));
-        Stage { way, plant, proxy, other, count: 0 }
+        Stage { way, plant, key, proxy, other, count: 0 }
     }
 
     /// A phone that nobody knows yet, ready to send the request that will be captured.
@@ -101,16 +99,20 @@ impl Stage {
             source: (format!("192.0.2.{}", 1 + number % 200), 5060),
             reg_id: 1,
             connection: u64::from(number) + 1000,
+            octets: format!("the message of {user}").into_bytes(),
             ..Sip::register(&aor, &format!("captured-{number}")).instance(&format!("phone-{number}"))
         };
+        if matches!(self.way, Way::CodeOfMasterKey | Way::ProofWithMasterKey) {
+            self.plant.endpoint.add_to_answers(json!({ "master-key": pop_to_text(&self.master_key()) }));
+        }
         let mut own = Material { user, aor, ..Material::default() };
         let sip = match self.way {
             Way::Token => {
-                own.token = Some(self.plant.endpoint.access_token(&own.user, "sip"));
+                own.token = Some(self.access_token(&own.user));
                 with_token(base, &own)
             }
             Way::EncryptedToken => {
-                let token = self.plant.endpoint.access_token(&own.user, "sip");
+                let token = self.access_token(&own.user);
                 own.token = Some(Recipient::rsa().encrypt("RSA-OAEP-256", "A128GCM", &token));
                 with_token(base, &own)
             }
@@ -179,6 +181,18 @@ impl Stage {
         (sip, own)
     }
 
+    /// What the server gives to the present phone.
+    fn master_key(&self) -> [u8; 32] {
+        let mut key = [9; 32];
+        key[..4].copy_from_slice(&self.count.to_be_bytes());
+        key
+    }
+
+    /// A signed access token, good for an hour.
+    fn access_token(&self, user: &str) -> String {
+        self.key.token("ES256", &claims(&self.plant.endpoint.server.issuer(), "sip", user, 3600))
+    }
+
     fn sign_in_with_code(&mut self, user: &str, base: &Sip) -> Key {
         let code = self.plant.endpoint.code(user);
         let name = format!("{}-before", base.call_id);
@@ -190,7 +204,7 @@ impl Stage {
         };
         let verdict = self.accepted(|proxy| proxy.ask(&sip));
         if self.way == Way::ProofWithMasterKey {
-            return Key::new(MASTER_KEY);
+            return Key::new(self.master_key());
         }
         self.proxy.worker.confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("the key is stored");
         sip.key(&code, &sip.reply_to_tag)
@@ -266,12 +280,14 @@ impl Stage {
     }
 }
 
-fn settings(way: Way, plant: &Plant) -> Value {
+fn settings(way: Way, plant: &Plant, key: &TestKey) -> Value {
+    let keys = || plant.directory.write("keys.json", key_set(&[key.jwk()]).to_string());
     match way {
-        Way::Token => json!({}),
-        Way::EncryptedToken => {
-            json!({ "decryption_key_files": plant.directory.write("decryption.pem", &Recipient::rsa().private) })
-        }
+        Way::Token => json!({ "provider.jwks_file": keys() }),
+        Way::EncryptedToken => json!({
+            "provider.jwks_file": keys(),
+            "decryption_key_files": plant.directory.write("decryption.pem", &Recipient::rsa().private),
+        }),
         Way::OpaqueToken => json!({
             "provider.tokens": "opaque",
             "provider.introspection_endpoint": plant.endpoint.server.url("/introspect"),
@@ -320,7 +336,8 @@ fn introspected(request: &Received) -> ServerAnswer {
 }
 
 fn to_bob(base: Sip) -> Sip {
-    let sip = Sip { method: "MESSAGE".into(), to: "sip:bob@example.test".into(), cseq: "7 MESSAGE".into(), ..base };
+    let (uri, to) = ("sip:bob@example.test".to_owned(), "sip:bob@example.test".to_owned());
+    let sip = Sip { method: "MESSAGE".into(), uri, to, cseq: "7 MESSAGE".into(), ..base };
     Sip { content_type: "text/plain".into(), ..sip.body("Hello") }
 }
 

@@ -85,7 +85,9 @@ fn bearer(mv: Move, asked: bool) -> Rule {
         AfterADay if asked => Impossible,
         AfterADay => Refused(&[Reason::TokenExpired]),
         AfterRevocation => NotCovered(BEARER_ENDS),
-        OtherMethod
+        OtherRequestUri
+        | OtherUncovered
+        | OtherMethod
         | OtherMethodButNotInCseq
         | OtherFromTag
         | OtherCallId
@@ -103,7 +105,7 @@ fn bearer(mv: Move, asked: bool) -> Rule {
         OtherRealm => NotCovered(BEARER),
         DoubledCredentials => Refused(&[Reason::SeveralTokens]),
         ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
-        | OtherRedirectUri | ProofOfAnother | ProofInTheOtherPlace => Impossible,
+        | OtherRedirectUri | ProofOfAnother | ProofInTheOtherPlace | SplitElsewhere => Impossible,
     }
 }
 
@@ -124,6 +126,9 @@ fn foreign_token(when: When, mv: Move) -> Rule {
         | AfterADay
         | AfterRevocation
         | AfterReload
+        | OtherRequestUri
+        | OtherUncovered
+        | SplitElsewhere
         | OtherMethod
         | OtherMethodButNotInCseq
         | OtherFromTag
@@ -163,9 +168,10 @@ fn code(when: When, mv: Move, verifier: bool) -> Rule {
         OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
         OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch, Reason::CodeRefused]),
         ParameterDoubled => Refused(&[Reason::BodyMalformed]),
-        OtherPort | OtherAddress | OtherTransport | OtherConnection | OtherBranch | OtherProxy | OtherFromTag
-        | OtherCallId | OtherCseq | OtherDate | OtherContact | ContactStar | NoContact | TwoContacts
-        | OtherInstance | OtherRegId | ReorderedBody | RespelledBody | ParameterAdded
+        OtherPort | OtherAddress | OtherTransport | OtherConnection | OtherBranch | OtherProxy | OtherRequestUri
+        | OtherUncovered | OtherRequestUri | OtherUncovered | OtherFromTag | OtherCallId | OtherCseq | OtherDate
+        | OtherContact | ContactStar | NoContact | TwoContacts | OtherInstance | OtherRegId | ReorderedBody
+        | RespelledBody | ParameterAdded
             if first =>
         {
             NotCovered(FIRST_CODE)
@@ -182,6 +188,8 @@ fn code(when: When, mv: Move, verifier: bool) -> Rule {
         | OtherConnection
         | OtherBranch
         | OtherProxy
+        | OtherRequestUri
+        | OtherUncovered
         | OtherFromTag
         | OtherCallId
         | OtherCseq
@@ -206,6 +214,8 @@ fn code(when: When, mv: Move, verifier: bool) -> Rule {
         | OtherConnection
         | OtherBranch
         | OtherProxy
+        | OtherRequestUri
+        | OtherUncovered
         | OtherFromTag
         | OtherCallId
         | OtherCseq
@@ -228,6 +238,8 @@ fn code(when: When, mv: Move, verifier: bool) -> Rule {
         | OtherConnection
         | OtherBranch
         | OtherProxy
+        | OtherRequestUri
+        | OtherUncovered
         | OtherFromTag
         | OtherCallId
         | OtherCseq
@@ -242,7 +254,7 @@ fn code(when: When, mv: Move, verifier: bool) -> Rule {
         | ParameterAdded
         | AfterTheRetransmissions => Refused(&[Reason::CodeRefused]),
         AfterTheWindow | AfterADay | OtherBody | OtherVerifier | NoVerifier | OtherRedirectUri | TokenOfAnother
-        | ProofOfAnother | ProofInTheOtherPlace | OtherRealm | DoubledCredentials => Impossible,
+        | ProofOfAnother | ProofInTheOtherPlace | OtherRealm | DoubledCredentials | SplitElsewhere => Impossible,
     }
 }
 
@@ -262,6 +274,9 @@ fn short_code(when: When, mv: Move) -> Rule {
         | AfterADay
         | AfterRevocation
         | AfterReload
+        | OtherRequestUri
+        | OtherUncovered
+        | SplitElsewhere
         | OtherMethod
         | OtherMethodButNotInCseq
         | OtherFromTag
@@ -298,7 +313,12 @@ fn proof(when: When, mv: Move) -> Rule {
         AfterReload => Accepted(RELOAD),
         OtherPort | OtherAddress | OtherBranch if first => NotCovered(FIRST_PROOF),
         OtherPort | OtherAddress | OtherBranch => Refused(&[Reason::PopReplayed]),
-        OtherTransport | OtherConnection => NotCovered(UNCOVERED),
+        OtherTransport | OtherConnection | OtherRequestUri | OtherUncovered | OtherFromTag if first => {
+            NotCovered(UNCOVERED)
+        }
+        OtherTransport | OtherRequestUri | OtherUncovered | OtherFromTag => Refused(&[Reason::PopReplayed]),
+        OtherConnection => NotCovered("a connection ends and another takes its place, from the same port"),
+        SplitElsewhere => Refused(&[Reason::PopMalformed, Reason::AorMissing]),
         OtherProxy if first => NotCovered(FIRST_PROOF),
         OtherProxy => NotCovered(PER_PROXY),
         AfterTheRetransmissions if first => NotCovered(FIRST_PROOF),
@@ -311,8 +331,10 @@ fn proof(when: When, mv: Move) -> Rule {
         OtherMethodButNotInCseq => Refused(&[Reason::PopMalformed]),
         ContactStar => Refused(&[Reason::PopInvalid, Reason::PopMalformed]),
         TwoContacts => Refused(&[Reason::PopMalformed]),
-        OtherFromTag | OtherRegId => NotCovered(UNCOVERED),
-        OtherRealm => NotCovered("a realm tells which credentials are meant; the key tells whose they are"),
+        OtherRegId if first => NotCovered(UNCOVERED),
+        OtherRegId => Refused(&[Reason::PopReplayed]),
+        OtherRealm if first => NotCovered("a realm tells which credentials are meant; the key tells whose they are"),
+        OtherRealm => Refused(&[Reason::PopReplayed]),
         DoubledCredentials => Refused(&[Reason::SeveralTokens]),
         ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
         | OtherRedirectUri | TokenOfAnother | ProofInTheOtherPlace => Impossible,
@@ -327,6 +349,7 @@ fn proof_in_body(when: When, mv: Move) -> Rule {
     match mv {
         // A body is looked at in a REGISTER only.
         OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
+        ReorderedBody | ProofInTheOtherPlace if when != When::First => Refused(&[Reason::PopReplayed]),
         ReorderedBody => NotCovered("the body is covered without its proof, wherever that stands"),
         RespelledBody | ParameterAdded => Refused(&[Reason::PopInvalid]),
         ParameterDoubled => Refused(&[Reason::BodyMalformed]),
@@ -344,6 +367,9 @@ fn proof_in_body(when: When, mv: Move) -> Rule {
         | AfterADay
         | AfterRevocation
         | AfterReload
+        | OtherRequestUri
+        | OtherUncovered
+        | SplitElsewhere
         | OtherFrom
         | OtherTo
         | OtherFromTag
@@ -382,6 +408,9 @@ fn token_and_proof(when: When, mv: Move) -> Rule {
         | AfterADay
         | AfterRevocation
         | AfterReload
+        | OtherRequestUri
+        | OtherUncovered
+        | SplitElsewhere
         | OtherMethod
         | OtherMethodButNotInCseq
         | OtherFrom
@@ -426,6 +455,9 @@ fn refresh(when: When, mv: Move) -> Rule {
         | AfterADay
         | AfterRevocation
         | AfterReload
+        | OtherRequestUri
+        | OtherUncovered
+        | SplitElsewhere
         | OtherMethod
         | OtherMethodButNotInCseq
         | OtherFrom
@@ -473,6 +505,8 @@ fn password(when: When, mv: Move) -> Rule {
         | OtherProxy
         | AfterTheRetransmissions
         | AfterRevocation
+        | OtherRequestUri
+        | OtherUncovered
         | OtherFromTag
         | OtherCallId
         | OtherCseq
@@ -486,7 +520,7 @@ fn password(when: When, mv: Move) -> Rule {
         | RespelledBody
         | ParameterAdded => NotCovered(GRANTED_BY_HOST),
         AfterTheWindow | AfterADay | OtherBody | ReorderedBody | OtherVerifier | NoVerifier | OtherRedirectUri
-        | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace => Impossible,
+        | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace | SplitElsewhere => Impossible,
     }
 }
 
@@ -495,7 +529,8 @@ fn key_derivation(when: When, mv: Move) -> Rule {
         // Its account is the operator's, and no session.
         AfterRevocation if when == When::First => NotCovered(FIRST_PROOF),
         AfterRevocation => Accepted(RETRANSMISSION),
-        OtherInstance | OtherRegId => NotCovered(INSTANCE),
+        OtherInstance | OtherRegId if when == When::First => NotCovered(INSTANCE),
+        OtherInstance | OtherRegId => Refused(&[Reason::PopReplayed]),
         SameOctets
         | OtherPort
         | OtherAddress
@@ -507,6 +542,9 @@ fn key_derivation(when: When, mv: Move) -> Rule {
         | AfterTheWindow
         | AfterADay
         | AfterReload
+        | OtherRequestUri
+        | OtherUncovered
+        | SplitElsewhere
         | OtherMethod
         | OtherMethodButNotInCseq
         | OtherFrom
@@ -550,6 +588,8 @@ fn connection(mv: Move) -> Rule {
         | AfterTheWindow
         | OtherMethod
         | OtherMethodButNotInCseq
+        | OtherRequestUri
+        | OtherUncovered
         | OtherTo
         | OtherFromTag
         | OtherCallId
@@ -564,6 +604,6 @@ fn connection(mv: Move) -> Rule {
         | OtherBody => NotCovered(CONNECTION),
         ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
         | OtherRedirectUri | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace | OtherRealm
-        | DoubledCredentials => Impossible,
+        | DoubledCredentials | SplitElsewhere => Impossible,
     }
 }

@@ -32,7 +32,14 @@ impl Plant {
     }
 
     pub fn new(provider: &Value, globals: &Value) -> Plant {
-        let usual = json!({ "key_cooldown": 1, "key_burst": 50, "key_source_limit": 1000, "http_timeout": 10 });
+        let usual = json!({
+            "key_cooldown": 1,
+            "key_burst": 50,
+            "key_source_limit": 1000,
+            "http_timeout": 10,
+            // Only tests of this time-out may meet it.
+            "pending_timeout": 30,
+        });
         let site = Site::remote(provider, &merged(&usual, globals));
         let service = Service::new(Arc::clone(&site.context)).unwrap_or_else(|error| panic!("{error}"));
         Plant { site, service, cookie: 0, done: Vec::new() }

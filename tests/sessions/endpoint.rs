@@ -112,21 +112,6 @@ impl Endpoint {
         token
     }
 
-    /// A signed access token of this user, good for an hour.
-    pub fn access_token(&self, user: &str, audience: &str) -> String {
-        let state = self.state();
-        let claims = json!({
-            "iss": state.issuer,
-            "aud": audience,
-            "sub": user,
-            "sip": format!("sip:{user}@example.test"),
-            "scope": "openid sip",
-            "iat": now() - 60,
-            "exp": now() + 3600,
-        });
-        state.key.token("ES256", &claims)
-    }
-
     /// What answers to codes have beside tokens.
     pub fn add_to_answers(&self, more: Value) {
         self.state().more = more;
