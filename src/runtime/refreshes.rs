@@ -76,10 +76,10 @@ impl Refreshes {
             self.next_upkeep = now + UPKEEP;
             let task_env = env.clone();
             let upkeep = move || {
-                if let Ok(store) = task_env.store() {
-                    if task_env.noted(store.store().upkeep(now_millis())).is_ok() {
-                        task_env.context.note_worked(&*task_env.lines, Worked::Upkeep);
-                    }
+                if let Ok(store) = task_env.store()
+                    && task_env.noted(store.store().upkeep(now_millis())).is_ok()
+                {
+                    task_env.context.note_worked(&*task_env.lines, Worked::Upkeep);
                 }
                 Event::Kept(Kept::Upkeep)
             };
