@@ -133,7 +133,7 @@ mod tests {
         let mark = made();
         assert_eq!(mark.len(), ";oauth=".len() + 36);
         let [caller, callee] = TAGS;
-        assert!(key().is_genuine(mark[1..].as_bytes(), CALL, [callee, caller], NOW));
+        assert!(key().is_genuine(&mark.as_bytes()[1..], CALL, [callee, caller], NOW));
         for parameters in [
             format!("lr{mark}"),
             format!("lr=on{mark};r2=on"),
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_mark_is_of_one_dialog_and_one_key() {
         let mark = made();
-        let genuine = |key: &DialogKey, call_id: &[u8], tags| key.is_genuine(mark[1..].as_bytes(), call_id, tags, NOW);
+        let genuine = |key: &DialogKey, call_id: &[u8], tags| key.is_genuine(&mark.as_bytes()[1..], call_id, tags, NOW);
         let [caller, callee] = TAGS;
         assert!(genuine(&key(), CALL, TAGS) && genuine(&key(), CALL, [caller, b"another fork"]));
         assert!(!genuine(&DialogKey::new(b"another secret"), CALL, TAGS));
@@ -206,10 +206,10 @@ mod tests {
     #[test]
     fn a_mark_ends() {
         let mark = made();
-        let after = |days: i64| key().is_genuine(mark[1..].as_bytes(), CALL, TAGS, NOW + days * DAY);
+        let after = |days: i64| key().is_genuine(&mark.as_bytes()[1..], CALL, TAGS, NOW + days * DAY);
         assert!(after(-1) && after(0) && after(1) && after(LIFETIME.into()));
         assert!(!after(-2) && !after(i64::from(LIFETIME) + 1) && !after(100_000));
-        assert!(!key().is_genuine(mark[1..].as_bytes(), CALL, TAGS, i64::MIN));
+        assert!(!key().is_genuine(&mark.as_bytes()[1..], CALL, TAGS, i64::MIN));
     }
 
     #[test]

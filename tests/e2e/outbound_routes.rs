@@ -42,7 +42,11 @@ fn a_connection_that_has_ended_takes_its_flow_along() {
     }
     // One after the other, whichever is tried first.
     for gone in 0..2 {
+        let port = flows[gone].local_port().to_string();
         flows[gone] = site.edges[gone].tcp();
+        site.edges[gone].wait_until("the edge has read that the connection has ended", || {
+            !site.edges[gone].rpc("core.tcp_list", &[]).unwrap_or_default().contains(&port)
+        });
         if gone == 0 {
             assert_eq!(reaches(&site, 0, &message(0), &mut flows), [1], "{}", site.registrar.kamailio.log());
         } else {
