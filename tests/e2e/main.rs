@@ -6,6 +6,7 @@
 mod support;
 
 mod application_server;
+mod attacker;
 mod browser_websocket;
 mod client_certificate;
 mod configuration;
