@@ -2,9 +2,10 @@
 //! A worker's part about tokens that only their server can judge, and encrypted ones.
 
 use super::context::Context;
+use super::introspection_failures::IntrospectionFailures;
 use super::job::{Introspect, Work};
 use super::source_network::network_of;
-use super::worker::{Handling, NOBODY, SOON, Verdict, Worker};
+use super::worker::{Handling, SOON, Verdict, Worker};
 use crate::arena::memory_table::MemoryTable;
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
@@ -35,6 +36,14 @@ impl<'a> AnswerView<'a> {
 
 impl KnownAnswers for AnswerView<'_> {
     fn answer(&self, id: &TokenId) -> Option<TokenAnswer> {
+        // Who has asked hears first whether it came to nothing.
+        let failures = IntrospectionFailures::new(self.context.arena().shared());
+        if self.asked == Asked::Yes
+            && let Some(failure) = failures.get(id, self.now / 1000)
+            && self.now / 1000 - failure.asked_at <= self.longest_wait
+        {
+            return Some(failure);
+        }
         match self.context.arena().answers().get(&id.0, self.now, u64::MAX) {
             Lookup::Hit(document) => decode(&document),
             Lookup::Absent | Lookup::Unknown => None,
@@ -92,12 +101,12 @@ impl Worker {
         let work = Introspect { provider: provider.to_owned(), id, token, source: handling.source.to_owned() };
         let work = Work::Introspect(Box::new(work));
         if !handling.no_wait && !handling.resumed {
-            return Verdict { answer, pending: Some(work), ..Verdict::default() };
+            return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };
         }
         // Nobody waits, also because a request waits only once; but whoever asks again soon finds the answer.
-        let begun = self.submit(work, &[], NOBODY).is_ok();
+        let begun = self.submit_for_nobody(work, handling.source);
         let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
-        answer.reason = Some(if begun { reason } else { Reason::Overloaded });
-        Verdict { answer, retry_after: if begun { SOON } else { 0 }, ..Verdict::default() }
+        answer.reason = Some(begun.err().unwrap_or(reason));
+        Verdict { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..Verdict::default() }
     }
 }

@@ -121,15 +121,17 @@ fn flexisip_parked_requests_are_bounded_in_number_and_time() {
         plant.site.worker.check_token(&token, &Handling { resumed, ..Handling::default() })
     };
     let mut parked = Vec::new();
+    let waits = check(&mut plant, false).pending.expect("a request that waits");
     for _ in 0..3 {
         let verdict = check(&mut plant, false);
         parked.push(plant.park(&verdict).expect("a request that waits"));
     }
+    // Before the host has made anything for it.
     let verdict = check(&mut plant, false);
-    let work = verdict.pending.clone().expect("a request that would wait");
-    assert!(plant.site.worker.submit(work, &[], [99, 0]).is_err());
-    let verdict = plant.site.worker.overloaded(verdict, false);
+    assert!(verdict.pending.is_none());
     assert_eq!((verdict.answer.reason(), verdict.status), (Reason::Overloaded, 503));
+    // One that was let through just before.
+    assert!(plant.site.worker.submit(waits, &[], [99, 0]).is_err());
     for cookie in parked {
         plant.wait_for(cookie);
         let verdict = check(&mut plant, true);
