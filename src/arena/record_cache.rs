@@ -6,10 +6,10 @@
 //! something it is not.
 #![forbid(unsafe_code)]
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::published::Published;
+use super::start_key::StartKey;
 
 /// Entries that compete for the same keys.
 const WAYS: usize = 4;
@@ -47,6 +47,7 @@ pub enum Lookup {
 #[derive(Clone, Copy)]
 pub struct RecordCache<'a> {
     entries: &'a [CacheEntry],
+    key: &'a StartKey,
 }
 
 /// Entries in the arena for at least this many records.
@@ -54,16 +55,15 @@ pub(super) fn rounded(records: usize) -> usize {
     records.next_multiple_of(WAYS)
 }
 
-fn tag(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    // Not zero, so that a free entry matches no key.
-    hasher.finish().max(1)
-}
-
 impl<'a> RecordCache<'a> {
-    pub(super) fn new(entries: &'a [CacheEntry]) -> RecordCache<'a> {
-        RecordCache { entries }
+    pub(super) fn new(entries: &'a [CacheEntry], key: &'a StartKey) -> RecordCache<'a> {
+        RecordCache { entries, key }
+    }
+
+    /// Strangers choose some of the keys: they must not be able to choose which others these displace.
+    fn tag(&self, key: &str) -> u64 {
+        // Not zero, so that a free entry matches no key.
+        self.key.hash(key).max(1)
     }
 
     fn set(&self, tag: u64) -> &'a [CacheEntry] {
@@ -77,7 +77,7 @@ impl<'a> RecordCache<'a> {
 
     /// What was put for a key at most `max_age_ms` ago. Any process, any thread.
     pub fn get(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
-        let tag = tag(key);
+        let tag = self.tag(key);
         for entry in self.set(tag) {
             if entry.tag.load(Ordering::Acquire) != tag {
                 continue;
@@ -104,7 +104,7 @@ impl<'a> RecordCache<'a> {
     /// Remembers a record, or with None that there is none. A value that does not fit is not remembered:
     /// false. Only one thread of the I/O process may do this.
     pub fn put(&self, key: &str, value: Option<&[u8]>, now: i64) -> bool {
-        let tag = tag(key);
+        let tag = self.tag(key);
         let set = self.set(tag);
         let age = |e: &&CacheEntry| (e.tag.load(Ordering::Relaxed) != 0, e.fetched_at.load(Ordering::Relaxed));
         let own = set.iter().find(|e| e.tag.load(Ordering::Relaxed) == tag);
@@ -133,7 +133,7 @@ impl<'a> RecordCache<'a> {
 
     /// Nothing is known about a key any more. Only the thread that puts may do this.
     pub fn forget(&self, key: &str) {
-        let tag = tag(key);
+        let tag = self.tag(key);
         for entry in self.set(tag).iter().filter(|e| e.tag.load(Ordering::Relaxed) == tag) {
             entry.tag.store(0, Ordering::Release);
         }

@@ -321,9 +321,9 @@ impl TaskEnv {
         if !work.registration.weak {
             return None;
         }
-        let allow = |kind: u8, name: &str, most| shared.short_codes.allow((kind, name), minute / 10, most);
-        let allowed = allow(0, &work.registration.aor, settings.short_code_tries)
-            && allow(1, &network_of(&work.source), settings.short_code_source_tries);
+        let (aor, source, period) = (&work.registration.aor, network_of(&work.source), minute / 10);
+        let allowed = shared.short_code_addresses.allow(aor, period, settings.short_code_tries)
+            && shared.short_code_sources.allow(source, period, settings.short_code_source_tries);
         (!allowed).then_some(Reason::CodeTries)
     }
 
