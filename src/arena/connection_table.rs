@@ -7,11 +7,12 @@
 //! connection's) is as good as not there, and then the phone is asked for its credentials.
 #![forbid(unsafe_code)]
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use super::start_key::StartKey;
 
 /// Entries that compete for the same connections.
 const WAYS: usize = 4;
@@ -47,6 +48,7 @@ pub struct Connection<'a> {
 #[derive(Clone, Copy)]
 pub struct ConnectionTable<'a> {
     entries: &'a [ConnectionEntry],
+    key: &'a StartKey,
 }
 
 /// Entries in the arena for at least this many connections.
@@ -113,8 +115,8 @@ impl ConnectionEntry {
 }
 
 impl<'a> ConnectionTable<'a> {
-    pub(super) fn new(entries: &'a [ConnectionEntry]) -> ConnectionTable<'a> {
-        ConnectionTable { entries }
+    pub(super) fn new(entries: &'a [ConnectionEntry], key: &'a StartKey) -> ConnectionTable<'a> {
+        ConnectionTable { entries, key }
     }
 
     /// True when no connection can be bound.
@@ -123,10 +125,8 @@ impl<'a> ConnectionTable<'a> {
     }
 
     fn set(&self, number: u64) -> &'a [ConnectionEntry] {
-        let mut hasher = DefaultHasher::new();
-        number.hash(&mut hasher);
         let sets = (self.entries.len() / WAYS) as u64;
-        let Some(set) = hasher.finish().checked_rem(sets) else {
+        let Some(set) = self.key.hash(number).checked_rem(sets) else {
             return &[];
         };
         let first = set as usize * WAYS;

@@ -7,6 +7,7 @@
 
 pub mod connection_table;
 pub mod counters;
+pub mod limit_table;
 pub mod mapped_store;
 pub mod memory_table;
 pub mod process;
@@ -14,6 +15,7 @@ pub mod provider_slot;
 pub mod published;
 pub mod record_cache;
 pub mod replay_guard;
+pub mod start_key;
 pub mod waiting_room;
 pub mod waits;
 
@@ -22,11 +24,13 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use connection_table::{ConnectionEntry, ConnectionTable};
 use counters::{Counters, Gauge};
+use limit_table::LimitTable;
 use memory_table::MemoryTable;
 use provider_slot::ProviderSlot;
 use published::Published;
 use record_cache::{CacheEntry, RecordCache, rounded};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
+use start_key::StartKey;
 use waiting_room::WaitingRoom;
 use waits::Waits;
 
@@ -48,18 +52,22 @@ pub struct Shared {
     serving: AtomicU64,
     /// The configuration in force, as JSON.
     pub bundle: Published<{ 512 * 1024 }>,
+    /// For the places of records and connections, and for sources.
+    pub places: StartKey,
     /// Key ids that the last fetch did not bring.
-    pub missing_keys: MemoryTable<1024>,
-    /// Fetches that a source address has caused in the present minute.
-    pub source_fetches: MemoryTable<1024>,
-    /// Code exchanges that a source address has caused in the present minute.
-    pub source_exchanges: MemoryTable<4096>,
-    /// Introspections that a source address has caused in the present minute.
-    pub source_introspections: MemoryTable<4096>,
-    /// Encrypted tokens of a source address on which a private key was spent in vain in the present minute.
-    pub source_decryptions: MemoryTable<4096>,
-    /// Short codes that were tried for an address-of-record, or by a source address, in the present ten minutes.
-    pub short_codes: MemoryTable<16384>,
+    pub missing_keys: MemoryTable<4096>,
+    /// Fetches that a source has caused in the present minute.
+    pub source_fetches: LimitTable<16_384>,
+    /// Code exchanges that a source has caused in the present minute.
+    pub source_exchanges: LimitTable<16_384>,
+    /// Introspections that a source has caused in the present minute.
+    pub source_introspections: LimitTable<16_384>,
+    /// Encrypted tokens of a source on which a private key was spent in vain in the present minute.
+    pub source_decryptions: LimitTable<16_384>,
+    /// Short codes that a source has tried in the present ten minutes.
+    pub short_code_sources: LimitTable<16_384>,
+    /// Short codes that were tried for an address-of-record in the present ten minutes.
+    pub short_code_addresses: LimitTable<65_536>,
     /// Why the last exchange of a code did not come about: the number of the reason.
     pub exchange_failures: MemoryTable<16384>,
     /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::introspection_failures`.
@@ -205,7 +213,7 @@ impl Arena {
 
     /// The record cache; one without entries remembers nothing.
     pub fn records(&self) -> RecordCache<'_> {
-        RecordCache::new(self.cache_entries().0, self.records)
+        RecordCache::new(self.cache_entries().0, self.records, &self.shared().places)
     }
 
     /// False when there is no room for answers of authorization servers.
@@ -215,7 +223,7 @@ impl Arena {
 
     /// What authorization servers have said of tokens.
     pub fn answers(&self) -> RecordCache<'_> {
-        RecordCache::new(self.cache_entries().1, self.answers)
+        RecordCache::new(self.cache_entries().1, self.answers, &self.shared().places)
     }
 
     /// What the connections are bound to; a table without entries binds none.
@@ -226,7 +234,7 @@ impl Arena {
             let first = self.first_entry().add(self.cached()).cast::<ConnectionEntry>();
             std::slice::from_raw_parts(first, self.connections)
         };
-        ConnectionTable::new(entries)
+        ConnectionTable::new(entries, &self.shared().places)
     }
 
     /// Takes the right to replace the configuration; a dead holder does not keep it.

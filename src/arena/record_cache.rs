@@ -9,10 +9,10 @@
 //! something it is not.
 #![forbid(unsafe_code)]
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::published::Published;
+use super::start_key::StartKey;
 
 /// Who makes entries, and whose they may displace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,7 @@ pub enum Lookup {
 pub struct RecordCache<'a> {
     /// By room.
     entries: [&'a [CacheEntry]; 3],
+    key: &'a StartKey,
 }
 
 /// Entries of each room for at least so many kept records: the others have a quarter of that each. None when nothing is
@@ -92,20 +93,19 @@ pub(super) fn rounded(records: usize) -> usize {
     sizes(records).iter().sum()
 }
 
-fn tag(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    // Not zero, so that a free entry matches no key.
-    hasher.finish().max(1)
-}
-
 impl<'a> RecordCache<'a> {
     /// `entries` are as many as [`rounded`] says for so many records.
-    pub(super) fn new(entries: &'a [CacheEntry], records: usize) -> RecordCache<'a> {
+    pub(super) fn new(entries: &'a [CacheEntry], records: usize, key: &'a StartKey) -> RecordCache<'a> {
         let [kept, uses, _] = sizes(records);
         let (kept, rest) = entries.split_at(kept);
         let (uses, passing) = rest.split_at(uses);
-        RecordCache { entries: [kept, uses, passing] }
+        RecordCache { entries: [kept, uses, passing], key }
+    }
+
+    /// Strangers choose some of the keys: they must not be able to choose which others these displace.
+    fn tag(&self, key: &str) -> u64 {
+        // Not zero, so that a free entry matches no key.
+        self.key.hash(key).max(1)
     }
 
     fn set(&self, room: Room, tag: u64) -> &'a [CacheEntry] {
@@ -120,7 +120,7 @@ impl<'a> RecordCache<'a> {
 
     /// What was put for a key at most `max_age_ms` ago. Any process, any thread.
     pub fn get(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
-        let tag = tag(key);
+        let tag = self.tag(key);
         for entry in ROOMS.into_iter().flat_map(|room| self.set(room, tag)) {
             if entry.tag.load(Ordering::Acquire) != tag {
                 continue;
@@ -147,7 +147,7 @@ impl<'a> RecordCache<'a> {
     /// Remembers a record, or with None that there is none, in the place of the oldest entry of a room. A value that does
     /// not fit is not remembered: false. Only one thread of the I/O process may do this.
     pub fn put(&self, room: Room, key: &str, value: Option<&[u8]>, now: i64) -> bool {
-        let tag = tag(key);
+        let tag = self.tag(key);
         // What was known of the key before is wrong now, wherever it is.
         ROOMS.into_iter().filter(|other| *other != room).for_each(|other| self.forget_in(other, tag));
         let set = self.set(room, tag);
@@ -184,7 +184,7 @@ impl<'a> RecordCache<'a> {
 
     /// Nothing is known about a key any more. Only the thread that puts may do this.
     pub fn forget(&self, key: &str) {
-        let tag = tag(key);
+        let tag = self.tag(key);
         ROOMS.into_iter().for_each(|room| self.forget_in(room, tag));
     }
 

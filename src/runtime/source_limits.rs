@@ -36,10 +36,10 @@ impl<'a> SourceLimits<'a> {
         if is_unproved(work) && self.shared.source_exchanges.used(&network, self.minute) >= settings.code_source_limit {
             return Err(Reason::CodeLimited);
         }
-        let used = |kind: u8, name: &str| self.shared.short_codes.used((kind, name), self.minute / 10);
+        let (shared, period) = (self.shared, self.minute / 10);
         let tried = || {
-            used(1, &network) >= settings.short_code_source_tries
-                || used(0, &work.registration.aor) >= settings.short_code_tries
+            shared.short_code_sources.used(&network, period) >= settings.short_code_source_tries
+                || shared.short_code_addresses.used(&work.registration.aor, period) >= settings.short_code_tries
         };
         if work.registration.weak && tried() { Err(Reason::CodeTries) } else { Ok(()) }
     }
@@ -53,9 +53,10 @@ impl<'a> SourceLimits<'a> {
         if !work.registration.weak {
             return Ok(());
         }
-        let allow = |kind: u8, name: &str, most| self.shared.short_codes.allow((kind, name), self.minute / 10, most);
-        let allowed = allow(0, &work.registration.aor, settings.short_code_tries)
-            && allow(1, &network, settings.short_code_source_tries);
+        // Who has used up his own tries must not use up those of an address.
+        let (shared, period) = (self.shared, self.minute / 10);
+        let allowed = shared.short_code_sources.allow(&network, period, settings.short_code_source_tries)
+            && shared.short_code_addresses.allow(&work.registration.aor, period, settings.short_code_tries);
         if allowed { Ok(()) } else { Err(Reason::CodeTries) }
     }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What limits take for one sender.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+
+use crate::arena::Shared;
 
 /// What is limited as one source: an IPv4 address, or the 64 bits that an IPv6 host chooses freely below.
 pub(super) fn network_of(source: &str) -> String {
@@ -15,12 +16,7 @@ pub(super) fn network_of(source: &str) -> String {
     }
 }
 
-/// The same as a number; 0 where the host does not tell the source.
-pub(super) fn source_tag(source: &str) -> u32 {
-    if source.is_empty() {
-        return 0;
-    }
-    let mut hasher = DefaultHasher::new();
-    network_of(source).hash(&mut hasher);
-    (hasher.finish() as u32).max(1)
+/// The same as a number that nobody else can compute; 0 where the host does not tell the source.
+pub(super) fn source_tag(shared: &Shared, source: &str) -> u32 {
+    if source.is_empty() { 0 } else { (shared.places.hash(network_of(source)) as u32).max(1) }
 }

@@ -6,7 +6,7 @@ use super::introspection_failures::IntrospectionFailures;
 use super::job::{Introspect, Work};
 use super::source_network::network_of;
 use super::worker::{Handling, SOON, Verdict, Worker};
-use crate::arena::memory_table::MemoryTable;
+use crate::arena::limit_table::LimitTable;
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::engine::check::{Answer, Decryptions, Question};
@@ -74,7 +74,7 @@ impl<'a> DecryptionView<'a> {
         DecryptionView { context, source: handling.source, minute, limit: policy.settings.decryption_source_limit }
     }
 
-    fn failures(&self) -> &MemoryTable<4096> {
+    fn failures(&self) -> &LimitTable<16_384> {
         &self.context.arena().shared().source_decryptions
     }
 }

@@ -39,7 +39,7 @@ impl Worker {
         let source = match work {
             // What was granted must be taken back, whoever sent it.
             Work::Unbind(..) => 0,
-            _ => source_tag(source),
+            _ => source_tag(shared, source),
         };
         let party = Party { cause: self.cause_of(work), source };
         let full = |full| match (full, work) {

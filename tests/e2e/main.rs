@@ -10,6 +10,7 @@ mod browser_websocket;
 mod configuration;
 mod encrypted;
 mod expires;
+mod floods;
 mod harness;
 mod introspection;
 mod kemi;

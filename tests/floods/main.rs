@@ -27,3 +27,4 @@ mod intake;
 mod providers;
 mod records;
 mod settled;
+mod sources;
