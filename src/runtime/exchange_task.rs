@@ -16,7 +16,6 @@ use super::now_millis;
 use super::pool::Task;
 use super::service::Event;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
-use super::source_network::network_of;
 use crate::arena::counters::Counter;
 use crate::config::password_sign_in::{PasswordSignIn, TokenSource};
 use crate::config::policy::Policy;
@@ -310,20 +309,21 @@ impl TaskEnv {
         self.lines.log(Level::Info, &format!("provider '{provider}': {what}: {text}"));
     }
 
+    /// Limits in which a request counts, the sender's first: who is beyond his own takes nothing from an address.
     fn limited(&self, work: &Exchange, now: i64) -> Option<Reason> {
-        let (settings, shared) = (&self.policy.settings, self.context.arena().shared());
+        let (settings, shared, sender) = (&self.policy.settings, self.context.arena().shared(), &work.sender);
         let minute = (now / 60_000).unsigned_abs();
         // Anybody can send these; who sends others has proved who it is.
         let unproved = matches!(work.grant, TokenGrant::Code(_) | TokenGrant::ForeignToken(_));
-        if unproved && !shared.source_exchanges.allow(network_of(&work.source), minute, settings.code_source_limit) {
+        if unproved && !shared.source_exchanges.allow(sender, minute, settings.code_source_limit) {
             return Some(Reason::CodeLimited);
         }
         if !work.registration.weak {
             return None;
         }
-        let (aor, source, period) = (&work.registration.aor, network_of(&work.source), minute / 10);
-        let allowed = shared.short_code_addresses.allow(aor, period, settings.short_code_tries)
-            && shared.short_code_sources.allow(source, period, settings.short_code_source_tries);
+        let (aor, period) = (&work.registration.aor, minute / 10);
+        let allowed = shared.short_code_sources.allow(sender, period, settings.short_code_source_tries)
+            && shared.short_code_addresses.allow(aor, period, settings.short_code_tries);
         (!allowed).then_some(Reason::CodeTries)
     }
 

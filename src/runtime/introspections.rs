@@ -12,18 +12,18 @@ use super::job::Introspect;
 use super::pool::Pool;
 use super::provider_load::{Ended, Loads, Service};
 use super::service::Event;
-use super::source_network::network_of;
 use super::waiters::{Ticket, Waiters};
 use crate::arena::record_cache::RecordCache;
 use crate::engine::token_answer::{Said, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
+use crate::proto::sender::Network;
 use crate::proto::session::encode;
 
 /// A token that is asked about, and who waits for it.
 struct Flight {
     work: Introspect,
     /// Where the first question came from.
-    source: String,
+    source: Network,
     /// Those whose question is on its way; None while no thread has it.
     asking: Option<Vec<Ticket>>,
     /// Those for whom the server is to be asked next.
@@ -43,7 +43,7 @@ pub struct Introspected {
 pub struct Introspections {
     flights: HashMap<TokenId, Flight>,
     queue: VecDeque<TokenId>,
-    sources: HashMap<String, u32>,
+    sources: HashMap<Network, u32>,
 }
 
 /// One source may have at most this part of the waiting requests (`max_pending`): a stranger's made-up tokens must leave
@@ -70,13 +70,13 @@ impl Introspections {
             }
             return;
         }
-        let source = network_of(&work.source);
+        let source = work.sender.network.clone();
         let count = self.sources.entry(source.clone()).or_default();
         let minute = (now / 60_000).unsigned_abs();
         let settings = &env.policy.settings;
         let limits = &env.context.arena().shared().source_introspections;
         if *count >= (settings.max_pending / SHARE).max(1)
-            || !limits.allow(&source, minute, settings.introspection_source_limit)
+            || !limits.allow(&work.sender, minute, settings.introspection_source_limit)
         {
             put(&env.context.arena().answers(), &work.id, &failed(Reason::IntrospectionLimited, now), now);
             waiters.finish(ticket);

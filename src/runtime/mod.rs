@@ -25,7 +25,6 @@ pub mod session_admin;
 pub mod session_tokens;
 pub mod session_view;
 pub mod sessions;
-mod source_network;
 pub mod store_access;
 pub mod waiters;
 pub mod worker;
