@@ -112,7 +112,6 @@ impl<const N: usize> LimitTable<N> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Arena, Sizes};
     use super::*;
 
     fn table<const N: usize>() -> LimitTable<N> {
@@ -121,8 +120,7 @@ mod tests {
 
     #[test]
     fn each_name_has_its_own_uses_in_each_period() {
-        let arena = Arena::new(&Sizes::default(), 0).unwrap();
-        let sources = &arena.shared().source_fetches;
+        let sources = table::<64>();
         assert!(sources.allow("192.0.2.1", 5, 2) && sources.allow("192.0.2.1", 5, 2));
         assert!(!sources.allow("192.0.2.1", 5, 2));
         assert!(sources.allow("192.0.2.2", 5, 2));

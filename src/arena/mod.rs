@@ -15,6 +15,7 @@ pub mod provider_slot;
 pub mod published;
 pub mod record_cache;
 pub mod replay_guard;
+pub mod source_limits;
 pub mod start_key;
 pub mod waiting_room;
 pub mod waits;
@@ -30,6 +31,7 @@ use provider_slot::ProviderSlot;
 use published::Published;
 use record_cache::{CacheEntry, RecordCache, rounded};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
+use source_limits::SourceLimits;
 use start_key::StartKey;
 use waiting_room::WaitingRoom;
 use waits::Waits;
@@ -57,15 +59,15 @@ pub struct Shared {
     /// Key ids that the last fetch did not bring.
     pub missing_keys: MemoryTable<4096>,
     /// Fetches that a source has caused in the present minute.
-    pub source_fetches: LimitTable<16_384>,
+    pub source_fetches: SourceLimits<16_384>,
     /// Code exchanges that a source has caused in the present minute.
-    pub source_exchanges: LimitTable<16_384>,
+    pub source_exchanges: SourceLimits<16_384>,
     /// Introspections that a source has caused in the present minute.
-    pub source_introspections: LimitTable<16_384>,
+    pub source_introspections: SourceLimits<16_384>,
     /// Encrypted tokens of a source on which a private key was spent in vain in the present minute.
-    pub source_decryptions: LimitTable<16_384>,
+    pub source_decryptions: SourceLimits<16_384>,
     /// Short codes that a source has tried in the present ten minutes.
-    pub short_code_sources: LimitTable<16_384>,
+    pub short_code_sources: SourceLimits<16_384>,
     /// Short codes that were tried for an address-of-record in the present ten minutes.
     pub short_code_addresses: LimitTable<65_536>,
     /// Why the last exchange of a code did not come about: the number of the reason.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::accounts::key_account_key;
 use super::changes::{ChangeClock, Moment};
+use super::charges::Charges;
 use super::context::Context;
 use super::job::{Comparison, Exchange, Work};
 use super::key_fetches::key_plan;
@@ -17,7 +18,6 @@ use super::pool::Task;
 use super::provider_load::Gate;
 use super::service::Event;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
-use super::source_limits::SourceLimits;
 use crate::arena::counters::Counter;
 use crate::config::password_sign_in::{PasswordSignIn, TokenSource};
 use crate::config::policy::Policy;
@@ -227,7 +227,7 @@ impl TaskEnv {
             if self.issues(work).is_none() && !gate.pass() {
                 return Ok(Outcome::Failed(Reason::ExchangeUnavailable, String::new()));
             }
-            let limits = SourceLimits::new(self.context.arena().shared(), &self.policy.settings, now);
+            let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
             if let Err(reason) = limits.may_exchange(work) {
                 return Ok(Outcome::Failed(reason, "too many codes".into()));
             }

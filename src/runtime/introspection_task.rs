@@ -2,12 +2,12 @@
 //! What a thread of the I/O service does with a token that only its server can judge: looks whether another proxy, or
 //! this one before its last start, has asked already, else asks.
 
+use super::charges::Charges;
 use super::exchange_task::TaskEnv;
 use super::job::Introspect;
 use super::now_millis;
 use super::provider_load::Gate;
 use super::sessions::SessionStore;
-use super::source_limits::SourceLimits;
 use crate::arena::counters::Counter;
 use crate::config::introspection::Introspection;
 use crate::engine::endpoints::Endpoint;
@@ -65,8 +65,8 @@ impl TaskEnv {
         if !gate.pass() {
             return Heard::NotAsked(Reason::IntrospectionUnavailable);
         }
-        let limits = SourceLimits::new(self.context.arena().shared(), &self.policy.settings, now);
-        if !limits.may_introspect(&work.source) {
+        let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
+        if !limits.may_introspect(&work.sender) {
             return Heard::NotAsked(Reason::IntrospectionLimited);
         }
         let answer = match self.ask_about(index, work, now / 1000) {

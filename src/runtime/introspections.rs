@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::charges::Charges;
 use super::exchange_task::TaskEnv;
 use super::introspection_failures::IntrospectionFailures;
 use super::introspection_task::Heard;
@@ -14,7 +15,6 @@ use super::job::Introspect;
 use super::pool::Pool;
 use super::provider_load::{Ended, Gate, Loads, Service};
 use super::service::Event;
-use super::source_limits::SourceLimits;
 use super::waiters::{Ticket, Waiters};
 use crate::arena::record_cache::{Lookup, Room};
 use crate::engine::token_answer::{Said, TokenAnswer, TokenId};
@@ -85,8 +85,8 @@ impl Introspections {
             }
             return;
         }
-        let limits = SourceLimits::new(env.context.arena().shared(), &env.policy.settings, now);
-        if !limits.could_introspect(&work.source) {
+        let limits = Charges::new(env.context.arena().shared(), &env.policy.settings, now);
+        if !limits.could_introspect(&work.sender) {
             put_failure(env, &work, Reason::IntrospectionLimited, now);
             waiters.finish(ticket);
             return;

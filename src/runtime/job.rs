@@ -12,6 +12,7 @@ use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::session_check::{OpenProof, Registration};
 use crate::engine::token_answer::TokenId;
 use crate::proto::grant::TokenGrant;
+use crate::proto::sender::Sender;
 use crate::proto::session::SecretText;
 
 /// What the I/O service is asked to do.
@@ -44,8 +45,8 @@ pub struct Introspect {
     pub id: TokenId,
     /// The token.
     pub token: SecretText,
-    /// Source address, for limits.
-    pub source: String,
+    /// Who asks, for limits.
+    pub sender: Sender,
 }
 
 /// A code, or another thing, to be exchanged.
@@ -61,8 +62,8 @@ pub struct Exchange {
     pub registration: Registration,
     /// To tag of its answer; empty: not known.
     pub to_tag: Vec<u8>,
-    /// Source address, for limits.
-    pub source: String,
+    /// Who asks, for limits.
+    pub sender: Sender,
 }
 
 /// A proof that may have been used at another proxy.

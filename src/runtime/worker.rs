@@ -32,6 +32,7 @@ use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 use crate::proto::key_derivation;
 use crate::proto::reason::{Outcome, Reason};
+use crate::proto::sender::Sender;
 use crate::proto::session::id_text;
 use crate::proto::uri::Aor;
 
@@ -310,7 +311,7 @@ impl Worker {
             retry_after: settings.retry_after,
         };
         let minute = (now / 60_000).unsigned_abs();
-        let allowed = || shared.source_fetches.allow(handling.source, minute, settings.key_source_limit);
+        let allowed = || shared.source_fetches.allow(&Sender::new(handling.source), minute, settings.key_source_limit);
         let mut verdict = Verdict::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {

@@ -16,6 +16,7 @@ use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
 use crate::proto::grant::TokenGrant;
 use crate::proto::reason::Reason;
+use crate::proto::sender::Sender;
 
 /// What a digest-string in a ticket is sealed as.
 const TICKET: &str = "ticket";
@@ -46,7 +47,7 @@ impl Worker {
             grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),
-            source: handling.source.to_owned(),
+            sender: Sender::new(handling.source),
         }));
         if !handling.no_wait && !handling.resumed {
             return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };

@@ -4,14 +4,14 @@
 use super::context::Context;
 use super::introspection_failures::IntrospectionFailures;
 use super::job::{Introspect, Work};
-use super::source_network::network_of;
 use super::worker::{Handling, SOON, Verdict, Worker};
-use crate::arena::limit_table::LimitTable;
 use crate::arena::record_cache::Lookup;
+use crate::arena::source_limits::SourceLimits;
 use crate::config::policy::Policy;
 use crate::engine::check::{Answer, Decryptions, Question};
 use crate::engine::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
+use crate::proto::sender::Sender;
 use crate::proto::session::decode;
 
 /// What the I/O service has put into shared memory, as one call sees it.
@@ -74,18 +74,18 @@ impl<'a> DecryptionView<'a> {
         DecryptionView { context, source: handling.source, minute, limit: policy.settings.decryption_source_limit }
     }
 
-    fn failures(&self) -> &LimitTable<16_384> {
+    fn failures(&self) -> &SourceLimits<16_384> {
         &self.context.arena().shared().source_decryptions
     }
 }
 
 impl Decryptions for DecryptionView<'_> {
     fn allowed(&self) -> bool {
-        self.failures().used(network_of(self.source), self.minute) < self.limit
+        self.failures().has_room(&Sender::new(self.source), self.minute, self.limit)
     }
 
     fn failed(&self) {
-        self.failures().allow(network_of(self.source), self.minute, self.limit);
+        self.failures().allow(&Sender::new(self.source), self.minute, self.limit);
     }
 }
 
@@ -98,7 +98,7 @@ impl Worker {
     ) -> Verdict {
         let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
         let Question { id, token } = question;
-        let work = Introspect { provider: provider.to_owned(), id, token, source: handling.source.to_owned() };
+        let work = Introspect { provider: provider.to_owned(), id, token, sender: Sender::new(handling.source) };
         let work = Work::Introspect(Box::new(work));
         if !handling.no_wait && !handling.resumed {
             return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };

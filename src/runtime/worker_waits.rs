@@ -5,14 +5,14 @@
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::charges::Charges;
 use super::job::{Errand, Job, Work};
 use super::now_millis;
-use super::source_limits::SourceLimits;
-use super::source_network::source_tag;
 use super::worker::{NOBODY, Verdict, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::waiting_room::{Full, Party, Rules};
 use crate::proto::reason::Reason;
+use crate::proto::sender::Network;
 
 impl Worker {
     /// Lets a request wait that has work for the I/O service, or refuses it.
@@ -35,11 +35,11 @@ impl Worker {
             return Err(Reason::Overloaded);
         }
         let now = now_millis();
-        SourceLimits::new(shared, &self.placed.policy.settings, now).look(work)?;
+        Charges::new(shared, &self.placed.policy.settings, now).look(work)?;
         let source = match work {
             // What was granted must be taken back, whoever sent it.
             Work::Unbind(..) => 0,
-            _ => source_tag(shared, source),
+            _ => self.tag_of(source),
         };
         let party = Party { cause: self.cause_of(work), source };
         let full = |full| match (full, work) {
@@ -50,6 +50,12 @@ impl Worker {
         };
         shared.waiting.look(party, &self.rules(now)).map_err(full)?;
         Ok(party)
+    }
+
+    /// A number for the network of a source that nobody else can compute; 0 where the host does not tell the source.
+    fn tag_of(&self, source: &str) -> u32 {
+        let hash = || self.context.arena().shared().places.hash(Network::of(source));
+        if source.is_empty() { 0 } else { (hash() as u32).max(1) }
     }
 
     fn rules(&self, now: i64) -> Rules {

@@ -3,6 +3,7 @@
 //! The tables of limits: addresses that somebody chooses, and floods of invented ones.
 
 use sipoauth::arena::{Arena, Shared, Sizes};
+use sipoauth::proto::sender::Sender;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 const VICTIM: &str = "198.51.100.7";
@@ -19,21 +20,31 @@ fn public_place(name: &str, places: u64) -> u64 {
     hasher.finish() % places
 }
 
-/// Networks of one IPv6 /48 that share the victim's place under a hash without a key.
+/// Addresses in IPv6 networks that share the victim's place under a hash without a key.
 fn chosen_networks(places: u64, count: usize) -> Vec<String> {
     let victim = public_place(VICTIM, places);
-    let networks = (0..=0xFFFFu32).map(|n| format!("2001:db8:7:{n:x}::/64"));
-    networks.filter(|name| public_place(name, places) == victim).take(count).collect()
+    let networks = (0..=0xF_FFFFu32).map(|n| format!("2001:db8:{:x}:{:x}::", 0x700 + (n >> 16), n & 0xFFFF));
+    let hit = |network: &String| public_place(&format!("{network}/64"), places) == victim;
+    networks.filter(hit).map(|network| format!("{network}1")).take(count).collect()
 }
 
 type Allow = fn(&Shared, &str, u64, u32) -> bool;
 
-/// Every table that counts sources.
-const TABLES: [(&str, u64, Allow); 4] = [
-    ("fetches", 1024, |shared, source, period, limit| shared.source_fetches.allow(source, period, limit)),
-    ("exchanges", 4096, |shared, source, period, limit| shared.source_exchanges.allow(source, period, limit)),
-    ("introspections", 4096, |shared, source, period, limit| shared.source_introspections.allow(source, period, limit)),
-    ("decryptions", 4096, |shared, source, period, limit| shared.source_decryptions.allow(source, period, limit)),
+/// Every table that counts sources, with the number of its places before each start had a key.
+const TABLES: [(&str, u64, Allow); 5] = [
+    ("fetches", 1024, |shared, source, period, limit| shared.source_fetches.allow(&Sender::new(source), period, limit)),
+    ("exchanges", 4096, |shared, source, period, limit| {
+        shared.source_exchanges.allow(&Sender::new(source), period, limit)
+    }),
+    ("introspections", 4096, |shared, source, period, limit| {
+        shared.source_introspections.allow(&Sender::new(source), period, limit)
+    }),
+    ("decryptions", 4096, |shared, source, period, limit| {
+        shared.source_decryptions.allow(&Sender::new(source), period, limit)
+    }),
+    ("short codes", 16_384, |shared, source, period, limit| {
+        shared.short_code_sources.allow(&Sender::new(source), period, limit)
+    }),
 ];
 
 #[test]
@@ -57,7 +68,7 @@ fn no_chosen_address_of_record_takes_the_tries_of_another_or_of_a_source() {
     let arena = arena();
     let shared = arena.shared();
     // The same text as an address and as a source: they do not share anything.
-    while shared.short_code_sources.allow("same", MINUTE, 5) {}
+    while shared.short_code_sources.allow(&Sender::new("same"), MINUTE, 5) {}
     assert!(shared.short_code_addresses.allow("same", MINUTE, 5));
     let victim = "sip:alice@example.test";
     let place = public_place(victim, 16_384);
