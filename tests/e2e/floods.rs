@@ -190,7 +190,8 @@ fn a_waiting_request_takes_so_much_shared_memory() {
     });
     let each = (used() - before) / 40;
     println!("{each} octets for each TCP connection");
-    assert!((4_000..40_000).contains(&each), "{each}");
+    // The examples leave tcp_rd_buf_size at 65,536.
+    assert!((65_536..70_000).contains(&each), "{each}");
     drop(connections);
     stack.kamailio.stop().unwrap_or_else(|fault| panic!("{fault}"));
 }

@@ -28,3 +28,4 @@ mod providers;
 mod records;
 mod settled;
 mod sources;
+mod tables;
