@@ -129,12 +129,14 @@ impl Loads {
         let own = self.of(provider).running;
         let rest = pool.for_phones().saturating_sub(self.running - own.min(self.running));
         let most = if env.policy.providers.len() > 1 { rest.div_ceil(2) } else { rest };
-        self.running < pool.for_phones() && own < most.min(env.policy.settings.http_per_provider as usize)
+        let free = self.running == 0 || self.running + self.at_store + 1 < pool.size();
+        free && self.running < pool.for_phones() && own < most.min(env.policy.settings.http_per_provider as usize)
     }
 
-    /// Whether there is a thread for more work at the store: some are left for the providers.
+    /// Whether there is a thread for more work at the store: some are left for the providers, and one for keys.
     pub fn has_room_for_store(&self, pool: &Pool<Event>) -> bool {
-        self.at_store < (pool.size() / 2).max(1)
+        let free = self.at_store == 0 || self.running + self.at_store + 1 < pool.size();
+        free && self.at_store < (pool.size() / 2).max(1)
     }
 
     /// A thread has begun work at the store.

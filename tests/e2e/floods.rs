@@ -193,5 +193,14 @@ fn a_waiting_request_takes_so_much_shared_memory() {
     // The examples leave tcp_rd_buf_size at 65,536.
     assert!((65_536..70_000).contains(&each), "{each}");
     drop(connections);
+    stack.wait_until("they are gone", || {
+        !stack.rpc("core.tcp_info", &[]).unwrap_or_default().contains("opened_connections: 40")
+    });
+    let before = used();
+    let connections: Vec<_> = (0..40).map(|_| crate::support::sip::Client::ws(stack.kamailio.port())).collect();
+    let each = (used() - before) / 40;
+    println!("{each} octets for each WebSocket connection");
+    assert!((65_536..72_000).contains(&each), "{each}");
+    drop(connections);
     stack.kamailio.stop().unwrap_or_else(|fault| panic!("{fault}"));
 }

@@ -23,6 +23,7 @@ mod proxies;
 mod site;
 
 mod answers;
+mod charges;
 mod intake;
 mod providers;
 mod records;

@@ -5,6 +5,7 @@
 use sipoauth::arena::connection_table::Connection;
 use sipoauth::arena::record_cache::{Lookup, Room};
 use sipoauth::arena::replay_guard::{Seen, Use, hash_of};
+use sipoauth::arena::waiting_room::{Full, Party, Rules};
 use sipoauth::arena::{Arena, Sizes};
 
 const NOW: i64 = 2_000_000_000;
@@ -90,4 +91,29 @@ fn fifty_thousand_absent_records_leave_one_that_is_kept_in_place() {
         assert_eq!(cache.get(&key, 2 + number, 1000), Lookup::Absent, "{number}: its own verdict");
     }
     assert_eq!(cache.get("a:alice", 2, 1000), Lookup::Hit(b"sessions".to_vec()));
+}
+
+#[test]
+fn a_process_that_is_killed_with_places_taken_keeps_none_beyond_their_deadline() {
+    let arena = arena(Sizes::default());
+    let room = &arena.shared().waiting;
+    let rules = |now| Rules { all: 10, several: false, now };
+    let (party, now, deadline) = (Party { cause: 1, source: 0 }, NOW * 1000, NOW * 1000 + 5000);
+    // SAFETY: the child touches atomics in shared memory only, and is killed by itself.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        for _ in 0..10 {
+            let _ = room.take(party, &rules(now), deadline);
+        }
+        // SAFETY: as above.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    }
+    let mut status = 0;
+    // SAFETY: the child made above.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFSIGNALED(status));
+    assert_eq!((room.count(now), room.take(party, &rules(now), deadline)), (10, Err(Full::All)));
+    let later = deadline + 6000;
+    assert_eq!(room.count(later), 0);
+    assert!((0..10).all(|_| room.take(party, &rules(later), later + 5000).is_ok()));
 }
