@@ -7,17 +7,21 @@
 //! connection's) is as good as not there, and then the phone is asked for its credentials.
 #![forbid(unsafe_code)]
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use super::start_key::StartKey;
+use crate::proto::sender::Network;
 
 /// Entries that compete for the same connections.
 const WAYS: usize = 4;
 const WORDS: usize = 505;
 /// Longest content in octets. With it an entry fills one page of memory; pages that no entry has reached cost nothing.
 pub const CAPACITY: usize = WORDS * 8;
+/// Where the hash of the peer's network begins in the word that has the length.
+const SOURCE_SHIFT: u32 = 16;
 /// Looks at an entry that is being written just now.
 const TRIES: usize = 3;
 
@@ -28,6 +32,7 @@ pub struct ConnectionEntry {
     connection: AtomicU64,
     /// Unix milliseconds of the last use, for the choice of the entry that makes room.
     used_at: AtomicI64,
+    /// Octets of the content, and from [`SOURCE_SHIFT`] on a hash of the network of the peer.
     length: AtomicU64,
     digest: [AtomicU64; 4],
     content: [AtomicU64; WORDS],
@@ -47,6 +52,7 @@ pub struct Connection<'a> {
 #[derive(Clone, Copy)]
 pub struct ConnectionTable<'a> {
     entries: &'a [ConnectionEntry],
+    key: &'a StartKey,
 }
 
 /// Entries in the arena for at least this many connections.
@@ -80,7 +86,8 @@ impl ConnectionEntry {
     }
 
     fn read(&self, connection: &Connection<'_>) -> Option<Zeroizing<Vec<u8>>> {
-        let length = usize::try_from(self.length.load(Ordering::Relaxed)).ok().filter(|l| *l <= CAPACITY)?;
+        let length = Some(self.length.load(Ordering::Relaxed) as usize & ((1 << SOURCE_SHIFT) - 1))
+            .filter(|l| *l <= CAPACITY)?;
         let words = length.div_ceil(8);
         let mut content = Zeroizing::new(Vec::with_capacity(words * 8));
         for word in &self.content[..words] {
@@ -90,8 +97,13 @@ impl ConnectionEntry {
         (digest_of(connection, &content) == self.digest()).then_some(content)
     }
 
-    fn write(&self, digest: [u64; 4], content: &[u8]) {
-        self.length.store(content.len() as u64, Ordering::Relaxed);
+    /// Hash of the network of its peer.
+    fn source(&self) -> u64 {
+        self.length.load(Ordering::Relaxed) >> SOURCE_SHIFT
+    }
+
+    fn write(&self, source: u64, digest: [u64; 4], content: &[u8]) {
+        self.length.store(source << SOURCE_SHIFT | content.len() as u64, Ordering::Relaxed);
         // To the end: nothing of a longer token stays behind a shorter one.
         let mut chunks = content.chunks(8);
         for cell in &self.content {
@@ -113,8 +125,8 @@ impl ConnectionEntry {
 }
 
 impl<'a> ConnectionTable<'a> {
-    pub(super) fn new(entries: &'a [ConnectionEntry]) -> ConnectionTable<'a> {
-        ConnectionTable { entries }
+    pub(super) fn new(entries: &'a [ConnectionEntry], key: &'a StartKey) -> ConnectionTable<'a> {
+        ConnectionTable { entries, key }
     }
 
     /// True when no connection can be bound.
@@ -123,10 +135,8 @@ impl<'a> ConnectionTable<'a> {
     }
 
     fn set(&self, number: u64) -> &'a [ConnectionEntry] {
-        let mut hasher = DefaultHasher::new();
-        number.hash(&mut hasher);
         let sets = (self.entries.len() / WAYS) as u64;
-        let Some(set) = hasher.finish().checked_rem(sets) else {
+        let Some(set) = self.key.hash(number).checked_rem(sets) else {
             return &[];
         };
         let first = set as usize * WAYS;
@@ -143,15 +153,22 @@ impl<'a> ConnectionTable<'a> {
     }
 
     /// Binds a connection, in place of what it was bound to before, else of the connection that was not used for the
-    /// longest time. True when this changed something; content that does not fit unbinds it.
+    /// longest time: of one of the same source where there is one, so that no source can unbind all others. True when this changed something; content that does not fit unbinds it.
     pub fn put(&self, connection: &Connection<'_>, content: &[u8], now: i64) -> bool {
         if content.len() > CAPACITY || connection.number == 0 {
             self.forget(connection.number);
             return false;
         }
         let set = self.set(connection.number);
-        let age = |e: &&ConnectionEntry| (e.connection.load(Ordering::Relaxed) != 0, e.used_at.load(Ordering::Relaxed));
         let own = set.iter().find(|e| e.holds(connection.number));
+        let source = match own {
+            Some(entry) => entry.source(),
+            None => self.key.hash(Network::of(connection.peer.0)) >> SOURCE_SHIFT,
+        };
+        let age = |e: &&ConnectionEntry| {
+            let taken = e.connection.load(Ordering::Relaxed) != 0;
+            (taken, taken && e.source() != source, e.used_at.load(Ordering::Relaxed))
+        };
         let Some(entry) = own.or_else(|| set.iter().min_by_key(age)) else {
             return false;
         };
@@ -161,7 +178,7 @@ impl<'a> ConnectionTable<'a> {
             entry.wipe();
         }
         // Also when nothing seems to change: a writer that died may have left the digest and half of the content.
-        entry.write(digest, content);
+        entry.write(source, digest, content);
         entry.used_at.store(now, Ordering::Relaxed);
         entry.connection.store(connection.number, Ordering::Release);
         // Two writers at once may have taken two entries; the older must not come to light later.

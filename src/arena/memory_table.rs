@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A small lossy map from a hash to a number: what must be remembered for a while, at a fixed price.
+//! A small lossy map from a name to a number: what must be remembered for a while, at a fixed price.
 //!
-//! An entry may be overwritten by another with the same place; every use of it must be harmless then.
+//! An entry may be displaced by that of another name; every use of it must be harmless then. Nobody can choose a name
+//! that displaces a certain other one, because the hash has a random key.
 #![forbid(unsafe_code)]
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// 40 bits of the key's hash, 24 bits of value.
+use super::start_key::StartKey;
+
+/// Names that compete for the same places.
+const WAYS: usize = 4;
+
+/// In each cell 40 bits of the name's hash, never 0, and 24 bits of value. `N` is a multiple of 4.
 #[repr(C)]
 pub struct MemoryTable<const N: usize> {
+    key: StartKey,
     cells: [AtomicU64; N],
 }
 
@@ -17,43 +24,44 @@ const VALUE_BITS: u32 = 24;
 const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 
 impl<const N: usize> MemoryTable<N> {
-    fn place(&self, key: impl Hash) -> (&AtomicU64, u64) {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let hash = hasher.finish();
-        // Not zero, so that an empty cell matches no key.
-        (&self.cells[hash as usize % N], (hash | 1 << 63) & !VALUE_MASK)
+    /// The cells of a name, that which it displaces first, and its tag.
+    fn place(&self, name: impl Hash) -> (impl Iterator<Item = &AtomicU64>, u64) {
+        const { assert!(N >= WAYS && N.is_multiple_of(WAYS)) };
+        let hash = self.key.hash(name);
+        let set = hash as usize % (N / WAYS) * WAYS;
+        let first = (hash >> 32) as usize;
+        // Not zero, so that an empty cell matches no name.
+        let tag = (hash | 1 << 63) & !VALUE_MASK;
+        ((0..WAYS).map(move |way| &self.cells[set + (first + way) % WAYS]), tag)
     }
 
-    /// Remembers a value (its low 24 bits) for a key.
-    pub fn put(&self, key: impl Hash, value: u64) {
-        let (cell, tag) = self.place(key);
-        cell.store(tag | value & VALUE_MASK, Ordering::Relaxed);
+    /// Remembers a value (its low 24 bits) for a name.
+    pub fn put(&self, name: impl Hash, value: u64) {
+        let (cells, tag) = self.place(name);
+        let (mut free, mut displaced) = (None, None);
+        for cell in cells {
+            let found = cell.load(Relaxed);
+            if found & !VALUE_MASK == tag {
+                cell.store(tag | value & VALUE_MASK, Relaxed);
+                return;
+            }
+            if found == 0 {
+                free = free.or(Some(cell));
+            }
+            displaced = displaced.or(Some(cell));
+        }
+        if let Some(cell) = free.or(displaced) {
+            cell.store(tag | value & VALUE_MASK, Relaxed);
+        }
     }
 
-    /// The value (24 bits) last put for a key, unless another key has taken its place.
-    pub fn get(&self, key: impl Hash) -> Option<u64> {
-        let (cell, tag) = self.place(key);
-        let found = cell.load(Ordering::Relaxed);
-        (found & !VALUE_MASK == tag).then_some(found & VALUE_MASK)
-    }
-
-    /// Uses of a key that [`MemoryTable::allow`] has counted in a period.
-    pub fn used(&self, key: impl Hash, period: u64) -> u32 {
-        let found = self.place(key).0.load(Ordering::Relaxed);
-        if found >> 16 == period { (found & 0xFFFF) as u32 } else { 0 }
-    }
-
-    /// Counts one use of a key in a period; false when it has had `limit` uses already.
-    /// Keys that share a place share their allowance.
-    pub fn allow(&self, key: impl Hash, period: u64, limit: u32) -> bool {
-        let (cell, _) = self.place(key);
-        let limit = u64::from(limit.min(0xFFFF));
-        cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-            let used = if old >> 16 == period { old & 0xFFFF } else { 0 };
-            (used < limit).then_some(period << 16 | (used + 1))
+    /// The value (24 bits) last put for a name, unless another name has displaced it.
+    pub fn get(&self, name: impl Hash) -> Option<u64> {
+        let (mut cells, tag) = self.place(name);
+        cells.find_map(|cell| {
+            let found = cell.load(Relaxed);
+            (found & !VALUE_MASK == tag).then_some(found & VALUE_MASK)
         })
-        .is_ok()
     }
 }
 
@@ -62,20 +70,24 @@ mod tests {
     use super::super::{Arena, Sizes};
 
     #[test]
-    fn remembers_and_limits() {
+    fn remembers_what_was_put_last() {
         let arena = Arena::new(&Sizes::default(), 0).unwrap();
-        let (missing, sources) = (&arena.shared().missing_keys, &arena.shared().source_fetches);
+        let missing = &arena.shared().missing_keys;
         assert_eq!(missing.get((1, "kid")), None);
         missing.put((1, "kid"), 7);
         assert_eq!(missing.get((1, "kid")), Some(7));
         assert_eq!(missing.get((2, "kid")), None);
-        assert!(sources.allow("192.0.2.1", 5, 2) && sources.allow("192.0.2.1", 5, 2));
-        assert!(!sources.allow("192.0.2.1", 5, 2));
-        assert!(sources.allow("192.0.2.2", 5, 2));
-        assert_eq!(
-            (sources.used("192.0.2.1", 5), sources.used("192.0.2.1", 6), sources.used("192.0.2.9", 5)),
-            (2, 0, 0)
-        );
-        assert!(sources.allow("192.0.2.1", 6, 2));
+        missing.put((1, "kid"), 1 << 24 | 9);
+        assert_eq!(missing.get((1, "kid")), Some(9));
+    }
+
+    #[test]
+    fn the_name_that_was_put_last_is_there_whatever_was_put_before() {
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
+        let missing = &arena.shared().missing_keys;
+        for name in 0..20_000 {
+            missing.put(name, name);
+            assert_eq!(missing.get(name), Some(name));
+        }
     }
 }

@@ -8,6 +8,7 @@
 pub mod connection_table;
 pub mod counters;
 pub mod file_room;
+pub mod limit_table;
 pub mod mapped_store;
 pub mod memory_table;
 pub mod process;
@@ -15,7 +16,9 @@ pub mod provider_slot;
 pub mod published;
 pub mod record_cache;
 pub mod replay_guard;
+pub mod source_limits;
 pub mod start_key;
+pub mod waiting_room;
 pub mod waits;
 
 use std::ptr::NonNull;
@@ -23,12 +26,15 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use connection_table::{ConnectionEntry, ConnectionTable};
 use counters::{Counters, Gauge};
+use limit_table::LimitTable;
 use memory_table::MemoryTable;
 use provider_slot::ProviderSlot;
 use published::Published;
-use record_cache::{CacheEntry, RecordCache};
+use record_cache::{CacheEntry, RecordCache, rounded};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
+use source_limits::SourceLimits;
 use start_key::StartKey;
+use waiting_room::WaitingRoom;
 use waits::Waits;
 
 /// Slots beyond the providers of the first configuration, for those that a reload adds.
@@ -39,28 +45,36 @@ const SPARE_SLOTS: usize = 16;
 pub struct Shared {
     /// Statistics.
     pub counters: Counters,
-    /// Requests that wait for an authorization server.
-    pub parked: AtomicU32,
+    /// Requests that wait for the I/O service.
+    pub waiting: WaitingRoom,
+    /// 1 while the I/O service cannot take the workers' jobs.
+    pub deaf: AtomicU32,
     /// Process id of the one that reloads now, 0 when none does.
     reloading: AtomicU64,
     /// Process id of the I/O service, 0 when there is none.
     serving: AtomicU64,
     /// The configuration in force, as JSON.
     pub bundle: Published<{ 512 * 1024 }>,
+    /// For the places of records and connections, and for sources.
+    pub places: StartKey,
     /// Key ids that the last fetch did not bring.
-    pub missing_keys: MemoryTable<1024>,
-    /// Fetches that a source address has caused in the present minute.
-    pub source_fetches: MemoryTable<1024>,
-    /// Code exchanges that a source address has caused in the present minute.
-    pub source_exchanges: MemoryTable<4096>,
-    /// Introspections that a source address has caused in the present minute.
-    pub source_introspections: MemoryTable<4096>,
-    /// Encrypted tokens of a source address on which a private key was spent in vain in the present minute.
-    pub source_decryptions: MemoryTable<4096>,
-    /// Short codes that were tried for an address-of-record, or by a source address, in the present ten minutes.
-    pub short_codes: MemoryTable<16384>,
+    pub missing_keys: MemoryTable<4096>,
+    /// Fetches that a source has caused in the present minute.
+    pub source_fetches: SourceLimits<16_384>,
+    /// Code exchanges that a source has caused in the present minute.
+    pub source_exchanges: SourceLimits<16_384>,
+    /// Introspections that a source has caused in the present minute.
+    pub source_introspections: SourceLimits<16_384>,
+    /// Encrypted tokens of a source on which a private key was spent in vain in the present minute.
+    pub source_decryptions: SourceLimits<16_384>,
+    /// Short codes that a source has tried in the present ten minutes.
+    pub short_code_sources: SourceLimits<16_384>,
+    /// Short codes that were tried for an address-of-record in the present ten minutes.
+    pub short_code_addresses: LimitTable<65_536>,
     /// Why the last exchange of a code did not come about: the number of the reason.
-    pub exchange_failures: MemoryTable<4096>,
+    pub exchange_failures: MemoryTable<16384>,
+    /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::introspection_failures`.
+    pub introspection_failures: MemoryTable<16384>,
     /// Not 0 while the session store fails.
     pub store_failing: AtomicU32,
     /// Callers that wait in a thread or process of their own.
@@ -77,7 +91,7 @@ impl Shared {
     pub fn statistic(&self, index: usize, now: i64) -> u64 {
         match counters::gauge(index) {
             None => self.counters.get(index),
-            Some(Gauge::Pending) => self.parked.load(Ordering::Relaxed).into(),
+            Some(Gauge::Pending) => self.waiting.count(now) as u64,
             Some(Gauge::KeyAge) => match self.oldest_keys.load(Ordering::Relaxed) {
                 0 => 0,
                 oldest => u64::try_from((now - oldest) / 1000).unwrap_or(0),
@@ -108,7 +122,7 @@ pub struct Arena {
     slots: usize,
     replay_sets: usize,
     since: i64,
-    entries: usize,
+    records: usize,
     answers: usize,
     connections: usize,
     length: usize,
@@ -124,13 +138,12 @@ impl Arena {
     pub fn new(sizes: &Sizes, now: i64) -> std::io::Result<Arena> {
         let slots = sizes.providers + SPARE_SLOTS;
         let replay_sets = sets_for(sizes.proofs);
-        let entries = record_cache::rounded(sizes.records);
-        let answers = record_cache::rounded(sizes.answers);
+        let (records, answers) = (sizes.records, sizes.answers);
         let connections = connection_table::rounded(sizes.connections);
         let length = size_of::<Shared>()
             + slots * size_of::<ProviderSlot>()
             + replay_sets * size_of::<ReplaySet>()
-            + (entries + answers) * size_of::<CacheEntry>()
+            + (rounded(records) + rounded(answers)) * size_of::<CacheEntry>()
             + connections * size_of::<ConnectionEntry>();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe {
@@ -154,7 +167,7 @@ impl Arena {
         // SAFETY: the mapping that was just made.
         unsafe { libc::madvise(address, length, libc::MADV_DONTDUMP) };
         let base = NonNull::new(address.cast::<Shared>()).ok_or_else(std::io::Error::last_os_error)?;
-        Ok(Arena { base, slots, replay_sets, since: now / 1000, entries, answers, connections, length })
+        Ok(Arena { base, slots, replay_sets, since: now / 1000, records, answers, connections, length })
     }
 
     /// The part that exists once.
@@ -191,16 +204,21 @@ impl Arena {
         unsafe { self.first_set().add(self.replay_sets).cast::<CacheEntry>() }
     }
 
+    /// How many entries both caches have.
+    fn cached(&self) -> usize {
+        rounded(self.records) + rounded(self.answers)
+    }
+
     /// The entries of both caches: those of the record cache, then the answers.
     fn cache_entries(&self) -> (&[CacheEntry], &[CacheEntry]) {
         // SAFETY: the entries follow the sets within the mapping, aligned (asserted in new), zero is a valid value.
-        let all = unsafe { std::slice::from_raw_parts(self.first_entry(), self.entries + self.answers) };
-        all.split_at(self.entries)
+        let all = unsafe { std::slice::from_raw_parts(self.first_entry(), self.cached()) };
+        all.split_at(rounded(self.records))
     }
 
     /// The record cache; one without entries remembers nothing.
     pub fn records(&self) -> RecordCache<'_> {
-        RecordCache::new(self.cache_entries().0)
+        RecordCache::new(self.cache_entries().0, self.records, &self.shared().places)
     }
 
     /// False when there is no room for answers of authorization servers.
@@ -210,7 +228,7 @@ impl Arena {
 
     /// What authorization servers have said of tokens.
     pub fn answers(&self) -> RecordCache<'_> {
-        RecordCache::new(self.cache_entries().1)
+        RecordCache::new(self.cache_entries().1, self.answers, &self.shared().places)
     }
 
     /// What the connections are bound to; a table without entries binds none.
@@ -218,10 +236,10 @@ impl Arena {
         // SAFETY: these entries follow those of the caches within the mapping, aligned (asserted in new), zero is a valid
         // value.
         let entries = unsafe {
-            let first = self.first_entry().add(self.entries + self.answers).cast::<ConnectionEntry>();
+            let first = self.first_entry().add(self.cached()).cast::<ConnectionEntry>();
             std::slice::from_raw_parts(first, self.connections)
         };
-        ConnectionTable::new(entries)
+        ConnectionTable::new(entries, &self.shared().places)
     }
 
     /// Takes the right to replace the configuration; a dead holder does not keep it.
@@ -270,6 +288,7 @@ impl Drop for ReloadGuard<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::waiting_room::{Party, Rules};
     use super::*;
 
     #[test]
@@ -292,7 +311,8 @@ mod tests {
         assert_eq!((counters::name(counters::COUNT), counters::gauge(counters::COUNT)), (None, None));
         assert_eq!(shared.statistic(counters::COUNT, 0), 0);
         shared.counters.add(counters::Counter::Panics);
-        shared.parked.store(3, Ordering::Relaxed);
+        let rules = Rules { all: 10, several: false, now: 0 };
+        (0..3).for_each(|_| drop(shared.waiting.take(Party::default(), &rules, 10_000).unwrap()));
         let (panics, pending, age) = (index("panics"), index("pending"), index("key_age"));
         assert_eq!(
             (shared.statistic(panics, 0), shared.statistic(pending, 0), shared.statistic(age, 9_000)),

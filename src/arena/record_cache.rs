@@ -1,18 +1,45 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Records that came from a store over the network, kept for a while where every process can read them.
+//! Records that came from a store over the network, or answers of authorization servers, kept for a while where every
+//! process can read them.
+//!
+//! What a stranger can cause to be kept has a room of its own: there it displaces its own kind only.
 //!
 //! The I/O process writes, all read without locks. What an entry says is one [`Published`] document that holds the
 //! whole key too, so a reader that meets an entry in the middle of a change takes it for another key's, never for
 //! something it is not.
 #![forbid(unsafe_code)]
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::published::Published;
+use super::start_key::StartKey;
 
-/// Entries that compete for the same keys.
-const WAYS: usize = 4;
+/// Who makes entries, and whose they may displace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// What belongs to those who have signed in: sessions, answers about good tokens.
+    Kept,
+    /// What those who have signed in can make as much of as they like: uses of proofs.
+    Uses,
+    /// What anybody can make: absent records, codes, tokens that are not good.
+    Passing,
+}
+
+const ROOMS: [Room; 3] = [Room::Kept, Room::Uses, Room::Passing];
+
+impl Room {
+    /// Entries that compete for the same keys.
+    fn ways(self) -> usize {
+        match self {
+            Room::Kept => 4,
+            // Who waits for such an entry must find it, however many are put at once.
+            Room::Uses | Room::Passing => 8,
+        }
+    }
+}
+
+/// Least entries of a room beside that of the kept ones.
+const LEAST: usize = 512;
 /// Longest document: time, kind, key and value; room for the sessions of an address with many devices. Memory that no
 /// document has reached is never touched.
 pub const CAPACITY: usize = 8192;
@@ -46,39 +73,55 @@ pub enum Lookup {
 /// The cache, as one process sees it.
 #[derive(Clone, Copy)]
 pub struct RecordCache<'a> {
-    entries: &'a [CacheEntry],
+    /// By room.
+    entries: [&'a [CacheEntry]; 3],
+    key: &'a StartKey,
+}
+
+/// Entries of each room for at least so many kept records: the others have a quarter of that each. None when nothing is
+/// to be kept.
+fn sizes(records: usize) -> [usize; 3] {
+    ROOMS.map(|room| match room {
+        _ if records == 0 => 0,
+        Room::Kept => records.next_multiple_of(room.ways()),
+        Room::Uses | Room::Passing => (records / 4).max(LEAST).next_multiple_of(room.ways()),
+    })
 }
 
 /// Entries in the arena for at least this many records.
 pub(super) fn rounded(records: usize) -> usize {
-    records.next_multiple_of(WAYS)
-}
-
-fn tag(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    // Not zero, so that a free entry matches no key.
-    hasher.finish().max(1)
+    sizes(records).iter().sum()
 }
 
 impl<'a> RecordCache<'a> {
-    pub(super) fn new(entries: &'a [CacheEntry]) -> RecordCache<'a> {
-        RecordCache { entries }
+    /// `entries` are as many as [`rounded`] says for so many records.
+    pub(super) fn new(entries: &'a [CacheEntry], records: usize, key: &'a StartKey) -> RecordCache<'a> {
+        let [kept, uses, _] = sizes(records);
+        let (kept, rest) = entries.split_at(kept);
+        let (uses, passing) = rest.split_at(uses);
+        RecordCache { entries: [kept, uses, passing], key }
     }
 
-    fn set(&self, tag: u64) -> &'a [CacheEntry] {
-        let sets = (self.entries.len() / WAYS) as u64;
+    /// Strangers choose some of the keys: they must not be able to choose which others these displace.
+    fn tag(&self, key: &str) -> u64 {
+        // Not zero, so that a free entry matches no key.
+        self.key.hash(key).max(1)
+    }
+
+    fn set(&self, room: Room, tag: u64) -> &'a [CacheEntry] {
+        let (entries, ways) = (self.entries[room as usize], room.ways());
+        let sets = (entries.len() / ways) as u64;
         let Some(first) = tag.checked_rem(sets) else {
             return &[];
         };
-        let first = first as usize * WAYS;
-        &self.entries[first..first + WAYS]
+        let first = first as usize * ways;
+        &entries[first..first + ways]
     }
 
     /// What was put for a key at most `max_age_ms` ago. Any process, any thread.
     pub fn get(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
-        let tag = tag(key);
-        for entry in self.set(tag) {
+        let tag = self.tag(key);
+        for entry in ROOMS.into_iter().flat_map(|room| self.set(room, tag)) {
             if entry.tag.load(Ordering::Acquire) != tag {
                 continue;
             }
@@ -101,11 +144,13 @@ impl<'a> RecordCache<'a> {
         Lookup::Unknown
     }
 
-    /// Remembers a record, or with None that there is none. A value that does not fit is not remembered:
-    /// false. Only one thread of the I/O process may do this.
-    pub fn put(&self, key: &str, value: Option<&[u8]>, now: i64) -> bool {
-        let tag = tag(key);
-        let set = self.set(tag);
+    /// Remembers a record, or with None that there is none, in the place of the oldest entry of a room. A value that does
+    /// not fit is not remembered: false. Only one thread of the I/O process may do this.
+    pub fn put(&self, room: Room, key: &str, value: Option<&[u8]>, now: i64) -> bool {
+        let tag = self.tag(key);
+        // What was known of the key before is wrong now, wherever it is.
+        ROOMS.into_iter().filter(|other| *other != room).for_each(|other| self.forget_in(other, tag));
+        let set = self.set(room, tag);
         let age = |e: &&CacheEntry| (e.tag.load(Ordering::Relaxed) != 0, e.fetched_at.load(Ordering::Relaxed));
         let own = set.iter().find(|e| e.tag.load(Ordering::Relaxed) == tag);
         let Some(entry) = own.or_else(|| set.iter().min_by_key(age)) else {
@@ -131,17 +176,21 @@ impl<'a> RecordCache<'a> {
         fits
     }
 
-    /// Nothing is known about a key any more. Only the thread that puts may do this.
-    pub fn forget(&self, key: &str) {
-        let tag = tag(key);
-        for entry in self.set(tag).iter().filter(|e| e.tag.load(Ordering::Relaxed) == tag) {
+    fn forget_in(&self, room: Room, tag: u64) {
+        for entry in self.set(room, tag).iter().filter(|e| e.tag.load(Ordering::Relaxed) == tag) {
             entry.tag.store(0, Ordering::Release);
         }
     }
 
+    /// Nothing is known about a key any more. Only the thread that puts may do this.
+    pub fn forget(&self, key: &str) {
+        let tag = self.tag(key);
+        ROOMS.into_iter().for_each(|room| self.forget_in(room, tag));
+    }
+
     /// Nothing is known about any key any more. Only the thread that puts may do this.
     pub fn clear(&self) {
-        for entry in self.entries {
+        for entry in self.entries.into_iter().flatten() {
             entry.tag.store(0, Ordering::Release);
         }
     }
@@ -166,13 +215,13 @@ mod tests {
         let arena = Arena::new(&Sizes { records: 16, ..Sizes::default() }, 0).unwrap();
         let cache = arena.records();
         assert_eq!(cache.get("s:a", 1000, AGE), Lookup::Unknown);
-        cache.put("s:a", Some(b"value"), 1000);
-        cache.put("s:b", None, 1000);
+        cache.put(Room::Kept, "s:a", Some(b"value"), 1000);
+        cache.put(Room::Kept, "s:b", None, 1000);
         assert_eq!(cache.get("s:a", 1000, AGE), Lookup::Hit(b"value".to_vec()));
         assert_eq!(cache.get("s:b", 31_000, AGE), Lookup::Absent);
         assert_eq!(cache.get("s:a", 31_001, AGE), Lookup::Unknown);
         assert_eq!(cache.get("s:a", -29_001, AGE), Lookup::Unknown);
-        cache.put("s:a", Some(b""), 2000);
+        cache.put(Room::Kept, "s:a", Some(b""), 2000);
         assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Hit(Vec::new()));
         cache.forget("s:a");
         assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Unknown);
@@ -185,11 +234,11 @@ mod tests {
     fn what_does_not_fit_replaces_nothing_but_is_not_answered_stale() {
         let arena = Arena::new(&Sizes { records: 4, ..Sizes::default() }, 0).unwrap();
         let cache = arena.records();
-        assert!(cache.put("k", Some(&[7; CAPACITY - HEADER - 1]), 1));
+        assert!(cache.put(Room::Kept, "k", Some(&[7; CAPACITY - HEADER - 1]), 1));
         assert_eq!(cache.get("k", 1, AGE), Lookup::Hit(vec![7; CAPACITY - HEADER - 1]));
-        assert!(!cache.put("other", Some(&[7; CAPACITY]), 1));
+        assert!(!cache.put(Room::Kept, "other", Some(&[7; CAPACITY]), 1));
         assert!(matches!(cache.get("k", 1, AGE), Lookup::Hit(_)));
-        cache.put("k", Some(&[7; CAPACITY - HEADER]), 2);
+        cache.put(Room::Kept, "k", Some(&[7; CAPACITY - HEADER]), 2);
         assert_eq!(cache.get("k", 2, AGE), Lookup::Unknown);
     }
 
@@ -198,7 +247,7 @@ mod tests {
         let arena = Arena::new(&Sizes { records: 1, ..Sizes::default() }, 0).unwrap();
         let cache = arena.records();
         for (time, key) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
-            cache.put(key, Some(key.as_bytes()), time as i64);
+            cache.put(Room::Kept, key, Some(key.as_bytes()), time as i64);
         }
         assert_eq!(cache.get("a", 5, AGE), Lookup::Unknown);
         for key in ["b", "c", "d", "e"] {
@@ -207,10 +256,30 @@ mod tests {
     }
 
     #[test]
+    fn each_room_displaces_its_own_kind_only_and_a_key_is_in_one_of_them() {
+        let arena = Arena::new(&Sizes { records: 4, ..Sizes::default() }, 0).unwrap();
+        let cache = arena.records();
+        cache.put(Room::Kept, "alice", Some(b"sessions"), 1);
+        cache.put(Room::Uses, "proof", Some(b"path"), 1);
+        for number in 0..5000 {
+            cache.put(Room::Passing, &format!("nobody{number}"), None, 2 + number);
+        }
+        assert_eq!(cache.get("alice", 5, AGE), Lookup::Hit(b"sessions".to_vec()));
+        assert_eq!(cache.get("proof", 5, AGE), Lookup::Hit(b"path".to_vec()));
+        assert_eq!(cache.get("nobody4999", 5001, AGE), Lookup::Absent);
+        cache.put(Room::Passing, "alice", None, 6000);
+        assert_eq!(cache.get("alice", 6000, AGE), Lookup::Absent);
+        cache.put(Room::Kept, "alice", Some(b"more"), 6001);
+        assert_eq!(cache.get("alice", 6001, AGE), Lookup::Hit(b"more".to_vec()));
+        cache.forget("alice");
+        assert_eq!(cache.get("alice", 6001, AGE), Lookup::Unknown);
+    }
+
+    #[test]
     fn without_entries_nothing_is_remembered() {
         let arena = Arena::new(&Sizes { records: 0, ..Sizes::default() }, 0).unwrap();
         let cache = arena.records();
-        cache.put("a", Some(b"x"), 1);
+        cache.put(Room::Kept, "a", Some(b"x"), 1);
         cache.forget("a");
         assert_eq!(cache.get("a", 1, AGE), Lookup::Unknown);
     }
@@ -234,7 +303,7 @@ mod tests {
             }
             for round in 0..20_000 {
                 let number = (round % 9) as u8;
-                cache.put(&format!("key{number}"), Some(&[number; 500]), round);
+                cache.put(Room::Kept, &format!("key{number}"), Some(&[number; 500]), round);
             }
             stop.store(true, Ordering::Relaxed);
         });

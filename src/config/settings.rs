@@ -20,7 +20,7 @@ pub struct Settings {
     /// Retry-After of a 503 in seconds.
     #[serde(deserialize_with = "number")]
     pub retry_after: u32,
-    /// Most requests that wait for an authorization server at once.
+    /// Most requests that wait for an authorization server or for the store at once. One source has at most a quarter of them.
     #[serde(deserialize_with = "number")]
     pub max_pending: u32,
     /// Longest wait of one request in seconds.

@@ -32,6 +32,7 @@ pub mod pbkdf2;
 pub mod pop;
 pub mod reason;
 pub mod scope_rules;
+pub mod sender;
 pub mod session;
 pub mod shared_key;
 pub mod sip_date;

@@ -130,7 +130,7 @@ reasons! {
     DigestMismatch = 57, "digest_mismatch", Forbidden, "", "The Digest credentials were not made with the H(A1) that the script gives, or in a way that is not known here (a session algorithm, auth-int).";
     ProviderUnreachable = 60, "provider_unreachable", NotNow, "", "The keys of the authorization server cannot be fetched now.";
     KeysTooOld = 61, "keys_too_old", NotNow, "", "The keys of the authorization server are older than key_max_stale and cannot be refreshed now.";
-    Overloaded = 62, "overloaded", NotNow, "", "Too many requests are waiting for the authorization server (max_pending).";
+    Overloaded = 62, "overloaded", NotNow, "", "Too many requests are waiting: all that may (max_pending), or the share of this provider, source or store.";
     KeyRefreshLimited = 63, "key_refresh_limited", NotNow, "", "The key is unknown and the limit of key refreshes is reached (key_cooldown, key_burst).";
     WaitTimeout = 64, "wait_timeout", NotNow, "", "The authorization server did not answer within pending_timeout.";
     ExchangeUnavailable = 65, "exchange_unavailable", NotNow, "", "The code cannot be exchanged now: the authorization server does not answer, or answers with an error of its own.";

@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use super::accounts::key_account_key;
 use super::changes::{ChangeClock, Moment};
+use super::charges::Charges;
 use super::context::{Context, Worked};
 use super::job::{Comparison, Exchange, Work};
 use super::key_fetches::key_plan;
 use super::line_buffer::LineBuffer;
 use super::now_millis;
 use super::pool::Task;
+use super::provider_load::Gate;
 use super::service::Event;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
-use super::source_network::network_of;
 use crate::arena::counters::Counter;
 use crate::config::password_sign_in::{PasswordSignIn, TokenSource};
 use crate::config::policy::Policy;
@@ -177,12 +178,13 @@ impl TaskEnv {
         (i64::from(self.policy.settings.http_timeout) * 4 + 5) * 1000
     }
 
-    /// Exchanges a code unless that was done, and stores the key of the registration.
-    pub fn exchange(&self, work: &Exchange) -> (Outcome, Vec<Seen>) {
+    /// Exchanges a code unless that was done, and stores the key of the registration. What the store knows comes first;
+    /// `gate` guards the server only.
+    pub fn exchange(&self, work: &Exchange, gate: &Gate) -> (Outcome, Vec<Seen>) {
         if let TokenGrant::Code(request) = &work.grant {
             fault::point(&request.code.0);
         }
-        let outcome = match self.settle(work) {
+        let outcome = match self.settle(work, gate) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Failed(Reason::StoreUnavailable, error.to_string()),
         };
@@ -207,7 +209,7 @@ impl TaskEnv {
         }
     }
 
-    fn settle(&self, work: &Exchange) -> Result<Outcome, StoreError> {
+    fn settle(&self, work: &Exchange, gate: &Gate) -> Result<Outcome, StoreError> {
         let store = self.store()?;
         let id = CodeId(work.registration.code.clone());
         // What is secret goes to the server that the worker meant, not to another one that has taken its name.
@@ -230,7 +232,11 @@ impl TaskEnv {
                 Some(_) => return Ok(Outcome::Settled(None)),
                 None => None,
             };
-            if let Some(reason) = self.limited(work, now) {
+            if self.issues(work).is_none() && !gate.pass() {
+                return Ok(Outcome::Failed(Reason::ExchangeUnavailable, String::new()));
+            }
+            let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
+            if let Err(reason) = limits.may_exchange(work) {
                 return Ok(Outcome::Failed(reason, "too many codes".into()));
             }
             let deadline = now + self.claim_time();
@@ -317,23 +323,6 @@ impl TaskEnv {
 
     fn tell(&self, provider: &str, what: &str, text: &str) {
         self.lines.log(Level::Info, &format!("provider '{provider}': {what}: {text}"));
-    }
-
-    fn limited(&self, work: &Exchange, now: i64) -> Option<Reason> {
-        let (settings, shared) = (&self.policy.settings, self.context.arena().shared());
-        let minute = (now / 60_000).unsigned_abs();
-        // Anybody can send these; who sends others has proved who it is.
-        let unproved = matches!(work.grant, TokenGrant::Code(_) | TokenGrant::ForeignToken(_));
-        if unproved && !shared.source_exchanges.allow(network_of(&work.source), minute, settings.code_source_limit) {
-            return Some(Reason::CodeLimited);
-        }
-        if !work.registration.weak {
-            return None;
-        }
-        let allow = |kind: u8, name: &str, most| shared.short_codes.allow((kind, name), minute / 10, most);
-        let allowed = allow(0, &work.registration.aor, settings.short_code_tries)
-            && allow(1, &network_of(&work.source), settings.short_code_source_tries);
-        (!allowed).then_some(Reason::CodeTries)
     }
 
     fn ask(&self, provider: usize, work: &Exchange) -> Result<Granted, TokenError> {

@@ -7,7 +7,7 @@ use super::exchange_task::{Outcome, Seen, TaskEnv};
 use super::job::{Exchange, Work};
 use super::now_millis;
 use super::pool::Pool;
-use super::provider_load::{Ended, Loads, Service};
+use super::provider_load::{Ended, Gate, Loads, Service};
 use super::service::Event;
 use super::waiters::{Ticket, Waiters};
 use crate::proto::reason::Reason;
@@ -21,6 +21,8 @@ pub struct Done {
     work: Work,
     /// Of an exchange.
     outcome: Outcome,
+    /// What guarded the server of an exchange.
+    gate: Option<Gate>,
     /// Records for the workers' cache.
     pub records: Vec<Seen>,
 }
@@ -50,11 +52,11 @@ impl Exchanges {
     }
 
     /// Gives threads what may begin; what nobody waits for any more is dropped before it has begun.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &mut Waiters, loads: &mut Loads, now: i64) {
+    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &Waiters, loads: &mut Loads, now: i64) {
         for _ in 0..self.queue.len() {
             let Some(queued) = self.queue.pop_front() else { return };
             if waiters.waits(queued.ticket)
-                && let Some(queued) = self.begin(env, pool, waiters, queued, loads, now)
+                && let Some(queued) = self.begin(env, pool, queued, loads, now)
             {
                 self.queue.push_back(queued);
             }
@@ -65,7 +67,6 @@ impl Exchanges {
         &mut self,
         env: &TaskEnv,
         pool: &Pool<Event>,
-        waiters: &mut Waiters,
         queued: Queued,
         loads: &mut Loads,
         now: i64,
@@ -75,34 +76,27 @@ impl Exchanges {
         }
         let (ticket, work, not_before) = (queued.ticket, queued.work, 0);
         let Work::Exchange(exchange) = work else {
-            return self.begin_store_work(env, pool, Queued { ticket, work, not_before });
+            return begin_store_work(env, pool, loads, Queued { ticket, work, not_before });
         };
         let code = exchange.registration.code.clone();
         if self.running.contains(&code) || !loads.has_room(env, pool, &exchange.provider) {
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
-        let asks = env.issues(&exchange).is_none();
-        if asks && !loads.may_ask(env, &exchange.provider, Service::Exchange, now) {
-            let failures = &env.context.arena().shared().exchange_failures;
-            failures.put(&code, Reason::ExchangeUnavailable.number().into());
-            waiters.finish(ticket);
-            return None;
-        }
-        let (task_env, task_work, panicked) = (env.clone(), exchange.clone(), exchange.clone());
+        let gate = loads.gate(env, &exchange.provider, Service::Exchange);
+        let (task_env, task_work, task_gate) = (env.clone(), exchange.clone(), gate.clone());
+        let panicked = (exchange.clone(), gate);
         let task = env.task(
             move || {
-                let (outcome, records) = task_env.exchange(&task_work);
-                Event::Done(Done { ticket, work: Work::Exchange(task_work), outcome, records })
+                let (outcome, records) = task_env.exchange(&task_work, &task_gate);
+                Event::Done(Done { ticket, work: Work::Exchange(task_work), outcome, records, gate: Some(task_gate) })
             },
             move |sentence| {
-                let outcome = Outcome::Failed(Reason::Internal, sentence);
-                Event::Done(Done { ticket, work: Work::Exchange(panicked), outcome, records: Vec::new() })
+                let (outcome, records) = (Outcome::Failed(Reason::Internal, sentence), Vec::new());
+                let (work, gate) = (Work::Exchange(panicked.0), Some(panicked.1));
+                Event::Done(Done { ticket, work, outcome, records, gate })
             },
         );
         if !pool.start(task) {
-            if asks {
-                loads.not_asked(&exchange.provider, Service::Exchange);
-            }
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
         loads.begun(&exchange.provider);
@@ -113,25 +107,14 @@ impl Exchanges {
         None
     }
 
-    fn begin_store_work(&self, env: &TaskEnv, pool: &Pool<Event>, queued: Queued) -> Option<Queued> {
-        let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
-        let done = move |work, records| Event::Done(Done { ticket, work, outcome: Outcome::Settled(None), records });
-        let task = env.task(
-            move || {
-                let records = task_env.ask_store(&work);
-                done(work, records)
-            },
-            move |_| done(panicked, Vec::new()),
-        );
-        (!pool.start(task)).then_some(queued)
-    }
-
     /// Something is done: who waited for it goes on, unless another proxy has changed the records meanwhile.
     pub fn finished(&mut self, env: &TaskEnv, waiters: &mut Waiters, loads: &mut Loads, done: Done, overtaken: bool) {
-        let Done { ticket, work, outcome, .. } = done;
+        let Done { ticket, work, outcome, gate, .. } = done;
         let elsewhere = matches!(outcome, Outcome::Elsewhere);
         if let Work::Exchange(exchange) = &work {
-            self.exchanged(env, loads, exchange, outcome);
+            self.exchanged(env, loads, exchange, outcome, gate);
+        } else {
+            loads.store_ended();
         }
         if elsewhere || overtaken {
             let not_before = if elsewhere { now_millis() + LOOK_AGAIN } else { 0 };
@@ -141,7 +124,7 @@ impl Exchanges {
         }
     }
 
-    fn exchanged(&mut self, env: &TaskEnv, loads: &mut Loads, work: &Exchange, outcome: Outcome) {
+    fn exchanged(&mut self, env: &TaskEnv, loads: &mut Loads, work: &Exchange, outcome: Outcome, gate: Option<Gate>) {
         self.running.remove(&work.registration.code);
         let (ended, why) = match &outcome {
             Outcome::Elsewhere | Outcome::Settled(None) => (Ended::Unused, ""),
@@ -159,6 +142,29 @@ impl Exchanges {
                 (ended, sentence.as_str())
             }
         };
+        let ended = gate.map_or(Ended::Known, |gate| gate.end(ended));
         loads.ended(env, &work.provider, Service::Exchange, ended, why);
     }
+}
+
+/// Gives a thread work that needs the store only.
+fn begin_store_work(env: &TaskEnv, pool: &Pool<Event>, loads: &mut Loads, queued: Queued) -> Option<Queued> {
+    if !loads.has_room_for_store(pool) {
+        return Some(queued);
+    }
+    let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
+    let done =
+        move |work, records| Event::Done(Done { ticket, work, outcome: Outcome::Settled(None), records, gate: None });
+    let task = env.task(
+        move || {
+            let records = task_env.ask_store(&work);
+            done(work, records)
+        },
+        move |_| done(panicked, Vec::new()),
+    );
+    if !pool.start(task) {
+        return Some(queued);
+    }
+    loads.store_begun();
+    None
 }

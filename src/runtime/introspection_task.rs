@@ -2,9 +2,11 @@
 //! What a thread of the I/O service does with a token that only its server can judge: looks whether another proxy, or
 //! this one before its last start, has asked already, else asks.
 
+use super::charges::Charges;
 use super::exchange_task::TaskEnv;
 use super::job::Introspect;
 use super::now_millis;
+use super::provider_load::Gate;
 use super::sessions::SessionStore;
 use crate::arena::counters::Counter;
 use crate::config::introspection::Introspection;
@@ -18,18 +20,21 @@ use crate::proto::reason::Reason;
 use crate::proto::session::encode;
 
 /// What a thread has heard of a token.
+#[derive(Debug)]
 pub enum Heard {
     /// It was asked before, and the answer is in the store.
     Stored(TokenAnswer),
     /// The server has answered.
     Answer(TokenAnswer),
+    /// The server was not asked: it did not answer lately, or the source of the request has had its questions.
+    NotAsked(Reason),
     /// There is no answer that can be used.
     Nothing {
         /// Why.
         reason: Reason,
         /// The same for the log.
         why: String,
-        /// The server did answer, or was not asked: it need not be left alone.
+        /// The server did answer: it need not be left alone.
         answered: bool,
     },
 }
@@ -40,15 +45,15 @@ impl TaskEnv {
         self.policy.providers.iter().find(|p| p.name == provider)?.introspection.as_ref()
     }
 
-    /// Finds out what the server says of a token.
-    pub fn introspect(&self, work: &Introspect) -> Heard {
+    /// Finds out what the server says of a token. What the store knows comes first; `gate` guards the server only.
+    pub fn introspect(&self, work: &Introspect, gate: &Gate) -> Heard {
         fault::point(&work.token.0);
         let now = now_millis();
         let found = self.policy.providers.iter().position(|p| p.name == work.provider);
         let same = |index: &usize| TokenId::new(&self.policy.providers[*index].issuer, &work.token.0) == work.id;
         let Some((index, introspection)) = found.filter(same).zip(self.introspection_of(&work.provider)) else {
-            let why = "the provider was removed, or has become another one".to_owned();
-            return Heard::Nothing { reason: Reason::IntrospectionUnavailable, why, answered: true };
+            // The provider was removed, or has become another one.
+            return Heard::NotAsked(Reason::IntrospectionUnavailable);
         };
         // Where each request is asked for, nothing is kept. A store that fails costs a question, no more.
         let keeps = introspection.cache > 0 && self.context.sessions().is_some();
@@ -56,6 +61,13 @@ impl TaskEnv {
         if let Some(answer) = store.as_ref().and_then(|store| self.stored(store, work, introspection, now)) {
             self.context.arena().shared().counters.add(Counter::IntrospectionHits);
             return Heard::Stored(answer);
+        }
+        if !gate.pass() {
+            return Heard::NotAsked(Reason::IntrospectionUnavailable);
+        }
+        let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
+        if !limits.may_introspect(&work.sender) {
+            return Heard::NotAsked(Reason::IntrospectionLimited);
         }
         let answer = match self.ask_about(index, work, now / 1000) {
             Ok(answer) => answer,

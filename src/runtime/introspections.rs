@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The I/O service's part about tokens that only their server can judge: one question for all who ask about the same
-//! token at once, and a bound on how many are asked.
+//! token at once.
 //!
-//! Whoever waited finds the answer in shared memory; what was put there last was put when he went on, or later.
+//! Whoever waited finds the answer in shared memory, or why there is none; what was put there last was put when he went
+//! on, or later.
 
 use std::collections::{HashMap, VecDeque};
 
+use super::charges::Charges;
 use super::exchange_task::TaskEnv;
+use super::introspection_failures::IntrospectionFailures;
 use super::introspection_task::Heard;
 use super::job::Introspect;
 use super::pool::Pool;
-use super::provider_load::{Ended, Loads, Service};
+use super::provider_load::{Ended, Gate, Loads, Service};
 use super::service::Event;
-use super::source_network::network_of;
 use super::waiters::{Ticket, Waiters};
-use crate::arena::record_cache::RecordCache;
+use crate::arena::record_cache::{Lookup, Room};
 use crate::engine::token_answer::{Said, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
-use crate::proto::session::encode;
+use crate::proto::session::{decode, encode};
 
 /// A token that is asked about, and who waits for it.
 struct Flight {
     work: Introspect,
-    /// Where the first question came from.
-    source: String,
     /// Those whose question is on its way; None while no thread has it.
     asking: Option<Vec<Ticket>>,
     /// Those for whom the server is to be asked next.
@@ -36,6 +36,8 @@ pub struct Introspected {
     pub id: TokenId,
     /// What came of it.
     pub heard: Heard,
+    /// What guarded its server.
+    pub gate: Gate,
 }
 
 /// Tokens that are asked about, and those that wait for a thread.
@@ -43,26 +45,39 @@ pub struct Introspected {
 pub struct Introspections {
     flights: HashMap<TokenId, Flight>,
     queue: VecDeque<TokenId>,
-    sources: HashMap<String, u32>,
 }
 
-/// One source may have at most this part of the waiting requests (`max_pending`): a stranger's made-up tokens must leave
-/// room for others.
-const SHARE: u32 = 4;
-
-fn put(answers: &RecordCache<'_>, id: &TokenId, answer: &TokenAnswer, now: i64) {
-    answers.put(&id.0, Some(&encode(answer)), now);
+/// A token that is not good may be anybody's invention: it displaces no answer about a good one.
+fn put(env: &TaskEnv, id: &TokenId, answer: &TokenAnswer, now: i64) {
+    let room = if matches!(answer.said, Said::Active(_)) { Room::Kept } else { Room::Passing };
+    let arena = env.context.arena();
+    arena.answers().put(room, &id.0, Some(&encode(answer)), now);
+    IntrospectionFailures::new(arena.shared()).forget(id);
 }
 
-fn failed(reason: Reason, now: i64) -> TokenAnswer {
-    TokenAnswer { said: Said::Failed(reason.number()), asked_at: now / 1000 }
+/// Those who have waited hear why, and nobody takes an answer that has ended for theirs.
+fn put_failure(env: &TaskEnv, work: &Introspect, reason: Reason, now: i64) {
+    let arena = env.context.arena();
+    IntrospectionFailures::new(arena.shared()).note(&work.id, reason, now / 1000);
+    let holds = |answer: TokenAnswer| {
+        env.introspection_of(&work.provider).is_some_and(|i| answer.standing(i).holds(now / 1000))
+    };
+    if let Lookup::Hit(document) = arena.answers().get(&work.id.0, now, u64::MAX)
+        && !decode(&document).is_some_and(holds)
+    {
+        arena.answers().forget(&work.id.0);
+    }
+}
+
+fn asks_each_time(env: &TaskEnv, provider: &str) -> bool {
+    env.introspection_of(provider).is_none_or(|i| i.cache == 0)
 }
 
 impl Introspections {
     /// Somebody asks about a token.
     pub fn add(&mut self, env: &TaskEnv, work: Introspect, ticket: Ticket, waiters: &mut Waiters, now: i64) {
         // Where each request is to be asked for, a question that is on its way already is too old.
-        let each = env.introspection_of(&work.provider).is_none_or(|i| i.cache == 0);
+        let each = asks_each_time(env, &work.provider);
         if let Some(flight) = self.flights.get_mut(&work.id) {
             match &mut flight.asking {
                 Some(asking) if !each => asking.push(ticket),
@@ -70,41 +85,24 @@ impl Introspections {
             }
             return;
         }
-        let source = network_of(&work.source);
-        let count = self.sources.entry(source.clone()).or_default();
-        let minute = (now / 60_000).unsigned_abs();
-        let settings = &env.policy.settings;
-        let limits = &env.context.arena().shared().source_introspections;
-        if *count >= (settings.max_pending / SHARE).max(1)
-            || !limits.allow(&source, minute, settings.introspection_source_limit)
-        {
-            put(&env.context.arena().answers(), &work.id, &failed(Reason::IntrospectionLimited, now), now);
+        let limits = Charges::new(env.context.arena().shared(), &env.policy.settings, now);
+        if !limits.could_introspect(&work.sender) {
+            put_failure(env, &work, Reason::IntrospectionLimited, now);
             waiters.finish(ticket);
             return;
         }
-        *count += 1;
         self.queue.push_back(work.id.clone());
-        self.flights.insert(work.id.clone(), Flight { work, source, asking: None, waiting: vec![ticket] });
-    }
-
-    fn remove(&mut self, id: &TokenId) {
-        let Some(flight) = self.flights.remove(id) else { return };
-        if let Some(count) = self.sources.get_mut(&flight.source) {
-            *count -= 1;
-            if *count == 0 {
-                self.sources.remove(&flight.source);
-            }
-        }
+        self.flights.insert(work.id.clone(), Flight { work, asking: None, waiting: vec![ticket] });
     }
 
     /// Gives threads what may begin.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &mut Waiters, loads: &mut Loads, now: i64) {
+    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &Waiters, loads: &mut Loads) {
         for _ in 0..self.queue.len() {
             let Some(id) = self.queue.pop_front() else { return };
             let Some(flight) = self.flights.get_mut(&id) else { continue };
             flight.waiting.retain(|ticket| waiters.waits(*ticket));
             if flight.waiting.is_empty() {
-                self.remove(&id);
+                self.flights.remove(&id);
                 continue;
             }
             let provider = flight.work.provider.as_str();
@@ -112,23 +110,21 @@ impl Introspections {
                 self.queue.push_back(id);
                 continue;
             }
-            if !loads.may_ask(env, provider, Service::Introspection, now) {
-                let answer = failed(Reason::IntrospectionUnavailable, now);
-                put(&env.context.arena().answers(), &id, &answer, now);
-                flight.waiting.drain(..).for_each(|ticket| waiters.finish(ticket));
-                self.remove(&id);
-                continue;
-            }
-            let (task_env, work, panicked) = (env.clone(), flight.work.clone(), id.clone());
+            let gate = loads.gate(env, provider, Service::Introspection);
+            let (task_env, work, task_gate) = (env.clone(), flight.work.clone(), gate.clone());
+            let panicked = (id.clone(), gate);
             let task = env.task(
-                move || Event::Introspected(Introspected { heard: task_env.introspect(&work), id: work.id }),
+                move || {
+                    let heard = task_env.introspect(&work, &task_gate);
+                    Event::Introspected(Introspected { id: work.id, heard, gate: task_gate })
+                },
                 move |why| {
-                    let heard = Heard::Nothing { reason: Reason::Internal, why, answered: true };
-                    Event::Introspected(Introspected { id: panicked, heard })
+                    let ((id, gate), heard) =
+                        (panicked, Heard::Nothing { reason: Reason::Internal, why, answered: true });
+                    Event::Introspected(Introspected { id, heard, gate })
                 },
             );
             if !pool.start(task) {
-                loads.not_asked(provider, Service::Introspection);
                 self.queue.push_back(id);
                 return;
             }
@@ -139,21 +135,30 @@ impl Introspections {
 
     /// A thread has come back: who waited for it goes on.
     pub fn finished(&mut self, env: &TaskEnv, waiters: &mut Waiters, loads: &mut Loads, done: Introspected, now: i64) {
-        let Introspected { id, heard } = done;
+        let Introspected { id, heard, gate } = done;
         let Some(flight) = self.flights.get_mut(&id) else { return };
-        let (answer, ended, why) = match heard {
-            Heard::Stored(answer) => (answer, Ended::Unused, String::new()),
-            Heard::Answer(answer) => (answer, Ended::Well, String::new()),
+        let (ended, why) = match heard {
+            Heard::Stored(answer) => {
+                put(env, &id, &answer, now);
+                (Ended::Unused, String::new())
+            }
+            Heard::Answer(answer) => {
+                put(env, &id, &answer, now);
+                (Ended::Well, String::new())
+            }
+            Heard::NotAsked(reason) => {
+                put_failure(env, &flight.work, reason, now);
+                (Ended::Unused, String::new())
+            }
             Heard::Nothing { reason, why, answered } => {
-                let ended = if answered { Ended::Refused } else { Ended::Badly };
-                (failed(reason, now), ended, why)
+                put_failure(env, &flight.work, reason, now);
+                (if answered { Ended::Refused } else { Ended::Badly }, why)
             }
         };
-        put(&env.context.arena().answers(), &id, &answer, now);
-        loads.ended(env, &flight.work.provider, Service::Introspection, ended, &why);
+        loads.ended(env, &flight.work.provider, Service::Introspection, gate.end(ended), &why);
         flight.asking.take().unwrap_or_default().into_iter().for_each(|ticket| waiters.finish(ticket));
         if flight.waiting.is_empty() {
-            self.remove(&id);
+            self.flights.remove(&id);
         } else {
             self.queue.push_back(id);
         }
@@ -161,10 +166,10 @@ impl Introspections {
 
     /// Some have waited too long. An older answer must not be taken for the one they asked for.
     pub fn expired(&mut self, env: &TaskEnv, waiters: &Waiters, now: i64) {
-        for (id, flight) in &mut self.flights {
+        for flight in self.flights.values_mut() {
             let asking = flight.asking.iter().flatten();
             if asking.chain(&flight.waiting).any(|ticket| !waiters.waits(*ticket)) {
-                put(&env.context.arena().answers(), id, &failed(Reason::WaitTimeout, now), now);
+                put_failure(env, &flight.work, Reason::WaitTimeout, now);
                 flight.waiting.retain(|ticket| waiters.waits(*ticket));
                 flight.asking.iter_mut().for_each(|asking| asking.retain(|ticket| waiters.waits(*ticket)));
             }

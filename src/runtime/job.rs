@@ -7,10 +7,12 @@ use std::os::unix::net::UnixDatagram;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::arena::waiting_room::{Party, Place};
 use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::session_check::{OpenProof, Registration};
 use crate::engine::token_answer::TokenId;
 use crate::proto::grant::TokenGrant;
+use crate::proto::sender::Sender;
 use crate::proto::session::SecretText;
 
 /// What the I/O service is asked to do.
@@ -43,8 +45,8 @@ pub struct Introspect {
     pub id: TokenId,
     /// The token.
     pub token: SecretText,
-    /// Source address, for limits.
-    pub source: String,
+    /// Who asks, for limits.
+    pub sender: Sender,
 }
 
 /// A code, or another thing, to be exchanged.
@@ -60,8 +62,8 @@ pub struct Exchange {
     pub registration: Registration,
     /// To tag of its answer; empty: not known.
     pub to_tag: Vec<u8>,
-    /// Source address, for limits.
-    pub source: String,
+    /// Who asks, for limits.
+    pub sender: Sender,
 }
 
 /// A proof that may have been used at another proxy.
@@ -82,6 +84,21 @@ impl Comparison {
     }
 }
 
+/// What must be done for a request before it can be judged, and whose place it takes while it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// What to do.
+    pub work: Work,
+    /// For what it waits, and who sent it.
+    pub party: Party,
+}
+
+impl From<Work> for Errand {
+    fn from(work: Work) -> Errand {
+        Errand { work, party: Party::default() }
+    }
+}
+
 /// Work for a request that waits for it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Job {
@@ -91,6 +108,8 @@ pub struct Job {
     pub deadline: i64,
     /// The asker's own words, given back unchanged.
     pub cookies: [u64; 2],
+    /// Where it waits.
+    pub place: Place,
 }
 
 /// Longest job in octets: the longest token that can be configured, and room for the rest.
@@ -156,7 +175,7 @@ mod tests {
     fn a_full_queue_refuses_instead_of_blocking() {
         let queue = JobQueue::new().unwrap();
         let mut receiver = queue.receiver().unwrap();
-        let job = Job { work: Work::Keys(3), deadline: -5, cookies: [u64::MAX, 7] };
+        let job = Job { work: Work::Keys(3), deadline: -5, cookies: [u64::MAX, 7], place: Place::default() };
         let sent = (0..100_000).take_while(|_| queue.send(&job).is_ok()).count();
         assert!((100..100_000).contains(&sent), "{sent}");
         assert_eq!(receiver.receive().unwrap(), Some(job.clone()));
@@ -166,7 +185,12 @@ mod tests {
     #[test]
     fn a_long_job_is_refused() {
         let queue = JobQueue::new().unwrap();
-        let job = Job { work: Work::Account("x".repeat(MAX_LEN), None), deadline: 0, cookies: [0; 2] };
+        let job = Job {
+            work: Work::Account("x".repeat(MAX_LEN), None),
+            deadline: 0,
+            cookies: [0; 2],
+            place: Place::default(),
+        };
         assert!(queue.send(&job).is_err());
         queue.wake();
         assert_eq!(queue.receiver().unwrap().receive().unwrap(), None);

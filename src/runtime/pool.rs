@@ -118,7 +118,11 @@ impl<E: Send + 'static> Pool<E> {
 fn run<E>(queue: &Queue<E>, events: &SyncSender<E>) {
     while let Some(Task { run, panicked }) = queue.take() {
         // A panic in a parser must cost one task, not the thread.
-        if events.send(caught(run).unwrap_or_else(panicked)).is_err() {
+        let event = match caught(run) {
+            Ok(event) => Ok(event),
+            Err(place) => caught(|| panicked(place)),
+        };
+        if event.is_ok_and(|event| events.send(event).is_err()) {
             return;
         }
     }

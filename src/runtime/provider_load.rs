@@ -2,6 +2,8 @@
 //! What the authorization servers do for phones at present, and whether one is left alone for a while.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::exchange_task::TaskEnv;
 use super::pool::Pool;
@@ -39,7 +41,9 @@ impl Service {
 /// How a thread's try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The server was not asked.
+    /// Nobody has wanted to ask the server: what was needed was known already.
+    Known,
+    /// It was to be asked, and then was not.
     Unused,
     /// It did its work.
     Well,
@@ -49,8 +53,35 @@ pub enum Ended {
     Badly,
 }
 
+/// Before the question to a server, for one task. What the store knows is used whether the server answers or not, so the
+/// task asks here only when nothing but the server can help.
+#[derive(Clone)]
+pub struct Gate {
+    breaker: Arc<Breaker>,
+    trial: i64,
+    passed: Arc<AtomicBool>,
+}
+
+impl Gate {
+    /// Whether the server may be asked; if not, it did not answer lately.
+    pub fn pass(&self) -> bool {
+        let passed = self.passed() || self.breaker.check(now_millis(), self.trial).is_ok();
+        self.passed.store(passed, Ordering::Relaxed);
+        passed
+    }
+
+    /// How a task that went through it has ended, or not at all.
+    pub fn end(&self, ended: Ended) -> Ended {
+        if self.passed() { ended } else { Ended::Known }
+    }
+
+    fn passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+}
+
 struct Endpoint {
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     failures: u32,
 }
 
@@ -63,7 +94,7 @@ struct Load {
 
 impl Default for Endpoint {
     fn default() -> Endpoint {
-        Endpoint { breaker: Breaker::new(PATIENCE), failures: 0 }
+        Endpoint { breaker: Arc::new(Breaker::new(PATIENCE)), failures: 0 }
     }
 }
 
@@ -81,6 +112,7 @@ impl Load {
 pub struct Loads {
     providers: HashMap<String, Load>,
     running: usize,
+    at_store: usize,
 }
 
 impl Loads {
@@ -91,19 +123,36 @@ impl Loads {
         self.providers.get_mut(provider).expect("it is there now")
     }
 
-    /// Whether there is a thread for more work at this provider: some are left for others, for keys and for the store.
+    /// Whether there is a thread for more work at this provider: some are left for keys and for the store, and of what
+    /// other providers leave, a half for whichever hangs next.
     pub fn has_room(&mut self, env: &TaskEnv, pool: &Pool<Event>, provider: &str) -> bool {
-        self.running < pool.for_phones() && self.of(provider).running < env.policy.settings.http_per_provider as usize
+        let own = self.of(provider).running;
+        let rest = pool.for_phones().saturating_sub(self.running - own.min(self.running));
+        let most = if env.policy.providers.len() > 1 { rest.div_ceil(2) } else { rest };
+        let free = self.running == 0 || self.running + self.at_store + 1 < pool.size();
+        free && self.running < pool.for_phones() && own < most.min(env.policy.settings.http_per_provider as usize)
     }
 
-    /// Whether the server may be asked; if not, it did not answer lately.
-    pub fn may_ask(&mut self, env: &TaskEnv, provider: &str, service: Service, now: i64) -> bool {
-        self.of(provider).of(service).breaker.check(now, env.claim_time()).is_ok()
+    /// Whether there is a thread for more work at the store: some are left for the providers, and one for keys.
+    pub fn has_room_for_store(&self, pool: &Pool<Event>) -> bool {
+        let free = self.at_store == 0 || self.running + self.at_store + 1 < pool.size();
+        free && self.at_store < (pool.size() / 2).max(1)
     }
 
-    /// It was not asked after all.
-    pub fn not_asked(&mut self, provider: &str, service: Service) {
-        self.of(provider).of(service).breaker.unused();
+    /// A thread has begun work at the store.
+    pub fn store_begun(&mut self) {
+        self.at_store += 1;
+    }
+
+    /// It is free again.
+    pub fn store_ended(&mut self) {
+        self.at_store = self.at_store.saturating_sub(1);
+    }
+
+    /// What the task of a thread asks before it asks the server.
+    pub fn gate(&mut self, env: &TaskEnv, provider: &str, service: Service) -> Gate {
+        let breaker = Arc::clone(&self.of(provider).of(service).breaker);
+        Gate { breaker, trial: env.claim_time(), passed: Arc::default() }
     }
 
     /// A thread has begun.
@@ -120,6 +169,7 @@ impl Loads {
         load.running = load.running.saturating_sub(1);
         let endpoint = load.of(service);
         match ended {
+            Ended::Known => return,
             Ended::Unused => return endpoint.breaker.unused(),
             Ended::Well => {
                 endpoint.breaker.succeeded();

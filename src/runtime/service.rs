@@ -11,10 +11,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::StartError;
+use super::caught::caught;
 use super::changes::{ChangeClock, Changes};
 use super::context::{Context, PlacedPolicy};
 use super::exchange_task::{Seen, TaskEnv};
 use super::exchanges::{Done, Exchanges};
+use super::intake::Intake;
 use super::introspections::{Introspected, Introspections};
 use super::job::{Job, Work};
 use super::key_fetches::KeyFetches;
@@ -24,7 +26,8 @@ use super::pool::{Pool, spawn};
 use super::provider_load::Loads;
 use super::refreshes::{Kept, Refreshes};
 use super::waiters::Waiters;
-use crate::arena::record_cache::{CAPACITY, Lookup};
+use crate::arena::counters::Counter;
+use crate::arena::record_cache::{CAPACITY, Lookup, Room};
 use crate::engine::endpoints::Endpoints;
 use crate::engine::kept_keys::KeptKeys;
 use crate::engine::key_fetch::{FetchedKeys, fetch_keys};
@@ -36,11 +39,17 @@ use crate::ports::{Level, Log};
 const EVENTS: usize = 1024;
 /// Events taken before those whose work is done are given back.
 const BATCH: usize = 256;
+/// Of these, events that put something into the memory that workers read: as many as find room in one of its sets, so
+/// that who waits for one finds it there.
+const ANSWERS: usize = 4;
 
 /// Time between two sweeps of the replay guard and of the bound connections, in milliseconds.
 const SWEEP: i64 = 300_000;
 /// What connections are bound to is wiped when it was not used for so long, in milliseconds.
 const UNUSED_CONNECTION: i64 = 7_200_000;
+
+/// Between a panic of a thread and its next try.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What reaches the service's own thread.
 pub enum Event {
@@ -105,6 +114,17 @@ pub struct Service {
     ending: Arc<AtomicBool>,
 }
 
+/// Whose entries a record may displace. Sessions and accounts are there because somebody has signed in or was entered;
+/// anybody can ask for an address that has none, and anybody can make a code, which is remembered as refused.
+fn room_of(key: &str, present: bool) -> Room {
+    match key.split_once(':').map_or("", |(kind, _)| kind) {
+        _ if !present => Room::Passing,
+        "a" | "k" => Room::Kept,
+        "c" => Room::Passing,
+        _ => Room::Uses,
+    }
+}
+
 /// Puts records into the workers' cache; true when another proxy has changed one since it was read.
 fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<Seen>, now: i64) -> bool {
     let mut overtaken = false;
@@ -118,7 +138,7 @@ fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<Seen>, now: i64) 
                 Lookup::Absent => value.is_none(),
                 Lookup::Unknown => true,
             };
-            if !cache.put(&key, value.as_deref(), now) {
+            if !cache.put(room_of(&key, value.is_some()), &key, value.as_deref(), now) {
                 let octets = value.map_or(0, |value| value.len());
                 let sentence = format!(
                     "a record of {octets} octets has no room in the memory that workers read (about {CAPACITY}): they answer \
@@ -160,15 +180,8 @@ impl Service {
         let (pool, mut threads) = Pool::new(placed.policy.settings.http_threads as usize, &event_sender)?;
         let remote = context.sessions().is_some_and(|access| !access.is_local());
         let watch = remote.then(|| event_sender.clone());
-        let (mut jobs, stop) = (context.jobs().receiver()?, Arc::clone(&ending));
-        threads.push(spawn("sipoauth jobs", move || {
-            while let Ok(job) = jobs.receive() {
-                let taken = event_sender.send(job.map_or(Event::Woken, Event::Job));
-                if taken.is_err() || stop.load(Relaxed) {
-                    return;
-                }
-            }
-        })?);
+        let intake = Intake::new(&context, event_sender, &env.lines, &ending)?;
+        threads.push(spawn("sipoauth jobs", move || intake.run())?);
         let mut service = Service {
             context,
             process: std::process::id(),
@@ -204,10 +217,17 @@ impl Service {
         self.start_due(now_millis());
         let mut wait = timeout.min(self.until_next(now_millis()));
         // Everything that is there already is taken before the next look at the clock.
+        let mut ended = 0;
         for _ in 0..BATCH {
             match self.events.recv_timeout(wait) {
-                Ok(event) => self.take(event),
+                Ok(event) => {
+                    ended += usize::from(matches!(event, Event::Done(_) | Event::Introspected(_)));
+                    self.take(event);
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+            if ended == ANSWERS {
+                break;
             }
             wait = Duration::ZERO;
         }
@@ -235,8 +255,8 @@ impl Service {
         self.follow();
         let (waiters, now) = (&mut self.waiters, now_millis());
         match event {
-            Event::Job(Job { work, deadline, cookies }) => {
-                let ticket = waiters.add(deadline, cookies);
+            Event::Job(Job { work, deadline, cookies, place }) => {
+                let ticket = waiters.add(deadline, cookies, place);
                 match work {
                     Work::Keys(slot) => self.keys.wait(slot, ticket, waiters),
                     Work::Introspect(work) => self.introspections.add(&self.env, *work, ticket, waiters, now),
@@ -281,6 +301,7 @@ impl Service {
         let window = i64::from(self.placed.policy.settings.pop_window);
         self.context.arena().replay_guard().sweep(window, now / 1000);
         self.context.arena().connections().sweep(UNUSED_CONNECTION, now);
+        self.context.arena().shared().waiting.sweep(now);
     }
 
     fn until_next(&self, now: i64) -> Duration {
@@ -300,9 +321,9 @@ impl Service {
             };
             pool.start(env.task(fetch, move |sentence| Event::Fetched(source, Err(sentence))))
         });
-        self.introspections.dispatch(env, pool, &mut self.waiters, &mut self.loads, now);
+        self.introspections.dispatch(env, pool, &self.waiters, &mut self.loads);
         if self.context.sessions().is_some() {
-            self.exchanges.dispatch(env, pool, &mut self.waiters, &mut self.loads, now);
+            self.exchanges.dispatch(env, pool, &self.waiters, &mut self.loads, now);
             self.refreshes.dispatch(env, pool, now);
             self.start_watching();
         }
@@ -316,10 +337,15 @@ impl Service {
             return;
         };
         let (Some(events), ending) = (self.watch.take(), Arc::clone(&self.ending)) else { return };
+        let (lines, counters) = (Arc::clone(&self.env.lines), Arc::clone(&self.context));
         let watch = move || {
-            store.watch_changes(&ending, &mut |key| {
-                let _ = events.send(Event::Changed(key));
-            });
+            let mut tell = |key| drop(events.send(Event::Changed(key)));
+            // It comes back when the service ends, or by a panic; then it begins again, and everything may have changed.
+            while let Err(place) = caught(|| store.watch_changes(&ending, &mut tell)) {
+                counters.arena().shared().counters.add(Counter::Panics);
+                lines.log(Level::Error, &format!("internal error caught at {place}; please report it"));
+                std::thread::sleep(PAUSE);
+            }
         };
         match spawn("sipoauth watch", watch) {
             Ok(thread) => self.threads.push(thread),
@@ -341,15 +367,18 @@ impl Drop for Service {
         self.context.jobs().wake();
         // A thread that hands over an event may wait for room: taking the rest lets it see the end.
         let threads = std::mem::take(&mut self.threads);
-        let mut given_up = u32::try_from(self.waiters.len()).unwrap_or(u32::MAX);
-        while threads.iter().any(|t| !t.is_finished()) {
-            if let Ok(Event::Job(_)) = self.events.recv_timeout(Duration::from_millis(10)) {
-                given_up += 1;
+        let waiting = &self.context.arena().shared().waiting;
+        let give_back = |event| {
+            if let Event::Job(job) = event {
+                waiting.give_back(&job.place);
             }
+        };
+        while threads.iter().any(|t| !t.is_finished()) {
+            let _ = self.events.recv_timeout(Duration::from_millis(10)).map(give_back);
         }
-        // Requests that are still parked are not given back; they must not count against max_pending for ever.
-        given_up += self.events.try_iter().filter(|event| matches!(event, Event::Job(_))).count() as u32;
-        self.context.arena().shared().parked.fetch_sub(given_up, Relaxed);
+        // Requests that are still parked are not given back; they must not count against max_pending any longer.
+        self.events.try_iter().for_each(give_back);
+        self.waiters.abandon(self.context.arena().shared());
         // Nothing of them may be left when the host unloads or forks next.
         for thread in threads {
             let _ = thread.join();

@@ -2,11 +2,11 @@
 //! Requests that wait for the I/O service. Each is given back exactly once: when its work is done, or at its deadline.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::worker::NOBODY;
 use crate::arena::Shared;
 use crate::arena::counters::Counter;
+use crate::arena::waiting_room::Place;
 
 /// Names a waiter.
 pub type Ticket = u64;
@@ -15,16 +15,23 @@ pub type Ticket = u64;
 #[derive(Default)]
 pub struct Waiters {
     next: Ticket,
-    waiting: HashMap<Ticket, (i64, [u64; 2])>,
+    waiting: HashMap<Ticket, Waiter>,
     deadlines: BTreeSet<(i64, Ticket)>,
-    done: Vec<[u64; 2]>,
+    done: Vec<Waiter>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiter {
+    deadline: i64,
+    cookies: [u64; 2],
+    place: Place,
 }
 
 impl Waiters {
     /// A new one, with its deadline in Unix milliseconds.
-    pub fn add(&mut self, deadline: i64, cookies: [u64; 2]) -> Ticket {
+    pub fn add(&mut self, deadline: i64, cookies: [u64; 2], place: Place) -> Ticket {
         self.next += 1;
-        self.waiting.insert(self.next, (deadline, cookies));
+        self.waiting.insert(self.next, Waiter { deadline, cookies, place });
         self.deadlines.insert((deadline, self.next));
         self.next
     }
@@ -36,9 +43,9 @@ impl Waiters {
 
     /// Its work is done.
     pub fn finish(&mut self, ticket: Ticket) {
-        if let Some((deadline, cookies)) = self.waiting.remove(&ticket) {
-            self.deadlines.remove(&(deadline, ticket));
-            self.done.push(cookies);
+        if let Some(waiter) = self.waiting.remove(&ticket) {
+            self.deadlines.remove(&(waiter.deadline, ticket));
+            self.done.push(waiter);
         }
     }
 
@@ -47,9 +54,7 @@ impl Waiters {
         let before = self.done.len();
         while let Some((deadline, ticket)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.remove(&(deadline, ticket));
-            if let Some((_, cookies)) = self.waiting.remove(&ticket) {
-                self.done.push(cookies);
-            }
+            self.done.extend(self.waiting.remove(&ticket));
         }
         self.done.len() > before
     }
@@ -61,8 +66,8 @@ impl Waiters {
 
     /// Gives back all that are done.
     pub fn release(&mut self, shared: &Shared, give_back: &mut dyn FnMut([u64; 2])) {
-        for cookies in std::mem::take(&mut self.done) {
-            shared.parked.fetch_sub(1, Relaxed);
+        for Waiter { cookies, place, .. } in std::mem::take(&mut self.done) {
+            shared.waiting.give_back(&place);
             shared.counters.add(Counter::Resumed);
             if cookies[0] == NOBODY[0] {
                 shared.waits.end(cookies[1]);
@@ -71,13 +76,9 @@ impl Waiters {
         }
     }
 
-    /// How many are left.
-    pub fn len(&self) -> usize {
-        self.waiting.len() + self.done.len()
-    }
-
-    /// True when nobody waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// They are not given back any more, but they keep nobody out.
+    pub fn abandon(&mut self, shared: &Shared) {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.values().chain(&self.done).for_each(|waiter| shared.waiting.give_back(&waiter.place));
     }
 }

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A worker: checks requests with this process's copy of keys and policy. Uses the CPU only, never waits.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use super::context::{Context, PlacedPolicy};
-use super::job::{Job, Work};
+use super::job::{Errand, Work};
 use super::keyring::Keyring;
 use super::now_millis;
 use super::session_view::SessionView;
@@ -34,6 +32,7 @@ use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 use crate::proto::key_derivation;
 use crate::proto::reason::{Outcome, Reason};
+use crate::proto::sender::Sender;
 use crate::proto::session::id_text;
 use crate::proto::uri::Aor;
 
@@ -66,7 +65,7 @@ pub struct Verdict {
     /// Seconds, with status 503.
     pub retry_after: u32,
     /// What must be done first: the host parks the request and submits it as a job.
-    pub pending: Option<Work>,
+    pub pending: Option<Errand>,
     /// The policy by which it was judged.
     pub policy: Option<Arc<Policy>>,
     /// The session of an accepted code or proof, as text.
@@ -279,6 +278,7 @@ impl Worker {
             }
         };
         verdict.policy = Some(Arc::clone(&self.placed.policy));
+        self.admit(&mut verdict, handling.source);
         if !matches!(verdict.answer.reason().outcome(), Outcome::Accepted | Outcome::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(if request.is_register() { request.to } else { request.from });
@@ -311,12 +311,12 @@ impl Worker {
             retry_after: settings.retry_after,
         };
         let minute = (now / 60_000).unsigned_abs();
-        let allowed = || shared.source_fetches.allow(handling.source, minute, settings.key_source_limit);
+        let allowed = || shared.source_fetches.allow(&Sender::new(handling.source), minute, settings.key_source_limit);
         let mut verdict = Verdict::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {
                 self.context.arena().slots()[slot].want();
-                verdict.pending = u32::try_from(slot).ok().map(Work::Keys);
+                verdict.pending = u32::try_from(slot).ok().map(|slot| Errand::from(Work::Keys(slot)));
                 None
             }
             KeyWait::Unknown => {
@@ -393,27 +393,6 @@ impl Worker {
 
     pub(super) fn tell_refusal(&self, verdict: &Verdict, level: Level) {
         self.context.log().log(level, &describe(verdict, verdict.answer.reason()));
-    }
-
-    /// Hands a parked request to the I/O service. `to_tag` is that of its final answer, as far as it is known now. An
-    /// error means: refuse it now with 503.
-    pub fn submit(&mut self, mut work: Work, to_tag: &[u8], cookies: [u64; 2]) -> io::Result<()> {
-        match &mut work {
-            Work::Exchange(exchange) if !to_tag.is_empty() => exchange.to_tag = to_tag.to_vec(),
-            Work::Bind(_, tag) if !to_tag.is_empty() => *tag = to_tag.to_vec(),
-            _ => {}
-        }
-        let settings = &self.placed.policy.settings;
-        let shared = self.context.arena().shared();
-        let full = || io::Error::new(io::ErrorKind::WouldBlock, "max_pending is reached");
-        let limit = settings.max_pending;
-        shared.parked.fetch_update(Relaxed, Relaxed, |n| (n < limit).then_some(n + 1)).map_err(|_| full())?;
-        let deadline = now_millis() + i64::from(settings.pending_timeout) * 1000;
-        self.context.jobs().send(&Job { work, deadline, cookies }).inspect_err(|_| {
-            shared.parked.fetch_sub(1, Relaxed);
-        })?;
-        shared.counters.add(Counter::Suspended);
-        Ok(())
     }
 
     /// The verdict for a request that was to be parked but could not be.

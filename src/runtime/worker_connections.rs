@@ -3,7 +3,7 @@
 //! do not carry.
 
 use super::job::Work;
-use super::worker::{Handling, NOBODY, Verdict, Worker};
+use super::worker::{Handling, Verdict, Worker};
 use super::worker_sessions::wait_for_store;
 use crate::arena::connection_table::{CAPACITY, Connection};
 use crate::arena::counters::Counter;
@@ -58,7 +58,7 @@ impl Worker {
         if answer.carried == Carried::Connection && handling.no_wait {
             // An ACK cannot wait, but it comes again, and then the sessions are known. The outcome is no matter: it is
             // refused for now in either case.
-            let _ = self.submit(work, &[], NOBODY);
+            let _ = self.submit_for_nobody(work, handling.source);
             return Verdict {
                 answer: Answer { reason: Some(Reason::StoreUnavailable), ..answer },
                 ..Verdict::default()

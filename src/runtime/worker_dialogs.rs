@@ -19,17 +19,17 @@ pub struct DialogParts<'a> {
 
 impl Worker {
     /// The URI parameter, with its semicolon, for the Record-Route of a request that was let in. None when it forms no
-    /// dialog, or there are no random numbers.
+    /// dialog.
     pub fn dialog_mark(&mut self, parts: &DialogParts<'_>, now: Option<i64>) -> Option<String> {
         let now = self.prepare(now) / 1000;
-        self.with_dialog_key(|key| key.mark(parts.call_id, parts.from_tag, now)).flatten()
+        self.with_dialog_key(|key| key.mark(parts.call_id, parts.from_tag, now))
     }
 
     /// True when the parameters of the topmost Route URI, which must be the proxy's own, have the mark of this dialog.
     pub fn dialog_is_marked(&mut self, parts: &DialogParts<'_>, parameters: &[u8], now: Option<i64>) -> bool {
         let now = self.prepare(now) / 1000;
         let tags = [parts.from_tag, parts.to_tag];
-        let marked = self.with_dialog_key(|key| key.is_genuine(parameters, parts.call_id, tags, now)).unwrap_or(false);
+        let marked = self.with_dialog_key(|key| key.is_genuine(parameters, parts.call_id, tags, now));
         if !marked {
             let call_id = printable(&String::from_utf8_lossy(parts.call_id), 128);
             let line = format!("refused: a request within a dialog that has no mark of this proxy (Call-ID {call_id})");
@@ -39,11 +39,10 @@ impl Worker {
     }
 
     /// The key of `store_key` outlives restarts, and all proxies that share it have it.
-    fn with_dialog_key<T>(&self, use_key: impl FnOnce(&DialogKey) -> T) -> Option<T> {
-        if let Some(key) = &self.placed.policy.dialog_key {
-            return Some(use_key(key));
+    fn with_dialog_key<T>(&self, use_key: impl FnOnce(&DialogKey) -> T) -> T {
+        match &self.placed.policy.dialog_key {
+            Some(key) => use_key(key),
+            None => use_key(&DialogKey::new(&*self.context.arena().shared().dialog_key.octets())),
         }
-        let secret = self.context.arena().shared().dialog_key.get(|octets| aws_lc_rs::rand::fill(octets).ok())?;
-        Some(use_key(&DialogKey::new(&*secret)))
     }
 }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A worker's part about codes and proofs: what must be done first, and the end of a registration.
 
-use std::io;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::job::{Comparison, Exchange, Work};
 use super::session_view::SessionView;
 use super::sessions::SessionError;
-use super::worker::{Handling, NOBODY, SOON, Verdict, Worker};
+use super::worker::{Handling, SOON, Verdict, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::record_cache::Lookup;
 use crate::arena::replay_guard::Use;
@@ -18,6 +16,7 @@ use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
 use crate::proto::grant::TokenGrant;
 use crate::proto::reason::Reason;
+use crate::proto::sender::Sender;
 
 /// What a digest-string in a ticket is sealed as.
 const TICKET: &str = "ticket";
@@ -48,15 +47,15 @@ impl Worker {
             grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),
-            source: handling.source.to_owned(),
+            sender: Sender::new(handling.source),
         }));
         if !handling.no_wait && !handling.resumed {
-            return Verdict { answer, pending: Some(work), ..Verdict::default() };
+            return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };
         }
         // Nobody waits, but the phone will ask again.
-        let begun = self.submit(work, &[], NOBODY).is_ok();
-        answer.reason = Some(if begun { Reason::ExchangeUnavailable } else { Reason::Overloaded });
-        Verdict { answer, retry_after: if begun { SOON } else { 0 }, ..Verdict::default() }
+        let begun = self.submit_for_nobody(work, handling.source);
+        answer.reason = Some(begun.err().unwrap_or(Reason::ExchangeUnavailable));
+        Verdict { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..Verdict::default() }
     }
 
     /// Compares a proof that is right with those that were seen, here and, if so configured, at other proxies.
@@ -154,8 +153,8 @@ impl Worker {
         };
         if !self.stores_itself() {
             let work = Work::Unbind(Box::new(registration), to_tag.to_vec());
-            let full = |e: io::Error| SessionError::Store(StoreError::Away(e.to_string()));
-            return self.submit(work, &[], NOBODY).map_err(full);
+            let full = |reason: Reason| SessionError::Store(StoreError::Away(reason.text().to_owned()));
+            return self.submit_for_nobody(work, "").map_err(full);
         }
         let store = access.open(&self.placed.policy).map_err(SessionError::Store)?;
         store.unbind(sessions, &registration, to_tag, now)
@@ -168,5 +167,5 @@ pub(super) fn wait_for_store(mut answer: Answer, handling: &Handling<'_>, work: 
         answer.reason = Some(Reason::StoreUnavailable);
         return Verdict { answer, ..Verdict::default() };
     }
-    Verdict { answer, pending: Some(work()), ..Verdict::default() }
+    Verdict { answer, pending: Some(work().into()), ..Verdict::default() }
 }

@@ -2,15 +2,16 @@
 //! A worker's part about tokens that only their server can judge, and encrypted ones.
 
 use super::context::Context;
+use super::introspection_failures::IntrospectionFailures;
 use super::job::{Introspect, Work};
-use super::source_network::network_of;
-use super::worker::{Handling, NOBODY, SOON, Verdict, Worker};
-use crate::arena::memory_table::MemoryTable;
+use super::worker::{Handling, SOON, Verdict, Worker};
 use crate::arena::record_cache::Lookup;
+use crate::arena::source_limits::SourceLimits;
 use crate::config::policy::Policy;
 use crate::engine::check::{Answer, Decryptions, Question};
 use crate::engine::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
+use crate::proto::sender::Sender;
 use crate::proto::session::decode;
 
 /// What the I/O service has put into shared memory, as one call sees it.
@@ -35,6 +36,14 @@ impl<'a> AnswerView<'a> {
 
 impl KnownAnswers for AnswerView<'_> {
     fn answer(&self, id: &TokenId) -> Option<TokenAnswer> {
+        // Who has asked hears first whether it came to nothing.
+        let failures = IntrospectionFailures::new(self.context.arena().shared());
+        if self.asked == Asked::Yes
+            && let Some(failure) = failures.get(id, self.now / 1000)
+            && self.now / 1000 - failure.asked_at <= self.longest_wait
+        {
+            return Some(failure);
+        }
         match self.context.arena().answers().get(&id.0, self.now, u64::MAX) {
             Lookup::Hit(document) => decode(&document),
             Lookup::Absent | Lookup::Unknown => None,
@@ -65,18 +74,18 @@ impl<'a> DecryptionView<'a> {
         DecryptionView { context, source: handling.source, minute, limit: policy.settings.decryption_source_limit }
     }
 
-    fn failures(&self) -> &MemoryTable<4096> {
+    fn failures(&self) -> &SourceLimits<16_384> {
         &self.context.arena().shared().source_decryptions
     }
 }
 
 impl Decryptions for DecryptionView<'_> {
     fn allowed(&self) -> bool {
-        self.failures().used(network_of(self.source), self.minute) < self.limit
+        self.failures().has_room(&Sender::new(self.source), self.minute, self.limit)
     }
 
     fn failed(&self) {
-        self.failures().allow(network_of(self.source), self.minute, self.limit);
+        self.failures().allow(&Sender::new(self.source), self.minute, self.limit);
     }
 }
 
@@ -89,15 +98,15 @@ impl Worker {
     ) -> Verdict {
         let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
         let Question { id, token } = question;
-        let work = Introspect { provider: provider.to_owned(), id, token, source: handling.source.to_owned() };
+        let work = Introspect { provider: provider.to_owned(), id, token, sender: Sender::new(handling.source) };
         let work = Work::Introspect(Box::new(work));
         if !handling.no_wait && !handling.resumed {
-            return Verdict { answer, pending: Some(work), ..Verdict::default() };
+            return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };
         }
         // Nobody waits, also because a request waits only once; but whoever asks again soon finds the answer.
-        let begun = self.submit(work, &[], NOBODY).is_ok();
+        let begun = self.submit_for_nobody(work, handling.source);
         let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
-        answer.reason = Some(if begun { reason } else { Reason::Overloaded });
-        Verdict { answer, retry_after: if begun { SOON } else { 0 }, ..Verdict::default() }
+        answer.reason = Some(begun.err().unwrap_or(reason));
+        Verdict { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..Verdict::default() }
     }
 }

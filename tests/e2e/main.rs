@@ -13,6 +13,7 @@ mod configuration;
 mod dialogs;
 mod encrypted;
 mod expires;
+mod floods;
 mod full_disk;
 mod harness;
 mod harness_waits;

@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_millis(20);
 
 pub struct Plant {
     pub site: Site,
-    service: Service,
+    service: Option<Service>,
     cookie: u64,
     done: Vec<u64>,
 }
@@ -42,7 +42,14 @@ impl Plant {
         });
         let site = Site::remote(provider, &merged(&usual, globals));
         let service = Service::new(Arc::clone(&site.context)).unwrap_or_else(|error| panic!("{error}"));
-        Plant { site, service, cookie: 0, done: Vec::new() }
+        Plant { site, service: Some(service), cookie: 0, done: Vec::new() }
+    }
+
+    /// Ends the I/O service, with what it has in its hands, and starts another.
+    pub fn restart(&mut self) {
+        let context = Arc::clone(&self.site.context);
+        self.service = None;
+        self.service = Some(Service::new(context).unwrap_or_else(|error| panic!("{error}")));
     }
 
     /// Goes on until the first fetch has ended, well or not.
@@ -68,7 +75,7 @@ impl Plant {
     /// the site and what tells whether a parked request was resumed.
     pub fn serving<T>(&mut self, work: impl FnOnce(&mut Site, &dyn Fn(u64)) -> T) -> T {
         let (ended, done) = (AtomicBool::new(false), Mutex::new(Vec::new()));
-        let (site, service) = (&mut self.site, &mut self.service);
+        let (site, service) = (&mut self.site, self.service.as_mut().expect("it runs"));
         let resumed = |cookie| {
             let start = Instant::now();
             while !done.lock().expect("no panic while held").contains(&cookie) {
@@ -93,7 +100,14 @@ impl Plant {
 
     pub fn step(&mut self) {
         let done = &mut self.done;
-        self.service.step(STEP, &mut |[cookie, _]| done.push(cookie));
+        self.service.as_mut().expect("it runs").step(STEP, &mut |[cookie, _]| done.push(cookie));
+    }
+
+    /// One step; the requests that go on after it.
+    pub fn steps_once(&mut self) -> Vec<u64> {
+        let before = self.done.len();
+        self.step();
+        self.done[before..].to_vec()
     }
 
     /// Asks as a host does: parks the request and asks again when it is told to.

@@ -146,3 +146,31 @@ fn codes_are_limited_for_each_source() {
     assert!((3..=6).contains(&plant.endpoint.exchanges()), "{}", plant.endpoint.exchanges());
     assert_eq!(proxy.reason(&from("192.0.2.2", 100)), Reason::CodeRefused);
 }
+
+#[test]
+fn a_source_beyond_its_limit_costs_no_address_its_tries() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "short_code_source_tries": 2, "short_code_tries": 3 }));
+    let guess = |aor: &str, code: u32, source: &str| {
+        let sip = Sip::with_code(aor, "one", &format!("{code:08}")).over("tls");
+        Sip { source: (source.into(), 5061), ..sip }
+    };
+    let address = |i: u32| format!("sip:user{i}@example.test");
+    for i in 0..2 {
+        assert_eq!(proxy.answer(&guess(&address(i), 30_000_000 + i, "192.0.2.66")), (401, Reason::CodeRefused), "{i}");
+    }
+    // More than any address may be tried, for the two addresses and for others.
+    for i in 0..16 {
+        let guess = guess(&address(i % 4), 31_000_000 + i, "192.0.2.66");
+        assert_eq!(proxy.answer(&guess), (403, Reason::CodeTries), "{i}");
+    }
+    for i in 0..4 {
+        let left = if i < 2 { 2 } else { 3 };
+        for turn in 0..left {
+            let own = guess(&address(i), 32_000_000 + 10 * i + turn, &format!("198.51.100.{}", 10 * i + turn));
+            assert_eq!(proxy.answer(&own), (401, Reason::CodeRefused), "{i}, {turn}");
+        }
+        let own = guess(&address(i), 33_000_000 + i, &format!("198.51.100.{}", 100 + i));
+        assert_eq!(proxy.answer(&own), (403, Reason::CodeTries), "{i}");
+    }
+}

@@ -180,14 +180,20 @@ fn without_a_service_a_full_queue_refuses_now() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({ "max_pending": 2 }));
     proxy.end_service();
-    for i in 0..3 {
-        let verdict = proxy.look(&Sip::with_code(ALICE, "one", &format!("a-code-that-is-long-enough-{i}")));
-        let work = verdict.pending.clone().expect("it must be exchanged");
-        assert_eq!(proxy.worker.submit(work, &[], [i, 0]).is_ok(), i < 2);
-        if i == 2 {
-            let refused = proxy.worker.overloaded(verdict, false);
-            assert_eq!((refused.status, refused.answer.reason()), (503, Reason::Overloaded));
-        }
+    let sip = |i: u16| {
+        let sip = Sip::with_code(ALICE, "one", &format!("a-code-that-is-long-enough-{i}"));
+        Sip { source: (format!("192.0.2.{i}"), 5060), ..sip }
+    };
+    let verdict = proxy.look(&sip(9));
+    for i in 0..2 {
+        let errand = proxy.look(&sip(i)).pending.expect("it must be exchanged");
+        assert!(proxy.worker.submit(errand, &[], [i.into(), 0]).is_ok());
+    }
+    // One that was let through before, and one that comes now.
+    let errand = verdict.pending.clone().expect("it must be exchanged");
+    assert!(proxy.worker.submit(errand, &[], [9, 0]).is_err());
+    for refused in [proxy.worker.overloaded(verdict, false), proxy.look(&sip(10))] {
+        assert_eq!((refused.status, refused.answer.reason()), (503, Reason::Overloaded));
     }
     assert_eq!(plant.endpoint.server.count(TOKEN), 0);
 }

@@ -52,7 +52,19 @@ pub fn run(
     make: impl Fn(u32) -> (&'static str, Request),
     judge: impl Fn(&'static str, &Reply) -> Option<String>,
 ) -> Report {
-    let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a port on loopback");
+    run_from("127.0.0.1", port, rate, count, make, judge)
+}
+
+/// The same from this address of loopback.
+pub fn run_from(
+    source: &str,
+    port: u16,
+    rate: u32,
+    count: u32,
+    make: impl Fn(u32) -> (&'static str, Request),
+    judge: impl Fn(&'static str, &Reply) -> Option<String>,
+) -> Report {
+    let socket = UdpSocket::bind((source, 0)).expect("a port on loopback");
     socket.connect(("127.0.0.1", port)).expect("UDP connects to anything");
     enlarge(&socket);
     let local = socket.local_addr().expect("bound").port();
@@ -66,7 +78,7 @@ pub fn run(
         let due = (start.elapsed().as_micros() * u128::from(rate) / 1_000_000).min(u128::from(count)) as u32;
         while number < due {
             let (kind, request) = make(number);
-            let via = format!("SIP/2.0/UDP 127.0.0.1:{local};branch={};rport", unique("z9hG4bK"));
+            let via = format!("SIP/2.0/UDP {source}:{local};branch={};rport", unique("z9hG4bK"));
             let (octets, now) = (request.to_octets(&via), Instant::now());
             let id = request.header("Call-ID").expect("every request has one").to_owned();
             patience::send(&socket, &octets).expect("loopback takes what fits into a datagram");

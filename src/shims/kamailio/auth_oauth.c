@@ -15,10 +15,11 @@ MODULE_VERSION
 sipoauth_context *oauth_context = NULL;
 sl_api_t oauth_sl;
 struct tm_binds oauth_tm;
+tm_xapi_t oauth_tmx;
 
 static int need_modules(void)
 {
-    if (find_module_by_name("tm") == NULL || load_tm_api(&oauth_tm) < 0) {
+    if (find_module_by_name("tm") == NULL || load_tm_api(&oauth_tm) < 0 || tm_load_xapi(&oauth_tmx) < 0) {
         LM_ERR("auth_oauth parks requests with the tm module: put loadmodule \"tm.so\" before it\n");
         return -1;
     }

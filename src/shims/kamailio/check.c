@@ -173,6 +173,10 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         if (ask(worker, &request.call, known, flags, &result) != SIPOAUTH_OK)
             return oauth_check_failed(msg, role);
     }
+    if (result.verdict == SIPOAUTH_VERDICT_NOT_NOW && flags == 0 && oauth_park_absorbs(msg)) {
+        oauth_last_reset();
+        return OAUTH_PARKED;
+    }
     if (result.grant == SIPOAUTH_GRANT_TOKEN)
         hint_about_size(msg);
     if (result.verdict == SIPOAUTH_VERDICT_PENDING && flags == 0) {

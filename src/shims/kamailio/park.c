@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Parks a request while the I/O process fetches keys: create the transaction, suspend it, queue the job.
+ * Parks a request while the I/O process fetches keys: create the transaction, suspend it, queue the job. The library has
+ * said before that there is room: a request that it refuses costs no transaction.
  * Never waits. Whatever fails leaves the message as an ordinary one of this worker.
  */
 #include "core/route.h"
@@ -13,6 +14,17 @@ int oauth_park_possible(const sip_msg_t *msg)
     if (msg->first_line.u.request.method_value == METHOD_ACK || msg->first_line.u.request.method_value == METHOD_CANCEL)
         return 0;
     return is_route_type(REQUEST_ROUTE | FAILURE_ROUTE) != 0;
+}
+
+/* A copy of a request that waits, or was answered, is not judged again: it may be the last that its source was allowed.
+ * Scripts that call t_check_trans() first never come here with one. */
+int oauth_park_absorbs(sip_msg_t *msg)
+{
+    tm_cell_t *cell = oauth_tm.t_gett();
+
+    if (cell != NULL && cell != T_UNDEFINED)
+        return 0;
+    return oauth_tmx.t_check_trans(msg) == 0;
 }
 
 static void unpark(unsigned int hash, unsigned int label)

@@ -46,6 +46,7 @@
 extern sipoauth_context *oauth_context;   /* made before the fork, shared by all processes */
 extern sl_api_t oauth_sl;
 extern struct tm_binds oauth_tm;
+extern tm_xapi_t oauth_tmx;
 extern int oauth_proxy_accepts_authorization;
 int oauth_is_sip_worker(void);
 
@@ -135,6 +136,7 @@ int oauth_route_find(const char *name);
 #define OAUTH_PARK_DONE 1     /* suspended, or a retransmission of a suspended request: end the script */
 #define OAUTH_PARK_REFUSED 0  /* could not be suspended or queued: ask again without waiting */
 int oauth_park_possible(const sip_msg_t *msg);
+int oauth_park_absorbs(sip_msg_t *msg);
 int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t cookie);
 
 /* io.c */

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who sent a request, as limits count senders.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest text of a source that is no address, in octets; what is longer is cut.
+const MAX_TEXT: usize = 255;
+/// IPv4 addresses behind a translator (RFC 6052 section 2.1), without their last 32 bits.
+const TRANSLATED: [u16; 6] = [0x64, 0xFF9B, 0, 0, 0, 0];
+
+/// What counts as one source, however it is written: an IPv4 address, or the 64 bits above those that an IPv6 host
+/// chooses freely. An IPv4 address inside of an IPv6 address (mapped, or translated by 64:ff9b::/96) is that IPv4
+/// address. What is no address counts as its text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+pub enum Network {
+    /// An IPv4 address.
+    V4([u8; 4]),
+    /// The first 64 bits of an IPv6 address.
+    V6([u16; 4]),
+    /// Something else.
+    Text(Box<str>),
+}
+
+impl Network {
+    /// That of a host's text: with or without brackets, zone id (RFC 4007 section 11) and port.
+    pub fn of(source: &str) -> Network {
+        match address_of(source) {
+            Some(IpAddr::V4(address)) => Network::V4(address.octets()),
+            Some(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                Network::V6([a, b, c, d])
+            }
+            None => {
+                let text = source.trim();
+                Network::Text(text[..text.floor_char_boundary(MAX_TEXT)].into())
+            }
+        }
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+pub struct Sender {
+    /// Where from.
+    pub network: Network,
+}
+
+impl Sender {
+    /// Of a host's text of the address.
+    pub fn new(source: &str) -> Sender {
+        Sender { network: Network::of(source) }
+    }
+}
+
+/// An address as hosts write it, in its simplest form.
+pub fn address_of(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Ok(address) = text.parse() {
+        return Some(plain(address));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        // Behind the bracket may be a port.
+        let (inside, port) = rest.split_once(']')?;
+        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        return is_port.then(|| without_zone(inside))?.map(plain);
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) => Some(plain(address.ip())),
+        Err(_) => without_zone(text).map(plain),
+    }
+}
+
+fn without_zone(text: &str) -> Option<IpAddr> {
+    text.split_once('%').map_or(text, |(address, _)| address).parse().ok()
+}
+
+fn plain(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => match v6.segments() {
+            [head @ .., high, low] if head == TRANSLATED => {
+                let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+                IpAddr::from([a, b, c, d])
+            }
+            _ => v6.to_canonical(),
+        },
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_it_is_written() {
+        let v4 = Network::V4([192, 0, 2, 1]);
+        for text in [
+            "192.0.2.1",
+            " 192.0.2.1 ",
+            "[192.0.2.1]",
+            "192.0.2.1:5060",
+            "::ffff:192.0.2.1",
+            "[::FFFF:c000:201]",
+            "[::ffff:192.0.2.1]:5060",
+            "0:0:0:0:0:ffff:192.0.2.1",
+            "64:ff9b::192.0.2.1",
+        ] {
+            assert_eq!(Network::of(text), v4, "{text}");
+        }
+        let v6 = Network::V6([0x2001, 0xDB8, 0, 7]);
+        for text in [
+            "2001:db8:0:7::1",
+            "[2001:DB8:0:7:ffff::]",
+            "[2001:db8:0:7::2]:5061",
+            "2001:0db8:0000:0007:1:2:3:4%eth0",
+            "[2001:db8:0:7::2%25eth0]:5061",
+        ] {
+            assert_eq!(Network::of(text), v6, "{text}");
+        }
+        assert_ne!(Network::of("2001:db8:0:8::1"), v6);
+        assert_ne!(Network::of("192.0.2.2"), v4);
+    }
+
+    #[test]
+    fn what_is_no_address_counts_as_its_text() {
+        for text in
+            ["", "edge.example.test", "192.0.2", "192.0.2.1.5", "[2001:db8::1", "[2001:db8::1]x", "2001:db8::1%"]
+        {
+            let is_text = matches!(Network::of(text), Network::Text(kept) if &*kept == text);
+            assert!(is_text || text.ends_with('%'), "{text}");
+        }
+        assert_ne!(Network::of("a"), Network::of("b"));
+        let long = "ä".repeat(1000);
+        assert!(matches!(Network::of(&long), Network::Text(kept) if kept.len() <= MAX_TEXT));
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One provider, one source or the store in trouble against all others: who may wait.
+
+use crate::answers::{INTROSPECT, server};
+use crate::phone::Sip;
+use crate::plant::{Plant, key_set};
+use crate::records;
+use crate::support::redis::Redis;
+use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
+use crate::support::token::{self, TestKey, now};
+use serde_json::json;
+use sipoauth::engine::check::Request;
+use sipoauth::proto::reason::Reason;
+use sipoauth::runtime::worker::{Handling, Verdict};
+use std::collections::BTreeMap;
+
+const FLOOD: &str = "203.0.113.9";
+
+/// Users of hung.test, whose server does as it is told, and of well.test.
+fn plant(hung: &ScriptedServer, well: &ScriptedServer) -> Plant {
+    let line = |server: &ScriptedServer, name: &str| {
+        format!(
+            "name={name};issuer={};audience=sip;aor=sip:{{preferred_username}}@{name}.test;domains={name}.test;\
+             tokens=opaque;client_id=sip-proxy;client_secret=secret-of-the-proxy;introspection_endpoint={}",
+            server.issuer(),
+            server.url(INTROSPECT)
+        )
+    };
+    let plant = Plant::new(&crate::answers::provider(hung), &json!({}));
+    plant.site.reload_lines(&[&line(hung, "hung"), &line(well, "well")]);
+    plant
+}
+
+fn check(plant: &mut Plant, domain: &str, token: &str, handling: &Handling<'_>) -> Verdict {
+    let (aor, credential) = (format!("sip:alice@{domain}"), format!("Bearer {token}"));
+    let credentials = [credential.as_str()];
+    let request = Request {
+        method: "REGISTER",
+        from: &aor,
+        to: &aor,
+        realm: domain,
+        credentials: &credentials,
+        ..Request::default()
+    };
+    plant.site.worker.check(&request, handling)
+}
+
+fn from(source: &str) -> Handling<'_> {
+    Handling { source, ..Handling::default() }
+}
+
+fn active() -> Answer {
+    Answer::Json(json!({
+        "active": true, "aud": "sip", "client_id": "phone", "exp": now() + 300, "scope": "sip", "sub": "1234",
+        "preferred_username": "alice",
+    }))
+}
+
+/// A user of the other provider is served, however many wait.
+fn others_are_served(plant: &mut Plant, token: &str) {
+    let verdict = check(plant, "well.test", token, &from("192.0.2.1"));
+    let cookie = plant.park(&verdict).unwrap_or_else(|| panic!("no room: {:?}", verdict.answer.reason()));
+    plant.wait_for(cookie);
+    let resumed = Handling { resumed: true, ..from("192.0.2.1") };
+    let verdict = check(plant, "well.test", token, &resumed);
+    assert_eq!(verdict.answer.reason(), Reason::Ok, "{}", plant.site.log.text());
+}
+
+#[test]
+fn one_source_that_names_a_hung_provider_has_a_quarter_of_the_places() {
+    let (hung, well) = (server(), server());
+    hung.set(INTROSPECT, Answer::Hang);
+    well.set(INTROSPECT, active());
+    let mut plant = plant(&hung, &well);
+    let mut reasons = BTreeMap::<String, u32>::new();
+    for number in 0..600 {
+        let verdict = check(&mut plant, "hung.test", &format!("a-made-up-token-{number}"), &from(FLOOD));
+        let parked = plant.park(&verdict).is_some();
+        let reason = if parked { "parked".into() } else { format!("{:?}", verdict.answer.reason()) };
+        *reasons.entry(reason).or_default() += 1;
+    }
+    assert_eq!(reasons.get("parked"), Some(&125), "{reasons:?}");
+    assert_eq!(reasons.get("IntrospectionLimited"), Some(&475), "{reasons:?}");
+    others_are_served(&mut plant, "a-token-of-alice-0001");
+    // Another user of the hung provider is not shut out by that source.
+    let verdict = check(&mut plant, "hung.test", "another-users-token", &from("192.0.2.2"));
+    assert!(plant.park(&verdict).is_some(), "{:?}", verdict.answer.reason());
+}
+
+#[test]
+fn a_hung_provider_leaves_places_and_threads_to_the_others_however_many_sources_there_are() {
+    let (hung, well) = (server(), server());
+    hung.set(INTROSPECT, Answer::Hang);
+    well.set(INTROSPECT, active());
+    let mut plant = plant(&hung, &well);
+    let mut parked = 0;
+    for number in 0..600 {
+        let source = format!("203.0.{}.{}", number / 250, number % 250);
+        let verdict = check(&mut plant, "hung.test", &format!("a-made-up-token-{number}"), &from(&source));
+        match plant.park(&verdict) {
+            Some(_) => parked += 1,
+            None => assert_eq!(verdict.answer.reason(), Reason::Overloaded),
+        }
+    }
+    assert_eq!(parked, 250);
+    for number in 0..20 {
+        others_are_served(&mut plant, &format!("a-token-of-alice-{number:04}"));
+    }
+}
+
+#[test]
+fn keys_that_never_come_leave_places_to_the_others() {
+    let key = TestKey::p256("k");
+    let (hung, well) = (ScriptedServer::start(key_set(&[&key])), ScriptedServer::start(key_set(&[&key])));
+    hung.set(JWKS, Answer::Hang);
+    let provider = |server: &ScriptedServer, name: &str| {
+        json!({ "name": name, "issuer": server.issuer(), "audience": "sip", "aor": "sip:{preferred_username}@example.test",
+                "domains": "example.test" })
+    };
+    let globals = json!({
+        "max_pending": 40, "http_timeout": 30, "pending_timeout": 30, "multi_issuer": null,
+        "provider": [provider(&hung, "hung"), provider(&well, "well")],
+    });
+    let globals: serde_json::Map<_, _> = globals
+        .as_object()
+        .expect("an object")
+        .iter()
+        .filter(|m| !m.1.is_null())
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let mut plant = Plant::new(&json!({}), &globals.into());
+    let token_of = |server: &ScriptedServer, key: &TestKey| {
+        key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300))
+    };
+    let hanging = token_of(&hung, &key);
+    let mut parked = 0;
+    for number in 0..60 {
+        let source = format!("203.0.113.{number}");
+        let verdict = plant.site.worker.check_token(&hanging, &from(&source));
+        parked += u32::from(plant.park(&verdict).is_some());
+    }
+    assert_eq!(parked, 20);
+    assert_eq!(plant.ask_from("192.0.2.1", &token_of(&well, &key)).answer.reason(), Reason::Ok);
+    let new = TestKey::p256("new");
+    well.set_keys(key_set(&[&key, &new]));
+    let verdict = plant.ask_from("192.0.2.1", &token_of(&well, &new));
+    assert_eq!(verdict.answer.reason(), Reason::Ok, "{}", plant.site.log.text());
+    hung.set(JWKS, Answer::Status(500));
+}
+
+#[test]
+fn a_store_that_hangs_leaves_places_to_those_who_need_none() {
+    let (plant, redis) = (crate::proxies::Plant::new(), Redis::start(&[]));
+    let (mut proxy, _) = records::signed_in(&plant, &redis, &json!({ "max_pending": 40, "store_timeout": 5000 }));
+    // SAFETY: a process that this test has started.
+    assert_eq!(unsafe { libc::kill(redis.pid() as i32, libc::SIGSTOP) }, 0);
+    let mut parked = 0;
+    for number in 0..60 {
+        let sip = Sip::register(&format!("sip:nobody{number}@example.test"), &format!("n{number}"));
+        let sip = Sip { source: (format!("203.0.113.{number}"), 5060), ..sip.prove_in_body(&[7; 32].into()) };
+        let verdict = proxy.look(&sip);
+        parked += u32::from(proxy.park(&verdict).is_some());
+    }
+    assert_eq!(parked, 20);
+    // A token whose key is not known yet.
+    let new = TestKey::p256("new");
+    plant.endpoint.server.set_keys(key_set(&[&new]));
+    let token = new.token("ES256", &token::claims(&plant.endpoint.server.issuer(), "sip", "bob", 300));
+    let verdict = proxy.worker.check_token(&token, &from("192.0.2.1"));
+    let cookie = proxy.park(&verdict).unwrap_or_else(|| panic!("no room: {:?}", verdict.answer.reason()));
+    proxy.until("its keys come", |proxy| proxy.is_done(cookie));
+    let resumed = Handling { resumed: true, ..from("192.0.2.1") };
+    let reason = proxy.worker.check_token(&token, &resumed).answer.reason();
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::kill(redis.pid() as i32, libc::SIGCONT) }, 0);
+    assert_eq!(reason, Reason::Ok, "{}", proxy.log.text());
+}
+
+#[test]
+fn a_service_that_ends_with_requests_in_its_hands_leaves_no_place_taken() {
+    let hung = server();
+    hung.set(INTROSPECT, Answer::Hang);
+    let limits = json!({ "max_pending": 4, "pending_timeout": 30, "http_timeout": 1 });
+    let mut plant = Plant::new(&crate::answers::provider(&hung), &limits);
+    for round in 0..3 {
+        for number in 0..4 {
+            let (source, token) = (format!("203.0.113.{number}"), format!("a-made-up-token-{round}-{number}"));
+            let verdict = plant.site.worker.check_token(&token, &from(&source));
+            assert!(plant.park(&verdict).is_some(), "{round} {number}: {:?}", verdict.answer.reason());
+        }
+        let verdict = plant.site.worker.check_token("one-more-token-0123", &from("192.0.2.1"));
+        assert_eq!(verdict.answer.reason(), Reason::Overloaded);
+        // Some are in its hands, others in the socket.
+        plant.step();
+        plant.restart();
+    }
+}
