@@ -147,8 +147,8 @@ fn invented(proxy: &str, elsewhere: &str, connection: u16) -> Vec<(String, Vec<S
     let to_target = |routes: &[String]| (target.clone(), routes.to_vec());
     let mut ways = vec![
         to_target(&[]),
-        to_target(&[own.clone()]),
-        to_target(&[foreign.clone()]),
+        to_target(std::slice::from_ref(&own)),
+        to_target(std::slice::from_ref(&foreign)),
         to_target(&[own.clone(), foreign.clone()]),
         to_target(&[own.clone(), own.clone()]),
         to_target(&[format!("{own}, {own}, {foreign}")]),
