@@ -506,6 +506,16 @@ typedef struct sipoauth_request {
    `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
    */
   uint32_t reg_id;
+  /*
+   Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without their name; each may have
+   several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL where that does not
+   matter. More than 16 are not looked at. Since ABI version 4.
+   */
+  const struct sipoauth_str *vias;
+  /*
+   How many.
+   */
+  size_t vias_count;
 } sipoauth_request;
 
 /*

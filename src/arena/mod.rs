@@ -30,7 +30,7 @@ use provider_slot::ProviderSlot;
 use published::Published;
 use record_cache::{CacheEntry, RecordCache};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
-use source_limits::SourceLimits;
+use source_limits::{ShownSenders, SourceLimits};
 use start_key::StartKey;
 use waits::Waits;
 
@@ -66,6 +66,8 @@ pub struct Shared {
     pub short_code_sources: SourceLimits<16_384>,
     /// Short codes that were tried for an address-of-record in the present ten minutes.
     pub short_code_addresses: LimitTable<65_536>,
+    /// Senders of datagrams of whom something was accepted lately.
+    pub shown_senders: ShownSenders,
     /// Why the last exchange of a code did not come about: the number of the reason.
     pub exchange_failures: MemoryTable<4096>,
     /// 1 while the session store fails.

@@ -232,6 +232,12 @@ pub struct sipoauth_request {
     pub connection: u64,
     /// `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
     pub reg_id: u32,
+    /// Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without their name; each may have
+    /// several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL where that does not
+    /// matter. More than 16 are not looked at. Since ABI version 4.
+    pub vias: *const sipoauth_str,
+    /// How many.
+    pub vias_count: usize,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL

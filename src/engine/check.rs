@@ -40,6 +40,8 @@ pub struct Request<'a> {
     pub connection: u64,
     /// Where it came from: address and port.
     pub source: (&'a str, u16),
+    /// Bodies of all Via header fields, in order: tell who sent it to proxies that are trusted.
+    pub vias: &'a [&'a str],
     /// What codes and proofs depend on.
     pub message: Message<'a>,
 }

@@ -16,14 +16,14 @@ use super::waiters::{Ticket, Waiters};
 use crate::arena::record_cache::RecordCache;
 use crate::engine::token_answer::{Said, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
-use crate::proto::sender::Network;
+use crate::proto::sender::{Crowd, Network};
 use crate::proto::session::encode;
 
 /// A token that is asked about, and who waits for it.
 struct Flight {
     work: Introspect,
     /// Where the first question came from.
-    source: Network,
+    source: (Crowd, Network),
     /// Those whose question is on its way; None while no thread has it.
     asking: Option<Vec<Ticket>>,
     /// Those for whom the server is to be asked next.
@@ -43,7 +43,7 @@ pub struct Introspected {
 pub struct Introspections {
     flights: HashMap<TokenId, Flight>,
     queue: VecDeque<TokenId>,
-    sources: HashMap<Network, u32>,
+    sources: HashMap<(Crowd, Network), u32>,
 }
 
 /// One source may have at most this part of the waiting requests (`max_pending`): a stranger's made-up tokens must leave
@@ -70,7 +70,7 @@ impl Introspections {
             }
             return;
         }
-        let source = work.sender.network.clone();
+        let source = (work.sender.crowd(), work.sender.network.clone());
         let count = self.sources.entry(source.clone()).or_default();
         let minute = (now / 60_000).unsigned_abs();
         let settings = &env.policy.settings;

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::job::{Comparison, Exchange, Work};
+use super::senders::sender;
 use super::session_view::SessionView;
 use super::sessions::SessionError;
 use super::worker::{Handling, NOBODY, SOON, Verdict, Worker};
@@ -18,7 +19,6 @@ use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
 use crate::proto::grant::TokenGrant;
 use crate::proto::reason::Reason;
-use crate::proto::sender::Sender;
 
 /// What a digest-string in a ticket is sealed as.
 const TICKET: &str = "ticket";
@@ -32,6 +32,7 @@ impl Worker {
         (grant, registration): (TokenGrant, Registration),
         sip: &Request<'_>,
         handling: &Handling<'_>,
+        now: i64,
     ) -> Verdict {
         let shared = self.context.arena().shared();
         if handling.resumed {
@@ -49,7 +50,7 @@ impl Worker {
             grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),
-            sender: Sender::new(handling.source),
+            sender: sender(&self.context, handling, now),
         }));
         if !handling.no_wait && !handling.resumed {
             return Verdict { answer, pending: Some(work), ..Verdict::default() };
