@@ -538,6 +538,16 @@ typedef struct sipoauth_request {
    what the other members say is compared. Since ABI version 5.
    */
   struct sipoauth_str message;
+  /*
+   Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without their name; each may have
+   several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL where that does not
+   matter. More than 16 are not looked at. Since ABI version 5.
+   */
+  const struct sipoauth_str *vias;
+  /*
+   How many.
+   */
+  size_t vias_count;
 } sipoauth_request;
 
 /*

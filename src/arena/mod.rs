@@ -32,7 +32,7 @@ use provider_slot::ProviderSlot;
 use published::Published;
 use record_cache::{CacheEntry, RecordCache, rounded};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
-use source_limits::SourceLimits;
+use source_limits::{ShownSenders, SourceLimits};
 use start_key::StartKey;
 use waiting_room::WaitingRoom;
 use waits::Waits;
@@ -71,6 +71,8 @@ pub struct Shared {
     pub short_code_sources: SourceLimits<16_384>,
     /// Short codes that were tried for an address-of-record in the present ten minutes.
     pub short_code_addresses: LimitTable<65_536>,
+    /// Senders of datagrams of whom something was accepted lately.
+    pub shown_senders: ShownSenders,
     /// Why the last exchange of a code did not come about: the number of the reason.
     pub exchange_failures: MemoryTable<16384>,
     /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::introspection_failures`.

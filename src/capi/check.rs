@@ -356,6 +356,7 @@ struct Fields<'a> {
     source_port: u16,
     realm: &'a [u8],
     source: &'a [u8],
+    vias: Few<&'a [u8]>,
     content_type: &'a [u8],
     instance: &'a [u8],
     certificate: Certificate,
@@ -393,6 +394,7 @@ impl<'a> Fields<'a> {
                 source_port: port(r.source_port)?,
                 realm: octets(r.realm)?,
                 source: octets(r.source_ip)?,
+                vias: vias(&r)?,
                 content_type: octets(r.content_type)?,
                 instance: octets(r.instance)?,
                 certificate: Certificate { read: r.client_certificate, user: r.client_certificate_user },
@@ -413,6 +415,8 @@ impl<'a> Fields<'a> {
         let [method, from, to, realm] = [method, from, to, self.realm].map(lossy);
         let [source, content_type, instance] = [self.source, self.content_type, self.instance].map(lossy);
         let certificate = || self.certificate.read();
+        let vias: Few<Cow<'_, str>> = self.vias.iter().map(|body| lossy(body)).collect();
+        let vias: Few<&str> = vias.iter().map(AsRef::as_ref).collect();
         let request = Request {
             proxy: handling.proxy,
             method: &method,
@@ -426,10 +430,25 @@ impl<'a> Fields<'a> {
             connection: repeated.connection,
             source: (&source, self.source_port),
             certificate: PeerCertificate::new(&certificate),
+            vias: &vias,
             message: Message { content_type: &content_type, instance: &instance, ..self.message },
         };
         *state.last = ask(&mut state.worker, &request, &Handling { source: &source, ..handling });
     }
+}
+
+/// The most Via header fields that are looked at.
+const MAX_VIAS: usize = 16;
+
+/// # Safety
+/// A non-NULL `vias` points to as many texts as `vias_count` says.
+unsafe fn vias<'a>(request: &sipoauth_request) -> Result<Few<&'a [u8]>, i32> {
+    let count = request.vias_count;
+    if count > 0 && (request.vias.is_null() || !request.vias.is_aligned()) {
+        return Err(SIPOAUTH_E_ARGUMENT);
+    }
+    // SAFETY: the caller's promise; the pointer is neither NULL nor unaligned.
+    (0..count.min(MAX_VIAS)).map(|i| unsafe { octets(*request.vias.add(i)) }).collect()
 }
 
 /// # Safety

@@ -250,6 +250,12 @@ pub struct sipoauth_request {
     /// with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1). Without it, only
     /// what the other members say is compared. Since ABI version 5.
     pub message: sipoauth_str,
+    /// Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without their name; each may have
+    /// several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL where that does not
+    /// matter. More than 16 are not looked at. Since ABI version 5.
+    pub vias: *const sipoauth_str,
+    /// How many.
+    pub vias_count: usize,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL

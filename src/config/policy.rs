@@ -13,6 +13,7 @@ use super::source::Bundle;
 use super::{ConfigError, error};
 use crate::proto::challenge::Location;
 use crate::proto::dialog_mark::DialogKey;
+use crate::proto::ip_networks::IpNetworks;
 use crate::proto::jose::decryption_keys::DecryptionKeys;
 use crate::proto::jose::jwe::CompactJwe;
 use crate::proto::jose::jws::CompactJws;
@@ -42,6 +43,8 @@ pub struct Policy {
     pub location: Location,
     /// Next hops that get the user's access token.
     pub application_servers: Vec<NextHopRule>,
+    /// Proxies in front of this one, whose Via tells who sent a request.
+    pub trusted_hops: IpNetworks,
     /// The keys that open encrypted tokens.
     pub decryption: DecryptionKeys,
     /// Sessions; None: codes and proofs of possession are not accepted.
@@ -101,6 +104,8 @@ impl Policy {
         let application_servers = application_servers
             .collect::<Result<_, _>>()
             .map_err(|e| ConfigError(format!("application_servers: {e}")))?;
+        let trusted_hops = IpNetworks::parse(settings.trusted_hops.iter().map(String::as_str))
+            .map_err(|e| ConfigError(format!("trusted_hops: {e}")))?;
         let decryption = decryption_keys(settings, &bundle.files)?;
         if let Some(provider) = providers.iter().find(|p| p.encryption != Encryption::Allowed)
             && decryption.keys().is_empty()
@@ -134,6 +139,7 @@ impl Policy {
             ca_pem,
             location,
             application_servers,
+            trusted_hops,
             decryption,
             sessions,
             dialog_key: store_key(settings, &bundle.files)?.map(|secret| DialogKey::new(secret.expose())),
@@ -448,6 +454,8 @@ mod tests {
         assert!(policy(&[GOOD, GOOD], &[]).unwrap_err().contains("used twice"));
         assert!(policy(&[GOOD, &GOOD.replace("name=a", "name=b")], &[]).unwrap_err().contains("same one"));
         assert!(policy(&[GOOD], &[("leeway", "9999")]).unwrap_err().contains("leeway: 9999"));
+        let hops = policy(&[GOOD], &[("trusted_hops", "10.0.0.0/8, edge.example")]).unwrap_err();
+        assert!(hops.starts_with("trusted_hops: 'edge.example' is no address"), "{hops}");
         let servers = policy(&[GOOD], &[("application_servers", "as.example, sip:x@y")]).unwrap_err();
         assert!(servers.contains("application_servers: 'sip:x@y' is no next hop"), "{servers}");
         assert!(policy(&[GOOD], &[("scope_status", "200")]).unwrap_err().contains("scope_status"));

@@ -148,6 +148,9 @@ pub struct Settings {
     /// Short codes are accepted over UDP, TCP and WS, where everyone on the path can find the shared key.
     #[serde(deserialize_with = "boolean")]
     pub allow_unprotected_short_codes: bool,
+    /// Proxies in front of this one, addresses and networks: what they write into Via tells who sent a request.
+    #[serde(deserialize_with = "comma_list")]
+    pub trusted_hops: Vec<String>,
     /// Order of the parts of the shared key: "draft" or "slides".
     pub key_order: String,
     /// How H(A1) enters the master-key: "hex" or "raw" (sip-oauth section 4.3).
@@ -240,6 +243,7 @@ impl Default for Settings {
             short_code_tries: 5,
             short_code_source_tries: 20,
             allow_unprotected_short_codes: false,
+            trusted_hops: Vec::new(),
             key_order: "draft".into(),
             ha1_form: "hex".into(),
             pop_body: "without_pop".into(),

@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub source: (&'a str, u16),
     /// What the client of its connection has proved itself with.
     pub certificate: PeerCertificate<'a>,
+    /// Bodies of all Via header fields, in order: tell who sent it to proxies that are trusted.
+    pub vias: &'a [&'a str],
     /// What codes and proofs depend on.
     pub message: Message<'a>,
 }

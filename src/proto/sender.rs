@@ -45,12 +45,44 @@ impl Network {
 pub struct Sender {
     /// Where from.
     pub network: Network,
+    /// Set where the address may be forged: over UDP, or told by a proxy that may have got it so. A handshake shows that
+    /// an address can receive, so over TCP, TLS and WebSocket it is None.
+    pub datagram: Option<Datagram>,
+}
+
+/// What else is known of a sender whose address may be forged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+pub struct Datagram {
+    /// The port; 0: not known.
+    pub port: u16,
+    /// Something was accepted from this address and port lately.
+    pub shown: bool,
+}
+
+/// Senders of one network who have one allowance together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Crowd {
+    /// Those with connections.
+    Connected,
+    /// Those of whom something was accepted lately.
+    Shown,
+    /// All others: whoever sends datagrams with this address in them.
+    Strangers,
 }
 
 impl Sender {
-    /// Of a host's text of the address.
+    /// One whose address is not forged, of a host's text of the address.
     pub fn new(source: &str) -> Sender {
-        Sender { network: Network::of(source) }
+        Sender { network: Network::of(source), datagram: None }
+    }
+
+    /// With whom he shares an allowance.
+    pub fn crowd(&self) -> Crowd {
+        match self.datagram {
+            None => Crowd::Connected,
+            Some(Datagram { shown: true, .. }) => Crowd::Shown,
+            Some(Datagram { shown: false, .. }) => Crowd::Strangers,
+        }
     }
 }
 

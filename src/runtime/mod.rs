@@ -23,6 +23,7 @@ pub mod pool;
 pub mod provider_load;
 pub mod refresh_task;
 pub mod refreshes;
+mod senders;
 pub mod service;
 pub mod session_admin;
 pub mod session_tokens;

@@ -7,6 +7,7 @@ use super::context::{Context, PlacedPolicy};
 use super::job::{Errand, Work};
 use super::keyring::Keyring;
 use super::now_millis;
+use super::senders::{note_accepted, sender};
 use super::session_view::SessionView;
 use super::sessions::SessionError;
 use super::worker_grants::Told;
@@ -32,7 +33,6 @@ use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 use crate::proto::key_derivation;
 use crate::proto::reason::{Outcome, Reason};
-use crate::proto::sender::Sender;
 use crate::proto::session::id_text;
 use crate::proto::uri::Aor;
 
@@ -45,6 +45,8 @@ pub struct Handling<'a> {
     pub no_wait: bool,
     /// Text of the source address, for limits.
     pub source: &'a str,
+    /// The sender's port where his address may be forged. The worker finds it out itself.
+    pub datagram: Option<u16>,
     /// Unix seconds; None reads the clock.
     pub now: Option<i64>,
     /// What [`Worker::begin`] has said, where it was called for this request.
@@ -143,6 +145,7 @@ impl Worker {
     /// Checks a request without regard to what was accepted before.
     pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.begin(handling);
+        let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
         let mut decision = self.look(request, handling, now);
         // A key that this process can store itself is stored, and then it is there.
@@ -166,6 +169,7 @@ impl Worker {
     /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
     pub fn check_password(&mut self, request: &Request<'_>, user: DigestUser<'_>, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
+        let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
         let asked = handling.resumed || handling.no_wait;
         let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
@@ -254,8 +258,10 @@ impl Worker {
         let mut verdict = match decision {
             Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
-            Decision::NeedIntrospection(answer, question) => self.wait_for_introspection(answer, question, handling),
-            Decision::NeedExchange(answer, then) => self.wait_for_exchange(answer, *then, request, handling),
+            Decision::NeedIntrospection(answer, question) => {
+                self.wait_for_introspection(answer, question, handling, now)
+            }
+            Decision::NeedExchange(answer, then) => self.wait_for_exchange(answer, *then, request, handling, now),
             Decision::NeedKeyStored(answer, registration) => {
                 let to_tag = request.message.reply_to_tag.to_vec();
                 wait_for_store(answer, handling, || Work::Bind(registration, to_tag))
@@ -271,15 +277,19 @@ impl Worker {
                 match then {
                     Some(then) if compared.answer.reason == Some(Reason::Ok) => {
                         let answer = Answer { reason: None, ..compared.answer };
-                        self.wait_for_exchange(answer, *then, request, handling)
+                        self.wait_for_exchange(answer, *then, request, handling, now)
                     }
                     _ => compared,
                 }
             }
         };
         verdict.policy = Some(Arc::clone(&self.placed.policy));
-        self.admit(&mut verdict, handling.source);
-        if !matches!(verdict.answer.reason().outcome(), Outcome::Accepted | Outcome::NoCredentials) {
+        self.admit(&mut verdict, handling);
+        let outcome = verdict.answer.reason().outcome();
+        if outcome == Outcome::Accepted && verdict.pending.is_none() {
+            note_accepted(&self.context, handling, now);
+        }
+        if !matches!(outcome, Outcome::Accepted | Outcome::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(if request.is_register() { request.to } else { request.from });
             verdict.address = address.map_or_else(String::new, |aor| aor.as_str().to_owned());
@@ -311,7 +321,8 @@ impl Worker {
             retry_after: settings.retry_after,
         };
         let minute = (now / 60_000).unsigned_abs();
-        let allowed = || shared.source_fetches.allow(&Sender::new(handling.source), minute, settings.key_source_limit);
+        let allowed =
+            || shared.source_fetches.allow(&sender(&self.context, handling, now), minute, settings.key_source_limit);
         let mut verdict = Verdict::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {

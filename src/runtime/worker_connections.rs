@@ -58,7 +58,7 @@ impl Worker {
         if answer.carried == Carried::Connection && handling.no_wait {
             // An ACK cannot wait, but it comes again, and then the sessions are known. The outcome is no matter: it is
             // refused for now in either case.
-            let _ = self.submit_for_nobody(work, handling.source);
+            let _ = self.submit_for_nobody(work, handling);
             return Verdict {
                 answer: Answer { reason: Some(Reason::StoreUnavailable), ..answer },
                 ..Verdict::default()

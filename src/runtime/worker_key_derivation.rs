@@ -26,6 +26,7 @@ impl Worker {
         handling: &Handling<'_>,
     ) -> Verdict {
         let now = self.prepare(handling.now);
+        let handling = &self.sent_by(request, handling);
         let decision = self.look_at_account(request, account, handling, now);
         self.conclude(decision, request, handling, now)
     }

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::job::{Comparison, Exchange, Work};
+use super::senders::sender;
 use super::session_view::SessionView;
 use super::sessions::SessionError;
 use super::worker::{Handling, SOON, Verdict, Worker};
@@ -16,7 +17,6 @@ use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
 use crate::proto::grant::TokenGrant;
 use crate::proto::reason::Reason;
-use crate::proto::sender::Sender;
 
 /// What a digest-string in a ticket is sealed as.
 const TICKET: &str = "ticket";
@@ -30,6 +30,7 @@ impl Worker {
         (grant, registration): (TokenGrant, Registration),
         sip: &Request<'_>,
         handling: &Handling<'_>,
+        now: i64,
     ) -> Verdict {
         let shared = self.context.arena().shared();
         if handling.resumed {
@@ -47,13 +48,13 @@ impl Worker {
             grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),
-            sender: Sender::new(handling.source),
+            sender: sender(&self.context, handling, now),
         }));
         if !handling.no_wait && !handling.resumed {
             return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };
         }
         // Nobody waits, but the phone will ask again.
-        let begun = self.submit_for_nobody(work, handling.source);
+        let begun = self.submit_for_nobody(work, handling);
         answer.reason = Some(begun.err().unwrap_or(Reason::ExchangeUnavailable));
         Verdict { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..Verdict::default() }
     }
@@ -154,7 +155,7 @@ impl Worker {
         if !self.stores_itself() {
             let work = Work::Unbind(Box::new(registration), to_tag.to_vec());
             let full = |reason: Reason| SessionError::Store(StoreError::Away(reason.text().to_owned()));
-            return self.submit_for_nobody(work, "").map_err(full);
+            return self.submit_for_nobody(work, &Handling::default()).map_err(full);
         }
         let store = access.open(&self.placed.policy).map_err(SessionError::Store)?;
         store.unbind(sessions, &registration, to_tag, now)

@@ -4,6 +4,7 @@
 use super::context::Context;
 use super::introspection_failures::IntrospectionFailures;
 use super::job::{Introspect, Work};
+use super::senders::sender;
 use super::worker::{Handling, SOON, Verdict, Worker};
 use crate::arena::record_cache::Lookup;
 use crate::arena::source_limits::SourceLimits;
@@ -62,30 +63,37 @@ impl KnownAnswers for AnswerView<'_> {
 /// What forged encrypted tokens of one source have cost in this minute, over all processes.
 pub(super) struct DecryptionView<'a> {
     context: &'a Context,
-    source: &'a str,
-    minute: u64,
+    handling: Handling<'a>,
+    now: i64,
     limit: u32,
 }
 
 impl<'a> DecryptionView<'a> {
     /// `now` in Unix milliseconds.
     pub fn new(context: &'a Context, policy: &Policy, handling: &Handling<'a>, now: i64) -> DecryptionView<'a> {
-        let minute = (now / 60_000).unsigned_abs();
-        DecryptionView { context, source: handling.source, minute, limit: policy.settings.decryption_source_limit }
+        DecryptionView { context, handling: *handling, now, limit: policy.settings.decryption_source_limit }
     }
 
     fn failures(&self) -> &SourceLimits<16_384> {
         &self.context.arena().shared().source_decryptions
     }
+
+    fn sender(&self) -> Sender {
+        sender(self.context, &self.handling, self.now)
+    }
+
+    fn minute(&self) -> u64 {
+        (self.now / 60_000).unsigned_abs()
+    }
 }
 
 impl Decryptions for DecryptionView<'_> {
     fn allowed(&self) -> bool {
-        self.failures().has_room(&Sender::new(self.source), self.minute, self.limit)
+        self.failures().has_room(&self.sender(), self.minute(), self.limit)
     }
 
     fn failed(&self) {
-        self.failures().allow(&Sender::new(self.source), self.minute, self.limit);
+        self.failures().allow(&self.sender(), self.minute(), self.limit);
     }
 }
 
@@ -95,16 +103,18 @@ impl Worker {
         mut answer: Answer,
         question: Question,
         handling: &Handling<'_>,
+        now: i64,
     ) -> Verdict {
         let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
         let Question { id, token } = question;
-        let work = Introspect { provider: provider.to_owned(), id, token, sender: Sender::new(handling.source) };
+        let work =
+            Introspect { provider: provider.to_owned(), id, token, sender: sender(&self.context, handling, now) };
         let work = Work::Introspect(Box::new(work));
         if !handling.no_wait && !handling.resumed {
             return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };
         }
         // Nobody waits, also because a request waits only once; but whoever asks again soon finds the answer.
-        let begun = self.submit_for_nobody(work, handling.source);
+        let begun = self.submit_for_nobody(work, handling);
         let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
         answer.reason = Some(begun.err().unwrap_or(reason));
         Verdict { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..Verdict::default() }

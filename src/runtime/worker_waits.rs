@@ -8,17 +8,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::charges::Charges;
 use super::job::{Errand, Job, Work};
 use super::now_millis;
-use super::worker::{NOBODY, Verdict, Worker};
+use super::senders::sender;
+use super::worker::{Handling, NOBODY, Verdict, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::waiting_room::{Full, Party, Rules};
 use crate::proto::reason::Reason;
-use crate::proto::sender::Network;
 
 impl Worker {
     /// Lets a request wait that has work for the I/O service, or refuses it.
-    pub(super) fn admit(&self, verdict: &mut Verdict, source: &str) {
+    pub(super) fn admit(&self, verdict: &mut Verdict, handling: &Handling<'_>) {
         let Some(errand) = &mut verdict.pending else { return };
-        match self.party_of(&errand.work, source) {
+        match self.party_of(&errand.work, handling) {
             Ok(party) => errand.party = party,
             Err(reason) => {
                 verdict.pending = None;
@@ -28,7 +28,7 @@ impl Worker {
     }
 
     /// What this work waits for, and for whom; or why it cannot wait now.
-    fn party_of(&self, work: &Work, source: &str) -> Result<Party, Reason> {
+    fn party_of(&self, work: &Work, handling: &Handling<'_>) -> Result<Party, Reason> {
         let shared = self.context.arena().shared();
         // Nobody would take it up.
         if shared.deaf.load(Relaxed) != 0 {
@@ -39,7 +39,7 @@ impl Worker {
         let source = match work {
             // What was granted must be taken back, whoever sent it.
             Work::Unbind(..) => 0,
-            _ => self.tag_of(source),
+            _ => self.tag_of(handling, now),
         };
         let party = Party { cause: self.cause_of(work), source };
         let full = |full| match (full, work) {
@@ -52,10 +52,15 @@ impl Worker {
         Ok(party)
     }
 
-    /// A number for the network of a source that nobody else can compute; 0 where the host does not tell the source.
-    fn tag_of(&self, source: &str) -> u32 {
-        let hash = || self.context.arena().shared().places.hash(Network::of(source));
-        if source.is_empty() { 0 } else { (hash() as u32).max(1) }
+    /// A number for those with whom the sender shares his allowances, which nobody else can compute; 0 where the host does
+    /// not tell the source. Forged datagrams of a network wait apart from its phones that have shown themselves.
+    fn tag_of(&self, handling: &Handling<'_>, now: i64) -> u32 {
+        if handling.source.is_empty() {
+            return 0;
+        }
+        let sender = sender(&self.context, handling, now);
+        let hash = self.context.arena().shared().places.hash((sender.crowd(), &sender.network));
+        (hash as u32).max(1)
     }
 
     fn rules(&self, now: i64) -> Rules {
@@ -99,8 +104,8 @@ impl Worker {
     }
 
     /// Has work done for which nobody waits.
-    pub(super) fn submit_for_nobody(&mut self, work: Work, source: &str) -> Result<(), Reason> {
-        let party = self.party_of(&work, source)?;
+    pub(super) fn submit_for_nobody(&mut self, work: Work, handling: &Handling<'_>) -> Result<(), Reason> {
+        let party = self.party_of(&work, handling)?;
         self.submit(Errand { work, party }, &[], NOBODY).map_err(|_| Reason::Overloaded)
     }
 }

@@ -3,7 +3,7 @@
 //! The tables of limits: addresses that somebody chooses, and floods of invented ones.
 
 use sipoauth::arena::{Arena, Shared, Sizes};
-use sipoauth::proto::sender::Sender;
+use sipoauth::proto::sender::{Datagram, Network, Sender};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 const VICTIM: &str = "198.51.100.7";
@@ -28,23 +28,23 @@ fn chosen_networks(places: u64, count: usize) -> Vec<String> {
     networks.filter(hit).map(|network| format!("{network}1")).take(count).collect()
 }
 
-type Allow = fn(&Shared, &str, u64, u32) -> bool;
+type Allow = fn(&Shared, &Sender, u64, u32) -> bool;
+
+fn connected(source: &str) -> Sender {
+    Sender::new(source)
+}
+
+fn datagram(source: &str, port: u16, shown: bool) -> Sender {
+    Sender { network: Network::of(source), datagram: Some(Datagram { port, shown }) }
+}
 
 /// Every table that counts sources, with the number of its places before each start had a key.
 const TABLES: [(&str, u64, Allow); 5] = [
-    ("fetches", 1024, |shared, source, period, limit| shared.source_fetches.allow(&Sender::new(source), period, limit)),
-    ("exchanges", 4096, |shared, source, period, limit| {
-        shared.source_exchanges.allow(&Sender::new(source), period, limit)
-    }),
-    ("introspections", 4096, |shared, source, period, limit| {
-        shared.source_introspections.allow(&Sender::new(source), period, limit)
-    }),
-    ("decryptions", 4096, |shared, source, period, limit| {
-        shared.source_decryptions.allow(&Sender::new(source), period, limit)
-    }),
-    ("short codes", 16_384, |shared, source, period, limit| {
-        shared.short_code_sources.allow(&Sender::new(source), period, limit)
-    }),
+    ("fetches", 1024, |shared, sender, period, limit| shared.source_fetches.allow(sender, period, limit)),
+    ("exchanges", 4096, |shared, sender, period, limit| shared.source_exchanges.allow(sender, period, limit)),
+    ("introspections", 4096, |shared, sender, period, limit| shared.source_introspections.allow(sender, period, limit)),
+    ("decryptions", 4096, |shared, sender, period, limit| shared.source_decryptions.allow(sender, period, limit)),
+    ("short codes", 16_384, |shared, sender, period, limit| shared.short_code_sources.allow(sender, period, limit)),
 ];
 
 #[test]
@@ -54,12 +54,12 @@ fn no_chosen_network_takes_the_allowance_of_an_address() {
         let chosen = chosen_networks(places, 8);
         assert_eq!(chosen.len(), 8, "{name}");
         for network in &chosen {
-            while allow(arena.shared(), network, MINUTE, 5) {}
+            while allow(arena.shared(), &connected(network), MINUTE, 5) {}
         }
         for turn in 0..5 {
-            assert!(allow(arena.shared(), VICTIM, MINUTE, 5), "{name}: {turn}");
+            assert!(allow(arena.shared(), &connected(VICTIM), MINUTE, 5), "{name}: {turn}");
         }
-        assert!(!allow(arena.shared(), VICTIM, MINUTE, 5), "{name}");
+        assert!(!allow(arena.shared(), &connected(VICTIM), MINUTE, 5), "{name}");
     }
 }
 
@@ -91,23 +91,23 @@ fn invented(number: u32) -> String {
 fn a_flood_of_invented_sources_locks_nobody_out_and_resets_no_guesser() {
     let arena = arena();
     for (name, _, allow) in TABLES {
-        while allow(arena.shared(), "203.0.113.66", MINUTE, 5) {}
+        while allow(arena.shared(), &connected("203.0.113.66"), MINUTE, 5) {}
         // A phone that is in the middle of its own allowance.
         for _ in 0..2 {
-            assert!(allow(arena.shared(), VICTIM, MINUTE, 5), "{name}");
+            assert!(allow(arena.shared(), &connected(VICTIM), MINUTE, 5), "{name}");
         }
         let mut late = 0;
         for number in 0..100_000 {
-            assert!(allow(arena.shared(), &invented(number), MINUTE, 5), "{name}: {number}");
+            assert!(allow(arena.shared(), &connected(&invented(number)), MINUTE, 5), "{name}: {number}");
             // A guesser who begins during the flood, and tries once for every hundred of the others.
-            late += u32::from(number % 100 == 0 && allow(arena.shared(), "203.0.113.67", MINUTE, 5));
+            late += u32::from(number % 100 == 0 && allow(arena.shared(), &connected("203.0.113.67"), MINUTE, 5));
         }
-        assert!(!allow(arena.shared(), "203.0.113.66", MINUTE, 5), "{name}: the guesser has what he had");
+        assert!(!allow(arena.shared(), &connected("203.0.113.66"), MINUTE, 5), "{name}: the guesser has what he had");
         assert!((5..50).contains(&late), "{name}: {late} of 1000");
         for _ in 2..5 {
-            assert!(allow(arena.shared(), VICTIM, MINUTE, 5), "{name}");
+            assert!(allow(arena.shared(), &connected(VICTIM), MINUTE, 5), "{name}");
         }
-        assert!(!allow(arena.shared(), VICTIM, MINUTE, 5), "{name}");
+        assert!(!allow(arena.shared(), &connected(VICTIM), MINUTE, 5), "{name}");
     }
 }
 
@@ -128,10 +128,10 @@ fn a_new_period_begins_with_room_for_everybody() {
     let arena = arena();
     for (name, _, allow) in TABLES {
         for number in 0..100_000 {
-            allow(arena.shared(), &invented(number), MINUTE, 5);
+            allow(arena.shared(), &connected(&invented(number)), MINUTE, 5);
         }
         let next = (0..8000).filter(|number| {
-            let source = invented(200_000 + number);
+            let source = connected(&invented(200_000 + number));
             (0..5).all(|_| allow(arena.shared(), &source, MINUTE + 1, 5))
         });
         assert_eq!(next.count(), 8000, "{name}");
@@ -154,4 +154,50 @@ fn chosen_key_ids_displace_no_other() {
         assert_eq!(missing.get((0usize, kid.as_str())), Some(2));
     }
     assert_eq!(missing.get((0usize, "victim")), Some(1));
+}
+
+#[test]
+fn forged_datagrams_of_an_address_take_nothing_from_those_who_are_there() {
+    let arena = arena();
+    for (name, _, allow) in TABLES {
+        let try_all = |sender: &Sender| (0..10).filter(|_| allow(arena.shared(), sender, MINUTE, 5)).count();
+        // An attacker writes the address on datagrams with thousands of ports.
+        let forged: usize = (0..4096u16).map(|n| try_all(&datagram(VICTIM, 16 * n + 1, false))).sum();
+        assert_eq!(forged, 4 * 5, "{name}");
+        assert_eq!(try_all(&connected(VICTIM)), 5, "{name}: a phone with a connection");
+        assert_eq!(try_all(&datagram(VICTIM, 40_000, true)), 5, "{name}: a phone that was accepted");
+        assert_eq!(try_all(&datagram("198.51.100.8", 40_000, false)), 5, "{name}: another address");
+    }
+}
+
+#[test]
+fn ports_of_which_something_was_accepted_are_bounded_together_too() {
+    let arena = arena();
+    for (name, _, allow) in TABLES {
+        let all = (1..5000).filter(|port| allow(arena.shared(), &datagram(VICTIM, *port, true), MINUTE, 5));
+        assert_eq!(all.count(), 16 * 5, "{name}");
+    }
+}
+
+#[test]
+fn one_port_that_insists_uses_up_its_own_allowance_only() {
+    let arena = arena();
+    for (name, _, allow) in TABLES {
+        let count =
+            |port| (0..1000).filter(|_| allow(arena.shared(), &datagram(VICTIM, port, false), MINUTE, 5)).count();
+        assert_eq!((count(1), count(2), count(3), count(4), count(5)), (5, 5, 5, 5, 0), "{name}");
+    }
+}
+
+#[test]
+fn what_was_accepted_shows_a_phone_for_two_hours() {
+    let arena = arena();
+    let shown = &arena.shared().shown_senders;
+    let (network, now) = (Network::of("2001:db8::7"), 1_800_000_000_000);
+    assert!(!shown.knows(&network, 5060, now));
+    shown.note(&network, 5060, now);
+    for (hours, known) in [(0, true), (1, true), (2, true), (3, false), (-1, false)] {
+        assert_eq!(shown.knows(&network, 5060, now + hours * 3_600_000), known, "{hours}");
+    }
+    assert!(!shown.knows(&network, 5061, now) && !shown.knows(&Network::of("2001:db8:1::7"), 5060, now));
 }

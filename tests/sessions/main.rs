@@ -30,3 +30,4 @@ mod sip_oauth;
 mod store;
 mod tool;
 mod trouble;
+mod udp_senders;

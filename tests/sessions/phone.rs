@@ -29,6 +29,8 @@ pub struct Sip {
     pub branch: String,
     pub transport: &'static str,
     pub source: (String, u16),
+    /// Bodies of its Via header fields as they arrive.
+    pub vias: Vec<String>,
     pub content_type: String,
     pub body: Vec<u8>,
     pub credentials: Vec<String>,
@@ -62,6 +64,7 @@ impl Sip {
             branch: format!("z9hG4bK-{name}"),
             transport: "tls",
             source: ("192.0.2.1".into(), 5060),
+            vias: Vec::new(),
             content_type: "application/x-www-form-urlencoded".into(),
             body: Vec::new(),
             credentials: Vec::new(),
@@ -162,6 +165,7 @@ impl Sip {
     /// What the proxy hands to the library.
     pub fn read<R>(&self, look: impl FnOnce(&Request<'_>) -> R) -> R {
         let credentials: Vec<&str> = self.credentials.iter().map(String::as_str).collect();
+        let vias: Vec<&str> = self.vias.iter().map(String::as_str).collect();
         look(&Request {
             method: &self.method,
             uri: self.uri.as_bytes(),
@@ -172,6 +176,7 @@ impl Sip {
             credentials: &credentials,
             transport: self.transport,
             source: (&self.source.0, self.source.1),
+            vias: &vias,
             connection: self.connection,
             message: Message {
                 content_type: &self.content_type,

@@ -215,6 +215,19 @@ static uint64_t connection_of(const sip_msg_t *msg)
     return msg->via2 == NULL ? (uint32_t)msg->rcv.proto_reserved1 : 0;
 }
 
+/* As they came: who wrote which of them, and who is believed, is the library's business. */
+static size_t collect_vias(sipoauth_str *list, const sip_msg_t *msg)
+{
+    const hdr_field_t *header;
+    size_t count = 0;
+
+    for (header = msg->headers; header != NULL && count < OAUTH_MAX_VIAS; header = header->next) {
+        if (header->type == HDR_VIA_T)
+            list[count++] = oauth_trimmed(&header->body);
+    }
+    return count;
+}
+
 /* What decides about a bare token. */
 int oauth_request_begin(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm)
 {
@@ -272,6 +285,8 @@ void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg)
     request->source_ip[sizeof(request->source_ip) - 1] = '\0';
     call->source_ip.ptr = request->source_ip;
     call->source_ip.len = strlen(request->source_ip);
+    call->vias = request->vias;
+    call->vias_count = collect_vias(request->vias, msg);
 }
 
 /* The domain of the address-of-record that the request is about. */

@@ -64,9 +64,11 @@ void oauth_worker_drop(void);
 
 /* request.c */
 #define OAUTH_MAX_CREDENTIALS 16
+#define OAUTH_MAX_VIAS 16
 struct oauth_request {
     sipoauth_request call;
     sipoauth_str credentials[OAUTH_MAX_CREDENTIALS + 1];   /* one more than allowed: the library refuses it */
+    sipoauth_str vias[OAUTH_MAX_VIAS];
     char source_ip[64];
 };
 sipoauth_str oauth_view(const str *text);
