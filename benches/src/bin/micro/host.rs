@@ -130,6 +130,7 @@ impl CHost {
             contact_count: 1,
             connection: 0,
             reg_id: 0,
+            message: empty,
         };
         // SAFETY: a structure of integers and pointers may be all zero.
         let mut result: sipoauth_result = unsafe { std::mem::zeroed() };
