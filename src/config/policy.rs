@@ -2,7 +2,7 @@
 //! The whole configuration, validated: immutable, replaced as a whole by a reload.
 
 use super::decryption::{Encryption, decryption_keys};
-use super::domains::{self, Reach};
+use super::domains;
 use super::introspection::TokenStrategy;
 use super::new_accounts::NewAccounts;
 use super::offer::OfferRule;
@@ -256,13 +256,6 @@ impl Policy {
             ));
         }
         for provider in &self.providers {
-            if provider.reach == Reach::Any {
-                out.push(format!(
-                    "provider '{}': aor: a claim names the host of an address, and any is accepted; list your SIP domains in \
-                     domains",
-                    provider.name
-                ));
-            }
             for claim in provider.unverified_claims() {
                 out.push(format!(
                     "provider '{}': aor: '{claim}' counts although its server may not have verified whose it is, so a user \

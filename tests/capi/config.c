@@ -120,8 +120,8 @@ static uint64_t statistic(const sipoauth_context *context, const char *name)
 /* Without an I/O service the wish is only noted; what cannot be done is said. */
 static void refresh_keys(void)
 {
-    static const char fetched[] = "name=a;issuer=https://as.example;audience=sip;aor={sip}";
-    static const char configured[] = "name=b;issuer=https://b.example;audience=sip;aor={sip};secret=0123456789abcdef0123456789abcdef";
+    static const char fetched[] = "name=a;issuer=https://as.example;audience=sip;aor={sip};domains=a.example";
+    static const char configured[] = "name=b;issuer=https://b.example;audience=sip;aor={sip};domains=b.example;secret=0123456789abcdef0123456789abcdef";
     sipoauth_config *config = sipoauth_config_new();
     sipoauth_context *context = NULL;
     uint32_t count = 99;

@@ -164,17 +164,6 @@ fn several_tenants_say_which_domains_are_theirs() {
     assert_eq!(refused(&[line(&json!([FIRST, SECOND]), &shared)]), None);
 }
 
-#[test]
-fn a_host_out_of_a_claim_without_domains_is_warned_of() {
-    let warnings =
-        |more: Value| policy(&[provider("one", more)], &json!({})).expect("a good one").warnings().join("\n");
-    for aor in ["{sip}", "sip:{upn}", "sip:{sub}@{host}"] {
-        assert!(warnings(json!({ "aor": aor })).contains("domains"), "{aor}");
-        assert_eq!(warnings(json!({ "aor": aor, "domains": "a.test" })), "", "{aor}");
-    }
-    assert_eq!(warnings(json!({ "aor": "sip:{sub}@{domain}", "domain": "a.test" })), "");
-}
-
 /// What a location service that has `use_domain = 0` makes of two domains.
 #[test]
 fn a_location_service_without_domains_serves_one() {

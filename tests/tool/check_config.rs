@@ -222,7 +222,9 @@ fn every_trouble_with_a_server_has_its_own_sentence() {
     all.expect("nobody listens", &["--provider", &line], "connection", "does not answer", "whether the server runs");
     // Two providers: the one that works is checked all the same.
     let other = scripted(&key);
-    let second = provider(&other.issuer(), "").replace("name=corp", "name=second");
+    let second = provider(&other.issuer(), "")
+        .replace("name=corp", "name=second")
+        .replace("domain=example.test", "domain=b.test");
     let findings = check(&["--provider", &line, "--provider", &second]);
     assert!(
         findings.iter().any(|f| f["provider"] == "second" && f["check"] == "keys" && f["status"] == "ok"),
