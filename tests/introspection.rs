@@ -577,7 +577,7 @@ fn connections_are_used_again_and_may_end_at_any_time() {
             let mut stream = stream.expect("a connection");
             // Three answers, then the connection ends without a word.
             for _ in 0..3 {
-                if support::scripted_server::read_request(&mut stream).head.is_empty() {
+                if support::scripted_server::read_request(&stream).head.is_empty() {
                     break;
                 }
                 stream.write_all(ANSWER.as_bytes()).expect("someone who reads");
