@@ -8,7 +8,7 @@ use crate::stack::{Stack, configured};
 use crate::support::code_server::CodeServer;
 use crate::support::load::{self, Report};
 use crate::support::scripted_server::{Answer, Received, ScriptedServer, key_set};
-use crate::support::sip::{Reply, Request, unique};
+use crate::support::sip::{Client, Reply, Request, unique};
 use crate::support::temporary::Directory;
 use crate::support::token::{TestKey, now};
 use serde_json::json;
@@ -154,6 +154,28 @@ fn six_hundred_tokens_that_name_a_hung_provider_cost_the_users_of_another_nothin
     stack.kamailio.stop().unwrap_or_else(|fault| panic!("{fault}"));
 }
 
+/// Octets of shared memory that are in use.
+fn used(stack: &Stack) -> i64 {
+    let text = stack.rpc("core.shmmem", &[]).expect("the RPC exists");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("real_used: "));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("no real_used in {text}"))
+}
+
+/// The other line of that table.
+#[test]
+fn a_websocket_connection_takes_so_much_shared_memory() {
+    let (_directory, _server, stack) = phones::start_with_codes(|b| b.define("DEBUG", 1));
+    let port = stack.kamailio.port();
+    let first = Client::ws(port);
+    let before = used(&stack);
+    let connections: Vec<_> = (0..40).map(|_| Client::ws(port)).collect();
+    let each = (used(&stack) - before) / 40;
+    println!("{each} octets for each WebSocket connection");
+    assert!((65_536..72_000).contains(&each), "{each}");
+    drop((first, connections));
+    stack.kamailio.stop().unwrap_or_else(|fault| panic!("{fault}"));
+}
+
 /// What the table of the README on `-m` says.
 #[test]
 fn a_waiting_request_takes_so_much_shared_memory() {
@@ -165,12 +187,8 @@ fn a_waiting_request_takes_so_much_shared_memory() {
                  secret=0123456789abcdef0123456789abcdef";
     let builder = configured("registrar-sso.cfg", fixed).define("DEBUG", 1);
     let stack = Stack::new(builder.define_string("CONFIG_FILE", settings.to_str().expect("UTF-8")));
-    let used = || -> i64 {
-        let text = stack.rpc("core.shmmem", &[]).expect("the RPC exists");
-        let line = text.lines().find_map(|line| line.trim().strip_prefix("real_used: "));
-        line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("no real_used in {text}"))
-    };
-    let wait = |phone: &mut crate::support::sip::Client, count: u64| {
+    let used = || used(&stack);
+    let wait = |phone: &mut Client, count: u64| {
         let token = format!("{}{}", unique("made-up-token-"), "x".repeat(1000));
         phone.send(&with_token("sip:bob@hung.test", &token)).expect("sent");
         stack.wait_until("it waits", || stack.counter("suspended") == count);
@@ -192,15 +210,6 @@ fn a_waiting_request_takes_so_much_shared_memory() {
     println!("{each} octets for each TCP connection");
     // The examples leave tcp_rd_buf_size at 65,536.
     assert!((65_536..70_000).contains(&each), "{each}");
-    drop(connections);
-    stack.wait_until("they are gone", || {
-        !stack.rpc("core.tcp_info", &[]).unwrap_or_default().contains("opened_connections: 40")
-    });
-    let before = used();
-    let connections: Vec<_> = (0..40).map(|_| crate::support::sip::Client::ws(stack.kamailio.port())).collect();
-    let each = (used() - before) / 40;
-    println!("{each} octets for each WebSocket connection");
-    assert!((65_536..72_000).contains(&each), "{each}");
     drop(connections);
     stack.kamailio.stop().unwrap_or_else(|fault| panic!("{fault}"));
 }

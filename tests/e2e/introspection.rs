@@ -111,7 +111,11 @@ fn a_wrong_client_secret_is_the_operators_trouble_and_not_the_users() {
 #[test]
 fn two_hundred_simultaneous_requests_with_one_new_token_cause_one_introspection() {
     let server = AuthorizationServer::start();
-    let stack = start(&server, "opaque", "tokens=opaque", |b| b.workers(4));
+    // They come from one source, which has a quarter of the places.
+    let directory = crate::support::temporary::Directory::new("limits");
+    let limits = directory.write("limits.toml", "max_pending = 1000\n");
+    let limits = limits.to_str().expect("UTF-8");
+    let stack = start(&server, "opaque", "tokens=opaque", |b| b.workers(4).define_string("CONFIG_FILE", limits));
     let token = stack.secrets.keep(server.token("alice", "opaque"));
     server.fault("/token/introspection", &[("delay", "400")]);
     let mut phones: Vec<Client> = (0..200).map(|_| stack.udp()).collect();
