@@ -53,3 +53,4 @@ mod store_folder;
 mod token_answers;
 mod tool;
 mod tool_phone;
+mod trusted_hops;
