@@ -636,7 +636,7 @@ typedef struct sipoauth_result {
    */
   uint32_t grant;
   /*
-   1: the answer makes a shared key. When the final answer to this request is built, the host calls
+   1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host calls
    sipoauth_worker_confirm (2xx) or sipoauth_worker_withdraw (anything else) with `ticket` and the answer's To tag.
    */
   uint32_t confirm;
@@ -1459,7 +1459,8 @@ int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, c
 int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
 
 /*
- Makes sure that the key of a registration is stored before its 2xx answer leaves. `ticket` is that of the result
+ Makes sure that the key of a registration is stored before its 2xx answer leaves, and notes that it leaves: from then
+ on its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. `ticket` is that of the result
  with confirm = 1, `to_tag` the To tag of the answer as it goes out (3rd-party-authentication section 2.1.2). Usually
  the key is stored already and this only compares. Never waits for a network.
 
@@ -1470,10 +1471,13 @@ int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest,
  # Safety
  `worker` is NULL or valid, texts valid for their lengths.
  */
-int32_t sipoauth_worker_confirm(struct sipoauth_worker *worker, struct sipoauth_str ticket, struct sipoauth_str to_tag);
+int32_t sipoauth_worker_confirm(struct sipoauth_worker *worker,
+                                struct sipoauth_str ticket,
+                                struct sipoauth_str to_tag);
 
 /*
- The registration was refused after all: forgets the key that was made for it, as far as that is possible at once.
+ The registration was refused after all: forgets the key that was made for it, as far as that is possible at once. Its
+ phone may come again with the same code.
  Arguments and return as for sipoauth_worker_confirm.
 
  # Safety

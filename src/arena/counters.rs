@@ -34,6 +34,7 @@ counters! {
     KeyFetchErrors = c"key_fetch_errors", "Key fetches that failed.";
     Exchanges = c"exchanges", "Codes sent to an authorization server.";
     ExchangeErrors = c"exchange_errors", "Codes whose exchange failed for a reason of the server's or the network's.";
+    CodeAttempts = c"code_attempts", "Codes and sign-ins that were redeemed already and came again from somebody else, or too late.";
     Refreshes = c"refreshes", "Refresh tokens sent to an authorization server.";
     RefreshErrors = c"refresh_errors", "Refreshes that failed for a reason of the server's or the network's.";
     RefreshesRefused = c"refreshes_refused", "Sessions that ended because the server refused to refresh their tokens.";

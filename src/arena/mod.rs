@@ -77,6 +77,8 @@ pub struct Shared {
     pub exchange_failures: MemoryTable<16384>,
     /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::introspection_failures`.
     pub introspection_failures: MemoryTable<16384>,
+    /// When a request that waits for a code arrived: the low 24 bits of Unix milliseconds.
+    pub arrivals: MemoryTable<16384>,
     /// Not 0 while the session store fails.
     pub store_failing: AtomicU32,
     /// Callers that wait in a thread or process of their own.

@@ -14,7 +14,8 @@ use crate::runtime::session_admin::ListedSession;
 use crate::runtime::sessions::SessionError;
 use crate::runtime::worker::Worker;
 
-/// Makes sure that the key of a registration is stored before its 2xx answer leaves. `ticket` is that of the result
+/// Makes sure that the key of a registration is stored before its 2xx answer leaves, and notes that it leaves: from then
+/// on its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. `ticket` is that of the result
 /// with confirm = 1, `to_tag` the To tag of the answer as it goes out (3rd-party-authentication section 2.1.2). Usually
 /// the key is stored already and this only compares. Never waits for a network.
 ///
@@ -34,7 +35,8 @@ pub unsafe extern "C" fn sipoauth_worker_confirm(
     unsafe { answered(worker, ticket, to_tag, Worker::confirm) }
 }
 
-/// The registration was refused after all: forgets the key that was made for it, as far as that is possible at once.
+/// The registration was refused after all: forgets the key that was made for it, as far as that is possible at once. Its
+/// phone may come again with the same code.
 /// Arguments and return as for sipoauth_worker_confirm.
 ///
 /// # Safety

@@ -303,7 +303,7 @@ pub struct sipoauth_result {
     pub fingerprint: sipoauth_str,
     /// SIPOAUTH_GRANT_: what the request carried.
     pub grant: u32,
-    /// 1: the answer makes a shared key. When the final answer to this request is built, the host calls
+    /// 1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host calls
     /// sipoauth_worker_confirm (2xx) or sipoauth_worker_withdraw (anything else) with `ticket` and the answer's To tag.
     pub confirm: u32,
     /// The session of an accepted code or proof: 32 hex digits.

@@ -127,6 +127,9 @@ pub struct Settings {
     /// Seconds after which an authorization code cannot be valid any more.
     #[serde(deserialize_with = "number")]
     pub code_lifetime: u32,
+    /// A code that came without a code_verifier serves other flows of its phone even after its first registration.
+    #[serde(deserialize_with = "boolean")]
+    pub code_flows_without_verifier: bool,
     /// Code exchanges per minute that one source address may cause.
     #[serde(deserialize_with = "number")]
     pub code_source_limit: u32,
@@ -236,6 +239,7 @@ impl Default for Settings {
             session_lifetime: 2_592_000,
             max_devices: 8,
             code_lifetime: 600,
+            code_flows_without_verifier: false,
             code_source_limit: 120,
             introspection_cache_size: 8192,
             introspection_source_limit: 1200,

@@ -18,6 +18,7 @@ use crate::proto::grant::{self, Grant, TokenGrant};
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::key_derivation::KeyChallenge;
 use crate::proto::reason::Reason;
+use crate::proto::redemption::Differs;
 use crate::proto::session::{SecretText, token_name};
 use crate::proto::uri::Aor;
 
@@ -224,8 +225,10 @@ pub struct Answer {
     pub session: Option<Arc<UsedSession>>,
     /// The address-of-record of an accepted account, canonical.
     pub account: Option<Box<str>>,
-    /// An accepted registration with a code: its end must be told.
+    /// An accepted registration with a code or a password: its end must be told.
     pub registration: Option<Box<Registration>>,
+    /// Somebody else has shown what was redeemed already.
+    pub attempt: Option<Box<Attempt>>,
     /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
     pub challenge: Option<Box<KeyChallenge>>,
     /// The key that the token is bound to and whose possession was not proved, as
@@ -233,6 +236,15 @@ pub struct Answer {
     pub unproved_key: Option<Box<str>>,
     /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
     pub unverified: Option<Box<Unverified>>,
+}
+
+/// A try to redeem what another has redeemed. For the log and the limits: its sender is told that the code is refused.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// What gave it away.
+    pub differs: Differs,
+    /// With a short code: the address that was to be registered.
+    pub short_code_of: Option<String>,
 }
 
 /// What a token says of itself.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::check::{Answer, Decision, Message, Request};
+use super::check::{Answer, Attempt, Decision, Message, Request};
 use super::covered::{covered_by_proof, name_of, owner_of, path_of};
 use super::known_account::KnownAccount;
 use crate::arena::replay_guard::{ReplayGuard, Seen, Use};
@@ -20,7 +20,9 @@ use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh
 use crate::proto::master_key::master_key;
 use crate::proto::pop::{make_pop, pop_from_text};
 use crate::proto::reason::Reason;
+use crate::proto::redemption::{Claim, Differs, Shown, When};
 use crate::proto::scope_rules::has_scopes;
+use crate::proto::sender::Network;
 use crate::proto::session::{
     Account, CodeRecord, CodeState, Exchanged, Identity, KeyOctets, SecretText, Session, SessionId, SignIn, TokenName,
     id_text,
@@ -59,6 +61,10 @@ pub trait KnownSessions {
     fn code(&self, id: &CodeId) -> Known<CodeRecord>;
     /// What is known is what is stored now, not what was a moment ago.
     fn is_fresh(&self) -> bool;
+    /// The network of the request's sender, who may have sent it to another proxy.
+    fn network(&self) -> Network;
+    /// When the request of this name arrived, Unix milliseconds: it may have waited since.
+    fn arrived(&self, name: u64) -> i64;
 }
 
 /// Where only tokens are looked at: nothing is stored.
@@ -75,6 +81,14 @@ impl KnownSessions for NoSessions {
 
     fn is_fresh(&self) -> bool {
         true
+    }
+
+    fn network(&self) -> Network {
+        Network::of("")
+    }
+
+    fn arrived(&self, _: u64) -> i64 {
+        0
     }
 }
 
@@ -115,6 +129,12 @@ pub struct Registration {
     pub call_id: String,
     /// The code was short.
     pub weak: bool,
+    /// What its sender has shown beside the code; None where everybody who has it may use it.
+    pub claim: Option<Claim>,
+    /// The request arrived, Unix milliseconds.
+    pub arrived: i64,
+    /// Its key is made from the To tag of its answer.
+    pub tagged: bool,
     /// The digest-string of the request, where proofs may be repeated.
     pub digest: Option<String>,
 }
@@ -235,8 +255,14 @@ impl Look<'_> {
             return refuse(answer, Reason::ShortCodeUnprotected);
         }
         let id = CodeId::of_code(&self.policy.providers[provider].issuer, &code.code.0);
+        let verifier = code.code_verifier.as_ref().map_or("", |verifier| &verifier.0);
+        let shown = Shown {
+            code_verifier: verifier,
+            redirect_uri: code.redirect_uri.as_deref().unwrap_or(""),
+            ..Shown::default()
+        };
         let registration = match self.registration(provider, id, aor) {
-            Ok(registration) => Registration { weak, ..registration },
+            Ok(registration) => Registration { weak, ..self.claiming(registration, shown) },
             Err(reason) => return refuse(answer, reason),
         };
         self.redeem(answer, provider, TokenGrant::Code(code), registration)
@@ -313,7 +339,9 @@ impl Look<'_> {
             password: (!known.password.is_empty()).then(|| SecretText(known.password.to_owned())),
         };
         match self.registration(provider, id, aor) {
+            // Who sends the credentials of another's request again has shown no password.
             Ok(registration) => {
+                let registration = self.claiming(registration, Shown::default());
                 let decision = self.redeem(answer, provider, TokenGrant::Password(grant), registration);
                 compared_first(used, decision)
             }
@@ -386,26 +414,53 @@ impl Look<'_> {
             from_tag: from_tag.to_owned(),
             call_id: call_id.to_owned(),
             weak: false,
+            claim: None,
+            arrived: self.known.arrived(arrival_of(&self.settings.hash_key, self.request)),
+            tagged: false,
             digest,
         })
     }
 
+    /// Only its own phone may redeem it once more; beside what is `shown` that is told by the request itself.
+    fn claiming(&self, registration: Registration, shown: Shown<'_>) -> Registration {
+        let Request { method, credentials, .. } = self.request;
+        let Message { body, date, cseq, contact, .. } = self.request.message;
+        let Registration { code, aor, from, instance, from_tag, call_id, .. } = &registration;
+        let texts = [*method, from, from_tag, call_id].map(str::as_bytes);
+        let request = [&texts[..], &[cseq, date, contact, body]].concat();
+        let request: Vec<&[u8]> = request.into_iter().chain(credentials.iter().map(|text| text.as_bytes())).collect();
+        let network = self.known.network().to_string();
+        let shown = Shown { address: aor, instance, network: &network, request: &request, ..shown };
+        let claim = Some(Claim::new(&self.settings.hash_key, code, &shown));
+        Registration { claim, ..registration }
+    }
+
     /// What has become of something that can be redeemed once.
     fn redeem(&self, answer: Answer, provider: usize, grant: TokenGrant, registration: Registration) -> Decision {
-        match self.known.code(&CodeId(registration.code.clone())) {
-            Known::Failed => refuse(answer, Reason::StoreUnavailable),
-            Known::NotHere | Known::Absent => Decision::NeedExchange(answer, Box::new((grant, registration))),
-            Known::Found(record) => match record.state {
-                CodeState::InFlight(deadline) if self.now * 1000 > deadline && !grant.is_repeatable() => {
-                    refuse(answer, Reason::CodeInDoubt)
-                }
-                CodeState::InFlight(_) => Decision::NeedExchange(answer, Box::new((grant, registration))),
-                CodeState::InDoubt => refuse(answer, Reason::CodeInDoubt),
-                CodeState::Refused(number) => {
-                    refuse(answer, Reason::from_number(number).unwrap_or(Reason::CodeRefused))
-                }
-                CodeState::Done(exchanged) => self.exchanged(answer, provider, &exchanged, registration),
-            },
+        let record = match self.known.code(&CodeId(registration.code.clone())) {
+            Known::Failed => return refuse(answer, Reason::StoreUnavailable),
+            Known::NotHere | Known::Absent => return Decision::NeedExchange(answer, Box::new((grant, registration))),
+            Known::Found(record) => record,
+        };
+        match record.state {
+            // Whoever comes meanwhile waits for what comes of it, and is judged then.
+            CodeState::InFlight(deadline) if self.now * 1000 <= deadline || grant.is_repeatable() => {
+                return Decision::NeedExchange(answer, Box::new((grant, registration)));
+            }
+            // With another code_verifier the server may say something else.
+            CodeState::Refused(_) if !asks_the_same(&record, &registration) => {
+                return Decision::NeedExchange(answer, Box::new((grant, registration)));
+            }
+            CodeState::Refused(number) => return refuse(answer, reason_of(number)),
+            _ => {}
+        }
+        if let Err(differs) = admit(self.policy, &record, &registration, self.now * 1000) {
+            return attempt(answer, differs, &registration);
+        }
+        match &record.state {
+            CodeState::InFlight(_) | CodeState::InDoubt => refuse(answer, Reason::CodeInDoubt),
+            CodeState::Refused(number) | CodeState::Spent(number) => refuse(answer, reason_of(*number)),
+            CodeState::Done(exchanged) => self.exchanged(answer, provider, &record, exchanged, registration),
         }
     }
 
@@ -413,12 +468,16 @@ impl Look<'_> {
         &self,
         mut answer: Answer,
         provider: usize,
+        record: &CodeRecord,
         exchanged: &Exchanged,
-        registration: Registration,
+        mut registration: Registration,
     ) -> Decision {
         let bound_elsewhere = !exchanged.bound_to.is_empty() && exchanged.bound_to != registration.aor;
         let allowed = may_register(&self.policy.providers[provider].rules, &exchanged.identity, &registration);
         if let Err(reason) = allowed.and(if bound_elsewhere { Err(Reason::AorMismatch) } else { Ok(()) }) {
+            if is_strangers(record, &registration) {
+                return attempt(answer, Differs::Address, &registration);
+            }
             // Who guesses short codes must not learn that one is right.
             let is_secret = registration.weak && reason != Reason::InsufficientScope;
             return refuse(answer, if is_secret { Reason::CodeRefused } else { reason });
@@ -453,8 +512,8 @@ impl Look<'_> {
             }
         }
         // A master-key is stored already, and serves other registrations as well: the answer does not decide about it.
-        let makes_key = exchanged.sign_in == SignIn::Code && exchanged.master_key.is_none();
-        answer.registration = makes_key.then(|| Box::new(registration));
+        registration.tagged = exchanged.sign_in == SignIn::Code && exchanged.master_key.is_none();
+        answer.registration = registration.claim.is_some().then(|| Box::new(registration));
         accept(answer)
     }
 
@@ -660,6 +719,48 @@ pub fn compare(mut answer: Answer, guard: &ReplayGuard<'_>, uses: &[Use], window
 /// into the future the leeway counts.
 pub(super) fn is_stale(policy: &Policy, leeway: i64, date: i64, now: i64) -> bool {
     now - date > i64::from(policy.settings.pop_window) || date - now > leeway.max(LEAST_AHEAD)
+}
+
+/// Names a request that has arrived, however often it is looked at. Nobody else may be able to compute it.
+pub fn arrival_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
+    path_of(hash_key, request, b"")
+}
+
+/// Lets a registration in with what has come of a code. `now` in Unix milliseconds.
+pub fn admit(policy: &Policy, record: &CodeRecord, registration: &Registration, now: i64) -> Result<(), Differs> {
+    let without_verifier = policy.settings.code_flows_without_verifier;
+    match (&record.redemption, &registration.claim) {
+        (Some(redemption), Some(claim)) => {
+            // A check counts in seconds, which are over when something arrives within one.
+            let arrived = registration.arrived;
+            redemption.admit(claim, When { arrived, now: now.max(arrived), without_verifier })
+        }
+        (None, None) => Ok(()),
+        _ => Err(Differs::Unproved),
+    }
+}
+
+/// The server has judged what this registration shows.
+pub fn asks_the_same(record: &CodeRecord, registration: &Registration) -> bool {
+    let both = record.redemption.zip(registration.claim);
+    both.is_none_or(|(redemption, claim)| redemption.claim.asks_the_same(&claim))
+}
+
+/// The code is its owner's still, and this is not the one who has tried it.
+fn is_strangers(record: &CodeRecord, registration: &Registration) -> bool {
+    let both = record.redemption.zip(registration.claim);
+    both.is_some_and(|(redemption, claim)| redemption.ownerless && !redemption.is_by(&claim))
+}
+
+fn reason_of(number: u32) -> Reason {
+    Reason::from_number(number).unwrap_or(Reason::CodeRefused)
+}
+
+/// Somebody else shows what was redeemed already.
+fn attempt(mut answer: Answer, differs: Differs, registration: &Registration) -> Decision {
+    let short_code_of = registration.weak.then(|| registration.aor.clone());
+    answer.attempt = Some(Box::new(Attempt { differs, short_code_of }));
+    refuse(answer, Reason::CodeRefused)
 }
 
 /// Whether a user may register this address with a code, or use it with a token from elsewhere. The key proves the

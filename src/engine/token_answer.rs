@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::introspection::Introspection;
 use crate::proto::fingerprint::secret_name;
 use crate::proto::reason::Reason;
+use crate::proto::session::Record;
 
 /// Longest answer in octets: the shared memory has room for so much in one place.
 pub const MAX_ANSWER: usize = 7 * 1024;
@@ -56,6 +57,8 @@ pub struct TokenAnswer {
     /// When the server was asked, Unix seconds.
     pub asked_at: i64,
 }
+
+impl Record for TokenAnswer {}
 
 /// For how long a token may be used without its server being asked again. Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

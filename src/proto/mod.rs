@@ -32,6 +32,7 @@ mod packed_token;
 pub mod pbkdf2;
 pub mod pop;
 pub mod reason;
+pub mod redemption;
 pub mod scope_rules;
 pub mod sender;
 pub mod session;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who sent a request, as limits count senders.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,16 @@ impl Network {
                 let text = source.trim();
                 Network::Text(text[..text.floor_char_boundary(MAX_TEXT)].into())
             }
+        }
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Network::V4(octets) => Ipv4Addr::from(*octets).fmt(f),
+            Network::V6([a, b, c, d]) => write!(f, "{a:x}:{b:x}:{c:x}:{d:x}::/64"),
+            Network::Text(text) => f.write_str(text),
         }
     }
 }

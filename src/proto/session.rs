@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::redemption::Redemption;
 use super::{packed_text, packed_token};
 
 /// Most keys of a session: each 200 OK to the same code makes one.
@@ -149,8 +150,11 @@ pub struct Identity {
 pub enum CodeState {
     /// Being exchanged, by a process that may die; Unix milliseconds at which it has given up at the latest.
     InFlight(i64),
-    /// The authorization server refused it; the number of the reason.
+    /// The authorization server refused it with the code_verifier and redirect_uri of the one who redeemed it; the number
+    /// of the reason.
     Refused(u32),
+    /// It is spent and nothing may come of it, whoever shows it; the number of the reason.
+    Spent(u32),
     /// The server's answer was lost: nobody knows whether the code is spent.
     InDoubt,
     /// Exchanged.
@@ -187,6 +191,9 @@ pub struct CodeRecord {
     pub provider: String,
     /// Its fate.
     pub state: CodeState,
+    /// Who redeemed it first. None: it says itself who may use it, because it is one of its address's own (a token from
+    /// elsewhere) or comes with a proof (a refresh token).
+    pub redemption: Option<Redemption>,
 }
 
 /// The tokens of a session. Only the I/O service reads them.
@@ -216,23 +223,33 @@ pub struct Tokens {
     pub failures: u32,
 }
 
-const VERSION: u8 = 3;
+/// A kind of record. A change of its fields is a new version of this kind: the others stay as they are.
+pub trait Record: Serialize + for<'a> Deserialize<'a> {
+    /// The first octet of such a record.
+    const VERSION: u8 = 3;
+}
+
+impl Record for Account {}
+impl Record for Tokens {}
+impl Record for CodeRecord {
+    const VERSION: u8 = 4;
+}
 
 /// Writes a record.
-pub fn encode<T: Serialize>(record: &T) -> Zeroizing<Vec<u8>> {
-    let octets = postcard::to_extend(record, vec![VERSION]);
+pub fn encode<T: Record>(record: &T) -> Zeroizing<Vec<u8>> {
+    let octets = postcard::to_extend(record, vec![T::VERSION]);
     Zeroizing::new(octets.expect("plain data in memory can always be written"))
 }
 
 /// True for a record that an older version of this program has written: it counts as absent.
-pub fn is_outdated(octets: &[u8]) -> bool {
-    octets.first().is_some_and(|version| (1..VERSION).contains(version))
+pub fn is_outdated<T: Record>(octets: &[u8]) -> bool {
+    octets.first().is_some_and(|version| (1..T::VERSION).contains(version))
 }
 
 /// Reads a record; None when it is not one of this version.
-pub fn decode<T: for<'a> Deserialize<'a>>(octets: &[u8]) -> Option<T> {
+pub fn decode<T: Record>(octets: &[u8]) -> Option<T> {
     let (version, rest) = octets.split_first()?;
-    (*version == VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+    (*version == T::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
 }
 
 impl Session {
@@ -294,7 +311,9 @@ mod tests {
         assert_eq!(decode::<Account>(&octets), Some(account));
         assert_eq!(decode::<Account>(&octets[..octets.len() - 1]), None);
         assert_eq!(decode::<Account>(&[1, 0]), None);
-        assert!(is_outdated(&[1, 0]) && !is_outdated(&octets) && !is_outdated(&[0]) && !is_outdated(&[]));
+        let old = is_outdated::<Account>;
+        assert!(old(&[1, 0]) && !old(&octets) && !old(&[0]) && !old(&[]));
+        assert!(is_outdated::<CodeRecord>(&octets), "codes have versions of their own");
         assert_eq!(decode::<Account>(&[]), None);
     }
 

@@ -27,7 +27,7 @@ use crate::engine::exchange::{CodeGrant, Granted, TokenError, TokenServer, excha
 use crate::engine::kept_keys::KeptKeys;
 use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::key_fetch::fetch_keys;
-use crate::engine::session_check::{CodeId, OpenProof, Registration, may_register};
+use crate::engine::session_check::{CodeId, OpenProof, Registration, asks_the_same, may_register};
 use crate::engine::sign_in_grants::{for_foreign_token, for_password};
 use crate::engine::token_identity::unverified_claims;
 use crate::engine::token_issue::issue;
@@ -38,6 +38,7 @@ use crate::ports::{Level, Log};
 use crate::proto::grant::{PasswordGrant, TokenGrant};
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::reason::Reason;
+use crate::proto::redemption::Redemption;
 use crate::proto::session::{CodeRecord, CodeState, Exchanged, SignIn};
 
 /// What a task needs, of one configuration.
@@ -218,7 +219,8 @@ impl TaskEnv {
             return Ok(Outcome::Failed(Reason::ExchangeUnavailable, "the provider was removed".into()));
         };
         let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
-        let record = |state| CodeRecord { provider: work.provider.clone(), state };
+        let redemption = work.registration.claim.map(Redemption::first);
+        let record = |state| CodeRecord { provider: work.provider.clone(), state, redemption };
         let claim = loop {
             let now = now_millis();
             let before = match self.noted(store.code(&id, now))? {
@@ -228,6 +230,12 @@ impl TaskEnv {
                 // Who claimed it has died.
                 Some((CodeRecord { state: CodeState::InFlight(_), .. }, claim)) if work.grant.is_repeatable() => {
                     Some(claim)
+                }
+                // It was refused with another code_verifier: who has tried it must not have spoilt it for its owner.
+                Some((found @ CodeRecord { state: CodeState::Refused(_), .. }, refused))
+                    if !asks_the_same(&found, &work.registration) =>
+                {
+                    Some(refused)
                 }
                 Some(_) => return Ok(Outcome::Settled(None)),
                 None => None,
@@ -256,7 +264,14 @@ impl TaskEnv {
                 Err(error) => Err(error),
             },
         };
-        self.note_fate(&store, work, &claim, fate)
+        self.note_fate(&store, provider, work, &claim, fate)
+    }
+
+    /// The code is good, and its sender has no right to the address: it is its owner's still.
+    fn is_ownerless(&self, provider: usize, work: &Exchange, exchanged: &Exchanged) -> bool {
+        let rules = &self.policy.providers[provider].rules;
+        let allowed = may_register(rules, &exchanged.identity, &work.registration);
+        !matches!(allowed, Ok(()) | Err(Reason::InsufficientScope))
     }
 
     /// A short code that was guessed is of no use to anybody, and the answer does not tell that it was right.
@@ -280,6 +295,7 @@ impl TaskEnv {
     fn note_fate(
         &self,
         store: &SessionStore,
+        provider: usize,
         work: &Exchange,
         claim: &[u8],
         fate: Result<Exchanged, TokenError>,
@@ -294,13 +310,17 @@ impl TaskEnv {
             TokenError::InDoubt(text) if work.grant.is_repeatable() => TokenError::Unavailable(text),
             error => error,
         });
+        let mut redemption = work.registration.claim.map(Redemption::first);
+        if let (Some(redemption), Ok(exchanged)) = (&mut redemption, &fate) {
+            redemption.ownerless = self.is_ownerless(provider, work, exchanged);
+        }
         let (state, outcome) = match fate {
             Ok(exchanged) => (CodeState::Done(Box::new(exchanged)), Outcome::Settled(asked)),
             Err(TokenError::Refused(text)) => {
                 self.tell(&work.provider, "a sign-in was refused", &text);
                 (CodeState::Refused(refused.number()), Outcome::Settled(asked))
             }
-            Err(TokenError::Denied(reason)) => (CodeState::Refused(reason.number()), Outcome::Settled(asked)),
+            Err(TokenError::Denied(reason)) => (CodeState::Spent(reason.number()), Outcome::Settled(asked)),
             Err(TokenError::InDoubt(text)) => {
                 self.tell(&work.provider, "the answer to a sign-in was lost", &text);
                 (CodeState::InDoubt, Outcome::Settled(Some(false)))
@@ -315,7 +335,7 @@ impl TaskEnv {
             }
         };
         let now = now_millis();
-        let record = CodeRecord { provider: work.provider.clone(), state };
+        let record = CodeRecord { provider: work.provider.clone(), state, redemption };
         let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
         self.noted(store.put_code(&id, &record, Some(claim), now + lifetime, now))?;
         Ok(outcome)
@@ -414,13 +434,13 @@ impl TaskEnv {
                 records
             }
             Work::Unbind(registration, to_tag) => {
-                if let (Ok(store), Some(sessions)) = (self.store(), &self.policy.sessions) {
-                    let undone = store.unbind(sessions, registration, to_tag, now_millis());
+                if let Ok(store) = self.store() {
+                    let undone = store.unbind(&self.policy, registration, to_tag, now_millis());
                     if let Err(SessionError::Store(error)) = undone {
                         let _ = self.noted::<()>(Err(error));
                     }
                 }
-                self.look_up(&[account_key(&registration.aor)])
+                self.look_up(&[account_key(&registration.aor), code_key(&CodeId(registration.code.clone()))])
             }
             Work::Bind(registration, to_tag) => {
                 self.bind(registration, to_tag);

@@ -111,7 +111,7 @@ impl SessionStore {
                 if !matches!(&record.state, CodeState::Done(exchanged) if exchanged.bound_to.is_empty()) {
                     continue;
                 }
-                record.state = CodeState::Refused(Reason::SessionEnded.number());
+                record.state = CodeState::Spent(Reason::SessionEnded.number());
                 let value = self.sealer.seal(key, &encode(&record));
                 let write = Write { key, value: &value, expires_at: now + REVOKED_CODE, due_at: None };
                 // One that was bound meanwhile belongs to a session that began after the revocation.

@@ -17,8 +17,12 @@ use crate::engine::key_derivation_check::KnownAccounts;
 use crate::engine::known_account::KnownAccount;
 use crate::engine::session_check::{CodeId, Known, KnownSessions, Registration, key_of};
 use crate::ports::store::StoreError;
-use crate::proto::session::{CodeRecord, CodeState};
+use crate::proto::sender::Network;
+use crate::proto::session::{CodeRecord, CodeState, Record};
 use crate::proto::verifier::Verifier;
+
+/// A parked request may go on so long after its deadline, in milliseconds.
+const LATE: i64 = 5000;
 
 /// The view of one call.
 pub struct SessionView<'a> {
@@ -28,6 +32,8 @@ pub struct SessionView<'a> {
     pub policy: &'a Policy,
     /// Unix milliseconds.
     pub now: i64,
+    /// Text of the sender's address.
+    pub source: &'a str,
     /// What the I/O service has put into shared memory was asked for by this very request.
     pub asked: bool,
 }
@@ -42,7 +48,7 @@ impl SessionView<'_> {
     }
 
     /// A record.
-    pub(super) fn read<T: for<'a> serde::Deserialize<'a>>(&self, key: &str) -> Known<T> {
+    pub(super) fn read<T: Record>(&self, key: &str) -> Known<T> {
         self.read_by(key, |access, sealed| unseal(access.sealer(), key, sealed))
     }
 
@@ -121,6 +127,18 @@ impl KnownSessions for SessionView<'_> {
 
     fn is_fresh(&self) -> bool {
         self.asked || self.context.sessions().is_none_or(|access| access.is_local())
+    }
+
+    fn network(&self) -> Network {
+        Network::of(self.source)
+    }
+
+    fn arrived(&self, name: u64) -> i64 {
+        let noted = self.context.arena().shared().arrivals.get(name).filter(|_| self.asked);
+        // Its low 24 bits; a request does not wait for hours.
+        let waited = noted.map_or(0, |noted| (self.now - noted as i64) & 0xFF_FFFF);
+        let longest = i64::from(self.policy.settings.pending_timeout) * 1000 + LATE;
+        if waited <= longest { self.now - waited } else { self.now }
     }
 }
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::seal::Sealer;
-use crate::engine::session_check::{CodeId, Registration, key_of, may_register};
+use crate::engine::session_check::{CodeId, Registration, admit, key_of, may_register};
 use crate::ports::store::{Store, StoreError, Write};
 use crate::proto::fingerprint::push_hex;
 use crate::proto::pop::make_pop;
+use crate::proto::redemption::{RETRANSMISSION, Redemption};
 use crate::proto::session::{
-    Account, CodeRecord, CodeState, Exchanged, IssuerName, KeyOctets, Session, SessionId, SignIn, decode, encode,
-    id_text, is_outdated,
+    Account, CodeRecord, CodeState, Exchanged, IssuerName, KeyOctets, Record, Session, SessionId, SignIn, decode,
+    encode, id_text, is_outdated,
 };
 use sha2::{Digest, Sha256};
 
@@ -89,13 +90,9 @@ pub fn lease_key(tokens_key: &str) -> String {
 }
 
 /// Opens and reads a record; None: an older version of this program wrote it, and it counts as absent.
-pub fn unseal<T: for<'a> serde::Deserialize<'a>>(
-    sealer: &Sealer,
-    key: &str,
-    sealed: &[u8],
-) -> Result<Option<T>, StoreError> {
+pub fn unseal<T: Record>(sealer: &Sealer, key: &str, sealed: &[u8]) -> Result<Option<T>, StoreError> {
     let octets = sealer.open(key, sealed);
-    if octets.as_ref().is_some_and(|octets| is_outdated(octets)) {
+    if octets.as_ref().is_some_and(|octets| is_outdated::<T>(octets)) {
         return Ok(None);
     }
     let record = octets.as_ref().and_then(|octets| decode(octets));
@@ -140,11 +137,7 @@ impl SessionStore {
         self.store.get(key, now)
     }
 
-    pub(super) fn read<T: for<'a> serde::Deserialize<'a>>(
-        &self,
-        key: &str,
-        now: i64,
-    ) -> Result<Option<(T, Vec<u8>)>, StoreError> {
+    pub(super) fn read<T: Record>(&self, key: &str, now: i64) -> Result<Option<(T, Vec<u8>)>, StoreError> {
         let Some(sealed) = self.store.get(key, now)? else {
             return Ok(None);
         };
@@ -252,13 +245,15 @@ impl SessionStore {
             let Some((mut record, sealed)) = self.code(&id, now)? else {
                 return Err(SessionError::NotThere);
             };
+            // What was seen before may have changed: nobody gets a key whom the record of now does not let in.
+            let admitted = admit(policy, &record, registration, now).is_ok();
             let CodeState::Done(exchanged) = &mut record.state else {
                 return Err(SessionError::NotThere);
             };
             let provider = policy.providers.iter().find(|p| p.name == record.provider);
             let may = provider.is_some_and(|p| may_register(&p.rules, &exchanged.identity, registration).is_ok());
             let issuer = provider.map_or_else(IssuerName::default, |p| p.issuer_name);
-            if !may || !exchanged.bound_to.is_empty() && exchanged.bound_to != registration.aor {
+            if !may || !admitted || !exchanged.bound_to.is_empty() && exchanged.bound_to != registration.aor {
                 return Err(SessionError::NotThere);
             }
             let key = key_of(settings, exchanged, registration, to_tag);
@@ -316,11 +311,13 @@ impl SessionStore {
             if ended {
                 return Err(SessionError::NotThere);
             }
-            if !first {
+            let for_answer = key.as_ref().map(|_| confirmed_at(settings, now));
+            let noted = note_key(&mut record.redemption, registration, first, for_answer);
+            if !first && !noted {
                 return Ok(());
             }
             let session = exchanged.session;
-            if !self.keep_tokens(&session, &registration.aor, ends_at, now)? {
+            if first && !self.keep_tokens(&session, &registration.aor, ends_at, now)? {
                 // Another address of the same user was faster.
                 self.change_account(&registration.aor, now, |account| {
                     let before = account.sessions.len();
@@ -342,21 +339,41 @@ impl SessionStore {
         Err(overtaken().into())
     }
 
-    /// Takes a key back whose registration was refused after all.
+    /// The 2xx to a registration leaves: from now on its code serves nobody else. With Redis that is so since its key was
+    /// stored.
+    pub fn confirm(&self, policy: &Policy, registration: &Registration, now: i64) -> Result<(), StoreError> {
+        self.change_redemption(registration, now, bounds(policy).code_lifetime, |redemption| {
+            let is_new = redemption.confirmed_at == 0 || now < redemption.confirmed_at;
+            redemption.confirmed_at = if is_new { now } else { redemption.confirmed_at };
+            is_new
+        })
+    }
+
+    /// Takes a key back whose registration was refused after all. Its phone may come again with the same code.
     pub fn unbind(
         &self,
-        settings: &Sessions,
+        policy: &Policy,
         registration: &Registration,
         to_tag: &[u8],
         now: i64,
     ) -> Result<(), SessionError> {
+        let Some(settings) = &policy.sessions else { return Ok(()) };
         let Some((record, _)) = self.code(&CodeId(registration.code.clone()), now)? else {
             return Ok(());
         };
         let CodeState::Done(exchanged) = &record.state else {
             return Ok(());
         };
-        let Some(key) = key_of(settings, exchanged, registration, to_tag) else {
+        self.change_redemption(registration, now, bounds(policy).code_lifetime, |redemption| {
+            let is_first = registration.claim.is_some_and(|claim| redemption.claim.is_same_request(&claim));
+            // What was told of a 2xx is not taken back by what another copy of the request got.
+            let was_told = settings.place.is_local() && redemption.confirmed_at <= now;
+            let taken_back = is_first && redemption.confirmed_at != 0 && !was_told;
+            redemption.confirmed_at = if taken_back { 0 } else { redemption.confirmed_at };
+            taken_back
+        })?;
+        // A key that does not depend on this answer serves other registrations as well.
+        let Some(key) = key_of(settings, exchanged, registration, to_tag).filter(|_| registration.tagged) else {
             return Ok(());
         };
         // The session stays: the same code may complete a later registration.
@@ -372,6 +389,52 @@ impl SessionStore {
             })
         })?)
     }
+
+    /// Changes what is kept of the one who redeemed a code. `lifetime` of the record in seconds.
+    fn change_redemption(
+        &self,
+        registration: &Registration,
+        now: i64,
+        lifetime: i64,
+        change: impl Fn(&mut Redemption) -> bool,
+    ) -> Result<(), StoreError> {
+        let id = CodeId(registration.code.clone());
+        for _ in 0..ATTEMPTS {
+            let Some((mut record, sealed)) = self.code(&id, now)? else { return Ok(()) };
+            if !record.redemption.as_mut().is_some_and(&change)
+                || self.put_code(&id, &record, Some(&sealed), now + lifetime * 1000, now)?
+            {
+                return Ok(());
+            }
+        }
+        Err(overtaken())
+    }
+}
+
+/// When a registration whose key is stored now counts as confirmed, unless the host tells it before. With Redis a worker
+/// could not store that the answer has left; the key is stored for an answer that leaves at once.
+fn confirmed_at(settings: &Sessions, now: i64) -> i64 {
+    if settings.place.is_local() { now + RETRANSMISSION } else { now }
+}
+
+/// A key was stored, `for_answer` of which the time is given. True when something of the redemption has changed.
+fn note_key(
+    redemption: &mut Option<Redemption>,
+    registration: &Registration,
+    first: bool,
+    for_answer: Option<i64>,
+) -> bool {
+    let Some((redemption, claim)) = redemption.as_mut().zip(registration.claim) else {
+        return false;
+    };
+    if first {
+        *redemption = Redemption::first(claim);
+    }
+    let is_first_key = redemption.confirmed_at == 0 && for_answer.is_some();
+    if is_first_key {
+        redemption.confirmed_at = for_answer.unwrap_or(0);
+    }
+    is_first_key
 }
 
 /// The end of a new session. That of a token from elsewhere lasts as long as what its server has said.

@@ -23,7 +23,7 @@ use crate::engine::acceptance::Acceptance;
 use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
 use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
-use crate::engine::session_check::DigestUser;
+use crate::engine::session_check::{DigestUser, arrival_of};
 use crate::engine::token_cache::TokenCache;
 use crate::engine::token_check::{Usage, check_token};
 use crate::fault;
@@ -172,7 +172,8 @@ impl Worker {
         let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
         let asked = handling.resumed || handling.no_wait;
-        let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
+        let sessions =
+            SessionView { context: &self.context, policy: &self.placed.policy, now, source: handling.source, asked };
         let decision = check_password(&self.placed.policy, &sessions, request, user, now / 1000);
         self.conclude(decision, request, handling, now)
     }
@@ -180,7 +181,8 @@ impl Worker {
     fn look(&mut self, request: &Request<'_>, handling: &Handling<'_>, now: i64) -> Decision {
         // Who cannot wait must be content with what is known.
         let asked = handling.resumed || handling.no_wait;
-        let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked };
+        let sessions =
+            SessionView { context: &self.context, policy: &self.placed.policy, now, source: handling.source, asked };
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
         let known =
@@ -208,7 +210,13 @@ impl Worker {
     /// Checks a bare token.
     pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
-        let sessions = SessionView { context: &self.context, policy: &self.placed.policy, now, asked: true };
+        let sessions = SessionView {
+            context: &self.context,
+            policy: &self.placed.policy,
+            now,
+            source: handling.source,
+            asked: true,
+        };
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
         let known =
@@ -285,6 +293,13 @@ impl Worker {
         };
         verdict.policy = Some(Arc::clone(&self.placed.policy));
         self.admit(&mut verdict, handling);
+        if let (Some(Work::Exchange(_) | Work::Bind(..)), Some(sessions)) =
+            (verdict.pending.as_ref().map(|errand| &errand.work), &self.placed.policy.sessions)
+        {
+            // It is judged as what it was when it came, however long it waits.
+            let name = arrival_of(&sessions.hash_key, request);
+            self.context.arena().shared().arrivals.put(name, now.unsigned_abs());
+        }
         let outcome = verdict.answer.reason().outcome();
         if outcome == Outcome::Accepted && verdict.pending.is_none() {
             note_accepted(&self.context, handling, now);
@@ -293,6 +308,10 @@ impl Worker {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(if request.is_register() { request.to } else { request.from });
             verdict.address = address.map_or_else(String::new, |aor| aor.as_str().to_owned());
+        }
+        if let Some(attempt) = &verdict.answer.attempt {
+            let reason = self.note_attempt(attempt, handling, now);
+            verdict.answer.reason = reason.or(verdict.answer.reason);
         }
         if verdict.pending.is_none() {
             self.note_connection(&verdict.answer, request, now);
@@ -489,6 +508,7 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
         ("sent", sent),
         ("unproved_key", verdict.answer.unproved_key.as_deref().unwrap_or_default()),
         ("needed_scope", verdict.needed_scope.as_str()),
+        ("attempt", verdict.answer.attempt.as_ref().map_or("", |attempt| attempt.differs.name())),
     ];
     for (name, value) in facts.into_iter().filter(|f| !f.1.is_empty()) {
         line.push_str(&format!(" {name}={}", printable(value, 128)));

@@ -50,7 +50,7 @@ impl Worker {
         let line = match account {
             AccountSource::Store => {
                 let asked = handling.resumed || handling.no_wait;
-                let known = SessionView { context: &self.context, policy, now, asked };
+                let known = SessionView { context: &self.context, policy, now, source: handling.source, asked };
                 return check_key_derivation(policy, &known, request, realm, &random, now / 1000);
             }
             AccountSource::Given(line) => line,

@@ -12,7 +12,7 @@ use super::worker::{Handling, SOON, Verdict, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::record_cache::Lookup;
 use crate::arena::replay_guard::Use;
-use crate::engine::check::{Answer, Request};
+use crate::engine::check::{Answer, Attempt, Request};
 use crate::engine::session_check::{Registration, compare};
 use crate::ports::store::StoreError;
 use crate::proto::grant::TokenGrant;
@@ -134,22 +134,49 @@ impl Worker {
         let Some(sessions) = &self.placed.policy.sessions else {
             return Err(SessionError::NotThere);
         };
-        let known = SessionView { context: &self.context, policy: &self.placed.policy, now, asked: true };
-        if known.has_key(sessions, &registration, to_tag) {
-            return Ok(());
+        let known = SessionView { context: &self.context, policy: &self.placed.policy, now, source: "", asked: true };
+        if registration.tagged && !known.has_key(sessions, &registration, to_tag) {
+            if !self.stores_itself() {
+                // The answer cannot be held back until a network has answered; it is a 503 then, and the phone comes again.
+                let _ = self.withdraw(ticket, to_tag);
+                return Err(SessionError::Store(StoreError::Away("the key was not stored in time".into())));
+            }
+            self.bind(&registration, to_tag, now)?;
         }
         if self.stores_itself() {
-            return self.bind(&registration, to_tag, now);
+            self.note_confirmed(&registration, now);
         }
-        // A worker does not wait for a network, and the answer cannot be held back.
-        Err(SessionError::Store(StoreError::Away("the key was not stored in time".into())))
+        Ok(())
+    }
+
+    /// The key is stored, and should this fail, the registration counts as confirmed soon.
+    fn note_confirmed(&self, registration: &Registration, now: i64) {
+        let Some(access) = self.context.sessions() else { return };
+        let policy = &self.placed.policy;
+        let noted = access.open(policy).and_then(|store| store.confirm(policy, registration, now));
+        if let Err(error) = noted {
+            self.context.note_store(self.context.log(), Some(&error));
+        }
+    }
+
+    /// Somebody has shown what another has redeemed. With a short code he must not be told by the answer that it is one of
+    /// those that somebody has: he has no more tries than with any other code. The address is not his, so that he uses up
+    /// none of its tries.
+    pub(super) fn note_attempt(&self, attempt: &Attempt, handling: &Handling<'_>, now: i64) -> Option<Reason> {
+        let (settings, shared) = (&self.placed.policy.settings, self.context.arena().shared());
+        shared.counters.add(Counter::CodeAttempts);
+        let aor = attempt.short_code_of.as_deref()?;
+        let (sender, period) = (sender(&self.context, handling, now), (now / 600_000).unsigned_abs());
+        let has_tries = shared.short_code_addresses.used(aor, period) < settings.short_code_tries;
+        let allowed = has_tries && shared.short_code_sources.allow(&sender, period, settings.short_code_source_tries);
+        (!allowed).then_some(Reason::CodeTries)
     }
 
     /// A registration with a code was refused after all.
     pub fn withdraw(&mut self, ticket: &str, to_tag: &[u8]) -> Result<(), SessionError> {
         let now = self.prepare(None);
         let registration = self.registration(ticket)?;
-        let (Some(access), Some(sessions)) = (self.context.sessions(), &self.placed.policy.sessions) else {
+        let Some(access) = self.context.sessions() else {
             return Err(SessionError::NotThere);
         };
         if !self.stores_itself() {
@@ -158,7 +185,7 @@ impl Worker {
             return self.submit_for_nobody(work, &Handling::default()).map_err(full);
         }
         let store = access.open(&self.placed.policy).map_err(SessionError::Store)?;
-        store.unbind(sessions, &registration, to_tag, now)
+        store.unbind(&self.placed.policy, &registration, to_tag, now)
     }
 }
 

@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
 use crate::phones::{ALICE, STORE_KEY, prove_beside_token, prove_in_header, proxy_provider, stored};
 use crate::stack::{Stack, configured};
 use crate::support::authorization_server::AuthorizationServer;
@@ -18,6 +22,8 @@ use crate::tool_phone::ToolPhone;
 use sipoauth::proto::digest::{Algorithm, ha1};
 use sipoauth::proto::master_key::{Ha1Form, master_key};
 
+const VERIFIER: &str = "the-verifier-of-the-phone-0123456789-0123456789";
+const OTHER_INSTANCE: &str = "urn:uuid:00000000-0000-1000-8000-000a95a0e129";
 const INSTANCE: &str = "urn:uuid:00000000-0000-1000-8000-000a95a0e128";
 
 /// Two edges and the registrar behind them.
@@ -168,10 +174,24 @@ fn one_code_and_one_master_key_serve_both_flows() {
             .define_string("REPLAY_SCOPE", "cluster")
             .define_string("STORE_PASSWORD_FILE", password.to_str().expect("UTF-8"))
     });
-    let login = server.digest_sign_in("alice", "alice-password").expect("alice signs in");
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+    let login = server.digest_sign_in_with("alice", "alice-password", &challenge).expect("alice signs in");
     keep(&site.edges, &login.code);
+    keep(&site.edges, VERIFIER);
     let phone = ToolPhone::new("alice");
-    site.sign_in(&phone, &["--code", &login.code, "--redirect-uri", "http://127.0.0.1/cb"]);
+    let code = ["--code", login.code.as_str(), "--redirect-uri", "http://127.0.0.1/cb"];
+    site.sign_in(&phone, &[&code[..], &["--code-verifier", VERIFIER]].concat());
+    // Who has the code alone, or another phone's instance, is nobody at either edge.
+    for (i, edge) in site.edges.iter().enumerate() {
+        let own = ["--instance", INSTANCE, "--reg-id", "1"];
+        let other = ["--instance", OTHER_INSTANCE, "--reg-id", "1", "--code-verifier", VERIFIER];
+        for (name, more) in [("no-verifier", &own[..]), ("other-phone", &other[..])] {
+            let stranger = ToolPhone::new("alice");
+            let run = stranger.run(edge, &format!("{name}-{i}"), &[&code[..], more].concat());
+            assert_eq!(run.status(), 401, "{name} at {i}: {run:?}");
+        }
+        assert_eq!(edge.counter("code_attempts"), 2, "{}", edge.module_log());
+    }
     let stats = server.stats();
     assert_eq!(stats.get("/token authorization_code"), Some(&1), "one code, one exchange: {stats:?}");
     assert_eq!(site.known_flows(), 2);

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sipoauth::proto::digest_string::{DigestParts, digest_string};
 use sipoauth::proto::fingerprint::hex;
 use sipoauth::proto::pop::{make_pop, pop_to_text};
@@ -125,6 +125,30 @@ pub fn with_code(aor: &str, login: &Value) -> Request {
         }
     }
     Request::register(aor).with_body(FORM, body)
+}
+
+/// The phone's registration with its `+sip.instance`.
+pub fn with_code_of(aor: &str, login: &Value, instance: &str) -> Request {
+    let mut request = with_code(aor, login);
+    request.set("Contact", format!("<{aor}>;+sip.instance=\"<urn:uuid:{instance}>\""));
+    request
+}
+
+/// What a stranger would send who has most of a phone's registration, of instance 1: what is wrong in it, and the request.
+pub fn strangers(aor: &str, login: &Value) -> Vec<(&'static str, Request)> {
+    let with = |field: &str, value: Value| {
+        let mut changed = login.clone();
+        changed[field] = value;
+        with_code_of(aor, &changed, "1")
+    };
+    vec![
+        ("no verifier", with("code_verifier", Value::Null)),
+        ("another verifier", with("code_verifier", json!("the-verifier-of-a-stranger-0123456789-0123456789"))),
+        ("another redirect_uri", with("redirect_uri", json!("http://127.0.0.1/other"))),
+        ("another instance", with_code_of(aor, login, "2")),
+        ("no instance", with_code(aor, login)),
+        ("another address", with_code_of("sip:mallory@example.test", login, "1")),
+    ]
 }
 
 /// What phone and proxy share after this answer.

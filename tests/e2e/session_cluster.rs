@@ -5,7 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crate::phones::{
-    ALICE, aor, key_of, prove, proxy_provider, registration_with_proof, run, sign_in, stored, with_code,
+    ALICE, aor, key_of, prove, proxy_provider, registration_with_proof, run, sign_in, stored, strangers, with_code,
+    with_code_of,
 };
 use crate::stack::Stack;
 use crate::support::authorization_server::AuthorizationServer;
@@ -89,11 +90,40 @@ fn one_code_at_two_proxies_is_exchanged_once_and_known_to_both() {
         }
         for stack in [a, b] {
             let stolen = stack.request(&mut stack.udp(), &with_code(&aor(other), &login));
-            assert_eq!(stolen.status, 403, "{stolen:?}\n{}", stack.module_log());
+            assert_eq!(stolen.status, 401, "{stolen:?}\n{}", stack.module_log());
         }
         let stats = server.stats();
         assert_eq!(stats.get("/token"), Some(&1), "{stats:?}");
     }
+    cluster.finish();
+}
+
+#[test]
+fn a_used_code_serves_its_own_phone_only_at_every_proxy() {
+    let cluster = cluster();
+    let Cluster { a, b, server, .. } = &cluster;
+    let login = sign_in(a, server, "alice");
+    let request = with_code_of(ALICE, &login, "1");
+    let reply = a.request(&mut a.udp(), &request);
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", a.module_log());
+    let key = key_of(a, &login, &request, &reply);
+    for stack in [b, a] {
+        for (i, (what, stolen)) in strangers(ALICE, &login).iter().enumerate() {
+            let refused = stack.request(&mut stack.udp(), stolen);
+            assert_eq!(refused.status, 401, "{what}: {refused:?}\n{}", stack.module_log());
+            assert_eq!(stack.counter("code_attempts"), i as u64 + 1, "{what}\n{}", stack.module_log());
+        }
+        // Sent again by the phone, and by a second flow of it.
+        let again = stack.request(&mut stack.udp(), &request);
+        assert_eq!(again.status, 200, "{again:?}\n{}", stack.module_log());
+        let second = with_code_of(ALICE, &login, "1");
+        let reply = stack.request(&mut stack.udp(), &second);
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+        let key = key_of(stack, &login, &second, &reply);
+        assert_eq!(registration_with_proof(a, ALICE, &key).status, 200, "{}", a.module_log());
+    }
+    assert_eq!(registration_with_proof(b, ALICE, &key).status, 401, "four newer keys of the phone's own");
+    assert_eq!(server.stats().get("/token"), Some(&1));
     cluster.finish();
 }
 

@@ -5,10 +5,14 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::phones::{
-    ALICE, aor, key_of, registration_with_proof, sign_in, start, start_with, start_with_codes, with_code,
+    ALICE, aor, key_of, registration_with_proof, sign_in, start, start_with, start_with_codes, strangers, with_code,
+    with_code_of,
 };
 use crate::stack::Stack;
+use crate::support::authorization_server::AuthorizationServer;
 use crate::support::patience::{PATIENCE, SILENCE};
 use crate::support::sip::{Reply, Request};
 
@@ -110,6 +114,53 @@ fn many_phones_that_send_everything_thrice_at_once() {
 }
 
 #[test]
+fn a_used_code_serves_its_own_phone_only() {
+    let (_directory, server, stack) = start_with("public-ua.cfg", |b| b.workers(4));
+    let login = sign_in(&stack, &server, "alice");
+    let request = with_code_of(ALICE, &login, "1");
+    let mut phone = stack.udp();
+    let octets = phone.send(&request).expect("sent");
+    let reply = stack.note(phone.receive().expect("an answer"));
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    let key = key_of(&stack, &login, &request, &reply);
+    for (i, (what, stolen)) in strangers(ALICE, &login).iter().enumerate() {
+        for (number, mut client) in [stack.udp(), stack.tcp()].into_iter().enumerate() {
+            let refused = stack.request(&mut client, stolen);
+            assert_eq!(refused.status, 401, "{what}: {refused:?}\n{}", stack.module_log());
+            assert!(refused.header("WWW-Authenticate").is_some(), "{refused:?}");
+            assert_eq!(stack.counter("code_attempts"), 2 * i as u64 + number as u64 + 1, "{what}");
+        }
+    }
+    // The answer was lost; later a second flow of the phone, over another transport.
+    assert_eq!(phone.exchange(&octets).expect("an answer").status, 200);
+    let second = with_code_of(ALICE, &login, "1");
+    let reply = stack.request(&mut stack.tcp(), &second);
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    let other_key = key_of(&stack, &login, &second, &reply);
+    for key in [key, other_key] {
+        assert_eq!(registration_with_proof(&stack, ALICE, &key).status, 200, "{}", stack.module_log());
+    }
+    // Without a verifier and an instance a used code is its phone's for a lost answer only.
+    let login = json!({ "code": sign_in_without_verifier(&stack, &server), "redirect_uri": "http://127.0.0.1/cb" });
+    let bob = aor("bob");
+    let (first, second) = (with_code(&bob, &login), with_code_of(&bob, &login, "1"));
+    assert_eq!(stack.request(&mut stack.udp(), &first).status, 200, "{}", stack.module_log());
+    for again in [with_code(&bob, &login), second] {
+        assert_eq!(stack.request(&mut stack.udp(), &again).status, 401, "{}", stack.module_log());
+    }
+    assert_eq!(server.stats().get("/token authorization_code"), Some(&2));
+    assert_eq!(stack.rpc("auth_oauth.sessions_list", &[]).expect("sessions").matches("aor:").count(), 2);
+    stack.finish();
+}
+
+/// A code of an authorization server that asks for no PKCE.
+fn sign_in_without_verifier(stack: &Stack, server: &AuthorizationServer) -> String {
+    let login = server.digest_sign_in("bob", "bob-password").expect("bob signs in");
+    stack.secrets.keep(login.code.as_str());
+    login.code
+}
+
+#[test]
 fn a_code_is_good_for_its_user_only() {
     let (_directory, server, stack) = start("public-ua.cfg");
     let login = sign_in(&stack, &server, "alice");
@@ -118,7 +169,7 @@ fn a_code_is_good_for_its_user_only() {
     let own = stack.request(&mut stack.udp(), &with_code(ALICE, &login));
     assert_eq!(own.status, 200, "it was spent for nobody else: {own:?}\n{}", stack.module_log());
     let stolen = stack.request(&mut stack.udp(), &with_code(&aor("mallory"), &login));
-    assert_eq!(stolen.status, 403, "{stolen:?}");
+    assert_eq!(stolen.status, 401, "{stolen:?}");
     assert_eq!(server.stats().get("/token"), Some(&1));
     stack.finish();
 }

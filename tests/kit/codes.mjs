@@ -7,7 +7,7 @@ export const REDIRECT = 'http://127.0.0.1/cb';
 export const SCOPE = 'openid sip profile offline_access';
 
 /** The authorization code of a user who has signed in for this client. */
-export async function newCode(provider, client, user, { scope = SCOPE, resource = `${RESOURCE}es256`, redirectUri = REDIRECT } = {}) {
+export async function newCode(provider, client, user, { scope = SCOPE, resource = `${RESOURCE}es256`, redirectUri = REDIRECT, codeChallenge } = {}) {
   const grant = new provider.Grant({ accountId: user, clientId: client.clientId });
   grant.addOIDCScope(scope);
   grant.addResourceScope(resource, scope);
@@ -18,6 +18,7 @@ export async function newCode(provider, client, user, { scope = SCOPE, resource 
     client,
     grantId: await grant.save(),
     redirectUri,
+    ...(codeChallenge && { codeChallenge, codeChallengeMethod: 'S256' }),
     resource,
     scope,
   });

@@ -3,7 +3,7 @@
 // The sign-in of draft-yusef-sipcore-sip-oauth-01 section 3.4: a phone asks for an authorization code with HTTP Digest
 // (RFC 7616), and the exchange of that code gives the master-key beside the tokens (section 3.5).
 //
-//   GET /sip/authorize?response_type=code&user_id=sip:alice@example.test[&client_id=…&redirect_uri=…&scope=…&resource=…&state=…]
+//   GET /sip/authorize?response_type=code&user_id=sip:alice@example.test[&client_id=…&redirect_uri=…&scope=…&resource=…&state=…&code_challenge=…]
 //   [&algorithm=SHA-256]   which Digest is asked for; MD5 without it
 
 import crypto from 'node:crypto';
@@ -81,8 +81,8 @@ export class DigestSignIn {
     const { key, stale } = this.#verify(ctx, given, algorithm, query.user_id);
     if (!key) { this.#challenge(ctx, algorithm, stale); return; }
 
-    const { scope, resource } = query;
-    const code = await newCode(provider, client, given.username, { ...(scope && { scope }), ...(resource && { resource }), redirectUri });
+    const { scope, resource, code_challenge: codeChallenge } = query;
+    const code = await newCode(provider, client, given.username, { ...(scope && { scope }), ...(resource && { resource }), redirectUri, codeChallenge });
     this.#masterKeys.set(code, key);
     const location = new URL(redirectUri);
     location.searchParams.set('code', code);

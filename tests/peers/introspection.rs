@@ -18,7 +18,7 @@ use sipoauth::runtime::worker::{Handling, Verdict};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const INTROSPECT: &str = "/introspect";
 const SECRET: &str = "secret-of-the-proxy";

@@ -11,6 +11,11 @@ use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::worker::{Handling, Worker};
 use std::time::Duration;
 
+/// The text of a code with a verifier behind it.
+fn with_verifier(code: &str) -> String {
+    format!("{code}&code_verifier=the-verifier-of-the-phone-0123456789-0123456789")
+}
+
 #[test]
 fn a_code_becomes_a_session() {
     let plant = Plant::new();
@@ -43,11 +48,10 @@ fn the_same_code_again_gets_the_same_session() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({}));
     let code = plant.endpoint.code("alice");
-    let sip = Sip::with_code(ALICE, "one", &code);
-    let session = proxy.sign_in(&sip).session;
+    let sip = |name| Sip::with_code(ALICE, name, &with_verifier(&code)).instance("1");
+    let session = proxy.sign_in(&sip("one")).session;
     for name in ["one", "one", "two", "three"] {
-        let again = proxy.sign_in(&Sip::with_code(ALICE, name, &code));
-        assert_eq!(again.session, session);
+        assert_eq!(proxy.sign_in(&sip(name)).session, session);
     }
     assert_eq!(plant.endpoint.exchanges(), 1);
     assert_eq!(proxy.sessions(ALICE).len(), 1);
@@ -108,13 +112,16 @@ fn two_proxies_with_one_store_cause_one_exchange() {
 fn everything_survives_a_restart() {
     let plant = Plant::new();
     let code = plant.endpoint.code("alice");
-    let sip = Sip::with_code(ALICE, "one", &code);
+    let phone = |name| Sip::with_code(ALICE, name, &with_verifier(&code)).instance("1");
+    let sip = phone("one");
     let session = plant.proxy(&json!({})).sign_in(&sip).session;
     let mut proxy = plant.proxy(&json!({}));
-    let proof = Sip::register(ALICE, "two").prove_in_body(&sip.key(&code, "to-one"));
+    let proof = Sip::register(ALICE, "two").instance("1").prove_in_body(&sip.key(&code, "to-one"));
     assert_eq!(proxy.answer(&proof), (200, Reason::Ok));
     assert_eq!(proxy.sign_in(&sip).session, session);
-    assert_eq!(proxy.sign_in(&Sip::with_code(ALICE, "three", &code)).session, session);
+    assert_eq!(proxy.sign_in(&phone("three")).session, session);
+    let stranger = Sip { source: ("198.51.100.9".into(), 5060), ..Sip::with_code(ALICE, "four", &code) };
+    assert_eq!(proxy.answer(&stranger), (401, Reason::CodeRefused));
     assert_eq!(plant.endpoint.exchanges(), 1);
 }
 
@@ -187,7 +194,7 @@ fn a_code_of_somebody_else_registers_nothing() {
     assert!(proxy.sessions("").is_empty());
     // It was not bound: alice herself still can.
     proxy.sign_in(&Sip::with_code(ALICE, "two", &code));
-    assert_eq!(proxy.answer(&Sip::with_code(BOB, "three", &code)), (403, Reason::AorMismatch));
+    assert_eq!(proxy.answer(&Sip::with_code(BOB, "three", &code)), (401, Reason::CodeRefused));
     assert_eq!(plant.endpoint.exchanges(), 1);
 }
 
@@ -198,7 +205,7 @@ fn a_code_serves_the_address_that_used_it_first() {
     let code = plant.endpoint.code_of_many(&["alice", "sales"]);
     proxy.sign_in(&Sip::with_code(ALICE, "one", &code));
     let other = Sip::with_code("sip:sales@example.test", "two", &code);
-    assert_eq!(proxy.answer(&other), (403, Reason::AorMismatch));
+    assert_eq!(proxy.answer(&other), (401, Reason::CodeRefused));
     assert!(proxy.sessions(&other.to).is_empty());
     let code = plant.endpoint.code_of_many(&["alice", "sales"]);
     proxy.sign_in(&Sip { body: Sip::with_code(ALICE, "", &code).body, ..other });

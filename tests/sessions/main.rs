@@ -31,3 +31,4 @@ mod store;
 mod tool;
 mod trouble;
 mod udp_senders;
+mod used_codes;

@@ -8,6 +8,7 @@ use crate::support::log_lines::Lines;
 use crate::support::temporary::Directory;
 use crate::support::token::now;
 use serde_json::{Value, json};
+use sipoauth::arena::counters;
 use sipoauth::config::source::Source;
 use sipoauth::engine::session_check::DigestUser;
 use sipoauth::ports::Log;
@@ -215,6 +216,13 @@ impl Proxy {
 
     pub fn sessions(&self, aor: &str) -> Vec<ListedSession> {
         self.context.list_sessions(aor, "").expect("a readable store").sessions
+    }
+
+    /// The value of a statistic.
+    pub fn counted(&self, name: &str) -> u64 {
+        let named = |index: &usize| counters::name(*index).is_some_and(|n| n.to_bytes() == name.as_bytes());
+        let index = (0..counters::COUNT).find(named).unwrap_or_else(|| panic!("nothing is called {name}"));
+        self.context.arena().shared().counters.get(index)
     }
 
     /// Keys of the records of a kind ("t:" for tokens).

@@ -129,10 +129,13 @@ fn a_master_key_of_the_server_is_the_key() {
     // The second flow of the phone uses the same code; its answer has another To tag, and may not be known yet.
     for (name, reg_id) in [("one", 1), ("two", 2)] {
         let tag = if reg_id == 2 { String::new() } else { "tag".into() };
-        let sip = Sip { reg_id, reply_to_tag: tag, ..Sip::with_code(ALICE, name, &code).instance("1") };
+        let shown = format!("{code}&code_verifier=the-verifier-of-the-phone-0123456789-0123456789");
+        let sip = Sip { reg_id, reply_to_tag: tag, ..Sip::with_code(ALICE, name, &shown).instance("1") };
         let verdict = proxy.ask(&sip);
         assert_eq!((verdict.status, verdict.answer.reason()), (200, Reason::Ok), "{}", proxy.log.text());
-        assert!(verdict.ticket.is_empty(), "its key does not wait for the answer");
+        // Its key does not wait for the answer, and is not taken back with it.
+        proxy.worker.withdraw(&verdict.ticket, b"another").expect("nothing to do");
+        proxy.worker.confirm(&verdict.ticket, b"tag").expect("its code is confirmed");
         let derived = sip.key(&code, "tag");
         assert_eq!(
             proxy.reason(&Sip::register(ALICE, &format!("a{name}")).prove_in_body(&derived)),
@@ -183,6 +186,40 @@ fn a_password_gives_tokens_and_a_key() {
     for secret in [text(&tokens["access_token"]), text(&tokens["refresh_token"]), &alice.hash] {
         assert!(!proxy.log.text().contains(secret));
     }
+}
+
+#[test]
+fn credentials_that_were_used_give_no_tokens_to_who_has_seen_them() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let alice = User::new("alice", "nonce-1");
+    let own = alice.register("one").instance("1");
+    let ask = |proxy: &mut Proxy, sip: &Sip| proxy.ask_for_tokens(sip, alice.known());
+    let elsewhere = |sip: &Sip| Sip { source: ("198.51.100.9".into(), 5060), ..sip.clone() };
+    let refused = |proxy: &mut Proxy, sip: &Sip, what: &str| {
+        let verdict = ask(proxy, sip);
+        assert_eq!((verdict.status, verdict.answer.reason()), (401, Reason::CodeRefused), "{what}");
+        assert!(proxy.worker.token_response(&verdict).is_err(), "{what}");
+    };
+    // Before its answer has left, and after that.
+    for confirmed in [false, true] {
+        let verdict = ask(&mut proxy, &own);
+        let tokens = told(&proxy, &verdict, Carried::Password);
+        if confirmed {
+            proxy.worker.confirm(&verdict.ticket, b"to-one").expect("stored");
+        }
+        refused(&mut proxy, &elsewhere(&own), "the same octets from elsewhere");
+        refused(&mut proxy, &own.clone().instance("2"), "another phone");
+        refused(&mut proxy, &elsewhere(&alice.register("two").instance("1")), "another request from elsewhere");
+        // The phone's own request again, in another transaction: its answer was lost.
+        let again = ask(&mut proxy, &Sip { branch: "z9hG4bK-again".into(), ..own.clone() });
+        assert_eq!(told(&proxy, &again, Carried::Password)["access_token"], tokens["access_token"]);
+    }
+    refused(&mut proxy, &alice.register("two").instance("1"), "a nonce is good for one sign-in");
+    assert_eq!(proxy.counted("code_attempts"), 7);
+    assert_eq!(proxy.sessions(ALICE).len(), 1);
+    let anew = User::new("alice", "nonce-2");
+    anew.sign_in(&mut proxy, &anew.register("three").instance("1"));
 }
 
 #[test]

@@ -98,7 +98,8 @@ fn a_session_ends_with_session_lifetime() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({ "session_lifetime": 60 }));
     let code = plant.endpoint.code("alice");
-    let sip = Sip::with_code(ALICE, "one", &code);
+    let verifier = "the-verifier-of-the-phone-0123456789-0123456789";
+    let sip = Sip::with_code(ALICE, "one", &format!("{code}&code_verifier={verifier}")).instance("1");
     proxy.sign_in(&sip);
     let key = sip.key(&code, "to-one");
     let now = crate::support::token::now();

@@ -11,7 +11,9 @@ use crate::support::token::now;
 use serde_json::json;
 use sipoauth::engine::session_check::CodeId;
 use sipoauth::proto::reason::Reason;
+use sipoauth::proto::redemption::Redemption;
 use sipoauth::proto::session::{CodeRecord, CodeState};
+use sipoauth::runtime::job::Work;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -136,11 +138,13 @@ fn a_lost_answer_leaves_the_code_in_doubt_for_ever() {
     }
 }
 
-/// Leaves the claim of a process that has died.
-fn claim(proxy: &Proxy, plant: &Plant, code: &str, deadline: i64) {
+/// Leaves the claim of a process that has died with this registration.
+fn claim(proxy: &mut Proxy, plant: &Plant, code: &str, sip: &Sip, deadline: i64) {
+    let Some(Work::Exchange(work)) = proxy.look(sip).pending else { panic!("it must be exchanged") };
+    let redemption = work.registration.claim.map(Redemption::first);
     let store = proxy.context.sessions().expect("sessions").open(&proxy.worker.placed().policy).expect("a store");
     let id = CodeId::of_code(&plant.endpoint.server.issuer(), code);
-    let record = CodeRecord { provider: "as".into(), state: CodeState::InFlight(deadline) };
+    let record = CodeRecord { provider: "as".into(), state: CodeState::InFlight(deadline), redemption };
     let now = now() * 1000;
     assert!(store.put_code(&id, &record, None, now + 600_000, now).expect("a store"));
 }
@@ -150,12 +154,15 @@ fn the_claim_of_a_dead_process_is_never_taken_over() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({ "pending_timeout": 2 }));
     let [past, future] = ["one", "two"].map(|name| (plant.endpoint.code("alice"), name));
-    claim(&proxy, &plant, &past.0, now() * 1000 - 5000);
-    assert_eq!(proxy.answer(&Sip::with_code(ALICE, past.1, &past.0)), (503, Reason::CodeInDoubt));
+    let sip = Sip::with_code(ALICE, past.1, &past.0);
+    claim(&mut proxy, &plant, &past.0, &sip, now() * 1000 - 5000);
+    assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt));
+    let other = Sip { source: ("198.51.100.7".into(), 5060), ..Sip::with_code(ALICE, "other", &past.0) };
+    assert_eq!(proxy.answer(&other), (401, Reason::CodeRefused));
 
     let start = Instant::now();
-    claim(&proxy, &plant, &future.0, now() * 1000 + 12_000);
     let sip = Sip::with_code(ALICE, future.1, &future.0);
+    claim(&mut proxy, &plant, &future.0, &sip, now() * 1000 + 12_000);
     assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
     assert!(start.elapsed() >= Duration::from_millis(1500), "it waits: {:?}", start.elapsed());
     proxy.until("it is given up", |proxy| proxy.answer(&sip) == (503, Reason::CodeInDoubt));

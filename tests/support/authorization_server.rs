@@ -151,8 +151,16 @@ impl AuthorizationServer {
     /// Signs in at /sip/authorize with Digest (sip-oauth section 3.4) and gets a code for sip-proxy; the password of
     /// each user is USER-password. The error is the status. Plain HTTP only, as all that follows here.
     pub fn digest_sign_in(&self, user: &str, password: &str) -> Result<SignIn, u16> {
+        self.digest_sign_in_with(user, password, "")
+    }
+
+    /// The same with the challenge that belongs to a PKCE verifier (S256), unless it is empty.
+    pub fn digest_sign_in_with(&self, user: &str, password: &str, code_challenge: &str) -> Result<SignIn, u16> {
         let aor = format!("sip:{user}@example.test");
-        let query = [("response_type", "code"), ("user_id", aor.as_str()), ("client_id", "sip-proxy")];
+        let mut query = vec![("response_type", "code"), ("user_id", aor.as_str()), ("client_id", "sip-proxy")];
+        if !code_challenge.is_empty() {
+            query.push(("code_challenge", code_challenge));
+        }
         let first = self.authorize(&query, None);
         let challenge = Challenge::parse(first.header("WWW-Authenticate").ok_or(first.status)?);
         let uri = self.authorize_uri(&query);

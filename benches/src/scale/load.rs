@@ -4,6 +4,7 @@
 use sipoauth::config::policy::Policy;
 use sipoauth::engine::session_check::{CodeId, Registration};
 use sipoauth::proto::grant::{CodeRequest, TokenGrant};
+use sipoauth::proto::redemption::{Claim, Redemption, Shown};
 use sipoauth::proto::session::{CodeRecord, CodeState, SecretText};
 use sipoauth::runtime::context::Context;
 use sipoauth::runtime::sessions::SessionStore;
@@ -57,19 +58,21 @@ fn sign_in_one(
     let code = phone.code();
     let id = CodeId::of_code(ISSUER, &code);
     let [from_tag, call_id, to_tag] = phone.first_dialog();
-    let record = |state| CodeRecord { provider: "corp".into(), state };
+    let claim = Claim::new(&[7; 16], &id.0, &Shown { instance: &phone.instance(), ..Shown::default() });
+    let redemption = Some(Redemption::first(claim));
+    let record = |state| CodeRecord { provider: "corp".into(), state, redemption };
     let lifetime = i64::from(policy.settings.code_lifetime) * 1000;
-    let claim = record(CodeState::InFlight(now + 25_000));
-    if !store.put_code(&id, &claim, None, now + lifetime, now).map_err(text)? {
+    let in_flight = record(CodeState::InFlight(now + 25_000));
+    if !store.put_code(&id, &in_flight, None, now + lifetime, now).map_err(text)? {
         return Err("its code is claimed already".into());
     }
-    let (_, claim) = store.code(&id, now).map_err(text)?.ok_or("the claim has gone")?;
+    let (_, in_flight) = store.code(&id, now).map_err(text)?.ok_or("the claim has gone")?;
     let expires_at = now / 1000 + TOKEN_LIFE;
     let granted = phone.granted(refresh, now / 1000, expires_at);
     let request = CodeRequest { code: SecretText(code), code_verifier: None, redirect_uri: None };
     let kept = store.keep_granted(policy, 0, &TokenGrant::Code(request), granted, expires_at, now).map_err(text)?;
     let done = record(CodeState::Done(Box::new(kept)));
-    if !store.put_code(&id, &done, Some(&claim), now + lifetime, now).map_err(text)? {
+    if !store.put_code(&id, &done, Some(&in_flight), now + lifetime, now).map_err(text)? {
         return Err("the claim is not its own".into());
     }
     let registration = Registration {
@@ -82,6 +85,9 @@ fn sign_in_one(
         from_tag,
         call_id,
         weak: false,
+        claim: Some(claim),
+        arrived: now,
+        tagged: true,
         digest: None,
     };
     store.bind(policy, &registration, to_tag.as_bytes(), now).map_err(|e| format!("{e:?}"))
