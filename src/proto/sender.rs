@@ -34,7 +34,8 @@ impl Network {
             }
             None => {
                 let text = source.trim();
-                Network::Text(text[..text.floor_char_boundary(MAX_TEXT)].into())
+                let end = (0..=text.len().min(MAX_TEXT)).rfind(|end| text.is_char_boundary(*end));
+                Network::Text(text[..end.unwrap_or(0)].into())
             }
         }
     }
