@@ -59,14 +59,19 @@ fn put(env: &TaskEnv, id: &TokenId, answer: &TokenAnswer, now: i64) {
 fn put_failure(env: &TaskEnv, work: &Introspect, reason: Reason, now: i64) {
     let arena = env.context.arena();
     IntrospectionFailures::new(arena.shared()).note(&work.id, reason, now / 1000);
-    let holds = |answer: TokenAnswer| {
-        env.introspection_of(&work.provider).is_some_and(|i| answer.standing(i).holds(now / 1000))
-    };
-    if let Lookup::Hit(document) = arena.answers().get(&work.id.0, now, u64::MAX)
-        && !decode(&document).is_some_and(holds)
-    {
+    if answer_holds(env, work, now) == Some(false) {
         arena.answers().forget(&work.id.0);
     }
+}
+
+/// Whether the answer that is there counts still; None when there is none.
+fn answer_holds(env: &TaskEnv, work: &Introspect, now: i64) -> Option<bool> {
+    let Lookup::Hit(document) = env.context.arena().answers().get(&work.id.0, now, u64::MAX) else {
+        return None;
+    };
+    let answer: Option<TokenAnswer> = decode(&document);
+    let introspection = env.introspection_of(&work.provider);
+    Some(answer.zip(introspection).is_some_and(|(answer, i)| answer.standing(i).holds(now / 1000)))
 }
 
 fn asks_each_time(env: &TaskEnv, provider: &str) -> bool {
@@ -83,6 +88,11 @@ impl Introspections {
                 Some(asking) if !each => asking.push(ticket),
                 _ => flight.waiting.push(ticket),
             }
+            return;
+        }
+        // It came while this request was on its way.
+        if !each && answer_holds(env, &work, now) == Some(true) {
+            waiters.finish(ticket);
             return;
         }
         let limits = Charges::new(env.context.arena().shared(), &env.policy.settings, now);

@@ -171,7 +171,8 @@ fn a_websocket_connection_takes_so_much_shared_memory() {
     let connections: Vec<_> = (0..40).map(|_| Client::ws(port)).collect();
     let each = (used(&stack) - before) / 40;
     println!("{each} octets for each WebSocket connection");
-    assert!((65_536..72_000).contains(&each), "{each}");
+    // Kamailio's websocket module has a buffer of 65,535 octets for fragments beside that of the connection.
+    assert!((131_072..140_000).contains(&each), "{each}");
     drop((first, connections));
     stack.kamailio.stop().unwrap_or_else(|fault| panic!("{fault}"));
 }
