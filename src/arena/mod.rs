@@ -316,7 +316,9 @@ mod tests {
         assert_eq!(shared.statistic(counters::COUNT, 0), 0);
         shared.counters.add(counters::Counter::Panics);
         let rules = Rules { all: 10, several: false, now: 0 };
-        (0..3).for_each(|_| drop(shared.waiting.take(Party::default(), &rules, 10_000).unwrap()));
+        for _ in 0..3 {
+            shared.waiting.take(Party::default(), &rules, 10_000).unwrap();
+        }
         let (panics, pending, age) = (index("panics"), index("pending"), index("key_age"));
         assert_eq!(
             (shared.statistic(panics, 0), shared.statistic(pending, 0), shared.statistic(age, 9_000)),

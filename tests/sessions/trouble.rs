@@ -140,7 +140,9 @@ fn a_lost_answer_leaves_the_code_in_doubt_for_ever() {
 
 /// Leaves the claim of a process that has died with this registration.
 fn claim(proxy: &mut Proxy, plant: &Plant, code: &str, sip: &Sip, deadline: i64) {
-    let Some(Work::Exchange(work)) = proxy.look(sip).pending else { panic!("it must be exchanged") };
+    let Some(Work::Exchange(work)) = proxy.look(sip).pending.map(|errand| errand.work) else {
+        panic!("it must be exchanged")
+    };
     let redemption = work.registration.claim.map(Redemption::first);
     let store = proxy.context.sessions().expect("sessions").open(&proxy.worker.placed().policy).expect("a store");
     let id = CodeId::of_code(&plant.endpoint.server.issuer(), code);
