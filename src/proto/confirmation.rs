@@ -2,13 +2,17 @@
 //! The key that a token is bound to (`cnf`, RFC 7800 section 3.1): whoever has only the token must not use it.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 
 use super::json::Json;
 use super::reason::Reason;
+
+/// base64url as in the RFC's own example, whose last character has bits that are not zero: they belong to no octet.
+const BASE64URL: GeneralPurpose =
+    GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// SHA-256 of a certificate's DER octets.
 pub type Thumbprint = [u8; 32];
@@ -75,7 +79,7 @@ impl Confirmation {
 
 /// base64url without padding, 43 characters.
 fn thumbprint_from_text(text: &str) -> Option<Thumbprint> {
-    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+    BASE64URL.decode(text).ok()?.try_into().ok()
 }
 
 /// The thumbprint of a certificate, which comes as DER or as PEM text whose first certificate counts. None: it is none.

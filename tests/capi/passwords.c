@@ -108,7 +108,7 @@ static void test_tokens(sipoauth_worker *worker, sipoauth_io *io)
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text(ha1), none, SIPOAUTH_CHECK_RESUMED,
                                                  &result),
                   SIPOAUTH_OK);
-    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.token_response == 1 && result.confirm == 0);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.token_response == 1 && result.confirm == 1);
     EXPECT_STATUS(sipoauth_worker_token_response(worker, &body), SIPOAUTH_OK);
     EXPECT(body.len > 0 && contains(body.ptr, body.len, "\"refresh_token\"") && contains(body.ptr, body.len, "Bearer"));
     EXPECT_STATUS(sipoauth_worker_token_response(NULL, &body), SIPOAUTH_E_ARGUMENT);

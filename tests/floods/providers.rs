@@ -115,8 +115,8 @@ fn keys_that_never_come_leave_places_to_the_others() {
     let (hung, well) = (ScriptedServer::start(key_set(&[&key])), ScriptedServer::start(key_set(&[&key])));
     hung.set(JWKS, Answer::Hang);
     let provider = |server: &ScriptedServer, name: &str| {
-        json!({ "name": name, "issuer": server.issuer(), "audience": "sip", "aor": "sip:{preferred_username}@example.test",
-                "domains": "example.test" })
+        json!({ "name": name, "issuer": server.issuer(), "audience": "sip", "aor": "sip:{preferred_username}@{domain}",
+                "domain": format!("{name}.test") })
     };
     let globals = json!({
         "max_pending": 40, "http_timeout": 30, "pending_timeout": 30, "multi_issuer": null,
