@@ -79,7 +79,7 @@ impl Proxy {
         grant: &CodeGrant,
     ) -> Result<Granted, TokenError> {
         let (http, policy) = (&self.http, &self.policy);
-        exchange(&TokenServer { http, endpoint, policy, provider: 0, keys, fetch_keys, now: now() }, grant)
+        exchange(&TokenServer { http, endpoint, policy, provider: 0, keys, fetch_keys, now: &now }, grant)
     }
 
     fn refresh(&self, token: &SecretText) -> Result<Refreshed, TokenError> {

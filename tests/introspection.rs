@@ -263,7 +263,7 @@ fn a_certificate_says_who_the_proxy_is() {
             provider: 0,
             keys: None,
             fetch_keys: &|| proxy.fetch_keys(),
-            now: now(),
+            now: &now,
         };
         let granted = exchange(&server, &grant).expect(client);
         assert_eq!(granted.identity.aors, ["sip:alice@example.test"], "{client}");

@@ -79,3 +79,32 @@ fn every_example() {
         assert_eq!(missing(names), [""; 0]);
     }
 }
+
+/// What the threat model calls a test is one.
+#[test]
+fn every_test_that_the_threat_model_names() {
+    let text = include_str!("../docs/threat-model.md");
+    let ways = text.split("## What proofs and limits cover").next().expect("the first part");
+    let of_ways = ways.lines().filter_map(|line| line.strip_prefix('|')?.trim_end_matches('|').rsplit('|').next());
+    let of_limits = text.split("Tests: ").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a paragraph");
+    let named = of_ways.chain([of_limits]).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let names: BTreeSet<&str> = named.filter(|name| name.contains('_') && !name.contains(['/', ' '])).collect();
+    assert!(names.len() > 30, "{names:?}");
+    let mut sources = String::new();
+    gather(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")), &mut sources);
+    let exists =
+        |name: &&str| [format!("fn {name}("), format!("    {name}: ")].iter().any(|text| sources.contains(text));
+    let unknown: Vec<_> = names.into_iter().filter(|name| !exists(name)).collect();
+    assert_eq!(unknown, [""; 0]);
+}
+
+fn gather(folder: &std::path::Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("part of the project").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            gather(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&std::fs::read_to_string(&path).expect("text"));
+        }
+    }
+}

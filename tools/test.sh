@@ -24,7 +24,8 @@ step "lints"
 tools/lint.sh
 step "library and tool tests, vectors, peers, C ABI"
 cargo test --lib --bins --test readme --test rfc_vectors --test peers --test properties --test c_abi --test exchange \
-  --test introspection --test register --test store --test sessions --test providers --test tool --test floods
+  --test introspection --test register --test store --test sessions --test providers --test tool --test floods \
+  --test attacker
 cargo test --test wycheproof -- --nocapture
 step "end to end: real phones, real Kamailio, real authorization server"
 cargo test --test e2e -- --test-threads=3

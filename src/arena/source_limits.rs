@@ -34,6 +34,12 @@ impl<const N: usize> SourceLimits<N> {
         own && self.table.allow(all(sender), period, together(sender, limit))
     }
 
+    /// The same for what serves everybody once it is done: whoever forges a sender's address does his work for him, so all
+    /// ports of a network have one allowance together.
+    pub fn allow_network(&self, sender: &Sender, period: u64, limit: u32) -> bool {
+        self.table.allow(("network", &sender.network), period, limit)
+    }
+
     /// True when [`SourceLimits::allow`] would count one more.
     pub fn has_room(&self, sender: &Sender, period: u64, limit: u32) -> bool {
         let own = sender.datagram.is_none_or(|datagram| self.table.used(own(sender, datagram), period) < limit);

@@ -97,8 +97,8 @@ pub struct TokenServer<'a> {
     pub keys: Option<&'a KeySet>,
     /// Called at most once, when they do not verify a token.
     pub fetch_keys: &'a dyn Fn() -> Option<KeySet>,
-    /// Unix seconds.
-    pub now: i64,
+    /// The time in Unix seconds: it goes on while the server is asked, and what the server issues is of after that.
+    pub now: &'a dyn Fn() -> i64,
 }
 
 impl TokenServer<'_> {
@@ -111,7 +111,7 @@ impl TokenServer<'_> {
     }
 
     pub(super) fn ask(&self, form: &[(&str, &str)], secrets: &[&str]) -> Result<IssuedTokens, TokenError> {
-        ask(self.http, self.endpoint, self.client()?, form, secrets, self.now)
+        ask(self.http, self.endpoint, self.client()?, form, secrets, (self.now)())
     }
 
     /// What the tokens say of their user is verified.
@@ -119,7 +119,7 @@ impl TokenServer<'_> {
         let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
         let scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
         let keys = Keys::new(&self.policy.decryption, self.keys, self.fetch_keys);
-        let identity = identify(self.provider(), &self.client()?.id, &tokens, &scope, &keys, self.now)?;
+        let identity = identify(self.provider(), &self.client()?.id, &tokens, &scope, &keys, (self.now)())?;
         self.granted_to(tokens, identity)
     }
 
@@ -130,7 +130,7 @@ impl TokenServer<'_> {
         check_scope(self.provider(), &identity.scope)?;
         Ok(Granted {
             identity,
-            expires_at: expiry(&tokens, claims.as_ref(), self.now),
+            expires_at: expiry(&tokens, claims.as_ref(), (self.now)()),
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             id_token: tokens.id_token,

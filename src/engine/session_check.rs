@@ -423,16 +423,25 @@ impl Look<'_> {
 
     /// Only its own phone may redeem it once more; beside what is `shown` that is told by the request itself.
     fn claiming(&self, registration: Registration, shown: Shown<'_>) -> Registration {
-        let Request { method, credentials, .. } = self.request;
-        let Message { body, date, cseq, contact, .. } = self.request.message;
-        let Registration { code, aor, from, instance, from_tag, call_id, .. } = &registration;
-        let texts = [*method, from, from_tag, call_id].map(str::as_bytes);
-        let request = [&texts[..], &[cseq, date, contact, body]].concat();
-        let request: Vec<&[u8]> = request.into_iter().chain(credentials.iter().map(|text| text.as_bytes())).collect();
+        let Registration { code, aor, instance, .. } = &registration;
         let network = self.known.network().to_string();
+        let Request { transport, connection, source, .. } = self.request;
+        let path = format!("{transport} {connection} {} {}", source.0, source.1);
+        let request = [&[path.as_bytes()], &self.message()[..]].concat();
         let shown = Shown { address: aor, instance, network: &network, request: &request, ..shown };
         let claim = Some(Claim::new(&self.settings.hash_key, code, &shown));
         Registration { claim, ..registration }
+    }
+
+    /// The message, octet for octet; where the host does not give it, what it tells of it.
+    fn message(&self) -> Vec<&[u8]> {
+        let Request { method, uri, from, octets, credentials, message, .. } = self.request;
+        let Message { branch, from_tag, call_id, cseq, date, contact, body, .. } = message;
+        if !octets.is_empty() {
+            return vec![octets, branch];
+        }
+        let parts = [method.as_bytes(), uri, from.as_bytes(), branch, from_tag, call_id, cseq, date, contact, body];
+        parts.into_iter().chain(credentials.iter().map(|text| text.as_bytes())).collect()
     }
 
     /// What has become of something that can be redeemed once.

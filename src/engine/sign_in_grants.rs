@@ -27,7 +27,7 @@ pub fn for_password(
     let scope = provider.scope_for(&[]);
     let assertion = match sign_in.source {
         TokenSource::TokenExchange => {
-            assertion(sign_in, server.client()?.id.as_str(), &grant.username, server.endpoint, server.now)?
+            assertion(sign_in, server.client()?.id.as_str(), &grant.username, server.endpoint, (server.now)())?
         }
         TokenSource::Password | TokenSource::Issue => Zeroizing::default(),
     };

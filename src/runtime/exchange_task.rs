@@ -365,7 +365,7 @@ impl TaskEnv {
             provider,
             keys: fetched.as_ref(),
             fetch_keys: &|| self.fetch_keys(provider),
-            now,
+            now: &|| now_millis() / 1000,
         };
         self.context.arena().shared().counters.add(Counter::Exchanges);
         let provider = &policy.providers[provider];

@@ -340,8 +340,13 @@ impl Worker {
             retry_after: settings.retry_after,
         };
         let minute = (now / 60_000).unsigned_abs();
-        let allowed =
-            || shared.source_fetches.allow(&sender(&self.context, handling, now), minute, settings.key_source_limit);
+        let allowed = || {
+            shared.source_fetches.allow_network(
+                &sender(&self.context, handling, now),
+                minute,
+                settings.key_source_limit,
+            )
+        };
         let mut verdict = Verdict::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {

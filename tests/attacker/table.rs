@@ -48,7 +48,8 @@ const FIRST_CODE: &str =
 const FIRST_PROOF: &str = "an unused proof is good for whoever brings it first: TLS keeps it, the Date bounds it";
 const UNCOVERED: &str = "the digest-string (RFC 4474 section 9) has no tags, no reg-id and no transport";
 const PER_PROXY: &str = "with replay_scope=proxy each proxy remembers for itself; cluster is tested below";
-const GRANTED_BY_HOST: &str = "that a Digest answer is new is for the host to say: nonce_count, qop (README)";
+const FAILOVER: &str =
+    "for 32 s the same message from the same port is a retransmission, at whichever proxy of the cluster";
 const CONNECTION: &str = "whoever writes into a connection that has signed in is its phone: TLS keeps it";
 const INSTANCE: &str = "an account of Key-Derivation is a user's: it is the same with all of his phones";
 const GUESSED: &str =
@@ -102,7 +103,7 @@ fn bearer(mv: Move, asked: bool) -> Rule {
         | OtherBody => NotCovered(BEARER),
         OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch]),
         TokenOfAnother => Refused(&[Reason::AorMismatch]),
-        OtherRealm => NotCovered(BEARER),
+        OtherRealm => Refused(&[Reason::NoCredentials]),
         DoubledCredentials => Refused(&[Reason::SeveralTokens]),
         ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
         | OtherRedirectUri | ProofOfAnother | ProofInTheOtherPlace | SplitElsewhere => Impossible,
@@ -158,62 +159,26 @@ fn foreign_token(when: When, mv: Move) -> Rule {
 
 /// A code is redeemed by a REGISTER of its user, once.
 fn code(when: When, mv: Move, verifier: bool) -> Rule {
-    let first = when == When::First;
     match mv {
-        SameOctets if when == When::Confirmed => Accepted(RETRANSMISSION),
-        SameOctets => Accepted(RETRANSMISSION),
-        AfterReload => Accepted(RELOAD),
-        AfterRevocation if first => NotCovered(FIRST_CODE),
+        AfterRevocation if when == When::First => NotCovered(FIRST_CODE),
         AfterRevocation => Refused(&[Reason::SessionEnded]),
         OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
         OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch, Reason::CodeRefused]),
         ParameterDoubled => Refused(&[Reason::BodyMalformed]),
-        OtherPort | OtherAddress | OtherTransport | OtherConnection | OtherBranch | OtherProxy | OtherRequestUri
-        | OtherUncovered | OtherRequestUri | OtherUncovered | OtherFromTag | OtherCallId | OtherCseq | OtherDate
-        | OtherContact | ContactStar | NoContact | TwoContacts | OtherInstance | OtherRegId | ReorderedBody
-        | RespelledBody | ParameterAdded
-            if first =>
-        {
-            NotCovered(FIRST_CODE)
-        }
-        OtherVerifier | NoVerifier | OtherRedirectUri if verifier && first => NotCovered(FIRST_CODE),
-        AfterTheRetransmissions if first => NotCovered(FIRST_CODE),
-        // Whoever has only the octets, or less, is not the phone.
-        OtherInstance => Refused(&[Reason::CodeRefused]),
-        OtherVerifier | NoVerifier | OtherRedirectUri if verifier => Refused(&[Reason::CodeRefused]),
-        // The verifier tells that it is the phone again: over another flow, through another proxy, from another network.
-        OtherPort
+        OtherVerifier | NoVerifier | OtherRedirectUri if !verifier => Impossible,
+        OtherVerifier | NoVerifier | OtherRedirectUri if when == When::First => NotCovered(FIRST_CODE),
+        OtherVerifier | NoVerifier | OtherRedirectUri => Refused(&[Reason::CodeRefused]),
+        AfterTheWindow | AfterADay | OtherBody | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace
+        | OtherRealm | DoubledCredentials | SplitElsewhere => Impossible,
+        SameOctets
+        | AfterReload
+        | OtherPort
         | OtherAddress
         | OtherTransport
         | OtherConnection
         | OtherBranch
         | OtherProxy
-        | OtherRequestUri
-        | OtherUncovered
-        | OtherFromTag
-        | OtherCallId
-        | OtherCseq
-        | OtherDate
-        | OtherContact
-        | ContactStar
-        | NoContact
-        | TwoContacts
-        | OtherRegId
-        | ReorderedBody
-        | RespelledBody
-        | ParameterAdded
         | AfterTheRetransmissions
-            if verifier =>
-        {
-            Accepted(FLOW)
-        }
-        // Without a verifier: the same claim from the same network, as long as the phone may not know its answer.
-        OtherAddress => Refused(&[Reason::CodeRefused]),
-        OtherPort
-        | OtherTransport
-        | OtherConnection
-        | OtherBranch
-        | OtherProxy
         | OtherRequestUri
         | OtherUncovered
         | OtherFromTag
@@ -224,37 +189,32 @@ fn code(when: When, mv: Move, verifier: bool) -> Rule {
         | ContactStar
         | NoContact
         | TwoContacts
+        | OtherInstance
         | OtherRegId
         | ReorderedBody
         | RespelledBody
-        | ParameterAdded
-        | AfterTheRetransmissions
-            if when == When::Again =>
-        {
-            Accepted("a phone whose answer was lost tries anew")
-        }
-        OtherPort
-        | OtherTransport
-        | OtherConnection
-        | OtherBranch
-        | OtherProxy
-        | OtherRequestUri
-        | OtherUncovered
-        | OtherFromTag
-        | OtherCallId
-        | OtherCseq
-        | OtherDate
-        | OtherContact
-        | ContactStar
-        | NoContact
-        | TwoContacts
-        | OtherRegId
-        | ReorderedBody
-        | RespelledBody
-        | ParameterAdded
-        | AfterTheRetransmissions => Refused(&[Reason::CodeRefused]),
-        AfterTheWindow | AfterADay | OtherBody | OtherVerifier | NoVerifier | OtherRedirectUri | TokenOfAnother
-        | ProofOfAnother | ProofInTheOtherPlace | OtherRealm | DoubledCredentials | SplitElsewhere => Impossible,
+        | ParameterAdded => redeemed(when, mv, verifier),
+    }
+}
+
+/// What was redeemed once is sent again, with another path or another header field. `verifier`: it shows one that fits.
+fn redeemed(when: When, mv: Move, verifier: bool) -> Rule {
+    match mv {
+        SameOctets => return Accepted(RETRANSMISSION),
+        AfterReload => return Accepted(RELOAD),
+        _ if when == When::First => return NotCovered(FIRST_CODE),
+        OtherInstance => return Refused(&[Reason::CodeRefused]),
+        _ => {}
+    }
+    let address = mv == OtherAddress;
+    match (when, verifier) {
+        // Whoever has not got his answer yet comes from where he came before.
+        (When::Again, _) if address => Refused(&[Reason::CodeRefused]),
+        (When::Again, _) => Accepted("a phone whose answer was lost tries anew"),
+        // It is the phone again: over another flow, through another proxy, from another network.
+        (_, true) => Accepted(FLOW),
+        _ if mv == OtherProxy => Accepted(FAILOVER),
+        _ => Refused(&[Reason::CodeRefused]),
     }
 }
 
@@ -333,8 +293,7 @@ fn proof(when: When, mv: Move) -> Rule {
         TwoContacts => Refused(&[Reason::PopMalformed]),
         OtherRegId if first => NotCovered(UNCOVERED),
         OtherRegId => Refused(&[Reason::PopReplayed]),
-        OtherRealm if first => NotCovered("a realm tells which credentials are meant; the key tells whose they are"),
-        OtherRealm => Refused(&[Reason::PopReplayed]),
+        OtherRealm => Refused(&[Reason::NoCredentials]),
         DoubledCredentials => Refused(&[Reason::SeveralTokens]),
         ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
         | OtherRedirectUri | TokenOfAnother | ProofInTheOtherPlace => Impossible,
@@ -486,25 +445,27 @@ fn refresh(when: When, mv: Move) -> Rule {
     }
 }
 
-/// The host has compared nonce and count; the library compares the answer with H(A1).
+/// Digest credentials give tokens once. That they are new is for the host to say, too: nonce_count, qop (README).
 fn password(when: When, mv: Move) -> Rule {
     match mv {
-        SameOctets => Accepted(RETRANSMISSION),
-        AfterReload => Accepted(RELOAD),
-        AfterRevocation if when != When::First => Refused(&[Reason::SessionEnded]),
+        AfterRevocation if when == When::First => NotCovered(FIRST_CODE),
+        AfterRevocation => Refused(&[Reason::SessionEnded]),
         OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
-        OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch]),
+        OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration, Reason::AorMismatch, Reason::CodeRefused]),
         OtherRealm => Refused(&[Reason::NoCredentials, Reason::DigestMismatch]),
         DoubledCredentials => Refused(&[Reason::SeveralTokens]),
         ParameterDoubled => Refused(&[Reason::BodyMalformed]),
-        OtherPort
+        AfterTheWindow | AfterADay | OtherBody | ReorderedBody | OtherVerifier | NoVerifier | OtherRedirectUri
+        | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace | SplitElsewhere => Impossible,
+        SameOctets
+        | AfterReload
+        | OtherPort
         | OtherAddress
         | OtherTransport
         | OtherConnection
         | OtherBranch
         | OtherProxy
         | AfterTheRetransmissions
-        | AfterRevocation
         | OtherRequestUri
         | OtherUncovered
         | OtherFromTag
@@ -518,9 +479,7 @@ fn password(when: When, mv: Move) -> Rule {
         | OtherInstance
         | OtherRegId
         | RespelledBody
-        | ParameterAdded => NotCovered(GRANTED_BY_HOST),
-        AfterTheWindow | AfterADay | OtherBody | ReorderedBody | OtherVerifier | NoVerifier | OtherRedirectUri
-        | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace | SplitElsewhere => Impossible,
+        | ParameterAdded => redeemed(when, mv, false),
     }
 }
 

@@ -4,13 +4,13 @@
 //! themselves, marks of other dialogs. And the calls that must go on beside that.
 
 use std::net::UdpSocket;
-use std::time::Duration;
 
 use crate::phones::{ALICE, STORE_KEY, proxy_provider, run, stored};
 use crate::stack::{Stack, configured, provider, scripted_provider};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::Builder;
 use crate::support::kit;
+use crate::support::patience::{self, PATIENCE};
 use crate::support::redis::{PASSWORD, Redis};
 use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::sip::{Client, Reply, Request, unique};
@@ -36,20 +36,15 @@ impl Elsewhere {
 
     /// The next request that comes.
     pub fn hears(&self) -> String {
-        self.0.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-        let mut buffer = vec![0; 65536];
-        let length = self.0.recv(&mut buffer).expect("a request");
-        String::from_utf8(buffer[..length].to_vec()).expect("text")
+        String::from_utf8(patience::receive(&self.0, PATIENCE).expect("a request")).expect("text")
     }
 
     /// Nothing has come until now: what is sent here now is the first that arrives.
     pub fn has_heard_nothing(&self, what: &str) {
         let mark = unique("mark");
         self.0.send_to(mark.as_bytes(), self.0.local_addr().expect("bound")).expect("sent");
-        self.0.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-        let mut buffer = vec![0; 65536];
-        let length = self.0.recv(&mut buffer).expect("at least the mark");
-        assert_eq!(String::from_utf8_lossy(&buffer[..length]), mark, "{what}");
+        let heard = patience::receive(&self.0, PATIENCE).expect("at least the mark");
+        assert_eq!(String::from_utf8_lossy(&heard), mark, "{what}");
     }
 }
 
@@ -249,7 +244,7 @@ fn preloaded_routes_are_removed(place: &mut Place, elsewhere: &Elsewhere) {
 }
 
 pub fn text(phone: &mut Client) -> String {
-    let octets = phone.receive_octets(Duration::from_secs(5)).expect("a request");
+    let octets = phone.receive_octets(PATIENCE).expect("a request");
     String::from_utf8(octets).expect("text")
 }
 

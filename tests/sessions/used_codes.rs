@@ -175,12 +175,18 @@ fn a_lost_answer_is_given_again_for_a_while() {
     let sip = Sip::with_code(ALICE, "one", &code);
     let session = proxy.sign_in(&sip).session;
     assert_eq!(proxy.sign_in(&sip).session, session);
-    // Another transaction and another port (a new connection, a NAT that has forgotten the old one).
-    let again = Sip { branch: "z9hG4bK-again".into(), source: ("192.0.2.1".into(), 40_000), ..sip.clone() };
-    assert_eq!(proxy.sign_in(&again).session, session);
+    // Another transaction, port, transport or connection is somebody else's, who may be behind the same address translator.
+    for other in [
+        Sip { branch: "z9hG4bK-again".into(), ..sip.clone() },
+        Sip { source: ("192.0.2.1".into(), 40_000), ..sip.clone() },
+        sip.clone().over("wss"),
+        sip.clone().on(7),
+    ] {
+        assert_eq!(proxy.answer(&other), (401, Reason::CodeRefused), "{other:?}");
+    }
     let mut at = |seconds: i64| {
         let handling = Handling { now: Some(now() + seconds), source: "192.0.2.1", ..Handling::default() };
-        again.read(|request| proxy.worker.check(request, &handling)).answer.reason()
+        sip.read(|request| proxy.worker.check(request, &handling)).answer.reason()
     };
     assert_eq!(at(RETRANSMITTED - 2), Reason::Ok);
     assert_eq!(at(RETRANSMITTED + 2), Reason::CodeRefused);

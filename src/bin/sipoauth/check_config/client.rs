@@ -135,7 +135,7 @@ fn accepted(policy: &Policy, index: usize, http: &HttpClient, endpoint: &str, co
     let redirect_uri = policy.providers[index].client.as_ref().and_then(|client| client.redirect_uri.as_deref());
     let grant = CodeGrant { code, code_verifier: None, redirect_uri: redirect_uri.or(Some("http://127.0.0.1/")) };
     let progress = Progress::new(endpoint);
-    let server = TokenServer { http, endpoint, policy, provider: index, keys: None, fetch_keys: &|| None, now: now() };
+    let server = TokenServer { http, endpoint, policy, provider: index, keys: None, fetch_keys: &|| None, now: &now };
     let answer = exchange(&server, &grant);
     drop(progress);
     match answer {
