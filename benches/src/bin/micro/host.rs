@@ -131,6 +131,10 @@ impl CHost {
             connection: 0,
             reg_id: 0,
             message: empty,
+            client_certificate: None,
+            client_certificate_user: std::ptr::null_mut(),
+            vias: std::ptr::null(),
+            vias_count: 0,
         };
         // SAFETY: a structure of integers and pointers may be all zero.
         let mut result: sipoauth_result = unsafe { std::mem::zeroed() };
