@@ -79,7 +79,7 @@
 #define SIPOAUTH_E_BUSY -9
 
 /*
- The proof of possession does not match.
+ The proof of possession, or the mark of a dialog, does not match.
  */
 #define SIPOAUTH_E_MISMATCH -10
 
@@ -390,7 +390,7 @@ typedef struct sipoauth_account_state {
   /*
    1 when a challenge tells anybody that the account exists, because kdf, iterations, key_size or the length of its
    salt (16 octets) are not those of new accounts, which users who do not exist seem to have: it was made with
-   earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 4.
+   earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 5.
    */
   uint32_t stands_out;
 } sipoauth_account_state;
@@ -454,7 +454,7 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str call_id;
   /*
-   The sender's address as text; key fetches are limited per address.
+   The sender's address as text; limits count its network (an IPv4 address, an IPv6 /64).
    */
   struct sipoauth_str source_ip;
   /*
@@ -500,7 +500,7 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str instance;
   /*
-   branch of the topmost Via: tells a retransmission from a replay.
+   branch of the topmost Via: with the rest of the message it tells a retransmission from a replay.
    */
   struct sipoauth_str branch;
   /*
@@ -724,7 +724,7 @@ typedef struct sipoauth_digest_parts {
   struct sipoauth_str body;
   /*
    Empty for the digest-string of RFC 4474. For a proxy with the setting pop_request_uri the Request-URI, as it stands
-   in the request line: it is written behind the method, after one space.
+   in the request line: it is written behind the method, after one space. Since ABI version 5.
    */
   struct sipoauth_str request_uri;
 } sipoauth_digest_parts;
@@ -1242,9 +1242,9 @@ int32_t sipoauth_context_binds_connections(const struct sipoauth_context *contex
  `call_id` and `from_tag` are those of that request, as they stand there. The mark is an HMAC-SHA256 over both and the
  day; its key comes from the setting `store_key`, so that it is the same after a restart and at all proxies that share
  it, else it is random and ends with the proxy. `*len` says how many octets there are, also with SIPOAUTH_E_SPACE;
- `buf` may be NULL with `cap` 0 to ask for that. Never blocks.
+ `buf` may be NULL with `cap` 0 to ask for that. Never blocks. Since ABI version 5.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty, or there are no random numbers),
+ Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty),
  SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
@@ -1264,7 +1264,7 @@ int32_t sipoauth_worker_dialog_mark(struct sipoauth_worker *worker,
  this URI is its own. Either party may have sent the request. A mark counts for 30 days after the one on which it was
  made. It does not say where the request may go: who has seen it can send what has this Call-ID and the first party's
  tag to any address. Ask before anything else is done with the request, and answer 481 otherwise. Comparisons take the same
- time whatever differs. Never blocks.
+ time whatever differs. Never blocks. Since ABI version 5.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (no mark, or not this dialog's), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS,
  SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
@@ -1607,7 +1607,7 @@ int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
  that does the work, and waits for it, at most 20 seconds. The host's handler of SIGCHLD does not see that child.
 
  A store over the network is not tried: it may be away now and back when it is needed. Without a store nothing is done.
- Since ABI version 4.
+ Since ABI version 5.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM (there is no child), SIPOAUTH_E_STORE or
  SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.

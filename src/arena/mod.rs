@@ -73,9 +73,9 @@ pub struct Shared {
     pub short_code_addresses: LimitTable<65_536>,
     /// Senders of datagrams of whom something was accepted lately.
     pub shown_senders: ShownSenders,
-    /// Why the last exchange of a code did not come about: the number of the reason.
+    /// Why the last exchange of a code did not come about: a reason and a time, see `runtime::failures`.
     pub exchange_failures: MemoryTable<16384>,
-    /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::introspection_failures`.
+    /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::failures`.
     pub introspection_failures: MemoryTable<16384>,
     /// When a request that waits for a code arrived: the low 24 bits of Unix milliseconds.
     pub arrivals: MemoryTable<16384>,

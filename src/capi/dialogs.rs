@@ -13,9 +13,9 @@ use crate::runtime::worker_dialogs::DialogParts;
 /// `call_id` and `from_tag` are those of that request, as they stand there. The mark is an HMAC-SHA256 over both and the
 /// day; its key comes from the setting `store_key`, so that it is the same after a restart and at all proxies that share
 /// it, else it is random and ends with the proxy. `*len` says how many octets there are, also with SIPOAUTH_E_SPACE;
-/// `buf` may be NULL with `cap` 0 to ask for that. Never blocks.
+/// `buf` may be NULL with `cap` 0 to ask for that. Never blocks. Since ABI version 5.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty, or there are no random numbers),
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty),
 /// SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn sipoauth_worker_dialog_mark(
 /// this URI is its own. Either party may have sent the request. A mark counts for 30 days after the one on which it was
 /// made. It does not say where the request may go: who has seen it can send what has this Call-ID and the first party's
 /// tag to any address. Ask before anything else is done with the request, and answer 481 otherwise. Comparisons take the same
-/// time whatever differs. Never blocks.
+/// time whatever differs. Never blocks. Since ABI version 5.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (no mark, or not this dialog's), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS,
 /// SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.

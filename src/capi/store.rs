@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// that does the work, and waits for it, at most 20 seconds. The host's handler of SIGCHLD does not see that child.
 ///
 /// A store over the network is not tried: it may be away now and back when it is needed. Without a store nothing is done.
-/// Since ABI version 4.
+/// Since ABI version 5.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM (there is no child), SIPOAUTH_E_STORE or
 /// SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.

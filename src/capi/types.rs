@@ -26,7 +26,7 @@ pub const SIPOAUTH_E_SYSTEM: i32 = -8;
 /// The handle is in use: by another thread, or by the call that made this callback. Or there is one I/O service
 /// already.
 pub const SIPOAUTH_E_BUSY: i32 = -9;
-/// The proof of possession does not match.
+/// The proof of possession, or the mark of a dialog, does not match.
 pub const SIPOAUTH_E_MISMATCH: i32 = -10;
 
 /// The session store cannot be read or written: answer 503.
@@ -203,7 +203,7 @@ pub struct sipoauth_request {
     pub to_uri: sipoauth_str,
     /// Call-ID
     pub call_id: sipoauth_str,
-    /// The sender's address as text; key fetches are limited per address.
+    /// The sender's address as text; limits count its network (an IPv4 address, an IPv6 /64).
     pub source_ip: sipoauth_str,
     /// The protection domain; may be empty.
     pub realm: sipoauth_str,
@@ -227,7 +227,7 @@ pub struct sipoauth_request {
     pub contact_uri: sipoauth_str,
     /// `+sip.instance` of that Contact without quotes (RFC 5626 section 4.1), for example "<urn:uuid:…>"; or empty.
     pub instance: sipoauth_str,
-    /// branch of the topmost Via: tells a retransmission from a replay.
+    /// branch of the topmost Via: with the rest of the message it tells a retransmission from a replay.
     pub branch: sipoauth_str,
     /// The To tag that the host's final answer to this request will have, as far as it is known; or empty.
     pub reply_to_tag: sipoauth_str,
@@ -375,7 +375,7 @@ pub struct sipoauth_account_state {
     pub aor: sipoauth_str,
     /// 1 when a challenge tells anybody that the account exists, because kdf, iterations, key_size or the length of its
     /// salt (16 octets) are not those of new accounts, which users who do not exist seem to have: it was made with
-    /// earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 4.
+    /// earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 5.
     pub stands_out: u32,
 }
 
@@ -440,7 +440,7 @@ pub struct sipoauth_digest_parts {
     /// The message body, exactly as on the wire.
     pub body: sipoauth_str,
     /// Empty for the digest-string of RFC 4474. For a proxy with the setting pop_request_uri the Request-URI, as it stands
-    /// in the request line: it is written behind the method, after one space.
+    /// in the request line: it is written behind the method, after one space. Since ABI version 5.
     pub request_uri: sipoauth_str,
 }
 

@@ -456,8 +456,7 @@ impl Look<'_> {
             CodeState::InFlight(deadline) if self.now * 1000 <= deadline || grant.is_repeatable() => {
                 return Decision::NeedExchange(answer, Box::new((grant, registration)));
             }
-            // With another code_verifier the server may say something else.
-            CodeState::Refused(_) if !asks_the_same(&record, &registration) => {
+            _ if record.state.is_a_try() && !asks_the_same(&record, &registration) => {
                 return Decision::NeedExchange(answer, Box::new((grant, registration)));
             }
             CodeState::Refused(number) => return refuse(answer, reason_of(number)),
@@ -737,7 +736,9 @@ pub fn arrival_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
 
 /// Lets a registration in with what has come of a code. `now` in Unix milliseconds.
 pub fn admit(policy: &Policy, record: &CodeRecord, registration: &Registration, now: i64) -> Result<(), Differs> {
-    let without_verifier = policy.settings.code_flows_without_verifier;
+    // Digest credentials have no verifier: whoever has seen them has all of them.
+    let is_password = matches!(&record.state, CodeState::Done(done) if done.sign_in == SignIn::Password);
+    let without_verifier = policy.settings.code_flows_without_verifier && !is_password;
     match (&record.redemption, &registration.claim) {
         (Some(redemption), Some(claim)) => {
             // A check counts in seconds, which are over when something arrives within one.

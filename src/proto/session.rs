@@ -161,6 +161,13 @@ pub enum CodeState {
     Done(Box<Exchanged>),
 }
 
+impl CodeState {
+    /// Nothing came of it that is known: with another code_verifier the server may say something else.
+    pub fn is_a_try(&self) -> bool {
+        matches!(self, CodeState::InFlight(_) | CodeState::Refused(_) | CodeState::InDoubt)
+    }
+}
+
 /// What came of a code.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Exchanged {

@@ -191,8 +191,9 @@ impl TaskEnv {
         };
         let registration = &work.registration;
         let exchanged = matches!(outcome, Outcome::Settled(_)).then(|| self.exchanged(registration)).flatten();
-        // Only a key that the To tag goes into must wait for it.
-        let complete = |e: &Exchanged| e.sign_in != SignIn::Code || e.master_key.is_some() || !work.to_tag.is_empty();
+        // Only a key that the To tag goes into must wait for it; it is none when another answer has left meanwhile.
+        let tagged = || !work.to_tag.is_empty() && now_millis() < work.until;
+        let complete = |e: &Exchanged| e.sign_in != SignIn::Code || e.master_key.is_some() || tagged();
         if exchanged.as_ref().is_some_and(complete) {
             self.bind(registration, &work.to_tag);
         }
@@ -231,11 +232,10 @@ impl TaskEnv {
                 Some((CodeRecord { state: CodeState::InFlight(_), .. }, claim)) if work.grant.is_repeatable() => {
                     Some(claim)
                 }
-                // It was refused with another code_verifier: who has tried it must not have spoilt it for its owner.
-                Some((found @ CodeRecord { state: CodeState::Refused(_), .. }, refused))
-                    if !asks_the_same(&found, &work.registration) =>
-                {
-                    Some(refused)
+                // It was refused with another code_verifier, or what came of that is not known: who has tried it must not
+                // have spoilt it for its owner.
+                Some((found, tried)) if found.state.is_a_try() && !asks_the_same(&found, &work.registration) => {
+                    Some(tried)
                 }
                 Some(_) => return Ok(Outcome::Settled(None)),
                 None => None,

@@ -4,6 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::exchange_task::{Outcome, Seen, TaskEnv};
+use super::failures::Failures;
 use super::job::{Exchange, Work};
 use super::now_millis;
 use super::pool::Pool;
@@ -101,8 +102,8 @@ impl Exchanges {
         }
         loads.begun(&exchange.provider);
         // Why an earlier try failed says nothing of this one.
-        let failures = &env.context.arena().shared().exchange_failures;
-        failures.put(&code, Reason::ExchangeUnavailable.number().into());
+        let failures = Failures::of_exchanges(env.context.arena().shared());
+        failures.note(&code, Reason::ExchangeUnavailable, now / 1000);
         self.running.insert(code);
         None
     }
@@ -132,8 +133,8 @@ impl Exchanges {
             // Its own line says what happened to the code.
             Outcome::Settled(Some(false)) => (Ended::Badly, ""),
             Outcome::Failed(reason, sentence) => {
-                let failures = &env.context.arena().shared().exchange_failures;
-                failures.put(&work.registration.code, reason.number().into());
+                let failures = Failures::of_exchanges(env.context.arena().shared());
+                failures.note(&work.registration.code, *reason, now_millis() / 1000);
                 let ended = match reason {
                     Reason::ExchangeUnavailable => Ended::Badly,
                     Reason::ClientRefused => Ended::Refused,

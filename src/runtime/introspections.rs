@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::charges::Charges;
 use super::exchange_task::TaskEnv;
-use super::introspection_failures::IntrospectionFailures;
+use super::failures::Failures;
 use super::introspection_task::Heard;
 use super::job::Introspect;
 use super::pool::Pool;
@@ -52,13 +52,13 @@ fn put(env: &TaskEnv, id: &TokenId, answer: &TokenAnswer, now: i64) {
     let room = if matches!(answer.said, Said::Active(_)) { Room::Kept } else { Room::Passing };
     let arena = env.context.arena();
     arena.answers().put(room, &id.0, Some(&encode(answer)), now);
-    IntrospectionFailures::new(arena.shared()).forget(id);
+    Failures::of_introspections(arena.shared()).forget(&id.0);
 }
 
 /// Those who have waited hear why, and nobody takes an answer that has ended for theirs.
 fn put_failure(env: &TaskEnv, work: &Introspect, reason: Reason, now: i64) {
     let arena = env.context.arena();
-    IntrospectionFailures::new(arena.shared()).note(&work.id, reason, now / 1000);
+    Failures::of_introspections(arena.shared()).note(&work.id.0, reason, now / 1000);
     if answer_holds(env, work, now) == Some(false) {
         arena.answers().forget(&work.id.0);
     }

@@ -62,6 +62,8 @@ pub struct Exchange {
     pub registration: Registration,
     /// To tag of its answer; empty: not known.
     pub to_tag: Vec<u8>,
+    /// Whoever waits for it has been answered then, Unix milliseconds; 0: nobody waits.
+    pub until: i64,
     /// Who asks, for limits.
     pub sender: Sender,
 }

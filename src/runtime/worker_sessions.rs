@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::failures::Failures;
 use super::job::{Comparison, Exchange, Work};
 use super::senders::sender;
 use super::session_view::SessionView;
@@ -34,7 +35,9 @@ impl Worker {
     ) -> Verdict {
         let shared = self.context.arena().shared();
         if handling.resumed {
-            let number = shared.exchange_failures.get(&registration.code).and_then(|n| u32::try_from(n).ok());
+            // An earlier try may have failed: that is nothing that this request has waited for.
+            let failed = Failures::of_exchanges(shared).get(&registration.code, now / 1000);
+            let number = failed.filter(|failed| failed.at >= registration.arrived / 1000).map(|failed| failed.reason);
             // What has a proof may have waited for its session or a comparison: a request waits only once.
             if number.is_some() || !matches!(grant, TokenGrant::Refresh(_) | TokenGrant::Password(_)) {
                 answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
@@ -48,6 +51,7 @@ impl Worker {
             grant,
             registration,
             to_tag: sip.message.reply_to_tag.to_vec(),
+            until: 0,
             sender: sender(&self.context, handling, now),
         }));
         if !handling.no_wait && !handling.resumed {

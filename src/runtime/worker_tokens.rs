@@ -2,7 +2,7 @@
 //! A worker's part about tokens that only their server can judge, and encrypted ones.
 
 use super::context::Context;
-use super::introspection_failures::IntrospectionFailures;
+use super::failures::{Failure, Failures};
 use super::job::{Introspect, Work};
 use super::senders::sender;
 use super::worker::{Handling, SOON, Verdict, Worker};
@@ -10,7 +10,7 @@ use crate::arena::record_cache::Lookup;
 use crate::arena::source_limits::SourceLimits;
 use crate::config::policy::Policy;
 use crate::engine::check::{Answer, Decryptions, Question};
-use crate::engine::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
+use crate::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
 use crate::proto::sender::Sender;
 use crate::proto::session::decode;
@@ -38,12 +38,12 @@ impl<'a> AnswerView<'a> {
 impl KnownAnswers for AnswerView<'_> {
     fn answer(&self, id: &TokenId) -> Option<TokenAnswer> {
         // Who has asked hears first whether it came to nothing.
-        let failures = IntrospectionFailures::new(self.context.arena().shared());
+        let failures = Failures::of_introspections(self.context.arena().shared());
         if self.asked == Asked::Yes
-            && let Some(failure) = failures.get(id, self.now / 1000)
-            && self.now / 1000 - failure.asked_at <= self.longest_wait
+            && let Some(Failure { reason, at }) = failures.get(&id.0, self.now / 1000)
+            && self.now / 1000 - at <= self.longest_wait
         {
-            return Some(failure);
+            return Some(TokenAnswer { said: Said::Failed(reason), asked_at: at });
         }
         match self.context.arena().answers().get(&id.0, self.now, u64::MAX) {
             Lookup::Hit(document) => decode(&document),

@@ -13,6 +13,7 @@ use super::worker::{Handling, NOBODY, Verdict, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::waiting_room::{Full, Party, Rules};
 use crate::proto::reason::Reason;
+use crate::proto::sender::Crowd;
 
 impl Worker {
     /// Lets a request wait that has work for the I/O service, or refuses it.
@@ -59,7 +60,8 @@ impl Worker {
             return 0;
         }
         let sender = sender(&self.context, handling, now);
-        let hash = self.context.arena().shared().places.hash((sender.crowd(), &sender.network));
+        let is_stranger = sender.crowd() == Crowd::Strangers;
+        let hash = self.context.arena().shared().places.hash((is_stranger, &sender.network));
         (hash as u32).max(1)
     }
 
@@ -87,14 +89,17 @@ impl Worker {
     /// error means: refuse it now with 503.
     pub fn submit(&mut self, errand: Errand, to_tag: &[u8], cookies: [u64; 2]) -> io::Result<()> {
         let Errand { mut work, party } = errand;
+        let now = now_millis();
+        let deadline = now + i64::from(self.placed.policy.settings.pending_timeout) * 1000;
+        if let Work::Exchange(exchange) = &mut work {
+            exchange.until = if cookies == NOBODY { 0 } else { deadline };
+        }
         match &mut work {
             Work::Exchange(exchange) if !to_tag.is_empty() => exchange.to_tag = to_tag.to_vec(),
             Work::Bind(_, tag) if !to_tag.is_empty() => *tag = to_tag.to_vec(),
             _ => {}
         }
         let shared = self.context.arena().shared();
-        let now = now_millis();
-        let deadline = now + i64::from(self.placed.policy.settings.pending_timeout) * 1000;
         let full = |_| io::Error::new(io::ErrorKind::WouldBlock, "max_pending, or a share of it, is reached");
         let place = shared.waiting.take(party, &self.rules(now), deadline).map_err(full)?;
         let sent = self.context.jobs().send(&Job { work, deadline, cookies, place });

@@ -190,8 +190,18 @@ fn a_password_gives_tokens_and_a_key() {
 
 #[test]
 fn credentials_that_were_used_give_no_tokens_to_who_has_seen_them() {
+    used_credentials(&json!({}));
+}
+
+/// Whoever has seen Digest credentials has seen all of them, so that setting is about codes.
+#[test]
+fn neither_do_they_where_codes_serve_flows_without_a_verifier() {
+    used_credentials(&json!({ "code_flows_without_verifier": true }));
+}
+
+fn used_credentials(settings: &Value) {
     let plant = Plant::new();
-    let mut proxy = issuer(&plant, &json!({}));
+    let mut proxy = issuer(&plant, settings);
     let alice = User::new("alice", "nonce-1");
     let own = alice.register("one").instance("1");
     let ask = |proxy: &mut Proxy, sip: &Sip| proxy.ask_for_tokens(sip, alice.known());

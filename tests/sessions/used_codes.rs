@@ -5,6 +5,7 @@
 use crate::endpoint::{VALIDATION, refusal};
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
+use crate::support::scripted_server::Answer as ServerAnswer;
 use crate::support::token::now;
 use serde_json::json;
 use sipoauth::proto::reason::Reason;
@@ -298,6 +299,23 @@ fn who_comes_first_with_a_wrong_verifier_spoils_nothing_here() {
     assert_eq!(proxy.answer(&stranger), (401, Reason::CodeRefused));
     // With the same verifier it is not asked again, wherever it comes from.
     assert_eq!(proxy.answer(&from("198.51.100.9", stranger.clone())), (401, Reason::CodeRefused));
+    assert_eq!(plant.endpoint.exchanges(), 1);
+    plant.endpoint.answer_codes(None);
+    proxy.sign_in(&complete("one", &code));
+    assert_eq!(plant.endpoint.exchanges(), 2);
+    is_refused(&plant, &mut proxy, "code_verifier", &stranger);
+}
+
+/// What came of a stranger's try is not known; the owner shows another verifier, so the server is asked once more.
+#[test]
+fn a_lost_answer_to_a_stranger_spoils_nothing_here() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let code = plant.endpoint.code("alice");
+    let stranger = shown("mallory", &code, Some(OTHER_VERIFIER), Some(REDIRECT)).instance("1");
+    plant.endpoint.answer_codes(ServerAnswer::Truncated(json!({ "access_token": "lost" })));
+    assert_eq!(proxy.answer(&stranger), (503, Reason::CodeInDoubt));
+    assert_eq!(proxy.answer(&stranger), (503, Reason::CodeInDoubt), "it is not sent again for him");
     assert_eq!(plant.endpoint.exchanges(), 1);
     plant.endpoint.answer_codes(None);
     proxy.sign_in(&complete("one", &code));
