@@ -427,20 +427,17 @@ impl Look<'_> {
         let network = self.known.network().to_string();
         let Request { transport, connection, source, .. } = self.request;
         let path = format!("{transport} {connection} {} {}", source.0, source.1);
-        let request = [&[path.as_bytes()], &self.message()[..]].concat();
+        let request = [&[path.as_bytes()], &self.request_parts()[..]].concat();
         let shown = Shown { address: aor, instance, network: &network, request: &request, ..shown };
         let claim = Some(Claim::new(&self.settings.hash_key, code, &shown));
         Registration { claim, ..registration }
     }
 
-    /// The message, octet for octet; where the host does not give it, what it tells of it.
-    fn message(&self) -> Vec<&[u8]> {
-        let Request { method, uri, from, octets, credentials, message, .. } = self.request;
-        let Message { branch, from_tag, call_id, cseq, date, contact, body, .. } = message;
-        if !octets.is_empty() {
-            return vec![octets, branch];
-        }
-        let parts = [method.as_bytes(), uri, from.as_bytes(), branch, from_tag, call_id, cseq, date, contact, body];
+    /// What stays the same when a phone sends its request again, be it in another transaction.
+    fn request_parts(&self) -> Vec<&[u8]> {
+        let Request { method, from, credentials, message, .. } = self.request;
+        let Message { from_tag, call_id, cseq, date, contact, body, .. } = message;
+        let parts = [method.as_bytes(), from.as_bytes(), from_tag, call_id, cseq, date, contact, body];
         parts.into_iter().chain(credentials.iter().map(|text| text.as_bytes())).collect()
     }
 

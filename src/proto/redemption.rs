@@ -30,7 +30,7 @@ pub struct Shown<'a> {
     pub instance: &'a str,
     /// The network from which it came.
     pub network: &'a str,
-    /// The request and the path by which it came, as they are when it is sent again (RFC 3261 section 17.1).
+    /// The request and the path by which it came (transport, connection, address and port), as they are when it is sent again.
     pub request: &'a [&'a [u8]],
 }
 
@@ -130,7 +130,7 @@ impl Claim {
 ///
 /// 1. *The same claim before the first registration is confirmed*: the same code_verifier, redirect_uri, address,
 ///    instance and source network. A request that arrived before counts as before, however long it waited. The very
-///    message of the first registration, by the same path, also counts for 64*T1 after that: its 200 may be lost.
+///    request of the first registration, by the same path, also counts for 64*T1 after that: its 200 may be lost.
 /// 2. *Another flow or proxy of the same phone after that* (sip-oauth-01 section 6.1): the same code_verifier,
 ///    redirect_uri, address and instance, and neither verifier nor instance may be missing.
 /// 3. *Nobody else.* His request is refused like one with a wrong code, and changes nothing for the owner.
