@@ -470,6 +470,13 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
             continue;
         }
         let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8").to_owned();
+        // A part of the others, which load the module before it and are read with it.
+        if name == "dialogs.cfg" {
+            let common =
+                fs::read_to_string(kit::path("cfg-examples/kamailio/common.cfg")).expect("part of the project");
+            assert!(common.contains("include_file \"dialogs.cfg\""));
+            continue;
+        }
         let path = path.to_str().expect("UTF-8");
         let mut arguments = vec!["--kamailio", path, "--offline"];
         match name.as_str() {
