@@ -304,13 +304,12 @@ proptest! {
     #[test]
     fn arbitrary_requests_never_pass(
         method in "[A-Z]{0,9}|REGISTER", from in "\\PC{0,60}", to in "(sip:)?\\PC{0,60}", realm in "\\PC{0,20}",
-        credentials in prop::collection::vec("((?i:bearer) )?(token=|pop=)?\"?\\PC{0,60}", 0..4), proxy in any::<bool>(),
+        credentials in prop::collection::vec("((?i:bearer) )?(token=|pop=)?\"?\\PC{0,60}", 0..4),
         body in "(grant_type=(proof-of-possession&pop|authorization_code&code)=)?[\\x00-\\x7f]{0,40}", octets in any::<[u8; 8]>()
     ) {
         let bodies: Vec<&str> = credentials.iter().map(String::as_str).collect();
         let message = Message { body: body.as_bytes(), call_id: &octets, from_tag: &octets, ..Message::default() };
         let request = Request {
-            proxy,
             method: &method,
             from: &from,
             to: &to,

@@ -153,7 +153,8 @@ impl<'a> ConnectionTable<'a> {
     }
 
     /// Binds a connection, in place of what it was bound to before, else of the connection that was not used for the
-    /// longest time: of one of the same source where there is one, so that no source can unbind all others. True when this changed something; content that does not fit unbinds it.
+    /// longest time: of one of the same source where there is one, so that no source can unbind all others. True when this
+    /// changed something; content that does not fit unbinds it.
     pub fn put(&self, connection: &Connection<'_>, content: &[u8], now: i64) -> bool {
         if content.len() > CAPACITY || connection.number == 0 {
             self.forget(connection.number);

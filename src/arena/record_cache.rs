@@ -78,8 +78,8 @@ pub struct RecordCache<'a> {
     key: &'a StartKey,
 }
 
-/// Entries of each room for at least so many kept records: the others have a quarter of that each. None when nothing is
-/// to be kept.
+/// Entries of each room for at least so many kept records: the others have a quarter of that each. No entries when
+/// nothing is to be kept.
 fn sizes(records: usize) -> [usize; 3] {
     ROOMS.map(|room| match room {
         _ if records == 0 => 0,

@@ -418,7 +418,6 @@ impl<'a> Fields<'a> {
         let vias: Few<Cow<'_, str>> = self.vias.iter().map(|body| lossy(body)).collect();
         let vias: Few<&str> = vias.iter().map(AsRef::as_ref).collect();
         let request = Request {
-            proxy: handling.proxy,
             method: &method,
             uri: self.uri,
             octets: self.octets,

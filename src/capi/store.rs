@@ -3,9 +3,8 @@
 //! forks.
 
 use std::ffi::c_char;
-use std::fs::File;
-use std::io::{Error, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::io::{Error, PipeReader, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use super::config::{shared, sipoauth_context};
@@ -56,7 +55,7 @@ pub unsafe extern "C" fn sipoauth_context_try_store(
 
 /// What a child has to say; None when all is well.
 fn in_a_child(work: &dyn Fn() -> Option<String>) -> std::io::Result<Option<String>> {
-    let (mut reader, writer) = pipe()?;
+    let (mut reader, writer) = std::io::pipe()?;
     let _unseen = ChildUnseen::new()?;
     // SAFETY: the caller's promise of one thread: no lock is held by another that the child would wait for.
     match unsafe { libc::fork() } {
@@ -83,18 +82,8 @@ fn in_a_child(work: &dyn Fn() -> Option<String>) -> std::io::Result<Option<Strin
     }
 }
 
-fn pipe() -> std::io::Result<(File, File)> {
-    let mut ends = [-1; 2];
-    // SAFETY: two places for two numbers.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(Error::last_os_error());
-    }
-    // SAFETY: open files that nobody else owns.
-    Ok(ends.map(|end| File::from(unsafe { OwnedFd::from_raw_fd(end) })).into())
-}
-
 /// All that comes until the other end is closed; None when that takes too long.
-fn read_in_time(file: &mut File, patience: Duration) -> Option<Vec<u8>> {
+fn read_in_time(file: &mut PipeReader, patience: Duration) -> Option<Vec<u8>> {
     let (deadline, mut all) = (Instant::now() + patience, Vec::new());
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis();

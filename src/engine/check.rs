@@ -25,8 +25,6 @@ use crate::proto::uri::Aor;
 /// What is looked at of a SIP request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
-    /// The proxy's role: Proxy-Authorization and realms that must fit.
-    pub proxy: bool,
     /// The method.
     pub method: &'a str,
     /// The Request-URI as the sender wrote it, raw octets; empty: not known.
@@ -300,8 +298,8 @@ pub fn check_request(
     let remembered = lone.and_then(|text| cache.get_lone(text));
     let bearer = match (lone, &remembered) {
         (Some(token), Some(_)) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
-        (Some(text), None) => credentials::select_lone(text, request.realm, request.proxy),
-        (None, _) => credentials::select(request.credentials, request.realm, request.proxy),
+        (Some(text), None) => credentials::select_lone(text, request.realm),
+        (None, _) => credentials::select(request.credentials, request.realm),
     };
     let bearer = match bearer {
         Err(Reason::NoCredentials) => return check_body(policy, known.sessions, request, now),

@@ -77,12 +77,12 @@ pub fn check_key_derivation(
         Err(reason) => return Decision::Done(Answer::refuse(reason)),
     };
     // Whoever it is: to the location service he would be somebody else.
-    if policy.settings.location_folds_case && Aor::parse(&asked.aor).is_some_and(|aor| aor.has_upper_case()) {
+    if policy.settings.location_folds_case && asked.aor.has_upper_case() {
         return Decision::Done(Answer::refuse(Reason::AorMismatch));
     }
-    let need = || Decision::NeedKeyAccount(Answer::default(), asked.aor.clone(), asked.open_proof());
-    let unknown = unknown_user(policy, settings, &asked.aor);
-    let found = match known.verifier(&asked.aor) {
+    let need = || Decision::NeedKeyAccount(Answer::default(), asked.aor.as_str().to_owned(), asked.open_proof());
+    let unknown = unknown_user(policy, settings, asked.aor.as_str());
+    let found = match known.verifier(asked.aor.as_str()) {
         Known::Failed => return Decision::Done(Answer::refuse(Reason::StoreUnavailable)),
         Known::NotHere => return need(),
         Known::Absent => None,
@@ -105,7 +105,7 @@ pub fn check_key_derivation(
     if is_stale(policy, policy.settings.leeway.into(), asked.date, now) {
         return refuse(carried, Reason::PopStale, None);
     }
-    let answer = Answer { carried, account: Some(asked.aor.clone().into()), ..Answer::default() };
+    let answer = Answer { carried, account: Some(asked.aor.as_str().into()), ..Answer::default() };
     Decision::NeedComparison(answer, asked.uses(now), None)
 }
 
@@ -113,7 +113,7 @@ pub fn check_key_derivation(
 struct Asked<'a> {
     settings: &'a Sessions,
     response: Option<KeyResponse<'a>>,
-    aor: String,
+    aor: Aor,
     digest: Vec<u8>,
     date: i64,
     names: Vec<(u64, u64)>,
@@ -121,7 +121,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn read(settings: &'a Sessions, request: &Request<'a>) -> Result<Asked<'a>, Reason> {
-        let response = match KeyResponse::select(request.credentials, request.realm, request.proxy) {
+        let response = match KeyResponse::select(request.credentials, request.realm) {
             Ok(response) => Some(response),
             Err(Reason::NoCredentials) => None,
             Err(reason) => return Err(reason),
@@ -142,7 +142,7 @@ impl<'a> Asked<'a> {
         })?;
         let names =
             response.as_ref().map_or_else(Vec::new, |response| names(settings, request, aor.as_str(), response));
-        Ok(Asked { settings, response, aor: aor.as_str().to_owned(), digest, date, names })
+        Ok(Asked { settings, response, aor, digest, date, names })
     }
 
     fn uses(&self, now: i64) -> Vec<Use> {

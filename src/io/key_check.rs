@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A small file beside a local store that tells which key sealed it: it can be read before the fork, the store cannot.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::lmdb_room;
@@ -23,10 +22,9 @@ pub fn write(folder: &Path, check: &str) -> Result<(), StoreError> {
     if read(folder).is_some() {
         return Ok(());
     }
-    let temporary = folder.join(format!("{NAME}.{}", std::process::id()));
-    let written = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary).and_then(|mut file| {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        lmdb_room::give_to_owner(folder, &file)?;
+    let name = format!("{NAME}.{}", std::process::id());
+    let temporary = folder.join(&name);
+    let written = lmdb_room::new_file(folder, &name).and_then(|mut file| {
         file.write_all(format!("{check}\n").as_bytes())?;
         fs::rename(&temporary, folder.join(NAME))
     });

@@ -49,7 +49,8 @@ struct Opened {
     times: Table,
     ahead: Ahead,
     files: Files,
-    /// Its files are not there any more, or LMDB writes no more until it is opened again: the page that says which pages count could not be written.
+    /// Its files are not there any more, or LMDB writes no more until it is opened again: the page that says which pages
+    /// count could not be written.
     given_up: AtomicBool,
     /// Where the next upkeep goes on when the last one has not looked at all that is overdue.
     upkept: Mutex<Option<Vec<u8>>>,
@@ -355,6 +356,7 @@ impl Store for LmdbStore {
     fn is_given_up(&self) -> bool {
         self.0.given_up.load(Relaxed)
     }
+
     fn remove(&self, key: &str, expected: Option<&[u8]>) -> Result<bool, StoreError> {
         let store = &*self.0;
         let key = packed(key);

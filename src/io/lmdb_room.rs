@@ -87,18 +87,21 @@ fn open(folder: &Path, name: &str) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     match options.clone().create_new(true).open(&path) {
-        Ok(file) => {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            give_to_owner(folder, &file)?;
-            Ok(file)
-        }
+        Ok(file) => make_private(folder, &file).map(|()| file),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => options.open(&path),
         Err(e) => Err(e),
     }
 }
 
-/// Gives a new file to the one whose folder it is in.
-pub fn give_to_owner(folder: &Path, file: &File) -> Result<()> {
+/// Makes an empty file in the folder, in the place of what has its name, that only the folder's owner may read.
+pub fn new_file(folder: &Path, name: &str) -> Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(folder.join(name))?;
+    make_private(folder, &file).map(|()| file)
+}
+
+/// Gives a new file to the one whose folder it is in, and to nobody else.
+fn make_private(folder: &Path, file: &File) -> Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))?;
     let (owner, own) = (folder.metadata()?, file.metadata()?);
     if own.uid() == 0 && owner.uid() != 0 {
         std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
@@ -109,10 +112,7 @@ pub fn give_to_owner(folder: &Path, file: &File) -> Result<()> {
 /// The lock file, without a hole. A process that has it mapped counts on its length, so that stays.
 fn lock_file(folder: &Path) -> Result<()> {
     let file = open(folder, LOCK)?;
-    let length = match file.metadata()?.len() {
-        0 => mapped_store::LOCK_FILE,
-        length => length.max(mapped_store::LOCK_FILE),
-    };
+    let length = file.metadata()?.len().max(mapped_store::LOCK_FILE);
     match file_room::set_aside(&file, 0, length, true) {
         Err(e) if e.kind() == ErrorKind::Unsupported => whole_lock_file(folder, &file, length),
         other => other,
@@ -124,13 +124,9 @@ fn whole_lock_file(folder: &Path, file: &File, length: u64) -> Result<()> {
     if file.metadata()?.len() >= length {
         return Ok(());
     }
-    let temporary = folder.join(format!("{LOCK}.{}", std::process::id()));
-    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
-    let made = made.and_then(|new| {
-        new.set_permissions(Permissions::from_mode(0o600))?;
-        give_to_owner(folder, &new)?;
-        new.write_all_at(&vec![0; length as usize], 0)
-    });
+    let temporary = format!("{LOCK}.{}", std::process::id());
+    let made = new_file(folder, &temporary).and_then(|new| new.write_all_at(&vec![0; length as usize], 0));
+    let temporary = folder.join(temporary);
     let _one = file_room::Alone::new(folder)?;
     // Another process may have been faster.
     let renamed = made.and_then(|()| match folder.join(LOCK).metadata()?.len() {

@@ -165,19 +165,13 @@ impl AorTemplate {
     /// what `{domain}` stands for.
     pub fn parse(text: &str, country: Option<&Country>, domain: &str) -> Result<AorTemplate, String> {
         let split = |text| split(text, country);
-        let whole = |form: fn(Claim) -> Form, claim: &Claim| {
+        let whole = |form, claim: &Claim| {
             let makes_numbers = claim.makes_numbers();
-            Ok(AorTemplate {
-                form: form(claim.as_address()),
-                uses_domain: false,
-                host: None,
-                country: country.cloned(),
-                makes_numbers,
-            })
+            Ok(AorTemplate { form, uses_domain: false, host: None, country: country.cloned(), makes_numbers })
         };
         let segments = split(text)?;
         if let [Segment::Claim(claim)] = segments.as_slice() {
-            return whole(Form::Uri, claim);
+            return whole(Form::Uri(claim.as_address()), claim);
         }
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("sip:") {
             ("sip:", rest)
@@ -188,10 +182,7 @@ impl AorTemplate {
         };
         let Some((user, host)) = rest.split_once('@') else {
             return match split(rest)?.as_slice() {
-                [Segment::Claim(claim)] if scheme == "sip:" => {
-                    whole(|claim| Form::Address { scheme: "sip:", claim }, claim)
-                }
-                [Segment::Claim(claim)] => whole(|claim| Form::Address { scheme: "sips:", claim }, claim),
+                [Segment::Claim(claim)] => whole(Form::Address { scheme, claim: claim.as_address() }, claim),
                 _ => Err(format!("'{text}' has no '@': write for example sip:{{preferred_username}}@{{domain}}")),
             };
         };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::fingerprint::is_hidden;
+use super::fingerprint::shown;
 use super::reason::Reason;
 
 /// Most header fields that are looked at; more are refused.
@@ -146,7 +146,7 @@ pub(super) fn push_quoted(name: &str, value: &str, out: &mut String) {
         if matches!(c, '"' | '\\') {
             out.push('\\');
         }
-        out.push(if is_hidden(c) { '?' } else { c });
+        out.push(shown(c));
     }
     out.push('"');
 }

@@ -41,9 +41,8 @@ impl std::fmt::Debug for Bearer<'_> {
 /// Finds the Bearer credential for `realm` among the bodies of all credential header fields of a request.
 ///
 /// Header fields of other schemes may stand beside it. A credential that names another realm is passed over, whether this
-/// is a registrar or a proxy: `_proxy` makes no difference. One without a realm, or with an empty one, counts for any
-/// (RFC 8898 section 2.3).
-pub fn select<'a>(bodies: &[&'a str], realm: &str, _proxy: bool) -> Result<Bearer<'a>, Reason> {
+/// is a registrar or a proxy. One without a realm, or with an empty one, counts for any (RFC 8898 section 2.3).
+pub fn select<'a>(bodies: &[&'a str], realm: &str) -> Result<Bearer<'a>, Reason> {
     if bodies.len() > MAX_HEADERS {
         return Err(Reason::CredentialsMalformed);
     }
@@ -57,7 +56,7 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str, _proxy: bool) -> Result<Beare
 }
 
 /// As [`select`], of what [`lone`] has found.
-pub fn select_lone<'a>(text: &'a str, realm: &str, _proxy: bool) -> Result<Bearer<'a>, Reason> {
+pub fn select_lone<'a>(text: &'a str, realm: &str) -> Result<Bearer<'a>, Reason> {
     for_realm(smallvec![parse_bearer(text)?], realm, named_realm)
 }
 
@@ -130,7 +129,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn one(body: &str) -> Result<Bearer<'_>, Reason> {
-        select(&[body], "example.test", false)
+        select(&[body], "example.test")
     }
 
     fn token(body: &str) -> Option<String> {
@@ -201,20 +200,19 @@ mod tests {
         for body in ["Digest username=\"a\"", "", "Bear a", "Bearerx y", "Basic Zm9v"] {
             assert_eq!(one(body), Err(Reason::NoCredentials), "{body}");
         }
-        assert_eq!(select(&["Digest realm=\"x\"", "Bearer a.b"], "r", true).unwrap().token.as_deref(), Some("a.b"));
+        assert_eq!(select(&["Digest realm=\"x\"", "Bearer a.b"], "r").unwrap().token.as_deref(), Some("a.b"));
     }
 
     #[test]
     fn who_asks_searches_those_of_his_realm() {
         let (ours, other, bare) = ("Bearer a, realm=\"r\"", "Bearer b, realm=\"s\"", "Bearer c");
-        let pick = |bodies: &[&str], proxy| select(bodies, "r", proxy).map(|b| b.token.unwrap().into_owned());
-        assert_eq!(pick(&[other, ours], true).as_deref(), Ok("a"));
-        assert_eq!(pick(&[other, bare], true).as_deref(), Ok("c"));
-        assert_eq!(pick(&[bare, ours], true).as_deref(), Ok("a"));
-        assert_eq!(pick(&[other], true), Err(Reason::NoCredentials));
-        assert_eq!(pick(&[other], false), Err(Reason::NoCredentials), "a registrar as a proxy");
-        assert_eq!(pick(&[bare, bare], true), Err(Reason::SeveralTokens));
-        assert_eq!(select(&["x"; 17], "r", true), Err(Reason::CredentialsMalformed));
+        let pick = |bodies: &[&str]| select(bodies, "r").map(|b| b.token.unwrap().into_owned());
+        assert_eq!(pick(&[other, ours]).as_deref(), Ok("a"));
+        assert_eq!(pick(&[other, bare]).as_deref(), Ok("c"));
+        assert_eq!(pick(&[bare, ours]).as_deref(), Ok("a"));
+        assert_eq!(pick(&[other]), Err(Reason::NoCredentials));
+        assert_eq!(pick(&[bare, bare]), Err(Reason::SeveralTokens));
+        assert_eq!(select(&["x"; 17], "r"), Err(Reason::CredentialsMalformed));
     }
 
     proptest! {
@@ -227,20 +225,16 @@ mod tests {
         fn what_stands_alone_is_read_as_it_stands(text in "[A-Za-z0-9._~+/=, \"-]{0,30}", realm in "[a-z]{0,3}") {
             let body = format!("Bearer {text}");
             if let Some(token) = lone(&[body.as_str()]).filter(|token| stands_alone(token)) {
-                for proxy in [false, true] {
-                    let read = select(&[body.as_str()], &realm, proxy);
-                    prop_assert_eq!(read, Ok(Bearer { token: Some(token.into()), pop: None, realm: None }));
-                }
+                let read = select(&[body.as_str()], &realm);
+                prop_assert_eq!(read, Ok(Bearer { token: Some(token.into()), pop: None, realm: None }));
             }
         }
 
         #[test]
         fn lone_ones_are_read_as_any(text in "[A-Za-z=, \"]{0,12}(, ?realm=\"?[a-b]?\"?)?", realm in "[a-b]?") {
             let body = format!("Bearer {text}");
-            for proxy in [false, true] {
-                let alone = lone(&[body.as_str()]).map(|text| select_lone(text, &realm, proxy));
-                prop_assert_eq!(alone, Some(select(&[body.as_str()], &realm, proxy)));
-            }
+            let alone = lone(&[body.as_str()]).map(|text| select_lone(text, &realm));
+            prop_assert_eq!(alone, Some(select(&[body.as_str()], &realm)));
         }
 
         #[test]

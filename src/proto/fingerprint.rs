@@ -129,6 +129,11 @@ pub fn is_hidden(c: char) -> bool {
     c.is_control() || HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
+/// The character, or a '?' for one that is hidden.
+pub fn shown(c: char) -> char {
+    if is_hidden(c) { '?' } else { c }
+}
+
 /// Text that a peer controls with a '?' for every character that is not seen: nothing in it begins a line, changes the
 /// direction of writing, or makes two texts look alike.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -136,7 +141,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     if text.bytes().all(plain) || !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect())
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// The same for a text that is long-lived and shared.
@@ -149,7 +154,7 @@ pub fn visible_arc(text: Arc<str>) -> Arc<str> {
 
 /// Makes text that a peer controls safe for one log line: as [`visible`], and its length is capped.
 pub fn printable(text: &str, max_chars: usize) -> String {
-    let mut out: String = text.chars().take(max_chars).map(|c| if is_hidden(c) { '?' } else { c }).collect();
+    let mut out: String = text.chars().take(max_chars).map(shown).collect();
     if text.chars().nth(max_chars).is_some() {
         out.push('…');
     }

@@ -207,7 +207,7 @@ impl<'a> KeyResponse<'a> {
 
     /// Finds the credentials for `realm` among the bodies of all credential header fields of a request, by the rules of
     /// [`super::credentials::select`].
-    pub fn select(bodies: &[&'a str], realm: &str, _proxy: bool) -> Result<KeyResponse<'a>, Reason> {
+    pub fn select(bodies: &[&'a str], realm: &str) -> Result<KeyResponse<'a>, Reason> {
         if bodies.len() > MAX_HEADERS {
             return Err(Reason::CredentialsMalformed);
         }
@@ -331,7 +331,7 @@ mod tests {
         for nonce in [Some(NONCE_TEXT), None] {
             let response = KeyResponse::new("alice", Some("example.test"), nonce, &key(), DIGEST);
             let text = response.to_text();
-            let read = KeyResponse::select(&["Digest username=\"x\"", &text], "example.test", true).unwrap();
+            let read = KeyResponse::select(&["Digest username=\"x\"", &text], "example.test").unwrap();
             assert_eq!(read, response);
             assert!(read.is_from_holder(&key(), DIGEST));
             assert!(!read.is_from_holder(&key(), b"another request"));
@@ -339,22 +339,20 @@ mod tests {
         }
         let alone = KeyResponse::new("", None, None, &key(), DIGEST).to_text();
         assert!(alone.starts_with("Key-Derivation pop=\""));
-        assert!(KeyResponse::select(&[&alone], "any", true).is_ok());
+        assert!(KeyResponse::select(&[&alone], "any").is_ok());
     }
 
     #[test]
     fn which_credentials_count() {
         let of = |realm| KeyResponse::new("alice", realm, None, &key(), DIGEST).to_text();
         let (ours, other, none) = (of(Some("r")), of(Some("other")), of(None));
-        let select =
-            |bodies: &[&str], proxy| KeyResponse::select(bodies, "r", proxy).map(|r| r.realm.map(Cow::into_owned));
-        assert_eq!(select(&[&other, &ours], true), Ok(Some("r".into())));
-        assert_eq!(select(&[&other], true), Err(Reason::NoCredentials));
-        assert_eq!(select(&[&other], false), Err(Reason::NoCredentials));
-        assert_eq!(select(&[&ours, &ours], true), Err(Reason::SeveralTokens));
-        assert_eq!(select(&[&none, &none], false), Err(Reason::SeveralTokens));
-        assert_eq!(select(&["Bearer abc"], false), Err(Reason::NoCredentials));
-        assert_eq!(select(&["Basic x"; 17], false), Err(Reason::CredentialsMalformed));
+        let select = |bodies: &[&str]| KeyResponse::select(bodies, "r").map(|r| r.realm.map(Cow::into_owned));
+        assert_eq!(select(&[&other, &ours]), Ok(Some("r".into())));
+        assert_eq!(select(&[&other]), Err(Reason::NoCredentials));
+        assert_eq!(select(&[&ours, &ours]), Err(Reason::SeveralTokens));
+        assert_eq!(select(&[&none, &none]), Err(Reason::SeveralTokens));
+        assert_eq!(select(&["Bearer abc"]), Err(Reason::NoCredentials));
+        assert_eq!(select(&["Basic x"; 17]), Err(Reason::CredentialsMalformed));
     }
 
     #[test]
@@ -371,7 +369,7 @@ mod tests {
             format!("Key-Derivation pop={}", &pop[1..]),
             format!("Key-Derivation pop={pop} x"),
         ] {
-            assert_eq!(KeyResponse::select(&[&bad], "", false), Err(Reason::CredentialsMalformed), "{bad}");
+            assert_eq!(KeyResponse::select(&[&bad], ""), Err(Reason::CredentialsMalformed), "{bad}");
         }
     }
 
@@ -402,7 +400,7 @@ mod tests {
             let _ = KeyChallenge::parse(&text);
             let _ = KeyChallenge::parse(&format!("Key-Derivation {text}"));
             let body = format!("Key-Derivation {text}");
-            let _ = KeyResponse::select(&[&text, &body], "r", true);
+            let _ = KeyResponse::select(&[&text, &body], "r");
             let _ = is_a_servers(&key(), &digest, &nonce);
         }
 
@@ -412,7 +410,7 @@ mod tests {
             prop_assert_eq!(KeyChallenge::parse(&challenge.to_text()), Some(Ok(challenge)));
             let response = KeyResponse::new(&user, Some(&realm), Some(&nonce), &key(), DIGEST);
             let text = response.to_text();
-            prop_assert_eq!(KeyResponse::select(&[&text], &realm, true), Ok(response));
+            prop_assert_eq!(KeyResponse::select(&[&text], &realm), Ok(response));
         }
     }
 }

@@ -4,10 +4,14 @@
 
 use super::job::{Exchange, Work};
 use crate::arena::Shared;
+use crate::arena::source_limits::SourceLimits;
 use crate::config::settings::Settings;
 use crate::proto::grant::TokenGrant;
 use crate::proto::reason::Reason;
 use crate::proto::sender::Sender;
+
+/// Minutes in which tries of short codes are counted.
+const SHORT_CODES: u64 = 10;
 
 /// The limits at one time.
 pub struct Charges<'a> {
@@ -26,36 +30,46 @@ impl<'a> Charges<'a> {
     pub fn look(&self, work: &Work) -> Result<(), Reason> {
         match work {
             Work::Introspect(work) if !self.could_introspect(&work.sender) => Err(Reason::IntrospectionLimited),
-            Work::Exchange(work) => self.could_exchange(work),
+            Work::Exchange(work) => self.exchange(work, Charge::Look),
             _ => Ok(()),
         }
     }
 
-    fn could_exchange(&self, work: &Exchange) -> Result<(), Reason> {
-        let (settings, shared, sender, period) = (self.settings, self.shared, &work.sender, self.minute / 10);
-        if is_unproved(work) && !shared.source_exchanges.has_room(sender, self.minute, settings.code_source_limit) {
-            return Err(Reason::CodeLimited);
-        }
-        let may_try = || {
-            let used = shared.short_code_addresses.used(&work.registration.aor, period);
-            shared.short_code_sources.has_room(sender, period, settings.short_code_source_tries)
-                && used < settings.short_code_tries
-        };
-        if !work.registration.weak || may_try() { Ok(()) } else { Err(Reason::CodeTries) }
+    /// The same for an exchange, and counts it: the code is sent now.
+    pub fn may_exchange(&self, work: &Exchange) -> Result<(), Reason> {
+        self.exchange(work, Charge::Count)
     }
 
-    /// The same, and counts it: the code is sent now. The sender comes first: who is beyond his own limit takes nothing
-    /// from an address.
-    pub fn may_exchange(&self, work: &Exchange) -> Result<(), Reason> {
-        let (settings, shared, sender, period) = (self.settings, self.shared, &work.sender, self.minute / 10);
-        if is_unproved(work) && !shared.source_exchanges.allow(sender, self.minute, settings.code_source_limit) {
+    fn exchange(&self, work: &Exchange, charge: Charge) -> Result<(), Reason> {
+        let (settings, shared, sender) = (self.settings, self.shared, &work.sender);
+        let exchanges = &shared.source_exchanges;
+        if is_unproved(work) && !charge.source(exchanges, sender, self.minute, settings.code_source_limit) {
             return Err(Reason::CodeLimited);
         }
-        let may_try = || {
-            shared.short_code_sources.allow(sender, period, settings.short_code_source_tries)
-                && shared.short_code_addresses.allow(&work.registration.aor, period, settings.short_code_tries)
-        };
-        if !work.registration.weak || may_try() { Ok(()) } else { Err(Reason::CodeTries) }
+        // The sender comes first: who is beyond his own limit takes nothing from an address.
+        let may_try = !work.registration.weak
+            || self.short_code_of(sender, charge) && self.short_code_for(&work.registration.aor, charge);
+        if may_try { Ok(()) } else { Err(Reason::CodeTries) }
+    }
+
+    /// Counts a short code that another has redeemed, and says whether its sender had a try left. The address is not his,
+    /// so he uses up none of its tries.
+    pub fn may_try_another(&self, sender: &Sender, aor: &str) -> bool {
+        self.short_code_for(aor, Charge::Look) && self.short_code_of(sender, Charge::Count)
+    }
+
+    fn short_code_of(&self, sender: &Sender, charge: Charge) -> bool {
+        let (sources, limit) = (&self.shared.short_code_sources, self.settings.short_code_source_tries);
+        charge.source(sources, sender, self.minute / SHORT_CODES, limit)
+    }
+
+    fn short_code_for(&self, aor: &str, charge: Charge) -> bool {
+        let (addresses, limit) = (&self.shared.short_code_addresses, self.settings.short_code_tries);
+        let period = self.minute / SHORT_CODES;
+        match charge {
+            Charge::Look => addresses.used(aor, period) < limit,
+            Charge::Count => addresses.allow(aor, period, limit),
+        }
     }
 
     /// Whether a server would still be asked about a token from this sender.
@@ -66,6 +80,22 @@ impl<'a> Charges<'a> {
     /// The same, and counts it: the server is asked now.
     pub fn may_introspect(&self, sender: &Sender) -> bool {
         self.shared.source_introspections.allow(sender, self.minute, self.settings.introspection_source_limit)
+    }
+}
+
+/// Whether one more use is looked at only, or counted.
+#[derive(Clone, Copy)]
+enum Charge {
+    Look,
+    Count,
+}
+
+impl Charge {
+    fn source<const N: usize>(self, limits: &SourceLimits<N>, sender: &Sender, period: u64, limit: u32) -> bool {
+        match self {
+            Charge::Look => limits.has_room(sender, period, limit),
+            Charge::Count => limits.allow(sender, period, limit),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::accounts::{key_account_key, unseal_account};
 use super::context::Context;
 use super::sessions::{account_key, code_key, unseal};
 use super::store_access::{DECOY, StoreAccess};
+use super::worker::Handling;
 use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
@@ -38,7 +39,18 @@ pub struct SessionView<'a> {
     pub asked: bool,
 }
 
-impl SessionView<'_> {
+impl<'a> SessionView<'a> {
+    /// For a request: one that was parked has asked already, and who cannot wait must be content with what is known.
+    pub fn new(context: &'a Context, policy: &'a Policy, handling: &Handling<'a>, now: i64) -> SessionView<'a> {
+        let asked = handling.resumed || handling.no_wait;
+        SessionView { context, policy, now, source: handling.source, asked }
+    }
+
+    /// For whoever takes what is known now, and is nobody's request.
+    pub fn as_known(context: &'a Context, policy: &'a Policy, now: i64) -> SessionView<'a> {
+        SessionView { context, policy, now, source: "", asked: true }
+    }
+
     /// The work that an account would have made, so that the time tells less of who has none.
     fn open_decoy(&self) {
         if let Some(access) = self.context.sessions() {

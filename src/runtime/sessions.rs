@@ -344,7 +344,9 @@ impl SessionStore {
     pub fn confirm(&self, policy: &Policy, registration: &Registration, now: i64) -> Result<(), StoreError> {
         self.change_redemption(registration, now, bounds(policy).code_lifetime, |redemption| {
             let is_new = redemption.confirmed_at == 0 || now < redemption.confirmed_at;
-            redemption.confirmed_at = if is_new { now } else { redemption.confirmed_at };
+            if is_new {
+                redemption.confirmed_at = now;
+            }
             is_new
         })
     }
@@ -369,7 +371,9 @@ impl SessionStore {
             // What was told of a 2xx is not taken back by what another copy of the request got.
             let was_told = settings.place.is_local() && redemption.confirmed_at <= now;
             let taken_back = is_first && redemption.confirmed_at != 0 && !was_told;
-            redemption.confirmed_at = if taken_back { 0 } else { redemption.confirmed_at };
+            if taken_back {
+                redemption.confirmed_at = 0;
+            }
             taken_back
         })?;
         // A key that does not depend on this answer serves other registrations as well.
@@ -430,11 +434,13 @@ fn note_key(
     if first {
         *redemption = Redemption::first(claim);
     }
-    let is_first_key = redemption.confirmed_at == 0 && for_answer.is_some();
-    if is_first_key {
-        redemption.confirmed_at = for_answer.unwrap_or(0);
+    match for_answer {
+        Some(confirmed_at) if redemption.confirmed_at == 0 => {
+            redemption.confirmed_at = confirmed_at;
+            true
+        }
+        _ => false,
     }
-    is_first_key
 }
 
 /// The end of a new session. That of a token from elsewhere lasts as long as what its server has said.

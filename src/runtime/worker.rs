@@ -171,18 +171,13 @@ impl Worker {
         let now = self.prepare(handling.now);
         let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
-        let asked = handling.resumed || handling.no_wait;
-        let sessions =
-            SessionView { context: &self.context, policy: &self.placed.policy, now, source: handling.source, asked };
+        let sessions = SessionView::new(&self.context, &self.placed.policy, handling, now);
         let decision = check_password(&self.placed.policy, &sessions, request, user, now / 1000);
         self.conclude(decision, request, handling, now)
     }
 
     fn look(&mut self, request: &Request<'_>, handling: &Handling<'_>, now: i64) -> Decision {
-        // Who cannot wait must be content with what is known.
-        let asked = handling.resumed || handling.no_wait;
-        let sessions =
-            SessionView { context: &self.context, policy: &self.placed.policy, now, source: handling.source, asked };
+        let sessions = SessionView::new(&self.context, &self.placed.policy, handling, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
         let known =
@@ -210,13 +205,7 @@ impl Worker {
     /// Checks a bare token.
     pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> Verdict {
         let now = self.prepare(handling.now);
-        let sessions = SessionView {
-            context: &self.context,
-            policy: &self.placed.policy,
-            now,
-            source: handling.source,
-            asked: true,
-        };
+        let sessions = SessionView::as_known(&self.context, &self.placed.policy, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
         let known =

@@ -49,8 +49,7 @@ impl Worker {
         }
         let line = match account {
             AccountSource::Store => {
-                let asked = handling.resumed || handling.no_wait;
-                let known = SessionView { context: &self.context, policy, now, source: handling.source, asked };
+                let known = SessionView::new(&self.context, policy, handling, now);
                 return check_key_derivation(policy, &known, request, realm, &random, now / 1000);
             }
             AccountSource::Given(line) => line,

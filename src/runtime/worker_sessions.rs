@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::charges::Charges;
 use super::failures::Failures;
 use super::job::{Comparison, Exchange, Work};
 use super::senders::sender;
@@ -138,7 +139,7 @@ impl Worker {
         let Some(sessions) = &self.placed.policy.sessions else {
             return Err(SessionError::NotThere);
         };
-        let known = SessionView { context: &self.context, policy: &self.placed.policy, now, source: "", asked: true };
+        let known = SessionView::as_known(&self.context, &self.placed.policy, now);
         if registration.tagged && !known.has_key(sessions, &registration, to_tag) {
             if !self.stores_itself() {
                 // The answer cannot be held back until a network has answered; it is a 503 then, and the phone comes again.
@@ -164,15 +165,13 @@ impl Worker {
     }
 
     /// Somebody has shown what another has redeemed. With a short code he must not be told by the answer that it is one of
-    /// those that somebody has: he has no more tries than with any other code. The address is not his, so that he uses up
-    /// none of its tries.
+    /// those that somebody has: he has no more tries than with any other code.
     pub(super) fn note_attempt(&self, attempt: &Attempt, handling: &Handling<'_>, now: i64) -> Option<Reason> {
-        let (settings, shared) = (&self.placed.policy.settings, self.context.arena().shared());
+        let shared = self.context.arena().shared();
         shared.counters.add(Counter::CodeAttempts);
         let aor = attempt.short_code_of.as_deref()?;
-        let (sender, period) = (sender(&self.context, handling, now), (now / 600_000).unsigned_abs());
-        let has_tries = shared.short_code_addresses.used(aor, period) < settings.short_code_tries;
-        let allowed = has_tries && shared.short_code_sources.allow(&sender, period, settings.short_code_source_tries);
+        let limits = Charges::new(shared, &self.placed.policy.settings, now);
+        let allowed = limits.may_try_another(&sender(&self.context, handling, now), aor);
         (!allowed).then_some(Reason::CodeTries)
     }
 

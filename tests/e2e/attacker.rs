@@ -6,6 +6,7 @@
 
 use crate::phones::{ALICE, key_of, prove, prove_in_header, sign_in, start, with_code};
 use crate::stack::Stack;
+use crate::support::authorization_server::AuthorizationServer;
 use crate::support::sip::{Client, Reply, Request, unique};
 
 const CONTACT: &str = "<sip:alice@127.0.0.1:9>";
@@ -91,14 +92,19 @@ fn rewritten(octets: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-#[test]
-fn a_captured_registration_with_a_proof_is_of_no_use_once_it_was_used() {
-    let (_directory, server, stack) = start("public-ua.cfg");
-    let login = sign_in(&stack, &server, "alice");
+/// Alice's phone has signed in and has this key.
+fn alices_key(stack: &Stack, server: &AuthorizationServer) -> Vec<u8> {
+    let login = sign_in(stack, server, "alice");
     let request = with_code(ALICE, &login).with("Contact", CONTACT);
     let reply = stack.request(&mut stack.udp(), &request);
     assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
-    let key = key_of(&stack, &login, &request, &reply);
+    key_of(stack, &login, &request, &reply)
+}
+
+#[test]
+fn a_captured_registration_with_a_proof_is_of_no_use_once_it_was_used() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let key = alices_key(&stack, &server);
     for over in TRANSPORTS {
         for in_header in [false, true] {
             let register = Request::register(ALICE).with("Contact", CONTACT);
@@ -126,11 +132,7 @@ fn a_captured_registration_with_a_proof_is_of_no_use_once_it_was_used() {
 #[test]
 fn an_unused_proof_serves_no_other_request() {
     let (_directory, server, stack) = start("public-ua.cfg");
-    let login = sign_in(&stack, &server, "alice");
-    let request = with_code(ALICE, &login).with("Contact", CONTACT);
-    let reply = stack.request(&mut stack.udp(), &request);
-    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
-    let key = key_of(&stack, &login, &request, &reply);
+    let key = alices_key(&stack, &server);
     let before = bindings(&stack);
     assert_eq!(before.len(), 1);
     // What a proof does not cover is the business of the transport: he may end the binding that the phone wanted.

@@ -28,7 +28,13 @@ fn bound_to(certificate: &Path) -> Value {
 }
 
 /// Sends it over this transport, from a client that has shown this certificate.
-fn send(worker: &mut Worker, token: &str, transport: &str, certificate: Option<&Path>) -> Verdict {
+pub fn send(
+    worker: &mut Worker,
+    token: &str,
+    transport: &str,
+    certificate: Option<&Path>,
+    handling: &Handling<'_>,
+) -> Verdict {
     let header = format!("Bearer {token}");
     let shown = || certificate.map(|file| std::fs::read(file).expect("readable"));
     let request = Request {
@@ -41,11 +47,11 @@ fn send(worker: &mut Worker, token: &str, transport: &str, certificate: Option<&
         certificate: PeerCertificate::new(&shown),
         ..Request::default()
     };
-    worker.check(&request, &Handling::default())
+    worker.check(&request, handling)
 }
 
 fn reason(site: &mut Site, token: &str, transport: &str, certificate: Option<&Path>) -> Reason {
-    send(&mut site.worker, token, transport, certificate).answer.reason()
+    send(&mut site.worker, token, transport, certificate, &Handling::default()).answer.reason()
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn every_other_key_is_refused_and_named() {
         (json!([]), Reason::ClaimMalformed, ""),
     ] {
         let token = key.token("ES256", &claims(&json!({ "cnf": cnf })));
-        let verdict = send(&mut site.worker, &token, "tls", Some(&alices));
+        let verdict = send(&mut site.worker, &token, "tls", Some(&alices), &Handling::default());
         assert_eq!(verdict.answer.reason(), expected, "{cnf}");
         assert!(verdict.answer.unproved_key.as_deref().unwrap_or_default().contains(name), "{cnf}");
         // A refusal is never remembered as an acceptance.

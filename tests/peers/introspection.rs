@@ -2,7 +2,7 @@
 
 //! Tokens that only their server can judge: caches, one question for many, limits, and a server that is away.
 
-use crate::bound_tokens::thumbprint;
+use crate::bound_tokens::{send, thumbprint};
 use crate::plant::{Plant, key_set};
 use crate::site::{ALICE, AUDIENCE, merged};
 use crate::support::certificates::Authority;
@@ -11,7 +11,6 @@ use crate::support::scripted_server::{Answer, Received, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::{Value, json};
 use sipoauth::engine::check::Request;
-use sipoauth::engine::peer_certificate::PeerCertificate;
 use sipoauth::proto::form;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::worker::{Handling, Verdict};
@@ -552,18 +551,8 @@ fn a_key_that_the_server_names_must_be_proved() {
     let (alices, mallorys) = (authority.client("alice").certificate, authority.client("mallory").certificate);
     let bound = json!({ "cnf": { "x5t#S256": thumbprint(&alices) } });
     let ask = |plant: &mut Plant, token: &str, certificate: &Path, resumed| {
-        let (header, shown) = (format!("Bearer {token}"), || Some(std::fs::read(certificate).expect("readable")));
-        let request = Request {
-            method: "REGISTER",
-            from: ALICE,
-            to: ALICE,
-            realm: "example.test",
-            credentials: &[&header],
-            transport: "tls",
-            certificate: PeerCertificate::new(&shown),
-            ..Request::default()
-        };
-        plant.site.worker.check(&request, &Handling { resumed, source: "192.0.2.1", ..Handling::default() })
+        let handling = Handling { resumed, source: "192.0.2.1", ..Handling::default() };
+        send(&mut plant.site.worker, token, "tls", Some(certificate), &handling)
     };
     for strategy in ["opaque", "jwt_and_introspection"] {
         let server = Server::saying(&bound);

@@ -24,7 +24,7 @@ fn challenge(request: &Seen, parameters: &Parameters, key: &MasterKey) -> String
 }
 
 fn proves(request: &Seen, header: &str, key: &MasterKey, nonce: bool) -> bool {
-    let response = KeyResponse::select(&[request.header(header)], "example.test", false).expect("credentials");
+    let response = KeyResponse::select(&[request.header(header)], "example.test").expect("credentials");
     let long = response.nonce.as_ref().map(|nonce| nonce.len() >= 32);
     assert_eq!((response.username.as_deref(), long), (Some("alice"), nonce.then_some(true)));
     response.is_from_holder(key, &request.digest_string(&request.body))
@@ -58,7 +58,7 @@ fn both_sides_prove_the_same_key() {
         assert!(proves(&second, answering, &key, true));
         let state = kept(&file);
         assert_eq!(state["shared_key"]["order"], json!("key-derivation"));
-        let pop = KeyResponse::select(&[second.header(answering)], "example.test", false).expect("credentials").pop;
+        let pop = KeyResponse::select(&[second.header(answering)], "example.test").expect("credentials").pop;
         let pop = sipoauth::proto::pop::pop_to_text(&pop);
         for secret in [state["shared_key"]["key"].as_str().expect("a key"), &pop, PASSWORD] {
             assert!(!run.out.contains(secret), "{secret} in {}", run.out);

@@ -324,23 +324,27 @@ fn accounts_are_listed_without_their_keys() {
     assert!(!there(verifier.key.octets()) && !there(verifier.to_text().as_bytes()) && !there(PASSWORD));
 }
 
-#[test]
-fn proxies_that_share_redis() {
-    let redis = Redis::start(&[]);
-    let plant = Plant::new();
+/// Proxies that share Redis and compare proofs.
+pub fn cluster<const N: usize>(plant: &Plant, redis: &Redis) -> [Proxy; N] {
     let settings = json!({
         "kd_iterations": 1000,
         "store": format!("redis://127.0.0.1:{}/0", redis.port()),
         "store_password_file": plant.directory.write("redis-password", PASSWORD_OF_REDIS),
         "replay_scope": "cluster",
     });
-    // Once a proxy hears of the others' changes it forgets what it had read before.
-    let start = || {
+    std::array::from_fn(|_| {
         let mut proxy = plant.proxy(&settings);
+        // Once it hears of the others' changes it forgets what it had read before.
         proxy.run_for(Duration::from_millis(300));
         proxy
-    };
-    let [mut one, mut two, mut three, mut four] = [start(), start(), start(), start()];
+    })
+}
+
+#[test]
+fn proxies_that_share_redis() {
+    let redis = Redis::start(&[]);
+    let plant = Plant::new();
+    let [mut one, mut two, mut three, mut four] = cluster(&plant, &redis);
     let key = account(&one).key;
     let first = Sip::register(ALICE, "one");
     assert_eq!(answer(&mut one, &first), (401, Reason::NoCredentials), "{}", one.log.text());

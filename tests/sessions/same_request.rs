@@ -3,15 +3,14 @@
 //! Which request is the same one again: a retransmission is, octet for octet. And proofs that cover the Request-URI.
 
 use crate::coverage::{MALFORMED, OK, ask_for_tokens, password_with_pop, signed_in};
-use crate::key_derivation::{self, NONCE, account};
+use crate::key_derivation::{self, NONCE, account, cluster};
 use crate::phone::{ALICE, BOB, Sip};
-use crate::plant::{Plant, Proxy};
+use crate::plant::Plant;
 use crate::sip_oauth::{User, issuer, refreshing, with_both};
-use crate::support::redis::{PASSWORD as PASSWORD_OF_REDIS, Redis};
+use crate::support::redis::Redis;
 use serde_json::json;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::worker::Handling;
-use std::time::Duration;
 
 const INVALID: (u32, Reason) = (401, Reason::PopInvalid);
 const REPLAYED: (u32, Reason) = (403, Reason::PopReplayed);
@@ -109,18 +108,7 @@ fn nor_with_key_derivation() {
 fn proxies_that_share_redis_compare_the_request_line() {
     let redis = Redis::start(&[]);
     let plant = Plant::new();
-    let settings = json!({
-        "kd_iterations": 1000,
-        "store": format!("redis://127.0.0.1:{}/0", redis.port()),
-        "store_password_file": plant.directory.write("redis-password", PASSWORD_OF_REDIS),
-        "replay_scope": "cluster",
-    });
-    let start = || {
-        let mut proxy = plant.proxy(&settings);
-        proxy.run_for(Duration::from_millis(300));
-        proxy
-    };
-    let [mut one, mut two, mut three]: [Proxy; 3] = [start(), start(), start()];
+    let [mut one, mut two, mut three] = cluster(&plant, &redis);
     let code = plant.endpoint.code("alice");
     let sign_in = Sip::with_code(ALICE, "sign-in", &code);
     one.sign_in(&sign_in);

@@ -287,16 +287,16 @@ fn a_session_that_was_ended_is_not_brought_back() {
     assert_eq!(plant.endpoint.exchanges(), 2);
 }
 
-#[test]
-fn who_comes_first_with_a_wrong_verifier_spoils_nothing_here() {
+/// A stranger is first with a wrong verifier and the server says this. He comes twice and gets `answer`, the server is
+/// asked once; then the owner shows another verifier, so it is asked once more.
+fn a_stranger_is_first(said: impl Into<Option<ServerAnswer>>, answer: (u32, Reason), second: impl FnOnce(&Sip) -> Sip) {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({}));
     let code = plant.endpoint.code("alice");
     let stranger = shown("mallory", &code, Some(OTHER_VERIFIER), Some(REDIRECT)).instance("1");
-    plant.endpoint.answer_codes(refusal(400, "invalid_grant"));
-    assert_eq!(proxy.answer(&stranger), (401, Reason::CodeRefused));
-    // With the same verifier it is not asked again, wherever it comes from.
-    assert_eq!(proxy.answer(&from("198.51.100.9", stranger.clone())), (401, Reason::CodeRefused));
+    plant.endpoint.answer_codes(said);
+    assert_eq!(proxy.answer(&stranger), answer);
+    assert_eq!(proxy.answer(&second(&stranger)), answer, "it is not sent again for him");
     assert_eq!(plant.endpoint.exchanges(), 1);
     plant.endpoint.answer_codes(None);
     proxy.sign_in(&complete("one", &code));
@@ -304,21 +304,18 @@ fn who_comes_first_with_a_wrong_verifier_spoils_nothing_here() {
     is_refused(&plant, &mut proxy, "code_verifier", &stranger);
 }
 
-/// What came of a stranger's try is not known; the owner shows another verifier, so the server is asked once more.
+#[test]
+fn who_comes_first_with_a_wrong_verifier_spoils_nothing_here() {
+    // With the same verifier it is not asked again, wherever it comes from.
+    let elsewhere = |sip: &Sip| from("198.51.100.9", sip.clone());
+    a_stranger_is_first(refusal(400, "invalid_grant"), (401, Reason::CodeRefused), elsewhere);
+}
+
+/// What came of his try is not known.
 #[test]
 fn a_lost_answer_to_a_stranger_spoils_nothing_here() {
-    let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({}));
-    let code = plant.endpoint.code("alice");
-    let stranger = shown("mallory", &code, Some(OTHER_VERIFIER), Some(REDIRECT)).instance("1");
-    plant.endpoint.answer_codes(ServerAnswer::Truncated(json!({ "access_token": "lost" })));
-    assert_eq!(proxy.answer(&stranger), (503, Reason::CodeInDoubt));
-    assert_eq!(proxy.answer(&stranger), (503, Reason::CodeInDoubt), "it is not sent again for him");
-    assert_eq!(plant.endpoint.exchanges(), 1);
-    plant.endpoint.answer_codes(None);
-    proxy.sign_in(&complete("one", &code));
-    assert_eq!(plant.endpoint.exchanges(), 2);
-    is_refused(&plant, &mut proxy, "code_verifier", &stranger);
+    let lost = ServerAnswer::Truncated(json!({ "access_token": "lost" }));
+    a_stranger_is_first(lost, (503, Reason::CodeInDoubt), Sip::clone);
 }
 
 #[test]
