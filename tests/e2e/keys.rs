@@ -44,6 +44,8 @@ fn forged_key_ids_cause_few_fetches_and_no_200() {
     let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
     stack.wait_for_keys();
     let before = server.count(JWKS);
+    let minute = || token::now().unsigned_abs() / 60;
+    let begun = minute();
     let mut statuses = std::collections::BTreeMap::<u16, u32>::new();
     for i in 0..500 {
         let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": format!("forged-{i}")});
@@ -51,7 +53,9 @@ fn forged_key_ids_cause_few_fetches_and_no_200() {
         *statuses.entry(reply.status).or_default() += 1;
     }
     let fetches = server.count(JWKS) - before;
-    assert!((1..=2).contains(&fetches), "{fetches} fetches");
+    // The allowance counts by the minute, and a new one may begin meanwhile.
+    let minutes = minute() - begun + 1;
+    assert!((1..=2 * minutes).contains(&fetches), "{fetches} fetches in {minutes} minutes");
     assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [401, 503], "{statuses:?}");
     assert_eq!(stack.counter("accepted"), 0);
     let good = key.token("ES256", &claims(&server));
