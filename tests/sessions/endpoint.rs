@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sipoauth::proto::form;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 pub const CLIENT: &str = "sip-proxy";
 pub const CLIENT_SECRET: &str = "the-client-secret-of-the-proxy";
@@ -43,6 +44,8 @@ struct State {
     /// Instead of the right answer to codes, and to refresh tokens.
     code_answer: Option<Answer>,
     refresh_answer: Option<Answer>,
+    /// The right answer to codes comes after this time.
+    code_delay: Duration,
 }
 
 impl Endpoint {
@@ -64,6 +67,7 @@ impl Endpoint {
             more: json!({}),
             code_answer: None,
             refresh_answer: None,
+            code_delay: Duration::ZERO,
         }));
         let answering = Arc::clone(&state);
         server.set(TOKEN, Answer::computed(move |request| lock(&answering).answer(request)));
@@ -120,6 +124,11 @@ impl Endpoint {
     /// Codes are answered so from now on; None: rightly.
     pub fn answer_codes(&self, answer: impl Into<Option<Answer>>) {
         self.state().code_answer = answer.into();
+    }
+
+    /// Right answers to codes come after this time.
+    pub fn delay_codes(&self, time: Duration) {
+        self.state().code_delay = time;
     }
 
     pub fn answer_refreshes(&self, answer: impl Into<Option<Answer>>) {
@@ -203,9 +212,13 @@ impl State {
         }
         // Who is killed while it sends may send half a request.
         let Some(code) = value("code") else { return refusal(400, "invalid_request") };
-        match self.codes.remove(&code) {
+        let answer = match self.codes.remove(&code) {
             Some(user) => self.issue(&user),
-            None => self.refuse(code),
+            None => return self.refuse(code),
+        };
+        match answer {
+            Answer::Json(tokens) if !self.code_delay.is_zero() => Answer::Late(tokens, self.code_delay),
+            answer => answer,
         }
     }
 

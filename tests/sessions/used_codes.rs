@@ -10,6 +10,7 @@ use crate::support::token::now;
 use serde_json::json;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::worker::Handling;
+use std::time::Duration;
 
 const VERIFIER: &str = "the-verifier-of-the-phone-0123456789-0123456789";
 const OTHER_VERIFIER: &str = "the-verifier-of-a-stranger-0123456789-0123456789";
@@ -116,6 +117,25 @@ fn before_it_is_confirmed_everything_must_be_the_same() {
         assert_eq!(proxy.ask(&complete("two", &code)).session, verdict.session);
         proxy.worker.confirm(&verdict.ticket, b"to-one").expect("stored");
     }
+}
+
+#[test]
+fn a_key_that_comes_after_its_answer_is_none() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "pending_timeout": 1 }));
+    let code = plant.endpoint.code("alice");
+    plant.endpoint.delay_codes(Duration::from_secs(3));
+    assert_eq!(proxy.answer(&complete("one", &code)).0, 503);
+    plant.endpoint.delay_codes(Duration::ZERO);
+    // The registration was answered 503, so it has no key, and nothing is confirmed.
+    proxy.until("the code comes back", |proxy| !proxy.records("t:").is_empty());
+    assert_eq!(keys(&proxy), Vec::<[u8; 32]>::new());
+    let again = complete("two", &code);
+    proxy.sign_in(&again);
+    assert_eq!(keys(&proxy).len(), 1);
+    let proof = Sip::register(ALICE, "proof").instance("1").prove_in_body(&again.key(&code, "to-two"));
+    assert_eq!(proxy.answer(&proof), (200, Reason::Ok));
+    assert_eq!(plant.endpoint.exchanges(), 1);
 }
 
 #[test]
