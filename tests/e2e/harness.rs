@@ -6,8 +6,9 @@ use crate::support::authorization_server::{AuthorizationServer, Options, TokenRe
 use crate::support::certificates::Authority;
 use crate::support::leak::{Secrets, assert_no_secret, find_secret};
 use crate::support::scripted_server::{self, Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer};
+use crate::support::temporary::Directory;
 use crate::support::token::{self, TestKey};
-use crate::support::{http, process};
+use crate::support::{http, patience, process};
 use serde_json::json;
 use std::time::Duration;
 
@@ -166,6 +167,24 @@ fn leaks_are_found_even_cut_off() {
     let secrets = Secrets::new();
     secrets.keep("proxy-secret");
     secrets.assert_absent("nothing", "a line without it");
+}
+
+#[test]
+fn what_a_process_has_printed_is_there_when_it_answers() {
+    let place = Directory::new("printed");
+    let mut command = process::command("sh");
+    let script = r#"while read -r n; do printf "half $n " >&2; echo "whole $n" >&2; : > "$0/$n"; done"#;
+    command.args(["-c", script]).arg(place.path());
+    let mut printer = process::Process::start("printer", command, place.path());
+    for n in 0..300 {
+        printer.send_line(&n.to_string());
+        let answer = place.file(&n.to_string());
+        assert!(patience::until(patience::PATIENCE, || answer.exists()));
+        assert!(printer.output().ends_with(&format!("half {n} whole {n}\n")), "{}", printer.tail());
+    }
+    assert!(!printer.output().contains('\x01'));
+    printer.stop();
+    assert_eq!(printer.settled_output().lines().count(), 300);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use super::patience;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -21,6 +21,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a process must have printed nothing to count as quiet.
 const QUIET: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(10);
+/// Written into the pipes of a process by the test itself: what the process printed before comes out before it.
+const MARK: &[u8] = b"\x01mark\x01\n";
 
 /// A command whose process gets SIGTERM when the starting thread ends; see [`spawn`].
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -35,12 +37,23 @@ struct Output {
     grown: Condvar,
     /// Pipes that may still bring something.
     open: AtomicUsize,
+    /// Marks that have come out.
+    marks: AtomicUsize,
 }
 
 impl Output {
     fn push(&self, line: &str) {
         self.text.lock().expect("no panic while held").push_str(line);
         self.grown.notify_all();
+    }
+
+    /// Waits until so many marks have come out, or nothing more can.
+    fn wait_for_marks(&self, count: usize) {
+        let deadline = Instant::now() + patience::PATIENCE;
+        let mut text = self.text.lock().expect("no panic while held");
+        while self.marks.load(Ordering::Acquire) < count && !self.is_complete() && Instant::now() < deadline {
+            text = self.grown.wait_timeout(text, POLL).expect("no panic while held").0;
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -52,6 +65,8 @@ pub struct Process {
     name: String,
     child: Child,
     stdin: Option<ChildStdin>,
+    /// The ends of its pipes to which it writes; none once it has ended.
+    writers: Mutex<Vec<PipeWriter>>,
     output: Arc<Output>,
     status: Option<ExitStatus>,
 }
@@ -60,16 +75,21 @@ impl Process {
     /// Starts a command made by [`command`], in a process group of its own.
     /// Its output also goes to `<directory>/<name>.log`.
     pub fn start(name: &str, mut command: Command, directory: &Path) -> Self {
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let pipes: [(PipeReader, PipeWriter); 2] = std::array::from_fn(|_| pipe().expect("a pipe"));
+        let end = |of: &PipeWriter| of.try_clone().expect("a descriptor");
+        command.process_group(0).stdin(Stdio::piped()).stdout(end(&pipes[0].1)).stderr(end(&pipes[1].1));
         let mut child =
             spawn(command).unwrap_or_else(|error| panic!("{name} does not start: {error}; run tools/setup.sh"));
         let output = Arc::new(Output::default());
         let log = File::create(directory.join(format!("{name}.log"))).expect("a writable directory");
         let log = Arc::new(log);
-        collect(child.stdout.take().expect("piped"), &output, &log);
-        collect(child.stderr.take().expect("piped"), &output, &log);
+        let mut writers = Vec::new();
+        for (reader, writer) in pipes {
+            collect(reader, &output, &log);
+            writers.push(writer);
+        }
         let stdin = child.stdin.take();
-        Self { name: name.to_owned(), child, stdin, output, status: None }
+        Self { name: name.to_owned(), child, stdin, writers: Mutex::new(writers), output, status: None }
     }
 
     pub fn pid(&self) -> u32 {
@@ -78,6 +98,13 @@ impl Process {
 
     /// Everything printed so far, standard output and error together.
     pub fn output(&self) -> String {
+        let writers = self.writers.lock().expect("no panic while held");
+        let marks = self.output.marks.load(Ordering::Acquire) + writers.len();
+        for mut writer in &*writers {
+            writer.write_all(MARK).expect("its reader goes on until the end");
+        }
+        self.output.wait_for_marks(marks);
+        drop(writers);
         self.output.text.lock().expect("no panic while held").clone()
     }
 
@@ -137,10 +164,19 @@ impl Process {
         }
     }
 
+    /// Its pipes end once nobody else holds them.
+    fn has_ended(&mut self, status: ExitStatus) {
+        self.status = Some(status);
+        self.writers.lock().expect("no panic while held").clear();
+    }
+
     /// The exit status, if the process has ended.
     pub fn poll(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
-            self.status = self.child.try_wait().expect("our own child");
+            let status = self.child.try_wait().expect("our own child");
+            if let Some(status) = status {
+                self.has_ended(status);
+            }
         }
         self.status
     }
@@ -163,7 +199,8 @@ impl Process {
         signal("KILL", &format!("-{}", self.pid()));
         if self.status.is_none() {
             let _ = self.child.kill();
-            self.status = Some(self.child.wait().expect("our own child"));
+            let status = self.child.wait().expect("our own child");
+            self.has_ended(status);
         }
         self.status.expect("ended")
     }
@@ -216,8 +253,16 @@ fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>, log: &Arc<F
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            let marked = line.ends_with(MARK);
+            if marked {
+                line.truncate(line.len() - MARK.len());
+            }
             let _ = (&*log).write_all(&line);
             output.push(&String::from_utf8_lossy(&line));
+            if marked {
+                output.marks.fetch_add(1, Ordering::Release);
+                output.grown.notify_all();
+            }
             line.clear();
         }
         output.open.fetch_sub(1, Ordering::Release);
