@@ -7,6 +7,11 @@ use crate::proto::fingerprint::printable;
 use crate::proto::jose::key_set::{KeySet, Origin};
 use crate::proto::json::Json;
 
+/// What metadata may be (RFC 8414 section 3.2); some servers compare Accept letter by letter, some have odd names for JSON.
+pub const METADATA_TYPES: &str = "application/json, */*;q=0.1";
+/// The same for key sets (RFC 7517 section 8.5).
+pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json, */*;q=0.1";
+
 /// What to fetch, as plain data that can cross to another thread.
 #[derive(Clone, Debug)]
 pub struct KeyPlan {
@@ -37,7 +42,7 @@ pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, Stri
         Some(uri) => uri.clone(),
         None => endpoint_of_metadata(fetch, &plan.discovery, &plan.issuer, "jwks_uri", false, plan.allow_http)?,
     };
-    let document = fetch.get(&jwks_uri).map_err(|e| format!("{jwks_uri}: {e}"))?;
+    let document = fetch.get(&jwks_uri, KEY_SET_TYPES).map_err(|e| format!("{jwks_uri}: {e}"))?;
     let keys = KeySet::from_jwks(&document.body, Origin::Fetched).map_err(|e| format!("{jwks_uri}: {e}"))?;
     Ok(FetchedKeys { keys, jwks_uri, max_age: document.max_age })
 }
@@ -54,7 +59,7 @@ pub fn endpoint_of_metadata(
 ) -> Result<String, String> {
     let mut last = String::from("no metadata address");
     for url in discovery {
-        match fetch.get(url) {
+        match fetch.get(url, METADATA_TYPES) {
             // The other form of the address is tried only when this one does not exist.
             Err(FetchError::Status(status @ (400..=499))) => last = format!("{url}: HTTP status {status}"),
             Err(e) => return Err(format!("{url}: {e}")),
@@ -96,7 +101,7 @@ mod tests {
     struct Pages(Vec<(&'static str, Result<&'static str, FetchError>)>);
 
     impl Fetch for Pages {
-        fn get(&self, url: &str) -> Result<Document, FetchError> {
+        fn get(&self, url: &str, _: &str) -> Result<Document, FetchError> {
             let page = self.0.iter().find(|p| p.0 == url).unwrap_or_else(|| panic!("asked for {url}"));
             page.1.clone().map(|body| Document { body: body.as_bytes().to_vec(), max_age: None })
         }

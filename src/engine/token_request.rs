@@ -36,20 +36,21 @@ fn judge(
     use TokenError::{ClientRefused, InDoubt, Unavailable};
     let http = format!("HTTP status {status}");
     Err(match (status, response) {
-        (200, Ok(TokenResponse::Issued(tokens))) => return Ok(tokens),
+        // RFC 6749 section 5.1 has 200; tokens that came are used.
+        (200..=299, Ok(TokenResponse::Issued(tokens))) => return Ok(tokens),
         // Only these two say that the request was turned away; after any other failure the code may be spent.
         (429 | 503, Ok(TokenResponse::Error(e))) => Unavailable(say(&format!("{http}, {}", sentence(&e)))),
         (429 | 503, _) => Unavailable(say(&http)),
         (408 | 500..=599, Ok(TokenResponse::Error(e))) => InDoubt(say(&format!("{http}, {}", sentence(&e)))),
         (408 | 500..=599, _) => InDoubt(say(&http)),
         // Some servers say 200 to errors too.
-        (200 | 400..=499, Ok(TokenResponse::Error(error))) => judge_error(status, &error, say),
+        (200..=299 | 400..=499, Ok(TokenResponse::Error(error))) => judge_error(status, &error, say),
         (400..=499, _) => ClientRefused(say(&format!("{http} without an OAuth error; is this the token endpoint?"))),
         (300..=399, _) => ClientRefused(say(&format!(
             "{http}: redirects are not followed, write the final address in token_endpoint"
         ))),
-        (200, Err(ResponseError::Malformed(problem))) => InDoubt(say(problem)),
-        (200, Err(ResponseError::OtherType(other))) => {
+        (200..=299, Err(ResponseError::Malformed(problem))) => InDoubt(say(problem)),
+        (200..=299, Err(ResponseError::OtherType(other))) => {
             InDoubt(say(&format!("the tokens are of type '{other}', only Bearer is supported")))
         }
         _ => InDoubt(say(&http)),
@@ -138,9 +139,12 @@ mod tests {
             (200, "", "doubt"),
             (200, r#"{"token_type":"Bearer"}"#, "doubt"),
             (204, "", "doubt"),
-            (201, r#"{"access_token":"a","token_type":"Bearer"}"#, "doubt"),
         ] {
             assert_eq!(name(outcome(status, body)), wanted, "{status} {body}");
+        }
+        for status in [200, 201, 203] {
+            let tokens = TokenResponse::parse(br#"{"access_token":"a"}"#);
+            assert!(judge(status, tokens, &str::to_owned).is_ok(), "{status}");
         }
     }
 }

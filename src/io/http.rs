@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use ureq::http::HeaderMap;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 use ureq::{Agent, Body, ResponseExt as _, SendBody};
@@ -141,9 +142,9 @@ impl HttpClient {
 }
 
 impl Fetch for HttpClient {
-    fn get(&self, url: &str) -> Result<Document, FetchError> {
+    fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
         let failed = |e: ureq::Error| FetchError::Failed(describe(&e));
-        let mut response = self.plain.pooled().get(url).header("accept", "application/json").call().map_err(failed)?;
+        let mut response = self.plain.pooled().get(url).header("accept", accept).call().map_err(failed)?;
         let status = response.status().as_u16();
         if (300..400).contains(&status) {
             return Err(FetchError::Failed(format!(
@@ -154,6 +155,9 @@ impl Fetch for HttpClient {
             return Err(FetchError::Status(status));
         }
         debug_assert!(response.get_redirect_history().is_none_or(|h| h.len() <= 1));
+        if let Some(problem) = compression(response.headers()) {
+            return Err(FetchError::Failed(problem));
+        }
         let cache_control = response.headers().get("cache-control").and_then(|v| v.to_str().ok()).map(max_age);
         let body = read_body(response.body_mut()).map_err(failed)?;
         Ok(Document { body, max_age: cache_control.flatten() })
@@ -194,6 +198,9 @@ fn send(agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (P
     let status = response.status().as_u16();
     let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok());
     let content_type = content_type.map(media_type).unwrap_or_default();
+    if let Some(problem) = compression(response.headers()) {
+        return Err((PostError::InDoubt(problem), ureq::Error::StatusCode(status)));
+    }
     let body = read_body(response.body_mut()).map_err(|e| (PostError::InDoubt(describe(&e)), e))?;
     Ok(Answered { status, content_type, body })
 }
@@ -210,6 +217,16 @@ impl Read for WatchedBody<'_> {
         self.asked_for = true;
         self.rest.read(buffer)
     }
+}
+
+/// Says that an answer is compressed (RFC 9110 section 8.4): nobody has asked for that.
+fn compression(headers: &HeaderMap) -> Option<String> {
+    let coding = headers.get("content-encoding")?.as_bytes().to_ascii_lowercase();
+    let coding = String::from_utf8_lossy(&coding);
+    (!["", "identity"].contains(&coding.trim())).then(|| {
+        let coding = crate::proto::fingerprint::printable(coding.trim(), 40);
+        format!("the answer is compressed ({coding}), which was not asked for; switch that off at the server")
+    })
 }
 
 fn read_body(body: &mut Body) -> Result<Vec<u8>, ureq::Error> {

@@ -37,8 +37,8 @@ impl fmt::Display for FetchError {
 
 /// Gets documents. Blocks: never called in a SIP worker.
 pub trait Fetch: Send + Sync {
-    /// GET without redirects, with the limits of the configuration.
-    fn get(&self, url: &str) -> Result<Document, FetchError>;
+    /// GET without redirects, with the limits of the configuration. `accept` is the value of the Accept header field.
+    fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError>;
 }
 
 /// One POST of a form.

@@ -6,10 +6,8 @@
 
 use std::borrow::Cow;
 
-use smallvec::SmallVec;
-
 use super::e164::Country;
-use super::json::Json;
+use super::json::{Json, Texts};
 use super::uri::{Aor, escape_user, push_host};
 
 /// Most addresses one token can stand for.
@@ -117,21 +115,18 @@ impl Claim {
     }
 
     /// The filtered values, at most [`MAX_AORS`].
-    fn values<'a>(&self, claims: &'a Json<'_>) -> Values<'a> {
+    fn values<'a>(&self, claims: &'a Json<'_>) -> Texts<'a> {
         if self.verified && !self.is_verified(claims) {
-            return Values::new();
+            return Texts::new();
         }
-        let found = claims.path(&self.path).and_then(Json::as_strings).unwrap_or_default();
+        let found = claims.path(&self.path).map(Json::texts_within).unwrap_or_default();
         found.into_iter().take(MAX_AORS).filter_map(|value| self.filtered(value)).collect()
     }
 
-    fn filtered<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
-        self.filters.iter().try_fold(Cow::Borrowed(value), |value, filter| filter.apply(value))
+    fn filtered<'a>(&self, value: Cow<'a, str>) -> Option<Cow<'a, str>> {
+        self.filters.iter().try_fold(value, |value, filter| filter.apply(value))
     }
 }
-
-/// The values of a claim: one, mostly.
-type Values<'a> = SmallVec<[Cow<'a, str>; 2]>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
@@ -153,7 +148,7 @@ impl Segment {
     fn in_address(self, domain: &str) -> Segment {
         match self {
             Segment::Claim(claim) if claim.path == DOMAIN => {
-                Segment::Domain(claim.filtered(domain).map(Cow::into_owned))
+                Segment::Domain(claim.filtered(domain.into()).map(Cow::into_owned))
             }
             other => other,
         }
@@ -297,7 +292,7 @@ fn address(scheme: &str, value: &str) -> Option<String> {
 fn fill(segments: &[Segment], claims: &Json<'_>, put: fn(&str, &mut String) -> bool) -> Vec<String> {
     let mut texts = vec![String::new()];
     for segment in segments {
-        let choices: Values<'_> = match segment {
+        let choices: Texts<'_> = match segment {
             Segment::Text(text) => {
                 texts.iter_mut().for_each(|t| t.push_str(text));
                 continue;
@@ -346,7 +341,7 @@ mod tests {
     use super::*;
 
     const CLAIMS: &str = r#"{"sip":"SIP:Alice@Example.test;x=1","preferred_username":"al'ice","email":"a.b@Corp.example",
-        "evil":"x@evil.test;y","lines":["+4930","+4931"],"nested":{"ext":"77"},"phone":"030 / 123","phones":["(030) 123-456","+1 202 555 0100","77"],"upn":"Al.Ice@Corp.example","host":"a.b","badhost":"a/b","n":7,"list":["sip:a@x","sip:b@x"]}"#;
+        "evil":"x@evil.test;y","lines":["+4930","+4931"],"nested":{"ext":"77"},"phone":"030 / 123","phones":["(030) 123-456","+1 202 555 0100","77"],"upn":"Al.Ice@Corp.example","host":"a.b","badhost":"a/b","n":7,"float":7.5,"mixed":[7,null,{},"u",false],"list":["sip:a@x","sip:b@x"]}"#;
 
     fn expand(template: &str) -> Vec<String> {
         let claims = Json::parse(CLAIMS.as_bytes()).unwrap();
@@ -373,7 +368,7 @@ mod tests {
         assert_eq!(expand("sip:{lines}@a.{domain|lower}"), ["sip:+4930@a.example.test", "sip:+4931@a.example.test"]);
         assert_eq!(expand("sip:{preferred_username}@{domain|local}"), [""; 0]);
         assert_eq!(expand("sip:{preferred_username}@a b"), [""; 0]);
-        assert_eq!(expand("sip:{preferred_username}:{n}@x"), [""; 0]);
+        assert_eq!(expand("sip:{preferred_username}:{float}@x"), [""; 0]);
         let uses = |template| AorTemplate::parse(template, None, "x").unwrap().uses_domain();
         assert!(uses("sip:{a}@{domain}") && uses("sip:{domain}-{a}@x") && !uses("sip:{a}@x") && !uses("{domain}"));
     }
@@ -411,7 +406,10 @@ mod tests {
         assert_eq!(expand("sip:{evil}@{domain}"), ["sip:x%40evil.test%3By@example.test"]);
         assert_eq!(expand("sip:{evil}"), [""; 0]);
         assert_eq!(expand("sip:u@{badhost}"), [""; 0]);
-        assert_eq!(expand("sip:{n}@{domain}"), [""; 0]);
+        assert_eq!(expand("sip:{n}@{domain}"), ["sip:7@example.test"]);
+        assert_eq!(expand("sip:{mixed}@{domain}"), ["sip:7@example.test", "sip:u@example.test"]);
+        assert_eq!(expand("sip:{nested}@{domain}"), [""; 0]);
+        assert_eq!(expand("sip:{float}@{domain}"), [""; 0]);
         assert_eq!(expand("sip:{absent}@{domain}"), [""; 0]);
         assert_eq!(expand("{email}"), [""; 0]);
     }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The claims of an access token that decide about it (RFC 7519 section 4, RFC 9068 section 2.2).
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use super::confirmation::Confirmation;
 use super::json::Json;
 use super::reason::Reason;
-use super::scope_rules::has_scope;
+use super::scope_rules::{add_scopes, has_scope};
 
 /// `expires_at` of a token that may be used until its server says otherwise.
 pub const NO_END: i64 = i64::MAX;
@@ -86,14 +88,14 @@ impl Claims {
         Ok(claims)
     }
 
-    /// `issuer` and `expires_at` where the claim may be absent.
+    /// `issuer` and `expires_at` where the claim may be absent: in an answer.
     fn read(json: &Json<'_>, issuer: Option<&str>, expires_at: Option<i64>) -> Result<Claims, Reason> {
         let Json::Object(members) = json else {
             return Err(Reason::TokenMalformed);
         };
         let mut found = Found::default();
         for (name, value) in members {
-            found.take(name, value)?;
+            found.take(name, value, issuer.is_some())?;
         }
         let [_, named @ ..] = found.clients;
         let scope = joined(found.scopes)?;
@@ -110,7 +112,7 @@ impl Claims {
         Ok(Claims {
             issuer: found.issuer.or(issuer).ok_or(Reason::ClaimMissing)?.to_owned(),
             tenant: found.tenant.map(str::to_owned),
-            subject: found.subject.map(str::to_owned),
+            subject: found.subject.map(Cow::into_owned),
             audience: audience.iter().map(|text| (*text).to_owned()).collect(),
             expires_at: found.expires_at.or(expires_at).ok_or(Reason::ClaimMissing)?,
             not_before: found.not_before,
@@ -144,7 +146,7 @@ impl Claims {
 struct Found<'a> {
     issuer: Option<&'a str>,
     tenant: Option<&'a str>,
-    subject: Option<&'a str>,
+    subject: Option<Cow<'a, str>>,
     audience: Option<&'a Json<'a>>,
     expires_at: Option<i64>,
     not_before: Option<i64>,
@@ -162,14 +164,18 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn take(&mut self, name: &str, value: &'a Json<'a>) -> Result<(), Reason> {
+    fn take(&mut self, name: &str, value: &'a Json<'a>, is_answer: bool) -> Result<(), Reason> {
         let text = || value.as_str().ok_or(Reason::ClaimMalformed).map(Some);
-        let date = || value.as_numeric_date().ok_or(Reason::ClaimMalformed).map(Some);
+        let date = || {
+            let seconds = if is_answer { value.as_seconds() } else { value.as_numeric_date() };
+            seconds.ok_or(Reason::ClaimMalformed).map(Some)
+        };
         // By length first: most names are none of these, and that is soon seen.
         match (name.len(), name) {
             (3, "iss") => self.issuer = text()?,
             (3, "tid") => self.tenant = text()?,
-            (3, "sub") => self.subject = text()?,
+            // Some servers number their users.
+            (3, "sub") => self.subject = Some(value.as_text().ok_or(Reason::ClaimMalformed)?),
             (3, "aud") => self.audience = Some(value),
             (3, "exp") => self.expires_at = date()?,
             (3, "nbf") => self.not_before = date()?,
@@ -187,7 +193,7 @@ impl<'a> Found<'a> {
             // Amazon Cognito names the kind.
             (9, "token_use") => self.is_about_sign_in |= value.as_str() == Some("id"),
             (5, "nonce") => self.has_nonce = true,
-            (3, "cnf") => self.confirmation = Confirmation::from_json(value)?.map(Box::new),
+            (3, "cnf") => self.confirmation = Some(Box::new(Confirmation::from_json(value)?)),
             (3, "typ") => {
                 let kind = value.as_str().unwrap_or("");
                 self.is_about_sign_in |= ["ID", "Refresh", "Offline", "Logout"].contains(&kind);
@@ -215,14 +221,7 @@ fn texts<'a>(value: &'a Json<'_>) -> Result<SmallVec<[&'a str; 2]>, Reason> {
 fn joined(scopes: [Option<&Json<'_>>; 2]) -> Result<String, Reason> {
     let mut out = String::new();
     for value in scopes.into_iter().flatten() {
-        let texts = texts(value)?;
-        out.reserve(texts.iter().map(|text| text.len() + 1).sum());
-        for scope in texts.iter().flat_map(|text| text.split_ascii_whitespace()) {
-            if !out.is_empty() {
-                out.push(' ');
-            }
-            out.push_str(scope);
-        }
+        add_scopes(&mut out, &texts(value)?);
     }
     Ok(out)
 }
@@ -244,8 +243,9 @@ mod tests {
             ("aud", "{}"),
             ("exp", "\"99999999999\""),
             ("nbf", "\"1\""),
-            ("iat", "null"),
-            ("sub", "1"),
+            ("iat", "true"),
+            ("sub", "1.5"),
+            ("aud", "[\"sip\",1]"),
             ("scope", "1"),
             ("scp", "[1]"),
             ("azp", "[]"),
@@ -260,6 +260,23 @@ mod tests {
         assert_eq!(claims(r#"{"iss":"i"}"#), Err(Reason::ClaimMissing));
         assert_eq!(claims(r#"{"exp":1}"#), Err(Reason::ClaimMissing));
         assert_eq!(claims("[]"), Err(Reason::TokenMalformed));
+    }
+
+    #[test]
+    fn plain_meaning_in_every_shape() {
+        let all = r#""nbf":60.5,"iat":null,"sub":1001,"aud":["sip",null],"azp":null,"client_id":"c","scope":["a",null,"b c"],
+            "at_hash":null,"nonce":null,"cnf":null,"tid":null,"roles":null"#;
+        let read = claims(&format!(r#"{{"iss":"i","exp":120.9,{all}}}"#)).unwrap();
+        assert_eq!((read.expires_at, read.not_before, read.issued_at), (120, Some(60), None));
+        assert_eq!((read.subject.as_deref(), read.scope.as_str()), (Some("1001"), "a b c"));
+        assert_eq!((&read.audience[..], &read.clients[..]), (&["sip".to_owned()][..], &["c".to_owned()][..]));
+        assert!(!read.is_id_token && read.confirmation.is_none() && read.tenant.is_none());
+        for missing in [r#"{"iss":null,"exp":1}"#, r#"{"iss":"i","exp":null}"#] {
+            assert_eq!(claims(missing), Err(Reason::ClaimMissing));
+        }
+        let answer = format!(r#"{{"active":true,"exp":"120",{all},"token_type":null,"token_use":null}}"#);
+        let said = Claims::from_introspection(&Json::parse(answer.as_bytes()).unwrap(), "i").unwrap();
+        assert_eq!(said, Claims { has_access_marks: true, ..read });
     }
 
     #[test]
@@ -285,11 +302,11 @@ mod tests {
             (r#""token_type":1"#, Reason::ClaimMalformed),
             (r#""token_use":[]"#, Reason::ClaimMalformed),
             (r#""iss":1"#, Reason::ClaimMalformed),
-            (r#""exp":"999""#, Reason::ClaimMalformed),
+            (r#""exp":"soon""#, Reason::ClaimMalformed),
             (r#""aud":{}"#, Reason::ClaimMalformed),
             (r#""scope":1"#, Reason::ClaimMalformed),
-            (r#""nbf":"1""#, Reason::ClaimMalformed),
-            (r#""client_id":null"#, Reason::ClaimMalformed),
+            (r#""nbf":"-1""#, Reason::ClaimMalformed),
+            (r#""client_id":[]"#, Reason::ClaimMalformed),
         ] {
             assert_eq!(read(&format!(r#"{{"active":true,{members}}}"#)), Err(reason), "{members}");
         }

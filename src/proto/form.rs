@@ -28,9 +28,12 @@ pub fn push_pair(out: &mut String, name: &str, value: &str) {
     push_text(out, value);
 }
 
-/// Appends a name or a value, encoded.
+/// Appends a name or a value, encoded. A space is `%20`, which every reader of forms knows; some that read client
+/// credentials (RFC 6749 section 2.3.1) do not know '+'.
 pub fn push_text(out: &mut String, text: &str) {
-    out.extend(form_urlencoded::byte_serialize(text.as_bytes()));
+    for part in form_urlencoded::byte_serialize(text.as_bytes()) {
+        out.push_str(if part == "+" { "%20" } else { part });
+    }
 }
 
 /// Reads a form: names and values in their order, repeated ones too. An empty text has no parameters.

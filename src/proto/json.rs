@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Strict JSON for tokens and key sets: no duplicate members, bounded depth, nothing after the value.
+//! Strict JSON for what a server says: no duplicate members, bounded depth, nothing after the value. It is liberal where
+//! the meaning is plain, the same way for tokens, key sets, metadata and answers: a member that is null is absent, a list
+//! may hold null, and a byte order mark is skipped. What an endpoint answers may have numbers as digits in a string; a
+//! signed token may not, since RFC 7519 gives each claim its type.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,13 +17,19 @@ const MAX_NODES: usize = 4096;
 /// Most members of one object: the search for duplicates is quadratic.
 const MAX_MEMBERS: usize = 256;
 
+/// Some servers write it before JSON (RFC 8259 section 8.1 lets readers skip it).
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+/// The texts of a member.
+pub type Texts<'a> = SmallVec<[Cow<'a, str>; 2]>;
+
 /// Tokens rarely have more.
 const USUAL_MEMBERS: usize = 24;
 
 /// A JSON value that borrows from the text where no escape stands in the way.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
-    /// null
+    /// null: the whole document, or an element of an array.
     Null,
     /// true or false
     Bool(bool),
@@ -32,13 +41,14 @@ pub enum Json<'a> {
     Str(Cow<'a, str>),
     /// An array.
     Array(Vec<Json<'a>>),
-    /// An object; names are unique.
+    /// An object; names are unique, and none is null.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
 impl<'a> Json<'a> {
     /// Parses one document.
     pub fn parse(text: &'a [u8]) -> Result<Json<'a>, serde_json::Error> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         // Checked once, and not string by string.
         let text = std::str::from_utf8(text).map_err(serde_json::Error::custom)?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -73,12 +83,29 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A string, or each element of an array of strings. None for any other type, even within the array.
+    /// The text of a string, or an integer in decimal.
+    pub fn as_text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Json::Str(s) => Some(Cow::Borrowed(s)),
+            Json::Int(i) => Some(Cow::Owned(i.to_string())),
+            _ => None,
+        }
+    }
+
+    /// A string, or each string of an array; null among them is skipped. None for any other type, even within the array.
     pub fn as_strings(&self) -> Option<SmallVec<[&str; 2]>> {
         match self {
             Json::Str(s) => Some(smallvec![&**s]),
-            Json::Array(items) => items.iter().map(Json::as_str).collect(),
+            Json::Array(items) => items.iter().filter(|item| **item != Json::Null).map(Json::as_str).collect(),
             _ => None,
+        }
+    }
+
+    /// A text, or each text of an array; what is neither string nor integer is skipped.
+    pub fn texts_within(&self) -> Texts<'_> {
+        match self {
+            Json::Array(items) => items.iter().filter_map(Json::as_text).collect(),
+            other => other.as_text().into_iter().collect(),
         }
     }
 
@@ -88,6 +115,14 @@ impl<'a> Json<'a> {
             Json::Int(i) => Some(*i),
             Json::Float(f) if f.is_finite() && f.abs() < 1e15 => Some(f.floor() as i64),
             _ => None,
+        }
+    }
+
+    /// The same in an answer of a server, where it may also be digits in a string.
+    pub fn as_seconds(&self) -> Option<i64> {
+        match self {
+            Json::Str(s) if s.bytes().all(|octet| octet.is_ascii_digit()) => s.parse().ok(),
+            other => other.as_numeric_date(),
         }
     }
 }
@@ -187,7 +222,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Json<'de>, A::Error> {
         let mut members: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(USUAL_MEMBERS);
-        let mut marks = 0;
+        let (mut marks, mut has_null) = (0, false);
         while let Some(name) = map.next_key_seed(Name)? {
             let mark = mark_of(&name);
             let is_twice = marks & mark != 0 && members.iter().any(|(n, _)| *n == name);
@@ -198,7 +233,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
             // A name counts as well.
             *self.nodes += 1;
             let value = map.next_value_seed(self.child())?;
+            has_null |= value == Json::Null;
             members.push((name, value));
+        }
+        // Only now: a name that stands twice is refused whatever it is.
+        if has_null {
+            members.retain(|(_, value)| *value != Json::Null);
         }
         Ok(Json::Object(members))
     }
@@ -262,13 +302,68 @@ mod tests {
     #[test]
     fn paths_and_types() {
         let json = Json::parse(br#"{"a":{"b":["x","y"]},"c.d":1,"e":1.5,"f":"z","g":18446744073709551615}"#).unwrap();
-        assert_eq!(json.path("a.b").unwrap().as_strings().as_deref(), Some(&["x", "y"][..]));
+        assert_eq!(json.path("a.b").unwrap().as_strings().unwrap()[..], ["x", "y"]);
         assert_eq!(json.path("c.d").unwrap().as_numeric_date(), Some(1));
         assert_eq!(json.path("e").unwrap().as_numeric_date(), Some(1));
         assert_eq!(json.path("f").unwrap().as_numeric_date(), None);
         assert_eq!(json.path("g").unwrap().as_numeric_date(), None);
         assert_eq!(json.path("a.x"), None);
         assert_eq!(json.path("a").unwrap().to_string(), r#"{"b":["x","y"]}"#);
+    }
+
+    #[test]
+    fn null_is_absence_and_still_stands_once_only() {
+        let json = Json::parse(br#"{"a":null,"b":{"c":null,"d":[null]},"e":1}"#).unwrap();
+        assert_eq!((json.get("a"), json.path("b.c")), (None, None));
+        assert_eq!(json.to_string(), r#"{"b":{"d":[null]},"e":1}"#);
+        for text in [r#"{"a":null,"a":1}"#, r#"{"a":1,"a":null}"#, r#"{"a":null,"a":null}"#] {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_texts_and_lists_in_the_shapes_that_servers_send() {
+        let value = |text: &'static str| Json::parse(text.as_bytes()).unwrap();
+        for (text, seconds) in [
+            ("3600", Some(3600)),
+            ("\"3600\"", Some(3600)),
+            ("3600.9", Some(3600)),
+            ("1e3", Some(1000)),
+            ("-1", Some(-1)),
+            ("\"\"", None),
+            ("\"-1\"", None),
+            ("\"1.5\"", None),
+            ("\" 1\"", None),
+            ("\"0x10\"", None),
+            ("\"99999999999999999999\"", None),
+            ("1e300", None),
+            ("true", None),
+            ("[1]", None),
+        ] {
+            assert_eq!(value(text).as_seconds(), seconds, "{text}");
+        }
+        assert_eq!(value("\"3600\"").as_numeric_date(), None);
+        for (text, strict, lenient) in [
+            ("\"a\"", Some(&["a"][..]), &["a"][..]),
+            ("[\"a\",null]", Some(&["a"]), &["a"]),
+            ("[]", Some(&[]), &[]),
+            ("7", None, &["7"]),
+            ("[\"a\",{},7,1.5,true,[\"b\"]]", None, &["a", "7"]),
+            ("1.5", None, &[]),
+            ("{}", None, &[]),
+            ("null", None, &[]),
+        ] {
+            let value = value(text);
+            assert_eq!(value.as_strings().as_deref(), strict, "{text}");
+            assert_eq!(value.texts_within()[..], *lenient, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_once() {
+        assert_eq!(Json::parse("\u{FEFF}7".as_bytes()).unwrap(), Json::Int(7));
+        assert!(Json::parse("\u{FEFF}\u{FEFF}7".as_bytes()).is_err());
+        assert!(Json::parse("7\u{FEFF}".as_bytes()).is_err());
     }
 
     #[test]

@@ -40,6 +40,17 @@ fn is_scope(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E) && b != b',')
 }
 
+/// Appends the scopes of texts, each of which may hold several, separated by one space.
+pub fn add_scopes(out: &mut String, texts: &[&str]) {
+    out.reserve(texts.iter().map(|text| text.len() + 1).sum());
+    for scope in texts.iter().flat_map(|text| text.split_ascii_whitespace()) {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(scope);
+    }
+}
+
 /// True when a list of scopes, separated by a space, has this one.
 pub fn has_scope(granted: &str, scope: &str) -> bool {
     granted.split(' ').any(|s| s == scope)

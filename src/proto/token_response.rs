@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::json::Json;
 use super::pop::pop_from_text;
+use super::scope_rules::add_scopes;
 use super::session::{KeyOctets, SecretText};
 
 /// Longest token in octets.
@@ -86,18 +87,18 @@ pub enum ResponseError {
 }
 
 impl TokenResponse {
-    /// Reads the body of an answer. null counts as absence, any other wrong type does not.
+    /// Reads the body of an answer. Without `token_type` the tokens are Bearer tokens: no server that gives others leaves it
+    /// out. A wrong type is never taken as absence.
     pub fn parse(body: &[u8]) -> Result<TokenResponse, ResponseError> {
         use ResponseError::Malformed;
         let json = Json::parse(body).map_err(|_| Malformed("the answer is not JSON"))?;
         if !matches!(json, Json::Object(_)) {
             return Err(Malformed("the answer is not a JSON object"));
         }
-        let member = |name: &str| json.get(name).filter(|value| !matches!(value, Json::Null));
         if let Some(error) = ErrorResponse::from_json(&json).map_err(Malformed)? {
             return Ok(TokenResponse::Error(error));
         }
-        let token = |name: &str, problem: &'static str| match member(name) {
+        let token = |name: &str, problem: &'static str| match json.get(name) {
             None => Ok(None),
             Some(value) => match value.as_str() {
                 Some("") => Ok(None),
@@ -108,30 +109,34 @@ impl TokenResponse {
         let master_key = master_key(&json).map_err(Malformed)?;
         let id_token = token("id_token", "id_token is not a text, or too long")?;
         let access_token = token("access_token", "access_token is not a text, or too long")?;
-        let token_type = member("token_type").map(|value| value.as_str().ok_or(Malformed("token_type is not a text")));
         // sip-oauth section 3.5: the server gives an ID token and the master-key, and the ID token stands for the user.
-        let (access_token, token_type) = match (access_token, &id_token, &master_key) {
-            (None, Some(id_token), Some(_)) => (id_token.clone(), token_type.unwrap_or(Ok("Bearer"))?),
-            (access_token, ..) => (
-                access_token.ok_or(Malformed("access_token is missing"))?,
-                token_type.ok_or(Malformed("token_type is missing"))??,
-            ),
+        let access_token = match (access_token, &id_token, &master_key) {
+            (None, Some(id_token), Some(_)) => id_token.clone(),
+            (access_token, ..) => access_token.ok_or(Malformed("access_token is missing"))?,
         };
+        let token_type =
+            json.get("token_type").map(|value| value.as_str().ok_or(Malformed("token_type is not a text")));
+        let token_type = token_type.transpose()?.filter(|text| !text.is_empty()).unwrap_or("Bearer");
         if !token_type.eq_ignore_ascii_case("Bearer") {
             return Err(ResponseError::OtherType(token_type.to_owned()));
         }
-        let expires_in = member("expires_in")
-            .or_else(|| member("expires"))
-            .map(|value| value.as_numeric_date().filter(|seconds| *seconds >= 0))
+        let expires_in = json
+            .get("expires_in")
+            .or_else(|| json.get("expires"))
+            .map(|value| value.as_seconds().filter(|seconds| *seconds >= 0))
             .map(|seconds| seconds.ok_or(Malformed("expires_in is not a number of seconds")))
             .transpose()?
             .map(|seconds| seconds.min(MAX_LIFETIME));
-        let scope = member("scope")
-            .map(|value| value.as_str().filter(|scope| scope.len() <= MAX_SCOPE))
-            .map(|scope| scope.ok_or(Malformed("scope is not a text, or too long")))
-            .transpose()?
-            .map(|scope| scope.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
-            .filter(|scope| !scope.is_empty());
+        let mut scope = String::new();
+        if let Some(value) = json.get("scope") {
+            add_scopes(
+                &mut scope,
+                &value.as_strings().ok_or(Malformed("scope is neither a text nor a list of texts"))?,
+            );
+        }
+        if scope.len() > MAX_SCOPE {
+            return Err(Malformed("scope is too long"));
+        }
         Ok(TokenResponse::Issued(IssuedTokens {
             access_token,
             expires_in,
@@ -141,19 +146,22 @@ impl TokenResponse {
                 refresh_token => refresh_token,
             },
             id_token,
-            scope,
+            scope: Some(scope).filter(|scope| !scope.is_empty()),
             master_key,
         }))
     }
 }
 
 impl ErrorResponse {
-    /// The error that a JSON answer holds (RFC 6749 section 5.2), if any. The error says what is wrong with it.
+    /// The error that a JSON answer holds (RFC 6749 section 5.2), if any; an empty one is none. The error says what is wrong
+    /// with it.
     pub fn from_json(json: &Json<'_>) -> Result<Option<ErrorResponse>, &'static str> {
-        let member = |name: &str| json.get(name).filter(|value| !matches!(value, Json::Null));
-        let Some(error) = member("error") else { return Ok(None) };
-        let error = error.as_str().filter(|e| !e.is_empty()).ok_or("error is not a text")?;
-        let description = member("error_description").and_then(Json::as_str).unwrap_or("");
+        let Some(error) = json.get("error") else { return Ok(None) };
+        let error = error.as_str().ok_or("error is not a text")?;
+        if error.is_empty() {
+            return Ok(None);
+        }
+        let description = json.get("error_description").and_then(Json::as_str).unwrap_or("");
         Ok(Some(ErrorResponse { error: error.into(), description: description.into() }))
     }
 }
@@ -162,7 +170,7 @@ impl ErrorResponse {
 fn master_key(json: &Json<'_>) -> Result<Option<KeyOctets>, &'static str> {
     let mut found = None;
     for name in ["master-key", "master_key"] {
-        let Some(value) = json.get(name).filter(|value| !matches!(value, Json::Null)) else { continue };
+        let Some(value) = json.get(name) else { continue };
         let key = value.as_str().and_then(pop_from_text).map(KeyOctets);
         let key = key.ok_or("master-key is not 32 octets written as base64url, base64 or hex")?;
         if found.replace(key.clone()).is_some_and(|other| other != key) {
@@ -215,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn plain_meaning_in_every_shape() {
+        for members in [r#""token_type":null,"error":"""#, r#""token_type":"","error":null"#, r#""id_token":null"#] {
+            let tokens = issued(&format!(
+                r#"{{"access_token":"a","expires_in":"3600","scope":["openid",null,"sip x"],{members}}}"#
+            ));
+            assert_eq!((tokens.expires_in, tokens.scope.as_deref()), (Some(3600), Some("openid sip x")), "{members}");
+            assert_eq!(tokens.id_token, None);
+        }
+        assert_eq!(issued(r#"{"access_token":"a","expires_in":59.9,"scope":[]}"#).expires_in, Some(59));
+    }
+
+    #[test]
     fn a_master_key_in_both_spellings() {
         let key = Some(KeyOctets([7; 32]));
         for member in [
@@ -256,19 +276,20 @@ mod tests {
     fn a_wrong_type_is_not_absence() {
         for members in [
             r#""access_token":1"#,
-            r#""access_token":"a","expires_in":"60""#,
+            r#""access_token":"a","expires_in":"soon""#,
+            r#""access_token":"a","expires_in":"""#,
             r#""access_token":"a","expires_in":-1"#,
             r#""access_token":"a","expires_in":true"#,
             r#""access_token":"a","refresh_token":{}"#,
             r#""access_token":"a","id_token":false"#,
-            r#""access_token":"a","scope":["x"]"#,
+            r#""access_token":"a","scope":{"x":1}"#,
+            r#""access_token":"a","scope":[["x"]]"#,
             r#""access_token":"a\n""#,
             r#""access_token":"""#,
         ] {
             let text = format!(r#"{{{members},"token_type":"Bearer"}}"#);
             assert!(matches!(problem(&text), ResponseError::Malformed(_)), "{text}");
         }
-        assert_eq!(problem(r#"{"access_token":"a"}"#), ResponseError::Malformed("token_type is missing"));
         assert_eq!(problem(r#"{"access_token":"a","token_type":"DPoP"}"#), ResponseError::OtherType("DPoP".into()));
         for text in
             ["", "[]", "<html>", r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#, r#"{"error":{}}"#]

@@ -129,7 +129,7 @@ impl TaskEnv {
     ) {
         let mut expires_at = answer.standing(introspection).until;
         if let Said::Active(claims) = &answer.said {
-            let end = Json::parse(claims).ok().and_then(|json| json.get("exp")?.as_numeric_date());
+            let end = Json::parse(claims).ok().and_then(|json| json.get("exp")?.as_seconds());
             expires_at = expires_at.min(end.unwrap_or(i64::MAX));
         }
         let now = now_millis();

@@ -112,6 +112,7 @@ mod plant;
 mod reloading;
 mod repeats;
 mod requests;
+mod shapes;
 mod site;
 mod tenants;
 mod tls;

@@ -295,3 +295,23 @@ fn a_proxy_that_only_introspects_takes_no_codes() {
     assert_eq!(proxy.answer(&Sip::register(ALICE, "two").prove_in_header(&key)), (401, Reason::PopUnsupported));
     assert_eq!(plant.endpoint.exchanges(), 0);
 }
+
+#[test]
+fn tokens_that_come_in_an_unusual_shape_are_used() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "provider.required_scopes": "sip" }));
+    let shapes = [
+        json!({ "expires_in": "3600" }),
+        json!({ "expires_in": 3600.5 }),
+        json!({ "scope": ["openid", null, "sip"] }),
+        json!({ "token_type": null }),
+        json!({ "token_type": "" }),
+        json!({ "error": "", "error_description": "" }),
+        json!({ "error": null, "master-key": null, "expires_in": null }),
+    ];
+    for (i, shape) in shapes.into_iter().enumerate() {
+        plant.endpoint.add_to_answers(shape.clone());
+        let sip = Sip::with_code(ALICE, &format!("shape-{i}"), &plant.endpoint.code("alice"));
+        assert_eq!(proxy.answer(&sip), (200, Reason::Ok), "{shape}\n{}", proxy.log.text());
+    }
+}

@@ -82,8 +82,10 @@ impl JwkError {
 impl VerificationKey {
     /// Reads one JWK. `allow_private` lets symmetric keys and private members pass: only for local files.
     pub fn from_jwk(jwk: &Json<'_>, allow_private: bool) -> Result<VerificationKey, JwkError> {
+        // An empty text is absence, as some servers write it.
         let text = |name: &str| -> Result<Option<&str>, JwkError> {
-            jwk.get(name).map(|v| v.as_str().ok_or(JwkError::Malformed)).transpose()
+            let text = jwk.get(name).map(|v| v.as_str().ok_or(JwkError::Malformed)).transpose()?;
+            Ok(text.filter(|text| !text.is_empty()))
         };
         let octets = |name: &str| -> Result<Vec<u8>, JwkError> {
             let value = text(name)?.ok_or(JwkError::Malformed)?;
@@ -293,9 +295,13 @@ fn strip_zeros(octets: Vec<u8>) -> Vec<u8> {
 }
 
 fn point(x: &[u8], y: &[u8], len: usize) -> Result<Material, JwkError> {
-    // RFC 7518 section 6.2.1.2: the coordinates have the full length of the curve.
-    if x.len() != len || y.len() != len {
-        return Err(JwkError::Malformed);
+    let mut point = vec![4];
+    for coordinate in [x, y] {
+        // RFC 7518 section 6.2.1.2 asks for the full length of the curve; some servers write them as integers are.
+        let digits = &coordinate[coordinate.iter().take_while(|octet| **octet == 0).count()..];
+        let missing = len.checked_sub(digits.len()).ok_or(JwkError::Malformed)?;
+        point.resize(point.len() + missing, 0);
+        point.extend_from_slice(digits);
     }
-    Ok(Material::Point([&[4], x, y].concat()))
+    Ok(Material::Point(point))
 }

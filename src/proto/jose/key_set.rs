@@ -3,14 +3,15 @@
 
 use smallvec::SmallVec;
 
-use super::algorithm::Algorithm;
-use super::jwk::{JwkError, VerificationKey};
+use super::algorithm::{Algorithm, KeyType};
+use super::jwk::VerificationKey;
 use crate::proto::json::Json;
 
 /// Most keys of one set.
 pub const MAX_KEYS: usize = 64;
-/// Most keys that are tried for one signature.
+/// Most keys that are tried for one signature: of those without a kid, and of those that share the token's.
 const MAX_CANDIDATES: usize = 8;
+const MAX_NAMESAKES: usize = 4;
 
 /// Keys to try for a signature.
 pub type Candidates<'a> = SmallVec<[&'a VerificationKey; MAX_CANDIDATES]>;
@@ -87,21 +88,22 @@ impl KeySet {
             return Err(KeySetError::TooMany);
         }
         let mut set = KeySet::default();
-        let mut broken = Vec::new();
+        let mut kids_of_secrets = Vec::new();
         for jwk in jwks {
             let text = |name: &str| jwk.get(name).and_then(Json::as_str).unwrap_or("");
-            match VerificationKey::from_jwk(jwk, configured) {
-                Ok(key) if set.keys.iter().any(|k| k.is_same(&key)) => {}
+            let key = VerificationKey::from_jwk(jwk, configured);
+            if key.as_ref().is_ok_and(|key| set.keys.iter().any(|known| known.is_same(key))) {
+                continue;
+            }
+            if text("kty") == KeyType::Secret.kty() {
+                kids_of_secrets.push(text("kid"));
+            }
+            match key {
                 Ok(key) => set.keys.push(key),
-                Err(e) => {
-                    if matches!(e, JwkError::Malformed | JwkError::Invalid) {
-                        broken.push((text("kid"), text("kty")));
-                    }
-                    set.reject(text("kid"), e.text());
-                }
+                Err(e) => set.reject(text("kid"), e.text()),
             }
         }
-        set.drop_ambiguous(&broken);
+        set.drop_ambiguous_secrets(&kids_of_secrets);
         let secrets = set.keys.iter().filter(|k| k.key_type().kty() == "oct").count();
         if secrets > 0 && secrets < set.keys.len() {
             return Err(KeySetError::Mixed);
@@ -124,28 +126,16 @@ impl KeySet {
         self.rejected.push(Rejected { kid: crate::proto::fingerprint::printable(kid, 64), note });
     }
 
-    /// Two keys of one type under one kid, even if one is `broken` (kid, kty): nobody can say which is meant, so
-    /// neither is used.
-    fn drop_ambiguous(&mut self, broken: &[(&str, &str)]) {
-        let id = |k: &VerificationKey| k.kid().map(|kid| (kid.to_owned(), k.key_type(), k.algorithm()));
-        let ids: Vec<_> = self.keys.iter().map(id).collect();
-        let ambiguous = |i: usize| {
-            ids[i].as_ref().is_some_and(|(kid, key_type, _)| {
-                ids.iter().filter(|other| **other == ids[i]).count() > 1 || broken.contains(&(kid, key_type.kty()))
-            })
-        };
-        let mut i = 0;
-        let mut dropped = Vec::new();
-        self.keys.retain(|key| {
-            let keep = !ambiguous(i);
-            i += 1;
-            if !keep {
-                dropped.push(key.kid().unwrap_or("").to_owned());
-            }
-            keep
-        });
-        for kid in dropped {
-            self.reject(&kid, "another key of the same type has the same kid");
+    /// Two shared secrets under one kid, even if one is broken: the operator has mixed something up, so neither is used. A
+    /// server's public keys may share one: each is tried.
+    fn drop_ambiguous_secrets(&mut self, kids: &[&str]) {
+        let is_shared = |kid: &str| kids.iter().filter(|other| **other == kid).count() > 1;
+        let (dropped, kept): (Vec<_>, _) = std::mem::take(&mut self.keys)
+            .into_iter()
+            .partition(|key| key.key_type() == KeyType::Secret && key.kid().is_some_and(is_shared));
+        self.keys = kept;
+        for key in dropped {
+            self.reject(key.kid().unwrap_or(""), "another shared secret has the same kid");
         }
     }
 
@@ -168,8 +158,9 @@ impl KeySet {
             (false, Some(_)) => k.kid().is_none(),
             (false, None) => true,
         };
+        let most = if named { MAX_NAMESAKES } else { MAX_CANDIDATES };
         let suited: Candidates<'_> =
-            self.keys.iter().filter(in_question).filter(|k| k.suits(algorithm)).take(MAX_CANDIDATES).collect();
+            self.keys.iter().filter(in_question).filter(|k| k.suits(algorithm)).take(most).collect();
         match (suited.is_empty(), named) {
             (false, _) => Ok(suited),
             (true, true) => Err(NoCandidate::Unsuitable),
@@ -195,6 +186,8 @@ impl KeySet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     const KEY: &str = r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
 
@@ -203,17 +196,24 @@ mod tests {
     }
 
     #[test]
-    fn a_kid_that_two_keys_share_names_neither_even_if_one_is_broken() {
+    fn every_key_of_a_kid_is_tried_and_at_most_four() {
         let good = format!(r#"{{"kid":"a",{KEY}}}"#);
         let other = format!(r#"{{"kid":"b",{KEY}}}"#);
         let broken = r#"{"kid":"a","kty":"OKP","crv":"Ed25519","x":"AA"}"#;
         let different = r#"{"kid":"a","kty":"OKP","crv":"Ed25519","x":"PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"}"#;
-        assert_eq!(set(&[&good, &good]).unwrap().keys().len(), 1, "the same key twice is one key");
-        for twin in [different, broken] {
-            let keys = set(&[&good, twin, &other]).unwrap();
-            assert_eq!(keys.keys().iter().map(VerificationKey::kid).collect::<Vec<_>>(), [Some("b")], "{twin}");
-            assert_eq!(keys.rejected().len(), 2, "{twin}");
-        }
+        let tried = |keys: &[&str]| set(keys).unwrap().candidates(Some("a"), Algorithm::EdDSA).map(|found| found.len());
+        assert_eq!(tried(&[&good, &good]), Ok(1), "the same key twice is one key");
+        assert_eq!(tried(&[&good, different, &other]), Ok(2));
+        assert_eq!(tried(&[&good, broken, &other]), Ok(1));
+        assert_eq!(tried(&[broken, &other]), Err(NoCandidate::Unknown));
+        let many: Vec<String> = (0..9u8)
+            .map(|i| {
+                let key = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[i; 32]).unwrap();
+                let x = URL_SAFE_NO_PAD.encode(aws_lc_rs::signature::KeyPair::public_key(&key));
+                format!(r#"{{"kid":"a","kty":"OKP","crv":"Ed25519","x":"{x}"}}"#)
+            })
+            .collect();
+        assert_eq!(tried(&many.iter().map(String::as_str).collect::<Vec<_>>()), Ok(4));
     }
 
     #[test]

@@ -25,13 +25,13 @@ impl Remembered<'_> {
 }
 
 impl Fetch for Remembered<'_> {
-    fn get(&self, url: &str) -> Fetched {
+    fn get(&self, url: &str, accept: &str) -> Fetched {
         let mut known = self.known.lock().expect("no fetch panics");
         if let Some(fetched) = known.get(url) {
             return fetched.clone();
         }
         let progress = Progress::new(url);
-        let fetched = self.http.get(url);
+        let fetched = self.http.get(url, accept);
         drop(progress);
         known.insert(url.to_owned(), fetched.clone());
         fetched

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use sipoauth::config::policy::Policy;
 use sipoauth::config::provider::{KeySource, Provider};
-use sipoauth::engine::key_fetch::endpoint_of_metadata;
+use sipoauth::engine::key_fetch::{KEY_SET_TYPES, METADATA_TYPES, endpoint_of_metadata};
 use sipoauth::io::http::HttpClient;
 use sipoauth::ports::Fetch;
 use sipoauth::proto::jose::key_set::{KeySet, Origin};
@@ -88,7 +88,7 @@ fn metadata_addresses(provider: &Provider) -> Vec<String> {
 
 /// The metadata as it is, for what only warnings depend on.
 fn document(addresses: &[String], documents: &Remembered<'_>) -> Option<Value> {
-    addresses.iter().find_map(|url| serde_json::from_slice(&documents.get(url).ok()?.body).ok())
+    addresses.iter().find_map(|url| serde_json::from_slice(&documents.get(url, METADATA_TYPES).ok()?.body).ok())
 }
 
 /// Name resolution, connection, TLS and clock, each with its own sentence.
@@ -171,7 +171,7 @@ fn slash(provider: &Provider, urls: &[String], documents: &Remembered<'_>) -> Op
 
 fn keys(provider: &Provider, uri: &str, documents: &Remembered<'_>, findings: &mut Findings) {
     let name = Some(provider.name.as_str());
-    let body = match documents.get(uri) {
+    let body = match documents.get(uri, KEY_SET_TYPES) {
         Ok(document) => document.body,
         Err(error) => return findings.failed_with("keys", name, &format!("{uri}: {error}"), REACH),
     };
