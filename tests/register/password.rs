@@ -156,7 +156,7 @@ fn what_the_proxy_gets_wrong_has_a_sentence() {
     let digest: Answer = |request| asked(request, &challenge(", qop=\"auth\""));
     let cases: [(Answer, Answer, i32, &str); 11] = [
         (digest, Seen::ok, 1, "there are no tokens in it: the answer is not JSON"),
-        (digest, |request| granted(request, &json!({"access_token": ACCESS})), 1, "token_type is missing"),
+        (digest, |request| granted(request, &json!({"access_token": 7})), 1, "access_token is not a text"),
         (digest, |request| granted(request, &json!({"error": "invalid_grant"})), 1, "its error is invalid_grant"),
         (
             digest,
