@@ -13,12 +13,10 @@ use super::token_response::MAX_TOKEN;
 
 /// The media type of these bodies.
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
-/// Longest body in octets.
-const MAX_BODY: usize = 8192;
-/// Longest body with a refresh token in octets.
-const MAX_REFRESH_BODY: usize = MAX_TOKEN + 1024;
-/// Longest code in octets.
-const MAX_CODE: usize = 2048;
+/// Longest body in octets: room for the longest code, or token, with all of it escaped.
+const MAX_BODY: usize = 32 * 1024;
+/// Longest code in octets; some servers put everything that they must remember into it.
+const MAX_CODE: usize = 8 * 1024;
 /// Longest PKCE verifier (RFC 7636 section 4.1).
 const MAX_VERIFIER: usize = 128;
 /// Longest redirect_uri in octets.
@@ -157,7 +155,7 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
     if !is_form(content_type) {
         return Err(Reason::BodyType);
     }
-    if body.len() > MAX_REFRESH_BODY {
+    if body.len() > MAX_BODY {
         return Err(Reason::BodyTooLarge);
     }
     let pairs = form::parse(body).map_err(|_| Reason::BodyMalformed)?;
@@ -179,11 +177,7 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
         false => pop.to_string(),
     };
     let pop = || Ok::<_, Reason>(bounded("pop", MAX_POP)?.map(escaped));
-    let grant_type = value("grant_type").map(AsRef::as_ref);
-    if body.len() > MAX_BODY && grant_type != Some("refresh_token") {
-        return Err(Reason::BodyTooLarge);
-    }
-    match grant_type {
+    match value("grant_type").map(AsRef::as_ref) {
         None | Some("") => Err(Reason::GrantMissing),
         Some("authorization_code") => Ok(Grant::Code(CodeRequest {
             code: SecretText(bounded("code", MAX_CODE)?.ok_or(Reason::GrantIncomplete)?.to_string()),
@@ -266,7 +260,7 @@ mod tests {
             reason(&format!("grant_type=refresh_token&pop=a&refresh_token={}", "a".repeat(16_385))),
             Reason::BodyTooLarge
         );
-        assert_eq!(reason(&format!("grant_type=password&x={}", "a".repeat(8192))), Reason::BodyTooLarge);
+        assert_eq!(reason(&format!("grant_type=password&x={}", "a".repeat(32_768))), Reason::BodyTooLarge);
         assert_eq!(reason("grant_type=authorization_code"), Reason::GrantIncomplete);
         assert_eq!(reason("grant_type=authorization_code&code="), Reason::GrantIncomplete);
         assert_eq!(reason("grant_type=proof-of-possession"), Reason::GrantIncomplete);
@@ -275,8 +269,8 @@ mod tests {
         assert_eq!(reason("grant_type=authorization_code&code=%zz"), Reason::BodyMalformed);
         assert_eq!(reason("grant_type=authorization_code&code=%ff"), Reason::BodyMalformed);
         assert_eq!(reason("grant_type=authorization_code&code=a&code_verifier=short"), Reason::BodyMalformed);
-        assert_eq!(reason(&format!("grant_type=authorization_code&code={}", "a".repeat(2049))), Reason::BodyTooLarge);
-        assert_eq!(reason(&format!("grant_type=x&y={}", "a".repeat(9000))), Reason::BodyTooLarge);
+        assert_eq!(reason(&format!("grant_type=authorization_code&code={}", "a".repeat(8193))), Reason::BodyTooLarge);
+        assert_eq!(reason(&format!("grant_type=x&y={}", "a".repeat(33_000))), Reason::BodyTooLarge);
         assert_eq!(read("application/sdp", b"v=0"), Err(Reason::BodyType));
     }
 

@@ -315,3 +315,17 @@ fn tokens_that_come_in_an_unusual_shape_are_used() {
         assert_eq!(proxy.answer(&sip), (200, Reason::Ok), "{shape}\n{}", proxy.log.text());
     }
 }
+
+#[test]
+fn azure_long_codes_are_exchanged() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    for length in [2400, 4200, 8192] {
+        let code = "+".repeat(length);
+        plant.endpoint.add_code(&code, &["alice"]);
+        let name = format!("long-{length}");
+        let body = format!("grant_type=authorization_code&code={}", "%2B".repeat(length));
+        let sip = Sip::register(ALICE, &name).body(&body);
+        assert_eq!(proxy.answer(&sip), (200, Reason::Ok), "{length}: {}", proxy.log.text());
+    }
+}
