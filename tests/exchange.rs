@@ -21,7 +21,7 @@ use sipoauth::proto::session::SecretText;
 use std::cell::Cell;
 use support::authorization_server::{AuthorizationServer, Options};
 use support::encryption::Recipient;
-use support::scripted_server::{Answer, OPENID_CONFIGURATION, Received, ScriptedServer, key_set};
+use support::scripted_server::{Answer, OPENID_CONFIGURATION, Received, ScriptedServer, discovery, key_set};
 use support::temporary::Directory;
 use support::token::{TestKey, claims, encode, now, unverified_claims};
 
@@ -55,7 +55,10 @@ impl Proxy {
     }
 
     fn endpoint(&self) -> Result<String, String> {
-        self.endpoints.resolve(&self.http, &self.policy, 0, Endpoint::Token, now())
+        self.endpoints
+            .resolve(&self.http, &self.policy, 0, Endpoint::Token, now())
+            .map(|found| found.address)
+            .map_err(|e| e.to_string())
     }
 
     fn keys(&self) -> Option<KeySet> {
@@ -79,7 +82,8 @@ impl Proxy {
         grant: &CodeGrant,
     ) -> Result<Granted, TokenError> {
         let (http, policy) = (&self.http, &self.policy);
-        exchange(&TokenServer { http, endpoint, policy, provider: 0, keys, fetch_keys, now: &now }, grant)
+        let resolve = &|which| self.endpoints.resolve(http, policy, 0, which, now());
+        exchange(&TokenServer { http, endpoint, policy, provider: 0, keys, fetch_keys, resolve, now: &now }, grant)
     }
 
     fn refresh(&self, token: &SecretText) -> Result<Refreshed, TokenError> {
@@ -99,6 +103,13 @@ fn grant(login: &Value) -> CodeGrant<'_> {
 fn refused<T: std::fmt::Debug>(result: Result<T, TokenError>) -> String {
     match result {
         Err(TokenError::Refused(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn nobody<T: std::fmt::Debug>(result: Result<T, TokenError>) -> String {
+    match result {
+        Err(TokenError::IdentityMissing(text)) => text,
         other => panic!("{other:?}"),
     }
 }
@@ -330,13 +341,17 @@ fn servers_that_fail() {
     in_doubt(Answer::SlowDrip(tokens, std::time::Duration::from_millis(50)));
     let unavailable = |status| {
         let result = bench.answer(Answer::Status(status));
-        assert!(matches!(&result, Err(TokenError::Unavailable(text)) if text.contains("HTTP status")), "{result:?}");
+        assert!(
+            matches!(&result, Err(TokenError::Unavailable(trouble)) if trouble.why.contains("HTTP status")),
+            "{result:?}"
+        );
     };
     [429, 503].into_iter().for_each(unavailable);
     // Whether the code was spent before these, nobody knows.
     [408, 500, 502, 504].into_iter().for_each(|status| in_doubt(Answer::Status(status)));
     for status in [400, 401, 403, 404] {
-        client_refused(bench.answer(Answer::Full(status, vec![], b"<html>".to_vec())));
+        let result = bench.answer(Answer::Full(status, vec![], b"<html>".to_vec()));
+        assert!(matches!(result, Err(TokenError::RequestRefused(_))), "{status}: {result:?}");
     }
     let elsewhere = bench.server.url("/elsewhere");
     let text = client_refused(bench.answer(Answer::Redirect(elsewhere)));
@@ -446,10 +461,112 @@ fn the_access_token_tells_when_the_id_token_does_not() {
     nameless["sip"] = Value::Null;
     let nameless = bench.sign(&nameless);
     assert!(bench.exchange(json!({"id_token": nameless, "access_token": access(AUDIENCE)})).is_ok());
-    assert_eq!(denied(bench.exchange(json!({"id_token": nameless}))), Reason::IdentityMissing);
-    assert_eq!(denied(bench.exchange(json!({"id_token": null}))), Reason::IdentityMissing);
+    let text = nobody(bench.exchange(json!({"id_token": nameless})));
+    assert!(text.contains("the ID token has: aud, exp, iat, iss, sub") && !text.contains("alice"), "{text}");
+    let text = nobody(bench.exchange(json!({"id_token": null})));
+    assert!(text.contains("the access token is not read: token_opaque"), "{text}");
     let other = bench.exchange(json!({"id_token": null, "access_token": access("another")}));
     assert_eq!(denied(other), Reason::AudienceMismatch);
+}
+
+const INTROSPECT: &str = "/introspect";
+const USER_INFO: &str = "/me";
+
+/// A server whose tokens do not name the user, with these endpoints.
+fn nameless_bench(client: &str, members: &[&str]) -> (Bench, Value) {
+    let bench = Bench::new(client);
+    let mut metadata = discovery(&bench.server.issuer());
+    for member in members {
+        let path = if *member == "userinfo_endpoint" { USER_INFO } else { INTROSPECT };
+        metadata[*member] = json!(bench.server.url(path));
+    }
+    bench.server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
+    let mut nameless = bench.id_claims();
+    nameless["sip"] = Value::Null;
+    let id_token = json!(bench.sign(&nameless));
+    (bench, id_token)
+}
+
+const BOTH: [&str; 2] = ["introspection_endpoint", "userinfo_endpoint"];
+
+#[test]
+fn what_the_server_says_when_it_is_asked_tells_when_no_token_does() {
+    for id_token in [true, false] {
+        let (bench, nameless) = nameless_bench("client_secret=hush", &BOTH);
+        let id_token = if id_token { nameless } else { Value::Null };
+        let named = |more: Value| {
+            let mut answer = json!({"sub": "alice", "sip": "sip:alice@example.test"});
+            answer.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            Answer::Json(answer)
+        };
+        let exchange = || bench.exchange(json!({"id_token": id_token}));
+        bench.server.set(INTROSPECT, named(json!({"active": true})));
+        bench.server.set(USER_INFO, Answer::Json(json!({"sub": "alice", "sip": "sip:bob@example.test"})));
+        let granted = exchange().expect("introspection tells");
+        assert_eq!(granted.identity.aors, ["sip:alice@example.test"]);
+        assert_eq!((bench.server.count(INTROSPECT), bench.server.count(USER_INFO)), (1, 0));
+
+        // Active without a name, not active, ended, of another issuer, refused: the next one is asked.
+        for said in [
+            Answer::Json(json!({"active": true, "sub": "alice"})),
+            Answer::Json(json!({"active": false})),
+            named(json!({"active": true, "exp": now() - 120})),
+            named(json!({"active": true, "iss": "https://evil.example"})),
+            Answer::Status(403),
+            Answer::Html,
+        ] {
+            bench.server.set(INTROSPECT, said.clone());
+            bench.server.set(USER_INFO, named(json!({})));
+            assert_eq!(exchange().expect("userinfo tells").identity.subject, "alice", "{said:?}");
+        }
+        let asked = bench.server.last(USER_INFO).expect("a question");
+        assert!(asked.head.starts_with("GET "), "{}", asked.head);
+        assert_eq!(asked.header("authorization"), Some("Bearer opaque"));
+
+        // A signed answer counts like the plain one, when its signature is good.
+        let claims = json!({"sub": "alice", "sip": "sip:carol@example.test"});
+        let signed = |key: &TestKey| {
+            let body = key.jws("ES256", &json!({"alg": "ES256", "kid": "k1"}), &claims).into_bytes();
+            bench.server.set(USER_INFO, Answer::Full(200, vec![("Content-Type", "application/jwt".into())], body));
+            exchange()
+        };
+        assert_eq!(signed(&bench.key).expect("signed").identity.aors, ["sip:carol@example.test"]);
+        assert!(matches!(signed(&TestKey::p256("k1")), Err(TokenError::Denied(Reason::SignatureInvalid))));
+    }
+}
+
+#[test]
+fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
+    let (bench, id_token) = nameless_bench("client_secret=hush", &BOTH);
+    let exchange = || bench.exchange(json!({"id_token": id_token}));
+    bench.server.set(INTROSPECT, Answer::Json(json!({"active": true, "username": "al"})));
+    for (said, words) in [
+        (Answer::Json(json!({"sub": "alice", "email": "al@example.test"})), "userinfo has: email, sub"),
+        (Answer::Json(json!({"sub": "mallory", "sip": "sip:alice@example.test"})), "another 'sub'"),
+        (Answer::Json(json!({"sip": "sip:alice@example.test"})), "another 'sub'"),
+        (Answer::Json(json!(["alice"])), "not a JSON object"),
+        (Answer::Html, "not a JSON object"),
+        (Answer::Status(401), "HTTP status 401"),
+        (Answer::Status(403), "HTTP status 403"),
+        (Answer::Status(404), "HTTP status 404"),
+    ] {
+        bench.server.set(USER_INFO, said);
+        let text = nobody(exchange());
+        assert!(text.contains("introspection has: active, username") && text.contains(words), "{text}");
+        assert!(!text.contains("al@example.test"), "no values: {text}");
+    }
+    for said in [Answer::Status(503), Answer::Status(502), Answer::Status(429), Answer::Reset, Answer::Hang] {
+        bench.server.set(USER_INFO, said.clone());
+        assert!(matches!(exchange(), Err(TokenError::InDoubt(_))), "{said:?}");
+    }
+
+    // Nobody is asked who has no such endpoint, nor is a public client believed to be itself.
+    let (bench, id_token) = nameless_bench("client_secret=hush", &[]);
+    nobody(bench.exchange(json!({"id_token": id_token})));
+    let (bench, id_token) = nameless_bench("", &BOTH);
+    bench.server.set(USER_INFO, Answer::Status(403));
+    nobody(bench.exchange(json!({"id_token": id_token})));
+    assert_eq!((bench.server.count(INTROSPECT), bench.server.count(USER_INFO)), (0, 1));
 }
 
 #[test]
@@ -474,7 +591,7 @@ fn encrypted_tokens_tell_too() {
     assert_eq!(denied(bench.exchange(json!({"id_token": foreign}))), Reason::DecryptionFailed);
     // Without a key they are opaque: an access token does not matter, an ID token does.
     let without = Bench::new("client_secret=hush");
-    assert_eq!(denied(without.exchange(answer)), Reason::IdentityMissing);
+    nobody(without.exchange(answer));
     assert_eq!(denied(without.exchange(json!({"id_token": encrypt(&id_token)}))), Reason::TokenEncrypted);
 }
 
@@ -520,7 +637,7 @@ fn required_claims_are_those_of_the_token_that_tells() {
 fn the_token_endpoint_is_found_once_and_checked() {
     let mut bench = Bench::new("client_secret=hush");
     let find = |known: &Endpoints, bench: &Bench, now| {
-        known.resolve(&bench.proxy.http, &bench.proxy.policy, 0, Endpoint::Token, now)
+        known.resolve(&bench.proxy.http, &bench.proxy.policy, 0, Endpoint::Token, now).map(|found| found.address)
     };
     let resolve = |bench: &Bench, now| find(&bench.proxy.endpoints, bench, now);
     let at = now();
@@ -539,7 +656,7 @@ fn the_token_endpoint_is_found_once_and_checked() {
     ] {
         bench.server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
         let fresh = find(&Endpoints::new(), &bench, at).unwrap_err();
-        assert!(fresh.contains(words), "{fresh}");
+        assert!(fresh.to_string().contains(words), "{fresh}");
     }
 }
 

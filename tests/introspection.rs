@@ -13,6 +13,7 @@ use sipoauth::engine::endpoints::{Endpoint, Endpoints};
 use sipoauth::engine::exchange::{CodeGrant, TokenServer, exchange, refresh};
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
+use sipoauth::engine::metadata::Announced;
 use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
 use sipoauth::engine::token_cache::TokenCache;
 use sipoauth::engine::token_check::{Usage, check_token};
@@ -63,8 +64,8 @@ impl Proxy {
         Proxy { policy, http, endpoints: Endpoints::new(), fetches: Cell::new(0) }
     }
 
-    fn endpoint(&self, which: Endpoint) -> Result<String, String> {
-        self.endpoints.resolve(&self.http, &self.policy, 0, which, now())
+    fn endpoint(&self, which: Endpoint) -> Result<Announced, String> {
+        self.endpoints.resolve(&self.http, &self.policy, 0, which, now()).map_err(|e| e.to_string())
     }
 
     fn fetch_keys(&self) -> Option<KeySet> {
@@ -134,7 +135,7 @@ fn client_refused(result: Result<Introspected, IntrospectionError>) -> String {
 
 fn unavailable(result: Result<Introspected, IntrospectionError>) -> String {
     match result {
-        Err(IntrospectionError::Unavailable(text) | IntrospectionError::Unusable(text)) => text,
+        Err(error @ (IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_))) => error.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -258,17 +259,18 @@ fn a_certificate_says_who_the_proxy_is() {
         };
         let server = TokenServer {
             http: &proxy.http,
-            endpoint: &endpoint,
+            endpoint: &endpoint.address,
             policy: &proxy.policy,
             provider: 0,
             keys: None,
             fetch_keys: &|| proxy.fetch_keys(),
+            resolve: &|which| proxy.endpoints.resolve(&proxy.http, &proxy.policy, 0, which, now()),
             now: &now,
         };
         let granted = exchange(&server, &grant).expect(client);
         assert_eq!(granted.identity.aors, ["sip:alice@example.test"], "{client}");
         let old = granted.refresh_token.expect("offline_access").0.clone();
-        assert!(refresh(&proxy.http, &endpoint, &proxy.policy, 0, &old, now()).is_ok(), "{client}");
+        assert!(refresh(&proxy.http, &endpoint.address, &proxy.policy, 0, &old, now()).is_ok(), "{client}");
     }
     let other = world.authority.client("somebody-else");
     let stranger = Authority::new();
@@ -299,16 +301,13 @@ fn the_endpoint_for_certificates_goes_first() {
     let line = format!("client_id=sip-proxy-tls;client_cert_file={cert};client_key_file={key}");
 
     let proxy = world.proxy_of(&front.issuer(), &line);
-    assert_eq!(proxy.endpoint(Endpoint::Introspection), Ok(alias));
+    let address = |proxy: &Proxy| proxy.endpoint(Endpoint::Introspection).map(|found| found.address);
+    assert_eq!(address(&proxy), Ok(alias));
     assert!(matches!(proxy.ask(&token), Ok(Introspected::Active(_))));
     let text = proxy.endpoint(Endpoint::Token).unwrap_err();
     assert!(text.contains("is not https"), "no alias, and no TLS where it would be needed: {text}");
     let secret = world.proxy_of(&front.issuer(), "client_id=proxy;client_secret=hush");
-    assert_eq!(
-        secret.endpoint(Endpoint::Introspection),
-        Ok(front.url(INTROSPECTION)),
-        "of no use without a certificate"
-    );
+    assert_eq!(address(&secret), Ok(front.url(INTROSPECTION)), "of no use without a certificate");
 
     metadata["mtls_endpoint_aliases"] = json!({ "introspection_endpoint": "http://as.example/i" });
     front.set(OPENID_CONFIGURATION, Answer::Json(metadata));
@@ -372,12 +371,16 @@ fn what_is_sent() {
     assert_eq!(bench.typed("application/json; charset=utf-8", body), Ok(Introspected::Active(body.into())));
     let received = bench.server.last(INTROSPECTION).expect("a request");
     assert!(received.head.starts_with("POST "), "{}", received.head);
-    assert_eq!(received.header("accept"), Some("application/token-introspection+jwt, application/json"));
+    assert_eq!(received.header("accept"), Some("application/json"));
     assert_eq!(received.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(received.header("authorization"), Some("Basic cHJveHk6aHVzaA=="));
     let pairs = form::parse(received.body.as_bytes()).expect("a form");
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(pairs, [("token", TOKEN), ("token_type_hint", "access_token")]);
+    let signed = Bench::new("client_secret=hush;introspection_signed=yes");
+    assert!(signed.json(json!({"active": false})) == Ok(Introspected::Inactive));
+    let accept = signed.server.last(INTROSPECTION).and_then(|last| last.header("accept").map(str::to_owned));
+    assert_eq!(accept.as_deref(), Some("application/token-introspection+jwt, application/json;q=0.5"));
     let configured = Bench::new("client_secret=hush;client_auth=client_secret_post");
     assert!(configured.json(json!({"active": false})) == Ok(Introspected::Inactive));
     let body = configured.server.last(INTROSPECTION).expect("a request").body;
@@ -456,7 +459,7 @@ fn an_outage_says_nothing_about_the_token() {
         assert!(text.contains("the answer "), "{content_type}: {text}");
     }
     let elsewhere = bench.server.url("/elsewhere");
-    let text = unavailable(bench.answer(Answer::Redirect(elsewhere)));
+    let text = client_refused(bench.answer(Answer::Redirect(elsewhere)));
     assert!(text.contains("redirects are not followed, write the final address in introspection_endpoint"), "{text}");
     assert_eq!(bench.server.count("/elsewhere"), 0);
     assert!(bench.json(good).is_ok(), "and all is well again");
@@ -466,6 +469,23 @@ fn an_outage_says_nothing_about_the_token() {
     assert!(bench.proxy.ask(TOKEN).is_ok());
 }
 
+/// Some servers refuse to answer about a token that is not good instead of calling it inactive.
+#[test]
+fn a_dead_token_that_is_refused_is_not_active() {
+    let bench = Bench::new("client_secret=hush");
+    for (status, word) in [
+        (400, "invalid_token"),
+        (401, "invalid_token"),
+        (200, "invalid_token"),
+        (400, "expired_token"),
+        (404, "token_not_found"),
+        (403, "invalid_grant"),
+    ] {
+        let body = json!({ "error": word }).to_string().into_bytes();
+        assert_eq!(bench.answer(Answer::Full(status, vec![], body)), Ok(Introspected::Inactive), "{status} {word}");
+    }
+}
+
 #[test]
 fn a_refused_client_is_never_a_bad_token() {
     let bench = Bench::new("client_secret=hush-hush");
@@ -473,14 +493,17 @@ fn a_refused_client_is_never_a_bad_token() {
         (401, r#"{"error":"invalid_client"}"#),
         (400, r#"{"error":"invalid_client"}"#),
         (200, r#"{"error":"invalid_client"}"#),
-        (401, r#"{"error":"invalid_token"}"#),
         (401, r#"{"active":false}"#),
         (403, r#"{"active":false}"#),
-        (400, r#"{"error":"invalid_request"}"#),
         (403, "<html>"),
         (404, ""),
     ] {
         client_refused(bench.answer(Answer::Full(status, vec![], body.into())));
+    }
+    // A word that is neither about the client nor about the token: the token's, where the client is served otherwise.
+    for (status, body) in [(400, r#"{"error":"invalid_request"}"#), (403, r#"{"error":"access_denied"}"#)] {
+        let answer = bench.answer(Answer::Full(status, vec![], body.into()));
+        assert!(matches!(answer, Err(IntrospectionError::RequestRefused(_))), "{answer:?}");
     }
     let echo = json!({"error": "invalid_client", "error_description": format!("{TOKEN} of proxy:hush-hush")});
     let text = client_refused(bench.answer(Answer::Full(401, vec![], echo.to_string().into_bytes())));
@@ -561,8 +584,8 @@ fn keys_are_fetched_for_signed_answers_only_and_once() {
 fn the_endpoint_is_found_or_said_to_be_missing() {
     let bench = Bench::new("client_secret=hush");
     let found = bench.server.url(INTROSPECTION);
-    assert_eq!(bench.proxy.endpoint(Endpoint::Introspection), Ok(found.clone()));
-    assert_eq!(bench.proxy.endpoint(Endpoint::Introspection), Ok(found));
+    assert_eq!(bench.proxy.endpoint(Endpoint::Introspection).map(|found| found.address), Ok(found.clone()));
+    assert_eq!(bench.proxy.endpoint(Endpoint::Introspection).map(|found| found.address), Ok(found));
     assert_eq!(bench.server.count(OPENID_CONFIGURATION), 1, "and remembered");
     bench.server.set(OPENID_CONFIGURATION, Answer::Json(discovery(&bench.server.issuer())));
     let fresh = Proxy::new(&bench.server.issuer(), "client_id=proxy;client_secret=hush");
@@ -571,13 +594,13 @@ fn the_endpoint_is_found_or_said_to_be_missing() {
     let url = bench.server.url("/here");
     let line = format!("client_id=proxy;client_secret=hush;introspection_endpoint={url}");
     let configured = Proxy::new(&bench.server.issuer(), &line);
-    assert_eq!(configured.endpoint(Endpoint::Introspection), Ok(url));
+    assert_eq!(configured.endpoint(Endpoint::Introspection).map(|found| found.address), Ok(url));
     let jwt = Proxy::with(
         &bench.server.issuer(),
         "tokens=jwt;client_id=proxy",
         &[("store", "/nowhere"), ("store_key", "0123456789abcdef0123456789abcdef")],
     );
-    assert!(jwt.endpoint(Endpoint::Introspection).unwrap_err().contains("not introspected"));
+    assert!(jwt.endpoint(Endpoint::Introspection).unwrap_err().contains("no introspection_endpoint"));
 }
 
 #[test]

@@ -3,9 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sipoauth::config::client_certificate::ClientCertificate;
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 use sipoauth::engine::introspection::{Introspected, introspect};
+use sipoauth::engine::metadata::Announced;
 use sipoauth::ports::{Answered, Form, Post, PostError};
 use sipoauth::proto::claims::Claims;
 use sipoauth::proto::introspection::{IntrospectionResponse, SIGNED_TYPE, signed_answer};
@@ -19,6 +21,10 @@ struct Says(Answered);
 
 impl Post for Says {
     fn post(&self, _: &Form<'_>) -> Result<Answered, PostError> {
+        Ok(self.0.clone())
+    }
+
+    fn user_info(&self, _: &str, _: &str, _: Option<&ClientCertificate>) -> Result<Answered, PostError> {
         Ok(self.0.clone())
     }
 }
@@ -36,9 +42,8 @@ fuzz_target!(|octets: &[u8]| {
     let content_type = if signed { SIGNED_TYPE } else { "application/json" };
     let http = Says(Answered { status, content_type: content_type.into(), body: body.to_vec() });
     let provider = &policy.providers[0];
-    if let Ok(Introspected::Active(answer)) =
-        introspect(&http, "https://as.example/introspect", provider, None, &|| None, "token", 0)
-    {
+    let endpoint = Announced { address: "https://as.example/introspect".into(), signs_introspection: false };
+    if let Ok(Introspected::Active(answer)) = introspect(&http, &endpoint, provider, None, &|| None, "token", 0) {
         assert!(status == 200 && !signed, "nothing is signed by a key that is not there");
         let json = Json::parse(&answer).expect("an answer is JSON");
         assert_eq!(json.get("active"), Some(&Json::Bool(true)));

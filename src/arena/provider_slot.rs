@@ -25,8 +25,9 @@ pub struct ProviderSlot {
     pub failures: AtomicU32,
     /// 1 while a fetch is under way.
     pub in_flight: AtomicU32,
-    /// From the moment a fetch is asked for until it begins: 1 by a worker, 2 by the operator.
-    wanted: AtomicU32,
+    /// From the moment a fetch is asked for until it begins: by a worker, 1 more than the generation of the keys that were
+    /// not enough; by the operator, the largest number.
+    wanted: AtomicU64,
     /// Fetches that were started.
     pub fetches: AtomicU64,
     /// The key set: public members only, as JSON.
@@ -34,6 +35,9 @@ pub struct ProviderSlot {
     /// Address of the key set and the last error, as JSON.
     pub status: Published<2048>,
 }
+
+/// `wanted` when the operator has asked.
+const BY_OPERATOR: u64 = u64::MAX;
 
 /// Who asks for a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,23 +62,30 @@ impl ProviderSlot {
         keys.filter(|_| self.source.load(Acquire) == source)
     }
 
-    /// A request asks for a fetch.
-    pub fn want(&self) {
-        self.wanted.fetch_max(1, Relaxed);
+    /// A request asks for a fetch, for which the keys of this generation were not enough. Where newer ones have come since,
+    /// nothing is asked for.
+    pub fn want(&self, generation: u64) {
+        self.wanted.fetch_max(generation.saturating_add(1), Relaxed);
     }
 
     /// The operator asks for a fetch.
     pub fn demand(&self) {
-        self.wanted.store(2, Relaxed);
+        self.wanted.store(BY_OPERATOR, Relaxed);
     }
 
     /// Who asks for a fetch.
     pub fn wanted(&self) -> Wanted {
         match self.wanted.load(Relaxed) {
+            BY_OPERATOR => Wanted::ByOperator,
             0 => Wanted::No,
-            1 => Wanted::ByRequest,
-            _ => Wanted::ByOperator,
+            after if self.has_newer(after - 1) => Wanted::No,
+            _ => Wanted::ByRequest,
         }
+    }
+
+    /// Whether keys were fetched after those of this generation.
+    pub fn has_newer(&self, generation: u64) -> bool {
+        self.fetched_at.load(Relaxed) != 0 && self.keys.generation() > generation
     }
 
     /// The fetch that was asked for begins.

@@ -24,6 +24,8 @@ pub struct Client {
     pub discovery: Vec<String>,
     /// redirect_uri of an exchange when the phone sends none.
     pub redirect_uri: Option<String>,
+    /// UserInfo endpoint when configured.
+    pub userinfo_endpoint: Option<String>,
 }
 
 /// Client authentication at the token endpoint and the introspection endpoint.
@@ -97,6 +99,11 @@ impl Client {
         if let Some(url) = &token_endpoint {
             auth.fits(url).map_err(|e| fail("token_endpoint", e))?;
         }
+        if let Some(url) = &settings.userinfo_endpoint {
+            check_url(url, global.allow_http)
+                .and_then(|()| auth.fits(url))
+                .map_err(|e| fail("userinfo_endpoint", e))?;
+        }
         if let Some(uri) = &settings.redirect_uri
             && (!uri.contains(':') || uri.chars().any(|c| c.is_control() || c.is_whitespace()))
         {
@@ -111,6 +118,7 @@ impl Client {
             token_endpoint,
             discovery,
             redirect_uri: settings.redirect_uri.clone(),
+            userinfo_endpoint: settings.userinfo_endpoint.clone(),
         }))
     }
 }
@@ -127,6 +135,7 @@ fn given(settings: &ProviderSettings) -> Vec<&'static str> {
         ("client_assertion_audience", settings.client_assertion_audience.is_some()),
         ("token_endpoint", settings.token_endpoint.is_some()),
         ("redirect_uri", settings.redirect_uri.is_some()),
+        ("userinfo_endpoint", settings.userinfo_endpoint.is_some()),
     ];
     keys.iter().filter(|key| key.1).map(|key| key.0).collect()
 }

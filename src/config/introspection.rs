@@ -28,6 +28,8 @@ pub struct Introspection {
     pub endpoint: Option<String>,
     /// Metadata documents that name it otherwise (introspection_endpoint), in this order.
     pub discovery: Vec<String>,
+    /// Whether signed answers are asked for (RFC 9701); None: as the metadata says.
+    pub signed: Option<bool>,
     /// Positive answers are kept at most so long, seconds; 0: each request is asked for (instant revocation).
     pub cache: u32,
     /// Negative answers are kept so long, seconds.
@@ -128,6 +130,7 @@ impl Introspection {
         Ok(Some(Introspection {
             endpoint,
             discovery,
+            signed: settings.introspection_signed,
             cache: within("introspection_cache", settings.introspection_cache, cache)?,
             negative_cache: within(
                 "introspection_negative_cache",
@@ -142,6 +145,7 @@ impl Introspection {
 fn given(settings: &ProviderSettings) -> Option<&'static str> {
     let keys = [
         ("introspection_endpoint", settings.introspection_endpoint.is_some()),
+        ("introspection_signed", settings.introspection_signed.is_some()),
         ("introspection_cache", settings.introspection_cache.is_some()),
         ("introspection_negative_cache", settings.introspection_negative_cache.is_some()),
     ];
@@ -229,6 +233,7 @@ mod tests {
             ("introspection_cache=5", "introspection_cache: is not used with tokens = jwt; remove it"),
             ("tokens=jwt;introspection_endpoint=https://as.example/i", "introspection_endpoint: is not used"),
             ("introspection_negative_cache=5", "introspection_negative_cache: is not used"),
+            ("introspection_signed=no", "introspection_signed: is not used with tokens = jwt"),
             (
                 "tokens=opaque;introspection_cache=3601;client_id=p;client_secret=s",
                 "introspection_cache: 3601 is out of",

@@ -104,6 +104,12 @@ impl KeySource {
         })
     }
 
+    /// Whether other keys may say something else: the right one is not there, or the server has another one under its name.
+    pub fn may_have_changed(&self, verified: Result<(), Reason>) -> bool {
+        let reasons = [Reason::KeyUnknown, Reason::SignatureInvalid, Reason::KeyUnsuitable];
+        self.is_fetched() && verified.is_err_and(|reason| reasons.contains(&reason))
+    }
+
     /// Identifies what is fetched: keys published for one source never serve another.
     pub fn id(&self, issuer: &str) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};

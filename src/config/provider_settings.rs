@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{OneOrMany, Secret, boolean, list, optional_number, optional_text};
+use super::settings::{OneOrMany, Secret, boolean, list, optional_boolean, optional_number, optional_text};
 
 /// One authorization server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -105,6 +105,8 @@ pub struct ProviderSettings {
     pub token_endpoint: Option<String>,
     /// redirect_uri of an exchange when the phone sends none.
     pub redirect_uri: Option<String>,
+    /// UserInfo endpoint (OpenID Connect Core section 5.3), when there is no metadata document.
+    pub userinfo_endpoint: Option<String>,
     /// How tokens are checked: "jwt", "opaque" (introspection, RFC 7662), "jwt_and_introspection", or "validation_grant"
     /// (sip-oauth section 5.2); default: jwt.
     pub tokens: Option<String>,
@@ -127,6 +129,9 @@ pub struct ProviderSettings {
     pub token_pop: Option<String>,
     /// Introspection endpoint, when there is no metadata document.
     pub introspection_endpoint: Option<String>,
+    /// Whether signed answers about tokens are asked for (RFC 9701); default: when the metadata announces them.
+    #[serde(deserialize_with = "optional_boolean")]
+    pub introspection_signed: Option<bool>,
     /// Positive answers are kept at most so many seconds; default: 60 for opaque, 0 for jwt_and_introspection.
     #[serde(deserialize_with = "optional_number")]
     pub introspection_cache: Option<u32>,

@@ -394,6 +394,12 @@ pub(super) fn optional_number<'de, D: Deserializer<'de>>(deserializer: D) -> Res
     Ok(Option::<Number>::deserialize(deserializer)?.map(|n| n.0))
 }
 
+pub(super) fn optional_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    struct Boolean(#[serde(deserialize_with = "boolean")] bool);
+    Ok(Option::<Boolean>::deserialize(deserializer)?.map(|b| b.0))
+}
+
 /// A text; true, false and numbers are taken as "yes", "no" and their digits.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     struct TextVisitor;

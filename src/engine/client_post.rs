@@ -64,6 +64,7 @@ impl<'a> ClientPost<'a> {
         http.post(&form).map_err(|error| match error {
             PostError::NotSent(text) => PostError::NotSent(self.say(&text)),
             PostError::InDoubt(text) => PostError::InDoubt(self.say(&text)),
+            PostError::Unreadable(text) => PostError::Unreadable(self.say(&text)),
         })
     }
 

@@ -4,18 +4,20 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::key_fetch::endpoint_of_metadata;
+use super::metadata::{Announced, MetadataError, Wanted, endpoint_of_metadata};
 use crate::config::client::ClientAuth;
 use crate::config::policy::Policy;
 use crate::ports::Fetch;
 
-/// An endpoint that is asked by POST.
+/// An endpoint of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// Of RFC 6749.
     Token,
     /// Of RFC 7662.
     Introspection,
+    /// Of OpenID Connect Core section 5.3, by GET.
+    UserInfo,
 }
 
 impl Endpoint {
@@ -24,6 +26,7 @@ impl Endpoint {
         match self {
             Endpoint::Token => "token_endpoint",
             Endpoint::Introspection => "introspection_endpoint",
+            Endpoint::UserInfo => "userinfo_endpoint",
         }
     }
 }
@@ -37,8 +40,8 @@ pub struct Endpoints {
 /// Issuer, metadata addresses, whether it is the one for mutual TLS, and which: what is found for one source never
 /// serves another.
 type Source = (String, Vec<String>, bool, Endpoint);
-/// The address, and when it was found.
-type Found = (String, i64);
+/// What metadata says, or what it lacks, and when it was read.
+type Found = (Result<Announced, String>, i64);
 
 impl Endpoints {
     /// Nothing is known yet.
@@ -46,8 +49,8 @@ impl Endpoints {
         Endpoints::default()
     }
 
-    /// The address of a provider's endpoint. Metadata is read again after key_refresh_interval; what it said before
-    /// serves while it cannot be read. `now` in Unix seconds. The error is a sentence for the operator.
+    /// The address of a provider's endpoint, and what its metadata says of it. Metadata is read again after
+    /// key_refresh_interval; what it said before serves while it cannot be read. `now` in Unix seconds.
     pub fn resolve(
         &self,
         fetch: &dyn Fetch,
@@ -55,47 +58,60 @@ impl Endpoints {
         provider: usize,
         which: Endpoint,
         now: i64,
-    ) -> Result<String, String> {
+    ) -> Result<Announced, MetadataError> {
         let provider = &policy.providers[provider];
-        let client = provider.client.as_ref().ok_or("client_id is not configured")?;
-        let (configured, discovery) = match which {
-            Endpoint::Token => (&client.token_endpoint, &client.discovery),
-            Endpoint::Introspection => {
-                let introspection = provider.introspection.as_ref().ok_or("tokens are not introspected")?;
-                (&introspection.endpoint, &introspection.discovery)
-            }
+        let no_client = || MetadataError::Absent("client_id is not configured".into());
+        let client = provider.client.as_ref().ok_or_else(no_client)?;
+        let (configured, discovery) = match (which, &provider.introspection) {
+            (Endpoint::Token, _) => (&client.token_endpoint, &client.discovery),
+            (Endpoint::UserInfo, _) => (&client.userinfo_endpoint, &client.discovery),
+            (Endpoint::Introspection, Some(introspection)) => (&introspection.endpoint, &introspection.discovery),
+            // Of a user who signs in with a code.
+            (Endpoint::Introspection, None) => (&None, &client.discovery),
         };
         if let Some(endpoint) = configured {
-            return Ok(endpoint.clone());
+            return Ok(Announced { address: endpoint.clone(), signs_introspection: false });
         }
         let mutual_tls = matches!(client.auth, ClientAuth::Tls(_));
         let key = (provider.issuer.clone(), discovery.clone(), mutual_tls, which);
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let interval = i64::from(policy.settings.key_refresh_interval);
-        if let Some((endpoint, since)) = &known
+        if let Some((found, since)) = &known
             && (0..interval).contains(&now.saturating_sub(*since))
         {
-            return Ok(endpoint.clone());
+            return found.clone().map_err(MetadataError::Absent);
         }
-        if let Some((endpoint, _)) = &known {
+        if let Some((found, _)) = &known {
             // One reads it again; meanwhile, and for a while should that fail, what is known serves the others.
             let pause = i64::from(policy.settings.key_cooldown).min(interval);
-            self.note(key.clone(), endpoint.clone(), now - interval + pause);
+            self.note(key.clone(), found.clone(), now - interval + pause);
         }
-        let member = which.member();
-        let allow_http = policy.settings.allow_http;
-        let found = endpoint_of_metadata(fetch, discovery, &provider.issuer, member, mutual_tls, allow_http);
-        let found = found.and_then(|endpoint| client.auth.fits(&endpoint).map(|()| endpoint));
-        match found {
-            Ok(endpoint) => {
-                self.note(key, endpoint.clone(), now);
+        let wanted = Wanted {
+            issuer: &provider.issuer,
+            member: which.member(),
+            mutual_tls,
+            allow_http: policy.settings.allow_http,
+        };
+        let found = endpoint_of_metadata(fetch, discovery, &wanted).and_then(|endpoint| {
+            let fits = client.auth.fits(&endpoint.address).map_err(MetadataError::Failed);
+            fits.map(|()| endpoint)
+        });
+        match (found, known) {
+            (Ok(endpoint), _) => {
+                self.note(key, Ok(endpoint.clone()), now);
                 Ok(endpoint)
             }
-            Err(error) => known.map(|(endpoint, _)| endpoint).ok_or(error),
+            (Err(_), Some((found, _))) => found.map_err(MetadataError::Absent),
+            // What every server has is looked for again; what it may do without is not.
+            (Err(MetadataError::Absent(text)), None) if which != Endpoint::Token => {
+                self.note(key, Err(text.clone()), now);
+                Err(MetadataError::Absent(text))
+            }
+            (Err(error), None) => Err(error),
         }
     }
 
-    fn note(&self, key: Source, endpoint: String, since: i64) {
+    fn note(&self, key: Source, endpoint: Result<Announced, String>, since: i64) {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (endpoint, since));
     }
 }

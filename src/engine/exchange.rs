@@ -3,8 +3,11 @@
 //!
 //! A code is sent at most once: what cannot be known for sure is said so, and never tried again.
 
-use super::token_identity::{Keys, identify, unverified_claims};
+use super::endpoints::Endpoint;
+use super::metadata::{Announced, MetadataError};
+use super::token_identity::{identify, unverified_claims};
 use super::token_request::ask;
+use super::verdict::{Question, Trouble};
 use crate::config::client::Client;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
@@ -64,14 +67,21 @@ pub struct Refreshed {
 pub enum TokenError {
     /// The code or the refresh token is not accepted: the user must sign in again.
     Refused(String),
-    /// The server refuses the proxy itself: the operator must act.
+    /// The request is refused, and the server does not say why. Where it accepts the proxy's client otherwise, the code
+    /// or the refresh token is not accepted.
+    RequestRefused(String),
+    /// The server refuses the proxy itself: the operator must act, unless it accepts the client otherwise.
     ClientRefused(String),
+    /// The configuration is not enough to ask the server: the operator must act.
+    Misconfigured(String),
     /// The request was certainly not acted upon: it may be sent again later.
-    Unavailable(String),
+    Unavailable(Trouble),
     /// The answer was lost or cannot be read: nobody knows whether the code or the refresh token is spent.
-    InDoubt(String),
+    InDoubt(Trouble),
     /// Tokens came, but they do not fit the configuration.
     Denied(Reason),
+    /// Tokens came, but nothing says which address their user has: what there was instead.
+    IdentityMissing(String),
 }
 
 impl From<Reason> for TokenError {
@@ -97,6 +107,8 @@ pub struct TokenServer<'a> {
     pub keys: Option<&'a KeySet>,
     /// Called at most once, when they do not verify a token.
     pub fetch_keys: &'a dyn Fn() -> Option<KeySet>,
+    /// Finds the server's other endpoints.
+    pub resolve: &'a dyn Fn(Endpoint) -> Result<Announced, MetadataError>,
     /// The time in Unix seconds: it goes on while the server is asked, and what the server issues is of after that.
     pub now: &'a dyn Fn() -> i64,
 }
@@ -111,15 +123,14 @@ impl TokenServer<'_> {
     }
 
     pub(super) fn ask(&self, form: &[(&str, &str)], secrets: &[&str]) -> Result<IssuedTokens, TokenError> {
-        ask(self.http, self.endpoint, self.client()?, form, secrets, (self.now)())
+        ask(self.http, self.endpoint, self.client()?, Question::SignIn, form, secrets, (self.now)())
     }
 
-    /// What the tokens say of their user is verified.
-    pub(super) fn granted(&self, tokens: IssuedTokens) -> Result<Granted, TokenError> {
+    /// What the tokens say of their user is verified; where they say nothing and with `ask`, the server is asked.
+    pub(super) fn granted(&self, tokens: IssuedTokens, ask: bool) -> Result<Granted, TokenError> {
         let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
         let scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
-        let keys = Keys::new(&self.policy.decryption, self.keys, self.fetch_keys);
-        let identity = identify(self.provider(), &self.client()?.id, &tokens, &scope, &keys, (self.now)())?;
+        let identity = identify(self, &tokens, &scope, ask)?;
         self.granted_to(tokens, identity)
     }
 
@@ -151,12 +162,12 @@ pub fn exchange(server: &TokenServer<'_>, grant: &CodeGrant<'_>) -> Result<Grant
     }
     let tokens = server.ask(&form, &[grant.code, grant.code_verifier.unwrap_or("")])?;
     if provider.requires_master_key && tokens.master_key.is_none() {
-        return Err(TokenError::InDoubt(format!(
+        return Err(TokenError::InDoubt(Trouble::answered(format!(
             "provider '{}': the answer to a code has no master-key, which require_master_key asks for",
             provider.name
-        )));
+        ))));
     }
-    server.granted(tokens)
+    server.granted(tokens, true)
 }
 
 /// Exchanges a refresh token. `now` in Unix seconds.
@@ -171,7 +182,7 @@ pub fn refresh(
     let provider = &policy.providers[provider];
     let client = client_of(provider)?;
     let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
-    let tokens = ask(http, endpoint, client, &form, &[refresh_token], now)?;
+    let tokens = ask(http, endpoint, client, Question::Refresh, &form, &[refresh_token], now)?;
     let claims = unverified_claims(&policy.decryption, &tokens.access_token.0);
     let scope = scope_of(&tokens, claims.as_ref());
     // Without a word about scopes they are the old ones (RFC 6749 section 6).
@@ -188,7 +199,7 @@ pub fn refresh(
 }
 
 fn client_of(provider: &Provider) -> Result<&Client, TokenError> {
-    let missing = || TokenError::ClientRefused(format!("provider '{}' has no client_id", provider.name));
+    let missing = || TokenError::Misconfigured(format!("provider '{}' has no client_id", provider.name));
     provider.client.as_ref().ok_or_else(missing)
 }
 

@@ -4,10 +4,13 @@
 //! Only a clear answer about the token refuses it. Whatever else comes back says something about the server, or about
 //! the proxy's own client there, and never that the token is wrong.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use super::client_post::ClientPost;
-use super::token_request::sentence;
+use super::metadata::Announced;
+use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
 use crate::config::introspection::TokenStrategy;
 use crate::config::provider::Provider;
 use crate::ports::{Answered, Post, PostError};
@@ -18,8 +21,10 @@ use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 use crate::proto::token_response::ErrorResponse;
 
-/// Signed answers are preferred to plain ones; a server that cannot sign leaves the first type out of account.
-const ACCEPT: &str = "application/token-introspection+jwt, application/json";
+/// Servers that compare Accept letter by letter give plain answers for this only.
+const PLAIN: &str = "application/json";
+/// Signed answers are preferred to plain ones.
+const SIGNED: &str = "application/token-introspection+jwt, application/json;q=0.5";
 
 /// What the server says of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +40,31 @@ pub enum Introspected {
 pub enum IntrospectionError {
     /// The server refuses the proxy itself: the operator must act.
     ClientRefused(String),
+    /// The request is refused with a word that is neither about the token nor about the client: where the server accepts
+    /// the client otherwise, it is about the token.
+    RequestRefused(String),
     /// No answer, or one that says that the server does not work now; may be asked again.
-    Unavailable(String),
+    Unavailable(Trouble),
     /// The server works, but what it says of this token cannot be used.
     Unusable(String),
+}
+
+impl fmt::Display for IntrospectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IntrospectionError::ClientRefused(why)
+            | IntrospectionError::RequestRefused(why)
+            | IntrospectionError::Unusable(why) => f.write_str(why),
+            IntrospectionError::Unavailable(trouble) => trouble.fmt(f),
+        }
+    }
 }
 
 /// Asks about a token. `keys` are the provider's keys as far as they are fetched; `fetch_keys` is called at most
 /// once, when they do not verify a signed answer. `now` in Unix seconds. Blocks: never called in a SIP worker.
 pub fn introspect(
     http: &dyn Post,
-    endpoint: &str,
+    endpoint: &Announced,
     provider: &Provider,
     keys: Option<&KeySet>,
     fetch_keys: &dyn Fn() -> Option<KeySet>,
@@ -57,14 +76,18 @@ pub fn introspect(
         return Err(ClientRefused(format!("provider '{}' has no client_id", provider.name)));
     };
     let parameters = [("token", token), ("token_type_hint", "access_token")];
-    let post = ClientPost::new(client, endpoint, &parameters, &[token], now).map_err(Unavailable)?;
-    let answered = post.send(http, ACCEPT, true).map_err(|error| match error {
-        PostError::NotSent(text) | PostError::InDoubt(text) => Unavailable(text),
+    let unanswered = |text| Unavailable(Trouble::unanswered(text));
+    let post = ClientPost::new(client, &endpoint.address, &parameters, &[token], now).map_err(unanswered)?;
+    let configured = provider.introspection.as_ref().and_then(|introspection| introspection.signed);
+    let accept = if configured.unwrap_or(endpoint.signs_introspection) { SIGNED } else { PLAIN };
+    let answered = post.send(http, accept, true).map_err(|error| match error {
+        PostError::NotSent(text) | PostError::InDoubt(text) => unanswered(text),
+        PostError::Unreadable(text) => Unusable(text),
     })?;
     let Answered { status, content_type, body } = answered;
     let body = Zeroizing::new(body);
     let unusable = |problem: &str| Unusable(post.say(problem));
-    if status != 200 {
+    if !(200..=299).contains(&status) {
         let error = Json::parse(&body).ok().and_then(|json| ErrorResponse::from_json(&json).ok()?);
         return judge_failure(status, error.as_ref(), provider.strategy, &|text| post.say(text));
     }
@@ -129,7 +152,7 @@ fn verify(
         return Err(bad_signature(Reason::AlgorithmNotAllowed));
     }
     let verified = provider.keys.verify(jws, header, keys);
-    if verified != Err(Reason::KeyUnknown) || !provider.keys.is_fetched() {
+    if !provider.keys.may_have_changed(verified) {
         return verified.map_err(bad_signature);
     }
     let fresh = fetch_keys().ok_or("the answer is signed, but the keys that verify it cannot be fetched now")?;
@@ -147,26 +170,19 @@ fn judge_failure(
     strategy: TokenStrategy,
     say: &dyn Fn(&str) -> String,
 ) -> Result<Introspected, IntrospectionError> {
-    use IntrospectionError::{ClientRefused, Unavailable};
-    let http = format!("HTTP status {status}");
-    let text = match error {
-        Some(error) => say(&format!("{http}, {}", sentence(error))),
-        None => say(&http),
-    };
-    let code = error.map_or("", |error| error.error.as_str());
-    Err(match (status, code) {
-        (408 | 429 | 500..=599, _) | (_, "temporarily_unavailable" | "slow_down" | "server_error") => Unavailable(text),
-        (300..=399, _) => Unavailable(say(&format!(
-            "{http}: redirects are not followed, write the final address in introspection_endpoint"
-        ))),
+    use IntrospectionError::{ClientRefused, RequestRefused, Unavailable};
+    let text = say(&sentence(status, error, "introspection_endpoint"));
+    let is_of_other_type = error.is_some_and(|error| error.error == "unsupported_token_type");
+    Err(match verdict(Question::Introspection, status, error) {
+        Verdict::NotNow | Verdict::InDoubt => Unavailable(Trouble::of_status(status, text)),
         // The server issues such tokens, if at all, without keeping them. Where all are opaque, this one is not good.
-        (200 | 400..=499, "unsupported_token_type") if strategy == TokenStrategy::Opaque => {
+        Verdict::RequestRefused if is_of_other_type && strategy == TokenStrategy::Opaque => {
             return Ok(Introspected::Inactive);
         }
-        (200 | 400..=499, "unsupported_token_type") => ClientRefused(format!("{text}; write tokens = jwt")),
-        (400..=499, "") => ClientRefused(say(&format!("{http} without an OAuth error; check introspection_endpoint"))),
-        (200 | 400..=499, _) => ClientRefused(text),
-        _ => Unavailable(text),
+        Verdict::RequestRefused if is_of_other_type => ClientRefused(format!("{text}; write tokens = jwt")),
+        Verdict::Refused => return Ok(Introspected::Inactive),
+        Verdict::RequestRefused if error.is_some() => RequestRefused(text),
+        Verdict::RequestRefused | Verdict::ClientRefused => ClientRefused(text),
     })
 }
 
@@ -174,37 +190,41 @@ fn judge_failure(
 mod tests {
     use super::*;
 
+    fn outcome(status: u16, code: &str, strategy: TokenStrategy) -> &'static str {
+        let error = ErrorResponse { error: code.into(), description: String::new() };
+        let error = Some(&error).filter(|_| !code.is_empty());
+        match judge_failure(status, error, strategy, &str::to_owned) {
+            Ok(Introspected::Inactive) => "inactive",
+            Ok(Introspected::Active(_)) => "active",
+            Err(IntrospectionError::ClientRefused(_)) => "client",
+            Err(IntrospectionError::RequestRefused(_)) => "request",
+            Err(IntrospectionError::Unavailable(Trouble { answered: false, .. })) => "down",
+            Err(IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_)) => "unavailable",
+        }
+    }
+
     #[test]
     fn what_failures_mean() {
-        let outcome = |status, code: &str, strategy| {
-            let error = ErrorResponse { error: code.into(), description: String::new() };
-            let error = Some(&error).filter(|_| !code.is_empty());
-            match judge_failure(status, error, strategy, &str::to_owned) {
-                Ok(Introspected::Inactive) => "inactive",
-                Ok(Introspected::Active(_)) => "active",
-                Err(IntrospectionError::ClientRefused(_)) => "client",
-                Err(IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_)) => "unavailable",
-            }
-        };
         for (status, code, wanted) in [
             (400, "invalid_client", "client"),
             (401, "invalid_client", "client"),
-            (401, "invalid_token", "client"),
             (401, "", "client"),
             (403, "", "client"),
-            (403, "access_denied", "client"),
             (404, "", "client"),
-            (400, "invalid_request", "client"),
+            (302, "", "client"),
             (200, "invalid_client", "client"),
+            (401, "invalid_token", "inactive"),
+            (400, "invalid_token", "inactive"),
+            (400, "expired_token", "inactive"),
+            (404, "token_not_found", "inactive"),
+            (400, "invalid_request", "request"),
+            (403, "access_denied", "request"),
             (408, "", "unavailable"),
             (429, "invalid_client", "unavailable"),
-            (500, "invalid_client", "unavailable"),
-            (503, "", "unavailable"),
             (400, "temporarily_unavailable", "unavailable"),
             (400, "server_error", "unavailable"),
-            (302, "", "unavailable"),
-            (204, "", "unavailable"),
-            (201, "", "unavailable"),
+            (500, "invalid_client", "down"),
+            (503, "", "down"),
         ] {
             for strategy in [TokenStrategy::Opaque, TokenStrategy::JwtThenIntrospection] {
                 assert_eq!(outcome(status, code, strategy), wanted, "{status} {code}");

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Getting a provider's keys: metadata (OpenID Connect Discovery, RFC 8414), then the key set.
 
-use crate::config::provider::check_url;
-use crate::ports::{Fetch, FetchError};
-use crate::proto::fingerprint::printable;
+use super::metadata::{Wanted, endpoint_of_metadata};
+use crate::ports::Fetch;
 use crate::proto::jose::key_set::{KeySet, Origin};
-use crate::proto::json::Json;
 
-/// What metadata may be (RFC 8414 section 3.2); some servers compare Accept letter by letter, some have odd names for JSON.
-pub const METADATA_TYPES: &str = "application/json, */*;q=0.1";
-/// The same for key sets (RFC 7517 section 8.5).
+/// What key sets may be (RFC 7517 section 8.5); some servers compare Accept letter by letter.
 pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json, */*;q=0.1";
 
 /// What to fetch, as plain data that can cross to another thread.
@@ -40,63 +36,21 @@ pub struct FetchedKeys {
 pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, String> {
     let jwks_uri = match &plan.jwks_uri {
         Some(uri) => uri.clone(),
-        None => endpoint_of_metadata(fetch, &plan.discovery, &plan.issuer, "jwks_uri", false, plan.allow_http)?,
+        None => {
+            let wanted =
+                Wanted { issuer: &plan.issuer, member: "jwks_uri", mutual_tls: false, allow_http: plan.allow_http };
+            endpoint_of_metadata(fetch, &plan.discovery, &wanted).map_err(|e| e.to_string())?.address
+        }
     };
     let document = fetch.get(&jwks_uri, KEY_SET_TYPES).map_err(|e| format!("{jwks_uri}: {e}"))?;
     let keys = KeySet::from_jwks(&document.body, Origin::Fetched).map_err(|e| format!("{jwks_uri}: {e}"))?;
     Ok(FetchedKeys { keys, jwks_uri, max_age: document.max_age })
 }
 
-/// The address that a provider's metadata gives as `member`; with `mutual_tls` the one for clients with a certificate
-/// goes first (RFC 8705 section 5). The metadata must name the issuer.
-pub fn endpoint_of_metadata(
-    fetch: &dyn Fetch,
-    discovery: &[String],
-    issuer: &str,
-    member: &str,
-    mutual_tls: bool,
-    allow_http: bool,
-) -> Result<String, String> {
-    let mut last = String::from("no metadata address");
-    for url in discovery {
-        match fetch.get(url, METADATA_TYPES) {
-            // The other form of the address is tried only when this one does not exist.
-            Err(FetchError::Status(status @ (400..=499))) => last = format!("{url}: HTTP status {status}"),
-            Err(e) => return Err(format!("{url}: {e}")),
-            Ok(document) => {
-                let found = member_of(&document.body, issuer, member, mutual_tls, allow_http);
-                return found.map_err(|e| format!("{url}: {e}"));
-            }
-        }
-    }
-    Err(last)
-}
-
-fn member_of(body: &[u8], issuer: &str, member: &str, mutual_tls: bool, allow_http: bool) -> Result<String, String> {
-    let json = Json::parse(body).map_err(|_| "the answer is not a JSON metadata document".to_owned())?;
-    let text = |name: &str| json.get(name).and_then(Json::as_str);
-    match text("issuer") {
-        Some(named) if named == issuer => {}
-        Some(other) => {
-            return Err(format!(
-                "the server calls itself issuer '{}', configured is '{issuer}'; write exactly what the server says, or set {member}",
-                printable(other, 200),
-            ));
-        }
-        None => return Err("the metadata has no issuer".into()),
-    }
-    let aliases = json.get("mtls_endpoint_aliases").filter(|_| mutual_tls);
-    let alias = aliases.and_then(|aliases| aliases.get(member)).and_then(Json::as_str);
-    let uri =
-        alias.or_else(|| text(member)).ok_or_else(|| format!("the metadata has no {member}; set {member} yourself"))?;
-    check_url(uri, allow_http)?;
-    Ok(uri.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::Document;
+    use crate::ports::{Document, FetchError};
 
     struct Pages(Vec<(&'static str, Result<&'static str, FetchError>)>);
 
@@ -137,7 +91,7 @@ mod tests {
         ];
         assert!(fetch(pages).is_ok());
         let none = fetch(vec![("https://as.example/oidc", missing.clone()), ("https://as.example/8414", missing)]);
-        assert_eq!(none.unwrap_err(), "https://as.example/8414: HTTP status 404");
+        assert_eq!(none.unwrap_err(), "https://as.example/oidc: HTTP status 404");
     }
 
     #[test]
@@ -149,9 +103,10 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_with_an_answer() {
-        let error = |page| fetch(vec![("https://as.example/oidc", Ok(page))]).unwrap_err();
+        let missing = || ("https://as.example/8414", Err(FetchError::Status(404)));
+        let error = |page| fetch(vec![("https://as.example/oidc", Ok(page)), missing()]).unwrap_err();
         assert!(error("<html>").contains("not a JSON metadata"));
-        assert!(error("{}").contains("no issuer"));
+        assert!(error("{}").contains("no issuer") && error("[]").contains("not a JSON metadata"));
         assert!(error(r#"{"issuer":"https://as.example"}"#).contains("no jwks_uri"));
         assert!(error(r#"{"issuer":"https://as.example","jwks_uri":"http://x.example/j"}"#).contains("not protected"));
         let empty =

@@ -16,8 +16,9 @@ pub struct Limits {
 const MIN_INTERVAL: i64 = 60_000;
 /// When a fetch that found no room is tried again, in milliseconds.
 const SOON: i64 = 100;
-/// Longest wait after a failure.
-const MAX_BACKOFF: i64 = 60_000;
+/// The wait after a failure, whatever the number: a server that is back is asked within five seconds, and one that is not
+/// hears of this proxy no more often than every two.
+const RETRY: i64 = 2000;
 
 /// The plan of one provider. Times are Unix milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +81,10 @@ impl RefreshPlan {
         }
     }
 
-    /// After a failure: 1, 2, 4 … seconds, at most a minute.
+    /// After a failure.
     pub fn failed(&mut self, now: i64, jitter: f64) {
         self.failures = self.failures.saturating_add(1);
-        let backoff = (1000i64 << (self.failures - 1).min(6)).min(MAX_BACKOFF);
-        self.next = now + backoff + (backoff as f64 * 0.2 * jitter) as i64;
+        self.next = now + RETRY + (RETRY as f64 * 0.5 * jitter) as i64;
         self.not_before = self.next;
     }
 }
@@ -128,15 +128,15 @@ mod tests {
     }
 
     #[test]
-    fn failures_back_off_and_close_the_gate() {
+    fn failures_close_the_gate_for_a_moment_however_many_there_were() {
         let mut plan = fresh();
         plan.failed(0, 0.0);
-        assert_eq!((plan.next, plan.not_before), (1000, 1000));
-        assert!(!plan.start(true, 999, &LIMITS));
+        assert_eq!((plan.next, plan.not_before), (2000, 2000));
+        assert!(!plan.start(true, 1999, &LIMITS));
         for _ in 0..100 {
-            plan.failed(0, 0.0);
+            plan.failed(0, 1.0);
         }
-        assert_eq!(plan.next, 60_000);
+        assert_eq!(plan.next, 3000);
         plan.succeeded(1, None, 0.0, &LIMITS);
         assert_eq!((plan.failures, plan.not_before), (0, 0));
         assert!(plan.start(true, 2, &LIMITS));

@@ -37,7 +37,7 @@ pub fn for_password(
             vec![("grant_type", TOKEN_EXCHANGE), ("subject_token", assertion.as_str()), ("subject_token_type", JWT)]
         }
         TokenSource::Password if password.is_empty() => {
-            return Err(TokenError::ClientRefused(
+            return Err(TokenError::Misconfigured(
                 "password_grant = password needs the password, which the script does not give".into(),
             ));
         }
@@ -51,10 +51,8 @@ pub fn for_password(
     }
     let tokens = server.ask(&form, &[password, &assertion])?;
     // Tokens that say nothing of their user are those of the one whom the server was told.
-    match server.granted(tokens.clone()) {
-        Err(TokenError::Denied(Reason::IdentityMissing)) => {
-            server.granted_to(tokens, identity(provider, &grant.username, aor))
-        }
+    match server.granted(tokens.clone(), false) {
+        Err(TokenError::IdentityMissing(_)) => server.granted_to(tokens, identity(provider, &grant.username, aor)),
         granted => granted,
     }
 }
@@ -78,7 +76,7 @@ pub fn for_foreign_token(
     if provider.aor.is_empty() {
         server.granted_to(tokens, identity(provider, &grant.username, aor))
     } else {
-        server.granted(tokens)
+        server.granted(tokens, true)
     }
 }
 

@@ -162,7 +162,8 @@ mod tests {
 
     fn known(said: Option<Said>, asked: Asked, cache: u32, now: i64) -> KnownAnswer {
         let answer = said.map(|said| TokenAnswer { said, asked_at: 1000 });
-        let introspection = Introspection { endpoint: None, discovery: Vec::new(), cache, negative_cache: 10 };
+        let introspection =
+            Introspection { endpoint: None, discovery: Vec::new(), signed: None, cache, negative_cache: 10 };
         known_answer(&Known(answer, asked), &TokenId::new("i", "t"), &introspection, now)
     }
 

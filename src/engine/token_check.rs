@@ -119,7 +119,10 @@ pub(super) fn check_looked_up(
     match checked {
         Ok(()) => answer.reason = Some(Reason::Ok),
         Err(Refusal::Because(reason)) => answer.reason = Some(reason),
-        Err(Refusal::NeedKeys) => return Decision::NeedKeys(answer),
+        Err(Refusal::NeedKeys(reason)) => {
+            answer.reason = Some(reason);
+            return Decision::NeedKeys(answer);
+        }
         Err(Refusal::NeedIntrospection(id)) => {
             return Decision::NeedIntrospection(answer, Question { id, token: SecretText(token.to_owned()) });
         }
@@ -129,7 +132,8 @@ pub(super) fn check_looked_up(
 
 enum Refusal {
     Because(Reason),
-    NeedKeys,
+    /// Other keys are needed; the reason why those that are there do not verify the token.
+    NeedKeys(Reason),
     NeedIntrospection(TokenId),
 }
 
@@ -251,14 +255,15 @@ fn verify(
     check_protection(provider, token, usage.transport)?;
     provider.rules.check_header(&header)?;
     claims.take_type(&header.typ);
-    let fetched = provider.keys.is_fetched();
-    let verified = provider.keys.verify(&jws, &header, known.keys.fetched(index));
-    if verified == Err(Reason::KeyUnknown) && fetched {
-        // A token that would be refused anyway is not worth a key fetch.
-        judge(provider, claims, &json, usage, now, answer)?;
-        return Err(Refusal::NeedKeys);
+    if let Err(reason) = provider.keys.verify(&jws, &header, known.keys.fetched(index)) {
+        if !provider.keys.may_have_changed(Err(reason)) {
+            return Err(reason.into());
+        }
+        // A token that would be refused anyway is not worth a key fetch. What one of unknown origin says is not told.
+        let judged = judge(provider, claims, &json, usage, now, answer);
+        judged.map_err(|refusal| if reason == Reason::KeyUnknown { refusal } else { reason })?;
+        return Err(Refusal::NeedKeys(reason));
     }
-    verified?;
     reading.unproven = false;
     judge(provider, claims, &json, usage, now, answer)?;
     // Nothing of an encrypted token is kept longer than the token.

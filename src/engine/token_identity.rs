@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who the tokens of an exchange stand for: the verified ID token first, then the access token.
+//! Who the tokens of an exchange stand for: the verified ID token first, then the access token, then what the server
+//! says when it is asked.
 
 use std::cell::OnceCell;
 
-use super::exchange::TokenError;
+use zeroize::Zeroizing;
+
+use super::endpoints::Endpoint;
+use super::exchange::{TokenError, TokenServer};
+use super::introspection::{Introspected, IntrospectionError, introspect};
+use super::metadata::MetadataError;
+use super::user_info::{UserInfo, UserInfoError, user_info};
+use super::verdict::Trouble;
+use crate::config::client::ClientAuth;
 use crate::config::provider::Provider;
 use crate::proto::claims::Claims;
+use crate::proto::fingerprint::printable;
 use crate::proto::jose::decryption_keys::DecryptionKeys;
 use crate::proto::jose::jws::{CompactJws, Header};
 use crate::proto::jose::key_set::KeySet;
@@ -13,7 +23,7 @@ use crate::proto::json::Json;
 use crate::proto::reason::Reason;
 use crate::proto::session::Identity;
 use crate::proto::token_response::IssuedTokens;
-use crate::proto::token_rules::TokenRules;
+use crate::proto::token_rules::{IssuerRule, TokenRules};
 
 /// The keys of a provider, fetched anew at most once, and those that decrypt its tokens.
 pub(super) struct Keys<'a> {
@@ -38,44 +48,214 @@ impl<'a> Keys<'a> {
             None => self.known,
         };
         let verified = provider.keys.verify(jws, header, known);
-        if verified != Err(Reason::KeyUnknown) || !provider.keys.is_fetched() {
+        if !provider.keys.may_have_changed(verified) {
             return verified.map_err(TokenError::Denied);
         }
         match self.fresh.get_or_init(self.fetch) {
             Some(fresh) => provider.keys.verify(jws, header, Some(fresh)).map_err(TokenError::Denied),
             // The code is spent, and nobody knows who it stood for.
-            None => Err(TokenError::InDoubt("tokens came, but the keys that verify them cannot be fetched now".into())),
+            None => Err(TokenError::InDoubt(Trouble::answered(
+                "tokens came, but the keys that verify them cannot be fetched now".into(),
+            ))),
         }
     }
 }
 
-/// Finds the user's addresses. `scope` is what is known of the granted scopes.
+/// What was looked at for the user's addresses, in this order; of what has none, what it has instead.
+#[derive(Default)]
+struct Search {
+    seen: Vec<String>,
+    /// A server that could have told did not answer.
+    trouble: Option<Trouble>,
+}
+
+impl Search {
+    fn note(&mut self, source: &str, what: &str) {
+        self.seen.push(format!("{source}: {what}"));
+    }
+
+    fn into_error(self) -> TokenError {
+        match self.trouble {
+            // The code is spent, and nobody knows who it stood for.
+            Some(trouble) => TokenError::InDoubt(trouble),
+            None => TokenError::IdentityMissing(format!("no claim that 'aor' asks for; {}", self.seen.join("; "))),
+        }
+    }
+}
+
+/// Finds the user's addresses: in the ID token, in the access token, and with `ask`, at the server: what it says of the
+/// access token (RFC 7662), then of its user (OpenID Connect Core section 5.3). `scope` is what is known of the granted
+/// scopes.
 pub(super) fn identify(
-    provider: &Provider,
-    client_id: &str,
+    server: &TokenServer<'_>,
     tokens: &IssuedTokens,
     scope: &str,
-    keys: &Keys<'_>,
-    now: i64,
+    ask: bool,
 ) -> Result<Identity, TokenError> {
-    let make = |(subject, aors)| Identity { subject, aors, client_id: client_id.into(), scope: scope.into() };
-    let id_token = tokens.id_token.as_ref();
-    if let Some(token) = id_token
-        && let Some(found) = from_id_token(provider, client_id, &token.0, keys, now)?
-    {
-        return Ok(make(found));
+    let (provider, client, now) = (server.provider(), server.client()?, (server.now)());
+    let keys = Keys::new(&server.policy.decryption, server.keys, server.fetch_keys);
+    let make = |found: Read| Identity {
+        subject: found.subject,
+        aors: found.aors,
+        client_id: client.id.clone(),
+        scope: scope.into(),
+    };
+    let mut search = Search::default();
+    let mut subject = None;
+    if let Some(token) = &tokens.id_token {
+        let read = from_id_token(provider, &client.id, &token.0, &keys, now)?;
+        if !read.aors.is_empty() {
+            return Ok(make(read));
+        }
+        search.note("the ID token has", &read.names);
+        subject = Some(read.subject);
     }
-    match from_access_token(provider, &tokens.access_token.0, keys, now) {
-        Ok(Some(found)) => Ok(make(found)),
+    match from_access_token(provider, &tokens.access_token.0, &keys, now) {
+        Ok(read) if !read.aors.is_empty() => return Ok(make(read)),
+        Ok(read) => search.note("the access token has", &read.names),
         // What is wrong with the access token matters only when there was nothing else to go by.
         Err(TokenError::Denied(reason))
-            if id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
+            if tokens.id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
         {
-            Err(TokenError::Denied(reason))
+            return Err(TokenError::Denied(reason));
         }
-        Ok(None) | Err(TokenError::Denied(_)) => Err(TokenError::Denied(Reason::IdentityMissing)),
-        Err(other) => Err(other),
+        Err(TokenError::Denied(reason)) => search.note("the access token is not read", reason.code()),
+        Err(other) => return Err(other),
     }
+    if !ask {
+        return Err(search.into_error());
+    }
+    for question in [from_introspection, from_user_info] {
+        if let Some(read) = question(server, &tokens.access_token.0, subject.as_deref(), &keys, &mut search)? {
+            return Ok(make(read));
+        }
+    }
+    Err(search.into_error())
+}
+
+/// The server's own word about an access token that it has just issued.
+fn from_introspection(
+    server: &TokenServer<'_>,
+    token: &str,
+    _: Option<&str>,
+    _: &Keys<'_>,
+    search: &mut Search,
+) -> Result<Option<Read>, TokenError> {
+    const SOURCE: &str = "introspection";
+    let provider = server.provider();
+    // A server tells nobody about tokens of whom it cannot tell who he is.
+    if matches!(server.client()?.auth, ClientAuth::None) {
+        return Ok(None);
+    }
+    let endpoint = match (server.resolve)(Endpoint::Introspection) {
+        Ok(endpoint) => endpoint,
+        Err(MetadataError::Absent(_)) => return Ok(None),
+        Err(MetadataError::Failed(why)) => {
+            search.trouble = Some(Trouble::unanswered(why));
+            return Ok(None);
+        }
+    };
+    let now = (server.now)();
+    match introspect(server.http, &endpoint, provider, server.keys, server.fetch_keys, token, now) {
+        Ok(Introspected::Active(text)) => {
+            let text = Zeroizing::new(text);
+            let json = Json::parse(&text).map_err(|_| Reason::TokenMalformed)?;
+            let claims = Claims::from_introspection(&json, &provider.issuer)?;
+            let is_own = |issuer: &IssuerRule| issuer.accepts(&claims.issuer, claims.tenant.as_deref());
+            if !provider.rules.issuers.iter().any(is_own)
+                || now >= claims.expires_at.saturating_add(provider.rules.leeway)
+            {
+                search.note(SOURCE, "it is of another issuer, or has ended");
+                return Ok(None);
+            }
+            Ok(found_in(provider, &json, claims.subject, SOURCE, search)?)
+        }
+        Ok(Introspected::Inactive) => {
+            search.note(SOURCE, "the token is not active");
+            Ok(None)
+        }
+        Err(IntrospectionError::Unavailable(trouble)) => {
+            search.trouble = Some(trouble);
+            Ok(None)
+        }
+        Err(other) => {
+            search.note(SOURCE, &other.to_string());
+            Ok(None)
+        }
+    }
+}
+
+/// What the server says of the user to whoever has his access token. It must be the user of the ID token, where there
+/// is one: tokens of two users may have been mixed up (OpenID Connect Core section 5.3.2).
+fn from_user_info(
+    server: &TokenServer<'_>,
+    token: &str,
+    subject: Option<&str>,
+    keys: &Keys<'_>,
+    search: &mut Search,
+) -> Result<Option<Read>, TokenError> {
+    const SOURCE: &str = "userinfo";
+    let provider = server.provider();
+    let endpoint = match (server.resolve)(Endpoint::UserInfo) {
+        Ok(endpoint) => endpoint.address,
+        Err(MetadataError::Absent(_)) => return Ok(None),
+        Err(MetadataError::Failed(why)) => {
+            search.trouble = Some(Trouble::unanswered(why));
+            return Ok(None);
+        }
+    };
+    let answered = match user_info(server.http, &endpoint, token, server.client()?) {
+        Ok(answered) => answered,
+        Err(UserInfoError::Unavailable(trouble)) => {
+            search.trouble = Some(trouble);
+            return Ok(None);
+        }
+        Err(UserInfoError::Refused(why)) => {
+            search.note(SOURCE, &why);
+            return Ok(None);
+        }
+    };
+    let payload = match answered {
+        UserInfo::Plain(body) => body,
+        UserInfo::Signed(text) => {
+            let text = Zeroizing::new(text);
+            let jws = CompactJws::split(&text)?;
+            let header = jws.header()?;
+            if !provider.rules.algorithms.contains(&header.algorithm) {
+                return Err(TokenError::Denied(Reason::AlgorithmNotAllowed));
+            }
+            keys.verify(provider, &jws, &header)?;
+            jws.unverified_payload()?
+        }
+    };
+    let payload = Zeroizing::new(payload);
+    let Ok(json @ Json::Object(_)) = Json::parse(&payload) else {
+        search.note(SOURCE, "the answer is not a JSON object");
+        return Ok(None);
+    };
+    let own = json.get("sub").and_then(Json::as_text);
+    if subject.is_some_and(|subject| own.as_deref() != Some(subject)) {
+        search.note(SOURCE, "it is about another 'sub' than the ID token");
+        return Ok(None);
+    }
+    let own = own.map(std::borrow::Cow::into_owned);
+    Ok(found_in(provider, &json, own, SOURCE, search)?)
+}
+
+/// The addresses that such an answer gives.
+fn found_in(
+    provider: &Provider,
+    json: &Json<'_>,
+    subject: Option<String>,
+    source: &str,
+    search: &mut Search,
+) -> Result<Option<Read>, Reason> {
+    let read = Read::new(provider, json, subject)?;
+    if read.aors.is_empty() {
+        search.note(&format!("{source} has"), &read.names);
+        return Ok(None);
+    }
+    Ok(Some(read))
 }
 
 /// Claims of an access token that came from its issuer over TLS: its signature is not checked.
@@ -85,17 +265,43 @@ pub fn unverified_claims(decryption: &DecryptionKeys, token: &str) -> Option<Cla
     Claims::from_json(&Json::parse(&payload).ok()?).ok()
 }
 
-/// `sub` and the addresses.
-type Found = (String, Vec<String>);
+/// What a good token, or an answer, says of its user.
+struct Read {
+    subject: String,
+    /// Empty when no claim makes one.
+    aors: Vec<String>,
+    /// The names of its claims.
+    names: String,
+}
 
-/// OpenID Connect Core section 3.1.3.7. None: the token is good, but gives no address.
+/// Most names of claims that are told.
+const MAX_NAMES: usize = 30;
+
+impl Read {
+    fn new(provider: &Provider, json: &Json<'_>, subject: Option<String>) -> Result<Read, Reason> {
+        let aors: Vec<String> = provider.addresses(json).iter().map(|aor| aor.as_str().to_owned()).collect();
+        if !aors.is_empty() {
+            provider.rules.check_required_claims(json)?;
+        }
+        let names = match json {
+            Json::Object(members) => {
+                let names = members.iter().take(MAX_NAMES).map(|(name, _)| printable(name, 40));
+                names.collect::<Vec<_>>().join(", ")
+            }
+            _ => String::new(),
+        };
+        Ok(Read { subject: subject.unwrap_or_default(), aors, names })
+    }
+}
+
+/// OpenID Connect Core section 3.1.3.7.
 fn from_id_token(
     provider: &Provider,
     client_id: &str,
     token: &str,
     keys: &Keys<'_>,
     now: i64,
-) -> Result<Option<Found>, TokenError> {
+) -> Result<Read, TokenError> {
     let rules = TokenRules {
         issuers: provider.rules.issuers.clone(),
         audience: vec![client_id.to_owned()],
@@ -121,7 +327,7 @@ fn from_id_token(
 }
 
 /// The access token by the provider's own rules. Scopes are judged apart: the answer itself may name them.
-fn from_access_token(provider: &Provider, token: &str, keys: &Keys<'_>, now: i64) -> Result<Option<Found>, TokenError> {
+fn from_access_token(provider: &Provider, token: &str, keys: &Keys<'_>, now: i64) -> Result<Read, TokenError> {
     let rules = TokenRules { required_scopes: Vec::new(), ..provider.rules.clone() };
     read(provider, &rules, token, keys, now, |_, _| Ok(()))
 }
@@ -133,7 +339,7 @@ fn read(
     keys: &Keys<'_>,
     now: i64,
     check: impl Fn(&Claims, &Json<'_>) -> Result<(), Reason>,
-) -> Result<Option<Found>, TokenError> {
+) -> Result<Read, TokenError> {
     let token = keys.decryption.open(token).map_err(Reason::from)?;
     let jws = CompactJws::split(&token)?;
     let header = jws.header()?;
@@ -148,11 +354,5 @@ fn read(
     rules.check_claims(&claims, now)?;
     check(&claims, &json)?;
     keys.verify(provider, &jws, &header)?;
-    let aors = provider.addresses(&json);
-    if aors.is_empty() {
-        return Ok(None);
-    }
-    provider.rules.check_required_claims(&json)?;
-    let aors = aors.iter().map(|aor| aor.as_str().to_owned()).collect();
-    Ok(Some((claims.subject.unwrap_or_default(), aors)))
+    Ok(Read::new(provider, &json, claims.subject)?)
 }

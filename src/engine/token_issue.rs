@@ -9,6 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::exchange::{Granted, TokenError};
+use super::verdict::Trouble;
 use crate::config::password_sign_in::PasswordSignIn;
 use crate::config::provider::{OWN_CLAIM, Provider};
 use crate::proto::session::{Identity, SecretText};
@@ -92,5 +93,5 @@ fn random() -> Result<String, TokenError> {
 }
 
 fn unavailable(what: &str) -> TokenError {
-    TokenError::Unavailable(format!("signing_key_files: {what}"))
+    TokenError::Unavailable(Trouble::answered(format!("signing_key_files: {what}")))
 }

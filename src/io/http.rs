@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use ureq::http::HeaderMap;
+use ureq::http::{HeaderMap, Response};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 use ureq::{Agent, Body, ResponseExt as _, SendBody};
+use zeroize::Zeroizing;
 
 use super::resolver::RememberingResolver;
 use crate::config::client_certificate::ClientCertificate;
@@ -144,7 +145,10 @@ impl HttpClient {
 impl Fetch for HttpClient {
     fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
         let failed = |e: ureq::Error| FetchError::Failed(describe(&e));
-        let mut response = self.plain.pooled().get(url).header("accept", accept).call().map_err(failed)?;
+        let get = |agent: &Agent| agent.get(url).header("accept", accept).call();
+        let answered =
+            get(self.plain.pooled()).or_else(|e| if is_stale(&e) { get(&self.plain.single) } else { Err(e) });
+        let mut response = answered.map_err(failed)?;
         let status = response.status().as_u16();
         if (300..400).contains(&status) {
             return Err(FetchError::Failed(format!(
@@ -169,12 +173,39 @@ impl Post for HttpClient {
         let agents = self.agents(form.certificate)?;
         if form.repeatable {
             match send(agents.pooled(), form, "keep-alive") {
-                // The server may have closed the connection just before.
-                Err((_, ureq::Error::Io(_) | ureq::Error::Protocol(_))) => {}
+                Err((_, e)) if is_stale(&e) => {}
                 other => return other.map_err(|e| e.0),
             }
         }
         send(&agents.single, form, "close").map_err(|e| e.0)
+    }
+
+    fn user_info(
+        &self,
+        url: &str,
+        token: &str,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Answered, PostError> {
+        let agents = self.agents(certificate)?;
+        let authorization = Zeroizing::new(format!("Bearer {token}"));
+        let get = |agent: &Agent| {
+            agent.get(url).header("accept", "application/json").header("authorization", authorization.as_str()).call()
+        };
+        let answered = get(agents.pooled()).or_else(|e| if is_stale(&e) { get(&agents.single) } else { Err(e) });
+        read_answer(answered.map_err(|e| PostError::InDoubt(describe(&e)))?).map_err(|e| e.0)
+    }
+}
+
+/// Before the first octet of the answer the connection ended. It may be a kept one that the server has closed just
+/// before, without a word (RFC 9112 section 9.3.1): what may be repeated deserves one more try on a fresh one.
+fn is_stale(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero};
+    match error {
+        ureq::Error::Protocol(_) => true,
+        ureq::Error::Io(e) => {
+            [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero].contains(&e.kind())
+        }
+        _ => false,
     }
 }
 
@@ -191,17 +222,24 @@ fn send(agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (P
         request = request.header("authorization", authorization);
     }
     let sent = request.send(SendBody::from_reader(&mut body));
-    let mut response = sent.map_err(|e| match body.asked_for {
+    read_answer(sent.map_err(|e| match body.asked_for {
         true => (PostError::InDoubt(describe(&e)), e),
         false => (PostError::NotSent(describe(&e)), e),
-    })?;
+    })?)
+}
+
+/// Reads an answer of any status.
+fn read_answer(mut response: Response<Body>) -> Result<Answered, (PostError, ureq::Error)> {
     let status = response.status().as_u16();
     let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok());
     let content_type = content_type.map(media_type).unwrap_or_default();
     if let Some(problem) = compression(response.headers()) {
-        return Err((PostError::InDoubt(problem), ureq::Error::StatusCode(status)));
+        return Err((PostError::Unreadable(problem), ureq::Error::StatusCode(status)));
     }
-    let body = read_body(response.body_mut()).map_err(|e| (PostError::InDoubt(describe(&e)), e))?;
+    let body = read_body(response.body_mut()).map_err(|e| match e {
+        ureq::Error::BodyExceedsLimit(_) => (PostError::Unreadable(describe(&e)), e),
+        _ => (PostError::InDoubt(describe(&e)), e),
+    })?;
     Ok(Answered { status, content_type, body })
 }
 

@@ -88,12 +88,19 @@ pub enum PostError {
     NotSent(String),
     /// It may have been received and acted upon.
     InDoubt(String),
+    /// An answer came, and cannot be read.
+    Unreadable(String),
 }
 
-/// Posts forms. Blocks: never called in a SIP worker.
+/// Asks endpoints. Blocks: never called in a SIP worker.
 pub trait Post: Send + Sync {
     /// POST without redirects, with the limits of the configuration.
     fn post(&self, form: &Form<'_>) -> Result<Answered, PostError>;
+
+    /// GET with an access token as Bearer token, which does no harm when the server receives it twice; with a client
+    /// certificate when there is one.
+    fn user_info(&self, url: &str, token: &str, certificate: Option<&ClientCertificate>)
+    -> Result<Answered, PostError>;
 }
 
 /// How important a log line is.

@@ -155,8 +155,9 @@ pub enum CodeState {
     Refused(u32),
     /// It is spent and nothing may come of it, whoever shows it; the number of the reason.
     Spent(u32),
-    /// The server's answer was lost: nobody knows whether the code is spent.
-    InDoubt,
+    /// The server's answer was lost or cannot be read: nobody knows whether the code is spent. Unix milliseconds at which
+    /// that was known.
+    InDoubt(i64),
     /// Exchanged.
     Done(Box<Exchanged>),
 }
@@ -164,7 +165,7 @@ pub enum CodeState {
 impl CodeState {
     /// Nothing came of it that is known: with another code_verifier the server may say something else.
     pub fn is_a_try(&self) -> bool {
-        matches!(self, CodeState::InFlight(_) | CodeState::Refused(_) | CodeState::InDoubt)
+        matches!(self, CodeState::InFlight(_) | CodeState::Refused(_) | CodeState::InDoubt(_))
     }
 }
 
@@ -239,7 +240,7 @@ pub trait Record: Serialize + for<'a> Deserialize<'a> {
 impl Record for Account {}
 impl Record for Tokens {}
 impl Record for CodeRecord {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 }
 
 /// Writes a record.

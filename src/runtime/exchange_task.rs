@@ -9,13 +9,14 @@ use std::sync::Arc;
 use super::accounts::key_account_key;
 use super::changes::{ChangeClock, Moment};
 use super::charges::Charges;
+use super::client_standings::ClientStandings;
 use super::context::{Context, Worked};
 use super::job::{Comparison, Exchange, Work};
 use super::key_fetches::key_plan;
 use super::line_buffer::LineBuffer;
 use super::now_millis;
 use super::pool::Task;
-use super::provider_load::Gate;
+use super::provider_load::{Ended, Gate};
 use super::service::Event;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
 use crate::arena::counters::Counter;
@@ -31,6 +32,7 @@ use crate::engine::session_check::{CodeId, OpenProof, Registration, asks_the_sam
 use crate::engine::sign_in_grants::{for_foreign_token, for_password};
 use crate::engine::token_identity::unverified_claims;
 use crate::engine::token_issue::issue;
+use crate::engine::verdict::{Question, Trouble};
 use crate::fault;
 use crate::io::http::HttpClient;
 use crate::ports::store::{StoreError, Write};
@@ -56,6 +58,8 @@ pub struct TaskEnv {
     pub endpoints: Arc<Endpoints>,
     /// Keys that are fetched only when they are needed.
     pub kept_keys: Arc<KeptKeys>,
+    /// Which servers accept the proxy's client.
+    pub(super) standings: Arc<ClientStandings>,
     /// Changes by other proxies.
     pub clock: ChangeClock,
     /// Log lines of the threads: the host's log is written by the service's own thread.
@@ -76,12 +80,12 @@ pub struct Seen {
 /// What came of a code.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Its fate is stored. Whether a server was asked, and whether it answered.
-    Settled(Option<bool>),
+    /// Its fate is stored, and this is what is known of the server.
+    Settled(Ended),
     /// Another proxy exchanges it now.
     Elsewhere,
-    /// It was not sent, or the server did not act upon it: why, and a sentence for the log.
-    Failed(Reason, String),
+    /// It was not sent, or the server did not act upon it: why, what is known of the server, and a sentence for the log.
+    Failed(Reason, Ended, String),
 }
 
 impl TaskEnv {
@@ -187,7 +191,7 @@ impl TaskEnv {
         }
         let outcome = match self.settle(work, gate) {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(Reason::StoreUnavailable, error.to_string()),
+            Err(error) => Outcome::Failed(Reason::StoreUnavailable, Ended::Unused, error.to_string()),
         };
         let registration = &work.registration;
         let exchanged = matches!(outcome, Outcome::Settled(_)).then(|| self.exchanged(registration)).flatten();
@@ -217,7 +221,8 @@ impl TaskEnv {
         // What is secret goes to the server that the worker meant, not to another one that has taken its name.
         let provider = self.provider(&work.provider);
         let Some(provider) = provider.filter(|p| self.policy.providers[*p].issuer == work.issuer) else {
-            return Ok(Outcome::Failed(Reason::ExchangeUnavailable, "the provider was removed".into()));
+            let why = "the provider was removed".into();
+            return Ok(Outcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, why));
         };
         let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
         let redemption = work.registration.claim.map(Redemption::first);
@@ -237,15 +242,15 @@ impl TaskEnv {
                 Some((found, tried)) if found.state.is_a_try() && !asks_the_same(&found, &work.registration) => {
                     Some(tried)
                 }
-                Some(_) => return Ok(Outcome::Settled(None)),
+                Some(_) => return Ok(Outcome::Settled(Ended::Unused)),
                 None => None,
             };
             if self.issues(work).is_none() && !gate.pass() {
-                return Ok(Outcome::Failed(Reason::ExchangeUnavailable, String::new()));
+                return Ok(Outcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, String::new()));
             }
             let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
             if let Err(reason) = limits.may_exchange(work) {
-                return Ok(Outcome::Failed(reason, "too many codes".into()));
+                return Ok(Outcome::Failed(reason, Ended::Unused, "too many codes".into()));
             }
             let deadline = now + self.claim_time();
             let claim = record(CodeState::InFlight(deadline));
@@ -301,37 +306,53 @@ impl TaskEnv {
         fate: Result<Exchanged, TokenError>,
     ) -> Result<Outcome, StoreError> {
         let id = CodeId(work.registration.code.clone());
-        let asked = self.issues(work).is_none().then_some(true);
-        let refused = match work.grant {
-            TokenGrant::Refresh(_) => Reason::RefreshRefused,
-            _ => Reason::CodeRefused,
+        let of_server = if self.issues(work).is_none() { Ended::Well } else { Ended::Unused };
+        let fate = match fate {
+            Err(TokenError::InDoubt(trouble)) if work.grant.is_repeatable() => Err(TokenError::Unavailable(trouble)),
+            Err(error) => Err(self.blamed(provider, work, error)),
+            Ok(exchanged) => {
+                self.standings.accepted(provider, Question::SignIn, now_millis());
+                Ok(exchanged)
+            }
         };
-        let fate = fate.map_err(|error| match error {
-            TokenError::InDoubt(text) if work.grant.is_repeatable() => TokenError::Unavailable(text),
-            error => error,
-        });
         let mut redemption = work.registration.claim.map(Redemption::first);
         if let (Some(redemption), Ok(exchanged)) = (&mut redemption, &fate) {
             redemption.ownerless = self.is_ownerless(provider, work, exchanged);
         }
+        let not_done = |reason, ended, text| {
+            self.noted(store.remove_code(&id, claim))?;
+            Ok(Outcome::Failed(reason, ended, text))
+        };
         let (state, outcome) = match fate {
-            Ok(exchanged) => (CodeState::Done(Box::new(exchanged)), Outcome::Settled(asked)),
+            Ok(exchanged) => (CodeState::Done(Box::new(exchanged)), Outcome::Settled(of_server)),
             Err(TokenError::Refused(text)) => {
                 self.tell(&work.provider, "a sign-in was refused", &text);
-                (CodeState::Refused(refused.number()), Outcome::Settled(asked))
+                let reason = if matches!(work.grant, TokenGrant::Refresh(_)) {
+                    Reason::RefreshRefused
+                } else {
+                    Reason::CodeRefused
+                };
+                (CodeState::Refused(reason.number()), Outcome::Settled(of_server))
             }
-            Err(TokenError::Denied(reason)) => (CodeState::Spent(reason.number()), Outcome::Settled(asked)),
-            Err(TokenError::InDoubt(text)) => {
-                self.tell(&work.provider, "the answer to a sign-in was lost", &text);
-                (CodeState::InDoubt, Outcome::Settled(Some(false)))
+            Err(TokenError::IdentityMissing(text)) => {
+                self.tell(&work.provider, "a user who has signed in has no address", &text);
+                (CodeState::Spent(Reason::IdentityMissing.number()), Outcome::Settled(of_server))
             }
-            Err(TokenError::ClientRefused(text)) => {
-                self.noted(store.remove_code(&id, claim))?;
-                return Ok(Outcome::Failed(Reason::ClientRefused, text));
+            Err(TokenError::Denied(reason)) => (CodeState::Spent(reason.number()), Outcome::Settled(of_server)),
+            Err(TokenError::InDoubt(trouble)) => {
+                self.tell(&work.provider, "what became of a sign-in is not known", &trouble.why);
+                // Its own line says what happened to the code.
+                let ended = Ended::of(&trouble);
+                (CodeState::InDoubt(now_millis()), Outcome::Settled(ended))
             }
-            Err(TokenError::Unavailable(text)) => {
-                self.noted(store.remove_code(&id, claim))?;
-                return Ok(Outcome::Failed(Reason::ExchangeUnavailable, text));
+            Err(
+                TokenError::RequestRefused(text) | TokenError::ClientRefused(text) | TokenError::Misconfigured(text),
+            ) => {
+                return not_done(Reason::ClientRefused, Ended::Refused, text);
+            }
+            Err(TokenError::Unavailable(trouble)) => {
+                let ended = Ended::of(&trouble);
+                return not_done(Reason::ExchangeUnavailable, ended, trouble.why);
             }
         };
         let now = now_millis();
@@ -339,6 +360,21 @@ impl TaskEnv {
         let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
         self.noted(store.put_code(&id, &record, Some(claim), now + lifetime, now))?;
         Ok(outcome)
+    }
+
+    /// Whose mistake it is when a server turns a sign-in away without a word about the code: where it serves the proxy's
+    /// client otherwise, the phone's.
+    fn blamed(&self, provider: usize, work: &Exchange, error: TokenError) -> TokenError {
+        let (TokenError::RequestRefused(text) | TokenError::ClientRefused(text)) = &error else { return error };
+        let is_refresh = matches!(work.grant, TokenGrant::Refresh(_));
+        let is_request = matches!(error, TokenError::RequestRefused(_));
+        if is_refresh && is_request {
+            return TokenError::Refused(text.clone());
+        }
+        match self.standings.blames_request(provider, Question::SignIn, now_millis()) {
+            true => TokenError::Refused(format!("{text}; the server accepts the proxy's client at other sign-ins")),
+            false => error,
+        }
     }
 
     fn tell(&self, provider: &str, what: &str, text: &str) {
@@ -356,15 +392,16 @@ impl TaskEnv {
             return issue(provider, sign_in, username, aor, &provider.scope_for(&[]), now);
         }
         let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now);
-        let endpoint = endpoint.map_err(TokenError::Unavailable)?;
+        let endpoint = endpoint.map_err(|why| TokenError::Unavailable(Trouble::unanswered(why.to_string())))?;
         let fetched = self.keys(provider);
         let server = TokenServer {
             http: client,
-            endpoint: &endpoint,
+            endpoint: &endpoint.address,
             policy,
             provider,
             keys: fetched.as_ref(),
             fetch_keys: &|| self.fetch_keys(provider),
+            resolve: &|which| self.endpoints.resolve(client, policy, provider, which, now_millis() / 1000),
             now: &|| now_millis() / 1000,
         };
         self.context.arena().shared().counters.add(Counter::Exchanges);
@@ -383,7 +420,10 @@ impl TaskEnv {
                 for_foreign_token(&server, grant_type, grant, aor)
             }
             // A reload has taken the setting away.
-            _ => Err(TokenError::Unavailable("this provider does not give tokens so any more".into())),
+            _ => {
+                let why = "this provider does not give tokens so any more".into();
+                Err(TokenError::Unavailable(Trouble::answered(why)))
+            }
         }
     }
 
@@ -458,7 +498,7 @@ impl TaskEnv {
             Work::Compare(comparisons) => {
                 comparisons.iter().filter_map(|comparison| self.compare(comparison)).collect()
             }
-            Work::Keys(_) | Work::Exchange(_) | Work::Introspect(_) => Vec::new(),
+            Work::Keys(..) | Work::Exchange(_) | Work::Introspect(_) => Vec::new(),
         }
     }
 

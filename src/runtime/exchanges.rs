@@ -92,7 +92,7 @@ impl Exchanges {
                 Event::Done(Done { ticket, work: Work::Exchange(task_work), outcome, records, gate: Some(task_gate) })
             },
             move |sentence| {
-                let (outcome, records) = (Outcome::Failed(Reason::Internal, sentence), Vec::new());
+                let (outcome, records) = (Outcome::Failed(Reason::Internal, Ended::Unused, sentence), Vec::new());
                 let (work, gate) = (Work::Exchange(panicked.0), Some(panicked.1));
                 Event::Done(Done { ticket, work, outcome, records, gate })
             },
@@ -128,19 +128,12 @@ impl Exchanges {
     fn exchanged(&mut self, env: &TaskEnv, loads: &mut Loads, work: &Exchange, outcome: Outcome, gate: Option<Gate>) {
         self.running.remove(&work.registration.code);
         let (ended, why) = match &outcome {
-            Outcome::Elsewhere | Outcome::Settled(None) => (Ended::Unused, ""),
-            Outcome::Settled(Some(true)) => (Ended::Well, ""),
-            // Its own line says what happened to the code.
-            Outcome::Settled(Some(false)) => (Ended::Badly, ""),
-            Outcome::Failed(reason, sentence) => {
+            Outcome::Elsewhere => (Ended::Unused, ""),
+            Outcome::Settled(ended) => (*ended, ""),
+            Outcome::Failed(reason, ended, sentence) => {
                 let failures = Failures::of_exchanges(env.context.arena().shared());
                 failures.note(&work.registration.code, *reason, now_millis() / 1000);
-                let ended = match reason {
-                    Reason::ExchangeUnavailable => Ended::Badly,
-                    Reason::ClientRefused => Ended::Refused,
-                    _ => Ended::Unused,
-                };
-                (ended, sentence.as_str())
+                (*ended, sentence.as_str())
             }
         };
         let ended = gate.map_or(Ended::Known, |gate| gate.end(ended));
@@ -154,8 +147,9 @@ fn begin_store_work(env: &TaskEnv, pool: &Pool<Event>, loads: &mut Loads, queued
         return Some(queued);
     }
     let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
-    let done =
-        move |work, records| Event::Done(Done { ticket, work, outcome: Outcome::Settled(None), records, gate: None });
+    let done = move |work, records| {
+        Event::Done(Done { ticket, work, outcome: Outcome::Settled(Ended::Unused), records, gate: None })
+    };
     let task = env.task(
         move || {
             let records = task_env.ask_store(&work);

@@ -13,6 +13,7 @@ use crate::config::introspection::Introspection;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::introspection::{Introspected, IntrospectionError, introspect};
 use crate::engine::token_answer::{MAX_ANSWER, Said, TokenAnswer, TokenId};
+use crate::engine::verdict::Question;
 use crate::fault;
 use crate::ports::store::{StoreError, Write};
 use crate::proto::json::Json;
@@ -81,28 +82,42 @@ impl TaskEnv {
 
     fn ask_about(&self, index: usize, work: &Introspect, now: i64) -> Result<TokenAnswer, Heard> {
         let nothing = |reason, why, answered| Heard::Nothing { reason, why, answered };
-        let unavailable = |why: String| nothing(Reason::IntrospectionUnavailable, why, false);
-        let unusable = |why: String| nothing(Reason::IntrospectionUnavailable, why, true);
+        let unavailable = |why: String, answered| nothing(Reason::IntrospectionUnavailable, why, answered);
         let (client, policy) = (&*self.client, &self.policy);
-        let endpoint =
-            self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(unavailable)?;
+        let endpoint = self
+            .endpoints
+            .resolve(client, policy, index, Endpoint::Introspection, now)
+            .map_err(|e| unavailable(e.to_string(), false))?;
         self.context.arena().shared().counters.add(Counter::Introspections);
         let fetched = self.keys(index);
         let fetch = || self.fetch_keys(index);
         let provider = &policy.providers[index];
-        let said = match introspect(client, &endpoint, provider, fetched.as_ref(), &fetch, &work.token.0, now) {
+        let told = introspect(client, &endpoint, provider, fetched.as_ref(), &fetch, &work.token.0, now);
+        if told.is_ok() {
+            self.standings.accepted(index, Question::Introspection, now * 1000);
+        }
+        let said = match told {
             Ok(Introspected::Active(claims)) => Said::Active(claims),
             Ok(Introspected::Inactive) => Said::Inactive,
-            Err(IntrospectionError::ClientRefused(why)) => return Err(nothing(Reason::ClientRefused, why, true)),
-            Err(IntrospectionError::Unusable(why)) => return Err(unusable(why)),
-            Err(IntrospectionError::Unavailable(why)) => return Err(unavailable(why)),
+            // A server that answers the client's other questions means the token.
+            Err(IntrospectionError::RequestRefused(_))
+                if self.standings.blames_request(index, Question::Introspection, now * 1000) =>
+            {
+                Said::Inactive
+            }
+            Err(IntrospectionError::RequestRefused(why) | IntrospectionError::ClientRefused(why)) => {
+                return Err(nothing(Reason::ClientRefused, why, true));
+            }
+            Err(IntrospectionError::Unusable(why)) => return Err(unavailable(why, true)),
+            Err(IntrospectionError::Unavailable(trouble)) => return Err(unavailable(trouble.why, trouble.answered)),
         };
         if let Said::Active(claims) = &said
             && claims.len() > MAX_ANSWER
         {
             let length = claims.len();
-            let why = format!("{endpoint}: the answer has {length} octets, at most {MAX_ANSWER} are possible");
-            return Err(unusable(why));
+            let address = &endpoint.address;
+            let why = format!("{address}: the answer has {length} octets, at most {MAX_ANSWER} are possible");
+            return Err(unavailable(why, true));
         }
         Ok(TokenAnswer { said, asked_at: now })
     }

@@ -18,8 +18,8 @@ use crate::proto::session::SecretText;
 /// What the I/O service is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Work {
-    /// Tell when the keys of the provider in this slot were fetched.
-    Keys(u32),
+    /// Tell when the keys of the provider in this slot were fetched, and are newer than those of this generation.
+    Keys(u32, u64),
     /// Ask the authorization server about a token.
     Introspect(Box<Introspect>),
     /// Exchange a code or another thing, or find out what has become of it, and store the key of the registration.
@@ -177,7 +177,7 @@ mod tests {
     fn a_full_queue_refuses_instead_of_blocking() {
         let queue = JobQueue::new().unwrap();
         let mut receiver = queue.receiver().unwrap();
-        let job = Job { work: Work::Keys(3), deadline: -5, cookies: [u64::MAX, 7], place: Place::default() };
+        let job = Job { work: Work::Keys(3, 1), deadline: -5, cookies: [u64::MAX, 7], place: Place::default() };
         let sent = (0..100_000).take_while(|_| queue.send(&job).is_ok()).count();
         assert!((100..100_000).contains(&sent), "{sent}");
         assert_eq!(receiver.receive().unwrap(), Some(job.clone()));

@@ -102,9 +102,10 @@ impl KeyFetches {
         self.remotes.values().filter(|r| !r.in_flight).map(|r| r.refresh.next).min()
     }
 
-    /// Someone waits for the keys in a slot.
-    pub fn wait(&mut self, slot: u32, ticket: Ticket, waiters: &mut Waiters) {
-        if self.remotes.values().any(|r| Ok(r.slot) == usize::try_from(slot)) {
+    /// Someone waits for keys in a slot that are newer than those of this generation.
+    pub fn wait(&mut self, context: &Context, slot: u32, generation: u64, ticket: Ticket, waiters: &mut Waiters) {
+        let has_newer = |r: &Remote| context.arena().slots()[r.slot].has_newer(generation);
+        if self.remotes.values().any(|r| Ok(r.slot) == usize::try_from(slot) && !has_newer(r)) {
             self.waiting.push((slot, ticket));
         } else {
             waiters.finish(ticket);

@@ -58,6 +58,11 @@ impl Keyring {
         context.arena().slots()[entry.slot].state(entry.source)
     }
 
+    /// The generation of a provider's keys, as far as they were taken over.
+    pub fn generation(&self, provider: usize) -> u64 {
+        self.entries[provider].generation
+    }
+
     /// The slot of a provider.
     pub fn slot(&self, provider: usize) -> usize {
         self.entries[provider].slot

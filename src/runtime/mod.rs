@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod caught;
 pub mod changes;
 mod charges;
+mod client_standings;
 pub mod context;
 pub mod exchange_task;
 pub mod exchanges;

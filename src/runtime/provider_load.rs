@@ -11,6 +11,7 @@ use super::service::Event;
 use super::{PATIENCE, now_millis};
 use crate::arena::counters::Counter;
 use crate::engine::breaker::Breaker;
+use crate::engine::verdict::Trouble;
 use crate::ports::Level;
 
 /// What a server is asked for. Each has an endpoint of its own, which works or not.
@@ -51,6 +52,13 @@ pub enum Ended {
     Refused,
     /// It did not answer, or not as it should.
     Badly,
+}
+
+impl Ended {
+    /// What a question without an answer tells of the server.
+    pub fn of(trouble: &Trouble) -> Ended {
+        if trouble.answered { Ended::Refused } else { Ended::Badly }
+    }
 }
 
 /// Before the question to a server, for one task. What the store knows is used whether the server answers or not, so the

@@ -10,6 +10,7 @@ use crate::config::password_sign_in::TokenSource;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::exchange::{Refreshed, TokenError, refresh};
 use crate::engine::token_issue::issue;
+use crate::engine::verdict::{Question, Trouble};
 use crate::ports::store::{StoreError, Write};
 use crate::ports::{Level, Log};
 use crate::proto::grant::PhoneRefresh;
@@ -94,40 +95,59 @@ impl TaskEnv {
         outcome.provider = Some(tokens.provider.clone());
         let shared = self.context.arena().shared();
         shared.counters.add(Counter::Refreshes);
+        let now_seconds = now / 1000;
         let answer = self
             .endpoints
-            .resolve(&*self.client, &self.policy, provider, Endpoint::Token, now / 1000)
-            .map_err(TokenError::Unavailable)
+            .resolve(&*self.client, &self.policy, provider, Endpoint::Token, now_seconds)
+            .map_err(|why| TokenError::Unavailable(Trouble::unanswered(why.to_string())))
             .and_then(|endpoint| {
-                refresh(&*self.client, &endpoint, &self.policy, provider, &refresh_token.0, now / 1000)
+                refresh(&*self.client, &endpoint.address, &self.policy, provider, &refresh_token.0, now_seconds)
             });
-        let name = tokens.provider.clone();
         outcome.aor = Some(tokens.aor.clone());
-        let unanswered = matches!(answer, Err(TokenError::Unavailable(_) | TokenError::InDoubt(_)));
-        outcome.answered = Some(!unanswered);
+        outcome.answered = Some(match &answer {
+            Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.answered,
+            _ => true,
+        });
+        let ends = |what: &str, text: &str| {
+            shared.counters.add(Counter::RefreshesRefused);
+            self.standings.forget_session(provider, key);
+            let (name, id, aor) = (&tokens.provider, id_text(&session.id), &tokens.aor);
+            let line =
+                format!("provider '{name}': session {id} of {aor} {what}: its tokens were not refreshed: {text}");
+            self.lines.log(Level::Info, &line);
+        };
+        const WITH_TOKEN: &str = "ends with its access token";
         let text = match answer {
-            Ok(refreshed) => return self.take_over(store, key, &refreshed),
-            // Tokens that fit the configuration no more end the session as a refusal does.
-            Err(error @ (TokenError::Refused(_) | TokenError::Denied(_))) => {
-                let text = match error {
-                    TokenError::Denied(reason) => reason.text().to_owned(),
-                    TokenError::Refused(text) => text,
-                    _ => String::new(),
-                };
-                shared.counters.add(Counter::RefreshesRefused);
-                let line = format!(
-                    "provider '{name}': session {} of {} ends: its tokens were not refreshed: {text}",
-                    id_text(&session.id),
-                    tokens.aor
-                );
-                self.lines.log(Level::Info, &line);
+            Ok(refreshed) => {
+                self.standings.accepted(provider, Question::Refresh, now_millis());
+                self.standings.forget_session(provider, key);
+                return self.take_over(store, key, &refreshed);
+            }
+            Err(TokenError::Refused(text)) => {
+                ends("ends", &text);
                 return self.end(store, key, &tokens.aor, &session);
             }
-            Err(TokenError::ClientRefused(text) | TokenError::Unavailable(text) | TokenError::InDoubt(text)) => text,
+            // Tokens that fit the configuration no more end the session as a refusal does.
+            Err(TokenError::Denied(reason)) => {
+                ends("ends", reason.text());
+                return self.end(store, key, &tokens.aor, &session);
+            }
+            Err(TokenError::RequestRefused(text)) => {
+                ends(WITH_TOKEN, &text);
+                return self.end_with_token(store, key, tokens, &sealed, &session);
+            }
+            Err(TokenError::ClientRefused(text)) if self.standings.blames_session(provider, key, now_millis()) => {
+                ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client at other sessions"));
+                return self.end_with_token(store, key, tokens, &sealed, &session);
+            }
+            Err(TokenError::Misconfigured(text) | TokenError::IdentityMissing(text)) => text,
+            Err(TokenError::ClientRefused(text)) => format!("the server refuses the proxy's client: {text}"),
+            Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.why,
         };
         shared.counters.add(Counter::RefreshErrors);
         if tokens.failures.is_power_of_two() || tokens.failures == 0 {
-            self.lines.log(Level::Warn, &format!("provider '{name}': tokens cannot be refreshed now: {text}"));
+            let line = format!("provider '{}': tokens cannot be refreshed now: {text}", tokens.provider);
+            self.lines.log(Level::Warn, &line);
         }
         self.put_off(store, key, tokens, &sealed)
     }
@@ -227,8 +247,8 @@ impl TaskEnv {
         shared.counters.add(Counter::Refreshes);
         let token = tokens.refresh_token.as_ref().map_or("", |token| token.0.as_str());
         let endpoint = self.endpoints.resolve(&*self.client, &self.policy, provider, Endpoint::Token, now);
-        let endpoint = endpoint.map_err(TokenError::Unavailable)?;
-        refresh(&*self.client, &endpoint, &self.policy, provider, token, now)
+        let endpoint = endpoint.map_err(|why| TokenError::Unavailable(Trouble::unanswered(why.to_string())))?;
+        refresh(&*self.client, &endpoint.address, &self.policy, provider, token, now)
     }
 
     fn take_over(&self, store: &SessionStore, key: &str, refreshed: &Refreshed) -> Result<(), StoreError> {
@@ -274,6 +294,29 @@ impl TaskEnv {
             })
         })?;
         store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, due(&tokens), now).map(drop)
+    }
+
+    /// The session is good as long as its access token; then its phone is challenged.
+    fn end_with_token(
+        &self,
+        store: &SessionStore,
+        key: &str,
+        mut tokens: Tokens,
+        sealed: &[u8],
+        session: &Session,
+    ) -> Result<(), StoreError> {
+        let now = now_millis();
+        store.change_account(&tokens.aor, now, |account| {
+            let found = account.sessions.iter_mut().find(|s| s.id == session.id);
+            found.is_some_and(|session| {
+                session.renewable = false;
+                session.ends_at = session.ends_at.min(session.valid_until.max(now / 1000) + SHOWN);
+                true
+            })
+        })?;
+        tokens.refresh_token = None;
+        tokens.refresh_at = 0;
+        store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, None, now).map(drop)
     }
 
     /// The next request of this phone is challenged.

@@ -163,6 +163,7 @@ fn task_env(context: &Arc<Context>, placed: &PlacedPolicy, clock: ChangeClock, l
         client: Arc::new(HttpClient::new(&placed.policy)),
         endpoints: Arc::new(Endpoints::new()),
         kept_keys: Arc::new(KeptKeys::new()),
+        standings: Arc::default(),
         clock,
         lines: Arc::clone(lines),
     }
@@ -258,7 +259,7 @@ impl Service {
             Event::Job(Job { work, deadline, cookies, place }) => {
                 let ticket = waiters.add(deadline, cookies, place);
                 match work {
-                    Work::Keys(slot) => self.keys.wait(slot, ticket, waiters),
+                    Work::Keys(slot, generation) => self.keys.wait(&self.context, slot, generation, ticket, waiters),
                     Work::Introspect(work) => self.introspections.add(&self.env, *work, ticket, waiters, now),
                     work => self.exchanges.add(work, ticket),
                 }

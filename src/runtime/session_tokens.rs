@@ -129,13 +129,12 @@ impl SessionStore {
     }
 }
 
-/// When the tokens shall be refreshed: before their end by a fifth of their life, at most a minute, and earlier by a
-/// part that differs from session to session. None without a refresh token, or when the phone does that.
+/// When the tokens shall be refreshed: after two thirds of their life, so that a server may be away for the last third,
+/// and earlier by a part that differs from session to session. None without a refresh token, or when the phone does that.
 pub fn refresh_due(tokens: &Tokens, now: i64) -> Option<i64> {
     tokens.refresh_token.as_ref().filter(|_| !tokens.sign_in.phone_holds_tokens())?;
     let end = tokens.expires_at.saturating_mul(1000);
     let life = (end - now).max(0);
-    let margin = (life / 5).min(60_000);
-    let jitter = (margin as f64 * super::jitter()) as i64;
-    Some(end - margin - jitter)
+    let jitter = (life as f64 / 10.0 * super::jitter()) as i64;
+    Some(end - life / 3 - jitter)
 }

@@ -316,12 +316,16 @@ impl Worker {
         let settings = &self.placed.policy.settings;
         let slot = self.keyring.slot(provider);
         let shared = self.context.arena().shared();
-        let state = self.keyring.state(&self.context, provider);
-        let kid = answer.unverified.as_ref().map_or("", |u| u.kid.as_str());
+        let (state, judged) = (self.keyring.state(&self.context, provider), self.keyring.generation(provider));
+        let refusal = answer.reason.take().unwrap_or(Reason::KeyUnknown);
+        let (kid, fingerprint) = answer.unverified.as_ref().map_or(("", ""), |u| (&u.kid, &u.fingerprint));
+        // Of a key that is not there, its name; one that is there may be replaced under its name at any time, and a token
+        // that a stranger has forged must say nothing about others.
+        let missing = if refusal == Reason::KeyUnknown && !kid.is_empty() { kid } else { fingerprint };
         let situation = Situation {
             state,
             have_keys: self.keyring.fetched(provider).is_some(),
-            known_missing: shared.missing_keys.get((slot, kid)) == Some(state.fetches & 0xFF_FFFF),
+            known_missing: shared.missing_keys.get((slot, missing)) == Some(state.fetches & 0xFF_FFFF),
             resumed: handling.resumed,
             can_park: !handling.no_wait,
             now,
@@ -339,20 +343,20 @@ impl Worker {
         let mut verdict = Verdict::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {
-                self.context.arena().slots()[slot].want();
-                verdict.pending = u32::try_from(slot).ok().map(|slot| Errand::from(Work::Keys(slot)));
+                self.context.arena().slots()[slot].want(judged);
+                verdict.pending = u32::try_from(slot).ok().map(|slot| Errand::from(Work::Keys(slot, judged)));
                 None
             }
             KeyWait::Unknown => {
-                shared.missing_keys.put((slot, kid), state.fetches);
-                Some(Reason::KeyUnknown)
+                shared.missing_keys.put((slot, missing), state.fetches);
+                Some(refusal)
             }
             KeyWait::NotNow(reason, seconds) => {
                 verdict.retry_after = seconds;
                 Some(reason)
             }
             KeyWait::NotNowAndFetch(reason, seconds) => {
-                self.context.arena().slots()[slot].want();
+                self.context.arena().slots()[slot].want(judged);
                 verdict.retry_after = seconds;
                 Some(reason)
             }

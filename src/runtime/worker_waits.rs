@@ -46,7 +46,7 @@ impl Worker {
         let full = |full| match (full, work) {
             (Full::Source, Work::Introspect(_)) => Reason::IntrospectionLimited,
             (Full::Source, Work::Exchange(_)) => Reason::CodeLimited,
-            (Full::Source, Work::Keys(_)) => Reason::KeyRefreshLimited,
+            (Full::Source, Work::Keys(..)) => Reason::KeyRefreshLimited,
             _ => Reason::Overloaded,
         };
         shared.waiting.look(party, &self.rules(now)).map_err(full)?;
@@ -77,7 +77,7 @@ impl Worker {
         let providers = &self.placed.policy.providers;
         let named = |name: &str| providers.iter().position(|p| p.name == name);
         let index = match work {
-            Work::Keys(slot) => self.placed.places.iter().position(|(own, _)| u32::try_from(*own) == Ok(*slot)),
+            Work::Keys(slot, _) => self.placed.places.iter().position(|(own, _)| u32::try_from(*own) == Ok(*slot)),
             Work::Introspect(work) => named(&work.provider),
             Work::Exchange(work) => named(&work.provider),
             _ => return 0,

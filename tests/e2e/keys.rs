@@ -177,8 +177,11 @@ fn more_waiting_requests_than_allowed_are_refused_at_once() {
     }
     let replies: Vec<Reply> = phones.iter_mut().map(final_reply).collect();
     assert!(replies.iter().all(|r| r.status == 503), "{}", stack.module_log());
-    // All of them come from one source, which has a quarter of the places.
-    assert_eq!((stack.counter("suspended"), stack.counter("reason_key_refresh_limited")), (5, 25));
+    // All of them come from one source, which has a quarter of the places. Of two workers that see the last of them free,
+    // one comes too late for it.
+    let [suspended, limited, late] =
+        ["suspended", "reason_key_refresh_limited", "reason_overloaded"].map(|name| stack.counter(name));
+    assert_eq!((suspended, limited + late), (5, 25), "{limited} {late}");
     stack.finish();
 }
 

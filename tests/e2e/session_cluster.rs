@@ -154,7 +154,8 @@ fn what_is_revoked_or_used_at_one_proxy_is_so_at_the_other() {
         let mut reply = None;
         patience::until(TOLD, || {
             reply = Some(registration_with_proof(stack, ALICE, &key));
-            reply.as_ref().is_some_and(|reply| reply.status != 200)
+            // On a busy machine Redis may be too slow once.
+            reply.as_ref().is_some_and(|reply| ![200, 503].contains(&reply.status))
         });
         let reply = reply.expect("asked");
         assert_eq!(reply.status, 401, "{reply:?}\n{}", stack.module_log());

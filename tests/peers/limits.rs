@@ -38,17 +38,55 @@ fn one_unknown_kid_causes_one_fetch_however_often_it_comes() {
 }
 
 #[test]
-fn liboauth2_a_failed_verification_with_a_known_kid_causes_no_fetch() {
+fn liboauth2_failed_verifications_cause_no_more_fetches_than_unknown_kids() {
     let key = TestKey::p256("k");
+    let fetches = |forged: &dyn Fn(&ScriptedServer, usize) -> String| {
+        let server = ScriptedServer::start(key_set(&[&key]));
+        let mut plant = Plant::at(&server, &json!({})).started();
+        let reasons: Vec<_> = (0..8).map(|number| plant.reason(&forged(&server, number))).collect();
+        (server.count(JWKS), reasons)
+    };
+    let (of_kids, unknown) = fetches(&|server, number| token(server, &TestKey::p256(&format!("k{number}"))));
+    let (of_signatures, reasons) = fetches(&|server, _| token(server, &TestKey::p256("k")));
+    assert_eq!(of_signatures, of_kids);
+    let as_unknown = reasons.iter().map(|reason| match reason {
+        Reason::SignatureInvalid => Reason::KeyUnknown,
+        other => *other,
+    });
+    assert_eq!(as_unknown.collect::<Vec<_>>(), unknown);
+    assert!(reasons.starts_with(&[Reason::SignatureInvalid; 3]), "{reasons:?}");
+
     let server = ScriptedServer::start(key_set(&[&key]));
     let mut plant = Plant::at(&server, &json!({})).started();
     let good = token(&server, &key);
-    for forged in [token(&server, &TestKey::p256("k")), format!("{}AAAA", &good[..good.len() - 4])] {
-        for _ in 0..10 {
-            assert_eq!(plant.reason(&forged), Reason::SignatureInvalid);
-        }
+    let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    for _ in 0..10 {
+        assert_eq!(plant.reason(&forged), Reason::SignatureInvalid);
     }
-    assert_eq!(server.count(JWKS), 1);
+    assert_eq!(server.count(JWKS), 2, "the same token again says nothing new");
+    assert_eq!(plant.reason(&good), Reason::Ok);
+}
+
+/// It has lost its keys, say, and calls the new one as it called the old one.
+#[test]
+fn a_new_key_under_the_old_kid_is_taken_at_once() {
+    let old = TestKey::p256("k");
+    for (new, algorithm) in [(TestKey::p256("k"), "ES256"), (TestKey::rsa("k"), "RS256")] {
+        let server = ScriptedServer::start(key_set(&[&old]));
+        let mut plant = Plant::at(&server, &json!({})).started();
+        assert_eq!(plant.reason(&token(&server, &old)), Reason::Ok);
+        let stranger = token(&server, &TestKey::p256("k"));
+        assert_eq!(plant.reason(&stranger), Reason::SignatureInvalid);
+        server.set_keys(key_set(&[&new]));
+        let claims = crate::support::token::claims(&server.issuer(), "sip", "alice", 300);
+        assert_eq!(
+            plant.reason(&new.token(algorithm, &claims)),
+            Reason::Ok,
+            "what a stranger has sent before changes nothing"
+        );
+        assert_ne!(plant.reason(&token(&server, &old)), Reason::Ok);
+        assert!(server.count(JWKS) <= 4);
+    }
 }
 
 #[test]

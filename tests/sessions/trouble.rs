@@ -73,7 +73,7 @@ fn after_an_error_of_the_server_the_code_is_not_sent_again() {
         plant.endpoint.answer_codes(Answer::Status(status));
         assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt));
         plant.endpoint.answer_codes(None);
-        assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt));
+        assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "the user must sign in anew");
         assert_eq!(plant.endpoint.exchanges(), before + 1);
     }
     assert!(plant.endpoint.misused().is_empty());
@@ -121,7 +121,7 @@ fn a_code_whose_fate_is_known_does_not_keep_the_breaker_open() {
 }
 
 #[test]
-fn a_lost_answer_leaves_the_code_in_doubt_for_ever() {
+fn a_code_whose_answer_was_lost_is_never_sent_again() {
     let truncated = Answer::Truncated(json!({ "access_token": "x".repeat(100), "token_type": "Bearer" }));
     for answer in [Answer::Hang, Answer::Garbage, truncated, Answer::Empty, Answer::Html] {
         let plant = Plant::new();
@@ -131,9 +131,9 @@ fn a_lost_answer_leaves_the_code_in_doubt_for_ever() {
         plant.endpoint.answer_codes(answer.clone());
         assert_eq!(proxy.answer(&sip).0, 503, "{answer:?}");
         plant.endpoint.answer_codes(None);
-        assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt), "{answer:?}");
+        assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "{answer:?}");
         let mut other = plant.proxy(&json!({}));
-        assert_eq!(other.answer(&sip), (503, Reason::CodeInDoubt), "{answer:?}");
+        assert_eq!(other.answer(&sip), (401, Reason::CodeRefused), "{answer:?}");
         assert_eq!(plant.endpoint.exchanges(), 1, "{answer:?}");
     }
 }
@@ -158,7 +158,7 @@ fn the_claim_of_a_dead_process_is_never_taken_over() {
     let [past, future] = ["one", "two"].map(|name| (plant.endpoint.code("alice"), name));
     let sip = Sip::with_code(ALICE, past.1, &past.0);
     claim(&mut proxy, &plant, &past.0, &sip, now() * 1000 - 5000);
-    assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt));
+    assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "it came after that was given up");
     let other = Sip { source: ("198.51.100.7".into(), 5060), ..Sip::with_code(ALICE, "other", &past.0) };
     assert_eq!(proxy.answer(&other), (401, Reason::CodeRefused));
 
@@ -167,7 +167,7 @@ fn the_claim_of_a_dead_process_is_never_taken_over() {
     claim(&mut proxy, &plant, &future.0, &sip, now() * 1000 + 12_000);
     assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
     assert!(start.elapsed() >= Duration::from_millis(1500), "it waits: {:?}", start.elapsed());
-    proxy.until("it is given up", |proxy| proxy.answer(&sip) == (503, Reason::CodeInDoubt));
+    proxy.until("it is given up", |proxy| proxy.answer(&sip) == (401, Reason::CodeRefused));
     assert!(start.elapsed() >= Duration::from_secs(10), "not before its time: {:?}", start.elapsed());
     assert_eq!(plant.endpoint.exchanges(), 0);
 }

@@ -307,8 +307,8 @@ fn a_session_that_was_ended_is_not_brought_back() {
     assert_eq!(plant.endpoint.exchanges(), 2);
 }
 
-/// A stranger is first with a wrong verifier and the server says this. He comes twice and gets `answer`, the server is
-/// asked once; then the owner shows another verifier, so it is asked once more.
+/// A stranger is first with a wrong verifier and the server says this. He gets `answer`, and a refusal when he
+/// comes again; the server is asked once; then the owner shows another verifier, so it is asked once more.
 fn a_stranger_is_first(said: impl Into<Option<ServerAnswer>>, answer: (u32, Reason), second: impl FnOnce(&Sip) -> Sip) {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&json!({}));
@@ -316,7 +316,7 @@ fn a_stranger_is_first(said: impl Into<Option<ServerAnswer>>, answer: (u32, Reas
     let stranger = shown("mallory", &code, Some(OTHER_VERIFIER), Some(REDIRECT)).instance("1");
     plant.endpoint.answer_codes(said);
     assert_eq!(proxy.answer(&stranger), answer);
-    assert_eq!(proxy.answer(&second(&stranger)), answer, "it is not sent again for him");
+    assert_eq!(proxy.answer(&second(&stranger)), (401, Reason::CodeRefused), "it is not sent again for him");
     assert_eq!(plant.endpoint.exchanges(), 1);
     plant.endpoint.answer_codes(None);
     proxy.sign_in(&complete("one", &code));

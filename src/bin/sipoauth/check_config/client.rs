@@ -8,6 +8,7 @@ use sipoauth::engine::endpoints::{Endpoint, Endpoints};
 use sipoauth::engine::exchange::{CodeGrant, TokenError, TokenServer, exchange};
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::fetch_keys;
+use sipoauth::engine::metadata::{Announced, MetadataError};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::fingerprint::hex;
 use sipoauth::runtime::key_fetches::key_plan;
@@ -52,9 +53,9 @@ impl Question<'_> {
             );
         }
         match self.made_up(findings).filter(|_| self.probe) {
-            Some(code) => accepted(self.policy, self.index, self.http, &endpoint, &code, findings),
+            Some(code) => accepted(self.policy, self.index, self.http, &endpoint.address, &code, findings),
             None => {
-                let message = format!("token endpoint {endpoint}; whether it knows the client was not asked");
+                let message = format!("token endpoint {}; whether it knows the client was not asked", endpoint.address);
                 findings.ok("client", name, &message);
             }
         }
@@ -65,20 +66,21 @@ impl Question<'_> {
         let name = self.name();
         let Some(endpoint) = self.endpoint(Endpoint::Introspection, findings) else { return };
         let Some(token) = self.made_up(findings).filter(|_| self.probe) else {
-            let message = format!("introspection endpoint {endpoint}; whether it knows the client was not asked");
+            let message =
+                format!("introspection endpoint {}; whether it knows the client was not asked", endpoint.address);
             return findings.ok("introspection", name, &message);
         };
         let provider = &self.policy.providers[self.index];
         let fetch = || Some(fetch_keys(self.documents, &key_plan(provider, self.policy)?).ok()?.keys);
-        let progress = Progress::new(&endpoint);
+        let progress = Progress::new(&endpoint.address);
         let answer = introspect(self.http, &endpoint, provider, None, &fetch, &token, now());
         drop(progress);
         match answer {
             Ok(Introspected::Inactive) => {
-                findings.ok("introspection", name, &format!("{endpoint} answers the proxy's client"));
+                findings.ok("introspection", name, &format!("{} answers the proxy's client", endpoint.address));
             }
             Ok(Introspected::Active(_)) => {
-                let message = format!("{endpoint} calls a token active that was made up");
+                let message = format!("{} calls a token active that was made up", endpoint.address);
                 let fix = "this is no introspection endpoint to trust; look at introspection_endpoint";
                 findings.failed("introspection", name, &message, fix);
             }
@@ -86,8 +88,13 @@ impl Question<'_> {
                 let message = format!("the server refuses to introspect for the proxy's client: {text}");
                 findings.failed("introspection", name, &message, INTROSPECTS);
             }
-            Err(IntrospectionError::Unavailable(text) | IntrospectionError::Unusable(text)) => {
-                let message = format!("the introspection endpoint does not work: {text}");
+            // The token is not liked: that says nothing about the client.
+            Err(IntrospectionError::RequestRefused(text)) => {
+                let message = format!("the server does not tell whether it knows the client: {text}");
+                findings.warning("introspection", name, &message, INTROSPECTS);
+            }
+            Err(error @ (IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_))) => {
+                let message = format!("the introspection endpoint does not work: {error}");
                 findings.failed_with(
                     "introspection",
                     name,
@@ -102,16 +109,17 @@ impl Question<'_> {
         Some(self.policy.providers[self.index].name.as_str())
     }
 
-    fn endpoint(&self, which: Endpoint, findings: &mut Findings) -> Option<String> {
+    fn endpoint(&self, which: Endpoint, findings: &mut Findings) -> Option<Announced> {
         let (check, key) = match which {
             Endpoint::Token => ("client", "token_endpoint"),
             Endpoint::Introspection => ("introspection", "introspection_endpoint"),
+            Endpoint::UserInfo => ("client", "userinfo_endpoint"),
         };
         match Endpoints::new().resolve(self.documents, self.policy, self.index, which, now()) {
             Ok(endpoint) => Some(endpoint),
             Err(sentence) => {
                 let fix = format!("write {key}, or an issuer whose metadata names it");
-                findings.failed_with(check, self.name(), &sentence, &fix);
+                findings.failed_with(check, self.name(), &sentence.to_string(), &fix);
                 None
             }
         }
@@ -134,24 +142,27 @@ fn accepted(policy: &Policy, index: usize, http: &HttpClient, endpoint: &str, co
     // Servers that want one say so before they look at the code.
     let redirect_uri = policy.providers[index].client.as_ref().and_then(|client| client.redirect_uri.as_deref());
     let grant = CodeGrant { code, code_verifier: None, redirect_uri: redirect_uri.or(Some("http://127.0.0.1/")) };
+    let resolve: &dyn Fn(Endpoint) -> Result<Announced, MetadataError> = &|_| Err(MetadataError::Absent(String::new()));
     let progress = Progress::new(endpoint);
-    let server = TokenServer { http, endpoint, policy, provider: index, keys: None, fetch_keys: &|| None, now: &now };
+    let server =
+        TokenServer { http, endpoint, policy, provider: index, keys: None, fetch_keys: &|| None, resolve, now: &now };
     let answer = exchange(&server, &grant);
     drop(progress);
     match answer {
         Err(TokenError::Refused(_)) => findings.ok("client", name, &format!("{endpoint} knows the proxy's client")),
         // The request itself is not liked: that says nothing about the client.
-        Err(TokenError::ClientRefused(text)) if text.contains("invalid_request") => {
+        Err(TokenError::RequestRefused(text)) if text.contains("invalid_request") => {
             let message = format!("the server does not tell whether it knows the client: {text}");
             findings.warning("client", name, &message, CREDENTIALS);
         }
-        Err(TokenError::ClientRefused(text)) => {
+        Err(TokenError::RequestRefused(text) | TokenError::ClientRefused(text) | TokenError::Misconfigured(text)) => {
             findings.failed("client", name, &format!("the server refuses the proxy's client: {text}"), CREDENTIALS);
         }
-        Err(TokenError::Unavailable(text) | TokenError::InDoubt(text)) => {
-            findings.failed_with("client", name, &format!("the token endpoint does not work: {text}"), ANSWERS);
+        Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => {
+            let message = format!("the token endpoint does not work: {trouble}");
+            findings.failed_with("client", name, &message, ANSWERS);
         }
-        Ok(_) | Err(TokenError::Denied(_)) => {
+        Ok(_) | Err(TokenError::Denied(_) | TokenError::IdentityMissing(_)) => {
             let message = format!("{endpoint} gave tokens for a code that was made up");
             findings.failed("client", name, &message, "this is no token endpoint to trust; look at token_endpoint");
         }

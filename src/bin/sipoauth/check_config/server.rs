@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use sipoauth::config::policy::Policy;
 use sipoauth::config::provider::{KeySource, Provider};
-use sipoauth::engine::key_fetch::{KEY_SET_TYPES, METADATA_TYPES, endpoint_of_metadata};
+use sipoauth::engine::key_fetch::KEY_SET_TYPES;
+use sipoauth::engine::metadata::{METADATA_TYPES, Wanted, endpoint_of_metadata};
 use sipoauth::io::http::HttpClient;
 use sipoauth::ports::Fetch;
 use sipoauth::proto::jose::key_set::{KeySet, Origin};
@@ -49,14 +50,15 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
         KeySource::Jwks(uri) => keys(provider, uri, &documents, findings),
         KeySource::Discovery(urls) => {
             let allow_http = policy.settings.allow_http;
-            match endpoint_of_metadata(&documents, urls, &provider.issuer, "jwks_uri", false, allow_http) {
-                Ok(uri) => {
+            let wanted = Wanted { issuer: &provider.issuer, member: "jwks_uri", mutual_tls: false, allow_http };
+            match endpoint_of_metadata(&documents, urls, &wanted) {
+                Ok(announced) => {
                     findings.ok("metadata", name, &format!("names the issuer {} and its keys", provider.issuer));
-                    keys(provider, &uri, &documents, findings);
+                    keys(provider, &announced.address, &documents, findings);
                 }
                 Err(sentence) => match slash(provider, urls, &documents) {
                     Some((message, fix)) => findings.failed("metadata", name, &message, &fix),
-                    None => findings.failed_with("metadata", name, &sentence, DOCUMENT),
+                    None => findings.failed_with("metadata", name, &sentence.to_string(), DOCUMENT),
                 },
             }
         }

@@ -15,6 +15,7 @@ use sipoauth::engine::session_check::NoSessions;
 use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
 use sipoauth::engine::token_cache::TokenCache;
 use sipoauth::engine::token_check::{Usage, check_token};
+use sipoauth::engine::verdict::Trouble;
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::jose::key_set::KeySet;
 use sipoauth::proto::reason::{Outcome, Reason};
@@ -95,13 +96,15 @@ pub fn judge(policy: &Policy, token: &str, used: Use<'_>, all: bool, now: i64) -
             Ok(Introspected::Active(claims)) => Said::Active(claims),
             Ok(Introspected::Inactive) => Said::Inactive,
             Err(error) => {
-                let (reason, sentence) = match error {
-                    IntrospectionError::ClientRefused(sentence) => (Reason::ClientRefused, sentence),
-                    IntrospectionError::Unavailable(sentence) | IntrospectionError::Unusable(sentence) => {
-                        (Reason::IntrospectionUnavailable, sentence)
+                let reason = match error {
+                    IntrospectionError::ClientRefused(_) | IntrospectionError::RequestRefused(_) => {
+                        Reason::ClientRefused
+                    }
+                    IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_) => {
+                        Reason::IntrospectionUnavailable
                     }
                 };
-                problem = Some(sentence);
+                problem = Some(error.to_string());
                 Said::Failed(reason.number())
             }
         };
@@ -111,8 +114,10 @@ pub fn judge(policy: &Policy, token: &str, used: Use<'_>, all: bool, now: i64) -
     let lacks_keys = matches!(decision, Decision::NeedKeys(_));
     let mut answer = std::mem::take(decision.answer_mut());
     if lacks_keys {
-        let reason = if problem.is_some() { Reason::ProviderUnreachable } else { Reason::KeyUnknown };
-        answer.reason = Some(reason);
+        // Without a problem the keys are fresh, and the reason is final.
+        if problem.is_some() {
+            answer.reason = Some(Reason::ProviderUnreachable);
+        }
     }
     Verdict { answer, learned, problem }
 }
@@ -127,7 +132,7 @@ fn ask(
 ) -> Result<Introspected, IntrospectionError> {
     let provider = &policy.providers[index];
     let endpoint = Endpoints::new().resolve(client, policy, index, Endpoint::Introspection, now);
-    let endpoint = endpoint.map_err(IntrospectionError::Unavailable)?;
+    let endpoint = endpoint.map_err(|why| IntrospectionError::Unavailable(Trouble::unanswered(why.to_string())))?;
     let fetch = || Some(fetch_keys(client, &key_plan(provider, policy)?).ok()?.keys);
     introspect(client, &endpoint, provider, learned.fetched(index), &fetch, token, now)
 }
