@@ -4,11 +4,17 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
+use serde_json::json;
+
 use super::published::Published;
 use crate::engine::key_wait::SlotState;
+use crate::proto::jose::key_set::Rejected;
 
 /// Most octets of a published key set.
 pub const MAX_KEYS_OCTETS: usize = 64 * 1024;
+
+/// Most octets of a published status: it has room for each key of a set that is rejected.
+const STATUS_OCTETS: usize = 32 * 1024;
 
 /// One provider's keys and their state. Written by the I/O process only, except `wanted`.
 #[repr(C)]
@@ -32,8 +38,8 @@ pub struct ProviderSlot {
     pub fetches: AtomicU64,
     /// The key set: public members only, as JSON.
     pub keys: Published<MAX_KEYS_OCTETS>,
-    /// Address of the key set and the last error, as JSON.
-    pub status: Published<2048>,
+    /// Address of the key set, the last error, and the keys that came and could not be used, as JSON.
+    pub status: Published<STATUS_OCTETS>,
 }
 
 /// `wanted` when the operator has asked.
@@ -108,6 +114,16 @@ impl ProviderSlot {
             fetches: self.fetches.load(Relaxed),
             generation: self.keys.generation(),
         }
+    }
+
+    /// Tells what came of a fetch. Both texts are short.
+    pub fn tell(&self, jwks_uri: &str, error: &str, rejected: &[Rejected]) {
+        let status = |rejected: &[Rejected]| {
+            let rejected: Vec<_> = rejected.iter().map(Rejected::to_json).collect();
+            json!({"jwks_uri": jwks_uri, "error": error, "rejected": rejected}).to_string()
+        };
+        // Their names may be longer than is usual: the sentence says how many keys there are.
+        let _ = self.status.write(status(rejected).as_bytes()) || self.status.write(status(&[]).as_bytes());
     }
 
     /// Gives the slot to a key source; only the I/O process does this. What it knew of another is forgotten.

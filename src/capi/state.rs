@@ -230,13 +230,18 @@ fn keys_of(context: &Context, placed: &PlacedPolicy, provider: &Provider, index:
     }
     let document = slot.keys_of(source).map(|d| d.1).unwrap_or_default();
     let mut out = KeySet::from_jwks(&document, Origin::Fetched).map(|set| facts(&set)).unwrap_or_default();
-    if let Ok(json) = Json::parse(&document)
-        && let Some(Json::Array(rejected)) = json.get("rejected")
-    {
-        let word = |r: &Json<'_>, name: &str| r.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
-        out.extend(rejected.iter().map(|r| KeyFacts { kid: word(r, "kid"), kty: "", alg: "", note: word(r, "note") }));
-    }
+    out.extend(rejected_in(&document));
+    // Keys of the last fetch, beside those that go on serving, when it brought none that can be used.
+    out.extend(rejected_in(&slot.status.read().map(|status| status.1).unwrap_or_default()));
     out
+}
+
+/// The rejected keys that a published document lists.
+fn rejected_in(document: &[u8]) -> Vec<KeyFacts> {
+    let Ok(json) = Json::parse(document) else { return Vec::new() };
+    let Some(Json::Array(rejected)) = json.get("rejected") else { return Vec::new() };
+    let word = |r: &Json<'_>, name: &str| r.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
+    rejected.iter().map(|r| KeyFacts { kid: word(r, "kid"), kty: "", alg: "", note: word(r, "note") }).collect()
 }
 
 fn decryption_facts(keys: &DecryptionKeys) -> Vec<KeyFacts> {
@@ -256,7 +261,6 @@ fn facts(set: &KeySet) -> Vec<KeyFacts> {
         alg: k.algorithm().map_or("", |a| a.name()),
         note: String::new(),
     });
-    let rejected =
-        set.rejected().iter().map(|r| KeyFacts { kid: r.kid.clone(), kty: "", alg: "", note: r.note.to_owned() });
+    let rejected = set.rejected().iter().map(|r| KeyFacts { kid: r.kid.clone(), kty: "", alg: "", note: r.note() });
     usable.chain(rejected).collect()
 }

@@ -3,7 +3,7 @@
 
 use super::metadata::{Wanted, endpoint_of_metadata};
 use crate::ports::Fetch;
-use crate::proto::jose::key_set::{KeySet, Origin};
+use crate::proto::jose::key_set::{KeySet, Origin, Rejected};
 
 /// What key sets may be (RFC 7517 section 8.5); some servers compare Accept letter by letter.
 pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json, */*;q=0.1";
@@ -32,8 +32,23 @@ pub struct FetchedKeys {
     pub max_age: Option<u64>,
 }
 
-/// Fetches. The error is a sentence for the operator.
-pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, String> {
+/// Why there are no keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoKeys {
+    /// A sentence for the operator.
+    pub sentence: String,
+    /// The keys that came, when none of them can be used.
+    pub rejected: Vec<Rejected>,
+}
+
+impl From<String> for NoKeys {
+    fn from(sentence: String) -> NoKeys {
+        NoKeys { sentence, rejected: Vec::new() }
+    }
+}
+
+/// Fetches.
+pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, NoKeys> {
     let jwks_uri = match &plan.jwks_uri {
         Some(uri) => uri.clone(),
         None => {
@@ -43,7 +58,8 @@ pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, Stri
         }
     };
     let document = fetch.get(&jwks_uri, KEY_SET_TYPES).map_err(|e| format!("{jwks_uri}: {e}"))?;
-    let keys = KeySet::from_jwks(&document.body, Origin::Fetched).map_err(|e| format!("{jwks_uri}: {e}"))?;
+    let keys = KeySet::from_jwks(&document.body, Origin::Fetched)
+        .map_err(|e| NoKeys { sentence: format!("{jwks_uri}: {e}"), rejected: e.rejected().to_vec() })?;
     Ok(FetchedKeys { keys, jwks_uri, max_age: document.max_age })
 }
 
@@ -64,7 +80,7 @@ mod tests {
     const KEYS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     const METADATA: &str = r#"{"issuer":"https://as.example","jwks_uri":"https://as.example/jwks"}"#;
 
-    fn fetch(pages: Vec<(&'static str, Result<&'static str, FetchError>)>) -> Result<FetchedKeys, String> {
+    fn fetch(pages: Vec<(&'static str, Result<&'static str, FetchError>)>) -> Result<FetchedKeys, NoKeys> {
         let plan = KeyPlan {
             issuer: "https://as.example".into(),
             jwks_uri: None,
@@ -91,28 +107,28 @@ mod tests {
         ];
         assert!(fetch(pages).is_ok());
         let none = fetch(vec![("https://as.example/oidc", missing.clone()), ("https://as.example/8414", missing)]);
-        assert_eq!(none.unwrap_err(), "https://as.example/oidc: HTTP status 404");
+        assert_eq!(none.unwrap_err().sentence, "https://as.example/oidc: HTTP status 404");
     }
 
     #[test]
     fn another_issuer_is_an_error_and_not_a_remark() {
         let other = r#"{"issuer":"https://evil.example","jwks_uri":"https://as.example/jwks"}"#;
-        let error = fetch(vec![("https://as.example/oidc", Ok(other))]).unwrap_err();
+        let error = fetch(vec![("https://as.example/oidc", Ok(other))]).unwrap_err().sentence;
         assert!(error.contains("'https://evil.example'") && error.contains("'https://as.example'"), "{error}");
     }
 
     #[test]
     fn says_what_is_wrong_with_an_answer() {
         let missing = || ("https://as.example/8414", Err(FetchError::Status(404)));
-        let error = |page| fetch(vec![("https://as.example/oidc", Ok(page)), missing()]).unwrap_err();
+        let error = |page| fetch(vec![("https://as.example/oidc", Ok(page)), missing()]).unwrap_err().sentence;
         assert!(error("<html>").contains("not a JSON metadata"));
         assert!(error("{}").contains("no issuer") && error("[]").contains("not a JSON metadata"));
         assert!(error(r#"{"issuer":"https://as.example"}"#).contains("no jwks_uri"));
         assert!(error(r#"{"issuer":"https://as.example","jwks_uri":"http://x.example/j"}"#).contains("not protected"));
         let empty =
             fetch(vec![("https://as.example/oidc", Ok(METADATA)), ("https://as.example/jwks", Ok(r#"{"keys":[]}"#))]);
-        assert!(empty.unwrap_err().contains("no usable"));
+        assert!(empty.unwrap_err().sentence.contains("no usable"));
         let down = fetch(vec![("https://as.example/oidc", Err(FetchError::Status(500)))]);
-        assert_eq!(down.unwrap_err(), "https://as.example/oidc: HTTP status 500");
+        assert_eq!(down.unwrap_err().sentence, "https://as.example/oidc: HTTP status 500");
     }
 }

@@ -11,10 +11,11 @@ use crate::arena::counters::Counter;
 use crate::arena::provider_slot::Wanted;
 use crate::config::policy::Policy;
 use crate::config::provider::{KeySource, Provider};
-use crate::engine::key_fetch::{FetchedKeys, KeyPlan};
+use crate::engine::key_fetch::{FetchedKeys, KeyPlan, NoKeys};
 use crate::engine::refresh_plan::{Limits, RefreshPlan};
 use crate::ports::Level;
 use crate::proto::fingerprint::printable;
+use crate::proto::jose::key_set::Rejected;
 
 /// The providers whose keys are fetched.
 #[derive(Default)]
@@ -154,7 +155,7 @@ impl KeyFetches {
         context: &Context,
         policy: &Policy,
         source: u64,
-        result: Result<FetchedKeys, String>,
+        result: Result<FetchedKeys, NoKeys>,
         waiters: &mut Waiters,
         now: i64,
     ) {
@@ -168,25 +169,25 @@ impl KeyFetches {
             if slot.keys.write(&fetched.keys.to_public_jwks()) {
                 Ok(fetched)
             } else {
-                Err(format!("{}: the usable keys need more than 64 KiB", fetched.jwks_uri))
+                Err(format!("{}: the usable keys need more than 64 KiB", fetched.jwks_uri).into())
             }
         });
         // Everything is in place before the first log line: the host's log must not decide what the workers see.
         let first = remote.refresh.failures > 0 || slot.fetched_at.load(Relaxed) == 0;
-        let (jwks_uri, error) = match &published {
+        let (jwks_uri, error, rejected) = match &published {
             Ok(fetched) => {
                 remote.refresh.succeeded(now, fetched.max_age, jitter, &limits);
                 slot.fetched_at.store(now, Relaxed);
-                (fetched.jwks_uri.as_str(), "")
+                (fetched.jwks_uri.as_str(), "", [].as_slice())
             }
-            Err(text) => {
+            Err(NoKeys { sentence, rejected }) => {
                 context.arena().shared().counters.add(Counter::KeyFetchErrors);
                 remote.refresh.failed(now, jitter);
-                ("", text.as_str())
+                ("", sentence.as_str(), rejected.as_slice())
             }
         };
         let error = printable(error, 250);
-        slot.status.write(serde_json::json!({"jwks_uri": jwks_uri, "error": error}).to_string().as_bytes());
+        slot.tell(jwks_uri, &error, rejected);
         slot.failures.store(remote.refresh.failures, Relaxed);
         slot.next_fetch_at.store(remote.refresh.next, Relaxed);
         slot.not_before.store(remote.refresh.not_before, Relaxed);
@@ -201,26 +202,47 @@ impl KeyFetches {
 }
 
 /// What the log says of a fetch. `first`: there was no success just before it.
-fn describe(name: &str, fetch: &Result<FetchedKeys, String>, first: bool, failures: u32) -> Vec<(Level, String)> {
+fn describe(name: &str, fetch: &Result<FetchedKeys, NoKeys>, first: bool, failures: u32) -> Vec<(Level, String)> {
     let mut lines = Vec::new();
+    let not_used = |key: &Rejected| format!("provider '{name}': {} is not used: {}", key.name(), key.error);
     match fetch {
         Ok(fetched) => {
             if first {
                 let count = fetched.keys.keys().len();
                 lines.push((Level::Info, format!("provider '{name}': {count} key(s) from {}", fetched.jwks_uri)));
             }
-            lines.extend(
-                fetched.keys.rejected().iter().map(|key| {
-                    (Level::Debug, format!("provider '{name}': key '{}' is not used: {}", key.kid, key.note))
-                }),
-            );
+            lines.extend(fetched.keys.rejected().iter().map(|key| (Level::Debug, not_used(key))));
         }
         // The first failure and then every power of two: an outage of a day is some lines, not thousands.
-        Err(text) if failures.is_power_of_two() => {
-            let line = format!("provider '{name}': keys cannot be fetched ({failures} in a row): {text}");
+        Err(NoKeys { sentence, rejected }) if failures.is_power_of_two() => {
+            let line = format!("provider '{name}': no usable keys ({failures} in a row): {sentence}");
             lines.push((Level::Error, line));
+            lines.extend(rejected.iter().map(|key| (Level::Error, not_used(key))));
         }
         Err(_) => {}
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::jose::key_set::{KeySet, Origin};
+
+    /// The log names every key of a set that has no usable one, and what it says is a stranger's word: short, printable.
+    #[test]
+    fn a_key_set_without_a_usable_key_is_told_key_by_key() {
+        let document =
+            "{\"keys\":[{\"kid\":\"a\u{2028}b\",\"kty\":\"EC\",\"crv\":\"P-521\"},{\"kty\":\"RSA\",\"e\":\"AQAB\"},7]}";
+        let error = KeySet::from_jwks(document.as_bytes(), Origin::Fetched).unwrap_err();
+        let no_keys = NoKeys { sentence: error.to_string(), rejected: error.rejected().to_vec() };
+        let lines = |failures| describe("corp", &Err(no_keys.clone()), true, failures);
+        let texts: Vec<String> = lines(1).into_iter().map(|(level, line)| format!("{level:?} {line}")).collect();
+        assert_eq!(texts.len(), 4, "{texts:?}");
+        assert!(texts[0].contains("no usable signature key") && texts[0].contains("and 2 more"), "{texts:?}");
+        assert!(texts[1].starts_with("Error provider 'corp': key 'a?b' is not used: the curve 'P-521'"), "{texts:?}");
+        assert!(texts[2].contains("key 2 is not used: n is missing"), "{texts:?}");
+        assert!(texts[3].contains("key 3 is not used: it is not a JSON object"), "{texts:?}");
+        assert_eq!((lines(3).len(), lines(4).len()), (0, 4), "an outage is some lines, not thousands");
+    }
 }

@@ -30,7 +30,7 @@ use crate::arena::counters::Counter;
 use crate::arena::record_cache::{CAPACITY, Lookup, Room};
 use crate::engine::endpoints::Endpoints;
 use crate::engine::kept_keys::KeptKeys;
-use crate::engine::key_fetch::{FetchedKeys, fetch_keys};
+use crate::engine::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
 use crate::fault;
 use crate::io::http::HttpClient;
 use crate::ports::{Level, Log};
@@ -58,7 +58,7 @@ pub enum Event {
     /// There is a new configuration, or keys that the operator wants.
     Woken,
     /// A key fetch has ended; the error is a sentence.
-    Fetched(u64, Result<FetchedKeys, String>),
+    Fetched(u64, Result<FetchedKeys, NoKeys>),
     /// Work for a waiter has ended.
     Done(Done),
     /// A token was asked about.
@@ -320,7 +320,7 @@ impl Service {
                 fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
                 Event::Fetched(source, fetch_keys(&*client, &plan))
             };
-            pool.start(env.task(fetch, move |sentence| Event::Fetched(source, Err(sentence))))
+            pool.start(env.task(fetch, move |sentence| Event::Fetched(source, Err(sentence.into()))))
         });
         self.introspections.dispatch(env, pool, &self.waiters, &mut self.loads);
         if self.context.sessions().is_some() {

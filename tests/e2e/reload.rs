@@ -96,6 +96,35 @@ fn the_operator_has_keys_fetched_at_once() {
     stack.finish();
 }
 
+/// Keys that served go on; each of the new ones is named with what is wrong with it.
+#[test]
+fn rpc_and_log_name_every_key_of_a_set_that_has_no_usable_one() {
+    let key = TestKey::p256("good");
+    let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
+    stack.wait_for_keys();
+    let mut alone = TestKey::p256("x").jwk();
+    alone.as_object_mut().expect("a key").remove("kid");
+    alone["use"] = serde_json::json!("enc");
+    server.set_keys(scripted_server::key_set(&[TestKey::secp256k1("curve").jwk(), alone]));
+    stack.rpc("auth_oauth.refresh_keys", &[]).expect("a provider whose keys are fetched");
+    let words = ["the curve 'secp256k1' is not supported", "key 2: not for verifying signatures: its use is 'enc'"];
+    stack.wait_until("RPC names both keys beside the one that serves", || {
+        let keys = stack.rpc("auth_oauth.keys", &[]).expect("the RPC exists");
+        keys.contains("kid: good") && words.iter().all(|words| keys.contains(words))
+    });
+    let log = stack.module_log();
+    for line in ["no usable keys (1 in a row)", "key 'curve' is not used: the curve", "key 2 is not used: not for"] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    server.set_keys(scripted_server::key_set(&[key.jwk()]));
+    stack.rpc("auth_oauth.refresh_keys", &[]).expect("a provider whose keys are fetched");
+    stack.wait_until("the keys that are gone are forgotten", || {
+        stack.rpc("auth_oauth.keys", &[]).is_ok_and(|keys| !keys.contains("secp256k1"))
+    });
+    stack.finish();
+}
+
 #[test]
 fn sessions_stay_over_a_reload() {
     let config = Directory::new("reload-sessions");

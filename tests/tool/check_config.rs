@@ -25,7 +25,7 @@ use crate::support::token::{TestKey, signing_key};
 const STORE_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// What the tool found, as JSON, after its exit code is compared with it.
-fn check(arguments: &[&str]) -> Vec<Value> {
+pub fn check(arguments: &[&str]) -> Vec<Value> {
     let run = run(&[&["check-config", "--json"], arguments].concat());
     let Value::Array(findings) = run.json() else { panic!("no list: {}", run.out) };
     let failed = findings.iter().any(|f| f["status"] == "failed");
@@ -33,7 +33,7 @@ fn check(arguments: &[&str]) -> Vec<Value> {
     findings
 }
 
-fn failed(findings: &[Value]) -> Vec<&Value> {
+pub fn failed(findings: &[Value]) -> Vec<&Value> {
     findings.iter().filter(|f| f["status"] == "failed").collect()
 }
 
@@ -46,11 +46,11 @@ fn failure(arguments: &[&str]) -> (String, String, String) {
     (text("check"), text("message"), text("fix"))
 }
 
-fn provider(issuer: &str, more: &str) -> String {
+pub fn provider(issuer: &str, more: &str) -> String {
     format!("name=corp;issuer={issuer};audience=sip;aor={{sip}};domain=example.test{more}")
 }
 
-fn scripted(key: &TestKey) -> ScriptedServer {
+pub fn scripted(key: &TestKey) -> ScriptedServer {
     ScriptedServer::start(key_set(&[key.jwk()]))
 }
 

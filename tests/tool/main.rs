@@ -4,6 +4,7 @@
 
 mod accounts;
 mod check_config;
+mod key_faults;
 mod keys;
 mod sessions;
 mod store_access;

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::provider::{KeySource, Provider};
 use sipoauth::config::source::Source;
-use sipoauth::engine::key_fetch::fetch_keys;
+use sipoauth::engine::key_fetch::{NoKeys, fetch_keys};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::jose::algorithm::Algorithm;
-use sipoauth::proto::jose::key_set::{KeySet, Origin};
+use sipoauth::proto::jose::key_set::{KeySet, Origin, Rejected};
 use sipoauth::proto::jose::thumbprint::thumbprint;
 use sipoauth::runtime::key_fetches::key_plan;
 
@@ -51,7 +51,7 @@ pub struct JwksOptions {
 struct Fetched {
     name: String,
     from: String,
-    keys: Result<KeySet, String>,
+    keys: Result<KeySet, NoKeys>,
 }
 
 /// Runs the command and returns the exit code.
@@ -65,7 +65,10 @@ pub fn run(options: &JwksOptions) -> u8 {
         output.line(&format!("{name}: {from}"));
         match keys {
             Ok(keys) => print(output, keys),
-            Err(sentence) => output.line(&format!("  FAILED: {sentence}")),
+            Err(NoKeys { sentence, rejected }) => {
+                output.line(&format!("  FAILED: {sentence}"));
+                print_rejected(output, rejected);
+            }
         }
     }
     output.value(&fetched.iter().map(object).collect());
@@ -75,7 +78,8 @@ pub fn run(options: &JwksOptions) -> u8 {
 fn fetch(options: &JwksOptions) -> Result<Vec<Fetched>, String> {
     if let Some(path) = &options.file {
         let octets = std::fs::read(path).map_err(|e| format!("{}: cannot be read: {e}", path.display()))?;
-        let keys = KeySet::from_jwks(&octets, Origin::Configured).map_err(|e| e.to_string());
+        let keys = KeySet::from_jwks(&octets, Origin::Configured);
+        let keys = keys.map_err(|e| NoKeys { sentence: e.to_string(), rejected: e.rejected().to_vec() });
         return Ok(vec![Fetched { name: "file".into(), from: path.display().to_string(), keys }]);
     }
     let policy = match &options.uri {
@@ -96,21 +100,21 @@ fn fetch_one(provider: &Provider, policy: &Policy, http: &HttpClient) -> Fetched
     let name = provider.name.clone();
     let Some(plan) = key_plan(provider, policy) else {
         let KeySource::Static(keys) = &provider.keys else {
-            return Fetched { name, from: String::new(), keys: Err("there is no way to its keys".into()) };
+            return Fetched { name, from: String::new(), keys: Err("there is no way to its keys".to_owned().into()) };
         };
         let usable = keys.keys().len();
         let from = format!("{usable} configured key(s)");
         // What is configured stays with the configuration; its public part is all that is shown.
         let document = keys.to_public_jwks();
         let keys = KeySet::from_jwks(&document, Origin::Fetched);
-        return Fetched { name, from, keys: keys.map_err(|_| "PEM keys and secrets are not shown".into()) };
+        return Fetched { name, from, keys: keys.map_err(|_| "PEM keys and secrets are not shown".to_owned().into()) };
     };
     let progress = Progress::new(&format!("{name}: keys"));
     let fetched = fetch_keys(http, &plan);
     drop(progress);
     match fetched {
         Ok(fetched) => Fetched { name, from: fetched.jwks_uri, keys: Ok(fetched.keys) },
-        Err(sentence) => Fetched { name, from: plan.jwks_uri.unwrap_or(plan.issuer), keys: Err(sentence) },
+        Err(no_keys) => Fetched { name, from: plan.jwks_uri.unwrap_or(plan.issuer), keys: Err(no_keys) },
     }
 }
 
@@ -138,10 +142,14 @@ fn print(output: Output, set: &KeySet) {
             output.line(&format!("    thumbprint {thumbprint}"));
         }
     }
-    for rejected in set.rejected() {
-        let kid = if rejected.kid.is_empty() { "(no kid)" } else { &rejected.kid };
-        output.line(&format!("  {kid}"));
-        output.line(&format!("    not used: {}", rejected.note));
+    print_rejected(output, set.rejected());
+}
+
+fn print_rejected(output: Output, rejected: &[Rejected]) {
+    for key in rejected {
+        let name = if key.kid.is_empty() { key.name() } else { key.kid.clone() };
+        output.line(&format!("  {name}"));
+        output.line(&format!("    not used: {}", key.error));
     }
 }
 
@@ -159,14 +167,13 @@ fn object(fetched: &Fetched) -> Value {
                 "thumbprint": jwk.as_ref().and_then(thumbprint),
             }));
         }
-        for rejected in set.rejected() {
-            keys.push(json!({"kid": rejected.kid, "usable": false, "note": rejected.note}));
-        }
     }
+    let rejected = fetched.keys.as_ref().map_or_else(|no_keys| no_keys.rejected.as_slice(), KeySet::rejected);
+    keys.extend(rejected.iter().map(|key| json!({"kid": key.kid, "usable": false, "note": key.note()})));
     json!({
         "provider": fetched.name,
         "from": fetched.from,
-        "error": fetched.keys.as_ref().err(),
+        "error": fetched.keys.as_ref().err().map(|no_keys| &no_keys.sentence),
         "keys": keys,
     })
 }

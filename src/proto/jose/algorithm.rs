@@ -32,6 +32,17 @@ impl KeyType {
             KeyType::Secret => "oct",
         }
     }
+
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeyType::Rsa => "RSA",
+            KeyType::P256 => "P-256",
+            KeyType::P384 => "P-384",
+            KeyType::Ed25519 => "Ed25519",
+            KeyType::Secret => "secret",
+        }
+    }
 }
 
 /// A JWS signature algorithm.

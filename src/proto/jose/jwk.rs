@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, KeyType};
+use super::jwk_error::JwkError;
 use super::rsa;
 use crate::proto::json::Json;
 
@@ -45,75 +46,45 @@ enum Material {
     Secret(Zeroizing<Vec<u8>>),
 }
 
-/// Why a JWK is not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JwkError {
-    /// Not an object, or a member has the wrong type or encoding.
-    Malformed,
-    /// A type, curve or algorithm that is not supported.
-    Unsupported,
-    /// `use` or `key_ops` does not allow verifying.
-    NotForSignatures,
-    /// `alg` and the key's type do not agree.
-    AlgorithmMismatch,
-    /// The key is too short (RSA below 2048 bits), broken (ROCA) or otherwise invalid.
-    Invalid,
-    /// A shared secret in a place where only public keys belong.
-    SecretNotAllowed,
-    /// A private key: whoever published it has lost it.
-    PrivateKey,
-}
-
-impl JwkError {
-    /// A short text for status displays.
-    pub fn text(self) -> &'static str {
-        match self {
-            JwkError::Malformed => "malformed",
-            JwkError::Unsupported => "type, curve or algorithm not supported",
-            JwkError::NotForSignatures => "not for verifying signatures (use, key_ops)",
-            JwkError::AlgorithmMismatch => "alg does not fit the key type",
-            JwkError::Invalid => "invalid or too short",
-            JwkError::SecretNotAllowed => "shared secret in a public key set",
-            JwkError::PrivateKey => "private key in a public key set",
-        }
-    }
-}
-
 impl VerificationKey {
     /// Reads one JWK. `allow_private` lets symmetric keys and private members pass: only for local files.
     pub fn from_jwk(jwk: &Json<'_>, allow_private: bool) -> Result<VerificationKey, JwkError> {
+        if !matches!(jwk, Json::Object(_)) {
+            return Err(JwkError::NotAnObject);
+        }
         // An empty text is absence, as some servers write it.
-        let text = |name: &str| -> Result<Option<&str>, JwkError> {
-            let text = jwk.get(name).map(|v| v.as_str().ok_or(JwkError::Malformed)).transpose()?;
+        let text = |name: &'static str| -> Result<Option<&str>, JwkError> {
+            let text = jwk.get(name).map(|v| v.as_str().ok_or(JwkError::WrongType(name))).transpose()?;
             Ok(text.filter(|text| !text.is_empty()))
         };
-        let octets = |name: &str| -> Result<Vec<u8>, JwkError> {
-            let value = text(name)?.ok_or(JwkError::Malformed)?;
-            URL_SAFE_NO_PAD.decode(value.trim_end_matches('=')).map_err(|_| JwkError::Malformed)
+        let octets = |name: &'static str| -> Result<Vec<u8>, JwkError> {
+            let value = text(name)?.ok_or(JwkError::Missing(name))?;
+            URL_SAFE_NO_PAD.decode(value.trim_end_matches('=')).map_err(|_| JwkError::NotBase64(name))
         };
-        let kty = text("kty")?.ok_or(JwkError::Malformed)?;
+        let kty = text("kty")?.ok_or(JwkError::Missing("kty"))?;
         let kid = text("kid")?.map(str::to_owned);
-        if kid.as_ref().is_some_and(|k| k.len() > MAX_KID) {
-            return Err(JwkError::Malformed);
+        if let Some(kid) = kid.as_ref().filter(|kid| kid.len() > MAX_KID) {
+            return Err(JwkError::Length("kid", kid.len(), MAX_KID));
         }
-        if text("use")?.is_some_and(|u| u != "sig") {
-            return Err(JwkError::NotForSignatures);
+        if let Some(usage) = text("use")?.filter(|usage| *usage != "sig") {
+            return Err(JwkError::OtherUse(JwkError::word(usage)));
         }
         if let Some(operations) = jwk.get("key_ops") {
-            let operations = operations.as_strings().ok_or(JwkError::Malformed)?;
+            let operations = operations.as_strings().ok_or(JwkError::WrongType("key_ops"))?;
             let verifies = operations.contains(&"verify") || allow_private && operations.contains(&"sign");
             if !verifies {
-                return Err(JwkError::NotForSignatures);
+                return Err(JwkError::OtherOperations);
             }
         }
         if jwk.get("d").is_some() && !allow_private {
             return Err(JwkError::PrivateKey);
         }
-        let (key_type, material) = match (kty, text("crv")?) {
+        let curve = text("crv")?;
+        let (key_type, material) = match (kty, curve) {
             ("RSA", _) => {
                 let (n, e) = (strip_zeros(octets("n")?), strip_zeros(octets("e")?));
                 if e.len() > MAX_EXPONENT {
-                    return Err(JwkError::Invalid);
+                    return Err(JwkError::Length("e", e.len(), MAX_EXPONENT));
                 }
                 (KeyType::Rsa, Material::Rsa { n, e })
             }
@@ -122,20 +93,22 @@ impl VerificationKey {
             ("OKP", Some("Ed25519")) => {
                 let x = octets("x")?;
                 if x.len() != 32 {
-                    return Err(JwkError::Malformed);
+                    return Err(JwkError::Length("x", x.len(), 32));
                 }
                 (KeyType::Ed25519, Material::Point(x))
             }
             ("oct", _) if !allow_private => return Err(JwkError::SecretNotAllowed),
             ("oct", _) => (KeyType::Secret, Material::Secret(Zeroizing::new(octets("k")?))),
-            _ => return Err(JwkError::Unsupported),
+            ("EC" | "OKP", curve) => return Err(JwkError::UnknownCurve(JwkError::word(curve.unwrap_or_default()))),
+            _ => return Err(JwkError::UnknownType(JwkError::word(kty))),
         };
         let algorithm = match text("alg")? {
             None => None,
             Some(name) => {
-                let algorithm = Algorithm::from_name(name).ok_or(JwkError::Unsupported)?;
+                let unknown = || JwkError::UnknownAlgorithm(JwkError::word(name));
+                let algorithm = Algorithm::from_name(name).ok_or_else(unknown)?;
                 if algorithm.key_type() != key_type {
-                    return Err(JwkError::AlgorithmMismatch);
+                    return Err(JwkError::AlgorithmMismatch(algorithm, key_type));
                 }
                 Some(algorithm)
             }
@@ -148,7 +121,7 @@ impl VerificationKey {
         [KeyType::Rsa, KeyType::P256, KeyType::P384, KeyType::Ed25519]
             .into_iter()
             .find_map(|t| VerificationKey::new(None, t, None, Material::Spki(der.to_vec())).ok())
-            .ok_or(if rsa::modulus_of_spki(der).is_some() { JwkError::Invalid } else { JwkError::Unsupported })
+            .ok_or_else(|| rsa::modulus_of_spki(der).map_or(JwkError::Unsupported, unfit))
     }
 
     /// A shared secret for HS256, HS384 and HS512.
@@ -165,15 +138,18 @@ impl VerificationKey {
         if let Material::Secret(secret) = &material {
             let least = algorithm.map_or(32, Algorithm::min_secret_len);
             if secret.len() < least {
-                return Err(JwkError::Invalid);
+                return Err(JwkError::ShortSecret(secret.len(), least));
             }
         }
         // An unfit RSA key parses; the algorithms refuse a short one only at use, so it is looked at here.
-        let fit = match &material {
-            Material::Rsa { n, .. } => rsa::is_fit(n),
-            Material::Spki(der) if key_type == KeyType::Rsa => rsa::modulus_of_spki(der).is_some_and(rsa::is_fit),
-            _ => true,
+        let modulus = match &material {
+            Material::Rsa { n, .. } => Some(n.as_slice()),
+            Material::Spki(der) if key_type == KeyType::Rsa => Some(rsa::modulus_of_spki(der).unwrap_or_default()),
+            _ => None,
         };
+        if let Some(n) = modulus.filter(|n| !rsa::is_fit(n)) {
+            return Err(unfit(n));
+        }
         let key = VerificationKey {
             kid,
             key_type,
@@ -184,7 +160,7 @@ impl VerificationKey {
         };
         let probe = algorithm.or_else(|| Algorithm::ALL.into_iter().find(|a| a.key_type() == key_type));
         let usable = key_type == KeyType::Secret || probe.is_some_and(|a| key.parsed(a).is_some());
-        if usable && fit { Ok(key) } else { Err(JwkError::Invalid) }
+        if usable { Ok(key) } else { Err(JwkError::Invalid(key_type)) }
     }
 
     /// The key's id.
@@ -294,12 +270,22 @@ fn strip_zeros(octets: Vec<u8>) -> Vec<u8> {
     octets[zeros..].to_vec()
 }
 
+/// Why a modulus is not fit to verify with; one that is makes an invalid key.
+fn unfit(n: &[u8]) -> JwkError {
+    match n.first() {
+        _ if rsa::is_fit(n) => JwkError::Invalid(KeyType::Rsa),
+        Some(first) if !rsa::has_fit_length(n) => JwkError::RsaLength(n.len() * 8 - first.leading_zeros() as usize),
+        Some(_) => JwkError::Roca,
+        None => JwkError::RsaLength(0),
+    }
+}
+
 fn point(x: &[u8], y: &[u8], len: usize) -> Result<Material, JwkError> {
     let mut point = vec![4];
-    for coordinate in [x, y] {
+    for (name, coordinate) in [("x", x), ("y", y)] {
         // RFC 7518 section 6.2.1.2 asks for the full length of the curve; some servers write them as integers are.
         let digits = &coordinate[coordinate.iter().take_while(|octet| **octet == 0).count()..];
-        let missing = len.checked_sub(digits.len()).ok_or(JwkError::Malformed)?;
+        let missing = len.checked_sub(digits.len()).ok_or(JwkError::Length(name, digits.len(), len))?;
         point.resize(point.len() + missing, 0);
         point.extend_from_slice(digits);
     }

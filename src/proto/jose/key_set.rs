@@ -5,6 +5,8 @@ use smallvec::SmallVec;
 
 use super::algorithm::{Algorithm, KeyType};
 use super::jwk::VerificationKey;
+use super::jwk_error::JwkError;
+use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 
 /// Most keys of one set.
@@ -12,6 +14,9 @@ pub const MAX_KEYS: usize = 64;
 /// Most keys that are tried for one signature: of those without a kid, and of those that share the token's.
 const MAX_CANDIDATES: usize = 8;
 const MAX_NAMESAKES: usize = 4;
+
+/// Characters of a rejected key's kid that are shown.
+const MAX_SHOWN_KID: usize = 64;
 
 /// Keys to try for a signature.
 pub type Candidates<'a> = SmallVec<[&'a VerificationKey; MAX_CANDIDATES]>;
@@ -33,12 +38,31 @@ pub struct KeySet {
 }
 
 /// A key that is not used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
-    /// Its id, when readable.
+    /// Its id, printable and short; empty when it has none.
     pub kid: String,
+    /// Its place in the set, from 1.
+    pub place: usize,
     /// Why.
-    pub note: &'static str,
+    pub error: JwkError,
+}
+
+impl Rejected {
+    /// What it is called: by its id, or by its place.
+    pub fn name(&self) -> String {
+        if self.kid.is_empty() { format!("key {}", self.place) } else { format!("key '{}'", self.kid) }
+    }
+
+    /// Why it is not used; with its place where it has no other name.
+    pub fn note(&self) -> String {
+        if self.kid.is_empty() { format!("key {}: {}", self.place, self.error) } else { self.error.to_string() }
+    }
+
+    /// The same for a process that reads it as JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({"kid": self.kid, "note": self.note()})
+    }
 }
 
 /// Why no key can be tried.
@@ -55,19 +79,36 @@ pub enum NoCandidate {
 pub enum KeySetError {
     /// Not JSON, or no "keys" array.
     NotAKeySet,
-    /// No key of the set can be used.
-    NoUsableKey,
+    /// No key of the set can be used; why each is not.
+    NoUsableKey(Vec<Rejected>),
     /// More keys than allowed.
     TooMany,
     /// Secrets and public keys in one set.
     Mixed,
 }
 
+impl KeySetError {
+    /// The keys of the set, when every one of them is rejected.
+    pub fn rejected(&self) -> &[Rejected] {
+        match self {
+            KeySetError::NoUsableKey(rejected) => rejected,
+            _ => &[],
+        }
+    }
+}
+
 impl std::fmt::Display for KeySetError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             KeySetError::NotAKeySet => "the answer is not a JSON Web Key Set",
-            KeySetError::NoUsableKey => "the key set has no usable signature key",
+            KeySetError::NoUsableKey(rejected) if rejected.is_empty() => {
+                "the key set has no usable signature key: it is empty"
+            }
+            KeySetError::NoUsableKey(rejected) => {
+                let (first, others) = (&rejected[0], rejected.len() - 1);
+                write!(f, "the key set has no usable signature key: {}: {}", first.name(), first.error)?;
+                return if others > 0 { write!(f, ", and {others} more") } else { Ok(()) };
+            }
             KeySetError::TooMany => "the key set has more than 64 keys",
             KeySetError::Mixed => "the key set mixes shared secrets and public keys",
         })
@@ -88,27 +129,27 @@ impl KeySet {
             return Err(KeySetError::TooMany);
         }
         let mut set = KeySet::default();
-        let mut kids_of_secrets = Vec::new();
-        for jwk in jwks {
+        let mut secrets = Vec::new();
+        for (place, jwk) in (1..).zip(jwks) {
             let text = |name: &str| jwk.get(name).and_then(Json::as_str).unwrap_or("");
             let key = VerificationKey::from_jwk(jwk, configured);
             if key.as_ref().is_ok_and(|key| set.keys.iter().any(|known| known.is_same(key))) {
                 continue;
             }
             if text("kty") == KeyType::Secret.kty() {
-                kids_of_secrets.push(text("kid"));
+                secrets.push((text("kid"), place));
             }
             match key {
                 Ok(key) => set.keys.push(key),
-                Err(e) => set.reject(text("kid"), e.text()),
+                Err(error) => set.reject(text("kid"), place, error),
             }
         }
-        set.drop_ambiguous_secrets(&kids_of_secrets);
+        set.drop_ambiguous_secrets(&secrets);
         let secrets = set.keys.iter().filter(|k| k.key_type().kty() == "oct").count();
         if secrets > 0 && secrets < set.keys.len() {
             return Err(KeySetError::Mixed);
         }
-        if set.keys.is_empty() { Err(KeySetError::NoUsableKey) } else { Ok(set) }
+        if set.keys.is_empty() { Err(KeySetError::NoUsableKey(set.rejected)) } else { Ok(set) }
     }
 
     /// A set made of keys that are already checked.
@@ -122,20 +163,22 @@ impl KeySet {
         self.rejected.extend(other.rejected);
     }
 
-    fn reject(&mut self, kid: &str, note: &'static str) {
-        self.rejected.push(Rejected { kid: crate::proto::fingerprint::printable(kid, 64), note });
+    fn reject(&mut self, kid: &str, place: usize, error: JwkError) {
+        self.rejected.push(Rejected { kid: printable(kid, MAX_SHOWN_KID), place, error });
     }
 
     /// Two shared secrets under one kid, even if one is broken: the operator has mixed something up, so neither is used. A
     /// server's public keys may share one: each is tried.
-    fn drop_ambiguous_secrets(&mut self, kids: &[&str]) {
-        let is_shared = |kid: &str| kids.iter().filter(|other| **other == kid).count() > 1;
+    fn drop_ambiguous_secrets(&mut self, secrets: &[(&str, usize)]) {
+        let named = |kid: &str| secrets.iter().filter(|(other, _)| *other == kid).count();
         let (dropped, kept): (Vec<_>, _) = std::mem::take(&mut self.keys)
             .into_iter()
-            .partition(|key| key.key_type() == KeyType::Secret && key.kid().is_some_and(is_shared));
+            .partition(|key| key.key_type() == KeyType::Secret && key.kid().is_some_and(|kid| named(kid) > 1));
         self.keys = kept;
         for key in dropped {
-            self.reject(key.kid().unwrap_or(""), "another shared secret has the same kid");
+            let kid = key.kid().unwrap_or_default();
+            let place = secrets.iter().find(|(other, _)| *other == kid).map_or(0, |(_, place)| *place);
+            self.reject(kid, place, JwkError::SharedName);
         }
     }
 
@@ -177,8 +220,7 @@ impl KeySet {
     /// The set as compact JSON with public members only: what the I/O process publishes to the workers.
     pub fn to_public_jwks(&self) -> Vec<u8> {
         let keys: Vec<_> = self.keys.iter().filter_map(VerificationKey::to_public_jwk).collect();
-        let rejected: Vec<_> =
-            self.rejected.iter().map(|r| serde_json::json!({"kid": r.kid, "note": r.note})).collect();
+        let rejected: Vec<_> = self.rejected.iter().map(Rejected::to_json).collect();
         serde_json::json!({"keys": keys, "rejected": rejected}).to_string().into_bytes()
     }
 }

@@ -10,6 +10,7 @@ pub mod ephemeral;
 pub mod jwe;
 pub mod jwe_algorithm;
 pub mod jwk;
+pub mod jwk_error;
 pub mod jws;
 pub mod key_set;
 pub mod known_headers;

@@ -13,13 +13,13 @@ pub fn keys_from_pem(pem: &[u8]) -> Result<Vec<VerificationKey>, String> {
     let mut keys = Vec::new();
     for block in SubjectPublicKeyInfoDer::pem_slice_iter(pem) {
         let der = block.map_err(|e| format!("not valid PEM: {e}"))?;
-        keys.push(VerificationKey::from_spki(&der).map_err(|e| format!("public key: {}", e.text()))?);
+        keys.push(VerificationKey::from_spki(&der).map_err(|e| format!("public key: {e}"))?);
     }
     for block in CertificateDer::pem_slice_iter(pem) {
         let der = block.map_err(|e| format!("not valid PEM: {e}"))?;
         let certificate = webpki::EndEntityCert::try_from(&der).map_err(|e| format!("certificate: {e}"))?;
         let spki = certificate.subject_public_key_info();
-        keys.push(VerificationKey::from_spki(&spki).map_err(|e| format!("certificate's key: {}", e.text()))?);
+        keys.push(VerificationKey::from_spki(&spki).map_err(|e| format!("certificate's key: {e}"))?);
     }
     if keys.is_empty() {
         return Err("no PUBLIC KEY or CERTIFICATE block".into());

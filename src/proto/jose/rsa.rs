@@ -7,7 +7,12 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 256..=1024;
 /// False for a modulus that is too short, too long, or made by the broken generator of ROCA (CVE-2017-15361),
 /// whose private key can be computed. `n` is big-endian without leading zeros.
 pub fn is_fit(n: &[u8]) -> bool {
-    LENGTHS.contains(&n.len()) && !is_roca(n)
+    has_fit_length(n) && !is_roca(n)
+}
+
+/// False for a modulus that is too short or too long.
+pub fn has_fit_length(n: &[u8]) -> bool {
+    LENGTHS.contains(&n.len())
 }
 
 /// ROCA's primes are powers of 65537 modulo many small primes, and so are their products. Another modulus passes

@@ -12,7 +12,7 @@ use sipoauth::engine::key_fetch::KEY_SET_TYPES;
 use sipoauth::engine::metadata::{METADATA_TYPES, Wanted, endpoint_of_metadata};
 use sipoauth::io::http::HttpClient;
 use sipoauth::ports::Fetch;
-use sipoauth::proto::jose::key_set::{KeySet, Origin};
+use sipoauth::proto::jose::key_set::{KeySet, Origin, Rejected};
 
 use super::client::Question;
 use super::finding::Findings;
@@ -21,6 +21,7 @@ use crate::output::{Progress, span};
 
 const DOCUMENT: &str = "open the address in a browser: the metadata of the issuer must be there; discovery_url names it when it is elsewhere";
 const KEYS: &str = "the server must publish a signing key: RSA of at least 2048 bits, P-256, P-384 or Ed25519";
+const FAULTY_KEYS: &str = "have the server publish a key without the faults that are named for each below";
 const REACH: &str = "look at the name, the port, a firewall in between, and whether the server runs";
 
 /// Everything about one provider.
@@ -178,21 +179,25 @@ fn keys(provider: &Provider, uri: &str, documents: &Remembered<'_>, findings: &m
         Err(error) => return findings.failed_with("keys", name, &format!("{uri}: {error}"), REACH),
     };
     match KeySet::from_jwks(&body, Origin::Fetched) {
-        Err(error) => findings.failed_with("keys", name, &format!("{uri}: {error}"), KEYS),
+        Err(error) => {
+            let fix = if error.rejected().is_empty() { KEYS } else { FAULTY_KEYS };
+            findings.failed("keys", name, &format!("{uri}: {error}"), fix);
+            for key in error.rejected() {
+                not_used(key, "every token that is signed with it is refused", name, findings);
+            }
+        }
         Ok(set) => {
             findings.ok("keys", name, &format!("{} usable key(s), {}", set.keys().len(), algorithms(&set)));
-            for rejected in set.rejected().iter().filter(|r| !r.note.starts_with("not for verifying")) {
-                let message = format!("the key '{}' is not used: {}", rejected.kid, rejected.note);
-                findings.warning(
-                    "keys",
-                    name,
-                    &message,
-                    "tokens signed with it are refused; sipoauth jwks shows all keys",
-                );
+            for key in set.rejected().iter().filter(|key| !key.error.is_other_use()) {
+                not_used(key, "tokens signed with it are refused; sipoauth jwks shows all keys", name, findings);
             }
             algorithms_fit(provider, &set, findings);
         }
     }
+}
+
+fn not_used(key: &Rejected, fix: &str, name: Option<&str>, findings: &mut Findings) {
+    findings.warning("keys", name, &format!("{} is not used: {}", key.name(), key.error), fix);
 }
 
 fn algorithms(set: &KeySet) -> String {

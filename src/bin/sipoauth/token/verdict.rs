@@ -83,7 +83,7 @@ pub fn judge(policy: &Policy, token: &str, used: Use<'_>, all: bool, now: i64) -
         drop(progress);
         match fetched {
             Ok(fetched) => drop(learned.keys.insert(index, fetched.keys)),
-            Err(sentence) => problem = Some(sentence),
+            Err(no_keys) => problem = Some(no_keys.sentence),
         }
     }
     let mut decision = decide(policy, &learned, token, used, now);
