@@ -14,7 +14,7 @@ use super::password_sign_in::{PasswordSignIn, TokenSource};
 use super::provider_settings::ProviderSettings;
 use super::settings::Settings;
 use super::{ConfigError, error};
-use crate::proto::aor_template::AorTemplate;
+use crate::proto::aor_template::{AorTemplate, MAX_AORS};
 use crate::proto::e164::Country;
 use crate::proto::jose::algorithm::Algorithm;
 use crate::proto::jose::jwk::VerificationKey;
@@ -362,6 +362,24 @@ impl Provider {
             listed.is_some_and(|(_, domains)| domains.iter().any(|domain| domain == aor.host()))
         };
         self.tenant_domains.is_empty() || claims.get("tid").and_then(Json::as_str).is_some_and(is_its)
+    }
+
+    /// What of the claims that `aor` names makes no address, because it is neither text nor integer, or because a token
+    /// stands for so many addresses at most: a sentence for each.
+    pub fn skipped(&self, claims: &Json<'_>) -> Vec<String> {
+        let (mut skipped, mut all) = (Vec::new(), Vec::new());
+        for template in &self.aor {
+            template.skipped_values(claims, &mut skipped);
+            let mut made = Vec::new();
+            template.expand(claims, &mut made);
+            made.retain(|aor| !all.contains(aor));
+            all.extend(made);
+        }
+        if all.len() > MAX_AORS {
+            skipped
+                .push(format!("the claims make more than {MAX_AORS} addresses, of which the first {MAX_AORS} count"));
+        }
+        skipped
     }
 
     /// The addresses that claims make and that count for nothing, each with the reason.

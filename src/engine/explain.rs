@@ -220,10 +220,13 @@ impl Context<'_> {
         } else {
             (Judged::Fulfilled, format!("the token's user is {addresses}"))
         };
+        for skipped in provider.skipped(json) {
+            detail = format!("{skipped}; {detail}");
+        }
         for (aor, why) in provider.dropped(json) {
             detail = format!("'{}' {why}, and is dropped; {detail}", printable(aor.as_str(), MAX_TEXT));
         }
-        steps.0.push(Step { rule: "address", judged, detail: printable(&detail, 4 * MAX_TEXT) });
+        steps.0.push(Step { rule: "address", judged, detail: printable(&detail, 8 * MAX_TEXT) });
         let Some(used) = self.request else { return };
         let UsingRequest { method, from, to } = used;
         let owner = provider.rules.check_owner(&owned, method, from, to).map(drop);

@@ -11,7 +11,7 @@ use super::json::{Json, Texts};
 use super::uri::{Aor, escape_user, push_host};
 
 /// Most addresses one token can stand for.
-pub const MAX_AORS: usize = 16;
+pub const MAX_AORS: usize = 64;
 /// The filter that asks whether the server has verified a claim (OpenID Connect Core section 5.1).
 const VERIFIED: &str = "verified";
 /// The placeholder for the provider's `domain` setting.
@@ -123,6 +123,26 @@ impl Claim {
         found.into_iter().take(MAX_AORS).filter_map(|value| self.filtered(value)).collect()
     }
 
+    /// What of the claim is no text, integer or list of them, or too much, in words.
+    fn skipped(&self, claims: &Json<'_>, out: &mut Vec<String>) {
+        let Some(found) = claims.path(&self.path) else { return };
+        let mut add = |sentence: String| {
+            if !out.contains(&sentence) {
+                out.push(sentence);
+            }
+        };
+        let (verb, values) = match found {
+            Json::Array(items) => ("has", items.as_slice()),
+            value => ("is", std::slice::from_ref(value)),
+        };
+        for value in values.iter().filter(|value| value.as_text().is_none()) {
+            add(format!("'{}' {verb} {}, neither text nor integer, which is skipped", self.path, value.kind()));
+        }
+        if found.texts_within().len() > MAX_AORS {
+            add(format!("'{}' has more than {MAX_AORS} values, of which the first {MAX_AORS} count", self.path));
+        }
+    }
+
     fn filtered<'a>(&self, value: Cow<'a, str>) -> Option<Cow<'a, str>> {
         self.filters.iter().try_fold(value, |value, filter| filter.apply(value))
     }
@@ -199,14 +219,25 @@ impl AorTemplate {
         Ok(AorTemplate { form, uses_domain, host, country: country.cloned(), makes_numbers })
     }
 
+    fn claims(&self) -> Vec<&Claim> {
+        match &self.form {
+            Form::Uri(claim) | Form::Address { claim, .. } | Form::User { claim, .. } => vec![claim],
+            Form::Parts { user, host, .. } => user.iter().chain(host).filter_map(Segment::claim).collect(),
+        }
+    }
+
+    /// Values of its claims that make no address because they are neither text nor integer, or too many: a sentence for each.
+    pub fn skipped_values(&self, claims: &Json<'_>, out: &mut Vec<String>) {
+        self.claims().into_iter().for_each(|claim| claim.skipped(claims, out));
+    }
+
     /// The claims that a user may have set himself and whose owner a server can verify (OpenID Connect Core section 5.1),
     /// where the template does not ask for that.
     pub fn unverified_claims(&self) -> impl Iterator<Item = &str> {
-        let claims: Vec<&Claim> = match &self.form {
-            Form::Uri(claim) | Form::Address { claim, .. } | Form::User { claim, .. } => vec![claim],
-            Form::Parts { user, host, .. } => user.iter().chain(host).filter_map(Segment::claim).collect(),
-        };
-        claims.into_iter().filter(|claim| !claim.verified && claim.can_be_verified()).map(|claim| claim.path.as_str())
+        self.claims()
+            .into_iter()
+            .filter(|claim| !claim.verified && claim.can_be_verified())
+            .map(|claim| claim.path.as_str())
     }
 
     /// The canonical host of every address that it makes, without port; None: a claim names it.

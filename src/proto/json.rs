@@ -109,6 +109,18 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// What it is, for people: "a string", "null" and so on.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Json::Null => "null",
+            Json::Bool(_) => "a boolean",
+            Json::Int(_) | Json::Float(_) => "a number",
+            Json::Str(_) => "a string",
+            Json::Array(_) => "an array",
+            Json::Object(_) => "an object",
+        }
+    }
+
     /// Seconds since the epoch (RFC 7519 NumericDate), rounded down. None for any other type.
     pub fn as_numeric_date(&self) -> Option<i64> {
         match self {

@@ -8,6 +8,7 @@ mod key_faults;
 mod keys;
 mod sessions;
 mod store_access;
+mod token_details;
 mod tokens;
 
 #[path = "../support/mod.rs"]
