@@ -109,7 +109,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, TokenError>) -> String {
 
 fn nobody<T: std::fmt::Debug>(result: Result<T, TokenError>) -> String {
     match result {
-        Err(TokenError::IdentityMissing(text)) => text,
+        Err(TokenError::Unfit(Reason::IdentityMissing, text)) => text,
         other => panic!("{other:?}"),
     }
 }
@@ -284,8 +284,26 @@ impl Bench {
 
 fn denied(result: Result<Granted, TokenError>) -> Reason {
     match result {
-        Err(TokenError::Denied(reason)) => reason,
+        Err(TokenError::Denied(reason) | TokenError::Unfit(reason, _)) => reason,
         other => panic!("{other:?}"),
+    }
+}
+
+/// The reason alone does not say which claim of which token the server has to mend.
+#[test]
+fn the_claim_and_its_token_are_named() {
+    let bench = Bench::new("client_secret=hush");
+    for (name, value, words) in [
+        ("exp", json!("9999999999"), "exp of the ID token is a string"),
+        ("aud", json!({"proxy": true}), "aud of the ID token is an object"),
+        ("sub", json!(""), "sub of the ID token is missing"),
+        ("iat", json!(null), "iat of the ID token is missing"),
+        ("nbf", json!(true), "nbf of the ID token is a boolean"),
+    ] {
+        match bench.with_claim(name, value) {
+            Err(TokenError::Unfit(_, text)) => assert_eq!(text, words),
+            other => panic!("{name}: {other:?}"),
+        }
     }
 }
 

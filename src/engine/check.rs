@@ -12,6 +12,7 @@ use super::token_check::{LookedUp, Usage, check_binding, check_looked_up};
 use super::token_identity::unverified_claims;
 use crate::arena::replay_guard::Use;
 use crate::config::policy::Policy;
+use crate::proto::claim_fault::ClaimFault;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::{self, Bearer};
 use crate::proto::grant::{self, Grant, TokenGrant};
@@ -232,7 +233,7 @@ pub struct Answer {
     /// The key that the token is bound to and whose possession was not proved, as
     /// [`Confirmation::name`](crate::proto::confirmation::Confirmation::name) has it: for the log only.
     pub unproved_key: Option<Box<str>>,
-    /// `iss`, `kid` and fingerprint of a token that is not verified: for the log only.
+    /// What a token that is not accepted says of itself, and what is wrong with its claims: for the log only.
     pub unverified: Option<Box<Unverified>>,
 }
 
@@ -254,6 +255,8 @@ pub struct Unverified {
     pub kid: String,
     /// The token's name in logs.
     pub fingerprint: String,
+    /// The claim that is missing or of the wrong type, and of what; empty when that is not the reason.
+    pub claim_fault: String,
 }
 
 impl Answer {
@@ -279,6 +282,15 @@ impl Answer {
             (None, Some(session)) => Some(session.allows_until),
             (None, None) => None,
         }
+    }
+
+    /// Notes what is wrong with the claims of a token, or of what its server says of it.
+    #[cold]
+    pub(super) fn note(&mut self, fault: ClaimFault, whose: &str) -> Reason {
+        if let Some(sentence) = fault.sentence(whose) {
+            self.unverified.get_or_insert_default().claim_fault = sentence;
+        }
+        fault.reason
     }
 
     pub(super) fn refuse(reason: Reason) -> Answer {

@@ -12,6 +12,7 @@ use crate::config::client::Client;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::ports::Post;
+use crate::proto::claim_fault::ClaimFault;
 use crate::proto::claims::Claims;
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::reason::Reason;
@@ -80,8 +81,19 @@ pub enum TokenError {
     InDoubt(Trouble),
     /// Tokens came, but they do not fit the configuration.
     Denied(Reason),
-    /// Tokens came, but nothing says which address their user has: what there was instead.
-    IdentityMissing(String),
+    /// Tokens came, but they do not fit the configuration, or nothing says which address their user has: what there was
+    /// instead.
+    Unfit(Reason, String),
+}
+
+impl TokenError {
+    /// Of these claims of a token.
+    pub(super) fn of(fault: ClaimFault, whose: &str) -> TokenError {
+        match fault.sentence(whose) {
+            Some(sentence) => TokenError::Unfit(fault.reason, sentence),
+            None => TokenError::Denied(fault.reason),
+        }
+    }
 }
 
 impl From<Reason> for TokenError {

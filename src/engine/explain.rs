@@ -10,6 +10,7 @@ use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
+use crate::proto::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
 use crate::proto::claims::{Claims, NO_END};
 use crate::proto::fingerprint::printable;
 use crate::proto::jose::decryption_keys::Opened;
@@ -109,9 +110,14 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
     let payload = jws.unverified_payload();
     let json = payload.as_ref().map_err(|e| *e).and_then(|p| Json::parse(p).map_err(|_| Reason::TokenMalformed));
     let agrees = |json: &Json<'_>| if opened.agrees_with(json) { Ok(()) } else { Err(Reason::TokenMalformed) };
-    let claims = json.as_ref().map_err(|e| *e).and_then(|json| agrees(json).and_then(|()| Claims::from_json(json)));
-    let detail = if claims.is_ok() { "every claim has its type" } else { "a claim is missing or has the wrong type" };
-    steps.add("claims", claims.as_ref().map(drop).map_err(|e| *e), detail.to_owned());
+    let read = |json| agrees(json).map_err(ClaimFault::from).and_then(|()| Claims::from_json(json));
+    let claims = json.as_ref().map_err(|e| ClaimFault::from(*e)).and_then(read);
+    let detail = match &claims {
+        Ok(_) => "every claim has its type".to_owned(),
+        Err(fault) => fault.sentence(ACCESS_TOKEN).unwrap_or_else(|| "the claims cannot be read".to_owned()),
+    };
+    let claims = claims.map_err(Reason::from);
+    steps.add("claims", claims.as_ref().map(drop).map_err(|e| *e), detail);
     let (Ok(json), Ok(mut claims)) = (json, claims) else { return steps.0 };
     let Some(index) = steps.provider(policy, &claims) else { return steps.0 };
     let provider = &policy.providers[index];
@@ -164,10 +170,15 @@ impl Context<'_> {
         let Some(answer) = self.introspection(&mut steps, provider) else { return steps.0 };
         let json = Json::parse(&answer).map_err(|_| Reason::IntrospectionUnavailable);
         let read = |json: &Json<'_>| Claims::from_introspection(json, &provider.issuer);
-        let claims = json.as_ref().map_err(|e| *e).and_then(read);
-        let detail =
-            if claims.is_ok() { "the answer can be read" } else { "the answer is not one about an access token" };
-        steps.add("claims", claims.as_ref().map(drop).map_err(|e| *e), detail.to_owned());
+        let claims = json.as_ref().map_err(|e| ClaimFault::from(*e)).and_then(read);
+        let detail = match &claims {
+            Ok(_) => "the answer can be read".to_owned(),
+            Err(fault) => fault
+                .sentence(INTROSPECTION_ANSWER)
+                .unwrap_or_else(|| "the answer is not one about an access token".to_owned()),
+        };
+        let claims = claims.map_err(Reason::from);
+        steps.add("claims", claims.as_ref().map(drop).map_err(|e| *e), detail);
         let (Ok(json), Ok(claims)) = (json, claims) else { return steps.0 };
         let accepted = provider.rules.issuers.iter().any(|i| i.accepts(&claims.issuer, claims.tenant.as_deref()));
         let detail = format!("the answer names '{}'", printable(&claims.issuer, MAX_TEXT));
@@ -198,7 +209,7 @@ impl Context<'_> {
 
     /// What the server says of scopes and of the token's end counts.
     fn confirmed(&self, steps: &mut Steps, provider: &Provider, claims: &mut Claims, answer: &[u8]) {
-        let said = Json::parse(answer).map_err(|_| Reason::IntrospectionUnavailable);
+        let said = Json::parse(answer).map_err(|_| ClaimFault::from(Reason::IntrospectionUnavailable));
         let narrowed = said.and_then(|json| claims.narrowed_by(&json));
         match narrowed {
             Ok(narrowed) => {
@@ -206,7 +217,11 @@ impl Context<'_> {
                 let judged = provider.rules.check_claims(claims, self.now);
                 steps.add("confirmation", judged, format!("with the server's word the scopes are '{}'", claims.scope));
             }
-            Err(reason) => steps.add("confirmation", Err(reason), "the answer cannot be read".to_owned()),
+            Err(fault) => {
+                let detail = fault.sentence(INTROSPECTION_ANSWER);
+                let detail = detail.unwrap_or_else(|| "the answer is not one about an access token".to_owned());
+                steps.add("confirmation", Err(fault.reason), detail);
+            }
         }
     }
 
@@ -284,7 +299,17 @@ impl Steps {
         let rules = &provider.rules;
         // Whether there is a provider for the issuer was an earlier question.
         for (rule, judge) in TokenRules::CLAIM_RULES.iter().filter(|(rule, _)| *rule != "issuer") {
-            self.add(rule, judge(rules, claims, now), claim_detail(rule, rules, claims, now));
+            let judged = judge(rules, claims, now);
+            let detail = match judged {
+                // Of the claims that a rule needs only this one may be absent.
+                Err(reason @ Reason::ClaimMissing) => {
+                    let whose =
+                        if provider.strategy == TokenStrategy::Opaque { INTROSPECTION_ANSWER } else { ACCESS_TOKEN };
+                    ClaimFault::missing("aud").sentence(whose).unwrap_or_else(|| reason.text().to_owned())
+                }
+                _ => claim_detail(rule, rules, claims, now),
+            };
+            self.add(rule, judged, detail);
         }
         if rules.required_claims.is_empty() {
             return;

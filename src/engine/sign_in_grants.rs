@@ -52,7 +52,9 @@ pub fn for_password(
     let tokens = server.ask(&form, &[password, &assertion])?;
     // Tokens that say nothing of their user are those of the one whom the server was told.
     match server.granted(tokens.clone(), false) {
-        Err(TokenError::IdentityMissing(_)) => server.granted_to(tokens, identity(provider, &grant.username, aor)),
+        Err(TokenError::Unfit(Reason::IdentityMissing, _)) => {
+            server.granted_to(tokens, identity(provider, &grant.username, aor))
+        }
         granted => granted,
     }
 }

@@ -11,6 +11,7 @@ use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
+use crate::proto::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
 use crate::proto::claims::Claims;
 use crate::proto::confirmation::Confirmation;
 use crate::proto::fingerprint::{HashedToken, visible, visible_arc};
@@ -109,7 +110,8 @@ pub(super) fn check_looked_up(
                     Ok(())
                 }
                 Err(refusal) => {
-                    answer.unverified = Some(Box::new(reading.into_unverified()));
+                    let claim_fault = answer.unverified.take().map_or_else(String::new, |noted| noted.claim_fault);
+                    answer.unverified = Some(Box::new(Unverified { claim_fault, ..reading.into_unverified() }));
                     Err(refusal)
                 }
             }
@@ -193,6 +195,7 @@ impl<'a> Reading<'a> {
             issuer: self.claims.map(|claims| visible(&claims.issuer).into_owned()).unwrap_or_default(),
             kid: visible(self.kid.as_deref().unwrap_or_default()).into_owned(),
             fingerprint: self.hashed.fingerprint,
+            claim_fault: String::new(),
         }
     }
 }
@@ -239,7 +242,8 @@ fn verify(
     if !opened.agrees_with(&json) {
         return Err(Reason::TokenMalformed.into());
     }
-    let claims = reading.claims.insert(Claims::from_json(&json)?);
+    let claims = Claims::from_json(&json).map_err(|fault| answer.note(fault, ACCESS_TOKEN))?;
+    let claims = reading.claims.insert(claims);
     reading.kid.clone_from(&header.kid);
 
     let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
@@ -297,9 +301,20 @@ fn judge(
     now: i64,
     answer: &mut Answer,
 ) -> Result<(), Reason> {
-    provider.rules.check_claims(claims, now)?;
+    provider.rules.check_claims(claims, now).map_err(|reason| {
+        let opaque = provider.strategy == TokenStrategy::Opaque;
+        missing_audience(reason, if opaque { INTROSPECTION_ANSWER } else { ACCESS_TOKEN }, answer)
+    })?;
     provider.rules.check_required_claims(json)?;
     check_binding(provider, claims, usage, answer)
+}
+
+/// Of the claims that a rule needs only `aud` may be absent.
+fn missing_audience(reason: Reason, whose: &str, answer: &mut Answer) -> Reason {
+    match reason {
+        Reason::ClaimMissing => answer.note(ClaimFault::missing("aud"), whose),
+        other => other,
+    }
 }
 
 /// A token that does not say whose it is.
@@ -330,7 +345,8 @@ fn introspected(
     answer.provider = Some(index);
     let (payload, standing) = said_active(provider, answers, token, now)?;
     let json = Json::parse(&payload).map_err(|_| Reason::IntrospectionUnavailable)?;
-    let claims = Claims::from_introspection(&json, &provider.issuer)?;
+    let read = Claims::from_introspection(&json, &provider.issuer);
+    let claims = read.map_err(|fault| answer.note(fault, INTROSPECTION_ANSWER))?;
     judge(provider, &claims, &json, usage, now, answer)?;
     let aors = provider.addresses(&json);
     Ok(VerifiedToken {
@@ -367,7 +383,7 @@ fn confirm(
     }
     let (payload, standing) = said_active(provider, answers, &token.token, now)?;
     let json = Json::parse(&payload).map_err(|_| Reason::IntrospectionUnavailable)?;
-    let claims = token.claims.narrowed_by(&json)?;
+    let claims = token.claims.narrowed_by(&json).map_err(|fault| answer.note(fault, INTROSPECTION_ANSWER))?;
     provider.rules.check_claims(&claims, now)?;
     check_binding(provider, &claims, usage, answer)?;
     let confirmed = Arc::new(token.confirmed(claims, standing));

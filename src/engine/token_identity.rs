@@ -14,6 +14,7 @@ use super::user_info::{UserInfo, UserInfoError, user_info};
 use super::verdict::Trouble;
 use crate::config::client::ClientAuth;
 use crate::config::provider::Provider;
+use crate::proto::claim_fault::{ACCESS_TOKEN, ClaimFault, ID_TOKEN, INTROSPECTION_ANSWER};
 use crate::proto::claims::Claims;
 use crate::proto::fingerprint::printable;
 use crate::proto::jose::decryption_keys::DecryptionKeys;
@@ -78,7 +79,10 @@ impl Search {
         match self.trouble {
             // The code is spent, and nobody knows who it stood for.
             Some(trouble) => TokenError::InDoubt(trouble),
-            None => TokenError::IdentityMissing(format!("no claim that 'aor' asks for; {}", self.seen.join("; "))),
+            None => {
+                let text = format!("no claim that 'aor' asks for; {}", self.seen.join("; "));
+                TokenError::Unfit(Reason::IdentityMissing, text)
+            }
         }
     }
 }
@@ -113,6 +117,7 @@ pub(super) fn identify(
     match from_access_token(provider, &tokens.access_token.0, &keys, now) {
         Ok(read) if !read.aors.is_empty() => return Ok(make(read)),
         Ok(read) => search.note("the access token has", &read.names),
+        Err(unfit @ TokenError::Unfit(..)) if tokens.id_token.is_none() => return Err(unfit),
         // What is wrong with the access token matters only when there was nothing else to go by.
         Err(TokenError::Denied(reason))
             if tokens.id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
@@ -120,6 +125,7 @@ pub(super) fn identify(
             return Err(TokenError::Denied(reason));
         }
         Err(TokenError::Denied(reason)) => search.note("the access token is not read", reason.code()),
+        Err(TokenError::Unfit(_, text)) => search.note("the access token is not read", &text),
         Err(other) => return Err(other),
     }
     if !ask {
@@ -160,7 +166,8 @@ fn from_introspection(
         Ok(Introspected::Active(text)) => {
             let text = Zeroizing::new(text);
             let json = Json::parse(&text).map_err(|_| Reason::TokenMalformed)?;
-            let claims = Claims::from_introspection(&json, &provider.issuer)?;
+            let claims = Claims::from_introspection(&json, &provider.issuer)
+                .map_err(|fault| TokenError::of(fault, INTROSPECTION_ANSWER))?;
             let is_own = |issuer: &IssuerRule| issuer.accepts(&claims.issuer, claims.tenant.as_deref());
             if !provider.rules.issuers.iter().any(is_own)
                 || now >= claims.expires_at.saturating_add(provider.rules.leeway)
@@ -312,33 +319,36 @@ fn from_id_token(
         ..TokenRules::default()
     };
     let check = |claims: &Claims, json: &Json<'_>| {
-        if claims.issued_at.is_none() || claims.subject.as_ref().is_none_or(String::is_empty) {
-            return Err(Reason::ClaimMissing);
+        if claims.issued_at.is_none() {
+            return Err(ClaimFault::missing("iat"));
+        }
+        if claims.subject.as_ref().is_none_or(String::is_empty) {
+            return Err(ClaimFault::missing("sub"));
         }
         // Without azp the token is for everybody in aud (Core with errata 2), and the proxy's client is among them.
         let is_known = |party: &str| party == client_id || provider.rules.clients.iter().any(|client| client == party);
         match json.get("azp").map(Json::as_str) {
             None => Ok(()),
             Some(Some(party)) if is_known(party) => Ok(()),
-            Some(_) => Err(Reason::ClientNotAllowed),
+            Some(_) => Err(Reason::ClientNotAllowed.into()),
         }
     };
-    read(provider, &rules, token, keys, now, check)
+    read(provider, &rules, (token, ID_TOKEN), keys, now, check)
 }
 
 /// The access token by the provider's own rules. Scopes are judged apart: the answer itself may name them.
 fn from_access_token(provider: &Provider, token: &str, keys: &Keys<'_>, now: i64) -> Result<Read, TokenError> {
     let rules = TokenRules { required_scopes: Vec::new(), ..provider.rules.clone() };
-    read(provider, &rules, token, keys, now, |_, _| Ok(()))
+    read(provider, &rules, (token, ACCESS_TOKEN), keys, now, |_, _| Ok(()))
 }
 
 fn read(
     provider: &Provider,
     rules: &TokenRules,
-    token: &str,
+    (token, whose): (&str, &str),
     keys: &Keys<'_>,
     now: i64,
-    check: impl Fn(&Claims, &Json<'_>) -> Result<(), Reason>,
+    check: impl Fn(&Claims, &Json<'_>) -> Result<(), ClaimFault>,
 ) -> Result<Read, TokenError> {
     let token = keys.decryption.open(token).map_err(Reason::from)?;
     let jws = CompactJws::split(&token)?;
@@ -348,11 +358,16 @@ fn read(
     if !token.agrees_with(&json) {
         return Err(TokenError::Denied(Reason::TokenMalformed));
     }
-    let claims = Claims::from_json(&json)?;
+    let unreadable = |fault| TokenError::of(fault, whose);
+    let claims = Claims::from_json(&json).map_err(unreadable)?;
     rules.check_header(&header)?;
     // A token that would be refused anyway is not worth a key fetch.
-    rules.check_claims(&claims, now)?;
-    check(&claims, &json)?;
+    rules.check_claims(&claims, now).map_err(|reason| match reason {
+        // Of the claims that a rule needs only this one may be absent.
+        Reason::ClaimMissing => unreadable(ClaimFault::missing("aud")),
+        other => other.into(),
+    })?;
+    check(&claims, &json).map_err(unreadable)?;
     keys.verify(provider, &jws, &header)?;
     Ok(Read::new(provider, &json, claims.subject)?)
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::claim_fault::ClaimFault;
 use super::confirmation::Confirmation;
 use super::json::Json;
 use super::reason::Reason;
@@ -48,33 +49,33 @@ pub struct Claims {
 
 impl Claims {
     /// Reads the claims of a JWT. A claim of the wrong type is never taken as absent.
-    pub fn from_json(json: &Json<'_>) -> Result<Claims, Reason> {
+    pub fn from_json(json: &Json<'_>) -> Result<Claims, ClaimFault> {
         Claims::read(json, None, None)
     }
 
     /// Reads the answer of an introspection endpoint (RFC 7662 section 2.2) whose `active` is true. `issuer` is the one
     /// that was asked: an answer need not name it. An answer without `exp` has no end ([`NO_END`]).
-    pub fn from_introspection(json: &Json<'_>, issuer: &str) -> Result<Claims, Reason> {
+    pub fn from_introspection(json: &Json<'_>, issuer: &str) -> Result<Claims, ClaimFault> {
         let claims = Claims::read(json, Some(issuer), Some(NO_END))?;
-        let word = |name: &str| -> Result<&str, Reason> {
-            json.get(name).map_or(Ok(""), |value| value.as_str().ok_or(Reason::ClaimMalformed))
+        let word = |name: &str| -> Result<&str, ClaimFault> {
+            json.get(name).map_or(Ok(""), |value| value.as_str().ok_or_else(|| ClaimFault::malformed(name, value)))
         };
         let (kind, usage) = (word("token_type")?, word("token_use")?);
         let is = |text: &str, words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
         // Servers introspect refresh tokens and ID tokens too.
         let other = ["refresh_token", "refresh", "offline", "id_token", "id"];
         if claims.is_id_token || is(kind, &other) || is(usage, &other) {
-            return Err(Reason::IdToken);
+            return Err(Reason::IdToken.into());
         }
         // A token of another type, such as DPoP, is not good without a proof.
         if !is(kind, &["", "Bearer", "access_token"]) {
-            return Err(Reason::TypeNotAccepted);
+            return Err(Reason::TypeNotAccepted.into());
         }
         Ok(Claims { has_access_marks: true, has_roles_only: false, ..claims })
     }
 
     /// These claims of a JWT with what its server says of it: its end, and its scopes where the answer names them.
-    pub fn narrowed_by(&self, answer: &Json<'_>) -> Result<Claims, Reason> {
+    pub fn narrowed_by(&self, answer: &Json<'_>) -> Result<Claims, ClaimFault> {
         let said = Claims::from_introspection(answer, &self.issuer)?;
         let mut claims = self.clone();
         claims.expires_at = claims.expires_at.min(said.expires_at);
@@ -89,17 +90,17 @@ impl Claims {
     }
 
     /// `issuer` and `expires_at` where the claim may be absent: in an answer.
-    fn read(json: &Json<'_>, issuer: Option<&str>, expires_at: Option<i64>) -> Result<Claims, Reason> {
+    fn read(json: &Json<'_>, issuer: Option<&str>, expires_at: Option<i64>) -> Result<Claims, ClaimFault> {
         let Json::Object(members) = json else {
-            return Err(Reason::TokenMalformed);
+            return Err(Reason::TokenMalformed.into());
         };
         let mut found = Found::default();
         for (name, value) in members {
-            found.take(name, value, issuer.is_some())?;
+            found.take(name, value, issuer.is_some()).ok_or_else(|| ClaimFault::malformed(name, value))?;
         }
         let [_, named @ ..] = found.clients;
         let scope = joined(found.scopes)?;
-        let audience = found.audience.map_or(Ok(SmallVec::new()), texts)?;
+        let audience = found.audience.map_or(Ok(SmallVec::new()), |value| texts("aud", value))?;
         let mut clients: Vec<String> = Vec::new();
         for client in found.clients.into_iter().flatten() {
             if !clients.iter().any(|known| known == client) {
@@ -110,11 +111,11 @@ impl Claims {
         let has_marks = !scope.is_empty() || named != [None, None, None] || found.has_grant_type;
         let has_roles = found.has_roles && is_for_service(&audience, &clients);
         Ok(Claims {
-            issuer: found.issuer.or(issuer).ok_or(Reason::ClaimMissing)?.to_owned(),
+            issuer: found.issuer.or(issuer).ok_or_else(|| ClaimFault::missing("iss"))?.to_owned(),
             tenant: found.tenant.map(str::to_owned),
             subject: found.subject.map(Cow::into_owned),
             audience: audience.iter().map(|text| (*text).to_owned()).collect(),
-            expires_at: found.expires_at.or(expires_at).ok_or(Reason::ClaimMissing)?,
+            expires_at: found.expires_at.or(expires_at).ok_or_else(|| ClaimFault::missing("exp"))?,
             not_before: found.not_before,
             issued_at: found.issued_at,
             has_access_marks: has_marks || has_roles,
@@ -164,18 +165,19 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn take(&mut self, name: &str, value: &'a Json<'a>, is_answer: bool) -> Result<(), Reason> {
-        let text = || value.as_str().ok_or(Reason::ClaimMalformed).map(Some);
+    /// None: the value is of the wrong type.
+    fn take(&mut self, name: &str, value: &'a Json<'a>, is_answer: bool) -> Option<()> {
+        let text = || value.as_str().map(Some);
         let date = || {
             let seconds = if is_answer { value.as_seconds() } else { value.as_numeric_date() };
-            seconds.ok_or(Reason::ClaimMalformed).map(Some)
+            seconds.map(Some)
         };
         // By length first: most names are none of these, and that is soon seen.
         match (name.len(), name) {
             (3, "iss") => self.issuer = text()?,
             (3, "tid") => self.tenant = text()?,
             // Some servers number their users.
-            (3, "sub") => self.subject = Some(value.as_text().ok_or(Reason::ClaimMalformed)?),
+            (3, "sub") => self.subject = Some(value.as_text()?),
             (3, "aud") => self.audience = Some(value),
             (3, "exp") => self.expires_at = date()?,
             (3, "nbf") => self.not_before = date()?,
@@ -193,14 +195,14 @@ impl<'a> Found<'a> {
             // Amazon Cognito names the kind.
             (9, "token_use") => self.is_about_sign_in |= value.as_str() == Some("id"),
             (5, "nonce") => self.has_nonce = true,
-            (3, "cnf") => self.confirmation = Some(Box::new(Confirmation::from_json(value)?)),
+            (3, "cnf") => self.confirmation = Some(Box::new(Confirmation::from_json(value).ok()?)),
             (3, "typ") => {
                 let kind = value.as_str().unwrap_or("");
                 self.is_about_sign_in |= ["ID", "Refresh", "Offline", "Logout"].contains(&kind);
             }
             _ => {}
         }
-        Ok(())
+        Some(())
     }
 }
 
@@ -214,14 +216,17 @@ fn is_for_service(audience: &[&str], clients: &[String]) -> bool {
 }
 
 /// A text, or the texts of a list.
-fn texts<'a>(value: &'a Json<'_>) -> Result<SmallVec<[&'a str; 2]>, Reason> {
-    value.as_strings().filter(|texts| texts.len() <= MAX_VALUES).ok_or(Reason::ClaimMalformed)
+fn texts<'a>(claim: &str, value: &'a Json<'_>) -> Result<SmallVec<[&'a str; 2]>, ClaimFault> {
+    let texts = value.as_strings().filter(|texts| texts.len() <= MAX_VALUES);
+    texts.ok_or_else(|| ClaimFault::malformed(claim, value))
 }
 
-fn joined(scopes: [Option<&Json<'_>>; 2]) -> Result<String, Reason> {
+fn joined(scopes: [Option<&Json<'_>>; 2]) -> Result<String, ClaimFault> {
     let mut out = String::new();
-    for value in scopes.into_iter().flatten() {
-        add_scopes(&mut out, &texts(value)?);
+    for (claim, value) in ["scope", "scp"].into_iter().zip(scopes) {
+        if let Some(value) = value {
+            add_scopes(&mut out, &texts(claim, value)?);
+        }
     }
     Ok(out)
 }
@@ -231,7 +236,7 @@ mod tests {
     use super::*;
 
     fn claims(text: &str) -> Result<Claims, Reason> {
-        Claims::from_json(&Json::parse(text.as_bytes()).unwrap())
+        Claims::from_json(&Json::parse(text.as_bytes()).unwrap()).map_err(Reason::from)
     }
 
     #[test]
@@ -281,7 +286,9 @@ mod tests {
 
     #[test]
     fn introspected_claims() {
-        let read = |text: &str| Claims::from_introspection(&Json::parse(text.as_bytes()).unwrap(), "https://as");
+        let read = |text: &str| {
+            Claims::from_introspection(&Json::parse(text.as_bytes()).unwrap(), "https://as").map_err(Reason::from)
+        };
         let plain = read(r#"{"active":true,"username":"alice","scope":"sip"}"#).unwrap();
         assert_eq!((plain.issuer.as_str(), plain.expires_at, plain.scope.as_str()), ("https://as", NO_END, "sip"));
         assert!(plain.has_access_marks && !plain.is_id_token);

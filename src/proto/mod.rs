@@ -8,6 +8,7 @@ pub mod aor_template;
 mod auth_params;
 pub mod bound_identity;
 pub mod challenge;
+pub mod claim_fault;
 pub mod claims;
 pub mod confirmation;
 pub mod credentials;

@@ -103,8 +103,8 @@ reasons! {
     TokenExpired = 30, "token_expired", Challenge, "invalid_token", "The token has expired: the phone must get a new one.";
     TokenNotYetValid = 31, "token_not_yet_valid", Challenge, "invalid_token", "The token's 'nbf' lies in the future: check the clocks or 'leeway'.";
     IssuedInFuture = 32, "token_issued_in_future", Challenge, "invalid_token", "The token's 'iat' lies in the future: check the clocks or 'leeway'.";
-    ClaimMissing = 33, "claim_missing", Challenge, "invalid_token", "The token lacks a claim that is needed (iss, exp or aud).";
-    ClaimMalformed = 34, "claim_malformed", Challenge, "invalid_token", "A claim of the token has the wrong JSON type.";
+    ClaimMissing = 33, "claim_missing", Challenge, "invalid_token", "A claim that is needed is missing (iss, exp or aud; of an ID token also sub or iat): the log line names it and its token.";
+    ClaimMalformed = 34, "claim_malformed", Challenge, "invalid_token", "A claim has the wrong JSON type: the log line names it, the type, and the token or answer that has it.";
     AudienceMismatch = 35, "audience_mismatch", Challenge, "invalid_token", "The token was issued for another audience than the provider's 'audience'.";
     ClientNotAllowed = 36, "client_not_allowed", Challenge, "invalid_token", "The token was issued to a client that is not in the provider's 'clients'.";
     ClaimMismatch = 37, "claim_mismatch", Challenge, "invalid_token", "The token does not have a value that 'required_claims' asks for.";

@@ -334,9 +334,9 @@ impl TaskEnv {
                 };
                 (CodeState::Refused(reason.number()), Outcome::Settled(of_server))
             }
-            Err(TokenError::IdentityMissing(text)) => {
-                self.tell(&work.provider, "a user who has signed in has no address", &text);
-                (CodeState::Spent(Reason::IdentityMissing.number()), Outcome::Settled(of_server))
+            Err(TokenError::Unfit(reason, text)) => {
+                self.tell(&work.provider, "a sign-in gave tokens that cannot be used", &text);
+                (CodeState::Spent(reason.number()), Outcome::Settled(of_server))
             }
             Err(TokenError::Denied(reason)) => (CodeState::Spent(reason.number()), Outcome::Settled(of_server)),
             Err(TokenError::InDoubt(trouble)) => {

@@ -123,11 +123,11 @@ impl TaskEnv {
                 self.standings.forget_session(provider, key);
                 return self.take_over(store, key, &refreshed);
             }
-            Err(TokenError::Refused(text)) => {
+            // Tokens that fit the configuration no more end the session as a refusal does.
+            Err(TokenError::Refused(text) | TokenError::Unfit(_, text)) => {
                 ends("ends", &text);
                 return self.end(store, key, &tokens.aor, &session);
             }
-            // Tokens that fit the configuration no more end the session as a refusal does.
             Err(TokenError::Denied(reason)) => {
                 ends("ends", reason.text());
                 return self.end(store, key, &tokens.aor, &session);
@@ -140,7 +140,7 @@ impl TaskEnv {
                 ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client at other sessions"));
                 return self.end_with_token(store, key, tokens, &sealed, &session);
             }
-            Err(TokenError::Misconfigured(text) | TokenError::IdentityMissing(text)) => text,
+            Err(TokenError::Misconfigured(text)) => text,
             Err(TokenError::ClientRefused(text)) => format!("the server refuses the proxy's client: {text}"),
             Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.why,
         };

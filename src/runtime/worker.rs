@@ -504,6 +504,7 @@ fn describe(verdict: &Verdict, reason: Reason) -> String {
         ("aor", aor),
         ("source", verdict.source.as_str()),
         ("sent", sent),
+        ("claim", verdict.answer.unverified.as_ref().map_or("", |seen| seen.claim_fault.as_str())),
         ("unproved_key", verdict.answer.unproved_key.as_deref().unwrap_or_default()),
         ("needed_scope", verdict.needed_scope.as_str()),
         ("attempt", verdict.answer.attempt.as_ref().map_or("", |attempt| attempt.differs.name())),

@@ -73,3 +73,74 @@ fn a_token_may_stand_for_64_addresses() {
         assert_eq!(run.out.contains("more than 64"), count > 64, "{}", run.out);
     }
 }
+
+#[test]
+fn the_claim_that_is_wrong_is_named_with_its_type_and_its_token() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let line = line(&server.issuer(), "aor={sip}");
+    for (changes, rule, words) in [
+        (json!({"exp": "soon"}), "claims", "exp of the access token is a string"),
+        (json!({"exp": "99999999999"}), "claims", "exp of the access token is a string"),
+        (json!({"exp": null}), "claims", "exp of the access token is missing"),
+        (json!({"iss": 7}), "claims", "iss of the access token is a number"),
+        (json!({"aud": {"a": 1}}), "claims", "aud of the access token is an object"),
+        (json!({"aud": ["sip", 7]}), "claims", "aud of the access token is an array with other values than strings"),
+        (json!({"scope": true}), "claims", "scope of the access token is a boolean"),
+        (json!({"scp": [[]]}), "claims", "scp of the access token is an array with other values than strings"),
+        (json!({"nbf": true}), "claims", "nbf of the access token is a boolean"),
+        (json!({"iat": []}), "claims", "iat of the access token is an array"),
+        (json!({"sub": 1.5}), "claims", "sub of the access token is a number"),
+        (json!({"client_id": {}}), "claims", "client_id of the access token is an object"),
+        (json!({"cnf": "x"}), "claims", "cnf of the access token is a string"),
+        (
+            json!({"cnf": {"x5t#S256": 7}}),
+            "claims",
+            "cnf of the access token is an object whose x5t#S256 is not a SHA-256",
+        ),
+        (json!({"aud": null}), "audience", "aud of the access token is missing"),
+    ] {
+        let token = key.token("ES256", &changed(&server.issuer(), &changes));
+        let (detail, verified) = told(&token, &line, rule);
+        assert!(detail.contains(words), "{changes}: {detail}");
+        assert!(verified.contains(words), "{changes}: {verified}");
+    }
+}
+
+#[test]
+fn the_claim_of_an_introspection_answer_is_named() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let issuer = server.issuer();
+    let introspection =
+        format!("aor={{sip}};client_id=proxy;client_secret=hush-hush;introspection_endpoint={issuer}/introspect");
+    for (changes, words) in [
+        (json!({"exp": "soon"}), "exp of the introspection answer is a string"),
+        (json!({"token_type": 7}), "token_type of the introspection answer is a number"),
+        (json!({"aud": null}), "aud of the introspection answer is missing"),
+    ] {
+        let mut answer = changed(&issuer, &changes);
+        answer["active"] = json!(true);
+        server.set("/introspect", Answer::Json(answer));
+        let opaque = run_with(
+            &["token", "explain", "-", "--provider", &line(&issuer, &format!("{introspection};tokens=opaque"))],
+            "an-opaque-token",
+        );
+        assert!(opaque.out.matches(words).count() == 2, "{changes}: {}", opaque.out);
+    }
+    let mut answer = changed(&issuer, &json!({"exp": "soon"}));
+    answer["active"] = json!(true);
+    server.set("/introspect", Answer::Json(answer));
+    let token = key.token("ES256", &claims(&issuer, "sip", "alice", 300));
+    let both = run_with(
+        &[
+            "token",
+            "explain",
+            "-",
+            "--provider",
+            &line(&issuer, &format!("{introspection};tokens=jwt_and_introspection")),
+        ],
+        &token,
+    );
+    assert!(both.out.matches("exp of the introspection answer is a string").count() == 2, "{}", both.out);
+}

@@ -162,7 +162,7 @@ fn accepted(policy: &Policy, index: usize, http: &HttpClient, endpoint: &str, co
             let message = format!("the token endpoint does not work: {trouble}");
             findings.failed_with("client", name, &message, ANSWERS);
         }
-        Ok(_) | Err(TokenError::Denied(_) | TokenError::IdentityMissing(_)) => {
+        Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..)) => {
             let message = format!("{endpoint} gave tokens for a code that was made up");
             findings.failed("client", name, &message, "this is no token endpoint to trust; look at token_endpoint");
         }

@@ -180,6 +180,11 @@ pub fn exit_code(reason: Reason) -> u8 {
     }
 }
 
+/// The claim that is missing or of the wrong type, and of what.
+fn claim_fault(answer: &Answer) -> &str {
+    answer.unverified.as_ref().map_or("", |seen| seen.claim_fault.as_str())
+}
+
 /// The verdict for people.
 pub fn print(output: Output, policy: &Policy, verdict: &Verdict) {
     let reason = verdict.answer.reason();
@@ -192,6 +197,7 @@ pub fn print(output: Output, policy: &Policy, verdict: &Verdict) {
         }
     }
     output.field("problem", verdict.problem.as_deref().unwrap_or(""));
+    output.field("claim", claim_fault(&verdict.answer));
     let answer = &verdict.answer;
     output.field("provider", answer.provider.map_or("", |index| &policy.providers[index].name));
     if let Some(token) = &answer.token {
@@ -222,6 +228,7 @@ pub fn to_json(policy: &Policy, verdict: &Verdict) -> Value {
         "reason_text": reason.text(),
         "answer": outcome_text(reason),
         "problem": verdict.problem,
+        "claim": Some(claim_fault(answer)).filter(|fault| !fault.is_empty()),
         "provider": answer.provider.map(|index| policy.providers[index].name.as_str()),
     });
     if let Some(token) = &answer.token {
