@@ -124,6 +124,7 @@ impl Policy {
         }
         if let Some(provider) = providers.iter().find(|p| p.client.is_some() && p.introspection.is_none())
             && sessions.is_none()
+            && !settings.without_store
         {
             return error(format!(
                 "provider '{}': client_id: needs 'store', where the sessions of exchanged codes are kept (or 'tokens', when tokens are to be introspected)",

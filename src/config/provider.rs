@@ -164,7 +164,7 @@ impl Provider {
         let strategy = TokenStrategy::new(settings, &fail)?;
         let client = Client::new(settings, strategy, global, files, &fail)?;
         let introspection = Introspection::new(settings, strategy, client.as_ref(), global, &fail)?;
-        let password_sign_in = PasswordSignIn::new(settings, client.as_ref(), global.store.is_some(), files, &fail)?;
+        let password_sign_in = PasswordSignIn::new(settings, client.as_ref(), global.may_keep(), files, &fail)?;
         let issues = password_sign_in.as_ref().filter(|sign_in| sign_in.source == TokenSource::Issue);
         let mut keys = match (issues, sources(settings).first()) {
             (Some(_), Some(key)) => {
@@ -173,7 +173,7 @@ impl Provider {
             (Some(issuer), None) => KeySource::Static(issuer.key_set()),
             (None, _) => key_source(settings, files, &fail)?,
         };
-        let validation_grant = validation_grant(settings, strategy, client.as_ref(), global.store.is_some(), &fail)?;
+        let validation_grant = validation_grant(settings, strategy, client.as_ref(), global.may_keep(), &fail)?;
         if settings.require_master_key && client.is_none() {
             return Err(fail("require_master_key", "needs 'client_id', with which codes are exchanged".into()));
         }

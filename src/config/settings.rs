@@ -93,6 +93,9 @@ pub struct Settings {
     /// Of these, how many one provider may keep busy.
     #[serde(deserialize_with = "number")]
     pub http_per_provider: u32,
+    /// Nothing is kept: only tokens are judged, so what needs a store does without.
+    #[serde(skip)]
+    pub without_store: bool,
     /// Where sessions are kept: a folder (LMDB), or redis://, rediss:// or unix:// (Redis, Valkey). None: codes and
     /// proofs of possession are not accepted.
     pub store: Option<Secret>,
@@ -197,6 +200,13 @@ pub struct Settings {
     pub offer: Vec<OfferSettings>,
 }
 
+impl Settings {
+    /// What needs a store has one, or does without because only tokens are judged.
+    pub fn may_keep(&self) -> bool {
+        self.store.is_some() || self.without_store
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
@@ -227,6 +237,7 @@ impl Default for Settings {
             application_servers: Vec::new(),
             http_threads: 16,
             http_per_provider: 8,
+            without_store: false,
             store: None,
             store_key: None,
             store_key_file: None,

@@ -18,6 +18,7 @@ pub struct Source {
     globals: toml::Table,
     providers: Vec<String>,
     file: Option<String>,
+    without_store: bool,
 }
 
 /// The settings together with the content of every file they name: complete without the file system.
@@ -56,6 +57,11 @@ impl Source {
         Ok(())
     }
 
+    /// Only tokens are judged: the store and its secrets are left out, and what needs them does without.
+    pub fn leave_out_store(&mut self) {
+        self.without_store = true;
+    }
+
     /// Reads everything. Called before the fork and in a reload, never in a worker.
     pub fn load(&self) -> Result<Bundle, ConfigError> {
         let mut settings = match &self.file {
@@ -73,6 +79,11 @@ impl Source {
         (settings.provider, settings.offer) = (providers, offers);
         for line in &self.providers {
             settings.provider.push(parse_line(line)?);
+        }
+        if self.without_store {
+            (settings.store, settings.store_key) = (None, None);
+            (settings.store_key_file, settings.store_password_file) = (None, None);
+            settings.without_store = true;
         }
         let mut files = BTreeMap::new();
         let globals = [

@@ -11,7 +11,7 @@ use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::proto::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
-use crate::proto::claims::{Claims, NO_END};
+use crate::proto::claims::{Claims, NO_END, id_token_marks};
 use crate::proto::fingerprint::printable;
 use crate::proto::jose::decryption_keys::Opened;
 use crate::proto::jose::is_jose;
@@ -307,6 +307,7 @@ impl Steps {
                         if provider.strategy == TokenStrategy::Opaque { INTROSPECTION_ANSWER } else { ACCESS_TOKEN };
                     ClaimFault::missing("aud").sentence(whose).unwrap_or_else(|| reason.text().to_owned())
                 }
+                _ if *rule == "kind" => kind_detail(rules, json, claims, judged),
                 _ => claim_detail(rule, rules, claims, now),
             };
             self.add(rule, judged, detail);
@@ -386,6 +387,21 @@ fn header_detail(rule: &str, rules: &TokenRules, header: &Header) -> String {
     }
 }
 
+/// Why a token is taken for an ID token, and what lets it count.
+fn kind_detail(rules: &TokenRules, json: &Json<'_>, claims: &Claims, judged: Result<(), Reason>) -> String {
+    let marks = id_token_marks(json, claims);
+    let marks = match (marks.is_empty(), claims.is_id_token) {
+        (false, _) => format!("the token has the marks of an ID token: {}", marks.join(", ")),
+        (true, true) => "the token has the marks of an ID token: neither scope, role nor client".to_owned(),
+        (true, false) if judged.is_err() => {
+            "the token has the marks of an ID token: roles and no scope, and it is for a client".to_owned()
+        }
+        (true, false) => return "the token has no marks of an ID token".to_owned(),
+    };
+    let counts = if rules.accept_id_tokens { "yes, so it counts" } else { "no: the phone must send its access token" };
+    format!("{marks}; accept_id_tokens is {counts}")
+}
+
 fn claim_detail(rule: &str, rules: &TokenRules, claims: &Claims, now: i64) -> String {
     let time = |name: &str, value: Option<i64>| match value {
         Some(at) => {
@@ -399,8 +415,6 @@ fn claim_detail(rule: &str, rules: &TokenRules, claims: &Claims, now: i64) -> St
         wanted => format!("token has {}, {name} is {}", list(has.iter()), list(wanted.iter())),
     };
     match rule {
-        "kind" if claims.is_id_token => "the token has the marks of an ID token".to_owned(),
-        "kind" => "the token has no marks of an ID token".to_owned(),
         "expiry" => time("exp", Some(claims.expires_at).filter(|end| *end != NO_END)),
         "not before" => time("nbf", claims.not_before),
         "issued at" => time("iat", claims.issued_at),

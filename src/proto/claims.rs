@@ -13,6 +13,8 @@ use super::scope_rules::{add_scopes, has_scope};
 
 /// `expires_at` of a token that may be used until its server says otherwise.
 pub const NO_END: i64 = i64::MAX;
+/// Values of `typ` by which Keycloak tells other tokens from access tokens.
+const OTHER_KINDS: [&str; 4] = ["ID", "Refresh", "Offline", "Logout"];
 /// Most values of an array claim that are looked at; more make the token malformed.
 const MAX_VALUES: usize = 256;
 
@@ -198,12 +200,26 @@ impl<'a> Found<'a> {
             (3, "cnf") => self.confirmation = Some(Box::new(Confirmation::from_json(value).ok()?)),
             (3, "typ") => {
                 let kind = value.as_str().unwrap_or("");
-                self.is_about_sign_in |= ["ID", "Refresh", "Offline", "Logout"].contains(&kind);
+                self.is_about_sign_in |= OTHER_KINDS.contains(&kind);
             }
             _ => {}
         }
         Some(())
     }
+}
+
+/// The members by which a token is taken for one about a sign-in, for people.
+pub fn id_token_marks(json: &Json<'_>, claims: &Claims) -> Vec<&'static str> {
+    let text = |name: &str| json.get(name).and_then(Json::as_str);
+    let marks = [
+        ("at_hash", json.get("at_hash").is_some()),
+        ("c_hash", json.get("c_hash").is_some()),
+        ("s_hash", json.get("s_hash").is_some()),
+        ("nonce without scope", json.get("nonce").is_some() && claims.scope.is_empty()),
+        ("token_use is id", text("token_use") == Some("id")),
+        ("typ names another kind of token", text("typ").is_some_and(|typ| OTHER_KINDS.contains(&typ))),
+    ];
+    marks.into_iter().filter(|mark| mark.1).map(|mark| mark.0).collect()
 }
 
 /// True when the audience is a service rather than the client that signed the user in: another one than the client that

@@ -108,7 +108,7 @@ reasons! {
     AudienceMismatch = 35, "audience_mismatch", Challenge, "invalid_token", "The token was issued for another audience than the provider's 'audience'.";
     ClientNotAllowed = 36, "client_not_allowed", Challenge, "invalid_token", "The token was issued to a client that is not in the provider's 'clients'.";
     ClaimMismatch = 37, "claim_mismatch", Challenge, "invalid_token", "The token does not have a value that 'required_claims' asks for.";
-    IdToken = 38, "id_token", Challenge, "invalid_token", "This is an ID token: the phone must send its access token (or set accept_id_tokens).";
+    IdToken = 38, "id_token", Challenge, "invalid_token", "The token has the marks of an ID token: the phone must send its access token. Where the server's access tokens look so, set accept_id_tokens.";
     ForeignToken = 39, "token_for_other_service", Challenge, "invalid_token", "The token's header has a 'nonce': a Microsoft Graph token can be verified only by Graph. Request a scope of your own API.";
     InsufficientScope = 40, "insufficient_scope", Challenge, "invalid_scope", "The token or session lacks a scope that 'required_scopes', 'method_scopes' or a service asks for.";
     CodeRefused = 41, "code_refused", Challenge, "invalid_token", "The authorization server does not accept the code: it is wrong, used or too old.";

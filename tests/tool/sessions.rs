@@ -140,3 +140,19 @@ fn an_address_without_a_scheme_is_a_sip_address_as_in_the_rpc_commands() {
     let ended = run(&arguments(&["revoke", "bob@example.test", "--json"], &settings)).json();
     assert_eq!(ended[0]["aor"], "sip:bob@example.test");
 }
+
+/// Nothing else is read then: no configuration need be there, nor be one that this user may read.
+#[test]
+fn a_store_that_the_options_name_needs_no_configuration() {
+    let directory = Directory::new("tool-sessions-set");
+    let folder = directory.file("store");
+    let folder = folder.to_str().expect("UTF-8");
+    fill(&[("store", folder), ("store_key", KEY)], &["alice"]);
+    let (store, key) = (format!("store={folder}"), format!("store_key={KEY}"));
+    for command in [&["sessions", "list"][..], &["sessions", "show", "alice@example.test"]] {
+        let run = run(&[command, &["--set", &store, "--set", &key]].concat());
+        assert!(run.code == 0 && run.out.contains("alice@example.test"), "{}{}", run.out, run.err);
+    }
+    let listed = run(&["accounts", "list", "--set", &store, "--set", &key]);
+    assert_eq!(listed.code, 0, "{}{}", listed.out, listed.err);
+}

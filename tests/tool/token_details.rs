@@ -144,3 +144,68 @@ fn the_claim_of_an_introspection_answer_is_named() {
     );
     assert!(both.out.matches("exp of the introspection answer is a string").count() == 2, "{}", both.out);
 }
+
+#[test]
+fn judging_a_token_needs_no_store() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let token = key.token("ES256", &claims(&server.issuer(), "sip", "alice", 300));
+    for more in [
+        "client_id=sip-proxy;client_secret=hush-hush",
+        "client_id=sip-proxy;client_secret=hush-hush;password_grant=password",
+    ] {
+        let line = line(&server.issuer(), &format!("aor={{sip}};domain=example.test;{more}"));
+        for command in ["verify", "explain"] {
+            let run = run_with(&["token", command, "-", "--provider", &line], &token);
+            assert!(!format!("{}{}", run.out, run.err).contains("store"), "{more}: {}{}", run.out, run.err);
+            assert!(run.code == 0 || more.contains("password"), "{more}: {}{}", run.out, run.err);
+        }
+        let run = run_with(&["jwks", "--provider", &line], "");
+        assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+        // The proxy itself does.
+        let run = run_with(&["check-config", "--offline", "--provider", &line], "");
+        assert!(run.code == 1 && run.out.contains("'store'"), "{}", run.out);
+    }
+}
+
+#[test]
+fn a_token_that_looks_like_an_id_token_is_told_by_its_marks() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let line = line(&server.issuer(), "aor={sip};clients=sip-ua");
+    for (changes, words) in [
+        (json!({"at_hash": "x"}), "at_hash"),
+        (json!({"c_hash": "x", "s_hash": "y"}), "c_hash, s_hash"),
+        (json!({"nonce": "x", "scope": null}), "nonce without scope"),
+        (json!({"token_use": "id"}), "token_use"),
+        (json!({"typ": "ID"}), "typ"),
+        (json!({"scope": null, "client_id": null}), "neither scope, role nor client"),
+    ] {
+        let mut header = json!({"alg": "ES256", "kid": "k"});
+        header["typ"] = json!("JWT");
+        let token = key.jws("ES256", &header, &changed(&server.issuer(), &changes));
+        let (detail, verified) = told(&token, &line, "kind");
+        assert!(detail.contains(words) && detail.contains("accept_id_tokens"), "{changes}: {detail}");
+        assert!(verified.contains("id_token") && verified.contains("accept_id_tokens"), "{changes}: {verified}");
+    }
+    let roles = changed(&server.issuer(), &json!({"roles": ["a"], "scope": null, "client_id": null, "aud": "sip-ua"}));
+    let accepts =
+        self::line(&server.issuer(), "aor={sip}").replace("audience=sip", "audience=sip-ua;clients=sip-ua,other");
+    let token = key.jws("ES256", &json!({"alg": "ES256", "kid": "k", "typ": "JWT"}), &roles);
+    let (detail, _) = told(&token, &accepts, "kind");
+    assert!(detail.contains("accept_id_tokens"), "{detail}");
+}
+
+#[test]
+fn from_alone_asks_about_a_registration() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let line = line(&server.issuer(), "aor={sip}");
+    let token = key.token("ES256", &claims(&server.issuer(), "sip", "alice", 300));
+    for (user, code) in [("alice", 0), ("bob", 3)] {
+        let from = format!("sip:{user}@example.test");
+        let run = run_with(&["token", "explain", "-", "--provider", &line, "--from", &from], &token);
+        assert_eq!(run.code, code, "{}{}", run.out, run.err);
+        assert!(run.out.contains("REGISTER of"), "{}", run.out);
+    }
+}

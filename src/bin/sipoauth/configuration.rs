@@ -35,6 +35,7 @@ pub struct ConfigurationOptions {
 }
 
 /// A configuration that is not checked yet.
+#[derive(Default)]
 pub struct Written {
     /// What the host and the options say.
     pub source: Source,
@@ -57,7 +58,32 @@ pub struct Configuration {
 impl ConfigurationOptions {
     /// Reads and checks; the error is the sentence that would stop the proxy's start.
     pub fn read(&self) -> Result<Configuration, String> {
-        let written = self.written()?;
+        self.checked(self.written()?)
+    }
+
+    /// The same for who only judges tokens: a store is not needed, nor may its key be readable for this user.
+    pub fn read_for_tokens(&self) -> Result<Configuration, String> {
+        let mut written = self.written()?;
+        written.source.leave_out_store();
+        self.checked(written)
+    }
+
+    /// The same for who only looks into the store. Where the options say all of it, no file is read, nor need one be there.
+    pub fn read_for_store(&self) -> Result<Configuration, String> {
+        let says_all = self.settings.iter().any(|setting| setting.starts_with("store="));
+        if self.is_named() || !says_all {
+            return self.read();
+        }
+        let mut written = Written::default();
+        // A configuration has a provider; nothing is asked of this one.
+        let nobody =
+            "name=none;issuer=http://127.0.0.1;jwks_uri=http://127.0.0.1/;audience=none;clients=none;aor={sub}";
+        written.source.add_provider(nobody).map_err(|e| e.0)?;
+        self.add_settings(&mut written)?;
+        self.checked(written)
+    }
+
+    fn checked(&self, written: Written) -> Result<Configuration, String> {
         let bundle = written.source.load().map_err(|e| e.0)?;
         let policy = Policy::new(&bundle).map_err(|e| e.0)?;
         Ok(Configuration { written, policy })
@@ -74,8 +100,7 @@ impl ConfigurationOptions {
 
     /// Reads only.
     pub fn written(&self) -> Result<Written, String> {
-        let mut written =
-            Written { source: Source::default(), origin: String::new(), files: Vec::new(), notes: Vec::new() };
+        let mut written = Written::default();
         let kamailio = match &self.kamailio {
             Some(path) => Some(path.as_path()),
             None if self.is_named() => None,
@@ -100,17 +125,22 @@ impl ConfigurationOptions {
         for line in &self.providers {
             written.source.add_provider(line).map_err(|e| format!("--provider: {e}"))?;
         }
+        self.add_settings(&mut written)?;
+        if !self.providers.is_empty() || !self.settings.is_empty() {
+            origins.push("options".into());
+        }
+        written.origin = origins.join(", ");
+        Ok(written)
+    }
+
+    fn add_settings(&self, written: &mut Written) -> Result<(), String> {
         for setting in &self.settings {
             let Some((key, value)) = setting.split_once('=') else {
                 return Err(format!("--set {setting}: write KEY=VALUE"));
             };
             written.source.set(key, value).map_err(|e| format!("--set: {e}"))?;
         }
-        if !self.providers.is_empty() || !self.settings.is_empty() {
-            origins.push("options".into());
-        }
-        written.origin = origins.join(", ");
-        Ok(written)
+        Ok(())
     }
 
     fn read_kamailio(&self, path: &Path, written: &mut Written) -> Result<(), String> {

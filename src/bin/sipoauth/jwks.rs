@@ -84,7 +84,7 @@ fn fetch(options: &JwksOptions) -> Result<Vec<Fetched>, String> {
     }
     let policy = match &options.uri {
         Some(uri) => policy_for(uri, &options.configuration)?,
-        None => options.configuration.read()?.policy,
+        None => options.configuration.read_for_tokens()?.policy,
     };
     let wanted = |provider: &&Provider| options.name.as_ref().is_none_or(|name| *name == provider.name);
     let providers: Vec<&Provider> = policy.providers.iter().filter(wanted).collect();

@@ -59,7 +59,7 @@ impl Log for ToStderr {
 
 /// Opens what is there. A store that is not there yet is not made: it would belong to whoever runs this.
 pub fn open(common: &Common) -> Result<Context, String> {
-    let configuration = common.configuration.read()?;
+    let configuration = common.configuration.read_for_store()?;
     let Some(sessions) = &configuration.policy.sessions else {
         return Err(
             "this configuration has no store, so there are no sessions and no accounts; set store and store_key_file"

@@ -38,14 +38,14 @@ Exit codes: 0 accepted; 1 wrong options, configuration or file; 3 refused; 4 can
 pub struct JudgeOptions {
     #[command(flatten)]
     input: input::TokenInput,
-    /// The method of the request in which the token is used: who may use it is judged, too
+    /// From of the request in which the token is used: who may use it is judged, too
+    #[arg(long, value_name = "URI")]
+    from: Option<String>,
+    /// The method of that request [default: REGISTER]
     #[arg(long, requires = "from")]
     method: Option<String>,
-    /// From of that request
-    #[arg(long, value_name = "URI", requires = "method")]
-    from: Option<String>,
     /// To of that request [default: From]
-    #[arg(long, value_name = "URI", requires = "method")]
+    #[arg(long, value_name = "URI", requires = "from")]
     to: Option<String>,
     /// How the token comes: one that is not encrypted may need a protected way
     #[arg(long, value_parser = ["udp", "tcp", "tls", "ws", "wss"], default_value = "tls")]

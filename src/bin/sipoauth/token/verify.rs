@@ -37,7 +37,7 @@ pub struct Asked {
 
 /// Reads the configuration, the token and the certificate.
 pub fn read(options: &JudgeOptions) -> Result<Asked, String> {
-    let configuration = options.configuration.read()?;
+    let configuration = options.configuration.read_for_tokens()?;
     for note in &configuration.written.notes {
         Output { json: options.json }.remark(note);
     }
@@ -51,7 +51,8 @@ pub fn read(options: &JudgeOptions) -> Result<Asked, String> {
 
 /// How the token is used.
 pub fn used<'a>(options: &'a JudgeOptions, certificate: PeerCertificate<'a>) -> Use<'a> {
-    let sent = options.method.as_deref().zip(options.from.as_deref());
-    let request = sent.map(|(method, from)| UsingRequest { method, from, to: options.to.as_deref().unwrap_or(from) });
+    let method = options.method.as_deref().unwrap_or("REGISTER");
+    let request =
+        options.from.as_deref().map(|from| UsingRequest { method, from, to: options.to.as_deref().unwrap_or(from) });
     Use { transport: &options.transport, certificate, request }
 }
