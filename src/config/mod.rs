@@ -9,6 +9,7 @@ pub mod client;
 pub mod client_certificate;
 pub mod decryption;
 pub mod domains;
+pub mod http_proxy;
 pub mod introspection;
 pub mod kamailio;
 pub mod new_accounts;

@@ -3,6 +3,7 @@
 
 use super::decryption::{Encryption, decryption_keys};
 use super::domains;
+use super::http_proxy::HttpProxy;
 use super::introspection::TokenStrategy;
 use super::new_accounts::NewAccounts;
 use super::offer::OfferRule;
@@ -39,6 +40,8 @@ pub struct Policy {
     pub offers: Vec<OfferRule>,
     /// PEM text of `ca_file`.
     pub ca_pem: Option<String>,
+    /// The way to servers behind an HTTP proxy.
+    pub http_proxy: Option<HttpProxy>,
     /// How Location is used in challenges.
     pub location: Location,
     /// Next hops that get the user's access token.
@@ -138,6 +141,7 @@ impl Policy {
             providers,
             offers,
             ca_pem,
+            http_proxy: HttpProxy::new(settings, &bundle.files)?,
             location,
             application_servers,
             trusted_hops,

@@ -62,6 +62,13 @@ pub struct Settings {
     pub connect_timeout: u32,
     /// PEM file with the certificate authorities to trust instead of the system's.
     pub ca_file: Option<String>,
+    /// HTTP proxy through which servers are asked (CONNECT), `http://HOST:PORT`. The environment is not looked at.
+    pub http_proxy: Option<String>,
+    /// Hosts, and domains with a dot in front, that are asked directly. Those of this machine always are.
+    #[serde(deserialize_with = "list")]
+    pub no_proxy: Vec<String>,
+    /// File with `USER:PASSWORD` for the proxy; a line end at its end is not part of it.
+    pub http_proxy_credentials_file: Option<String>,
     /// Allows http:// to other hosts than this one. Tokens' keys then travel unprotected.
     #[serde(deserialize_with = "boolean")]
     pub allow_http: bool,
@@ -227,6 +234,9 @@ impl Default for Settings {
             http_timeout: 5,
             connect_timeout: 2,
             ca_file: None,
+            http_proxy: None,
+            no_proxy: Vec::new(),
+            http_proxy_credentials_file: None,
             allow_http: false,
             location: "no".into(),
             scope_status: 401,
@@ -280,7 +290,7 @@ impl Default for Settings {
 }
 
 /// Global keys that hold lists: as a host's parameter their values are split at commas.
-pub const GLOBAL_LIST_KEYS: [&str; 2] = ["decryption_key_files", "decryption_algorithms"];
+pub const GLOBAL_LIST_KEYS: [&str; 3] = ["decryption_key_files", "decryption_algorithms", "no_proxy"];
 
 /// One rule about challenges. Every text that is given must fit; `*` stands for any run of characters.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

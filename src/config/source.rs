@@ -88,6 +88,7 @@ impl Source {
         let mut files = BTreeMap::new();
         let globals = [
             ("ca_file", &settings.ca_file),
+            ("http_proxy_credentials_file", &settings.http_proxy_credentials_file),
             ("store_key_file", &settings.store_key_file),
             ("store_password_file", &settings.store_password_file),
         ];

@@ -465,7 +465,7 @@ impl Look<'_> {
         match &record.state {
             // Who has waited hears what happened. It is never sent again, so who comes later must sign in anew.
             CodeState::InFlight(given_up) | CodeState::InDoubt(given_up) => {
-                let has_waited = registration.arrived <= *given_up;
+                let has_waited = registration.arrived < *given_up;
                 refuse(answer, if has_waited { Reason::CodeInDoubt } else { Reason::CodeRefused })
             }
             CodeState::Refused(number) | CodeState::Spent(number) => refuse(answer, reason_of(*number)),

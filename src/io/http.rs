@@ -10,14 +10,15 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use ureq::http::{HeaderMap, Response};
+use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
-use ureq::{Agent, Body, ResponseExt as _, SendBody};
+use ureq::{Agent, Body, Proxy, ProxyProtocol, ResponseExt as _, SendBody};
 use zeroize::Zeroizing;
 
 use super::resolver::RememberingResolver;
 use crate::config::client_certificate::ClientCertificate;
+use crate::config::http_proxy::HttpProxy;
 use crate::config::policy::Policy;
 use crate::ports::{Answered, Document, Fetch, FetchError, Form, Post, PostError};
 
@@ -32,6 +33,7 @@ pub struct HttpClient {
     plain: Agents,
     /// With a client's certificate, by its id: no connection is ever shared between clients.
     certified: HashMap<[u8; 32], Agents>,
+    proxy: Option<HttpProxy>,
 }
 
 struct Agents {
@@ -64,11 +66,13 @@ impl HttpClient {
                 .build()
         };
         let settings = &policy.settings;
+        let proxy = policy.http_proxy.as_ref().map(proxy);
         let seconds = |s: u32| Some(Duration::from_secs(u64::from(s)));
         let config = |idle_connections, tls: &TlsConfig| {
             Agent::config_builder()
                 .tls_config(tls.clone())
-                .proxy(None)
+                // Never that of the environment.
+                .proxy(proxy.clone())
                 .max_redirects(0)
                 .http_status_as_error(false)
                 .timeout_global(seconds(settings.http_timeout))
@@ -94,6 +98,28 @@ impl HttpClient {
         HttpClient {
             plain: agents(None),
             certified: certificates.map(|certificate| (certificate.id(), agents(Some(certificate)))).collect(),
+            proxy: policy.http_proxy.clone(),
+        }
+    }
+
+    /// What happened on the way to this URL.
+    fn describe(&self, url: &str, error: &ureq::Error) -> String {
+        self.on_the_way(url, describe(error))
+    }
+
+    fn on_the_way(&self, url: &str, text: String) -> String {
+        let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+        match self.proxy.as_ref().filter(|proxy| proxy.is_way_to(&host)) {
+            Some(HttpProxy { host, port, .. }) => format!("{text} (through the HTTP proxy {host}:{port})"),
+            None => text,
+        }
+    }
+
+    fn told(&self, url: &str, error: PostError) -> PostError {
+        match error {
+            PostError::NotSent(text) => PostError::NotSent(self.on_the_way(url, text)),
+            PostError::InDoubt(text) => PostError::InDoubt(self.on_the_way(url, text)),
+            unreadable => unreadable,
         }
     }
 
@@ -126,6 +152,17 @@ impl Connector for SharedConnector {
     }
 }
 
+fn proxy(settings: &HttpProxy) -> Proxy {
+    let mut proxy = Proxy::builder(ProxyProtocol::Http).host(&settings.host).port(settings.port);
+    if let Some((user, password)) = &settings.credentials {
+        proxy = proxy.username(user).password(password);
+    }
+    for host in settings.direct() {
+        proxy = proxy.no_proxy(host);
+    }
+    proxy.build().expect("a host and a port make a proxy")
+}
+
 fn client_cert(certificate: &ClientCertificate) -> ClientCert {
     let chain: Vec<_> = certificate.chain().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     let key = PrivateKey::from_pem(certificate.expose_key_pem().as_bytes()).expect("a key that was read before");
@@ -136,7 +173,7 @@ impl HttpClient {
     /// The server's clock, to the second, as its answer to a GET tells it (RFC 9110 section 6.6.1); None when it does
     /// not tell. The error is a sentence.
     pub fn server_time(&self, url: &str) -> Result<Option<SystemTime>, String> {
-        let response = self.plain.pooled().get(url).call().map_err(|e| describe(&e))?;
+        let response = self.plain.pooled().get(url).call().map_err(|e| self.describe(url, &e))?;
         let date = response.headers().get("date").and_then(|value| value.to_str().ok());
         Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
     }
@@ -144,7 +181,7 @@ impl HttpClient {
 
 impl Fetch for HttpClient {
     fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
-        let failed = |e: ureq::Error| FetchError::Failed(describe(&e));
+        let failed = |e: ureq::Error| FetchError::Failed(self.describe(url, &e));
         let get = |agent: &Agent| agent.get(url).header("accept", accept).call();
         let answered =
             get(self.plain.pooled()).or_else(|e| if is_stale(&e) { get(&self.plain.single) } else { Err(e) });
@@ -174,10 +211,10 @@ impl Post for HttpClient {
         if form.repeatable {
             match send(agents.pooled(), form, "keep-alive") {
                 Err((_, e)) if is_stale(&e) => {}
-                other => return other.map_err(|e| e.0),
+                other => return other.map_err(|(error, _)| self.told(form.url, error)),
             }
         }
-        send(&agents.single, form, "close").map_err(|e| e.0)
+        send(&agents.single, form, "close").map_err(|(error, _)| self.told(form.url, error))
     }
 
     fn user_info(
@@ -192,7 +229,8 @@ impl Post for HttpClient {
             agent.get(url).header("accept", "application/json").header("authorization", authorization.as_str()).call()
         };
         let answered = get(agents.pooled()).or_else(|e| if is_stale(&e) { get(&agents.single) } else { Err(e) });
-        read_answer(answered.map_err(|e| PostError::InDoubt(describe(&e)))?).map_err(|e| e.0)
+        let answered = answered.map_err(|e| PostError::InDoubt(self.describe(url, &e)))?;
+        read_answer(answered).map_err(|e| e.0)
     }
 }
 
@@ -278,6 +316,9 @@ fn describe(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no complete answer in time".into(),
         ureq::Error::BodyExceedsLimit(_) => "the answer is larger than 1 MiB".into(),
+        ureq::Error::ConnectProxyFailed(reason) => {
+            crate::proto::fingerprint::printable(&format!("the connection was not made: {reason}"), 200)
+        }
         ureq::Error::HostNotFound => "the host name cannot be resolved".into(),
         other => crate::proto::fingerprint::printable(&other.to_string(), 200),
     }

@@ -134,12 +134,12 @@ reasons! {
     KeyRefreshLimited = 63, "key_refresh_limited", NotNow, "", "The key is unknown and the limit of key refreshes is reached (key_cooldown, key_burst).";
     WaitTimeout = 64, "wait_timeout", NotNow, "", "The authorization server did not answer within pending_timeout.";
     ExchangeUnavailable = 65, "exchange_unavailable", NotNow, "", "The code cannot be exchanged now: the authorization server does not answer, or answers with an error of its own.";
-    CodeInDoubt = 66, "code_in_doubt", NotNow, "", "The authorization server's answer to this code was lost, and a code is never sent twice: sign in again when the server is back.";
+    CodeInDoubt = 66, "code_in_doubt", NotNow, "", "The authorization server's answer to this code was lost or cannot be read, and a code is never sent twice: sign in again.";
     StoreUnavailable = 67, "store_unavailable", NotNow, "", "The session store cannot be read or written now.";
     ReplayGuardYoung = 68, "replay_guard_young", NotNow, "", "The proof is older than this proxy's memory of proofs: send it again with a new Date.";
     ClientRefused = 69, "client_refused", NotNow, "", "The authorization server refuses the proxy itself: check client_id, client_secret and client_auth.";
     CodeLimited = 70, "code_limited", NotNow, "", "Too many codes come from this source address (code_source_limit).";
-    RefreshOverdue = 71, "refresh_overdue", NotNow, "", "The session's tokens have ended and the authorization server cannot be reached to refresh them.";
+    RefreshOverdue = 71, "refresh_overdue", NotNow, "", "The session's tokens have ended and were not refreshed: the authorization server does not answer, or refuses the proxy's client.";
     IntrospectionUnavailable = 72, "introspection_unavailable", NotNow, "", "The authorization server cannot be asked about the token now, or gives no usable answer.";
     IntrospectionLimited = 73, "introspection_limited", NotNow, "", "Too many tokens that must be asked about come from this source address (introspection_source_limit).";
     DecryptionKeyUnknown = 80, "decryption_key_unknown", Challenge, "invalid_token", "The token is encrypted for another key than those in 'decryption_key_files'.";

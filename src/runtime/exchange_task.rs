@@ -343,7 +343,9 @@ impl TaskEnv {
                 self.tell(&work.provider, "what became of a sign-in is not known", &trouble.why);
                 // Its own line says what happened to the code.
                 let ended = Ended::of(&trouble);
-                (CodeState::InDoubt(now_millis()), Outcome::Settled(ended))
+                // Whoever has asked came before.
+                let known_at = now_millis().max(work.registration.arrived + 1);
+                (CodeState::InDoubt(known_at), Outcome::Settled(ended))
             }
             Err(
                 TokenError::RequestRefused(text) | TokenError::ClientRefused(text) | TokenError::Misconfigured(text),

@@ -103,6 +103,7 @@ mod domains;
 mod encrypted;
 mod encrypted_forgeries;
 mod fetching;
+mod http_proxy;
 mod id_tokens;
 mod introspection;
 mod limits;

@@ -44,6 +44,8 @@ struct State {
     /// Instead of the right answer to codes, and to refresh tokens.
     code_answer: Option<Answer>,
     refresh_answer: Option<Answer>,
+    /// The same for refresh tokens of this user.
+    refresh_answer_of: Option<(String, Answer)>,
     /// The right answer to codes comes after this time.
     code_delay: Duration,
 }
@@ -67,6 +69,7 @@ impl Endpoint {
             more: json!({}),
             code_answer: None,
             refresh_answer: None,
+            refresh_answer_of: None,
             code_delay: Duration::ZERO,
         }));
         let answering = Arc::clone(&state);
@@ -135,6 +138,11 @@ impl Endpoint {
         self.state().refresh_answer = answer.into();
     }
 
+    /// Those of this user are.
+    pub fn answer_refreshes_of(&self, user: &str, answer: Answer) {
+        self.state().refresh_answer_of = Some((user.into(), answer));
+    }
+
     /// Lifetime of access tokens in seconds.
     pub fn set_lifetime(&self, seconds: i64) {
         self.state().lifetime = seconds;
@@ -190,6 +198,11 @@ impl State {
                 return answer.clone();
             }
             let token = value("refresh_token").expect("a refresh token");
+            if let Some((user, answer)) = &self.refresh_answer_of
+                && self.refresh_tokens.get(&token).is_some_and(|known| known["sub"] == json!(user))
+            {
+                return answer.clone();
+            }
             return match self.refresh_tokens.remove(&token) {
                 Some(user) => self.issue(&user),
                 None => self.refuse(token),

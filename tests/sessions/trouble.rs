@@ -120,6 +120,71 @@ fn a_code_whose_fate_is_known_does_not_keep_the_breaker_open() {
     one.until("the server is found", |proxy| proxy.reason(&fresh) == Reason::Ok);
 }
 
+/// Servers call it so when a phone has left out its code_verifier, or sent another redirect_uri.
+#[test]
+fn a_phones_own_mistake_is_not_the_operators_where_the_client_is_served() {
+    for (status, word) in [
+        (400, "invalid_request"),
+        (401, "invalid_client"),
+        (403, "unauthorized_client"),
+        (400, "invalid_redirect_uri"),
+        (400, ""),
+        (403, ""),
+    ] {
+        let plant = Plant::new();
+        let mut proxy = plant.proxy(&json!({}));
+        let mut ask = |name: &str, answer: Option<Answer>| {
+            plant.endpoint.answer_codes(answer);
+            proxy.answer(&Sip::with_code(ALICE, name, &plant.endpoint.code("alice")))
+        };
+        let mistaken = || match word {
+            "" => Answer::Full(status, Vec::new(), Vec::new()),
+            word => refusal(status, word),
+        };
+        assert_eq!(
+            ask("one", Some(mistaken())),
+            (503, Reason::ClientRefused),
+            "{word}: nothing is known of the client"
+        );
+        assert_eq!(ask("two", None), (200, Reason::Ok));
+        for round in 0..10 {
+            assert_eq!(ask(&format!("x{round}"), Some(mistaken())), (401, Reason::CodeRefused), "{status} {word}");
+        }
+        assert_eq!(ask("last", Some(mistaken())), (503, Reason::ClientRefused), "its secret may have changed");
+        assert_eq!(ask("three", None), (200, Reason::Ok));
+        let log = proxy.log.text();
+        assert!(log.contains("accepts the proxy's client at other sign-ins") && log.contains(word), "{log}");
+    }
+}
+
+/// However odd it is: whoever answers is there.
+#[test]
+fn answers_keep_nobody_from_the_server() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    for (round, odd) in [
+        Answer::Html,
+        Answer::Empty,
+        Answer::Json(json!({ "token_type": "Bearer" })),
+        Answer::Json(json!({ "access_token": "a", "token_type": "DPoP" })),
+        Answer::Status(429),
+        Answer::Status(408),
+        refusal(400, "server_error"),
+        Answer::Huge(1_100_000),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for repeat in 0..4 {
+            plant.endpoint.answer_codes(odd.clone());
+            let sip = Sip::with_code(ALICE, &format!("odd-{round}-{repeat}"), &plant.endpoint.code("alice"));
+            assert_eq!(proxy.answer(&sip).0, 503, "{odd:?}");
+        }
+        plant.endpoint.answer_codes(None);
+        proxy.sign_in(&Sip::with_code(ALICE, &format!("good-{round}"), &plant.endpoint.code("alice")));
+    }
+}
+
 #[test]
 fn a_code_whose_answer_was_lost_is_never_sent_again() {
     let truncated = Answer::Truncated(json!({ "access_token": "x".repeat(100), "token_type": "Bearer" }));

@@ -73,6 +73,11 @@ impl Authority {
         certificate
     }
 
+    /// Right in every way, for this host.
+    pub fn server(&self, name: &str) -> Certificate {
+        self.issue(name, &format!("DNS:{name}"), 30)
+    }
+
     /// For a client with mutual TLS.
     pub fn client(&self, name: &str) -> Certificate {
         self.issue(name, &format!("DNS:{name}"), 30)

@@ -12,6 +12,7 @@ pub mod authorization_server;
 pub mod browser;
 pub mod certificates;
 pub mod code_server;
+pub mod connect_proxy;
 pub mod digest;
 pub mod digest_phone;
 pub mod encryption;

@@ -99,12 +99,16 @@ fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient,
     let name = Some(provider.name.as_str());
     let Some((host, port)) = host_and_port(url) else { return true };
     let progress = Progress::new(&format!("{}: {host}", provider.name));
-    let addresses = match (host.as_str(), port).to_socket_addrs() {
+    let proxy = policy.http_proxy.as_ref().filter(|proxy| proxy.is_way_to(&host));
+    let (next, next_port) = proxy.map_or((host.as_str(), port), |proxy| (proxy.host.as_str(), proxy.port));
+    let (next, key) = (next.trim_matches(['[', ']']), if proxy.is_some() { "http_proxy" } else { "the host name" });
+    let addresses = match (next, next_port).to_socket_addrs() {
         Ok(addresses) => addresses.collect::<Vec<_>>(),
         Err(error) => {
             drop(progress);
-            let message = format!("{host} cannot be resolved: {error}");
-            findings.failed("dns", name, &message, "look at the host name, and at this machine's /etc/resolv.conf");
+            let message = format!("{next} cannot be resolved: {error}");
+            let fix = format!("look at {key}, and at this machine's /etc/resolv.conf");
+            findings.failed("dns", name, &message, &fix);
             return false;
         }
     };
@@ -115,8 +119,14 @@ fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient,
     });
     drop(progress);
     if !connected {
-        findings.failed("connection", name, &format!("{host}:{port} does not answer: {failure}"), REACH);
+        findings.failed("connection", name, &format!("{next}:{next_port} does not answer: {failure}"), REACH);
         return false;
+    }
+    if proxy.is_some() {
+        let message = format!("{host}:{port} is asked through the HTTP proxy {next}:{next_port}");
+        findings.ok("connection", name, &message);
+    } else if policy.http_proxy.is_some() {
+        findings.ok("connection", name, &format!("{host}:{port} is asked directly, not through http_proxy"));
     }
     let before = SystemTime::now();
     let told = http.server_time(url);
