@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnecto
 use ureq::{Agent, Body, Proxy, ProxyProtocol, ResponseExt as _, SendBody};
 use zeroize::Zeroizing;
 
+use super::certificate_problem;
 use super::resolver::RememberingResolver;
 use crate::config::client_certificate::ClientCertificate;
 use crate::config::http_proxy::HttpProxy;
@@ -331,29 +332,13 @@ fn media_type(value: &str) -> String {
 
 /// What is wrong with the server's certificate, and the way out; None when it is something else.
 fn certificate_problem(error: &ureq::Error) -> Option<String> {
-    use rustls::CertificateError as E;
     let error = match error {
         ureq::Error::Rustls(error) => error,
         ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
         _ => return None,
     };
     let rustls::Error::InvalidCertificate(problem) = error else { return None };
-    Some(match problem {
-        E::Expired | E::ExpiredContext { .. } => {
-            "the server's certificate has expired; renew it at the server, or set this machine's clock".into()
-        }
-        E::NotValidYet | E::NotValidYetContext { .. } => {
-            "the server's certificate is not valid yet; set this machine's clock".into()
-        }
-        E::NotValidForName | E::NotValidForNameContext { .. } => {
-            "the server's certificate is for another name; write the name that is in the certificate".into()
-        }
-        E::UnknownIssuer => {
-            "the server's certificate is not from an authority that is trusted here; name that authority's PEM file in ca_file"
-                .into()
-        }
-        other => crate::proto::fingerprint::printable(&format!("the server's certificate is not accepted: {other}"), 200),
-    })
+    Some(certificate_problem::sentence(problem))
 }
 
 /// max-age of Cache-Control; no-store and no-cache count as zero.

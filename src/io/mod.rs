@@ -2,6 +2,7 @@
 //! Adapters to the outside world.
 #![forbid(unsafe_code)]
 
+mod certificate_problem;
 pub mod http;
 pub mod key_check;
 pub mod lmdb;

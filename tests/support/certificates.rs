@@ -107,13 +107,31 @@ impl Authority {
         made
     }
 
+    /// Of X.509 version 1, which has no extensions.
+    pub fn version_1(&self) -> Certificate {
+        self.issue_with("version-1", "", 30)
+    }
+
+    /// For clients only.
+    pub fn wrong_usage(&self) -> Certificate {
+        self.issue_with("wrong-usage", &format!("subjectAltName={LOOPBACK}\nextendedKeyUsage=clientAuth\n"), 30)
+    }
+
+    /// Signed by another key than that of the authority whose name it bears.
+    pub fn bad_signature(&self) -> Certificate {
+        Authority::new().issue("bad-signature", LOOPBACK, 30).kept_in(&self.directory)
+    }
+
     fn issue(&self, name: &str, names: &str, days: u32) -> Certificate {
+        let usual =
+            format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n");
+        self.issue_with(name, &usual, days)
+    }
+
+    fn issue_with(&self, name: &str, extensions: &str, days: u32) -> Certificate {
         let made = files(self.directory.path(), name);
         let request = self.directory.file(&format!("{name}.csr"));
-        let extensions = self.directory.write(
-            &format!("{name}.ext"),
-            format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n"),
-        );
+        let extensions = self.directory.write(&format!("{name}.ext"), extensions);
         openssl(&[
             "req",
             "-newkey",
@@ -146,6 +164,17 @@ impl Authority {
             text(&made.certificate),
         ]);
         made
+    }
+}
+
+impl Certificate {
+    /// A copy that outlives the authority that has issued it.
+    fn kept_in(&self, directory: &Directory) -> Certificate {
+        let copy = |file: &Path| {
+            let name = file.file_name().and_then(|name| name.to_str()).expect("our own names are UTF-8");
+            directory.write(name, std::fs::read(file).expect("just made"))
+        };
+        Certificate { certificate: copy(&self.certificate), key: copy(&self.key) }
     }
 }
 

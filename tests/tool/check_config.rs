@@ -254,6 +254,33 @@ fn every_bad_certificate_has_its_own_sentence() {
     }
 }
 
+/// Each of them is a sentence with the way out, none the name of an error in a library.
+#[test]
+fn certificates_that_a_server_must_not_have_are_told_with_the_fix() {
+    let authority = Authority::new();
+    let self_signed = authority.self_signed();
+    for (name, certificate, trusted, message, fix) in [
+        (
+            "self-signed",
+            self_signed.clone(),
+            self_signed.certificate.as_path(),
+            "an authority's own",
+            "basicConstraints",
+        ),
+        ("version 1", authority.version_1(), authority.ca_file(), "X.509 version 1", "subjectAltName"),
+        ("for clients", authority.wrong_usage(), authority.ca_file(), "not for servers", "serverAuth"),
+        ("another key", authority.bad_signature(), authority.ca_file(), "signature", "ca_file"),
+    ] {
+        let options = Options { tls: Some(certificate), ca_file: Some(trusted.into()), ..Options::default() };
+        let server = AuthorizationServer::start_with(options);
+        let ca = format!("ca_file={}", trusted.display());
+        let found = failure(&["--provider", &provider(server.issuer(), ""), "--set", &ca]);
+        assert_eq!(found.0, "tls", "{name}: {found:?}");
+        assert!(found.1.contains(message) && found.2.contains(fix), "{name}: {found:?}");
+        assert!(!format!("{found:?}").contains("Other"), "{name}: {found:?}");
+    }
+}
+
 #[test]
 fn the_real_server_and_its_client() {
     let server = AuthorizationServer::start();
