@@ -152,7 +152,7 @@ pub struct Settings {
     /// Encrypted tokens per minute of one source address on which a private key may be spent in vain.
     #[serde(deserialize_with = "number")]
     pub decryption_source_limit: u32,
-    /// Short codes that may be tried for one address-of-record in ten minutes.
+    /// Short codes (digits only, 30 at most, whatever stands between them) that may be tried for one address-of-record in ten minutes.
     #[serde(deserialize_with = "number")]
     pub short_code_tries: u32,
     /// Short codes that one source address may try in ten minutes.

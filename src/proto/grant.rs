@@ -23,8 +23,8 @@ const MAX_VERIFIER: usize = 128;
 const MAX_REDIRECT: usize = 1024;
 /// Longest proof in characters: 64 of hex.
 const MAX_POP: usize = 64;
-/// A code that is guessed in fewer than 2 to this power tries is short.
-const STRONG_BITS: f64 = 100.0;
+/// Most digits of a short code: more of them cannot be found by trying (2 to the power of 100).
+const MAX_SHORT: usize = 30;
 
 /// What the body asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,18 +124,13 @@ pub struct CodeRequest {
 }
 
 impl CodeRequest {
-    /// True when someone who has seen messages made with a key from this code can find the code by trying.
+    /// True for a code that is made to be typed: digits only, so few that someone who has seen messages made with a key
+    /// from it can find it by trying. Signs that people write between digits make it no other.
     pub fn is_short(&self) -> bool {
-        let code = &self.code.0;
-        let all = |fits: fn(&u8) -> bool| code.as_bytes().iter().all(fits);
-        let symbols: f64 = if all(u8::is_ascii_digit) {
-            10.0
-        } else if all(u8::is_ascii_hexdigit) {
-            16.0
-        } else {
-            62.0
-        };
-        (code.len() as f64) * symbols.log2() < STRONG_BITS
+        let is_between = |octet: u8| matches!(octet, b' ' | b'-' | b'.' | b'_' | b'/');
+        let code = self.code.0.bytes();
+        let digits = code.clone().filter(u8::is_ascii_digit).count();
+        code.clone().all(|octet| octet.is_ascii_digit() || is_between(octet)) && (1..=MAX_SHORT).contains(&digits)
     }
 }
 
@@ -279,12 +274,13 @@ mod tests {
         let short = |code: &str| {
             CodeRequest { code: SecretText(code.into()), code_verifier: None, redirect_uri: None }.is_short()
         };
-        assert!(
-            short("12345678")
-                && short("0123456789012345678901234567")
-                && short("deadbeefdeadbeef")
-                && short("aB3-xY9_")
-        );
-        assert!(!short("tGzv3JOkF0XG5Qx2TlKWIA") && !short("deadbeefdeadbeefdeadbeefdeadbeef"));
+        for code in ["0", "12345678", "0123456789012345678901234567", &"9".repeat(30), "123-456", "12 34.56", "1_2/3"] {
+            assert!(short(code), "{code}");
+        }
+        let long = "9".repeat(31);
+        for code in ["nonsense", "aB3-xY9_", "deadbeef", "1234567a", "WDJB-MJHT", "tGzv3JOkF0XG5Qx2TlKWIA", "-", &long]
+        {
+            assert!(!short(code), "{code}");
+        }
     }
 }

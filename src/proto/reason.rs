@@ -125,7 +125,7 @@ reasons! {
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
     AorMissing = 53, "aor_missing", BadRequest, "", "The request has no usable To (REGISTER) or From address.";
     IdentityMissing = 54, "identity_missing", Forbidden, "", "The token has no claim from which the provider's 'aor' setting can build an address-of-record.";
-    ShortCodeUnprotected = 55, "short_code_unprotected", Forbidden, "", "A short code, or a key made from one, is not accepted over this transport: use TLS or WSS (allow_unprotected_short_codes).";
+    ShortCodeUnprotected = 55, "short_code_unprotected", Forbidden, "", "A short code (digits only, 30 at most), or a key made from one, is not accepted over this transport: use TLS or WSS (allow_unprotected_short_codes).";
     CodeTries = 56, "code_tries", Forbidden, "", "Too many short codes were tried for this address or from this source (short_code_tries): wait some minutes.";
     DigestMismatch = 57, "digest_mismatch", Forbidden, "", "The Digest credentials were not made with the H(A1) that the script gives, or in a way that is not known here (a session algorithm, auth-int).";
     ProviderUnreachable = 60, "provider_unreachable", NotNow, "", "The keys of the authorization server cannot be fetched now.";
