@@ -347,7 +347,7 @@ impl Steps {
     ) {
         let fetched = keys.fetched(index);
         if provider.keys.is_fetched() && fetched.is_none() {
-            let detail = "the keys cannot be fetched now".to_owned();
+            let detail = "there are no keys now that could verify it".to_owned();
             return self.0.push(Step { rule: "signature", judged: Judged::Unknown, detail });
         }
         let kid =

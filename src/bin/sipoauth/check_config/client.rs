@@ -86,7 +86,11 @@ impl Question<'_> {
             }
             Err(IntrospectionError::ClientRefused(text)) => {
                 let message = format!("the server refuses to introspect for the proxy's client: {text}");
-                findings.failed("introspection", name, &message, INTROSPECTS);
+                let fix = match text.contains("without an OAuth error") {
+                    true => format!("look at introspection_endpoint; if it is right, {INTROSPECTS}"),
+                    false => INTROSPECTS.to_owned(),
+                };
+                findings.failed("introspection", name, &message, &fix);
             }
             // The token is not liked: that says nothing about the client.
             Err(IntrospectionError::RequestRefused(text)) => {
