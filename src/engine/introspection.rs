@@ -111,7 +111,7 @@ pub fn introspect(
             }
         }
         // Some servers call JSON text/json or text/html, or give it no name.
-        _ => Json::parse(&body).map_err(|_| unusable("the answer is not JSON"))?,
+        _ => Json::parse(&body).map_err(|e| unusable(&format!("the answer cannot be read as JSON: {e}")))?,
     };
     match IntrospectionResponse::from_json(&json).map_err(unusable)? {
         IntrospectionResponse::Active if content_type == SIGNED_TYPE => {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acceptance;
+pub mod answer_fit;
 pub mod breaker;
 pub mod check;
 mod client_post;

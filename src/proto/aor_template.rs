@@ -226,6 +226,11 @@ impl AorTemplate {
         }
     }
 
+    /// The paths of its claims.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.claims().into_iter().map(|claim| claim.path.as_str())
+    }
+
     /// Values of its claims that make no address because they are neither text nor integer, or too many: a sentence for each.
     pub fn skipped_values(&self, claims: &Json<'_>, out: &mut Vec<String>) {
         self.claims().into_iter().for_each(|claim| claim.skipped(claims, out));

@@ -12,8 +12,10 @@ use smallvec::{SmallVec, smallvec};
 
 /// Deepest nesting of arrays and objects.
 pub const MAX_DEPTH: usize = 16;
-/// Most members of all objects and arrays of one document.
+/// Most members of all objects and arrays of one document, unless it is large.
 const MAX_NODES: usize = 4096;
+/// A large document may have one for so many octets.
+const OCTETS_PER_NODE: usize = 16;
 /// Most members of one object: the search for duplicates is quadratic.
 const MAX_MEMBERS: usize = 256;
 
@@ -52,7 +54,8 @@ impl<'a> Json<'a> {
         // Checked once, and not string by string.
         let text = std::str::from_utf8(text).map_err(serde_json::Error::custom)?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let mut nodes = 0;
+        // A large answer may have more of them, and costs no more for each octet.
+        let mut nodes = MAX_NODES.max(text.len() / OCTETS_PER_NODE);
         let value = Seed { depth: 0, nodes: &mut nodes }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
@@ -181,10 +184,8 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
-        *self.nodes += 1;
-        if self.depth > MAX_DEPTH || *self.nodes > MAX_NODES {
-            return Err(D::Error::custom("nested too deeply or too many members"));
-        }
+        let left = self.nodes.checked_sub(1).filter(|_| self.depth <= MAX_DEPTH);
+        *self.nodes = left.ok_or_else(|| D::Error::custom("nested too deeply or too many members"))?;
         deserializer.deserialize_any(self)
     }
 }
@@ -243,7 +244,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             }
             marks |= mark;
             // A name counts as well.
-            *self.nodes += 1;
+            *self.nodes = self.nodes.saturating_sub(1);
             let value = map.next_value_seed(self.child())?;
             has_null |= value == Json::Null;
             members.push((name, value));

@@ -10,6 +10,7 @@ use super::provider_load::Gate;
 use super::sessions::SessionStore;
 use crate::arena::counters::Counter;
 use crate::config::introspection::Introspection;
+use crate::engine::answer_fit::fit;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::introspection::{Introspected, IntrospectionError, introspect};
 use crate::engine::token_answer::{MAX_ANSWER, Said, TokenAnswer, TokenId};
@@ -97,7 +98,18 @@ impl TaskEnv {
             self.standings.accepted(index, Question::Introspection, now * 1000);
         }
         let said = match told {
-            Ok(Introspected::Active(claims)) => Said::Active(claims),
+            Ok(Introspected::Active(claims)) if claims.len() <= MAX_ANSWER => Said::Active(claims),
+            Ok(Introspected::Active(claims)) => {
+                let json = Json::parse(&claims).ok();
+                let fitted = json.and_then(|json| fit(json, provider, MAX_ANSWER));
+                Said::Active(fitted.ok_or_else(|| {
+                    let (address, length) = (&endpoint.address, claims.len());
+                    let why = format!(
+                        "{address}: of the answer, which has {length} octets, the rules need more than {MAX_ANSWER}"
+                    );
+                    unavailable(why, true)
+                })?)
+            }
             Ok(Introspected::Inactive) => Said::Inactive,
             // A server that answers the client's other questions means the token.
             Err(IntrospectionError::RequestRefused(_))
@@ -111,14 +123,6 @@ impl TaskEnv {
             Err(IntrospectionError::Unusable(why)) => return Err(unavailable(why, true)),
             Err(IntrospectionError::Unavailable(trouble)) => return Err(unavailable(trouble.why, trouble.answered)),
         };
-        if let Said::Active(claims) = &said
-            && claims.len() > MAX_ANSWER
-        {
-            let length = claims.len();
-            let address = &endpoint.address;
-            let why = format!("{address}: the answer has {length} octets, at most {MAX_ANSWER} are possible");
-            return Err(unavailable(why, true));
-        }
         Ok(TokenAnswer { said, asked_at: now })
     }
 
