@@ -7,6 +7,7 @@ pub mod answer_fit;
 pub mod breaker;
 pub mod check;
 mod client_post;
+pub mod client_probe;
 pub mod connection_check;
 mod covered;
 pub mod endpoints;

@@ -2,25 +2,25 @@
 //! The proxy's own client at a server: are there the endpoints that it needs, and does the server know the client.
 
 use aws_lc_rs::rand;
-use serde_json::Value;
+use sipoauth::config::client::Client;
 use sipoauth::config::policy::Policy;
+use sipoauth::engine::client_probe::{Content, ask_as};
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
-use sipoauth::engine::exchange::{CodeGrant, TokenError, TokenServer, exchange};
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::fetch_keys;
-use sipoauth::engine::metadata::{Announced, MetadataError};
+use sipoauth::engine::metadata::Announced;
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::fingerprint::hex;
+use sipoauth::proto::json::Json;
 use sipoauth::runtime::key_fetches::key_plan;
 
 use super::finding::Findings;
+use super::probe::{Probe, impostor, not_asked, other_way};
 use super::remembered::Remembered;
 use crate::output::{Progress, now};
 
-const CREDENTIALS: &str = "compare client_id, the secret or key, and client_auth with the client at the server";
 const INTROSPECTS: &str =
     "compare client_id, the secret or key, and client_auth with the client at the server, and allow it to introspect";
-const ANSWERS: &str = "look at the server's log; token_endpoint names the address when the metadata does not";
 
 /// What is asked about the client of one provider.
 #[derive(Clone, Copy)]
@@ -39,11 +39,11 @@ pub struct Question<'a> {
 
 impl Question<'_> {
     /// Everything about the token endpoint, where codes are exchanged.
-    pub fn token_endpoint(&self, metadata: Option<&Value>, findings: &mut Findings) {
+    pub fn token_endpoint(&self, metadata: Option<&Json<'_>>, findings: &mut Findings) {
         let name = self.name();
-        let Some(endpoint) = self.endpoint(Endpoint::Token, findings) else { return };
-        let methods = metadata.and_then(|m| m.get("code_challenge_methods_supported")).and_then(Value::as_array);
-        if methods.is_none_or(|methods| !methods.iter().any(|m| m.as_str() == Some("S256"))) && metadata.is_some() {
+        let Some(Announced { address: endpoint, .. }) = self.endpoint(Endpoint::Token, findings) else { return };
+        let methods = metadata.and_then(|m| m.get("code_challenge_methods_supported")).map(Json::texts_within);
+        if methods.is_none_or(|methods| !methods.iter().any(|m| m == "S256")) && metadata.is_some() {
             let message = "the server's metadata does not offer code_challenge_method S256";
             findings.warning(
                 "client",
@@ -52,39 +52,57 @@ impl Question<'_> {
                 "turn PKCE on at the server: without it a stolen code can be used",
             );
         }
-        match self.made_up(findings).filter(|_| self.probe) {
-            Some(code) => accepted(self.policy, self.index, self.http, &endpoint.address, &code, findings),
-            None => {
-                let message = format!("token endpoint {}; whether it knows the client was not asked", endpoint.address);
-                findings.ok("client", name, &message);
-            }
+        let Some(client) = &self.policy.providers[self.index].client else { return };
+        if !self.probe {
+            let message = format!("token endpoint {endpoint}; whether it knows the client was not asked");
+            return not_asked(client, name, "client", &message, findings);
         }
+        Probe { client, http: self.http, endpoint: &endpoint, name, made_up: &made_up }.run(findings);
     }
 
     /// Everything about the introspection endpoint.
     pub fn introspection_endpoint(&self, findings: &mut Findings) {
         let name = self.name();
-        let Some(endpoint) = self.endpoint(Endpoint::Introspection, findings) else { return };
-        let Some(token) = self.made_up(findings).filter(|_| self.probe) else {
-            let message =
-                format!("introspection endpoint {}; whether it knows the client was not asked", endpoint.address);
-            return findings.ok("introspection", name, &message);
-        };
+        let Some(found) = self.endpoint(Endpoint::Introspection, findings) else { return };
+        let endpoint = found.address.as_str();
         let provider = &self.policy.providers[self.index];
+        let Some(client) = &provider.client else { return };
+        if !self.probe {
+            let message = format!("introspection endpoint {endpoint}; whether it knows the client was not asked");
+            return not_asked(client, name, "introspection", &message, findings);
+        }
+        let Some(token) = made_up() else {
+            let message = "the system gives no random numbers";
+            return findings.failed("introspection", name, message, "look at /dev/urandom");
+        };
         let fetch = || Some(fetch_keys(self.documents, &key_plan(provider, self.policy)?).ok()?.keys);
-        let progress = Progress::new(&endpoint.address);
-        let answer = introspect(self.http, &endpoint, provider, None, &fetch, &token, now());
+        let progress = Progress::new(endpoint);
+        let answer = introspect(self.http, &found, provider, None, &fetch, &token, now());
         drop(progress);
         match answer {
+            Ok(Introspected::Inactive) if self.answers(&impostor(client, &token), endpoint) => {
+                let message = format!(
+                    "{endpoint} answers a client with wrong credentials, too: it does not say whether the proxy's are right"
+                );
+                let fix = "have the server ask for client authentication here (RFC 7662 section 2.1): others can find out about tokens";
+                findings.warning("introspection", name, &message, fix);
+            }
             Ok(Introspected::Inactive) => {
-                findings.ok("introspection", name, &format!("{} answers the proxy's client", endpoint.address));
+                findings.ok("introspection", name, &format!("{endpoint} answers the proxy's client"));
             }
             Ok(Introspected::Active(_)) => {
-                let message = format!("{} calls a token active that was made up", endpoint.address);
+                let message = format!("{endpoint} calls a token active that was made up");
                 let fix = "this is no introspection endpoint to trust; look at introspection_endpoint";
                 findings.failed("introspection", name, &message, fix);
             }
             Err(IntrospectionError::ClientRefused(text)) => {
+                if let Some((other, from, to)) = other_way(client)
+                    && self.answers(&other, endpoint)
+                    && !self.answers(&impostor(&other, &token), endpoint)
+                {
+                    let message = format!("the server refuses the secret by {from} and accepts it by {to}: {text}");
+                    return findings.failed("introspection", name, &message, &format!("write client_auth={to}"));
+                }
                 let message = format!("the server refuses to introspect for the proxy's client: {text}");
                 let fix = match text.contains("without an OAuth error") {
                     true => format!("look at introspection_endpoint; if it is right, {INTROSPECTS}"),
@@ -98,7 +116,7 @@ impl Question<'_> {
                 findings.warning("introspection", name, &message, INTROSPECTS);
             }
             Err(error @ (IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_))) => {
-                let message = format!("the introspection endpoint does not work: {error}");
+                let message = format!("the introspection endpoint gives no usable answer: {error}");
                 findings.failed_with(
                     "introspection",
                     name,
@@ -129,46 +147,18 @@ impl Question<'_> {
         }
     }
 
-    /// A code or token that no server has issued.
-    fn made_up(&self, findings: &mut Findings) -> Option<String> {
-        let mut octets = [0; 16];
-        if rand::fill(&mut octets).is_err() {
-            findings.failed("client", self.name(), "the system gives no random numbers", "look at /dev/urandom");
-            return None;
-        }
-        Some(format!("sipoauth-check-config-{}", hex(&octets)))
+    /// This client hears whether a made-up token is active.
+    fn answers(&self, client: &Client, endpoint: &str) -> bool {
+        let Some(token) = made_up() else { return false };
+        let form = [("token", token.as_str()), ("token_type_hint", "access_token")];
+        let reply = ask_as(client, self.http, endpoint, &form, &[&token], now());
+        reply.is_ok_and(|reply| reply.status == 200 && matches!(reply.content, Content::Active(_)))
     }
 }
 
-/// Sends a made-up code. A server that says that the code is wrong has accepted the client (RFC 6749 section 5.2).
-fn accepted(policy: &Policy, index: usize, http: &HttpClient, endpoint: &str, code: &str, findings: &mut Findings) {
-    let name = Some(policy.providers[index].name.as_str());
-    // Servers that want one say so before they look at the code.
-    let redirect_uri = policy.providers[index].client.as_ref().and_then(|client| client.redirect_uri.as_deref());
-    let grant = CodeGrant { code, code_verifier: None, redirect_uri: redirect_uri.or(Some("http://127.0.0.1/")) };
-    let resolve: &dyn Fn(Endpoint) -> Result<Announced, MetadataError> = &|_| Err(MetadataError::Absent(String::new()));
-    let progress = Progress::new(endpoint);
-    let server =
-        TokenServer { http, endpoint, policy, provider: index, keys: None, fetch_keys: &|| None, resolve, now: &now };
-    let answer = exchange(&server, &grant);
-    drop(progress);
-    match answer {
-        Err(TokenError::Refused(_)) => findings.ok("client", name, &format!("{endpoint} knows the proxy's client")),
-        // The request itself is not liked: that says nothing about the client.
-        Err(TokenError::RequestRefused(text)) if text.contains("invalid_request") => {
-            let message = format!("the server does not tell whether it knows the client: {text}");
-            findings.warning("client", name, &message, CREDENTIALS);
-        }
-        Err(TokenError::RequestRefused(text) | TokenError::ClientRefused(text) | TokenError::Misconfigured(text)) => {
-            findings.failed("client", name, &format!("the server refuses the proxy's client: {text}"), CREDENTIALS);
-        }
-        Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => {
-            let message = format!("the token endpoint does not work: {trouble}");
-            findings.failed_with("client", name, &message, ANSWERS);
-        }
-        Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..)) => {
-            let message = format!("{endpoint} gave tokens for a code that was made up");
-            findings.failed("client", name, &message, "this is no token endpoint to trust; look at token_endpoint");
-        }
-    }
+/// A code, token or secret that no server has issued, another one each time.
+fn made_up() -> Option<String> {
+    let mut octets = [0; 16];
+    rand::fill(&mut octets).ok()?;
+    Some(format!("sipoauth-check-config-{}", hex(&octets)))
 }

@@ -5,6 +5,7 @@
 mod client;
 mod files;
 mod finding;
+mod probe;
 mod remembered;
 mod server;
 mod store;
@@ -29,8 +30,9 @@ Examples:
 Run it as the user that the proxy runs as, so that it may read what the proxy may read:
   sudo -u kamailio sipoauth check-config
 
-With client_id it sends one made-up code to the token endpoint, and one made-up token to the introspection endpoint: the
-answers tell whether the server knows the proxy's client. The server may write that to its log; --no-probe leaves it out.
+With client_id it sends a few made-up codes to the token endpoint, and made-up tokens to the introspection endpoint, also with a
+secret that is certainly wrong: where the answers differ they tell whether the server knows the proxy's client. The server may
+write that to its log; --no-probe leaves it out.
 
 Exit codes: 0 nothing failed (warnings are possible); 1 something failed.";
 
@@ -91,6 +93,7 @@ fn check(options: &CheckOptions, findings: &mut Findings) {
         let (message, fix) = warning.split_once("; ").unwrap_or((&warning, ""));
         findings.warning("configuration", None, message, fix);
     }
+    policy.providers.iter().for_each(|provider| id_tokens(provider, findings));
     store::check(&policy, options.offline, findings);
     if options.offline {
         return;
@@ -99,6 +102,21 @@ fn check(options: &CheckOptions, findings: &mut Findings) {
     for index in 0..policy.providers.len() {
         server::check(&policy, index, &http, !options.no_probe, findings);
     }
+}
+
+/// A token for a client may be one about a sign-in, and some servers' access tokens look so.
+fn id_tokens(provider: &Provider, findings: &mut Findings) {
+    let rules = &provider.rules;
+    let own = provider.client.as_ref().map(|client| &client.id);
+    let is_client = |audience: &&String| rules.clients.contains(audience) || own == Some(audience);
+    let message = match (rules.accept_id_tokens, rules.audience.iter().find(is_client)) {
+        (true, _) => "ID tokens count as access tokens (accept_id_tokens)".to_owned(),
+        (false, Some(audience)) => format!(
+            "audience is a client, {audience}: tokens for it that have the marks of an ID token are refused as id_token, for accept_id_tokens is not set"
+        ),
+        (false, None) => return,
+    };
+    findings.ok("audience", Some(&provider.name), &message);
 }
 
 /// The fix when a file cannot be read.

@@ -5,7 +5,6 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
 use sipoauth::config::policy::Policy;
 use sipoauth::config::provider::{KeySource, Provider};
 use sipoauth::engine::key_fetch::KEY_SET_TYPES;
@@ -13,6 +12,7 @@ use sipoauth::engine::metadata::{METADATA_TYPES, Wanted, endpoint_of_metadata};
 use sipoauth::io::http::HttpClient;
 use sipoauth::ports::Fetch;
 use sipoauth::proto::jose::key_set::{KeySet, Origin, Rejected};
+use sipoauth::proto::json::Json;
 
 use super::client::Question;
 use super::finding::Findings;
@@ -65,6 +65,7 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
         }
     }
     let document = document(&metadata, &documents);
+    let document = document.as_ref().and_then(|body| Json::parse(body).ok());
     if let Some(document) = &document {
         supported_scopes(provider, document, findings);
     }
@@ -90,8 +91,9 @@ fn metadata_addresses(provider: &Provider) -> Vec<String> {
 }
 
 /// The metadata as it is, for what only warnings depend on.
-fn document(addresses: &[String], documents: &Remembered<'_>) -> Option<Value> {
-    addresses.iter().find_map(|url| serde_json::from_slice(&documents.get(url, METADATA_TYPES).ok()?.body).ok())
+fn document(addresses: &[String], documents: &Remembered<'_>) -> Option<Vec<u8>> {
+    let body = |url: &String| Some(documents.get(url, METADATA_TYPES).ok()?.body);
+    addresses.iter().filter_map(body).find(|body| Json::parse(body).is_ok())
 }
 
 /// Name resolution, connection, TLS and clock, each with its own sentence.
@@ -173,6 +175,7 @@ fn clock(provider: &Provider, server: SystemTime, before: SystemTime, findings: 
 /// The mistake that is made most often has its own sentence.
 fn slash(provider: &Provider, urls: &[String], documents: &Remembered<'_>) -> Option<(String, String)> {
     let document = document(urls, documents)?;
+    let document = Json::parse(&document).ok()?;
     let named = document.get("issuer")?.as_str()?;
     let configured = provider.issuer.as_str();
     (named != configured && named.trim_end_matches('/') == configured.trim_end_matches('/')).then(|| {
@@ -236,8 +239,8 @@ fn algorithms_fit(provider: &Provider, set: &KeySet, findings: &mut Findings) {
     );
 }
 
-fn supported_scopes(provider: &Provider, document: &Value, findings: &mut Findings) {
-    let Some(supported) = document.get("scopes_supported").and_then(Value::as_array) else { return };
+fn supported_scopes(provider: &Provider, document: &Json<'_>, findings: &mut Findings) {
+    let Some(Json::Array(supported)) = document.get("scopes_supported") else { return };
     let asked = provider.challenge_scope.split(' ').filter(|scope| !scope.is_empty());
     let asked = asked.chain(provider.rules.required_scopes.iter().map(String::as_str));
     let mut missing: Vec<&str> = asked.filter(|scope| !supported.iter().any(|s| s.as_str() == Some(scope))).collect();
