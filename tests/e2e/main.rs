@@ -26,6 +26,7 @@ mod kit_grants;
 mod limits;
 mod location;
 mod mixed_fleet;
+mod mixed_websocket;
 mod monitoring;
 mod operations;
 mod outbound;

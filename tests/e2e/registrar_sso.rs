@@ -4,9 +4,10 @@
 
 use serde_json::json;
 
-use crate::stack::{Stack, configured};
+use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::authorization_server::{AuthorizationServer, TokenRequest};
 use crate::support::patience::PATIENCE;
+use crate::support::scripted_server::{ScriptedServer, key_set};
 use crate::support::sip::Request;
 use crate::support::sipp::{self, Transport, User};
 use crate::support::token::{self, TestKey};
@@ -14,6 +15,24 @@ use crate::support::wire;
 
 const ALICE: &str = "sip:alice@example.test";
 const BOB: &str = "sip:bob@example.test";
+
+/// The start complains of nothing, and a refusal says which claim the server must mend.
+#[test]
+fn the_log_complains_of_nothing_at_the_start_and_names_the_claim_that_is_wrong() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
+    stack.wait_for_keys();
+    let log = stack.kamailio.log();
+    assert!(!log.contains("ERROR"), "{log}");
+    let mut claims = token::claims(&server.issuer(), "sip", "alice", 300);
+    claims["exp"] = json!("soon");
+    let token = stack.secrets.keep(key.token("ES256", &claims));
+    assert_eq!(stack.register(&mut stack.udp(), ALICE, &token).status, 401);
+    let words = "claim=exp of the access token is a string";
+    assert!(stack.module_log().contains(words), "{}", stack.module_log());
+    stack.finish();
+}
 
 #[test]
 fn sipp_follows_the_challenge_over_udp_and_tcp() {

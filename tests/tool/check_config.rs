@@ -431,7 +431,11 @@ fn the_store_must_fit_its_key() {
 
     let nowhere = ["--offline", "--provider", &line, "--set", "store=/nonexistent/deep/store", "--set"];
     let (_, message, fix) = failure(&[&nowhere[..], &[&format!("store_key={STORE_KEY}")]].concat());
-    assert!(message.contains("/nonexistent/deep does not exist") && fix.starts_with("mkdir"), "{message} {fix}");
+    assert!(
+        message.contains("/nonexistent/deep does not exist")
+            && fix.contains("install -d -m 0700 -o kamailio -g kamailio /nonexistent/deep /nonexistent/deep/store"),
+        "{message} {fix}"
+    );
 }
 
 #[test]
@@ -479,6 +483,7 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
         "PROVIDER=\"name=corp;issuer=https://login.example.com/realms/corp;audience=sip;aor=sip:{{preferred_username}}@{{domain}};domain=example.test;client_id=sip-proxy;client_secret_file={}\"",
         secret.display()
     );
+    let line_of_tokens = format!("PROVIDER=\"{}\"", provider("https://login.example.com/realms/corp", ""));
     let signing = directory.write("signing.pem", signing_key());
     fs::set_permissions(&signing, fs::Permissions::from_mode(0o600)).expect("our own file");
     let validating = format!(
@@ -513,7 +518,7 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
             "password-tokens.cfg" => arguments.extend(["-A", &store, "-A", &key, "-A", &issuing]),
             "key-derivation.cfg" => arguments.extend(["-A", &store, "-A", &key]),
             "cluster.cfg" | "outbound-edge.cfg" => arguments.extend(["-A", &key, "-A", &line]),
-            "mixed-fleet.cfg" => arguments.extend(["-A", &toml]),
+            "mixed-fleet.cfg" | "mixed-websocket.cfg" => arguments.extend(["-A", &toml, "-A", &line_of_tokens]),
             _ => {}
         }
         let findings = check(&arguments);
@@ -522,6 +527,31 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
         seen += 1;
     }
     assert!(seen >= 7, "{seen}");
+}
+
+/// A guide is a whole configuration: the example's own provider would be one more, and its keys be fetched in vain.
+#[test]
+fn a_guide_is_the_only_provider_of_an_example() {
+    let directory = Directory::new("check-config-guides");
+    let key = directory.write("store-key", STORE_KEY);
+    let store = format!("STORE=\"{}\"", directory.file("store").display());
+    let key = format!("STORE_KEY_FILE=\"{}\"", key.display());
+    let guide = format!("CONFIG_FILE=\"{}\"", kit::path("cfg-examples/providers/keycloak.toml").display());
+    for name in [
+        "registrar-sso.cfg",
+        "browser-websocket.cfg",
+        "proxy-407.cfg",
+        "per-connection.cfg",
+        "public-ua.cfg",
+        "desk-phone-code.cfg",
+        "mixed-fleet.cfg",
+    ] {
+        let path = kit::path("cfg-examples/kamailio").join(name);
+        let path = path.to_str().expect("UTF-8");
+        let findings = check(&["--kamailio", path, "--offline", "-A", &store, "-A", &key, "-A", &guide]);
+        let one = |f: &Value| f["message"].as_str().is_some_and(|message| message.contains(": 1 provider(s)"));
+        assert!(findings.iter().any(|f| f["check"] == "configuration" && one(f)), "{name}: {findings:?}");
+    }
 }
 
 /// What an account says of itself is its user's own text until the server has verified it.

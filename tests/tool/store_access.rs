@@ -103,7 +103,7 @@ fn what_the_owner_cannot_use_is_found_by_root_too() {
             (&locked, "data.mdb belongs to nobody with mode 0400", "chmod -R u+rwX"),
             (&file, "is not a folder", "write a folder"),
             (&file.join("store"), "cannot be made", "write another path"),
-            (&directory.file("no/store"), "does not exist", "mkdir"),
+            (&directory.file("no/store"), "does not exist", "install -d -m 0700"),
         ] {
             let said = said(&directory, user, folder);
             let found = said.iter().find(|(status, ..)| status == "failed");

@@ -113,7 +113,7 @@ fn not_there(folder: &Path, room: u64, findings: &mut Findings) {
             "store",
             None,
             &message,
-            &format!("mkdir {above}, and let it belong to the proxy's user"),
+            &format!("make it for the proxy's user: install -d -m 0700 -o kamailio -g kamailio {above} {shown}"),
         );
     }
     free_space(parent, room, findings);
