@@ -533,7 +533,14 @@ fn key_source(
     };
     if let Some(path) = &settings.jwks_file {
         let set = KeySet::from_jwks(content(path).as_bytes(), Origin::Configured);
-        return set.map(KeySource::Static).map_err(|e| fail("jwks_file", format!("{path}: {e}")));
+        return set.map(KeySource::Static).map_err(|e| {
+            let each = if e.rejected().len() > 1 {
+                format!("; sipoauth jwks --file {path} tells of each")
+            } else {
+                String::new()
+            };
+            fail("jwks_file", format!("{path}: {e}{each}"))
+        });
     }
     if let Some(path) = &settings.pem_file {
         let keys = keys_from_pem(content(path).as_bytes()).map_err(|e| fail("pem_file", format!("{path}: {e}")))?;

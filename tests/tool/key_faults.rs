@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::check_config::{check, failed, provider, scripted};
 use crate::run;
 use crate::support::scripted_server::{JWKS, key_set};
+use crate::support::temporary::Directory;
 use crate::support::token::{TestKey, encode};
 
 /// Keys, each with a mistake of its own, and the words that name it.
@@ -101,4 +102,26 @@ fn names_of_rejected_keys_are_short_and_printable() {
     server.set_keys(key_set(&(0..65).map(odd).collect::<Vec<_>>()));
     let text = run(&["jwks", "--uri", &server.url(JWKS)]).out;
     assert!(text.contains("more than 64 keys"), "{text}");
+}
+
+/// Keys in a file of the operator's own are judged like a server's.
+#[test]
+fn rejected_keys_of_a_configured_set_are_named() {
+    let directory = Directory::new("key-faults");
+    let keys = |keys: &[Value]| directory.write("keys.json", key_set(keys).to_string()).display().to_string();
+    let (curve, good) = (TestKey::secp256k1("curve").jwk(), TestKey::p256("good").jwk());
+    let line = |file: &str| provider("https://as.example.test", &format!(";jwks_file={file}"));
+    let file = keys(&[curve.clone(), good]);
+    let findings = check(&["--provider", &line(&file)]);
+    let told = |words: &str| findings.iter().any(|f| f["message"].as_str().is_some_and(|m| m.contains(words)));
+    assert!(told("1 configured key(s)") && told("key 'curve' is not used: the curve 'secp256k1'"), "{findings:?}");
+    let file = keys(&[curve.clone(), curve]);
+    let findings = check(&["--offline", "--provider", &line(&file)]);
+    let (message, fix) = (&failed(&findings)[0]["message"], &failed(&findings)[0]["fix"]);
+    assert!(
+        message.as_str().is_some_and(|m| m.contains("key 'curve': the curve") && m.contains("1 more")),
+        "{message}"
+    );
+    assert!(fix.as_str().is_some_and(|fix| fix.contains("sipoauth jwks --file")), "{fix}");
+    assert_eq!(run(&["jwks", "--file", &file]).out.matches("secp256k1").count(), 3);
 }

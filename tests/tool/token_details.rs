@@ -104,6 +104,9 @@ fn the_claim_that_is_wrong_is_named_with_its_type_and_its_token() {
         let (detail, verified) = told(&token, &line, rule);
         assert!(detail.contains(words), "{changes}: {detail}");
         assert!(verified.contains(words), "{changes}: {verified}");
+        let shown = run_with(&["token", "show", "-"], &token).out;
+        let words = words.replace("the access token", "the token");
+        assert_eq!(shown.contains(&words), rule == "claims", "{changes}: {shown}");
     }
 }
 

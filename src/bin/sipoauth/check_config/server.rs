@@ -31,6 +31,7 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
     let documents = Remembered::new(http);
     if let KeySource::Static(set) = &provider.keys {
         findings.ok("keys", name, &format!("{} configured key(s), {}", set.keys().len(), algorithms(set)));
+        not_used(set, name, findings);
         algorithms_fit(provider, set, findings);
     }
     let metadata = metadata_addresses(provider);
@@ -196,20 +197,25 @@ fn keys(provider: &Provider, uri: &str, documents: &Remembered<'_>, findings: &m
             let fix = if error.rejected().is_empty() { KEYS } else { FAULTY_KEYS };
             findings.failed("keys", name, &format!("{uri}: {error}"), fix);
             for key in error.rejected() {
-                not_used(key, "every token that is signed with it is refused", name, findings);
+                told(key, "every token that is signed with it is refused", name, findings);
             }
         }
         Ok(set) => {
             findings.ok("keys", name, &format!("{} usable key(s), {}", set.keys().len(), algorithms(&set)));
-            for key in set.rejected().iter().filter(|key| !key.error.is_other_use()) {
-                not_used(key, "tokens signed with it are refused; sipoauth jwks shows all keys", name, findings);
-            }
+            not_used(&set, name, findings);
             algorithms_fit(provider, &set, findings);
         }
     }
 }
 
-fn not_used(key: &Rejected, fix: &str, name: Option<&str>, findings: &mut Findings) {
+/// The keys of a set that are not used, but for those that are there for something else.
+fn not_used(set: &KeySet, name: Option<&str>, findings: &mut Findings) {
+    for key in set.rejected().iter().filter(|key| !key.error.is_other_use()) {
+        told(key, "tokens signed with it are refused; sipoauth jwks shows all keys", name, findings);
+    }
+}
+
+fn told(key: &Rejected, fix: &str, name: Option<&str>, findings: &mut Findings) {
     findings.warning("keys", name, &format!("{} is not used: {}", key.name(), key.error), fix);
 }
 

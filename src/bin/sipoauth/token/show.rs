@@ -56,7 +56,7 @@ pub fn run(options: &ShowOptions) -> u8 {
     let now = now();
     output.line("NOT VERIFIED: anybody can write such a token. 'sipoauth token verify' checks it.");
     output.line("");
-    output.field("kind", kind);
+    output.field("kind", &kind);
     output.field("length", &format!("{} octets", token.len()));
     output.field("fingerprint", &fingerprint);
     for (title, members) in [("header", &header), ("claims", &claims)] {
@@ -116,25 +116,29 @@ fn time(name: &str, seconds: i64, now: i64) -> String {
 }
 
 /// What it looks like. A guess: only the server knows what it has issued.
-fn kind(parts: &[&str], header: Option<&Map<String, Value>>, claims: Option<&Map<String, Value>>) -> &'static str {
-    match parts.len() {
-        5 if header.is_some() => "JWE: encrypted, only its header can be read here",
-        3 if header.is_none() || claims.is_none() => {
-            "not a token that can be read: a part is not base64url or not JSON"
-        }
-        3 => {
-            let (Some(header), Some(claims)) = (header, claims) else { return "opaque" };
-            let typ = header.get("typ").and_then(Value::as_str).unwrap_or("").to_ascii_lowercase();
-            let text = Value::Object(claims.clone()).to_string();
-            let read = Json::parse(text.as_bytes()).ok().and_then(|json| Claims::from_json(&json).ok());
-            let Some(mut read) = read else { return "signed JWT that lacks a claim of an access token (iss, exp)" };
-            read.take_type(typ.strip_prefix("application/").unwrap_or(&typ));
-            if read.is_id_token {
-                "signed JWT, looks like an ID token"
-            } else {
-                "signed JWT, looks like an access token"
-            }
-        }
+fn kind(parts: &[&str], header: Option<&Map<String, Value>>, claims: Option<&Map<String, Value>>) -> String {
+    let kind = match (parts.len(), header, claims) {
+        (5, Some(_), _) => "JWE: encrypted, only its header can be read here",
+        (3, Some(header), Some(claims)) => return kind_of_jwt(header, claims),
+        (3, ..) => "not a token that can be read: a part is not base64url or not JSON",
         _ => "opaque: only its server can say what it means",
-    }
+    };
+    kind.to_owned()
+}
+
+fn kind_of_jwt(header: &Map<String, Value>, claims: &Map<String, Value>) -> String {
+    let typ = header.get("typ").and_then(Value::as_str).unwrap_or("").to_ascii_lowercase();
+    let text = Value::Object(claims.clone()).to_string();
+    let kind = match Json::parse(text.as_bytes()).as_ref().map(Claims::from_json) {
+        Ok(Ok(mut read)) => {
+            read.take_type(typ.strip_prefix("application/").unwrap_or(&typ));
+            if read.is_id_token { "looks like an ID token" } else { "looks like an access token" }.to_owned()
+        }
+        Ok(Err(fault)) => {
+            let what = fault.sentence("token").unwrap_or_else(|| fault.reason.text().to_owned());
+            format!("not accepted anywhere: {what}")
+        }
+        Err(_) => "its claims are too many or nested too deeply".to_owned(),
+    };
+    format!("signed JWT, {kind}")
 }
