@@ -153,6 +153,11 @@ fn a_store_that_the_options_name_needs_no_configuration() {
         let run = run(&[command, &["--set", &store, "--set", &key]].concat());
         assert!(run.code == 0 && run.out.contains("alice@example.test"), "{}{}", run.out, run.err);
     }
+    // The key alone, or the store alone, goes with a configuration.
+    for one in [&store, &key] {
+        let run = run(&["sessions", "list", "--kamailio", "/nonexistent.cfg", "--set", one]);
+        assert!(run.code == 1 && run.err.contains("/nonexistent.cfg"), "{}{}", run.out, run.err);
+    }
     let listed = run(&["accounts", "list", "--set", &store, "--set", &key]);
     assert_eq!(listed.code, 0, "{}{}", listed.out, listed.err);
 }

@@ -70,8 +70,8 @@ impl ConfigurationOptions {
 
     /// The same for who only looks into the store. Where the options say all of it, no file is read, nor need one be there.
     pub fn read_for_store(&self) -> Result<Configuration, String> {
-        let says_all = self.settings.iter().any(|setting| setting.starts_with("store="));
-        if self.is_named() || !says_all {
+        let says = |key: &str| self.settings.iter().any(|setting| setting.starts_with(key));
+        if self.is_named() || !says("store=") || !says("store_key=") && !says("store_key_file=") {
             return self.read();
         }
         let mut written = Written::default();

@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   sudo -u kamailio sipoauth sessions list
   sudo -u kamailio sipoauth sessions revoke alice@example.com
+  sipoauth sessions list --set store=/srv/sipoauth --set store_key_file=/srv/key      no configuration is read
 
 The proxies see at once that a session has ended: the phone's next request is challenged. Its binding in usrloc stays
 until it expires; 'kamcmd auth_oauth.sessions_revoke' at the proxy where the phone is registered removes it, too.
