@@ -12,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header demo demo-stop test lint fuzz-check bench bench-keep instructions-accept install install-kamailio clean help
+.PHONY: all lib kamailio header demo demo-stop test test-servers lint fuzz-check bench bench-keep instructions-accept install install-kamailio clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -21,6 +21,7 @@ help:
 	@echo 'make                    library, the tool sipoauth and Kamailio module'
 	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
+	@echo "make test-servers       other people's authorization servers, installed and run here, with the guides for them"
 	@echo 'make bench [QUICK=1]    how fast it is, with the goals; QUICK=1 takes few rounds; make bench-keep writes benches/RESULTS.md'
 	@echo 'make fuzz-check         do the fuzz targets compile? After changes of what they call'
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
@@ -46,6 +47,9 @@ demo-stop:
 
 test:
 	tools/test.sh
+
+test-servers:
+	tools/test-servers.sh
 
 lint:
 	tools/lint.sh

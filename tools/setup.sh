@@ -6,6 +6,7 @@
 #
 #   tools/setup.sh [build|demo|test|all]     each one includes those before it; default: all
 #   tools/setup.sh bench                     what building and the benches need
+#   tools/setup.sh servers                   what building and tools/test-servers.sh need
 #
 # Everything that does not come from apt stays below target/: target/node (a
 # newer Node.js, only when the system's is too old) and target/kit (npm packages).
@@ -27,6 +28,7 @@ DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-mo
   kamailio-utils-modules sip-tester sipsak)
 TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
   baresip-core valgrind python3 openssl redis-server)
+SERVERS_PACKAGES=(kamailio-websocket-modules kamailio-utils-modules kamailio-extra-modules python3 python3-venv openssl)
 BENCH_PACKAGES=(kamailio-utils-modules kamailio-sqlite-modules sqlite3)
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -178,14 +180,19 @@ case $GROUP in
   build) packages=("${BUILD_PACKAGES[@]}") ;;
   demo) packages=("${BUILD_PACKAGES[@]}" "${DEMO_PACKAGES[@]}") ;;
   bench) packages=("${BUILD_PACKAGES[@]}" "${BENCH_PACKAGES[@]}") ;;
+  servers) packages=("${BUILD_PACKAGES[@]}" "${SERVERS_PACKAGES[@]}") ;;
   test | all) packages=("${BUILD_PACKAGES[@]}" "${DEMO_PACKAGES[@]}" "${TEST_PACKAGES[@]}") ;;
-  *) fail "usage: tools/setup.sh [build|demo|test|all|bench]" ;;
+  *) fail "usage: tools/setup.sh [build|demo|test|all|bench|servers]" ;;
 esac
 
 ensure_rust
 ensure_packages "${packages[@]}"
-if [ "$GROUP" != build ] && [ "$GROUP" != bench ]; then
-  ensure_node
-  ensure_kit
-fi
+case $GROUP in
+  build | bench) ;;
+  servers) ensure_node ;;
+  *)
+    ensure_node
+    ensure_kit
+    ;;
+esac
 say "ready for: $GROUP"
