@@ -13,9 +13,10 @@ use sipoauth::config::client_certificate::ClientCertificate;
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 use sipoauth::engine::check::{Decision, Message, Request, check_request};
+use sipoauth::engine::exchange::{CodeGrant, Granted, TokenError, TokenServer, exchange, refresh};
 use sipoauth::engine::explain::{Judged, Use, explain};
 use sipoauth::engine::introspection::{Introspected, introspect};
-use sipoauth::engine::metadata::Announced;
+use sipoauth::engine::metadata::{Announced, MetadataError};
 use sipoauth::engine::token_cache::TokenCache;
 use sipoauth::engine::token_check::{Usage, check_token};
 use sipoauth::ports::{Answered, Form, Post, PostError};
@@ -107,6 +108,75 @@ fn introspecting() -> &'static Policy {
         Policy::new(&source.load().expect("no files")).expect("a good configuration")
     })
 }
+
+/// A policy with a provider that exchanges codes, and the key of its ID tokens.
+fn exchanging() -> &'static (Policy, TestKey) {
+    static POLICY: OnceLock<(Policy, TestKey)> = OnceLock::new();
+    POLICY.get_or_init(|| {
+        let key = TestKey::p256("k");
+        let directory = Directory::new("exchanging");
+        let file = directory.write("keys.json", json!({ "keys": [key.jwk()] }).to_string());
+        let mut source = Source::default();
+        for (name, value) in [("store", "/nowhere"), ("store_key", "0123456789abcdef0123456789abcdef")] {
+            source.set(name, value).expect("a good setting");
+        }
+        let line = format!(
+            "name=as;issuer={ISSUER};audience=sip;aor={{sip}};jwks_file={};client_id=proxy;client_secret=hush",
+            file.display()
+        );
+        source.add_provider(&line).expect("a good line");
+        (Policy::new(&source.load().expect("readable")).expect("a good configuration"), key)
+    })
+}
+
+/// A token answer in every shape that servers give it: a value for each member, or none.
+fn token_answer() -> impl Strategy<Value = Value> {
+    let (_, key) = exchanging();
+    let now = now();
+    let claims = json!({"iss": ISSUER, "sub": "alice", "aud": ["proxy", "sip"], "iat": now - 5, "exp": now + 300,
+        "sip": "sip:alice@example.test", "at_hash": null});
+    let header = json!({"alg": "ES256", "kid": "k"});
+    let good = json!(key.jws("ES256", &header, &claims));
+    let forged = json!(TestKey::p256("k").jws("ES256", &header, &claims));
+    let error = [
+        "",
+        "invalid_grant",
+        "invalid_client",
+        "invalid_request",
+        "server_error",
+        "slow_down",
+        "odd",
+        "login_required",
+    ];
+    let any_of = |values: Vec<Value>| {
+        prop::option::of(prop::sample::select(values)).prop_map(|value| value.unwrap_or(json!("absent")))
+    };
+    let members = (
+        any_of(vec![json!("an-access-token"), json!(""), Value::Null, json!(7)]),
+        any_of(vec![json!("Bearer"), json!("bearer"), json!("DPoP"), json!(""), Value::Null, json!(1)]),
+        any_of(vec![json!(60), json!("60"), json!(60.5), json!(0), json!(-1), json!("soon"), Value::Null]),
+        any_of(vec![json!("openid sip"), json!(["openid", null, "sip"]), json!(""), json!(1), Value::Null]),
+        prop::sample::select(vec![good.clone(), good, forged, json!("absent"), Value::Null, json!("")]),
+        any_of(error.map(Value::from).into_iter().chain([Value::Null, json!(1)]).collect()),
+    );
+    members.prop_map(|(access_token, token_type, expires_in, scope, id_token, error)| {
+        let all = [
+            ("access_token", access_token),
+            ("token_type", token_type),
+            ("expires_in", expires_in),
+            ("scope", scope),
+            ("id_token", id_token),
+            ("error", error),
+        ];
+        Value::Object(all.into_iter().filter(|(_, v)| *v != "absent").map(|(n, v)| (n.to_owned(), v)).collect())
+    })
+}
+
+/// Statuses of all classes.
+const STATUSES: [u16; 24] = [
+    200, 200, 200, 201, 202, 203, 204, 206, 301, 302, 307, 400, 401, 403, 404, 408, 410, 422, 425, 429, 500, 502, 503,
+    504,
+];
 
 fn json_like() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -201,6 +271,13 @@ fn jwe_header() -> impl Strategy<Value = Value> {
         }
         header
     })
+}
+
+/// Only a good ID token says who has signed in here.
+fn prop_assert_granted(granted: &Granted) {
+    assert_eq!(granted.identity.aors, ["sip:alice@example.test"]);
+    assert_eq!(granted.identity.subject, "alice");
+    assert!(granted.expires_at >= now());
 }
 
 proptest! {
@@ -354,6 +431,50 @@ proptest! {
                     prop_assert!(!claims.is_id_token);
                     let _ = provider.rules.check_claims(&claims, now());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn no_answer_is_an_outage_that_is_none_or_a_sign_in_that_is_not_good(
+        answer in token_answer(), status in prop::sample::select(STATUSES.to_vec()),
+        mark in prop::sample::select(vec!["", "\u{feff}"]), odd in prop::option::weighted(0.1, "\\PC{0,40}"),
+        code in any::<bool>()
+    ) {
+        let (policy, _) = exchanging();
+        let body = odd.clone().unwrap_or_else(|| format!("{mark}{answer}")).into_bytes();
+        let http = Says(Answered { status, content_type: String::new(), body });
+        let endpoint = "https://as.example.test/token";
+        let outcome = if code {
+            let server = TokenServer {
+                http: &http, endpoint, policy, provider: 0, keys: None, fetch_keys: &|| None,
+                resolve: &|_| Err(MetadataError::Absent("none".into())), now: &now,
+            };
+            let grant = CodeGrant { code: "a-code", code_verifier: None, redirect_uri: None };
+            exchange(&server, &grant).map(|granted| prop_assert_granted(&granted))
+        } else {
+            refresh(&http, endpoint, policy, 0, "a-refresh-token", now()).map(drop)
+        };
+        let is_error = answer["error"].as_str().is_some_and(|error| !error.is_empty());
+        match outcome {
+            Ok(()) => {
+                prop_assert!((200..300).contains(&status) && odd.is_none() && !is_error, "{status} {answer}");
+                prop_assert_eq!(&answer["access_token"], "an-access-token");
+                let kind = answer["token_type"].as_str().unwrap_or("");
+                prop_assert!(["", "Bearer", "bearer"].contains(&kind), "{kind}");
+            }
+            Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => {
+                prop_assert_eq!(trouble.answered, status < 500, "{} {}", status, trouble);
+            }
+            Err(TokenError::ClientRefused(text) | TokenError::Misconfigured(text)) => {
+                let blames = ["invalid_client", "redirects"].iter().any(|word| text.contains(word));
+                prop_assert!(blames, "{status} {text}");
+            }
+            Err(TokenError::Refused(_) | TokenError::RequestRefused(_)) => {
+                prop_assert!(is_error || odd.is_some() || (400..500).contains(&status), "{status} {answer}");
+            }
+            Err(TokenError::Denied(_) | TokenError::Unfit(..)) => {
+                prop_assert!((200..300).contains(&status) && !is_error, "{status} {answer}");
             }
         }
     }

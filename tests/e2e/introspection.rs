@@ -104,7 +104,7 @@ fn a_wrong_client_secret_is_the_operators_trouble_and_not_the_users() {
     stack.wait_until("the log says so", || stack.module_log().contains("a token cannot be introspected (1 in a row)"));
     let log = stack.module_log();
     assert!(log.contains("invalid_client"), "{log}");
-    assert!(log.contains("client_refused") && log.contains("check client_id, client_secret"), "{log}");
+    assert!(log.contains("client_refused") && log.contains("client_id, client_secret"), "{log}");
     stack.finish();
 }
 
