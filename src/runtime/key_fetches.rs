@@ -215,7 +215,8 @@ fn describe(name: &str, fetch: &Result<FetchedKeys, NoKeys>, first: bool, failur
         }
         // The first failure and then every power of two: an outage of a day is some lines, not thousands.
         Err(NoKeys { sentence, rejected }) if failures.is_power_of_two() => {
-            let line = format!("provider '{name}': no usable keys came ({failures} in a row): {sentence}");
+            let what = if rejected.is_empty() { "fetched" } else { "used" };
+            let line = format!("provider '{name}': keys cannot be {what} ({failures} in a row): {sentence}");
             lines.push((Level::Error, line));
             lines.extend(rejected.iter().map(|key| (Level::Error, not_used(key))));
         }

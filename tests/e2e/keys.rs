@@ -92,7 +92,7 @@ fn the_proxy_starts_while_the_server_is_down_and_says_so() {
     let mut server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
     server.stop();
     let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)));
-    stack.wait_until("the outage is logged", || stack.module_log().contains("provider 'test': no usable keys came"));
+    stack.wait_until("the outage is logged", || stack.module_log().contains("provider 'test': keys cannot be fetched"));
     assert_eq!(stack.udp().register(ALICE, None).expect("an answer").status, 401, "phones are still challenged");
     let good = key.token("ES256", &claims(&server));
     assert_eq!(stack.register(&mut stack.udp(), ALICE, &good).status, 503);

@@ -114,7 +114,7 @@ fn rpc_and_log_name_every_key_of_a_set_that_has_no_usable_one() {
         keys.contains("kid: good") && words.iter().all(|words| keys.contains(words))
     });
     let log = stack.module_log();
-    for line in ["no usable keys came (1 in a row)", "key 'curve' is not used: the curve", "key 2 is not used: not for"]
+    for line in ["keys cannot be used (1 in a row)", "key 'curve' is not used: the curve", "key 2 is not used: not for"]
     {
         assert!(log.contains(line), "{line}: {log}");
     }

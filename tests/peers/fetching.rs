@@ -131,7 +131,7 @@ fn a_server_that_is_down_at_the_start_does_not_stop_it() {
     server.stop();
     let mut plant = Plant::at(&server, &json!({})).started();
     assert_eq!(plant.ask(&token(&server, &key)).status, 503);
-    assert!(plant.site.log.text().contains("no usable keys came (1 in a row)"));
+    assert!(plant.site.log.text().contains("keys cannot be fetched (1 in a row)"));
     server.restart();
     plant.until("the server is there", recovered);
     assert_eq!(plant.ask(&token(&server, &key)).status, 200);

@@ -87,7 +87,8 @@ impl fmt::Display for JwkError {
             JwkError::AlgorithmMismatch(alg, key_type) => {
                 write!(f, "its alg is {}, which is not one of {} keys", alg.name(), key_type.name())
             }
-            JwkError::RsaLength(bits) => write!(f, "RSA with {bits} bits; 2048 to 8192 are accepted"),
+            JwkError::RsaLength(bits @ ..2048) => write!(f, "too short: RSA with {bits} bits, 2048 are needed"),
+            JwkError::RsaLength(bits) => write!(f, "too long: RSA with {bits} bits, 8192 are accepted"),
             JwkError::Roca => f.write_str("its private key can be computed (ROCA, CVE-2017-15361): replace it"),
             JwkError::ShortSecret(octets, least) => {
                 write!(f, "the secret has {octets} octets, its algorithm needs {least}")
