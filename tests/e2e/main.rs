@@ -40,6 +40,7 @@ mod proxy_407;
 mod registrar_sso;
 mod reload;
 mod reload_load;
+mod server_troubles;
 mod session_at_rest;
 mod session_cluster;
 mod session_duplicates;

@@ -111,6 +111,8 @@ impl Fleet {
                     continue;
                 }
                 Ok(reply) if reply.status == 503 => self.later.fetch_add(1, Relaxed),
+                // What became of its code has died with a process: its user signs in anew.
+                Ok(reply) if reply.status == 401 && phone.tries > 1 => self.later.fetch_add(1, Relaxed),
                 Ok(reply) => {
                     let line = format!("{}: {} {}", phone.user, reply.status, reply.reason);
                     self.refused.lock().expect("no panic while held").push(line);

@@ -7,7 +7,7 @@ use super::patience::{self, PATIENCE};
 use super::websocket::WebSocket;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -155,7 +155,12 @@ pub struct Client {
 
 impl Client {
     pub fn udp(port: u16) -> Self {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a port on loopback");
+        Self::udp_from([127, 0, 0, 1], port)
+    }
+
+    /// From another address of loopback: another source for every limit.
+    pub fn udp_from(address: [u8; 4], port: u16) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::from(address), 0)).expect("a port on loopback");
         socket.connect(("127.0.0.1", port)).expect("UDP connects to anything");
         let local = socket.local_addr().expect("bound").port();
         Self { socket: Socket::Udp(socket), local, timeout: PATIENCE }
