@@ -56,3 +56,4 @@ mod token_answers;
 mod tool;
 mod tool_phone;
 mod trusted_hops;
+mod waiting;

@@ -17,7 +17,7 @@ use crate::support::temporary::Directory;
 use crate::support::token::{self, TestKey};
 
 fn token(server: &ScriptedServer, key: &TestKey) -> String {
-    key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 900))
+    key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 1800))
 }
 
 /// glewlwyd answers 400 without a word, LemonLDAP::NG `invalid_request`: neither is an outage.
