@@ -126,6 +126,13 @@ source_list() {
   done > "$1/system.sources"
 }
 
+# The archives that a .dsc file names are here, as it names them; signatures beside them are not needed.
+tars_are_whole() {
+  local sums
+  sums=$(awk '/^[^ ]/ { on = /^Checksums-Sha256:/ } on && $3 ~ /\.tar\.[a-z0-9]+$/ { print $1 "  " $3 }' "$1")
+  [ -n "$sums" ] && sha256sum --check --quiet <<< "$sums" >> source.log 2>&1
+}
+
 fetch_source() {
   local work=$TARGET/kamailio-src package_version lists apt dsc
   need dpkg-query dpkg
@@ -142,10 +149,11 @@ fetch_source() {
   say "fetching the headers of kamailio $package_version (13 MB)"
   # another repository of this machine may be out of reach or have no sources: only the result counts
   (cd "$work.part" && apt-get "${apt[@]}" -qq update > update.log 2>&1) || true
-  (cd "$work.part" && apt-get "${apt[@]}" -qq source --download-only "kamailio=$package_version" > source.log 2>&1) \
-    || fail "the source package kamailio $package_version could not be fetched (see $work.part/source.log): check the network, or set KAMAILIO_SRC to a source tree of Kamailio $VERSION"
+  # it fails, too, when only the detached signature of upstream is not to be had
+  (cd "$work.part" && apt-get "${apt[@]}" -qq source --download-only "kamailio=$package_version" > source.log 2>&1) || true
   dsc=$(ls "$work.part"/kamailio_*.dsc 2>/dev/null | head -n 1)
-  [ -n "$dsc" ] || fail "apt-get fetched no .dsc file for kamailio $package_version (see $work.part/source.log)"
+  [ -n "$dsc" ] && (cd "$work.part" && tars_are_whole "$(basename "$dsc")") \
+    || fail "the source package kamailio $package_version could not be fetched (see $work.part/source.log): check the network, or set KAMAILIO_SRC to a source tree of Kamailio $VERSION"
   (cd "$work.part" && dpkg-source --no-check -x "$(basename "$dsc")" tree > unpack.log 2>&1) \
     || fail "the source package could not be unpacked (see $work.part/unpack.log)"
   rm -rf "$work" "$work.part/lists" "$work.part/parts" "$work.part"/*.tar.*
@@ -173,7 +181,7 @@ options() {
   arch=${WANT_VERSION##*(}; arch=${arch%%/*}
   os=${WANT_VERSION##*/}; os=${os%%)*}
   DEFS=("-DNAME=\"${WANT_VERSION%% *}\"" "-DVERSION=\"$VERSION\"" "-DARCH=\"$arch\"" "-DOS=${os}_" "-DOS_QUOTED=\"$os\""
-    "-D__CPU_$arch" "-D__OS_$os" "-DMOD_NAME=\"auth_oauth\"" -DMOD_NAMEID=auth_oauth "-DCOMPILER=\"$CC\"")
+    "-D__CPU_$arch" "-D__OS_${os,,}" "-DMOD_NAME=\"auth_oauth\"" -DMOD_NAMEID=auth_oauth "-DCOMPILER=\"$CC\"")
   IFS=. read -r major minor patch <<< "${VERSION%%[-~+]*}"
   DEFS+=("-DVERSIONVAL=$(( major * 1000000 + minor * 1000 + ${patch:-0} ))")
   for flag in ${WANT_FLAGS//,/ }; do

@@ -126,7 +126,6 @@ node_by_pip() {
 node_by_npm() {
   local machine=x64
   [ "$(uname -m)" != aarch64 ] || machine=arm64
-  command -v npm > /dev/null || ensure_packages nodejs npm
   mkdir -p "$NODE_DIR.new/bin" &&
     npm install --silent --prefix "$NODE_DIR.new" "node-linux-$machine@$NODE_NPM" npm@10 &&
     ln -s "../node_modules/node-linux-$machine/bin/node" "$NODE_DIR.new/bin/node" &&
@@ -142,7 +141,11 @@ ensure_node() {
   if ! node_by_pip; then
     say "pip could not bring it; trying npm"
     rm -rf "$NODE_DIR.new"
-    node_by_npm
+    # With npm comes the system's own Node.js, which may be new enough.
+    command -v npm > /dev/null || ensure_packages nodejs npm
+    hash -r
+    ! good_node || return 0
+    node_by_npm || fail "neither pip nor npm could bring Node.js $NODE_MAJOR or newer; install one and run this again"
   fi
   mv "$NODE_DIR.new" "$NODE_DIR"
   hash -r

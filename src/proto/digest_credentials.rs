@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn fit_only_who_knows_the_password() {
-        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
+        for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
             for auth in [Some((1, "c")), Some((0xabc, "c"))] {
                 let hash = |password| ha1(algorithm, "alice", "example.test", password);
                 let text = format!("{}, opaque=\"\"", answer(algorithm, auth).credentials(&hash("secret")));

@@ -122,7 +122,7 @@ fn what_the_server_gets_wrong_has_a_sentence() {
         (vec![answer("400 Bad Request", "", "")], "answered 400 and did not ask for a password"),
         (vec![answer("200 OK", "", "code=unasked-for-code")], "answered 200 and did not ask for a password"),
         (vec![other("Digest realm=\"r\", qop=\"auth\"")], "it has no nonce"),
-        (vec![other("Digest realm=\"r\", nonce=\"n\", algorithm=SHA-512-256")], "its algorithm is SHA-512-256"),
+        (vec![other("Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256-sess")], "its algorithm is SHA-256-sess"),
         (vec![other("Basic realm=\"r\"")], "asks for Basic, not for Digest"),
         (vec![asked(), answer("302 Found", "", "")], "answered 302 without a code"),
         (vec![asked(), moved("http://127.0.0.1/cb?code=c1c2c3&state=another")], "with another state"),

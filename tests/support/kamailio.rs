@@ -105,6 +105,8 @@ impl Builder {
         let directory = Directory::new("kamailio");
         let socket = directory.file("ctl");
         let mut run = command(kit::program("kamailio"));
+        // What Python remembers of a script would stay beside it, in the tree.
+        run.env("PYTHONDONTWRITEBYTECODE", "1");
         run.arg("-f").arg(&self.cfg).args(["-DD", "-E", "-m", "64", "-M", "8"]);
         run.arg("-w").arg(directory.path()).arg("-Y").arg(directory.path());
         run.arg("-L").arg(module_path(self.modules));

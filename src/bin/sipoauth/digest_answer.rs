@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn takes_the_first_that_it_knows() {
-        let both = "Bearer realm=\"a\", Digest realm=\"r\", nonce=\"1\", algorithm=SHA-512-256, qop=\"auth\", \
+        let both = "Bearer realm=\"a\", Digest realm=\"r\", nonce=\"1\", algorithm=SHA3-256, qop=\"auth\", \
                     Digest realm=\"r\", nonce=\"2\", algorithm=SHA-256, qop=\"auth-int, auth\", opaque=\"o\"";
         let found = answer(both).unwrap();
         assert_eq!((found.nonce.as_str(), found.algorithm, found.qop), ("2", Algorithm::Sha256, true));

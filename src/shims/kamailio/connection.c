@@ -18,12 +18,13 @@ static int closed(sr_event_param_t *event)
     return 0;
 }
 
-/* Before the fork, but after every mod_init: tcpops does not start when it finds the event taken. */
+/* Before the fork, but after every mod_init: tcpops does not start when it finds the event taken. Up to Kamailio 6.0 one
+ * module can listen, later ones have room for several. */
 void oauth_connection_init(void)
 {
     if (sipoauth_context_binds_connections(oauth_context) != 1)
         return;
-    if (sr_event_enabled(SREV_TCP_CLOSED) || sr_event_register_cb(SREV_TCP_CLOSED, closed) != 0)
+    if (sr_event_register_cb(SREV_TCP_CLOSED, closed) != 0)
         LM_INFO("another module listens to the end of connections: tokens of connections that have ended stay in memory for "
                 "two hours after their last use\n");
 }
