@@ -270,10 +270,11 @@ static void refused(void)
     char *credentials = bearer(argument("token"));
     sipoauth_result result = check_as_bearer(argument("forged"));
 
-    EXPECT_REFUSED(result, 401, "signature_invalid");
-    EXPECT_TEXT(result.error, "invalid_token");
+    /* the server may have another key under this name now: its keys are wanted first */
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_PENDING);
     result = check_as_bearer(argument("expired"));
     EXPECT_REFUSED(result, 401, "token_expired");
+    EXPECT_TEXT(result.error, "invalid_token");
     result = check_credentials(NULL);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_NO_CREDENTIALS && result.status == 401);
     result = check_credentials("");
@@ -425,8 +426,8 @@ static void busy(void)
     sipoauth_result result;
 
     the_log.within = within_log;
-    result = check_as_bearer(argument("forged"));
-    EXPECT_REFUSED(result, 401, "signature_invalid");
+    result = check_as_bearer(argument("expired"));
+    EXPECT_REFUSED(result, 401, "token_expired");
     EXPECT(the_log.within == NULL);
 }
 
