@@ -203,6 +203,11 @@ fn from_user_info(
 ) -> Result<Option<Read>, TokenError> {
     const SOURCE: &str = "userinfo";
     let provider = server.provider();
+    // Only the ID token says of which tenant he is.
+    let has_tenants = provider.rules.issuers.iter().any(|issuer| matches!(issuer, IssuerRule::Tenant { .. }));
+    if has_tenants && subject.is_none() {
+        return Ok(None);
+    }
     let endpoint = match (server.resolve)(Endpoint::UserInfo) {
         Ok(endpoint) => endpoint.address,
         Err(MetadataError::Absent(_)) => return Ok(None),
