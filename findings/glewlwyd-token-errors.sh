@@ -10,7 +10,7 @@ trap '[ -z "${pid:-}" ] || kill "$pid" 2> /dev/null || true; sleep 1; rm -rf "$w
 cd "$work"
 mkdir -p debs/partial user_middleware
 apt-get -qq install -y --no-install-recommends --download-only -o "Dir::Cache::archives=$work/debs" -o APT::Sandbox::User=root \
-  glewlwyd=2.7.5-3+deb12u1 dbconfig-no-thanks > apt.log
+  'glewlwyd=2.7.5-*' dbconfig-no-thanks > apt.log
 for file in debs/*.deb; do dpkg -x "$file" root; done
 zcat root/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz | python3 -c 'import sqlite3, sys; sqlite3.connect("db").executescript(sys.stdin.read())'
 openssl genrsa -out key 2048 2> openssl.log && openssl rsa -in key -pubout -out pub 2> openssl.log
