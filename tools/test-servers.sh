@@ -45,7 +45,7 @@ python() {      # folder, list of packages
 install() {     # name, folder
   case $1 in
     # Without the package that asks for a database server.
-    glewlwyd) unpack "$2" glewlwyd=2.7.5-3+deb12u1 dbconfig-no-thanks ;;
+    glewlwyd) unpack "$2" 'glewlwyd=2.7.5-*' dbconfig-no-thanks ;;
     lemonldap-ng) unpack "$2" 'liblemonldap-ng-portal-perl=2.16.1+ds-*' libstring-random-perl libio-string-perl ;;
     better-auth)
       cp "$PACKAGES/$1/"*.json "$2/"

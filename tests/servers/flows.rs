@@ -30,6 +30,8 @@ pub struct Promises {
     pub guide: &'static str,
     /// Its access tokens are JWTs.
     pub signed: bool,
+    /// Its guide suggests to ask about these, too.
+    pub confirmed: bool,
     /// It tells the proxy's client about tokens of other clients.
     pub introspects_others: bool,
     /// The audience when the server is asked; empty: that of the guide.
@@ -38,7 +40,7 @@ pub struct Promises {
 
 impl Promises {
     pub fn of(guide: &'static str) -> Promises {
-        Promises { guide, signed: false, introspects_others: true, audience_of_opaque: "" }
+        Promises { guide, signed: false, confirmed: false, introspects_others: true, audience_of_opaque: "" }
     }
 }
 
@@ -65,6 +67,10 @@ pub fn keeps(promises: &Promises) {
     if promises.signed {
         step("a token that is a JWT");
         signed_token(&mut server, &guide);
+    }
+    if promises.confirmed {
+        step("a JWT that the server is asked about");
+        confirmed_token(&mut server, &guide);
     }
     step("a token that the server is asked about");
     introspected_token(promises, &mut server, &guide);
@@ -124,6 +130,20 @@ fn signed_token(server: &mut Server, guide: &Guide) {
     let forged = forged(&token);
     let reply = stack.register(&mut phone, ALICE, &forged);
     assert_eq!(reply.status, 401, "a forged signature: {reply:?}\n{}", stack.module_log());
+    stack.finish();
+}
+
+fn confirmed_token(server: &mut Server, guide: &Guide) {
+    let stack = registrar(&guide.with("tokens", "jwt_and_introspection"));
+    stack.wait_for_keys();
+    let token = server.token(CLIENT);
+    let mut phone = stack.tcp();
+    let reply = stack.register(&mut phone, ALICE, &token);
+    assert_eq!(reply.status, 200, "a good token: {reply:?}\n{}", stack.module_log());
+    server.revoke_token(&token);
+    let reply = stack.register(&mut phone, ALICE, &token);
+    assert_eq!(reply.status, 401, "a revoked token: {reply:?}\n{}", stack.module_log());
+    assert_eq!(stack.counter("reason_token_inactive"), 1, "{}", stack.module_log());
     stack.finish();
 }
 

@@ -22,7 +22,7 @@ use flows::{Promises, keeps};
 
 #[test]
 fn glewlwyd() {
-    keeps(&Promises { signed: true, introspects_others: false, ..Promises::of("glewlwyd") });
+    keeps(&Promises { signed: true, confirmed: true, introspects_others: false, ..Promises::of("glewlwyd") });
 }
 
 #[test]
@@ -52,5 +52,5 @@ fn better_auth() {
 
 #[test]
 fn lemonldap_ng() {
-    keeps(&Promises { signed: true, audience_of_opaque: "none", ..Promises::of("lemonldap-ng") });
+    keeps(&Promises { signed: true, confirmed: true, audience_of_opaque: "none", ..Promises::of("lemonldap-ng") });
 }
