@@ -69,7 +69,7 @@ fn place(name: &str, change: impl FnOnce(Builder) -> Builder) -> Place {
         .define_string("DESK_USER", "desk")
         .define_string("DESK_PASSWORD", "a-password-of-a-desk-phone")
         .define_string("UNPROTECTED", "yes");
-    if name == "mixed-fleet.cfg" {
+    if ["mixed-fleet.cfg", "mixed-websocket.cfg"].contains(&name) {
         let rules = kit::path("cfg-examples/kamailio/mixed-fleet.toml");
         builder = builder.define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"));
     }
@@ -596,6 +596,7 @@ walks_around! {
     key_derivation = "key-derivation.cfg",
     master_key = "master-key.cfg",
     mixed_fleet = "mixed-fleet.cfg",
+    mixed_websocket = "mixed-websocket.cfg",
     password_tokens = "password-tokens.cfg",
     per_connection = "per-connection.cfg",
     proxy_407 = "proxy-407.cfg",

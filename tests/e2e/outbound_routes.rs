@@ -210,7 +210,8 @@ fn a_flow_token_is_not_made_by_others() {
         Side { number, routes: vec![route.to_owned()], ..sides[0].clone() }.request("INFO")
     };
     let (token, rest) = path.strip_prefix("<sip:").and_then(|path| path.split_once('@')).expect("a flow token");
-    for i in [0, token.len() / 2, token.len() - 2] {
+    // The last character but the padding may have bits that stand for nothing; the first of the last four has none.
+    for i in [0, token.len() / 2, token.len() - 4] {
         let other = if &token[i..=i] == "A" { "B" } else { "A" };
         let tampered = format!("<sip:{}{other}{}@{rest}", &token[..i], &token[i + 1..]);
         let reply = site.edges[reached].request(&mut stranger, &info(&tampered));
