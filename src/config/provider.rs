@@ -80,7 +80,7 @@ pub enum KeySource {
     Static(KeySet),
     /// A key set at a known address.
     Jwks(String),
-    /// Metadata documents to try in this order; the first that answers must name the issuer.
+    /// Metadata documents in this order, each completed from the next; all must name the issuer.
     Discovery(Vec<String>),
 }
 
@@ -90,8 +90,8 @@ impl KeySource {
         !matches!(self, KeySource::Static(_))
     }
 
-    /// Checks a signature with the configured keys, or with the `fetched` ones. `Reason::KeyUnknown` means that
-    /// fetching the keys anew may help.
+    /// Checks a signature with the configured keys, or with the `fetched` ones. [`KeySource::may_have_changed`]
+    /// says whether fetching the keys anew may help.
     pub fn verify(&self, jws: &CompactJws<'_>, header: &Header, fetched: Option<&KeySet>) -> Result<(), Reason> {
         let set = match self {
             KeySource::Static(set) => return jws.verify(header, set),

@@ -67,17 +67,13 @@ fn take<'a>(answer: &mut Json<'a>, name: &str) -> Option<(usize, (std::borrow::C
 
 /// Of lists that rules look at, only what they look for stays.
 fn shorten_lists(answer: &mut Json<'_>, provider: &Provider) {
-    let mut kept: Vec<(&str, &[String])> = Vec::new();
-    for (path, wanted) in &provider.rules.required_claims {
-        kept.push((path, wanted));
-    }
-    for template in &provider.aor {
-        kept.extend(template.paths().map(|path| (path, &[][..])));
-    }
+    let required = provider.rules.required_claims.iter().map(|(path, wanted)| (path.as_str(), wanted.as_slice()));
+    let addresses = provider.aor.iter().flat_map(|template| template.paths()).map(|path| (path, &[][..]));
+    let kept: Vec<(&str, &[String])> = required.chain(addresses).collect();
     for (path, _) in &kept {
         let all: Vec<&[String]> = kept.iter().filter(|(other, _)| other == path).map(|(_, wanted)| *wanted).collect();
         let mut addresses = if all.iter().any(|wanted| wanted.is_empty()) { MAX_AORS } else { 0 };
-        let Some(Json::Array(items)) = at(answer, path) else { continue };
+        let Some(Json::Array(items)) = answer.path_mut(path) else { continue };
         items.retain(|item| {
             let Some(text) = item.as_text() else { return false };
             let is_wanted = all.iter().any(|wanted| wanted.iter().any(|one| *one == text));
@@ -86,17 +82,6 @@ fn shorten_lists(answer: &mut Json<'_>, provider: &Provider) {
             is_wanted || is_address
         });
     }
-}
-
-/// The value at a path, as [`Json::path`] finds it.
-fn at<'j, 'a>(json: &'j mut Json<'a>, path: &str) -> Option<&'j mut Json<'a>> {
-    let Json::Object(members) = json else { return None };
-    if let Some(index) = members.iter().position(|(name, _)| name == path) {
-        return Some(&mut members[index].1);
-    }
-    let (first, rest) = path.split_once('.')?;
-    let index = members.iter().position(|(name, _)| name == first)?;
-    at(&mut members[index].1, rest)
 }
 
 #[cfg(test)]

@@ -61,11 +61,7 @@ impl<'a> ClientPost<'a> {
             certificate: self.client.auth.certificate(),
             repeatable: repeatable && !matches!(self.client.auth, ClientAuth::PrivateKeyJwt { .. }),
         };
-        http.post(&form).map_err(|error| match error {
-            PostError::NotSent(text) => PostError::NotSent(self.say(&text)),
-            PostError::InDoubt(text) => PostError::InDoubt(self.say(&text)),
-            PostError::Unreadable(text) => PostError::Unreadable(self.say(&text)),
-        })
+        http.post(&form).map_err(|error| error.map(|text| self.say(&text)))
     }
 
     /// A peer's text made fit for the log: with the endpoint, and without what it was sent.

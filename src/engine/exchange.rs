@@ -96,6 +96,13 @@ impl TokenError {
     }
 }
 
+/// Without its address the server is not asked.
+impl From<MetadataError> for TokenError {
+    fn from(error: MetadataError) -> TokenError {
+        TokenError::Unavailable(Trouble::unanswered(error.to_string()))
+    }
+}
+
 impl From<Reason> for TokenError {
     fn from(reason: Reason) -> TokenError {
         TokenError::Denied(reason)

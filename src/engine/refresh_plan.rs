@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! When a provider's keys are fetched: planned ahead, on request within limits, and rarely while it fails.
+//! When a provider's keys are fetched: planned ahead, on request within limits, and every few seconds while it fails.
 
 /// The limits, from the configuration. Times are in milliseconds.
 #[derive(Clone, Copy, Debug)]

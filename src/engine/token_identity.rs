@@ -2,6 +2,7 @@
 //! Who the tokens of an exchange stand for: the verified ID token first, then the access token, then what the server
 //! says when it is asked.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use zeroize::Zeroizing;
@@ -9,10 +10,10 @@ use zeroize::Zeroizing;
 use super::endpoints::Endpoint;
 use super::exchange::{TokenError, TokenServer};
 use super::introspection::{Introspected, IntrospectionError, introspect};
-use super::metadata::MetadataError;
+use super::metadata::{Announced, MetadataError};
 use super::user_info::{UserInfo, UserInfoError, user_info};
 use super::verdict::Trouble;
-use crate::config::client::ClientAuth;
+use crate::config::client::{Client, ClientAuth};
 use crate::config::provider::Provider;
 use crate::proto::claim_fault::{ACCESS_TOKEN, ClaimFault, ID_TOKEN, INTROSPECTION_ANSWER};
 use crate::proto::claims::Claims;
@@ -22,7 +23,7 @@ use crate::proto::jose::jws::{CompactJws, Header};
 use crate::proto::jose::key_set::KeySet;
 use crate::proto::json::Json;
 use crate::proto::reason::Reason;
-use crate::proto::session::Identity;
+use crate::proto::session::{Identity, SecretText};
 use crate::proto::token_response::IssuedTokens;
 use crate::proto::token_rules::{IssuerRule, TokenRules};
 
@@ -62,17 +63,96 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// What was looked at for the user's addresses, in this order; of what has none, what it has instead.
-#[derive(Default)]
-struct Search {
+/// A user whose tokens have come, and whose addresses are looked for.
+struct Search<'a> {
+    server: &'a TokenServer<'a>,
+    provider: &'a Provider,
+    client: &'a Client,
+    keys: Keys<'a>,
+    access_token: &'a str,
+    /// `sub` of the ID token, verified.
+    subject: Option<String>,
+    /// What was looked at and has no address, and what it has instead.
     seen: Vec<String>,
     /// A server that could have told did not answer.
     trouble: Option<Trouble>,
 }
 
-impl Search {
+/// Finds the user's addresses: in the ID token, in the access token, and with `ask`, at the server: what it says of the
+/// access token (RFC 7662), then of its user (OpenID Connect Core section 5.3). `scope` is what is known of the granted
+/// scopes.
+pub(super) fn identify(
+    server: &TokenServer<'_>,
+    tokens: &IssuedTokens,
+    scope: &str,
+    ask: bool,
+) -> Result<Identity, TokenError> {
+    let client = server.client()?;
+    let mut search = Search {
+        server,
+        provider: server.provider(),
+        client,
+        keys: Keys::new(&server.policy.decryption, server.keys, server.fetch_keys),
+        access_token: &tokens.access_token.0,
+        subject: None,
+        seen: Vec::new(),
+        trouble: None,
+    };
+    match search.find(tokens.id_token.as_ref(), ask)? {
+        Some(Read { subject, aors, .. }) => {
+            Ok(Identity { subject, aors, client_id: client.id.clone(), scope: scope.into() })
+        }
+        None => Err(search.into_error()),
+    }
+}
+
+impl Search<'_> {
+    fn find(&mut self, id_token: Option<&SecretText>, ask: bool) -> Result<Option<Read>, TokenError> {
+        let now = (self.server.now)();
+        if let Some(token) = id_token {
+            let read = from_id_token(self.provider, &self.client.id, &token.0, &self.keys, now)?;
+            self.subject = Some(read.subject.clone());
+            if let Some(read) = self.or_note(read, "the ID token") {
+                return Ok(Some(read));
+            }
+        }
+        match from_access_token(self.provider, self.access_token, &self.keys, now) {
+            Ok(read) => {
+                if let Some(read) = self.or_note(read, "the access token") {
+                    return Ok(Some(read));
+                }
+            }
+            Err(unfit @ TokenError::Unfit(..)) if id_token.is_none() => return Err(unfit),
+            // What is wrong with the access token matters only when there was nothing else to go by.
+            Err(TokenError::Denied(reason))
+                if id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
+            {
+                return Err(TokenError::Denied(reason));
+            }
+            Err(TokenError::Denied(reason)) => self.note("the access token is not read", reason.code()),
+            Err(TokenError::Unfit(_, text)) => self.note("the access token is not read", &text),
+            Err(other) => return Err(other),
+        }
+        if !ask {
+            return Ok(None);
+        }
+        match self.introspect()? {
+            Some(read) => Ok(Some(read)),
+            None => self.ask_for_user(),
+        }
+    }
+
     fn note(&mut self, source: &str, what: &str) {
         self.seen.push(format!("{source}: {what}"));
+    }
+
+    /// What gives no address is noted.
+    fn or_note(&mut self, read: Read, source: &str) -> Option<Read> {
+        if !read.aors.is_empty() {
+            return Some(read);
+        }
+        self.note(&format!("{source} has"), &read.names);
+        None
     }
 
     fn into_error(self) -> TokenError {
@@ -85,189 +165,96 @@ impl Search {
             }
         }
     }
-}
 
-/// Finds the user's addresses: in the ID token, in the access token, and with `ask`, at the server: what it says of the
-/// access token (RFC 7662), then of its user (OpenID Connect Core section 5.3). `scope` is what is known of the granted
-/// scopes.
-pub(super) fn identify(
-    server: &TokenServer<'_>,
-    tokens: &IssuedTokens,
-    scope: &str,
-    ask: bool,
-) -> Result<Identity, TokenError> {
-    let (provider, client, now) = (server.provider(), server.client()?, (server.now)());
-    let keys = Keys::new(&server.policy.decryption, server.keys, server.fetch_keys);
-    let make = |found: Read| Identity {
-        subject: found.subject,
-        aors: found.aors,
-        client_id: client.id.clone(),
-        scope: scope.into(),
-    };
-    let mut search = Search::default();
-    let mut subject = None;
-    if let Some(token) = &tokens.id_token {
-        let read = from_id_token(provider, &client.id, &token.0, &keys, now)?;
-        if !read.aors.is_empty() {
-            return Ok(make(read));
-        }
-        search.note("the ID token has", &read.names);
-        subject = Some(read.subject);
-    }
-    match from_access_token(provider, &tokens.access_token.0, &keys, now) {
-        Ok(read) if !read.aors.is_empty() => return Ok(make(read)),
-        Ok(read) => search.note("the access token has", &read.names),
-        Err(unfit @ TokenError::Unfit(..)) if tokens.id_token.is_none() => return Err(unfit),
-        // What is wrong with the access token matters only when there was nothing else to go by.
-        Err(TokenError::Denied(reason))
-            if tokens.id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
-        {
-            return Err(TokenError::Denied(reason));
-        }
-        Err(TokenError::Denied(reason)) => search.note("the access token is not read", reason.code()),
-        Err(TokenError::Unfit(_, text)) => search.note("the access token is not read", &text),
-        Err(other) => return Err(other),
-    }
-    if !ask {
-        return Err(search.into_error());
-    }
-    for question in [from_introspection, from_user_info] {
-        if let Some(read) = question(server, &tokens.access_token.0, subject.as_deref(), &keys, &mut search)? {
-            return Ok(make(read));
+    /// None where there is no such endpoint, or its address is not to be had now.
+    fn endpoint(&mut self, which: Endpoint) -> Option<Announced> {
+        match (self.server.resolve)(which) {
+            Ok(endpoint) => Some(endpoint),
+            Err(MetadataError::Absent(_)) => None,
+            Err(MetadataError::Failed(why)) => {
+                self.trouble = Some(Trouble::unanswered(why));
+                None
+            }
         }
     }
-    Err(search.into_error())
-}
 
-/// The server's own word about an access token that it has just issued.
-fn from_introspection(
-    server: &TokenServer<'_>,
-    token: &str,
-    _: Option<&str>,
-    _: &Keys<'_>,
-    search: &mut Search,
-) -> Result<Option<Read>, TokenError> {
-    const SOURCE: &str = "introspection";
-    let provider = server.provider();
-    // A server tells nobody about tokens of whom it cannot tell who he is.
-    if matches!(server.client()?.auth, ClientAuth::None) {
-        return Ok(None);
-    }
-    let endpoint = match (server.resolve)(Endpoint::Introspection) {
-        Ok(endpoint) => endpoint,
-        Err(MetadataError::Absent(_)) => return Ok(None),
-        Err(MetadataError::Failed(why)) => {
-            search.trouble = Some(Trouble::unanswered(why));
+    /// The server's own word about an access token that it has just issued.
+    fn introspect(&mut self) -> Result<Option<Read>, TokenError> {
+        const SOURCE: &str = "introspection";
+        // A server tells nobody about tokens of whom it cannot tell who he is.
+        if matches!(self.client.auth, ClientAuth::None) {
             return Ok(None);
         }
-    };
-    let now = (server.now)();
-    match introspect(server.http, &endpoint, provider, server.keys, server.fetch_keys, token, now) {
-        Ok(Introspected::Active(text)) => {
-            let text = Zeroizing::new(text);
-            let json = Json::parse(&text).map_err(|_| Reason::TokenMalformed)?;
-            let claims = Claims::from_introspection(&json, &provider.issuer)
-                .map_err(|fault| TokenError::of(fault, INTROSPECTION_ANSWER))?;
-            let is_own = |issuer: &IssuerRule| issuer.accepts(&claims.issuer, claims.tenant.as_deref());
-            if !provider.rules.issuers.iter().any(is_own)
-                || now >= claims.expires_at.saturating_add(provider.rules.leeway)
-            {
-                search.note(SOURCE, "it is of another issuer, or has ended");
+        let Some(endpoint) = self.endpoint(Endpoint::Introspection) else { return Ok(None) };
+        let (server, provider, now) = (self.server, self.provider, (self.server.now)());
+        let (keys, fetch_keys, token) = (server.keys, server.fetch_keys, self.access_token);
+        match introspect(server.http, &endpoint, provider, keys, fetch_keys, token, now) {
+            Ok(Introspected::Active(text)) => {
+                let text = Zeroizing::new(text);
+                let json = Json::parse(&text).map_err(|_| Reason::TokenMalformed)?;
+                let claims = Claims::from_introspection(&json, &provider.issuer)
+                    .map_err(|fault| TokenError::of(fault, INTROSPECTION_ANSWER))?;
+                let is_own = |issuer: &IssuerRule| issuer.accepts(&claims.issuer, claims.tenant.as_deref());
+                if provider.rules.issuers.iter().any(is_own)
+                    && now < claims.expires_at.saturating_add(provider.rules.leeway)
+                {
+                    return Ok(self.or_note(Read::new(provider, &json, claims.subject)?, SOURCE));
+                }
+                self.note(SOURCE, "it is of another issuer, or has ended");
+            }
+            Ok(Introspected::Inactive) => self.note(SOURCE, "the token is not active"),
+            Err(IntrospectionError::Unavailable(trouble)) => self.trouble = Some(trouble),
+            Err(other) => self.note(SOURCE, &other.to_string()),
+        }
+        Ok(None)
+    }
+
+    /// What the server says of the user to whoever has his access token. It must be the user of the ID token, where there
+    /// is one: tokens of two users may have been mixed up (OpenID Connect Core section 5.3.2).
+    fn ask_for_user(&mut self) -> Result<Option<Read>, TokenError> {
+        const SOURCE: &str = "userinfo";
+        let provider = self.provider;
+        // Only the ID token says of which tenant he is.
+        let has_tenants = provider.rules.issuers.iter().any(|issuer| matches!(issuer, IssuerRule::Tenant { .. }));
+        if has_tenants && self.subject.is_none() {
+            return Ok(None);
+        }
+        let Some(endpoint) = self.endpoint(Endpoint::UserInfo) else { return Ok(None) };
+        let payload = match user_info(self.server.http, &endpoint.address, self.access_token, self.client) {
+            Ok(UserInfo::Plain(body)) => Zeroizing::new(body),
+            Ok(UserInfo::Signed(text)) => self.verified(&Zeroizing::new(text))?,
+            Err(UserInfoError::Unavailable(trouble)) => {
+                self.trouble = Some(trouble);
                 return Ok(None);
             }
-            Ok(found_in(provider, &json, claims.subject, SOURCE, search)?)
-        }
-        Ok(Introspected::Inactive) => {
-            search.note(SOURCE, "the token is not active");
-            Ok(None)
-        }
-        Err(IntrospectionError::Unavailable(trouble)) => {
-            search.trouble = Some(trouble);
-            Ok(None)
-        }
-        Err(other) => {
-            search.note(SOURCE, &other.to_string());
-            Ok(None)
-        }
-    }
-}
-
-/// What the server says of the user to whoever has his access token. It must be the user of the ID token, where there
-/// is one: tokens of two users may have been mixed up (OpenID Connect Core section 5.3.2).
-fn from_user_info(
-    server: &TokenServer<'_>,
-    token: &str,
-    subject: Option<&str>,
-    keys: &Keys<'_>,
-    search: &mut Search,
-) -> Result<Option<Read>, TokenError> {
-    const SOURCE: &str = "userinfo";
-    let provider = server.provider();
-    // Only the ID token says of which tenant he is.
-    let has_tenants = provider.rules.issuers.iter().any(|issuer| matches!(issuer, IssuerRule::Tenant { .. }));
-    if has_tenants && subject.is_none() {
-        return Ok(None);
-    }
-    let endpoint = match (server.resolve)(Endpoint::UserInfo) {
-        Ok(endpoint) => endpoint.address,
-        Err(MetadataError::Absent(_)) => return Ok(None),
-        Err(MetadataError::Failed(why)) => {
-            search.trouble = Some(Trouble::unanswered(why));
-            return Ok(None);
-        }
-    };
-    let answered = match user_info(server.http, &endpoint, token, server.client()?) {
-        Ok(answered) => answered,
-        Err(UserInfoError::Unavailable(trouble)) => {
-            search.trouble = Some(trouble);
-            return Ok(None);
-        }
-        Err(UserInfoError::Refused(why)) => {
-            search.note(SOURCE, &why);
-            return Ok(None);
-        }
-    };
-    let payload = match answered {
-        UserInfo::Plain(body) => body,
-        UserInfo::Signed(text) => {
-            let text = Zeroizing::new(text);
-            let jws = CompactJws::split(&text)?;
-            let header = jws.header()?;
-            if !provider.rules.algorithms.contains(&header.algorithm) {
-                return Err(TokenError::Denied(Reason::AlgorithmNotAllowed));
+            Err(UserInfoError::Refused(why)) => {
+                self.note(SOURCE, &why);
+                return Ok(None);
             }
-            keys.verify(provider, &jws, &header)?;
-            jws.unverified_payload()?
+        };
+        let Ok(json @ Json::Object(_)) = Json::parse(&payload) else {
+            self.note(SOURCE, "the answer is not a JSON object");
+            return Ok(None);
+        };
+        let own = json.get("sub").and_then(Json::as_text);
+        if self.subject.as_deref().is_some_and(|subject| own.as_deref() != Some(subject)) {
+            self.note(SOURCE, "it is about another 'sub' than the ID token");
+            return Ok(None);
         }
-    };
-    let payload = Zeroizing::new(payload);
-    let Ok(json @ Json::Object(_)) = Json::parse(&payload) else {
-        search.note(SOURCE, "the answer is not a JSON object");
-        return Ok(None);
-    };
-    let own = json.get("sub").and_then(Json::as_text);
-    if subject.is_some_and(|subject| own.as_deref() != Some(subject)) {
-        search.note(SOURCE, "it is about another 'sub' than the ID token");
-        return Ok(None);
+        let read = Read::new(provider, &json, own.map(Cow::into_owned))?;
+        Ok(self.or_note(read, SOURCE))
     }
-    let own = own.map(std::borrow::Cow::into_owned);
-    Ok(found_in(provider, &json, own, SOURCE, search)?)
-}
 
-/// The addresses that such an answer gives.
-fn found_in(
-    provider: &Provider,
-    json: &Json<'_>,
-    subject: Option<String>,
-    source: &str,
-    search: &mut Search,
-) -> Result<Option<Read>, Reason> {
-    let read = Read::new(provider, json, subject)?;
-    if read.aors.is_empty() {
-        search.note(&format!("{source} has"), &read.names);
-        return Ok(None);
+    /// The payload of a signed answer.
+    fn verified(&self, text: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        let jws = CompactJws::split(text)?;
+        let header = jws.header()?;
+        if !self.provider.rules.algorithms.contains(&header.algorithm) {
+            return Err(TokenError::Denied(Reason::AlgorithmNotAllowed));
+        }
+        self.keys.verify(self.provider, &jws, &header)?;
+        Ok(Zeroizing::new(jws.unverified_payload()?))
     }
-    Ok(Some(read))
 }
 
 /// Claims of an access token that came from its issuer over TLS: its signature is not checked.

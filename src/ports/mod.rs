@@ -92,6 +92,17 @@ pub enum PostError {
     Unreadable(String),
 }
 
+impl PostError {
+    /// The same with another text.
+    pub fn map(self, text: impl FnOnce(String) -> String) -> PostError {
+        match self {
+            PostError::NotSent(why) => PostError::NotSent(text(why)),
+            PostError::InDoubt(why) => PostError::InDoubt(text(why)),
+            PostError::Unreadable(why) => PostError::Unreadable(text(why)),
+        }
+    }
+}
+
 /// Asks endpoints. Blocks: never called in a SIP worker.
 pub trait Post: Send + Sync {
     /// POST without redirects, with the limits of the configuration.

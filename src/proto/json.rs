@@ -78,6 +78,16 @@ impl<'a> Json<'a> {
         self.get(first)?.path(rest)
     }
 
+    /// The same for a change.
+    pub fn path_mut(&mut self, path: &str) -> Option<&mut Json<'a>> {
+        let Json::Object(members) = self else { return None };
+        if let Some(index) = members.iter().position(|(name, _)| name == path) {
+            return Some(&mut members[index].1);
+        }
+        let (first, rest) = path.split_once('.')?;
+        members.iter_mut().find(|(name, _)| name == first)?.1.path_mut(rest)
+    }
+
     /// The text of a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {

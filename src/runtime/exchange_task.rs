@@ -393,8 +393,7 @@ impl TaskEnv {
             self.context.arena().shared().counters.add(Counter::TokensIssued);
             return issue(provider, sign_in, username, aor, &provider.scope_for(&[]), now);
         }
-        let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now);
-        let endpoint = endpoint.map_err(|why| TokenError::Unavailable(Trouble::unanswered(why.to_string())))?;
+        let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now)?;
         let fetched = self.keys(provider);
         let server = TokenServer {
             http: client,

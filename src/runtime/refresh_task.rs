@@ -10,7 +10,7 @@ use crate::config::password_sign_in::TokenSource;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::exchange::{Refreshed, TokenError, refresh};
 use crate::engine::token_issue::issue;
-use crate::engine::verdict::{Question, Trouble};
+use crate::engine::verdict::Question;
 use crate::ports::store::{StoreError, Write};
 use crate::ports::{Level, Log};
 use crate::proto::grant::PhoneRefresh;
@@ -94,15 +94,7 @@ impl TaskEnv {
         }
         outcome.provider = Some(tokens.provider.clone());
         let shared = self.context.arena().shared();
-        shared.counters.add(Counter::Refreshes);
-        let now_seconds = now / 1000;
-        let answer = self
-            .endpoints
-            .resolve(&*self.client, &self.policy, provider, Endpoint::Token, now_seconds)
-            .map_err(|why| TokenError::Unavailable(Trouble::unanswered(why.to_string())))
-            .and_then(|endpoint| {
-                refresh(&*self.client, &endpoint.address, &self.policy, provider, &refresh_token.0, now_seconds)
-            });
+        let answer = self.ask_for_new(provider, &refresh_token.0, now / 1000);
         outcome.aor = Some(tokens.aor.clone());
         outcome.answered = Some(match &answer {
             Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.answered,
@@ -231,10 +223,9 @@ impl TaskEnv {
         tokens: &Tokens,
         now: i64,
     ) -> Result<Refreshed, TokenError> {
-        let shared = self.context.arena().shared();
         let settings = &self.policy.providers[provider];
         if let Some(sign_in) = settings.password_sign_in.as_ref().filter(|s| s.source == TokenSource::Issue) {
-            shared.counters.add(Counter::TokensIssued);
+            self.context.arena().shared().counters.add(Counter::TokensIssued);
             let issued = issue(settings, sign_in, &session.subject, &tokens.aor, &session.scope, now)?;
             return Ok(Refreshed {
                 access_token: issued.access_token,
@@ -244,11 +235,16 @@ impl TaskEnv {
                 expires_at: issued.expires_at,
             });
         }
-        shared.counters.add(Counter::Refreshes);
         let token = tokens.refresh_token.as_ref().map_or("", |token| token.0.as_str());
-        let endpoint = self.endpoints.resolve(&*self.client, &self.policy, provider, Endpoint::Token, now);
-        let endpoint = endpoint.map_err(|why| TokenError::Unavailable(Trouble::unanswered(why.to_string())))?;
-        refresh(&*self.client, &endpoint.address, &self.policy, provider, token, now)
+        self.ask_for_new(provider, token, now)
+    }
+
+    /// Has the server exchange a refresh token. `now` in Unix seconds.
+    fn ask_for_new(&self, provider: usize, refresh_token: &str, now: i64) -> Result<Refreshed, TokenError> {
+        self.context.arena().shared().counters.add(Counter::Refreshes);
+        let (client, policy) = (&*self.client, &self.policy);
+        let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now)?;
+        refresh(client, &endpoint.address, policy, provider, refresh_token, now)
     }
 
     fn take_over(&self, store: &SessionStore, key: &str, refreshed: &Refreshed) -> Result<(), StoreError> {

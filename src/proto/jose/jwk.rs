@@ -82,7 +82,7 @@ impl VerificationKey {
         let curve = text("crv")?;
         let (key_type, material) = match (kty, curve) {
             ("RSA", _) => {
-                let (n, e) = (strip_zeros(octets("n")?), strip_zeros(octets("e")?));
+                let (n, e) = (strip_zeros(&octets("n")?).to_vec(), strip_zeros(&octets("e")?).to_vec());
                 if e.len() > MAX_EXPONENT {
                     return Err(JwkError::Length("e", e.len(), MAX_EXPONENT));
                 }
@@ -265,9 +265,8 @@ impl std::fmt::Debug for VerificationKey {
     }
 }
 
-fn strip_zeros(octets: Vec<u8>) -> Vec<u8> {
-    let zeros = octets.iter().take_while(|b| **b == 0).count();
-    octets[zeros..].to_vec()
+fn strip_zeros(octets: &[u8]) -> &[u8] {
+    &octets[octets.iter().take_while(|octet| **octet == 0).count()..]
 }
 
 /// Why a modulus is not fit to verify with; one that is makes an invalid key.
@@ -284,7 +283,7 @@ fn point(x: &[u8], y: &[u8], len: usize) -> Result<Material, JwkError> {
     let mut point = vec![4];
     for (name, coordinate) in [("x", x), ("y", y)] {
         // RFC 7518 section 6.2.1.2 asks for the full length of the curve; some servers write them as integers are.
-        let digits = &coordinate[coordinate.iter().take_while(|octet| **octet == 0).count()..];
+        let digits = strip_zeros(coordinate);
         let missing = len.checked_sub(digits.len()).ok_or(JwkError::Length(name, digits.len(), len))?;
         point.resize(point.len() + missing, 0);
         point.extend_from_slice(digits);
