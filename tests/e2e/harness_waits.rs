@@ -145,6 +145,27 @@ fn the_refusal_of_an_earlier_datagram_is_not_that_of_the_next() {
     assert_eq!(client.receive().expect("a reply").status, 200);
 }
 
+/// A program that is being started holds copies of every socket of this process until it runs.
+#[test]
+fn a_port_is_free_while_other_programs_are_started() {
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let _ = Command::new("true").status();
+                }
+            });
+        }
+        let bound = (0..100).try_for_each(|_| {
+            let port = ports::free();
+            UdpSocket::bind(("127.0.0.1", port)).and(TcpListener::bind(("127.0.0.1", port))).map(drop)
+        });
+        ended.store(true, Ordering::Relaxed);
+        bound.expect("a port of our own");
+    });
+}
+
 #[test]
 fn a_folder_that_a_killed_test_has_left_is_not_taken_over() {
     let first = Directory::new("left");

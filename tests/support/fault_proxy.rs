@@ -125,7 +125,7 @@ impl Shared {
 }
 
 fn listen(port: u16) -> TcpListener {
-    let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port of our own");
+    let listener = ports::listen_again(port);
     listener.set_nonblocking(true).expect("a socket");
     listener
 }

@@ -160,7 +160,7 @@ impl ScriptedServer {
     /// Listens again on the same port.
     pub fn restart(&mut self) {
         self.stop();
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).expect("a port of our own");
+        let listener = ports::listen_again(self.port);
         let stop = Arc::new(AtomicBool::new(false));
         let (script, flag) = (Arc::clone(&self.script), Arc::clone(&stop));
         let thread = thread::spawn(move || accept(&listener, &script, &flag));
