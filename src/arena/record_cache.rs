@@ -49,6 +49,9 @@ const HEADER: usize = 10;
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
 
+/// What was overtaken serves those who have waited for it for so long, in milliseconds: they came before it was.
+const GRACE: u64 = 1000;
+
 /// Room for one record.
 #[repr(C)]
 pub struct CacheEntry {
@@ -56,6 +59,8 @@ pub struct CacheEntry {
     tag: AtomicU64,
     /// As in the document, for the choice of the entry that makes room.
     fetched_at: AtomicI64,
+    /// When its record may have changed, Unix milliseconds; 0: it has not.
+    overtaken_at: AtomicI64,
     document: Published<CAPACITY>,
 }
 
@@ -120,6 +125,16 @@ impl<'a> RecordCache<'a> {
 
     /// What was put for a key at most `max_age_ms` ago. Any process, any thread.
     pub fn get(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
+        self.find(key, now, max_age_ms, false)
+    }
+
+    /// The same for a request that has waited until it was put. Should it be overtaken before the request could read it,
+    /// the request, which came earlier, is judged by what was true then.
+    pub fn get_after_wait(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
+        self.find(key, now, max_age_ms, true)
+    }
+
+    fn find(&self, key: &str, now: i64, max_age_ms: u64, has_waited: bool) -> Lookup {
         let tag = self.tag(key);
         for entry in ROOMS.into_iter().flat_map(|room| self.set(room, tag)) {
             if entry.tag.load(Ordering::Acquire) != tag {
@@ -133,6 +148,10 @@ impl<'a> RecordCache<'a> {
             };
             // A time from the future is as far away as one from the past: the clock was set back.
             if now.abs_diff(fetched_at) > max_age_ms {
+                return Lookup::Unknown;
+            }
+            let overtaken_at = entry.overtaken_at.load(Ordering::Acquire);
+            if overtaken_at != 0 && !(has_waited && now.abs_diff(overtaken_at) <= GRACE) {
                 return Lookup::Unknown;
             }
             if kind == ABSENT {
@@ -151,7 +170,10 @@ impl<'a> RecordCache<'a> {
         // What was known of the key before is wrong now, wherever it is.
         ROOMS.into_iter().filter(|other| *other != room).for_each(|other| self.forget_in(other, tag));
         let set = self.set(room, tag);
-        let age = |e: &&CacheEntry| (e.tag.load(Ordering::Relaxed) != 0, e.fetched_at.load(Ordering::Relaxed));
+        let age = |e: &&CacheEntry| {
+            let is_of_use = e.tag.load(Ordering::Relaxed) != 0 && e.overtaken_at.load(Ordering::Relaxed) == 0;
+            (is_of_use, e.fetched_at.load(Ordering::Relaxed))
+        };
         let own = set.iter().find(|e| e.tag.load(Ordering::Relaxed) == tag);
         let Some(entry) = own.or_else(|| set.iter().min_by_key(age)) else {
             return true;
@@ -169,6 +191,7 @@ impl<'a> RecordCache<'a> {
         let fits = entry.document.write(&document);
         if fits {
             entry.fetched_at.store(now, Ordering::Relaxed);
+            entry.overtaken_at.store(0, Ordering::Release);
             entry.tag.store(tag, Ordering::Release);
         } else if own.is_some() {
             entry.tag.store(0, Ordering::Release);
@@ -176,10 +199,12 @@ impl<'a> RecordCache<'a> {
         fits
     }
 
+    fn with_tag(&self, room: Room, tag: u64) -> impl Iterator<Item = &'a CacheEntry> {
+        self.set(room, tag).iter().filter(move |e| e.tag.load(Ordering::Relaxed) == tag)
+    }
+
     fn forget_in(&self, room: Room, tag: u64) {
-        for entry in self.set(room, tag).iter().filter(|e| e.tag.load(Ordering::Relaxed) == tag) {
-            entry.tag.store(0, Ordering::Release);
-        }
+        self.with_tag(room, tag).for_each(|entry| entry.tag.store(0, Ordering::Release));
     }
 
     /// Nothing is known about a key any more. Only the thread that puts may do this.
@@ -188,10 +213,19 @@ impl<'a> RecordCache<'a> {
         ROOMS.into_iter().for_each(|room| self.forget_in(room, tag));
     }
 
-    /// Nothing is known about any key any more. Only the thread that puts may do this.
-    pub fn clear(&self) {
-        for entry in self.entries.into_iter().flatten() {
-            entry.tag.store(0, Ordering::Release);
+    /// The record under a key may have changed: what is known of it is for those only who have waited for it. Only the
+    /// thread that puts may do this.
+    pub fn overtake(&self, key: &str, now: i64) {
+        let tag = self.tag(key);
+        for entry in ROOMS.into_iter().flat_map(|room| self.with_tag(room, tag)) {
+            entry.overtaken_at.store(now.max(1), Ordering::Release);
+        }
+    }
+
+    /// Any record may have changed. Only the thread that puts may do this.
+    pub fn overtake_all(&self, now: i64) {
+        for entry in self.entries.into_iter().flatten().filter(|e| e.overtaken_at.load(Ordering::Relaxed) == 0) {
+            entry.overtaken_at.store(now.max(1), Ordering::Release);
         }
     }
 }
@@ -223,11 +257,32 @@ mod tests {
         assert_eq!(cache.get("s:a", -29_001, AGE), Lookup::Unknown);
         cache.put(Room::Kept, "s:a", Some(b""), 2000);
         assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Hit(Vec::new()));
-        cache.forget("s:a");
+        cache.overtake("s:a", 2000);
         assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Unknown);
         assert_eq!(cache.get("s:b", 2000, AGE), Lookup::Absent);
-        cache.clear();
+        cache.overtake_all(2000);
         assert_eq!(cache.get("s:b", 2000, AGE), Lookup::Unknown);
+    }
+
+    #[test]
+    fn what_was_overtaken_is_there_for_a_moment_for_those_who_have_waited_for_it() {
+        let arena = Arena::new(&Sizes { records: 1, ..Sizes::default() }, 0).unwrap();
+        let cache = arena.records();
+        cache.put(Room::Kept, "a", Some(b"x"), 1000);
+        cache.put(Room::Kept, "b", None, 1001);
+        cache.overtake("a", 2000);
+        cache.overtake_all(2500);
+        let waited = |key, now| cache.get_after_wait(key, now, AGE);
+        assert_eq!(waited("a", 3000), Lookup::Hit(b"x".to_vec()));
+        assert_eq!(waited("a", 3001), Lookup::Unknown, "since it was overtaken first");
+        assert_eq!((waited("b", 3001), waited("b", 3501)), (Lookup::Absent, Lookup::Unknown));
+        cache.put(Room::Kept, "c", Some(b"z"), 900);
+        cache.put(Room::Kept, "d", Some(b"z"), 901);
+        cache.put(Room::Kept, "e", Some(b"z"), 902);
+        assert_eq!(waited("a", 3000), Lookup::Unknown, "it makes room before those that are of use");
+        assert_eq!(cache.get("c", 1000, AGE), Lookup::Hit(b"z".to_vec()));
+        cache.put(Room::Kept, "b", Some(b"y"), 3000);
+        assert_eq!(cache.get("b", 9000, AGE), Lookup::Hit(b"y".to_vec()));
     }
 
     #[test]
@@ -271,7 +326,7 @@ mod tests {
         assert_eq!(cache.get("alice", 6000, AGE), Lookup::Absent);
         cache.put(Room::Kept, "alice", Some(b"more"), 6001);
         assert_eq!(cache.get("alice", 6001, AGE), Lookup::Hit(b"more".to_vec()));
-        cache.forget("alice");
+        cache.overtake("alice", 6001);
         assert_eq!(cache.get("alice", 6001, AGE), Lookup::Unknown);
     }
 

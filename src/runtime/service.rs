@@ -283,9 +283,9 @@ impl Service {
             Event::Changed(key) => {
                 let cache = self.context.arena().records();
                 if key.is_empty() {
-                    cache.clear()
+                    cache.overtake_all(now)
                 } else {
-                    cache.forget(&key)
+                    cache.overtake(&key, now)
                 }
                 self.changes.note(key);
             }

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::sessions::{account_key, code_key, unseal};
 use super::store_access::{DECOY, StoreAccess};
 use super::worker::Handling;
-use crate::arena::record_cache::Lookup;
+use crate::arena::record_cache::{Lookup, RecordCache};
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::key_derivation_check::KnownAccounts;
@@ -37,18 +37,25 @@ pub struct SessionView<'a> {
     pub source: &'a str,
     /// What the I/O service has put into shared memory was asked for by this very request.
     pub asked: bool,
+    /// Somebody has waited until it was there.
+    has_waited: bool,
 }
 
 impl<'a> SessionView<'a> {
     /// For a request: one that was parked has asked already, and who cannot wait must be content with what is known.
     pub fn new(context: &'a Context, policy: &'a Policy, handling: &Handling<'a>, now: i64) -> SessionView<'a> {
         let asked = handling.resumed || handling.no_wait;
-        SessionView { context, policy, now, source: handling.source, asked }
+        SessionView { context, policy, now, source: handling.source, asked, has_waited: handling.resumed }
     }
 
     /// For whoever takes what is known now, and is nobody's request.
     pub fn as_known(context: &'a Context, policy: &'a Policy, now: i64) -> SessionView<'a> {
-        SessionView { context, policy, now, source: "", asked: true }
+        SessionView { context, policy, now, source: "", asked: true, has_waited: false }
+    }
+
+    /// The same for what follows from a request that may have waited.
+    pub fn as_known_after_wait(context: &'a Context, policy: &'a Policy, now: i64) -> SessionView<'a> {
+        SessionView { has_waited: true, ..SessionView::as_known(context, policy, now) }
     }
 
     /// The work that an account would have made, so that the time tells less of who has none.
@@ -79,8 +86,10 @@ impl<'a> SessionView<'a> {
                 opened
             })
         } else {
-            match self.context.arena().records().get(key, self.now, u64::from(self.policy.settings.store_cache) * 1000)
-            {
+            let (records, longest) =
+                (self.context.arena().records(), u64::from(self.policy.settings.store_cache) * 1000);
+            let look = if self.has_waited { RecordCache::get_after_wait } else { RecordCache::get };
+            match look(&records, key, self.now, longest) {
                 Lookup::Hit(sealed) => open(access, &sealed),
                 Lookup::Absent => Ok(None),
                 Lookup::Unknown => return Known::NotHere,

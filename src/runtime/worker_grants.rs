@@ -159,7 +159,7 @@ impl Worker {
     /// sealed what a phone is to get.
     fn tokens_of(&self, session: &SessionId) -> Result<Tokens, Withheld> {
         let now = now_millis();
-        let view = SessionView::as_known(&self.context, &self.placed.policy, now);
+        let view = SessionView::as_known_after_wait(&self.context, &self.placed.policy, now);
         match view.read::<Tokens>(&tokens_key(session)) {
             Known::Found(tokens) if now / 1000 < tokens.expires_at => Ok(tokens),
             _ => Err(Withheld::NotNow),

@@ -12,7 +12,7 @@ use super::session_view::SessionView;
 use super::sessions::SessionError;
 use super::worker::{Handling, SOON, Verdict, Worker};
 use crate::arena::counters::Counter;
-use crate::arena::record_cache::Lookup;
+use crate::arena::record_cache::{Lookup, RecordCache};
 use crate::arena::replay_guard::Use;
 use crate::engine::check::{Answer, Attempt, Request};
 use crate::engine::session_check::{Registration, compare};
@@ -75,7 +75,8 @@ impl Worker {
         let mut unknown = Vec::new();
         for used in uses {
             let comparison = Comparison::new(used.proof, used.path, window, now);
-            match self.context.arena().records().get(&comparison.key, now, (window * 2000).unsigned_abs()) {
+            let look = if handling.resumed { RecordCache::get_after_wait } else { RecordCache::get };
+            match look(&self.context.arena().records(), &comparison.key, now, (window * 2000).unsigned_abs()) {
                 Lookup::Hit(path) if path == comparison.path.to_be_bytes() => {}
                 Lookup::Hit(_) => answer.reason = Some(Reason::PopReplayed),
                 Lookup::Absent | Lookup::Unknown => unknown.push(comparison),
@@ -139,7 +140,7 @@ impl Worker {
         let Some(sessions) = &self.placed.policy.sessions else {
             return Err(SessionError::NotThere);
         };
-        let known = SessionView::as_known(&self.context, &self.placed.policy, now);
+        let known = SessionView::as_known_after_wait(&self.context, &self.placed.policy, now);
         if registration.tagged && !known.has_key(sessions, &registration, to_tag) {
             if !self.stores_itself() {
                 // The answer cannot be held back until a network has answered; it is a 503 then, and the phone comes again.

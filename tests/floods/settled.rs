@@ -8,6 +8,7 @@ use crate::records::settings;
 use crate::support::redis::Redis;
 use crate::support::scripted_server::Answer;
 use sipoauth::proto::reason::Reason;
+use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -33,4 +34,22 @@ fn the_fate_of_codes_is_told_while_the_server_is_left_alone() {
     }
     assert_eq!(two.reason(&good), Reason::Ok, "{}", two.log.text());
     assert_eq!(two.reason(&wrong), Reason::CodeRefused);
+}
+
+/// Right after the first sign-in the proxy begins to listen to others, and all that it knows may have changed.
+#[test]
+fn the_first_sign_in_is_told_while_the_proxy_begins_to_listen_to_others() {
+    let (plant, redis) = (Plant::new(), Redis::start(&[]));
+    let settings = settings(&plant, &redis);
+    let first = |number: usize| {
+        let mut proxy = plant.proxy(&settings);
+        let sip = Sip::with_code(ALICE, &format!("first{number}"), &plant.endpoint.code("alice"));
+        assert_eq!(proxy.reason(&sip), Reason::Ok, "{number}: {}", proxy.log.text());
+    };
+    // A proxy takes a second to end.
+    thread::scope(|scope| {
+        for lane in 0..8 {
+            scope.spawn(move || (0..6).for_each(|round| first(8 * round + lane)));
+        }
+    });
 }
