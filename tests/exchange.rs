@@ -12,6 +12,7 @@ use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
 use sipoauth::engine::exchange::{CodeGrant, Granted, Refreshed, TokenError, TokenServer, exchange, refresh};
+use sipoauth::engine::kept_keys::Refetched;
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::form;
@@ -61,11 +62,11 @@ impl Proxy {
             .map_err(|e| e.to_string())
     }
 
-    fn keys(&self) -> Option<KeySet> {
+    fn keys(&self) -> Option<Refetched> {
         let issuer = self.policy.providers[0].issuer.clone();
         let discovery = vec![format!("{issuer}{OPENID_CONFIGURATION}")];
         let plan = KeyPlan { issuer, jwks_uri: None, discovery, allow_http: false };
-        fetch_keys(&self.http, &plan).ok().map(|fetched| fetched.keys)
+        fetch_keys(&self.http, &plan).ok().map(|fetched| fetched.keys.into())
     }
 
     fn exchange(&self, grant: &CodeGrant) -> Result<Granted, TokenError> {
@@ -78,7 +79,7 @@ impl Proxy {
         &self,
         endpoint: &str,
         keys: Option<&KeySet>,
-        fetch_keys: &dyn Fn() -> Option<KeySet>,
+        fetch_keys: &dyn Fn() -> Option<Refetched>,
         grant: &CodeGrant,
     ) -> Result<Granted, TokenError> {
         let (http, policy) = (&self.http, &self.policy);
@@ -372,8 +373,10 @@ fn servers_that_fail() {
         assert!(matches!(result, Err(TokenError::RequestRefused(_))), "{status}: {result:?}");
     }
     let elsewhere = bench.server.url("/elsewhere");
-    let text = client_refused(bench.answer(Answer::Redirect(elsewhere)));
-    assert!(text.contains("redirects are not followed"), "{text}");
+    // However the client fares otherwise: the address is wrong.
+    let redirected = bench.answer(Answer::Redirect(elsewhere));
+    let says = |text: &str| text.contains("redirects are not followed");
+    assert!(matches!(&redirected, Err(TokenError::Misconfigured(text)) if says(text)), "{redirected:?}");
     assert_eq!(bench.server.count("/elsewhere"), 0);
     assert!(bench.exchange(json!({})).is_ok(), "and all is well again");
 }
@@ -449,7 +452,7 @@ fn unknown_keys_are_fetched_once() {
     let old = KeySet::from_jwks(key_set(&[old.jwk()]).to_string().as_bytes(), Origin::Fetched).expect("a key");
     let good = KeySet::from_jwks(key_set(&[bench.key.jwk()]).to_string().as_bytes(), Origin::Fetched).expect("a key");
     bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({}))));
-    let run = |known: &KeySet, fetched: &dyn Fn() -> Option<KeySet>| {
+    let run = |known: &KeySet, fetched: &dyn Fn() -> Option<Refetched>| {
         let fetches = Cell::new(0);
         let fetch = || {
             fetches.set(fetches.get() + 1);
@@ -463,6 +466,14 @@ fn unknown_keys_are_fetched_once() {
     assert!(result.is_ok() && fetches == 1, "{result:?}");
     let (result, fetches) = run(&old, &|| None);
     assert!(matches!(result, Err(TokenError::InDoubt(_))) && fetches == 1, "{result:?}");
+    // The server does not give its keys now, and those that it gave before say nothing of a new one.
+    let before = || bench.proxy.keys().map(|found| found.keys);
+    bench.server.set_keys(key_set(&[TestKey::p256("k0").jwk()]));
+    let (result, _) = run(&old, &|| before().map(|keys| Refetched { keys, is_current: false }));
+    assert!(matches!(&result, Err(TokenError::InDoubt(trouble)) if trouble.answered), "{result:?}");
+    bench.server.set_keys(key_set(&[bench.key.jwk()]));
+    let (result, _) = run(&old, &|| before().map(|keys| Refetched { keys, is_current: false }));
+    assert!(result.is_ok(), "old keys serve where they fit: {result:?}");
     bench.server.set_keys(key_set(&[TestKey::p256("k0").jwk()]));
     let (result, fetches) = run(&old, &|| bench.proxy.keys());
     assert_eq!((denied(result), fetches), (Reason::KeyUnknown, 1));
@@ -530,6 +541,7 @@ fn what_the_server_says_when_it_is_asked_tells_when_no_token_does() {
             Answer::Json(json!({"active": false})),
             named(json!({"active": true, "exp": now() - 120})),
             named(json!({"active": true, "iss": "https://evil.example"})),
+            named(json!({"active": true, "scope": {"sip": true}})),
             Answer::Status(403),
             Answer::Html,
         ] {
@@ -549,14 +561,61 @@ fn what_the_server_says_when_it_is_asked_tells_when_no_token_does() {
             exchange()
         };
         assert_eq!(signed(&bench.key).expect("signed").identity.aors, ["sip:carol@example.test"]);
-        assert!(matches!(signed(&TestKey::p256("k1")), Err(TokenError::Denied(Reason::SignatureInvalid))));
+        let text = nobody(signed(&TestKey::p256("k1")));
+        assert!(text.contains("userinfo: the signed answer cannot be used: signature_invalid"), "{text}");
     }
+}
+
+/// Whose a signed answer is, and for whom, it may leave out; what it says of that must be right.
+#[test]
+fn a_signed_answer_about_the_user_is_of_this_server_and_for_this_client() {
+    let (bench, _) = nameless_bench("client_secret=hush", &["userinfo_endpoint"]);
+    let ask = |more: Value| {
+        let mut claims = json!({"sub": "alice", "sip": "sip:alice@example.test"});
+        claims.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let body = bench.key.jws("ES256", &json!({"alg": "ES256", "kid": "k1"}), &claims).into_bytes();
+        bench.server.set(USER_INFO, Answer::Full(200, vec![("Content-Type", "application/jwt".into())], body));
+        bench.exchange(json!({"id_token": null}))
+    };
+    let (issuer, client) = (bench.server.issuer(), &bench.id_claims()["aud"]);
+    for more in [
+        json!({}),
+        json!({"iss": issuer}),
+        json!({"aud": client}),
+        json!({"iss": issuer, "aud": [client, "other"]}),
+        json!({"iss": null, "aud": null}),
+    ] {
+        assert!(ask(more.clone()).is_ok(), "{more}");
+    }
+    for (more, words) in [
+        (json!({"iss": "https://evil.example"}), "issuer_unknown"),
+        (json!({"iss": [issuer]}), "issuer_unknown"),
+        (json!({"aud": "other"}), "audience_mismatch"),
+        (json!({"iss": issuer, "aud": []}), "audience_mismatch"),
+        (json!({"aud": {"a": client}}), "audience_mismatch"),
+    ] {
+        let text = nobody(ask(more.clone()));
+        assert!(text.contains(words), "{more}: {text}");
+    }
+}
+
+/// Without an ID token nothing says of which tenant the user is.
+#[test]
+fn where_tenants_are_told_apart_userinfo_does_not_tell_who_signed_in_alone() {
+    let tenants = "accepted_issuers=https://login.example/{tenantid}/v2.0;tenants=t1";
+    let (bench, id_token) = nameless_bench(&format!("client_secret=hush;{tenants}"), &["userinfo_endpoint"]);
+    bench.server.set(USER_INFO, Answer::Json(json!({"sub": "alice", "sip": "sip:alice@example.test"})));
+    nobody(bench.exchange(json!({"id_token": null})));
+    assert_eq!(bench.server.count(USER_INFO), 0);
+    assert!(bench.exchange(json!({"id_token": id_token})).is_ok());
 }
 
 #[test]
 fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
     let (bench, id_token) = nameless_bench("client_secret=hush", &BOTH);
     let exchange = || bench.exchange(json!({"id_token": id_token}));
+    let jwt =
+        |text: &str| Answer::Full(200, vec![("Content-Type", "application/jwt".into())], text.as_bytes().to_vec());
     bench.server.set(INTROSPECT, Answer::Json(json!({"active": true, "username": "al"})));
     for (said, words) in [
         (Answer::Json(json!({"sub": "alice", "email": "al@example.test"})), "userinfo has: email, sub"),
@@ -564,6 +623,9 @@ fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
         (Answer::Json(json!({"sip": "sip:alice@example.test"})), "another 'sub'"),
         (Answer::Json(json!(["alice"])), "not a JSON object"),
         (Answer::Html, "not a JSON object"),
+        (Answer::Status(204), "HTTP status 204"),
+        (jwt("no JWT"), "cannot be used: token_opaque"),
+        (jwt("e30.e30.e30.e30.e30"), "cannot be used: token_encrypted"),
         (Answer::Status(401), "HTTP status 401"),
         (Answer::Status(403), "HTTP status 403"),
         (Answer::Status(404), "HTTP status 404"),
@@ -575,7 +637,9 @@ fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
     }
     for said in [Answer::Status(503), Answer::Status(502), Answer::Status(429), Answer::Reset, Answer::Hang] {
         bench.server.set(USER_INFO, said.clone());
-        assert!(matches!(exchange(), Err(TokenError::InDoubt(_))), "{said:?}");
+        let result = exchange();
+        // It has just issued tokens: it need not be left alone.
+        assert!(matches!(&result, Err(TokenError::InDoubt(trouble)) if trouble.answered), "{said:?}: {result:?}");
     }
 
     // Nobody is asked who has no such endpoint, nor is a public client believed to be itself.

@@ -12,6 +12,7 @@ use sipoauth::engine::check::{Decision, Knowledge};
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
 use sipoauth::engine::exchange::{CodeGrant, TokenServer, exchange, refresh};
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
+use sipoauth::engine::kept_keys::Refetched;
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::engine::metadata::Announced;
 use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
@@ -68,12 +69,12 @@ impl Proxy {
         self.endpoints.resolve(&self.http, &self.policy, 0, which, now()).map_err(|e| e.to_string())
     }
 
-    fn fetch_keys(&self) -> Option<KeySet> {
+    fn fetch_keys(&self) -> Option<Refetched> {
         self.fetches.set(self.fetches.get() + 1);
         let issuer = self.policy.providers[0].issuer.clone();
         let discovery = vec![format!("{issuer}{OPENID_CONFIGURATION}")];
         let plan = KeyPlan { issuer, jwks_uri: None, discovery, allow_http: false };
-        fetch_keys(&self.http, &plan).ok().map(|fetched| fetched.keys)
+        fetch_keys(&self.http, &plan).ok().map(|fetched| fetched.keys.into())
     }
 
     fn ask(&self, token: &str) -> Result<Introspected, IntrospectionError> {

@@ -59,6 +59,13 @@ impl HttpProxy {
                     .into(),
             );
         }
+        // A port that is none would be taken for no port.
+        let has_port = |authority: &str| authority.rsplit_once(':').is_some_and(|(_, rest)| !rest.ends_with(']'));
+        if uri.authority().is_some_and(|authority| has_port(authority.as_str()))
+            && uri.port_u16().is_none_or(|port| port == 0)
+        {
+            return error("http_proxy", format!("'{written}' has no port from 1 to 65535"));
+        }
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
         let host = uri.host().filter(|host| !host.is_empty() && uri.scheme_str() == Some("http") && is_bare);
         let Some(host) = host else {
@@ -86,8 +93,15 @@ impl HttpProxy {
         let mut direct: Vec<String> = OWN.map(String::from).to_vec();
         for entry in &settings.no_proxy {
             let name = entry.strip_prefix('.').unwrap_or(entry);
-            if name.is_empty() || name.contains(['*', '/', '@']) || name.chars().any(char::is_whitespace) {
-                return error("no_proxy", format!("'{entry}' is neither a host nor a domain such as .example.com"));
+            let is_ipv6 = name.starts_with('[') && name.ends_with(']');
+            let has_other = name.contains(['*', '/', '@']) || name.contains(':') && !is_ipv6;
+            if name.is_empty() || name.ends_with('.') || has_other || name.chars().any(char::is_whitespace) {
+                return error(
+                    "no_proxy",
+                    format!(
+                        "'{entry}' is neither a host (an IPv6 address in brackets, no port) nor a domain such as .example.com"
+                    ),
+                );
             }
             direct.push(entry.to_ascii_lowercase());
         }
@@ -133,9 +147,18 @@ mod tests {
     #[test]
     fn where_it_is_and_what_goes_past_it() {
         assert!(proxy(&[]).unwrap().is_none());
-        let found = proxy(&[PROXY, ("no_proxy", "as.example, .corp.example")]).unwrap().unwrap();
+        let found = proxy(&[PROXY, ("no_proxy", "as.example, .corp.example, [2001:db8::2]")]).unwrap().unwrap();
         assert_eq!((found.host.as_str(), found.port, found.credentials.is_none()), ("proxy.example", 3128, true));
-        for host in ["as.example", "AS.example", "corp.example", "as.corp.example", "localhost", "127.0.0.1", "[::1]"] {
+        for host in [
+            "as.example",
+            "AS.example",
+            "corp.example",
+            "as.corp.example",
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "[2001:db8::2]",
+        ] {
             assert!(!found.is_way_to(host), "{host}");
         }
         for host in ["login.example", "x.as.example", "notcorp.example", "192.0.2.1"] {
@@ -160,6 +183,14 @@ mod tests {
             (vec![("http_proxy_credentials_file", "/good")], "http_proxy_credentials_file: needs"),
             (vec![PROXY, ("http_proxy_credentials_file", "/bad")], "must hold USER:PASSWORD"),
             (vec![PROXY, ("http_proxy_credentials_file", "/empty")], "must hold USER:PASSWORD"),
+            (vec![("http_proxy", "http://proxy.example:0")], "no port from 1 to 65535"),
+            (vec![("http_proxy", "http://proxy.example:99999")], "no port from 1 to 65535"),
+            (vec![("http_proxy", "http://[2001:db8::1]:0")], "no port from 1 to 65535"),
+            (vec![("http_proxy", "http://proxy.example:")], "no port from 1 to 65535"),
+            (vec![PROXY, ("no_proxy", "as.example.")], "no_proxy: 'as.example.'"),
+            (vec![PROXY, ("no_proxy", ".example.")], "no_proxy: '.example.'"),
+            (vec![PROXY, ("no_proxy", "as.example:443")], "no_proxy: 'as.example:443'"),
+            (vec![PROXY, ("no_proxy", "2001:db8::1")], "in brackets"),
             (vec![PROXY, ("no_proxy", "*")], "no_proxy: '*'"),
             (vec![PROXY, ("no_proxy", "http://x")], "no_proxy: 'http://x'"),
         ] {

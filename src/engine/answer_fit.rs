@@ -10,6 +10,9 @@ use crate::proto::json::Json;
 /// Members that are looked at, the largest first: a bound of the work, not of the answer.
 const CANDIDATES: usize = 64;
 
+/// Whether they are there at all counts.
+const KEPT: [&str; 3] = ["active", "scope", "scp"];
+
 /// The text of an answer that says active, in at most `most` octets. Members that change nothing are left out, the largest
 /// first; of lists that a rule looks at, the values that it does not look for. None: what the rules need is too long.
 pub fn fit(mut answer: Json<'_>, provider: &Provider, most: usize) -> Option<Vec<u8>> {
@@ -45,6 +48,7 @@ fn leave_out(answer: &mut Json<'_>, octets: usize, is_same: impl Fn(&Json<'_>) -
         members.iter().map(|(name, value)| (length(value) + name.len(), name.to_string())).collect();
     sizes.sort_unstable_by(|one, other| other.cmp(one));
     let mut gone = 0;
+    sizes.retain(|(_, name)| !KEPT.contains(&name.as_str()));
     for (size, name) in sizes.into_iter().take(CANDIDATES) {
         if gone >= octets {
             break;
@@ -119,6 +123,9 @@ mod tests {
         let small = fitted(&answer, "aor=sip:{sub}@example.test", 7168).unwrap();
         let rest = serde_json::json!({"active": true, "sub": "alice", "aud": "sip", "exp": 99, "scope": "sip x", "client_id": "p"});
         assert_eq!(small, rest);
+        let empty = serde_json::json!({"active": true, "sub": "alice", "aud": "sip", "scope": "", "scp": [], "n": 1});
+        let small = fitted(&empty, "aor=sip:{sub}@example.test", empty.to_string().len() - 5).unwrap();
+        assert_eq!((&small["scope"], &small["scp"]), (&empty["scope"], &empty["scp"]), "that they are there counts");
         let whole = serde_json::json!({"active": true, "sub": "alice", "more": "x".repeat(100)});
         assert_eq!(fitted(&whole, "aor=sip:{sub}@example.test", 7168), Some(whole));
     }

@@ -124,6 +124,8 @@ pub enum Carried {
 pub trait KnownKeys {
     /// The fetched keys of a provider; None when there are none or they are too old.
     fn fetched(&self, provider: usize) -> Option<&KeySet>;
+    /// When they were fetched, Unix seconds.
+    fn fetched_at(&self, provider: usize) -> i64;
 }
 
 /// What came out.

@@ -50,7 +50,8 @@ impl Endpoints {
     }
 
     /// The address of a provider's endpoint, and what its metadata says of it. Metadata is read again after
-    /// key_refresh_interval; what it said before serves while it cannot be read. `now` in Unix seconds.
+    /// key_refresh_interval; what it said before serves while it cannot be read. Where there is none, it is looked for
+    /// again after key_cooldown. `now` in Unix seconds.
     pub fn resolve(
         &self,
         fetch: &dyn Fetch,
@@ -60,14 +61,14 @@ impl Endpoints {
         now: i64,
     ) -> Result<Announced, MetadataError> {
         let provider = &policy.providers[provider];
-        let no_client = || MetadataError::Absent("client_id is not configured".into());
+        let no_client = || MetadataError::Unusable("client_id is not configured".into());
         let client = provider.client.as_ref().ok_or_else(no_client)?;
-        let (configured, discovery) = match (which, &provider.introspection) {
-            (Endpoint::Token, _) => (&client.token_endpoint, &client.discovery),
-            (Endpoint::UserInfo, _) => (&client.userinfo_endpoint, &client.discovery),
-            (Endpoint::Introspection, Some(introspection)) => (&introspection.endpoint, &introspection.discovery),
+        let (configured, discovery, is_needed) = match (which, &provider.introspection) {
+            (Endpoint::Token, _) => (&client.token_endpoint, &client.discovery, true),
+            (Endpoint::UserInfo, _) => (&client.userinfo_endpoint, &client.discovery, false),
+            (Endpoint::Introspection, Some(introspection)) => (&introspection.endpoint, &introspection.discovery, true),
             // Of a user who signs in with a code.
-            (Endpoint::Introspection, None) => (&None, &client.discovery),
+            (Endpoint::Introspection, None) => (&None, &client.discovery, false),
         };
         if let Some(endpoint) = configured {
             return Ok(Announced { address: endpoint.clone(), signs_introspection: false });
@@ -76,6 +77,7 @@ impl Endpoints {
         let key = (provider.issuer.clone(), discovery.clone(), mutual_tls, which);
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let interval = i64::from(policy.settings.key_refresh_interval);
+        let pause = i64::from(policy.settings.key_cooldown).min(interval);
         if let Some((found, since)) = &known
             && (0..interval).contains(&now.saturating_sub(*since))
         {
@@ -83,7 +85,6 @@ impl Endpoints {
         }
         if let Some((found, _)) = &known {
             // One reads it again; meanwhile, and for a while should that fail, what is known serves the others.
-            let pause = i64::from(policy.settings.key_cooldown).min(interval);
             self.note(key.clone(), found.clone(), now - interval + pause);
         }
         let wanted = Wanted {
@@ -93,7 +94,7 @@ impl Endpoints {
             allow_http: policy.settings.allow_http,
         };
         let found = endpoint_of_metadata(fetch, discovery, &wanted).and_then(|endpoint| {
-            let fits = client.auth.fits(&endpoint.address).map_err(MetadataError::Failed);
+            let fits = client.auth.fits(&endpoint.address).map_err(MetadataError::Unusable);
             fits.map(|()| endpoint)
         });
         match (found, known) {
@@ -102,10 +103,14 @@ impl Endpoints {
                 Ok(endpoint)
             }
             (Err(_), Some((found, _))) => found.map_err(MetadataError::Absent),
-            // What every server has is looked for again; what it may do without is not.
-            (Err(MetadataError::Absent(text)), None) if which != Endpoint::Token => {
+            // What is needed is looked for again; what the server may do without is not, or not soon.
+            (Err(MetadataError::Absent(text)), None) if !is_needed => {
                 self.note(key, Err(text.clone()), now);
                 Err(MetadataError::Absent(text))
+            }
+            (Err(MetadataError::NoDocument(text)), None) if !is_needed => {
+                self.note(key, Err(text.clone()), now - interval + pause);
+                Err(MetadataError::NoDocument(text))
             }
             (Err(error), None) => Err(error),
         }

@@ -4,6 +4,7 @@
 //! A code is sent at most once: what cannot be known for sure is said so, and never tried again.
 
 use super::endpoints::Endpoint;
+use super::kept_keys::Refetched;
 use super::metadata::{Announced, MetadataError};
 use super::token_identity::{identify, unverified_claims};
 use super::token_request::ask;
@@ -73,7 +74,7 @@ pub enum TokenError {
     RequestRefused(String),
     /// The server refuses the proxy itself: the operator must act, unless it accepts the client otherwise.
     ClientRefused(String),
-    /// The configuration is not enough to ask the server: the operator must act.
+    /// The configuration is not enough to ask the server, or has another address than the server: the operator must act.
     Misconfigured(String),
     /// The request was certainly not acted upon: it may be sent again later.
     Unavailable(Trouble),
@@ -125,7 +126,7 @@ pub struct TokenServer<'a> {
     /// The provider's keys as far as they are fetched.
     pub keys: Option<&'a KeySet>,
     /// Called at most once, when they do not verify a token.
-    pub fetch_keys: &'a dyn Fn() -> Option<KeySet>,
+    pub fetch_keys: &'a dyn Fn() -> Option<Refetched>,
     /// Finds the server's other endpoints.
     pub resolve: &'a dyn Fn(Endpoint) -> Result<Announced, MetadataError>,
     /// The time in Unix seconds: it goes on while the server is asked, and what the server issues is of after that.

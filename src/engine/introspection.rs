@@ -9,6 +9,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::client_post::ClientPost;
+use super::kept_keys::Refetched;
 use super::metadata::Announced;
 use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
 use crate::config::introspection::TokenStrategy;
@@ -67,7 +68,7 @@ pub fn introspect(
     endpoint: &Announced,
     provider: &Provider,
     keys: Option<&KeySet>,
-    fetch_keys: &dyn Fn() -> Option<KeySet>,
+    fetch_keys: &dyn Fn() -> Option<Refetched>,
     token: &str,
     now: i64,
 ) -> Result<Introspected, IntrospectionError> {
@@ -146,7 +147,7 @@ fn verify(
     jws: &CompactJws<'_>,
     header: &Header,
     keys: Option<&KeySet>,
-    fetch_keys: &dyn Fn() -> Option<KeySet>,
+    fetch_keys: &dyn Fn() -> Option<Refetched>,
 ) -> Result<(), String> {
     if !provider.rules.algorithms.contains(&header.algorithm) {
         return Err(bad_signature(Reason::AlgorithmNotAllowed));
@@ -156,7 +157,7 @@ fn verify(
         return verified.map_err(bad_signature);
     }
     let fresh = fetch_keys().ok_or("the answer is signed, but the keys that verify it cannot be fetched now")?;
-    provider.keys.verify(jws, header, Some(&fresh)).map_err(bad_signature)
+    provider.keys.verify(jws, header, Some(&fresh.keys)).map_err(bad_signature)
 }
 
 fn bad_signature(reason: Reason) -> String {
@@ -182,7 +183,7 @@ fn judge_failure(
         Verdict::RequestRefused if is_of_other_type => ClientRefused(format!("{text}; write tokens = jwt")),
         Verdict::Refused => return Ok(Introspected::Inactive),
         Verdict::RequestRefused if error.is_some() => RequestRefused(text),
-        Verdict::RequestRefused | Verdict::ClientRefused => ClientRefused(text),
+        Verdict::RequestRefused | Verdict::ClientRefused | Verdict::Elsewhere => ClientRefused(text),
     })
 }
 

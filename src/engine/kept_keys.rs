@@ -12,6 +12,22 @@ use crate::proto::jose::key_set::{KeySet, Origin};
 #[derive(Debug, Default)]
 pub struct KeptKeys(Mutex<HashMap<u64, Arc<Mutex<Kept>>>>);
 
+/// Keys after an attempt to fetch them anew.
+#[derive(Debug)]
+pub struct Refetched {
+    /// The keys.
+    pub keys: KeySet,
+    /// The attempt has succeeded: they are those that the server has. Otherwise they are older.
+    pub is_current: bool,
+}
+
+/// Keys that have just come.
+impl From<KeySet> for Refetched {
+    fn from(keys: KeySet) -> Refetched {
+        Refetched { keys, is_current: true }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Kept {
     /// The public keys as a JWK set.
@@ -41,7 +57,7 @@ impl KeptKeys {
         settings: &Settings,
         now: i64,
         fetch: impl FnOnce() -> Option<KeySet>,
-    ) -> Option<KeySet> {
+    ) -> Option<Refetched> {
         let place = self.place(source);
         let mut kept = lock(&place);
         let cooldown = i64::from(settings.key_cooldown);
@@ -52,7 +68,8 @@ impl KeptKeys {
                 kept.fetched_at = now;
             }
         }
-        kept.young(settings.key_max_stale, now)
+        let is_current = kept.tried_at == Some(kept.fetched_at);
+        kept.young(settings.key_max_stale, now).map(|keys| Refetched { keys, is_current })
     }
 
     fn place(&self, source: u64) -> Arc<Mutex<Kept>> {
@@ -89,16 +106,18 @@ mod tests {
                 fetches.set(fetches.get() + 1);
                 works.then(|| KeySet::from_jwks(KEYS.as_bytes(), Origin::Fetched).unwrap())
             });
-            (found.is_some(), fetches.get())
+            (found.map(|found| found.is_current), fetches.get())
         };
         assert!(kept.get(1, &settings, 0).is_none());
-        assert_eq!(fetch(0, false), (false, 1));
-        assert_eq!(fetch(9, true), (false, 1), "the cool-down");
-        assert_eq!(fetch(10, true), (true, 2));
+        assert_eq!(fetch(0, false), (None, 1));
+        assert_eq!(fetch(9, true), (None, 1), "the cool-down");
+        assert_eq!(fetch(10, true), (Some(true), 2));
+        assert_eq!(fetch(19, false), (Some(true), 2), "the cool-down");
         assert!(kept.get(1, &settings, 109).is_some() && kept.get(2, &settings, 109).is_none());
         assert!(kept.get(1, &settings, 110).is_none(), "due");
-        assert_eq!(fetch(110, false), (true, 3), "the old ones serve while the server is away");
-        assert_eq!(fetch(1009, false), (true, 4));
-        assert_eq!(fetch(1010, false), (false, 4), "too old");
+        assert_eq!(fetch(110, false), (Some(false), 3), "the old ones serve while the server is away");
+        assert_eq!(fetch(111, true), (Some(false), 3), "the last attempt has failed");
+        assert_eq!(fetch(1009, false), (Some(false), 4));
+        assert_eq!(fetch(1010, false), (None, 4), "too old");
     }
 }

@@ -36,15 +36,20 @@ pub struct Announced {
 /// Why there is no address. The texts are sentences for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetadataError {
-    /// The server has no such endpoint, or no metadata.
+    /// The metadata names no such endpoint.
     Absent(String),
-    /// The metadata cannot be read now, or must not be believed.
+    /// There is no metadata where it should be.
+    NoDocument(String),
+    /// The metadata must not be believed, or what it says cannot be used.
+    Unusable(String),
+    /// The metadata cannot be read now.
     Failed(String),
 }
 
 impl fmt::Display for MetadataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (MetadataError::Absent(text) | MetadataError::Failed(text)) = self;
+        use MetadataError::{Absent, Failed, NoDocument, Unusable};
+        let (Absent(text) | NoDocument(text) | Unusable(text) | Failed(text)) = self;
         f.write_str(text)
     }
 }
@@ -56,7 +61,7 @@ pub fn endpoint_of_metadata(
     discovery: &[String],
     wanted: &Wanted<'_>,
 ) -> Result<Announced, MetadataError> {
-    use MetadataError::{Absent, Failed};
+    use MetadataError::{Absent, Failed, NoDocument, Unusable};
     let mut problem: Option<(bool, String)> = None;
     // What a document lacks tells more than that the other one is not there.
     let mut note = |is_document: bool, text: String| {
@@ -67,7 +72,7 @@ pub fn endpoint_of_metadata(
     for url in discovery {
         let document = match fetch.get(url, METADATA_TYPES) {
             Ok(document) => document,
-            Err(FetchError::Status(status @ (400..=499))) => {
+            Err(FetchError::Status(status @ (400..=499))) if ![408, 425, 429].contains(&status) => {
                 note(false, format!("{url}: HTTP status {status}"));
                 continue;
             }
@@ -78,10 +83,10 @@ pub fn endpoint_of_metadata(
             note(false, format!("{url}: the answer is not a JSON metadata document"));
             continue;
         };
-        check_issuer(&json, wanted).map_err(|e| Failed(format!("{url}: {e}")))?;
+        check_issuer(&json, wanted).map_err(|e| Unusable(format!("{url}: {e}")))?;
         match address(&json, wanted) {
             Some(address) => {
-                check_url(address, wanted.allow_http).map_err(|e| Failed(format!("{url}: {e}")))?;
+                check_url(address, wanted.allow_http).map_err(|e| Unusable(format!("{url}: {e}")))?;
                 let algorithms = json.get("introspection_signing_alg_values_supported");
                 return Ok(Announced {
                     address: address.to_owned(),
@@ -96,7 +101,11 @@ pub fn endpoint_of_metadata(
             }
         }
     }
-    Err(Absent(problem.map_or_else(|| "no metadata address".into(), |(_, text)| text)))
+    Err(match problem {
+        Some((true, text)) => Absent(text),
+        Some((false, text)) => NoDocument(text),
+        None => NoDocument("no metadata address".into()),
+    })
 }
 
 fn check_issuer(json: &Json<'_>, wanted: &Wanted<'_>) -> Result<(), String> {
@@ -175,8 +184,10 @@ mod tests {
         let text = find(vec![(OIDC, Err(FetchError::Status(404))), (RFC_8414, Ok(BARE))]).unwrap_err();
         assert!(text.starts_with(RFC_8414), "{text}");
         // A server that does not work now may have it.
-        let text = find(vec![(OIDC, Ok(BARE)), (RFC_8414, Err(FetchError::Status(502)))]).unwrap_err();
-        assert!(text.contains("HTTP status 502"), "{text}");
+        for status in [408, 425, 429, 502] {
+            let text = find(vec![(OIDC, Ok(BARE)), (RFC_8414, Err(FetchError::Status(status)))]).unwrap_err();
+            assert!(text.contains(&format!("HTTP status {status}")), "{text}");
+        }
     }
 
     #[test]

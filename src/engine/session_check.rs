@@ -466,7 +466,11 @@ impl Look<'_> {
             // Who has waited hears what happened. It is never sent again, so who comes later must sign in anew.
             CodeState::InFlight(given_up) | CodeState::InDoubt(given_up) => {
                 let has_waited = registration.arrived < *given_up;
-                refuse(answer, if has_waited { Reason::CodeInDoubt } else { Reason::CodeRefused })
+                let later = match grant {
+                    TokenGrant::Refresh(_) => Reason::RefreshRefused,
+                    _ => Reason::CodeRefused,
+                };
+                refuse(answer, if has_waited { Reason::CodeInDoubt } else { later })
             }
             CodeState::Refused(number) | CodeState::Spent(number) => refuse(answer, reason_of(*number)),
             CodeState::Done(exchanged) => self.exchanged(answer, provider, &record, exchanged, registration),

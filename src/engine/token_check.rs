@@ -263,6 +263,11 @@ fn verify(
         if !provider.keys.may_have_changed(Err(reason)) {
             return Err(reason.into());
         }
+        // A key under this name was there when the token had been issued already, and it is another one.
+        let is_older = |issued_at: i64| issued_at.saturating_add(provider.rules.leeway) < known.keys.fetched_at(index);
+        if reason != Reason::KeyUnknown && claims.issued_at.is_some_and(is_older) {
+            return Err(reason.into());
+        }
         // A token that would be refused anyway is not worth a key fetch. What one of unknown origin says is not told.
         let judged = judge(provider, claims, &json, usage, now, answer);
         judged.map_err(|refusal| if reason == Reason::KeyUnknown { refusal } else { reason })?;

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::endpoints::Endpoint;
 use super::exchange::{TokenError, TokenServer};
 use super::introspection::{Introspected, IntrospectionError, introspect};
+use super::kept_keys::Refetched;
 use super::metadata::{Announced, MetadataError};
 use super::user_info::{UserInfo, UserInfoError, user_info};
 use super::verdict::Trouble;
@@ -31,35 +32,36 @@ use crate::proto::token_rules::{IssuerRule, TokenRules};
 pub(super) struct Keys<'a> {
     decryption: &'a DecryptionKeys,
     known: Option<&'a KeySet>,
-    fetch: &'a dyn Fn() -> Option<KeySet>,
-    fresh: OnceCell<Option<KeySet>>,
+    fetch: &'a dyn Fn() -> Option<Refetched>,
+    fresh: OnceCell<Option<Refetched>>,
 }
 
 impl<'a> Keys<'a> {
     pub(super) fn new(
         decryption: &'a DecryptionKeys,
         known: Option<&'a KeySet>,
-        fetch: &'a dyn Fn() -> Option<KeySet>,
+        fetch: &'a dyn Fn() -> Option<Refetched>,
     ) -> Keys<'a> {
         Keys { decryption, known, fetch, fresh: OnceCell::new() }
     }
 
     fn verify(&self, provider: &Provider, jws: &CompactJws<'_>, header: &Header) -> Result<(), TokenError> {
         let known = match self.fresh.get() {
-            Some(fresh) => fresh.as_ref(),
+            Some(fresh) => fresh.as_ref().map(|fresh| &fresh.keys),
             None => self.known,
         };
         let verified = provider.keys.verify(jws, header, known);
         if !provider.keys.may_have_changed(verified) {
             return verified.map_err(TokenError::Denied);
         }
-        match self.fresh.get_or_init(self.fetch) {
-            Some(fresh) => provider.keys.verify(jws, header, Some(fresh)).map_err(TokenError::Denied),
+        let fresh = self.fresh.get_or_init(self.fetch).as_ref();
+        let verified = provider.keys.verify(jws, header, fresh.map(|fresh| &fresh.keys));
+        if provider.keys.may_have_changed(verified) && !fresh.is_some_and(|fresh| fresh.is_current) {
             // The code is spent, and nobody knows who it stood for.
-            None => Err(TokenError::InDoubt(Trouble::answered(
-                "tokens came, but the keys that verify them cannot be fetched now".into(),
-            ))),
+            let why = "tokens came, but the keys that verify them cannot be fetched now";
+            return Err(TokenError::InDoubt(Trouble::answered(why.into())));
         }
+        verified.map_err(TokenError::Denied)
     }
 }
 
@@ -170,9 +172,13 @@ impl Search<'_> {
     fn endpoint(&mut self, which: Endpoint) -> Option<Announced> {
         match (self.server.resolve)(which) {
             Ok(endpoint) => Some(endpoint),
-            Err(MetadataError::Absent(_)) => None,
+            Err(MetadataError::Absent(_) | MetadataError::NoDocument(_)) => None,
+            Err(MetadataError::Unusable(why)) => {
+                self.note("metadata", &why);
+                None
+            }
             Err(MetadataError::Failed(why)) => {
-                self.trouble = Some(Trouble::unanswered(why));
+                self.trouble = Some(after_tokens(why));
                 None
             }
         }
@@ -192,8 +198,14 @@ impl Search<'_> {
             Ok(Introspected::Active(text)) => {
                 let text = Zeroizing::new(text);
                 let json = Json::parse(&text).map_err(|_| Reason::TokenMalformed)?;
-                let claims = Claims::from_introspection(&json, &provider.issuer)
-                    .map_err(|fault| TokenError::of(fault, INTROSPECTION_ANSWER))?;
+                let claims = match Claims::from_introspection(&json, &provider.issuer) {
+                    Ok(claims) => claims,
+                    Err(fault) => {
+                        let sentence = fault.sentence(INTROSPECTION_ANSWER);
+                        self.note(SOURCE, &sentence.unwrap_or_else(|| fault.reason.code().to_owned()));
+                        return Ok(None);
+                    }
+                };
                 let is_own = |issuer: &IssuerRule| issuer.accepts(&claims.issuer, claims.tenant.as_deref());
                 if provider.rules.issuers.iter().any(is_own)
                     && now < claims.expires_at.saturating_add(provider.rules.leeway)
@@ -203,7 +215,7 @@ impl Search<'_> {
                 self.note(SOURCE, "it is of another issuer, or has ended");
             }
             Ok(Introspected::Inactive) => self.note(SOURCE, "the token is not active"),
-            Err(IntrospectionError::Unavailable(trouble)) => self.trouble = Some(trouble),
+            Err(IntrospectionError::Unavailable(trouble)) => self.trouble = Some(after_tokens(trouble.why)),
             Err(other) => self.note(SOURCE, &other.to_string()),
         }
         Ok(None)
@@ -222,9 +234,20 @@ impl Search<'_> {
         let Some(endpoint) = self.endpoint(Endpoint::UserInfo) else { return Ok(None) };
         let payload = match user_info(self.server.http, &endpoint.address, self.access_token, self.client) {
             Ok(UserInfo::Plain(body)) => Zeroizing::new(body),
-            Ok(UserInfo::Signed(text)) => self.verified(&Zeroizing::new(text))?,
+            Ok(UserInfo::Signed(text)) => match self.verified(&Zeroizing::new(text)) {
+                Ok(payload) => payload,
+                Err(TokenError::Denied(reason)) => {
+                    self.note(SOURCE, &format!("the signed answer cannot be used: {}", reason.code()));
+                    return Ok(None);
+                }
+                Err(TokenError::InDoubt(trouble)) => {
+                    self.trouble = Some(trouble);
+                    return Ok(None);
+                }
+                Err(other) => return Err(other),
+            },
             Err(UserInfoError::Unavailable(trouble)) => {
-                self.trouble = Some(trouble);
+                self.trouble = Some(after_tokens(trouble.why));
                 return Ok(None);
             }
             Err(UserInfoError::Refused(why)) => {
@@ -245,7 +268,7 @@ impl Search<'_> {
         Ok(self.or_note(read, SOURCE))
     }
 
-    /// The payload of a signed answer.
+    /// The payload of a signed answer. Whose it is and for whom it may leave out (OpenID Connect Core section 5.3.2).
     fn verified(&self, text: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         let jws = CompactJws::split(text)?;
         let header = jws.header()?;
@@ -253,8 +276,25 @@ impl Search<'_> {
             return Err(TokenError::Denied(Reason::AlgorithmNotAllowed));
         }
         self.keys.verify(self.provider, &jws, &header)?;
-        Ok(Zeroizing::new(jws.unverified_payload()?))
+        let payload = Zeroizing::new(jws.unverified_payload()?);
+        let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
+        let tenant = json.get("tid").and_then(Json::as_str);
+        let is_of = |issuer: &str| self.provider.rules.issuers.iter().any(|rule| rule.accepts(issuer, tenant));
+        let is_own = |issuer: &Json<'_>| issuer.as_str().is_some_and(is_of);
+        if json.get("iss").is_some_and(|issuer| !is_own(issuer)) {
+            return Err(TokenError::Denied(Reason::IssuerUnknown));
+        }
+        let is_for_us = |audience: &Json<'_>| audience.as_strings().is_some_and(|all| all.contains(&&*self.client.id));
+        if json.get("aud").is_some_and(|audience| !is_for_us(audience)) {
+            return Err(TokenError::Denied(Reason::AudienceMismatch));
+        }
+        Ok(payload)
     }
+}
+
+/// The server works: it has just issued tokens.
+fn after_tokens(why: String) -> Trouble {
+    Trouble::answered(why)
 }
 
 /// Claims of an access token that came from its issuer over TLS: its signature is not checked.

@@ -58,6 +58,7 @@ fn judge(
         Verdict::Refused => TokenError::Refused(text),
         Verdict::RequestRefused => TokenError::RequestRefused(text),
         Verdict::ClientRefused => TokenError::ClientRefused(text),
+        Verdict::Elsewhere => TokenError::Misconfigured(text),
         Verdict::NotNow => TokenError::Unavailable(trouble(text)),
         Verdict::InDoubt => TokenError::InDoubt(trouble(text)),
     })

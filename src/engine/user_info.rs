@@ -39,8 +39,10 @@ pub(super) fn user_info(
     if status != 200 {
         let text = say(&sentence(status, None, "userinfo_endpoint"));
         return Err(match verdict(Question::Introspection, status, None) {
+            // Of a request that changes nothing there is no doubt: it was not answered as it should be.
+            Verdict::InDoubt if status < 300 => Refused(text),
             Verdict::NotNow | Verdict::InDoubt => Unavailable(Trouble::of_status(status, text)),
-            Verdict::Refused | Verdict::RequestRefused | Verdict::ClientRefused => Refused(text),
+            Verdict::Refused | Verdict::RequestRefused | Verdict::ClientRefused | Verdict::Elsewhere => Refused(text),
         });
     }
     match content_type.as_str() {

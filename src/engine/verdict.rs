@@ -27,8 +27,10 @@ pub enum Verdict {
     /// The request is turned away, and the server does not say that it is for the proxy's client. Where it serves that
     /// client otherwise, it is for what was sent.
     RequestRefused,
-    /// The proxy's client is turned away, or the address is wrong: the operator must act.
+    /// The proxy's client is turned away: the operator must act, unless the server serves that client otherwise.
     ClientRefused,
+    /// The address is wrong: the operator must act.
+    Elsewhere,
     /// It was certainly not acted upon, and may be asked again.
     NotNow,
     /// Nobody knows what became of it.
@@ -69,39 +71,49 @@ impl fmt::Display for Trouble {
 
 /// What an answer means that is an error, or no OAuth answer at all. `error` is the OAuth error in its body.
 pub fn verdict(question: Question, status: u16, error: Option<&ErrorResponse>) -> Verdict {
-    let word = error.map_or("", |error| error.error.as_str());
-    match (status, word) {
+    let word = error.map_or_else(String::new, |error| error.error.to_ascii_lowercase());
+    match (status, word.as_str()) {
         (425 | 429 | 503, _) | (_, "temporarily_unavailable" | "slow_down") => Verdict::NotNow,
         (408 | 500..=599, _) | (_, "server_error") => Verdict::InDoubt,
-        (300..=399, _) => Verdict::ClientRefused,
+        // Of these the second is said by an HTTP proxy.
+        (300..=399 | 407, _) => Verdict::Elsewhere,
         // A status between that is no refusal, and no word: whether it was acted upon is not known.
         (..=399, "") => Verdict::InDoubt,
-        // Auth0 says so of a wrong client secret.
-        (_, "invalid_client" | "unauthorized_client" | "unsupported_grant_type") | (401, "access_denied") => {
-            Verdict::ClientRefused
-        }
-        _ if blames_what_was_sent(question, word) => Verdict::Refused,
+        (_, word) if blames_client(status, word) => Verdict::ClientRefused,
+        (_, word) if blames_what_was_sent(question, word) => Verdict::Refused,
         _ => Verdict::RequestRefused,
     }
 }
 
+/// The word is about the proxy's client, what it may do, or the way to the server.
+fn blames_client(status: u16, word: &str) -> bool {
+    // Auth0 says so of a wrong client secret.
+    let is_known =
+        word == "unsupported_grant_type" || word == "invalid_grant_type" || word == "access_denied" && status == 401;
+    is_known || ["client", "secret", "https", "ssl", "tls"].iter().any(|part| has_piece(word, part))
+}
+
 /// The word is about the code, the refresh token or the token, or about the user who must do something first.
 fn blames_what_was_sent(question: Question, word: &str) -> bool {
+    // It is about a part of the request that no phone has chosen.
+    if ["type", "hint", "method"].iter().any(|part| has_piece(word, part)) {
+        return false;
+    }
+    let names = |part| has_piece(word, part) && !word.starts_with("unsupported") && !word.starts_with("missing");
     if question == Question::Introspection {
         // Not the client's, but the token's right: RFC 6750 section 3.1, and what others have made of it.
-        return word == "invalid_grant" || names(word, "token");
+        return word == "invalid_grant" || names("token");
     }
     // RFC 6749 section 5.2, RFC 8628 section 3.5, OpenID Connect Core section 3.1.2.6.
     let is_standard = word == "invalid_grant" || word == "access_denied" || word == "expired_token";
     // A refresh token that is refused in other words is looked at in `refresh_task`: its access token is good still.
-    let is_other =
-        question == Question::SignIn && (names(word, "code") || names(word, "token") || names(word, "grant"));
+    let is_other = question == Question::SignIn && (names("code") || names("token") || names("grant"));
     is_standard || is_other || word.ends_with("_required")
 }
 
-/// `bad_verification_code` names `code`; `unsupported_token_type` blames no token.
-fn names(word: &str, part: &str) -> bool {
-    !word.starts_with("unsupported_") && word.split(['_', '-']).any(|piece| piece == part)
+/// `bad_verification_code` has `code`.
+fn has_piece(word: &str, part: &str) -> bool {
+    word.split(['_', '-', ' ', '.']).any(|piece| piece == part)
 }
 
 /// What the server said, for the log.
@@ -111,6 +123,7 @@ pub fn sentence(status: u16, error: Option<&ErrorResponse>, setting: &str) -> St
         (300..=399, _) => format!("{http}: redirects are not followed, write the final address in {setting}"),
         (_, Some(ErrorResponse { error, description })) if description.is_empty() => format!("{http}, {error}"),
         (_, Some(ErrorResponse { error, description })) => format!("{http}, {error}: {description}"),
+        (407, _) => format!("{http}: the HTTP proxy wants http_proxy_credentials_file"),
         (404 | 405, None) => format!("{http} without an OAuth error; is this address in {setting} right?"),
         (_, None) => format!("{http} without an OAuth error"),
     }
@@ -154,7 +167,7 @@ mod tests {
     #[test]
     fn every_cell_of_the_table() {
         use Question::{Introspection, Refresh, SignIn};
-        use Verdict::{ClientRefused, InDoubt, NotNow, Refused, RequestRefused};
+        use Verdict::{ClientRefused, Elsewhere, InDoubt, NotNow, Refused, RequestRefused};
         for question in [SignIn, Refresh, Introspection] {
             for word in WORDS {
                 for status in [425, 429, 503] {
@@ -174,7 +187,18 @@ mod tests {
                     ("invalid_client", ClientRefused),
                     ("unauthorized_client", ClientRefused),
                     ("unsupported_grant_type", ClientRefused),
+                    ("invalid_grant_type", ClientRefused),
+                    ("invalid_client_secret", ClientRefused),
+                    ("client_secret_required", ClientRefused),
+                    ("INVALID_CLIENT", ClientRefused),
+                    ("https_required", ClientRefused),
+                    ("ssl_required", ClientRefused),
+                    ("Invalid_Grant", Refused),
                     ("invalid_grant", Refused),
+                    ("invalid_code_challenge_method", RequestRefused),
+                    ("invalid_token_type_hint", RequestRefused),
+                    ("missing_token", RequestRefused),
+                    ("missing_code", RequestRefused),
                     ("expired_token", Refused),
                     ("invalid_request", RequestRefused),
                     ("invalid_scope", RequestRefused),
@@ -190,8 +214,10 @@ mod tests {
             for status in [200, 201, 204, 206, 100] {
                 assert_eq!(of(question, status, ""), InDoubt, "{question:?} {status}");
             }
-            for status in [301, 302, 303, 307, 308] {
-                assert_eq!(of(question, status, ""), ClientRefused, "{question:?} {status}");
+            for status in [301, 302, 303, 307, 308, 407] {
+                for word in ["", "invalid_grant", "invalid_client"] {
+                    assert_eq!(of(question, status, word), Elsewhere, "{question:?} {status} {word}");
+                }
             }
             assert_eq!(of(question, 401, "access_denied"), ClientRefused);
         }

@@ -158,7 +158,8 @@ impl fmt::Display for Json<'_> {
             Json::Null => f.write_str("null"),
             Json::Bool(b) => write!(f, "{b}"),
             Json::Int(i) => write!(f, "{i}"),
-            Json::Float(x) => write!(f, "{x}"),
+            // 100.0 must not become 100, which is an integer.
+            Json::Float(x) => write!(f, "{x:?}"),
             Json::Str(s) => f.write_str(&serde_json::to_string(s).map_err(|_| fmt::Error)?),
             Json::Array(items) => {
                 f.write_str("[")?;
@@ -339,6 +340,11 @@ mod tests {
         let json = Json::parse(br#"{"a":null,"b":{"c":null,"d":[null]},"e":1}"#).unwrap();
         assert_eq!((json.get("a"), json.path("b.c")), (None, None));
         assert_eq!(json.to_string(), r#"{"b":{"d":[null]},"e":1}"#);
+        for text in ["100.0", "-0.0", "1e300", "0.1", "12345678901234567890.0", "5e-324"] {
+            let json = Json::parse(text.as_bytes()).unwrap();
+            let again = json.to_string();
+            assert_eq!(Json::parse(again.as_bytes()).unwrap(), json, "{text} {again}");
+        }
         for text in [r#"{"a":null,"a":1}"#, r#"{"a":1,"a":null}"#, r#"{"a":null,"a":null}"#] {
             assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
         }

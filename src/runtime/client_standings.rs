@@ -46,16 +46,18 @@ impl ClientStandings {
     pub fn blames_request(&self, provider: usize, question: Question, now: i64) -> bool {
         self.with(provider, question, |standing| {
             standing.refused = standing.refused.saturating_add(1);
-            let lately = standing.accepted != 0 && (0..LATELY).contains(&(now - standing.accepted));
+            // Another thread may have noted it a moment later than now.
+            let lately = standing.accepted != 0 && now.saturating_sub(standing.accepted) < LATELY;
             lately && standing.refused <= IN_A_ROW
         })
     }
 
-    /// The server has refused the client at the refresh of this session: whether it has served the client at another's
-    /// since it did so first.
+    /// The server has refused the client at the refresh of this session: whether it has served the client since it did so
+    /// first, at another's or at a sign-in.
     pub fn blames_session(&self, provider: usize, session: &str, now: i64) -> bool {
+        let signed_in = self.with(provider, Question::SignIn, |standing| standing.accepted);
         self.with(provider, Question::Refresh, |standing| match standing.sessions.get(session) {
-            Some(first) => standing.accepted > *first,
+            Some(first) => standing.accepted.max(signed_in) > *first,
             None => {
                 if standing.sessions.len() < SESSIONS {
                     standing.sessions.insert(session.to_owned(), now);
@@ -66,8 +68,11 @@ impl ClientStandings {
     }
 
     /// The session is refreshed, or ends.
-    pub fn forget_session(&self, provider: usize, session: &str) {
-        self.with(provider, Question::Refresh, |standing| standing.sessions.remove(session));
+    pub fn forget_session(&self, session: &str) {
+        let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for standing in standings.values_mut() {
+            standing.sessions.remove(session);
+        }
     }
 }
 
@@ -98,8 +103,10 @@ mod tests {
         standings.accepted(0, Question::Refresh, 3500);
         assert!(!blames("b", 4000), "not before its own second try");
         assert!(blames("a", 4000) && !blames("b", 5000));
-        standings.forget_session(0, "a");
+        standings.forget_session("a");
         assert!(!blames("a", 6000));
+        standings.accepted(0, Question::SignIn, 6500);
+        assert!(blames("a", 6600) && !blames("c", 6600));
         for n in 0..2 * SESSIONS {
             blames(&n.to_string(), 7000);
         }

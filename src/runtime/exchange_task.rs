@@ -25,7 +25,7 @@ use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::engine::endpoints::{Endpoint, Endpoints};
 use crate::engine::exchange::{CodeGrant, Granted, TokenError, TokenServer, exchange};
-use crate::engine::kept_keys::KeptKeys;
+use crate::engine::kept_keys::{KeptKeys, Refetched};
 use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::key_fetch::fetch_keys;
 use crate::engine::session_check::{CodeId, OpenProof, Registration, asks_the_same, may_register};
@@ -162,7 +162,7 @@ impl TaskEnv {
     }
 
     /// Fetches the keys of a provider, when they are not configured: within limits, for a stranger may be the cause.
-    pub(super) fn fetch_keys(&self, provider: usize) -> Option<KeySet> {
+    pub(super) fn fetch_keys(&self, provider: usize) -> Option<Refetched> {
         let settings = &self.policy.settings;
         let plan = key_plan(&self.policy.providers[provider], &self.policy)?;
         let fetch = || Some(fetch_keys(&*self.client, &plan).ok()?.keys);
@@ -262,14 +262,25 @@ impl TaskEnv {
                 }
             }
         };
+        let mut of_server = if self.issues(work).is_none() { Ended::Well } else { Ended::Unused };
         let fate = match &work.grant {
-            TokenGrant::Refresh(refresh) => self.noted(self.refresh_for_phone(&store, provider, refresh))?,
+            TokenGrant::Refresh(refresh) => match self.noted(self.tokens_to_refresh(&store, provider, refresh))? {
+                Ok(held) => self.noted(self.refresh_for_phone(&store, provider, held))?,
+                Err(error) => {
+                    of_server = Ended::Unused;
+                    Err(error)
+                }
+            },
             _ => match self.ask(provider, work).and_then(|granted| self.not_guessed(provider, work, granted)) {
                 Ok(granted) => Ok(self.noted(self.keep(&store, provider, work, granted))?),
                 Err(error) => Err(error),
             },
         };
-        self.note_fate(&store, provider, work, &claim, fate)
+        // Tokens came, whatever is made of them.
+        if of_server == Ended::Well && matches!(fate, Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..))) {
+            self.standings.accepted(provider, Question::SignIn, now_millis());
+        }
+        self.note_fate(&store, provider, work, &claim, fate, of_server)
     }
 
     /// The code is good, and its sender has no right to the address: it is its owner's still.
@@ -304,16 +315,12 @@ impl TaskEnv {
         work: &Exchange,
         claim: &[u8],
         fate: Result<Exchanged, TokenError>,
+        of_server: Ended,
     ) -> Result<Outcome, StoreError> {
         let id = CodeId(work.registration.code.clone());
-        let of_server = if self.issues(work).is_none() { Ended::Well } else { Ended::Unused };
         let fate = match fate {
             Err(TokenError::InDoubt(trouble)) if work.grant.is_repeatable() => Err(TokenError::Unavailable(trouble)),
-            Err(error) => Err(self.blamed(provider, work, error)),
-            Ok(exchanged) => {
-                self.standings.accepted(provider, Question::SignIn, now_millis());
-                Ok(exchanged)
-            }
+            fate => fate.map_err(|error| self.blamed(provider, work, error)),
         };
         let mut redemption = work.registration.claim.map(Redemption::first);
         if let (Some(redemption), Ok(exchanged)) = (&mut redemption, &fate) {

@@ -95,7 +95,7 @@ impl TaskEnv {
         let provider = &policy.providers[index];
         let told = introspect(client, &endpoint, provider, fetched.as_ref(), &fetch, &work.token.0, now);
         if told.is_ok() {
-            self.standings.accepted(index, Question::Introspection, now * 1000);
+            self.standings.accepted(index, Question::Introspection, now_millis());
         }
         let said = match told {
             Ok(Introspected::Active(claims)) if claims.len() <= MAX_ANSWER => Said::Active(claims),
@@ -113,7 +113,7 @@ impl TaskEnv {
             Ok(Introspected::Inactive) => Said::Inactive,
             // A server that answers the client's other questions means the token.
             Err(IntrospectionError::RequestRefused(_))
-                if self.standings.blames_request(index, Question::Introspection, now * 1000) =>
+                if self.standings.blames_request(index, Question::Introspection, now_millis()) =>
             {
                 Said::Inactive
             }

@@ -21,6 +21,8 @@ struct Entry {
     document: Vec<u8>,
     keys: Option<KeySet>,
     young_enough: bool,
+    /// Unix milliseconds.
+    fetched_at: i64,
 }
 
 impl Keyring {
@@ -33,6 +35,7 @@ impl Keyring {
             document: Vec::new(),
             keys: None,
             young_enough: false,
+            fetched_at: 0,
         };
         Keyring { entries: placed.places.iter().map(entry).collect() }
     }
@@ -47,6 +50,7 @@ impl Keyring {
             if state.generation != entry.generation {
                 changed |= entry.take_over(slot, state.generation);
             }
+            entry.fetched_at = state.fetched_at;
             entry.young_enough = state.fetched_at != 0 && now - state.fetched_at <= max_stale;
         }
         changed
@@ -90,5 +94,9 @@ impl KnownKeys for Keyring {
     fn fetched(&self, provider: usize) -> Option<&KeySet> {
         let entry = self.entries.get(provider)?;
         entry.keys.as_ref().filter(|_| entry.young_enough)
+    }
+
+    fn fetched_at(&self, provider: usize) -> i64 {
+        self.entries.get(provider).map_or(0, |entry| entry.fetched_at / 1000)
     }
 }

@@ -27,6 +27,13 @@ const MAKE_UP: i64 = 5000;
 /// Longest time between two tries, in milliseconds.
 const MAX_BACKOFF: i64 = 60_000;
 
+/// The tokens of a session whose phone holds them.
+pub(super) struct Held {
+    key: String,
+    tokens: Tokens,
+    session: Session,
+}
+
 /// What came of tokens that were due.
 #[derive(Debug, Default)]
 pub struct Refresh {
@@ -72,11 +79,13 @@ impl TaskEnv {
     ) -> Result<(), StoreError> {
         let now = now_millis();
         let Some((tokens, sealed)) = store.tokens(key, now)? else {
+            self.standings.forget_session(key);
             return Ok(());
         };
         let account = store.account(&tokens.aor, now)?;
         let session = account.and_then(|a| a.sessions.into_iter().find(|s| key.ends_with(&id_text(&s.id))));
         let (Some(session), Some(refresh_token)) = (session, tokens.refresh_token.clone()) else {
+            self.standings.forget_session(key);
             return store.store().remove(key, Some(&sealed)).map(drop);
         };
         // Another process may have done it between the list of what is due and the lease, or died on the way.
@@ -102,17 +111,20 @@ impl TaskEnv {
         });
         let ends = |what: &str, text: &str| {
             shared.counters.add(Counter::RefreshesRefused);
-            self.standings.forget_session(provider, key);
+            self.standings.forget_session(key);
             let (name, id, aor) = (&tokens.provider, id_text(&session.id), &tokens.aor);
             let line =
                 format!("provider '{name}': session {id} of {aor} {what}: its tokens were not refreshed: {text}");
             self.lines.log(Level::Info, &line);
         };
         const WITH_TOKEN: &str = "ends with its access token";
+        // Tokens came, whatever is made of them.
+        if matches!(answer, Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..))) {
+            self.standings.accepted(provider, Question::Refresh, now_millis());
+        }
         let text = match answer {
             Ok(refreshed) => {
-                self.standings.accepted(provider, Question::Refresh, now_millis());
-                self.standings.forget_session(provider, key);
+                self.standings.forget_session(key);
                 return self.take_over(store, key, &refreshed);
             }
             // Tokens that fit the configuration no more end the session as a refusal does.
@@ -165,14 +177,13 @@ impl TaskEnv {
         store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, Some(due), now).map(drop)
     }
 
-    /// A phone that holds its tokens wants new ones: those of its session that it has proved to be its own. Nobody else
-    /// refreshes them, and a refresh token is claimed by who redeems it.
-    pub(super) fn refresh_for_phone(
+    /// A phone that holds its tokens wants new ones: those of its session that it has proved to be its own.
+    pub(super) fn tokens_to_refresh(
         &self,
         store: &SessionStore,
         provider: usize,
         refresh_of: &PhoneRefresh,
-    ) -> Result<Result<Exchanged, TokenError>, StoreError> {
+    ) -> Result<Result<Held, TokenError>, StoreError> {
         let now = now_millis();
         let key = tokens_key(&refresh_of.session);
         let Some((tokens, _)) = store.tokens(&key, now)? else {
@@ -192,6 +203,17 @@ impl TaskEnv {
                 "the refresh token is not the one of this session, or was replaced".into(),
             )));
         }
+        Ok(Ok(Held { key, tokens, session }))
+    }
+
+    /// Gets them. Nobody else refreshes them, and a refresh token is claimed by who redeems it.
+    pub(super) fn refresh_for_phone(
+        &self,
+        store: &SessionStore,
+        provider: usize,
+        Held { key, tokens, session }: Held,
+    ) -> Result<Result<Exchanged, TokenError>, StoreError> {
+        let now = now_millis();
         let refreshed = match self.new_tokens(provider, &session, &tokens, now / 1000) {
             Ok(refreshed) => refreshed,
             Err(error) => return Ok(Err(error)),

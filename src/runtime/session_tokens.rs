@@ -129,12 +129,16 @@ impl SessionStore {
     }
 }
 
+/// Between two refreshes at least, in milliseconds.
+const SOONEST: i64 = 1000;
+
 /// When the tokens shall be refreshed: after two thirds of their life, so that a server may be away for the last third,
 /// and earlier by a part that differs from session to session. None without a refresh token, or when the phone does that.
 pub fn refresh_due(tokens: &Tokens, now: i64) -> Option<i64> {
     tokens.refresh_token.as_ref().filter(|_| !tokens.sign_in.phone_holds_tokens())?;
     let end = tokens.expires_at.saturating_mul(1000);
-    let life = (end - now).max(0);
+    let life = end.saturating_sub(now).max(0);
     let jitter = (life as f64 / 10.0 * super::jitter()) as i64;
-    Some(end - life / 3 - jitter)
+    // A server that gives no time at all is not asked without end.
+    Some((end - life / 3 - jitter).max(now.saturating_add(SOONEST)))
 }

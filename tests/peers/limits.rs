@@ -89,6 +89,44 @@ fn a_new_key_under_the_old_kid_is_taken_at_once() {
     }
 }
 
+/// Phones keep their tokens for an hour: those of the key before say nothing new once the keys were fetched after them.
+#[test]
+fn tokens_that_are_older_than_the_keys_are_refused_and_cause_no_fetch() {
+    let (old, new) = (TestKey::p256("k"), TestKey::p256("k"));
+    let server = ScriptedServer::start(key_set(&[&new]));
+    let mut plant = Plant::at(&server, &json!({ "leeway": 30 })).started();
+    let aged = |key: &TestKey, user: usize, age: i64| {
+        let mut claims = crate::support::token::claims(&server.issuer(), "sip", &format!("user{user}"), 300);
+        claims["iat"] = json!(crate::support::token::now() - age);
+        key.token("ES256", &claims)
+    };
+    for user in 0..30 {
+        assert_eq!(plant.reason(&aged(&old, user, 40)), Reason::SignatureInvalid);
+        assert_eq!(plant.reason(&aged(&new, user, 40)), Reason::Ok);
+    }
+    assert_eq!(server.count(JWKS), 1);
+    // A younger one may be of a newer key.
+    assert_eq!(plant.reason(&aged(&old, 0, 20)), Reason::SignatureInvalid);
+    assert_eq!(server.count(JWKS), 2);
+}
+
+/// A key set without names: what a stranger writes as a token's kid says nothing of the others that have it.
+#[test]
+fn a_forged_token_does_not_make_the_kid_of_nameless_keys_unknown() {
+    let (old, new) = (TestKey::p256("k"), TestKey::p256("k"));
+    let nameless = |key: &TestKey| {
+        let mut jwk = key.jwk();
+        jwk.as_object_mut().expect("an object").remove("kid");
+        json!({ "keys": [jwk] })
+    };
+    let server = ScriptedServer::start(nameless(&old));
+    let mut plant = Plant::at(&server, &json!({})).started();
+    assert_eq!(plant.reason(&token(&server, &old)), Reason::Ok);
+    assert_eq!(plant.reason(&token(&server, &TestKey::p256("k"))), Reason::KeyUnknown);
+    server.set_keys(nameless(&new));
+    assert_eq!(plant.reason(&token(&server, &new)), Reason::Ok);
+}
+
 #[test]
 fn a_token_that_would_be_refused_anyway_causes_no_fetch() {
     let server = ScriptedServer::start(key_set(&[&TestKey::p256("k")]));

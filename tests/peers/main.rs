@@ -50,7 +50,7 @@
 //! | Flexisip | transactions are parked without bound | `flexisip_parked_requests_are_bounded_in_number_and_time`, `many_requests_with_one_new_kid_wait_for_one_fetch`, `the_service_ends_when_it_is_dropped` |
 //! | Flexisip | a body without `keys` erases all good keys | `flexisip_an_odd_answer_never_replaces_good_keys` |
 //! | Flexisip | random `kid`s drive back-to-back fetches | `flexisip_random_kids_cause_a_bounded_number_of_fetches`, `one_unknown_kid_causes_one_fetch_however_often_it_comes`, `a_new_kid_is_served_after_exactly_one_fetch`, `a_kid_that_was_asked_for_too_early_is_found_later` |
-//! | liboauth2 | refetches on any verification failure | `liboauth2_a_failed_verification_with_a_known_kid_causes_no_fetch`, `a_token_that_would_be_refused_anyway_causes_no_fetch` |
+//! | liboauth2 | refetches on any verification failure | `liboauth2_failed_verifications_cause_no_more_fetches_than_unknown_kids`, `a_token_that_would_be_refused_anyway_causes_no_fetch` |
 //! | several | one odd key spoils the set | `one_unknown_or_odd_key_does_not_spoil_the_set`, `one_odd_key_of_a_server_does_not_spoil_its_set` |
 //! | several | an empty set bypasses the cooldown | `an_empty_set_does_not_bypass_the_cooldown` |
 //! | several | one source address uses up the budget of all | `one_source_address_cannot_use_up_the_budget_of_all`; behind a closed gate: `engine::key_wait` |

@@ -197,7 +197,9 @@ impl Kamailio {
 
     /// Ids of the processes that receive SIP over UDP.
     pub fn udp_workers(&self) -> Vec<u32> {
-        self.processes().into_iter().filter(|(_, name)| name.starts_with("udp receiver")).map(|(pid, _)| pid).collect()
+        // "udp receiver child=0 sock=…", with other words around these from version to version.
+        let receives = |name: &str| name.contains("udp") && name.contains("receiver");
+        self.processes().into_iter().filter(|(_, name)| receives(name)).map(|(pid, _)| pid).collect()
     }
 
     /// Waits until the main process has ended by itself; false when it has not.

@@ -16,6 +16,10 @@ impl KnownKeys for Nothing {
     fn fetched(&self, _: usize) -> Option<&KeySet> {
         None
     }
+
+    fn fetched_at(&self, _: usize) -> i64 {
+        0
+    }
 }
 
 impl KnownAnswers for Nothing {

@@ -7,6 +7,7 @@
  */
 #include "core/sr_module.h"
 #include "core/counters.h"
+#include "core/script_cb.h"
 
 #include "shim.h"
 
@@ -28,6 +29,24 @@ static int need_modules(void)
         return -1;
     }
     return 0;
+}
+
+static int sip_worker = 0;
+
+/* Its rank does not say it: who runs scripts for other processes has that of an RPC process. */
+static int note_script(sip_msg_t *msg, unsigned int flags, void *param)
+{
+    (void)msg;
+    (void)flags;
+    (void)param;
+    sip_worker = 1;
+    return 1;
+}
+
+/* Requests wait while this process does something else. */
+int oauth_is_sip_worker(void)
+{
+    return sip_worker;
 }
 
 static int mod_init(void)
@@ -52,20 +71,16 @@ static int mod_init(void)
     oauth_config_drop();
     if (oauth_confirm_init() < 0 || oauth_tokens_init() < 0 || oauth_registrar_init() < 0)
         return -1;
+    if (register_script_cb(note_script, PRE_SCRIPT_CB | REQUEST_CB | ONREPLY_CB | FAILURE_CB, NULL) < 0) {
+        LM_ERR("cannot register the callback that notes which processes run scripts\n");
+        return -1;
+    }
     if (oauth_resume_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
         return -1;
     oauth_certificate_init();
     oauth_dialogs_init();
     LM_INFO("libsipoauth %s\n", sipoauth_version());
     return 0;
-}
-
-static int sip_worker = 0;
-
-/* Requests wait while this process does something else. */
-int oauth_is_sip_worker(void)
-{
-    return sip_worker;
 }
 
 /*

@@ -75,7 +75,7 @@ impl Question<'_> {
             let message = "the system gives no random numbers";
             return findings.failed("introspection", name, message, "look at /dev/urandom");
         };
-        let fetch = || Some(fetch_keys(self.documents, &key_plan(provider, self.policy)?).ok()?.keys);
+        let fetch = || Some(fetch_keys(self.documents, &key_plan(provider, self.policy)?).ok()?.keys.into());
         let progress = Progress::new(endpoint);
         let answer = introspect(self.http, &found, provider, None, &fetch, &token, now());
         drop(progress);

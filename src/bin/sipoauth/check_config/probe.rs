@@ -5,8 +5,10 @@
 use sipoauth::config::client::{Client, ClientAuth};
 use sipoauth::config::settings::Secret;
 use sipoauth::engine::client_probe::{Content, Reply, ask_as};
+use sipoauth::engine::verdict::{Question, Verdict, verdict};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::form::push_text;
+use sipoauth::proto::token_response::ErrorResponse;
 
 use super::finding::{Findings, Status};
 use crate::output::{Progress, now};
@@ -43,23 +45,21 @@ enum Meaning {
 }
 
 fn meaning(reply: &Reply) -> Meaning {
-    match (reply.status, reply.content, reply.error.as_str()) {
-        (429 | 503, ..) | (_, _, "temporarily_unavailable" | "slow_down") => Meaning::Busy,
-        (408 | 500..=599, ..) | (_, _, "server_error") => Meaning::Trouble,
-        (200..=299, Content::Tokens, _) => Meaning::Tokens,
-        (300..=399, ..) => Meaning::Elsewhere,
-        // Auth0 says so of a wrong client secret.
-        (401, _, "access_denied") | (_, _, "invalid_client") => Meaning::Client,
-        (_, _, "unauthorized_client") => Meaning::NotAllowed,
-        (_, _, "unsupported_grant_type") => Meaning::NoGrant,
-        (_, _, "invalid_grant" | "invalid_code" | "bad_verification_code" | "access_denied" | "expired_token") => {
-            Meaning::Grant
-        }
-        (404 | 405, ..) => Meaning::Elsewhere,
-        (401, ..) => Meaning::Client,
-        (403, ..) => Meaning::NotAllowed,
-        (400..=499, ..) | (_, Content::Error, _) => Meaning::Request,
-        _ => Meaning::Trouble,
+    let error =
+        (!reply.error.is_empty()).then(|| ErrorResponse { error: reply.error.clone(), description: String::new() });
+    let said = verdict(Question::SignIn, reply.status, error.as_ref());
+    match (said, reply.status, reply.error.as_str()) {
+        _ if reply.content == Content::Tokens && (200..=299).contains(&reply.status) => Meaning::Tokens,
+        (Verdict::NotNow, ..) => Meaning::Busy,
+        (Verdict::InDoubt, ..) => Meaning::Trouble,
+        (Verdict::Elsewhere, ..) => Meaning::Elsewhere,
+        (Verdict::Refused, ..) => Meaning::Grant,
+        (Verdict::ClientRefused, _, "unauthorized_client") => Meaning::NotAllowed,
+        (Verdict::ClientRefused, _, "unsupported_grant_type" | "invalid_grant_type") => Meaning::NoGrant,
+        (Verdict::ClientRefused, ..) | (_, 401, _) => Meaning::Client,
+        (Verdict::RequestRefused, 404 | 405, _) => Meaning::Elsewhere,
+        (Verdict::RequestRefused, 403, _) => Meaning::NotAllowed,
+        (Verdict::RequestRefused, ..) => Meaning::Request,
     }
 }
 

@@ -41,6 +41,11 @@ impl KnownKeys for Learned {
     fn fetched(&self, provider: usize) -> Option<&KeySet> {
         self.keys.get(&provider)
     }
+
+    /// They are fetched for each token: `judge` knows that no others will come.
+    fn fetched_at(&self, _: usize) -> i64 {
+        0
+    }
 }
 
 impl KnownAnswers for Learned {
@@ -133,7 +138,7 @@ fn ask(
     let provider = &policy.providers[index];
     let endpoint = Endpoints::new().resolve(client, policy, index, Endpoint::Introspection, now);
     let endpoint = endpoint.map_err(|why| IntrospectionError::Unavailable(Trouble::unanswered(why.to_string())))?;
-    let fetch = || Some(fetch_keys(client, &key_plan(provider, policy)?).ok()?.keys);
+    let fetch = || Some(fetch_keys(client, &key_plan(provider, policy)?).ok()?.keys.into());
     introspect(client, &endpoint, provider, learned.fetched(index), &fetch, token, now)
 }
 
