@@ -23,10 +23,11 @@ SIPOAUTH_STATICLIB=target/debug/libsipoauth.a KAMAILIO_OUT=$PWD/target/kamailio-
 step "lints"
 tools/lint.sh
 step "library and tool tests, vectors, peers, C ABI"
+# Most of a test is waiting for proxies and servers.
 cargo test --lib --bins --test readme --test rfc_vectors --test peers --test properties --test c_abi --test exchange \
   --test introspection --test register --test store --test sessions --test providers --test tool --test floods \
-  --test attacker
+  --test attacker -- --test-threads=8
 cargo test --test wycheproof -- --nocapture
 step "end to end: real phones, real Kamailio, real authorization server"
-cargo test --test e2e -- --test-threads=3
+cargo test --test e2e -- --test-threads=6
 step "done"

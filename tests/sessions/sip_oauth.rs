@@ -6,6 +6,7 @@
 use crate::endpoint::VALIDATION;
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
+use crate::support::redis::{PASSWORD as PASSWORD_OF_REDIS, Redis};
 use crate::support::scripted_server::Answer as ServerAnswer;
 use crate::support::token::{self, TestKey, now, signing_key};
 use serde_json::{Value, json};
@@ -353,6 +354,39 @@ fn a_phone_refreshes_its_tokens_itself() {
     told(&proxy, &verdict, Carried::Refresh);
     assert_eq!(proxy.reason(&Sip { branch: "z9hG4bK-o".into(), ..replayed }), Reason::PopReplayed);
     assert_eq!(plant.endpoint.refreshes(), 0, "the proxy refreshes nothing by itself");
+}
+
+/// What an earlier try came to says nothing to a later one, which has waited for its session only.
+#[test]
+fn a_phone_refreshes_after_a_failure_also_where_its_session_is_looked_up_first() {
+    let (plant, redis) = (Plant::new(), Redis::start(&[]));
+    let mut proxy = plant.proxy(&json!({
+        "provider.password_grant": "password",
+        "store": format!("redis://127.0.0.1:{}/0", redis.port()),
+        "store_password_file": plant.directory.write("redis-password", PASSWORD_OF_REDIS),
+        "store_cache": 1,
+    }));
+    let alice = User::new("alice", "n1");
+    let user = DigestUser { password: "alice-password", ..alice.known() };
+    let verdict = proxy.ask_for_tokens(&alice.register("one"), user);
+    let first = told(&proxy, &verdict, Carried::Password);
+    let forget = |proxy: &mut Proxy| proxy.run_for(Duration::from_millis(1200));
+    let refresh = |proxy: &mut Proxy, name: &str| {
+        proxy.ask(&refreshing(Sip::register(ALICE, name), &first["refresh_token"], &alice.key()))
+    };
+    plant.endpoint.answer_refreshes(ServerAnswer::Status(503));
+    forget(&mut proxy);
+    // Its session is looked up, and then nobody waits for the exchange.
+    assert_eq!(refresh(&mut proxy, "r1").status, 503);
+    proxy.run_for(Duration::from_millis(300));
+    assert_eq!((plant.endpoint.refreshes(), refresh(&mut proxy, "r2").status), (1, 503));
+    plant.endpoint.answer_refreshes(None);
+    forget(&mut proxy);
+    assert_eq!(refresh(&mut proxy, "r3").status, 503, "it is sent, and the phone comes again");
+    proxy.run_for(Duration::from_millis(300));
+    let verdict = refresh(&mut proxy, "r4");
+    told(&proxy, &verdict, Carried::Refresh);
+    assert_eq!(plant.endpoint.refreshes(), 3);
 }
 
 #[test]
