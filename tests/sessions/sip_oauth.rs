@@ -384,6 +384,7 @@ fn a_phone_refreshes_after_a_failure_also_where_its_session_is_looked_up_first()
     forget(&mut proxy);
     assert_eq!(refresh(&mut proxy, "r3").status, 503, "it is sent, and the phone comes again");
     proxy.run_for(Duration::from_millis(300));
+    assert_eq!(plant.endpoint.refreshes(), 3);
     let verdict = refresh(&mut proxy, "r4");
     told(&proxy, &verdict, Carried::Refresh);
     assert_eq!(plant.endpoint.refreshes(), 3);
