@@ -105,7 +105,8 @@ impl ProviderSlot {
             return SlotState::default();
         }
         SlotState {
-            fetched_at: self.fetched_at.load(Relaxed),
+            // Never later than the keys: tokens are judged by when these were fetched.
+            fetched_at: self.fetched_at.load(Acquire),
             next_fetch_at: self.next_fetch_at.load(Relaxed),
             not_before: self.not_before.load(Relaxed),
             failures: self.failures.load(Relaxed),

@@ -49,7 +49,7 @@ const HEADER: usize = 10;
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
 
-/// What was overtaken serves those who have waited for it for so long, in milliseconds: they came before it was.
+/// What was overtaken serves those who have waited for it, so long after it was put, in milliseconds: they came before.
 const GRACE: u64 = 1000;
 
 /// Room for one record.
@@ -59,8 +59,8 @@ pub struct CacheEntry {
     tag: AtomicU64,
     /// As in the document, for the choice of the entry that makes room.
     fetched_at: AtomicI64,
-    /// When its record may have changed, Unix milliseconds; 0: it has not.
-    overtaken_at: AtomicI64,
+    /// Its record may have changed: 1.
+    overtaken: AtomicU64,
     document: Published<CAPACITY>,
 }
 
@@ -129,7 +129,7 @@ impl<'a> RecordCache<'a> {
     }
 
     /// The same for a request that has waited until it was put. Should it be overtaken before the request could read it,
-    /// the request, which came earlier, is judged by what was true then.
+    /// the request is judged by what was true when it was put, a moment ago.
     pub fn get_after_wait(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
         self.find(key, now, max_age_ms, true)
     }
@@ -140,6 +140,8 @@ impl<'a> RecordCache<'a> {
             if entry.tag.load(Ordering::Acquire) != tag {
                 continue;
             }
+            // Before the document: one that is put meanwhile must not make an old one look new.
+            let is_overtaken = entry.overtaken.load(Ordering::Acquire) != 0;
             let Some((_, mut document)) = entry.document.read() else {
                 continue;
             };
@@ -147,11 +149,8 @@ impl<'a> RecordCache<'a> {
                 continue;
             };
             // A time from the future is as far away as one from the past: the clock was set back.
-            if now.abs_diff(fetched_at) > max_age_ms {
-                return Lookup::Unknown;
-            }
-            let overtaken_at = entry.overtaken_at.load(Ordering::Acquire);
-            if overtaken_at != 0 && !(has_waited && now.abs_diff(overtaken_at) <= GRACE) {
+            let age = now.abs_diff(fetched_at);
+            if age > max_age_ms || is_overtaken && !(has_waited && age <= GRACE) {
                 return Lookup::Unknown;
             }
             if kind == ABSENT {
@@ -171,7 +170,7 @@ impl<'a> RecordCache<'a> {
         ROOMS.into_iter().filter(|other| *other != room).for_each(|other| self.forget_in(other, tag));
         let set = self.set(room, tag);
         let age = |e: &&CacheEntry| {
-            let is_of_use = e.tag.load(Ordering::Relaxed) != 0 && e.overtaken_at.load(Ordering::Relaxed) == 0;
+            let is_of_use = e.tag.load(Ordering::Relaxed) != 0 && e.overtaken.load(Ordering::Relaxed) == 0;
             (is_of_use, e.fetched_at.load(Ordering::Relaxed))
         };
         let own = set.iter().find(|e| e.tag.load(Ordering::Relaxed) == tag);
@@ -191,7 +190,7 @@ impl<'a> RecordCache<'a> {
         let fits = entry.document.write(&document);
         if fits {
             entry.fetched_at.store(now, Ordering::Relaxed);
-            entry.overtaken_at.store(0, Ordering::Release);
+            entry.overtaken.store(0, Ordering::Release);
             entry.tag.store(tag, Ordering::Release);
         } else if own.is_some() {
             entry.tag.store(0, Ordering::Release);
@@ -215,17 +214,17 @@ impl<'a> RecordCache<'a> {
 
     /// The record under a key may have changed: what is known of it is for those only who have waited for it. Only the
     /// thread that puts may do this.
-    pub fn overtake(&self, key: &str, now: i64) {
+    pub fn overtake(&self, key: &str) {
         let tag = self.tag(key);
         for entry in ROOMS.into_iter().flat_map(|room| self.with_tag(room, tag)) {
-            entry.overtaken_at.store(now.max(1), Ordering::Release);
+            entry.overtaken.store(1, Ordering::Release);
         }
     }
 
     /// Any record may have changed. Only the thread that puts may do this.
-    pub fn overtake_all(&self, now: i64) {
-        for entry in self.entries.into_iter().flatten().filter(|e| e.overtaken_at.load(Ordering::Relaxed) == 0) {
-            entry.overtaken_at.store(now.max(1), Ordering::Release);
+    pub fn overtake_all(&self) {
+        for entry in self.entries.into_iter().flatten() {
+            entry.overtaken.store(1, Ordering::Release);
         }
     }
 }
@@ -257,10 +256,10 @@ mod tests {
         assert_eq!(cache.get("s:a", -29_001, AGE), Lookup::Unknown);
         cache.put(Room::Kept, "s:a", Some(b""), 2000);
         assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Hit(Vec::new()));
-        cache.overtake("s:a", 2000);
+        cache.overtake("s:a");
         assert_eq!(cache.get("s:a", 2000, AGE), Lookup::Unknown);
         assert_eq!(cache.get("s:b", 2000, AGE), Lookup::Absent);
-        cache.overtake_all(2000);
+        cache.overtake_all();
         assert_eq!(cache.get("s:b", 2000, AGE), Lookup::Unknown);
     }
 
@@ -270,16 +269,18 @@ mod tests {
         let cache = arena.records();
         cache.put(Room::Kept, "a", Some(b"x"), 1000);
         cache.put(Room::Kept, "b", None, 1001);
-        cache.overtake("a", 2000);
-        cache.overtake_all(2500);
+        cache.overtake("a");
+        cache.overtake_all();
         let waited = |key, now| cache.get_after_wait(key, now, AGE);
-        assert_eq!(waited("a", 3000), Lookup::Hit(b"x".to_vec()));
-        assert_eq!(waited("a", 3001), Lookup::Unknown, "since it was overtaken first");
-        assert_eq!((waited("b", 3001), waited("b", 3501)), (Lookup::Absent, Lookup::Unknown));
+        assert_eq!(waited("a", 2000), Lookup::Hit(b"x".to_vec()));
+        assert_eq!(waited("b", 2001), Lookup::Absent);
+        cache.overtake("a");
+        assert_eq!((waited("a", 2001), waited("b", 2002)), (Lookup::Unknown, Lookup::Unknown), "since they were put");
+        assert_eq!(cache.get("a", 1001, AGE), Lookup::Unknown, "who has not waited asks");
         cache.put(Room::Kept, "c", Some(b"z"), 900);
         cache.put(Room::Kept, "d", Some(b"z"), 901);
         cache.put(Room::Kept, "e", Some(b"z"), 902);
-        assert_eq!(waited("a", 3000), Lookup::Unknown, "it makes room before those that are of use");
+        assert_eq!(waited("a", 1001), Lookup::Unknown, "it makes room before those that are of use");
         assert_eq!(cache.get("c", 1000, AGE), Lookup::Hit(b"z".to_vec()));
         cache.put(Room::Kept, "b", Some(b"y"), 3000);
         assert_eq!(cache.get("b", 9000, AGE), Lookup::Hit(b"y".to_vec()));
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(cache.get("alice", 6000, AGE), Lookup::Absent);
         cache.put(Room::Kept, "alice", Some(b"more"), 6001);
         assert_eq!(cache.get("alice", 6001, AGE), Lookup::Hit(b"more".to_vec()));
-        cache.overtake("alice", 6001);
+        cache.overtake("alice");
         assert_eq!(cache.get("alice", 6001, AGE), Lookup::Unknown);
     }
 

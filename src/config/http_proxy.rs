@@ -2,6 +2,7 @@
 //! The way to authorization servers that are behind an HTTP proxy.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
 use zeroize::Zeroizing;
@@ -93,8 +94,9 @@ impl HttpProxy {
         let mut direct: Vec<String> = OWN.map(String::from).to_vec();
         for entry in &settings.no_proxy {
             let name = entry.strip_prefix('.').unwrap_or(entry);
-            let is_ipv6 = name.starts_with('[') && name.ends_with(']');
-            let has_other = name.contains(['*', '/', '@']) || name.contains(':') && !is_ipv6;
+            let within = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            let address = within.and_then(|address| address.parse::<Ipv6Addr>().ok());
+            let has_other = name.contains(['*', '/', '@']) || address.is_none() && name.contains([':', '[', ']']);
             if name.is_empty() || name.ends_with('.') || has_other || name.chars().any(char::is_whitespace) {
                 return error(
                     "no_proxy",
@@ -103,6 +105,8 @@ impl HttpProxy {
                     ),
                 );
             }
+            // Also as it is usually written.
+            direct.extend(address.map(|address| format!("[{address}]")));
             direct.push(entry.to_ascii_lowercase());
         }
         // A domain is all of it.
@@ -147,7 +151,7 @@ mod tests {
     #[test]
     fn where_it_is_and_what_goes_past_it() {
         assert!(proxy(&[]).unwrap().is_none());
-        let found = proxy(&[PROXY, ("no_proxy", "as.example, .corp.example, [2001:db8::2]")]).unwrap().unwrap();
+        let found = proxy(&[PROXY, ("no_proxy", "as.example, .corp.example, [2001:DB8:0::2]")]).unwrap().unwrap();
         assert_eq!((found.host.as_str(), found.port, found.credentials.is_none()), ("proxy.example", 3128, true));
         for host in [
             "as.example",
@@ -191,6 +195,9 @@ mod tests {
             (vec![PROXY, ("no_proxy", ".example.")], "no_proxy: '.example.'"),
             (vec![PROXY, ("no_proxy", "as.example:443")], "no_proxy: 'as.example:443'"),
             (vec![PROXY, ("no_proxy", "2001:db8::1")], "in brackets"),
+            (vec![PROXY, ("no_proxy", "[]")], "no_proxy: '[]'"),
+            (vec![PROXY, ("no_proxy", "[as.example]")], "no_proxy: '[as.example]'"),
+            (vec![PROXY, ("no_proxy", ".[::1]")], "no_proxy: '.[::1]'"),
             (vec![PROXY, ("no_proxy", "*")], "no_proxy: '*'"),
             (vec![PROXY, ("no_proxy", "http://x")], "no_proxy: 'http://x'"),
         ] {

@@ -124,7 +124,7 @@ pub enum Carried {
 pub trait KnownKeys {
     /// The fetched keys of a provider; None when there are none or they are too old.
     fn fetched(&self, provider: usize) -> Option<&KeySet>;
-    /// When they were fetched, Unix seconds.
+    /// When they were fetched, Unix seconds; 0: never, or that is not known.
     fn fetched_at(&self, provider: usize) -> i64;
 }
 
@@ -259,6 +259,8 @@ pub struct Unverified {
     pub fingerprint: String,
     /// The claim that is missing or of the wrong type, and of what; empty when that is not the reason.
     pub claim_fault: String,
+    /// Keys were tried, and none has signed it.
+    pub tried: bool,
 }
 
 impl Answer {

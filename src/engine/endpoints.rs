@@ -41,7 +41,7 @@ pub struct Endpoints {
 /// serves another.
 type Source = (String, Vec<String>, bool, Endpoint);
 /// What metadata says, or what it lacks, and when it was read.
-type Found = (Result<Announced, String>, i64);
+type Found = (Result<Announced, MetadataError>, i64);
 
 impl Endpoints {
     /// Nothing is known yet.
@@ -81,7 +81,7 @@ impl Endpoints {
         if let Some((found, since)) = &known
             && (0..interval).contains(&now.saturating_sub(*since))
         {
-            return found.clone().map_err(MetadataError::Absent);
+            return found.clone();
         }
         if let Some((found, _)) = &known {
             // One reads it again; meanwhile, and for a while should that fail, what is known serves the others.
@@ -102,21 +102,21 @@ impl Endpoints {
                 self.note(key, Ok(endpoint.clone()), now);
                 Ok(endpoint)
             }
-            (Err(_), Some((found, _))) => found.map_err(MetadataError::Absent),
+            (Err(_), Some((Ok(endpoint), _))) => Ok(endpoint),
             // What is needed is looked for again; what the server may do without is not, or not soon.
-            (Err(MetadataError::Absent(text)), None) if !is_needed => {
-                self.note(key, Err(text.clone()), now);
-                Err(MetadataError::Absent(text))
+            (Err(error @ MetadataError::Absent(_)), _) if !is_needed => {
+                self.note(key, Err(error.clone()), now);
+                Err(error)
             }
-            (Err(MetadataError::NoDocument(text)), None) if !is_needed => {
-                self.note(key, Err(text.clone()), now - interval + pause);
-                Err(MetadataError::NoDocument(text))
+            (Err(error @ MetadataError::NoDocument(_)), _) if !is_needed => {
+                self.note(key, Err(error.clone()), now - interval + pause);
+                Err(error)
             }
-            (Err(error), None) => Err(error),
+            (Err(error), _) => Err(error),
         }
     }
 
-    fn note(&self, key: Source, endpoint: Result<Announced, String>, since: i64) {
+    fn note(&self, key: Source, endpoint: Result<Announced, MetadataError>, since: i64) {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (endpoint, since));
     }
 }

@@ -100,7 +100,12 @@ impl TokenError {
 /// Without its address the server is not asked.
 impl From<MetadataError> for TokenError {
     fn from(error: MetadataError) -> TokenError {
-        TokenError::Unavailable(Trouble::unanswered(error.to_string()))
+        match error {
+            MetadataError::Failed(why) => TokenError::Unavailable(Trouble::unanswered(why)),
+            // A server that is just being set up may have it soon.
+            MetadataError::NoDocument(why) => TokenError::Unavailable(Trouble::answered(why)),
+            MetadataError::Absent(why) | MetadataError::Unusable(why) => TokenError::Misconfigured(why),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub fn endpoint_of_metadata(
     for url in discovery {
         let document = match fetch.get(url, METADATA_TYPES) {
             Ok(document) => document,
-            Err(FetchError::Status(status @ (400..=499))) if ![408, 425, 429].contains(&status) => {
+            Err(FetchError::Status(status @ (400..=499))) if ![407, 408, 425, 429].contains(&status) => {
                 note(false, format!("{url}: HTTP status {status}"));
                 continue;
             }
@@ -184,7 +184,7 @@ mod tests {
         let text = find(vec![(OIDC, Err(FetchError::Status(404))), (RFC_8414, Ok(BARE))]).unwrap_err();
         assert!(text.starts_with(RFC_8414), "{text}");
         // A server that does not work now may have it.
-        for status in [408, 425, 429, 502] {
+        for status in [407, 408, 425, 429, 502] {
             let text = find(vec![(OIDC, Ok(BARE)), (RFC_8414, Err(FetchError::Status(status)))]).unwrap_err();
             assert!(text.contains(&format!("HTTP status {status}")), "{text}");
         }

@@ -132,6 +132,9 @@ pub(super) fn check_looked_up(
     Decision::Done(answer)
 }
 
+/// What a server gives as its keys may be so old, in seconds: others keep it on the way.
+const AGE_OF_KEYS: i64 = 300;
+
 enum Refusal {
     Because(Reason),
     /// Other keys are needed; the reason why those that are there do not verify the token.
@@ -181,13 +184,15 @@ struct Reading<'a> {
     hashed: HashedToken<'a>,
     kid: Option<Arc<str>>,
     claims: Option<Claims>,
+    /// Keys were tried that its name or its lack of one allows, and none has signed it.
+    tried: bool,
     /// A private key was used for it, and nothing says yet that its issuer made it.
     unproven: bool,
 }
 
 impl<'a> Reading<'a> {
     fn new(token: &'a str) -> Reading<'a> {
-        Reading { hashed: HashedToken::new(token), kid: None, claims: None, unproven: false }
+        Reading { hashed: HashedToken::new(token), kid: None, claims: None, tried: false, unproven: false }
     }
 
     fn into_unverified(self) -> Unverified {
@@ -196,6 +201,7 @@ impl<'a> Reading<'a> {
             kid: visible(self.kid.as_deref().unwrap_or_default()).into_owned(),
             fingerprint: self.hashed.fingerprint,
             claim_fault: String::new(),
+            tried: self.tried,
         }
     }
 }
@@ -263,9 +269,11 @@ fn verify(
         if !provider.keys.may_have_changed(Err(reason)) {
             return Err(reason.into());
         }
-        // A key under this name was there when the token had been issued already, and it is another one.
-        let is_older = |issued_at: i64| issued_at.saturating_add(provider.rules.leeway) < known.keys.fetched_at(index);
-        if reason != Reason::KeyUnknown && claims.issued_at.is_some_and(is_older) {
+        let fetched = known.keys.fetched(index);
+        reading.tried = fetched.is_some_and(|set| set.candidates(header.kid.as_deref(), header.algorithm).is_ok());
+        // The keys were fetched when the token had been issued already, and the one that it should fit is another one.
+        let oldest = known.keys.fetched_at(index) - provider.rules.leeway - AGE_OF_KEYS;
+        if reading.tried && claims.issued_at.is_some_and(|issued_at| issued_at < oldest) {
             return Err(reason.into());
         }
         // A token that would be refused anyway is not worth a key fetch. What one of unknown origin says is not told.

@@ -58,7 +58,7 @@ impl<'a> Keys<'a> {
         let verified = provider.keys.verify(jws, header, fresh.map(|fresh| &fresh.keys));
         if provider.keys.may_have_changed(verified) && !fresh.is_some_and(|fresh| fresh.is_current) {
             // The code is spent, and nobody knows who it stood for.
-            let why = "tokens came, but the keys that verify them cannot be fetched now";
+            let why = "tokens came, but the keys that verify them are not there and cannot be fetched now";
             return Err(TokenError::InDoubt(Trouble::answered(why.into())));
         }
         verified.map_err(TokenError::Denied)
@@ -172,8 +172,8 @@ impl Search<'_> {
     fn endpoint(&mut self, which: Endpoint) -> Option<Announced> {
         match (self.server.resolve)(which) {
             Ok(endpoint) => Some(endpoint),
-            Err(MetadataError::Absent(_) | MetadataError::NoDocument(_)) => None,
-            Err(MetadataError::Unusable(why)) => {
+            Err(MetadataError::Absent(_)) => None,
+            Err(MetadataError::NoDocument(why) | MetadataError::Unusable(why)) => {
                 self.note("metadata", &why);
                 None
             }

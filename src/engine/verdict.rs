@@ -75,7 +75,7 @@ pub fn verdict(question: Question, status: u16, error: Option<&ErrorResponse>) -
     match (status, word.as_str()) {
         (425 | 429 | 503, _) | (_, "temporarily_unavailable" | "slow_down") => Verdict::NotNow,
         (408 | 500..=599, _) | (_, "server_error") => Verdict::InDoubt,
-        // Of these the second is said by an HTTP proxy.
+        // 407 is an HTTP proxy's.
         (300..=399 | 407, _) => Verdict::Elsewhere,
         // A status between that is no refusal, and no word: whether it was acted upon is not known.
         (..=399, "") => Verdict::InDoubt,
@@ -95,11 +95,9 @@ fn blames_client(status: u16, word: &str) -> bool {
 
 /// The word is about the code, the refresh token or the token, or about the user who must do something first.
 fn blames_what_was_sent(question: Question, word: &str) -> bool {
-    // It is about a part of the request that no phone has chosen.
-    if ["type", "hint", "method"].iter().any(|part| has_piece(word, part)) {
-        return false;
-    }
-    let names = |part| has_piece(word, part) && !word.starts_with("unsupported") && !word.starts_with("missing");
+    // About these the phone has no say, and what is missing is not bad.
+    let others = ["type", "hint", "method", "unsupported", "missing"];
+    let names = |part| has_piece(word, part) && !others.iter().any(|other| has_piece(word, other));
     if question == Question::Introspection {
         // Not the client's, but the token's right: RFC 6750 section 3.1, and what others have made of it.
         return word == "invalid_grant" || names("token");
@@ -123,7 +121,6 @@ pub fn sentence(status: u16, error: Option<&ErrorResponse>, setting: &str) -> St
         (300..=399, _) => format!("{http}: redirects are not followed, write the final address in {setting}"),
         (_, Some(ErrorResponse { error, description })) if description.is_empty() => format!("{http}, {error}"),
         (_, Some(ErrorResponse { error, description })) => format!("{http}, {error}: {description}"),
-        (407, _) => format!("{http}: the HTTP proxy wants http_proxy_credentials_file"),
         (404 | 405, None) => format!("{http} without an OAuth error; is this address in {setting} right?"),
         (_, None) => format!("{http} without an OAuth error"),
     }
@@ -199,6 +196,7 @@ mod tests {
                     ("invalid_token_type_hint", RequestRefused),
                     ("missing_token", RequestRefused),
                     ("missing_code", RequestRefused),
+                    ("token_missing", RequestRefused),
                     ("expired_token", Refused),
                     ("invalid_request", RequestRefused),
                     ("invalid_scope", RequestRefused),

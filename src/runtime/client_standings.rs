@@ -11,6 +11,9 @@ use crate::engine::verdict::Question;
 const LATELY: i64 = 600_000;
 /// After so many refusals in a row it says so no more: the client's secret may have changed since.
 const IN_A_ROW: u32 = 10;
+/// A sign-in says so of refreshes only this time after the first refusal, in milliseconds: the servers of one issuer may
+/// learn of a new secret one by one.
+const SETTLED: i64 = 60_000;
 /// Sessions whose refresh was refused that are remembered, for each provider. Of more, the operator is told.
 const SESSIONS: usize = 4096;
 
@@ -57,7 +60,7 @@ impl ClientStandings {
     pub fn blames_session(&self, provider: usize, session: &str, now: i64) -> bool {
         let signed_in = self.with(provider, Question::SignIn, |standing| standing.accepted);
         self.with(provider, Question::Refresh, |standing| match standing.sessions.get(session) {
-            Some(first) => standing.accepted.max(signed_in) > *first,
+            Some(first) => standing.accepted > *first || signed_in > first.saturating_add(SETTLED),
             None => {
                 if standing.sessions.len() < SESSIONS {
                     standing.sessions.insert(session.to_owned(), now);
@@ -105,8 +108,10 @@ mod tests {
         assert!(blames("a", 4000) && !blames("b", 5000));
         standings.forget_session("a");
         assert!(!blames("a", 6000));
-        standings.accepted(0, Question::SignIn, 6500);
-        assert!(blames("a", 6600) && !blames("c", 6600));
+        standings.accepted(0, Question::SignIn, 66_000);
+        assert!(!blames("a", 66_600) && !blames("c", 66_600));
+        standings.accepted(0, Question::SignIn, 66_001);
+        assert!(blames("a", 66_600) && !blames("c", 66_600));
         for n in 0..2 * SESSIONS {
             blames(&n.to_string(), 7000);
         }

@@ -13,6 +13,7 @@ use crate::config::introspection::Introspection;
 use crate::engine::answer_fit::fit;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::introspection::{Introspected, IntrospectionError, introspect};
+use crate::engine::metadata::MetadataError;
 use crate::engine::token_answer::{MAX_ANSWER, Said, TokenAnswer, TokenId};
 use crate::engine::verdict::Question;
 use crate::fault;
@@ -85,10 +86,14 @@ impl TaskEnv {
         let nothing = |reason, why, answered| Heard::Nothing { reason, why, answered };
         let unavailable = |why: String, answered| nothing(Reason::IntrospectionUnavailable, why, answered);
         let (client, policy) = (&*self.client, &self.policy);
-        let endpoint = self
-            .endpoints
-            .resolve(client, policy, index, Endpoint::Introspection, now)
-            .map_err(|e| unavailable(e.to_string(), false))?;
+        let endpoint = self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(
+            |error| match error {
+                MetadataError::Failed(why) => unavailable(why, false),
+                // A server that is just being set up may have it soon.
+                MetadataError::NoDocument(why) => unavailable(why, true),
+                MetadataError::Absent(why) | MetadataError::Unusable(why) => nothing(Reason::ClientRefused, why, true),
+            },
+        )?;
         self.context.arena().shared().counters.add(Counter::Introspections);
         let fetched = self.keys(index);
         let fetch = || self.fetch_keys(index);

@@ -2,7 +2,7 @@
 //! The I/O service's part about keys: when each provider's are fetched, and how they are published.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::context::{Context, PlacedPolicy};
 use super::jitter;
@@ -177,7 +177,7 @@ impl KeyFetches {
         let (jwks_uri, error, rejected) = match &published {
             Ok(fetched) => {
                 remote.refresh.succeeded(now, fetched.max_age, jitter, &limits);
-                slot.fetched_at.store(now, Relaxed);
+                slot.fetched_at.store(now, Release);
                 (fetched.jwks_uri.as_str(), "", [].as_slice())
             }
             Err(NoKeys { sentence, rejected }) => {

@@ -141,7 +141,7 @@ impl TaskEnv {
                 return self.end_with_token(store, key, tokens, &sealed, &session);
             }
             Err(TokenError::ClientRefused(text)) if self.standings.blames_session(provider, key, now_millis()) => {
-                ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client at other sessions"));
+                ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client otherwise"));
                 return self.end_with_token(store, key, tokens, &sealed, &session);
             }
             Err(TokenError::Misconfigured(text)) => text,

@@ -283,9 +283,9 @@ impl Service {
             Event::Changed(key) => {
                 let cache = self.context.arena().records();
                 if key.is_empty() {
-                    cache.overtake_all(now)
+                    cache.overtake_all()
                 } else {
-                    cache.overtake(&key, now)
+                    cache.overtake(&key)
                 }
                 self.changes.note(key);
             }

@@ -30,7 +30,6 @@ use crate::fault;
 use crate::ports::Level;
 use crate::proto::challenge::{Challenge, Location};
 use crate::proto::fingerprint::printable;
-use crate::proto::jose::key_set::KeySet;
 use crate::proto::json::Json;
 use crate::proto::key_derivation;
 use crate::proto::reason::{Outcome, Reason};
@@ -319,15 +318,15 @@ impl Worker {
         let shared = self.context.arena().shared();
         let (state, judged) = (self.keyring.state(&self.context, provider), self.keyring.generation(provider));
         let refusal = answer.reason.take().unwrap_or(Reason::KeyUnknown);
-        let (kid, fingerprint) = answer.unverified.as_ref().map_or(("", ""), |u| (&u.kid, &u.fingerprint));
-        let keys = self.keyring.fetched(provider);
         // Of a key that is not there, its name. One that was tried may be replaced at any time, under its name or without
         // one, and a token that a stranger has forged must say nothing about others.
-        let is_named = !kid.is_empty() && !keys.is_some_and(KeySet::has_nameless);
-        let missing = if refusal == Reason::KeyUnknown && is_named { kid } else { fingerprint };
+        let missing = answer.unverified.as_ref().map_or("", |token| {
+            let is_named = refusal == Reason::KeyUnknown && !token.kid.is_empty() && !token.tried;
+            if is_named { &token.kid } else { &token.fingerprint }
+        });
         let situation = Situation {
             state,
-            have_keys: keys.is_some(),
+            have_keys: self.keyring.fetched(provider).is_some(),
             known_missing: shared.missing_keys.get((slot, missing)) == Some(state.fetches & 0xFF_FFFF),
             resumed: handling.resumed,
             can_park: !handling.no_wait,

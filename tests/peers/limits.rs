@@ -101,13 +101,24 @@ fn tokens_that_are_older_than_the_keys_are_refused_and_cause_no_fetch() {
         key.token("ES256", &claims)
     };
     for user in 0..30 {
-        assert_eq!(plant.reason(&aged(&old, user, 40)), Reason::SignatureInvalid);
-        assert_eq!(plant.reason(&aged(&new, user, 40)), Reason::Ok);
+        assert_eq!(plant.reason(&aged(&old, user, 400)), Reason::SignatureInvalid);
+        assert_eq!(plant.reason(&aged(&new, user, 400)), Reason::Ok);
     }
     assert_eq!(server.count(JWKS), 1);
-    // A younger one may be of a newer key.
-    assert_eq!(plant.reason(&aged(&old, 0, 20)), Reason::SignatureInvalid);
+    // A younger one may be of a newer key, which a cache on the way has not had yet.
+    assert_eq!(plant.reason(&aged(&old, 0, 200)), Reason::SignatureInvalid);
     assert_eq!(server.count(JWKS), 2);
+    // The same where keys have no names.
+    let mut nameless = new.jwk();
+    nameless.as_object_mut().expect("an object").remove("kid");
+    let server = ScriptedServer::start(json!({ "keys": [nameless] }));
+    let mut plant = Plant::at(&server, &json!({ "leeway": 30 })).started();
+    for user in 0..30 {
+        let mut claims = crate::support::token::claims(&server.issuer(), "sip", &format!("user{user}"), 300);
+        claims["iat"] = json!(crate::support::token::now() - 400);
+        assert_eq!(plant.reason(&old.token("ES256", &claims)), Reason::KeyUnknown);
+    }
+    assert_eq!(server.count(JWKS), 1);
 }
 
 /// A key set without names: what a stranger writes as a token's kid says nothing of the others that have it.

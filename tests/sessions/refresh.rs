@@ -198,7 +198,7 @@ fn a_client_that_is_refused_ends_no_session_until_others_show_that_it_is_good() 
         );
         let mut bob = Prover::sign_in_as(&plant, &mut proxy, ("bob", BOB), "two");
         alice.until(&mut proxy, (401, Reason::SessionEnded));
-        assert!(proxy.log.text().contains("accepts the proxy's client at other sessions"), "{}", proxy.log.text());
+        assert!(proxy.log.text().contains("accepts the proxy's client otherwise"), "{}", proxy.log.text());
         assert_eq!(bob.answer(&mut proxy), (200, Reason::Ok));
     }
 }

@@ -217,11 +217,6 @@ impl KeySet {
         !self.keys.iter().any(named)
     }
 
-    /// True when some keys have no kid: these are tried with tokens of every kid that no key has.
-    pub fn has_nameless(&self) -> bool {
-        self.keys.iter().any(|key| key.kid().is_none())
-    }
-
     /// The set as compact JSON with public members only: what the I/O process publishes to the workers.
     pub fn to_public_jwks(&self) -> Vec<u8> {
         let keys: Vec<_> = self.keys.iter().filter_map(VerificationKey::to_public_jwk).collect();
