@@ -24,7 +24,7 @@ step "lints"
 tools/lint.sh
 step "library and tool tests, vectors, peers, C ABI"
 # Most of a test is waiting for proxies and servers.
-cargo test --lib --bins --test readme --test rfc_vectors --test peers --test properties --test c_abi --test exchange \
+cargo test --lib --bins --test docs --test rfc_vectors --test peers --test properties --test c_abi --test exchange \
   --test introspection --test register --test store --test sessions --test providers --test tool --test floods \
   --test attacker -- --test-threads=8
 cargo test --test wycheproof -- --nocapture

@@ -173,7 +173,7 @@ fn one_line(text: &str) -> String {
     let near = names.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
     match near.filter(|(distance, _)| *distance <= 3) {
         Some((_, known)) => format!("unknown key '{unknown}', did you mean '{known}'?"),
-        None => format!("unknown key '{unknown}'; the README lists the keys under 'Settings'"),
+        None => format!("unknown key '{unknown}'; docs/reference/settings.md lists the keys"),
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
     fn mistakes_name_the_key() {
         for (line, word) in [
             ("isuer=x", "unknown key 'isuer', did you mean 'issuer'?"),
-            ("colour=x", "unknown key 'colour'; the README"),
+            ("colour=x", "unknown key 'colour'; docs/reference"),
             ("name", "key=value"),
             ("name=a;name=b", "'name' is given twice"),
             ("leeway=soon", "soon"),

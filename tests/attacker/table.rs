@@ -449,7 +449,7 @@ fn refresh(when: When, mv: Move) -> Rule {
     }
 }
 
-/// Digest credentials give tokens once. That they are new is for the host to say, too: nonce_count, qop (README).
+/// Digest credentials give tokens once. That they are new is for the host to say, too: nonce_count, qop (docs/guide/passwords-and-tokens.md).
 fn password(when: When, mv: Move) -> Rule {
     match mv {
         AfterRevocation if when == When::First => NotCovered(FIRST_CODE),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Encrypted tokens (RFC 8898 section 2.1.2): made by the real authorization server, with keys as the README makes them.
+//! Encrypted tokens (RFC 8898 section 2.1.2): made by the real authorization server, with keys as docs/guide/encrypted-tokens.md makes them.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use crate::support::temporary::Directory;
 const ALICE: &str = "sip:alice@example.test";
 const BOB: &str = "sip:bob@example.test";
 
-/// Key pairs in a folder: NAME.pem and NAME.pub, as the README says.
+/// Key pairs in a folder: NAME.pem and NAME.pub, as that page says.
 fn key_pairs(directory: &Directory) {
     for (name, arguments) in [
         ("rsa", ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),

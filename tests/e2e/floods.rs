@@ -177,7 +177,7 @@ fn a_websocket_connection_takes_so_much_shared_memory() {
     stack.kamailio.stop().unwrap_or_else(|fault| panic!("{fault}"));
 }
 
-/// What the table of the README on `-m` says.
+/// What the table of docs/guide/limits.md on `-m` says.
 #[test]
 fn a_waiting_request_takes_so_much_shared_memory() {
     let (directory, hung) = (Directory::new("floods"), introspection());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a script notices of a request that has waited, as the README says it.
+//! What a script notices of a request that has waited, as docs/reference/functions.md says it.
 
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::scripted_server::{ScriptedServer, key_set};

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The pages for operators name every reason, every setting and every example, and their links lead somewhere; the Kamailio
+//! module hands every setting on.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sipoauth::config::provider_settings::ProviderSettings;
+use sipoauth::config::settings::Settings;
+use sipoauth::proto::reason::Reason;
+
+const README: &str = include_str!("../README.md");
+const SETTINGS: &str = include_str!("../docs/reference/settings.md");
+const REASONS: &str = include_str!("../docs/reference/reasons.md");
+const PROVIDER: &str = include_str!("../docs/guide/provider.md");
+
+fn missing<'a>(page: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    names.filter(|name| !page.contains(&format!("`{name}`"))).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An operator reads it in ten minutes.
+#[test]
+fn the_readme_is_short() {
+    assert!(README.lines().count() <= 160 && README.len() <= 12_000, "{} octets", README.len());
+}
+
+/// The pages: README and others at the top, and all in docs.
+fn pages() -> Vec<PathBuf> {
+    let (mut pages, mut folders) =
+        (vec![root().join("README.md"), root().join("CONTRIBUTING.md")], vec![root().join("docs")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("part of the project").flatten() {
+            if entry.path().is_dir() { folders.push(entry.path()) } else { pages.push(entry.path()) }
+        }
+    }
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
+    pages
+}
+
+/// A heading as links name it.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let (pages, mut links) = (pages(), 0);
+    assert!(pages.len() > 18, "{pages:?}");
+    for page in &pages {
+        let text = fs::read_to_string(page).expect("text");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+            assert!(file.exists(), "{}: {target}", page.display());
+            let is_there = |text: &str| text.lines().any(|line| line.starts_with('#') && anchor(line) == place);
+            let is_known = place.is_empty() || fs::read_to_string(&file).is_ok_and(|text| is_there(&text));
+            assert!(is_known, "{}: {target}", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 40, "{links}");
+}
+
+/// Whoever looks for a place in the source finds it.
+#[test]
+fn every_place_that_contributors_are_sent_to() {
+    let text = include_str!("../CONTRIBUTING.md");
+    let quoted = text.split('`').skip(1).step_by(2);
+    let tops = ["src/", "docs/", "tests/", "benches/", "cfg-examples", "tools/"];
+    let places: BTreeSet<&str> = quoted.filter(|name| tops.iter().any(|top| name.starts_with(top))).collect();
+    assert!(places.len() > 50, "{places:?}");
+    let lost: Vec<_> = places.into_iter().filter(|place| !root().join(place).exists()).collect();
+    assert_eq!(lost, [""; 0]);
+}
+
+#[test]
+fn every_reason() {
+    let reasons = Reason::ALL.iter().map(|r| r.code()).filter(|c| *c != "ok");
+    assert_eq!(missing(REASONS, reasons), [""; 0]);
+}
+
+/// The keys that may be written in the configuration.
+fn keys(settings: &impl Serialize) -> BTreeSet<String> {
+    let value = serde_json::to_value(settings).expect("texts, numbers and lists");
+    value.as_object().expect("a structure").keys().cloned().collect()
+}
+
+/// Those that a host sets one by one; providers and offers have lines or tables of their own.
+fn global_keys() -> BTreeSet<String> {
+    let mut keys = keys(&Settings::default());
+    keys.retain(|key| !["provider", "offer"].contains(&key.as_str()));
+    keys
+}
+
+#[test]
+fn every_setting() {
+    let (global, of_providers) = (global_keys(), keys(&ProviderSettings::default()));
+    assert!(global.len() > 40 && of_providers.len() > 30);
+    assert_eq!(missing(SETTINGS, global.iter().chain(&of_providers).map(String::as_str)), [""; 0]);
+}
+
+#[test]
+fn every_global_setting_is_a_parameter_of_the_kamailio_module() {
+    let header = include_str!("../src/shims/kamailio/params_keys.h");
+    let names = header.lines().filter_map(|line| line.strip_prefix("KEY(")?.strip_suffix(')')).map(str::to_owned);
+    let names: Vec<String> = names.collect();
+    let mut parameters: BTreeSet<String> = names.iter().cloned().collect();
+    assert_eq!(parameters.len(), names.len(), "one is there twice");
+    assert!(parameters.remove("config_file"), "it says where settings are and is none itself");
+    assert_eq!(parameters, global_keys());
+}
+
+/// Each reason has its row: status, and what to do.
+#[test]
+fn every_refusal_says_what_to_do() {
+    let rows =
+        REASONS.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').map(str::trim).collect());
+    let rows: Vec<Vec<&str>> = rows.collect();
+    for reason in Reason::ALL.iter().filter(|r| **r != Reason::Ok) {
+        let code = format!("`{}`", reason.code());
+        let row = rows.iter().find(|row| row[1].split(", ").any(|name| name == code));
+        let row = row.unwrap_or_else(|| panic!("no row for {code}"));
+        assert!(row[2].contains(|c: char| c.is_ascii_digit()) && row[3].len() > 10, "{code}: {row:?}");
+        assert!(reason.text().len() > 20, "{code}: {}", reason.text());
+    }
+}
+
+#[test]
+fn every_example() {
+    for folder in ["kamailio", "monitoring", "providers"] {
+        let entries = fs::read_dir(root().join("cfg-examples").join(folder)).expect("part of the project");
+        let names: Vec<String> =
+            entries.map(|e| e.expect("readable").file_name().into_string().expect("UTF-8")).collect();
+        let names = names.iter().map(String::as_str).filter(|n| !["common.cfg", "README.md"].contains(n));
+        assert_eq!(missing(&[README, PROVIDER].concat(), names), [""; 0]);
+    }
+}
+
+/// What the threat model calls a test is one.
+#[test]
+fn every_test_that_the_threat_model_names() {
+    let text = include_str!("../docs/threat-model.md");
+    let ways = text.split("## What proofs and limits cover").next().expect("the first part");
+    let of_ways = ways.lines().filter_map(|line| line.strip_prefix('|')?.trim_end_matches('|').rsplit('|').next());
+    let of_limits = text.split("Tests: ").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a paragraph");
+    let named = of_ways.chain([of_limits]).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let names: BTreeSet<&str> = named.filter(|name| name.contains('_') && !name.contains(['/', ' '])).collect();
+    assert!(names.len() > 30, "{names:?}");
+    let mut sources = String::new();
+    gather(&root().join("tests"), &mut sources);
+    let exists =
+        |name: &&str| [format!("fn {name}("), format!("    {name}: ")].iter().any(|text| sources.contains(text));
+    let unknown: Vec<_> = names.into_iter().filter(|name| !exists(name)).collect();
+    assert_eq!(unknown, [""; 0]);
+}
+
+fn gather(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).expect("part of the project").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            gather(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push_str(&fs::read_to_string(&path).expect("text"));
+        }
+    }
+}
