@@ -33,8 +33,10 @@ fn the_readme_is_short() {
 
 /// The pages: README and others at the top, and all in docs.
 fn pages() -> Vec<PathBuf> {
-    let (mut pages, mut folders) =
-        (vec![root().join("README.md"), root().join("CONTRIBUTING.md")], vec![root().join("docs")]);
+    let (mut pages, mut folders) = (
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name)).to_vec(),
+        vec![root().join("docs")],
+    );
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("part of the project").flatten() {
             if entry.path().is_dir() { folders.push(entry.path()) } else { pages.push(entry.path()) }
@@ -76,12 +78,15 @@ fn every_link_leads_somewhere() {
 /// Whoever looks for a place in the source finds it.
 #[test]
 fn every_place_that_contributors_are_sent_to() {
-    let text = include_str!("../CONTRIBUTING.md");
+    let text = [include_str!("../CONTRIBUTING.md"), include_str!("../docs/develop/ARCHITECTURE.md")].concat();
     let quoted = text.split('`').skip(1).step_by(2);
-    let tops = ["src/", "docs/", "tests/", "benches/", "cfg-examples", "tools/"];
-    let places: BTreeSet<&str> = quoted.filter(|name| tops.iter().any(|top| name.starts_with(top))).collect();
-    assert!(places.len() > 50, "{places:?}");
-    let lost: Vec<_> = places.into_iter().filter(|place| !root().join(place).exists()).collect();
+    let tops = ["src/", "docs/", "tests/", "benches/", "cfg-examples", "tools/", "include/"];
+    let is_file = |name: &str| name.contains('/') && (name.ends_with(".rs") || name.ends_with(".c"));
+    let places = quoted.filter(|name| tops.iter().any(|top| name.starts_with(top)) || is_file(name));
+    let places: BTreeSet<&str> = places.collect();
+    assert!(places.len() > 60, "{places:?}");
+    let exists = |place: &&str| root().join(place).exists() || root().join("src").join(place).exists();
+    let lost: Vec<_> = places.into_iter().filter(|place| !exists(place)).collect();
     assert_eq!(lost, [""; 0]);
 }
 
@@ -151,7 +156,7 @@ fn every_example() {
 /// What the threat model calls a test is one.
 #[test]
 fn every_test_that_the_threat_model_names() {
-    let text = include_str!("../docs/threat-model.md");
+    let text = include_str!("../docs/develop/threat-model.md");
     let ways = text.split("## What proofs and limits cover").next().expect("the first part");
     let of_ways = ways.lines().filter_map(|line| line.strip_prefix('|')?.trim_end_matches('|').rsplit('|').next());
     let of_limits = text.split("Tests: ").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a paragraph");
