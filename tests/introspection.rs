@@ -15,9 +15,9 @@ use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspe
 use sipoauth::engine::kept_keys::Refetched;
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::engine::metadata::Announced;
-use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
+use sipoauth::engine::token_answer::{Asked, KnownAnswers, IntrospectionResult, TokenAnswer, TokenId};
 use sipoauth::engine::token_cache::TokenCache;
-use sipoauth::engine::token_check::{Usage, check_token};
+use sipoauth::engine::token_check::{TokenUsage, check_token};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::form;
 use sipoauth::proto::jose::key_set::{KeySet, Origin};
@@ -90,14 +90,14 @@ impl Proxy {
     fn judge(&self, token: &str) -> Result<Vec<String>, Reason> {
         let check = |answers: &dyn KnownAnswers| {
             let known = Knowledge { answers, ..KNOWS_NOTHING };
-            check_token(&self.policy, known, &mut TokenCache::new(0), token, Usage::default(), now())
+            check_token(&self.policy, known, &mut TokenCache::new(0), token, TokenUsage::default(), now())
         };
         let Decision::NeedIntrospection(_, question) = check(KNOWS_NOTHING.answers) else {
             panic!("nobody is asked about this token");
         };
         let said = match self.ask(token).expect("an answer") {
-            Introspected::Active(claims) => Said::Active(claims),
-            Introspected::Inactive => Said::Inactive,
+            Introspected::Active(claims) => IntrospectionResult::Active(claims),
+            Introspected::Inactive => IntrospectionResult::Inactive,
         };
         match check(&Answered(question.id, TokenAnswer { said, asked_at: now() })) {
             Decision::Done(answer) if answer.reason() == Reason::Ok => {

@@ -18,7 +18,7 @@ use sipoauth::engine::explain::{Judged, Use, explain};
 use sipoauth::engine::introspection::{Introspected, introspect};
 use sipoauth::engine::metadata::{Announced, MetadataError};
 use sipoauth::engine::token_cache::TokenCache;
-use sipoauth::engine::token_check::{Usage, check_token};
+use sipoauth::engine::token_check::{TokenUsage, check_token};
 use sipoauth::ports::{Answered, Form, Post, PostError};
 use sipoauth::proto::aor_template::AorTemplate;
 use sipoauth::proto::bound_identity::BoundIdentity;
@@ -72,7 +72,7 @@ fn bench() -> &'static (Policy, Vec<String>) {
 /// The verdict, with which the explanation must agree.
 fn reason(token: &str) -> Reason {
     let now = now();
-    let reason = match check_token(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), token, Usage::default(), now) {
+    let reason = match check_token(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), token, TokenUsage::default(), now) {
         Decision::Done(answer) => answer.reason(),
         other => panic!("the keys are configured: {other:?}"),
     };
@@ -338,7 +338,7 @@ proptest! {
         let place = place.index(octets.len());
         octets[place] ^= change;
         if let Ok(token) = String::from_utf8(octets) {
-            let verdict = check_token(policy, KNOWS_NOTHING, &mut TokenCache::new(4), &token, Usage::default(), now());
+            let verdict = check_token(policy, KNOWS_NOTHING, &mut TokenCache::new(4), &token, TokenUsage::default(), now());
             prop_assert!(matches!(&verdict, Decision::Done(answer) if answer.reason() != Reason::Ok), "{verdict:?}");
         }
     }
@@ -555,7 +555,7 @@ proptest! {
 #[test]
 fn every_good_token_is_accepted() {
     let (policy, token) = encrypted();
-    let verdict = check_token(policy, KNOWS_NOTHING, &mut TokenCache::new(4), token, Usage::default(), now());
+    let verdict = check_token(policy, KNOWS_NOTHING, &mut TokenCache::new(4), token, TokenUsage::default(), now());
     assert!(matches!(&verdict, Decision::Done(answer) if answer.reason() == Reason::Ok), "{verdict:?}");
     for token in &bench().1 {
         assert_eq!(reason(token), Reason::Ok);

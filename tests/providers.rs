@@ -14,7 +14,7 @@ use sipoauth::ports::Log;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::context::Context;
 use sipoauth::runtime::service::Service;
-use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,7 +118,7 @@ impl Proxy {
     }
 
     /// A REGISTER for this address.
-    fn register(&mut self, aor: &str, token: &str) -> Verdict {
+    fn register(&mut self, aor: &str, token: &str) -> CheckResult {
         let credentials = format!("Bearer {token}");
         let request = Request {
             method: "REGISTER",

@@ -47,7 +47,7 @@ const BY_OPERATOR: u64 = u64::MAX;
 
 /// Who asks for a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedFetch {
     /// Nobody.
     No,
     /// A request; the limits of fetches on request hold.
@@ -80,12 +80,12 @@ impl ProviderSlot {
     }
 
     /// Who asks for a fetch.
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self) -> WantedFetch {
         match self.wanted.load(Relaxed) {
-            BY_OPERATOR => Wanted::ByOperator,
-            0 => Wanted::No,
-            after if self.has_newer(after - 1) => Wanted::No,
-            _ => Wanted::ByRequest,
+            BY_OPERATOR => WantedFetch::ByOperator,
+            0 => WantedFetch::No,
+            after if self.has_newer(after - 1) => WantedFetch::No,
+            _ => WantedFetch::ByRequest,
         }
     }
 
@@ -111,7 +111,7 @@ impl ProviderSlot {
             not_before: self.not_before.load(Relaxed),
             failures: self.failures.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed) == 1,
-            asked: self.wanted() != Wanted::No,
+            asked: self.wanted() != WantedFetch::No,
             fetches: self.fetches.load(Relaxed),
             generation: self.keys.generation(),
         }

@@ -11,15 +11,15 @@ use super::convert::{Place, lossy, octets, structure, text};
 use super::guard::Status;
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
-use crate::engine::acceptance::Asking;
+use crate::engine::acceptance::RequestKey;
 use crate::engine::check::{Carried, Message, Request};
 use crate::engine::peer_certificate::PeerCertificate;
 use crate::engine::session_check::DigestUser;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
 use crate::proto::master_key::is_ha1;
-use crate::proto::reason::{Outcome, Reason};
-use crate::runtime::worker::{Handling, Verdict, Worker};
+use crate::proto::reason::{ReasonClass, Reason};
+use crate::runtime::worker::{Handling, CheckResult, Worker};
 use crate::runtime::worker_grants::{Demand, gives_tokens};
 use crate::runtime::worker_repeats::Repeated;
 
@@ -256,7 +256,7 @@ pub(super) unsafe fn judge(
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     // SAFETY: the caller's promise.
-    let mut fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
+    let mut fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = CheckResult::default())?;
     if !again(state, &mut fields.core) {
         fields.ask(state, Worker::check_anew);
     }
@@ -284,10 +284,10 @@ pub(super) unsafe fn answer_to(
     state: &mut State,
     request: *const sipoauth_request,
     flags: u32,
-    ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict,
+    ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> CheckResult,
 ) -> Status {
     // SAFETY: the caller's promise.
-    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = Verdict::default())?;
+    let fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = CheckResult::default())?;
     fields.ask(state, ask);
     Ok(())
 }
@@ -315,7 +315,7 @@ impl<'a> Core<'a> {
             let credentials = credentials(request)?;
             let body = octets(request.body)?;
             let repeated = Repeated {
-                asking: Asking {
+                asking: RequestKey {
                     method: octets(request.method)?,
                     from: octets(request.from_uri)?,
                     to: octets(request.to_uri)?,
@@ -405,13 +405,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn ask(self, state: &mut State, ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> Verdict) {
+    fn ask(self, state: &mut State, ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> CheckResult) {
         // The texts of the last answer may be among the inputs, so it lives until the end.
         let _last = std::mem::take(&mut *state.last);
         let Core { handling, repeated, credentials, .. } = self.core;
         let credentials: Few<Cow<'_, str>> = credentials.iter().map(|body| lossy(body)).collect();
         let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
-        let Asking { method, from, to } = repeated.asking;
+        let RequestKey { method, from, to } = repeated.asking;
         let [method, from, to, realm] = [method, from, to, self.realm].map(lossy);
         let [source, content_type, instance] = [self.source, self.content_type, self.instance].map(lossy);
         let certificate = || self.certificate.read();
@@ -529,8 +529,8 @@ fn denied(struct_size: u32) -> sipoauth_result {
 }
 
 /// The result of a verdict. Its texts borrow from the verdict.
-fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_result {
-    let Verdict { answer, status, retry_after, pending, session, ticket, .. } = verdict;
+fn answer(first: sipoauth_result, verdict: &CheckResult, job: u64) -> sipoauth_result {
+    let CheckResult { answer, status, retry_after, pending, session, ticket, .. } = verdict;
     let grant = match answer.carried {
         Carried::Nothing => SIPOAUTH_GRANT_NONE,
         Carried::Token => SIPOAUTH_GRANT_TOKEN,
@@ -552,10 +552,10 @@ fn answer(first: sipoauth_result, verdict: &Verdict, job: u64) -> sipoauth_resul
     } else {
         let reason = answer.reason();
         result.verdict = match reason.outcome() {
-            Outcome::Accepted => SIPOAUTH_VERDICT_ACCEPTED,
-            Outcome::NoCredentials => SIPOAUTH_VERDICT_NO_CREDENTIALS,
-            Outcome::NotNow => SIPOAUTH_VERDICT_NOT_NOW,
-            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest | Outcome::UnsupportedMedia => {
+            ReasonClass::Accepted => SIPOAUTH_VERDICT_ACCEPTED,
+            ReasonClass::NoCredentials => SIPOAUTH_VERDICT_NO_CREDENTIALS,
+            ReasonClass::NotNow => SIPOAUTH_VERDICT_NOT_NOW,
+            ReasonClass::Challenge | ReasonClass::Forbidden | ReasonClass::BadRequest | ReasonClass::UnsupportedMedia => {
                 SIPOAUTH_VERDICT_DENIED
             }
         };

@@ -9,10 +9,10 @@ use super::convert::{Buffer, Place, octets, structure, text};
 use super::guard::{Status, guard, guard_or, guard_told};
 use super::handle::Exclusive;
 use super::types::*;
-use crate::config::offer::Endpoint;
+use crate::config::offer::SipEndpoint;
 use crate::proto::challenge::Challenge;
 use crate::runtime::context::Context;
-use crate::runtime::worker::{NOBODY, Verdict, Worker, claim_text};
+use crate::runtime::worker::{NOBODY, CheckResult, Worker, claim_text};
 use crate::runtime::worker_grants::Withheld;
 use zeroize::Zeroizing;
 
@@ -26,9 +26,9 @@ pub struct sipoauth_worker {
 pub(super) struct State {
     pub worker: Worker,
     /// What the texts of the last result borrow from.
-    pub last: Box<Verdict>,
+    pub last: Box<CheckResult>,
     /// Blank: for the next one.
-    pub spare: Box<Verdict>,
+    pub spare: Box<CheckResult>,
     claim: String,
     /// The token that was handed out last.
     token: Zeroizing<String>,
@@ -108,7 +108,7 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
         }
         if std::mem::replace(&mut state.broken, true) {
             state.worker.forget();
-            *state.spare = Verdict::default();
+            *state.spare = CheckResult::default();
         }
         // It may be among the inputs, so it is wiped afterwards.
         let _token = std::mem::take(&mut state.token);
@@ -309,7 +309,7 @@ pub unsafe extern "C" fn sipoauth_worker_offer(
             let (transport, port) = (transport_name(e.transport)?, port(e.local_port)?);
             let (user_agent, domain, supported) = (text(e.user_agent)?, text(e.domain)?, text(e.supported)?);
             let endpoint =
-                Endpoint { user_agent: &user_agent, transport, domain: &domain, port, supported: &supported };
+                SipEndpoint { user_agent: &user_agent, transport, domain: &domain, port, supported: &supported };
             offer.put(state.worker.offer(&endpoint) as u32);
             Ok(())
         })

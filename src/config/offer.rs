@@ -19,7 +19,7 @@ pub enum Offer {
 
 /// What is known of the endpoint that will be challenged.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Endpoint<'a> {
+pub struct SipEndpoint<'a> {
     /// User-Agent, empty when absent.
     pub user_agent: &'a str,
     /// udp, tcp, tls, sctp, ws or wss.
@@ -58,7 +58,7 @@ impl OfferRule {
         Ok(OfferRule { offer, rule: rule.clone() })
     }
 
-    fn fits(&self, endpoint: &Endpoint<'_>) -> bool {
+    fn fits(&self, endpoint: &SipEndpoint<'_>) -> bool {
         let any = |patterns: &[String], text: &str| patterns.is_empty() || patterns.iter().any(|p| glob(p, text));
         let tags = || endpoint.supported.split(',').map(str::trim);
         any(&self.rule.user_agent, endpoint.user_agent)
@@ -70,7 +70,7 @@ impl OfferRule {
 }
 
 /// The offer of the first rule that fits; Bearer when none does.
-pub fn choose(rules: &[OfferRule], endpoint: &Endpoint<'_>) -> Offer {
+pub fn choose(rules: &[OfferRule], endpoint: &SipEndpoint<'_>) -> Offer {
     rules.iter().find(|r| r.fits(endpoint)).map_or(Offer::default(), |r| r.offer)
 }
 
@@ -131,11 +131,11 @@ mod tests {
         };
         let rules = [rule("digest", "*Linphone*", ""), rule("bearer", "", "ws"), rule("both", "", "")];
         let offer =
-            |agent, transport| choose(&rules, &Endpoint { user_agent: agent, transport, ..Endpoint::default() });
+            |agent, transport| choose(&rules, &SipEndpoint { user_agent: agent, transport, ..SipEndpoint::default() });
         assert_eq!(offer("Linphone/5.1", "ws"), Offer::Digest);
         assert_eq!(offer("JsSIP", "ws"), Offer::Bearer);
         assert_eq!(offer("", "udp"), Offer::Both);
-        assert_eq!(choose(&[], &Endpoint::default()), Offer::Bearer);
+        assert_eq!(choose(&[], &SipEndpoint::default()), Offer::Bearer);
         assert!(OfferRule::new(&OfferSettings::default(), 2).unwrap_err().0.contains("rule 2"));
     }
 }

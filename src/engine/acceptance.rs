@@ -12,7 +12,7 @@ const MAX_ASKED: usize = 256;
 
 /// What of a request decides beside its token, where nothing else does.
 #[derive(Clone, Copy)]
-pub struct Asking<'a> {
+pub struct RequestKey<'a> {
     /// The method.
     pub method: &'a [u8],
     /// addr-spec of From.
@@ -23,7 +23,7 @@ pub struct Asking<'a> {
 
 /// What is shown of an accepted request and its token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shown<'a> {
+pub struct TokenFacts<'a> {
     /// `iss`
     pub issuer: &'a str,
     /// The address-of-record that the request uses.
@@ -73,13 +73,13 @@ impl std::fmt::Debug for Acceptance {
 impl Acceptance {
     /// None when the request, or what is shown of it, is too long to be remembered. `aor` as in the answer.
     pub fn new(
-        asking: &Asking<'_>,
+        asking: &RequestKey<'_>,
         span: Range<i64>,
         token: &Arc<VerifiedToken>,
         aor: usize,
         services: &str,
     ) -> Option<Self> {
-        let Shown { issuer, aor: address, subject, client_id, scope, kid, fingerprint, .. } = token.shown(Some(aor));
+        let TokenFacts { issuer, aor: address, subject, client_id, scope, kid, fingerprint, .. } = token.shown(Some(aor));
         let shown = [issuer, address, subject, client_id, scope, kid, fingerprint, services, &token.token];
         let (mut texts, mut ends) = (String::new(), [0; TEXTS]);
         let asked = [asking.method, asking.from, asking.to];
@@ -101,7 +101,7 @@ impl Acceptance {
     }
 
     /// True when it was the same that was accepted, octet by octet. `token` is what stands for the token.
-    pub fn is_of(&self, token: &[u8], asking: &Asking<'_>) -> bool {
+    pub fn is_of(&self, token: &[u8], asking: &RequestKey<'_>) -> bool {
         let is = |index, text: &[u8]| *self.text(index).as_bytes() == *text;
         is(11, token) && is(2, asking.to) && is(1, asking.from) && is(0, asking.method)
     }
@@ -117,8 +117,8 @@ impl Acceptance {
     }
 
     /// What is shown of it.
-    pub fn shown(&self) -> Shown<'_> {
-        Shown {
+    pub fn shown(&self) -> TokenFacts<'_> {
+        TokenFacts {
             issuer: self.text(3),
             aor: self.text(4),
             subject: self.text(5),
@@ -139,8 +139,8 @@ mod tests {
     use crate::proto::claims::Claims;
     use crate::proto::uri::Aor;
 
-    fn asking<'a>(method: &'a str, from: &'a str, to: &'a str) -> Asking<'a> {
-        Asking { method: method.as_bytes(), from: from.as_bytes(), to: to.as_bytes() }
+    fn asking<'a>(method: &'a str, from: &'a str, to: &'a str) -> RequestKey<'a> {
+        RequestKey { method: method.as_bytes(), from: from.as_bytes(), to: to.as_bytes() }
     }
 
     fn token() -> VerifiedToken {
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    fn accepted(asking: &Asking<'_>) -> Option<Acceptance> {
+    fn accepted(asking: &RequestKey<'_>) -> Option<Acceptance> {
         Acceptance::new(asking, 10..20, &Arc::new(token()), 1, "pstn,fax")
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn shows_what_the_token_shows() {
         let acceptance = accepted(&asking("INVITE", "sip:a@x", "sip:b@x")).unwrap();
         let token = token();
-        let shown = Shown { services: "pstn,fax", ..token.shown(Some(1)) };
+        let shown = TokenFacts { services: "pstn,fax", ..token.shown(Some(1)) };
         assert_eq!(acceptance.shown(), shown);
         assert_eq!((shown.aor, shown.client_id, shown.scope), ("sip:a@x", "phone", "a b"));
         assert_eq!((acceptance.provider, acceptance.expires_at, acceptance.aor), (5, 99, 1));
@@ -202,6 +202,6 @@ mod tests {
         }
         assert_eq!([9, 10, 19, 20].map(|now| acceptance.holds(now)), [false, true, true, false]);
         assert!(accepted(&asking("REGISTER", &"x".repeat(300), "")).is_none());
-        assert!(accepted(&Asking { from: b"\xff", ..asking("REGISTER", "", "") }).is_none());
+        assert!(accepted(&RequestKey { from: b"\xff", ..asking("REGISTER", "", "") }).is_none());
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::key_derivation_check::OpenKeyProof;
 use super::peer_certificate::PeerCertificate;
-use super::session_check::{DigestUser, KnownSessions, Look, OpenProof, Registration, UsedSession};
+use super::session_check::{DigestUser, KnownSessions, SessionCheck, OpenProof, Registration, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
-use super::token_check::{LookedUp, Usage, check_binding, check_looked_up};
+use super::token_check::{LookedUp, TokenUsage, check_binding, check_looked_up};
 use super::token_identity::unverified_claims;
 use crate::arena::replay_guard::Use;
 use crate::config::policy::Policy;
@@ -136,7 +136,7 @@ pub enum Decision {
     /// The token would pass, but no known key fits its kid.
     NeedKeys(Answer),
     /// The authorization server must be asked about the token.
-    NeedIntrospection(Answer, Question),
+    NeedIntrospection(Answer, IntrospectionQuestion),
     /// The code, or another thing, must be exchanged, or the result of its exchange fetched.
     NeedExchange(Answer, Box<(TokenGrant, Registration)>),
     /// The key of this registration must be stored.
@@ -168,7 +168,7 @@ impl Decision {
 
 /// A token about which a server must be asked.
 #[derive(Debug)]
-pub struct Question {
+pub struct IntrospectionQuestion {
     /// Where its answer will be found.
     pub id: TokenId,
     /// The token.
@@ -367,7 +367,7 @@ pub fn check_request(
 /// sees neither the phone nor its connection, cannot judge that.
 fn unproved_foreign_token(policy: &Policy, provider: usize, token: &str, request: &Request<'_>) -> Option<Answer> {
     let claims = unverified_claims(&policy.decryption, token)?;
-    let usage = Usage { domain: "", transport: request.transport, certificate: request.certificate };
+    let usage = TokenUsage { domain: "", transport: request.transport, certificate: request.certificate };
     let mut answer = Answer { provider: Some(provider), carried: Carried::Token, ..Answer::default() };
     answer.reason = Some(check_binding(&policy.providers[provider], &claims, usage, &mut answer).err()?);
     Some(answer)
@@ -436,7 +436,7 @@ pub(super) fn check_sent_token(
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
-    let usage = Usage { domain, transport: request.transport, certificate: request.certificate };
+    let usage = TokenUsage { domain, transport: request.transport, certificate: request.certificate };
     let mut answer = match check_looked_up(policy, known, cache, looked_up, usage, now) {
         Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
         other => return other,
@@ -482,12 +482,12 @@ fn check_session(
     known: &dyn KnownSessions,
     request: &Request<'_>,
     now: i64,
-    look: impl FnOnce(&Look<'_>) -> (Decision, Carried),
+    look: impl FnOnce(&SessionCheck<'_>) -> (Decision, Carried),
 ) -> Decision {
     let Some(settings) = &policy.sessions else {
         return Decision::Done(Answer::refuse(Reason::PopUnsupported));
     };
-    let (mut decision, carried) = look(&Look { policy, settings, known, request, now });
+    let (mut decision, carried) = look(&SessionCheck { policy, settings, known, request, now });
     decision.answer_mut().carried = carried;
     decision
 }

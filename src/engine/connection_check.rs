@@ -3,7 +3,7 @@
 //! proof again, by the configuration, keys, sessions and time of now.
 
 use super::check::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_sent_token};
-use super::session_check::{Known, Look};
+use super::session_check::{Known, SessionCheck};
 use super::token_cache::TokenCache;
 use super::token_check::LookedUp;
 use crate::config::policy::Policy;
@@ -33,7 +33,7 @@ pub fn check_connection(
         }
         BoundIdentity::Session { id, aor } => {
             let settings = policy.sessions.as_ref()?;
-            by_session(&Look { policy, settings, known: known.sessions, request, now }, id, aor)
+            by_session(&SessionCheck { policy, settings, known: known.sessions, request, now }, id, aor)
         }
     };
     let answer = decision.answer_mut();
@@ -47,7 +47,7 @@ pub fn check_connection(
     (!begins).then_some(decision)
 }
 
-fn by_session(look: &Look<'_>, id: &SessionId, aor: &str) -> Decision {
+fn by_session(look: &SessionCheck<'_>, id: &SessionId, aor: &str) -> Decision {
     let fetch = || Decision::NeedAccount(Answer::default(), aor.to_owned(), None);
     let decide = |answer: Answer, reason| Decision::Done(Answer { reason: Some(reason), ..answer });
     let fresh = look.known.is_fresh();

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::metadata::{Announced, MetadataError, Wanted, endpoint_of_metadata};
+use super::metadata::{Announced, MetadataError, WantedEndpoint, endpoint_of_metadata};
 use crate::config::client::ClientAuth;
 use crate::config::policy::Policy;
 use crate::ports::Fetch;
@@ -87,7 +87,7 @@ impl Endpoints {
             // One reads it again; meanwhile, and for a while should that fail, what is known serves the others.
             self.note(key.clone(), found.clone(), now - interval + pause);
         }
-        let wanted = Wanted {
+        let wanted = WantedEndpoint {
             issuer: &provider.issuer,
             member: which.member(),
             mutual_tls,

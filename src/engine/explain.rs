@@ -5,7 +5,7 @@
 use super::check::{Knowledge, KnownKeys};
 use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, TokenId, known_answer};
-use super::token_check::{Usage, is_proved};
+use super::token_check::{TokenUsage, is_proved};
 use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
@@ -17,7 +17,7 @@ use crate::proto::jose::decryption_keys::Opened;
 use crate::proto::jose::is_jose;
 use crate::proto::jose::jws::{CompactJws, Header};
 use crate::proto::json::Json;
-use crate::proto::reason::{Outcome, Reason};
+use crate::proto::reason::{ReasonClass, Reason};
 use crate::proto::token_rules::{IssuerRule, TokenRules};
 use crate::proto::uri::Aor;
 
@@ -84,7 +84,7 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
     let aor = request.and_then(|sent| Aor::parse(if sent.is_register() { sent.to } else { sent.from }));
     // What is no JWT at all may be one that only its server can read.
     let opaque = policy.provider_for_opaque(aor.as_ref().map_or("", Aor::host)).filter(|_| !is_jose(token));
-    let usage = Usage { domain: "", transport: used.transport, certificate: used.certificate };
+    let usage = TokenUsage { domain: "", transport: used.transport, certificate: used.certificate };
     let context = Context { policy, known, token, request, usage, now };
     let opened = match (policy.decryption.open(token), opaque) {
         (Ok(opened), _) => opened,
@@ -158,7 +158,7 @@ struct Context<'a> {
     known: Knowledge<'a>,
     token: &'a str,
     request: Option<UsingRequest<'a>>,
-    usage: Usage<'a>,
+    usage: TokenUsage<'a>,
     now: i64,
 }
 
@@ -197,7 +197,7 @@ impl Context<'_> {
             KnownAnswer::Active(answer, _) => {
                 (Judged::Fulfilled, "the server says that the token is active", Some(answer))
             }
-            KnownAnswer::Refused(reason) if reason.outcome() == Outcome::NotNow => {
+            KnownAnswer::Refused(reason) if reason.outcome() == ReasonClass::NotNow => {
                 (Judged::Unknown, "the server gives no answer", None)
             }
             KnownAnswer::Refused(reason) => (Judged::Failed(reason), "the server does not say that it is active", None),
@@ -324,7 +324,7 @@ impl Steps {
     }
 
     /// The key that the token is bound to, if it is (RFC 7800).
-    fn binding(&mut self, provider: &Provider, claims: &Claims, usage: Usage<'_>) {
+    fn binding(&mut self, provider: &Provider, claims: &Claims, usage: TokenUsage<'_>) {
         let Some(key) = &claims.confirmation else { return };
         let name = key.name();
         let (judged, detail) = match is_proved(key, usage) {

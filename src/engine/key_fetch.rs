@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Getting a provider's keys: metadata (OpenID Connect Discovery, RFC 8414), then the key set.
 
-use super::metadata::{Wanted, endpoint_of_metadata};
+use super::metadata::{WantedEndpoint, endpoint_of_metadata};
 use crate::ports::Fetch;
 use crate::proto::jose::key_set::{KeySet, Origin, Rejected};
 
@@ -53,7 +53,7 @@ pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, NoKe
         Some(uri) => uri.clone(),
         None => {
             let wanted =
-                Wanted { issuer: &plan.issuer, member: "jwks_uri", mutual_tls: false, allow_http: plan.allow_http };
+                WantedEndpoint { issuer: &plan.issuer, member: "jwks_uri", mutual_tls: false, allow_http: plan.allow_http };
             endpoint_of_metadata(fetch, &plan.discovery, &wanted).map_err(|e| e.to_string())?.address
         }
     };

@@ -13,7 +13,7 @@ pub const METADATA_TYPES: &str = "application/json, */*;q=0.1";
 
 /// What is looked for in metadata.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct WantedEndpoint<'a> {
     /// The issuer that every document must name.
     pub issuer: &'a str,
     /// The member that is an address.
@@ -59,7 +59,7 @@ impl fmt::Display for MetadataError {
 pub fn endpoint_of_metadata(
     fetch: &dyn Fetch,
     discovery: &[String],
-    wanted: &Wanted<'_>,
+    wanted: &WantedEndpoint<'_>,
 ) -> Result<Announced, MetadataError> {
     use MetadataError::{Absent, Failed, NoDocument, Unusable};
     let mut problem: Option<(bool, String)> = None;
@@ -108,7 +108,7 @@ pub fn endpoint_of_metadata(
     })
 }
 
-fn check_issuer(json: &Json<'_>, wanted: &Wanted<'_>) -> Result<(), String> {
+fn check_issuer(json: &Json<'_>, wanted: &WantedEndpoint<'_>) -> Result<(), String> {
     match json.get("issuer").map(Json::as_str) {
         Some(Some(named)) if named == wanted.issuer => Ok(()),
         Some(Some(other)) => Err(format!(
@@ -121,7 +121,7 @@ fn check_issuer(json: &Json<'_>, wanted: &Wanted<'_>) -> Result<(), String> {
     }
 }
 
-fn address<'a>(json: &'a Json<'_>, wanted: &Wanted<'_>) -> Option<&'a str> {
+fn address<'a>(json: &'a Json<'_>, wanted: &WantedEndpoint<'_>) -> Option<&'a str> {
     let aliases = json.get("mtls_endpoint_aliases").filter(|_| wanted.mutual_tls);
     let alias = aliases.and_then(|aliases| aliases.get(wanted.member)).and_then(Json::as_str);
     alias.or_else(|| json.get(wanted.member).and_then(Json::as_str)).filter(|address| !address.is_empty())
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn find(pages: Vec<(&'static str, Result<&'static str, FetchError>)>) -> Result<Announced, String> {
-        let wanted = Wanted {
+        let wanted = WantedEndpoint {
             issuer: "https://as.example",
             member: "introspection_endpoint",
             mutual_tls: false,

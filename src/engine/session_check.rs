@@ -20,7 +20,7 @@ use crate::proto::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh
 use crate::proto::master_key::master_key;
 use crate::proto::pop::{make_pop, pop_from_text};
 use crate::proto::reason::Reason;
-use crate::proto::redemption::{Claim, Differs, Shown, When};
+use crate::proto::redemption::{Claim, Differs, RedemptionFacts, When};
 use crate::proto::scope_rules::has_scopes;
 use crate::proto::sender::Network;
 use crate::proto::session::{
@@ -227,7 +227,7 @@ fn made_by(session: &Session, pop: &[u8; 32], digest: &[u8]) -> bool {
 }
 
 /// What a look at codes and proofs needs.
-pub struct Look<'a> {
+pub struct SessionCheck<'a> {
     /// The configuration.
     pub policy: &'a Policy,
     /// Its part about sessions.
@@ -240,7 +240,7 @@ pub struct Look<'a> {
     pub now: i64,
 }
 
-impl Look<'_> {
+impl SessionCheck<'_> {
     /// A REGISTER with a code.
     pub fn code(&self, code: CodeRequest) -> Decision {
         let Some(aor) = Aor::parse(self.request.to) else {
@@ -256,10 +256,10 @@ impl Look<'_> {
         }
         let id = CodeId::of_code(&self.policy.providers[provider].issuer, &code.code.0);
         let verifier = code.code_verifier.as_ref().map_or("", |verifier| &verifier.0);
-        let shown = Shown {
+        let shown = RedemptionFacts {
             code_verifier: verifier,
             redirect_uri: code.redirect_uri.as_deref().unwrap_or(""),
-            ..Shown::default()
+            ..RedemptionFacts::default()
         };
         let registration = match self.registration(provider, id, aor) {
             Ok(registration) => Registration { weak, ..self.claiming(registration, shown) },
@@ -341,7 +341,7 @@ impl Look<'_> {
         match self.registration(provider, id, aor) {
             // Who sends the credentials of another's request again has shown no password.
             Ok(registration) => {
-                let registration = self.claiming(registration, Shown::default());
+                let registration = self.claiming(registration, RedemptionFacts::default());
                 let decision = self.redeem(answer, provider, TokenGrant::Password(grant), registration);
                 compared_first(used, decision)
             }
@@ -422,13 +422,13 @@ impl Look<'_> {
     }
 
     /// Only its own phone may redeem it once more; beside what is `shown` that is told by the request itself.
-    fn claiming(&self, registration: Registration, shown: Shown<'_>) -> Registration {
+    fn claiming(&self, registration: Registration, shown: RedemptionFacts<'_>) -> Registration {
         let Registration { code, aor, instance, .. } = &registration;
         let network = self.known.network().to_string();
         let Request { transport, connection, source, .. } = self.request;
         let path = format!("{transport} {connection} {} {}", source.0, source.1);
         let request = [&[path.as_bytes()], &self.request_parts()[..]].concat();
-        let shown = Shown { address: aor, instance, network: &network, request: &request, ..shown };
+        let shown = RedemptionFacts { address: aor, instance, network: &network, request: &request, ..shown };
         let claim = Some(Claim::new(&self.settings.hash_key, code, &shown));
         Registration { claim, ..registration }
     }

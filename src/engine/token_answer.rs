@@ -29,7 +29,7 @@ impl TokenId {
 
 /// What came of an introspection.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Said {
+pub enum IntrospectionResult {
     /// The token is active; the JSON object of the answer.
     Active(Vec<u8>),
     /// It is not.
@@ -38,13 +38,13 @@ pub enum Said {
     Failed(u32),
 }
 
-impl Said {
+impl IntrospectionResult {
     /// Seconds for which it is kept.
     fn kept_for(&self, introspection: &Introspection) -> i64 {
         i64::from(match self {
-            Said::Active(_) => introspection.cache,
-            Said::Inactive => introspection.negative_cache,
-            Said::Failed(_) => 0,
+            IntrospectionResult::Active(_) => introspection.cache,
+            IntrospectionResult::Inactive => introspection.negative_cache,
+            IntrospectionResult::Failed(_) => 0,
         })
     }
 }
@@ -53,7 +53,7 @@ impl Said {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TokenAnswer {
     /// What.
-    pub said: Said,
+    pub said: IntrospectionResult,
     /// When the server was asked, Unix seconds.
     pub asked_at: i64,
 }
@@ -130,13 +130,13 @@ pub fn known_answer(known: &dyn KnownAnswers, id: &TokenId, introspection: &Intr
             Asked::No => false,
             // What it has asked for was put when it was told to go on, or later.
             Asked::Yes => lasts(known.longest_wait() + 1),
-            Asked::Never => !matches!(answer.said, Said::Failed(_)) && lasts(MOMENT),
+            Asked::Never => !matches!(answer.said, IntrospectionResult::Failed(_)) && lasts(MOMENT),
         };
     match answer.said {
         _ if !counts => KnownAnswer::NotHere,
-        Said::Active(claims) => KnownAnswer::Active(claims, standing),
-        Said::Inactive => KnownAnswer::Refused(Reason::TokenInactive),
-        Said::Failed(number) => {
+        IntrospectionResult::Active(claims) => KnownAnswer::Active(claims, standing),
+        IntrospectionResult::Inactive => KnownAnswer::Refused(Reason::TokenInactive),
+        IntrospectionResult::Failed(number) => {
             KnownAnswer::Refused(Reason::from_number(number).unwrap_or(Reason::IntrospectionUnavailable))
         }
     }
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    fn known(said: Option<Said>, asked: Asked, cache: u32, now: i64) -> KnownAnswer {
+    fn known(said: Option<IntrospectionResult>, asked: Asked, cache: u32, now: i64) -> KnownAnswer {
         let answer = said.map(|said| TokenAnswer { said, asked_at: 1000 });
         let introspection =
             Introspection { endpoint: None, discovery: Vec::new(), signed: None, cache, negative_cache: 10 };
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn answers_count_as_long_as_they_may() {
         use KnownAnswer::{NotHere, Refused};
-        let active = || Some(Said::Active(b"{}".to_vec()));
+        let active = || Some(IntrospectionResult::Active(b"{}".to_vec()));
         let until = |until| KnownAnswer::Active(b"{}".to_vec(), Standing { asked_at: 1000, until });
         assert_eq!(known(active(), Asked::No, 60, 1059), until(1060));
         assert_eq!(known(active(), Asked::No, 60, 1060), NotHere);
@@ -181,9 +181,9 @@ mod tests {
         assert_eq!(known(active(), Asked::Yes, 60, 1030), until(1060));
         assert_eq!(known(active(), Asked::Never, 0, 1002), until(1000));
         assert_eq!(known(active(), Asked::Never, 0, 1003), NotHere);
-        assert_eq!(known(Some(Said::Inactive), Asked::No, 60, 1009), Refused(Reason::TokenInactive));
-        assert_eq!(known(Some(Said::Inactive), Asked::No, 60, 1010), NotHere);
-        let failed = || Some(Said::Failed(Reason::ClientRefused.number()));
+        assert_eq!(known(Some(IntrospectionResult::Inactive), Asked::No, 60, 1009), Refused(Reason::TokenInactive));
+        assert_eq!(known(Some(IntrospectionResult::Inactive), Asked::No, 60, 1010), NotHere);
+        let failed = || Some(IntrospectionResult::Failed(Reason::ClientRefused.number()));
         assert_eq!(known(failed(), Asked::No, 60, 1000), NotHere, "a failure is not remembered");
         assert_eq!(known(failed(), Asked::Never, 60, 1000), NotHere, "nor by who cannot wait");
         assert_eq!(known(failed(), Asked::Yes, 60, 1004), Refused(Reason::ClientRefused));

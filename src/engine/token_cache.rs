@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::acceptance::{Acceptance, Asking, Shown};
+use super::acceptance::{Acceptance, RequestKey, TokenFacts};
 use super::token_answer::Standing;
 use crate::proto::claims::Claims;
 use crate::proto::credentials::stands_alone;
@@ -74,9 +74,9 @@ impl Display {
 
 impl VerifiedToken {
     /// What is shown of it. `aor` is the index of the address that a request uses.
-    pub fn shown(&self, aor: Option<usize>) -> Shown<'_> {
+    pub fn shown(&self, aor: Option<usize>) -> TokenFacts<'_> {
         let claims = &self.claims;
-        Shown {
+        TokenFacts {
             issuer: &claims.issuer,
             aor: aor.and_then(|index| self.aors.get(index)).map_or("", Aor::as_str),
             subject: self.display.subject.as_deref().or(claims.subject.as_deref()).unwrap_or(""),
@@ -169,7 +169,7 @@ impl TokenCache {
     }
 
     /// What was accepted with a remembered token, if it was just this; `text` is that of Bearer credentials.
-    pub fn accepted(&mut self, text: &[u8], asking: &Asking<'_>) -> Option<&Arc<Acceptance>> {
+    pub fn accepted(&mut self, text: &[u8], asking: &RequestKey<'_>) -> Option<&Arc<Acceptance>> {
         let entry = &mut self.entries[*self.index.get(&TokenCache::key(text)?)?];
         let acceptance = entry.acceptance.as_ref().filter(|acceptance| acceptance.is_of(text, asking))?;
         entry.used = true;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::check::{Answer, Carried, Decision, Knowledge, Question, Unverified};
+use super::check::{Answer, Carried, Decision, Knowledge, IntrospectionQuestion, Unverified};
 use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
 use super::token_cache::{Display, TokenCache, VerifiedToken};
@@ -26,7 +26,7 @@ use crate::proto::session::SecretText;
 
 /// How a token is used. Empty: nobody knows.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage<'a> {
+pub struct TokenUsage<'a> {
     /// The SIP domain of the address that it is used for: it tells whose token one is that does not say so itself.
     pub domain: &'a str,
     /// How it came, as in [`super::check::Request::transport`].
@@ -41,7 +41,7 @@ pub fn check_token(
     known: Knowledge<'_>,
     cache: &mut TokenCache,
     token: &str,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     now: i64,
 ) -> Decision {
     let looked_up = LookedUp::new(cache, token);
@@ -66,7 +66,7 @@ pub(super) fn check_looked_up(
     known: Knowledge<'_>,
     cache: &mut TokenCache,
     LookedUp { token, remembered }: LookedUp<'_>,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     now: i64,
 ) -> Decision {
     if token.len() > policy.settings.max_token_size as usize {
@@ -126,7 +126,7 @@ pub(super) fn check_looked_up(
             return Decision::NeedKeys(answer);
         }
         Err(Refusal::NeedIntrospection(id)) => {
-            return Decision::NeedIntrospection(answer, Question { id, token: SecretText(token.to_owned()) });
+            return Decision::NeedIntrospection(answer, IntrospectionQuestion { id, token: SecretText(token.to_owned()) });
         }
     }
     Decision::Done(answer)
@@ -162,7 +162,7 @@ fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result
 pub(super) fn check_binding(
     provider: &Provider,
     claims: &Claims,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     answer: &mut Answer,
 ) -> Result<(), Reason> {
     match &claims.confirmation {
@@ -175,7 +175,7 @@ pub(super) fn check_binding(
 }
 
 /// The sender has proved possession of the key by its client certificate (RFC 8705 section 3).
-pub(super) fn is_proved(key: &Confirmation, usage: Usage<'_>) -> bool {
+pub(super) fn is_proved(key: &Confirmation, usage: TokenUsage<'_>) -> bool {
     key.is_proved_by(|| usage.certificate.thumbprint(usage.transport))
 }
 
@@ -211,7 +211,7 @@ fn verify(
     known: Knowledge<'_>,
     headers: &mut KnownHeaders,
     reading: &mut Reading<'_>,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     now: i64,
     answer: &mut Answer,
 ) -> Result<VerifiedToken, Refusal> {
@@ -310,7 +310,7 @@ fn judge(
     provider: &Provider,
     claims: &Claims,
     json: &Json<'_>,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     now: i64,
     answer: &mut Answer,
 ) -> Result<(), Reason> {
@@ -336,7 +336,7 @@ fn by_domain(
     answers: &dyn KnownAnswers,
     index: usize,
     token: &str,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     now: i64,
     answer: &mut Answer,
 ) -> Result<VerifiedToken, Refusal> {
@@ -350,7 +350,7 @@ fn introspected(
     answers: &dyn KnownAnswers,
     index: usize,
     token: &str,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     now: i64,
     answer: &mut Answer,
 ) -> Result<VerifiedToken, Refusal> {
@@ -384,7 +384,7 @@ fn confirm(
     answers: &dyn KnownAnswers,
     cache: &mut TokenCache,
     answer: &mut Answer,
-    usage: Usage<'_>,
+    usage: TokenUsage<'_>,
     now: i64,
 ) -> Result<(), Refusal> {
     let Some(token) = answer.token.clone() else {

@@ -21,7 +21,7 @@ use super::lmdb_keys::{
 };
 use super::lmdb_room::{self, Ahead, Files};
 use crate::arena::mapped_store;
-use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, Usage, Write};
+use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, StoreUsage, Write};
 
 /// Names of the databases: records, and places by time.
 const DATABASES: [&str; 2] = ["sessions", "places"];
@@ -450,12 +450,12 @@ impl Store for LmdbStore {
     }
 
     /// Octets are whole pages; beyond the limit records can be changed and removed, but none can be added.
-    fn usage(&self) -> Result<Usage, StoreError> {
+    fn usage(&self) -> Result<StoreUsage, StoreError> {
         let store = &*self.0;
         let txn = store.env.read_txn().map_err(store.failed())?;
         let pages = store.pages(&txn).map_err(store.failed())?;
         let records = store.records.len(&txn).map_err(store.failed())?;
-        Ok(Usage { records, bytes: (pages.used * pages.size) as u64, limit: (pages.limit * pages.size) as u64 })
+        Ok(StoreUsage { records, bytes: (pages.used * pages.size) as u64, limit: (pages.limit * pages.size) as u64 })
     }
 }
 

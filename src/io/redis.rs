@@ -17,7 +17,7 @@ use redis::{
 
 use crate::config::settings::Secret;
 use crate::engine::breaker::{Breaker, Patience};
-use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, Usage, Write};
+use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, StoreUsage, Write};
 
 const PREFIX: &str = "sipoauth:";
 const EXPIRY: &str = "sipoauth:expiry";
@@ -377,14 +377,14 @@ impl Store for RedisStore {
 
     /// Records are this library's; octets and their limit are the whole server's (used_memory and maxmemory), 0
     /// where the server does not tell.
-    fn usage(&self) -> Result<Usage, StoreError> {
+    fn usage(&self) -> Result<StoreUsage, StoreError> {
         let records = self.run(|c| cmd("ZCARD").arg(EXPIRY).query(c))?;
         let memory: String = self.run(|c| cmd("INFO").arg("memory").query(c)).unwrap_or_default();
         let number = |name| {
             let line = memory.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
         };
-        Ok(Usage { records, bytes: number("used_memory"), limit: number("maxmemory") })
+        Ok(StoreUsage { records, bytes: number("used_memory"), limit: number("maxmemory") })
     }
 }
 

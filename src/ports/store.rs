@@ -32,7 +32,7 @@ pub struct Page {
 
 /// How full a store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct StoreUsage {
     /// Records, expired ones that are not removed yet included.
     pub records: u64,
     /// Octets in use, as the store counts them.
@@ -109,5 +109,5 @@ pub trait Store: Send + Sync {
     fn upkeep(&self, now: i64) -> Result<u64, StoreError>;
 
     /// How full it is.
-    fn usage(&self) -> Result<Usage, StoreError>;
+    fn usage(&self) -> Result<StoreUsage, StoreError>;
 }

@@ -5,7 +5,7 @@
 
 /// What the host should do with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReasonClass {
     /// The request carries a valid token.
     Accepted,
     /// Nothing usable was sent: challenge with 401 or 407.
@@ -70,8 +70,8 @@ macro_rules! reasons {
             }
 
             /// What the host should do.
-            pub fn outcome(self) -> Outcome {
-                match self { $(Reason::$name => Outcome::$outcome,)* }
+            pub fn outcome(self) -> ReasonClass {
+                match self { $(Reason::$name => ReasonClass::$outcome,)* }
             }
         }
     };
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn only_a_refused_credential_asks_to_sign_in() {
         for r in Reason::ALL {
-            let asks = matches!(r.outcome(), Outcome::Challenge);
+            let asks = matches!(r.outcome(), ReasonClass::Challenge);
             assert_eq!(asks, !r.oauth_error().is_empty(), "{}", r.code());
         }
     }

@@ -19,7 +19,7 @@ const NOTHING: Mark = [0; 8];
 
 /// What the sender of a request shows beside the code.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Shown<'a> {
+pub struct RedemptionFacts<'a> {
     /// PKCE verifier; empty: none.
     pub code_verifier: &'a str,
     /// redirect_uri of the authorization request; empty: none.
@@ -79,7 +79,7 @@ impl Differs {
 
 impl Claim {
     /// The marks for the code with this id. `key` must be the same at all proxies that share the store.
-    pub fn new(key: &[u8; 16], id: &str, shown: &Shown<'_>) -> Claim {
+    pub fn new(key: &[u8; 16], id: &str, shown: &RedemptionFacts<'_>) -> Claim {
         let mark = |field: &str, parts: &[&[u8]]| {
             let lengths: Vec<[u8; 8]> = parts.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
             let mut message: Vec<&[u8]> = vec![b"claim 1 ", field.as_bytes(), b" ", id.as_bytes()];
@@ -211,7 +211,7 @@ impl Redemption {
 mod tests {
     use super::*;
 
-    const SHOWN: Shown<'_> = Shown {
+    const SHOWN: RedemptionFacts<'_> = RedemptionFacts {
         code_verifier: "verifier",
         redirect_uri: "http://127.0.0.1/cb",
         address: "sip:alice@example.test",
@@ -221,7 +221,7 @@ mod tests {
     };
     const OTHER_REQUEST: &[&[u8]] = &[b"call-2", b"from-1"];
 
-    fn claim(shown: Shown<'_>) -> Claim {
+    fn claim(shown: RedemptionFacts<'_>) -> Claim {
         Claim::new(&[7; 16], "id", &shown)
     }
 
@@ -229,7 +229,7 @@ mod tests {
         When { arrived, now: arrived, without_verifier: false }
     }
 
-    fn confirmed(shown: Shown<'_>) -> Redemption {
+    fn confirmed(shown: RedemptionFacts<'_>) -> Redemption {
         Redemption { confirmed_at: 1_000_000, ..Redemption::first(claim(shown)) }
     }
 
@@ -237,14 +237,14 @@ mod tests {
     fn before_it_is_confirmed_everything_must_be_the_same() {
         let first = Redemption::first(claim(SHOWN));
         assert_eq!(first.admit(&claim(SHOWN), at(1)), Ok(()));
-        assert_eq!(first.admit(&claim(Shown { request: OTHER_REQUEST, ..SHOWN }), at(1)), Ok(()));
+        assert_eq!(first.admit(&claim(RedemptionFacts { request: OTHER_REQUEST, ..SHOWN }), at(1)), Ok(()));
         for (shown, field) in [
-            (Shown { code_verifier: "", ..SHOWN }, Differs::CodeVerifier),
-            (Shown { code_verifier: "x", ..SHOWN }, Differs::CodeVerifier),
-            (Shown { redirect_uri: "", ..SHOWN }, Differs::RedirectUri),
-            (Shown { address: "sip:bob@example.test", ..SHOWN }, Differs::Address),
-            (Shown { instance: "", ..SHOWN }, Differs::Instance),
-            (Shown { network: "192.0.2.2", ..SHOWN }, Differs::Network),
+            (RedemptionFacts { code_verifier: "", ..SHOWN }, Differs::CodeVerifier),
+            (RedemptionFacts { code_verifier: "x", ..SHOWN }, Differs::CodeVerifier),
+            (RedemptionFacts { redirect_uri: "", ..SHOWN }, Differs::RedirectUri),
+            (RedemptionFacts { address: "sip:bob@example.test", ..SHOWN }, Differs::Address),
+            (RedemptionFacts { instance: "", ..SHOWN }, Differs::Instance),
+            (RedemptionFacts { network: "192.0.2.2", ..SHOWN }, Differs::Network),
         ] {
             assert_eq!(first.admit(&claim(shown), at(1)), Err(field));
         }
@@ -252,42 +252,42 @@ mod tests {
 
     #[test]
     fn after_that_the_same_phone_needs_verifier_and_instance() {
-        let elsewhere = Shown { network: "198.51.100.1", request: OTHER_REQUEST, ..SHOWN };
+        let elsewhere = RedemptionFacts { network: "198.51.100.1", request: OTHER_REQUEST, ..SHOWN };
         assert_eq!(confirmed(SHOWN).admit(&claim(elsewhere), at(1_000_000)), Ok(()));
         for (without, field) in [
-            (Shown { code_verifier: "", ..SHOWN }, Differs::Unproved),
-            (Shown { instance: "", ..SHOWN }, Differs::Unproved),
+            (RedemptionFacts { code_verifier: "", ..SHOWN }, Differs::Unproved),
+            (RedemptionFacts { instance: "", ..SHOWN }, Differs::Unproved),
         ] {
-            let again = claim(Shown { request: OTHER_REQUEST, ..without });
+            let again = claim(RedemptionFacts { request: OTHER_REQUEST, ..without });
             assert_eq!(confirmed(without).admit(&again, at(999_999)), Ok(()), "it arrived before");
             assert_eq!(confirmed(without).admit(&again, at(1_000_000)), Err(field));
         }
-        let without = Shown { code_verifier: "", ..SHOWN };
-        let again = claim(Shown { network: "198.51.100.1", request: OTHER_REQUEST, ..without });
+        let without = RedemptionFacts { code_verifier: "", ..SHOWN };
+        let again = claim(RedemptionFacts { network: "198.51.100.1", request: OTHER_REQUEST, ..without });
         let allowed = When { without_verifier: true, ..at(1_000_000) };
         assert_eq!(confirmed(without).admit(&again, allowed), Ok(()));
-        let nameless = Shown { instance: "", ..without };
-        let again = claim(Shown { request: OTHER_REQUEST, ..nameless });
+        let nameless = RedemptionFacts { instance: "", ..without };
+        let again = claim(RedemptionFacts { request: OTHER_REQUEST, ..nameless });
         assert_eq!(confirmed(nameless).admit(&again, allowed), Err(Differs::Unproved));
     }
 
     #[test]
     fn a_lost_answer_is_given_again_for_64_times_t1() {
-        let without = Shown { code_verifier: "", instance: "", ..SHOWN };
+        let without = RedemptionFacts { code_verifier: "", instance: "", ..SHOWN };
         let first = confirmed(without);
         let end = 1_000_000 + RETRANSMISSION;
         assert_eq!(first.admit(&claim(without), at(end - 1)), Ok(()));
         assert_eq!(first.admit(&claim(without), at(end)), Err(Differs::Unproved));
-        let elsewhere = claim(Shown { network: "192.0.2.2", ..without });
+        let elsewhere = claim(RedemptionFacts { network: "192.0.2.2", ..without });
         assert_eq!(first.admit(&elsewhere, at(end - 1)), Err(Differs::Unproved));
     }
 
     #[test]
     fn what_nobody_may_have_yet_is_its_owners_with_what_the_server_has_seen() {
         let first = Redemption { ownerless: true, ..Redemption::first(claim(SHOWN)) };
-        let own = Shown { address: "sip:bob@example.test", network: "192.0.2.2", instance: "", ..SHOWN };
+        let own = RedemptionFacts { address: "sip:bob@example.test", network: "192.0.2.2", instance: "", ..SHOWN };
         assert_eq!(first.admit(&claim(own), at(1)), Ok(()));
-        let other = Shown { code_verifier: "x", ..own };
+        let other = RedemptionFacts { code_verifier: "x", ..own };
         assert_eq!(first.admit(&claim(other), at(1)), Err(Differs::CodeVerifier));
     }
 
@@ -297,9 +297,9 @@ mod tests {
         assert_eq!(marks(1, "a"), marks(1, "a"));
         assert_ne!(marks(1, "a"), marks(2, "a"));
         assert_ne!(marks(1, "a"), marks(1, "b"));
-        let same = Claim::new(&[1; 16], "a", &Shown { code_verifier: "x", redirect_uri: "x", ..Shown::default() });
+        let same = Claim::new(&[1; 16], "a", &RedemptionFacts { code_verifier: "x", redirect_uri: "x", ..RedemptionFacts::default() });
         assert_ne!(same.code_verifier, same.redirect_uri);
-        let split = |request| Claim::new(&[1; 16], "a", &Shown { request, ..Shown::default() }).request;
+        let split = |request| Claim::new(&[1; 16], "a", &RedemptionFacts { request, ..RedemptionFacts::default() }).request;
         assert_ne!(split(&[b"ab", b"c"]), split(&[b"a", b"bc"]));
     }
 }

@@ -18,7 +18,7 @@ const SETTLED: i64 = 60_000;
 const SESSIONS: usize = 4096;
 
 #[derive(Default)]
-struct Standing {
+struct ClientStanding {
     /// Unix milliseconds; 0: not yet.
     accepted: i64,
     refused: u32,
@@ -28,10 +28,10 @@ struct Standing {
 
 /// Of all providers of one configuration, by index, and what they were asked for.
 #[derive(Default)]
-pub struct ClientStandings(Mutex<HashMap<(usize, Question), Standing>>);
+pub struct ClientStandings(Mutex<HashMap<(usize, Question), ClientStanding>>);
 
 impl ClientStandings {
-    fn with<T>(&self, provider: usize, question: Question, look: impl FnOnce(&mut Standing) -> T) -> T {
+    fn with<T>(&self, provider: usize, question: Question, look: impl FnOnce(&mut ClientStanding) -> T) -> T {
         let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         look(standings.entry((provider, question)).or_default())
     }

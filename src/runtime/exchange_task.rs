@@ -79,7 +79,7 @@ pub struct Seen {
 
 /// What came of a code.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum ExchangeOutcome {
     /// Its fate is stored, and this is what is known of the server.
     Settled(Ended),
     /// Another proxy exchanges it now.
@@ -185,16 +185,16 @@ impl TaskEnv {
 
     /// Exchanges a code unless that was done, and stores the key of the registration. What the store knows comes first;
     /// `gate` guards the server only.
-    pub fn exchange(&self, work: &Exchange, gate: &Gate) -> (Outcome, Vec<Seen>) {
+    pub fn exchange(&self, work: &Exchange, gate: &Gate) -> (ExchangeOutcome, Vec<Seen>) {
         if let TokenGrant::Code(request) = &work.grant {
             fault::point(&request.code.0);
         }
         let outcome = match self.settle(work, gate) {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(Reason::StoreUnavailable, Ended::Unused, error.to_string()),
+            Err(error) => ExchangeOutcome::Failed(Reason::StoreUnavailable, Ended::Unused, error.to_string()),
         };
         let registration = &work.registration;
-        let exchanged = matches!(outcome, Outcome::Settled(_)).then(|| self.exchanged(registration)).flatten();
+        let exchanged = matches!(outcome, ExchangeOutcome::Settled(_)).then(|| self.exchanged(registration)).flatten();
         // Only a key that the To tag goes into must wait for it; it is none when another answer has left meanwhile.
         let tagged = || !work.to_tag.is_empty() && now_millis() < work.until;
         let complete = |e: &Exchanged| e.sign_in != SignIn::Code || e.master_key.is_some() || tagged();
@@ -215,14 +215,14 @@ impl TaskEnv {
         }
     }
 
-    fn settle(&self, work: &Exchange, gate: &Gate) -> Result<Outcome, StoreError> {
+    fn settle(&self, work: &Exchange, gate: &Gate) -> Result<ExchangeOutcome, StoreError> {
         let store = self.store()?;
         let id = CodeId(work.registration.code.clone());
         // What is secret goes to the server that the worker meant, not to another one that has taken its name.
         let provider = self.provider(&work.provider);
         let Some(provider) = provider.filter(|p| self.policy.providers[*p].issuer == work.issuer) else {
             let why = "the provider was removed".into();
-            return Ok(Outcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, why));
+            return Ok(ExchangeOutcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, why));
         };
         let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
         let redemption = work.registration.claim.map(Redemption::first);
@@ -231,7 +231,7 @@ impl TaskEnv {
             let now = now_millis();
             let before = match self.noted(store.code(&id, now))? {
                 Some((CodeRecord { state: CodeState::InFlight(deadline), .. }, _)) if now <= deadline => {
-                    return Ok(Outcome::Elsewhere);
+                    return Ok(ExchangeOutcome::Elsewhere);
                 }
                 // Who claimed it has died.
                 Some((CodeRecord { state: CodeState::InFlight(_), .. }, claim)) if work.grant.is_repeatable() => {
@@ -242,15 +242,15 @@ impl TaskEnv {
                 Some((found, tried)) if found.state.is_a_try() && !asks_the_same(&found, &work.registration) => {
                     Some(tried)
                 }
-                Some(_) => return Ok(Outcome::Settled(Ended::Unused)),
+                Some(_) => return Ok(ExchangeOutcome::Settled(Ended::Unused)),
                 None => None,
             };
             if self.issues(work).is_none() && !gate.pass() {
-                return Ok(Outcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, String::new()));
+                return Ok(ExchangeOutcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, String::new()));
             }
             let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
             if let Err(reason) = limits.may_exchange(work) {
-                return Ok(Outcome::Failed(reason, Ended::Unused, "too many codes".into()));
+                return Ok(ExchangeOutcome::Failed(reason, Ended::Unused, "too many codes".into()));
             }
             let deadline = now + self.claim_time();
             let claim = record(CodeState::InFlight(deadline));
@@ -316,7 +316,7 @@ impl TaskEnv {
         claim: &[u8],
         fate: Result<Exchanged, TokenError>,
         of_server: Ended,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<ExchangeOutcome, StoreError> {
         let id = CodeId(work.registration.code.clone());
         let fate = match fate {
             Err(TokenError::InDoubt(trouble)) if work.grant.is_repeatable() => Err(TokenError::Unavailable(trouble)),
@@ -328,10 +328,10 @@ impl TaskEnv {
         }
         let not_done = |reason, ended, text| {
             self.noted(store.remove_code(&id, claim))?;
-            Ok(Outcome::Failed(reason, ended, text))
+            Ok(ExchangeOutcome::Failed(reason, ended, text))
         };
         let (state, outcome) = match fate {
-            Ok(exchanged) => (CodeState::Done(Box::new(exchanged)), Outcome::Settled(of_server)),
+            Ok(exchanged) => (CodeState::Done(Box::new(exchanged)), ExchangeOutcome::Settled(of_server)),
             Err(TokenError::Refused(text)) => {
                 self.tell(&work.provider, "a sign-in was refused", &text);
                 let reason = if matches!(work.grant, TokenGrant::Refresh(_)) {
@@ -339,20 +339,20 @@ impl TaskEnv {
                 } else {
                     Reason::CodeRefused
                 };
-                (CodeState::Refused(reason.number()), Outcome::Settled(of_server))
+                (CodeState::Refused(reason.number()), ExchangeOutcome::Settled(of_server))
             }
             Err(TokenError::Unfit(reason, text)) => {
                 self.tell(&work.provider, "a sign-in gave tokens that cannot be used", &text);
-                (CodeState::Spent(reason.number()), Outcome::Settled(of_server))
+                (CodeState::Spent(reason.number()), ExchangeOutcome::Settled(of_server))
             }
-            Err(TokenError::Denied(reason)) => (CodeState::Spent(reason.number()), Outcome::Settled(of_server)),
+            Err(TokenError::Denied(reason)) => (CodeState::Spent(reason.number()), ExchangeOutcome::Settled(of_server)),
             Err(TokenError::InDoubt(trouble)) => {
                 self.tell(&work.provider, "what became of a sign-in is not known", &trouble.why);
                 // Its own line says what happened to the code.
                 let ended = Ended::of(&trouble);
                 // Whoever has asked came before.
                 let known_at = now_millis().max(work.registration.arrived + 1);
-                (CodeState::InDoubt(known_at), Outcome::Settled(ended))
+                (CodeState::InDoubt(known_at), ExchangeOutcome::Settled(ended))
             }
             Err(
                 TokenError::RequestRefused(text) | TokenError::ClientRefused(text) | TokenError::Misconfigured(text),

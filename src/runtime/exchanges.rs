@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::exchange_task::{Outcome, Seen, TaskEnv};
+use super::exchange_task::{ExchangeOutcome, Seen, TaskEnv};
 use super::failures::Failures;
 use super::job::{Exchange, Work};
 use super::now_millis;
@@ -21,7 +21,7 @@ pub struct Done {
     ticket: Ticket,
     work: Work,
     /// Of an exchange.
-    outcome: Outcome,
+    outcome: ExchangeOutcome,
     /// What guarded the server of an exchange.
     gate: Option<Gate>,
     /// Records for the workers' cache.
@@ -92,7 +92,7 @@ impl Exchanges {
                 Event::Done(Done { ticket, work: Work::Exchange(task_work), outcome, records, gate: Some(task_gate) })
             },
             move |sentence| {
-                let (outcome, records) = (Outcome::Failed(Reason::Internal, Ended::Unused, sentence), Vec::new());
+                let (outcome, records) = (ExchangeOutcome::Failed(Reason::Internal, Ended::Unused, sentence), Vec::new());
                 let (work, gate) = (Work::Exchange(panicked.0), Some(panicked.1));
                 Event::Done(Done { ticket, work, outcome, records, gate })
             },
@@ -111,7 +111,7 @@ impl Exchanges {
     /// Something is done: who waited for it goes on, unless another proxy has changed the records meanwhile.
     pub fn finished(&mut self, env: &TaskEnv, waiters: &mut Waiters, loads: &mut Loads, done: Done, overtaken: bool) {
         let Done { ticket, work, outcome, gate, .. } = done;
-        let elsewhere = matches!(outcome, Outcome::Elsewhere);
+        let elsewhere = matches!(outcome, ExchangeOutcome::Elsewhere);
         if let Work::Exchange(exchange) = &work {
             self.exchanged(env, loads, exchange, outcome, gate);
         } else {
@@ -125,12 +125,12 @@ impl Exchanges {
         }
     }
 
-    fn exchanged(&mut self, env: &TaskEnv, loads: &mut Loads, work: &Exchange, outcome: Outcome, gate: Option<Gate>) {
+    fn exchanged(&mut self, env: &TaskEnv, loads: &mut Loads, work: &Exchange, outcome: ExchangeOutcome, gate: Option<Gate>) {
         self.running.remove(&work.registration.code);
         let (ended, why) = match &outcome {
-            Outcome::Elsewhere => (Ended::Unused, ""),
-            Outcome::Settled(ended) => (*ended, ""),
-            Outcome::Failed(reason, ended, sentence) => {
+            ExchangeOutcome::Elsewhere => (Ended::Unused, ""),
+            ExchangeOutcome::Settled(ended) => (*ended, ""),
+            ExchangeOutcome::Failed(reason, ended, sentence) => {
                 let failures = Failures::of_exchanges(env.context.arena().shared());
                 failures.note(&work.registration.code, *reason, now_millis() / 1000);
                 (*ended, sentence.as_str())
@@ -148,7 +148,7 @@ fn begin_store_work(env: &TaskEnv, pool: &Pool<Event>, loads: &mut Loads, queued
     }
     let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
     let done = move |work, records| {
-        Event::Done(Done { ticket, work, outcome: Outcome::Settled(Ended::Unused), records, gate: None })
+        Event::Done(Done { ticket, work, outcome: ExchangeOutcome::Settled(Ended::Unused), records, gate: None })
     };
     let task = env.task(
         move || {

@@ -14,7 +14,7 @@ use crate::engine::answer_fit::fit;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::introspection::{Introspected, IntrospectionError, introspect};
 use crate::engine::metadata::MetadataError;
-use crate::engine::token_answer::{MAX_ANSWER, Said, TokenAnswer, TokenId};
+use crate::engine::token_answer::{MAX_ANSWER, IntrospectionResult, TokenAnswer, TokenId};
 use crate::engine::verdict::Question;
 use crate::fault;
 use crate::ports::store::{StoreError, Write};
@@ -24,7 +24,7 @@ use crate::proto::session::encode;
 
 /// What a thread has heard of a token.
 #[derive(Debug)]
-pub enum Heard {
+pub enum IntrospectionOutcome {
     /// It was asked before, and the answer is in the store.
     Stored(TokenAnswer),
     /// The server has answered.
@@ -49,28 +49,28 @@ impl TaskEnv {
     }
 
     /// Finds out what the server says of a token. What the store knows comes first; `gate` guards the server only.
-    pub fn introspect(&self, work: &Introspect, gate: &Gate) -> Heard {
+    pub fn introspect(&self, work: &Introspect, gate: &Gate) -> IntrospectionOutcome {
         fault::point(&work.token.0);
         let now = now_millis();
         let found = self.policy.providers.iter().position(|p| p.name == work.provider);
         let same = |index: &usize| TokenId::new(&self.policy.providers[*index].issuer, &work.token.0) == work.id;
         let Some((index, introspection)) = found.filter(same).zip(self.introspection_of(&work.provider)) else {
             // The provider was removed, or has become another one.
-            return Heard::NotAsked(Reason::IntrospectionUnavailable);
+            return IntrospectionOutcome::NotAsked(Reason::IntrospectionUnavailable);
         };
         // Where each request is asked for, nothing is kept. A store that fails costs a question, no more.
         let keeps = introspection.cache > 0 && self.context.sessions().is_some();
         let store = keeps.then(|| self.store().ok()).flatten();
         if let Some(answer) = store.as_ref().and_then(|store| self.stored(store, work, introspection, now)) {
             self.context.arena().shared().counters.add(Counter::IntrospectionHits);
-            return Heard::Stored(answer);
+            return IntrospectionOutcome::Stored(answer);
         }
         if !gate.pass() {
-            return Heard::NotAsked(Reason::IntrospectionUnavailable);
+            return IntrospectionOutcome::NotAsked(Reason::IntrospectionUnavailable);
         }
         let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
         if !limits.may_introspect(&work.sender) {
-            return Heard::NotAsked(Reason::IntrospectionLimited);
+            return IntrospectionOutcome::NotAsked(Reason::IntrospectionLimited);
         }
         let answer = match self.ask_about(index, work, now / 1000) {
             Ok(answer) => answer,
@@ -79,11 +79,11 @@ impl TaskEnv {
         if let Some(store) = store {
             self.keep_answer(&store, work, introspection, &answer);
         }
-        Heard::Answer(answer)
+        IntrospectionOutcome::Answer(answer)
     }
 
-    fn ask_about(&self, index: usize, work: &Introspect, now: i64) -> Result<TokenAnswer, Heard> {
-        let nothing = |reason, why, answered| Heard::Nothing { reason, why, answered };
+    fn ask_about(&self, index: usize, work: &Introspect, now: i64) -> Result<TokenAnswer, IntrospectionOutcome> {
+        let nothing = |reason, why, answered| IntrospectionOutcome::Nothing { reason, why, answered };
         let unavailable = |why: String, answered| nothing(Reason::IntrospectionUnavailable, why, answered);
         let (client, policy) = (&*self.client, &self.policy);
         let endpoint = self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(
@@ -103,11 +103,11 @@ impl TaskEnv {
             self.standings.accepted(index, Question::Introspection, now_millis());
         }
         let said = match told {
-            Ok(Introspected::Active(claims)) if claims.len() <= MAX_ANSWER => Said::Active(claims),
+            Ok(Introspected::Active(claims)) if claims.len() <= MAX_ANSWER => IntrospectionResult::Active(claims),
             Ok(Introspected::Active(claims)) => {
                 let json = Json::parse(&claims).ok();
                 let fitted = json.and_then(|json| fit(json, provider, MAX_ANSWER));
-                Said::Active(fitted.ok_or_else(|| {
+                IntrospectionResult::Active(fitted.ok_or_else(|| {
                     let (address, length) = (&endpoint.address, claims.len());
                     let why = format!(
                         "{address}: of the answer, which has {length} octets, the rules need more than {MAX_ANSWER}"
@@ -115,12 +115,12 @@ impl TaskEnv {
                     unavailable(why, true)
                 })?)
             }
-            Ok(Introspected::Inactive) => Said::Inactive,
+            Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
             // A server that answers the client's other questions means the token.
             Err(IntrospectionError::RequestRefused(_))
                 if self.standings.blames_request(index, Question::Introspection, now_millis()) =>
             {
-                Said::Inactive
+                IntrospectionResult::Inactive
             }
             Err(IntrospectionError::RequestRefused(why) | IntrospectionError::ClientRefused(why)) => {
                 return Err(nothing(Reason::ClientRefused, why, true));
@@ -152,7 +152,7 @@ impl TaskEnv {
         answer: &TokenAnswer,
     ) {
         let mut expires_at = answer.standing(introspection).until;
-        if let Said::Active(claims) = &answer.said {
+        if let IntrospectionResult::Active(claims) = &answer.said {
             let end = Json::parse(claims).ok().and_then(|json| json.get("exp")?.as_seconds());
             expires_at = expires_at.min(end.unwrap_or(i64::MAX));
         }

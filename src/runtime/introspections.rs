@@ -10,14 +10,14 @@ use std::collections::{HashMap, VecDeque};
 use super::charges::Charges;
 use super::exchange_task::TaskEnv;
 use super::failures::Failures;
-use super::introspection_task::Heard;
+use super::introspection_task::IntrospectionOutcome;
 use super::job::Introspect;
 use super::pool::Pool;
 use super::provider_load::{Ended, Gate, Loads, Service};
 use super::service::Event;
 use super::waiters::{Ticket, Waiters};
 use crate::arena::record_cache::{Lookup, Room};
-use crate::engine::token_answer::{Said, TokenAnswer, TokenId};
+use crate::engine::token_answer::{IntrospectionResult, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
 use crate::proto::session::{decode, encode};
 
@@ -35,7 +35,7 @@ pub struct Introspected {
     /// Which token.
     pub id: TokenId,
     /// What came of it.
-    pub heard: Heard,
+    pub heard: IntrospectionOutcome,
     /// What guarded its server.
     pub gate: Gate,
 }
@@ -49,7 +49,7 @@ pub struct Introspections {
 
 /// A token that is not good may be anybody's invention: it displaces no answer about a good one.
 fn put(env: &TaskEnv, id: &TokenId, answer: &TokenAnswer, now: i64) {
-    let room = if matches!(answer.said, Said::Active(_)) { Room::Kept } else { Room::Passing };
+    let room = if matches!(answer.said, IntrospectionResult::Active(_)) { Room::Kept } else { Room::Passing };
     let arena = env.context.arena();
     arena.answers().put(room, &id.0, Some(&encode(answer)), now);
     Failures::of_introspections(arena.shared()).forget(&id.0);
@@ -130,7 +130,7 @@ impl Introspections {
                 },
                 move |why| {
                     let ((id, gate), heard) =
-                        (panicked, Heard::Nothing { reason: Reason::Internal, why, answered: true });
+                        (panicked, IntrospectionOutcome::Nothing { reason: Reason::Internal, why, answered: true });
                     Event::Introspected(Introspected { id, heard, gate })
                 },
             );
@@ -148,19 +148,19 @@ impl Introspections {
         let Introspected { id, heard, gate } = done;
         let Some(flight) = self.flights.get_mut(&id) else { return };
         let (ended, why) = match heard {
-            Heard::Stored(answer) => {
+            IntrospectionOutcome::Stored(answer) => {
                 put(env, &id, &answer, now);
                 (Ended::Unused, String::new())
             }
-            Heard::Answer(answer) => {
+            IntrospectionOutcome::Answer(answer) => {
                 put(env, &id, &answer, now);
                 (Ended::Well, String::new())
             }
-            Heard::NotAsked(reason) => {
+            IntrospectionOutcome::NotAsked(reason) => {
                 put_failure(env, &flight.work, reason, now);
                 (Ended::Unused, String::new())
             }
-            Heard::Nothing { reason, why, answered } => {
+            IntrospectionOutcome::Nothing { reason, why, answered } => {
                 put_failure(env, &flight.work, reason, now);
                 (if answered { Ended::Refused } else { Ended::Badly }, why)
             }

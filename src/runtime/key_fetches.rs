@@ -8,7 +8,7 @@ use super::context::{Context, PlacedPolicy};
 use super::jitter;
 use super::waiters::{Ticket, Waiters};
 use crate::arena::counters::Counter;
-use crate::arena::provider_slot::Wanted;
+use crate::arena::provider_slot::WantedFetch;
 use crate::config::policy::Policy;
 use crate::config::provider::{KeySource, Provider};
 use crate::engine::key_fetch::{FetchedKeys, KeyPlan, NoKeys};
@@ -125,10 +125,10 @@ impl KeyFetches {
         for (source, remote) in self.remotes.iter_mut().filter(|(_, r)| !r.in_flight) {
             let slot = &context.arena().slots()[remote.slot];
             let asked = match slot.wanted() {
-                Wanted::No => false,
-                Wanted::ByRequest => true,
+                WantedFetch::No => false,
+                WantedFetch::ByRequest => true,
                 // As if it had been planned for now: neither the allowance nor the pauses of an outage count.
-                Wanted::ByOperator => {
+                WantedFetch::ByOperator => {
                     remote.refresh.next = remote.refresh.next.min(now);
                     true
                 }

@@ -88,7 +88,7 @@ impl Gate {
     }
 }
 
-struct Endpoint {
+struct EndpointLoad {
     breaker: Arc<Breaker>,
     failures: u32,
 }
@@ -96,18 +96,18 @@ struct Endpoint {
 #[derive(Default)]
 struct Load {
     running: usize,
-    exchange: Endpoint,
-    introspection: Endpoint,
+    exchange: EndpointLoad,
+    introspection: EndpointLoad,
 }
 
-impl Default for Endpoint {
-    fn default() -> Endpoint {
-        Endpoint { breaker: Arc::new(Breaker::new(PATIENCE)), failures: 0 }
+impl Default for EndpointLoad {
+    fn default() -> EndpointLoad {
+        EndpointLoad { breaker: Arc::new(Breaker::new(PATIENCE)), failures: 0 }
     }
 }
 
 impl Load {
-    fn of(&mut self, service: Service) -> &mut Endpoint {
+    fn of(&mut self, service: Service) -> &mut EndpointLoad {
         match service {
             Service::Exchange => &mut self.exchange,
             Service::Introspection => &mut self.introspection,

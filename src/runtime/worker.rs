@@ -17,7 +17,7 @@ use super::worker_tokens::{AnswerView, DecryptionView};
 use crate::arena::counters::Counter;
 use crate::arena::process;
 use crate::config::ConfigError;
-use crate::config::offer::{Endpoint, Offer, choose};
+use crate::config::offer::{SipEndpoint, Offer, choose};
 use crate::config::policy::Policy;
 use crate::engine::acceptance::Acceptance;
 use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
@@ -25,14 +25,14 @@ use crate::engine::connection_check::check_connection;
 use crate::engine::key_wait::{KeyWait, Situation, decide};
 use crate::engine::session_check::{DigestUser, arrival_of};
 use crate::engine::token_cache::TokenCache;
-use crate::engine::token_check::{Usage, check_token};
+use crate::engine::token_check::{TokenUsage, check_token};
 use crate::fault;
 use crate::ports::Level;
 use crate::proto::challenge::{Challenge, Location};
 use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 use crate::proto::key_derivation;
-use crate::proto::reason::{Outcome, Reason};
+use crate::proto::reason::{ReasonClass, Reason};
 use crate::proto::session::id_text;
 use crate::proto::uri::Aor;
 
@@ -57,7 +57,7 @@ pub struct Handling<'a> {
 
 /// What came out of a check.
 #[derive(Clone, Debug, Default)]
-pub struct Verdict {
+pub struct CheckResult {
     /// Everything known of the token, but for what `acceptance` has.
     pub answer: Answer,
     /// The earlier request that this one is like, as which it was accepted.
@@ -90,7 +90,7 @@ pub struct Verdict {
     pub address: String,
 }
 
-impl Verdict {
+impl CheckResult {
     /// Name of the provider, empty when unknown.
     pub fn provider(&self) -> &str {
         let providers = self.policy.as_ref().map_or(&[][..], |policy| &policy.providers);
@@ -133,8 +133,8 @@ impl Worker {
     }
 
     /// Checks a request.
-    pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
-        let mut verdict = Verdict::default();
+    pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> CheckResult {
+        let mut verdict = CheckResult::default();
         let handling = Handling { begun: Some(self.begin(handling)), ..*handling };
         if self.accept_again(&Repeated::from(request), &handling, &mut verdict) {
             return verdict;
@@ -143,7 +143,7 @@ impl Worker {
     }
 
     /// Checks a request without regard to what was accepted before.
-    pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> Verdict {
+    pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> CheckResult {
         let now = self.begin(handling);
         let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
@@ -167,7 +167,7 @@ impl Worker {
     }
 
     /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
-    pub fn check_password(&mut self, request: &Request<'_>, user: DigestUser<'_>, handling: &Handling<'_>) -> Verdict {
+    pub fn check_password(&mut self, request: &Request<'_>, user: DigestUser<'_>, handling: &Handling<'_>) -> CheckResult {
         let now = self.prepare(handling.now);
         let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
@@ -203,7 +203,7 @@ impl Worker {
     }
 
     /// Checks a bare token.
-    pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> Verdict {
+    pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> CheckResult {
         let now = self.prepare(handling.now);
         let sessions = SessionView::as_known(&self.context, &self.placed.policy, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
@@ -211,7 +211,7 @@ impl Worker {
         let known =
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
         let mut decision =
-            check_token(&self.placed.policy, known, &mut self.cache, token, Usage::default(), now / 1000);
+            check_token(&self.placed.policy, known, &mut self.cache, token, TokenUsage::default(), now / 1000);
         // A token that counts only with its proof does not count alone.
         if let Decision::Done(answer) = &mut decision
             && answer.reason == Some(Reason::Ok)
@@ -251,9 +251,9 @@ impl Worker {
         request: &Request<'_>,
         handling: &Handling<'_>,
         now: i64,
-    ) -> Verdict {
+    ) -> CheckResult {
         let mut verdict = match decision {
-            Decision::Done(answer) => Verdict { answer, ..Verdict::default() },
+            Decision::Done(answer) => CheckResult { answer, ..CheckResult::default() },
             Decision::NeedKeys(answer) => self.wait_for_keys(answer, handling, now),
             Decision::NeedIntrospection(answer, question) => {
                 self.wait_for_introspection(answer, question, handling, now)
@@ -290,10 +290,10 @@ impl Worker {
             self.context.arena().shared().arrivals.put(name, now.unsigned_abs());
         }
         let outcome = verdict.answer.reason().outcome();
-        if outcome == Outcome::Accepted && verdict.pending.is_none() {
+        if outcome == ReasonClass::Accepted && verdict.pending.is_none() {
             note_accepted(&self.context, handling, now);
         }
-        if !matches!(outcome, Outcome::Accepted | Outcome::NoCredentials) {
+        if !matches!(outcome, ReasonClass::Accepted | ReasonClass::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(if request.is_register() { request.to } else { request.from });
             verdict.address = address.map_or_else(String::new, |aor| aor.as_str().to_owned());
@@ -310,7 +310,7 @@ impl Worker {
         verdict
     }
 
-    fn wait_for_keys(&mut self, mut answer: Answer, handling: &Handling<'_>, now: i64) -> Verdict {
+    fn wait_for_keys(&mut self, mut answer: Answer, handling: &Handling<'_>, now: i64) -> CheckResult {
         use crate::engine::check::KnownKeys;
         let provider = answer.provider.unwrap_or(0);
         let settings = &self.placed.policy.settings;
@@ -342,7 +342,7 @@ impl Worker {
                 settings.key_source_limit,
             )
         };
-        let mut verdict = Verdict::default();
+        let mut verdict = CheckResult::default();
         let reason = match decide(&situation, allowed) {
             KeyWait::Park => {
                 self.context.arena().slots()[slot].want(judged);
@@ -369,7 +369,7 @@ impl Worker {
     }
 
     /// Status, statistics and log line of a decided request.
-    fn finish(&self, verdict: &mut Verdict, proxy: bool) {
+    fn finish(&self, verdict: &mut CheckResult, proxy: bool) {
         verdict.proxy = proxy;
         let settings = &self.placed.policy.settings;
         let counters = &self.context.arena().shared().counters;
@@ -385,10 +385,10 @@ impl Worker {
             verdict.ticket = self.ticket(registration);
         }
         counters.add(match reason.outcome() {
-            Outcome::Accepted => Counter::Accepted,
-            Outcome::NoCredentials => Counter::NoCredentials,
-            Outcome::NotNow => Counter::NotNow,
-            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest | Outcome::UnsupportedMedia => {
+            ReasonClass::Accepted => Counter::Accepted,
+            ReasonClass::NoCredentials => Counter::NoCredentials,
+            ReasonClass::NotNow => Counter::NotNow,
+            ReasonClass::Challenge | ReasonClass::Forbidden | ReasonClass::BadRequest | ReasonClass::UnsupportedMedia => {
                 Counter::Denied
             }
         });
@@ -397,8 +397,8 @@ impl Worker {
             counters.add(if verdict.answer.cached { Counter::CacheHits } else { Counter::CacheMisses });
         }
         match reason.outcome() {
-            Outcome::Accepted | Outcome::NoCredentials => {}
-            Outcome::NotNow => self.tell_refusal(verdict, Level::Warn),
+            ReasonClass::Accepted | ReasonClass::NoCredentials => {}
+            ReasonClass::NotNow => self.tell_refusal(verdict, Level::Warn),
             _ => self.tell_refusal(verdict, Level::Info),
         }
     }
@@ -409,24 +409,24 @@ impl Worker {
         // Nobody signs in elsewhere with a password of ours.
         let redirects = policy.location == Location::Redirect && answer.challenge.is_none();
         match reason.outcome() {
-            Outcome::Accepted => 200,
-            Outcome::Challenge if reason == Reason::InsufficientScope && policy.settings.scope_status == 403 => 403,
-            Outcome::NoCredentials | Outcome::Challenge if proxy => 407,
-            Outcome::NoCredentials | Outcome::Challenge if redirects => 302,
-            Outcome::NoCredentials | Outcome::Challenge => 401,
-            Outcome::Forbidden => 403,
-            Outcome::BadRequest => 400,
-            Outcome::UnsupportedMedia => 415,
-            Outcome::NotNow => 503,
+            ReasonClass::Accepted => 200,
+            ReasonClass::Challenge if reason == Reason::InsufficientScope && policy.settings.scope_status == 403 => 403,
+            ReasonClass::NoCredentials | ReasonClass::Challenge if proxy => 407,
+            ReasonClass::NoCredentials | ReasonClass::Challenge if redirects => 302,
+            ReasonClass::NoCredentials | ReasonClass::Challenge => 401,
+            ReasonClass::Forbidden => 403,
+            ReasonClass::BadRequest => 400,
+            ReasonClass::UnsupportedMedia => 415,
+            ReasonClass::NotNow => 503,
         }
     }
 
-    pub(super) fn tell_refusal(&self, verdict: &Verdict, level: Level) {
+    pub(super) fn tell_refusal(&self, verdict: &CheckResult, level: Level) {
         self.context.log().log(level, &describe(verdict, verdict.answer.reason()));
     }
 
     /// The verdict for a request that was to be parked but could not be.
-    pub fn overloaded(&self, mut verdict: Verdict, proxy: bool) -> Verdict {
+    pub fn overloaded(&self, mut verdict: CheckResult, proxy: bool) -> CheckResult {
         verdict.pending = None;
         verdict.answer.reason = Some(Reason::Overloaded);
         self.finish(&mut verdict, proxy);
@@ -450,7 +450,7 @@ impl Worker {
     }
 
     /// Which challenge an endpoint is offered.
-    pub fn offer(&mut self, endpoint: &Endpoint<'_>) -> Offer {
+    pub fn offer(&mut self, endpoint: &SipEndpoint<'_>) -> Offer {
         self.prepare(None);
         choose(&self.placed.policy.offers, endpoint)
     }
@@ -484,7 +484,7 @@ fn is_about_address(answer: &Answer) -> bool {
     owner || !matches!(answer.carried, Carried::Nothing | Carried::Token | Carried::Connection)
 }
 
-fn describe(verdict: &Verdict, reason: Reason) -> String {
+fn describe(verdict: &CheckResult, reason: Reason) -> String {
     let (issuer, kid, token) = match (verdict.token(), &verdict.answer.unverified) {
         (Some(token), _) => (token.claims.issuer.as_str(), &*token.kid, token.fingerprint.as_str()),
         (None, Some(seen)) => (seen.issuer.as_str(), seen.kid.as_str(), seen.fingerprint.as_str()),

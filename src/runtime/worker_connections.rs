@@ -3,7 +3,7 @@
 //! do not carry.
 
 use super::job::Work;
-use super::worker::{Handling, Verdict, Worker};
+use super::worker::{Handling, CheckResult, Worker};
 use super::worker_sessions::wait_for_store;
 use crate::arena::connection_table::{CAPACITY, Connection};
 use crate::arena::counters::Counter;
@@ -54,14 +54,14 @@ impl Worker {
     }
 
     /// What a session of a bound connection needs from a store over the network.
-    pub(super) fn wait_for_account(&mut self, answer: Answer, work: Work, handling: &Handling<'_>) -> Verdict {
+    pub(super) fn wait_for_account(&mut self, answer: Answer, work: Work, handling: &Handling<'_>) -> CheckResult {
         if answer.carried == Carried::Connection && handling.no_wait {
             // An ACK cannot wait, but it comes again, and then the sessions are known. The outcome is no matter: it is
             // refused for now in either case.
             let _ = self.submit_for_nobody(work, handling);
-            return Verdict {
+            return CheckResult {
                 answer: Answer { reason: Some(Reason::StoreUnavailable), ..answer },
-                ..Verdict::default()
+                ..CheckResult::default()
             };
         }
         wait_for_store(answer, handling, || work)

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::now_millis;
 use super::session_view::SessionView;
 use super::sessions::tokens_key;
-use super::worker::{Verdict, Worker};
+use super::worker::{CheckResult, Worker};
 use crate::arena::counters::Counter;
 use crate::config::provider::Provider;
 use crate::engine::check::{Answer, Carried, Request};
@@ -45,7 +45,7 @@ pub enum Withheld {
 
 impl Worker {
     /// What the provider's policy says beside yes or no. `now` in Unix seconds.
-    pub(super) fn add_grants(&self, verdict: &mut Verdict, request: &Request<'_>, now: i64) {
+    pub(super) fn add_grants(&self, verdict: &mut CheckResult, request: &Request<'_>, now: i64) {
         let policy = &self.placed.policy;
         let provider = verdict.answer.provider.map(|p| &policy.providers[p]);
         match (verdict.answer.reason(), provider) {
@@ -76,7 +76,7 @@ impl Worker {
     /// Asks more of what the last check accepted. Reason, status and needed scopes then are about that; who was accepted
     /// stays, and it is no refusal of the request, for the script may go on. False, and nothing changes, when no check
     /// was accepted or nothing is named.
-    pub fn require(&mut self, verdict: &mut Verdict, demand: Demand<'_>) -> bool {
+    pub fn require(&mut self, verdict: &mut CheckResult, demand: Demand<'_>) -> bool {
         let (Demand::Service(name) | Demand::Scope(name)) = demand;
         if !verdict.granted || name.trim().is_empty() {
             return false;
@@ -116,7 +116,7 @@ impl Worker {
 
     /// The access token of what the last check accepted, for a request to this next hop (a SIP URI). Of one that was
     /// encrypted for this proxy, which nobody else can read, the signed token in it. Does not wait.
-    pub fn token(&mut self, verdict: &Verdict, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
+    pub fn token(&mut self, verdict: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
         if !verdict.granted {
             return Err(Withheld::NotAccepted);
         }
@@ -173,7 +173,7 @@ impl Worker {
     }
 
     /// The tokens that a phone gets in the 200 to its REGISTER, as JSON (sip-oauth section 4.3).
-    pub fn token_response(&self, verdict: &Verdict) -> Result<Zeroizing<String>, Withheld> {
+    pub fn token_response(&self, verdict: &CheckResult) -> Result<Zeroizing<String>, Withheld> {
         let answer = &verdict.answer;
         let session = answer.session.as_ref().filter(|_| verdict.granted && gives_tokens(answer));
         let session = session.ok_or(Withheld::NotAccepted)?;

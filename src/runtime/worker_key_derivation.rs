@@ -2,7 +2,7 @@
 //! A worker's part about the Key-Derivation scheme. Some HMACs for each request; no key is ever derived here.
 
 use super::session_view::SessionView;
-use super::worker::{Handling, Verdict, Worker};
+use super::worker::{Handling, CheckResult, Worker};
 use crate::engine::check::{Answer, Decision, Request};
 use crate::engine::key_derivation_check::{GivenAccount, check_key_derivation};
 use crate::proto::reason::Reason;
@@ -24,7 +24,7 @@ impl Worker {
         request: &Request<'_>,
         account: AccountSource<'_>,
         handling: &Handling<'_>,
-    ) -> Verdict {
+    ) -> CheckResult {
         let now = self.prepare(handling.now);
         let handling = &self.sent_by(request, handling);
         let decision = self.look_at_account(request, account, handling, now);

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use super::worker::{Handling, Verdict, Worker};
+use super::worker::{Handling, CheckResult, Worker};
 use super::worker_connections::is_bound_by;
 use super::worker_grants::seconds_left;
 use crate::arena::counters::Counter;
 use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
-use crate::engine::acceptance::{Acceptance, Asking};
+use crate::engine::acceptance::{Acceptance, RequestKey};
 use crate::engine::check::{Carried, KnownKeys, Request};
 use crate::engine::token_cache::VerifiedToken;
 use crate::proto::claims::NO_END;
@@ -21,7 +21,7 @@ use crate::proto::reason::Reason;
 #[derive(Clone, Copy)]
 pub struct Repeated<'a> {
     /// What decides beside the token.
-    pub asking: Asking<'a>,
+    pub asking: RequestKey<'a>,
     /// The body of the only credential header field; empty when there is none, or more than one.
     pub credentials: &'a [u8],
     /// It has a body.
@@ -36,7 +36,7 @@ impl<'a> From<&Request<'a>> for Repeated<'a> {
     fn from(request: &Request<'a>) -> Repeated<'a> {
         let Request { method, from, to, .. } = request;
         Repeated {
-            asking: Asking { method: method.as_bytes(), from: from.as_bytes(), to: to.as_bytes() },
+            asking: RequestKey { method: method.as_bytes(), from: from.as_bytes(), to: to.as_bytes() },
             credentials: match request.credentials {
                 [one] => one.as_bytes(),
                 _ => &[],
@@ -58,7 +58,7 @@ impl Worker {
         }
     }
 
-    /// Nothing but its bare token and [`Asking`] decides about this request.
+    /// Nothing but its bare token and [`RequestKey`] decides about this request.
     fn is_simple(&self, repeated: &Repeated<'_>) -> bool {
         let policy = &self.placed.policy;
         (!repeated.has_body || policy.sessions.is_none())
@@ -67,7 +67,7 @@ impl Worker {
 
     /// Accepts a request that was accepted before, with the same token, if policy, keys and time still allow it. False when
     /// it has to be looked at closely; `verdict`, which is blank, stays so then.
-    pub fn accept_again(&mut self, repeated: &Repeated<'_>, handling: &Handling<'_>, verdict: &mut Verdict) -> bool {
+    pub fn accept_again(&mut self, repeated: &Repeated<'_>, handling: &Handling<'_>, verdict: &mut CheckResult) -> bool {
         let now = self.begin(handling) / 1000;
         if !self.is_simple(repeated) {
             return false;
@@ -108,7 +108,7 @@ impl Worker {
     }
 
     /// Remembers an accepted request whose token was in the cache already, where nothing else decides.
-    pub(super) fn note_acceptance(&mut self, verdict: &Verdict, request: &Request<'_>) {
+    pub(super) fn note_acceptance(&mut self, verdict: &CheckResult, request: &Request<'_>) {
         let answer = &verdict.answer;
         let accepted = verdict.granted && answer.cached && answer.carried == Carried::Token && answer.session.is_none();
         let (Some(token), Some(aor), true) = (&answer.token, answer.aor, accepted) else {
@@ -132,7 +132,7 @@ impl Worker {
     }
 }
 
-impl Verdict {
+impl CheckResult {
     /// The token, once it is verified.
     pub fn token(&self) -> Option<&Arc<VerifiedToken>> {
         self.answer.token.as_ref().or(self.acceptance.as_ref().map(|acceptance| &acceptance.token))

@@ -10,7 +10,7 @@ use super::job::{Comparison, Exchange, Work};
 use super::senders::sender;
 use super::session_view::SessionView;
 use super::sessions::SessionError;
-use super::worker::{Handling, SOON, Verdict, Worker};
+use super::worker::{Handling, SOON, CheckResult, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::record_cache::{Lookup, RecordCache};
 use crate::arena::replay_guard::Use;
@@ -33,7 +33,7 @@ impl Worker {
         sip: &Request<'_>,
         handling: &Handling<'_>,
         now: i64,
-    ) -> Verdict {
+    ) -> CheckResult {
         let shared = self.context.arena().shared();
         if handling.resumed {
             // An earlier try may have failed: that is nothing that this request has waited for.
@@ -42,7 +42,7 @@ impl Worker {
             // What has a proof may have waited for its session or a comparison: a request waits only once.
             if number.is_some() || !matches!(grant, TokenGrant::Refresh(_) | TokenGrant::Password(_)) {
                 answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
-                return Verdict { answer, ..Verdict::default() };
+                return CheckResult { answer, ..CheckResult::default() };
             }
         }
         let provider = answer.provider.map(|p| &self.placed.policy.providers[p]);
@@ -56,21 +56,21 @@ impl Worker {
             sender: sender(&self.context, handling, now),
         }));
         if !handling.no_wait && !handling.resumed {
-            return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };
+            return CheckResult { answer, pending: Some(work.into()), ..CheckResult::default() };
         }
         // Nobody waits, but the phone will ask again.
         let begun = self.submit_for_nobody(work, handling);
         answer.reason = Some(begun.err().unwrap_or(Reason::ExchangeUnavailable));
-        Verdict { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..Verdict::default() }
+        CheckResult { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..CheckResult::default() }
     }
 
     /// Compares a proof that is right with those that were seen, here and, if so configured, at other proxies.
-    pub(super) fn compare(&self, answer: Answer, uses: &[Use], handling: &Handling<'_>, now: i64) -> Verdict {
+    pub(super) fn compare(&self, answer: Answer, uses: &[Use], handling: &Handling<'_>, now: i64) -> CheckResult {
         let window = i64::from(self.placed.policy.settings.pop_window);
         let mut answer = compare(answer, &self.context.arena().replay_guard(), uses, window);
         let cluster = self.placed.policy.sessions.as_ref().is_some_and(|s| s.cluster_replay);
         if answer.reason != Some(Reason::Ok) || !cluster {
-            return Verdict { answer, ..Verdict::default() };
+            return CheckResult { answer, ..CheckResult::default() };
         }
         let mut unknown = Vec::new();
         for used in uses {
@@ -86,7 +86,7 @@ impl Worker {
             answer.reason = None;
             return wait_for_store(answer, handling, || Work::Compare(unknown));
         }
-        Verdict { answer, ..Verdict::default() }
+        CheckResult { answer, ..CheckResult::default() }
     }
 
     /// Stores the key of a registration in this process.
@@ -194,10 +194,10 @@ impl Worker {
 }
 
 /// What only the I/O service can look up.
-pub(super) fn wait_for_store(mut answer: Answer, handling: &Handling<'_>, work: impl FnOnce() -> Work) -> Verdict {
+pub(super) fn wait_for_store(mut answer: Answer, handling: &Handling<'_>, work: impl FnOnce() -> Work) -> CheckResult {
     if handling.resumed || handling.no_wait {
         answer.reason = Some(Reason::StoreUnavailable);
-        return Verdict { answer, ..Verdict::default() };
+        return CheckResult { answer, ..CheckResult::default() };
     }
-    Verdict { answer, pending: Some(work().into()), ..Verdict::default() }
+    CheckResult { answer, pending: Some(work().into()), ..CheckResult::default() }
 }

@@ -5,12 +5,12 @@ use super::context::Context;
 use super::failures::{Failure, Failures};
 use super::job::{Introspect, Work};
 use super::senders::sender;
-use super::worker::{Handling, SOON, Verdict, Worker};
+use super::worker::{Handling, SOON, CheckResult, Worker};
 use crate::arena::record_cache::Lookup;
 use crate::arena::source_limits::SourceLimits;
 use crate::config::policy::Policy;
-use crate::engine::check::{Answer, Decryptions, Question};
-use crate::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
+use crate::engine::check::{Answer, Decryptions, IntrospectionQuestion};
+use crate::engine::token_answer::{Asked, KnownAnswers, IntrospectionResult, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
 use crate::proto::sender::Sender;
 use crate::proto::session::decode;
@@ -43,7 +43,7 @@ impl KnownAnswers for AnswerView<'_> {
             && let Some(Failure { reason, at }) = failures.get(&id.0, self.now / 1000)
             && self.now / 1000 - at <= self.longest_wait
         {
-            return Some(TokenAnswer { said: Said::Failed(reason), asked_at: at });
+            return Some(TokenAnswer { said: IntrospectionResult::Failed(reason), asked_at: at });
         }
         match self.context.arena().answers().get(&id.0, self.now, u64::MAX) {
             Lookup::Hit(document) => decode(&document),
@@ -101,22 +101,22 @@ impl Worker {
     pub(super) fn wait_for_introspection(
         &mut self,
         mut answer: Answer,
-        question: Question,
+        question: IntrospectionQuestion,
         handling: &Handling<'_>,
         now: i64,
-    ) -> Verdict {
+    ) -> CheckResult {
         let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
-        let Question { id, token } = question;
+        let IntrospectionQuestion { id, token } = question;
         let work =
             Introspect { provider: provider.to_owned(), id, token, sender: sender(&self.context, handling, now) };
         let work = Work::Introspect(Box::new(work));
         if !handling.no_wait && !handling.resumed {
-            return Verdict { answer, pending: Some(work.into()), ..Verdict::default() };
+            return CheckResult { answer, pending: Some(work.into()), ..CheckResult::default() };
         }
         // Nobody waits, also because a request waits only once; but whoever asks again soon finds the answer.
         let begun = self.submit_for_nobody(work, handling);
         let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
         answer.reason = Some(begun.err().unwrap_or(reason));
-        Verdict { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..Verdict::default() }
+        CheckResult { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..CheckResult::default() }
     }
 }

@@ -9,7 +9,7 @@ use super::charges::Charges;
 use super::job::{Errand, Job, Work};
 use super::now_millis;
 use super::senders::sender;
-use super::worker::{Handling, NOBODY, Verdict, Worker};
+use super::worker::{Handling, NOBODY, CheckResult, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::waiting_room::{Full, Party, Rules};
 use crate::proto::reason::Reason;
@@ -17,7 +17,7 @@ use crate::proto::sender::Crowd;
 
 impl Worker {
     /// Lets a request wait that has work for the I/O service, or refuses it.
-    pub(super) fn admit(&self, verdict: &mut Verdict, handling: &Handling<'_>) {
+    pub(super) fn admit(&self, verdict: &mut CheckResult, handling: &Handling<'_>) {
         let Some(errand) = &mut verdict.pending else { return };
         match self.party_of(&errand.work, handling) {
             Ok(party) => errand.party = party,

@@ -20,7 +20,7 @@ use sipoauth::proto::pbkdf2::MasterKey;
 use sipoauth::proto::pop::{make_pop, pop_to_text};
 use sipoauth::proto::shared_key::Key;
 use sipoauth::proto::uri::Aor;
-use sipoauth::runtime::worker::{Handling, Verdict};
+use sipoauth::runtime::worker::{Handling, CheckResult};
 use sipoauth::runtime::worker_key_derivation::AccountSource;
 use std::fs;
 
@@ -211,7 +211,7 @@ impl Stage {
     }
 
     /// A proxy that shares Redis and hears of changes while it reads asks to come again.
-    fn accepted(&mut self, ask: impl Fn(&mut Proxy) -> Verdict) -> Verdict {
+    fn accepted(&mut self, ask: impl Fn(&mut Proxy) -> CheckResult) -> CheckResult {
         let mut verdict = ask(&mut self.proxy);
         patience::until(PATIENCE, || {
             if verdict.status == 503 {
@@ -238,7 +238,7 @@ impl Stage {
     }
 
     /// The verdict of one of the proxies about a request, as its host asks for it: parked, and asked again.
-    pub fn ask(&mut self, sip: &Sip, own: &Material, at_other_proxy: bool, later: i64) -> Verdict {
+    pub fn ask(&mut self, sip: &Sip, own: &Material, at_other_proxy: bool, later: i64) -> CheckResult {
         let (way, hash) = (self.way, hash_of(own));
         let user = DigestUser { ha1: &hash, password: "" };
         let proxy = if at_other_proxy { &mut self.other } else { &mut self.proxy };
@@ -258,7 +258,7 @@ impl Stage {
     }
 
     /// The host has sent the answer.
-    pub fn confirm(&mut self, sip: &Sip, verdict: &Verdict) {
+    pub fn confirm(&mut self, sip: &Sip, verdict: &CheckResult) {
         if !verdict.ticket.is_empty() {
             self.proxy.worker.confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("the key is stored");
         }

@@ -13,7 +13,7 @@ use crate::support::token::{self, TestKey, now};
 use serde_json::json;
 use sipoauth::engine::check::Request;
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, Verdict};
+use sipoauth::runtime::worker::{Handling, CheckResult};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn plant(hung: &ScriptedServer, well: &ScriptedServer) -> Plant {
     plant
 }
 
-fn check(plant: &mut Plant, domain: &str, token: &str, handling: &Handling<'_>) -> Verdict {
+fn check(plant: &mut Plant, domain: &str, token: &str, handling: &Handling<'_>) -> CheckResult {
     let (aor, credential) = (format!("sip:alice@{domain}"), format!("Bearer {token}"));
     let credentials = [credential.as_str()];
     let request = Request {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use sipoauth::engine::check::Request;
 use sipoauth::engine::peer_certificate::PeerCertificate;
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
 use std::path::Path;
 use std::process::Command;
 
@@ -34,7 +34,7 @@ pub fn send(
     transport: &str,
     certificate: Option<&Path>,
     handling: &Handling<'_>,
-) -> Verdict {
+) -> CheckResult {
     let header = format!("Bearer {token}");
     let shown = || certificate.map(|file| std::fs::read(file).expect("readable"));
     let request = Request {

@@ -8,7 +8,7 @@ use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
 use sipoauth::engine::check::{Answer, Decision};
 use sipoauth::engine::token_cache::TokenCache;
-use sipoauth::engine::token_check::{Usage, check_token};
+use sipoauth::engine::token_check::{TokenUsage, check_token};
 use sipoauth::proto::reason::Reason;
 
 /// The answer under one policy to a token that another policy has let into the cache.
@@ -18,7 +18,7 @@ fn on_a_hit(changes: Value) -> Answer {
     let policy = |provider: &Value| Site::new(&[key.jwk()], provider).context.policy().expect("published").policy;
     let (before, after) = (policy(&json!({})), policy(&changes));
     let mut cache = TokenCache::new(8);
-    let mut ask = |policy| match check_token(policy, KNOWS_NOTHING, &mut cache, &token, Usage::default(), now()) {
+    let mut ask = |policy| match check_token(policy, KNOWS_NOTHING, &mut cache, &token, TokenUsage::default(), now()) {
         Decision::Done(answer) => answer,
         other => panic!("the keys are configured: {other:?}"),
     };

@@ -7,7 +7,7 @@ use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
 use sipoauth::engine::check::{Carried, Request};
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
 
 const BOB: &str = "sip:bob@example.test";
 const PHONE: (&str, u16) = ("192.0.2.1", 40_000);
@@ -37,7 +37,7 @@ fn request<'a>(method: &'a str, from: &'a str, credentials: &'a [&'a str]) -> Re
     }
 }
 
-fn check(worker: &mut Worker, request: &Request<'_>) -> Verdict {
+fn check(worker: &mut Worker, request: &Request<'_>) -> CheckResult {
     worker.check(request, &Handling::default())
 }
 

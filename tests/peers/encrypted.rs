@@ -162,7 +162,7 @@ fn jwe_a_cached_token_is_not_decrypted_again_and_judged_anew() {
     // The same signed token, encrypted anew, is another token.
     let again = site.token_at(&recipient.encrypt("RSA-OAEP-256", "A256GCM", &jws), now());
     assert_eq!((again.answer.reason(), again.answer.cached), (Reason::Ok, false));
-    let verified = |verdict: &sipoauth::runtime::worker::Verdict| verdict.answer.token.clone().expect("verified");
+    let verified = |verdict: &sipoauth::runtime::worker::CheckResult| verdict.answer.token.clone().expect("verified");
     let (outer, other) = (verified(&first), verified(&again));
     assert_ne!(outer.fingerprint, other.fingerprint, "the fingerprint is the outer token's");
     assert_eq!((&*outer.token, &*outer.kid), (token.as_str(), "k"));

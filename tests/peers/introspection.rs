@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sipoauth::engine::check::Request;
 use sipoauth::proto::form;
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, Verdict};
+use sipoauth::runtime::worker::{Handling, CheckResult};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -91,7 +91,7 @@ fn active() -> Value {
     })
 }
 
-fn register(plant: &mut Plant, token: &str, resumed: bool) -> Verdict {
+fn register(plant: &mut Plant, token: &str, resumed: bool) -> CheckResult {
     let credential = format!("Bearer {token}");
     let credentials = [credential.as_str()];
     let request = Request {

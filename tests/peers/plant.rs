@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sipoauth::engine::key_wait::SlotState;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::service::Service;
-use sipoauth::runtime::worker::{Handling, Verdict};
+use sipoauth::runtime::worker::{Handling, CheckResult};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -113,11 +113,11 @@ impl Plant {
     }
 
     /// Asks as a host does: parks the request and asks again when it is told to.
-    pub fn ask(&mut self, token: &str) -> Verdict {
+    pub fn ask(&mut self, token: &str) -> CheckResult {
         self.ask_from("192.0.2.1", token)
     }
 
-    pub fn ask_from(&mut self, source: &str, token: &str) -> Verdict {
+    pub fn ask_from(&mut self, source: &str, token: &str) -> CheckResult {
         let handling = Handling { source, ..Handling::default() };
         let verdict = self.site.worker.check_token(token, &handling);
         match self.park(&verdict) {
@@ -134,7 +134,7 @@ impl Plant {
     }
 
     /// Hands a request to the service; None when it is decided already.
-    pub fn park(&mut self, verdict: &Verdict) -> Option<u64> {
+    pub fn park(&mut self, verdict: &CheckResult) -> Option<u64> {
         let work = verdict.pending.clone()?;
         self.cookie += 1;
         self.site.worker.submit(work, &[], [self.cookie, 0]).expect("room for one more");

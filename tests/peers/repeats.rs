@@ -7,10 +7,10 @@ use crate::site::{ALICE, Site, claims};
 use crate::support::token::{TestKey, now};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
-use sipoauth::engine::acceptance::Asking;
+use sipoauth::engine::acceptance::RequestKey;
 use sipoauth::engine::check::{Message, Request};
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
 use sipoauth::runtime::worker_repeats::Repeated;
 use std::sync::{Mutex, OnceLock};
 
@@ -27,7 +27,7 @@ fn at(time: i64) -> Handling<'static> {
 
 /// Whether it is accepted at a glance.
 fn is_repeated(worker: &mut Worker, request: &Request<'_>, time: i64) -> bool {
-    worker.accept_again(&Repeated::from(request), &at(time), &mut Verdict::default())
+    worker.accept_again(&Repeated::from(request), &at(time), &mut CheckResult::default())
 }
 
 /// Sends it until it is accepted at a glance.
@@ -52,8 +52,8 @@ fn the_same_answer_as_before() {
     settle(&mut site, &request, time);
     let slow = site.worker.check_anew(&request, &at(time));
     let fast = site.worker.check(&request, &at(time));
-    let shown = |verdict: &Verdict| {
-        let Verdict { answer, .. } = verdict;
+    let shown = |verdict: &CheckResult| {
+        let CheckResult { answer, .. } = verdict;
         let token = verdict.token().expect("accepted");
         format!(
             "{:?} {:?} {:?} {} {:?} {} {} {} {} {} {} {}",
@@ -120,9 +120,9 @@ fn another_request_is_looked_at() {
         assert_eq!(site.worker.check(&changed, &at(time)).answer.reason(), expected);
         settle(&mut site, &request, time);
     }
-    let asking = Asking { method: b"REGISTER", from: ALICE.as_bytes(), to: ALICE.as_bytes() };
+    let asking = RequestKey { method: b"REGISTER", from: ALICE.as_bytes(), to: ALICE.as_bytes() };
     let repeated = Repeated { asking, credentials: b"\xff", has_body: false, transport: "udp", connection: 0 };
-    assert!(!site.worker.accept_again(&repeated, &at(time), &mut Verdict::default()));
+    assert!(!site.worker.accept_again(&repeated, &at(time), &mut CheckResult::default()));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn one_rule_about_realms_for_registrar_and_proxy_at_first_and_at_a_glance() {
                 let reasons = [(); 3].map(|()| site.worker.check(&request, &handling).answer.reason());
                 assert_eq!(reasons, [expected; 3], "{settled} {proxy} {credentials:?}");
                 assert_eq!(site.worker.check_anew(&request, &handling).answer.reason(), expected);
-                let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut Verdict::default());
+                let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut CheckResult::default());
                 assert!(!fast || expected == Reason::Ok, "{credentials:?}");
             }
         }
@@ -241,7 +241,7 @@ proptest! {
         let credentials = [credentials.as_str()];
         let request = Request { realm: &realm, ..register(&credentials) };
         let handling = Handling { proxy, ..at(now()) };
-        let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut Verdict::default());
+        let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut CheckResult::default());
         let slow = site.worker.check_anew(&request, &handling).answer.reason();
         let again = site.worker.check(&request, &handling).answer.reason();
         prop_assert!(!fast || slow == Reason::Ok, "{:?}", credentials);

@@ -11,7 +11,7 @@ use sipoauth::engine::check::Request;
 use sipoauth::ports::Log;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::context::Context;
-use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
 use std::sync::Arc;
 
 pub const ISSUER: &str = "https://as.example.test";
@@ -144,20 +144,20 @@ impl Site {
     }
 
     /// The same at another time.
-    pub fn token_at(&mut self, token: &str, now: i64) -> Verdict {
+    pub fn token_at(&mut self, token: &str, now: i64) -> CheckResult {
         self.worker.check_token(token, &Handling { now: Some(now), ..Handling::default() })
     }
 
     /// The answer to a request of alice with these credential headers.
-    pub fn request(&mut self, method: &str, credentials: &[&str]) -> Verdict {
+    pub fn request(&mut self, method: &str, credentials: &[&str]) -> CheckResult {
         self.request_of(method, ALICE, ALICE, credentials)
     }
 
-    pub fn request_of(&mut self, method: &str, from: &str, to: &str, credentials: &[&str]) -> Verdict {
+    pub fn request_of(&mut self, method: &str, from: &str, to: &str, credentials: &[&str]) -> CheckResult {
         self.request_in("example.test", method, from, to, credentials)
     }
 
-    pub fn request_in(&mut self, realm: &str, method: &str, from: &str, to: &str, credentials: &[&str]) -> Verdict {
+    pub fn request_in(&mut self, realm: &str, method: &str, from: &str, to: &str, credentials: &[&str]) -> CheckResult {
         let request = Request { method, from, to, realm, credentials, ..Request::default() };
         self.worker.check(&request, &Handling::default())
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use sipoauth::engine::check::Carried;
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker::{Handling, Verdict};
+use sipoauth::runtime::worker::{Handling, CheckResult};
 use std::time::Duration;
 
 /// Alice's phone signs in with a code on this connection; its key.
@@ -25,7 +25,7 @@ fn bare(method: &str, connection: u64) -> Sip {
 }
 
 /// The answer to a request that cannot be parked.
-fn now_or_never(proxy: &mut Proxy, sip: &Sip) -> Verdict {
+fn now_or_never(proxy: &mut Proxy, sip: &Sip) -> CheckResult {
     let handling = Handling { source: &sip.source.0, no_wait: true, ..Handling::default() };
     sip.read(|request| proxy.worker.check(request, &handling))
 }

@@ -13,7 +13,7 @@ use sipoauth::proto::pbkdf2::MasterKey;
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::uri::Aor;
 use sipoauth::proto::verifier::Verifier;
-use sipoauth::runtime::worker::{Handling, Verdict};
+use sipoauth::runtime::worker::{Handling, CheckResult};
 use sipoauth::runtime::worker_key_derivation::AccountSource;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub fn account(proxy: &Proxy) -> Verifier {
     verifier
 }
 
-fn ask_about(proxy: &mut Proxy, sip: &Sip, account: AccountSource<'_>) -> Verdict {
+fn ask_about(proxy: &mut Proxy, sip: &Sip, account: AccountSource<'_>) -> CheckResult {
     let mut handling = Handling { source: &sip.source.0, ..Handling::default() };
     let verdict = sip.read(|request| proxy.worker.check_key_derivation(request, account, &handling));
     let Some(cookie) = proxy.park(&verdict) else { return verdict };
@@ -40,7 +40,7 @@ fn ask_about(proxy: &mut Proxy, sip: &Sip, account: AccountSource<'_>) -> Verdic
     sip.read(|request| proxy.worker.check_key_derivation(request, account, &handling))
 }
 
-fn ask(proxy: &mut Proxy, sip: &Sip) -> Verdict {
+fn ask(proxy: &mut Proxy, sip: &Sip) -> CheckResult {
     ask_about(proxy, sip, AccountSource::Store)
 }
 

@@ -17,7 +17,7 @@ use sipoauth::runtime::StartError;
 use sipoauth::runtime::context::Context;
 use sipoauth::runtime::service::Service;
 use sipoauth::runtime::session_admin::ListedSession;
-use sipoauth::runtime::worker::{Handling, Verdict, Worker};
+use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -152,13 +152,13 @@ impl Proxy {
     }
 
     /// The first answer, not parked.
-    pub fn look(&mut self, sip: &Sip) -> Verdict {
+    pub fn look(&mut self, sip: &Sip) -> CheckResult {
         let handling = Handling { source: &sip.source.0, ..Handling::default() };
         sip.read(|request| self.worker.check(request, &handling))
     }
 
     /// Asks for tokens for a user with this H(A1) as a host does.
-    pub fn ask_for_tokens(&mut self, sip: &Sip, user: DigestUser<'_>) -> Verdict {
+    pub fn ask_for_tokens(&mut self, sip: &Sip, user: DigestUser<'_>) -> CheckResult {
         let handling = Handling { source: &sip.source.0, ..Handling::default() };
         let verdict = sip.read(|request| self.worker.check_password(request, user, &handling));
         let Some(cookie) = self.park(&verdict) else { return verdict };
@@ -168,7 +168,7 @@ impl Proxy {
     }
 
     /// Asks as a host does: parks the request and asks again when it is told to.
-    pub fn ask(&mut self, sip: &Sip) -> Verdict {
+    pub fn ask(&mut self, sip: &Sip) -> CheckResult {
         let verdict = self.look(sip);
         match self.park(&verdict) {
             Some(cookie) => self.resume(sip, cookie),
@@ -187,7 +187,7 @@ impl Proxy {
     }
 
     /// Hands a request to the service; None when it is decided already.
-    pub fn park(&mut self, verdict: &Verdict) -> Option<u64> {
+    pub fn park(&mut self, verdict: &CheckResult) -> Option<u64> {
         let work = verdict.pending.clone()?;
         self.cookie += 1;
         self.worker.submit(work, &[], [self.cookie, 0]).expect("room for one more");
@@ -199,14 +199,14 @@ impl Proxy {
     }
 
     /// The second answer of a parked request.
-    pub fn resume(&mut self, sip: &Sip, cookie: u64) -> Verdict {
+    pub fn resume(&mut self, sip: &Sip, cookie: u64) -> CheckResult {
         self.until("a parked request is resumed", |proxy| proxy.is_done(cookie));
         let handling = Handling { source: &sip.source.0, resumed: true, ..Handling::default() };
         sip.read(|request| self.worker.check(request, &handling))
     }
 
     /// Registers with a code and confirms the answer; the phone's key comes from it.
-    pub fn sign_in(&mut self, sip: &Sip) -> Verdict {
+    pub fn sign_in(&mut self, sip: &Sip) -> CheckResult {
         let verdict = self.ask(sip);
         assert_eq!((verdict.status, verdict.answer.reason()), (200, Reason::Ok), "{}", self.log.text());
         assert!(!verdict.ticket.is_empty() && verdict.session.len() == 32);

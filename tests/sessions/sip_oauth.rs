@@ -17,7 +17,7 @@ use sipoauth::proto::master_key::{Ha1Form, master_key};
 use sipoauth::proto::pop::{make_pop, pop_to_text};
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker::{Handling, Verdict};
+use sipoauth::runtime::worker::{Handling, CheckResult};
 use std::time::Duration;
 
 const REALM: &str = "example.test";
@@ -87,7 +87,7 @@ impl User {
 }
 
 /// The tokens that a phone is told.
-fn told(proxy: &Proxy, verdict: &Verdict, carried: Carried) -> Value {
+fn told(proxy: &Proxy, verdict: &CheckResult, carried: Carried) -> Value {
     let got = (verdict.status, verdict.answer.reason(), verdict.answer.carried);
     assert_eq!(got, (200, Reason::Ok, carried), "{}", proxy.log.text());
     let body = proxy.worker.token_response(verdict).expect("tokens");

@@ -4,7 +4,7 @@
 use sipoauth::config::policy::Policy;
 use sipoauth::engine::session_check::{CodeId, Registration};
 use sipoauth::proto::grant::{CodeRequest, TokenGrant};
-use sipoauth::proto::redemption::{Claim, Redemption, Shown};
+use sipoauth::proto::redemption::{Claim, Redemption, RedemptionFacts};
 use sipoauth::proto::session::{CodeRecord, CodeState, SecretText};
 use sipoauth::runtime::context::Context;
 use sipoauth::runtime::sessions::SessionStore;
@@ -58,7 +58,7 @@ fn sign_in_one(
     let code = phone.code();
     let id = CodeId::of_code(ISSUER, &code);
     let [from_tag, call_id, to_tag] = phone.first_dialog();
-    let claim = Claim::new(&[7; 16], &id.0, &Shown { instance: &phone.instance(), ..Shown::default() });
+    let claim = Claim::new(&[7; 16], &id.0, &RedemptionFacts { instance: &phone.instance(), ..RedemptionFacts::default() });
     let redemption = Some(Redemption::first(claim));
     let record = |state| CodeRecord { provider: "corp".into(), state, redemption };
     let lifetime = i64::from(policy.settings.code_lifetime) * 1000;

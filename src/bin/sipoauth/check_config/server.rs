@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::provider::{KeySource, Provider};
 use sipoauth::engine::key_fetch::KEY_SET_TYPES;
-use sipoauth::engine::metadata::{METADATA_TYPES, Wanted, endpoint_of_metadata};
+use sipoauth::engine::metadata::{METADATA_TYPES, WantedEndpoint, endpoint_of_metadata};
 use sipoauth::io::http::HttpClient;
 use sipoauth::ports::Fetch;
 use sipoauth::proto::jose::key_set::{KeySet, Origin, Rejected};
@@ -52,7 +52,7 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
         KeySource::Jwks(uri) => keys(provider, uri, &documents, findings),
         KeySource::Discovery(urls) => {
             let allow_http = policy.settings.allow_http;
-            let wanted = Wanted { issuer: &provider.issuer, member: "jwks_uri", mutual_tls: false, allow_http };
+            let wanted = WantedEndpoint { issuer: &provider.issuer, member: "jwks_uri", mutual_tls: false, allow_http };
             match endpoint_of_metadata(&documents, urls, &wanted) {
                 Ok(announced) => {
                     findings.ok("metadata", name, &format!("names the issuer {} and its keys", provider.issuer));

@@ -12,13 +12,13 @@ use sipoauth::engine::explain::Use;
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::fetch_keys;
 use sipoauth::engine::session_check::NoSessions;
-use sipoauth::engine::token_answer::{Asked, KnownAnswers, Said, TokenAnswer, TokenId};
+use sipoauth::engine::token_answer::{Asked, KnownAnswers, IntrospectionResult, TokenAnswer, TokenId};
 use sipoauth::engine::token_cache::TokenCache;
-use sipoauth::engine::token_check::{Usage, check_token};
+use sipoauth::engine::token_check::{TokenUsage, check_token};
 use sipoauth::engine::verdict::Trouble;
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::jose::key_set::KeySet;
-use sipoauth::proto::reason::{Outcome, Reason};
+use sipoauth::proto::reason::{ReasonClass, Reason};
 use sipoauth::runtime::key_fetches::key_plan;
 
 use crate::output::{Output, Progress};
@@ -98,8 +98,8 @@ pub fn judge(policy: &Policy, token: &str, used: Use<'_>, all: bool, now: i64) -
         let asked = ask(policy, provider, &client, &learned, token, now);
         drop(progress);
         let said = match asked {
-            Ok(Introspected::Active(claims)) => Said::Active(claims),
-            Ok(Introspected::Inactive) => Said::Inactive,
+            Ok(Introspected::Active(claims)) => IntrospectionResult::Active(claims),
+            Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
             Err(error) => {
                 let reason = match error {
                     IntrospectionError::ClientRefused(_) | IntrospectionError::RequestRefused(_) => {
@@ -110,7 +110,7 @@ pub fn judge(policy: &Policy, token: &str, used: Use<'_>, all: bool, now: i64) -
                     }
                 };
                 problem = Some(error.to_string());
-                Said::Failed(reason.number())
+                IntrospectionResult::Failed(reason.number())
             }
         };
         learned.answer = Some((question.id.clone(), TokenAnswer { said, asked_at: now }));
@@ -146,7 +146,7 @@ fn ask(
 fn decide(policy: &Policy, learned: &Learned, token: &str, used: Use<'_>, now: i64) -> Decision {
     let mut cache = TokenCache::new(0);
     let Some(sent) = used.request else {
-        let usage = Usage { transport: used.transport, certificate: used.certificate, ..Usage::default() };
+        let usage = TokenUsage { transport: used.transport, certificate: used.certificate, ..TokenUsage::default() };
         return check_token(policy, learned.knowledge(), &mut cache, token, usage, now);
     };
     let credentials = [format!("Bearer {token}")];
@@ -166,21 +166,21 @@ fn decide(policy: &Policy, learned: &Learned, token: &str, used: Use<'_>, now: i
 /// What a proxy answers for this reason.
 pub fn outcome_text(reason: Reason) -> &'static str {
     match reason.outcome() {
-        Outcome::Accepted => "accepted",
-        Outcome::NoCredentials => "401 or 407 with a challenge",
-        Outcome::Challenge => "401 or 407 with a challenge that names the error",
-        Outcome::Forbidden => "403: a new sign-in would not help",
-        Outcome::BadRequest => "400",
-        Outcome::UnsupportedMedia => "415",
-        Outcome::NotNow => "503 with Retry-After: nobody has to sign in again",
+        ReasonClass::Accepted => "accepted",
+        ReasonClass::NoCredentials => "401 or 407 with a challenge",
+        ReasonClass::Challenge => "401 or 407 with a challenge that names the error",
+        ReasonClass::Forbidden => "403: a new sign-in would not help",
+        ReasonClass::BadRequest => "400",
+        ReasonClass::UnsupportedMedia => "415",
+        ReasonClass::NotNow => "503 with Retry-After: nobody has to sign in again",
     }
 }
 
 /// The exit code for this reason.
 pub fn exit_code(reason: Reason) -> u8 {
     match reason.outcome() {
-        Outcome::Accepted => 0,
-        Outcome::NotNow => crate::outcome::NOT_NOW,
+        ReasonClass::Accepted => 0,
+        ReasonClass::NotNow => crate::outcome::NOT_NOW,
         _ => crate::outcome::REFUSED,
     }
 }
