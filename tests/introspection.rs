@@ -15,7 +15,7 @@ use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspe
 use sipoauth::engine::kept_keys::Refetched;
 use sipoauth::engine::key_fetch::{KeyPlan, fetch_keys};
 use sipoauth::engine::metadata::Announced;
-use sipoauth::engine::token_answer::{Asked, KnownAnswers, IntrospectionResult, TokenAnswer, TokenId};
+use sipoauth::engine::token_answer::{Asked, IntrospectionResult, KnownAnswers, TokenAnswer, TokenId};
 use sipoauth::engine::token_cache::TokenCache;
 use sipoauth::engine::token_check::{TokenUsage, check_token};
 use sipoauth::io::http::HttpClient;

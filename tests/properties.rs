@@ -14,7 +14,7 @@ use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 use sipoauth::engine::check::{Decision, Message, Request, check_request};
 use sipoauth::engine::exchange::{CodeGrant, Granted, TokenError, TokenServer, exchange, refresh};
-use sipoauth::engine::explain::{Judged, Use, explain};
+use sipoauth::engine::explain::{ExplainedUse, Judged, explain};
 use sipoauth::engine::introspection::{Introspected, introspect};
 use sipoauth::engine::metadata::{Announced, MetadataError};
 use sipoauth::engine::token_cache::TokenCache;
@@ -72,11 +72,12 @@ fn bench() -> &'static (Policy, Vec<String>) {
 /// The verdict, with which the explanation must agree.
 fn reason(token: &str) -> Reason {
     let now = now();
-    let reason = match check_token(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), token, TokenUsage::default(), now) {
-        Decision::Done(answer) => answer.reason(),
-        other => panic!("the keys are configured: {other:?}"),
-    };
-    let steps = explain(&bench().0, KNOWS_NOTHING, token, Use::default(), now);
+    let reason =
+        match check_token(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), token, TokenUsage::default(), now) {
+            Decision::Done(answer) => answer.reason(),
+            other => panic!("the keys are configured: {other:?}"),
+        };
+    let steps = explain(&bench().0, KNOWS_NOTHING, token, ExplainedUse::default(), now);
     let failed = steps.iter().find(|step| matches!(step.judged, Judged::Failed(_)));
     let first = failed.map_or(Judged::Failed(Reason::Ok), |step| step.judged);
     assert_eq!(first, Judged::Failed(reason), "{steps:?}");

@@ -13,8 +13,8 @@ use sipoauth::engine::check::Request;
 use sipoauth::ports::Log;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::context::Context;
-use sipoauth::runtime::service::Service;
-use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
+use sipoauth::runtime::service::IoService;
+use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ impl Recording {
 /// A proxy with a guide's configuration whose keys are fetched from a server of our own.
 struct Proxy {
     worker: Worker,
-    service: Service,
+    service: IoService,
     _server: ScriptedServer,
     _directory: Directory,
 }
@@ -106,7 +106,7 @@ impl Proxy {
         let log = Arc::new(Lines::default());
         let context =
             Arc::new(Context::new(source(&path), Arc::clone(&log) as Arc<dyn Log>).expect("the guide is right"));
-        let mut service = Service::new(Arc::clone(&context)).expect("a service");
+        let mut service = IoService::new(Arc::clone(&context)).expect("a service");
         let worker = Worker::new(context).expect("a worker");
         let (slot, source) = worker.placed().places[0];
         let start = Instant::now();

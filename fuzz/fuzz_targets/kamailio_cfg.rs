@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::config::kamailio::{Files, read};
+use sipoauth::config::kamailio::{IncludedFiles, read};
 
 struct One<'a>(&'a [u8]);
 
-impl Files for One<'_> {
+impl IncludedFiles for One<'_> {
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
         if path == Path::new("/k.cfg") { Ok(self.0.to_vec()) } else { Err(ErrorKind::NotFound.into()) }
     }

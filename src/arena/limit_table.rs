@@ -32,7 +32,7 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const PERIOD_MASK: u64 = ((1 << PERIOD_BITS) - 1) << COUNT_BITS;
 
 /// Where a name of a period is, and how it is written down.
-struct Place<'a> {
+struct LimitPlace<'a> {
     set: &'a [AtomicU64],
     /// The way to look at first: it differs from name to name, so that equal ones displace each other evenly.
     first: usize,
@@ -40,7 +40,7 @@ struct Place<'a> {
     mark: u64,
 }
 
-impl Place<'_> {
+impl LimitPlace<'_> {
     fn ways(&self) -> impl Iterator<Item = &AtomicU64> {
         (0..WAYS).map(|way| &self.set[(self.first + way) % WAYS])
     }
@@ -57,12 +57,12 @@ impl Place<'_> {
 }
 
 impl<const N: usize> LimitTable<N> {
-    fn place(&self, name: impl Hash, period: u64) -> Place<'_> {
+    fn place(&self, name: impl Hash, period: u64) -> LimitPlace<'_> {
         const { assert!(N >= WAYS && N.is_multiple_of(WAYS) && N <= 1 << 24) };
         let hash = self.key.hash(name);
         let set = hash as usize % (N / WAYS) * WAYS;
         let tag = hash & !(PERIOD_MASK | COUNT_MASK);
-        Place {
+        LimitPlace {
             set: &self.cells[set..set + WAYS],
             first: (hash >> 32) as usize % WAYS,
             mark: tag | period << COUNT_BITS & PERIOD_MASK,

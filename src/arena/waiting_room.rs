@@ -63,7 +63,7 @@ pub enum Full {
 
 /// A place that was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Place {
+pub struct WaitingPlace {
     index: u32,
     word: u64,
 }
@@ -116,7 +116,7 @@ impl WaitingRoom {
 
     /// Takes a place until a deadline in Unix milliseconds. Processes that do this at the same moment may exceed a share by
     /// their number, and never the number of all.
-    pub fn take(&self, party: Party, rules: &Rules, deadline: i64) -> Result<Place, Full> {
+    pub fn take(&self, party: Party, rules: &Rules, deadline: i64) -> Result<WaitingPlace, Full> {
         self.look(party, rules)?;
         let seconds = (deadline.saturating_add(999) / 1000).rem_euclid(TURN);
         let word = seconds.cast_unsigned() << DEADLINE_SHIFT | party.bits();
@@ -125,14 +125,14 @@ impl WaitingRoom {
             if !is_taken(old, rules.now) && place.compare_exchange(old, word, Relaxed, Relaxed).is_ok() {
                 let index = index as u32;
                 self.reached.fetch_max(index + 1, Relaxed);
-                return Ok(Place { index, word });
+                return Ok(WaitingPlace { index, word });
             }
         }
         Err(Full::All)
     }
 
     /// Its request goes on. A place that another has taken meanwhile, because this one was too late, stays his.
-    pub fn give_back(&self, place: &Place) {
+    pub fn give_back(&self, place: &WaitingPlace) {
         if let Some(cell) = self.places.get(place.index as usize) {
             let _ = cell.compare_exchange(place.word, 0, Relaxed, Relaxed);
         }

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 
 use super::config::{shared, sipoauth_context};
 use super::convert::{Buffer, Place, octets, text};
-use super::guard::{Failure, configured, guard, guard_told};
+use super::guard::{CallFailure, configured, guard, guard_told};
 use super::sessions::status;
 use super::types::*;
 use crate::proto::pbkdf2::Kdf;
@@ -119,13 +119,13 @@ pub unsafe extern "C" fn sipoauth_context_accounts(
     })
 }
 
-fn told(sentence: &str) -> Failure {
-    Failure::new(SIPOAUTH_E_INPUT, sentence)
+fn told(sentence: &str) -> CallFailure {
+    CallFailure::new(SIPOAUTH_E_INPUT, sentence)
 }
 
-fn failure(error: SessionError) -> Failure {
+fn failure(error: SessionError) -> CallFailure {
     match error {
         SessionError::NotThere => told("accounts are kept where sessions are: 'store' is not configured"),
-        SessionError::Store(error) => Failure::new(SIPOAUTH_E_STORE, &error.to_string()),
+        SessionError::Store(error) => CallFailure::new(SIPOAUTH_E_STORE, &error.to_string()),
     }
 }

@@ -18,8 +18,8 @@ use crate::engine::session_check::DigestUser;
 use crate::proto::claims::NO_END;
 use crate::proto::credentials::MAX_HEADERS;
 use crate::proto::master_key::is_ha1;
-use crate::proto::reason::{ReasonClass, Reason};
-use crate::runtime::worker::{Handling, CheckResult, Worker};
+use crate::proto::reason::{Reason, ReasonClass};
+use crate::runtime::worker::{CheckResult, Handling, Worker};
 use crate::runtime::worker_grants::{Demand, gives_tokens};
 use crate::runtime::worker_repeats::Repeated;
 
@@ -555,9 +555,10 @@ fn answer(first: sipoauth_result, verdict: &CheckResult, job: u64) -> sipoauth_r
             ReasonClass::Accepted => SIPOAUTH_VERDICT_ACCEPTED,
             ReasonClass::NoCredentials => SIPOAUTH_VERDICT_NO_CREDENTIALS,
             ReasonClass::NotNow => SIPOAUTH_VERDICT_NOT_NOW,
-            ReasonClass::Challenge | ReasonClass::Forbidden | ReasonClass::BadRequest | ReasonClass::UnsupportedMedia => {
-                SIPOAUTH_VERDICT_DENIED
-            }
+            ReasonClass::Challenge
+            | ReasonClass::Forbidden
+            | ReasonClass::BadRequest
+            | ReasonClass::UnsupportedMedia => SIPOAUTH_VERDICT_DENIED,
         };
         result.status = *status;
         result.retry_after = *retry_after;

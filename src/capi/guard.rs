@@ -35,38 +35,38 @@ pub fn guard_or<T>(context: Option<&Context>, otherwise: T, run: impl FnOnce() -
 }
 
 /// A failure of a function that has room for a sentence.
-pub struct Failure {
+pub struct CallFailure {
     status: i32,
     sentence: Option<String>,
 }
 
-impl Failure {
+impl CallFailure {
     /// With a sentence of its own.
-    pub fn new(status: i32, sentence: &str) -> Failure {
-        Failure { status, sentence: Some(sentence.to_owned()) }
+    pub fn new(status: i32, sentence: &str) -> CallFailure {
+        CallFailure { status, sentence: Some(sentence.to_owned()) }
     }
 }
 
-impl From<i32> for Failure {
-    fn from(status: i32) -> Failure {
-        Failure { status, sentence: None }
+impl From<i32> for CallFailure {
+    fn from(status: i32) -> CallFailure {
+        CallFailure { status, sentence: None }
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Failure {
-        Failure { status: SIPOAUTH_E_CONFIG, sentence: Some(error.0) }
+impl From<ConfigError> for CallFailure {
+    fn from(error: ConfigError) -> CallFailure {
+        CallFailure { status: SIPOAUTH_E_CONFIG, sentence: Some(error.0) }
     }
 }
 
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Failure {
+impl From<StartError> for CallFailure {
+    fn from(error: StartError) -> CallFailure {
         let status = match error {
             StartError::Config(_) => SIPOAUTH_E_CONFIG,
             StartError::System(_) => SIPOAUTH_E_SYSTEM,
             StartError::Running => SIPOAUTH_E_BUSY,
         };
-        Failure { status, sentence: Some(error.to_string()) }
+        CallFailure { status, sentence: Some(error.to_string()) }
     }
 }
 
@@ -78,7 +78,7 @@ pub unsafe fn guard_told(
     context: Option<&Context>,
     err: *mut c_char,
     cap: usize,
-    run: impl FnOnce() -> Result<(), Failure>,
+    run: impl FnOnce() -> Result<(), CallFailure>,
 ) -> i32 {
     let tell = |sentence: &str| {
         // SAFETY: the caller's promise.
@@ -92,7 +92,7 @@ pub unsafe fn guard_told(
                 tell("");
                 Ok(())
             }
-            Err(Failure { status, sentence }) => {
+            Err(CallFailure { status, sentence }) => {
                 tell(sentence.as_deref().unwrap_or_else(|| general_sentence(status)));
                 Err(status)
             }
@@ -112,7 +112,7 @@ fn general_sentence(status: i32) -> &'static str {
 ///
 /// # Safety
 /// A non-NULL `ptr` must be valid for `len` octets during `'a`.
-pub unsafe fn configured<'a>(name: &str, value: sipoauth_str) -> Result<&'a str, Failure> {
+pub unsafe fn configured<'a>(name: &str, value: sipoauth_str) -> Result<&'a str, CallFailure> {
     // SAFETY: passed on to the caller.
     let text = unsafe { utf8(value) }?;
     text.ok_or_else(|| ConfigError(format!("{name}: is not UTF-8 text; write it as such")).into())

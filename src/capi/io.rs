@@ -12,13 +12,13 @@ use super::handle::Exclusive;
 use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, sipoauth_done_fn};
 use super::worker::WAITING;
 use crate::runtime::context::Context;
-use crate::runtime::service::Service;
+use crate::runtime::service::IoService;
 
 /// Does the network work of all processes. Used by one thread at a time of the process that made it.
 pub struct sipoauth_io {
     context: Arc<Context>,
     process: u32,
-    service: Exclusive<Service>,
+    service: Exclusive<IoService>,
 }
 
 /// Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn sipoauth_io_new(
             let context = context.clone().ok_or(SIPOAUTH_E_ARGUMENT)?;
             let service = {
                 let _blocked = SignalsBlocked::new();
-                Exclusive::new(Service::new(Arc::clone(&context))?)
+                Exclusive::new(IoService::new(Arc::clone(&context))?)
             };
             out.put(Box::into_raw(Box::new(sipoauth_io { context, process: std::process::id(), service })));
             Ok(())

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use super::config::{shared, sipoauth_context};
-use super::guard::{Failure, guard_told};
+use super::guard::{CallFailure, guard_told};
 use super::types::*;
 use crate::runtime::caught::caught;
 
@@ -44,9 +44,9 @@ pub unsafe extern "C" fn sipoauth_context_try_store(
             }
             match in_a_child(&|| context.try_store().err().map(|error| error.to_string())) {
                 Ok(None) => Ok(()),
-                Ok(Some(sentence)) => Err(Failure::new(SIPOAUTH_E_STORE, &format!("sessions: {sentence}"))),
+                Ok(Some(sentence)) => Err(CallFailure::new(SIPOAUTH_E_STORE, &format!("sessions: {sentence}"))),
                 Err(error) => {
-                    Err(Failure::new(SIPOAUTH_E_SYSTEM, &format!("no process to try the store with: {error}")))
+                    Err(CallFailure::new(SIPOAUTH_E_SYSTEM, &format!("no process to try the store with: {error}")))
                 }
             }
         })

@@ -12,7 +12,7 @@ use super::types::*;
 use crate::config::offer::SipEndpoint;
 use crate::proto::challenge::Challenge;
 use crate::runtime::context::Context;
-use crate::runtime::worker::{NOBODY, CheckResult, Worker, claim_text};
+use crate::runtime::worker::{CheckResult, NOBODY, Worker, claim_text};
 use crate::runtime::worker_grants::Withheld;
 use zeroize::Zeroizing;
 

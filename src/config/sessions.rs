@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// Sessions are on.
 pub struct Sessions {
     /// Where they are kept.
-    pub place: Place,
+    pub place: StorePlace,
     /// What the sealing key is made from.
     pub key: Secret,
     /// For hashes of what peers choose, so that they cannot choose the hash.
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Sessions {
 
 /// The kinds of stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum StorePlace {
     /// LMDB in this folder.
     Folder(String),
     /// Redis or Valkey.
@@ -55,10 +55,10 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl StorePlace {
     /// Redis at another host without TLS.
     pub fn is_unprotected(&self) -> bool {
-        let Place::Redis { url, .. } = self else { return false };
+        let StorePlace::Redis { url, .. } = self else { return false };
         let text = std::str::from_utf8(url.expose()).unwrap_or("");
         let Some(rest) = text.strip_prefix("redis://") else { return false };
         let address = rest.rsplit('@').next().unwrap_or(rest);
@@ -67,7 +67,7 @@ impl Place {
 
     /// Every process may open the store and call it; otherwise only the I/O process may.
     pub fn is_local(&self) -> bool {
-        matches!(self, Place::Folder(_))
+        matches!(self, StorePlace::Folder(_))
     }
 }
 
@@ -105,7 +105,7 @@ impl Sessions {
         };
         let cluster_replay = match settings.replay_scope.as_str() {
             "proxy" => false,
-            "cluster" if matches!(place, Place::Redis { .. }) => true,
+            "cluster" if matches!(place, StorePlace::Redis { .. }) => true,
             "cluster" => return error("replay_scope: cluster needs a Redis store, which all proxies share"),
             other => return error(format!("replay_scope: '{other}' is not possible, write proxy or cluster")),
         };
@@ -142,16 +142,18 @@ pub(super) fn store_key(settings: &Settings, files: &BTreeMap<String, String>) -
     Ok(Some(key))
 }
 
-fn place(store: &Secret, settings: &Settings, files: &BTreeMap<String, String>) -> Result<Place, ConfigError> {
+fn place(store: &Secret, settings: &Settings, files: &BTreeMap<String, String>) -> Result<StorePlace, ConfigError> {
     let text = std::str::from_utf8(store.expose()).unwrap_or("");
     let password =
         settings.store_password_file.as_ref().map(|path| Secret::from_file(files.get(path).map_or("", String::as_str)));
     let scheme = text.split_once("://").map(|s| s.0);
     match scheme {
-        Some("redis" | "rediss" | "unix" | "redis+unix") => Ok(Place::Redis { url: store.clone(), password }),
+        Some("redis" | "rediss" | "unix" | "redis+unix") => Ok(StorePlace::Redis { url: store.clone(), password }),
         // The address may hold a password, so it is not repeated here.
         Some(_) => error("store: the address must begin with redis://, rediss:// or unix://, or be a folder"),
-        None if text.starts_with('/') && password.is_none() => Ok(Place::Folder(text.trim_end_matches('/').into())),
+        None if text.starts_with('/') && password.is_none() => {
+            Ok(StorePlace::Folder(text.trim_end_matches('/').into()))
+        }
         None if text.starts_with('/') => error("store_password_file: a folder has no password; remove it"),
         None => error(
             "store: is neither a folder written from '/' nor redis://host:port; write for example /var/lib/kamailio/sipoauth",
@@ -179,9 +181,9 @@ mod tests {
     fn both_kinds() {
         assert!(sessions(&[]).unwrap().is_none());
         let folder = sessions(&[("store", "/var/lib/x/"), KEY]).unwrap().unwrap();
-        assert_eq!(folder.place, Place::Folder("/var/lib/x".into()));
+        assert_eq!(folder.place, StorePlace::Folder("/var/lib/x".into()));
         let redis = sessions(&[("store", "redis://:pw@h/0"), KEY, ("replay_scope", "cluster")]).unwrap().unwrap();
-        assert!(matches!(redis.place, Place::Redis { .. }) && redis.cluster_replay);
+        assert!(matches!(redis.place, StorePlace::Redis { .. }) && redis.cluster_replay);
         assert!(!format!("{redis:?}").contains("pw") && redis.place.is_unprotected());
         let near = sessions(&[("store", "redis://:pw@127.0.0.1:6379/0"), KEY]).unwrap().unwrap();
         assert!(!near.place.is_unprotected() && !folder.place.is_unprotected());

@@ -79,7 +79,8 @@ impl Acceptance {
         aor: usize,
         services: &str,
     ) -> Option<Self> {
-        let TokenFacts { issuer, aor: address, subject, client_id, scope, kid, fingerprint, .. } = token.shown(Some(aor));
+        let TokenFacts { issuer, aor: address, subject, client_id, scope, kid, fingerprint, .. } =
+            token.shown(Some(aor));
         let shown = [issuer, address, subject, client_id, scope, kid, fingerprint, services, &token.token];
         let (mut texts, mut ends) = (String::new(), [0; TEXTS]);
         let asked = [asking.method, asking.from, asking.to];

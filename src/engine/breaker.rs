@@ -19,11 +19,11 @@ pub struct Patience {
 #[derive(Debug)]
 pub struct Breaker {
     patience: Patience,
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     failures: u32,
     pause: i64,
     until: i64,
@@ -37,7 +37,7 @@ impl Breaker {
         Breaker { patience, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BreakerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,7 +67,7 @@ impl Breaker {
 
     /// The server answered.
     pub fn succeeded(&self) {
-        *self.state() = State::default();
+        *self.state() = BreakerState::default();
     }
 
     /// The server did not answer.

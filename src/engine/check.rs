@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::key_derivation_check::OpenKeyProof;
 use super::peer_certificate::PeerCertificate;
-use super::session_check::{DigestUser, KnownSessions, SessionCheck, OpenProof, Registration, UsedSession};
+use super::session_check::{DigestUser, KnownSessions, OpenProof, Registration, SessionCheck, UsedSession};
 use super::token_answer::{KnownAnswers, TokenId};
 use super::token_cache::{TokenCache, VerifiedToken};
 use super::token_check::{LookedUp, TokenUsage, check_binding, check_looked_up};

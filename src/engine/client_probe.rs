@@ -13,7 +13,7 @@ use crate::proto::token_response::{ErrorResponse, TokenResponse};
 
 /// What an answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum ReplyContent {
     /// Tokens.
     Tokens,
     /// An OAuth error.
@@ -30,7 +30,7 @@ pub struct Reply {
     /// HTTP status.
     pub status: u16,
     /// What it holds.
-    pub content: Content,
+    pub content: ReplyContent,
     /// The error's code, empty when there is none.
     pub error: String,
     /// A sentence about the answer, with the endpoint.
@@ -60,10 +60,12 @@ pub fn ask_as(
         _ => None,
     });
     let (content, text) = match (&error, active) {
-        (Some(_), _) => (Content::Error, sentence(status, error.as_ref(), "the configuration")),
-        (None, Some(active)) => (Content::Active(active), http),
-        (None, None) if matches!(TokenResponse::parse(&body), Ok(TokenResponse::Issued(_))) => (Content::Tokens, http),
-        (None, None) => (Content::Other, http),
+        (Some(_), _) => (ReplyContent::Error, sentence(status, error.as_ref(), "the configuration")),
+        (None, Some(active)) => (ReplyContent::Active(active), http),
+        (None, None) if matches!(TokenResponse::parse(&body), Ok(TokenResponse::Issued(_))) => {
+            (ReplyContent::Tokens, http)
+        }
+        (None, None) => (ReplyContent::Other, http),
     };
     Ok(Reply { status, content, error: error.map(|error| error.error).unwrap_or_default(), text: post.say(&text) })
 }

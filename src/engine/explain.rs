@@ -13,11 +13,11 @@ use crate::config::provider::Provider;
 use crate::proto::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
 use crate::proto::claims::{Claims, NO_END, id_token_marks};
 use crate::proto::fingerprint::printable;
-use crate::proto::jose::decryption_keys::Opened;
+use crate::proto::jose::decryption_keys::OpenedToken;
 use crate::proto::jose::is_jose;
 use crate::proto::jose::jws::{CompactJws, Header};
 use crate::proto::json::Json;
-use crate::proto::reason::{ReasonClass, Reason};
+use crate::proto::reason::{Reason, ReasonClass};
 use crate::proto::token_rules::{IssuerRule, TokenRules};
 use crate::proto::uri::Aor;
 
@@ -37,7 +37,7 @@ pub enum Judged {
 
 /// One rule.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct ExplainedStep {
     /// Its name.
     pub rule: &'static str,
     /// How it has judged.
@@ -48,7 +48,7 @@ pub struct Step {
 
 /// How the token is used.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Use<'a> {
+pub struct ExplainedUse<'a> {
     /// udp, tcp, tls, sctp, ws, wss, or empty when nobody knows.
     pub transport: &'a str,
     /// The certificate of the client on whose connection it comes.
@@ -75,7 +75,13 @@ impl UsingRequest<'_> {
 }
 
 /// Judges by every rule that can be judged by. `now` in Unix seconds.
-pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>, now: i64) -> Vec<Step> {
+pub fn explain(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    token: &str,
+    used: ExplainedUse<'_>,
+    now: i64,
+) -> Vec<ExplainedStep> {
     let mut steps = Steps(Vec::new());
     let (length, most) = (token.len(), policy.settings.max_token_size);
     let fits = if length > most as usize { Err(Reason::TokenTooLarge) } else { Ok(()) };
@@ -85,7 +91,7 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
     // What is no JWT at all may be one that only its server can read.
     let opaque = policy.provider_for_opaque(aor.as_ref().map_or("", Aor::host)).filter(|_| !is_jose(token));
     let usage = TokenUsage { domain: "", transport: used.transport, certificate: used.certificate };
-    let context = Context { policy, known, token, request, usage, now };
+    let context = ExplainContext { policy, known, token, request, usage, now };
     let opened = match (policy.decryption.open(token), opaque) {
         (Ok(opened), _) => opened,
         (Err(_), Some(index)) => return context.opaque(steps, index),
@@ -94,7 +100,7 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
             return steps.0;
         }
     };
-    if let Opened::Decrypted(..) = opened {
+    if let OpenedToken::Decrypted(..) = opened {
         steps.add("encryption", Ok(()), "decrypted; the rest is about what was in it".to_owned());
     }
     let parts = opened.split('.').count();
@@ -129,7 +135,7 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
     if provider.strategy == TokenStrategy::Opaque {
         return context.opaque(steps, index);
     }
-    steps.protection(provider, matches!(opened, Opened::Decrypted(..)), used.transport);
+    steps.protection(provider, matches!(opened, OpenedToken::Decrypted(..)), used.transport);
     if let Ok(header) = &header {
         claims.take_type(&header.typ);
         for (rule, judge) in TokenRules::HEADER_RULES {
@@ -153,7 +159,7 @@ pub fn explain(policy: &Policy, known: Knowledge<'_>, token: &str, used: Use<'_>
 }
 
 /// What all questions are about.
-struct Context<'a> {
+struct ExplainContext<'a> {
     policy: &'a Policy,
     known: Knowledge<'a>,
     token: &'a str,
@@ -162,9 +168,9 @@ struct Context<'a> {
     now: i64,
 }
 
-impl Context<'_> {
+impl ExplainContext<'_> {
     /// A token that only its server can judge.
-    fn opaque(&self, mut steps: Steps, index: usize) -> Vec<Step> {
+    fn opaque(&self, mut steps: Steps, index: usize) -> Vec<ExplainedStep> {
         let provider = &self.policy.providers[index];
         steps.add("form", Ok(()), format!("provider {} has opaque tokens: its server is asked", provider.name));
         let Some(answer) = self.introspection(&mut steps, provider) else { return steps.0 };
@@ -203,7 +209,7 @@ impl Context<'_> {
             KnownAnswer::Refused(reason) => (Judged::Failed(reason), "the server does not say that it is active", None),
             KnownAnswer::NotHere => (Judged::Unknown, "the server was not asked", None),
         };
-        steps.0.push(Step { rule: "introspection", judged, detail: detail.to_owned() });
+        steps.0.push(ExplainedStep { rule: "introspection", judged, detail: detail.to_owned() });
         answer
     }
 
@@ -241,7 +247,7 @@ impl Context<'_> {
         for (aor, why) in provider.dropped(json) {
             detail = format!("'{}' {why}, and is dropped; {detail}", printable(aor.as_str(), MAX_TEXT));
         }
-        steps.0.push(Step { rule: "address", judged, detail: printable(&detail, 8 * MAX_TEXT) });
+        steps.0.push(ExplainedStep { rule: "address", judged, detail: printable(&detail, 8 * MAX_TEXT) });
         let Some(used) = self.request else { return };
         let UsingRequest { method, from, to } = used;
         let owner = provider.rules.check_owner(&owned, method, from, to).map(drop);
@@ -260,12 +266,12 @@ impl Context<'_> {
     }
 }
 
-struct Steps(Vec<Step>);
+struct Steps(Vec<ExplainedStep>);
 
 impl Steps {
     fn add(&mut self, rule: &'static str, result: Result<(), Reason>, detail: String) {
         let judged = result.map_or_else(Judged::Failed, |()| Judged::Fulfilled);
-        self.0.push(Step { rule, judged, detail: printable(&detail, 4 * MAX_TEXT) });
+        self.0.push(ExplainedStep { rule, judged, detail: printable(&detail, 4 * MAX_TEXT) });
     }
 
     /// The provider by whose rules the token is judged. Where there is only one, it judges tokens of others, too: then
@@ -348,7 +354,7 @@ impl Steps {
         let fetched = keys.fetched(index);
         if provider.keys.is_fetched() && fetched.is_none() {
             let detail = "there are no keys now that could verify it".to_owned();
-            return self.0.push(Step { rule: "signature", judged: Judged::Unknown, detail });
+            return self.0.push(ExplainedStep { rule: "signature", judged: Judged::Unknown, detail });
         }
         let kid =
             header.kid.as_deref().map_or("no kid".to_owned(), |kid| format!("kid '{}'", printable(kid, MAX_TEXT)));

@@ -10,7 +10,7 @@ use crate::proto::jose::key_set::{KeySet, Origin};
 
 /// The keys by their source.
 #[derive(Debug, Default)]
-pub struct KeptKeys(Mutex<HashMap<u64, Arc<Mutex<Kept>>>>);
+pub struct KeptKeys(Mutex<HashMap<u64, Arc<Mutex<KeptKeySet>>>>);
 
 /// Keys after an attempt to fetch them anew.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl From<KeySet> for Refetched {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptKeySet {
     /// The public keys as a JWK set.
     document: Option<Vec<u8>>,
     /// Of the document, Unix seconds.
@@ -73,12 +73,12 @@ impl KeptKeys {
         kept.young(settings.key_max_stale, now).map(|keys| Refetched { keys, is_current })
     }
 
-    fn place(&self, source: u64) -> Arc<Mutex<Kept>> {
+    fn place(&self, source: u64) -> Arc<Mutex<KeptKeySet>> {
         Arc::clone(lock(&self.0).entry(source).or_default())
     }
 }
 
-impl Kept {
+impl KeptKeySet {
     fn young(&self, seconds: u32, now: i64) -> Option<KeySet> {
         let young = now.saturating_sub(self.fetched_at) < i64::from(seconds);
         KeySet::from_jwks(self.document.as_ref().filter(|_| young)?, Origin::Fetched).ok()

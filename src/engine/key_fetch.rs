@@ -52,8 +52,12 @@ pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, NoKe
     let jwks_uri = match &plan.jwks_uri {
         Some(uri) => uri.clone(),
         None => {
-            let wanted =
-                WantedEndpoint { issuer: &plan.issuer, member: "jwks_uri", mutual_tls: false, allow_http: plan.allow_http };
+            let wanted = WantedEndpoint {
+                issuer: &plan.issuer,
+                member: "jwks_uri",
+                mutual_tls: false,
+                allow_http: plan.allow_http,
+            };
             endpoint_of_metadata(fetch, &plan.discovery, &wanted).map_err(|e| e.to_string())?.address
         }
     };

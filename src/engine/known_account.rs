@@ -13,11 +13,11 @@ use crate::proto::session::{Account, KeyOctets, Session};
 /// An opened account.
 pub struct KnownAccount {
     account: Account,
-    prepared: Vec<Prepared>,
+    prepared: Vec<PreparedKey>,
 }
 
 /// Of one session.
-struct Prepared {
+struct PreparedKey {
     used: Arc<UsedSession>,
     keys: Vec<OnceLock<PopKey>>,
 }
@@ -40,7 +40,7 @@ impl Deref for KnownAccount {
 impl KnownAccount {
     /// Of an account that was just opened.
     pub fn new(account: Account) -> KnownAccount {
-        let prepared = account.sessions.iter().map(|session| Prepared {
+        let prepared = account.sessions.iter().map(|session| PreparedKey {
             used: Arc::new(used(&account.aor, session)),
             keys: session.keys.iter().map(|_| OnceLock::new()).collect(),
         });
@@ -54,7 +54,7 @@ impl KnownAccount {
             let shown = size_of::<UsedSession>() + shown + self.account.aor.len();
             let keys = session.keys.len() * (size_of::<KeyOctets>() + PopKey::OCTETS);
             let others = size_of_val(&*session.tokens) + size_of_val(&*session.proofs) + session.provider.len();
-            size_of::<Session>() + size_of::<Prepared>() + 2 * shown + keys + others
+            size_of::<Session>() + size_of::<PreparedKey>() + 2 * shown + keys + others
         };
         size_of::<KnownAccount>() + self.account.aor.len() + self.account.sessions.iter().map(session).sum::<usize>()
     }

@@ -124,14 +124,14 @@ type Key = (usize, [u8; TAIL]);
 pub struct TokenCache {
     capacity: usize,
     index: HashMap<Key, usize, foldhash::fast::RandomState>,
-    entries: Vec<Entry>,
+    entries: Vec<TokenEntry>,
     hand: usize,
     /// Headers of tokens whose signature was verified.
     pub headers: KnownHeaders,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct TokenEntry {
     key: Key,
     used: bool,
     /// It can be the whole of Bearer credentials. Most tokens are used again, but not all: None, nobody has looked yet.
@@ -141,7 +141,7 @@ struct Entry {
     acceptance: Option<Arc<Acceptance>>,
 }
 
-impl Entry {
+impl TokenEntry {
     fn stands_alone(&mut self) -> bool {
         *self.stands_alone.get_or_insert_with(|| stands_alone(&self.token.token))
     }
@@ -185,7 +185,7 @@ impl TokenCache {
         }
     }
 
-    fn find(&mut self, token: &[u8]) -> Option<&mut Entry> {
+    fn find(&mut self, token: &[u8]) -> Option<&mut TokenEntry> {
         let entry = &mut self.entries[*self.index.get(&TokenCache::key(token)?)?];
         let same = *entry.token.token.as_bytes() == *token;
         entry.used |= same;
@@ -198,7 +198,7 @@ impl TokenCache {
         else {
             return;
         };
-        let entry = Entry { key, used: false, stands_alone: None, token, acceptance: None };
+        let entry = TokenEntry { key, used: false, stands_alone: None, token, acceptance: None };
         if let Some(place) = self.index.get(&key) {
             self.entries[*place] = entry;
         } else if self.entries.len() < self.capacity {

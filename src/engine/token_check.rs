@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::check::{Answer, Carried, Decision, Knowledge, IntrospectionQuestion, Unverified};
+use super::check::{Answer, Carried, Decision, IntrospectionQuestion, Knowledge, Unverified};
 use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
 use super::token_cache::{Display, TokenCache, VerifiedToken};
@@ -15,7 +15,7 @@ use crate::proto::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
 use crate::proto::claims::Claims;
 use crate::proto::confirmation::Confirmation;
 use crate::proto::fingerprint::{HashedToken, visible, visible_arc};
-use crate::proto::jose::decryption_keys::{NotOpened, Opened};
+use crate::proto::jose::decryption_keys::{NotOpened, OpenedToken};
 use crate::proto::jose::is_jose;
 use crate::proto::jose::jwe::CompactJwe;
 use crate::proto::jose::jws::CompactJws;
@@ -126,7 +126,10 @@ pub(super) fn check_looked_up(
             return Decision::NeedKeys(answer);
         }
         Err(Refusal::NeedIntrospection(id)) => {
-            return Decision::NeedIntrospection(answer, IntrospectionQuestion { id, token: SecretText(token.to_owned()) });
+            return Decision::NeedIntrospection(
+                answer,
+                IntrospectionQuestion { id, token: SecretText(token.to_owned()) },
+            );
         }
     }
     Decision::Done(answer)
@@ -223,7 +226,8 @@ fn verify(
         reading.unproven
     };
     let jws = reading.hashed.jws;
-    let opened = if jws.is_some() { Ok(Opened::AsItCame(token)) } else { policy.decryption.open_if(token, permit) };
+    let opened =
+        if jws.is_some() { Ok(OpenedToken::AsItCame(token)) } else { policy.decryption.open_if(token, permit) };
     let opened = match (opened, asked) {
         (Ok(opened), _) => opened,
         (Err(NotOpened { reason: Reason::Overloaded, .. }), _) => return Err(Reason::Overloaded.into()),
@@ -284,7 +288,7 @@ fn verify(
     reading.unproven = false;
     judge(provider, claims, &json, usage, now, answer)?;
     // Nothing of an encrypted token is kept longer than the token.
-    if let Opened::AsItCame(_) = opened {
+    if let OpenedToken::AsItCame(_) = opened {
         headers.remember(jws.encoded_header(), &header);
     }
     let aors = provider.addresses(&json);

@@ -19,7 +19,7 @@ use super::lmdb_keys::{
     NEVER, Times, first_packed, is_plain, packed, place_name, push_times, split_time, split_times, time_octets,
     unpacked,
 };
-use super::lmdb_room::{self, Ahead, Files};
+use super::lmdb_room::{self, Ahead, StoreFiles};
 use crate::arena::mapped_store;
 use crate::ports::store::{MAX_VALUE, Page, Store, StoreError, StoreUsage, Write};
 
@@ -38,9 +38,9 @@ type Table = Database<'static, Bytes, Bytes>;
 type Place = SmallVec<[u8; 24]>;
 
 /// A folder with sessions.
-pub struct LmdbStore(Arc<Opened>);
+pub struct LmdbStore(Arc<OpenEnvironment>);
 
-struct Opened {
+struct OpenEnvironment {
     env: Env,
     folder: PathBuf,
     process: u32,
@@ -48,7 +48,7 @@ struct Opened {
     records: Table,
     times: Table,
     ahead: Ahead,
-    files: Files,
+    files: StoreFiles,
     /// Its files are not there any more, or LMDB writes no more until it is opened again: the page that says which pages
     /// count could not be written.
     given_up: AtomicBool,
@@ -57,7 +57,7 @@ struct Opened {
 }
 
 /// What this process has open: LMDB must not map a folder twice in one process.
-static OPENED: Mutex<Vec<Weak<Opened>>> = Mutex::new(Vec::new());
+static OPENED: Mutex<Vec<Weak<OpenEnvironment>>> = Mutex::new(Vec::new());
 
 impl LmdbStore {
     /// Opens a folder, or makes it (mode 0700) when only its parent exists. Called after the fork. Opened again in
@@ -71,14 +71,14 @@ impl LmdbStore {
             }
             return Ok(LmdbStore(same));
         }
-        let store = Arc::new(Opened::new(folder, size_mib, durable)?);
+        let store = Arc::new(OpenEnvironment::new(folder, size_mib, durable)?);
         opened.push(Arc::downgrade(&store));
         Ok(LmdbStore(store))
     }
 }
 
-impl Opened {
-    fn new(folder: &Path, size_mib: u32, durable: bool) -> Result<Opened, StoreError> {
+impl OpenEnvironment {
+    fn new(folder: &Path, size_mib: u32, durable: bool) -> Result<OpenEnvironment, StoreError> {
         let size = (size_mib as usize) << 20;
         lmdb_room::prepare(folder, size as u64)?;
         let failed = |e: heed::Error| failure(folder, &e);
@@ -86,7 +86,7 @@ impl Opened {
         let opened = mapped_store::open(folder, size, 4, durable);
         let env = opened.inspect_err(|_| lmdb_room::undo_beginning(folder, is_new)).map_err(failed)?;
         let ahead = make_whole(folder, &env)?;
-        let files = Files::new(folder).map_err(|e| lmdb_room::failure(folder, &e))?;
+        let files = StoreFiles::new(folder).map_err(|e| lmdb_room::failure(folder, &e))?;
         let (records, times) = match tables(&env).map_err(failed)? {
             Some(tables) => tables,
             None if is_outdated(&env).map_err(failed)? => {
@@ -100,7 +100,7 @@ impl Opened {
         };
         let (folder, process) = (folder.to_path_buf(), std::process::id());
         let (given_up, upkept) = (AtomicBool::new(false), Mutex::default());
-        let opened = Opened { env, folder, process, durable, records, times, ahead, files, given_up, upkept };
+        let opened = OpenEnvironment { env, folder, process, durable, records, times, ahead, files, given_up, upkept };
         if !opened.ahead.is_whole() {
             // Without room sessions can still be read.
             let _ = opened.begin();
@@ -139,20 +139,20 @@ impl Opened {
     }
 
     /// Splits what is stored under a key.
-    fn record<'t>(&self, octets: &'t [u8]) -> Result<Record<'t>, StoreError> {
+    fn record<'t>(&self, octets: &'t [u8]) -> Result<LmdbRecord<'t>, StoreError> {
         let damaged = || StoreError::Corrupt(format!("{}: a record is too short", self.folder.display()));
         let (Times { expires_at, due_at }, value) = split_times(octets).ok_or_else(damaged)?;
-        Ok(Record { expires_at, due_at, value })
+        Ok(LmdbRecord { expires_at, due_at, value })
     }
 
     /// The record under a packed key.
-    fn find<'t>(&self, txn: &'t RoTxn, key: &[u8]) -> Result<Option<Record<'t>>, StoreError> {
+    fn find<'t>(&self, txn: &'t RoTxn, key: &[u8]) -> Result<Option<LmdbRecord<'t>>, StoreError> {
         let found = self.records.get(txn, key).map_err(self.failed())?;
         found.map(|octets| self.record(octets)).transpose()
     }
 
     /// The records of a place.
-    fn records_at<'t>(&self, txn: &'t RoTxn, place: &[u8]) -> Result<Vec<(&'t [u8], Record<'t>)>, StoreError> {
+    fn records_at<'t>(&self, txn: &'t RoTxn, place: &[u8]) -> Result<Vec<(&'t [u8], LmdbRecord<'t>)>, StoreError> {
         let (time, name) = unordered(place);
         let mut found = Vec::new();
         let range: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(name), Bound::Unbounded);
@@ -262,13 +262,13 @@ impl Opened {
     }
 }
 
-struct Record<'t> {
+struct LmdbRecord<'t> {
     expires_at: i64,
     due_at: i64,
     value: &'t [u8],
 }
 
-impl Record<'_> {
+impl LmdbRecord<'_> {
     /// When there is something to do.
     fn time(&self) -> i64 {
         self.due_at.min(self.expires_at)

@@ -200,18 +200,18 @@ impl Ahead {
 
 /// The files that were opened. Others under their names would be another store, and a lock file of its own for the same
 /// data would let two write at once.
-pub struct Files {
+pub struct StoreFiles {
     names: [(u64, u64); 2],
     length: u64,
     /// When they were looked at last, Unix milliseconds.
     looked: AtomicI64,
 }
 
-impl Files {
+impl StoreFiles {
     /// Those of a folder, just opened.
-    pub fn new(folder: &Path) -> Result<Files> {
-        let (names, length) = Files::look(folder)?;
-        Ok(Files { names, length, looked: AtomicI64::new(i64::MIN) })
+    pub fn new(folder: &Path) -> Result<StoreFiles> {
+        let (names, length) = StoreFiles::look(folder)?;
+        Ok(StoreFiles { names, length, looked: AtomicI64::new(i64::MIN) })
     }
 
     fn look(folder: &Path) -> Result<([(u64, u64); 2], u64)> {
@@ -226,7 +226,7 @@ impl Files {
             return true;
         }
         self.looked.store(now, Relaxed);
-        Files::look(folder).is_ok_and(|(names, length)| names == self.names && length >= self.length)
+        StoreFiles::look(folder).is_ok_and(|(names, length)| names == self.names && length >= self.length)
     }
 }
 

@@ -19,10 +19,10 @@ const NAMES: usize = 64;
 
 /// Resolves names by the system, each once in a while.
 #[derive(Clone, Debug, Default)]
-pub struct RememberingResolver(Arc<Remembered>);
+pub struct RememberingResolver(Arc<RememberedName>);
 
 #[derive(Debug, Default)]
-struct Remembered {
+struct RememberedName {
     system: DefaultResolver,
     names: Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::lmdb::LmdbStore;
 use super::redis::RedisStore;
 use crate::config::policy::Policy;
-use crate::config::sessions::Place;
+use crate::config::sessions::StorePlace;
 use crate::ports::store::{Store, StoreError};
 
 /// A store, and who may call it.
@@ -30,16 +30,16 @@ impl OpenedStore {
 }
 
 /// Opens the store, after the fork. Redis is not asked yet: that it is away shows at the first call. Whether a place
-/// is local can be known without opening it, by [`Place::is_local`].
-pub fn open_store(place: &Place, policy: &Policy) -> Result<OpenedStore, StoreError> {
+/// is local can be known without opening it, by [`StorePlace::is_local`].
+pub fn open_store(place: &StorePlace, policy: &Policy) -> Result<OpenedStore, StoreError> {
     let settings = &policy.settings;
     Ok(match place {
-        Place::Folder(folder) => OpenedStore::Local(Arc::new(LmdbStore::open(
+        StorePlace::Folder(folder) => OpenedStore::Local(Arc::new(LmdbStore::open(
             Path::new(folder),
             settings.store_size,
             settings.store_durable,
         )?)),
-        Place::Redis { url, password } => OpenedStore::Remote(Arc::new(RedisStore::new(
+        StorePlace::Redis { url, password } => OpenedStore::Remote(Arc::new(RedisStore::new(
             url,
             password.as_ref(),
             policy.ca_pem.as_deref(),

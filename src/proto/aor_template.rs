@@ -20,7 +20,7 @@ const DOMAIN: &str = "domain";
 /// A checked template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AorTemplate {
-    form: Form,
+    form: TemplateForm,
     uses_domain: bool,
     /// The host, without port, when no claim names it.
     host: Option<String>,
@@ -30,20 +30,20 @@ pub struct AorTemplate {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Form {
+enum TemplateForm {
     /// The claim is a whole SIP URI.
-    Uri(Claim),
+    Uri(TemplateClaim),
     /// The claim is user@host, as an e-mail address or a UPN is.
-    Address { scheme: &'static str, claim: Claim },
+    Address { scheme: &'static str, claim: TemplateClaim },
     /// The claim is the user; the host, with its port, is known and canonical.
-    User { scheme: &'static str, claim: Claim, host: String },
+    User { scheme: &'static str, claim: TemplateClaim, host: String },
     /// User and host apart.
     Parts { scheme: &'static str, user: Vec<Segment>, host: Vec<Segment> },
 }
 
 /// A claim, and what is made of its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Claim {
+struct TemplateClaim {
     path: String,
     filters: Vec<Filter>,
     /// `verified`: it counts only beside a claim `…_verified` that is true.
@@ -72,9 +72,9 @@ impl Filter {
     }
 }
 
-impl Claim {
+impl TemplateClaim {
     /// Reads `path` or `path|filter|filter`.
-    fn parse(text: &str, country: Option<&Country>) -> Result<Claim, String> {
+    fn parse(text: &str, country: Option<&Country>) -> Result<TemplateClaim, String> {
         let mut parts = text.split('|').map(str::trim);
         let path = parts.next().unwrap_or_default().to_owned();
         let filter = |name| match (name, country) {
@@ -89,7 +89,7 @@ impl Claim {
             return Err(format!("'{{{text}}}': {{domain}} is no claim that somebody could have verified"));
         }
         let filters = others.into_iter().map(filter).collect::<Result<_, _>>()?;
-        Ok(Claim { path, filters, verified: !verified.is_empty() })
+        Ok(TemplateClaim { path, filters, verified: !verified.is_empty() })
     }
 
     /// True when its value is a telephone number, or none at all.
@@ -98,9 +98,9 @@ impl Claim {
     }
 
     /// The same claim without the filter that makes a number of a user: its value is a whole address.
-    fn as_address(&self) -> Claim {
+    fn as_address(&self) -> TemplateClaim {
         let filters = self.filters.iter().filter(|filter| !matches!(filter, Filter::E164(_)));
-        Claim { filters: filters.cloned().collect(), ..self.clone() }
+        TemplateClaim { filters: filters.cloned().collect(), ..self.clone() }
     }
 
     fn can_be_verified(&self) -> bool {
@@ -153,11 +153,11 @@ enum Segment {
     Text(String),
     /// `{domain}`, filtered. None makes no address.
     Domain(Option<String>),
-    Claim(Claim),
+    Claim(TemplateClaim),
 }
 
 impl Segment {
-    fn claim(&self) -> Option<&Claim> {
+    fn claim(&self) -> Option<&TemplateClaim> {
         match self {
             Segment::Claim(claim) => Some(claim),
             Segment::Text(_) | Segment::Domain(_) => None,
@@ -180,13 +180,13 @@ impl AorTemplate {
     /// what `{domain}` stands for.
     pub fn parse(text: &str, country: Option<&Country>, domain: &str) -> Result<AorTemplate, String> {
         let split = |text| split(text, country);
-        let whole = |form, claim: &Claim| {
+        let whole = |form, claim: &TemplateClaim| {
             let makes_numbers = claim.makes_numbers();
             Ok(AorTemplate { form, uses_domain: false, host: None, country: country.cloned(), makes_numbers })
         };
         let segments = split(text)?;
         if let [Segment::Claim(claim)] = segments.as_slice() {
-            return whole(Form::Uri(claim.as_address()), claim);
+            return whole(TemplateForm::Uri(claim.as_address()), claim);
         }
         let (scheme, rest) = if let Some(rest) = text.strip_prefix("sip:") {
             ("sip:", rest)
@@ -197,7 +197,7 @@ impl AorTemplate {
         };
         let Some((user, host)) = rest.split_once('@') else {
             return match split(rest)?.as_slice() {
-                [Segment::Claim(claim)] => whole(Form::Address { scheme, claim: claim.as_address() }, claim),
+                [Segment::Claim(claim)] => whole(TemplateForm::Address { scheme, claim: claim.as_address() }, claim),
                 _ => Err(format!("'{text}' has no '@': write for example sip:{{preferred_username}}@{{domain}}")),
             };
         };
@@ -212,17 +212,19 @@ impl AorTemplate {
         let known = known_host(scheme, &host);
         let without_port = known.as_ref().and_then(|host| Aor::parse(&format!("sip:user@{host}")));
         let form = match (user.as_slice(), known) {
-            ([Segment::Claim(claim)], Some(host)) => Form::User { scheme, claim: claim.clone(), host },
-            _ => Form::Parts { scheme, user, host },
+            ([Segment::Claim(claim)], Some(host)) => TemplateForm::User { scheme, claim: claim.clone(), host },
+            _ => TemplateForm::Parts { scheme, user, host },
         };
         let host = without_port.map(|aor| aor.host().to_owned());
         Ok(AorTemplate { form, uses_domain, host, country: country.cloned(), makes_numbers })
     }
 
-    fn claims(&self) -> Vec<&Claim> {
+    fn claims(&self) -> Vec<&TemplateClaim> {
         match &self.form {
-            Form::Uri(claim) | Form::Address { claim, .. } | Form::User { claim, .. } => vec![claim],
-            Form::Parts { user, host, .. } => user.iter().chain(host).filter_map(Segment::claim).collect(),
+            TemplateForm::Uri(claim) | TemplateForm::Address { claim, .. } | TemplateForm::User { claim, .. } => {
+                vec![claim]
+            }
+            TemplateForm::Parts { user, host, .. } => user.iter().chain(host).filter_map(Segment::claim).collect(),
         }
     }
 
@@ -284,15 +286,15 @@ impl AorTemplate {
 
     fn each(&self, claims: &Json<'_>, mut add: impl FnMut(Aor)) {
         match &self.form {
-            Form::Uri(claim) => claim.values(claims).iter().filter_map(|value| Aor::parse(value)).for_each(add),
-            Form::Address { scheme, claim } => {
+            TemplateForm::Uri(claim) => claim.values(claims).iter().filter_map(|value| Aor::parse(value)).for_each(add),
+            TemplateForm::Address { scheme, claim } => {
                 let texts = claim.values(claims).into_iter().filter_map(|value| address(scheme, &value));
                 texts.filter_map(|text| Aor::parse(&text)).for_each(add);
             }
-            Form::User { scheme, claim, host } => {
+            TemplateForm::User { scheme, claim, host } => {
                 claim.values(claims).iter().filter_map(|user| Aor::of_user(scheme, user, host)).for_each(add);
             }
-            Form::Parts { scheme, user, host } => {
+            TemplateForm::Parts { scheme, user, host } => {
                 let hosts = fill(host, claims, push_host);
                 for user in fill(user, claims, push_user) {
                     hosts.iter().filter_map(|host| Aor::parse(&format!("{scheme}{user}@{host}"))).for_each(&mut add);
@@ -360,7 +362,7 @@ fn split(text: &str, country: Option<&Country>) -> Result<Vec<Segment>, String> 
         if name.split('|').next().is_none_or(|path| path.trim().is_empty()) || name.contains('{') {
             return Err(format!("'{text}' has an empty or nested placeholder"));
         }
-        segments.push(Segment::Claim(Claim::parse(name, country)?));
+        segments.push(Segment::Claim(TemplateClaim::parse(name, country)?));
         rest = &rest[close + 1..];
     }
     if rest.contains('}') {

@@ -11,7 +11,7 @@ use super::fingerprint::hex;
 
 /// The hash of a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
+pub enum DigestAlgorithm {
     /// What RFC 2617 began with, and what a challenge without `algorithm` means.
     Md5,
     /// RFC 7616's.
@@ -20,19 +20,19 @@ pub enum Algorithm {
     Sha512_256,
 }
 
-impl Algorithm {
+impl DigestAlgorithm {
     /// Reads the parameter `algorithm`; None for one that is not known.
-    pub fn from_name(name: &str) -> Option<Algorithm> {
-        let all = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256];
+    pub fn from_name(name: &str) -> Option<DigestAlgorithm> {
+        let all = [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256];
         all.into_iter().find(|known| known.name().eq_ignore_ascii_case(name))
     }
 
     /// The parameter's value.
     pub fn name(self) -> &'static str {
         match self {
-            Algorithm::Md5 => "MD5",
-            Algorithm::Sha256 => "SHA-256",
-            Algorithm::Sha512_256 => "SHA-512-256",
+            DigestAlgorithm::Md5 => "MD5",
+            DigestAlgorithm::Sha256 => "SHA-256",
+            DigestAlgorithm::Sha512_256 => "SHA-512-256",
         }
     }
 
@@ -40,23 +40,23 @@ impl Algorithm {
     fn hash(self, parts: &[&[u8]]) -> String {
         let text = Zeroizing::new(parts.join(&b':'));
         match self {
-            Algorithm::Md5 => hex(&Md5::digest(&*text)),
-            Algorithm::Sha256 => hex(&Sha256::digest(&*text)),
-            Algorithm::Sha512_256 => hex(&Sha512_256::digest(&*text)),
+            DigestAlgorithm::Md5 => hex(&Md5::digest(&*text)),
+            DigestAlgorithm::Sha256 => hex(&Sha256::digest(&*text)),
+            DigestAlgorithm::Sha512_256 => hex(&Sha512_256::digest(&*text)),
         }
     }
 }
 
 /// H(A1) in lower-case hex: as good as the password for this realm.
-pub fn ha1(algorithm: Algorithm, username: &str, realm: &str, password: &str) -> Zeroizing<String> {
+pub fn ha1(algorithm: DigestAlgorithm, username: &str, realm: &str, password: &str) -> Zeroizing<String> {
     Zeroizing::new(algorithm.hash(&[username.as_bytes(), realm.as_bytes(), password.as_bytes()]))
 }
 
 /// What the credentials are made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct DigestInput<'a> {
     /// The challenge's.
-    pub algorithm: Algorithm,
+    pub algorithm: DigestAlgorithm,
     /// Whose password it is.
     pub username: &'a str,
     /// The challenge's, unquoted.
@@ -74,7 +74,7 @@ pub struct Answer<'a> {
     pub auth: Option<(u32, &'a str)>,
 }
 
-impl Answer<'_> {
+impl DigestInput<'_> {
     /// The parameter `response`.
     pub fn response(&self, ha1: &str) -> String {
         let ha2 = self.algorithm.hash(&[self.method.as_bytes(), self.uri.as_bytes()]);
@@ -114,8 +114,8 @@ mod tests {
     use super::*;
 
     /// RFC 7616 section 3.9.1.
-    const MUFASA: Answer<'static> = Answer {
-        algorithm: Algorithm::Md5,
+    const MUFASA: DigestInput<'static> = DigestInput {
+        algorithm: DigestAlgorithm::Md5,
         username: "Mufasa",
         realm: "http-auth@example.org",
         nonce: "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn gives_the_answers_of_rfc_7616() {
         for (algorithm, response) in [
-            (Algorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
-            (Algorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+            (DigestAlgorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
+            (DigestAlgorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
             // The RFC's example of this hash was not made with it; this one is by Python's hashlib.
-            (Algorithm::Sha512_256, "430d05014cecc49cab6fbe03176d41a1da86cbfe24a16580e22aaad928d960d0"),
+            (DigestAlgorithm::Sha512_256, "430d05014cecc49cab6fbe03176d41a1da86cbfe24a16580e22aaad928d960d0"),
         ] {
-            let answer = Answer { algorithm, ..MUFASA };
+            let answer = DigestInput { algorithm, ..MUFASA };
             let ha1 = ha1(algorithm, answer.username, answer.realm, "Circle of Life");
             assert_eq!(answer.response(&ha1), response);
             let text = answer.credentials(&ha1);
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn does_without_qop() {
         // RFC 2069's example, with the answer of its erratum 749.
-        let answer = Answer {
+        let answer = DigestInput {
             username: "Mufasa",
             realm: "testrealm@host.com",
             nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093",
@@ -158,24 +158,24 @@ mod tests {
             auth: None,
             ..MUFASA
         };
-        let ha1 = ha1(Algorithm::Md5, answer.username, answer.realm, "CircleOfLife");
+        let ha1 = ha1(DigestAlgorithm::Md5, answer.username, answer.realm, "CircleOfLife");
         assert_eq!(answer.response(&ha1), "1949323746fe6a43ef61f9606e7febea");
         assert!(answer.credentials(&ha1).ends_with("febea\", algorithm=MD5"));
     }
 
     #[test]
     fn a_value_cannot_break_the_header() {
-        let answer = Answer { username: "a\"b\\\r\nX: y", ..MUFASA };
+        let answer = DigestInput { username: "a\"b\\\r\nX: y", ..MUFASA };
         assert!(answer.credentials("").starts_with("Digest username=\"a\\\"b\\\\X: y\", realm="));
     }
 
     #[test]
     fn knows_three_algorithms() {
-        assert_eq!(Algorithm::from_name("SHA-512-256"), Some(Algorithm::Sha512_256));
-        assert_eq!(Algorithm::from_name("sha-256"), Some(Algorithm::Sha256));
-        assert_eq!(Algorithm::from_name("md5"), Some(Algorithm::Md5));
+        assert_eq!(DigestAlgorithm::from_name("SHA-512-256"), Some(DigestAlgorithm::Sha512_256));
+        assert_eq!(DigestAlgorithm::from_name("sha-256"), Some(DigestAlgorithm::Sha256));
+        assert_eq!(DigestAlgorithm::from_name("md5"), Some(DigestAlgorithm::Md5));
         for name in ["MD5-sess", "SHA-512-256-sess", "SHA-512", ""] {
-            assert_eq!(Algorithm::from_name(name), None);
+            assert_eq!(DigestAlgorithm::from_name(name), None);
         }
     }
 }

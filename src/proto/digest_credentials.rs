@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::auth_params::{Few, MAX_HEADERS, after_scheme, for_realm, once, read_params_or_empty};
-use super::digest::{Algorithm, Answer};
+use super::digest::{DigestAlgorithm, DigestInput};
 use super::reason::Reason;
 
 /// Digest credentials, unquoted.
@@ -71,7 +71,7 @@ impl<'a> DigestCredentials<'a> {
     pub fn fits(&self, ha1: &str, method: &str) -> bool {
         let given =
             |value: &Option<Cow<'a, str>>| value.as_deref().filter(|value| !value.is_empty()).map(str::to_owned);
-        let Some(algorithm) = Algorithm::from_name(given(&self.algorithm).as_deref().unwrap_or("MD5")) else {
+        let Some(algorithm) = DigestAlgorithm::from_name(given(&self.algorithm).as_deref().unwrap_or("MD5")) else {
             return false;
         };
         let (count, cnonce) = (given(&self.nc), given(&self.cnonce));
@@ -81,7 +81,7 @@ impl<'a> DigestCredentials<'a> {
         };
         let auth = Some((count, cnonce));
         let (username, realm, nonce) = (self.username.as_ref(), self.realm.as_ref(), self.nonce.as_ref());
-        let answer = Answer { algorithm, username, realm, nonce, opaque: None, method, uri: &self.uri, auth };
+        let answer = DigestInput { algorithm, username, realm, nonce, opaque: None, method, uri: &self.uri, auth };
         let expected = answer.response(&Zeroizing::new(ha1.to_ascii_lowercase()));
         expected.as_bytes().ct_eq(self.response.to_ascii_lowercase().as_bytes()).into()
     }
@@ -93,9 +93,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn answer(algorithm: Algorithm, auth: Option<(u32, &'static str)>) -> Answer<'static> {
+    fn answer(algorithm: DigestAlgorithm, auth: Option<(u32, &'static str)>) -> DigestInput<'static> {
         let (nonce, uri) = ("n1", "sip:example.test");
-        Answer {
+        DigestInput {
             algorithm,
             username: "alice",
             realm: "example.test",
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn fit_only_who_knows_the_password() {
-        for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
+        for algorithm in [DigestAlgorithm::Md5, DigestAlgorithm::Sha256, DigestAlgorithm::Sha512_256] {
             for auth in [Some((1, "c")), Some((0xabc, "c"))] {
                 let hash = |password| ha1(algorithm, "alice", "example.test", password);
                 let text = format!("{}, opaque=\"\"", answer(algorithm, auth).credentials(&hash("secret")));
@@ -128,11 +128,11 @@ mod tests {
 
     #[test]
     fn what_is_not_known_fits_nobody() {
-        let hash = ha1(Algorithm::Md5, "alice", "example.test", "secret");
-        let text = answer(Algorithm::Md5, None).credentials(&hash);
+        let hash = ha1(DigestAlgorithm::Md5, "alice", "example.test", "secret");
+        let text = answer(DigestAlgorithm::Md5, None).credentials(&hash);
         let found = DigestCredentials::select(&[&text], "example.test").unwrap();
         assert!(!found.fits(&hash, "REGISTER"), "without qop");
-        let text = answer(Algorithm::Md5, Some((1, "c"))).credentials(&hash);
+        let text = answer(DigestAlgorithm::Md5, Some((1, "c"))).credentials(&hash);
         for (from, to) in [
             ("algorithm=MD5", "algorithm=MD5-sess"),
             ("algorithm=MD5", "algorithm=SHA-256"),
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn belong_to_their_realm() {
-        let hash = ha1(Algorithm::Md5, "alice", "example.test", "secret");
-        let text = answer(Algorithm::Md5, None).credentials(&hash);
+        let hash = ha1(DigestAlgorithm::Md5, "alice", "example.test", "secret");
+        let text = answer(DigestAlgorithm::Md5, None).credentials(&hash);
         let reason = |bodies: &[&str], realm: &str| DigestCredentials::select(bodies, realm).unwrap_err();
         assert_eq!(reason(&[&text], "other.test"), Reason::NoCredentials);
         assert_eq!(reason(&["Bearer x"], "example.test"), Reason::NoCredentials);

@@ -297,9 +297,14 @@ mod tests {
         assert_eq!(marks(1, "a"), marks(1, "a"));
         assert_ne!(marks(1, "a"), marks(2, "a"));
         assert_ne!(marks(1, "a"), marks(1, "b"));
-        let same = Claim::new(&[1; 16], "a", &RedemptionFacts { code_verifier: "x", redirect_uri: "x", ..RedemptionFacts::default() });
+        let same = Claim::new(
+            &[1; 16],
+            "a",
+            &RedemptionFacts { code_verifier: "x", redirect_uri: "x", ..RedemptionFacts::default() },
+        );
         assert_ne!(same.code_verifier, same.redirect_uri);
-        let split = |request| Claim::new(&[1; 16], "a", &RedemptionFacts { request, ..RedemptionFacts::default() }).request;
+        let split =
+            |request| Claim::new(&[1; 16], "a", &RedemptionFacts { request, ..RedemptionFacts::default() }).request;
         assert_ne!(split(&[b"ab", b"c"]), split(&[b"a", b"bc"]));
     }
 }

@@ -36,7 +36,7 @@ pub struct OpenedAccount {
     pub account: Arc<KnownAccount>,
 }
 
-struct Entry {
+struct AccountEntry {
     hash: u64,
     octets: usize,
     opened: Arc<OpenedAccount>,
@@ -47,7 +47,7 @@ struct Entry {
 pub struct AccountCache {
     places: usize,
     random: RandomState,
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<AccountEntry>>,
 }
 
 impl AccountCache {
@@ -59,7 +59,7 @@ impl AccountCache {
     }
 
     /// None when there is no room for anything.
-    fn set(&mut self, hash: u64) -> Option<&mut [Option<Entry>]> {
+    fn set(&mut self, hash: u64) -> Option<&mut [Option<AccountEntry>]> {
         if self.entries.is_empty() {
             self.entries.resize_with(self.places.next_multiple_of(WAYS), || None);
         }
@@ -80,12 +80,13 @@ impl AccountCache {
         let aor = &opened.account.aor;
         let hash = self.random.hash_one(aor);
         let Some(set) = self.set(hash) else { return };
-        let same =
-            |entry: &Option<Entry>| entry.as_ref().is_none_or(|e| e.hash == hash && e.opened.account.aor == *aor);
+        let same = |entry: &Option<AccountEntry>| {
+            entry.as_ref().is_none_or(|e| e.hash == hash && e.opened.account.aor == *aor)
+        };
         let place = set.iter().position(same).unwrap_or(WAYS - 1);
         let octets = opened.account.octets();
         set[..=place].rotate_right(1);
-        set[0] = Some(Entry { hash, octets, opened: Arc::new(opened) });
+        set[0] = Some(AccountEntry { hash, octets, opened: Arc::new(opened) });
         let mut room = MAX_SET.saturating_sub(octets);
         for entry in &mut set[1..] {
             match room.checked_sub(entry.as_ref().map_or(0, |entry| entry.octets)) {

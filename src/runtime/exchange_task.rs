@@ -17,7 +17,7 @@ use super::line_buffer::LineBuffer;
 use super::now_millis;
 use super::pool::Task;
 use super::provider_load::{Ended, Gate};
-use super::service::Event;
+use super::service::ServiceEvent;
 use super::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
 use crate::arena::counters::Counter;
 use crate::config::password_sign_in::{PasswordSignIn, TokenSource};
@@ -68,7 +68,7 @@ pub struct TaskEnv {
 
 /// A record as it was stored at some moment; None: it was not there.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ReadRecord {
     /// Its key.
     pub key: String,
     /// Its sealed value.
@@ -112,9 +112,9 @@ impl TaskEnv {
     /// A task. Should it end in a panic, that is counted and told, and its event is made from the sentence of the log.
     pub fn task(
         &self,
-        run: impl FnOnce() -> Event + Send + 'static,
-        panicked: impl FnOnce(String) -> Event + Send + 'static,
-    ) -> Task<Event> {
+        run: impl FnOnce() -> ServiceEvent + Send + 'static,
+        panicked: impl FnOnce(String) -> ServiceEvent + Send + 'static,
+    ) -> Task<ServiceEvent> {
         let env = self.clone();
         Task::new(run, move |place| {
             env.context.arena().shared().counters.add(Counter::Panics);
@@ -185,7 +185,7 @@ impl TaskEnv {
 
     /// Exchanges a code unless that was done, and stores the key of the registration. What the store knows comes first;
     /// `gate` guards the server only.
-    pub fn exchange(&self, work: &Exchange, gate: &Gate) -> (ExchangeOutcome, Vec<Seen>) {
+    pub fn exchange(&self, work: &Exchange, gate: &Gate) -> (ExchangeOutcome, Vec<ReadRecord>) {
         if let TokenGrant::Code(request) = &work.grant {
             fault::point(&request.code.0);
         }
@@ -458,7 +458,7 @@ impl TaskEnv {
     }
 
     /// Reads records for the workers' cache; of a local store the workers read them themselves.
-    pub fn look_up(&self, keys: &[String]) -> Vec<Seen> {
+    pub fn look_up(&self, keys: &[String]) -> Vec<ReadRecord> {
         if self.context.sessions().is_none_or(|access| access.is_local()) {
             return Vec::new();
         }
@@ -468,13 +468,13 @@ impl TaskEnv {
         let moment = self.clock.now();
         let read = |key: &String| {
             let value = self.noted(store.raw(key, now_millis())).ok()?;
-            Some(Seen { key: key.clone(), value, moment })
+            Some(ReadRecord { key: key.clone(), value, moment })
         };
         keys.iter().filter_map(read).collect()
     }
 
     /// Work that needs the store only.
-    pub fn ask_store(&self, work: &Work) -> Vec<Seen> {
+    pub fn ask_store(&self, work: &Work) -> Vec<ReadRecord> {
         match work {
             Work::Account(aor, open) => {
                 let mut records = self.look_up(&[account_key(aor)]);
@@ -511,7 +511,7 @@ impl TaskEnv {
     }
 
     /// The same for a proof whose session had to be fetched first.
-    fn compare_open(&self, aor: &str, open: &OpenProof) -> Option<Seen> {
+    fn compare_open(&self, aor: &str, open: &OpenProof) -> Option<ReadRecord> {
         let now = now_millis();
         let account = self.noted(self.store().ok()?.account(aor, now)).ok()??;
         let (proof, path) = open.names(&self.policy.sessions.as_ref()?.hash_key, &account)?;
@@ -519,7 +519,7 @@ impl TaskEnv {
     }
 
     /// The same for the names of a proof whose account had to be fetched first; of one that is wrong, none.
-    fn compare_open_key(&self, aor: &str, open: &OpenKeyProof) -> Vec<Seen> {
+    fn compare_open_key(&self, aor: &str, open: &OpenKeyProof) -> Vec<ReadRecord> {
         let now = now_millis();
         let account = self.store().ok().and_then(|store| self.noted(store.key_account(aor, now)).ok()?);
         if !account.and_then(|account| account.verifier()).is_some_and(|verifier| open.is_by(&verifier)) {
@@ -531,14 +531,14 @@ impl TaskEnv {
     }
 
     /// The first path by which a proof came, over all proxies.
-    fn compare(&self, comparison: &Comparison) -> Option<Seen> {
+    fn compare(&self, comparison: &Comparison) -> Option<ReadRecord> {
         let store = self.store().ok()?;
         let Comparison { key, path, expires_at } = comparison;
         let (now, own, moment) = (now_millis(), path.to_be_bytes(), self.clock.now());
         let write = Write { key, value: &own, expires_at: *expires_at, due_at: None };
         if self.noted_addition(store.store().put(&write, None, now)).ok()? {
-            return Some(Seen { key: key.clone(), value: Some(own.to_vec()), moment });
+            return Some(ReadRecord { key: key.clone(), value: Some(own.to_vec()), moment });
         }
-        Some(Seen { key: key.clone(), value: self.noted(store.raw(key, now)).ok()?, moment })
+        Some(ReadRecord { key: key.clone(), value: self.noted(store.raw(key, now)).ok()?, moment })
     }
 }

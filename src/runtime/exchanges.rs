@@ -3,13 +3,13 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::exchange_task::{ExchangeOutcome, Seen, TaskEnv};
+use super::exchange_task::{ExchangeOutcome, ReadRecord, TaskEnv};
 use super::failures::Failures;
 use super::job::{Exchange, Work};
 use super::now_millis;
 use super::pool::Pool;
-use super::provider_load::{Ended, Gate, Loads, Service};
-use super::service::Event;
+use super::provider_load::{Ended, Gate, LoadKind, Loads};
+use super::service::ServiceEvent;
 use super::waiters::{Ticket, Waiters};
 use crate::proto::reason::Reason;
 
@@ -17,7 +17,7 @@ use crate::proto::reason::Reason;
 const LOOK_AGAIN: i64 = 100;
 
 /// What was done for a waiter.
-pub struct Done {
+pub struct ExchangeDone {
     ticket: Ticket,
     work: Work,
     /// Of an exchange.
@@ -25,7 +25,7 @@ pub struct Done {
     /// What guarded the server of an exchange.
     gate: Option<Gate>,
     /// Records for the workers' cache.
-    pub records: Vec<Seen>,
+    pub records: Vec<ReadRecord>,
 }
 
 struct Queued {
@@ -53,7 +53,14 @@ impl Exchanges {
     }
 
     /// Gives threads what may begin; what nobody waits for any more is dropped before it has begun.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &Waiters, loads: &mut Loads, now: i64) {
+    pub fn dispatch(
+        &mut self,
+        env: &TaskEnv,
+        pool: &Pool<ServiceEvent>,
+        waiters: &Waiters,
+        loads: &mut Loads,
+        now: i64,
+    ) {
         for _ in 0..self.queue.len() {
             let Some(queued) = self.queue.pop_front() else { return };
             if waiters.waits(queued.ticket)
@@ -67,7 +74,7 @@ impl Exchanges {
     fn begin(
         &mut self,
         env: &TaskEnv,
-        pool: &Pool<Event>,
+        pool: &Pool<ServiceEvent>,
         queued: Queued,
         loads: &mut Loads,
         now: i64,
@@ -83,18 +90,25 @@ impl Exchanges {
         if self.running.contains(&code) || !loads.has_room(env, pool, &exchange.provider) {
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
-        let gate = loads.gate(env, &exchange.provider, Service::Exchange);
+        let gate = loads.gate(env, &exchange.provider, LoadKind::Exchange);
         let (task_env, task_work, task_gate) = (env.clone(), exchange.clone(), gate.clone());
         let panicked = (exchange.clone(), gate);
         let task = env.task(
             move || {
                 let (outcome, records) = task_env.exchange(&task_work, &task_gate);
-                Event::Done(Done { ticket, work: Work::Exchange(task_work), outcome, records, gate: Some(task_gate) })
+                ServiceEvent::Done(ExchangeDone {
+                    ticket,
+                    work: Work::Exchange(task_work),
+                    outcome,
+                    records,
+                    gate: Some(task_gate),
+                })
             },
             move |sentence| {
-                let (outcome, records) = (ExchangeOutcome::Failed(Reason::Internal, Ended::Unused, sentence), Vec::new());
+                let (outcome, records) =
+                    (ExchangeOutcome::Failed(Reason::Internal, Ended::Unused, sentence), Vec::new());
                 let (work, gate) = (Work::Exchange(panicked.0), Some(panicked.1));
-                Event::Done(Done { ticket, work, outcome, records, gate })
+                ServiceEvent::Done(ExchangeDone { ticket, work, outcome, records, gate })
             },
         );
         if !pool.start(task) {
@@ -109,8 +123,15 @@ impl Exchanges {
     }
 
     /// Something is done: who waited for it goes on, unless another proxy has changed the records meanwhile.
-    pub fn finished(&mut self, env: &TaskEnv, waiters: &mut Waiters, loads: &mut Loads, done: Done, overtaken: bool) {
-        let Done { ticket, work, outcome, gate, .. } = done;
+    pub fn finished(
+        &mut self,
+        env: &TaskEnv,
+        waiters: &mut Waiters,
+        loads: &mut Loads,
+        done: ExchangeDone,
+        overtaken: bool,
+    ) {
+        let ExchangeDone { ticket, work, outcome, gate, .. } = done;
         let elsewhere = matches!(outcome, ExchangeOutcome::Elsewhere);
         if let Work::Exchange(exchange) = &work {
             self.exchanged(env, loads, exchange, outcome, gate);
@@ -125,7 +146,14 @@ impl Exchanges {
         }
     }
 
-    fn exchanged(&mut self, env: &TaskEnv, loads: &mut Loads, work: &Exchange, outcome: ExchangeOutcome, gate: Option<Gate>) {
+    fn exchanged(
+        &mut self,
+        env: &TaskEnv,
+        loads: &mut Loads,
+        work: &Exchange,
+        outcome: ExchangeOutcome,
+        gate: Option<Gate>,
+    ) {
         self.running.remove(&work.registration.code);
         let (ended, why) = match &outcome {
             ExchangeOutcome::Elsewhere => (Ended::Unused, ""),
@@ -137,18 +165,24 @@ impl Exchanges {
             }
         };
         let ended = gate.map_or(Ended::Known, |gate| gate.end(ended));
-        loads.ended(env, &work.provider, Service::Exchange, ended, why);
+        loads.ended(env, &work.provider, LoadKind::Exchange, ended, why);
     }
 }
 
 /// Gives a thread work that needs the store only.
-fn begin_store_work(env: &TaskEnv, pool: &Pool<Event>, loads: &mut Loads, queued: Queued) -> Option<Queued> {
+fn begin_store_work(env: &TaskEnv, pool: &Pool<ServiceEvent>, loads: &mut Loads, queued: Queued) -> Option<Queued> {
     if !loads.has_room_for_store(pool) {
         return Some(queued);
     }
     let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
     let done = move |work, records| {
-        Event::Done(Done { ticket, work, outcome: ExchangeOutcome::Settled(Ended::Unused), records, gate: None })
+        ServiceEvent::Done(ExchangeDone {
+            ticket,
+            work,
+            outcome: ExchangeOutcome::Settled(Ended::Unused),
+            records,
+            gate: None,
+        })
     };
     let task = env.task(
         move || {

@@ -16,7 +16,7 @@ pub struct Failures<'a>(&'a MemoryTable<16384>);
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct NotedFailure {
     /// The number of the reason.
     pub reason: u32,
     /// Unix seconds.
@@ -47,11 +47,11 @@ impl<'a> Failures<'a> {
     }
 
     /// The last failure. It says nothing to those who have not waited for it.
-    pub fn get(&self, id: &str, now: i64) -> Option<Failure> {
+    pub fn get(&self, id: &str, now: i64) -> Option<NotedFailure> {
         let value = self.0.get(id).filter(|value| *value != 0)?;
         let reason = u32::try_from(value >> TIME_BITS).ok()?;
         let age = (now.cast_unsigned().wrapping_sub(value)) & TIME_MASK;
-        Some(Failure { reason, at: now - age.cast_signed() })
+        Some(NotedFailure { reason, at: now - age.cast_signed() })
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(failures.get("token", 2_000_000_000), None);
         failures.note("token", Reason::ClientRefused, 2_000_000_000);
         failures.note("token", Reason::WaitTimeout, 2_000_000_001);
-        let failed = Failure { reason: Reason::WaitTimeout.number(), at: 2_000_000_001 };
+        let failed = NotedFailure { reason: Reason::WaitTimeout.number(), at: 2_000_000_001 };
         assert_eq!(failures.get("token", 2_000_000_005), Some(failed));
         assert_eq!(failures.get("other", 2_000_000_005), None);
         assert_eq!(Failures::of_exchanges(arena.shared()).get("token", 2_000_000_005), None);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::caught::caught;
 use super::context::Context;
 use super::job::Receiver;
-use super::service::Event;
+use super::service::ServiceEvent;
 use crate::ports::{Level, Log};
 
 /// Between two tries of a socket that fails.
@@ -26,7 +26,7 @@ const TOO_MANY: u32 = 1000;
 pub struct Intake {
     context: Arc<Context>,
     jobs: Receiver,
-    events: SyncSender<Event>,
+    events: SyncSender<ServiceEvent>,
     lines: Arc<dyn Log>,
     ending: Arc<AtomicBool>,
     failures: u32,
@@ -38,7 +38,7 @@ impl Intake {
     /// Log lines go to `lines`; it ends once `ending` is set and the socket is woken, or nobody takes the events.
     pub fn new(
         context: &Arc<Context>,
-        events: SyncSender<Event>,
+        events: SyncSender<ServiceEvent>,
         lines: &Arc<impl Log + 'static>,
         ending: &Arc<AtomicBool>,
     ) -> io::Result<Intake> {
@@ -69,19 +69,19 @@ impl Intake {
         }
     }
 
-    fn next(&mut self) -> Result<Event, String> {
+    fn next(&mut self) -> Result<ServiceEvent, String> {
         let received = caught(|| self.jobs.receive()).map_err(|place| format!("internal error caught at {place}"))?;
         match received.map_err(|error| error.to_string())? {
             Some(job) => {
                 self.wakes = 0;
-                Ok(Event::Job(job))
+                Ok(ServiceEvent::Job(job))
             }
             None => {
                 let failing = self.wakes >= TOO_MANY;
                 let rapid = self.woken.elapsed() < if failing { PAUSE * 2 } else { RAPID };
                 self.woken = Instant::now();
                 self.wakes = if rapid { self.wakes + 1 } else { 0 };
-                if self.wakes < TOO_MANY { Ok(Event::Woken) } else { Err("it was shut down".into()) }
+                if self.wakes < TOO_MANY { Ok(ServiceEvent::Woken) } else { Err("it was shut down".into()) }
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::engine::answer_fit::fit;
 use crate::engine::endpoints::Endpoint;
 use crate::engine::introspection::{Introspected, IntrospectionError, introspect};
 use crate::engine::metadata::MetadataError;
-use crate::engine::token_answer::{MAX_ANSWER, IntrospectionResult, TokenAnswer, TokenId};
+use crate::engine::token_answer::{IntrospectionResult, MAX_ANSWER, TokenAnswer, TokenId};
 use crate::engine::verdict::Question;
 use crate::fault;
 use crate::ports::store::{StoreError, Write};

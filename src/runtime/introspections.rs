@@ -13,8 +13,8 @@ use super::failures::Failures;
 use super::introspection_task::IntrospectionOutcome;
 use super::job::Introspect;
 use super::pool::Pool;
-use super::provider_load::{Ended, Gate, Loads, Service};
-use super::service::Event;
+use super::provider_load::{Ended, Gate, LoadKind, Loads};
+use super::service::ServiceEvent;
 use super::waiters::{Ticket, Waiters};
 use crate::arena::record_cache::{Lookup, Room};
 use crate::engine::token_answer::{IntrospectionResult, TokenAnswer, TokenId};
@@ -31,7 +31,7 @@ struct Flight {
 }
 
 /// An answer, or why there is none.
-pub struct Introspected {
+pub struct IntrospectionDone {
     /// Which token.
     pub id: TokenId,
     /// What came of it.
@@ -106,7 +106,7 @@ impl Introspections {
     }
 
     /// Gives threads what may begin.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, waiters: &Waiters, loads: &mut Loads) {
+    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, waiters: &Waiters, loads: &mut Loads) {
         for _ in 0..self.queue.len() {
             let Some(id) = self.queue.pop_front() else { return };
             let Some(flight) = self.flights.get_mut(&id) else { continue };
@@ -120,18 +120,18 @@ impl Introspections {
                 self.queue.push_back(id);
                 continue;
             }
-            let gate = loads.gate(env, provider, Service::Introspection);
+            let gate = loads.gate(env, provider, LoadKind::Introspection);
             let (task_env, work, task_gate) = (env.clone(), flight.work.clone(), gate.clone());
             let panicked = (id.clone(), gate);
             let task = env.task(
                 move || {
                     let heard = task_env.introspect(&work, &task_gate);
-                    Event::Introspected(Introspected { id: work.id, heard, gate: task_gate })
+                    ServiceEvent::Introspected(IntrospectionDone { id: work.id, heard, gate: task_gate })
                 },
                 move |why| {
                     let ((id, gate), heard) =
                         (panicked, IntrospectionOutcome::Nothing { reason: Reason::Internal, why, answered: true });
-                    Event::Introspected(Introspected { id, heard, gate })
+                    ServiceEvent::Introspected(IntrospectionDone { id, heard, gate })
                 },
             );
             if !pool.start(task) {
@@ -144,8 +144,15 @@ impl Introspections {
     }
 
     /// A thread has come back: who waited for it goes on.
-    pub fn finished(&mut self, env: &TaskEnv, waiters: &mut Waiters, loads: &mut Loads, done: Introspected, now: i64) {
-        let Introspected { id, heard, gate } = done;
+    pub fn finished(
+        &mut self,
+        env: &TaskEnv,
+        waiters: &mut Waiters,
+        loads: &mut Loads,
+        done: IntrospectionDone,
+        now: i64,
+    ) {
+        let IntrospectionDone { id, heard, gate } = done;
         let Some(flight) = self.flights.get_mut(&id) else { return };
         let (ended, why) = match heard {
             IntrospectionOutcome::Stored(answer) => {
@@ -165,7 +172,7 @@ impl Introspections {
                 (if answered { Ended::Refused } else { Ended::Badly }, why)
             }
         };
-        loads.ended(env, &flight.work.provider, Service::Introspection, gate.end(ended), &why);
+        loads.ended(env, &flight.work.provider, LoadKind::Introspection, gate.end(ended), &why);
         flight.asking.take().unwrap_or_default().into_iter().for_each(|ticket| waiters.finish(ticket));
         if flight.waiting.is_empty() {
             self.flights.remove(&id);

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::arena::waiting_room::{Party, Place};
+use crate::arena::waiting_room::{Party, WaitingPlace};
 use crate::engine::key_derivation_check::OpenKeyProof;
 use crate::engine::session_check::{OpenProof, Registration};
 use crate::engine::token_answer::TokenId;
@@ -111,7 +111,7 @@ pub struct Job {
     /// The asker's own words, given back unchanged.
     pub cookies: [u64; 2],
     /// Where it waits.
-    pub place: Place,
+    pub place: WaitingPlace,
 }
 
 /// Longest job in octets: the longest token that can be configured, and room for the rest.
@@ -177,7 +177,7 @@ mod tests {
     fn a_full_queue_refuses_instead_of_blocking() {
         let queue = JobQueue::new().unwrap();
         let mut receiver = queue.receiver().unwrap();
-        let job = Job { work: Work::Keys(3, 1), deadline: -5, cookies: [u64::MAX, 7], place: Place::default() };
+        let job = Job { work: Work::Keys(3, 1), deadline: -5, cookies: [u64::MAX, 7], place: WaitingPlace::default() };
         let sent = (0..100_000).take_while(|_| queue.send(&job).is_ok()).count();
         assert!((100..100_000).contains(&sent), "{sent}");
         assert_eq!(receiver.receive().unwrap(), Some(job.clone()));
@@ -191,7 +191,7 @@ mod tests {
             work: Work::Account("x".repeat(MAX_LEN), None),
             deadline: 0,
             cookies: [0; 2],
-            place: Place::default(),
+            place: WaitingPlace::default(),
         };
         assert!(queue.send(&job).is_err());
         queue.wake();

@@ -11,10 +11,10 @@ use super::context::{Context, PlacedPolicy};
 /// The keys of every provider of a policy.
 #[derive(Default)]
 pub struct Keyring {
-    entries: Vec<Entry>,
+    entries: Vec<KeyringEntry>,
 }
 
-struct Entry {
+struct KeyringEntry {
     slot: usize,
     source: u64,
     generation: u64,
@@ -28,7 +28,7 @@ struct Entry {
 impl Keyring {
     /// A keyring for a policy, still empty.
     pub fn new(placed: &PlacedPolicy) -> Keyring {
-        let entry = |&(slot, source): &(usize, u64)| Entry {
+        let entry = |&(slot, source): &(usize, u64)| KeyringEntry {
             slot,
             source,
             generation: 0,
@@ -73,7 +73,7 @@ impl Keyring {
     }
 }
 
-impl Entry {
+impl KeyringEntry {
     fn take_over(&mut self, slot: &ProviderSlot, generation: u64) -> bool {
         self.generation = generation;
         let document = slot.keys_of(self.source).filter(|_| generation != 0).map(|(generation, document)| {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::exchange_task::TaskEnv;
 use super::pool::Pool;
-use super::service::Event;
+use super::service::ServiceEvent;
 use super::{PATIENCE, now_millis};
 use crate::arena::counters::Counter;
 use crate::engine::breaker::Breaker;
@@ -16,25 +16,25 @@ use crate::ports::Level;
 
 /// What a server is asked for. Each has an endpoint of its own, which works or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
+pub enum LoadKind {
     /// Codes are exchanged.
     Exchange,
     /// Tokens are introspected.
     Introspection,
 }
 
-impl Service {
+impl LoadKind {
     fn counter(self) -> Counter {
         match self {
-            Service::Exchange => Counter::ExchangeErrors,
-            Service::Introspection => Counter::IntrospectionErrors,
+            LoadKind::Exchange => Counter::ExchangeErrors,
+            LoadKind::Introspection => Counter::IntrospectionErrors,
         }
     }
 
     fn text(self) -> &'static str {
         match self {
-            Service::Exchange => "a code cannot be exchanged",
-            Service::Introspection => "a token cannot be introspected",
+            LoadKind::Exchange => "a code cannot be exchanged",
+            LoadKind::Introspection => "a token cannot be introspected",
         }
     }
 }
@@ -107,10 +107,10 @@ impl Default for EndpointLoad {
 }
 
 impl Load {
-    fn of(&mut self, service: Service) -> &mut EndpointLoad {
+    fn of(&mut self, service: LoadKind) -> &mut EndpointLoad {
         match service {
-            Service::Exchange => &mut self.exchange,
-            Service::Introspection => &mut self.introspection,
+            LoadKind::Exchange => &mut self.exchange,
+            LoadKind::Introspection => &mut self.introspection,
         }
     }
 }
@@ -133,7 +133,7 @@ impl Loads {
 
     /// Whether there is a thread for more work at this provider: some are left for keys and for the store, and of what
     /// other providers leave, a half for whichever hangs next.
-    pub fn has_room(&mut self, env: &TaskEnv, pool: &Pool<Event>, provider: &str) -> bool {
+    pub fn has_room(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, provider: &str) -> bool {
         let own = self.of(provider).running;
         let rest = pool.for_phones().saturating_sub(self.running - own.min(self.running));
         let most = if env.policy.providers.len() > 1 { rest.div_ceil(2) } else { rest };
@@ -142,7 +142,7 @@ impl Loads {
     }
 
     /// Whether there is a thread for more work at the store: some are left for the providers, and one for keys.
-    pub fn has_room_for_store(&self, pool: &Pool<Event>) -> bool {
+    pub fn has_room_for_store(&self, pool: &Pool<ServiceEvent>) -> bool {
         let free = self.at_store == 0 || self.running + self.at_store + 1 < pool.size();
         free && self.at_store < (pool.size() / 2).max(1)
     }
@@ -158,7 +158,7 @@ impl Loads {
     }
 
     /// What the task of a thread asks before it asks the server.
-    pub fn gate(&mut self, env: &TaskEnv, provider: &str, service: Service) -> Gate {
+    pub fn gate(&mut self, env: &TaskEnv, provider: &str, service: LoadKind) -> Gate {
         let breaker = Arc::clone(&self.of(provider).of(service).breaker);
         Gate { breaker, trial: env.claim_time(), passed: Arc::default() }
     }
@@ -171,7 +171,7 @@ impl Loads {
 
     /// A thread is free again. What failed is counted, and logged the first time and then at every power of two: an
     /// outage of a day is some lines, not thousands. `why` is what the log may know; empty: it knows already.
-    pub fn ended(&mut self, env: &TaskEnv, provider: &str, service: Service, ended: Ended, why: &str) {
+    pub fn ended(&mut self, env: &TaskEnv, provider: &str, service: LoadKind, ended: Ended, why: &str) {
         self.running = self.running.saturating_sub(1);
         let load = self.of(provider);
         load.running = load.running.saturating_sub(1);

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::engine::breaker::Breaker;
 
 use super::context::Worked;
-use super::exchange_task::{Seen, TaskEnv};
+use super::exchange_task::{ReadRecord, TaskEnv};
 use super::pool::Pool;
 use super::refresh_task::Refresh;
-use super::service::Event;
+use super::service::ServiceEvent;
 use super::sessions::account_key;
 use super::{PATIENCE, now_millis};
 
@@ -22,20 +22,20 @@ const UPKEEP: i64 = 1000;
 const BATCH: usize = 256;
 
 /// What came back from a thread.
-pub enum Kept {
+pub enum RefreshEvent {
     /// The keys of tokens that are due.
     Due(Vec<String>),
     /// Tokens were looked after; the records that changed are for the workers' cache.
-    Refreshed(String, Refresh, Vec<Seen>),
+    Refreshed(String, Refresh, Vec<ReadRecord>),
     /// The store was looked after.
     Upkeep,
 }
 
-impl Kept {
+impl RefreshEvent {
     /// The records for the workers' cache.
-    pub fn take_records(&mut self) -> Vec<Seen> {
+    pub fn take_records(&mut self) -> Vec<ReadRecord> {
         match self {
-            Kept::Refreshed(_, _, records) => std::mem::take(records),
+            RefreshEvent::Refreshed(_, _, records) => std::mem::take(records),
             _ => Vec::new(),
         }
     }
@@ -71,7 +71,7 @@ impl Refreshes {
     }
 
     /// Starts what is due. At most an eighth of the threads refresh: phones that wait come first.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<Event>, now: i64) {
+    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, now: i64) {
         if !self.upkeeping && now >= self.next_upkeep {
             self.next_upkeep = now + UPKEEP;
             let task_env = env.clone();
@@ -81,9 +81,9 @@ impl Refreshes {
                 {
                     task_env.context.note_worked(&*task_env.lines, Worked::Upkeep);
                 }
-                Event::Kept(Kept::Upkeep)
+                ServiceEvent::Kept(RefreshEvent::Upkeep)
             };
-            self.upkeeping = pool.start(env.task(upkeep, |_| Event::Kept(Kept::Upkeep)));
+            self.upkeeping = pool.start(env.task(upkeep, |_| ServiceEvent::Kept(RefreshEvent::Upkeep)));
         }
         if !self.looking && self.queue.is_empty() && now >= self.next_look {
             self.next_look = now + LOOK;
@@ -91,9 +91,9 @@ impl Refreshes {
             let look = move || {
                 let store = task_env.store().ok();
                 let due = store.and_then(|s| task_env.noted(s.store().due(now_millis(), BATCH)).ok());
-                Event::Kept(Kept::Due(due.unwrap_or_default()))
+                ServiceEvent::Kept(RefreshEvent::Due(due.unwrap_or_default()))
             };
-            self.looking = pool.start(env.task(look, |_| Event::Kept(Kept::Due(Vec::new()))));
+            self.looking = pool.start(env.task(look, |_| ServiceEvent::Kept(RefreshEvent::Due(Vec::new()))));
         }
         while self.running.len() < (pool.size() / 8).max(1) {
             let Some(key) = self.queue.pop_front() else { return };
@@ -105,9 +105,10 @@ impl Refreshes {
                 let refresh = task_env.refresh(&task_key, &may_ask);
                 let keys: Vec<String> = refresh.aor.iter().map(|aor| account_key(aor)).collect();
                 let records = task_env.look_up(&keys);
-                Event::Kept(Kept::Refreshed(task_key, refresh, records))
+                ServiceEvent::Kept(RefreshEvent::Refreshed(task_key, refresh, records))
             };
-            let panicked = move |_| Event::Kept(Kept::Refreshed(panicked, Refresh::default(), Vec::new()));
+            let panicked =
+                move |_| ServiceEvent::Kept(RefreshEvent::Refreshed(panicked, Refresh::default(), Vec::new()));
             if !pool.start(env.task(refresh, panicked)) {
                 self.queue.push_front(key);
                 return;
@@ -117,10 +118,10 @@ impl Refreshes {
     }
 
     /// Something came back.
-    pub fn finished(&mut self, kept: Kept) {
+    pub fn finished(&mut self, kept: RefreshEvent) {
         match kept {
-            Kept::Upkeep => self.upkeeping = false,
-            Kept::Due(keys) => {
+            RefreshEvent::Upkeep => self.upkeeping = false,
+            RefreshEvent::Due(keys) => {
                 self.looking = false;
                 let mut keys: Vec<String> = keys.into_iter().filter(|key| !self.running.contains(key)).collect();
                 // All proxies see the same ones: each begins elsewhere.
@@ -128,7 +129,7 @@ impl Refreshes {
                 keys.rotate_left(((count as f64 * super::jitter()) as usize).min(count));
                 self.queue.extend(keys);
             }
-            Kept::Refreshed(key, refresh, _) => {
+            RefreshEvent::Refreshed(key, refresh, _) => {
                 self.running.remove(&key);
                 let Some(provider) = refresh.provider else { return };
                 let breaker = breaker_of(&self.breakers, &provider);

@@ -14,17 +14,17 @@ use super::StartError;
 use super::caught::caught;
 use super::changes::{ChangeClock, Changes};
 use super::context::{Context, PlacedPolicy};
-use super::exchange_task::{Seen, TaskEnv};
-use super::exchanges::{Done, Exchanges};
+use super::exchange_task::{ReadRecord, TaskEnv};
+use super::exchanges::{ExchangeDone, Exchanges};
 use super::intake::Intake;
-use super::introspections::{Introspected, Introspections};
+use super::introspections::{IntrospectionDone, Introspections};
 use super::job::{Job, Work};
 use super::key_fetches::KeyFetches;
 use super::line_buffer::LineBuffer;
 use super::now_millis;
 use super::pool::{Pool, spawn};
 use super::provider_load::Loads;
-use super::refreshes::{Kept, Refreshes};
+use super::refreshes::{RefreshEvent, Refreshes};
 use super::waiters::Waiters;
 use crate::arena::counters::Counter;
 use crate::arena::record_cache::{CAPACITY, Lookup, Room};
@@ -52,7 +52,7 @@ const UNUSED_CONNECTION: i64 = 7_200_000;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What reaches the service's own thread.
-pub enum Event {
+pub enum ServiceEvent {
     /// A worker asks for something.
     Job(Job),
     /// There is a new configuration, or keys that the operator wants.
@@ -60,11 +60,11 @@ pub enum Event {
     /// A key fetch has ended; the error is a sentence.
     Fetched(u64, Result<FetchedKeys, NoKeys>),
     /// Work for a waiter has ended.
-    Done(Done),
+    Done(ExchangeDone),
     /// A token was asked about.
-    Introspected(Introspected),
+    Introspected(IntrospectionDone),
     /// Upkeep has ended.
-    Kept(Kept),
+    Kept(RefreshEvent),
     /// A record was changed by another proxy.
     Changed(String),
 }
@@ -93,7 +93,7 @@ impl Drop for Right {
 }
 
 /// The service.
-pub struct Service {
+pub struct IoService {
     context: Arc<Context>,
     process: u32,
     _right: Right,
@@ -106,10 +106,10 @@ pub struct Service {
     refreshes: Refreshes,
     waiters: Waiters,
     changes: Changes,
-    watch: Option<SyncSender<Event>>,
+    watch: Option<SyncSender<ServiceEvent>>,
     swept: i64,
-    events: Receiver<Event>,
-    pool: Pool<Event>,
+    events: Receiver<ServiceEvent>,
+    pool: Pool<ServiceEvent>,
     threads: Vec<JoinHandle<()>>,
     ending: Arc<AtomicBool>,
 }
@@ -126,9 +126,9 @@ fn room_of(key: &str, present: bool) -> Room {
 }
 
 /// Puts records into the workers' cache; true when another proxy has changed one since it was read.
-fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<Seen>, now: i64) -> bool {
+fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<ReadRecord>, now: i64) -> bool {
     let mut overtaken = false;
-    for Seen { key, value, moment } in records {
+    for ReadRecord { key, value, moment } in records {
         if changes.since(moment, &key) {
             overtaken = true;
         } else {
@@ -169,9 +169,9 @@ fn task_env(context: &Arc<Context>, placed: &PlacedPolicy, clock: ChangeClock, l
     }
 }
 
-impl Service {
+impl IoService {
     /// Starts the threads. The caller blocks all signals around this call, so that the threads take none.
-    pub fn new(context: Arc<Context>) -> Result<Service, StartError> {
+    pub fn new(context: Arc<Context>) -> Result<IoService, StartError> {
         let right = Right::take(&context)?;
         let placed = context.policy()?;
         let changes = Changes::default();
@@ -183,7 +183,7 @@ impl Service {
         let watch = remote.then(|| event_sender.clone());
         let intake = Intake::new(&context, event_sender, &env.lines, &ending)?;
         threads.push(spawn("sipoauth jobs", move || intake.run())?);
-        let mut service = Service {
+        let mut service = IoService {
             context,
             process: std::process::id(),
             _right: right,
@@ -222,7 +222,7 @@ impl Service {
         for _ in 0..BATCH {
             match self.events.recv_timeout(wait) {
                 Ok(event) => {
-                    ended += usize::from(matches!(event, Event::Done(_) | Event::Introspected(_)));
+                    ended += usize::from(matches!(event, ServiceEvent::Done(_) | ServiceEvent::Introspected(_)));
                     self.take(event);
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
@@ -251,12 +251,12 @@ impl Service {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: ServiceEvent) {
         // A job may come from a worker that works with a newer configuration: its provider must be known here too.
         self.follow();
         let (waiters, now) = (&mut self.waiters, now_millis());
         match event {
-            Event::Job(Job { work, deadline, cookies, place }) => {
+            ServiceEvent::Job(Job { work, deadline, cookies, place }) => {
                 let ticket = waiters.add(deadline, cookies, place);
                 match work {
                     Work::Keys(slot, generation) => self.keys.wait(&self.context, slot, generation, ticket, waiters),
@@ -264,23 +264,23 @@ impl Service {
                     work => self.exchanges.add(work, ticket),
                 }
             }
-            Event::Woken => {}
-            Event::Fetched(source, result) => {
+            ServiceEvent::Woken => {}
+            ServiceEvent::Fetched(source, result) => {
                 self.keys.finished(&self.context, &self.placed.policy, source, result, waiters, now);
             }
-            Event::Done(mut done) => {
+            ServiceEvent::Done(mut done) => {
                 let records = std::mem::take(&mut done.records);
                 let overtaken = remember(&self.env, &mut self.changes, records, now);
                 self.exchanges.finished(&self.env, &mut self.waiters, &mut self.loads, done, overtaken);
             }
-            Event::Introspected(done) => {
+            ServiceEvent::Introspected(done) => {
                 self.introspections.finished(&self.env, waiters, &mut self.loads, done, now);
             }
-            Event::Kept(mut kept) => {
+            ServiceEvent::Kept(mut kept) => {
                 remember(&self.env, &mut self.changes, kept.take_records(), now);
                 self.refreshes.finished(kept);
             }
-            Event::Changed(key) => {
+            ServiceEvent::Changed(key) => {
                 let cache = self.context.arena().records();
                 if key.is_empty() {
                     cache.overtake_all()
@@ -318,9 +318,9 @@ impl Service {
             let client = Arc::clone(&env.client);
             let fetch = move || {
                 fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
-                Event::Fetched(source, fetch_keys(&*client, &plan))
+                ServiceEvent::Fetched(source, fetch_keys(&*client, &plan))
             };
-            pool.start(env.task(fetch, move |sentence| Event::Fetched(source, Err(sentence.into()))))
+            pool.start(env.task(fetch, move |sentence| ServiceEvent::Fetched(source, Err(sentence.into()))))
         });
         self.introspections.dispatch(env, pool, &self.waiters, &mut self.loads);
         if self.context.sessions().is_some() {
@@ -331,7 +331,7 @@ impl Service {
     }
 }
 
-impl Service {
+impl IoService {
     /// As soon as a store over the network is open, changes by other proxies are listened to.
     fn start_watching(&mut self) {
         let Some(store) = self.watch.as_ref().and(self.context.sessions()).and_then(|access| access.watched()) else {
@@ -340,7 +340,7 @@ impl Service {
         let (Some(events), ending) = (self.watch.take(), Arc::clone(&self.ending)) else { return };
         let (lines, counters) = (Arc::clone(&self.env.lines), Arc::clone(&self.context));
         let watch = move || {
-            let mut tell = |key| drop(events.send(Event::Changed(key)));
+            let mut tell = |key| drop(events.send(ServiceEvent::Changed(key)));
             // It comes back when the service ends, or by a panic; then it begins again, and everything may have changed.
             while let Err(place) = caught(|| store.watch_changes(&ending, &mut tell)) {
                 counters.arena().shared().counters.add(Counter::Panics);
@@ -358,7 +358,7 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for IoService {
     fn drop(&mut self) {
         if !self.is_own_process() {
             return;
@@ -370,7 +370,7 @@ impl Drop for Service {
         let threads = std::mem::take(&mut self.threads);
         let waiting = &self.context.arena().shared().waiting;
         let give_back = |event| {
-            if let Event::Job(job) = event {
+            if let ServiceEvent::Job(job) = event {
                 waiting.give_back(&job.place);
             }
         };

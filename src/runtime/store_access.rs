@@ -9,7 +9,7 @@ use super::now_millis;
 use super::sessions::SessionStore;
 use crate::arena::process;
 use crate::config::policy::Policy;
-use crate::config::sessions::{Place, Sessions};
+use crate::config::sessions::{Sessions, StorePlace};
 use crate::config::{ConfigError, error};
 use crate::engine::seal::Sealer;
 use crate::io::key_check;
@@ -30,15 +30,15 @@ pub(super) const DECOY: &str = "k:nobody";
 
 /// The store's place and key, and what this process has opened of it.
 pub struct StoreAccess {
-    place: Place,
+    place: StorePlace,
     sealer: Arc<Sealer>,
     decoy: OnceLock<Vec<u8>>,
-    opened: Mutex<Opened>,
+    opened: Mutex<OpenStore>,
     accounts: Mutex<AccountCache>,
 }
 
 #[derive(Default)]
-struct Opened {
+struct OpenStore {
     process: u32,
     store: Option<Arc<SessionStore>>,
     remote: Option<Arc<RedisStore>>,
@@ -50,7 +50,7 @@ impl StoreAccess {
     /// Opens nothing.
     pub fn new(sessions: &Sessions) -> Result<StoreAccess, ConfigError> {
         let sealer = Sealer::new(sessions.key.expose());
-        if let Place::Folder(folder) = &sessions.place
+        if let StorePlace::Folder(folder) = &sessions.place
             && let Some(check) = key_check::read(Path::new(folder))
             && check != sealer.check()
         {
@@ -97,7 +97,7 @@ impl StoreAccess {
         accounts
     }
 
-    fn opened(&self) -> MutexGuard<'_, Opened> {
+    fn opened(&self) -> MutexGuard<'_, OpenStore> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,7 +146,7 @@ impl StoreAccess {
     fn open_anew(&self, policy: &Policy, now: i64) -> Result<(SessionStore, Option<Arc<RedisStore>>), StoreError> {
         let opened = open_store(&self.place, policy)?;
         let store = SessionStore::new(opened.store(), Arc::clone(&self.sealer), now)?;
-        if let Place::Folder(folder) = &self.place {
+        if let StorePlace::Folder(folder) = &self.place {
             key_check::write(Path::new(folder), self.sealer.check())?;
         }
         let remote = match opened {

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::worker::NOBODY;
 use crate::arena::Shared;
 use crate::arena::counters::Counter;
-use crate::arena::waiting_room::Place;
+use crate::arena::waiting_room::WaitingPlace;
 
 /// Names a waiter.
 pub type Ticket = u64;
@@ -24,12 +24,12 @@ pub struct Waiters {
 struct Waiter {
     deadline: i64,
     cookies: [u64; 2],
-    place: Place,
+    place: WaitingPlace,
 }
 
 impl Waiters {
     /// A new one, with its deadline in Unix milliseconds.
-    pub fn add(&mut self, deadline: i64, cookies: [u64; 2], place: Place) -> Ticket {
+    pub fn add(&mut self, deadline: i64, cookies: [u64; 2], place: WaitingPlace) -> Ticket {
         self.next += 1;
         self.waiting.insert(self.next, Waiter { deadline, cookies, place });
         self.deadlines.insert((deadline, self.next));

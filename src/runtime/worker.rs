@@ -17,7 +17,7 @@ use super::worker_tokens::{AnswerView, DecryptionView};
 use crate::arena::counters::Counter;
 use crate::arena::process;
 use crate::config::ConfigError;
-use crate::config::offer::{SipEndpoint, Offer, choose};
+use crate::config::offer::{Offer, SipEndpoint, choose};
 use crate::config::policy::Policy;
 use crate::engine::acceptance::Acceptance;
 use crate::engine::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
@@ -32,7 +32,7 @@ use crate::proto::challenge::{Challenge, Location};
 use crate::proto::fingerprint::printable;
 use crate::proto::json::Json;
 use crate::proto::key_derivation;
-use crate::proto::reason::{ReasonClass, Reason};
+use crate::proto::reason::{Reason, ReasonClass};
 use crate::proto::session::id_text;
 use crate::proto::uri::Aor;
 
@@ -167,7 +167,12 @@ impl Worker {
     }
 
     /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
-    pub fn check_password(&mut self, request: &Request<'_>, user: DigestUser<'_>, handling: &Handling<'_>) -> CheckResult {
+    pub fn check_password(
+        &mut self,
+        request: &Request<'_>,
+        user: DigestUser<'_>,
+        handling: &Handling<'_>,
+    ) -> CheckResult {
         let now = self.prepare(handling.now);
         let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
@@ -388,9 +393,10 @@ impl Worker {
             ReasonClass::Accepted => Counter::Accepted,
             ReasonClass::NoCredentials => Counter::NoCredentials,
             ReasonClass::NotNow => Counter::NotNow,
-            ReasonClass::Challenge | ReasonClass::Forbidden | ReasonClass::BadRequest | ReasonClass::UnsupportedMedia => {
-                Counter::Denied
-            }
+            ReasonClass::Challenge
+            | ReasonClass::Forbidden
+            | ReasonClass::BadRequest
+            | ReasonClass::UnsupportedMedia => Counter::Denied,
         });
         counters.add_reason(reason);
         if verdict.token().is_some() || verdict.answer.unverified.is_some() {

@@ -3,7 +3,7 @@
 //! do not carry.
 
 use super::job::Work;
-use super::worker::{Handling, CheckResult, Worker};
+use super::worker::{CheckResult, Handling, Worker};
 use super::worker_sessions::wait_for_store;
 use crate::arena::connection_table::{CAPACITY, Connection};
 use crate::arena::counters::Counter;

@@ -14,7 +14,7 @@ use crate::engine::check::{Answer, Carried, Request};
 use crate::engine::session_check::Known;
 use crate::ports::Level;
 use crate::proto::fingerprint::printable;
-use crate::proto::jose::decryption_keys::Opened;
+use crate::proto::jose::decryption_keys::OpenedToken;
 use crate::proto::reason::Reason;
 use crate::proto::scope_rules::has_scopes;
 use crate::proto::session::{SessionId, Tokens};
@@ -129,7 +129,7 @@ impl Worker {
                 let token = self.token_of_session(&session.id)?;
                 // It came from its issuer; what is not encrypted for this proxy may be for the next hop.
                 let opened = self.placed.policy.decryption.open(&token).ok();
-                let signed = opened.and_then(Opened::into_decrypted);
+                let signed = opened.and_then(OpenedToken::into_decrypted);
                 (token, signed)
             }
             (None, None) => return Err(Withheld::NotAccepted),

@@ -2,7 +2,7 @@
 //! A worker's part about the Key-Derivation scheme. Some HMACs for each request; no key is ever derived here.
 
 use super::session_view::SessionView;
-use super::worker::{Handling, CheckResult, Worker};
+use super::worker::{CheckResult, Handling, Worker};
 use crate::engine::check::{Answer, Decision, Request};
 use crate::engine::key_derivation_check::{GivenAccount, check_key_derivation};
 use crate::proto::reason::Reason;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::worker::{Handling, CheckResult, Worker};
+use super::worker::{CheckResult, Handling, Worker};
 use super::worker_connections::is_bound_by;
 use super::worker_grants::seconds_left;
 use crate::arena::counters::Counter;
@@ -67,7 +67,12 @@ impl Worker {
 
     /// Accepts a request that was accepted before, with the same token, if policy, keys and time still allow it. False when
     /// it has to be looked at closely; `verdict`, which is blank, stays so then.
-    pub fn accept_again(&mut self, repeated: &Repeated<'_>, handling: &Handling<'_>, verdict: &mut CheckResult) -> bool {
+    pub fn accept_again(
+        &mut self,
+        repeated: &Repeated<'_>,
+        handling: &Handling<'_>,
+        verdict: &mut CheckResult,
+    ) -> bool {
         let now = self.begin(handling) / 1000;
         if !self.is_simple(repeated) {
             return false;

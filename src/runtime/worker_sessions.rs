@@ -10,7 +10,7 @@ use super::job::{Comparison, Exchange, Work};
 use super::senders::sender;
 use super::session_view::SessionView;
 use super::sessions::SessionError;
-use super::worker::{Handling, SOON, CheckResult, Worker};
+use super::worker::{CheckResult, Handling, SOON, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::record_cache::{Lookup, RecordCache};
 use crate::arena::replay_guard::Use;

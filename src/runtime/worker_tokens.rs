@@ -2,15 +2,15 @@
 //! A worker's part about tokens that only their server can judge, and encrypted ones.
 
 use super::context::Context;
-use super::failures::{Failure, Failures};
+use super::failures::{Failures, NotedFailure};
 use super::job::{Introspect, Work};
 use super::senders::sender;
-use super::worker::{Handling, SOON, CheckResult, Worker};
+use super::worker::{CheckResult, Handling, SOON, Worker};
 use crate::arena::record_cache::Lookup;
 use crate::arena::source_limits::SourceLimits;
 use crate::config::policy::Policy;
 use crate::engine::check::{Answer, Decryptions, IntrospectionQuestion};
-use crate::engine::token_answer::{Asked, KnownAnswers, IntrospectionResult, TokenAnswer, TokenId};
+use crate::engine::token_answer::{Asked, IntrospectionResult, KnownAnswers, TokenAnswer, TokenId};
 use crate::proto::reason::Reason;
 use crate::proto::sender::Sender;
 use crate::proto::session::decode;
@@ -40,7 +40,7 @@ impl KnownAnswers for AnswerView<'_> {
         // Who has asked hears first whether it came to nothing.
         let failures = Failures::of_introspections(self.context.arena().shared());
         if self.asked == Asked::Yes
-            && let Some(Failure { reason, at }) = failures.get(&id.0, self.now / 1000)
+            && let Some(NotedFailure { reason, at }) = failures.get(&id.0, self.now / 1000)
             && self.now / 1000 - at <= self.longest_wait
         {
             return Some(TokenAnswer { said: IntrospectionResult::Failed(reason), asked_at: at });

@@ -9,7 +9,7 @@ use super::charges::Charges;
 use super::job::{Errand, Job, Work};
 use super::now_millis;
 use super::senders::sender;
-use super::worker::{Handling, NOBODY, CheckResult, Worker};
+use super::worker::{CheckResult, Handling, NOBODY, Worker};
 use crate::arena::counters::Counter;
 use crate::arena::waiting_room::{Full, Party, Rules};
 use crate::proto::reason::Reason;

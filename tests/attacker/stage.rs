@@ -12,7 +12,7 @@ use crate::support::token::{TestKey, claims, now, signing_key};
 use crate::ways::Way;
 use serde_json::{Value, json};
 use sipoauth::engine::session_check::DigestUser;
-use sipoauth::proto::digest::{Algorithm, Answer, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
 use sipoauth::proto::form;
 use sipoauth::proto::key_derivation::KeyResponse;
 use sipoauth::proto::master_key::{Ha1Form, master_key};
@@ -20,7 +20,7 @@ use sipoauth::proto::pbkdf2::MasterKey;
 use sipoauth::proto::pop::{make_pop, pop_to_text};
 use sipoauth::proto::shared_key::Key;
 use sipoauth::proto::uri::Aor;
-use sipoauth::runtime::worker::{Handling, CheckResult};
+use sipoauth::runtime::worker::{CheckResult, Handling};
 use sipoauth::runtime::worker_key_derivation::AccountSource;
 use std::fs;
 
@@ -346,7 +346,7 @@ fn with_token(sip: Sip, own: &Material) -> Sip {
 }
 
 fn hash_of(own: &Material) -> String {
-    ha1(Algorithm::Md5, &own.user, REALM, &format!("{}-password", own.user)).to_string()
+    ha1(DigestAlgorithm::Md5, &own.user, REALM, &format!("{}-password", own.user)).to_string()
 }
 
 fn nonce_of(own: &Material) -> String {
@@ -354,8 +354,8 @@ fn nonce_of(own: &Material) -> String {
 }
 
 fn digest_answer(sip: Sip, own: &Material) -> Sip {
-    let answer = Answer {
-        algorithm: Algorithm::Md5,
+    let answer = DigestInput {
+        algorithm: DigestAlgorithm::Md5,
         username: &own.user,
         realm: REALM,
         nonce: &nonce_of(own),

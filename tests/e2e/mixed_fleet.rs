@@ -11,7 +11,7 @@ use crate::support::authorization_server::AuthorizationServer;
 use crate::support::digest_phone::{self, Account, Phone};
 use crate::support::kit;
 use crate::support::sip::{Client, Reply, Request};
-use sipoauth::proto::digest::{Algorithm, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, ha1};
 
 const PASSWORD: &str = "a-password-of-a-desk-phone";
 
@@ -138,7 +138,7 @@ fn digest_credentials_of_another_realm_lend_no_name() {
 #[test]
 fn a_password_counts_once_and_for_users_who_exist() {
     let (_server, stack) = start();
-    let hash = |user: &str, password: &str| ha1(Algorithm::Md5, user, "example.test", password).to_string();
+    let hash = |user: &str, password: &str| ha1(DigestAlgorithm::Md5, user, "example.test", password).to_string();
     let with = |user: &str, password: &str, auth| {
         let request = Request::new("MESSAGE", "sip:nobody@example.test", &aor(user));
         password_attacks::sign_again(&stack, user, &hash(user, password), request, auth)

@@ -19,7 +19,7 @@ use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::support::token::signing_key;
 use crate::tool_phone::ToolPhone;
-use sipoauth::proto::digest::{Algorithm, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, ha1};
 use sipoauth::proto::master_key::{Ha1Form, master_key};
 
 const VERIFIER: &str = "the-verifier-of-the-phone-0123456789-0123456789";
@@ -236,7 +236,7 @@ fn each_flow_has_a_master_key_and_tokens_of_its_own_with_a_password() {
         "name=local;issuer=https://sip.example.test;audience=sip;domain=example.test;password_grant=issue;signing_key_files={}",
         keys.write("signing.pem", signing_key()).display()
     );
-    let hash = ha1(Algorithm::Md5, "alice", "example.test", "alice-password").to_string();
+    let hash = ha1(DigestAlgorithm::Md5, "alice", "example.test", "alice-password").to_string();
     let site = site(&line, |builder| builder.define_string("DESK_USER", "alice").define_string("DESK_HA1", &hash));
     let phone = ToolPhone::new("alice");
     site.sign_in(&phone, &["--grant", "password", "--with-pop", "--password-file", "-"]);

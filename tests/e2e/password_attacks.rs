@@ -7,7 +7,7 @@ use crate::phones::{ALICE, FORM, aor};
 use crate::stack::Stack;
 use crate::support::digest::Challenge;
 use crate::support::sip::{Reply, Request};
-use sipoauth::proto::digest::{Algorithm, Answer, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
 
 const DOMAIN: &str = "sip:example.test";
 const NOBODY: &str = "sip:nobody@example.test";
@@ -28,7 +28,8 @@ pub fn credentials(
 ) -> String {
     let Challenge { algorithm, realm, nonce, .. } = challenge;
     let (method, uri) = (request.method.as_str(), DOMAIN);
-    Answer { algorithm: *algorithm, username: user, realm, nonce, opaque: None, method, uri, auth }.credentials(hash)
+    DigestInput { algorithm: *algorithm, username: user, realm, nonce, opaque: None, method, uri, auth }
+        .credentials(hash)
 }
 
 /// Asks for a challenge, and answers it.
@@ -55,7 +56,7 @@ pub fn sign_again(
 #[test]
 fn nobody_signs_in_as_a_user_who_does_not_exist() {
     let (_directory, stack) = start();
-    let guesses = ["0".repeat(32), String::new(), ha1(Algorithm::Md5, "nobody", "example.test", "").to_string()];
+    let guesses = ["0".repeat(32), String::new(), ha1(DigestAlgorithm::Md5, "nobody", "example.test", "").to_string()];
     for guess in guesses.iter().map(String::as_str).chain(["<null>"]) {
         let auth = Some((1, "c"));
         let call = Request::new("MESSAGE", ALICE, NOBODY).with_body("text/plain", "Hello");

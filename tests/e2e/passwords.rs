@@ -18,7 +18,7 @@ use crate::support::sip::{Reply, Request};
 use crate::support::temporary::Directory;
 use crate::support::token::{signing_key, unverified_claims, unverified_header};
 use crate::tool_phone::ToolPhone;
-use sipoauth::proto::digest::{Algorithm, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, ha1};
 
 const EXAMPLE: &str = "password-tokens.cfg";
 const REALM: &str = "example.test";
@@ -26,7 +26,7 @@ const SIGN_IN: [&str; 5] = ["--grant", "password", "--with-pop", "--password-fil
 const MESSAGE: [&str; 6] = ["--method", "MESSAGE", "--to", "sip:nobody@example.test", "--body", "hello"];
 
 pub fn hash(user: &str) -> String {
-    ha1(Algorithm::Md5, user, REALM, &format!("{user}-password")).to_string()
+    ha1(DigestAlgorithm::Md5, user, REALM, &format!("{user}-password")).to_string()
 }
 
 pub fn issuing(key: &Path) -> String {

@@ -9,7 +9,7 @@ use crate::support::authorization_server::AuthorizationServer;
 use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::tool_phone::ToolPhone;
-use sipoauth::proto::digest::{Algorithm, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, ha1};
 use sipoauth::proto::master_key::{Ha1Form, master_key};
 
 /// Where a phone signs in by Digest.
@@ -94,7 +94,7 @@ fn only_the_key_of_this_sign_in_proves_and_only_once() {
         master_key(form, ha1, realm.as_bytes(), nonce.as_bytes()).expect("H(A1)")
     };
     let status = |request: &Request| stack.request(&mut stack.tcp(), request).status;
-    let wrong_ha1 = ha1(Algorithm::Md5, "alice", &login.realm, "not-the-password");
+    let wrong_ha1 = ha1(DigestAlgorithm::Md5, "alice", &login.realm, "not-the-password");
     for (what, wrong) in [
         ("H(A1)", key(Ha1Form::Hex, &wrong_ha1, &login.realm, &login.nonce)),
         ("nonce", key(Ha1Form::Hex, &login.ha1, &login.realm, "another")),

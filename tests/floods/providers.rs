@@ -13,7 +13,7 @@ use crate::support::token::{self, TestKey, now};
 use serde_json::json;
 use sipoauth::engine::check::Request;
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, CheckResult};
+use sipoauth::runtime::worker::{CheckResult, Handling};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use sipoauth::engine::check::Request;
 use sipoauth::engine::peer_certificate::PeerCertificate;
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
+use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
 use std::path::Path;
 use std::process::Command;
 

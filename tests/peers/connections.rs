@@ -7,7 +7,7 @@ use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
 use sipoauth::engine::check::{Carried, Request};
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
+use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
 
 const BOB: &str = "sip:bob@example.test";
 const PHONE: (&str, u16) = ("192.0.2.1", 40_000);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sipoauth::engine::check::Request;
 use sipoauth::proto::form;
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, CheckResult};
+use sipoauth::runtime::worker::{CheckResult, Handling};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

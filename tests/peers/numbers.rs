@@ -6,7 +6,7 @@ use crate::site::{Site, claims};
 use crate::support::knows_nothing::KNOWS_NOTHING;
 use crate::support::token::TestKey;
 use serde_json::{Value, json};
-use sipoauth::engine::explain::{Use, explain};
+use sipoauth::engine::explain::{ExplainedUse, explain};
 use sipoauth::proto::reason::Reason;
 
 const NUMBER: &str = "sip:+4930123456@example.test";
@@ -156,7 +156,7 @@ fn explain_names_what_is_dropped() {
     let (site, key) = site(&json!({}));
     let token = key.token("ES256", &claims(&json!({ "preferred_username": "030-123456" })));
     let policy = &site.worker.placed().policy;
-    let steps = explain(policy, KNOWS_NOTHING, &token, Use::default(), crate::support::token::now());
+    let steps = explain(policy, KNOWS_NOTHING, &token, ExplainedUse::default(), crate::support::token::now());
     let address = steps.iter().find(|step| step.rule == "address").expect("the step");
     for word in ["sip:030-123456@example.test", "reads as a telephone number", "|e164", "no address"] {
         assert!(address.detail.contains(word), "{word}: {}", address.detail);

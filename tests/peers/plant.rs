@@ -8,8 +8,8 @@ use crate::support::token::{self, TestKey};
 use serde_json::{Value, json};
 use sipoauth::engine::key_wait::SlotState;
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::service::Service;
-use sipoauth::runtime::worker::{Handling, CheckResult};
+use sipoauth::runtime::service::IoService;
+use sipoauth::runtime::worker::{CheckResult, Handling};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_millis(20);
 
 pub struct Plant {
     pub site: Site,
-    service: Option<Service>,
+    service: Option<IoService>,
     cookie: u64,
     done: Vec<u64>,
 }
@@ -41,7 +41,7 @@ impl Plant {
             "pending_timeout": 30,
         });
         let site = Site::remote(provider, &merged(&usual, globals));
-        let service = Service::new(Arc::clone(&site.context)).unwrap_or_else(|error| panic!("{error}"));
+        let service = IoService::new(Arc::clone(&site.context)).unwrap_or_else(|error| panic!("{error}"));
         Plant { site, service: Some(service), cookie: 0, done: Vec::new() }
     }
 
@@ -50,7 +50,7 @@ impl Plant {
     pub fn restart(&mut self) {
         let context = Arc::clone(&self.site.context);
         self.service = None;
-        self.service = Some(Service::new(context).unwrap_or_else(|error| panic!("{error}")));
+        self.service = Some(IoService::new(context).unwrap_or_else(|error| panic!("{error}")));
     }
 
     /// Goes on until the first fetch has ended, well or not.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sipoauth::engine::acceptance::RequestKey;
 use sipoauth::engine::check::{Message, Request};
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
+use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
 use sipoauth::runtime::worker_repeats::Repeated;
 use std::sync::{Mutex, OnceLock};
 

@@ -11,7 +11,7 @@ use sipoauth::engine::check::Request;
 use sipoauth::ports::Log;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::context::Context;
-use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
+use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
 use std::sync::Arc;
 
 pub const ISSUER: &str = "https://as.example.test";

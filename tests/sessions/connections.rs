@@ -9,7 +9,7 @@ use serde_json::json;
 use sipoauth::engine::check::Carried;
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker::{Handling, CheckResult};
+use sipoauth::runtime::worker::{CheckResult, Handling};
 use std::time::Duration;
 
 /// Alice's phone signs in with a code on this connection; its key.

@@ -13,7 +13,7 @@ use sipoauth::proto::pbkdf2::MasterKey;
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::uri::Aor;
 use sipoauth::proto::verifier::Verifier;
-use sipoauth::runtime::worker::{Handling, CheckResult};
+use sipoauth::runtime::worker::{CheckResult, Handling};
 use sipoauth::runtime::worker_key_derivation::AccountSource;
 use std::time::{Duration, Instant};
 

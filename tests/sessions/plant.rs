@@ -15,9 +15,9 @@ use sipoauth::ports::Log;
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::StartError;
 use sipoauth::runtime::context::Context;
-use sipoauth::runtime::service::Service;
+use sipoauth::runtime::service::IoService;
 use sipoauth::runtime::session_admin::ListedSession;
-use sipoauth::runtime::worker::{Handling, CheckResult, Worker};
+use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ pub struct Proxy {
     pub worker: Worker,
     pub log: Arc<Lines>,
     pub configuration: PathBuf,
-    service: Option<Service>,
+    service: Option<IoService>,
     cookie: u64,
     done: Vec<u64>,
 }
@@ -102,7 +102,7 @@ impl Proxy {
         let log = Arc::new(Lines::default());
         let context = Arc::new(Context::new(source, Arc::clone(&log) as Arc<dyn Log>)?);
         let worker = Worker::new(Arc::clone(&context))?;
-        let service = Some(Service::new(Arc::clone(&context))?);
+        let service = Some(IoService::new(Arc::clone(&context))?);
         let proxy = Proxy { context, worker, log, configuration: file, service, cookie: 0, done: Vec::new() };
         proxy.outlive_the_first_second();
         Ok(proxy)

@@ -12,12 +12,12 @@ use crate::support::token::{self, TestKey, now, signing_key};
 use serde_json::{Value, json};
 use sipoauth::engine::check::Carried;
 use sipoauth::engine::session_check::DigestUser;
-use sipoauth::proto::digest::{Algorithm, Answer, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
 use sipoauth::proto::master_key::{Ha1Form, master_key};
 use sipoauth::proto::pop::{make_pop, pop_to_text};
 use sipoauth::proto::reason::Reason;
 use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker::{Handling, CheckResult};
+use sipoauth::runtime::worker::{CheckResult, Handling};
 use std::time::Duration;
 
 const REALM: &str = "example.test";
@@ -48,7 +48,7 @@ pub struct User {
 
 impl User {
     pub fn new(name: &'static str, nonce: &str) -> User {
-        let hash = ha1(Algorithm::Md5, name, REALM, &format!("{name}-password")).to_string();
+        let hash = ha1(DigestAlgorithm::Md5, name, REALM, &format!("{name}-password")).to_string();
         User { name, nonce: nonce.into(), hash }
     }
 
@@ -62,8 +62,8 @@ impl User {
 
     /// Answers the challenge.
     pub fn answer(&self, sip: Sip) -> Sip {
-        let answer = Answer {
-            algorithm: Algorithm::Md5,
+        let answer = DigestInput {
+            algorithm: DigestAlgorithm::Md5,
             username: self.name,
             realm: REALM,
             nonce: &self.nonce,
@@ -277,7 +277,8 @@ fn who_does_not_know_the_password_gets_nothing() {
     let alice = User::new("alice", "n1");
     let good = alice.register("one");
     let mut reason = |sip: &Sip, user: DigestUser<'_>| proxy.ask_for_tokens(sip, user).answer.reason();
-    let wrong = User { hash: ha1(Algorithm::Md5, "alice", REALM, "wrong").to_string(), ..User::new("alice", "n1") };
+    let wrong =
+        User { hash: ha1(DigestAlgorithm::Md5, "alice", REALM, "wrong").to_string(), ..User::new("alice", "n1") };
     assert_eq!(reason(&good, wrong.known()), Reason::DigestMismatch, "wrong H(A1)");
     let credentials = vec![good.credentials[0].replace("\"n1\"", "\"n2\"")];
     assert_eq!(reason(&Sip { credentials, ..good.clone() }, alice.known()), Reason::DigestMismatch, "wrong nonce");

@@ -2,14 +2,14 @@
 
 //! The phone's side of a Digest challenge, over HTTP or SIP.
 
-use sipoauth::proto::digest::{Algorithm, Answer, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
 
 /// A challenge as a phone reads it.
 #[derive(Clone, Debug)]
 pub struct Challenge {
     pub realm: String,
     pub nonce: String,
-    pub algorithm: Algorithm,
+    pub algorithm: DigestAlgorithm,
     /// Only the nonce was wrong.
     pub stale: bool,
     /// `qop=auth` is offered.
@@ -31,7 +31,8 @@ impl Challenge {
         Challenge {
             realm: needed("realm"),
             nonce: needed("nonce"),
-            algorithm: Algorithm::from_name(&param("algorithm").unwrap_or("MD5".into())).expect("a known algorithm"),
+            algorithm: DigestAlgorithm::from_name(&param("algorithm").unwrap_or("MD5".into()))
+                .expect("a known algorithm"),
             stale: param("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
             qop: param("qop").is_some(),
         }
@@ -49,7 +50,7 @@ impl Challenge {
 
     /// The same with a cnonce of one's own.
     pub fn answer_with(&self, user: &str, password: &str, method: &str, uri: &str, count: u32, cnonce: &str) -> String {
-        let answer = Answer {
+        let answer = DigestInput {
             algorithm: self.algorithm,
             username: user,
             realm: &self.realm,

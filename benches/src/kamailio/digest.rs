@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Registrations with a password: a request that is challenged, and its answer.
 
-use sipoauth::proto::digest::{Algorithm, Answer, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, DigestAnswer, ha1};
 
 use super::generator::{Generator, Outcome};
 use super::message::{Message, between};
@@ -47,8 +47,8 @@ pub fn register(proxy: &mut Proxy, count: usize, source: u8) -> Result<Cost, Str
 fn answer(user: usize, nonce: &str) -> String {
     let username = format!("u{user}");
     let uri = format!("sip:{DOMAIN}");
-    let answer = Answer {
-        algorithm: Algorithm::Md5,
+    let answer = DigestAnswer {
+        algorithm: DigestAlgorithm::Md5,
         username: &username,
         realm: DOMAIN,
         nonce,
@@ -57,5 +57,5 @@ fn answer(user: usize, nonce: &str) -> String {
         uri: &uri,
         auth: None,
     };
-    format!("Authorization: {}\r\n", answer.credentials(&ha1(Algorithm::Md5, &username, DOMAIN, PASSWORD)))
+    format!("Authorization: {}\r\n", answer.credentials(&ha1(DigestAlgorithm::Md5, &username, DOMAIN, PASSWORD)))
 }

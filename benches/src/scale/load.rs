@@ -58,7 +58,8 @@ fn sign_in_one(
     let code = phone.code();
     let id = CodeId::of_code(ISSUER, &code);
     let [from_tag, call_id, to_tag] = phone.first_dialog();
-    let claim = Claim::new(&[7; 16], &id.0, &RedemptionFacts { instance: &phone.instance(), ..RedemptionFacts::default() });
+    let claim =
+        Claim::new(&[7; 16], &id.0, &RedemptionFacts { instance: &phone.instance(), ..RedemptionFacts::default() });
     let redemption = Some(Redemption::first(claim));
     let record = |state| CodeRecord { provider: "corp".into(), state, redemption };
     let lifetime = i64::from(policy.settings.code_lifetime) * 1000;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::service::Service;
+use sipoauth::runtime::service::IoService;
 use sipoauth::runtime::worker::Handling;
 
 use super::phones::Phone;
@@ -38,7 +38,7 @@ pub fn start(store: &str) -> Result<String, String> {
     let begin = Instant::now();
     let context = context(store, 4096, USUAL_PROOFS)?;
     let mut worker = worker(&context)?;
-    let service = Service::new(Arc::clone(&context)).map_err(|e| e.to_string())?;
+    let service = IoService::new(Arc::clone(&context)).map_err(|e| e.to_string())?;
     let time = now() + 2;
     let phone = Phone::new(0);
     let sip = phone.prove(phone.register(time, 1));
@@ -55,7 +55,7 @@ pub fn start(store: &str) -> Result<String, String> {
 /// What the process that was asked to does: runs an I/O service for a while and prints its memory.
 pub fn serve(store: &str) -> Result<String, String> {
     let context = context(store, 4096, USUAL_PROOFS)?;
-    let mut service = Service::new(context).map_err(|e| e.to_string())?;
+    let mut service = IoService::new(context).map_err(|e| e.to_string())?;
     let begin = Instant::now();
     while begin.elapsed() < SERVED {
         service.step(Duration::from_millis(100), &mut |_| {});

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sipoauth::proto::reason::Reason;
 use sipoauth::runtime::context::Context;
-use sipoauth::runtime::service::Service;
+use sipoauth::runtime::service::IoService;
 use sipoauth::runtime::worker::{Handling, Worker};
 
 use super::phones::{Phone, Random, Sip};
@@ -86,7 +86,7 @@ impl Drop for Redis {
 /// A proxy: a worker and an I/O service, in one thread.
 pub struct Proxy {
     worker: Worker,
-    service: Service,
+    service: IoService,
     random: Random,
     phones: u64,
     since: i64,
@@ -98,7 +98,7 @@ impl Proxy {
     pub fn new(context: &Arc<Context>, phones: u64) -> Result<Proxy, String> {
         sessions(context)?;
         let worker = worker(context)?;
-        let mut service = Service::new(Arc::clone(context)).map_err(|e| e.to_string())?;
+        let mut service = IoService::new(Arc::clone(context)).map_err(|e| e.to_string())?;
         // What is in shared memory does not count any more when the subscription to changes begins.
         let begin = Instant::now();
         while begin.elapsed() < SETTLED {

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sipoauth::config::kamailio::{self, Files, MAX_FILE, MODULE_ONLY};
+use sipoauth::config::kamailio::{self, IncludedFiles, MAX_FILE, MODULE_ONLY};
 use sipoauth::config::policy::Policy;
 use sipoauth::config::source::Source;
 
@@ -175,7 +175,7 @@ impl ConfigurationOptions {
 
 struct System;
 
-impl Files for System {
+impl IncludedFiles for System {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut octets = Vec::new();
         // One octet more shows that it is too long; a device would never end.

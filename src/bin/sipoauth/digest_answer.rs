@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The answer to a Digest challenge, over SIP or HTTP, and the master-key that comes of it.
 
-use sipoauth::proto::digest::{Algorithm, Answer, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
 use sipoauth::proto::master_key::{Ha1Form, master_key};
 use sipoauth::proto::shared_key::Key;
 use zeroize::Zeroizing;
@@ -12,7 +12,7 @@ use crate::plan::random_hex;
 
 /// What the answer to one challenge is made from.
 pub struct DigestAnswer {
-    algorithm: Algorithm,
+    algorithm: DigestAlgorithm,
     username: String,
     realm: String,
     nonce: String,
@@ -45,8 +45,8 @@ impl DigestAnswer {
             value.map(str::to_owned).ok_or_else(|| format!("it has no {name}"))
         };
         let (realm, nonce) = (needed("realm")?, needed("nonce")?);
-        let name = challenge.param("algorithm").unwrap_or(Algorithm::Md5.name());
-        let algorithm = Algorithm::from_name(name);
+        let name = challenge.param("algorithm").unwrap_or(DigestAlgorithm::Md5.name());
+        let algorithm = DigestAlgorithm::from_name(name);
         let algorithm = algorithm.ok_or_else(|| format!("its algorithm is {name}, not MD5 or SHA-256"))?;
         let qop = challenge.param("qop");
         if qop.is_some_and(|qop| !qop.split(',').any(|one| one.trim().eq_ignore_ascii_case("auth"))) {
@@ -66,7 +66,7 @@ impl DigestAnswer {
     /// The credentials of the `count`-th request that answers the challenge, and the response in them.
     pub fn credentials(&self, method: &str, uri: &str, count: u32) -> Result<(String, String), String> {
         let cnonce = random_hex(8)?;
-        let answer = Answer {
+        let answer = DigestInput {
             algorithm: self.algorithm,
             username: &self.username,
             realm: &self.realm,
@@ -101,12 +101,13 @@ mod tests {
         let both = "Bearer realm=\"a\", Digest realm=\"r\", nonce=\"1\", algorithm=SHA3-256, qop=\"auth\", \
                     Digest realm=\"r\", nonce=\"2\", algorithm=SHA-256, qop=\"auth-int, auth\", opaque=\"o\"";
         let found = answer(both).unwrap();
-        assert_eq!((found.nonce.as_str(), found.algorithm, found.qop), ("2", Algorithm::Sha256, true));
+        assert_eq!((found.nonce.as_str(), found.algorithm, found.qop), ("2", DigestAlgorithm::Sha256, true));
         let (value, response) = found.credentials("REGISTER", "sip:x", 2).unwrap();
         assert!(value.contains("qop=auth, nc=00000002") && value.contains("opaque=\"o\"") && value.contains(&response));
         let plain = answer("Digest realm=\"r\", nonce=\"3\"").unwrap();
         assert!(
-            plain.algorithm == Algorithm::Md5 && !plain.credentials("REGISTER", "sip:x", 1).unwrap().0.contains("qop")
+            plain.algorithm == DigestAlgorithm::Md5
+                && !plain.credentials("REGISTER", "sip:x", 1).unwrap().0.contains("qop")
         );
     }
 

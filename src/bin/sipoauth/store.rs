@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use sipoauth::config::sessions::Place;
+use sipoauth::config::sessions::StorePlace;
 use sipoauth::ports::{Level, Log};
 use sipoauth::runtime::context::Context;
 use sipoauth::runtime::sessions::SessionError;
@@ -66,7 +66,7 @@ pub fn open(common: &Common) -> Result<Context, String> {
                 .into(),
         );
     };
-    if let Place::Folder(folder) = &sessions.place {
+    if let StorePlace::Folder(folder) = &sessions.place {
         for file in ["data.mdb", "lock.mdb"].map(|name| Path::new(folder).join(name)) {
             if let Err(error) = std::fs::OpenOptions::new().read(true).write(true).open(&file) {
                 return Err(match error.kind() {

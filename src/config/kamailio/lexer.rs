@@ -7,7 +7,7 @@ use std::path::Path;
 use super::super::ConfigError;
 use super::characters::{Characters, is_blank, is_word};
 use super::defines::{Defines, Mode};
-use super::{Files, MAX_FILE};
+use super::{IncludedFiles, MAX_FILE};
 
 /// Most definitions that are put in place: a name may stand for itself.
 const MAX_EXPANSIONS: usize = 100_000;
@@ -24,7 +24,7 @@ pub(super) enum Token {
 }
 
 pub(super) struct Lexer<'f> {
-    pub(super) files: &'f dyn Files,
+    pub(super) files: &'f dyn IncludedFiles,
     /// The file that is read, and those that include it below.
     pub(super) stack: Vec<Characters>,
     pub(super) defines: Defines,
@@ -37,7 +37,7 @@ pub(super) struct Lexer<'f> {
 }
 
 impl<'f> Lexer<'f> {
-    pub fn open(path: &Path, files: &'f dyn Files) -> Result<Lexer<'f>, ConfigError> {
+    pub fn open(path: &Path, files: &'f dyn IncludedFiles) -> Result<Lexer<'f>, ConfigError> {
         let name = path.display().to_string();
         let text = files.read(path).map_err(|e| ConfigError(format!("{name}: cannot be read: {e}")))?;
         let mut lexer = Lexer {

@@ -47,7 +47,7 @@ pub struct Script {
 }
 
 /// Reads files for a [`Script`]; tests and fuzzers have no file system.
-pub trait Files {
+pub trait IncludedFiles {
     /// The octets of a file.
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>>;
     /// A variable of the environment.
@@ -55,7 +55,7 @@ pub trait Files {
 }
 
 /// Reads `path` and what it includes. `defines` are Kamailio's options `-A NAME` and `-A NAME=VALUE`.
-pub fn read(path: &Path, defines: &[String], files: &dyn Files) -> Result<Script, ConfigError> {
+pub fn read(path: &Path, defines: &[String], files: &dyn IncludedFiles) -> Result<Script, ConfigError> {
     let mut lexer = Lexer::open(path, files)?;
     for define in defines {
         lexer.define_option(define)?;

@@ -7,7 +7,7 @@ use super::*;
 
 struct Fake(BTreeMap<&'static str, String>);
 
-impl Files for Fake {
+impl IncludedFiles for Fake {
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
         let found = self.0.get(path.to_str().unwrap()).map(|text| text.clone().into_bytes());
         found.ok_or_else(|| ErrorKind::NotFound.into())

@@ -26,19 +26,19 @@ pub struct DecryptionKeys {
 }
 
 /// A signed token: as it came, or decrypted.
-pub enum Opened<'a> {
+pub enum OpenedToken<'a> {
     /// It was not encrypted.
     AsItCame(&'a str),
     /// What an encrypted token holds, wiped when dropped, and what its header repeats of it.
     Decrypted(Zeroizing<String>, Vec<(&'static str, String)>),
 }
 
-impl Opened<'_> {
+impl OpenedToken<'_> {
     /// What was encrypted.
     pub fn into_decrypted(self) -> Option<Zeroizing<String>> {
         match self {
-            Opened::AsItCame(_) => None,
-            Opened::Decrypted(token, _) => Some(token),
+            OpenedToken::AsItCame(_) => None,
+            OpenedToken::Decrypted(token, _) => Some(token),
         }
     }
 
@@ -46,19 +46,19 @@ impl Opened<'_> {
     pub fn agrees_with(&self, claims: &Json<'_>) -> bool {
         let same = |(name, value): &(&str, String)| claims.get(name).is_some_and(|claim| claim.to_string() == *value);
         match self {
-            Opened::AsItCame(_) => true,
-            Opened::Decrypted(_, replicated) => replicated.iter().all(same),
+            OpenedToken::AsItCame(_) => true,
+            OpenedToken::Decrypted(_, replicated) => replicated.iter().all(same),
         }
     }
 }
 
-impl std::ops::Deref for Opened<'_> {
+impl std::ops::Deref for OpenedToken<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
         match self {
-            Opened::AsItCame(token) => token,
-            Opened::Decrypted(token, _) => token,
+            OpenedToken::AsItCame(token) => token,
+            OpenedToken::Decrypted(token, _) => token,
         }
     }
 }
@@ -91,18 +91,18 @@ impl DecryptionKeys {
 
     /// Decrypts a token if it is encrypted. What comes out is not verified yet, and may be anything but another
     /// encrypted token: encryption with a public key says nothing about the sender.
-    pub fn open<'a>(&self, token: &'a str) -> Result<Opened<'a>, NotOpened> {
+    pub fn open<'a>(&self, token: &'a str) -> Result<OpenedToken<'a>, NotOpened> {
         self.open_if(token, || true)
     }
 
     /// The same when `permit`, which is asked right before a private key is used, says yes; else "overloaded".
-    pub fn open_if<'a>(&self, token: &'a str, permit: impl FnOnce() -> bool) -> Result<Opened<'a>, NotOpened> {
+    pub fn open_if<'a>(&self, token: &'a str, permit: impl FnOnce() -> bool) -> Result<OpenedToken<'a>, NotOpened> {
         let refuse = |kid: &str| {
             let kid = kid.to_owned();
             |reason| NotOpened { reason, kid }
         };
         let Some(jwe) = CompactJwe::split(token) else {
-            return Ok(Opened::AsItCame(token));
+            return Ok(OpenedToken::AsItCame(token));
         };
         if self.keys.is_empty() {
             return Err(refuse("")(Reason::TokenEncrypted));
@@ -115,7 +115,7 @@ impl DecryptionKeys {
         let octets = self.decrypt_if(&jwe, &header, permit).map_err(refuse(kid))?;
         let text = std::str::from_utf8(&octets).ok().filter(|text| is_signed(text));
         let text = text.ok_or(Reason::TokenMalformed).map_err(refuse(kid))?;
-        Ok(Opened::Decrypted(Zeroizing::new(text.to_owned()), header.replicated))
+        Ok(OpenedToken::Decrypted(Zeroizing::new(text.to_owned()), header.replicated))
     }
 
     /// Decrypts content of any kind.

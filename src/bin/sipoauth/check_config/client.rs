@@ -4,7 +4,7 @@
 use aws_lc_rs::rand;
 use sipoauth::config::client::Client;
 use sipoauth::config::policy::Policy;
-use sipoauth::engine::client_probe::{Content, ask_as};
+use sipoauth::engine::client_probe::{ReplyContent, ask_as};
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::fetch_keys;
@@ -152,7 +152,7 @@ impl Question<'_> {
         let Some(token) = made_up() else { return false };
         let form = [("token", token.as_str()), ("token_type_hint", "access_token")];
         let reply = ask_as(client, self.http, endpoint, &form, &[&token], now());
-        reply.is_ok_and(|reply| reply.status == 200 && matches!(reply.content, Content::Active(_)))
+        reply.is_ok_and(|reply| reply.status == 200 && matches!(reply.content, ReplyContent::Active(_)))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use sipoauth::config::client::{Client, ClientAuth};
 use sipoauth::config::settings::Secret;
-use sipoauth::engine::client_probe::{Content, Reply, ask_as};
+use sipoauth::engine::client_probe::{Reply, ReplyContent, ask_as};
 use sipoauth::engine::verdict::{Question, Verdict, verdict};
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::form::push_text;
@@ -49,7 +49,7 @@ fn meaning(reply: &Reply) -> Meaning {
         (!reply.error.is_empty()).then(|| ErrorResponse { error: reply.error.clone(), description: String::new() });
     let said = verdict(Question::SignIn, reply.status, error.as_ref());
     match (said, reply.status, reply.error.as_str()) {
-        _ if reply.content == Content::Tokens && (200..=299).contains(&reply.status) => Meaning::Tokens,
+        _ if reply.content == ReplyContent::Tokens && (200..=299).contains(&reply.status) => Meaning::Tokens,
         (Verdict::NotNow, ..) => Meaning::Busy,
         (Verdict::InDoubt, ..) => Meaning::Trouble,
         (Verdict::Elsewhere, ..) => Meaning::Elsewhere,

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use sipoauth::config::policy::Policy;
-use sipoauth::config::sessions::{Place, Sessions};
+use sipoauth::config::sessions::{Sessions, StorePlace};
 use sipoauth::engine::seal::Sealer;
 use sipoauth::io::store::open_store;
 use sipoauth::ports::store::StoreError;
@@ -35,9 +35,9 @@ pub fn check(policy: &Policy, offline: bool, findings: &mut Findings) {
         return findings.failed_with("store", None, &error.0, "");
     }
     match &sessions.place {
-        Place::Folder(folder) => folder_store(Path::new(folder), policy, sessions, findings),
-        Place::Redis { .. } if offline => {}
-        Place::Redis { .. } => opened(policy, sessions, "Redis", REDIS, findings),
+        StorePlace::Folder(folder) => folder_store(Path::new(folder), policy, sessions, findings),
+        StorePlace::Redis { .. } if offline => {}
+        StorePlace::Redis { .. } => opened(policy, sessions, "Redis", REDIS, findings),
     }
 }
 

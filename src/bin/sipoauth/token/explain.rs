@@ -33,7 +33,7 @@ pub fn run(options: &JudgeOptions) -> u8 {
     output.line("");
     print(output, &policy, &verdict);
     let mut value = to_json(&policy, &verdict);
-    let step = |step: &sipoauth::engine::explain::Step| {
+    let step = |step: &sipoauth::engine::explain::ExplainedStep| {
         let (judged, reason) = match step.judged {
             Judged::Fulfilled => ("ok", None),
             Judged::Failed(reason) => ("failed", Some(reason.code())),

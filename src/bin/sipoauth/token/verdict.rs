@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use sipoauth::config::policy::Policy;
 use sipoauth::engine::check::{Answer, Decision, Knowledge, KnownKeys, Request, Unlimited, check_request};
 use sipoauth::engine::endpoints::{Endpoint, Endpoints};
-use sipoauth::engine::explain::Use;
+use sipoauth::engine::explain::ExplainedUse;
 use sipoauth::engine::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth::engine::key_fetch::fetch_keys;
 use sipoauth::engine::session_check::NoSessions;
-use sipoauth::engine::token_answer::{Asked, KnownAnswers, IntrospectionResult, TokenAnswer, TokenId};
+use sipoauth::engine::token_answer::{Asked, IntrospectionResult, KnownAnswers, TokenAnswer, TokenId};
 use sipoauth::engine::token_cache::TokenCache;
 use sipoauth::engine::token_check::{TokenUsage, check_token};
 use sipoauth::engine::verdict::Trouble;
 use sipoauth::io::http::HttpClient;
 use sipoauth::proto::jose::key_set::KeySet;
-use sipoauth::proto::reason::{ReasonClass, Reason};
+use sipoauth::proto::reason::{Reason, ReasonClass};
 use sipoauth::runtime::key_fetches::key_plan;
 
 use crate::output::{Output, Progress};
@@ -75,7 +75,7 @@ pub struct Verdict {
 
 /// Judges. The proxy fetches keys when it starts, so they are fetched here before they are needed. With `all`, a token
 /// of an unknown issuer gets the keys of the only provider there is: everything that is wrong with it shall be seen.
-pub fn judge(policy: &Policy, token: &str, used: Use<'_>, all: bool, now: i64) -> Verdict {
+pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, now: i64) -> Verdict {
     let client = HttpClient::new(policy);
     let mut learned = Learned::default();
     let mut first = decide(policy, &learned, token, used, now);
@@ -143,7 +143,7 @@ fn ask(
 }
 
 /// The engine's answer to what is known so far.
-fn decide(policy: &Policy, learned: &Learned, token: &str, used: Use<'_>, now: i64) -> Decision {
+fn decide(policy: &Policy, learned: &Learned, token: &str, used: ExplainedUse<'_>, now: i64) -> Decision {
     let mut cache = TokenCache::new(0);
     let Some(sent) = used.request else {
         let usage = TokenUsage { transport: used.transport, certificate: used.certificate, ..TokenUsage::default() };

@@ -2,7 +2,7 @@
 //! `sipoauth token verify`: the proxy's verdict.
 
 use sipoauth::config::policy::Policy;
-use sipoauth::engine::explain::{Use, UsingRequest};
+use sipoauth::engine::explain::{ExplainedUse, UsingRequest};
 use sipoauth::engine::peer_certificate::PeerCertificate;
 use sipoauth::proto::confirmation::thumbprint;
 use zeroize::Zeroizing;
@@ -50,9 +50,9 @@ pub fn read(options: &JudgeOptions) -> Result<Asked, String> {
 }
 
 /// How the token is used.
-pub fn used<'a>(options: &'a JudgeOptions, certificate: PeerCertificate<'a>) -> Use<'a> {
+pub fn used<'a>(options: &'a JudgeOptions, certificate: PeerCertificate<'a>) -> ExplainedUse<'a> {
     let method = options.method.as_deref().unwrap_or("REGISTER");
     let request =
         options.from.as_deref().map(|from| UsingRequest { method, from, to: options.to.as_deref().unwrap_or(from) });
-    Use { transport: &options.transport, certificate, request }
+    ExplainedUse { transport: &options.transport, certificate, request }
 }
