@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Registrations with a password: a request that is challenged, and its answer.
 
-use sipoauth::proto::digest::{DigestAlgorithm, DigestAnswer, ha1};
+use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
 
 use super::generator::{Generator, Outcome};
 use super::message::{Message, between};
@@ -47,7 +47,7 @@ pub fn register(proxy: &mut Proxy, count: usize, source: u8) -> Result<Cost, Str
 fn answer(user: usize, nonce: &str) -> String {
     let username = format!("u{user}");
     let uri = format!("sip:{DOMAIN}");
-    let answer = DigestAnswer {
+    let answer = DigestInput {
         algorithm: DigestAlgorithm::Md5,
         username: &username,
         realm: DOMAIN,
