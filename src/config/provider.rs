@@ -144,7 +144,10 @@ impl Provider {
         let fail = |key: &str, text: String| ConfigError(format!("provider '{name}': {key}: {text}"));
         if name.is_empty() || name.len() > 63 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         {
-            return error(format!("provider '{name}': name: write a short name of letters, digits, '-', '_' or '.'"));
+            let hint = if name.contains('=') { "; ';' separates one key=value from the next" } else { "" };
+            return error(format!(
+                "provider '{name}': name: write a short name of letters, digits, '-', '_' or '.'{hint}"
+            ));
         }
         if settings.issuer.is_empty() {
             return Err(fail(

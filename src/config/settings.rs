@@ -394,7 +394,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     impl Visitor<'_> for NumberVisitor {
         type Value = u32;
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a whole number that is not negative")
+            f.write_str("a whole number that is not negative, without a unit")
         }
         fn visit_i64<E: de::Error>(self, v: i64) -> Result<u32, E> {
             u32::try_from(v).map_err(|_| E::invalid_value(de::Unexpected::Signed(v), &self))

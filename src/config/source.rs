@@ -114,7 +114,13 @@ impl Source {
 }
 
 fn read_file(key: &str, path: &str) -> Result<String, ConfigError> {
-    let failed = |e: std::io::Error| ConfigError(format!("{key}: cannot read {path}: {e}"));
+    let failed = |e: std::io::Error| {
+        let fix = match e.kind() {
+            std::io::ErrorKind::PermissionDenied => "; let the user that the proxy runs as read it (chown, chmod)",
+            _ => "",
+        };
+        ConfigError(format!("{key}: cannot read {path}: {e}{fix}"))
+    };
     let length = std::fs::metadata(path).map_err(failed)?.len();
     if length > MAX_FILE {
         return error(format!("{key}: {path} has {length} octets, at most {MAX_FILE} are read"));
@@ -170,11 +176,25 @@ fn one_line(text: &str) -> String {
     let (true, Some(unknown)) = (text.starts_with("unknown field"), names.next()) else {
         return text;
     };
+    if let Some(whose) = home_of(unknown) {
+        return format!("unknown key '{unknown}' here: it is a key of {whose}");
+    }
+    // In a short word three other letters are another word.
+    let most = (unknown.len() / 3).clamp(1, 3);
     let near = names.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
-    match near.filter(|(distance, _)| *distance <= 3) {
+    match near.filter(|(distance, _)| *distance <= most) {
         Some((_, known)) => format!("unknown key '{unknown}', did you mean '{known}'?"),
         None => format!("unknown key '{unknown}'; docs/reference/settings.md lists the keys"),
     }
+}
+
+/// Where a key belongs that is not known where it stands.
+fn home_of(key: &str) -> Option<&'static str> {
+    let has = |value: serde_json::Result<serde_json::Value>| value.is_ok_and(|value| value.get(key).is_some());
+    if has(serde_json::to_value(ProviderSettings::default())) {
+        return Some("a provider (a provider line, or [[provider]])");
+    }
+    has(serde_json::to_value(Settings::default())).then_some("the module (a parameter, or the top of the file)")
 }
 
 #[cfg(test)]
@@ -195,6 +215,9 @@ mod tests {
         for (line, word) in [
             ("isuer=x", "unknown key 'isuer', did you mean 'issuer'?"),
             ("colour=x", "unknown key 'colour'; docs/reference"),
+            ("foo=bar", "unknown key 'foo'; docs/reference"),
+            ("ca_file=/x", "unknown key 'ca_file' here: it is a key of the module"),
+            ("store=/x", "unknown key 'store' here: it is a key of the module"),
             ("name", "key=value"),
             ("name=a;name=b", "'name' is given twice"),
             ("leeway=soon", "soon"),

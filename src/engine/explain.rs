@@ -236,7 +236,15 @@ impl ExplainContext<'_> {
         let owned = provider.addresses(json);
         let addresses = list(owned.iter().map(|aor| aor.as_str()));
         let (judged, mut detail) = if owned.is_empty() {
-            let detail = "the claims make no address: every request is refused with identity_missing".to_owned();
+            let asked = list(provider.aor.iter().flat_map(|template| template.paths()));
+            let names = match json {
+                Json::Object(members) => list(members.iter().map(|(name, _)| &**name)),
+                _ => String::new(),
+            };
+            let detail = format!(
+                "the claims make no address: every request is refused with identity_missing; 'aor' asks for {asked}, the \
+                 token has {names}"
+            );
             (Judged::Unknown, detail)
         } else {
             (Judged::Fulfilled, format!("the token's user is {addresses}"))

@@ -311,7 +311,7 @@ fn read_body(body: &mut Body) -> Result<Vec<u8>, ureq::Error> {
 }
 
 fn describe(error: &ureq::Error) -> String {
-    if let Some(problem) = certificate_problem(error) {
+    if let Some(problem) = tls_problem(error) {
         return problem;
     }
     match error {
@@ -330,15 +330,20 @@ fn media_type(value: &str) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
-/// What is wrong with the server's certificate, and the way out; None when it is something else.
-fn certificate_problem(error: &ureq::Error) -> Option<String> {
+/// What is wrong with TLS or the server's certificate, and the way out; None when it is something else.
+fn tls_problem(error: &ureq::Error) -> Option<String> {
     let error = match error {
         ureq::Error::Rustls(error) => error,
         ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
         _ => return None,
     };
-    let rustls::Error::InvalidCertificate(problem) = error else { return None };
-    Some(certificate_problem::sentence(problem))
+    match error {
+        rustls::Error::InvalidCertificate(problem) => Some(certificate_problem::sentence(problem)),
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            Some("what answers there speaks no TLS: write http://, or the port that has https".into())
+        }
+        _ => None,
+    }
 }
 
 /// max-age of Cache-Control; no-store and no-cache count as zero.

@@ -207,6 +207,12 @@ impl AorTemplate {
         }
         let [user, host] =
             [user, host].map(|part| part.into_iter().map(|segment| segment.in_address(domain)).collect::<Vec<_>>());
+        if !user.iter().chain(&host).any(|segment| segment.claim().is_some()) {
+            return Err(format!(
+                "'{text}' names no claim, so every user would own this address; write for example \
+                 sip:{{preferred_username}}@{{domain}}"
+            ));
+        }
         let uses_domain = user.iter().chain(&host).any(|segment| matches!(segment, Segment::Domain(_)));
         let makes_numbers = matches!(user.as_slice(), [Segment::Claim(claim)] if claim.makes_numbers());
         let known = known_host(scheme, &host);
@@ -408,6 +414,11 @@ mod tests {
         assert_eq!(expand("sip:{preferred_username}@a b"), [""; 0]);
         assert_eq!(expand("sip:{preferred_username}:{float}@x"), [""; 0]);
         let uses = |template| AorTemplate::parse(template, None, "x").unwrap().uses_domain();
+        for text in ["sip:boss@{domain}", "sip:boss@x", "sip:{domain}@x", "sips:a-{domain|lower}@{domain}"] {
+            assert!(AorTemplate::parse(text, None, "x").unwrap_err().contains("every user would own"), "{text}");
+        }
+        // A trunk of each customer's.
+        assert!(AorTemplate::parse("sip:trunk@{host}", None, "x").is_ok());
         assert!(uses("sip:{a}@{domain}") && uses("sip:{domain}-{a}@x") && !uses("sip:{a}@x") && !uses("{domain}"));
     }
 

@@ -62,6 +62,19 @@ fn the_key_is_that_of_the_answer(name: &str) -> Vec<u16> {
     first
 }
 
+/// A worker's very first message: the copy that tm makes of it when it goes on has the number 0, as the registrar's
+/// memory of a preference (q) that a script has set has before any was set.
+#[test]
+fn the_first_registration_of_a_worker_that_waits_is_not_stored_as_the_last_choice() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let login = sign_in(&stack, &server, "alice");
+    let (_, reply) = register(&stack, &mut stack.tcp(), with_code(ALICE, &login));
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    let contact = reply.header("Contact").expect("the binding");
+    assert!(contact.contains("expires=") && !contact.contains("q="), "{contact}");
+    stack.finish();
+}
+
 #[test]
 fn the_key_is_that_of_the_200_when_tm_answers() {
     assert_eq!(the_key_is_that_of_the_answer("public-ua.cfg"), [200, 200, 200]);

@@ -133,6 +133,31 @@ fn every_mistake_in_the_configuration_has_its_own_sentence() {
         "client_id: needs 'store'",
         "",
     );
+    expect(
+        "key of the module",
+        &["--provider", &format!("{good};ca_file=/x")],
+        "unknown key 'ca_file' here: it is a key of the module",
+        "",
+    );
+    expect(
+        "key of a provider",
+        &["--provider", &good, "--set", "issuer=https://x"],
+        "unknown key 'issuer' here: it is a key of a provider",
+        "",
+    );
+    expect(
+        "commas",
+        &["--provider", &good.replace(';', ",")],
+        "name: write a short name",
+        "';' separates one key=value from the next",
+    );
+    expect(
+        "nobody's address",
+        &["--provider", &good.replace("{sip}", "sip:boss@{domain}")],
+        "aor: 'sip:boss@{domain}' names no claim, so every user would own this address",
+        "write for example sip:{preferred_username}@{domain}",
+    );
+    expect("unit", &["--provider", &good, "--set", "leeway=30s"], "not negative, without a unit", "");
     expect("range", &["--provider", &good, "--set", "leeway=9999"], "leeway: 9999 is out of range", "");
     let run = run(&["check-config", "--kamailio", "/nonexistent.cfg"]);
     assert_eq!(run.code, 1);
@@ -188,6 +213,8 @@ fn every_trouble_with_a_server_has_its_own_sentence() {
 
     server.set(JWKS, Answer::NoKeys);
     expect("no keys", &line, "keys", "no usable signature key", "must publish a signing key");
+    server.set(JWKS, Answer::Status(404));
+    expect("no key set", &line, "keys", "/jwks: HTTP status 404", "correct jwks_uri");
     server.set(JWKS, Answer::Status(500));
     expect("keys away", &line, "keys", "/jwks: HTTP status 500", "");
     server.set(JWKS, Answer::Html);
@@ -289,6 +316,10 @@ fn the_real_server_and_its_client() {
     let store = [format!("store={}", directory.file("store").display()), format!("store_key_file={}", key.display())];
     let store = ["--set", &store[0], "--set", &store[1]];
     let client = |more: &str| provider(server.issuer(), &format!(";client_id=sip-proxy;{more}"));
+    // It speaks http, and answers what it cannot read.
+    let https = provider(&server.issuer().replace("http://", "https://"), "");
+    let (found, message, _) = failure(&["--provider", &https]);
+    assert!(found == "connection" && message.contains("what answers there speaks no TLS: write http://"), "{message}");
 
     let good = client("client_secret=proxy-secret;required_scopes=openid");
     let arguments = [&["check-config", "--provider", good.as_str()][..], &store].concat();
@@ -366,7 +397,7 @@ fn a_password_in_the_address_of_the_store_is_a_secret_of_the_configuration() {
         let findings = check(&["--offline", "--config", file.to_str().expect("UTF-8")]);
         let text = format!("{findings:?}");
         assert!(!text.contains("hush"), "{text}");
-        text.contains("may hold a secret, and every user of this machine can read it")
+        text.contains("holds a secret, and every user of this machine can read it")
     };
     for (store, secret) in [
         ("redis://:hush@127.0.0.1:6379/0", true),

@@ -82,7 +82,9 @@ pub fn judge(response: &Response, asked: &Asked<'_>, now: SystemTime) -> Outcome
             outcome.exit = NOT_NOW;
             outcome.result = "not now";
             let hint = match outcome.retry_after {
-                Some(seconds) => format!("try again after {seconds} s with the same credential, or use --retry"),
+                Some(seconds) => format!(
+                    "try again after {seconds} s with the same credential, or use --retry; the proxy's log has the reason"
+                ),
                 None => "it does not say when to try again; look into the proxy's log".into(),
             };
             outcome.sentence = format!("not now: {status}; {hint}");
@@ -141,7 +143,9 @@ fn sign_in(outcome: &Outcome) -> String {
         };
     };
     let again = match bearer.param("error") {
-        Some("invalid_token") => "the credential is expired, revoked or not for this proxy: ",
+        Some("invalid_token") => {
+            "the credential is wrong, expired, revoked or not for this proxy (its log has the reason): "
+        }
         Some("invalid_scope" | "insufficient_scope") => "the token lacks a scope: ",
         _ => "",
     };
@@ -157,7 +161,7 @@ fn what_to_do(response: &Response) -> String {
     match response.status {
         300..=399 => "the proxy sends the phone elsewhere, which this tool does not follow; see Contact".into(),
         400 => "the proxy cannot read the request; the reason phrase or its log says which part".into(),
-        403 => "the credential is not for this --aor, or policy forbids it; sign in as the owner of the address".into(),
+        403 => "the credential is not for this --aor, or policy forbids it; the proxy's log has the reason".into(),
         404 => "the proxy does not know this --aor or --to; check it and the domain".into(),
         405 => "the proxy does not take this --method there".into(),
         413 => "the request is too large for the proxy; use a shorter token".into(),

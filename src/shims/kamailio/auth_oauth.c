@@ -7,6 +7,7 @@
  */
 #include "core/sr_module.h"
 #include "core/counters.h"
+#include "core/receive.h"
 #include "core/script_cb.h"
 
 #include "shim.h"
@@ -100,6 +101,8 @@ static int try_store(void)
 static int child_init(int rank)
 {
     sip_worker = rank > 0;
+    /* tm numbers the copy of a parked message one less. 0 is what the registrar remembers before a script has set a q. */
+    inc_msg_no();
     if (rank == PROC_INIT) {
         oauth_connection_init();
         return try_store();

@@ -4,7 +4,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use sipoauth::config::settings::Secret;
 use sipoauth::config::source::Bundle;
+use zeroize::Zeroizing;
 
 use super::finding::Findings;
 use crate::configuration::Written;
@@ -36,20 +38,25 @@ pub fn check(written: &Written, bundle: &Bundle, findings: &mut Findings) {
     for (key, path) in &secret {
         judge(key, path, findings);
     }
-    let inline = settings.store_key.is_some()
-        || settings.store.as_ref().is_some_and(|store| has_password(store.expose()))
-        || settings.provider.iter().any(|p| p.client_secret.is_some() || p.secret.is_some());
-    if inline {
-        for file in &written.files {
-            let open = std::fs::metadata(file).is_ok_and(|meta| meta.mode() & OTHERS != 0);
-            if open {
-                let path = file.display();
-                let message = format!("{path} may hold a secret, and every user of this machine can read it");
-                let fix = format!("write the secret into a file of its own (…_file), or: chmod o-r {path}");
-                findings.warning("files", None, &message, &fix);
-            }
+    let store = settings.store.iter().filter(|store| has_password(store.expose()));
+    let of_providers = settings.provider.iter().flat_map(|p| p.client_secret.iter().chain(&p.secret));
+    let inline: Vec<&Secret> = settings.store_key.iter().chain(store).chain(of_providers).collect();
+    for file in &written.files {
+        let open = std::fs::metadata(file).is_ok_and(|meta| meta.mode() & OTHERS != 0);
+        if open && holds(file, &inline) {
+            let path = file.display();
+            let message = format!("{path} holds a secret, and every user of this machine can read it");
+            let fix = format!("write the secret into a file of its own (…_file), or: chmod o-r {path}");
+            findings.warning("files", None, &message, &fix);
         }
     }
+}
+
+/// One of the secrets is written in this file. They may come from the command line, too.
+fn holds(file: &Path, secrets: &[&Secret]) -> bool {
+    let Ok(text) = std::fs::read(file).map(Zeroizing::new) else { return false };
+    let mut written = secrets.iter().map(|secret| secret.expose()).filter(|secret| !secret.is_empty());
+    written.any(|secret| text.windows(secret.len()).any(|window| window == secret))
 }
 
 /// redis://user:password@host, redis://:password@host or unix:///socket?pass=password

@@ -15,6 +15,7 @@ use crate::output::{Progress, now};
 
 const ANSWERS: &str = "look at the server's log; token_endpoint names the address when the metadata does not";
 const CREDENTIALS: &str = "compare client_id, the secret or key, and client_auth with the client at the server";
+const NO_SECRET: &str = "no secret or key is configured: write client_secret_file, or compare client_id where the server knows it as a public client";
 const REDIRECT: &str = "write redirect_uri, if the server compares it, and check again";
 const ENCODED: &str = "the secret has characters that client_secret_basic encodes (RFC 6749 section 2.3.1); where the server does not decode them, write client_auth=client_secret_post";
 const NO_RANDOM: &str = "the system gives no random numbers";
@@ -269,6 +270,7 @@ impl Probe<'_> {
             return failed(message, &format!("write client_auth={to}"));
         }
         let fix = match (&self.client.redirect_uri, is_encoded(self.client)) {
+            _ if matches!(self.client.auth, ClientAuth::None) => NO_SECRET.to_owned(),
             (_, true) => format!("{CREDENTIALS}; it is refused by client_secret_post, too, or the server does not say"),
             (None, false) => format!("{CREDENTIALS}; {REDIRECT}"),
             (Some(_), false) => CREDENTIALS.to_owned(),

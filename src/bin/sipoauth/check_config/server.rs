@@ -10,7 +10,7 @@ use sipoauth::config::provider::{KeySource, Provider};
 use sipoauth::engine::key_fetch::KEY_SET_TYPES;
 use sipoauth::engine::metadata::{METADATA_TYPES, WantedEndpoint, endpoint_of_metadata};
 use sipoauth::io::http::HttpClient;
-use sipoauth::ports::Fetch;
+use sipoauth::ports::{Fetch, FetchError};
 use sipoauth::proto::jose::key_set::{KeySet, Origin, Rejected};
 use sipoauth::proto::json::Json;
 
@@ -22,6 +22,7 @@ use crate::output::{Progress, span};
 const DOCUMENT: &str = "open the address in a browser: the metadata of the issuer must be there; discovery_url names it when it is elsewhere";
 const KEYS: &str = "the server must publish a signing key: RSA of at least 2048 bits, P-256, P-384 or Ed25519";
 const FAULTY_KEYS: &str = "have the server publish a key without the faults that are named for each below";
+const ADDRESS: &str = "the server answers, but not with keys at this address: correct jwks_uri, or leave it out where the metadata names it";
 const REACH: &str = "look at the name, the port, a firewall in between, and whether the server runs";
 
 /// Everything about one provider.
@@ -122,7 +123,9 @@ fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient,
     });
     drop(progress);
     if !connected {
-        findings.failed("connection", name, &format!("{next}:{next_port} does not answer: {failure}"), REACH);
+        let which = if proxy.is_some() { "the HTTP proxy " } else { "" };
+        let fix = if proxy.is_some() { "look at http_proxy, and whether that proxy runs" } else { REACH };
+        findings.failed("connection", name, &format!("{which}{next}:{next_port} does not answer: {failure}"), fix);
         return false;
     }
     if proxy.is_some() {
@@ -190,7 +193,10 @@ fn keys(provider: &Provider, uri: &str, documents: &Remembered<'_>, findings: &m
     let name = Some(provider.name.as_str());
     let body = match documents.get(uri, KEY_SET_TYPES) {
         Ok(document) => document.body,
-        Err(error) => return findings.failed_with("keys", name, &format!("{uri}: {error}"), REACH),
+        Err(error) => {
+            let fix = if matches!(error, FetchError::Status(400..=499)) { ADDRESS } else { REACH };
+            return findings.failed_with("keys", name, &format!("{uri}: {error}"), fix);
+        }
     };
     match KeySet::from_jwks(&body, Origin::Fetched) {
         Err(error) => {
