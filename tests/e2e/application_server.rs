@@ -213,7 +213,7 @@ fn the_application_server_gets_the_token_and_nobody_else() {
     request.set("Contact", format!("<sip:bob@127.0.0.1:{}>", bob.local_port()));
     assert_eq!(plant.stack.request(&mut bob, &request).status, 200);
     plant.sent(BOB, &token);
-    let seen = String::from_utf8(bob.receive_octets(PATIENCE).expect("a message")).expect("text");
+    let seen = String::from_utf8(bob.receive_request(PATIENCE).expect("a message")).expect("text");
     assert!(seen.starts_with("MESSAGE") && !seen.contains(&token) && !seen.contains("Bearer"), "{seen}");
     assert_eq!(plant.stack.counter("tokens_forwarded"), 1);
     plant.stack.finish();
@@ -386,7 +386,7 @@ fn a_number_that_a_user_has_registered_does_not_ring_at_the_gateway() {
         let message = Request::new("MESSAGE", &format!("sip:{number}@example.test"), "sip:0305552@example.test")
             .with("Authorization", format!("Bearer {token}"));
         plant.stack.udp().send(&message).expect("sent");
-        let seen = bob.receive_octets(PATIENCE).unwrap_or_else(|e| {
+        let seen = bob.receive_request(PATIENCE).unwrap_or_else(|e| {
             panic!("{number}: {e}\n{}", plant.stack.module_log());
         });
         let seen = String::from_utf8(seen).expect("text");

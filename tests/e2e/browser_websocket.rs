@@ -46,7 +46,7 @@ fn two_browser_phones_exchange_a_message() {
     let mut message = Request::new("MESSAGE", "sip:bob@example.test", "sip:alice@example.test");
     message.set("Authorization", format!("Bearer {a}"));
     alice.send(&message).expect("sent");
-    let received = bob.receive_octets(PATIENCE).expect("the message arrives");
+    let received = bob.receive_request(PATIENCE).expect("the message arrives");
     let received = String::from_utf8(received).expect("text");
     assert!(received.starts_with("MESSAGE sip:x@y.invalid") && !received.contains("Bearer"), "{received}");
     stack.finish();
@@ -96,7 +96,7 @@ fn a_call_between_browsers_is_confirmed_and_ended() {
 }
 
 pub fn text(phone: &mut Client) -> String {
-    let octets = phone.receive_octets(PATIENCE).expect("a request");
+    let octets = phone.receive_request(PATIENCE).expect("a request");
     String::from_utf8(octets).expect("text")
 }
 

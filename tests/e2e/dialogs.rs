@@ -244,7 +244,7 @@ fn preloaded_routes_are_removed(place: &mut Place, elsewhere: &Elsewhere) {
 }
 
 pub fn text(phone: &mut Client) -> String {
-    let octets = phone.receive_octets(PATIENCE).expect("a request");
+    let octets = phone.receive_request(PATIENCE).expect("a request");
     String::from_utf8(octets).expect("text")
 }
 

@@ -138,7 +138,7 @@ fn the_request_goes_on_without_its_proof() {
     assert_eq!(stack.request(&mut phone, &with_proof(request, &key, Some(NONCE))).status, 200);
     let message = dated(Request::new("MESSAGE", ALICE, ALICE)).with_body("text/plain", "Hello");
     stack.udp().send(&with_proof(message, &key, None)).expect("sent");
-    let received = phone.receive_octets(PATIENCE).expect("the message");
+    let received = phone.receive_request(PATIENCE).expect("the message");
     let received = String::from_utf8(received).expect("text");
     assert!(received.starts_with("MESSAGE ") && !received.contains("Authorization"), "{received}");
     site.finish();

@@ -60,7 +60,7 @@ fn desk_phones_and_browsers_register_and_reach_each_other() {
         let mut sender = stack.udp();
         let message = Request::new("MESSAGE", ALICE, ALICE).with("Authorization", format!("Bearer {token}"));
         sender.send(&message).expect("sent");
-        let received = phone.receive_octets(PATIENCE).expect("the message arrives");
+        let received = phone.receive_request(PATIENCE).expect("the message arrives");
         let received = String::from_utf8(received).expect("text");
         assert!(received.starts_with("MESSAGE ") && !received.contains("Bearer"), "{received}");
     }

@@ -223,7 +223,7 @@ fn one_code_and_one_master_key_serve_both_flows() {
     let mut sender = b.udp();
     let request = prove_in_header(&*key, Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Still there?"));
     sender.send(&request).expect("sent");
-    let octets = flows[1].receive_octets(PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", registrar.kamailio.log()));
+    let octets = flows[1].receive_request(PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", registrar.kamailio.log()));
     assert!(octets.starts_with(b"MESSAGE "));
     b.finish();
     drop(registrar.bury());

@@ -139,7 +139,7 @@ fn a_call_needs_a_token_and_does_not_carry_it_on() {
     assert_eq!(stack.request(&mut caller, &message).status, 403, "Bob's token is not Alice's");
     message.next().set("Authorization", format!("Bearer {}", stack.secrets.keep(&alice)));
     caller.send(&message).expect("sent");
-    let received = callee.receive_octets(PATIENCE).expect("the message arrives");
+    let received = callee.receive_request(PATIENCE).expect("the message arrives");
     let received = String::from_utf8(received).expect("text");
     assert!(received.starts_with("MESSAGE sip:bob@127.0.0.1"), "{received}");
     assert!(!received.contains("Authorization") && !received.contains(&alice), "{received}");
@@ -203,7 +203,7 @@ fn nobody_else_says_who_calls() {
         message.set(name, "<sip:ceo@example.test>");
     }
     stack.udp().send(&message).expect("sent");
-    let received = callee.receive_octets(PATIENCE).expect("the message arrives");
+    let received = callee.receive_request(PATIENCE).expect("the message arrives");
     assert!(!String::from_utf8_lossy(&received).contains("ceo"), "{}", String::from_utf8_lossy(&received));
     stack.finish();
 }

@@ -93,7 +93,7 @@ fn a_message_with_a_proof_reaches_its_user_without_it() {
     let key = signed_in(&stack, &server, &mut phone, Some(&contact));
     let message = Request::new("MESSAGE", ALICE, ALICE).with_body("text/plain", "Hello");
     stack.udp().send(&prove_in_header(&key, message)).expect("sent");
-    let received = phone.receive_octets(PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", stack.module_log()));
+    let received = phone.receive_request(PATIENCE).unwrap_or_else(|e| panic!("{e}\n{}", stack.module_log()));
     let received = String::from_utf8(received).expect("text");
     assert!(received.starts_with("MESSAGE ") && received.ends_with("\r\n\r\nHello"), "{received}");
     assert!(!received.contains("Authorization"), "{received}");

@@ -252,6 +252,18 @@ impl Client {
         Reply::parse(&octets).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a SIP reply"))
     }
 
+    /// The next request. A reply before it is a second one to an earlier request that was sent twice, since its first reply
+    /// came late.
+    pub fn receive_request(&mut self, timeout: Duration) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let octets = self.receive_octets(deadline.saturating_duration_since(Instant::now()))?;
+            if !octets.starts_with(b"SIP/2.0 ") {
+                return Ok(octets);
+            }
+        }
+    }
+
     /// The next message as it came, also a request.
     pub fn receive_octets(&mut self, timeout: Duration) -> io::Result<Vec<u8>> {
         match &mut self.socket {
