@@ -90,6 +90,25 @@ fn every_place_that_contributors_are_sent_to() {
     assert_eq!(lost, [""; 0]);
 }
 
+/// What the glossary calls a name of the code is one.
+#[test]
+fn every_name_of_the_glossary() {
+    let glossary = include_str!("../docs/develop/GLOSSARY.md");
+    let rows = glossary.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|')?.rsplit('|').next());
+    let names = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let types: BTreeSet<&str> = names.filter(|name| name.starts_with(char::is_uppercase)).collect();
+    assert!(types.len() > 30, "{types:?}");
+    let mut sources = String::new();
+    gather(&root().join("src"), &mut sources);
+    let words: BTreeSet<&str> = sources.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ' ').collect();
+    let is_defined = |name: &&str| {
+        let kinds = ["struct", "enum", "trait", "type"].map(|kind| format!("{kind} {name}"));
+        words.iter().any(|text| kinds.iter().any(|kind| text.trim_end().ends_with(kind.as_str())))
+    };
+    let lost: Vec<_> = types.into_iter().filter(|name| !is_defined(name)).collect();
+    assert_eq!(lost, [""; 0]);
+}
+
 #[test]
 fn every_reason() {
     let reasons = Reason::ALL.iter().map(|r| r.code()).filter(|c| *c != "ok");
