@@ -14,8 +14,8 @@ use ureq::{Agent, Body};
 
 use crate::credential::{Code, Login};
 use crate::digest_answer::DigestAnswer;
-use crate::failure::Failure;
-use crate::header::{self, Challenge};
+use crate::failure::ToolFailure;
+use crate::header::{self, HeaderChallenge};
 use crate::outcome::REFUSED;
 use crate::plan::random_hex;
 use crate::redact::form_encode;
@@ -26,7 +26,7 @@ const MAX_BODY: u64 = 64 * 1024;
 const SERVER: &str = "the authorization server";
 
 /// Who signs in, and where.
-pub struct SignIn<'a> {
+pub struct Authorization<'a> {
     /// The address; its query parameters stay.
     pub url: &'a str,
     /// The address-of-record.
@@ -42,14 +42,14 @@ pub struct SignIn<'a> {
 /// What the server answered.
 struct Answered {
     status: u16,
-    challenges: Vec<Challenge>,
+    challenges: Vec<HeaderChallenge>,
     location: Option<String>,
     body: Vec<u8>,
 }
 
-impl SignIn<'_> {
+impl Authorization<'_> {
     /// Signs in and returns the code with its master-key.
-    pub fn code(&self, ca_file: Option<&Path>, timeout: Duration, report: &mut Report) -> Result<Code, Failure> {
+    pub fn code(&self, ca_file: Option<&Path>, timeout: Duration, report: &mut Report) -> Result<Code, ToolFailure> {
         check_url(self.url, false).map_err(|why| format!("--authorize {why}"))?;
         let agent = agent(ca_file, timeout)?;
         let first = self.get(&agent, &self.address()?.0, None, report)?;
@@ -70,7 +70,7 @@ impl SignIn<'_> {
         let answered = self.get(&agent, &address, Some(&credentials), report)?;
         if answered.status == 401 {
             let sentence = format!("refused: {SERVER} does not accept the user name or the password");
-            return Err(Failure::new(REFUSED, sentence));
+            return Err(ToolFailure::new(REFUSED, sentence));
         }
         let code = answered.code(&state)?;
         let master_key = Some((answer.master_key(self.form), self.login.username.clone()));

@@ -36,7 +36,7 @@ pub struct ConfigurationOptions {
 
 /// A configuration that is not checked yet.
 #[derive(Default)]
-pub struct Written {
+pub struct WrittenConfiguration {
     /// What the host and the options say.
     pub source: Source,
     /// Where it was read, for people.
@@ -50,7 +50,7 @@ pub struct Written {
 /// A valid configuration.
 pub struct Configuration {
     /// Its parts, to be read again.
-    pub written: Written,
+    pub written: WrittenConfiguration,
     /// The rules.
     pub policy: Policy,
 }
@@ -74,7 +74,7 @@ impl ConfigurationOptions {
         if self.is_named() || !says("store=") || !says("store_key=") && !says("store_key_file=") {
             return self.read();
         }
-        let mut written = Written::default();
+        let mut written = WrittenConfiguration::default();
         // A configuration has a provider; nothing is asked of this one.
         let nobody =
             "name=none;issuer=http://127.0.0.1;jwks_uri=http://127.0.0.1/;audience=none;clients=none;aor={sub}";
@@ -83,7 +83,7 @@ impl ConfigurationOptions {
         self.checked(written)
     }
 
-    fn checked(&self, written: Written) -> Result<Configuration, String> {
+    fn checked(&self, written: WrittenConfiguration) -> Result<Configuration, String> {
         let bundle = written.source.load().map_err(|e| e.0)?;
         let policy = Policy::new(&bundle).map_err(|e| e.0)?;
         Ok(Configuration { written, policy })
@@ -99,8 +99,8 @@ impl ConfigurationOptions {
     }
 
     /// Reads only.
-    pub fn written(&self) -> Result<Written, String> {
-        let mut written = Written::default();
+    pub fn written(&self) -> Result<WrittenConfiguration, String> {
+        let mut written = WrittenConfiguration::default();
         let kamailio = match &self.kamailio {
             Some(path) => Some(path.as_path()),
             None if self.is_named() => None,
@@ -133,7 +133,7 @@ impl ConfigurationOptions {
         Ok(written)
     }
 
-    fn add_settings(&self, written: &mut Written) -> Result<(), String> {
+    fn add_settings(&self, written: &mut WrittenConfiguration) -> Result<(), String> {
         for setting in &self.settings {
             let Some((key, value)) = setting.split_once('=') else {
                 return Err(format!("--set {setting}: write KEY=VALUE"));
@@ -143,7 +143,7 @@ impl ConfigurationOptions {
         Ok(())
     }
 
-    fn read_kamailio(&self, path: &Path, written: &mut Written) -> Result<(), String> {
+    fn read_kamailio(&self, path: &Path, written: &mut WrittenConfiguration) -> Result<(), String> {
         let script = kamailio::read(path, &self.defines, &System).map_err(|e| e.0)?;
         for parameter in script.parameters {
             let failed = |e: String| format!("{}: modparam: {e}", parameter.place);

@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use rustls::ClientConfig;
 
 use crate::evidence::Evidence;
-use crate::message::{Request, Response};
+use crate::message::{Response, SipRequest};
 use crate::options::RegisterOptions;
-use crate::plan::{Outgoing, Plan, Step};
+use crate::plan::{Outgoing, Plan, PlanStep};
 use crate::report::{Ending, Report};
 use crate::tls;
-use crate::transport::{Connection, Event, Transport};
+use crate::transport::{SipConnection, Transport, TransportEvent};
 
 /// RFC 3261 section 18.1.1: a larger request should not go over UDP.
 const UDP_LIMIT: usize = 1300;
@@ -30,17 +30,17 @@ pub struct Conversation<'a> {
     pub ending: Ending,
     options: &'a RegisterOptions,
     tls: Option<Arc<ClientConfig>>,
-    connection: Connection,
+    connection: SipConnection,
     cseq: u32,
 }
 
 /// A request and its final answer.
-pub struct Exchanged {
+pub struct RequestAndReply {
     /// The answer.
     pub response: Response,
     /// What a proof in the request covers.
     pub digest_string: Vec<u8>,
-    request: Request,
+    request: SipRequest,
     octets: Vec<u8>,
 }
 
@@ -51,18 +51,18 @@ impl<'a> Conversation<'a> {
             Transport::Tls => Some(tls::settings(options.ca_file.as_deref())?),
             Transport::Udp | Transport::Tcp => None,
         };
-        let connection = Connection::open(&plan.server, plan.transport, tls.as_ref(), options.timeout)?;
+        let connection = SipConnection::open(&plan.server, plan.transport, tls.as_ref(), options.timeout)?;
         Ok(Conversation { plan, report, ending: Ending::default(), options, tls, connection, cseq: 0 })
     }
 
     /// Sends a request that shows this. On 503 it is tried again, when that was asked for.
-    pub fn send(&mut self, evidence: &Evidence<'_>) -> Result<Exchanged, String> {
+    pub fn send(&mut self, evidence: &Evidence<'_>) -> Result<RequestAndReply, String> {
         let mut attempt = 1;
         loop {
             self.cseq += 1;
             let now = || httpdate::fmt_http_date(SystemTime::now());
             let date = self.options.date.clone().or_else(|| evidence.needs_digest_string().then(now));
-            let step = Step { cseq: self.cseq, attempt, date: date.as_deref() };
+            let step = PlanStep { cseq: self.cseq, attempt, date: date.as_deref() };
             let Outgoing { request, digest_string, secrets } =
                 self.plan.request(self.connection.local(), &step, evidence)?;
             secrets.iter().for_each(|secret| self.report.redactor.hide_all(secret));
@@ -80,13 +80,13 @@ impl<'a> Conversation<'a> {
                     attempt += 1;
                     self.reconnect()?;
                 }
-                _ => return Ok(Exchanged { response, digest_string, request, octets }),
+                _ => return Ok(RequestAndReply { response, digest_string, request, octets }),
             }
         }
     }
 
     /// Sends the same octets once more.
-    pub fn repeat(&mut self, sent: &Exchanged) -> Result<Response, String> {
+    pub fn repeat(&mut self, sent: &RequestAndReply) -> Result<Response, String> {
         self.exchange(&sent.request, &sent.octets)
     }
 
@@ -99,22 +99,23 @@ impl<'a> Conversation<'a> {
     fn reconnect(&mut self) -> Result<(), String> {
         let plan = self.plan;
         if plan.transport != Transport::Udp {
-            self.connection = Connection::open(&plan.server, plan.transport, self.tls.as_ref(), self.options.timeout)?;
+            self.connection =
+                SipConnection::open(&plan.server, plan.transport, self.tls.as_ref(), self.options.timeout)?;
         }
         Ok(())
     }
 
     /// Sends one request and shows everything that happens until its answer.
-    fn exchange(&mut self, request: &Request, octets: &[u8]) -> Result<Response, String> {
+    fn exchange(&mut self, request: &SipRequest, octets: &[u8]) -> Result<Response, String> {
         let Conversation { plan, report, ending, connection, .. } = self;
         report.sent(&format!("{} over {}", plan.server, plan.transport.name()), octets);
         let response = connection.exchange(request, octets, self.options.timeout, &mut |event| match event {
-            Event::SentAgain => {
+            TransportEvent::SentAgain => {
                 ending.sent_again += 1;
                 report.note("→ no answer yet, sent again");
             }
-            Event::Provisional(response) => report.received(response),
-            Event::Ignored(why) => report.note(&format!("← something that does not count: {why}")),
+            TransportEvent::Provisional(response) => report.received(response),
+            TransportEvent::Ignored(why) => report.note(&format!("← something that does not count: {why}")),
         })?;
         // The password could be guessed from a server's proof.
         let proofs =

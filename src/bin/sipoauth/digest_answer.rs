@@ -7,7 +7,7 @@ use sipoauth::proto::shared_key::Key;
 use zeroize::Zeroizing;
 
 use crate::credential::Login;
-use crate::header::Challenge;
+use crate::header::HeaderChallenge;
 use crate::plan::random_hex;
 
 /// What the answer to one challenge is made from.
@@ -23,8 +23,8 @@ pub struct DigestAnswer {
 
 impl DigestAnswer {
     /// Answers the first Digest challenge that can be answered (RFC 7616 section 3.7). `who` asks.
-    pub fn new(challenges: &[Challenge], login: &Login, who: &str) -> Result<DigestAnswer, String> {
-        let digests: Vec<&Challenge> = challenges.iter().filter(|challenge| challenge.is("Digest")).collect();
+    pub fn new(challenges: &[HeaderChallenge], login: &Login, who: &str) -> Result<DigestAnswer, String> {
+        let digests: Vec<&HeaderChallenge> = challenges.iter().filter(|challenge| challenge.is("Digest")).collect();
         let mut problem = match challenges.first() {
             _ if !digests.is_empty() => String::new(),
             Some(other) => format!("{who} asks for {}, not for Digest", other.scheme),
@@ -39,7 +39,7 @@ impl DigestAnswer {
         Err(problem)
     }
 
-    fn to(challenge: &Challenge, login: &Login) -> Result<DigestAnswer, String> {
+    fn to(challenge: &HeaderChallenge, login: &Login) -> Result<DigestAnswer, String> {
         let needed = |name: &str| {
             let value = challenge.param(name).filter(|value| !value.is_empty());
             value.map(str::to_owned).ok_or_else(|| format!("it has no {name}"))

@@ -40,7 +40,7 @@ pub enum Credentials<'a> {
 
 /// What a request needs of the evidence.
 #[derive(Default)]
-pub struct Written {
+pub struct RequestEvidence {
     /// Value of the header field.
     pub credentials: Option<String>,
     /// What is added to the body.
@@ -67,8 +67,14 @@ impl<'a> Evidence<'a> {
     }
 
     /// The evidence of a request with this method, URI and digest-string. `attempt` counts from 1.
-    pub fn write(&self, method: &str, uri: &str, digest_string: &[u8], attempt: u32) -> Result<Written, String> {
-        let mut written = Written::default();
+    pub fn write(
+        &self,
+        method: &str,
+        uri: &str,
+        digest_string: &[u8],
+        attempt: u32,
+    ) -> Result<RequestEvidence, String> {
+        let mut written = RequestEvidence::default();
         let pop = |key: &Key| pop_to_text(&make_pop(key.as_slice(), digest_string));
         match &self.credentials {
             Credentials::None => {}

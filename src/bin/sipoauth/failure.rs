@@ -3,29 +3,29 @@
 
 /// A sentence for people, and the exit code that goes with it.
 #[derive(Debug)]
-pub struct Failure {
+pub struct ToolFailure {
     /// The exit code.
     pub exit: u8,
     /// What is wrong, and what to do.
     pub sentence: String,
 }
 
-impl Failure {
+impl ToolFailure {
     /// A failure with an exit code of its own.
-    pub fn new(exit: u8, sentence: impl Into<String>) -> Failure {
-        Failure { exit, sentence: sentence.into() }
+    pub fn new(exit: u8, sentence: impl Into<String>) -> ToolFailure {
+        ToolFailure { exit, sentence: sentence.into() }
     }
 }
 
 /// Wrong options, a file, the network, or an answer that does not hold what it must.
-impl From<String> for Failure {
-    fn from(sentence: String) -> Failure {
-        Failure::new(crate::EXIT_ERROR, sentence)
+impl From<String> for ToolFailure {
+    fn from(sentence: String) -> ToolFailure {
+        ToolFailure::new(crate::EXIT_ERROR, sentence)
     }
 }
 
-impl From<&str> for Failure {
-    fn from(sentence: &str) -> Failure {
+impl From<&str> for ToolFailure {
+    fn from(sentence: &str) -> ToolFailure {
         sentence.to_owned().into()
     }
 }

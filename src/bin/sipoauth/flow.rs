@@ -5,11 +5,11 @@ use sipoauth::proto::fingerprint::token_fingerprint;
 use sipoauth::proto::master_key::Ha1Form;
 use sipoauth::proto::shared_key::shared_key;
 
-use crate::conversation::{Conversation, Exchanged};
+use crate::conversation::{Conversation, RequestAndReply};
 use crate::credential::{Code, Credential, Login};
 use crate::digest_answer::DigestAnswer;
 use crate::evidence::{Credentials, Evidence};
-use crate::failure::Failure;
+use crate::failure::ToolFailure;
 use crate::header::tag;
 use crate::key_challenge::proven_key;
 use crate::message::Response;
@@ -17,7 +17,7 @@ use crate::options::{Order, PopPlace, RegisterOptions};
 use crate::outcome::UNPROVEN;
 use crate::phone_state::{KeyKind, PhoneState, SharedKey};
 use crate::redact::{LONG, form_encode};
-use crate::tokens::Tokens;
+use crate::tokens::HeldTokens;
 
 const POP_GRANT: &str = "grant_type=proof-of-possession";
 const PASSWORD_GRANT: &str = "grant_type=password";
@@ -25,20 +25,20 @@ const WRONG_PASSWORD: &str = "the user name or the password is wrong";
 const PROOF_REFUSED: &str = "though it has the same key; look into the proxy's log";
 
 /// How it ended.
-pub struct Done {
+pub struct FlowEnd {
     /// The last request and its answer.
-    pub exchanged: Exchanged,
+    pub exchanged: RequestAndReply,
     /// A new key.
     pub key: Option<SharedKey>,
     /// New tokens.
-    pub tokens: Option<Tokens>,
+    pub tokens: Option<HeldTokens>,
     /// What one more challenge means, when one has been answered already.
     pub refusal: Option<&'static str>,
 }
 
-impl Done {
-    fn new(exchanged: Exchanged) -> Done {
-        Done { exchanged, key: None, tokens: None, refusal: None }
+impl FlowEnd {
+    fn new(exchanged: RequestAndReply) -> FlowEnd {
+        FlowEnd { exchanged, key: None, tokens: None, refusal: None }
     }
 
     /// Has the proxy accepted the request?
@@ -53,7 +53,7 @@ pub fn run(
     credential: &Credential,
     options: &RegisterOptions,
     state: &PhoneState,
-) -> Result<Done, Failure> {
+) -> Result<FlowEnd, ToolFailure> {
     let header = talk.plan.credential_header;
     let mut evidence = Evidence::new(header, Credentials::None);
     match credential {
@@ -78,14 +78,14 @@ pub fn run(
         Credential::Password { login, with_pop } => return password(talk, login, *with_pop, options),
         Credential::KeyDerivation { login } => return key_derivation(talk, login),
     }
-    let mut done = Done::new(talk.send(&evidence)?);
+    let mut done = FlowEnd::new(talk.send(&evidence)?);
     if done.accepted() {
         let response = &done.exchanged.response;
         match credential {
             Credential::Code(code) => done.key = Some(key_of(code, response, options.key_order)?),
             Credential::Refresh { .. } => {
                 let redactor = &mut talk.report.redactor;
-                done.tokens = Some(Tokens::read(response, state.tokens.as_ref(), redactor)?);
+                done.tokens = Some(HeldTokens::read(response, state.tokens.as_ref(), redactor)?);
             }
             _ => {}
         }
@@ -99,10 +99,10 @@ fn password(
     login: &Login,
     with_pop: bool,
     options: &RegisterOptions,
-) -> Result<Done, Failure> {
+) -> Result<FlowEnd, ToolFailure> {
     let form = Some(PASSWORD_GRANT.to_owned());
     let first = Evidence { form: form.clone(), ..Evidence::new(talk.plan.credential_header, Credentials::None) };
-    let first = Done::new(talk.send(&first)?);
+    let first = FlowEnd::new(talk.send(&first)?);
     if first.accepted() {
         return Err("the proxy accepted without asking for the password, so there are no tokens and no key".into());
     }
@@ -112,26 +112,26 @@ fn password(
     let mut evidence = Evidence::new(header, Credentials::Digest(&answer));
     evidence.form = form;
     evidence.form_proof = with_pop.then_some((&key, options.pop_body));
-    let mut done = Done { refusal: Some(WRONG_PASSWORD), ..Done::new(talk.send(&evidence)?) };
+    let mut done = FlowEnd { refusal: Some(WRONG_PASSWORD), ..FlowEnd::new(talk.send(&evidence)?) };
     if done.accepted() {
-        done.tokens = Some(Tokens::read(&done.exchanged.response, None, &mut talk.report.redactor)?);
+        done.tokens = Some(HeldTokens::read(&done.exchanged.response, None, &mut talk.report.redactor)?);
         done.key = Some(SharedKey::of_password(KeyKind::MasterKey, key.as_slice(), &login.username));
     }
     Ok(done)
 }
 
 /// key-derivation sections 3 to 5.
-fn key_derivation(talk: &mut Conversation<'_>, login: &Login) -> Result<Done, Failure> {
+fn key_derivation(talk: &mut Conversation<'_>, login: &Login) -> Result<FlowEnd, ToolFailure> {
     let first = Evidence { dated: true, ..Evidence::new(talk.plan.credential_header, Credentials::None) };
-    let first = Done::new(talk.send(&first)?);
+    let first = FlowEnd::new(talk.send(&first)?);
     if first.accepted() {
         let sentence = "the proxy accepted without a challenge, so it did not prove that it knows the password";
-        return Err(Failure::new(UNPROVEN, sentence));
+        return Err(ToolFailure::new(UNPROVEN, sentence));
     }
     let Some((header, challenges)) = first.exchanged.response.asks() else { return Ok(first) };
     let key = proven_key(&challenges, login, &first.exchanged.digest_string)?;
     let credentials = Credentials::KeyDerivation { key: &key, username: &login.username, with_nonce: true };
-    let mut done = Done::new(talk.send(&Evidence::new(header, credentials))?);
+    let mut done = FlowEnd::new(talk.send(&Evidence::new(header, credentials))?);
     done.refusal = Some(PROOF_REFUSED);
     if done.accepted() {
         done.key = Some(SharedKey::of_password(KeyKind::KeyDerivation, key.octets(), &login.username));

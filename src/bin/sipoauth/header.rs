@@ -59,14 +59,14 @@ pub fn addr_spec(value: &[u8]) -> &[u8] {
 
 /// One challenge of a WWW-Authenticate or Proxy-Authenticate.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Challenge {
+pub struct HeaderChallenge {
     /// The scheme as sent.
     pub scheme: String,
     /// The parameters in order.
     pub params: Vec<(String, String)>,
 }
 
-impl Challenge {
+impl HeaderChallenge {
     /// Is it of this scheme?
     pub fn is(&self, scheme: &str) -> bool {
         self.scheme.eq_ignore_ascii_case(scheme)
@@ -86,8 +86,8 @@ impl Challenge {
 }
 
 /// The challenges of one header value; HTTP allows several, separated by commas. What cannot be read is passed over.
-pub fn challenges(value: &[u8]) -> Vec<Challenge> {
-    let mut found: Vec<Challenge> = Vec::new();
+pub fn challenges(value: &[u8]) -> Vec<HeaderChallenge> {
+    let mut found: Vec<HeaderChallenge> = Vec::new();
     for item in list(value) {
         let text = String::from_utf8_lossy(item);
         let (name, value) = text.split_once('=').unwrap_or((&text, ""));
@@ -96,11 +96,11 @@ pub fn challenges(value: &[u8]) -> Vec<Challenge> {
         let (first, second) = (words.next().unwrap_or_default(), words.next());
         let name = match second {
             Some(name) => {
-                found.push(Challenge { scheme: first.to_owned(), params: Vec::new() });
+                found.push(HeaderChallenge { scheme: first.to_owned(), params: Vec::new() });
                 name
             }
             None if !text.contains('=') && !first.is_empty() => {
-                found.push(Challenge { scheme: first.to_owned(), params: Vec::new() });
+                found.push(HeaderChallenge { scheme: first.to_owned(), params: Vec::new() });
                 continue;
             }
             None => first,
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(challenges(found[1].to_text().as_bytes()), found[1..2]);
         assert_eq!(found[1].param("Realm"), Some("say \"hi\""));
         assert_eq!(found[1].param("authz_server"), Some("https://as/x?y=z"));
-        assert_eq!(found[2], Challenge { scheme: "Negotiate".into(), params: Vec::new() });
+        assert_eq!(found[2], HeaderChallenge { scheme: "Negotiate".into(), params: Vec::new() });
         assert_eq!(challenges(b"=, ,"), []);
     }
 

@@ -5,15 +5,19 @@ use sipoauth::proto::key_derivation::{KeyChallenge, SCHEME};
 use sipoauth::proto::pbkdf2::MasterKey;
 
 use crate::credential::Login;
-use crate::failure::Failure;
-use crate::header::Challenge;
+use crate::failure::ToolFailure;
+use crate::header::HeaderChallenge;
 use crate::outcome::UNPROVEN;
 
 const SENTENCE: &str = "the server did not prove that it knows the password, so nothing more is sent to it: either it is not the \
      proxy that it claims to be, or the password or the user name is another";
 
 /// The key of a proxy that challenged the request with this digest-string.
-pub fn proven_key(challenges: &[Challenge], login: &Login, digest_string: &[u8]) -> Result<MasterKey, Failure> {
+pub fn proven_key(
+    challenges: &[HeaderChallenge],
+    login: &Login,
+    digest_string: &[u8],
+) -> Result<MasterKey, ToolFailure> {
     let Some(challenge) = challenges.iter().find(|challenge| challenge.is(SCHEME)) else {
         let other = challenges.first().map_or("nothing", |other| &other.scheme);
         return Err(format!("the proxy asks for {other}, not for {SCHEME}").into());
@@ -21,5 +25,5 @@ pub fn proven_key(challenges: &[Challenge], login: &Login, digest_string: &[u8])
     let parsed = KeyChallenge::parse(&challenge.to_text()).unwrap_or(Err("it cannot be parsed"));
     let parsed = parsed.map_err(|why| format!("the proxy's {SCHEME} challenge is not followed: {why}"))?;
     let key = parsed.parameters.derive(login.password.as_bytes());
-    if parsed.is_from_holder(&key, digest_string, None) { Ok(key) } else { Err(Failure::new(UNPROVEN, SENTENCE)) }
+    if parsed.is_from_holder(&key, digest_string, None) { Ok(key) } else { Err(ToolFailure::new(UNPROVEN, SENTENCE)) }
 }

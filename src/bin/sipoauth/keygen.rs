@@ -57,7 +57,7 @@ pub struct ClientKeyOptions {
     #[arg(long, value_enum, default_value = "ES256")]
     alg: ClientAlgorithm,
     #[command(flatten)]
-    key: KeyOptions,
+    key: KeygenOptions,
 }
 
 /// What to make for tokens of the proxy's own: a P-256 key, named by its thumbprint.
@@ -78,12 +78,12 @@ pub struct DecryptionKeyOptions {
     #[arg(long, value_enum, default_value = "ECDH-ES")]
     alg: DecryptionAlgorithm,
     #[command(flatten)]
-    key: KeyOptions,
+    key: KeygenOptions,
 }
 
 /// Where a private key goes, and what its public part is called.
 #[derive(Args)]
-pub struct KeyOptions {
+pub struct KeygenOptions {
     /// The file to make for the private key (PEM, PKCS #8); - is standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -131,7 +131,7 @@ impl KeygenCommand {
                 pair.and_then(|pair| key(pair, name, Purpose::Client, &options.key))
             }
             KeygenCommand::Signing(options) => {
-                let named = KeyOptions { out: options.out.clone(), kid: None, jwks_out: options.jwks_out.clone() };
+                let named = KeygenOptions { out: options.out.clone(), kid: None, jwks_out: options.jwks_out.clone() };
                 p256().and_then(|pair| key(pair, "ES256", Purpose::Signing, &named))
             }
             KeygenCommand::Decryption(options) => {
@@ -189,7 +189,7 @@ impl Purpose {
     }
 }
 
-fn key((private, mut jwk): Pair, algorithm: &str, purpose: Purpose, options: &KeyOptions) -> Result<(), String> {
+fn key((private, mut jwk): Pair, algorithm: &str, purpose: Purpose, options: &KeygenOptions) -> Result<(), String> {
     if options.out == Path::new("-") && options.jwks_out.is_none() {
         return Err("with --out - the public key set needs a place of its own; write --jwks-out FILE".into());
     }

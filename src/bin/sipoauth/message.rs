@@ -2,13 +2,13 @@
 //! SIP messages: requests are written, responses are read (RFC 3261 section 7). Whatever a server sends is either a
 //! response or a sentence that says why it is none.
 
-use crate::header::{self, Challenge};
+use crate::header::{self, HeaderChallenge};
 
 /// Largest message that is read, in octets.
 pub const MAX_LEN: usize = 64 * 1024;
 
 /// A request.
-pub struct Request {
+pub struct SipRequest {
     /// The method.
     pub method: String,
     /// The Request-URI.
@@ -19,7 +19,7 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-impl Request {
+impl SipRequest {
     /// The message as it is sent.
     pub fn to_octets(&self) -> Vec<u8> {
         let mut text = format!("{} {} SIP/2.0\r\n", self.method, self.uri);
@@ -105,12 +105,12 @@ impl Response {
     }
 
     /// All challenges, of whatever scheme.
-    pub fn challenges(&self) -> Vec<Challenge> {
+    pub fn challenges(&self) -> Vec<HeaderChallenge> {
         ["WWW-Authenticate", "Proxy-Authenticate"].into_iter().flat_map(|name| self.challenges_in(name)).collect()
     }
 
     /// Where credentials are asked for, and the challenges that do so; None when this answer asks for none.
-    pub fn asks(&self) -> Option<(&'static str, Vec<Challenge>)> {
+    pub fn asks(&self) -> Option<(&'static str, Vec<HeaderChallenge>)> {
         match self.status {
             401 => Some(("Authorization", self.challenges_in("WWW-Authenticate").collect())),
             407 => Some(("Proxy-Authorization", self.challenges_in("Proxy-Authenticate").collect())),
@@ -118,7 +118,7 @@ impl Response {
         }
     }
 
-    fn challenges_in(&self, name: &str) -> impl Iterator<Item = Challenge> {
+    fn challenges_in(&self, name: &str) -> impl Iterator<Item = HeaderChallenge> {
         self.all(name).flat_map(header::challenges)
     }
 
@@ -206,14 +206,14 @@ mod tests {
         <sip:a@x>;tag=f1\r\nt:<sip:a@x>\r\n\t;tag=t1\r\ni: id@h\r\nCSEQ: 2   REGISTER\r\nm: <sip:a@h>;expires=9\r\n\
         l: 2\r\n\r\nhi";
 
-    fn request() -> Request {
+    fn request() -> SipRequest {
         let headers = vec![
             ("Via", "SIP/2.0/UDP h;branch=z9hG4bKa;rport".to_owned()),
             ("From", "<sip:a@x>;tag=f1".to_owned()),
             ("Call-ID", "id@h".to_owned()),
             ("CSeq", "2 REGISTER".to_owned()),
         ];
-        Request { method: "REGISTER".into(), uri: "sip:x".into(), headers, body: b"a=b".to_vec() }
+        SipRequest { method: "REGISTER".into(), uri: "sip:x".into(), headers, body: b"a=b".to_vec() }
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub struct RegisterOptions {
     pub authorize: Option<String>,
     /// Register with Digest and get tokens from the proxy; they and the master-key are kept
     #[arg(long, value_enum, requires = "password_source")]
-    pub grant: Option<Grant>,
+    pub grant: Option<GrantOption>,
     /// Prove possession of the master-key in the request that answers the proxy's Digest challenge
     #[arg(long, requires = "grant")]
     pub with_pop: bool,
@@ -173,7 +173,7 @@ impl RegisterOptions {
 
 /// A grant that the phone asks the proxy for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Grant {
+pub enum GrantOption {
     /// Tokens for a user whom the proxy authenticates with Digest.
     Password,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use sipoauth::proto::key_derivation::SCHEME;
 
-use crate::header::{self, Challenge};
+use crate::header::{self, HeaderChallenge};
 use crate::message::Response;
 
 /// Registered, unregistered or accepted.
@@ -21,7 +21,7 @@ pub const UNPROVEN: u8 = 5;
 
 /// The meaning of a final answer.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct RegisterOutcome {
     /// A word or two for programs.
     pub result: &'static str,
     /// The exit code.
@@ -33,7 +33,7 @@ pub struct Outcome {
     /// When the registration ends, as an HTTP date.
     pub until: Option<String>,
     /// All challenges, Bearer or not.
-    pub challenges: Vec<Challenge>,
+    pub challenges: Vec<HeaderChallenge>,
     /// Where a 401 or 302 sends the phone.
     pub location: Option<String>,
     /// Seconds after which to try again.
@@ -41,7 +41,7 @@ pub struct Outcome {
 }
 
 /// What was asked, as far as the answer's meaning depends on it.
-pub struct Asked<'a> {
+pub struct SentRequest<'a> {
     /// Was it a REGISTER?
     pub register: bool,
     /// The Contact's URI.
@@ -53,8 +53,8 @@ pub struct Asked<'a> {
 }
 
 /// Judges a final answer.
-pub fn judge(response: &Response, asked: &Asked<'_>, now: SystemTime) -> Outcome {
-    let mut outcome = Outcome {
+pub fn judge(response: &Response, asked: &SentRequest<'_>, now: SystemTime) -> RegisterOutcome {
+    let mut outcome = RegisterOutcome {
         result: "refused",
         exit: REFUSED,
         sentence: String::new(),
@@ -94,7 +94,7 @@ pub fn judge(response: &Response, asked: &Asked<'_>, now: SystemTime) -> Outcome
     outcome
 }
 
-fn accepted(outcome: &mut Outcome, response: &Response, asked: &Asked<'_>, now: SystemTime) {
+fn accepted(outcome: &mut RegisterOutcome, response: &Response, asked: &SentRequest<'_>, now: SystemTime) {
     let (result, sentence) = if !asked.register {
         ("accepted", format!("accepted: {}", response.status_line()))
     } else if asked.expires == 0 {
@@ -111,7 +111,7 @@ fn accepted(outcome: &mut Outcome, response: &Response, asked: &Asked<'_>, now: 
 }
 
 /// Seconds granted to our Contact (RFC 3261 section 10.2.4): its parameter, else the Expires header.
-fn granted(response: &Response, asked: &Asked<'_>) -> u32 {
+fn granted(response: &Response, asked: &SentRequest<'_>) -> u32 {
     let number = |value: &[u8]| std::str::from_utf8(value).ok()?.parse::<u32>().ok();
     let contacts: Vec<&[u8]> = response.all("Contact").flat_map(header::list).collect();
     let ours = contacts.iter().find(|value| header::addr_spec(value) == asked.contact.as_bytes());
@@ -127,7 +127,7 @@ fn location(response: &Response) -> Option<String> {
     Some(String::from_utf8_lossy(header::addr_spec(value)).into_owned())
 }
 
-fn sign_in(outcome: &Outcome) -> String {
+fn sign_in(outcome: &RegisterOutcome) -> String {
     let Some(bearer) = outcome.challenges.iter().find(|challenge| challenge.is("Bearer")) else {
         return match (&outcome.location, outcome.challenges.first()) {
             (Some(location), _) => format!("sign in at {location}, then use --code or --token"),
@@ -178,8 +178,8 @@ fn what_to_do(response: &Response) -> String {
 mod tests {
     use super::*;
 
-    fn outcome(text: &str) -> Outcome {
-        let asked = Asked { register: true, contact: "sip:a@h:1", expires: 3600, refusal: None };
+    fn outcome(text: &str) -> RegisterOutcome {
+        let asked = SentRequest { register: true, contact: "sip:a@h:1", expires: 3600, refusal: None };
         judge(&Response::parse(text.as_bytes()).unwrap(), &asked, SystemTime::UNIX_EPOCH)
     }
 

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::options::Order;
 use crate::secret::Wiped;
-use crate::tokens::Tokens;
+use crate::tokens::HeldTokens;
 use crate::transport::Transport;
 
 const VERSION: u32 = 1;
@@ -44,7 +44,7 @@ pub struct PhoneState {
     pub shared_key: Option<SharedKey>,
     /// The tokens that the proxy gave last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens: Option<Tokens>,
+    pub tokens: Option<HeldTokens>,
 }
 
 /// Where a key came from, and so how it proves itself.

@@ -10,14 +10,14 @@ use sipoauth::proto::uri::Aor;
 
 use crate::credential::Credential;
 use crate::evidence::Evidence;
-use crate::message::{Request, is_token};
+use crate::message::{SipRequest, is_token};
 use crate::options::{PopStar, RegisterOptions};
 use crate::phone_state::PhoneState;
 
 use crate::transport::{Server, Transport};
 
 /// What differs from one request of a run to the next.
-pub struct Step<'a> {
+pub struct PlanStep<'a> {
     /// The CSeq number.
     pub cseq: u32,
     /// How often this has been tried, this time included.
@@ -29,7 +29,7 @@ pub struct Step<'a> {
 /// A request that is ready.
 pub struct Outgoing {
     /// The request.
-    pub request: Request,
+    pub request: SipRequest,
     /// What a proof in it covers; empty when the evidence needs none.
     pub digest_string: Vec<u8>,
     /// What must not be printed.
@@ -150,7 +150,7 @@ impl Plan {
     }
 
     /// The request that shows this.
-    pub fn request(&self, local: SocketAddr, step: &Step<'_>, evidence: &Evidence<'_>) -> Result<Outgoing, String> {
+    pub fn request(&self, local: SocketAddr, step: &PlanStep<'_>, evidence: &Evidence<'_>) -> Result<Outgoing, String> {
         let branch = random_hex(8)?;
         let cseq = format!("{} {}", step.cseq, self.method);
         let mut headers = vec![
@@ -207,7 +207,7 @@ impl Plan {
         }
         let body = body + &written.parameter;
         let request =
-            Request { method: self.method.clone(), uri: self.request_uri.clone(), headers, body: body.into_bytes() };
+            SipRequest { method: self.method.clone(), uri: self.request_uri.clone(), headers, body: body.into_bytes() };
         Ok(Outgoing { request, digest_string, secrets: written.secrets })
     }
 

@@ -5,13 +5,13 @@ use std::time::SystemTime;
 
 use sipoauth::proto::master_key::Ha1Form;
 
-use crate::authorize::SignIn;
+use crate::authorize::Authorization;
 use crate::conversation::Conversation;
 use crate::credential::Credential;
-use crate::failure::Failure;
-use crate::flow::{self, Done};
+use crate::failure::ToolFailure;
+use crate::flow::{self, FlowEnd};
 use crate::options::RegisterOptions;
-use crate::outcome::{Asked, judge};
+use crate::outcome::{SentRequest, judge};
 use crate::phone_state::PhoneState;
 use crate::plan::Plan;
 use crate::report::{Ending, Report};
@@ -25,7 +25,7 @@ pub fn run(options: &RegisterOptions) -> u8 {
     })
 }
 
-fn register(options: &RegisterOptions, report: &mut Report) -> Result<u8, Failure> {
+fn register(options: &RegisterOptions, report: &mut Report) -> Result<u8, ToolFailure> {
     let known = options.state.as_deref().map(PhoneState::load).transpose()?.flatten();
     let mut credential = Credential::read(options, known.as_ref(), &mut report.redactor)?;
     let plan = Plan::new(options, known.as_ref(), &credential)?;
@@ -36,7 +36,7 @@ fn register(options: &RegisterOptions, report: &mut Report) -> Result<u8, Failur
     }
     if let Credential::Authorize { url, login } = &credential {
         let (redirect_uri, form) = (options.redirect_uri.as_deref(), Ha1Form::from(options.ha1_form));
-        let sign_in = SignIn { url, aor: &plan.aor, redirect_uri, login, form };
+        let sign_in = Authorization { url, aor: &plan.aor, redirect_uri, login, form };
         credential = Credential::Code(sign_in.code(options.ca_file.as_deref(), options.timeout, report)?);
     }
     let mut talk = Conversation::open(options, &plan, report)?;
@@ -44,7 +44,8 @@ fn register(options: &RegisterOptions, report: &mut Report) -> Result<u8, Failur
     keep(&mut done, &mut state, options, &mut talk)?;
 
     let contact = talk.contact_uri();
-    let asked = Asked { register: plan.registers(), contact: &contact, expires: plan.expires, refusal: done.refusal };
+    let asked =
+        SentRequest { register: plan.registers(), contact: &contact, expires: plan.expires, refusal: done.refusal };
     let outcome = judge(&done.exchanged.response, &asked, SystemTime::now());
     let mut exit = outcome.exit;
     for _ in 0..options.repeat {
@@ -59,7 +60,7 @@ fn register(options: &RegisterOptions, report: &mut Report) -> Result<u8, Failur
 
 /// Keeps a new key and new tokens, and what is to be said of them.
 fn keep(
-    done: &mut Done,
+    done: &mut FlowEnd,
     state: &mut PhoneState,
     options: &RegisterOptions,
     talk: &mut Conversation<'_>,

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use sipoauth::proto::fingerprint::printable;
 
-use crate::failure::Failure;
+use crate::failure::ToolFailure;
 use crate::message::Response;
-use crate::outcome::{Outcome, REFUSED, UNPROVEN};
+use crate::outcome::{REFUSED, RegisterOutcome, UNPROVEN};
 use crate::redact::Redactor;
 
 const MAX_LINE: usize = 4096;
@@ -84,7 +84,7 @@ impl Report {
     }
 
     /// The result.
-    pub fn end(&self, response: &Response, outcome: &Outcome, ending: &Ending) {
+    pub fn end(&self, response: &Response, outcome: &RegisterOutcome, ending: &Ending) {
         if self.json {
             return self.print_json(&self.object(response, outcome, ending));
         }
@@ -114,7 +114,7 @@ impl Report {
     }
 
     /// What ended the run before an outcome.
-    pub fn failed(&self, failure: &Failure) {
+    pub fn failed(&self, failure: &ToolFailure) {
         let sentence = self.clean(&failure.sentence);
         if self.json {
             let result = match failure.exit {
@@ -127,7 +127,7 @@ impl Report {
         let _ = writeln!(io::stderr(), "sipoauth: {sentence}");
     }
 
-    fn object(&self, response: &Response, outcome: &Outcome, ending: &Ending) -> Value {
+    fn object(&self, response: &Response, outcome: &RegisterOutcome, ending: &Ending) -> Value {
         let text = |text: &str| Value::from(self.clean(text));
         let maybe = |value: &Option<String>| value.as_deref().map_or(Value::Null, text);
         let headers = response.headers.iter().map(|(name, value)| json!([name, text(&String::from_utf8_lossy(value))]));

@@ -14,7 +14,7 @@ use crate::secret::Wiped;
 
 /// The tokens as they are kept.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
-pub struct Tokens {
+pub struct HeldTokens {
     /// The access token.
     pub access_token: Wiped,
     /// The refresh token.
@@ -28,10 +28,10 @@ pub struct Tokens {
     pub until: Option<String>,
 }
 
-impl Tokens {
+impl HeldTokens {
     /// Reads them out of a 200 OK. `old` are those that these replace: a refresh token that is not sent anew goes on
     /// (RFC 6749 section 6).
-    pub fn read(response: &Response, old: Option<&Tokens>, redactor: &mut Redactor) -> Result<Tokens, String> {
+    pub fn read(response: &Response, old: Option<&HeldTokens>, redactor: &mut Redactor) -> Result<HeldTokens, String> {
         let failed = |why: &str| format!("{}, but there are no tokens in it: {why}", response.status_line());
         let issued = match TokenResponse::parse(&response.body) {
             Ok(TokenResponse::Issued(issued)) => issued,
@@ -46,7 +46,7 @@ impl Tokens {
         let until = issued.expires_in.and_then(|seconds| u64::try_from(seconds).ok());
         let until = until.and_then(|seconds| SystemTime::now().checked_add(Duration::from_secs(seconds)));
         let refresh_token = issued.refresh_token.as_ref().map(&mut wiped);
-        Ok(Tokens {
+        Ok(HeldTokens {
             access_token: wiped(&issued.access_token),
             refresh_token: refresh_token.or_else(|| old.and_then(|old| old.refresh_token.clone())),
             scope: issued.scope.clone(),

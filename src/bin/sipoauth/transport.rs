@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde::{Deserialize, Serialize};
 
-use crate::message::{MAX_LEN, Request, Response, frame};
+use crate::message::{MAX_LEN, Response, SipRequest, frame};
 use crate::tls;
 
 const T1: Duration = Duration::from_millis(500);
@@ -82,7 +82,7 @@ impl std::fmt::Display for Server {
 }
 
 /// What happens before the final answer.
-pub enum Event<'a> {
+pub enum TransportEvent<'a> {
     /// The request went out once more.
     SentAgain,
     /// A 1xx came.
@@ -129,21 +129,21 @@ enum Wire {
 }
 
 /// The phone's line to the proxy.
-pub struct Connection {
+pub struct SipConnection {
     wire: Wire,
     server: Server,
     local: SocketAddr,
     buffer: Vec<u8>,
 }
 
-impl Connection {
+impl SipConnection {
     /// Connects; `tls` settings make it TLS.
     pub fn open(
         server: &Server,
         transport: Transport,
         tls: Option<&Arc<ClientConfig>>,
         timeout: Duration,
-    ) -> Result<Connection, String> {
+    ) -> Result<SipConnection, String> {
         let addresses: Vec<SocketAddr> = (server.host.as_str(), server.port)
             .to_socket_addrs()
             .map_err(|e| format!("{}: the name cannot be resolved ({e}); check --server", server.host))?
@@ -163,7 +163,7 @@ impl Connection {
                         (Wire::Tcp(stream), Some(config)) => Wire::Tls(tls::connect(config, server, stream)?),
                         (wire, _) => wire,
                     };
-                    return Ok(Connection { wire, server: server.clone(), local, buffer: Vec::new() });
+                    return Ok(SipConnection { wire, server: server.clone(), local, buffer: Vec::new() });
                 }
                 Err(error) => last = error,
             }
@@ -179,10 +179,10 @@ impl Connection {
     /// Sends the request and waits for its final answer.
     pub fn exchange(
         &mut self,
-        request: &Request,
+        request: &SipRequest,
         octets: &[u8],
         timeout: Duration,
-        seen: &mut dyn FnMut(Event<'_>),
+        seen: &mut dyn FnMut(TransportEvent<'_>),
     ) -> Result<Response, String> {
         let start = Instant::now();
         let deadline = start + timeout.min(TIMER_F);
@@ -196,14 +196,14 @@ impl Connection {
             match self.receive(until)? {
                 Some(message) => match Response::parse(&message) {
                     Ok(response) if !request.is_answered_by(&response) => {
-                        seen(Event::Ignored("it answers another request"));
+                        seen(TransportEvent::Ignored("it answers another request"));
                     }
                     Ok(response) if response.status >= 200 => return Ok(response),
                     Ok(response) => {
-                        seen(Event::Provisional(&response));
+                        seen(TransportEvent::Provisional(&response));
                         (interval, resend) = (T2, Instant::now() + T2);
                     }
-                    Err(why) => seen(Event::Ignored(why)),
+                    Err(why) => seen(TransportEvent::Ignored(why)),
                 },
                 None if Instant::now() >= deadline => {
                     return Err(format!(
@@ -214,7 +214,7 @@ impl Connection {
                 }
                 None => {
                     self.send(octets, deadline)?;
-                    seen(Event::SentAgain);
+                    seen(TransportEvent::SentAgain);
                     interval = (interval * 2).min(T2);
                     resend = Instant::now() + interval;
                 }

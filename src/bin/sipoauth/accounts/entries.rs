@@ -8,7 +8,7 @@ use sipoauth::proto::verifier::Verifier;
 
 /// What an account is made from.
 #[derive(Debug)]
-pub enum Credential<'a> {
+pub enum AccountCredential<'a> {
     /// A key that was derived before.
     Verifier(Box<Verifier>),
     /// A password, whose key is still to be derived.
@@ -17,15 +17,15 @@ pub enum Credential<'a> {
 
 /// A good line.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct AccountLine<'a> {
     /// The address-of-record.
     pub aor: Aor,
     /// What it has.
-    pub credential: Credential<'a>,
+    pub credential: AccountCredential<'a>,
 }
 
 /// Reads the lines: the good ones, and number and sentence of the bad ones. Empty lines and comments (#) are neither.
-pub fn read(text: &str, passwords: bool) -> (Vec<Entry<'_>>, Vec<(usize, String)>) {
+pub fn read(text: &str, passwords: bool) -> (Vec<AccountLine<'_>>, Vec<(usize, String)>) {
     let (mut entries, mut bad) = (Vec::new(), Vec::new());
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -44,7 +44,7 @@ pub fn read(text: &str, passwords: bool) -> (Vec<Entry<'_>>, Vec<(usize, String)
     (entries, bad)
 }
 
-fn entry(line: &str, passwords: bool) -> Result<Entry<'_>, String> {
+fn entry(line: &str, passwords: bool) -> Result<AccountLine<'_>, String> {
     let what = if passwords { "a password" } else { "a verifier ($pbkdf2-...)" };
     let (address, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let aor = super::parsed(address)?;
@@ -56,11 +56,11 @@ fn entry(line: &str, passwords: bool) -> Result<Entry<'_>, String> {
         if rest.starts_with("$pbkdf2-") {
             return Err("this is a verifier, not a password: load the file without --passwords".into());
         }
-        Credential::Password(rest)
+        AccountCredential::Password(rest)
     } else {
-        Credential::Verifier(Box::new(Verifier::parse(rest.trim_end())?))
+        AccountCredential::Verifier(Box::new(Verifier::parse(rest.trim_end())?))
     };
-    Ok(Entry { aor, credential })
+    Ok(AccountLine { aor, credential })
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
     fn a_password_is_the_rest_of_its_line() {
         let text = format!("alice@example.test  a pass word \nbob@example.test {VERIFIER}\ncarol@example.test  \n");
         let (entries, bad) = read(&text, true);
-        assert!(matches!(entries[0].credential, Credential::Password("a pass word ")), "{entries:?}");
+        assert!(matches!(entries[0].credential, AccountCredential::Password("a pass word ")), "{entries:?}");
         assert_eq!((entries.len(), bad.iter().map(|(n, _)| *n).collect::<Vec<_>>()), (1, vec![2, 3]));
     }
 }

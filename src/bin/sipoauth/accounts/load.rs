@@ -16,7 +16,7 @@ use sipoauth::runtime::accounts::derive_verifier;
 use sipoauth::runtime::sessions::SessionStore;
 use zeroize::Zeroizing;
 
-use super::entries::{self, Credential, Entry};
+use super::entries::{self, AccountCredential, AccountLine};
 use crate::output::{Output, span};
 use crate::store::{Common, open};
 
@@ -91,10 +91,10 @@ fn read(path: &Path) -> Result<Zeroizing<String>, String> {
 }
 
 /// Accounts that can be told from users who do not exist.
-fn tell_of_others(entries: &[Entry<'_>], new: &NewAccounts, output: Output) {
-    let other = |entry: &&Entry<'_>| match &entry.credential {
-        Credential::Verifier(verifier) => !new.look_like(&verifier.parameters),
-        Credential::Password(_) => false,
+fn tell_of_others(entries: &[AccountLine<'_>], new: &NewAccounts, output: Output) {
+    let other = |entry: &&AccountLine<'_>| match &entry.credential {
+        AccountCredential::Verifier(verifier) => !new.look_like(&verifier.parameters),
+        AccountCredential::Password(_) => false,
     };
     let count = entries.iter().filter(other).count();
     if let Some(first) = entries.iter().find(other) {
@@ -104,7 +104,7 @@ fn tell_of_others(entries: &[Entry<'_>], new: &NewAccounts, output: Output) {
 }
 
 /// Threads take one entry after the other. The number of accounts written; a store that fails ends it.
-fn write_all(entries: &[Entry<'_>], store: &SessionStore, new: &NewAccounts) -> Result<usize, String> {
+fn write_all(entries: &[AccountLine<'_>], store: &SessionStore, new: &NewAccounts) -> Result<usize, String> {
     let (next, written) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failed: Mutex<Option<String>> = Mutex::new(None);
     let bar = Bar::new(entries.len());
@@ -135,11 +135,11 @@ fn write_all(entries: &[Entry<'_>], store: &SessionStore, new: &NewAccounts) -> 
     }
 }
 
-fn write(entry: &Entry<'_>, store: &SessionStore, new: &NewAccounts) -> Result<(), String> {
+fn write(entry: &AccountLine<'_>, store: &SessionStore, new: &NewAccounts) -> Result<(), String> {
     let derived;
     let verifier = match &entry.credential {
-        Credential::Verifier(verifier) => &**verifier,
-        Credential::Password(password) => {
+        AccountCredential::Verifier(verifier) => &**verifier,
+        AccountCredential::Password(password) => {
             derived = derive_verifier(new, password.as_bytes()).map_err(|e| e.to_string())?;
             &derived
         }

@@ -16,7 +16,7 @@ use sipoauth::runtime::key_fetches::key_plan;
 
 use super::finding::Findings;
 use super::probe::{Probe, impostor, not_asked, other_way};
-use super::remembered::Remembered;
+use super::remembered::RememberedDocuments;
 use crate::output::{Progress, now};
 
 const INTROSPECTS: &str =
@@ -24,7 +24,7 @@ const INTROSPECTS: &str =
 
 /// What is asked about the client of one provider.
 #[derive(Clone, Copy)]
-pub struct Question<'a> {
+pub struct ClientCheck<'a> {
     /// The configuration.
     pub policy: &'a Policy,
     /// Which provider.
@@ -32,12 +32,12 @@ pub struct Question<'a> {
     /// For probes.
     pub http: &'a HttpClient,
     /// What was read from the server already.
-    pub documents: &'a Remembered<'a>,
+    pub documents: &'a RememberedDocuments<'a>,
     /// Made-up codes and tokens may be sent.
     pub probe: bool,
 }
 
-impl Question<'_> {
+impl ClientCheck<'_> {
     /// Everything about the token endpoint, where codes are exchanged.
     pub fn token_endpoint(&self, metadata: Option<&Json<'_>>, findings: &mut Findings) {
         let name = self.name();

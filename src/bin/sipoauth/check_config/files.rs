@@ -9,13 +9,13 @@ use sipoauth::config::source::Bundle;
 use zeroize::Zeroizing;
 
 use super::finding::Findings;
-use crate::configuration::Written;
+use crate::configuration::WrittenConfiguration;
 
 const OTHERS: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
 
 /// Looks at the files with secrets, and at configurations that have secrets in them.
-pub fn check(written: &Written, bundle: &Bundle, findings: &mut Findings) {
+pub fn check(written: &WrittenConfiguration, bundle: &Bundle, findings: &mut Findings) {
     let settings = &bundle.settings;
     let mut secret: Vec<(&str, &str)> = Vec::new();
     for (key, path) in

@@ -12,19 +12,19 @@ use crate::output::Progress;
 type Fetched = Result<Document, FetchError>;
 
 /// Fetches and remembers.
-pub struct Remembered<'h> {
+pub struct RememberedDocuments<'h> {
     http: &'h HttpClient,
     known: Mutex<HashMap<String, Fetched>>,
 }
 
-impl Remembered<'_> {
+impl RememberedDocuments<'_> {
     /// Nothing is fetched yet.
-    pub fn new(http: &HttpClient) -> Remembered<'_> {
-        Remembered { http, known: Mutex::default() }
+    pub fn new(http: &HttpClient) -> RememberedDocuments<'_> {
+        RememberedDocuments { http, known: Mutex::default() }
     }
 }
 
-impl Fetch for Remembered<'_> {
+impl Fetch for RememberedDocuments<'_> {
     fn get(&self, url: &str, accept: &str) -> Fetched {
         let mut known = self.known.lock().expect("no fetch panics");
         if let Some(fetched) = known.get(url) {

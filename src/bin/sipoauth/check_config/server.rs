@@ -14,9 +14,9 @@ use sipoauth::ports::{Fetch, FetchError};
 use sipoauth::proto::jose::key_set::{KeySet, Origin, Rejected};
 use sipoauth::proto::json::Json;
 
-use super::client::Question;
+use super::client::ClientCheck;
 use super::finding::Findings;
-use super::remembered::Remembered;
+use super::remembered::RememberedDocuments;
 use crate::output::{Progress, span};
 
 const DOCUMENT: &str = "open the address in a browser: the metadata of the issuer must be there; discovery_url names it when it is elsewhere";
@@ -29,7 +29,7 @@ const REACH: &str = "look at the name, the port, a firewall in between, and whet
 pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, findings: &mut Findings) {
     let provider = &policy.providers[index];
     let name = Some(provider.name.as_str());
-    let documents = Remembered::new(http);
+    let documents = RememberedDocuments::new(http);
     if let KeySource::Static(set) = &provider.keys {
         findings.ok("keys", name, &format!("{} configured key(s), {}", set.keys().len(), algorithms(set)));
         not_used(set, name, findings);
@@ -71,7 +71,7 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
     if let Some(document) = &document {
         supported_scopes(provider, document, findings);
     }
-    let question = Question { policy, index, http, documents: &documents, probe };
+    let question = ClientCheck { policy, index, http, documents: &documents, probe };
     if provider.client.is_some() && policy.sessions.is_some() {
         question.token_endpoint(document.as_ref(), findings);
     }
@@ -93,7 +93,7 @@ fn metadata_addresses(provider: &Provider) -> Vec<String> {
 }
 
 /// The metadata as it is, for what only warnings depend on.
-fn document(addresses: &[String], documents: &Remembered<'_>) -> Option<Vec<u8>> {
+fn document(addresses: &[String], documents: &RememberedDocuments<'_>) -> Option<Vec<u8>> {
     let body = |url: &String| Some(documents.get(url, METADATA_TYPES).ok()?.body);
     addresses.iter().filter_map(body).find(|body| Json::parse(body).is_ok())
 }
@@ -177,7 +177,7 @@ fn clock(provider: &Provider, server: SystemTime, before: SystemTime, findings: 
 }
 
 /// The mistake that is made most often has its own sentence.
-fn slash(provider: &Provider, urls: &[String], documents: &Remembered<'_>) -> Option<(String, String)> {
+fn slash(provider: &Provider, urls: &[String], documents: &RememberedDocuments<'_>) -> Option<(String, String)> {
     let document = document(urls, documents)?;
     let document = Json::parse(&document).ok()?;
     let named = document.get("issuer")?.as_str()?;
@@ -189,7 +189,7 @@ fn slash(provider: &Provider, urls: &[String], documents: &Remembered<'_>) -> Op
     })
 }
 
-fn keys(provider: &Provider, uri: &str, documents: &Remembered<'_>, findings: &mut Findings) {
+fn keys(provider: &Provider, uri: &str, documents: &RememberedDocuments<'_>, findings: &mut Findings) {
     let name = Some(provider.name.as_str());
     let body = match documents.get(uri, KEY_SET_TYPES) {
         Ok(document) => document.body,

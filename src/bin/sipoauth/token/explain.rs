@@ -7,13 +7,13 @@ use sipoauth::engine::peer_certificate::PeerCertificate;
 
 use super::JudgeOptions;
 use super::verdict::{exit_code, judge, print, to_json};
-use super::verify::{Asked, read, used};
+use super::verify::{TokenInQuestion, read, used};
 use crate::output::{Output, now};
 
 /// Runs the command and returns the exit code.
 pub fn run(options: &JudgeOptions) -> u8 {
     let output = Output { json: options.json };
-    let Asked { policy, token, certificate } = match read(options) {
+    let TokenInQuestion { policy, token, certificate } = match read(options) {
         Ok(read) => read,
         Err(sentence) => return output.error(&sentence),
     };

@@ -64,7 +64,7 @@ impl KnownAnswers for Learned {
 }
 
 /// What the proxy would say, and what it would have asked servers for.
-pub struct Verdict {
+pub struct TokenVerdict {
     /// The proxy's answer.
     pub answer: Answer,
     /// What servers have said.
@@ -75,7 +75,7 @@ pub struct Verdict {
 
 /// Judges. The proxy fetches keys when it starts, so they are fetched here before they are needed. With `all`, a token
 /// of an unknown issuer gets the keys of the only provider there is: everything that is wrong with it shall be seen.
-pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, now: i64) -> Verdict {
+pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, now: i64) -> TokenVerdict {
     let client = HttpClient::new(policy);
     let mut learned = Learned::default();
     let mut first = decide(policy, &learned, token, used, now);
@@ -124,7 +124,7 @@ pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, no
             answer.reason = Some(Reason::ProviderUnreachable);
         }
     }
-    Verdict { answer, learned, problem }
+    TokenVerdict { answer, learned, problem }
 }
 
 fn ask(
@@ -191,7 +191,7 @@ fn claim_fault(answer: &Answer) -> &str {
 }
 
 /// The verdict for people.
-pub fn print(output: Output, policy: &Policy, verdict: &Verdict) {
+pub fn print(output: Output, policy: &Policy, verdict: &TokenVerdict) {
     let reason = verdict.answer.reason();
     match reason {
         Reason::Ok => output.line("accepted"),
@@ -223,7 +223,7 @@ pub fn print(output: Output, policy: &Policy, verdict: &Verdict) {
 }
 
 /// The verdict for machines.
-pub fn to_json(policy: &Policy, verdict: &Verdict) -> Value {
+pub fn to_json(policy: &Policy, verdict: &TokenVerdict) -> Value {
     let answer = &verdict.answer;
     let reason = answer.reason();
     let mut value = json!({

@@ -14,7 +14,7 @@ use crate::output::{Output, now};
 /// Runs the command and returns the exit code.
 pub fn run(options: &JudgeOptions) -> u8 {
     let output = Output { json: options.json };
-    let Asked { policy, token, certificate } = match read(options) {
+    let TokenInQuestion { policy, token, certificate } = match read(options) {
         Ok(read) => read,
         Err(sentence) => return output.error(&sentence),
     };
@@ -26,7 +26,7 @@ pub fn run(options: &JudgeOptions) -> u8 {
 }
 
 /// What is judged.
-pub struct Asked {
+pub struct TokenInQuestion {
     /// The configuration.
     pub policy: Policy,
     /// The token.
@@ -36,7 +36,7 @@ pub struct Asked {
 }
 
 /// Reads the configuration, the token and the certificate.
-pub fn read(options: &JudgeOptions) -> Result<Asked, String> {
+pub fn read(options: &JudgeOptions) -> Result<TokenInQuestion, String> {
     let configuration = options.configuration.read_for_tokens()?;
     for note in &configuration.written.notes {
         Output { json: options.json }.remark(note);
@@ -46,7 +46,11 @@ pub fn read(options: &JudgeOptions) -> Result<Asked, String> {
         let content = std::fs::read(file).map_err(|error| named(error.to_string()))?;
         thumbprint(&content).map(|_| content).ok_or_else(|| named("holds no certificate".to_owned()))
     });
-    Ok(Asked { policy: configuration.policy, token: options.input.read()?, certificate: certificate.transpose()? })
+    Ok(TokenInQuestion {
+        policy: configuration.policy,
+        token: options.input.read()?,
+        certificate: certificate.transpose()?,
+    })
 }
 
 /// How the token is used.
