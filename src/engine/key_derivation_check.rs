@@ -72,7 +72,7 @@ pub fn check_key_derivation(
     let Some(settings) = &policy.sessions else {
         return Decision::Done(Answer::refuse(Reason::KeyDerivationNotConfigured));
     };
-    let asked = match Asked::read(settings, request) {
+    let asked = match RequestFacts::read(settings, request) {
         Ok(asked) => asked,
         Err(reason) => return Decision::Done(Answer::refuse(reason)),
     };
@@ -110,7 +110,7 @@ pub fn check_key_derivation(
 }
 
 /// What a request asks for, as far as the account does not matter.
-struct Asked<'a> {
+struct RequestFacts<'a> {
     settings: &'a Sessions,
     response: Option<KeyResponse<'a>>,
     aor: Aor,
@@ -119,8 +119,8 @@ struct Asked<'a> {
     names: Vec<(u64, u64)>,
 }
 
-impl<'a> Asked<'a> {
-    fn read(settings: &'a Sessions, request: &Request<'a>) -> Result<Asked<'a>, Reason> {
+impl<'a> RequestFacts<'a> {
+    fn read(settings: &'a Sessions, request: &Request<'a>) -> Result<RequestFacts<'a>, Reason> {
         let response = match KeyResponse::select(request.credentials, request.realm) {
             Ok(response) => Some(response),
             Err(Reason::NoCredentials) => None,
@@ -142,7 +142,7 @@ impl<'a> Asked<'a> {
         })?;
         let names =
             response.as_ref().map_or_else(Vec::new, |response| names(settings, request, aor.as_str(), response));
-        Ok(Asked { settings, response, aor, digest, date, names })
+        Ok(RequestFacts { settings, response, aor, digest, date, names })
     }
 
     fn uses(&self, now: i64) -> Vec<Use> {

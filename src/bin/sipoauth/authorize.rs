@@ -40,7 +40,7 @@ pub struct Authorization<'a> {
 }
 
 /// What the server answered.
-struct Answered {
+struct AuthorizeReply {
     status: u16,
     challenges: Vec<HeaderChallenge>,
     location: Option<String>,
@@ -98,7 +98,7 @@ impl Authorization<'_> {
         address: &str,
         authorization: Option<&str>,
         report: &mut Report,
-    ) -> Result<Answered, String> {
+    ) -> Result<AuthorizeReply, String> {
         report.note(&format!("→ GET {address}"));
         let mut request = agent.get(address);
         if let Some(value) = authorization {
@@ -116,7 +116,7 @@ impl Authorization<'_> {
         let challenges = all("www-authenticate").flat_map(|value| header::challenges(value.as_bytes())).collect();
         let location = all("location").next().cloned();
         let body = response.into_body().with_config().limit(MAX_BODY).read_to_vec().map_err(failed)?;
-        let answered = Answered { status, challenges, location, body };
+        let answered = AuthorizeReply { status, challenges, location, body };
         if let Some(code) = answered.any_code() {
             report.redactor.hide(&code);
         }
@@ -128,7 +128,7 @@ impl Authorization<'_> {
     }
 }
 
-impl Answered {
+impl AuthorizeReply {
     /// The parameters of Location and of the body, as far as they can be read.
     fn params(&self) -> Vec<(String, String)> {
         let query =

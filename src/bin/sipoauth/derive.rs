@@ -34,7 +34,7 @@ With --compare the exit code tells whether a proof is right: 0 it is, 3 it is no
 pub enum DeriveCommand {
     /// The shared key of a registration with a code
     #[command(after_help = KEY_EXAMPLES)]
-    Key(DeriveOptions),
+    Key(SharedKeyOptions),
     /// The digest-string of a request and its proof of possession
     #[command(after_help = POP_EXAMPLES)]
     Pop(PopOptions),
@@ -42,7 +42,7 @@ pub enum DeriveCommand {
 
 /// What the shared key is made from.
 #[derive(Args)]
-pub struct DeriveOptions {
+pub struct SharedKeyOptions {
     /// The authorization code; - reads it from standard input
     #[arg(long, allow_hyphen_values = true)]
     code: String,
@@ -112,7 +112,7 @@ impl DeriveCommand {
     }
 }
 
-fn key(options: &DeriveOptions) -> Result<u8, String> {
+fn key(options: &SharedKeyOptions) -> Result<u8, String> {
     let code = secret(&options.code)?;
     let parts = [&options.from_tag, &options.to_tag, &options.call_id].map(|part| part.as_bytes());
     let key = shared_key(options.key_order.into(), code.as_bytes(), parts[0], parts[1], parts[2]);
