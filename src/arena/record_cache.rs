@@ -125,16 +125,12 @@ impl<'a> RecordCache<'a> {
 
     /// What was put for a key at most `max_age_ms` ago. Any process, any thread.
     pub fn get(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
-        self.find(key, now, max_age_ms, false)
+        self.look(key, now, max_age_ms, false)
     }
 
-    /// The same for a request that has waited until it was put. Should it be overtaken before the request could read it,
-    /// the request is judged by what was true when it was put, a moment ago.
-    pub fn get_after_wait(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
-        self.find(key, now, max_age_ms, true)
-    }
-
-    fn find(&self, key: &str, now: i64, max_age_ms: u64, has_waited: bool) -> Lookup {
+    /// The same, also for a request that `has_waited` until it was put. Should the record be overtaken before that request
+    /// can read it, the request is judged by what was true when the record was put, a moment ago.
+    pub fn look(&self, key: &str, now: i64, max_age_ms: u64, has_waited: bool) -> Lookup {
         let tag = self.tag(key);
         for entry in ROOMS.into_iter().flat_map(|room| self.set(room, tag)) {
             if entry.tag.load(Ordering::Acquire) != tag {
@@ -271,7 +267,7 @@ mod tests {
         cache.put(Room::Kept, "b", None, 1001);
         cache.overtake("a");
         cache.overtake_all();
-        let waited = |key, now| cache.get_after_wait(key, now, AGE);
+        let waited = |key, now| cache.look(key, now, AGE, true);
         assert_eq!(waited("a", 2000), Lookup::Hit(b"x".to_vec()));
         assert_eq!(waited("b", 2001), Lookup::Absent);
         cache.overtake("a");

@@ -44,11 +44,13 @@ fn verdict(answer: &Json<'_>, provider: &Provider) -> impl PartialEq + use<> {
 /// Leaves members out until so many octets are gone, and says how many are.
 fn leave_out(answer: &mut Json<'_>, octets: usize, is_same: impl Fn(&Json<'_>) -> bool) -> usize {
     let Json::Object(members) = &*answer else { return 0 };
-    let mut sizes: Vec<(usize, String)> =
-        members.iter().map(|(name, value)| (length(value) + name.len(), name.to_string())).collect();
+    let mut sizes: Vec<(usize, String)> = members
+        .iter()
+        .filter(|(name, _)| !KEPT.contains(&&**name))
+        .map(|(name, value)| (length(value) + name.len(), name.to_string()))
+        .collect();
     sizes.sort_unstable_by(|one, other| other.cmp(one));
     let mut gone = 0;
-    sizes.retain(|(_, name)| !KEPT.contains(&name.as_str()));
     for (size, name) in sizes.into_iter().take(CANDIDATES) {
         if gone >= octets {
             break;

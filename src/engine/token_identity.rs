@@ -76,7 +76,7 @@ struct Search<'a> {
     subject: Option<String>,
     /// What was looked at and has no address, and what it has instead.
     seen: Vec<String>,
-    /// A server that could have told did not answer.
+    /// A server that could have told did not answer. It works all the same: it has just issued tokens.
     trouble: Option<Trouble>,
 }
 
@@ -178,7 +178,7 @@ impl Search<'_> {
                 None
             }
             Err(MetadataError::Failed(why)) => {
-                self.trouble = Some(after_tokens(why));
+                self.trouble = Some(Trouble::answered(why));
                 None
             }
         }
@@ -215,7 +215,7 @@ impl Search<'_> {
                 self.note(SOURCE, "it is of another issuer, or has ended");
             }
             Ok(Introspected::Inactive) => self.note(SOURCE, "the token is not active"),
-            Err(IntrospectionError::Unavailable(trouble)) => self.trouble = Some(after_tokens(trouble.why)),
+            Err(IntrospectionError::Unavailable(trouble)) => self.trouble = Some(Trouble::answered(trouble.why)),
             Err(other) => self.note(SOURCE, &other.to_string()),
         }
         Ok(None)
@@ -247,7 +247,7 @@ impl Search<'_> {
                 Err(other) => return Err(other),
             },
             Err(UserInfoError::Unavailable(trouble)) => {
-                self.trouble = Some(after_tokens(trouble.why));
+                self.trouble = Some(Trouble::answered(trouble.why));
                 return Ok(None);
             }
             Err(UserInfoError::Refused(why)) => {
@@ -290,11 +290,6 @@ impl Search<'_> {
         }
         Ok(payload)
     }
-}
-
-/// The server works: it has just issued tokens.
-fn after_tokens(why: String) -> Trouble {
-    Trouble::answered(why)
 }
 
 /// Claims of an access token that came from its issuer over TLS: its signature is not checked.

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::sessions::{account_key, code_key, unseal};
 use super::store_access::{DECOY, StoreAccess};
 use super::worker::Handling;
-use crate::arena::record_cache::{Lookup, RecordCache};
+use crate::arena::record_cache::Lookup;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::engine::key_derivation_check::KnownAccounts;
@@ -86,10 +86,8 @@ impl<'a> SessionView<'a> {
                 opened
             })
         } else {
-            let (records, longest) =
-                (self.context.arena().records(), u64::from(self.policy.settings.store_cache) * 1000);
-            let look = if self.has_waited { RecordCache::get_after_wait } else { RecordCache::get };
-            match look(&records, key, self.now, longest) {
+            let longest = u64::from(self.policy.settings.store_cache) * 1000;
+            match self.context.arena().records().look(key, self.now, longest, self.has_waited) {
                 Lookup::Hit(sealed) => open(access, &sealed),
                 Lookup::Absent => Ok(None),
                 Lookup::Unknown => return Known::NotHere,

@@ -12,7 +12,7 @@ use super::session_view::SessionView;
 use super::sessions::SessionError;
 use super::worker::{CheckResult, Handling, SOON, Worker};
 use crate::arena::counters::Counter;
-use crate::arena::record_cache::{Lookup, RecordCache};
+use crate::arena::record_cache::Lookup;
 use crate::arena::replay_guard::Use;
 use crate::engine::check::{Answer, Attempt, Request};
 use crate::engine::session_check::{Registration, compare};
@@ -75,8 +75,8 @@ impl Worker {
         let mut unknown = Vec::new();
         for used in uses {
             let comparison = Comparison::new(used.proof, used.path, window, now);
-            let look = if handling.resumed { RecordCache::get_after_wait } else { RecordCache::get };
-            match look(&self.context.arena().records(), &comparison.key, now, (window * 2000).unsigned_abs()) {
+            let longest = (window * 2000).unsigned_abs();
+            match self.context.arena().records().look(&comparison.key, now, longest, handling.resumed) {
                 Lookup::Hit(path) if path == comparison.path.to_be_bytes() => {}
                 Lookup::Hit(_) => answer.reason = Some(Reason::PopReplayed),
                 Lookup::Absent | Lookup::Unknown => unknown.push(comparison),
