@@ -36,7 +36,7 @@ kamailio: lib
 	tools/kamailio-build.sh
 
 header:
-	$(CARGO) build --lib
+	$(CARGO) build --package sipoauth --lib
 	cp "$$(ls -t target/debug/build/sipoauth-*/out/sipoauth.h | head -n 1)" include/sipoauth.h
 
 demo:

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! OAuth 2.0 and OpenID Connect sign-in for SIP proxies (RFC 8898): the library behind `include/sipoauth.h`.
 //!
-//! Rooms, from the inside out: [`proto`] (pure rules) ← [`config`], [`engine`] (decisions) → [`ports`] (traits) ←
-//! [`io`] (HTTP) and [`arena`] (shared memory), put to work by [`runtime`] and handed to C by [`capi`].
+//! Rooms, each of which uses only those before it, and `sipoauth_core`, which decides: [`shared`] (memory of all processes),
+//! [`store`] (sessions on disk or in Redis), [`process`] (what every process has), [`worker`] and [`io_process`], and
+//! [`capi`], which hands all of it to C.
 #![deny(unsafe_code)]
 
-pub mod arena;
 pub mod capi;
-pub mod config;
-pub mod engine;
+mod clock;
 pub mod fault;
-pub mod io;
-pub mod ports;
-pub mod proto;
-pub mod runtime;
+pub mod io_process;
+pub mod process;
+pub mod shared;
+pub mod store;
+pub mod worker;

@@ -15,6 +15,7 @@ use support::encryption::Recipient;
 use support::scripted_server::{Answer, ScriptedServer, key_set};
 use support::temporary::Directory;
 use support::token::{TestKey, claims, signing_key};
+use support::tool::tool;
 
 const C: [&str; 4] = ["gcc", "-std=c11", "-x", "c"];
 const CPP: [&str; 4] = ["g++", "-std=c++17", "-x", "c++"];
@@ -247,7 +248,7 @@ fn install(directory: &Directory) -> PathBuf {
     let mut command = Command::new(root("tools/install.sh"));
     let built = library("libsipoauth.so");
     command.env("SIPOAUTH_BUILD", built.parent().expect("a folder")).arg(&prefix);
-    command.env("SIPOAUTH_TOOL", env!("CARGO_BIN_EXE_sipoauth"));
+    command.env("SIPOAUTH_TOOL", tool());
     succeed(&mut command);
     assert!(succeed(Command::new(prefix.join("bin/sipoauth")).arg("--version")).starts_with("sipoauth "));
     let link = |name: &str| fs::read_link(prefix.join("lib").join(name)).expect("a symbolic link");
@@ -265,7 +266,15 @@ fn sanitized_library() -> PathBuf {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("asan");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root(".")).args(["build", "--locked", "--lib", "--features", "fault-injection"]);
+    cargo.current_dir(root(".")).args([
+        "build",
+        "--locked",
+        "--package",
+        "sipoauth",
+        "--lib",
+        "--features",
+        "fault-injection",
+    ]);
     cargo.args(["--target", TARGET, "--target-dir"]).arg(&folder);
     // The sanitizer is not yet stable; nothing else of the unstable language is used.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address").env_remove("CARGO_ENCODED_RUSTFLAGS");

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sipoauth::config::provider_settings::ProviderSettings;
-use sipoauth::config::settings::Settings;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::config::provider_settings::ProviderSettings;
+use sipoauth_core::config::settings::Settings;
+use sipoauth_core::reason::Reason;
 
 const README: &str = include_str!("../README.md");
 const SETTINGS: &str = include_str!("../docs/reference/settings.md");
@@ -80,12 +80,14 @@ fn every_link_leads_somewhere() {
 fn every_place_that_contributors_are_sent_to() {
     let text = [include_str!("../CONTRIBUTING.md"), include_str!("../docs/develop/ARCHITECTURE.md")].concat();
     let quoted = text.split('`').skip(1).step_by(2);
-    let tops = ["src/", "docs/", "tests/", "benches/", "cfg-examples", "tools/", "include/"];
+    let tops =
+        ["core/", "src/", "cli/", "modules/", "docs/", "tests/", "benches/", "cfg-examples", "tools/", "include/"];
     let is_file = |name: &str| name.contains('/') && (name.ends_with(".rs") || name.ends_with(".c"));
     let places = quoted.filter(|name| tops.iter().any(|top| name.starts_with(top)) || is_file(name));
     let places: BTreeSet<&str> = places.collect();
     assert!(places.len() > 60, "{places:?}");
-    let exists = |place: &&str| root().join(place).exists() || root().join("src").join(place).exists();
+    let exists =
+        |place: &&str| ["", "core/src", "src", "modules"].iter().any(|top| root().join(top).join(place).exists());
     let lost: Vec<_> = places.into_iter().filter(|place| !exists(place)).collect();
     assert_eq!(lost, [""; 0]);
 }
@@ -99,7 +101,9 @@ fn every_name_of_the_glossary() {
     let types: BTreeSet<&str> = names.filter(|name| name.starts_with(char::is_uppercase)).collect();
     assert!(types.len() > 30, "{types:?}");
     let mut sources = String::new();
-    gather(&root().join("src"), &mut sources);
+    for folder in ["core/src", "src"] {
+        gather(&root().join(folder), &mut sources);
+    }
     let words: BTreeSet<&str> = sources.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ' ').collect();
     let is_defined = |name: &&str| {
         let kinds = ["struct", "enum", "trait", "type"].map(|kind| format!("{kind} {name}"));
@@ -137,7 +141,7 @@ fn every_setting() {
 
 #[test]
 fn every_global_setting_is_a_parameter_of_the_kamailio_module() {
-    let header = include_str!("../src/shims/kamailio/params_keys.h");
+    let header = include_str!("../modules/kamailio/params_keys.h");
     let names = header.lines().filter_map(|line| line.strip_prefix("KEY(")?.strip_suffix(')')).map(str::to_owned);
     let names: Vec<String> = names.collect();
     let mut parameters: BTreeSet<String> = names.iter().cloned().collect();

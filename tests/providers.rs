@@ -7,14 +7,14 @@
 mod support;
 
 use serde_json::{Value, json};
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::engine::check::Request;
-use sipoauth::ports::Log;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::context::Context;
-use sipoauth::runtime::service::IoService;
-use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
+use sipoauth::io_process::service::IoService;
+use sipoauth::process::context::Context;
+use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth_core::check::Request;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::ports::Log;
+use sipoauth_core::reason::Reason;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -25,10 +25,11 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
-use sipoauth::proto::pop::{pop_from_text, pop_to_text};
-use sipoauth::proto::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::keys::pop::{pop_from_text, pop_to_text};
+use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
 use support::certificates::Authority;
 use support::temporary::Directory;
+use support::tool::tool;
 
 const AOR: &str = "sip:alice@example.test";
 const CODE: &str = "SplxlOBeZQQYbYS6WxSbIA/with+more";
@@ -55,7 +56,7 @@ impl Run {
 }
 
 fn run(arguments: &[&str], input: &str) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+    let mut command = Command::new(tool());
     command.arg("register").args(arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("built");
     // The tool may have ended without reading.

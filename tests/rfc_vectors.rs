@@ -4,19 +4,19 @@
 //!
 //! What is part of the project is always run; what lies in `../shared` is read in place and skipped aloud without it.
 
-use sipoauth::proto::credentials;
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
-use sipoauth::proto::jose::algorithm::Algorithm;
-use sipoauth::proto::jose::decryption_keys::{DecryptionKeys, keys_from_text};
-use sipoauth::proto::jose::jwe::CompactJwe;
-use sipoauth::proto::jose::jwe_algorithm::KeyManagement;
-use sipoauth::proto::jose::jwk::VerificationKey;
-use sipoauth::proto::jose::jws::CompactJws;
-use sipoauth::proto::jose::key_set::{KeySet, Origin};
-use sipoauth::proto::pbkdf2::{Kdf, derive};
-use sipoauth::proto::pop::make_pop;
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::uri::Aor;
+use sipoauth_core::jose::algorithm::Algorithm;
+use sipoauth_core::jose::decryption_keys::{DecryptionKeys, keys_from_text};
+use sipoauth_core::jose::jwe::CompactJwe;
+use sipoauth_core::jose::jwe_algorithm::KeyManagement;
+use sipoauth_core::jose::jwk::VerificationKey;
+use sipoauth_core::jose::jws::CompactJws;
+use sipoauth_core::jose::key_set::{KeySet, Origin};
+use sipoauth_core::keys::pbkdf2::{Kdf, derive};
+use sipoauth_core::keys::pop::make_pop;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::credentials;
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
+use sipoauth_core::sip::uri::Aor;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 

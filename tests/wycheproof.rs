@@ -7,11 +7,11 @@
 
 use sipoauth::capi::key_derivation::sipoauth_pbkdf2;
 use sipoauth::capi::types::{SIPOAUTH_KDF_SHA256, SIPOAUTH_OK, sipoauth_str};
-use sipoauth::proto::jose::algorithm::Algorithm;
-use sipoauth::proto::jose::jwk::VerificationKey;
-use sipoauth::proto::jose::jws::CompactJws;
-use sipoauth::proto::jose::key_set::{KeySet, Origin};
-use sipoauth::proto::json::Json;
+use sipoauth_core::jose::algorithm::Algorithm;
+use sipoauth_core::jose::jwk::VerificationKey;
+use sipoauth_core::jose::jws::CompactJws;
+use sipoauth_core::jose::key_set::{KeySet, Origin};
+use sipoauth_core::text::json::Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

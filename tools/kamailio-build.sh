@@ -18,7 +18,7 @@ set -euo pipefail
 export LC_ALL=C
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-SHIM=$ROOT/src/shims/kamailio
+SHIM=$ROOT/modules/kamailio
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 OUT=${KAMAILIO_OUT:-$TARGET/kamailio}
 STATICLIB=${SIPOAUTH_STATICLIB:-$TARGET/release/libsipoauth.a}

@@ -18,7 +18,7 @@ tools/kamailio-build.sh
 step "instructions of a cached check"
 tools/instructions.sh
 step "building the module whose core can be made to panic"
-cargo build --lib --features fault-injection
+cargo build --package sipoauth --lib --features fault-injection
 SIPOAUTH_STATICLIB=target/debug/libsipoauth.a KAMAILIO_OUT=$PWD/target/kamailio-fault tools/kamailio-build.sh
 step "lints"
 tools/lint.sh

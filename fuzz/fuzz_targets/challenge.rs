@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::challenge::{Challenge, Location};
+use sipoauth_core::sip::challenge::{Challenge, Location};
 
 fuzz_target!(|text: &str| {
     let mut values = text.splitn(4, '\0');

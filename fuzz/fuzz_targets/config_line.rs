@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
 
 fuzz_target!(|text: &str| {
     let mut source = Source::default();

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::credentials::{MAX_HEADERS, select};
-use sipoauth::proto::digest_credentials::DigestCredentials;
+use sipoauth_core::sip::credentials::{MAX_HEADERS, select};
+use sipoauth_core::sip::digest_credentials::DigestCredentials;
 
 fuzz_target!(|text: &str| {
     let bodies: Vec<&str> = text.split('\n').collect();

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::form::{octets_without, parse, push_pair};
-use sipoauth::proto::token_response::TokenResponse;
+use sipoauth_core::text::form::{octets_without, parse, push_pair};
+use sipoauth_core::oauth::token_response::TokenResponse;
 
 fuzz_target!(|body: &[u8]| {
     let _ = TokenResponse::parse(body);

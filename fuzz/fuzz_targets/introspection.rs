@@ -3,15 +3,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::config::client_certificate::ClientCertificate;
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::engine::introspection::{Introspected, introspect};
-use sipoauth::engine::metadata::Announced;
-use sipoauth::ports::{Answered, Form, Post, PostError};
-use sipoauth::proto::claims::Claims;
-use sipoauth::proto::introspection::{IntrospectionResponse, SIGNED_TYPE, signed_answer};
-use sipoauth::proto::json::Json;
+use sipoauth_core::config::client_certificate::ClientCertificate;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::oauth::introspection::{Introspected, introspect};
+use sipoauth_core::oauth::metadata::Announced;
+use sipoauth_core::ports::{Answered, Form, Post, PostError};
+use sipoauth_core::rules::claims::Claims;
+use sipoauth_core::oauth::introspection_response::{IntrospectionResponse, SIGNED_TYPE, signed_answer};
+use sipoauth_core::text::json::Json;
 use std::sync::OnceLock;
 
 const PROVIDER: &str = "name=as;issuer=https://as.example;audience=sip;aor={sip};tokens=opaque;\

@@ -4,11 +4,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::jose::content::Content;
-use sipoauth::proto::jose::decryption_keys::{DecryptionKeys, MAX_KEYS, keys_from_text};
-use sipoauth::proto::jose::jwe::CompactJwe;
-use sipoauth::proto::jose::jwe_algorithm::{ContentEncryption, KeyManagement};
-use sipoauth::proto::jose::jws::CompactJws;
+use sipoauth_core::jose::content::Content;
+use sipoauth_core::jose::decryption_keys::{DecryptionKeys, MAX_KEYS, keys_from_text};
+use sipoauth_core::jose::jwe::CompactJwe;
+use sipoauth_core::jose::jwe_algorithm::{ContentEncryption, KeyManagement};
+use sipoauth_core::jose::jws::CompactJws;
 use std::sync::OnceLock;
 
 /// RFC 7520 section 5.6, RFC 8037 appendix A.6, and Bob's key of RFC 7518 appendix C.

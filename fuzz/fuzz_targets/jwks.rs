@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::jose::key_set::{KeySet, MAX_KEYS, Origin};
-use sipoauth::proto::jose::pem::keys_from_pem;
-use sipoauth::proto::jose::rsa::modulus_of_spki;
+use sipoauth_core::jose::key_set::{KeySet, MAX_KEYS, Origin};
+use sipoauth_core::jose::pem::keys_from_pem;
+use sipoauth_core::jose::rsa::modulus_of_spki;
 
 fuzz_target!(|octets: &[u8]| {
     if let Ok(set) = KeySet::from_jwks(octets, Origin::Fetched) {

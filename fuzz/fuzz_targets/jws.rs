@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::claims::Claims;
-use sipoauth::proto::jose::jws::CompactJws;
-use sipoauth::proto::jose::key_set::{KeySet, Origin};
-use sipoauth::proto::json::Json;
+use sipoauth_core::rules::claims::Claims;
+use sipoauth_core::jose::jws::CompactJws;
+use sipoauth_core::jose::key_set::{KeySet, Origin};
+use sipoauth_core::text::json::Json;
 use std::sync::OnceLock;
 
 /// The key of RFC 8037, appendix A.

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::config::kamailio::{IncludedFiles, read};
+use sipoauth_cli::kamailio::{IncludedFiles, read};
 
 struct One<'a>(&'a [u8]);
 

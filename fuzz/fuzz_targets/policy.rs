@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::aor_template::AorTemplate;
-use sipoauth::proto::e164::Country;
-use sipoauth::proto::next_hop::NextHopRule;
-use sipoauth::proto::scope_rules::NeededScopes;
+use sipoauth_core::rules::aor_template::AorTemplate;
+use sipoauth_core::rules::e164::Country;
+use sipoauth_core::sip::next_hop::NextHopRule;
+use sipoauth_core::rules::scope_rules::NeededScopes;
 
 fuzz_target!(|text: &str| {
     for code in ["1", "7", "39", "49", "998"] {

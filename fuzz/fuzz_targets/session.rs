@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::bound_identity::BoundIdentity;
-use sipoauth::proto::grant::{Grant, read};
-use sipoauth::proto::session::{Account, CodeRecord, Tokens, decode};
-use sipoauth::proto::sip_date::{from_unix_seconds, read as read_date, unix_seconds};
+use sipoauth_core::records::bound_identity::BoundIdentity;
+use sipoauth_core::oauth::grant::{Grant, read};
+use sipoauth_core::records::session::{Account, CodeRecord, Tokens, decode};
+use sipoauth_core::sip::sip_date::{from_unix_seconds, read as read_date, unix_seconds};
 
 fuzz_target!(|octets: &[u8]| {
     if let Ok(

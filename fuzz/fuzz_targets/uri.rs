@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth::proto::uri::{Aor, escape_user};
+use sipoauth_core::sip::uri::{Aor, escape_user};
 
 fuzz_target!(|text: &str| {
     if let Some(aor) = Aor::parse(text) {

@@ -8,11 +8,11 @@ use super::convert::{Buffer, Place, octets, text};
 use super::guard::{CallFailure, configured, guard, guard_told};
 use super::sessions::status;
 use super::types::*;
-use crate::proto::pbkdf2::Kdf;
-use crate::proto::uri::Aor;
-use crate::proto::verifier::Verifier;
-use crate::runtime::accounts::ListedAccount;
-use crate::runtime::sessions::SessionError;
+use crate::store::accounts::ListedAccount;
+use crate::store::sessions::SessionError;
+use sipoauth_core::keys::pbkdf2::Kdf;
+use sipoauth_core::keys::verifier::Verifier;
+use sipoauth_core::sip::uri::Aor;
 
 /// Writes the account of `aor` (a SIP URI), also over an earlier one. Either `verifier` is given, a line as
 /// `sipoauth accounts derive` prints it, or `password`, from which the key is derived in the calling thread: some tenths

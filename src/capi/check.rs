@@ -11,17 +11,17 @@ use super::convert::{Place, lossy, octets, structure, text};
 use super::guard::Status;
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
-use crate::engine::acceptance::RequestKey;
-use crate::engine::check::{Carried, Message, Request};
-use crate::engine::peer_certificate::PeerCertificate;
-use crate::engine::session_check::DigestUser;
-use crate::proto::claims::NO_END;
-use crate::proto::credentials::MAX_HEADERS;
-use crate::proto::master_key::is_ha1;
-use crate::proto::reason::{Reason, ReasonClass};
-use crate::runtime::worker::{CheckResult, Handling, Worker};
-use crate::runtime::worker_grants::{Demand, gives_tokens};
-use crate::runtime::worker_repeats::Repeated;
+use crate::worker::grants::{Demand, gives_tokens};
+use crate::worker::repeats::Repeated;
+use crate::worker::{CheckResult, Handling, Worker};
+use sipoauth_core::check::acceptance::RequestKey;
+use sipoauth_core::check::peer_certificate::PeerCertificate;
+use sipoauth_core::check::session_check::DigestUser;
+use sipoauth_core::check::{Carried, Message, Request};
+use sipoauth_core::keys::master_key::is_ha1;
+use sipoauth_core::reason::{Reason, ReasonClass};
+use sipoauth_core::rules::claims::NO_END;
+use sipoauth_core::sip::credentials::MAX_HEADERS;
 
 /// The end of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;

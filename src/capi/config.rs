@@ -7,11 +7,11 @@ use std::sync::Arc;
 use super::convert::Place;
 use super::guard::{configured, guard_or, guard_told};
 use super::types::{SIPOAUTH_E_ARGUMENT, sipoauth_log_fn, sipoauth_str};
-use crate::config::source::Source;
 use crate::fault;
-use crate::ports::{Level, Log};
-use crate::proto::fingerprint::visible;
-use crate::runtime::context::Context;
+use crate::process::context::Context;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::ports::{Level, Log};
+use sipoauth_core::text::fingerprint::visible;
 
 /// A configuration that is being collected. Used by one thread at a time.
 pub struct sipoauth_config(Source);

@@ -6,7 +6,7 @@ use std::ffi::c_char;
 use super::convert::{Buffer, octets};
 use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
-use crate::runtime::worker_dialogs::DialogParts;
+use crate::worker::dialogs::DialogParts;
 
 /// Writes the mark of a dialog, not NUL-terminated: a SIP URI parameter with the semicolon before it, 43 octets, which
 /// the host puts into its Record-Route URI (into both, where it writes two) when it lets a dialog-forming request go on.

@@ -5,12 +5,12 @@ use std::ffi::c_char;
 
 use super::convert::{put_error, utf8};
 use super::types::*;
-use crate::arena::counters::Counter;
-use crate::config::ConfigError;
-use crate::ports::Level;
-use crate::runtime::StartError;
-use crate::runtime::caught::caught;
-use crate::runtime::context::Context;
+use crate::process::StartError;
+use crate::process::caught::caught;
+use crate::process::context::Context;
+use crate::shared::counters::Counter;
+use sipoauth_core::config::ConfigError;
+use sipoauth_core::ports::Level;
 
 /// What the inside of a function returns: nothing, or a negative `SIPOAUTH_E_` number.
 pub type Status = Result<(), i32>;

@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_panic_gives_it_back() {
         let handle = Exclusive::new(());
-        let caught = crate::runtime::caught::caught(|| {
+        let caught = crate::process::caught::caught(|| {
             let _entered = handle.enter().unwrap();
             panic!("within a call");
         });

@@ -11,8 +11,8 @@ use super::guard::{guard, guard_or, guard_told};
 use super::handle::Exclusive;
 use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, sipoauth_done_fn};
 use super::worker::WAITING;
-use crate::runtime::context::Context;
-use crate::runtime::service::IoService;
+use crate::io_process::service::IoService;
+use crate::process::context::Context;
 
 /// Does the network work of all processes. Used by one thread at a time of the process that made it.
 pub struct sipoauth_io {

@@ -9,10 +9,10 @@ use super::convert::{Buffer, Place, octets, text};
 use super::guard::guard;
 use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
-use crate::proto::key_derivation::proof;
-use crate::proto::pbkdf2::{Kdf, MasterKey, derive};
-use crate::proto::pop::pop_to_text;
-use crate::runtime::worker_key_derivation::AccountSource;
+use crate::worker::key_derivation::AccountSource;
+use sipoauth_core::keys::pbkdf2::{Kdf, MasterKey, derive};
+use sipoauth_core::keys::pop::pop_to_text;
+use sipoauth_core::sip::key_derivation::proof;
 
 /// Longest derived key in octets.
 const MAX_KEY: usize = 1024;

@@ -7,10 +7,10 @@ use std::ffi::c_char;
 use super::convert::{Buffer, octets, structure, text};
 use super::guard::guard;
 use super::types::*;
-use crate::proto::digest_string::{DigestParts, digest_string, digest_string_with_uri};
-use crate::proto::master_key::{Ha1Form, master_key};
-use crate::proto::pop::{make_pop, pop_from_text, pop_to_text, verify_pop};
-use crate::proto::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::keys::master_key::{Ha1Form, master_key};
+use sipoauth_core::keys::pop::{make_pop, pop_from_text, pop_to_text, verify_pop};
+use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string, digest_string_with_uri};
 
 /// Derives the shared key from an authorization code and the 200 OK that completes the registration:
 /// HMAC-SHA256(code, from-tag ‖ to-tag ‖ call-id) (3rd-party-authentication section 2.1.2).

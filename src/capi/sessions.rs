@@ -8,11 +8,11 @@ use super::convert::{Buffer, Place, octets, text};
 use super::guard::guard;
 use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
-use crate::proto::fingerprint::visible;
-use crate::proto::session::{Session, id_text};
-use crate::runtime::session_admin::ListedSession;
-use crate::runtime::sessions::SessionError;
-use crate::runtime::worker::Worker;
+use crate::store::session_admin::ListedSession;
+use crate::store::sessions::SessionError;
+use crate::worker::Worker;
+use sipoauth_core::records::session::{Session, id_text};
+use sipoauth_core::text::fingerprint::visible;
 
 /// Makes sure that the key of a registration is stored before its 2xx answer leaves, and notes that it leaves: from then
 /// on its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. `ticket` is that of the result

@@ -7,15 +7,15 @@ use super::config::{shared, sipoauth_context};
 use super::convert::{Buffer, Place, fixed, text};
 use super::guard::{guard, guard_or};
 use super::types::*;
-use crate::arena::counters;
-use crate::config::introspection::TokenStrategy;
-use crate::config::provider::{KeySource, Provider};
-use crate::proto::fingerprint::printable;
-use crate::proto::jose::decryption_key::DecryptionKey;
-use crate::proto::jose::decryption_keys::DecryptionKeys;
-use crate::proto::jose::key_set::{KeySet, Origin};
-use crate::proto::json::Json;
-use crate::runtime::context::{Context, PlacedPolicy};
+use crate::process::context::{Context, PlacedPolicy};
+use crate::shared::counters;
+use sipoauth_core::config::introspection::TokenStrategy;
+use sipoauth_core::config::provider::{KeySource, Provider};
+use sipoauth_core::jose::decryption_key::DecryptionKey;
+use sipoauth_core::jose::decryption_keys::DecryptionKeys;
+use sipoauth_core::jose::key_set::{KeySet, Origin};
+use sipoauth_core::text::fingerprint::printable;
+use sipoauth_core::text::json::Json;
 
 /// How many statistics there are: a constant of this version. Any process, any thread.
 #[unsafe(no_mangle)]
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn sipoauth_context_stat(context: *const sipoauth_context,
     // SAFETY: the caller's promise.
     let context = unsafe { shared(context) };
     guard_or(None, 0, || {
-        context.map_or(0, |context| context.arena().shared().statistic(index as usize, crate::runtime::now_millis()))
+        context.map_or(0, |context| context.arena().shared().statistic(index as usize, crate::clock::now_millis()))
     })
 }
 
@@ -117,7 +117,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
         let slot = &context.arena().slots()[slot];
         let state = slot.state(source);
         let fetched = provider.watches_keys();
-        let age = crate::runtime::now_millis() - state.fetched_at;
+        let age = crate::clock::now_millis() - state.fetched_at;
         let status = if fetched { slot.status.read().map(|s| s.1).unwrap_or_default() } else { Vec::new() };
         let status = Json::parse(&status).unwrap_or(Json::Null);
         let word = |name: &str| printable(status.get(name).and_then(Json::as_str).unwrap_or(""), 255);

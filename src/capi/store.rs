@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::config::{shared, sipoauth_context};
 use super::guard::{CallFailure, guard_told};
 use super::types::*;
-use crate::runtime::caught::caught;
+use crate::process::caught::caught;
 
 /// How long a disk may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);

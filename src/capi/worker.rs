@@ -9,11 +9,12 @@ use super::convert::{Buffer, Place, octets, structure, text};
 use super::guard::{Status, guard, guard_or, guard_told};
 use super::handle::Exclusive;
 use super::types::*;
-use crate::config::offer::SipEndpoint;
-use crate::proto::challenge::Challenge;
-use crate::runtime::context::Context;
-use crate::runtime::worker::{CheckResult, NOBODY, Worker, claim_text};
-use crate::runtime::worker_grants::Withheld;
+use crate::process::context::Context;
+use crate::process::job::NOBODY;
+use crate::worker::grants::Withheld;
+use crate::worker::{CheckResult, Worker, claim_text};
+use sipoauth_core::config::offer::SipEndpoint;
+use sipoauth_core::sip::challenge::Challenge;
 use zeroize::Zeroizing;
 
 /// One process's or thread's state. Not for two threads at once, not for use across a fork.

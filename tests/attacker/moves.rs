@@ -5,7 +5,7 @@
 use crate::phone::Sip;
 use crate::stage::Material;
 use crate::ways::{Way, listed};
-use sipoauth::proto::sip_date;
+use sipoauth_core::sip::sip_date;
 
 listed! {
     pub enum Move {

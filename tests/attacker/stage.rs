@@ -11,17 +11,17 @@ use crate::support::scripted_server::{Answer as ServerAnswer, Received, key_set}
 use crate::support::token::{TestKey, claims, now, signing_key};
 use crate::ways::Way;
 use serde_json::{Value, json};
-use sipoauth::engine::session_check::DigestUser;
-use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
-use sipoauth::proto::form;
-use sipoauth::proto::key_derivation::KeyResponse;
-use sipoauth::proto::master_key::{Ha1Form, master_key};
-use sipoauth::proto::pbkdf2::MasterKey;
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::shared_key::Key;
-use sipoauth::proto::uri::Aor;
-use sipoauth::runtime::worker::{CheckResult, Handling};
-use sipoauth::runtime::worker_key_derivation::AccountSource;
+use sipoauth::worker::key_derivation::AccountSource;
+use sipoauth::worker::{CheckResult, Handling};
+use sipoauth_core::check::session_check::DigestUser;
+use sipoauth_core::keys::master_key::{Ha1Form, master_key};
+use sipoauth_core::keys::pbkdf2::MasterKey;
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::keys::shared_key::Key;
+use sipoauth_core::sip::digest::{DigestAlgorithm, DigestInput, ha1};
+use sipoauth_core::sip::key_derivation::KeyResponse;
+use sipoauth_core::sip::uri::Aor;
+use sipoauth_core::text::form;
 use std::fs;
 
 const REALM: &str = "example.test";

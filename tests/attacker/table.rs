@@ -9,7 +9,7 @@
 use crate::moves::Move;
 use crate::moves::Move::*;
 use crate::ways::{Way, listed};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 listed! {
     /// What has happened before the attacker sends.

@@ -7,7 +7,7 @@ use crate::phone::Sip;
 use crate::stage::Stage;
 use crate::table::{Rule, When, rule};
 use crate::ways::{Way, carried};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 use std::fmt::Write as _;
 
 /// From where a changed request comes.

@@ -2,9 +2,9 @@
 
 //! The ways to sign in: one row of the table each.
 
-use sipoauth::engine::check::Carried;
-use sipoauth::proto::grant::{Grant, TokenGrant};
-use sipoauth::proto::session::SignIn;
+use sipoauth_core::check::Carried;
+use sipoauth_core::oauth::grant::{Grant, TokenGrant};
+use sipoauth_core::records::session::SignIn;
 
 /// An enum and the list of its variants.
 macro_rules! listed {

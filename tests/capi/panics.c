@@ -100,7 +100,7 @@ void test_panics(void)
 
     /* in the middle of a check */
     expect_accepted(worker);
-    expect_panic(worker, "secret-of-alice.panic-now", "src/runtime/worker.rs:");
+    expect_panic(worker, "secret-of-alice.panic-now", "src/worker/mod.rs:");
     expect_accepted(worker);
     /* on the way to the log */
     expect_panic(worker, argument("in_log"), "src/capi/config.rs:");
@@ -121,8 +121,8 @@ void test_panics(void)
         EXPECT_STATUS(sipoauth_context_provider_state(context, 0, &state), SIPOAUTH_OK);
     }
     EXPECT(state.failures == 2 && panics() == before + 2);
-    EXPECT(strstr(state.last_error, "internal error caught at src/runtime/service.rs:") != NULL);
-    expect_logged("src/runtime/service.rs:");
+    EXPECT(strstr(state.last_error, "internal error caught at src/io_process/service.rs:") != NULL);
+    expect_logged("src/io_process/service.rs:");
     sipoauth_io_free(io);
     sipoauth_context_free(context);
 }

@@ -2,8 +2,7 @@
 
 //! Tokens that are bound to a client certificate (RFC 8705), at a Kamailio that speaks TLS.
 
-use crate::stack::scripted_provider;
-use crate::stack::{Stack, configured};
+use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::certificates::{Authority, Certificate};
 use crate::support::ports;
 use crate::support::scripted_server::{ScriptedServer, key_set};

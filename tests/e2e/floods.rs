@@ -12,7 +12,7 @@ use crate::support::sip::{Client, Reply, Request, unique};
 use crate::support::temporary::Directory;
 use crate::support::token::{TestKey, now};
 use serde_json::json;
-use sipoauth::proto::form;
+use sipoauth_core::text::form;
 use std::thread;
 
 const INTROSPECT: &str = "/introspect";

@@ -9,7 +9,7 @@ use crate::support::scripted_server::{Answer, Received, ScriptedServer, key_set}
 use crate::support::sip::{Client, Request};
 use crate::support::token::{self, TestKey};
 use serde_json::json;
-use sipoauth::proto::form;
+use sipoauth_core::text::form;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

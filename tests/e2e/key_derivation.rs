@@ -4,10 +4,10 @@
 
 use std::process::Command;
 
-use sipoauth::proto::fingerprint::hex;
-use sipoauth::proto::key_derivation::{KeyChallenge, KeyResponse};
-use sipoauth::proto::pbkdf2::{Kdf, MasterKey, Parameters};
-use sipoauth::proto::verifier::Verifier;
+use sipoauth_core::keys::pbkdf2::{Kdf, MasterKey, Parameters};
+use sipoauth_core::keys::verifier::Verifier;
+use sipoauth_core::sip::key_derivation::{KeyChallenge, KeyResponse};
+use sipoauth_core::text::fingerprint::hex;
 
 use crate::phones::{ALICE, aor, date, digest, run, stored, with_settings};
 use crate::stack::{Stack, provider};
@@ -18,6 +18,7 @@ use crate::support::patience::PATIENCE;
 use crate::support::redis::{PASSWORD as REDIS_PASSWORD, Redis};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
+use crate::support::tool::tool;
 
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const NONCE: &str = "0123456789abcdef-of-the-phone";
@@ -340,7 +341,7 @@ fn the_tool_plays_the_phone() {
     let state = state.to_str().expect("UTF-8");
     let register = |arguments: &[&str], password: &str| {
         let file = site.directory.write("password", password);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+        let mut command = Command::new(tool());
         command.args(["register", "--state", state]).args(arguments);
         if !password.is_empty() {
             command.arg("--password-file").arg(file);

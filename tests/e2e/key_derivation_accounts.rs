@@ -2,8 +2,8 @@
 
 //! Where the accounts of the Key-Derivation scheme come from: the store, by RPC, or a database of the operator's own.
 
-use sipoauth::proto::pbkdf2::{Kdf, Parameters};
-use sipoauth::proto::verifier::Verifier;
+use sipoauth_core::keys::pbkdf2::{Kdf, Parameters};
+use sipoauth_core::keys::verifier::Verifier;
 
 use crate::key_derivation::{BOB, NONCE, PASSWORD, challenge_in, key_of, register, start, start_with, with_proof};
 use crate::phones::{ALICE, digest, run, stored};

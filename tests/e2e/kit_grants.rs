@@ -10,8 +10,8 @@ use crate::support::token::{self, TestKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use sipoauth::proto::master_key::{Ha1Form, master_key};
-use sipoauth::proto::pop::pop_to_text;
+use sipoauth_core::keys::master_key::{Ha1Form, master_key};
+use sipoauth_core::keys::pop::pop_to_text;
 
 const AUTHORIZE: [(&str, &str); 3] =
     [("response_type", "code"), ("user_id", "sip:alice@example.test"), ("state", "s 1")];

@@ -11,7 +11,7 @@ use crate::support::authorization_server::AuthorizationServer;
 use crate::support::digest_phone::{self, Account, Phone};
 use crate::support::kit;
 use crate::support::sip::{Client, Reply, Request};
-use sipoauth::proto::digest::{DigestAlgorithm, ha1};
+use sipoauth_core::sip::digest::{DigestAlgorithm, ha1};
 
 const PASSWORD: &str = "a-password-of-a-desk-phone";
 

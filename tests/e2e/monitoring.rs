@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixDatagram;
 
 use serde_json::{Value, json};
-use sipoauth::arena::counters;
+use sipoauth::shared::counters;
 
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::patience::{self, PATIENCE};

@@ -19,8 +19,8 @@ use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::support::token::signing_key;
 use crate::tool_phone::ToolPhone;
-use sipoauth::proto::digest::{DigestAlgorithm, ha1};
-use sipoauth::proto::master_key::{Ha1Form, master_key};
+use sipoauth_core::keys::master_key::{Ha1Form, master_key};
+use sipoauth_core::sip::digest::{DigestAlgorithm, ha1};
 
 const VERIFIER: &str = "the-verifier-of-the-phone-0123456789-0123456789";
 const OTHER_INSTANCE: &str = "urn:uuid:00000000-0000-1000-8000-000a95a0e129";

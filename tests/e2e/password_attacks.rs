@@ -7,7 +7,7 @@ use crate::phones::{ALICE, FORM, aor};
 use crate::stack::Stack;
 use crate::support::digest::Challenge;
 use crate::support::sip::{Reply, Request};
-use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
+use sipoauth_core::sip::digest::{DigestAlgorithm, DigestInput, ha1};
 
 const DOMAIN: &str = "sip:example.test";
 const NOBODY: &str = "sip:nobody@example.test";

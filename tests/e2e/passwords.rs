@@ -11,14 +11,13 @@ use crate::phones::{ALICE, FORM, STORE_KEY, aor, date, prove_beside_token, proxy
 use crate::stack::Stack;
 use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::digest::Challenge;
-use crate::support::http;
 use crate::support::kamailio::Builder;
-use crate::support::kit;
 use crate::support::sip::{Reply, Request};
 use crate::support::temporary::Directory;
 use crate::support::token::{signing_key, unverified_claims, unverified_header};
+use crate::support::{http, kit};
 use crate::tool_phone::ToolPhone;
-use sipoauth::proto::digest::{DigestAlgorithm, ha1};
+use sipoauth_core::sip::digest::{DigestAlgorithm, ha1};
 
 const EXAMPLE: &str = "password-tokens.cfg";
 const REALM: &str = "example.test";

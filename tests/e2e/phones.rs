@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
-use sipoauth::proto::fingerprint::hex;
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::shared_key::{KeyOrder, shared_key};
-use sipoauth::proto::{form, sip_date};
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
+use sipoauth_core::sip::sip_date;
+use sipoauth_core::text::fingerprint::hex;
+use sipoauth_core::text::form;
 
 use crate::stack::{Stack, configured, provider};
 use crate::support::authorization_server::AuthorizationServer;

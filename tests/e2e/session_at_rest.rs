@@ -8,7 +8,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sipoauth::proto::fingerprint::hex;
+use sipoauth_core::text::fingerprint::hex;
 
 use crate::phones::{
     ALICE, STORE_KEY, aor, key_of, registered, registration_with_proof, run, start_with_codes, stored, with_code,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sipoauth::proto::sip_date;
+use sipoauth_core::sip::sip_date;
 
 use crate::phones::{
     ALICE, FORM, date, key_of, prove, prove_in_header, register, sign_in, start, start_with, tag, with_code,

@@ -9,8 +9,8 @@ use crate::support::authorization_server::AuthorizationServer;
 use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::tool_phone::ToolPhone;
-use sipoauth::proto::digest::{DigestAlgorithm, ha1};
-use sipoauth::proto::master_key::{Ha1Form, master_key};
+use sipoauth_core::keys::master_key::{Ha1Form, master_key};
+use sipoauth_core::sip::digest::{DigestAlgorithm, ha1};
 
 /// Where a phone signs in by Digest.
 fn authorize(server: &AuthorizationServer) -> String {

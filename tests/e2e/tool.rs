@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::support::kamailio::Kamailio;
 use crate::support::temporary::Directory;
+use crate::support::tool::tool;
 
 const BASE: &str = "#!KAMAILIO\nlisten=udp:127.0.0.1:PORT\nloadmodule \"tm.so\"\nloadmodule \"sl.so\"\nloadmodule \"pv.so\"\nloadmodule \"auth_oauth.so\"\n";
 const PROVIDER: &str =
@@ -15,7 +16,7 @@ const PROVIDER: &str =
 
 /// The tool's sentence of a configuration file.
 fn sentence(cfg: &Path) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+    let mut command = Command::new(tool());
     command.args(["check-config", "--offline", "--json", "-A", "PORT=5060", "-A", "GIVEN=\"from the options\""]);
     let output = command.arg("--kamailio").arg(cfg).output().expect("built");
     let findings: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a list");

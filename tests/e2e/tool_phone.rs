@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use sipoauth::proto::pop::pop_from_text;
+use sipoauth_core::keys::pop::pop_from_text;
 
 use crate::phones::aor;
 use crate::stack::Stack;
 use crate::support::temporary::Directory;
+use crate::support::tool::tool;
 
 pub struct ToolPhone {
     aor: String,
@@ -80,7 +81,7 @@ impl ToolPhone {
 
     /// Sends to a proxy, which it remembers by name. `--password-file -` reads the user's password.
     pub fn run(&self, stack: &Stack, proxy: &str, arguments: &[&str]) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+        let mut command = Command::new(tool());
         command.args(["register", "--json", "--server", &format!("127.0.0.1:{}", stack.kamailio.port())]);
         command.args(["--aor", &self.aor, "--state"]).arg(self.state(proxy)).args(arguments);
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

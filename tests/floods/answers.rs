@@ -7,9 +7,9 @@ use crate::site::{AUDIENCE, merged};
 use crate::support::scripted_server::{Answer, Received, ScriptedServer};
 use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::proto::form;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, Worker};
+use sipoauth::worker::{Handling, Worker};
+use sipoauth_core::reason::Reason;
+use sipoauth_core::text::form;
 use std::sync::Arc;
 
 pub const INTROSPECT: &str = "/introspect";

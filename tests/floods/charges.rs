@@ -9,8 +9,8 @@ use crate::proxies;
 use crate::support::scripted_server::Answer;
 use crate::support::token::now;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::reason::Reason;
 use std::time::Duration;
 
 /// Limits count by the minute: what was under way when one ended is tried again.

@@ -11,9 +11,9 @@ use crate::support::redis::Redis;
 use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::json;
-use sipoauth::engine::check::Request;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{CheckResult, Handling};
+use sipoauth::worker::{CheckResult, Handling};
+use sipoauth_core::check::Request;
+use sipoauth_core::reason::Reason;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -6,8 +6,8 @@ use crate::phone::{ALICE, Sip};
 use crate::proxies::{Plant, Proxy};
 use crate::support::redis::{PASSWORD, Redis};
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::job::Work;
+use sipoauth::process::job::Work;
+use sipoauth_core::reason::Reason;
 
 pub fn settings(plant: &Plant, redis: &Redis) -> Value {
     json!({
@@ -20,7 +20,7 @@ pub fn settings(plant: &Plant, redis: &Redis) -> Value {
 }
 
 /// A proxy where alice has signed in; her key.
-pub fn signed_in(plant: &Plant, redis: &Redis, more: &Value) -> (Proxy, sipoauth::proto::shared_key::Key) {
+pub fn signed_in(plant: &Plant, redis: &Redis, more: &Value) -> (Proxy, sipoauth_core::keys::shared_key::Key) {
     let mut globals = settings(plant, redis);
     globals.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
     let mut proxy = plant.proxy(&globals);
@@ -34,7 +34,7 @@ pub fn signed_in(plant: &Plant, redis: &Redis, more: &Value) -> (Proxy, sipoauth
     (proxy, key)
 }
 
-fn proof(key: &sipoauth::proto::shared_key::Key, name: &str) -> Sip {
+fn proof(key: &sipoauth_core::keys::shared_key::Key, name: &str) -> Sip {
     Sip::register(ALICE, name).prove_in_body(key)
 }
 
@@ -43,7 +43,7 @@ fn from(number: u32) -> (String, u16) {
 }
 
 /// Alice's next request is decided at once, without a question to Redis.
-fn is_known(proxy: &mut Proxy, key: &sipoauth::proto::shared_key::Key) -> bool {
+fn is_known(proxy: &mut Proxy, key: &sipoauth_core::keys::shared_key::Key) -> bool {
     let verdict = proxy.look(&proof(key, "after"));
     verdict.answer.reason() == Reason::Ok && verdict.pending.is_none()
 }

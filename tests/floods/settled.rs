@@ -7,7 +7,7 @@ use crate::proxies::Plant;
 use crate::records::settings;
 use crate::support::redis::Redis;
 use crate::support::scripted_server::Answer;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 use std::thread;
 use std::time::{Duration, Instant};
 

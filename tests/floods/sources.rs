@@ -2,8 +2,8 @@
 
 //! The tables of limits: addresses that somebody chooses, and floods of invented ones.
 
-use sipoauth::arena::{Arena, Shared, Sizes};
-use sipoauth::proto::sender::{Datagram, Network, Sender};
+use sipoauth::shared::{Arena, Shared, Sizes};
+use sipoauth_core::sip::sender::{Datagram, Network, Sender};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 const VICTIM: &str = "198.51.100.7";

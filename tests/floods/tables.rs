@@ -2,11 +2,11 @@
 
 //! What one sender can put into the tables that all processes share, and what that leaves of the entries of others.
 
-use sipoauth::arena::connection_table::Connection;
-use sipoauth::arena::record_cache::{Lookup, Room};
-use sipoauth::arena::replay_guard::{Seen, Use, hash_of};
-use sipoauth::arena::waiting_room::{Full, Party, Rules};
-use sipoauth::arena::{Arena, Sizes};
+use sipoauth::shared::connection_table::Connection;
+use sipoauth::shared::record_cache::{Lookup, Room};
+use sipoauth::shared::waiting_room::{Full, Party, Rules};
+use sipoauth::shared::{Arena, Sizes};
+use sipoauth_core::check::replay::{Seen, Use, hash_of};
 
 const NOW: i64 = 2_000_000_000;
 

@@ -6,7 +6,7 @@ use crate::pem;
 use crate::site::{Site, claims};
 use crate::support::token::{TestKey, encode, unsigned};
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 #[test]
 fn opensips_hs256_keyed_with_public_key_is_refused() {

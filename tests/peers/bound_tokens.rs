@@ -10,10 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sipoauth::engine::check::Request;
-use sipoauth::engine::peer_certificate::PeerCertificate;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
+use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth_core::check::Request;
+use sipoauth_core::check::peer_certificate::PeerCertificate;
+use sipoauth_core::reason::Reason;
 use std::path::Path;
 use std::process::Command;
 

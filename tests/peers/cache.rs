@@ -6,10 +6,10 @@ use crate::site::{ISSUER, Site, claims};
 use crate::support::knows_nothing::KNOWS_NOTHING;
 use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::engine::check::{Answer, Decision};
-use sipoauth::engine::token_cache::TokenCache;
-use sipoauth::engine::token_check::{TokenUsage, check_token};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::check::token_cache::TokenCache;
+use sipoauth_core::check::token_check::{TokenUsage, check_token};
+use sipoauth_core::check::{Answer, Decision};
+use sipoauth_core::reason::Reason;
 
 /// The answer under one policy to a token that another policy has let into the cache.
 fn on_a_hit(changes: Value) -> Answer {

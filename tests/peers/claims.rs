@@ -5,8 +5,8 @@
 use crate::site::{AUDIENCE, ISSUER, Site, claims};
 use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::claim_text;
+use sipoauth::worker::claim_text;
+use sipoauth_core::reason::Reason;
 
 /// The answers of a site with these provider settings to alice's token with these changes.
 fn answers(provider: Value, cases: &[(Value, Reason)]) {

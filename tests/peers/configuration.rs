@@ -10,7 +10,7 @@ use crate::support::token::{TestKey, encode};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -5,9 +5,9 @@
 use crate::site::{ALICE, Site, claims};
 use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::engine::check::{Carried, Request};
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
+use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth_core::check::{Carried, Request};
+use sipoauth_core::reason::Reason;
 
 const BOB: &str = "sip:bob@example.test";
 const PHONE: (&str, u16) = ("192.0.2.1", 40_000);

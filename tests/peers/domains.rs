@@ -6,9 +6,9 @@ use crate::site::{AUDIENCE, ISSUER, Site, claims};
 use crate::support::temporary::Directory;
 use crate::support::token::TestKey;
 use serde_json::{Value, json};
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::reason::Reason;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

@@ -11,11 +11,11 @@ use crate::support::token::{TestKey, encode, now};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::engine::check::Request;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::check::Request;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::reason::Reason;
 use std::process::Command;
 
 /// Every algorithm, SHA-1 too.
@@ -162,7 +162,7 @@ fn jwe_a_cached_token_is_not_decrypted_again_and_judged_anew() {
     // The same signed token, encrypted anew, is another token.
     let again = site.token_at(&recipient.encrypt("RSA-OAEP-256", "A256GCM", &jws), now());
     assert_eq!((again.answer.reason(), again.answer.cached), (Reason::Ok, false));
-    let verified = |verdict: &sipoauth::runtime::worker::CheckResult| verdict.answer.token.clone().expect("verified");
+    let verified = |verdict: &sipoauth::worker::CheckResult| verdict.answer.token.clone().expect("verified");
     let (outer, other) = (verified(&first), verified(&again));
     assert_ne!(outer.fingerprint, other.fingerprint, "the fingerprint is the outer token's");
     assert_eq!((&*outer.token, &*outer.kid), (token.as_str(), "k"));
@@ -262,7 +262,7 @@ fn jwe_unfit_rsa_keys_are_refused_at_configuration() {
 
 #[test]
 fn application_servers_get_the_signed_token_and_only_over_tls() {
-    use sipoauth::runtime::worker_grants::Withheld;
+    use sipoauth::worker::grants::Withheld;
     let recipient = Recipient::curve("P-256");
     let servers = ["as.example.test", "sip:tls.example.test;transport=tls", "sips:sips.example.test", "127.0.0.1"];
     let (mut site, _, jws) = bench(&recipient, &json!({ "application_servers": servers }));

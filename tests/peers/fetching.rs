@@ -7,8 +7,8 @@ use crate::site::merged;
 use crate::support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer, discovery};
 use crate::support::token::TestKey;
 use serde_json::{Value, json};
-use sipoauth::engine::key_wait::SlotState;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::check::key_wait::SlotState;
+use sipoauth_core::reason::Reason;
 use std::time::Duration;
 
 /// Answers to a request for keys that bring none.

@@ -10,7 +10,7 @@ use crate::support::temporary::Directory;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 /// No resolver of this machine knows it.
 const HOST: &str = "as.example.test";

@@ -5,7 +5,7 @@
 use crate::site::{Site, claims};
 use crate::support::token::TestKey;
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 const API: &str = "00001111-aaaa-2222-bbbb-3333cccc4444";
 const CLIENT: &str = "99998888-aaaa-2222-bbbb-3333cccc4444";

@@ -10,10 +10,10 @@ use crate::support::patience::{self, PATIENCE};
 use crate::support::scripted_server::{Answer, Received, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::engine::check::Request;
-use sipoauth::proto::form;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{CheckResult, Handling};
+use sipoauth::worker::{CheckResult, Handling};
+use sipoauth_core::check::Request;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::text::form;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -120,7 +120,7 @@ fn an_opaque_token_is_asked_about_once_and_its_user_is_compared() {
     for _ in 0..3 {
         assert_eq!(register(&mut plant, TOKEN, false).answer.reason(), Reason::Ok, "from the worker's cache");
     }
-    let mut other = sipoauth::runtime::worker::Worker::new(Arc::clone(&plant.site.context)).expect("a worker");
+    let mut other = sipoauth::worker::Worker::new(Arc::clone(&plant.site.context)).expect("a worker");
     let verdict = other.check_token(TOKEN, &Handling::default());
     assert_eq!(verdict.answer.reason(), Reason::Ok, "another worker finds it in shared memory");
     assert_eq!(server.asked(), 1);

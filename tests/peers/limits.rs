@@ -6,8 +6,8 @@ use crate::plant::{Plant, key_set, token};
 use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
 use crate::support::token::TestKey;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::reason::Reason;
 
 #[test]
 fn flexisip_random_kids_cause_a_bounded_number_of_fetches() {

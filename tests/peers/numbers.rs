@@ -6,8 +6,8 @@ use crate::site::{Site, claims};
 use crate::support::knows_nothing::KNOWS_NOTHING;
 use crate::support::token::TestKey;
 use serde_json::{Value, json};
-use sipoauth::engine::explain::{ExplainedUse, explain};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::check::explain::{ExplainedUse, explain};
+use sipoauth_core::reason::Reason;
 
 const NUMBER: &str = "sip:+4930123456@example.test";
 

@@ -7,9 +7,9 @@ use crate::site::{AUDIENCE, Site, claims};
 use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
 use crate::support::token::{self, TestKey};
 use serde_json::{Value, json};
-use sipoauth::arena::counters;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::shared::counters;
+use sipoauth::worker::Handling;
+use sipoauth_core::reason::Reason;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 

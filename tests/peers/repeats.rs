@@ -7,11 +7,11 @@ use crate::site::{ALICE, Site, claims};
 use crate::support::token::{TestKey, now};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
-use sipoauth::engine::acceptance::RequestKey;
-use sipoauth::engine::check::{Message, Request};
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
-use sipoauth::runtime::worker_repeats::Repeated;
+use sipoauth::worker::repeats::Repeated;
+use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth_core::check::acceptance::RequestKey;
+use sipoauth_core::check::{Message, Request};
+use sipoauth_core::reason::Reason;
 use std::sync::{Mutex, OnceLock};
 
 const BOB: &str = "sip:bob@example.test";

@@ -5,9 +5,9 @@
 use crate::site::{ALICE, Site, claims};
 use crate::support::token::TestKey;
 use serde_json::json;
-use sipoauth::engine::check::Request;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::check::Request;
+use sipoauth_core::reason::Reason;
 
 const BOB: &str = "sip:bob@example.test";
 

@@ -9,7 +9,7 @@ use crate::support::token::TestKey;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 /// The token of this key at a site with these keys.
 fn answer(keys: &[Value], key: &TestKey) -> Reason {

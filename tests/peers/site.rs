@@ -6,12 +6,12 @@ use crate::support::log_lines::Lines;
 use crate::support::temporary::Directory;
 use crate::support::token;
 use serde_json::{Value, json};
-use sipoauth::config::source::Source;
-use sipoauth::engine::check::Request;
-use sipoauth::ports::Log;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::context::Context;
-use sipoauth::runtime::worker::{CheckResult, Handling, Worker};
+use sipoauth::process::context::Context;
+use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth_core::check::Request;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::ports::Log;
+use sipoauth_core::reason::Reason;
 use std::sync::Arc;
 
 pub const ISSUER: &str = "https://as.example.test";

@@ -7,7 +7,7 @@ use crate::site::{AUDIENCE, Site, claims};
 use crate::support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer, discovery};
 use crate::support::token::{self, TestKey};
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 const TENANT: &str = "8a5c7a4e-0000-4000-8000-1234567890ab";
 const V1: &str = "https://sts.windows.net/{tenantid}/";

@@ -6,7 +6,7 @@ use crate::plant::Plant;
 use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::certificates::{Authority, Certificate};
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 fn server(certificate: Certificate) -> AuthorizationServer {
     AuthorizationServer::start_with(Options { tls: Some(certificate), ..Options::default() })

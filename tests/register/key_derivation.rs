@@ -3,8 +3,8 @@
 //! A phone that derives its key from its password and knows its proxy by the same key (Key-Derivation).
 
 use serde_json::json;
-use sipoauth::proto::key_derivation::{KeyChallenge, KeyResponse};
-use sipoauth::proto::pbkdf2::{Kdf, MasterKey, Parameters};
+use sipoauth_core::keys::pbkdf2::{Kdf, MasterKey, Parameters};
+use sipoauth_core::sip::key_derivation::{KeyChallenge, KeyResponse};
 
 use super::proxy::{Proxy, Seen};
 use super::support::temporary::Directory;
@@ -59,7 +59,7 @@ fn both_sides_prove_the_same_key() {
         let state = kept(&file);
         assert_eq!(state["shared_key"]["order"], json!("key-derivation"));
         let pop = KeyResponse::select(&[second.header(answering)], "example.test").expect("credentials").pop;
-        let pop = sipoauth::proto::pop::pop_to_text(&pop);
+        let pop = sipoauth_core::keys::pop::pop_to_text(&pop);
         for secret in [state["shared_key"]["key"].as_str().expect("a key"), &pop, PASSWORD] {
             assert!(!run.out.contains(secret), "{secret} in {}", run.out);
         }

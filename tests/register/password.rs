@@ -5,8 +5,8 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use sipoauth::proto::master_key::{Ha1Form, master_key};
-use sipoauth::proto::pop::pop_from_text;
+use sipoauth_core::keys::master_key::{Ha1Form, master_key};
+use sipoauth_core::keys::pop::pop_from_text;
 
 use super::proxy::{Proxy, Seen};
 use super::support::digest::Challenge;

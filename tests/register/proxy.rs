@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
-use sipoauth::proto::pop::verify_pop;
+use sipoauth_core::keys::pop::verify_pop;
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
 
 use super::support::patience::{self, PATIENCE};
 

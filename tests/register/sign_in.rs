@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::json;
-use sipoauth::proto::form;
-use sipoauth::proto::pop::{pop_from_text, pop_to_text};
+use sipoauth_core::keys::pop::{pop_from_text, pop_to_text};
+use sipoauth_core::text::form;
 
 use super::proxy::Proxy;
 use super::support::authorization_server::{AuthorizationServer, Options};

@@ -15,6 +15,7 @@ use crate::stack::{Stack, configured};
 use crate::support::patience;
 use crate::support::sip::Request;
 use crate::support::temporary::Directory;
+use crate::support::tool::tool;
 
 const ALICE: &str = "sip:alice@example.test";
 const BOB: &str = "sip:bob@example.test";
@@ -83,7 +84,7 @@ fn check_config(guide: &Guide, wrong: &str, directory: &Directory) {
     let key = directory.write("key", phones::STORE_KEY);
     let store = directory.file("checked");
     let run = |guide: &Guide| -> (i32, Vec<Value>, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+        let mut command = Command::new(tool());
         command.args(["check-config", "--json", "--provider", &guide.line()]);
         command.arg("--set").arg(format!("store={}", store.display()));
         command.arg("--set").arg(format!("store_key_file={}", key.display()));

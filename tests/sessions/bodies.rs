@@ -5,7 +5,7 @@
 use crate::phone::{ALICE, Sip};
 use crate::plant::Plant;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 const CODE: &str = "a-code-that-is-long-enough-0123456789";
 

@@ -6,8 +6,8 @@ use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::Plant;
 use crate::support::token::now;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::sip_date;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::sip_date;
 
 type Change = (&'static str, fn(&mut Sip), (u32, Reason));
 
@@ -49,8 +49,8 @@ fn a_change_of_a_covered_part_is_found() {
     for (i, (what, change, wanted)) in CHANGES.iter().enumerate() {
         let mut in_body = Sip::register(ALICE, &format!("b{i}"));
         let covered = "grant_type=proof-of-possession&x=1";
-        let pop = sipoauth::proto::pop::make_pop(&*key, &in_body.digest(covered.as_bytes()));
-        let pop = sipoauth::proto::pop::pop_to_text(&pop);
+        let pop = sipoauth_core::keys::pop::make_pop(&*key, &in_body.digest(covered.as_bytes()));
+        let pop = sipoauth_core::keys::pop::pop_to_text(&pop);
         in_body = in_body.body(&format!("pop={pop}&{covered}"));
         let messages = [
             in_body,
@@ -75,8 +75,8 @@ fn the_order_of_the_bodys_parameters_counts() {
     proxy.sign_in(&sip);
     let key = sip.key(&code, "to-one");
     let sip = Sip::register(ALICE, "p");
-    let pop = sipoauth::proto::pop::make_pop(&*key, &sip.digest(b"grant_type=proof-of-possession&x=1&y=2"));
-    let pop = sipoauth::proto::pop::pop_to_text(&pop);
+    let pop = sipoauth_core::keys::pop::make_pop(&*key, &sip.digest(b"grant_type=proof-of-possession&x=1&y=2"));
+    let pop = sipoauth_core::keys::pop::pop_to_text(&pop);
     for (body, wanted) in [
         (format!("grant_type=proof-of-possession&y=2&x=1&pop={pop}"), INVALID),
         (format!("x=1&grant_type=proof-of-possession&y=2&pop={pop}"), INVALID),

@@ -6,9 +6,9 @@ use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
 use crate::support::scripted_server::JWKS;
 use serde_json::json;
-use sipoauth::engine::check::Carried;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::{Handling, Worker};
+use sipoauth::worker::{Handling, Worker};
+use sipoauth_core::check::Carried;
+use sipoauth_core::reason::Reason;
 use std::time::Duration;
 
 /// The text of a code with a verifier behind it.

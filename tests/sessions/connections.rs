@@ -6,10 +6,10 @@ use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
 use crate::support::redis::{PASSWORD, Redis};
 use serde_json::json;
-use sipoauth::engine::check::Carried;
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker::{CheckResult, Handling};
+use sipoauth::worker::{CheckResult, Handling};
+use sipoauth_core::check::Carried;
+use sipoauth_core::keys::shared_key::Key;
+use sipoauth_core::reason::Reason;
 use std::time::Duration;
 
 /// Alice's phone signs in with a code on this connection; its key.

@@ -7,9 +7,9 @@ use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, Proxy};
 use crate::sip_oauth::{PASSWORD, User, issuer, refreshing, with_both};
 use serde_json::{Value, json};
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::shared_key::Key;
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::keys::shared_key::Key;
+use sipoauth_core::reason::Reason;
 
 pub const MALFORMED: (u32, Reason) = (400, Reason::PopMalformed);
 pub const OK: (u32, Reason) = (200, Reason::Ok);

@@ -6,7 +6,7 @@ use crate::support::scripted_server::{Answer, Received, ScriptedServer, key_set}
 use crate::support::token::{TestKey, encode, now};
 use aws_lc_rs::rand;
 use serde_json::{Value, json};
-use sipoauth::proto::form;
+use sipoauth_core::text::form;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

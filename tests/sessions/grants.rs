@@ -6,9 +6,9 @@
 use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, Proxy};
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker_grants::{Demand, Withheld};
+use sipoauth::worker::grants::{Demand, Withheld};
+use sipoauth_core::keys::shared_key::Key;
+use sipoauth_core::reason::Reason;
 
 /// The tokens of this endpoint have the scopes "openid sip".
 fn sign_in(plant: &Plant, proxy: &mut Proxy) -> Key {

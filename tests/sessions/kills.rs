@@ -6,7 +6,7 @@ use crate::phone::Sip;
 use crate::plant::{Plant, Proxy};
 use crate::support::temporary::Directory;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

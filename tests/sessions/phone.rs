@@ -3,11 +3,11 @@
 //! A phone: the messages it sends, and the key that it derives from the answer.
 
 use crate::support::token::now;
-use sipoauth::engine::check::{Message, Request};
-use sipoauth::proto::digest_string::{DigestParts, digest_string, digest_string_with_uri};
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::shared_key::{Key, KeyOrder, shared_key};
-use sipoauth::proto::sip_date;
+use sipoauth_core::check::{Message, Request};
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::keys::shared_key::{Key, KeyOrder, shared_key};
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string, digest_string_with_uri};
+use sipoauth_core::sip::sip_date;
 
 pub const ALICE: &str = "sip:alice@example.test";
 pub const BOB: &str = "sip:bob@example.test";

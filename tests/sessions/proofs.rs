@@ -5,10 +5,10 @@
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
 use serde_json::json;
-use sipoauth::engine::check::Carried;
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::shared_key::{Key, KeyOrder, shared_key};
+use sipoauth_core::check::Carried;
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::keys::shared_key::{Key, KeyOrder, shared_key};
+use sipoauth_core::reason::Reason;
 
 /// Alice's phone with this name is in; its key.
 fn sign_in(plant: &Plant, proxy: &mut Proxy, name: &str, instance: &str) -> Key {

@@ -7,8 +7,8 @@ use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
 use crate::support::scripted_server::Answer;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::shared_key::Key;
+use sipoauth_core::keys::shared_key::Key;
+use sipoauth_core::reason::Reason;
 use std::time::{Duration, Instant};
 
 /// Makes one proof after the other.

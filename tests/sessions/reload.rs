@@ -7,7 +7,7 @@ use crate::phone::{ALICE, Sip};
 use crate::plant::Plant;
 use base64::Engine as _;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 #[test]
 fn sessions_stay_and_a_new_client_secret_is_used() {

@@ -6,10 +6,10 @@ use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, Proxy};
 use crate::support::token::now;
 use serde_json::json;
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::shared_key::Key;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::keys::shared_key::Key;
+use sipoauth_core::reason::Reason;
 
 fn signed_in(plant: &Plant, globals: &serde_json::Value) -> (Proxy, Sip, Key) {
     let mut proxy = plant.proxy(globals);

@@ -9,8 +9,8 @@ use crate::plant::Plant;
 use crate::sip_oauth::{User, issuer, refreshing, with_both};
 use crate::support::redis::Redis;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::reason::Reason;
 
 const INVALID: (u32, Reason) = (401, Reason::PopInvalid);
 const REPLAYED: (u32, Reason) = (403, Reason::PopReplayed);

@@ -8,8 +8,8 @@ use crate::phone::{ALICE, Sip};
 use crate::plant::Plant;
 use crate::sip_oauth::{PASSWORD, User, issuer, with_both};
 use serde_json::json;
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::reason::Reason;
 
 const INVALID: (u32, Reason) = (401, Reason::PopInvalid);
 const REPLAYED: (u32, Reason) = (403, Reason::PopReplayed);

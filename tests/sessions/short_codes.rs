@@ -5,7 +5,7 @@
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::Plant;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 const CODE: &str = "48151623";
 

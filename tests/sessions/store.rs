@@ -5,8 +5,8 @@
 use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, Proxy, STORE_KEY};
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::reason::Reason;
 use std::fs;
 
 #[test]

@@ -6,11 +6,12 @@ use std::process::{Command, Output};
 
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
+use crate::support::tool::tool;
 use serde_json::{Value, json};
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 fn run(proxy: &Proxy, arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+    let mut command = Command::new(tool());
     command.arg("sessions").args(arguments).args(["--json", "--config"]).arg(&proxy.configuration);
     let Output { status, stdout, stderr } = command.output().expect("built");
     let value = serde_json::from_slice(&stdout).unwrap_or(Value::Null);

@@ -9,11 +9,11 @@ use crate::plant::{Plant, Proxy};
 use crate::support::scripted_server::Answer;
 use crate::support::token::now;
 use serde_json::json;
-use sipoauth::engine::session_check::CodeId;
-use sipoauth::proto::reason::Reason;
-use sipoauth::proto::redemption::Redemption;
-use sipoauth::proto::session::{CodeRecord, CodeState};
-use sipoauth::runtime::job::Work;
+use sipoauth::process::job::Work;
+use sipoauth_core::check::session_check::CodeId;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::records::redemption::Redemption;
+use sipoauth_core::records::session::{CodeRecord, CodeState};
 use std::time::{Duration, Instant};
 
 #[test]

@@ -5,7 +5,7 @@
 use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, Proxy};
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::reason::Reason;
 
 const ADDRESS: &str = "192.0.2.66";
 const LIMIT: u32 = 3;

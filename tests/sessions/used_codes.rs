@@ -8,8 +8,8 @@ use crate::plant::{Plant, Proxy};
 use crate::support::scripted_server::Answer as ServerAnswer;
 use crate::support::token::now;
 use serde_json::json;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::worker::Handling;
+use sipoauth::worker::Handling;
+use sipoauth_core::reason::Reason;
 use std::time::Duration;
 
 const VERIFIER: &str = "the-verifier-of-the-phone-0123456789-0123456789";

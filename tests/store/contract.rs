@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sipoauth::io::lmdb::LmdbStore;
-use sipoauth::ports::store::{MAX_VALUE, Store, Write};
+use sipoauth::store::lmdb::LmdbStore;
+use sipoauth_core::ports::store::{MAX_VALUE, Store, Write};
 
 use crate::support::redis::Redis;
 use crate::support::temporary::Directory;

@@ -6,8 +6,8 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use sipoauth::io::lmdb::LmdbStore;
-use sipoauth::ports::store::{Store, StoreError, Write};
+use sipoauth::store::lmdb::LmdbStore;
+use sipoauth_core::ports::store::{Store, StoreError, Write};
 
 use crate::processes::child_of_a_user;
 use crate::support::temporary::Directory;

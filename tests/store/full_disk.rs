@@ -11,8 +11,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use sipoauth::io::lmdb::LmdbStore;
-use sipoauth::ports::store::{Store, StoreError, Write};
+use sipoauth::store::lmdb::LmdbStore;
+use sipoauth_core::ports::store::{Store, StoreError, Write};
 
 use crate::processes::child;
 use crate::support::process::Process;

@@ -12,9 +12,9 @@ mod support;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sipoauth::config::settings::Secret;
-use sipoauth::io::redis::RedisStore;
-use sipoauth::ports::store::{Store, StoreError, Write};
+use sipoauth::store::redis::RedisStore;
+use sipoauth_core::config::settings::Secret;
+use sipoauth_core::ports::store::{Store, StoreError, Write};
 
 /// Milliseconds by the clock: Redis compares ends with its own.
 fn clock() -> i64 {

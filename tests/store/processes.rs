@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sipoauth::io::lmdb::LmdbStore;
-use sipoauth::ports::store::Store;
+use sipoauth::store::lmdb::LmdbStore;
+use sipoauth_core::ports::store::Store;
 
 use crate::support::process::{self, Process, signal};
 use crate::support::temporary::Directory;

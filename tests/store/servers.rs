@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use sipoauth::config::settings::Secret;
-use sipoauth::io::redis::RedisStore;
-use sipoauth::ports::store::{Store, StoreError, Write};
+use sipoauth::store::redis::RedisStore;
+use sipoauth_core::config::settings::Secret;
+use sipoauth_core::ports::store::{Store, StoreError, Write};
 
 use crate::support::certificates::Authority;
 use crate::support::patience::{self, PATIENCE};

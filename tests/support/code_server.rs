@@ -7,7 +7,7 @@ use super::scripted_server::{Answer, JWKS, OAUTH_METADATA, OPENID_CONFIGURATION,
 use super::sip::unique;
 use super::token::{TestKey, encode, now};
 use serde_json::{Value, json};
-use sipoauth::proto::form;
+use sipoauth_core::text::form;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 

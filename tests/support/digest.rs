@@ -2,7 +2,7 @@
 
 //! The phone's side of a Digest challenge, over HTTP or SIP.
 
-use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
+use sipoauth_core::sip::digest::{DigestAlgorithm, DigestInput, ha1};
 
 /// A challenge as a phone reads it.
 #[derive(Clone, Debug)]

@@ -11,11 +11,10 @@ use super::process::{Process, command, crashed};
 use super::sip::{Client, Request};
 use super::temporary::Directory;
 use super::{kit, ports};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 const POLL: Duration = Duration::from_millis(50);
 

@@ -2,10 +2,10 @@
 
 //! A check that knows the configuration and nothing else: no fetched keys, no answers of servers, no sessions.
 
-use sipoauth::engine::check::{Knowledge, KnownKeys, Unlimited};
-use sipoauth::engine::session_check::NoSessions;
-use sipoauth::engine::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
-use sipoauth::proto::jose::key_set::KeySet;
+use sipoauth_core::check::session_check::NoSessions;
+use sipoauth_core::check::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
+use sipoauth_core::check::{Knowledge, KnownKeys, Unlimited};
+use sipoauth_core::jose::key_set::KeySet;
 
 struct Nothing;
 

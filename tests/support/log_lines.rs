@@ -2,7 +2,7 @@
 
 //! What the library logs in a test.
 
-use sipoauth::ports::{Level, Log};
+use sipoauth_core::ports::{Level, Log};
 use std::sync::Mutex;
 
 /// The log, kept.

@@ -35,5 +35,6 @@ pub mod small_disk;
 pub mod temporary;
 pub mod tls_tunnel;
 pub mod token;
+pub mod tool;
 pub mod websocket;
 pub mod wire;

@@ -7,11 +7,11 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::proto::pbkdf2::{Kdf, Parameters};
-use sipoauth::proto::verifier::Verifier;
-use sipoauth::runtime::store_access::StoreAccess;
+use sipoauth::store::access::StoreAccess;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::keys::pbkdf2::{Kdf, Parameters};
+use sipoauth_core::keys::verifier::Verifier;
 
 use crate::support::redis::{PASSWORD, Redis};
 use crate::support::temporary::Directory;

@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::runtime::store_access::StoreAccess;
+use sipoauth::store::access::StoreAccess;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
 
 use crate::run;
 use crate::support::authorization_server::{AuthorizationServer, Options};

@@ -8,11 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sipoauth::proto::jose::jws::CompactJws;
-use sipoauth::proto::jose::key_set::{KeySet, Origin};
-use sipoauth::proto::jose::signing_key::SigningKey;
-use sipoauth::proto::jose::thumbprint::thumbprint;
-use sipoauth::proto::pop::{make_pop, pop_from_text, pop_to_text};
+use sipoauth_core::jose::jws::CompactJws;
+use sipoauth_core::jose::key_set::{KeySet, Origin};
+use sipoauth_core::jose::signing_key::SigningKey;
+use sipoauth_core::jose::thumbprint::thumbprint;
+use sipoauth_core::keys::pop::{make_pop, pop_from_text, pop_to_text};
 
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::process::command;

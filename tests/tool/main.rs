@@ -20,6 +20,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use support::tool::tool;
+
 /// What the tool has printed.
 pub struct Run {
     /// Its exit code.
@@ -39,7 +41,7 @@ impl Run {
 
 /// Runs the tool with this on its standard input.
 pub fn run_with(arguments: &[&str], input: &str) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sipoauth"));
+    let mut command = Command::new(tool());
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("built");
     // The tool may have ended without reading.

@@ -2,10 +2,11 @@
 
 //! `sipoauth sessions` without a proxy; beside a running one it is tested in `tests/sessions`.
 
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::proto::session::{KeyOctets, Session, SignIn, issuer_name};
-use sipoauth::runtime::store_access::StoreAccess;
+use sipoauth::store::access::StoreAccess;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::records::session::{Session, SignIn, issuer_name};
+use sipoauth_core::text::secret::KeyOctets;
 
 use crate::run;
 use crate::support::redis::{PASSWORD, Redis};
@@ -48,7 +49,7 @@ fn fill(settings: &[(&str, &str)], users: &[&str]) {
     let store =
         StoreAccess::new(policy.sessions.as_ref().expect("configured")).expect("new").open(&policy).expect("made");
     for (number, user) in (0..).zip(users) {
-        let add = |account: &mut sipoauth::proto::session::Account| {
+        let add = |account: &mut sipoauth_core::records::session::Account| {
             account.sessions.push(session(number));
             true
         };

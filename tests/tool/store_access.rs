@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use sipoauth::config::policy::Policy;
-use sipoauth::config::source::Source;
-use sipoauth::runtime::store_access::StoreAccess;
+use sipoauth::store::access::StoreAccess;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
 
 use crate::support::temporary::Directory;
+use crate::support::tool::tool;
 
 const LINE: &str = "name=corp;issuer=https://as.example.test;audience=sip;aor={sip};domain=example.test";
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -24,7 +25,7 @@ fn said(directory: &Directory, user: u32, store: &Path) -> Vec<(String, String, 
     let program = directory.file("tool");
     if !program.exists() {
         // A copy, because the path to the program may be closed to others.
-        fs::copy(env!("CARGO_BIN_EXE_sipoauth"), &program).expect("built");
+        fs::copy(tool(), &program).expect("built");
     }
     let mut command = Command::new("setpriv");
     command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(&program);

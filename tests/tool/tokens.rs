@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sipoauth::proto::fingerprint::token_fingerprint;
-use sipoauth::proto::reason::Reason;
+use sipoauth_core::jose::hashed_token::token_fingerprint;
+use sipoauth_core::reason::Reason;
 
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::certificates::Authority;

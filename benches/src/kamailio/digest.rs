@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Registrations with a password: a request that is challenged, and its answer.
 
-use sipoauth::proto::digest::{DigestAlgorithm, DigestInput, ha1};
+use sipoauth_core::sip::digest::{DigestAlgorithm, DigestInput, ha1};
 
 use super::generator::{Generator, Outcome};
 use super::message::{Message, between};

@@ -3,10 +3,10 @@
 
 use std::time::SystemTime;
 
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::shared_key::{KeyOrder, shared_key};
-use sipoauth::proto::sip_date;
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::sip::sip_date;
 
 use super::generator::Generator;
 use super::message::{Message, between, call_id, contact, cseq, from_tag, next_cseq};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::digest;
+use super::{digest, USERS, WINDOW};
 use super::generator::Generator;
 use super::keys::{Algorithm, Keys};
 use super::message::{Message, next_cseq};
@@ -12,7 +12,6 @@ use super::phones::Phones;
 use super::proxy::Proxy;
 use super::server::TOKEN;
 use super::site::Site;
-use super::{USERS, WINDOW};
 
 /// Requests in one load of a proxy that answers fast, and of one that is slower.
 const FAST: usize = 20_000;

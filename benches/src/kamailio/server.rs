@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::json;
-use sipoauth::proto::form;
+use sipoauth_core::text::form;
 
 use super::keys::{Keys, now};
 use super::{AUDIENCE, address};

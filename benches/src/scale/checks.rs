@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use sipoauth::engine::check::Carried;
-use sipoauth::proto::reason::Reason;
-use sipoauth::runtime::context::Context;
-use sipoauth::runtime::worker::{Handling, Worker};
+use sipoauth_core::check::Carried;
+use sipoauth_core::reason::Reason;
+use sipoauth::process::context::Context;
+use sipoauth::worker::{Handling, Worker};
 
 use super::load::{TOKEN_LIFE, read_all};
 use super::phones::{Phone, Random, Sip};

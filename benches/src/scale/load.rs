@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Phones sign in: everything that the I/O service stores when it exchanges a code, without the authorization server.
 
-use sipoauth::config::policy::Policy;
-use sipoauth::engine::session_check::{CodeId, Registration};
-use sipoauth::proto::grant::{CodeRequest, TokenGrant};
-use sipoauth::proto::redemption::{Claim, Redemption, RedemptionFacts};
-use sipoauth::proto::session::{CodeRecord, CodeState, SecretText};
-use sipoauth::runtime::context::Context;
-use sipoauth::runtime::sessions::SessionStore;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::check::session_check::{CodeId, Registration};
+use sipoauth_core::oauth::grant::{CodeRequest, TokenGrant};
+use sipoauth_core::records::redemption::{Claim, Redemption, RedemptionFacts};
+use sipoauth_core::records::session::{CodeRecord, CodeState};
+use sipoauth_core::text::secret::SecretText;
+use sipoauth::process::context::Context;
+use sipoauth::store::sessions::SessionStore;
 
 use super::phones::{Phone, RefreshToken};
 use super::site::{ISSUER, now, sessions};
@@ -54,7 +55,7 @@ fn sign_in_one(
     refresh: RefreshToken,
     now: i64,
 ) -> Result<(), String> {
-    let text = |e: sipoauth::ports::store::StoreError| e.to_string();
+    let text = |e: sipoauth_core::ports::store::StoreError| e.to_string();
     let code = phone.code();
     let id = CodeId::of_code(ISSUER, &code);
     let [from_tag, call_id, to_tag] = phone.first_dialog();

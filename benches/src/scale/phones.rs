@@ -5,13 +5,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use sipoauth::engine::check::{Message, Request};
-use sipoauth::engine::exchange::Granted;
-use sipoauth::proto::digest_string::{DigestParts, digest_string};
-use sipoauth::proto::pop::{make_pop, pop_to_text};
-use sipoauth::proto::session::{Identity, SecretText};
-use sipoauth::proto::shared_key::{KeyOrder, shared_key};
-use sipoauth::proto::sip_date;
+use sipoauth_core::check::{Message, Request};
+use sipoauth_core::oauth::exchange::Granted;
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
+use sipoauth_core::keys::pop::{make_pop, pop_to_text};
+use sipoauth_core::records::session::Identity;
+use sipoauth_core::text::secret::SecretText;
+use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::sip::sip_date;
 
 use super::site::{AUDIENCE, CLIENT, DOMAIN, ISSUER, TOKEN_SECRET};
 

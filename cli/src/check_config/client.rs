@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The proxy's own client at a server: are there the endpoints that it needs, and does the server know the client.
+
+use aws_lc_rs::rand;
+use sipoauth::io_process::http::HttpClient;
+use sipoauth::io_process::key_fetches::key_plan;
+use sipoauth_core::config::client::Client;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::oauth::client_probe::{ReplyContent, ask_as};
+use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
+use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
+use sipoauth_core::oauth::key_fetch::fetch_keys;
+use sipoauth_core::oauth::metadata::Announced;
+use sipoauth_core::text::fingerprint::hex;
+use sipoauth_core::text::json::Json;
+
+use super::finding::Findings;
+use super::probe::{Probe, impostor, not_asked, other_way};
+use super::remembered::RememberedDocuments;
+use crate::output::{Progress, now};
+
+const INTROSPECTS: &str =
+    "compare client_id, the secret or key, and client_auth with the client at the server, and allow it to introspect";
+
+/// What is asked about the client of one provider.
+#[derive(Clone, Copy)]
+pub struct ClientCheck<'a> {
+    /// The configuration.
+    pub policy: &'a Policy,
+    /// Which provider.
+    pub index: usize,
+    /// For probes.
+    pub http: &'a HttpClient,
+    /// What was read from the server already.
+    pub documents: &'a RememberedDocuments<'a>,
+    /// Made-up codes and tokens may be sent.
+    pub probe: bool,
+}
+
+impl ClientCheck<'_> {
+    /// Everything about the token endpoint, where codes are exchanged.
+    pub fn token_endpoint(&self, metadata: Option<&Json<'_>>, findings: &mut Findings) {
+        let name = self.name();
+        let Some(Announced { address: endpoint, .. }) = self.endpoint(Endpoint::Token, findings) else { return };
+        let methods = metadata.and_then(|m| m.get("code_challenge_methods_supported")).map(Json::texts_within);
+        if methods.is_none_or(|methods| !methods.iter().any(|m| m == "S256")) && metadata.is_some() {
+            let message = "the server's metadata does not offer code_challenge_method S256";
+            findings.warning(
+                "client",
+                name,
+                message,
+                "turn PKCE on at the server: without it a stolen code can be used",
+            );
+        }
+        let Some(client) = &self.policy.providers[self.index].client else { return };
+        if !self.probe {
+            let message = format!("token endpoint {endpoint}; whether it knows the client was not asked");
+            return not_asked(client, name, "client", &message, findings);
+        }
+        Probe { client, http: self.http, endpoint: &endpoint, name, made_up: &made_up }.run(findings);
+    }
+
+    /// Everything about the introspection endpoint.
+    pub fn introspection_endpoint(&self, findings: &mut Findings) {
+        let name = self.name();
+        let Some(found) = self.endpoint(Endpoint::Introspection, findings) else { return };
+        let endpoint = found.address.as_str();
+        let provider = &self.policy.providers[self.index];
+        let Some(client) = &provider.client else { return };
+        if !self.probe {
+            let message = format!("introspection endpoint {endpoint}; whether it knows the client was not asked");
+            return not_asked(client, name, "introspection", &message, findings);
+        }
+        let Some(token) = made_up() else {
+            let message = "the system gives no random numbers";
+            return findings.failed("introspection", name, message, "look at /dev/urandom");
+        };
+        let fetch = || Some(fetch_keys(self.documents, &key_plan(provider, self.policy)?).ok()?.keys.into());
+        let progress = Progress::new(endpoint);
+        let answer = introspect(self.http, &found, provider, None, &fetch, &token, now());
+        drop(progress);
+        match answer {
+            Ok(Introspected::Inactive) if self.answers(&impostor(client, &token), endpoint) => {
+                let message = format!(
+                    "{endpoint} answers a client with wrong credentials, too: it does not say whether the proxy's are right"
+                );
+                let fix = "have the server ask for client authentication here (RFC 7662 section 2.1): others can find out about tokens";
+                findings.warning("introspection", name, &message, fix);
+            }
+            Ok(Introspected::Inactive) => {
+                findings.ok("introspection", name, &format!("{endpoint} answers the proxy's client"));
+            }
+            Ok(Introspected::Active(_)) => {
+                let message = format!("{endpoint} calls a token active that was made up");
+                let fix = "this is no introspection endpoint to trust; look at introspection_endpoint";
+                findings.failed("introspection", name, &message, fix);
+            }
+            Err(IntrospectionError::ClientRefused(text)) => {
+                if let Some((other, from, to)) = other_way(client)
+                    && self.answers(&other, endpoint)
+                    && !self.answers(&impostor(&other, &token), endpoint)
+                {
+                    let message = format!("the server refuses the secret by {from} and accepts it by {to}: {text}");
+                    return findings.failed("introspection", name, &message, &format!("write client_auth={to}"));
+                }
+                let message = format!("the server refuses to introspect for the proxy's client: {text}");
+                let fix = match text.contains("without an OAuth error") {
+                    true => format!("look at introspection_endpoint; if it is right, {INTROSPECTS}"),
+                    false => INTROSPECTS.to_owned(),
+                };
+                findings.failed("introspection", name, &message, &fix);
+            }
+            // The token is not liked: that says nothing about the client.
+            Err(IntrospectionError::RequestRefused(text)) => {
+                let message = format!("the server does not tell whether it knows the client: {text}");
+                findings.warning("introspection", name, &message, INTROSPECTS);
+            }
+            Err(error @ (IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_))) => {
+                let message = format!("the introspection endpoint gives no usable answer: {error}");
+                findings.failed_with(
+                    "introspection",
+                    name,
+                    &message,
+                    "look at the server's log and at introspection_endpoint",
+                );
+            }
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(self.policy.providers[self.index].name.as_str())
+    }
+
+    fn endpoint(&self, which: Endpoint, findings: &mut Findings) -> Option<Announced> {
+        let (check, key) = match which {
+            Endpoint::Token => ("client", "token_endpoint"),
+            Endpoint::Introspection => ("introspection", "introspection_endpoint"),
+            Endpoint::UserInfo => ("client", "userinfo_endpoint"),
+        };
+        match Endpoints::new().resolve(self.documents, self.policy, self.index, which, now()) {
+            Ok(endpoint) => Some(endpoint),
+            Err(sentence) => {
+                let fix = format!("write {key}, or an issuer whose metadata names it");
+                findings.failed_with(check, self.name(), &sentence.to_string(), &fix);
+                None
+            }
+        }
+    }
+
+    /// This client hears whether a made-up token is active.
+    fn answers(&self, client: &Client, endpoint: &str) -> bool {
+        let Some(token) = made_up() else { return false };
+        let form = [("token", token.as_str()), ("token_type_hint", "access_token")];
+        let reply = ask_as(client, self.http, endpoint, &form, &[&token], now());
+        reply.is_ok_and(|reply| reply.status == 200 && matches!(reply.content, ReplyContent::Active(_)))
+    }
+}
+
+/// A code, token or secret that no server has issued, another one each time.
+fn made_up() -> Option<String> {
+    let mut octets = [0; 16];
+    rand::fill(&mut octets).ok()?;
+    Some(format!("sipoauth-check-config-{}", hex(&octets)))
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The proxy's configuration, read by the proxy's own code: from Kamailio's file, a TOML file, or options.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sipoauth_cli::kamailio::{self, IncludedFiles, MAX_FILE, MODULE_ONLY};
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::source::Source;
+
+const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
+
+/// Which configuration to read. Without any of these it is /etc/kamailio/kamailio.cfg.
+#[derive(Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct ConfigurationOptions {
+    /// Kamailio's configuration: its modparam("auth_oauth", …) lines, with all that it includes
+    /// [default: /etc/kamailio/kamailio.cfg, when no other option names a configuration]
+    #[arg(long, value_name = "FILE.cfg")]
+    pub kamailio: Option<PathBuf>,
+    /// A definition that Kamailio is started with (its option -A)
+    #[arg(short = 'A', long = "define", value_name = "NAME[=VALUE]")]
+    pub defines: Vec<String>,
+    /// A TOML file, as config_file names it
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// One provider: name=…;issuer=…;audience=…;aor=…
+    #[arg(long = "provider", value_name = "LINE")]
+    pub providers: Vec<String>,
+    /// One setting; wins over the files
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+/// A configuration that is not checked yet.
+#[derive(Default)]
+pub struct WrittenConfiguration {
+    /// What the host and the options say.
+    pub source: Source,
+    /// Where it was read, for people.
+    pub origin: String,
+    /// The files it was read from, as far as the tool knows them.
+    pub files: Vec<PathBuf>,
+    /// What may be read differently by Kamailio.
+    pub notes: Vec<String>,
+}
+
+/// A valid configuration.
+pub struct Configuration {
+    /// Its parts, to be read again.
+    pub written: WrittenConfiguration,
+    /// The rules.
+    pub policy: Policy,
+}
+
+impl ConfigurationOptions {
+    /// Reads and checks; the error is the sentence that would stop the proxy's start.
+    pub fn read(&self) -> Result<Configuration, String> {
+        self.checked(self.written()?)
+    }
+
+    /// The same for who only judges tokens: a store is not needed, nor may its key be readable for this user.
+    pub fn read_for_tokens(&self) -> Result<Configuration, String> {
+        let mut written = self.written()?;
+        written.source.leave_out_store();
+        self.checked(written)
+    }
+
+    /// The same for who only looks into the store. Where the options say all of it, no file is read, nor need one be there.
+    pub fn read_for_store(&self) -> Result<Configuration, String> {
+        let says = |key: &str| self.settings.iter().any(|setting| setting.starts_with(key));
+        if self.is_named() || !says("store=") || !says("store_key=") && !says("store_key_file=") {
+            return self.read();
+        }
+        let mut written = WrittenConfiguration::default();
+        // A configuration has a provider; nothing is asked of this one.
+        let nobody =
+            "name=none;issuer=http://127.0.0.1;jwks_uri=http://127.0.0.1/;audience=none;clients=none;aor={sub}";
+        written.source.add_provider(nobody).map_err(|e| e.0)?;
+        self.add_settings(&mut written)?;
+        self.checked(written)
+    }
+
+    fn checked(&self, written: WrittenConfiguration) -> Result<Configuration, String> {
+        let bundle = written.source.load().map_err(|e| e.0)?;
+        let policy = Policy::new(&bundle).map_err(|e| e.0)?;
+        Ok(Configuration { written, policy })
+    }
+
+    /// Something is named, or there is a file at the usual place.
+    pub fn is_there(&self) -> bool {
+        self.is_named() || !self.settings.is_empty() || Path::new(DEFAULT).exists()
+    }
+
+    fn is_named(&self) -> bool {
+        self.kamailio.is_some() || self.config.is_some() || !self.providers.is_empty()
+    }
+
+    /// Reads only.
+    pub fn written(&self) -> Result<WrittenConfiguration, String> {
+        let mut written = WrittenConfiguration::default();
+        let kamailio = match &self.kamailio {
+            Some(path) => Some(path.as_path()),
+            None if self.is_named() => None,
+            None if Path::new(DEFAULT).exists() => Some(Path::new(DEFAULT)),
+            None => {
+                return Err(format!(
+                    "no configuration is named and {DEFAULT} is not there; write --kamailio FILE.cfg, --config FILE.toml or --provider LINE"
+                ));
+            }
+        };
+        let mut origins = Vec::new();
+        if let Some(path) = kamailio {
+            self.read_kamailio(path, &mut written)?;
+            origins.push(path.display().to_string());
+        }
+        if let Some(path) = &self.config {
+            let text = path.to_str().ok_or_else(|| format!("--config {}: is not UTF-8", path.display()))?;
+            written.source.set("config_file", text).map_err(|e| e.0)?;
+            written.files.push(path.clone());
+            origins.push(text.to_owned());
+        }
+        for line in &self.providers {
+            written.source.add_provider(line).map_err(|e| format!("--provider: {e}"))?;
+        }
+        self.add_settings(&mut written)?;
+        if !self.providers.is_empty() || !self.settings.is_empty() {
+            origins.push("options".into());
+        }
+        written.origin = origins.join(", ");
+        Ok(written)
+    }
+
+    fn add_settings(&self, written: &mut WrittenConfiguration) -> Result<(), String> {
+        for setting in &self.settings {
+            let Some((key, value)) = setting.split_once('=') else {
+                return Err(format!("--set {setting}: write KEY=VALUE"));
+            };
+            written.source.set(key, value).map_err(|e| format!("--set: {e}"))?;
+        }
+        Ok(())
+    }
+
+    fn read_kamailio(&self, path: &Path, written: &mut WrittenConfiguration) -> Result<(), String> {
+        let script = kamailio::read(path, &self.defines, &System).map_err(|e| e.0)?;
+        for parameter in script.parameters {
+            let failed = |e: String| format!("{}: modparam: {e}", parameter.place);
+            let file = parameter.place.rsplit_once(':').map_or("", |place| place.0);
+            if !written.files.iter().any(|known| known == Path::new(file)) {
+                written.files.push(file.into());
+            }
+            match parameter.key.as_str() {
+                key if MODULE_ONLY.contains(&key) => {}
+                "provider" => written.source.add_provider(&parameter.value).map_err(|e| failed(e.0))?,
+                key => {
+                    let near = MODULE_ONLY.into_iter().find(|known| strsim::damerau_levenshtein(key, known) <= 2);
+                    written.source.set(key, &parameter.value).map_err(|e| {
+                        failed(near.map_or(e.0, |near| format!("unknown key '{key}', did you mean '{near}'?")))
+                    })?;
+                    if key == "config_file" {
+                        written.files.push(parameter.value.clone().into());
+                    }
+                }
+            }
+        }
+        for (key, value) in script.location {
+            written.source.set(key, value).map_err(|e| e.0)?;
+        }
+        written.notes.extend(script.notes);
+        Ok(())
+    }
+}
+
+struct System;
+
+impl IncludedFiles for System {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut octets = Vec::new();
+        // One octet more shows that it is too long; a device would never end.
+        File::open(path)?.take(MAX_FILE as u64 + 1).read_to_end(&mut octets)?;
+        Ok(octets)
+    }
+
+    fn environment(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Words, texts and marks of a Kamailio configuration: comments, definitions put in place, texts in quotes with their
+//! escapes and joined neighbours.
+
+use std::path::Path;
+
+use super::characters::{Characters, is_blank, is_word};
+use super::defines::{Defines, Mode};
+use super::{IncludedFiles, MAX_FILE};
+use sipoauth_core::config::ConfigError;
+
+/// Most definitions that are put in place: a name may stand for itself.
+const MAX_EXPANSIONS: usize = 100_000;
+const MAX_NOTES: usize = 20;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Id(String),
+    Text(String),
+    Number(String),
+    /// `$name(…)` or `$(…)` as written.
+    Variable(String),
+    Mark(u8),
+}
+
+pub(super) struct Lexer<'f> {
+    pub(super) files: &'f dyn IncludedFiles,
+    /// The file that is read, and those that include it below.
+    pub(super) stack: Vec<Characters>,
+    pub(super) defines: Defines,
+    pub(super) conditions: Vec<bool>,
+    expansions: usize,
+    pub(super) opened: usize,
+    /// Line of the last token.
+    pub(super) line: usize,
+    notes: Vec<String>,
+}
+
+impl<'f> Lexer<'f> {
+    pub fn open(path: &Path, files: &'f dyn IncludedFiles) -> Result<Lexer<'f>, ConfigError> {
+        let name = path.display().to_string();
+        let text = files.read(path).map_err(|e| ConfigError(format!("{name}: cannot be read: {e}")))?;
+        let mut lexer = Lexer {
+            files,
+            stack: Vec::new(),
+            defines: Defines::default(),
+            conditions: Vec::new(),
+            expansions: 0,
+            opened: 0,
+            line: 1,
+            notes: Vec::new(),
+        };
+        lexer.push_file(name, text)?;
+        Ok(lexer)
+    }
+
+    /// Kamailio's option `-A`.
+    pub fn define_option(&mut self, option: &str) -> Result<(), ConfigError> {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        if name.is_empty() || !name.bytes().all(is_word) {
+            return Err(ConfigError(format!("-A {option}: write NAME or NAME=VALUE")));
+        }
+        let defined = self.defines.define(name.as_bytes(), value.as_bytes().to_vec(), Mode::Define);
+        defined.map_err(|e| ConfigError(format!("-A {name}: {e}")))
+    }
+
+    /// The name that Kamailio defines for a loaded module.
+    pub fn define_module(&mut self, module: &str) {
+        // Without room for it Kamailio stops at the next definition, and so does this.
+        let _ = self.defines.define(format!("MOD_{module}").as_bytes(), Vec::new(), Mode::Try);
+    }
+
+    /// `FILE:LINE` of the last token.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.stack.last().map_or("", |file| &file.name), self.line)
+    }
+
+    /// Remembers what Kamailio may read differently here.
+    pub fn note(&mut self, sentence: &str) {
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(format!("{}: {sentence}", self.place()));
+        }
+    }
+
+    pub fn notes(self) -> Vec<String> {
+        self.notes
+    }
+
+    /// The next token; None at the end.
+    pub fn next(&mut self) -> Result<Option<Token>, ConfigError> {
+        loop {
+            if self.conditions.contains(&false) {
+                self.skip_condition()?;
+            }
+            let Some(file) = self.stack.last_mut() else { return Ok(None) };
+            self.line = file.line;
+            let Some(octet) = file.peek(0) else {
+                if self.stack.len() == 1 {
+                    self.end_of_all()?;
+                }
+                self.stack.pop();
+                continue;
+            };
+            match octet {
+                b'#' | b'!' if file.peek(1) == Some(b'!') => match (self.directive()?, octet) {
+                    (true, _) => {}
+                    (false, b'#') => self.comment(),
+                    (false, _) => {
+                        self.file().next();
+                        return Ok(Some(Token::Mark(octet)));
+                    }
+                },
+                b'#' => self.comment(),
+                b'/' if file.peek(1) == Some(b'/') => self.comment(),
+                b'/' if file.peek(1) == Some(b'*') => self.block_comment()?,
+                b'"' => return self.quoted().map(Some),
+                b'\'' => return self.ticked().map(Some),
+                b'$' => return self.variable().map(Some),
+                octet if octet.is_ascii_digit() => {
+                    let word = String::from_utf8_lossy(&file.take_while(is_word)).into_owned();
+                    return Ok(Some(number(&word)));
+                }
+                octet if is_word(octet) => {
+                    if let Some(token) = self.word()? {
+                        return Ok(Some(token));
+                    }
+                }
+                octet if is_blank(octet) || octet == b'\n' => {
+                    file.next();
+                }
+                octet => {
+                    file.next();
+                    return Ok(Some(Token::Mark(octet)));
+                }
+            }
+        }
+    }
+
+    /// A word, unless something stands in its place that is to be read instead.
+    fn word(&mut self) -> Result<Option<Token>, ConfigError> {
+        let file = self.file();
+        let word = file.word();
+        file.skip(word.len());
+        match word.as_slice() {
+            b"include_file" => return self.include(true).map(|()| None),
+            b"import_file" => return self.include(false).map(|()| None),
+            _ => {}
+        }
+        let Some(value) = self.defines.get(&word) else {
+            return Ok(Some(Token::Id(String::from_utf8_lossy(&word).into_owned())));
+        };
+        let value = value.clone();
+        self.expansions += 1;
+        if self.expansions > MAX_EXPANSIONS || self.file().pending() > MAX_FILE {
+            return self.fail(&format!("the definition of {} stands for itself", String::from_utf8_lossy(&word)));
+        }
+        self.file().push_back(&value);
+        Ok(None)
+    }
+
+    fn comment(&mut self) {
+        let file = self.file();
+        file.take_while(|octet| octet != b'\n');
+    }
+
+    /// Comments of this kind nest in Kamailio.
+    fn block_comment(&mut self) -> Result<(), ConfigError> {
+        let mut depth = 0;
+        loop {
+            let file = self.file();
+            if file.starts_with("/*") {
+                depth += 1;
+                file.skip(2);
+            } else if file.starts_with("*/") {
+                depth -= 1;
+                file.skip(2);
+                if depth == 0 {
+                    return Ok(());
+                }
+            } else if file.next().is_none() {
+                return self.fail("the comment that begins here has no end");
+            }
+        }
+    }
+
+    /// A text in double quotes, with those that follow it immediately.
+    fn quoted(&mut self) -> Result<Token, ConfigError> {
+        let mut text = Vec::new();
+        while self.file().peek(0) == Some(b'"') {
+            self.file().next();
+            loop {
+                let file = self.file();
+                match file.next() {
+                    Some(b'"') => break,
+                    Some(b'\\') => escape(file, &mut text),
+                    Some(octet) => text.push(octet),
+                    None => return self.fail("the text that begins here has no closing '\"'"),
+                }
+            }
+            // Only blanks and line ends may stand between the parts of one text.
+            let file = self.file();
+            let mut ahead = 0;
+            while file.peek(ahead).is_some_and(|octet| is_blank(octet) || octet == b'\n') {
+                ahead += 1;
+            }
+            if file.peek(ahead) == Some(b'"') {
+                file.skip(ahead);
+            }
+        }
+        Ok(Token::Text(self.defines.apply(String::from_utf8_lossy(&text).into_owned())))
+    }
+
+    /// A text in single quotes: no escapes.
+    fn ticked(&mut self) -> Result<Token, ConfigError> {
+        let file = self.file();
+        file.next();
+        let text = file.take_while(|octet| octet != b'\'');
+        if file.next().is_none() {
+            return self.fail("the text that begins here has no closing \"'\"");
+        }
+        Ok(Token::Text(self.defines.apply(String::from_utf8_lossy(&text).into_owned())))
+    }
+
+    /// A variable; what stands between its brackets may hold quotes that open no text.
+    fn variable(&mut self) -> Result<Token, ConfigError> {
+        let file = self.file();
+        let mut text = vec![b'$'];
+        file.next();
+        text.extend(file.take_while(is_word));
+        if file.peek(0) == Some(b'(') {
+            let mut depth = 0;
+            loop {
+                let Some(octet) = self.file().next() else {
+                    return self.fail("the variable that begins here has no closing ')'");
+                };
+                text.push(octet);
+                match octet {
+                    b'(' => depth += 1,
+                    b')' => depth -= 1,
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(Token::Variable(String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    pub(super) fn push_file(&mut self, name: String, text: Vec<u8>) -> Result<(), ConfigError> {
+        if text.len() > MAX_FILE {
+            return Err(ConfigError(format!("{name}: has {} octets, at most {MAX_FILE} are read", text.len())));
+        }
+        self.opened += 1;
+        self.stack.push(Characters::new(name, text));
+        Ok(())
+    }
+
+    pub(super) fn file(&mut self) -> &mut Characters {
+        self.stack.last_mut().expect("tokens are read from a file")
+    }
+
+    pub(super) fn fail<T>(&self, sentence: &str) -> Result<T, ConfigError> {
+        Err(ConfigError(format!("{}: {sentence}", self.place())))
+    }
+}
+
+/// What stands behind a backslash in double quotes.
+fn escape(file: &mut Characters, text: &mut Vec<u8>) {
+    let Some(octet) = file.peek(0) else {
+        text.push(b'\\');
+        return;
+    };
+    let digits = |skip: usize, most: usize, radix: u32| {
+        let fits = |ahead: &usize| file.peek(skip + ahead).is_some_and(|o| char::from(o).is_digit(radix));
+        let count = (0..most).take_while(fits).count();
+        let value = (0..count).filter_map(|ahead| char::from(file.peek(skip + ahead)?).to_digit(radix));
+        (count, value.fold(0, |value, digit| value * radix + digit) as u8)
+    };
+    let (hex, octal) = (digits(1, 2, 16), digits(0, 3, 8));
+    match octet {
+        b'n' => text.push(b'\n'),
+        b'r' => text.push(b'\r'),
+        b'a' => text.push(7),
+        b't' => text.push(b'\t'),
+        b'"' | b'\\' => text.push(octet),
+        b'\n' => {}
+        b'x' if hex.0 > 0 => {
+            text.push(hex.1);
+            file.skip(hex.0);
+        }
+        b'0'..=b'7' if octal.0 >= 2 => {
+            text.push(octal.1);
+            file.skip(octal.0 - 1);
+        }
+        // Any other backslash is itself, and what follows it stays.
+        _ => {
+            text.push(b'\\');
+            return;
+        }
+    }
+    file.next();
+}
+
+/// Numbers as Kamailio reads them; what only begins like one is a word.
+fn number(word: &str) -> Token {
+    let value = match word.strip_prefix("0x") {
+        Some(hex) => i64::from_str_radix(hex, 16),
+        None if word.len() > 1 && word.starts_with('0') => i64::from_str_radix(word, 8),
+        None => word.parse(),
+    };
+    value.map_or_else(|_| Token::Id(word.to_owned()), |value| Token::Number(value.to_string()))
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `sipoauth token verify`: the proxy's verdict.
+
+use sipoauth_core::check::explain::{ExplainedUse, UsingRequest};
+use sipoauth_core::check::peer_certificate::PeerCertificate;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::rules::confirmation::thumbprint;
+use zeroize::Zeroizing;
+
+use super::JudgeOptions;
+use super::verdict::{exit_code, judge, print, to_json};
+use crate::output::{Output, now};
+
+/// Runs the command and returns the exit code.
+pub fn run(options: &JudgeOptions) -> u8 {
+    let output = Output { json: options.json };
+    let TokenInQuestion { policy, token, certificate } = match read(options) {
+        Ok(read) => read,
+        Err(sentence) => return output.error(&sentence),
+    };
+    let shown = || certificate.clone();
+    let verdict = judge(&policy, &token, used(options, PeerCertificate::new(&shown)), false, now());
+    print(output, &policy, &verdict);
+    output.value(&to_json(&policy, &verdict));
+    exit_code(verdict.answer.reason())
+}
+
+/// What is judged.
+pub struct TokenInQuestion {
+    /// The configuration.
+    pub policy: Policy,
+    /// The token.
+    pub token: Zeroizing<String>,
+    /// The certificate of the phone that sends it.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// Reads the configuration, the token and the certificate.
+pub fn read(options: &JudgeOptions) -> Result<TokenInQuestion, String> {
+    let configuration = options.configuration.read_for_tokens()?;
+    for note in &configuration.written.notes {
+        Output { json: options.json }.remark(note);
+    }
+    let certificate = options.client_certificate.as_ref().map(|file| {
+        let named = |problem: String| format!("{}: {problem}", file.display());
+        let content = std::fs::read(file).map_err(|error| named(error.to_string()))?;
+        thumbprint(&content).map(|_| content).ok_or_else(|| named("holds no certificate".to_owned()))
+    });
+    Ok(TokenInQuestion {
+        policy: configuration.policy,
+        token: options.input.read()?,
+        certificate: certificate.transpose()?,
+    })
+}
+
+/// How the token is used.
+pub fn used<'a>(options: &'a JudgeOptions, certificate: PeerCertificate<'a>) -> ExplainedUse<'a> {
+    let method = options.method.as_deref().unwrap_or("REGISTER");
+    let request =
+        options.from.as_deref().map(|from| UsingRequest { method, from, to: options.to.as_deref().unwrap_or(from) });
+    ExplainedUse { transport: &options.transport, certificate, request }
+}

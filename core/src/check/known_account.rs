@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The sessions of an address, with what each check of a proof needs of them and can be made once.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use subtle::ConstantTimeEq;
+
+use super::session_check::{UsedSession, used};
+use crate::keys::pop::PopKey;
+use crate::records::session::{Account, Session};
+use crate::text::secret::KeyOctets;
+
+/// An opened account.
+pub struct KnownAccount {
+    account: Account,
+    prepared: Vec<PreparedKey>,
+}
+
+/// Of one session.
+struct PreparedKey {
+    used: Arc<UsedSession>,
+    keys: Vec<OnceLock<PopKey>>,
+}
+
+/// The keys are not shown.
+impl std::fmt::Debug for KnownAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.account.fmt(f)
+    }
+}
+
+impl Deref for KnownAccount {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.account
+    }
+}
+
+impl KnownAccount {
+    /// Of an account that was just opened.
+    pub fn new(account: Account) -> KnownAccount {
+        let prepared = account.sessions.iter().map(|session| PreparedKey {
+            used: Arc::new(used(&account.aor, session)),
+            keys: session.keys.iter().map(|_| OnceLock::new()).collect(),
+        });
+        KnownAccount { prepared: prepared.collect(), account }
+    }
+
+    /// About how much memory it takes.
+    pub fn octets(&self) -> usize {
+        let session = |session: &Session| {
+            let shown = session.instance.len() + session.subject.len() + session.client_id.len() + session.scope.len();
+            let shown = size_of::<UsedSession>() + shown + self.account.aor.len();
+            let keys = session.keys.len() * (size_of::<KeyOctets>() + PopKey::OCTETS);
+            let others = size_of_val(&*session.tokens) + size_of_val(&*session.proofs) + session.provider.len();
+            size_of::<Session>() + size_of::<PreparedKey>() + 2 * shown + keys + others
+        };
+        size_of::<KnownAccount>() + self.account.aor.len() + self.account.sessions.iter().map(session).sum::<usize>()
+    }
+
+    /// What is shown of a session that a request uses.
+    pub fn used(&self, index: usize) -> Arc<UsedSession> {
+        Arc::clone(&self.prepared[index].used)
+    }
+
+    /// True when a key of this session made the proof.
+    pub fn made(&self, index: usize, pop: &[u8; 32], digest: &[u8]) -> bool {
+        let keys = self.account.sessions[index].keys.iter().zip(&self.prepared[index].keys);
+        keys.into_iter().any(|(key, prepared)| {
+            let prepared = prepared.get_or_init(|| PopKey::new(&key.0));
+            bool::from(prepared.make_pop(digest).ct_eq(pop))
+        })
+    }
+}

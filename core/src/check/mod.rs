@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One question, three answers: accepted, refused, or something is needed first.
+
+pub mod acceptance;
+pub mod connection_check;
+mod covered;
+pub mod explain;
+pub mod key_derivation_check;
+pub mod key_wait;
+pub mod known_account;
+pub mod peer_certificate;
+pub mod replay;
+pub mod session_check;
+pub mod token_answer;
+pub mod token_cache;
+pub mod token_check;
+
+use std::sync::Arc;
+
+use crate::config::policy::Policy;
+use crate::jose::key_set::KeySet;
+use crate::oauth::grant::{self, Grant, TokenGrant};
+use crate::oauth::token_identity::unverified_claims;
+use crate::reason::Reason;
+use crate::records::redemption::Differs;
+use crate::records::session::token_name;
+use crate::rules::claim_fault::ClaimFault;
+use crate::rules::claims::NO_END;
+use crate::sip::credentials::{self, Bearer};
+use crate::sip::key_derivation::KeyChallenge;
+use crate::sip::uri::Aor;
+use crate::text::secret::SecretText;
+use key_derivation_check::OpenKeyProof;
+use peer_certificate::PeerCertificate;
+use replay::Use;
+use session_check::{DigestUser, KnownSessions, OpenProof, Registration, SessionCheck, UsedSession};
+use token_answer::{KnownAnswers, TokenId};
+use token_cache::{TokenCache, VerifiedToken};
+use token_check::{LookedUp, TokenUsage, check_binding, check_looked_up};
+
+/// What is looked at of a SIP request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The Request-URI as the sender wrote it, raw octets; empty: not known.
+    pub uri: &'a [u8],
+    /// The whole request as it was received, raw octets; empty: not known.
+    pub octets: &'a [u8],
+    /// addr-spec of From.
+    pub from: &'a str,
+    /// addr-spec of To.
+    pub to: &'a str,
+    /// The protection domain that the script asked for.
+    pub realm: &'a str,
+    /// Bodies of the credential header fields.
+    pub credentials: &'a [&'a str],
+    /// udp, tcp, tls, sctp, ws, wss or empty.
+    pub transport: &'a str,
+    /// The host's number of the connection on which it came straight from the phone; 0: none.
+    pub connection: u64,
+    /// Where it came from: address and port.
+    pub source: (&'a str, u16),
+    /// What the client of its connection has proved itself with.
+    pub certificate: PeerCertificate<'a>,
+    /// Bodies of all Via header fields, in order: tell who sent it to proxies that are trusted.
+    pub vias: &'a [&'a str],
+    /// What codes and proofs depend on.
+    pub message: Message<'a>,
+}
+
+/// Further parts of a SIP request, raw octets of the message. Empty: not there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Message<'a> {
+    /// Content-Type
+    pub content_type: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+    /// Tag of From.
+    pub from_tag: &'a [u8],
+    /// Call-ID
+    pub call_id: &'a [u8],
+    /// CSeq
+    pub cseq: &'a [u8],
+    /// Date
+    pub date: &'a [u8],
+    /// addr-spec of the Contact.
+    pub contact: &'a [u8],
+    /// `+sip.instance`
+    pub instance: &'a str,
+    /// branch of the topmost Via.
+    pub branch: &'a [u8],
+    /// To tag of the coming answer.
+    pub reply_to_tag: &'a [u8],
+    /// How many Contacts there are.
+    pub contacts: u32,
+    /// `reg-id` of the Contact (RFC 5626), 0: none.
+    pub reg_id: u32,
+}
+
+impl Request<'_> {
+    /// True for REGISTER, where To is the address-of-record.
+    pub fn is_register(&self) -> bool {
+        self.method.eq_ignore_ascii_case("REGISTER")
+    }
+
+    /// The SIP domain of the address that it is sent for, canonical; empty when that is no address.
+    pub fn domain(&self) -> String {
+        let address = Aor::parse(if self.is_register() { self.to } else { self.from });
+        address.as_ref().map_or("", Aor::host).to_owned()
+    }
+}
+
+/// What a request carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carried {
+    /// Nothing of ours.
+    #[default]
+    Nothing,
+    /// A token.
+    Token,
+    /// A code.
+    Code,
+    /// A proof of possession.
+    Proof,
+    /// Nothing; its connection stood in.
+    Connection,
+    /// Digest credentials and the wish for tokens.
+    Password,
+    /// A refresh token of the phone's own.
+    Refresh,
+    /// A token and a proof of possession.
+    TokenAndProof,
+    /// Credentials of the Key-Derivation scheme.
+    KeyDerivation,
+}
+
+/// The keys as this worker knows them.
+pub trait KnownKeys {
+    /// The fetched keys of a provider; None when there are none or they are too old.
+    fn fetched(&self, provider: usize) -> Option<&KeySet>;
+    /// When they were fetched, Unix seconds; 0: never, or that is not known.
+    fn fetched_at(&self, provider: usize) -> i64;
+}
+
+/// What came out.
+#[derive(Debug)]
+pub enum Decision {
+    /// Decided.
+    Done(Answer),
+    /// The token would pass, but no known key fits its kid.
+    NeedKeys(Answer),
+    /// The authorization server must be asked about the token.
+    NeedIntrospection(Answer, IntrospectionQuestion),
+    /// The code, or another thing, must be exchanged, or the result of its exchange fetched.
+    NeedExchange(Answer, Box<(TokenGrant, Registration)>),
+    /// The key of this registration must be stored.
+    NeedKeyStored(Answer, Box<Registration>),
+    /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
+    NeedAccount(Answer, String, Option<Box<OpenProof>>),
+    /// The account of this address-of-record must be fetched, and a proof be compared that other proxies may know.
+    NeedKeyAccount(Answer, String, Option<Box<OpenKeyProof>>),
+    /// The proof is right; these names of it must be compared with those that were seen. Then something may have to be
+    /// exchanged.
+    NeedComparison(Answer, Vec<Use>, Option<Box<(TokenGrant, Registration)>>),
+}
+
+impl Decision {
+    /// What is known so far.
+    pub fn answer_mut(&mut self) -> &mut Answer {
+        match self {
+            Decision::Done(answer)
+            | Decision::NeedKeys(answer)
+            | Decision::NeedIntrospection(answer, _)
+            | Decision::NeedExchange(answer, ..)
+            | Decision::NeedKeyStored(answer, _)
+            | Decision::NeedAccount(answer, ..)
+            | Decision::NeedKeyAccount(answer, ..)
+            | Decision::NeedComparison(answer, ..) => answer,
+        }
+    }
+}
+
+/// A token about which a server must be asked.
+#[derive(Debug)]
+pub struct IntrospectionQuestion {
+    /// Where its answer will be found.
+    pub id: TokenId,
+    /// The token.
+    pub token: SecretText,
+}
+
+/// The limit of what forged encrypted tokens may cost: anybody can ask for the use of a private key.
+pub trait Decryptions {
+    /// A private key may be used for a token of this sender.
+    fn allowed(&self) -> bool;
+    /// It was used in vain: nothing in the token is its issuer's.
+    fn failed(&self);
+}
+
+/// No limit: for whoever checks tokens of his own.
+pub struct Unlimited;
+
+impl Decryptions for Unlimited {
+    fn allowed(&self) -> bool {
+        true
+    }
+
+    fn failed(&self) {}
+}
+
+/// What a check may know beside the configuration.
+#[derive(Clone, Copy)]
+pub struct Knowledge<'a> {
+    /// Keys.
+    pub keys: &'a dyn KnownKeys,
+    /// What servers have said of tokens.
+    pub answers: &'a dyn KnownAnswers,
+    /// Sessions.
+    pub sessions: &'a dyn KnownSessions,
+    /// Private keys.
+    pub decryptions: &'a dyn Decryptions,
+}
+
+/// The outcome of a check with what is known of the token.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Why.
+    pub reason: Option<Reason>,
+    /// The provider, once it is known.
+    pub provider: Option<usize>,
+    /// The token, once its signature is verified.
+    pub token: Option<Arc<VerifiedToken>>,
+    /// Which of the token's addresses the request uses.
+    pub aor: Option<usize>,
+    /// The answer came from the verified-token cache.
+    pub cached: bool,
+    /// What the request carried.
+    pub carried: Carried,
+    /// The session of a code or proof.
+    pub session: Option<Arc<UsedSession>>,
+    /// The address-of-record of an accepted account, canonical.
+    pub account: Option<Box<str>>,
+    /// An accepted registration with a code or a password: its end must be told.
+    pub registration: Option<Box<Registration>>,
+    /// Somebody else has shown what was redeemed already.
+    pub attempt: Option<Box<Attempt>>,
+    /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
+    pub challenge: Option<Box<KeyChallenge>>,
+    /// The key that the token is bound to and whose possession was not proved, as
+    /// [`Confirmation::name`](crate::rules::confirmation::Confirmation::name) has it: for the log only.
+    pub unproved_key: Option<Box<str>>,
+    /// What a token that is not accepted says of itself, and what is wrong with its claims: for the log only.
+    pub unverified: Option<Box<Unverified>>,
+}
+
+/// A try to redeem what another has redeemed. For the log and the limits: its sender is told that the code is refused.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// What gave it away.
+    pub differs: Differs,
+    /// With a short code: the address that was to be registered.
+    pub short_code_of: Option<String>,
+}
+
+/// What a token says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Unverified {
+    /// `iss`
+    pub issuer: String,
+    /// `kid`
+    pub kid: String,
+    /// The token's name in logs.
+    pub fingerprint: String,
+    /// The claim that is missing or of the wrong type, and of what; empty when that is not the reason.
+    pub claim_fault: String,
+    /// Keys were tried, and none has signed it.
+    pub tried: bool,
+}
+
+impl Answer {
+    /// The reason; an answer without one would be a refusal.
+    pub fn reason(&self) -> Reason {
+        self.reason.unwrap_or(Reason::Internal)
+    }
+
+    /// The scopes of the token or session.
+    pub fn granted_scope(&self) -> &str {
+        match (&self.token, &self.session) {
+            (Some(token), _) => &token.claims.scope,
+            (None, Some(session)) => &session.scope,
+            (None, None) => "",
+        }
+    }
+
+    /// Unix seconds until which what was accepted may be used: a registration must not outlive it. Not the time until
+    /// which a session's tokens are good when they can be refreshed.
+    pub fn allows_until(&self) -> Option<i64> {
+        match (&self.token, &self.session) {
+            (Some(token), _) => Some(token.claims.expires_at).filter(|end| *end != NO_END),
+            (None, Some(session)) => Some(session.allows_until),
+            (None, None) => None,
+        }
+    }
+
+    /// Notes what is wrong with the claims of a token, or of what its server says of it.
+    #[cold]
+    fn note(&mut self, fault: ClaimFault, whose: &str) -> Reason {
+        if let Some(sentence) = fault.sentence(whose) {
+            self.unverified.get_or_insert_default().claim_fault = sentence;
+        }
+        fault.reason
+    }
+
+    fn refuse(reason: Reason) -> Answer {
+        Answer { reason: Some(reason), ..Answer::default() }
+    }
+}
+
+/// Checks a request.
+pub fn check_request(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    cache: &mut TokenCache,
+    request: &Request<'_>,
+    now: i64,
+) -> Decision {
+    let lone = credentials::lone(request.credentials);
+    let remembered = lone.and_then(|text| cache.get_lone(text));
+    let bearer = match (lone, &remembered) {
+        (Some(token), Some(_)) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
+        (Some(text), None) => credentials::select_lone(text, request.realm),
+        (None, _) => credentials::select(request.credentials, request.realm),
+    };
+    let bearer = match bearer {
+        Err(Reason::NoCredentials) => return check_body(policy, known.sessions, request, now),
+        Err(reason) => return Decision::Done(Answer::refuse(reason)),
+        Ok(bearer) => bearer,
+    };
+    let Some(token) = bearer.token else {
+        let pop = bearer.pop.unwrap_or_default();
+        return check_session(policy, known.sessions, request, now, |look| {
+            (look.proof(&pop, look.request.message.body, None), Carried::Proof)
+        });
+    };
+    // A phone that asks for new tokens may send the old one, which may have ended.
+    if let Some(Ok(Grant::Refresh { refresh_token, pop, covered })) = grant_of(policy, request) {
+        let name = token_name(&token);
+        return check_session(policy, known.sessions, request, now, |look| {
+            (look.refresh(refresh_token, &pop, &covered, Some(name)), Carried::Refresh)
+        });
+    }
+    // A JWT says itself whose it is.
+    let domain = if policy.asks_for_domains { request.domain() } else { String::new() };
+    let foreign = policy.asks_for_domains.then(|| policy.provider_for_foreign_token(&token, &domain)).flatten();
+    if let Some(provider) = foreign {
+        if let Some(answer) = unproved_foreign_token(policy, provider, &token, request) {
+            return Decision::Done(answer);
+        }
+        return check_session(policy, known.sessions, request, now, |look| {
+            let decision = match bearer.pop {
+                None => look.foreign_token(provider, &token),
+                Some(_) => Decision::Done(Answer::refuse(Reason::TokenUnbound)),
+            };
+            (decision, Carried::Token)
+        });
+    }
+    let looked_up = match remembered {
+        Some(_) => LookedUp { token: &token, remembered },
+        None => LookedUp::new(cache, &token),
+    };
+    let decision = check_sent_token(policy, known, cache, looked_up, &domain, request, now);
+    match (decision, bearer.pop) {
+        (Decision::Done(answer), pop) if answer.reason == Some(Reason::Ok) => {
+            beside_proof(policy, known.sessions, request, answer, pop.as_deref(), now)
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// A token from elsewhere that says itself that it is bound to a key, which its sender has not proved: its server, which
+/// sees neither the phone nor its connection, cannot judge that.
+fn unproved_foreign_token(policy: &Policy, provider: usize, token: &str, request: &Request<'_>) -> Option<Answer> {
+    let claims = unverified_claims(&policy.decryption, token)?;
+    let usage = TokenUsage { domain: "", transport: request.transport, certificate: request.certificate };
+    let mut answer = Answer { provider: Some(provider), carried: Carried::Token, ..Answer::default() };
+    answer.reason = Some(check_binding(&policy.providers[provider], &claims, usage, &mut answer).err()?);
+    Some(answer)
+}
+
+/// The token is good. With a proof beside it, both must belong to one session (sip-oauth section 4.6).
+fn beside_proof(
+    policy: &Policy,
+    sessions: &dyn KnownSessions,
+    request: &Request<'_>,
+    answer: Answer,
+    pop: Option<&str>,
+    now: i64,
+) -> Decision {
+    let Some(pop) = pop else {
+        let pairs = answer.provider.is_some_and(|provider| policy.providers[provider].pairs_tokens);
+        let reason = if pairs { Reason::PopMissing } else { Reason::Ok };
+        return Decision::Done(Answer { reason: Some(reason), ..answer });
+    };
+    let name = answer.token.as_ref().map(|token| token_name(&token.token));
+    let mut decision = check_session(policy, sessions, request, now, |look| {
+        (look.proof(pop, look.request.message.body, name), Carried::TokenAndProof)
+    });
+    let both = decision.answer_mut();
+    both.provider = answer.provider;
+    (both.token, both.aor, both.cached) = (answer.token, answer.aor, answer.cached);
+    decision
+}
+
+/// What the body of a REGISTER says of codes, proofs and tokens; None: nothing.
+fn grant_of(policy: &Policy, request: &Request<'_>) -> Option<Result<Grant, Reason>> {
+    let Message { content_type, body, .. } = request.message;
+    // A body of another type beside other credentials is not meant for us.
+    let others = || !request.credentials.is_empty() && !grant::is_form(content_type);
+    let looked_at = !body.is_empty() && policy.sessions.is_some() && request.is_register() && !others();
+    looked_at.then(|| grant::read(content_type, body))
+}
+
+/// Checks a REGISTER with Digest credentials, whose nonce the host has found good: it may ask for tokens (sip-oauth section 4.3).
+pub fn check_password(
+    policy: &Policy,
+    sessions: &dyn KnownSessions,
+    request: &Request<'_>,
+    user: DigestUser<'_>,
+    now: i64,
+) -> Decision {
+    match grant_of(policy, request) {
+        None if policy.sessions.is_none() => Decision::Done(Answer::refuse(Reason::PasswordUnsupported)),
+        None => Decision::Done(Answer::refuse(Reason::NoCredentials)),
+        Some(Err(reason)) => Decision::Done(Answer::refuse(reason)),
+        Some(Ok(Grant::Password { proof })) => {
+            check_session(policy, sessions, request, now, |look| (look.password(user, proof), Carried::Password))
+        }
+        Some(Ok(_)) => Decision::Done(Answer::refuse(Reason::GrantUnsupported)),
+    }
+}
+
+/// Checks a token, which belongs to the server of this SIP domain if it does not say so itself, and whether its user may
+/// send this request.
+fn check_sent_token(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    cache: &mut TokenCache,
+    looked_up: LookedUp<'_>,
+    domain: &str,
+    request: &Request<'_>,
+    now: i64,
+) -> Decision {
+    let usage = TokenUsage { domain, transport: request.transport, certificate: request.certificate };
+    let mut answer = match check_looked_up(policy, known, cache, looked_up, usage, now) {
+        Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
+        other => return other,
+    };
+    if let (Some(token), Some(provider)) = (&answer.token, answer.provider) {
+        let rules = &policy.providers[provider].rules;
+        match rules.check_owner(&token.aors, request.method, request.from, request.to) {
+            Ok(index) => answer.aor = Some(index),
+            Err(reason) => answer.reason = Some(reason),
+        }
+        if answer.reason == Some(Reason::Ok) {
+            answer.reason =
+                Some(rules.scopes.check_method(request.method, &token.claims.scope).err().unwrap_or(Reason::Ok));
+        }
+    }
+    Decision::Done(answer)
+}
+
+/// Without a Bearer header field, the body of a REGISTER may have a code or a proof.
+fn check_body(policy: &Policy, sessions: &dyn KnownSessions, request: &Request<'_>, now: i64) -> Decision {
+    let grant = match grant_of(policy, request) {
+        None => return Decision::Done(Answer::refuse(Reason::NoCredentials)),
+        Some(Err(reason)) => return Decision::Done(Answer::refuse(reason)),
+        Some(Ok(grant)) => grant,
+    };
+    check_session(policy, sessions, request, now, |look| match grant {
+        Grant::Code(code) => (look.code(code), Carried::Code),
+        Grant::Pop { pop, covered } => (look.proof(&pop, look.covered_in_body(&covered), None), Carried::Proof),
+        Grant::Refresh { refresh_token, pop, covered } => {
+            (look.refresh(refresh_token, &pop, &covered, None), Carried::Refresh)
+        }
+        // Until Digest has said who it is, the phone is to be challenged by it.
+        Grant::Password { .. } => {
+            let served = policy.provider_for_passwords(&request.domain()).is_some();
+            let reason = if served { Reason::NoCredentials } else { Reason::GrantUnsupported };
+            (Decision::Done(Answer::refuse(reason)), Carried::Password)
+        }
+    })
+}
+
+fn check_session(
+    policy: &Policy,
+    known: &dyn KnownSessions,
+    request: &Request<'_>,
+    now: i64,
+    look: impl FnOnce(&SessionCheck<'_>) -> (Decision, Carried),
+) -> Decision {
+    let Some(settings) = &policy.sessions else {
+        return Decision::Done(Answer::refuse(Reason::PopUnsupported));
+    };
+    let (mut decision, carried) = look(&SessionCheck { policy, settings, known, request, now });
+    decision.answer_mut().carried = carried;
+    decision
+}

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One token: decrypted, verified, and confirmed by its server where that is asked for, or judged by its server alone.
+
+use std::sync::Arc;
+
+use super::peer_certificate::PeerCertificate;
+use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
+use super::token_cache::{Display, TokenCache, VerifiedToken};
+use super::{Answer, Carried, Decision, IntrospectionQuestion, Knowledge, Unverified};
+use crate::config::decryption::Encryption;
+use crate::config::introspection::TokenStrategy;
+use crate::config::policy::Policy;
+use crate::config::provider::Provider;
+use crate::jose::decryption_keys::{NotOpened, OpenedToken};
+use crate::jose::hashed_token::HashedToken;
+use crate::jose::is_jose;
+use crate::jose::jwe::CompactJwe;
+use crate::jose::jws::CompactJws;
+use crate::jose::known_headers::KnownHeaders;
+use crate::reason::Reason;
+use crate::rules::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
+use crate::rules::claims::Claims;
+use crate::rules::confirmation::Confirmation;
+use crate::text::fingerprint::{visible, visible_arc};
+use crate::text::json::Json;
+use crate::text::secret::SecretText;
+
+/// How a token is used. Empty: nobody knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokenUsage<'a> {
+    /// The SIP domain of the address that it is used for: it tells whose token one is that does not say so itself.
+    pub domain: &'a str,
+    /// How it came, as in [`super::Request::transport`].
+    pub transport: &'a str,
+    /// As in [`super::Request::certificate`].
+    pub certificate: PeerCertificate<'a>,
+}
+
+/// Checks a bare token: everything but who uses it.
+pub fn check_token(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    cache: &mut TokenCache,
+    token: &str,
+    usage: TokenUsage<'_>,
+    now: i64,
+) -> Decision {
+    let looked_up = LookedUp::new(cache, token);
+    check_looked_up(policy, known, cache, looked_up, usage, now)
+}
+
+/// A token, and what the cache has of it.
+pub(super) struct LookedUp<'a> {
+    pub token: &'a str,
+    pub remembered: Option<Arc<VerifiedToken>>,
+}
+
+impl<'a> LookedUp<'a> {
+    pub fn new(cache: &mut TokenCache, token: &'a str) -> LookedUp<'a> {
+        LookedUp { token, remembered: cache.get(token) }
+    }
+}
+
+/// As [`check_token`].
+pub(super) fn check_looked_up(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    cache: &mut TokenCache,
+    LookedUp { token, remembered }: LookedUp<'_>,
+    usage: TokenUsage<'_>,
+    now: i64,
+) -> Decision {
+    if token.len() > policy.settings.max_token_size as usize {
+        return Decision::Done(Answer { carried: Carried::Token, ..Answer::refuse(Reason::TokenTooLarge) });
+    }
+    let serves = |verified: &VerifiedToken| {
+        let provider = &policy.providers[verified.provider];
+        match provider.strategy {
+            TokenStrategy::Opaque => {
+                let same = || policy.provider_for_opaque(usage.domain) == Some(verified.provider);
+                verified.standing.holds(now) && (!verified.by_domain || same())
+            }
+            // Keys that are too old to verify a token are too old to stand behind a verified one.
+            _ => !provider.watches_keys() || known.keys.fetched(verified.provider).is_some(),
+        }
+    };
+    let remembered = remembered.filter(|verified| serves(verified));
+    let mut answer = Answer { carried: Carried::Token, cached: remembered.is_some(), ..Answer::default() };
+    let checked = match remembered {
+        Some(verified) => {
+            answer.provider = Some(verified.provider);
+            let provider = &policy.providers[verified.provider];
+            let judged = check_protection(provider, token, usage.transport)
+                .and_then(|()| provider.rules.check_claims(&verified.claims, now))
+                .and_then(|()| check_binding(provider, &verified.claims, usage, &mut answer));
+            answer.token = Some(verified);
+            judged.map_err(Refusal::Because)
+        }
+        None => {
+            let mut reading = Reading::new(token);
+            let verified = verify(policy, known, &mut cache.headers, &mut reading, usage, now, &mut answer);
+            if reading.unproven && !matches!(verified, Ok(_) | Err(Refusal::NeedIntrospection(_))) {
+                known.decryptions.failed();
+            }
+            match verified {
+                Ok(mut verified) => {
+                    verified.fingerprint = reading.hashed.fingerprint;
+                    let verified = Arc::new(verified);
+                    cache.insert(Arc::clone(&verified));
+                    answer.token = Some(verified);
+                    Ok(())
+                }
+                Err(refusal) => {
+                    let claim_fault = answer.unverified.take().map_or_else(String::new, |noted| noted.claim_fault);
+                    answer.unverified = Some(Box::new(Unverified { claim_fault, ..reading.into_unverified() }));
+                    Err(refusal)
+                }
+            }
+        }
+    };
+    let checked = checked.and_then(|()| confirm(policy, known.answers, cache, &mut answer, usage, now));
+    match checked {
+        Ok(()) => answer.reason = Some(Reason::Ok),
+        Err(Refusal::Because(reason)) => answer.reason = Some(reason),
+        Err(Refusal::NeedKeys(reason)) => {
+            answer.reason = Some(reason);
+            return Decision::NeedKeys(answer);
+        }
+        Err(Refusal::NeedIntrospection(id)) => {
+            return Decision::NeedIntrospection(
+                answer,
+                IntrospectionQuestion { id, token: SecretText(token.to_owned()) },
+            );
+        }
+    }
+    Decision::Done(answer)
+}
+
+/// What a server gives as its keys may be so old, in seconds: others keep it on the way.
+const AGE_OF_KEYS: i64 = 300;
+
+enum Refusal {
+    Because(Reason),
+    /// Other keys are needed; the reason why those that are there do not verify the token.
+    NeedKeys(Reason),
+    NeedIntrospection(TokenId),
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Refusal {
+        Refusal::Because(reason)
+    }
+}
+
+/// RFC 8898 section 2.1.2, as far as the provider asks for it.
+fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result<(), Reason> {
+    let encrypted = || CompactJwe::split(token).is_some();
+    if provider.encryption == Encryption::Allowed || provider.encryption.accepts(encrypted(), transport) {
+        Ok(())
+    } else {
+        Err(Reason::EncryptionRequired)
+    }
+}
+
+/// A token that is bound to a key (RFC 7800) counts only beside a proof of it.
+pub(super) fn check_binding(
+    provider: &Provider,
+    claims: &Claims,
+    usage: TokenUsage<'_>,
+    answer: &mut Answer,
+) -> Result<(), Reason> {
+    match &claims.confirmation {
+        Some(key) if !provider.ignores_binding && !is_proved(key, usage) => {
+            answer.unproved_key = Some(key.name().into());
+            Err(Reason::TokenBound)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The sender has proved possession of the key by its client certificate (RFC 8705 section 3).
+pub(super) fn is_proved(key: &Confirmation, usage: TokenUsage<'_>) -> bool {
+    key.is_proved_by(|| usage.certificate.thumbprint(usage.transport))
+}
+
+/// A token that is not remembered, and what was read of it so far.
+struct Reading<'a> {
+    hashed: HashedToken<'a>,
+    kid: Option<Arc<str>>,
+    claims: Option<Claims>,
+    /// Keys were tried that its name or its lack of one allows, and none has signed it.
+    tried: bool,
+    /// A private key was used for it, and nothing says yet that its issuer made it.
+    unproven: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(token: &'a str) -> Reading<'a> {
+        Reading { hashed: HashedToken::new(token), kid: None, claims: None, tried: false, unproven: false }
+    }
+
+    fn into_unverified(self) -> Unverified {
+        Unverified {
+            issuer: self.claims.map(|claims| visible(&claims.issuer).into_owned()).unwrap_or_default(),
+            kid: visible(self.kid.as_deref().unwrap_or_default()).into_owned(),
+            fingerprint: self.hashed.fingerprint,
+            claim_fault: String::new(),
+            tried: self.tried,
+        }
+    }
+}
+
+fn verify(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    headers: &mut KnownHeaders,
+    reading: &mut Reading<'_>,
+    usage: TokenUsage<'_>,
+    now: i64,
+    answer: &mut Answer,
+) -> Result<VerifiedToken, Refusal> {
+    let token = reading.hashed.text;
+    // What is no JWT at all may be one that only its server can read.
+    let asked = policy.provider_for_opaque(usage.domain).filter(|_| !is_jose(token));
+    let permit = || {
+        reading.unproven = known.decryptions.allowed();
+        reading.unproven
+    };
+    let jws = reading.hashed.jws;
+    let opened =
+        if jws.is_some() { Ok(OpenedToken::AsItCame(token)) } else { policy.decryption.open_if(token, permit) };
+    let opened = match (opened, asked) {
+        (Ok(opened), _) => opened,
+        (Err(NotOpened { reason: Reason::Overloaded, .. }), _) => return Err(Reason::Overloaded.into()),
+        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, usage, now, answer),
+        (Err(refused), None) => {
+            reading.kid = Some(refused.kid.into());
+            return Err(refused.reason.into());
+        }
+    };
+    let read_header = |jws: CompactJws<'_>| match headers.get(jws.encoded_header()) {
+        Some(header) => Ok(header),
+        None => jws.header().map(Arc::new),
+    };
+    let jws = jws.map_or_else(|| CompactJws::split(&opened), Ok);
+    let (header, jws) = match (jws.and_then(|jws| Ok((read_header(jws)?, jws))), asked) {
+        (Ok(jws), _) => jws,
+        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, usage, now, answer),
+        (Err(reason), None) => return Err(reason.into()),
+    };
+    let payload = jws.unverified_payload()?;
+    let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
+    if !opened.agrees_with(&json) {
+        return Err(Reason::TokenMalformed.into());
+    }
+    let claims = Claims::from_json(&json).map_err(|fault| answer.note(fault, ACCESS_TOKEN))?;
+    let claims = reading.claims.insert(claims);
+    reading.kid.clone_from(&header.kid);
+
+    let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
+    answer.provider = Some(index);
+    let provider = &policy.providers[index];
+    // Its server judges tokens together with the request that brings them.
+    if provider.strategy == TokenStrategy::ValidationGrant {
+        return Err(Reason::TokenOpaque.into());
+    }
+    if provider.strategy == TokenStrategy::Opaque {
+        return introspected(policy, known.answers, index, token, usage, now, answer);
+    }
+    check_protection(provider, token, usage.transport)?;
+    provider.rules.check_header(&header)?;
+    claims.take_type(&header.typ);
+    if let Err(reason) = provider.keys.verify(&jws, &header, known.keys.fetched(index)) {
+        if !provider.keys.may_have_changed(Err(reason)) {
+            return Err(reason.into());
+        }
+        let fetched = known.keys.fetched(index);
+        reading.tried = fetched.is_some_and(|set| set.candidates(header.kid.as_deref(), header.algorithm).is_ok());
+        // The keys were fetched when the token had been issued already, and the one that it should fit is another one.
+        let oldest = known.keys.fetched_at(index) - provider.rules.leeway - AGE_OF_KEYS;
+        if reading.tried && claims.issued_at.is_some_and(|issued_at| issued_at < oldest) {
+            return Err(reason.into());
+        }
+        // A token that would be refused anyway is not worth a key fetch. What one of unknown origin says is not told.
+        let judged = judge(provider, claims, &json, usage, now, answer);
+        judged.map_err(|refusal| if reason == Reason::KeyUnknown { refusal } else { reason })?;
+        return Err(Refusal::NeedKeys(reason));
+    }
+    reading.unproven = false;
+    judge(provider, claims, &json, usage, now, answer)?;
+    // Nothing of an encrypted token is kept longer than the token.
+    if let OpenedToken::AsItCame(_) = opened {
+        headers.remember(jws.encoded_header(), &header);
+    }
+    let aors = provider.addresses(&json);
+    drop(json);
+    let claims = reading.claims.take().unwrap_or_default();
+    Ok(VerifiedToken {
+        token: token.into(),
+        signed: opened.into_decrypted(),
+        provider: index,
+        kid: reading.kid.take().map(visible_arc).unwrap_or_default(),
+        fingerprint: String::new(),
+        display: Display::new(&claims),
+        claims,
+        aors,
+        payload,
+        standing: Standing::NONE,
+        by_domain: false,
+    })
+}
+
+/// Every rule about what a token says.
+fn judge(
+    provider: &Provider,
+    claims: &Claims,
+    json: &Json<'_>,
+    usage: TokenUsage<'_>,
+    now: i64,
+    answer: &mut Answer,
+) -> Result<(), Reason> {
+    provider.rules.check_claims(claims, now).map_err(|reason| {
+        let opaque = provider.strategy == TokenStrategy::Opaque;
+        missing_audience(reason, if opaque { INTROSPECTION_ANSWER } else { ACCESS_TOKEN }, answer)
+    })?;
+    provider.rules.check_required_claims(json)?;
+    check_binding(provider, claims, usage, answer)
+}
+
+/// Of the claims that a rule needs only `aud` may be absent.
+fn missing_audience(reason: Reason, whose: &str, answer: &mut Answer) -> Reason {
+    match reason {
+        Reason::ClaimMissing => answer.note(ClaimFault::missing("aud"), whose),
+        other => other,
+    }
+}
+
+/// A token that does not say whose it is.
+fn by_domain(
+    policy: &Policy,
+    answers: &dyn KnownAnswers,
+    index: usize,
+    token: &str,
+    usage: TokenUsage<'_>,
+    now: i64,
+    answer: &mut Answer,
+) -> Result<VerifiedToken, Refusal> {
+    let token = introspected(policy, answers, index, token, usage, now, answer)?;
+    Ok(VerifiedToken { by_domain: true, ..token })
+}
+
+/// A token that only its server can read (RFC 7662): its answer is judged as a token's claims are.
+fn introspected(
+    policy: &Policy,
+    answers: &dyn KnownAnswers,
+    index: usize,
+    token: &str,
+    usage: TokenUsage<'_>,
+    now: i64,
+    answer: &mut Answer,
+) -> Result<VerifiedToken, Refusal> {
+    let provider = &policy.providers[index];
+    answer.provider = Some(index);
+    let (payload, standing) = said_active(provider, answers, token, now)?;
+    let json = Json::parse(&payload).map_err(|_| Reason::IntrospectionUnavailable)?;
+    let read = Claims::from_introspection(&json, &provider.issuer);
+    let claims = read.map_err(|fault| answer.note(fault, INTROSPECTION_ANSWER))?;
+    judge(provider, &claims, &json, usage, now, answer)?;
+    let aors = provider.addresses(&json);
+    Ok(VerifiedToken {
+        token: token.into(),
+        signed: None,
+        provider: index,
+        kid: Arc::default(),
+        fingerprint: String::new(),
+        display: Display::new(&claims),
+        claims,
+        aors,
+        payload,
+        standing,
+        by_domain: false,
+    })
+}
+
+/// Where a signature is not enough, the server must have said lately that the token has not been revoked. What it says
+/// of scopes and of the token's end counts.
+fn confirm(
+    policy: &Policy,
+    answers: &dyn KnownAnswers,
+    cache: &mut TokenCache,
+    answer: &mut Answer,
+    usage: TokenUsage<'_>,
+    now: i64,
+) -> Result<(), Refusal> {
+    let Some(token) = answer.token.clone() else {
+        return Err(Reason::Internal.into());
+    };
+    let provider = &policy.providers[token.provider];
+    if provider.strategy != TokenStrategy::JwtThenIntrospection || token.standing.holds(now) {
+        return Ok(());
+    }
+    let (payload, standing) = said_active(provider, answers, &token.token, now)?;
+    let json = Json::parse(&payload).map_err(|_| Reason::IntrospectionUnavailable)?;
+    let claims = token.claims.narrowed_by(&json).map_err(|fault| answer.note(fault, INTROSPECTION_ANSWER))?;
+    provider.rules.check_claims(&claims, now)?;
+    check_binding(provider, &claims, usage, answer)?;
+    let confirmed = Arc::new(token.confirmed(claims, standing));
+    cache.insert(Arc::clone(&confirmed));
+    answer.token = Some(confirmed);
+    Ok(())
+}
+
+/// The answer for an active token, and how long it counts.
+fn said_active(
+    provider: &Provider,
+    answers: &dyn KnownAnswers,
+    token: &str,
+    now: i64,
+) -> Result<(Vec<u8>, Standing), Refusal> {
+    let introspection = provider.introspection.as_ref().ok_or(Reason::Internal)?;
+    let id = TokenId::new(&provider.issuer, token);
+    match known_answer(answers, &id, introspection, now) {
+        KnownAnswer::Active(payload, standing) => Ok((payload, standing)),
+        KnownAnswer::Refused(reason) => Err(reason.into()),
+        KnownAnswer::NotHere => Err(Refusal::NeedIntrospection(id)),
+    }
+}

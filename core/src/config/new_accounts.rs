@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Settings of accounts for the Key-Derivation scheme, checked.
+
+use super::settings::Settings;
+use super::{ConfigError, error};
+use crate::keys::pbkdf2::{ITERATIONS, KEY_SIZE, Kdf, Parameters, is_key_size};
+
+/// How the keys of new accounts are derived. Users who do not exist look as if theirs were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewAccounts {
+    /// The hash function.
+    pub kdf: Kdf,
+    /// How often it is applied.
+    pub iterations: u32,
+    /// Length of the keys in bits.
+    pub key_size: u32,
+}
+
+impl NewAccounts {
+    /// Checks the settings.
+    pub fn new(settings: &Settings) -> Result<NewAccounts, ConfigError> {
+        let (iterations, key_size) = (settings.kd_iterations, settings.kd_key_size);
+        let Some(kdf) = Kdf::from_short_name(&settings.kd_kdf) else {
+            return error(format!("kd_kdf: '{}' is not possible, write sha256 or sha512", settings.kd_kdf));
+        };
+        if !ITERATIONS.contains(&iterations) {
+            let (least, most) = (ITERATIONS.start(), ITERATIONS.end());
+            return error(format!("kd_iterations: {iterations} is out of range, write {least} to {most}"));
+        }
+        if !is_key_size(key_size) {
+            let (least, most) = (KEY_SIZE.start(), KEY_SIZE.end());
+            return error(format!(
+                "kd_key_size: {key_size} is not possible, write a multiple of 8 from {least} to {most}"
+            ));
+        }
+        Ok(NewAccounts { kdf, iterations, key_size })
+    }
+
+    /// An account with these parameters cannot be told from a user who does not exist.
+    pub fn look_like(&self, parameters: &Parameters) -> bool {
+        let NewAccounts { kdf, iterations, key_size } = *self;
+        (parameters.kdf(), parameters.iterations(), parameters.key_size()) == (kdf, iterations, key_size)
+            && parameters.salt().len() == crate::keys::pbkdf2::DEFAULT_SALT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_and_mistakes() {
+        let new = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            NewAccounts::new(&settings).map_err(|e| e.0)
+        };
+        let defaults = new(|_| {}).unwrap();
+        assert_eq!(defaults, NewAccounts { kdf: Kdf::Sha256, iterations: 600_000, key_size: 256 });
+        let parameters = |salt, bits| Parameters::new(Kdf::Sha256, 600_000, vec![0; salt], bits).unwrap();
+        assert!(defaults.look_like(&parameters(16, 256)));
+        assert!(!defaults.look_like(&parameters(15, 256)) && !defaults.look_like(&parameters(16, 512)));
+        assert!(new(|s| s.kd_kdf = "md5".into()).unwrap_err().contains("kd_kdf: 'md5'"));
+        assert!(new(|s| s.kd_iterations = 999).unwrap_err().contains("write 1000 to 10000000"));
+        assert!(new(|s| s.kd_key_size = 255).unwrap_err().contains("multiple of 8 from 128 to 512"));
+    }
+}

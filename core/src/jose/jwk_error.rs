@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why a key is not used, in words for whoever runs its server.
+//!
+//! The words of a key set are a stranger's: what is repeated of them is short and printable.
+
+use std::fmt;
+
+use super::algorithm::{Algorithm, KeyType};
+use crate::text::fingerprint::printable;
+
+/// Characters of the key's own words that are repeated.
+const MAX_WORD: usize = 32;
+
+/// What is wrong with a JWK or a PEM key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwkError {
+    /// Something else than a JSON object.
+    NotAnObject,
+    /// This member is not there.
+    Missing(&'static str),
+    /// This member is no text, or no list of texts.
+    WrongType(&'static str),
+    /// This member is not base64url.
+    NotBase64(&'static str),
+    /// This member has so many octets, and none longer (or of another length) than the second number can be right.
+    Length(&'static str, usize, usize),
+    /// A `kty` that is not supported.
+    UnknownType(String),
+    /// A `crv` that is not supported.
+    UnknownCurve(String),
+    /// An `alg` that is not supported.
+    UnknownAlgorithm(String),
+    /// A public key of a type or curve that is not supported, without a name.
+    Unsupported,
+    /// `use` says that the key does not verify signatures.
+    OtherUse(String),
+    /// `key_ops` says so.
+    OtherOperations,
+    /// `alg` and the key's type do not agree.
+    AlgorithmMismatch(Algorithm, KeyType),
+    /// An RSA key of so many bits.
+    RsaLength(usize),
+    /// An RSA key whose private key can be computed (ROCA, CVE-2017-15361).
+    Roca,
+    /// A shared secret of fewer octets than its algorithm needs.
+    ShortSecret(usize, usize),
+    /// The numbers of the key make none.
+    Invalid(KeyType),
+    /// A shared secret in a place where only public keys belong.
+    SecretNotAllowed,
+    /// A private key: whoever published it has lost it.
+    PrivateKey,
+    /// Another shared secret has the same name.
+    SharedName,
+}
+
+impl JwkError {
+    /// A key's own word, as far as it is repeated.
+    pub(super) fn word(text: &str) -> String {
+        printable(text, MAX_WORD)
+    }
+
+    /// The key is there for something else than signatures, which is no mistake beside one that verifies.
+    pub fn is_other_use(&self) -> bool {
+        matches!(self, JwkError::OtherUse(_) | JwkError::OtherOperations)
+    }
+}
+
+impl fmt::Display for JwkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JwkError::NotAnObject => f.write_str("it is not a JSON object"),
+            JwkError::Missing(name) => write!(f, "{name} is missing"),
+            JwkError::WrongType("key_ops") => f.write_str("key_ops is not a list of texts"),
+            JwkError::WrongType(name) => write!(f, "{name} is not a text"),
+            JwkError::NotBase64(name) => write!(f, "{name} is not base64url"),
+            JwkError::Length(name, found, most) => write!(f, "{name} has {found} octets, {most} are right at most"),
+            JwkError::UnknownType(kty) => write!(f, "the key type '{kty}' is not supported"),
+            JwkError::UnknownCurve(crv) if crv.is_empty() => f.write_str("crv is missing"),
+            JwkError::UnknownCurve(crv) => {
+                write!(f, "the curve '{crv}' is not supported (P-256, P-384 and Ed25519 are)")
+            }
+            JwkError::UnknownAlgorithm(alg) => write!(f, "the algorithm '{alg}' is not supported"),
+            JwkError::Unsupported => f.write_str("its type or curve is not supported"),
+            JwkError::OtherUse(usage) => write!(f, "not for verifying signatures: its use is '{usage}', not 'sig'"),
+            JwkError::OtherOperations => f.write_str("not for verifying signatures: its key_ops lack 'verify'"),
+            JwkError::AlgorithmMismatch(alg, key_type) => {
+                write!(f, "its alg is {}, which is not one of {} keys", alg.name(), key_type.name())
+            }
+            JwkError::RsaLength(bits @ ..2048) => write!(f, "too short: RSA with {bits} bits, 2048 are needed"),
+            JwkError::RsaLength(bits) => write!(f, "too long: RSA with {bits} bits, 8192 are accepted"),
+            JwkError::Roca => f.write_str("its private key can be computed (ROCA, CVE-2017-15361): replace it"),
+            JwkError::ShortSecret(octets, least) => {
+                write!(f, "the secret has {octets} octets, its algorithm needs {least}")
+            }
+            JwkError::Invalid(KeyType::P256 | KeyType::P384) => f.write_str("x and y are not a point of its curve"),
+            JwkError::Invalid(_) => f.write_str("its numbers are no public key"),
+            JwkError::SecretNotAllowed => f.write_str("a shared secret does not belong in a public key set"),
+            JwkError::PrivateKey => {
+                f.write_str("a private key in a public key set: everybody can sign with it, replace it")
+            }
+            JwkError::SharedName => f.write_str("another shared secret has the same kid"),
+        }
+    }
+}

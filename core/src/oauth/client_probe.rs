@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request as some client of a server, and its answer as it came: for who wants to know what the server makes of that
+//! client. Nothing follows from an answer here.
+
+use zeroize::Zeroizing;
+
+use super::client_post::ClientPost;
+use super::token_response::{ErrorResponse, TokenResponse};
+use super::verdict::sentence;
+use crate::config::client::Client;
+use crate::ports::{Post, PostError};
+use crate::text::json::Json;
+
+/// What an answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyContent {
+    /// Tokens.
+    Tokens,
+    /// An OAuth error.
+    Error,
+    /// What is said of a token that was asked about: it is active, or not.
+    Active(bool),
+    /// Anything else.
+    Other,
+}
+
+/// An answer. The texts hold no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// What it holds.
+    pub content: ReplyContent,
+    /// The error's code, empty when there is none.
+    pub error: String,
+    /// A sentence about the answer, with the endpoint.
+    pub text: String,
+}
+
+/// Sends `parameters`, of which `secrets` must not be seen in the texts. `now` in Unix seconds. The error is a sentence:
+/// there is no answer. Blocks: never called in a SIP worker.
+pub fn ask_as(
+    client: &Client,
+    http: &dyn Post,
+    endpoint: &str,
+    parameters: &[(&str, &str)],
+    secrets: &[&str],
+    now: i64,
+) -> Result<Reply, String> {
+    let post = ClientPost::new(client, endpoint, parameters, secrets, now)?;
+    let answered = post.send(http, "application/json", false).map_err(|error| match error {
+        PostError::NotSent(text) | PostError::InDoubt(text) | PostError::Unreadable(text) => text,
+    })?;
+    let (status, body) = (answered.status, Zeroizing::new(answered.body));
+    let http = format!("HTTP status {status}");
+    let json = Json::parse(&body).ok();
+    let error = json.as_ref().and_then(|json| ErrorResponse::from_json(json).ok()?);
+    let active = json.as_ref().and_then(|json| match json.get("active") {
+        Some(Json::Bool(active)) => Some(*active),
+        _ => None,
+    });
+    let (content, text) = match (&error, active) {
+        (Some(_), _) => (ReplyContent::Error, sentence(status, error.as_ref(), "the configuration")),
+        (None, Some(active)) => (ReplyContent::Active(active), http),
+        (None, None) if matches!(TokenResponse::parse(&body), Ok(TokenResponse::Issued(_))) => {
+            (ReplyContent::Tokens, http)
+        }
+        (None, None) => (ReplyContent::Other, http),
+    };
+    Ok(Reply { status, content, error: error.map(|error| error.error).unwrap_or_default(), text: post.say(&text) })
+}

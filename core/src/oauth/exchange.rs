@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A code becomes tokens and an identity, a refresh token becomes new tokens (RFC 6749 sections 4.1.3 and 6).
+//!
+//! A code is sent at most once: what cannot be known for sure is said so, and never tried again.
+
+use super::endpoints::Endpoint;
+use super::kept_keys::Refetched;
+use super::metadata::{Announced, MetadataError};
+use super::token_identity::{identify, unverified_claims};
+use super::token_request::ask;
+use super::token_response::IssuedTokens;
+use super::verdict::{Question, Trouble};
+use crate::config::client::Client;
+use crate::config::policy::Policy;
+use crate::config::provider::Provider;
+use crate::jose::key_set::KeySet;
+use crate::ports::Post;
+use crate::reason::Reason;
+use crate::records::session::Identity;
+use crate::rules::claim_fault::ClaimFault;
+use crate::rules::claims::Claims;
+use crate::rules::scope_rules::has_scopes;
+use crate::text::secret::{KeyOctets, SecretText};
+
+/// What a phone sends to sign in.
+#[derive(Clone, Copy)]
+pub struct CodeGrant<'a> {
+    /// `code`
+    pub code: &'a str,
+    /// `code_verifier` (RFC 7636)
+    pub code_verifier: Option<&'a str>,
+    /// `redirect_uri`; None: the one of the configuration.
+    pub redirect_uri: Option<&'a str>,
+}
+
+/// What a code, or another sign-in, was exchanged for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Who signed in.
+    pub identity: Identity,
+    /// The access token.
+    pub access_token: SecretText,
+    /// The refresh token.
+    pub refresh_token: Option<SecretText>,
+    /// The ID token, verified.
+    pub id_token: Option<SecretText>,
+    /// The access token is good until then, Unix seconds.
+    pub expires_at: i64,
+    /// What the server has given as key for proofs of possession (sip-oauth section 3.5).
+    pub master_key: Option<KeyOctets>,
+}
+
+/// What a refresh token was exchanged for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The access token.
+    pub access_token: SecretText,
+    /// The new refresh token; None: the old one stays.
+    pub refresh_token: Option<SecretText>,
+    /// The ID token as it came: not verified, so nothing may be concluded from it.
+    pub id_token: Option<SecretText>,
+    /// Granted scopes, when the answer or the access token names them.
+    pub scope: Option<String>,
+    /// The access token is good until then, Unix seconds.
+    pub expires_at: i64,
+}
+
+/// Why there are no tokens. The texts are for the log and hold no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// The code or the refresh token is not accepted: the user must sign in again.
+    Refused(String),
+    /// The request is refused, and the server does not say why. Where it accepts the proxy's client otherwise, the code
+    /// or the refresh token is not accepted.
+    RequestRefused(String),
+    /// The server refuses the proxy itself: the operator must act, unless it accepts the client otherwise.
+    ClientRefused(String),
+    /// The configuration is not enough to ask the server, or has another address than the server: the operator must act.
+    Misconfigured(String),
+    /// The request was certainly not acted upon: it may be sent again later.
+    Unavailable(Trouble),
+    /// The answer was lost or cannot be read: nobody knows whether the code or the refresh token is spent.
+    InDoubt(Trouble),
+    /// Tokens came, but they do not fit the configuration.
+    Denied(Reason),
+    /// Tokens came, but they do not fit the configuration, or nothing says which address their user has: what there was
+    /// instead.
+    Unfit(Reason, String),
+}
+
+impl TokenError {
+    /// Of these claims of a token.
+    pub(super) fn of(fault: ClaimFault, whose: &str) -> TokenError {
+        match fault.sentence(whose) {
+            Some(sentence) => TokenError::Unfit(fault.reason, sentence),
+            None => TokenError::Denied(fault.reason),
+        }
+    }
+}
+
+/// Without its address the server is not asked.
+impl From<MetadataError> for TokenError {
+    fn from(error: MetadataError) -> TokenError {
+        match error {
+            MetadataError::Failed(why) => TokenError::Unavailable(Trouble::unanswered(why)),
+            // A server that is just being set up may have it soon.
+            MetadataError::NoDocument(why) => TokenError::Unavailable(Trouble::answered(why)),
+            MetadataError::Absent(why) | MetadataError::Unusable(why) => TokenError::Misconfigured(why),
+        }
+    }
+}
+
+impl From<Reason> for TokenError {
+    fn from(reason: Reason) -> TokenError {
+        TokenError::Denied(reason)
+    }
+}
+
+/// Lifetime of an access token that does not say, in seconds.
+const UNKNOWN_LIFETIME: i64 = 3600;
+
+/// A server that is asked for tokens of a user who signs in.
+pub struct TokenServer<'a> {
+    /// HTTP.
+    pub http: &'a dyn Post,
+    /// The token endpoint.
+    pub endpoint: &'a str,
+    /// The configuration.
+    pub policy: &'a Policy,
+    /// Index of the provider in it.
+    pub provider: usize,
+    /// The provider's keys as far as they are fetched.
+    pub keys: Option<&'a KeySet>,
+    /// Called at most once, when they do not verify a token.
+    pub fetch_keys: &'a dyn Fn() -> Option<Refetched>,
+    /// Finds the server's other endpoints.
+    pub resolve: &'a dyn Fn(Endpoint) -> Result<Announced, MetadataError>,
+    /// The time in Unix seconds: it goes on while the server is asked, and what the server issues is of after that.
+    pub now: &'a dyn Fn() -> i64,
+}
+
+impl TokenServer<'_> {
+    pub(super) fn provider(&self) -> &Provider {
+        &self.policy.providers[self.provider]
+    }
+
+    pub(super) fn client(&self) -> Result<&Client, TokenError> {
+        client_of(self.provider())
+    }
+
+    pub(super) fn ask(&self, form: &[(&str, &str)], secrets: &[&str]) -> Result<IssuedTokens, TokenError> {
+        ask(self.http, self.endpoint, self.client()?, Question::SignIn, form, secrets, (self.now)())
+    }
+
+    /// What the tokens say of their user is verified; where they say nothing and with `ask`, the server is asked.
+    pub(super) fn granted(&self, tokens: IssuedTokens, ask: bool) -> Result<Granted, TokenError> {
+        let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
+        let scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
+        let identity = identify(self, &tokens, &scope, ask)?;
+        self.granted_to(tokens, identity)
+    }
+
+    /// They belong to this user.
+    pub(super) fn granted_to(&self, tokens: IssuedTokens, mut identity: Identity) -> Result<Granted, TokenError> {
+        let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
+        identity.scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
+        check_scope(self.provider(), &identity.scope)?;
+        Ok(Granted {
+            identity,
+            expires_at: expiry(&tokens, claims.as_ref(), (self.now)()),
+            access_token: tokens.access_token,
+            refresh_token: tokens.refresh_token,
+            id_token: tokens.id_token,
+            master_key: tokens.master_key,
+        })
+    }
+}
+
+/// Exchanges a code.
+pub fn exchange(server: &TokenServer<'_>, grant: &CodeGrant<'_>) -> Result<Granted, TokenError> {
+    let (provider, client) = (server.provider(), server.client()?);
+    let mut form = vec![("grant_type", "authorization_code"), ("code", grant.code)];
+    if let Some(uri) = grant.redirect_uri.or(client.redirect_uri.as_deref()) {
+        form.push(("redirect_uri", uri));
+    }
+    if let Some(verifier) = grant.code_verifier {
+        form.push(("code_verifier", verifier));
+    }
+    let tokens = server.ask(&form, &[grant.code, grant.code_verifier.unwrap_or("")])?;
+    if provider.requires_master_key && tokens.master_key.is_none() {
+        return Err(TokenError::InDoubt(Trouble::answered(format!(
+            "provider '{}': the answer to a code has no master-key, which require_master_key asks for",
+            provider.name
+        ))));
+    }
+    server.granted(tokens, true)
+}
+
+/// Exchanges a refresh token. `now` in Unix seconds.
+pub fn refresh(
+    http: &dyn Post,
+    endpoint: &str,
+    policy: &Policy,
+    provider: usize,
+    refresh_token: &str,
+    now: i64,
+) -> Result<Refreshed, TokenError> {
+    let provider = &policy.providers[provider];
+    let client = client_of(provider)?;
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    let tokens = ask(http, endpoint, client, Question::Refresh, &form, &[refresh_token], now)?;
+    let claims = unverified_claims(&policy.decryption, &tokens.access_token.0);
+    let scope = scope_of(&tokens, claims.as_ref());
+    // Without a word about scopes they are the old ones (RFC 6749 section 6).
+    if let Some(scope) = &scope {
+        check_scope(provider, scope)?;
+    }
+    Ok(Refreshed {
+        scope,
+        expires_at: expiry(&tokens, claims.as_ref(), now),
+        access_token: tokens.access_token,
+        refresh_token: tokens.refresh_token,
+        id_token: tokens.id_token,
+    })
+}
+
+fn client_of(provider: &Provider) -> Result<&Client, TokenError> {
+    let missing = || TokenError::Misconfigured(format!("provider '{}' has no client_id", provider.name));
+    provider.client.as_ref().ok_or_else(missing)
+}
+
+fn scope_of(tokens: &IssuedTokens, claims: Option<&Claims>) -> Option<String> {
+    tokens.scope.clone().or_else(|| claims.map(|claims| claims.scope.clone()).filter(|scope| !scope.is_empty()))
+}
+
+fn check_scope(provider: &Provider, scope: &str) -> Result<(), Reason> {
+    if has_scopes(scope, &provider.rules.required_scopes) { Ok(()) } else { Err(Reason::InsufficientScope) }
+}
+
+fn expiry(tokens: &IssuedTokens, claims: Option<&Claims>, now: i64) -> i64 {
+    match (tokens.expires_in, claims) {
+        (Some(seconds), _) => now.saturating_add(seconds),
+        (None, Some(claims)) => claims.expires_at,
+        (None, None) => now.saturating_add(UNKNOWN_LIFETIME),
+    }
+}

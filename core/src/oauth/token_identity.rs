@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who the tokens of an exchange stand for: the verified ID token first, then the access token, then what the server
+//! says when it is asked.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use zeroize::Zeroizing;
+
+use super::endpoints::Endpoint;
+use super::exchange::{TokenError, TokenServer};
+use super::introspection::{Introspected, IntrospectionError, introspect};
+use super::kept_keys::Refetched;
+use super::metadata::{Announced, MetadataError};
+use super::token_response::IssuedTokens;
+use super::user_info::{UserInfo, UserInfoError, user_info};
+use super::verdict::Trouble;
+use crate::config::client::{Client, ClientAuth};
+use crate::config::provider::Provider;
+use crate::jose::decryption_keys::DecryptionKeys;
+use crate::jose::jws::{CompactJws, Header};
+use crate::jose::key_set::KeySet;
+use crate::reason::Reason;
+use crate::records::session::Identity;
+use crate::rules::claim_fault::{ACCESS_TOKEN, ClaimFault, ID_TOKEN, INTROSPECTION_ANSWER};
+use crate::rules::claims::Claims;
+use crate::rules::token_rules::{IssuerRule, TokenRules};
+use crate::text::fingerprint::printable;
+use crate::text::json::Json;
+use crate::text::secret::SecretText;
+
+/// The keys of a provider, fetched anew at most once, and those that decrypt its tokens.
+pub(super) struct Keys<'a> {
+    decryption: &'a DecryptionKeys,
+    known: Option<&'a KeySet>,
+    fetch: &'a dyn Fn() -> Option<Refetched>,
+    fresh: OnceCell<Option<Refetched>>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(
+        decryption: &'a DecryptionKeys,
+        known: Option<&'a KeySet>,
+        fetch: &'a dyn Fn() -> Option<Refetched>,
+    ) -> Keys<'a> {
+        Keys { decryption, known, fetch, fresh: OnceCell::new() }
+    }
+
+    fn verify(&self, provider: &Provider, jws: &CompactJws<'_>, header: &Header) -> Result<(), TokenError> {
+        let known = match self.fresh.get() {
+            Some(fresh) => fresh.as_ref().map(|fresh| &fresh.keys),
+            None => self.known,
+        };
+        let verified = provider.keys.verify(jws, header, known);
+        if !provider.keys.may_have_changed(verified) {
+            return verified.map_err(TokenError::Denied);
+        }
+        let fresh = self.fresh.get_or_init(self.fetch).as_ref();
+        let verified = provider.keys.verify(jws, header, fresh.map(|fresh| &fresh.keys));
+        if provider.keys.may_have_changed(verified) && !fresh.is_some_and(|fresh| fresh.is_current) {
+            // The code is spent, and nobody knows who it stood for.
+            let why = "tokens came, but the keys that verify them are not there and cannot be fetched now";
+            return Err(TokenError::InDoubt(Trouble::answered(why.into())));
+        }
+        verified.map_err(TokenError::Denied)
+    }
+}
+
+/// A user whose tokens have come, and whose addresses are looked for.
+struct Search<'a> {
+    server: &'a TokenServer<'a>,
+    provider: &'a Provider,
+    client: &'a Client,
+    keys: Keys<'a>,
+    access_token: &'a str,
+    /// `sub` of the ID token, verified.
+    subject: Option<String>,
+    /// What was looked at and has no address, and what it has instead.
+    seen: Vec<String>,
+    /// A server that could have told did not answer. It works all the same: it has just issued tokens.
+    trouble: Option<Trouble>,
+}
+
+/// Finds the user's addresses: in the ID token, in the access token, and with `ask`, at the server: what it says of the
+/// access token (RFC 7662), then of its user (OpenID Connect Core section 5.3). `scope` is what is known of the granted
+/// scopes.
+pub(super) fn identify(
+    server: &TokenServer<'_>,
+    tokens: &IssuedTokens,
+    scope: &str,
+    ask: bool,
+) -> Result<Identity, TokenError> {
+    let client = server.client()?;
+    let mut search = Search {
+        server,
+        provider: server.provider(),
+        client,
+        keys: Keys::new(&server.policy.decryption, server.keys, server.fetch_keys),
+        access_token: &tokens.access_token.0,
+        subject: None,
+        seen: Vec::new(),
+        trouble: None,
+    };
+    match search.find(tokens.id_token.as_ref(), ask)? {
+        Some(Read { subject, aors, .. }) => {
+            Ok(Identity { subject, aors, client_id: client.id.clone(), scope: scope.into() })
+        }
+        None => Err(search.into_error()),
+    }
+}
+
+impl Search<'_> {
+    fn find(&mut self, id_token: Option<&SecretText>, ask: bool) -> Result<Option<Read>, TokenError> {
+        let now = (self.server.now)();
+        if let Some(token) = id_token {
+            let read = from_id_token(self.provider, &self.client.id, &token.0, &self.keys, now)?;
+            self.subject = Some(read.subject.clone());
+            if let Some(read) = self.or_note(read, "the ID token") {
+                return Ok(Some(read));
+            }
+        }
+        match from_access_token(self.provider, self.access_token, &self.keys, now) {
+            Ok(read) => {
+                if let Some(read) = self.or_note(read, "the access token") {
+                    return Ok(Some(read));
+                }
+            }
+            Err(unfit @ TokenError::Unfit(..)) if id_token.is_none() => return Err(unfit),
+            // What is wrong with the access token matters only when there was nothing else to go by.
+            Err(TokenError::Denied(reason))
+                if id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
+            {
+                return Err(TokenError::Denied(reason));
+            }
+            Err(TokenError::Denied(reason)) => self.note("the access token is not read", reason.code()),
+            Err(TokenError::Unfit(_, text)) => self.note("the access token is not read", &text),
+            Err(other) => return Err(other),
+        }
+        if !ask {
+            return Ok(None);
+        }
+        match self.introspect()? {
+            Some(read) => Ok(Some(read)),
+            None => self.ask_for_user(),
+        }
+    }
+
+    fn note(&mut self, source: &str, what: &str) {
+        self.seen.push(format!("{source}: {what}"));
+    }
+
+    /// What gives no address is noted.
+    fn or_note(&mut self, read: Read, source: &str) -> Option<Read> {
+        if !read.aors.is_empty() {
+            return Some(read);
+        }
+        self.note(&format!("{source} has"), &read.names);
+        None
+    }
+
+    fn into_error(self) -> TokenError {
+        match self.trouble {
+            // The code is spent, and nobody knows who it stood for.
+            Some(trouble) => TokenError::InDoubt(trouble),
+            None => {
+                let text = format!("no claim that 'aor' asks for; {}", self.seen.join("; "));
+                TokenError::Unfit(Reason::IdentityMissing, text)
+            }
+        }
+    }
+
+    /// None where there is no such endpoint, or its address is not to be had now.
+    fn endpoint(&mut self, which: Endpoint) -> Option<Announced> {
+        match (self.server.resolve)(which) {
+            Ok(endpoint) => Some(endpoint),
+            Err(MetadataError::Absent(_)) => None,
+            Err(MetadataError::NoDocument(why) | MetadataError::Unusable(why)) => {
+                self.note("metadata", &why);
+                None
+            }
+            Err(MetadataError::Failed(why)) => {
+                self.trouble = Some(Trouble::answered(why));
+                None
+            }
+        }
+    }
+
+    /// The server's own word about an access token that it has just issued.
+    fn introspect(&mut self) -> Result<Option<Read>, TokenError> {
+        const SOURCE: &str = "introspection";
+        // A server tells nobody about tokens of whom it cannot tell who he is.
+        if matches!(self.client.auth, ClientAuth::None) {
+            return Ok(None);
+        }
+        let Some(endpoint) = self.endpoint(Endpoint::Introspection) else { return Ok(None) };
+        let (server, provider, now) = (self.server, self.provider, (self.server.now)());
+        let (keys, fetch_keys, token) = (server.keys, server.fetch_keys, self.access_token);
+        match introspect(server.http, &endpoint, provider, keys, fetch_keys, token, now) {
+            Ok(Introspected::Active(text)) => {
+                let text = Zeroizing::new(text);
+                let json = Json::parse(&text).map_err(|_| Reason::TokenMalformed)?;
+                let claims = match Claims::from_introspection(&json, &provider.issuer) {
+                    Ok(claims) => claims,
+                    Err(fault) => {
+                        let sentence = fault.sentence(INTROSPECTION_ANSWER);
+                        self.note(SOURCE, &sentence.unwrap_or_else(|| fault.reason.code().to_owned()));
+                        return Ok(None);
+                    }
+                };
+                let is_own = |issuer: &IssuerRule| issuer.accepts(&claims.issuer, claims.tenant.as_deref());
+                if provider.rules.issuers.iter().any(is_own)
+                    && now < claims.expires_at.saturating_add(provider.rules.leeway)
+                {
+                    return Ok(self.or_note(Read::new(provider, &json, claims.subject)?, SOURCE));
+                }
+                self.note(SOURCE, "it is of another issuer, or has ended");
+            }
+            Ok(Introspected::Inactive) => self.note(SOURCE, "the token is not active"),
+            Err(IntrospectionError::Unavailable(trouble)) => self.trouble = Some(Trouble::answered(trouble.why)),
+            Err(other) => self.note(SOURCE, &other.to_string()),
+        }
+        Ok(None)
+    }
+
+    /// What the server says of the user to whoever has his access token. It must be the user of the ID token, where there
+    /// is one: tokens of two users may have been mixed up (OpenID Connect Core section 5.3.2).
+    fn ask_for_user(&mut self) -> Result<Option<Read>, TokenError> {
+        const SOURCE: &str = "userinfo";
+        let provider = self.provider;
+        // Only the ID token says of which tenant he is.
+        let has_tenants = provider.rules.issuers.iter().any(|issuer| matches!(issuer, IssuerRule::Tenant { .. }));
+        if has_tenants && self.subject.is_none() {
+            return Ok(None);
+        }
+        let Some(endpoint) = self.endpoint(Endpoint::UserInfo) else { return Ok(None) };
+        let payload = match user_info(self.server.http, &endpoint.address, self.access_token, self.client) {
+            Ok(UserInfo::Plain(body)) => Zeroizing::new(body),
+            Ok(UserInfo::Signed(text)) => match self.verified(&Zeroizing::new(text)) {
+                Ok(payload) => payload,
+                Err(TokenError::Denied(reason)) => {
+                    self.note(SOURCE, &format!("the signed answer cannot be used: {}", reason.code()));
+                    return Ok(None);
+                }
+                Err(TokenError::InDoubt(trouble)) => {
+                    self.trouble = Some(trouble);
+                    return Ok(None);
+                }
+                Err(other) => return Err(other),
+            },
+            Err(UserInfoError::Unavailable(trouble)) => {
+                self.trouble = Some(Trouble::answered(trouble.why));
+                return Ok(None);
+            }
+            Err(UserInfoError::Refused(why)) => {
+                self.note(SOURCE, &why);
+                return Ok(None);
+            }
+        };
+        let Ok(json @ Json::Object(_)) = Json::parse(&payload) else {
+            self.note(SOURCE, "the answer is not a JSON object");
+            return Ok(None);
+        };
+        let own = json.get("sub").and_then(Json::as_text);
+        if self.subject.as_deref().is_some_and(|subject| own.as_deref() != Some(subject)) {
+            self.note(SOURCE, "it is about another 'sub' than the ID token");
+            return Ok(None);
+        }
+        let read = Read::new(provider, &json, own.map(Cow::into_owned))?;
+        Ok(self.or_note(read, SOURCE))
+    }
+
+    /// The payload of a signed answer. Whose it is and for whom it may leave out (OpenID Connect Core section 5.3.2).
+    fn verified(&self, text: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        let jws = CompactJws::split(text)?;
+        let header = jws.header()?;
+        if !self.provider.rules.algorithms.contains(&header.algorithm) {
+            return Err(TokenError::Denied(Reason::AlgorithmNotAllowed));
+        }
+        self.keys.verify(self.provider, &jws, &header)?;
+        let payload = Zeroizing::new(jws.unverified_payload()?);
+        let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
+        let tenant = json.get("tid").and_then(Json::as_str);
+        let is_of = |issuer: &str| self.provider.rules.issuers.iter().any(|rule| rule.accepts(issuer, tenant));
+        let is_own = |issuer: &Json<'_>| issuer.as_str().is_some_and(is_of);
+        if json.get("iss").is_some_and(|issuer| !is_own(issuer)) {
+            return Err(TokenError::Denied(Reason::IssuerUnknown));
+        }
+        let is_for_us = |audience: &Json<'_>| audience.as_strings().is_some_and(|all| all.contains(&&*self.client.id));
+        if json.get("aud").is_some_and(|audience| !is_for_us(audience)) {
+            return Err(TokenError::Denied(Reason::AudienceMismatch));
+        }
+        Ok(payload)
+    }
+}
+
+/// Claims of an access token that came from its issuer over TLS: its signature is not checked.
+pub fn unverified_claims(decryption: &DecryptionKeys, token: &str) -> Option<Claims> {
+    let token = decryption.open(token).ok()?;
+    let payload = CompactJws::split(&token).ok()?.unverified_payload().ok()?;
+    Claims::from_json(&Json::parse(&payload).ok()?).ok()
+}
+
+/// What a good token, or an answer, says of its user.
+struct Read {
+    subject: String,
+    /// Empty when no claim makes one.
+    aors: Vec<String>,
+    /// The names of its claims.
+    names: String,
+}
+
+/// Most names of claims that are told.
+const MAX_NAMES: usize = 30;
+
+impl Read {
+    fn new(provider: &Provider, json: &Json<'_>, subject: Option<String>) -> Result<Read, Reason> {
+        let aors: Vec<String> = provider.addresses(json).iter().map(|aor| aor.as_str().to_owned()).collect();
+        if !aors.is_empty() {
+            provider.rules.check_required_claims(json)?;
+        }
+        let names = match json {
+            Json::Object(members) => {
+                let names = members.iter().take(MAX_NAMES).map(|(name, _)| printable(name, 40));
+                names.collect::<Vec<_>>().join(", ")
+            }
+            _ => String::new(),
+        };
+        Ok(Read { subject: subject.unwrap_or_default(), aors, names })
+    }
+}
+
+/// OpenID Connect Core section 3.1.3.7.
+fn from_id_token(
+    provider: &Provider,
+    client_id: &str,
+    token: &str,
+    keys: &Keys<'_>,
+    now: i64,
+) -> Result<Read, TokenError> {
+    let rules = TokenRules {
+        issuers: provider.rules.issuers.clone(),
+        audience: vec![client_id.to_owned()],
+        algorithms: provider.rules.algorithms.clone(),
+        typ: vec![String::new(), "jwt".into()],
+        leeway: provider.rules.leeway,
+        accept_id_tokens: true,
+        ..TokenRules::default()
+    };
+    let check = |claims: &Claims, json: &Json<'_>| {
+        if claims.issued_at.is_none() {
+            return Err(ClaimFault::missing("iat"));
+        }
+        if claims.subject.as_ref().is_none_or(String::is_empty) {
+            return Err(ClaimFault::missing("sub"));
+        }
+        // Without azp the token is for everybody in aud (Core with errata 2), and the proxy's client is among them.
+        let is_known = |party: &str| party == client_id || provider.rules.clients.iter().any(|client| client == party);
+        match json.get("azp").map(Json::as_str) {
+            None => Ok(()),
+            Some(Some(party)) if is_known(party) => Ok(()),
+            Some(_) => Err(Reason::ClientNotAllowed.into()),
+        }
+    };
+    read(provider, &rules, (token, ID_TOKEN), keys, now, check)
+}
+
+/// The access token by the provider's own rules. Scopes are judged apart: the answer itself may name them.
+fn from_access_token(provider: &Provider, token: &str, keys: &Keys<'_>, now: i64) -> Result<Read, TokenError> {
+    let rules = TokenRules { required_scopes: Vec::new(), ..provider.rules.clone() };
+    read(provider, &rules, (token, ACCESS_TOKEN), keys, now, |_, _| Ok(()))
+}
+
+fn read(
+    provider: &Provider,
+    rules: &TokenRules,
+    (token, whose): (&str, &str),
+    keys: &Keys<'_>,
+    now: i64,
+    check: impl Fn(&Claims, &Json<'_>) -> Result<(), ClaimFault>,
+) -> Result<Read, TokenError> {
+    let token = keys.decryption.open(token).map_err(Reason::from)?;
+    let jws = CompactJws::split(&token)?;
+    let header = jws.header()?;
+    let payload = jws.unverified_payload()?;
+    let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
+    if !token.agrees_with(&json) {
+        return Err(TokenError::Denied(Reason::TokenMalformed));
+    }
+    let unreadable = |fault| TokenError::of(fault, whose);
+    let claims = Claims::from_json(&json).map_err(unreadable)?;
+    rules.check_header(&header)?;
+    // A token that would be refused anyway is not worth a key fetch.
+    rules.check_claims(&claims, now).map_err(|reason| match reason {
+        // Of the claims that a rule needs only this one may be absent.
+        Reason::ClaimMissing => unreadable(ClaimFault::missing("aud")),
+        other => other.into(),
+    })?;
+    check(&claims, &json).map_err(unreadable)?;
+    keys.verify(provider, &jws, &header)?;
+    Ok(Read::new(provider, &json, claims.subject)?)
+}

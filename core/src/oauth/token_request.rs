@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request to a token endpoint, and what the answer means for whoever asked.
+
+use zeroize::Zeroizing;
+
+use super::client_post::ClientPost;
+use super::exchange::TokenError;
+use super::token_response::{IssuedTokens, ResponseError, TokenResponse};
+use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
+use crate::config::client::Client;
+use crate::ports::{Post, PostError};
+
+/// Asks for tokens. `grant` holds the parameters of the grant; of these, `secrets` must not be seen in an error.
+pub(super) fn ask(
+    http: &dyn Post,
+    endpoint: &str,
+    client: &Client,
+    question: Question,
+    grant: &[(&str, &str)],
+    secrets: &[&str],
+    now: i64,
+) -> Result<IssuedTokens, TokenError> {
+    let not_sent = |text| TokenError::Unavailable(Trouble::unanswered(text));
+    let post = ClientPost::new(client, endpoint, grant, secrets, now).map_err(not_sent)?;
+    let answered = post.send(http, "application/json", false).map_err(|error| match error {
+        PostError::NotSent(text) => not_sent(text),
+        PostError::InDoubt(text) => TokenError::InDoubt(Trouble::unanswered(text)),
+        PostError::Unreadable(text) => TokenError::InDoubt(Trouble::answered(text)),
+    })?;
+    let received = Zeroizing::new(answered.body);
+    judge(question, answered.status, TokenResponse::parse(&received), &|text| post.say(text))
+}
+
+/// What an answer means. `say` makes a text fit for the log.
+fn judge(
+    question: Question,
+    status: u16,
+    response: Result<TokenResponse, ResponseError>,
+    say: &dyn Fn(&str) -> String,
+) -> Result<IssuedTokens, TokenError> {
+    let error = match response {
+        // RFC 6749 section 5.1 has 200; tokens that came are used.
+        Ok(TokenResponse::Issued(tokens)) if (200..=299).contains(&status) => return Ok(tokens),
+        Err(ResponseError::OtherType(other)) if (200..=299).contains(&status) => {
+            let text = format!("the tokens are of type '{other}', only Bearer is supported");
+            return Err(TokenError::InDoubt(Trouble::answered(say(&text))));
+        }
+        Err(ResponseError::Malformed(problem)) if (200..=299).contains(&status) => {
+            return Err(TokenError::InDoubt(Trouble::answered(say(problem))));
+        }
+        // Some servers say 200 to errors too.
+        Ok(TokenResponse::Error(error)) => Some(error),
+        Ok(TokenResponse::Issued(_)) | Err(_) => None,
+    };
+    let text = say(&sentence(status, error.as_ref(), "token_endpoint"));
+    let trouble = |text| Trouble::of_status(status, text);
+    Err(match verdict(question, status, error.as_ref()) {
+        Verdict::Refused => TokenError::Refused(text),
+        Verdict::RequestRefused => TokenError::RequestRefused(text),
+        Verdict::ClientRefused => TokenError::ClientRefused(text),
+        Verdict::Elsewhere => TokenError::Misconfigured(text),
+        Verdict::NotNow => TokenError::Unavailable(trouble(text)),
+        Verdict::InDoubt => TokenError::InDoubt(trouble(text)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(question: Question, status: u16, body: &str) -> Result<IssuedTokens, TokenError> {
+        judge(question, status, TokenResponse::parse(body.as_bytes()), &str::to_owned)
+    }
+
+    #[test]
+    fn tokens_that_came_are_used_and_nothing_else() {
+        const TOKENS: &str = r#"{"access_token":"a"}"#;
+        for question in [Question::SignIn, Question::Refresh] {
+            for status in [200, 201, 203] {
+                assert!(outcome(question, status, TOKENS).is_ok(), "{status}");
+            }
+            for status in [199, 300, 302, 400, 401, 404, 408, 429, 500, 503] {
+                assert!(outcome(question, status, TOKENS).is_err(), "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_are_no_outages_but_those_of_a_server_with_an_error_of_its_own() {
+        for (status, body, down) in [
+            (200, r#"{"access_token":"a","token_type":"DPoP"}"#, false),
+            (200, r#"{"token_type":"Bearer"}"#, false),
+            (200, "<html>", false),
+            (200, "", false),
+            (204, "", false),
+            (400, r#"{"error":"server_error"}"#, false),
+            (400, r#"{"error":"temporarily_unavailable"}"#, false),
+            (408, "", false),
+            (425, "", false),
+            (429, "", false),
+            (500, r#"{"error":"server_error"}"#, true),
+            (502, "<html>", true),
+            (503, r#"{"access_token":"a"}"#, true),
+            (504, r#"{"error":"invalid_grant"}"#, true),
+        ] {
+            let (TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) =
+                outcome(Question::SignIn, status, body).expect_err(body)
+            else {
+                panic!("{status} {body} is a refusal");
+            };
+            assert_eq!(trouble.answered, !down, "{status} {body}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Asking a server about the user of an access token (OpenID Connect Core section 5.3).
+
+use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
+use crate::config::client::Client;
+use crate::ports::{Answered, Post, PostError};
+use crate::text::fingerprint::printable;
+
+/// What came. Nothing of it is verified.
+pub(super) enum UserInfo {
+    /// JSON.
+    Plain(Vec<u8>),
+    /// A JWT (section 5.3.2).
+    Signed(String),
+}
+
+/// Why nothing came. The texts are sentences for the log and hold no secret.
+pub(super) enum UserInfoError {
+    /// No answer, or one that says that the server does not work now.
+    Unavailable(Trouble),
+    /// The server does not tell.
+    Refused(String),
+}
+
+/// Asks. Blocks: never called in a SIP worker.
+pub(super) fn user_info(
+    http: &dyn Post,
+    endpoint: &str,
+    token: &str,
+    client: &Client,
+) -> Result<UserInfo, UserInfoError> {
+    use UserInfoError::{Refused, Unavailable};
+    let say = |text: &str| format!("{endpoint}: {}", printable(&text.replace(token, "…"), 200));
+    let answered = http.user_info(endpoint, token, client.auth.certificate()).map_err(|error| match error {
+        PostError::NotSent(text) | PostError::InDoubt(text) => Unavailable(Trouble::unanswered(say(&text))),
+        PostError::Unreadable(text) => Refused(say(&text)),
+    })?;
+    let Answered { status, content_type, body } = answered;
+    if status != 200 {
+        let text = say(&sentence(status, None, "userinfo_endpoint"));
+        return Err(match verdict(Question::Introspection, status, None) {
+            // Of a request that changes nothing there is no doubt: it was not answered as it should be.
+            Verdict::InDoubt if status < 300 => Refused(text),
+            Verdict::NotNow | Verdict::InDoubt => Unavailable(Trouble::of_status(status, text)),
+            Verdict::Refused | Verdict::RequestRefused | Verdict::ClientRefused | Verdict::Elsewhere => Refused(text),
+        });
+    }
+    match content_type.as_str() {
+        "application/jwt" => String::from_utf8(body)
+            .map(UserInfo::Signed)
+            .map_err(|_| Refused(say("the answer is called a JWT, but is none"))),
+        _ => Ok(UserInfo::Plain(body)),
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an endpoint's answer means when it does not hold what was asked for: docs/reference/server-answers.md as code.
+//!
+//! An answer is never called an outage, and what a server says of one code or token is never called the operator's
+//! fault.
+
+use std::fmt;
+
+use super::token_response::ErrorResponse;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// Tokens for a code, or for another sign-in that is sent once.
+    SignIn,
+    /// Tokens for a refresh token.
+    Refresh,
+    /// What the server says of a token.
+    Introspection,
+}
+
+/// What the answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// What was sent is not good, says the server: the code, the refresh token or the token.
+    Refused,
+    /// The request is turned away, and the server does not say that it is for the proxy's client. Where it serves that
+    /// client otherwise, it is for what was sent.
+    RequestRefused,
+    /// The proxy's client is turned away: the operator must act, unless the server serves that client otherwise.
+    ClientRefused,
+    /// The address is wrong: the operator must act.
+    Elsewhere,
+    /// It was certainly not acted upon, and may be asked again.
+    NotNow,
+    /// Nobody knows what became of it.
+    InDoubt,
+}
+
+/// A question that has no answer. The server may have been reached all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// A sentence for the log, without secrets.
+    pub why: String,
+    /// The server works: it need not be left alone for a while.
+    pub answered: bool,
+}
+
+impl Trouble {
+    /// Nothing came, or nothing whole.
+    pub fn unanswered(why: String) -> Trouble {
+        Trouble { why, answered: false }
+    }
+
+    /// An answer came that is of no use.
+    pub fn answered(why: String) -> Trouble {
+        Trouble { why, answered: true }
+    }
+
+    /// The same of an answer with this status: a server with an error of its own does not work.
+    pub fn of_status(status: u16, why: String) -> Trouble {
+        Trouble { why, answered: status < 500 }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+/// What an answer means that is an error, or no OAuth answer at all. `error` is the OAuth error in its body.
+pub fn verdict(question: Question, status: u16, error: Option<&ErrorResponse>) -> Verdict {
+    let word = error.map_or_else(String::new, |error| error.error.to_ascii_lowercase());
+    match (status, word.as_str()) {
+        (425 | 429 | 503, _) | (_, "temporarily_unavailable" | "slow_down") => Verdict::NotNow,
+        (408 | 500..=599, _) | (_, "server_error") => Verdict::InDoubt,
+        // 407 is an HTTP proxy's.
+        (300..=399 | 407, _) => Verdict::Elsewhere,
+        // A status between that is no refusal, and no word: whether it was acted upon is not known.
+        (..=399, "") => Verdict::InDoubt,
+        (_, word) if blames_client(status, word) => Verdict::ClientRefused,
+        (_, word) if blames_what_was_sent(question, word) => Verdict::Refused,
+        _ => Verdict::RequestRefused,
+    }
+}
+
+/// The word is about the proxy's client, what it may do, or the way to the server.
+fn blames_client(status: u16, word: &str) -> bool {
+    // Auth0 says so of a wrong client secret.
+    let is_known =
+        word == "unsupported_grant_type" || word == "invalid_grant_type" || word == "access_denied" && status == 401;
+    is_known || ["client", "secret", "https", "ssl", "tls"].iter().any(|part| has_piece(word, part))
+}
+
+/// The word is about the code, the refresh token or the token, or about the user who must do something first.
+fn blames_what_was_sent(question: Question, word: &str) -> bool {
+    // About these the phone has no say, and what is missing is not bad.
+    let others = ["type", "hint", "method", "unsupported", "missing"];
+    let names = |part| has_piece(word, part) && !others.iter().any(|other| has_piece(word, other));
+    if question == Question::Introspection {
+        // Not the client's, but the token's right: RFC 6750 section 3.1, and what others have made of it.
+        return word == "invalid_grant" || names("token");
+    }
+    // RFC 6749 section 5.2, RFC 8628 section 3.5, OpenID Connect Core section 3.1.2.6.
+    let is_standard = word == "invalid_grant" || word == "access_denied" || word == "expired_token";
+    // A refresh token that is refused in other words is looked at in `refresh_task`: its access token is good still.
+    let is_other = question == Question::SignIn && (names("code") || names("token") || names("grant"));
+    is_standard || is_other || word.ends_with("_required")
+}
+
+/// `bad_verification_code` has `code`.
+fn has_piece(word: &str, part: &str) -> bool {
+    word.split(['_', '-', ' ', '.']).any(|piece| piece == part)
+}
+
+/// What the server said, for the log.
+pub fn sentence(status: u16, error: Option<&ErrorResponse>, setting: &str) -> String {
+    let http = format!("HTTP status {status}");
+    match (status, error) {
+        (300..=399, _) => format!("{http}: redirects are not followed, write the final address in {setting}"),
+        (_, Some(ErrorResponse { error, description })) if description.is_empty() => format!("{http}, {error}"),
+        (_, Some(ErrorResponse { error, description })) => format!("{http}, {error}: {description}"),
+        (404 | 405, None) => format!("{http} without an OAuth error; is this address in {setting} right?"),
+        (_, None) => format!("{http} without an OAuth error"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: [&str; 22] = [
+        "",
+        "temporarily_unavailable",
+        "slow_down",
+        "server_error",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "access_denied",
+        "invalid_grant",
+        "invalid_code",
+        "bad_verification_code",
+        "expired_token",
+        "login_required",
+        "mfa_required",
+        "invalid_token",
+        "invalid_refresh_token",
+        "token_revoked",
+        "invalid_request",
+        "invalid_scope",
+        "unsupported_token_type",
+        "insufficient_scope",
+        "something_new",
+    ];
+
+    fn of(question: Question, status: u16, word: &str) -> Verdict {
+        let error = ErrorResponse { error: word.into(), description: String::new() };
+        verdict(question, status, Some(&error).filter(|_| !word.is_empty()))
+    }
+
+    /// The table of docs/reference/server-answers.md. Where a status decides alone, every word is tried.
+    #[test]
+    fn every_cell_of_the_table() {
+        use Question::{Introspection, Refresh, SignIn};
+        use Verdict::{ClientRefused, Elsewhere, InDoubt, NotNow, Refused, RequestRefused};
+        for question in [SignIn, Refresh, Introspection] {
+            for word in WORDS {
+                for status in [425, 429, 503] {
+                    assert_eq!(of(question, status, word), NotNow, "{question:?} {status} {word}");
+                }
+                let is_pause = ["temporarily_unavailable", "slow_down"].contains(&word);
+                for status in [408, 500, 501, 502, 504, 520, 599] {
+                    let wanted = if is_pause { NotNow } else { InDoubt };
+                    assert_eq!(of(question, status, word), wanted, "{question:?} {status} {word}");
+                }
+            }
+            for status in [200, 400, 401, 403, 404, 422] {
+                for (word, wanted) in [
+                    ("temporarily_unavailable", NotNow),
+                    ("slow_down", NotNow),
+                    ("server_error", InDoubt),
+                    ("invalid_client", ClientRefused),
+                    ("unauthorized_client", ClientRefused),
+                    ("unsupported_grant_type", ClientRefused),
+                    ("invalid_grant_type", ClientRefused),
+                    ("invalid_client_secret", ClientRefused),
+                    ("client_secret_required", ClientRefused),
+                    ("INVALID_CLIENT", ClientRefused),
+                    ("https_required", ClientRefused),
+                    ("ssl_required", ClientRefused),
+                    ("Invalid_Grant", Refused),
+                    ("invalid_grant", Refused),
+                    ("invalid_code_challenge_method", RequestRefused),
+                    ("invalid_token_type_hint", RequestRefused),
+                    ("missing_token", RequestRefused),
+                    ("missing_code", RequestRefused),
+                    ("token_missing", RequestRefused),
+                    ("expired_token", Refused),
+                    ("invalid_request", RequestRefused),
+                    ("invalid_scope", RequestRefused),
+                    ("unsupported_token_type", RequestRefused),
+                    ("something_new", RequestRefused),
+                ] {
+                    assert_eq!(of(question, status, word), wanted, "{question:?} {status} {word}");
+                }
+            }
+            for status in [400, 401, 403, 404, 405, 410, 415, 422, 451] {
+                assert_eq!(of(question, status, ""), RequestRefused, "{question:?} {status}");
+            }
+            for status in [200, 201, 204, 206, 100] {
+                assert_eq!(of(question, status, ""), InDoubt, "{question:?} {status}");
+            }
+            for status in [301, 302, 303, 307, 308, 407] {
+                for word in ["", "invalid_grant", "invalid_client"] {
+                    assert_eq!(of(question, status, word), Elsewhere, "{question:?} {status} {word}");
+                }
+            }
+            assert_eq!(of(question, 401, "access_denied"), ClientRefused);
+        }
+        for word in ["invalid_token", "invalid_refresh_token", "token_revoked"] {
+            assert_eq!(of(SignIn, 400, word), Refused, "{word}");
+            assert_eq!(of(Refresh, 401, word), RequestRefused, "{word}");
+            assert_eq!(of(Introspection, 401, word), Refused, "{word}");
+        }
+        for word in ["invalid_code", "bad_verification_code"] {
+            assert_eq!(of(SignIn, 200, word), Refused, "{word}");
+            assert_eq!(of(Introspection, 400, word), RequestRefused, "{word}");
+        }
+        for word in ["login_required", "mfa_required", "access_denied"] {
+            assert_eq!(of(SignIn, 403, word), Refused, "{word}");
+            assert_eq!(of(Refresh, 400, word), Refused, "{word}");
+            assert_eq!(of(Introspection, 403, word), RequestRefused, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_them() {
+        let error = ErrorResponse { error: "invalid_grant".into(), description: "too old".into() };
+        assert_eq!(sentence(400, Some(&error), "token_endpoint"), "HTTP status 400, invalid_grant: too old");
+        for (status, part) in [(302, "final address in token_endpoint"), (404, "right?"), (401, "without an OAuth")] {
+            let text = sentence(status, None, "token_endpoint");
+            assert!(text.contains(part) && text.contains(&status.to_string()), "{text}");
+        }
+    }
+}

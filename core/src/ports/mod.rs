@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the engine needs from outside, as traits: the network, the store and the log.
+
+pub mod store;
+
+use std::fmt;
+
+use crate::config::client_certificate::ClientCertificate;
+
+/// One answer of an HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The body, at most 1 MiB.
+    pub body: Vec<u8>,
+    /// Seconds for which it may be kept (Cache-Control max-age), when the server says so.
+    pub max_age: Option<u64>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// The server answered with another status than 200.
+    Status(u16),
+    /// Anything else: a sentence.
+    Failed(String),
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FetchError::Status(status) => write!(f, "HTTP status {status}"),
+            FetchError::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Gets documents. Blocks: never called in a SIP worker.
+pub trait Fetch: Send + Sync {
+    /// GET without redirects, with the limits of the configuration. `accept` is the value of the Accept header field.
+    fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError>;
+}
+
+/// One POST of a form.
+#[derive(Clone, Copy)]
+pub struct Form<'a> {
+    /// Where to.
+    pub url: &'a str,
+    /// Value of the Authorization header field, when there is one.
+    pub authorization: Option<&'a str>,
+    /// The body, application/x-www-form-urlencoded.
+    pub body: &'a str,
+    /// Value of the Accept header field.
+    pub accept: &'a str,
+    /// Shown in the TLS handshake, when there is one.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// It does no harm when the server receives it twice.
+    pub repeatable: bool,
+}
+
+impl fmt::Debug for Form<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Form({}, …)", self.url)
+    }
+}
+
+/// The answer to a POST, of any status; redirects are not followed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// HTTP status.
+    pub status: u16,
+    /// Media type of Content-Type in lower case, without parameters; empty when there is none.
+    pub content_type: String,
+    /// The body, at most 1 MiB.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answered({}, …)", self.status)
+    }
+}
+
+/// Why a POST has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostError {
+    /// The request was certainly not received: it may be sent again.
+    NotSent(String),
+    /// It may have been received and acted upon.
+    InDoubt(String),
+    /// An answer came, and cannot be read.
+    Unreadable(String),
+}
+
+impl PostError {
+    /// The same with another text.
+    pub fn map(self, text: impl FnOnce(String) -> String) -> PostError {
+        match self {
+            PostError::NotSent(why) => PostError::NotSent(text(why)),
+            PostError::InDoubt(why) => PostError::InDoubt(text(why)),
+            PostError::Unreadable(why) => PostError::Unreadable(text(why)),
+        }
+    }
+}
+
+/// Asks endpoints. Blocks: never called in a SIP worker.
+pub trait Post: Send + Sync {
+    /// POST without redirects, with the limits of the configuration.
+    fn post(&self, form: &Form<'_>) -> Result<Answered, PostError>;
+
+    /// GET with an access token as Bearer token, which does no harm when the server receives it twice; with a client
+    /// certificate when there is one.
+    fn user_info(&self, url: &str, token: &str, certificate: Option<&ClientCertificate>)
+    -> Result<Answered, PostError>;
+}
+
+/// How important a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Level {
+    /// A bug or an outage.
+    Error = 1,
+    /// Something the operator should change.
+    Warn = 2,
+    /// Refusals and changes of state.
+    Info = 3,
+    /// Details.
+    Debug = 4,
+}
+
+/// Takes log lines. They hold no secret.
+pub trait Log: Send + Sync {
+    /// Writes one line.
+    fn log(&self, level: Level, line: &str);
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is kept of a phone that signed in: the session with its keys, the tokens, and the fate of what it signed in with.
+//!
+//! Encoded by postcard behind one octet of version; sealed as a whole before it is stored.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::packed_token;
+use super::redemption::Redemption;
+use crate::text::packed_text;
+use crate::text::secret::{KeyOctets, SecretText};
+
+/// Most keys of a session: each 200 OK to the same code makes one.
+pub const MAX_KEYS: usize = 4;
+
+/// Most access tokens of a session that its phone may use at once: one that was just refreshed may still be on its way.
+pub const MAX_TOKENS: usize = 2;
+
+/// Longest token in octets.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
+/// Names a session: 6 octets of the time at which it began, in Unix milliseconds, so that stored sessions stand one after the
+/// other, and 10 random ones.
+pub type SessionId = [u8; 16];
+
+/// Names an access token: it reveals nothing of it.
+pub type TokenName = [u8; 16];
+
+/// The name of an access token.
+pub fn token_name(token: &str) -> TokenName {
+    let mut name = TokenName::default();
+    name.copy_from_slice(&Sha256::digest(token.as_bytes())[..16]);
+    name
+}
+
+/// Names an issuer: a provider of the same name may become another one.
+pub type IssuerName = [u8; 8];
+
+/// The name of an issuer.
+pub fn issuer_name(issuer: &str) -> IssuerName {
+    let mut name = IssuerName::default();
+    name.copy_from_slice(&Sha256::digest(issuer.as_bytes())[..8]);
+    name
+}
+
+/// How a phone signed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum SignIn {
+    /// With an authorization code (3rd-party-authentication section 2, sip-oauth section 3).
+    #[default]
+    Code,
+    /// With a password, by Digest; it holds the tokens itself (sip-oauth section 4).
+    Password,
+    /// With a token from elsewhere, which its server has replaced (sip-oauth section 5).
+    ForeignToken,
+}
+
+impl SignIn {
+    /// The phone holds the tokens and refreshes them itself.
+    pub fn phone_holds_tokens(self) -> bool {
+        self == SignIn::Password
+    }
+}
+
+/// Everything a worker needs to check proofs of an address-of-record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Account {
+    /// The address, canonical.
+    pub aor: String,
+    /// Its devices, the one that signed in last first.
+    pub sessions: Vec<Session>,
+}
+
+/// One device that signed in. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// Name of the provider.
+    pub provider: String,
+    /// Its issuer: a provider of that name may become another one.
+    pub issuer: IssuerName,
+    /// How it was made.
+    pub sign_in: SignIn,
+    /// `+sip.instance`, empty when the phone gave none.
+    #[serde(with = "packed_text::text")]
+    pub instance: String,
+    /// `reg-id` of its flow (RFC 5626), 0 when the phone gave none.
+    pub reg_id: u32,
+    /// `sub`
+    #[serde(with = "packed_text::text")]
+    pub subject: String,
+    /// The proxy's client at the authorization server.
+    pub client_id: String,
+    /// Granted scopes, separated by a space.
+    #[serde(with = "packed_text::scope")]
+    pub scope: String,
+    /// The shared keys, newest first.
+    pub keys: Vec<KeyOctets>,
+    /// The access tokens that the phone holds, newest first: a proof belongs to one of them.
+    pub tokens: Vec<TokenName>,
+    /// Proofs of the registrations that made the keys, for phones that repeat them (setting pop_reuse).
+    pub proofs: Vec<KeyOctets>,
+    /// The user signed in at this time.
+    pub created_at: i64,
+    /// The tokens are good until then.
+    pub valid_until: i64,
+    /// The session ends then, whatever the tokens say.
+    pub ends_at: i64,
+    /// There is a refresh token, so that valid_until can move.
+    pub renewable: bool,
+    /// The keys come from a short code.
+    pub weak: bool,
+}
+
+/// Who a code stood for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Identity {
+    /// `sub`
+    #[serde(with = "packed_text::text")]
+    pub subject: String,
+    /// The addresses that the user owns, canonical.
+    pub aors: Vec<String>,
+    /// The proxy's client at the authorization server.
+    pub client_id: String,
+    /// Granted scopes, separated by a space.
+    #[serde(with = "packed_text::scope")]
+    pub scope: String,
+}
+
+/// The fate of a code.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum CodeState {
+    /// Being exchanged, by a process that may die; Unix milliseconds at which it has given up at the latest.
+    InFlight(i64),
+    /// The authorization server refused it with the code_verifier and redirect_uri of the one who redeemed it; the number
+    /// of the reason.
+    Refused(u32),
+    /// It is spent and nothing may come of it, whoever shows it; the number of the reason.
+    Spent(u32),
+    /// The server's answer was lost or cannot be read: nobody knows whether the code is spent. Unix milliseconds at which
+    /// that was known.
+    InDoubt(i64),
+    /// Exchanged.
+    Done(Box<Exchanged>),
+}
+
+impl CodeState {
+    /// Nothing came of it that is known: with another code_verifier the server may say something else.
+    pub fn is_a_try(&self) -> bool {
+        matches!(self, CodeState::InFlight(_) | CodeState::Refused(_) | CodeState::InDoubt(_))
+    }
+}
+
+/// What came of a code.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Exchanged {
+    /// The session that it makes.
+    pub session: SessionId,
+    /// Who it stands for.
+    pub identity: Identity,
+    /// The address that used it first; empty: none yet. No other may.
+    pub bound_to: String,
+    /// What it was.
+    pub sign_in: SignIn,
+    /// The code, from which the keys are made; empty for other sign-ins.
+    pub code: SecretText,
+    /// The master-key, which is the key instead (sip-oauth sections 3.5 and 4.3).
+    pub master_key: Option<KeyOctets>,
+    /// The access token, when the phone holds it.
+    pub token: Option<TokenName>,
+    /// The tokens are good until then, Unix seconds.
+    pub valid_until: i64,
+    /// There is a refresh token.
+    pub renewable: bool,
+}
+
+/// A code's record.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct CodeRecord {
+    /// Name of the provider.
+    pub provider: String,
+    /// Its fate.
+    pub state: CodeState,
+    /// Who redeemed it first. None: it says itself who may use it, because it is one of its address's own (a token from
+    /// elsewhere) or comes with a proof (a refresh token).
+    pub redemption: Option<Redemption>,
+}
+
+/// The tokens of a session. Only the I/O service reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Tokens {
+    /// Name of the provider.
+    pub provider: String,
+    /// Its issuer.
+    pub issuer: IssuerName,
+    /// The session's address, empty until a phone has registered with it.
+    pub aor: String,
+    /// How the session was made: what the phone holds is not refreshed by the proxy.
+    pub sign_in: SignIn,
+    /// The access token, where somebody is to get it: the phone, or an application server.
+    #[serde(with = "packed_token::token")]
+    pub access_token: Option<SecretText>,
+    /// The refresh token.
+    #[serde(with = "packed_token::token")]
+    pub refresh_token: Option<SecretText>,
+    /// The access token is good until then, Unix seconds.
+    pub expires_at: i64,
+    /// The session ends then, Unix seconds.
+    pub ends_at: i64,
+    /// They are refreshed then, Unix milliseconds; 0: not planned.
+    pub refresh_at: i64,
+    /// Refreshes that failed in a row because the server could not be reached.
+    pub failures: u32,
+}
+
+/// A kind of record. A change of its fields is a new version of this kind: the others stay as they are.
+pub trait Record: Serialize + for<'a> Deserialize<'a> {
+    /// The first octet of such a record.
+    const VERSION: u8 = 3;
+}
+
+impl Record for Account {}
+impl Record for Tokens {}
+impl Record for CodeRecord {
+    const VERSION: u8 = 5;
+}
+
+/// Writes a record.
+pub fn encode<T: Record>(record: &T) -> Zeroizing<Vec<u8>> {
+    let octets = postcard::to_extend(record, vec![T::VERSION]);
+    Zeroizing::new(octets.expect("plain data in memory can always be written"))
+}
+
+/// True for a record that an older version of this program has written: it counts as absent.
+pub fn is_outdated<T: Record>(octets: &[u8]) -> bool {
+    octets.first().is_some_and(|version| (1..T::VERSION).contains(version))
+}
+
+/// Reads a record; None when it is not one of this version.
+pub fn decode<T: Record>(octets: &[u8]) -> Option<T> {
+    let (version, rest) = octets.split_first()?;
+    (*version == T::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+}
+
+impl Session {
+    /// Puts a key first, drops the oldest; false when it is there already.
+    pub fn add_key(&mut self, key: KeyOctets) -> bool {
+        if self.keys.contains(&key) {
+            return false;
+        }
+        self.keys.insert(0, key);
+        self.keys.truncate(MAX_KEYS);
+        true
+    }
+}
+
+impl Session {
+    /// The phone has a new access token.
+    pub fn add_token(&mut self, name: TokenName) {
+        self.tokens.retain(|known| *known != name);
+        self.tokens.insert(0, name);
+        self.tokens.truncate(MAX_TOKENS);
+    }
+}
+
+/// The session's name in lower-case hex, 32 characters.
+pub fn id_text(id: &SessionId) -> String {
+    crate::text::fingerprint::hex(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session {
+            id: [7; 16],
+            provider: "corp".into(),
+            issuer: issuer_name("https://as.example"),
+            sign_in: SignIn::Code,
+            instance: String::new(),
+            reg_id: 0,
+            subject: "alice".into(),
+            client_id: "proxy".into(),
+            scope: "openid".into(),
+            keys: vec![KeyOctets([1; 32])],
+            tokens: Vec::new(),
+            proofs: Vec::new(),
+            created_at: 1,
+            valid_until: 2,
+            ends_at: 3,
+            renewable: true,
+            weak: false,
+        }
+    }
+
+    #[test]
+    fn comes_back_unchanged() {
+        let account = Account { aor: "sip:alice@example.test".into(), sessions: vec![session()] };
+        let octets = encode(&account);
+        assert_eq!(decode::<Account>(&octets), Some(account));
+        assert_eq!(decode::<Account>(&octets[..octets.len() - 1]), None);
+        assert_eq!(decode::<Account>(&[1, 0]), None);
+        let old = is_outdated::<Account>;
+        assert!(old(&[1, 0]) && !old(&octets) && !old(&[0]) && !old(&[]));
+        assert!(is_outdated::<CodeRecord>(&octets), "codes have versions of their own");
+        assert_eq!(decode::<Account>(&[]), None);
+    }
+
+    #[test]
+    fn keeps_the_newest_keys() {
+        let mut session = session();
+        assert!(!session.add_key(KeyOctets([1; 32])));
+        for i in 2..9 {
+            assert!(session.add_key(KeyOctets([i; 32])));
+        }
+        assert_eq!(session.keys.iter().map(|k| k.0[0]).collect::<Vec<_>>(), [8, 7, 6, 5]);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let tokens = Tokens {
+            provider: "corp".into(),
+            issuer: issuer_name("https://as.example"),
+            aor: String::new(),
+            sign_in: SignIn::Code,
+            access_token: Some(SecretText("secret-a".into())),
+            refresh_token: Some(SecretText("secret-r".into())),
+            expires_at: 0,
+            ends_at: 0,
+            refresh_at: 5,
+            failures: 0,
+        };
+        assert!(!format!("{tokens:?} {:?}", session()).contains("secret-"));
+    }
+}

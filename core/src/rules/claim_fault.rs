@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which claim is missing or of the wrong type, for whoever runs the authorization server: the reason alone does not say.
+
+use crate::reason::Reason;
+use crate::text::json::Json;
+
+/// What was read: names for people.
+pub const ACCESS_TOKEN: &str = "access token";
+/// See [`ACCESS_TOKEN`].
+pub const ID_TOKEN: &str = "ID token";
+/// See [`ACCESS_TOKEN`].
+pub const INTROSPECTION_ANSWER: &str = "introspection answer";
+
+/// Why claims are of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimFault {
+    /// The reason of the refusal.
+    pub reason: Reason,
+    /// The claim; empty when the reason is not one about a single claim.
+    claim: String,
+    /// What was found in its place; empty when it is missing.
+    found: &'static str,
+}
+
+impl ClaimFault {
+    /// A claim that is needed is not there.
+    pub fn missing(claim: &str) -> ClaimFault {
+        ClaimFault { reason: Reason::ClaimMissing, claim: claim.to_owned(), found: "" }
+    }
+
+    /// The claim has a value that it must not have.
+    pub(super) fn malformed(claim: &str, value: &Json<'_>) -> ClaimFault {
+        let found = match (claim, value) {
+            ("cnf", Json::Object(_)) => "an object whose x5t#S256 is not a SHA-256 thumbprint",
+            ("aud" | "scope" | "scp", Json::Array(items))
+                if items.iter().any(|item| item.as_str().is_none() && *item != Json::Null) =>
+            {
+                "an array with other values than strings"
+            }
+            ("aud" | "scope" | "scp", Json::Array(_)) => "an array with too many values",
+            (_, value) => value.kind(),
+        };
+        ClaimFault { reason: Reason::ClaimMalformed, claim: claim.to_owned(), found }
+    }
+
+    /// Words about what was read, such as [`ACCESS_TOKEN`], for the log; None when the reason says all.
+    pub fn sentence(&self, whose: &str) -> Option<String> {
+        let Self { claim, found, .. } = self;
+        match (claim.as_str(), *found) {
+            ("", _) => None,
+            (claim, "") => Some(format!("{claim} of the {whose} is missing")),
+            (claim, found) => Some(format!("{claim} of the {whose} is {found}")),
+        }
+    }
+}
+
+impl From<Reason> for ClaimFault {
+    fn from(reason: Reason) -> ClaimFault {
+        ClaimFault { reason, claim: String::new(), found: "" }
+    }
+}
+
+impl From<ClaimFault> for Reason {
+    fn from(fault: ClaimFault) -> Reason {
+        fault.reason
+    }
+}

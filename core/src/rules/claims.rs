@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The claims of an access token that decide about it (RFC 7519 section 4, RFC 9068 section 2.2).
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::claim_fault::ClaimFault;
+use super::confirmation::Confirmation;
+use super::scope_rules::{add_scopes, has_scope};
+use crate::reason::Reason;
+use crate::text::json::Json;
+
+/// `expires_at` of a token that may be used until its server says otherwise.
+pub const NO_END: i64 = i64::MAX;
+/// Values of `typ` by which Keycloak tells other tokens from access tokens.
+const OTHER_KINDS: [&str; 4] = ["ID", "Refresh", "Offline", "Logout"];
+/// Most values of an array claim that are looked at; more make the token malformed.
+const MAX_VALUES: usize = 256;
+
+/// The checked-for-type claims of one token, owned so that they can be kept with a verified token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// `iss`
+    pub issuer: String,
+    /// `tid`, the tenant of Microsoft Entra tokens.
+    pub tenant: Option<String>,
+    /// `sub`
+    pub subject: Option<String>,
+    /// `aud`, one or more.
+    pub audience: Vec<String>,
+    /// `exp`, seconds since the epoch.
+    pub expires_at: i64,
+    /// `nbf`
+    pub not_before: Option<i64>,
+    /// `iat`
+    pub issued_at: Option<i64>,
+    /// The scopes of `scope` (RFC 9068) and `scp` (Entra, Okta), separated by one space.
+    pub scope: String,
+    /// Every client that `azp`, `client_id`, `appid` (Entra v1) and `cid` (Okta) name.
+    pub clients: Vec<String>,
+    /// The token names a permission or the client it was issued to, as access tokens do.
+    pub has_access_marks: bool,
+    /// Roles are all that makes an access token of it: ID tokens have them, too.
+    pub has_roles_only: bool,
+    /// The token describes a sign-in, not a permission (OpenID Connect Core section 2), or is a refresh token.
+    pub is_id_token: bool,
+    /// `cnf`: the key whose possession the sender must prove.
+    pub confirmation: Option<Box<Confirmation>>,
+}
+
+impl Claims {
+    /// Reads the claims of a JWT. A claim of the wrong type is never taken as absent.
+    pub fn from_json(json: &Json<'_>) -> Result<Claims, ClaimFault> {
+        Claims::read(json, None, None)
+    }
+
+    /// Reads the answer of an introspection endpoint (RFC 7662 section 2.2) whose `active` is true. `issuer` is the one
+    /// that was asked: an answer need not name it. An answer without `exp` has no end ([`NO_END`]).
+    pub fn from_introspection(json: &Json<'_>, issuer: &str) -> Result<Claims, ClaimFault> {
+        let claims = Claims::read(json, Some(issuer), Some(NO_END))?;
+        let word = |name: &str| -> Result<&str, ClaimFault> {
+            json.get(name).map_or(Ok(""), |value| value.as_str().ok_or_else(|| ClaimFault::malformed(name, value)))
+        };
+        let (kind, usage) = (word("token_type")?, word("token_use")?);
+        let is = |text: &str, words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+        // Servers introspect refresh tokens and ID tokens too.
+        let other = ["refresh_token", "refresh", "offline", "id_token", "id"];
+        if claims.is_id_token || is(kind, &other) || is(usage, &other) {
+            return Err(Reason::IdToken.into());
+        }
+        // A token of another type, such as DPoP, is not good without a proof.
+        if !is(kind, &["", "Bearer", "access_token"]) {
+            return Err(Reason::TypeNotAccepted.into());
+        }
+        Ok(Claims { has_access_marks: true, has_roles_only: false, ..claims })
+    }
+
+    /// These claims of a JWT with what its server says of it: its end, and its scopes where the answer names them.
+    pub fn narrowed_by(&self, answer: &Json<'_>) -> Result<Claims, ClaimFault> {
+        let said = Claims::from_introspection(answer, &self.issuer)?;
+        let mut claims = self.clone();
+        claims.expires_at = claims.expires_at.min(said.expires_at);
+        claims.confirmation = match (claims.confirmation, said.confirmation) {
+            (Some(own), Some(said)) => Some(Box::new((*own).and(*said))),
+            (own, said) => own.or(said),
+        };
+        if answer.get("scope").is_some() || answer.get("scp").is_some() {
+            claims.scope = said.scope;
+        }
+        Ok(claims)
+    }
+
+    /// `issuer` and `expires_at` where the claim may be absent: in an answer.
+    fn read(json: &Json<'_>, issuer: Option<&str>, expires_at: Option<i64>) -> Result<Claims, ClaimFault> {
+        let Json::Object(members) = json else {
+            return Err(Reason::TokenMalformed.into());
+        };
+        let mut found = Found::default();
+        for (name, value) in members {
+            found.take(name, value, issuer.is_some()).ok_or_else(|| ClaimFault::malformed(name, value))?;
+        }
+        let [_, named @ ..] = found.clients;
+        let scope = joined(found.scopes)?;
+        let audience = found.audience.map_or(Ok(SmallVec::new()), |value| texts("aud", value))?;
+        let mut clients: Vec<String> = Vec::new();
+        for client in found.clients.into_iter().flatten() {
+            if !clients.iter().any(|known| known == client) {
+                clients.push(client.to_owned());
+            }
+        }
+        // An empty scope permits nothing, and is no mark of a permission.
+        let has_marks = !scope.is_empty() || named != [None, None, None] || found.has_grant_type;
+        let has_roles = found.has_roles && is_for_service(&audience, &clients);
+        Ok(Claims {
+            issuer: found.issuer.or(issuer).ok_or_else(|| ClaimFault::missing("iss"))?.to_owned(),
+            tenant: found.tenant.map(str::to_owned),
+            subject: found.subject.map(Cow::into_owned),
+            audience: audience.iter().map(|text| (*text).to_owned()).collect(),
+            expires_at: found.expires_at.or(expires_at).ok_or_else(|| ClaimFault::missing("exp"))?,
+            not_before: found.not_before,
+            issued_at: found.issued_at,
+            has_access_marks: has_marks || has_roles,
+            has_roles_only: has_roles && !has_marks,
+            is_id_token: found.is_about_sign_in || found.has_nonce && scope.is_empty(),
+            scope,
+            clients,
+            confirmation: found.confirmation,
+        })
+    }
+
+    /// Without the type of RFC 9068, a token that names neither scope nor client is taken for an ID token.
+    pub fn take_type(&mut self, typ: &str) {
+        if typ == "at+jwt" {
+            self.has_roles_only = false;
+        } else {
+            self.is_id_token |= !self.has_access_marks;
+        }
+    }
+
+    /// True when the token has this scope.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        has_scope(&self.scope, scope)
+    }
+}
+
+/// What decides about a token, among its members.
+#[derive(Default)]
+struct Found<'a> {
+    issuer: Option<&'a str>,
+    tenant: Option<&'a str>,
+    subject: Option<Cow<'a, str>>,
+    audience: Option<&'a Json<'a>>,
+    expires_at: Option<i64>,
+    not_before: Option<i64>,
+    issued_at: Option<i64>,
+    /// `scope` and `scp`
+    scopes: [Option<&'a Json<'a>>; 2],
+    /// `azp`, `client_id`, `appid` and `cid`
+    clients: [Option<&'a str>; 4],
+    has_roles: bool,
+    /// `gty`: the grant by which it was had (Auth0).
+    has_grant_type: bool,
+    has_nonce: bool,
+    is_about_sign_in: bool,
+    confirmation: Option<Box<Confirmation>>,
+}
+
+impl<'a> Found<'a> {
+    /// None: the value is of the wrong type.
+    fn take(&mut self, name: &str, value: &'a Json<'a>, is_answer: bool) -> Option<()> {
+        let text = || value.as_str().map(Some);
+        let date = || {
+            let seconds = if is_answer { value.as_seconds() } else { value.as_numeric_date() };
+            seconds.map(Some)
+        };
+        // By length first: most names are none of these, and that is soon seen.
+        match (name.len(), name) {
+            (3, "iss") => self.issuer = text()?,
+            (3, "tid") => self.tenant = text()?,
+            // Some servers number their users.
+            (3, "sub") => self.subject = Some(value.as_text()?),
+            (3, "aud") => self.audience = Some(value),
+            (3, "exp") => self.expires_at = date()?,
+            (3, "nbf") => self.not_before = date()?,
+            (3, "iat") => self.issued_at = date()?,
+            (3, "azp") => self.clients[0] = text()?,
+            (9, "client_id") => self.clients[1] = text()?,
+            (5, "appid") => self.clients[2] = text()?,
+            (3, "cid") => self.clients[3] = text()?,
+            (5, "scope") => self.scopes[0] = Some(value),
+            (3, "scp") => self.scopes[1] = Some(value),
+            // An ID token has a hash of what was issued with it, or a nonce and no scope; Keycloak names the kind.
+            (7, "at_hash") | (6, "c_hash" | "s_hash") => self.is_about_sign_in = true,
+            (5, "roles") => self.has_roles = true,
+            (3, "gty") => self.has_grant_type = true,
+            // Amazon Cognito names the kind.
+            (9, "token_use") => self.is_about_sign_in |= value.as_str() == Some("id"),
+            (5, "nonce") => self.has_nonce = true,
+            (3, "cnf") => self.confirmation = Some(Box::new(Confirmation::from_json(value).ok()?)),
+            (3, "typ") => {
+                let kind = value.as_str().unwrap_or("");
+                self.is_about_sign_in |= OTHER_KINDS.contains(&kind);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// The members by which a token is taken for one about a sign-in, for people.
+pub fn id_token_marks(json: &Json<'_>, claims: &Claims) -> Vec<&'static str> {
+    let text = |name: &str| json.get(name).and_then(Json::as_str);
+    let marks = [
+        ("at_hash", json.get("at_hash").is_some()),
+        ("c_hash", json.get("c_hash").is_some()),
+        ("s_hash", json.get("s_hash").is_some()),
+        ("nonce without scope", json.get("nonce").is_some() && claims.scope.is_empty()),
+        ("token_use is id", text("token_use") == Some("id")),
+        ("typ names another kind of token", text("typ").is_some_and(|typ| OTHER_KINDS.contains(&typ))),
+    ];
+    marks.into_iter().filter(|mark| mark.1).map(|mark| mark.0).collect()
+}
+
+/// True when the audience is a service rather than the client that signed the user in: another one than the client that
+/// the token names, or, when it names none, a URI.
+fn is_for_service(audience: &[&str], clients: &[String]) -> bool {
+    match clients {
+        [] => !audience.is_empty() && audience.iter().all(|text| text.contains(':')),
+        clients => !audience.iter().any(|text| clients.iter().any(|client| client == text)),
+    }
+}
+
+/// A text, or the texts of a list.
+fn texts<'a>(claim: &str, value: &'a Json<'_>) -> Result<SmallVec<[&'a str; 2]>, ClaimFault> {
+    let texts = value.as_strings().filter(|texts| texts.len() <= MAX_VALUES);
+    texts.ok_or_else(|| ClaimFault::malformed(claim, value))
+}
+
+fn joined(scopes: [Option<&Json<'_>>; 2]) -> Result<String, ClaimFault> {
+    let mut out = String::new();
+    for (claim, value) in ["scope", "scp"].into_iter().zip(scopes) {
+        if let Some(value) = value {
+            add_scopes(&mut out, &texts(claim, value)?);
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(text: &str) -> Result<Claims, Reason> {
+        Claims::from_json(&Json::parse(text.as_bytes()).unwrap()).map_err(Reason::from)
+    }
+
+    #[test]
+    fn a_wrong_type_is_not_absence() {
+        for (name, value) in [
+            ("iss", "1"),
+            ("aud", "1"),
+            ("aud", "[1]"),
+            ("aud", "{}"),
+            ("exp", "\"99999999999\""),
+            ("nbf", "\"1\""),
+            ("iat", "true"),
+            ("sub", "1.5"),
+            ("aud", "[\"sip\",1]"),
+            ("scope", "1"),
+            ("scp", "[1]"),
+            ("azp", "[]"),
+            ("exp", "1e300"),
+        ] {
+            let mut members = vec![("iss", "\"i\""), ("exp", "1")];
+            members.retain(|m| m.0 != name);
+            members.push((name, value));
+            let text: Vec<_> = members.iter().map(|(n, v)| format!("\"{n}\":{v}")).collect();
+            assert_eq!(claims(&format!("{{{}}}", text.join(","))), Err(Reason::ClaimMalformed), "{name}={value}");
+        }
+        assert_eq!(claims(r#"{"iss":"i"}"#), Err(Reason::ClaimMissing));
+        assert_eq!(claims(r#"{"exp":1}"#), Err(Reason::ClaimMissing));
+        assert_eq!(claims("[]"), Err(Reason::TokenMalformed));
+    }
+
+    #[test]
+    fn plain_meaning_in_every_shape() {
+        let all = r#""nbf":60.5,"iat":null,"sub":1001,"aud":["sip",null],"azp":null,"client_id":"c","scope":["a",null,"b c"],
+            "at_hash":null,"nonce":null,"cnf":null,"tid":null,"roles":null"#;
+        let read = claims(&format!(r#"{{"iss":"i","exp":120.9,{all}}}"#)).unwrap();
+        assert_eq!((read.expires_at, read.not_before, read.issued_at), (120, Some(60), None));
+        assert_eq!((read.subject.as_deref(), read.scope.as_str()), (Some("1001"), "a b c"));
+        assert_eq!((&read.audience[..], &read.clients[..]), (&["sip".to_owned()][..], &["c".to_owned()][..]));
+        assert!(!read.is_id_token && read.confirmation.is_none() && read.tenant.is_none());
+        for missing in [r#"{"iss":null,"exp":1}"#, r#"{"iss":"i","exp":null}"#] {
+            assert_eq!(claims(missing), Err(Reason::ClaimMissing));
+        }
+        let answer = format!(r#"{{"active":true,"exp":"120",{all},"token_type":null,"token_use":null}}"#);
+        let said = Claims::from_introspection(&Json::parse(answer.as_bytes()).unwrap(), "i").unwrap();
+        assert_eq!(said, Claims { has_access_marks: true, ..read });
+    }
+
+    #[test]
+    fn introspected_claims() {
+        let read = |text: &str| {
+            Claims::from_introspection(&Json::parse(text.as_bytes()).unwrap(), "https://as").map_err(Reason::from)
+        };
+        let plain = read(r#"{"active":true,"username":"alice","scope":"sip"}"#).unwrap();
+        assert_eq!((plain.issuer.as_str(), plain.expires_at, plain.scope.as_str()), ("https://as", NO_END, "sip"));
+        assert!(plain.has_access_marks && !plain.is_id_token);
+        let named = read(r#"{"active":true,"iss":"https://other","exp":120,"token_type":"bearer"}"#).unwrap();
+        assert_eq!((named.issuer.as_str(), named.expires_at), ("https://other", 120));
+        for good in [r#""token_type":"access_token""#, r#""typ":"Bearer""#, r#""token_use":"access""#] {
+            assert!(read(&format!(r#"{{"active":true,{good}}}"#)).is_ok(), "{good}");
+        }
+        for (members, reason) in [
+            (r#""token_type":"refresh_token""#, Reason::IdToken),
+            (r#""token_use":"refresh_token""#, Reason::IdToken),
+            (r#""token_use":"id""#, Reason::IdToken),
+            (r#""typ":"Refresh""#, Reason::IdToken),
+            (r#""typ":"Offline""#, Reason::IdToken),
+            (r#""typ":"ID""#, Reason::IdToken),
+            (r#""at_hash":"x""#, Reason::IdToken),
+            (r#""token_type":"DPoP""#, Reason::TypeNotAccepted),
+            (r#""token_type":1"#, Reason::ClaimMalformed),
+            (r#""token_use":[]"#, Reason::ClaimMalformed),
+            (r#""iss":1"#, Reason::ClaimMalformed),
+            (r#""exp":"soon""#, Reason::ClaimMalformed),
+            (r#""aud":{}"#, Reason::ClaimMalformed),
+            (r#""scope":1"#, Reason::ClaimMalformed),
+            (r#""nbf":"-1""#, Reason::ClaimMalformed),
+            (r#""client_id":[]"#, Reason::ClaimMalformed),
+        ] {
+            assert_eq!(read(&format!(r#"{{"active":true,{members}}}"#)), Err(reason), "{members}");
+        }
+        assert_eq!(read("[]"), Err(Reason::TokenMalformed));
+    }
+
+    #[test]
+    fn reads_scopes_in_every_form() {
+        let scope = |extra: &str| claims(&format!(r#"{{"iss":"i","exp":1,{extra}}}"#)).unwrap();
+        assert_eq!(scope(r#""scope":"a  b""#).scope, "a b");
+        assert_eq!(scope(r#""scp":["a","b"]"#).scope, "a b");
+        assert!(scope(r#""scp":"a.b c""#).has_scope("a.b"));
+        assert!(!scope(r#""scp":"a.b c""#).has_scope("a"));
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Names of secrets, hex, and how foreign text is shown in logs.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+/// Names a secret where it is looked up: SHA-256 over each part with its length before it, in hex. The first parts say
+/// what it is and whose, so that nothing is taken for something else.
+pub fn secret_name(parts: &[&str]) -> String {
+    let add = |hash: Sha256, part: &&str| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
+    hex(&parts.iter().fold(Sha256::new(), add).finalize())
+}
+
+/// No digit.
+const NONE: u8 = 0xFF;
+/// What each octet stands for as a hex digit in lower case.
+const NIBBLES: [u8; 256] = {
+    let mut nibbles = [NONE; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        nibbles[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    nibbles
+};
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// What a digit of lower-case hex stands for.
+pub fn nibble(digit: u8) -> Option<u8> {
+    Some(NIBBLES[usize::from(digit)]).filter(|nibble| *nibble != NONE)
+}
+
+/// Lower-case hex.
+pub fn hex(octets: &[u8]) -> String {
+    let mut out = String::with_capacity(octets.len() * 2);
+    push_hex(&mut out, octets);
+    out
+}
+
+/// Appends lower-case hex.
+pub fn push_hex(out: &mut String, octets: &[u8]) {
+    for octet in octets {
+        out.push(char::from(DIGITS[usize::from(octet >> 4)]));
+        out.push(char::from(DIGITS[usize::from(octet & 15)]));
+    }
+}
+
+/// Characters that are not seen, or change how others are seen, beside the controls (C0 and C1): the general category Cf,
+/// what else is ignored by default (both of Unicode 16), and the separators of lines and paragraphs. First and last of
+/// each range.
+const HIDDEN: &[(char, char)] = &[
+    ('\u{AD}', '\u{AD}'),
+    ('\u{34F}', '\u{34F}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61C}', '\u{61C}'),
+    ('\u{6DD}', '\u{6DD}'),
+    ('\u{70F}', '\u{70F}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8E2}', '\u{8E2}'),
+    ('\u{115F}', '\u{1160}'),
+    ('\u{17B4}', '\u{17B5}'),
+    ('\u{180B}', '\u{180F}'),
+    ('\u{200B}', '\u{200F}'),
+    ('\u{2028}', '\u{202E}'),
+    ('\u{2060}', '\u{206F}'),
+    ('\u{3164}', '\u{3164}'),
+    ('\u{FE00}', '\u{FE0F}'),
+    ('\u{FEFF}', '\u{FEFF}'),
+    ('\u{FFA0}', '\u{FFA0}'),
+    ('\u{FFF0}', '\u{FFFB}'),
+    // What stands for octets that are no text.
+    ('\u{FFFD}', '\u{FFFF}'),
+    ('\u{110BD}', '\u{110BD}'),
+    ('\u{110CD}', '\u{110CD}'),
+    ('\u{13430}', '\u{1343F}'),
+    ('\u{1BCA0}', '\u{1BCA3}'),
+    ('\u{1D173}', '\u{1D17A}'),
+    ('\u{E0000}', '\u{E0FFF}'),
+];
+
+/// True when a character must not reach a log, a display or a header as it is.
+pub fn is_hidden(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    c.is_control() || HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// The character, or a '?' for one that is hidden.
+pub fn shown(c: char) -> char {
+    if is_hidden(c) { '?' } else { c }
+}
+
+/// Text that a peer controls with a '?' for every character that is not seen: nothing in it begins a line, changes the
+/// direction of writing, or makes two texts look alike.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let plain = |octet: u8| (b' '..0x7F).contains(&octet);
+    if text.bytes().all(plain) || !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
+/// The same for a text that is long-lived and shared.
+pub fn visible_arc(text: Arc<str>) -> Arc<str> {
+    match visible(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown.into(),
+    }
+}
+
+/// Makes text that a peer controls safe for one log line: as [`visible`], and its length is capped.
+pub fn printable(text: &str, max_chars: usize) -> String {
+    let mut out: String = text.chars().take(max_chars).map(shown).collect();
+    if text.chars().nth(max_chars).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_seen_becomes_a_question_mark() {
+        let hidden = "\0\t\r\n\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{ad}\u{61c}\u{6dd}\u{180e}\u{200b}\u{200d}\u{200e}\u{200f}\
+                      \u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{feff}\u{fff9}\u{fffb}\u{fffd}\u{110bd}\
+                      \u{1d173}\u{e0001}\u{e0041}\u{e007f}\u{fe0f}\u{e0100}";
+        for c in hidden.chars() {
+            assert_eq!(visible(&format!("a{c}b")), "a?b", "{:x}", c as u32);
+            assert_eq!(printable(&format!("a{c}b"), 9), "a?b", "{:x}", c as u32);
+        }
+        for text in
+            ["", "alice@example.test", "J\u{fc}rgen \u{674e} \u{645}\u{631}\u{62d}\u{628}\u{627}", "\u{1f4de}", "~|\\"]
+        {
+            assert!(matches!(visible(text), Cow::Borrowed(same) if same == text), "{text}");
+            assert_eq!(printable(text, 99), text);
+        }
+        assert_eq!(printable("abc", 2), "ab…");
+        let kept: Arc<str> = "kid".into();
+        assert!(Arc::ptr_eq(&kept, &visible_arc(Arc::clone(&kept))) && &*visible_arc("k\u{2028}".into()) == "k?");
+    }
+}

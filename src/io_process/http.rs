@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! HTTP by ureq and rustls: TLS always verified, no redirects, bounded in time and size.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use ureq::http::{HeaderMap, Response, Uri};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
+use ureq::{Agent, Body, Proxy, ProxyProtocol, ResponseExt as _, SendBody};
+use zeroize::Zeroizing;
+
+use super::certificate_problem;
+use super::resolver::RememberingResolver;
+use sipoauth_core::config::client_certificate::ClientCertificate;
+use sipoauth_core::config::http_proxy::HttpProxy;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::ports::{Answered, Document, Fetch, FetchError, Form, Post, PostError};
+
+/// Largest response body in octets.
+const MAX_BODY: u64 = 1024 * 1024;
+
+/// Servers to which one thread keeps connections.
+const SERVERS: usize = 4;
+
+/// A client with the limits of one configuration.
+pub struct HttpClient {
+    plain: Agents,
+    /// With a client's certificate, by its id: no connection is ever shared between clients.
+    certified: HashMap<[u8; 32], Agents>,
+    proxy: Option<HttpProxy>,
+}
+
+struct Agents {
+    /// For each thread another, each with one connection to a server: looking for a free one among all, with the others
+    /// waiting meanwhile, takes longer than the rest of a request.
+    pooled: Vec<Agent>,
+    /// Never uses a connection twice: a server may close an idle one at any time, and whoever posts on it then cannot
+    /// know whether the request was received.
+    single: Agent,
+}
+
+impl HttpClient {
+    /// Makes a client. Reads the system's certificate authorities when the configuration names none, so it is made
+    /// in the I/O process only.
+    pub fn new(policy: &Policy) -> HttpClient {
+        let roots = match &policy.ca_pem {
+            Some(pem) => {
+                let own = CertificateDer::pem_slice_iter(pem.as_bytes()).flatten();
+                let own: Vec<_> = own.map(|der| Certificate::from_der(&der).to_owned()).collect();
+                RootCerts::new_with_certs(&own)
+            }
+            None => RootCerts::PlatformVerifier,
+        };
+        let tls = |certificate: Option<&ClientCertificate>| {
+            TlsConfig::builder()
+                .provider(TlsProvider::Rustls)
+                .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .root_certs(roots.clone())
+                .client_cert(certificate.map(client_cert))
+                .build()
+        };
+        let settings = &policy.settings;
+        let proxy = policy.http_proxy.as_ref().map(proxy);
+        let seconds = |s: u32| Some(Duration::from_secs(u64::from(s)));
+        let config = |idle_connections, tls: &TlsConfig| {
+            Agent::config_builder()
+                .tls_config(tls.clone())
+                // Never that of the environment.
+                .proxy(proxy.clone())
+                .max_redirects(0)
+                .http_status_as_error(false)
+                .timeout_global(seconds(settings.http_timeout))
+                .timeout_connect(seconds(settings.connect_timeout))
+                .max_response_header_size(32 * 1024)
+                .max_idle_connections(idle_connections * SERVERS)
+                .max_idle_connections_per_host(idle_connections)
+                .max_idle_age(Duration::from_secs(30))
+                .user_agent(concat!("sipoauth/", env!("CARGO_PKG_VERSION")))
+                .build()
+        };
+        let certificates = policy.providers.iter().filter_map(|p| p.client.as_ref()?.auth.certificate());
+        let resolver = RememberingResolver::default();
+        let agents = |certificate| {
+            // Authorities and certificate are read once for all of them.
+            let connector = SharedConnector(Arc::new(DefaultConnector::new()));
+            let agent = |config| Agent::with_parts(config, connector.clone(), resolver.clone());
+            let tls = tls(certificate);
+            let (kept, single) = (config(1, &tls), config(0, &tls));
+            let pooled = (0..settings.http_threads).map(|_| agent(kept.clone())).collect();
+            Agents { pooled, single: agent(single) }
+        };
+        HttpClient {
+            plain: agents(None),
+            certified: certificates.map(|certificate| (certificate.id(), agents(Some(certificate)))).collect(),
+            proxy: policy.http_proxy.clone(),
+        }
+    }
+
+    /// What happened on the way to this URL.
+    fn describe(&self, url: &str, error: &ureq::Error) -> String {
+        self.on_the_way(url, describe(error))
+    }
+
+    fn on_the_way(&self, url: &str, text: String) -> String {
+        let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+        match self.proxy.as_ref().filter(|proxy| proxy.is_way_to(&host)) {
+            Some(HttpProxy { host, port, .. }) => format!("{text} (through the HTTP proxy {host}:{port})"),
+            None => text,
+        }
+    }
+
+    fn told(&self, url: &str, error: PostError) -> PostError {
+        match error {
+            PostError::NotSent(text) => PostError::NotSent(self.on_the_way(url, text)),
+            PostError::InDoubt(text) => PostError::InDoubt(self.on_the_way(url, text)),
+            unreadable => unreadable,
+        }
+    }
+
+    fn agents(&self, certificate: Option<&ClientCertificate>) -> Result<&Agents, PostError> {
+        let Some(certificate) = certificate else { return Ok(&self.plain) };
+        // Without the certificate nothing must be sent: the answer would be a refusal of the client.
+        let missing = || PostError::NotSent("the client's certificate belongs to another configuration".into());
+        self.certified.get(&certificate.id()).ok_or_else(missing)
+    }
+}
+
+impl Agents {
+    /// That of this thread.
+    fn pooled(&self) -> &Agent {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Relaxed));
+        &self.pooled[NUMBER.with(|number| number % self.pooled.len())]
+    }
+}
+
+/// One connector for several agents.
+#[derive(Clone, Debug)]
+struct SharedConnector(Arc<DefaultConnector>);
+
+impl Connector for SharedConnector {
+    type Out = Box<dyn Transport>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
+        self.0.connect(details, None)
+    }
+}
+
+fn proxy(settings: &HttpProxy) -> Proxy {
+    let mut proxy = Proxy::builder(ProxyProtocol::Http).host(&settings.host).port(settings.port);
+    if let Some((user, password)) = &settings.credentials {
+        proxy = proxy.username(user).password(password);
+    }
+    for host in settings.direct() {
+        proxy = proxy.no_proxy(host);
+    }
+    proxy.build().expect("a host and a port make a proxy")
+}
+
+fn client_cert(certificate: &ClientCertificate) -> ClientCert {
+    let chain: Vec<_> = certificate.chain().iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    let key = PrivateKey::from_pem(certificate.expose_key_pem().as_bytes()).expect("a key that was read before");
+    ClientCert::new_with_certs(&chain, key)
+}
+
+impl HttpClient {
+    /// The server's clock, to the second, as its answer to a GET tells it (RFC 9110 section 6.6.1); None when it does
+    /// not tell. The error is a sentence.
+    pub fn server_time(&self, url: &str) -> Result<Option<SystemTime>, String> {
+        let response = self.plain.pooled().get(url).call().map_err(|e| self.describe(url, &e))?;
+        let date = response.headers().get("date").and_then(|value| value.to_str().ok());
+        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
+    }
+}
+
+impl Fetch for HttpClient {
+    fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
+        let failed = |e: ureq::Error| FetchError::Failed(self.describe(url, &e));
+        let get = |agent: &Agent| agent.get(url).header("accept", accept).call();
+        let answered =
+            get(self.plain.pooled()).or_else(|e| if is_stale(&e) { get(&self.plain.single) } else { Err(e) });
+        let mut response = answered.map_err(failed)?;
+        let status = response.status().as_u16();
+        if (300..400).contains(&status) {
+            return Err(FetchError::Failed(format!(
+                "HTTP status {status}: redirects are not followed, write the final address"
+            )));
+        }
+        if status != 200 {
+            return Err(FetchError::Status(status));
+        }
+        debug_assert!(response.get_redirect_history().is_none_or(|h| h.len() <= 1));
+        if let Some(problem) = compression(response.headers()) {
+            return Err(FetchError::Failed(problem));
+        }
+        let cache_control = response.headers().get("cache-control").and_then(|v| v.to_str().ok()).map(max_age);
+        let body = read_body(response.body_mut()).map_err(failed)?;
+        Ok(Document { body, max_age: cache_control.flatten() })
+    }
+}
+
+impl Post for HttpClient {
+    fn post(&self, form: &Form<'_>) -> Result<Answered, PostError> {
+        let agents = self.agents(form.certificate)?;
+        if form.repeatable {
+            match send(agents.pooled(), form, "keep-alive") {
+                Err((_, e)) if is_stale(&e) => {}
+                other => return other.map_err(|(error, _)| self.told(form.url, error)),
+            }
+        }
+        send(&agents.single, form, "close").map_err(|(error, _)| self.told(form.url, error))
+    }
+
+    fn user_info(
+        &self,
+        url: &str,
+        token: &str,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Answered, PostError> {
+        let agents = self.agents(certificate)?;
+        let authorization = Zeroizing::new(format!("Bearer {token}"));
+        let get = |agent: &Agent| {
+            agent.get(url).header("accept", "application/json").header("authorization", authorization.as_str()).call()
+        };
+        let answered = get(agents.pooled()).or_else(|e| if is_stale(&e) { get(&agents.single) } else { Err(e) });
+        let answered = answered.map_err(|e| PostError::InDoubt(self.describe(url, &e)))?;
+        read_answer(answered).map_err(|e| e.0)
+    }
+}
+
+/// Before the first octet of the answer the connection ended. It may be a kept one that the server has closed just
+/// before, without a word (RFC 9112 section 9.3.1): what may be repeated deserves one more try on a fresh one.
+fn is_stale(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero};
+    match error {
+        ureq::Error::Protocol(_) => true,
+        ureq::Error::Io(e) => {
+            [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero].contains(&e.kind())
+        }
+        _ => false,
+    }
+}
+
+/// One request. The error says what is known of it, and what happened.
+fn send(agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (PostError, ureq::Error)> {
+    let mut body = WatchedBody { rest: form.body.as_bytes(), asked_for: false };
+    let mut request = agent
+        .post(form.url)
+        .header("accept", form.accept)
+        .header("connection", connection)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-length", form.body.len());
+    if let Some(authorization) = form.authorization {
+        request = request.header("authorization", authorization);
+    }
+    let sent = request.send(SendBody::from_reader(&mut body));
+    read_answer(sent.map_err(|e| match body.asked_for {
+        true => (PostError::InDoubt(describe(&e)), e),
+        false => (PostError::NotSent(describe(&e)), e),
+    })?)
+}
+
+/// Reads an answer of any status.
+fn read_answer(mut response: Response<Body>) -> Result<Answered, (PostError, ureq::Error)> {
+    let status = response.status().as_u16();
+    let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok());
+    let content_type = content_type.map(media_type).unwrap_or_default();
+    if let Some(problem) = compression(response.headers()) {
+        return Err((PostError::Unreadable(problem), ureq::Error::StatusCode(status)));
+    }
+    let body = read_body(response.body_mut()).map_err(|e| match e {
+        ureq::Error::BodyExceedsLimit(_) => (PostError::Unreadable(describe(&e)), e),
+        _ => (PostError::InDoubt(describe(&e)), e),
+    })?;
+    Ok(Answered { status, content_type, body })
+}
+
+/// The body of a request. Until it is asked for, nothing of it can have left: name resolution, connection, TLS
+/// handshake and the header fields come first.
+struct WatchedBody<'a> {
+    rest: &'a [u8],
+    asked_for: bool,
+}
+
+impl Read for WatchedBody<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.asked_for = true;
+        self.rest.read(buffer)
+    }
+}
+
+/// Says that an answer is compressed (RFC 9110 section 8.4): nobody has asked for that.
+fn compression(headers: &HeaderMap) -> Option<String> {
+    let coding = headers.get("content-encoding")?.as_bytes().to_ascii_lowercase();
+    let coding = String::from_utf8_lossy(&coding);
+    (!["", "identity"].contains(&coding.trim())).then(|| {
+        let coding = sipoauth_core::text::fingerprint::printable(coding.trim(), 40);
+        format!("the answer is compressed ({coding}), which was not asked for; switch that off at the server")
+    })
+}
+
+fn read_body(body: &mut Body) -> Result<Vec<u8>, ureq::Error> {
+    body.with_config().limit(MAX_BODY).read_to_vec()
+}
+
+fn describe(error: &ureq::Error) -> String {
+    if let Some(problem) = tls_problem(error) {
+        return problem;
+    }
+    match error {
+        ureq::Error::Timeout(_) => "no complete answer in time".into(),
+        ureq::Error::BodyExceedsLimit(_) => "the answer is larger than 1 MiB".into(),
+        ureq::Error::ConnectProxyFailed(reason) => {
+            sipoauth_core::text::fingerprint::printable(&format!("the connection was not made: {reason}"), 200)
+        }
+        ureq::Error::HostNotFound => "the host name cannot be resolved".into(),
+        other => sipoauth_core::text::fingerprint::printable(&other.to_string(), 200),
+    }
+}
+
+/// The media type of Content-Type (RFC 9110 section 8.3.1), without parameters.
+fn media_type(value: &str) -> String {
+    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// What is wrong with TLS or the server's certificate, and the way out; None when it is something else.
+fn tls_problem(error: &ureq::Error) -> Option<String> {
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    match error {
+        rustls::Error::InvalidCertificate(problem) => Some(certificate_problem::sentence(problem)),
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
+            Some("what answers there speaks no TLS: write http://, or the port that has https".into())
+        }
+        _ => None,
+    }
+}
+
+/// max-age of Cache-Control; no-store and no-cache count as zero.
+fn max_age(value: &str) -> Option<u64> {
+    let mut age = None;
+    for directive in value.split(',').map(str::trim) {
+        let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+        if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
+            return Some(0);
+        }
+        if name.eq_ignore_ascii_case("max-age") {
+            age = argument.trim_matches('"').parse().ok();
+        }
+    }
+    age
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_control() {
+        for (value, age) in [
+            ("max-age=60", Some(60)),
+            ("public, Max-Age=\"5\"", Some(5)),
+            ("no-store, max-age=60", Some(0)),
+            ("private", None),
+            ("max-age=x", None),
+            ("", None),
+        ] {
+            assert_eq!(max_age(value), age, "{value}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a thread of the I/O service does with a token that only its server can judge: looks whether another proxy, or
+//! this one before its last start, has asked already, else asks.
+
+use super::exchange_task::TaskEnv;
+use super::provider_load::Gate;
+use crate::clock::now_millis;
+use crate::fault;
+use crate::process::charges::Charges;
+use crate::process::job::Introspect;
+use crate::shared::counters::Counter;
+use crate::store::sessions::SessionStore;
+use sipoauth_core::check::token_answer::{IntrospectionResult, MAX_ANSWER, TokenAnswer, TokenId};
+use sipoauth_core::config::introspection::Introspection;
+use sipoauth_core::oauth::answer_fit::fit;
+use sipoauth_core::oauth::endpoints::Endpoint;
+use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
+use sipoauth_core::oauth::metadata::MetadataError;
+use sipoauth_core::oauth::verdict::Question;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::text::json::Json;
+
+/// What a thread has heard of a token.
+#[derive(Debug)]
+pub enum IntrospectionOutcome {
+    /// It was asked before, and the answer is in the store.
+    Stored(TokenAnswer),
+    /// The server has answered.
+    Answer(TokenAnswer),
+    /// The server was not asked: it did not answer lately, or the source of the request has had its questions.
+    NotAsked(Reason),
+    /// There is no answer that can be used.
+    Nothing {
+        /// Why.
+        reason: Reason,
+        /// The same for the log.
+        why: String,
+        /// The server did answer: it need not be left alone.
+        answered: bool,
+    },
+}
+
+impl TaskEnv {
+    /// How a provider's tokens are introspected.
+    pub fn introspection_of(&self, provider: &str) -> Option<&Introspection> {
+        self.policy.providers.iter().find(|p| p.name == provider)?.introspection.as_ref()
+    }
+
+    /// Finds out what the server says of a token. What the store knows comes first; `gate` guards the server only.
+    pub fn introspect(&self, work: &Introspect, gate: &Gate) -> IntrospectionOutcome {
+        fault::point(&work.token.0);
+        let now = now_millis();
+        let found = self.policy.providers.iter().position(|p| p.name == work.provider);
+        let same = |index: &usize| TokenId::new(&self.policy.providers[*index].issuer, &work.token.0) == work.id;
+        let Some((index, introspection)) = found.filter(same).zip(self.introspection_of(&work.provider)) else {
+            // The provider was removed, or has become another one.
+            return IntrospectionOutcome::NotAsked(Reason::IntrospectionUnavailable);
+        };
+        // Where each request is asked for, nothing is kept. A store that fails costs a question, no more.
+        let keeps = introspection.cache > 0 && self.context.sessions().is_some();
+        let store = keeps.then(|| self.store().ok()).flatten();
+        if let Some(answer) = store.as_ref().and_then(|store| self.stored(store, work, introspection, now)) {
+            self.context.arena().shared().counters.add(Counter::IntrospectionHits);
+            return IntrospectionOutcome::Stored(answer);
+        }
+        if !gate.pass() {
+            return IntrospectionOutcome::NotAsked(Reason::IntrospectionUnavailable);
+        }
+        let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
+        if !limits.may_introspect(&work.sender) {
+            return IntrospectionOutcome::NotAsked(Reason::IntrospectionLimited);
+        }
+        let answer = match self.ask_about(index, work, now / 1000) {
+            Ok(answer) => answer,
+            Err(nothing) => return nothing,
+        };
+        if let Some(store) = store {
+            self.keep_answer(&store, work, introspection, &answer);
+        }
+        IntrospectionOutcome::Answer(answer)
+    }
+
+    fn ask_about(&self, index: usize, work: &Introspect, now: i64) -> Result<TokenAnswer, IntrospectionOutcome> {
+        let nothing = |reason, why, answered| IntrospectionOutcome::Nothing { reason, why, answered };
+        let unavailable = |why: String, answered| nothing(Reason::IntrospectionUnavailable, why, answered);
+        let (client, policy) = (&*self.client, &self.policy);
+        let endpoint = self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(
+            |error| match error {
+                MetadataError::Failed(why) => unavailable(why, false),
+                // A server that is just being set up may have it soon.
+                MetadataError::NoDocument(why) => unavailable(why, true),
+                MetadataError::Absent(why) | MetadataError::Unusable(why) => nothing(Reason::ClientRefused, why, true),
+            },
+        )?;
+        self.context.arena().shared().counters.add(Counter::Introspections);
+        let fetched = self.keys(index);
+        let fetch = || self.fetch_keys(index);
+        let provider = &policy.providers[index];
+        let told = introspect(client, &endpoint, provider, fetched.as_ref(), &fetch, &work.token.0, now);
+        if told.is_ok() {
+            self.standings.accepted(index, Question::Introspection, now_millis());
+        }
+        let said = match told {
+            Ok(Introspected::Active(claims)) if claims.len() <= MAX_ANSWER => IntrospectionResult::Active(claims),
+            Ok(Introspected::Active(claims)) => {
+                let json = Json::parse(&claims).ok();
+                let fitted = json.and_then(|json| fit(json, provider, MAX_ANSWER));
+                IntrospectionResult::Active(fitted.ok_or_else(|| {
+                    let (address, length) = (&endpoint.address, claims.len());
+                    let why = format!(
+                        "{address}: of the answer, which has {length} octets, the rules need more than {MAX_ANSWER}"
+                    );
+                    unavailable(why, true)
+                })?)
+            }
+            Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
+            // A server that answers the client's other questions means the token.
+            Err(IntrospectionError::RequestRefused(_))
+                if self.standings.blames_request(index, Question::Introspection, now_millis()) =>
+            {
+                IntrospectionResult::Inactive
+            }
+            Err(IntrospectionError::RequestRefused(why) | IntrospectionError::ClientRefused(why)) => {
+                return Err(nothing(Reason::ClientRefused, why, true));
+            }
+            Err(IntrospectionError::Unusable(why)) => return Err(unavailable(why, true)),
+            Err(IntrospectionError::Unavailable(trouble)) => return Err(unavailable(trouble.why, trouble.answered)),
+        };
+        Ok(TokenAnswer { said, asked_at: now })
+    }
+
+    /// What the store knows, if it still counts.
+    fn stored(
+        &self,
+        store: &SessionStore,
+        work: &Introspect,
+        introspection: &Introspection,
+        now: i64,
+    ) -> Option<TokenAnswer> {
+        let answer = self.noted(store.answer(&work.id, now)).ok()??;
+        let now = now / 1000;
+        (answer.asked_at <= now && answer.standing(introspection).holds(now)).then_some(answer)
+    }
+
+    fn keep_answer(
+        &self,
+        store: &SessionStore,
+        work: &Introspect,
+        introspection: &Introspection,
+        answer: &TokenAnswer,
+    ) {
+        let mut expires_at = answer.standing(introspection).until;
+        if let IntrospectionResult::Active(claims) = &answer.said {
+            let end = Json::parse(claims).ok().and_then(|json| json.get("exp")?.as_seconds());
+            expires_at = expires_at.min(end.unwrap_or(i64::MAX));
+        }
+        let _ = self.noted(store.put_answer(&work.id, answer, expires_at.saturating_mul(1000), now_millis()));
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The I/O service's part about keys: when each provider's are fetched, and how they are published.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use super::waiters::{Ticket, Waiters};
+use crate::clock::jitter;
+use crate::process::context::{Context, PlacedPolicy};
+use crate::shared::counters::Counter;
+use crate::shared::provider_slot::WantedFetch;
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::provider::{KeySource, Provider};
+use sipoauth_core::jose::key_set::Rejected;
+use sipoauth_core::oauth::key_fetch::{FetchedKeys, KeyPlan, NoKeys};
+use sipoauth_core::oauth::refresh_plan::{Limits, RefreshPlan};
+use sipoauth_core::ports::Level;
+use sipoauth_core::text::fingerprint::printable;
+
+/// The providers whose keys are fetched.
+#[derive(Default)]
+pub struct KeyFetches {
+    /// By key source.
+    remotes: HashMap<u64, Remote>,
+    waiting: Vec<(u32, Ticket)>,
+}
+
+struct Remote {
+    name: String,
+    slot: usize,
+    key_plan: KeyPlan,
+    refresh: RefreshPlan,
+    in_flight: bool,
+    /// When it was configured, Unix milliseconds.
+    since: i64,
+}
+
+/// What to fetch for a provider; None when its keys are configured.
+pub fn key_plan(provider: &Provider, policy: &Policy) -> Option<KeyPlan> {
+    let (jwks_uri, discovery) = match &provider.keys {
+        KeySource::Static(_) => return None,
+        KeySource::Jwks(uri) => (Some(uri.clone()), Vec::new()),
+        KeySource::Discovery(urls) => (None, urls.clone()),
+    };
+    Some(KeyPlan { issuer: provider.issuer.clone(), jwks_uri, discovery, allow_http: policy.settings.allow_http })
+}
+
+fn limits(policy: &Policy) -> Limits {
+    let settings = &policy.settings;
+    Limits {
+        interval: i64::from(settings.key_refresh_interval) * 1000,
+        cooldown: i64::from(settings.key_cooldown) * 1000,
+        burst: settings.key_burst,
+    }
+}
+
+impl KeyFetches {
+    /// Takes a configuration over; what is under way goes on, but nobody waits any more for the keys of a provider that
+    /// is gone.
+    pub fn adopt(&mut self, context: &Context, placed: &PlacedPolicy, waiters: &mut Waiters, now: i64) {
+        let mut remotes = HashMap::new();
+        for (provider, &(slot, source)) in placed.policy.providers.iter().zip(&placed.places) {
+            let Some(key_plan) = key_plan(provider, &placed.policy).filter(|_| provider.watches_keys()) else {
+                continue;
+            };
+            context.arena().slots()[slot].assign(source);
+            let (refresh, in_flight, since) = match self.remotes.remove(&source) {
+                Some(old) => (old.refresh, old.in_flight, old.since),
+                None => (RefreshPlan::new(now), false, now),
+            };
+            remotes.insert(source, Remote { name: provider.name.clone(), slot, key_plan, refresh, in_flight, since });
+        }
+        for gone in std::mem::replace(&mut self.remotes, remotes).into_values() {
+            self.release(gone.slot, waiters);
+        }
+        self.note_age(context);
+    }
+
+    /// Tells how old the oldest keys are.
+    fn note_age(&self, context: &Context) {
+        let slots = context.arena().slots();
+        let fetched = |remote: &Remote| match slots[remote.slot].fetched_at.load(Relaxed) {
+            0 => remote.since,
+            at => at,
+        };
+        let oldest = self.remotes.values().map(fetched).min().unwrap_or(0);
+        context.arena().shared().oldest_keys.store(oldest, Relaxed);
+    }
+
+    /// Those who wait for the keys in a slot go on.
+    fn release(&mut self, index: usize, waiters: &mut Waiters) {
+        self.waiting.retain(|(slot, ticket)| {
+            let done = usize::try_from(*slot) == Ok(index);
+            if done {
+                waiters.finish(*ticket);
+            }
+            !done && waiters.waits(*ticket)
+        });
+    }
+
+    /// When the next planned fetch is due.
+    pub fn next(&self) -> Option<i64> {
+        self.remotes.values().filter(|r| !r.in_flight).map(|r| r.refresh.next).min()
+    }
+
+    /// Someone waits for keys in a slot that are newer than those of this generation.
+    pub fn wait(&mut self, context: &Context, slot: u32, generation: u64, ticket: Ticket, waiters: &mut Waiters) {
+        let has_newer = |r: &Remote| context.arena().slots()[r.slot].has_newer(generation);
+        if self.remotes.values().any(|r| Ok(r.slot) == usize::try_from(slot) && !has_newer(r)) {
+            self.waiting.push((slot, ticket));
+        } else {
+            waiters.finish(ticket);
+        }
+    }
+
+    /// Starts the fetches that are due, planned or asked for; `start` says whether there was room.
+    pub fn start_due(
+        &mut self,
+        context: &Context,
+        policy: &Policy,
+        now: i64,
+        mut start: impl FnMut(u64, KeyPlan) -> bool,
+    ) {
+        let limits = limits(policy);
+        for (source, remote) in self.remotes.iter_mut().filter(|(_, r)| !r.in_flight) {
+            let slot = &context.arena().slots()[remote.slot];
+            let asked = match slot.wanted() {
+                WantedFetch::No => false,
+                WantedFetch::ByRequest => true,
+                // As if it had been planned for now: neither the allowance nor the pauses of an outage count.
+                WantedFetch::ByOperator => {
+                    remote.refresh.next = remote.refresh.next.min(now);
+                    true
+                }
+            };
+            if !remote.refresh.start(asked, now, &limits) {
+                slot.not_before.store(remote.refresh.not_before, Relaxed);
+                continue;
+            }
+            if start(*source, remote.key_plan.clone()) {
+                remote.in_flight = true;
+                slot.in_flight.store(1, Relaxed);
+                slot.granted();
+                slot.fetches.fetch_add(1, Relaxed);
+                context.arena().shared().counters.add(Counter::KeyFetches);
+            } else {
+                remote.refresh.put_off(asked, now);
+            }
+        }
+    }
+
+    /// A fetch has ended: publishes the keys, and those who waited go on.
+    pub fn finished(
+        &mut self,
+        context: &Context,
+        policy: &Policy,
+        source: u64,
+        result: Result<FetchedKeys, NoKeys>,
+        waiters: &mut Waiters,
+        now: i64,
+    ) {
+        let (limits, jitter) = (limits(policy), jitter());
+        let Some(remote) = self.remotes.get_mut(&source) else {
+            return; // A reload has removed the provider meanwhile.
+        };
+        remote.in_flight = false;
+        let slot = &context.arena().slots()[remote.slot];
+        let published = result.and_then(|fetched| {
+            if slot.keys.write(&fetched.keys.to_public_jwks()) {
+                Ok(fetched)
+            } else {
+                Err(format!("{}: the usable keys need more than 64 KiB", fetched.jwks_uri).into())
+            }
+        });
+        // Everything is in place before the first log line: the host's log must not decide what the workers see.
+        let first = remote.refresh.failures > 0 || slot.fetched_at.load(Relaxed) == 0;
+        let (jwks_uri, error, rejected) = match &published {
+            Ok(fetched) => {
+                remote.refresh.succeeded(now, fetched.max_age, jitter, &limits);
+                slot.fetched_at.store(now, Release);
+                (fetched.jwks_uri.as_str(), "", [].as_slice())
+            }
+            Err(NoKeys { sentence, rejected }) => {
+                context.arena().shared().counters.add(Counter::KeyFetchErrors);
+                remote.refresh.failed(now, jitter);
+                ("", sentence.as_str(), rejected.as_slice())
+            }
+        };
+        let error = printable(error, 250);
+        slot.tell(jwks_uri, &error, rejected);
+        slot.failures.store(remote.refresh.failures, Relaxed);
+        slot.next_fetch_at.store(remote.refresh.next, Relaxed);
+        slot.not_before.store(remote.refresh.not_before, Relaxed);
+        slot.in_flight.store(0, Relaxed);
+        for (level, line) in describe(&remote.name, &published, first, remote.refresh.failures) {
+            context.log().log(level, &line);
+        }
+        let index = remote.slot;
+        self.note_age(context);
+        self.release(index, waiters);
+    }
+}
+
+/// What the log says of a fetch. `first`: there was no success just before it.
+fn describe(name: &str, fetch: &Result<FetchedKeys, NoKeys>, first: bool, failures: u32) -> Vec<(Level, String)> {
+    let mut lines = Vec::new();
+    let not_used = |key: &Rejected| format!("provider '{name}': {} is not used: {}", key.name(), key.error);
+    match fetch {
+        Ok(fetched) => {
+            if first {
+                let count = fetched.keys.keys().len();
+                lines.push((Level::Info, format!("provider '{name}': {count} key(s) from {}", fetched.jwks_uri)));
+            }
+            lines.extend(fetched.keys.rejected().iter().map(|key| (Level::Debug, not_used(key))));
+        }
+        // The first failure and then every power of two: an outage of a day is some lines, not thousands.
+        Err(NoKeys { sentence, rejected }) if failures.is_power_of_two() => {
+            let what = if rejected.is_empty() { "fetched" } else { "used" };
+            let line = format!("provider '{name}': keys cannot be {what} ({failures} in a row): {sentence}");
+            lines.push((Level::Error, line));
+            lines.extend(rejected.iter().map(|key| (Level::Error, not_used(key))));
+        }
+        Err(_) => {}
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sipoauth_core::jose::key_set::{KeySet, Origin};
+
+    /// The log names every key of a set that has no usable one, and what it says is a stranger's word: short, printable.
+    #[test]
+    fn a_key_set_without_a_usable_key_is_told_key_by_key() {
+        let document =
+            "{\"keys\":[{\"kid\":\"a\u{2028}b\",\"kty\":\"EC\",\"crv\":\"P-521\"},{\"kty\":\"RSA\",\"e\":\"AQAB\"},7]}";
+        let error = KeySet::from_jwks(document.as_bytes(), Origin::Fetched).unwrap_err();
+        let no_keys = NoKeys { sentence: error.to_string(), rejected: error.rejected().to_vec() };
+        let lines = |failures| describe("corp", &Err(no_keys.clone()), true, failures);
+        let texts: Vec<String> = lines(1).into_iter().map(|(level, line)| format!("{level:?} {line}")).collect();
+        assert_eq!(texts.len(), 4, "{texts:?}");
+        assert!(texts[0].contains("no usable signature key") && texts[0].contains("and 2 more"), "{texts:?}");
+        assert!(texts[1].starts_with("Error provider 'corp': key 'a?b' is not used: the curve 'P-521'"), "{texts:?}");
+        assert!(texts[2].contains("key 2 is not used: n is missing"), "{texts:?}");
+        assert!(texts[3].contains("key 3 is not used: it is not a JSON object"), "{texts:?}");
+        assert_eq!((lines(3).len(), lines(4).len()), (0, 4), "an outage is some lines, not thousands");
+    }
+}

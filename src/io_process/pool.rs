@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Threads that may wait: each runs one task at a time and hands back what came of it.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+
+use crate::process::caught::caught;
+use sipoauth_core::config::policy::threads_for_phones;
+
+/// Something that may wait, and makes an event of kind `E`; and what to make of a panic in it, given its place.
+pub struct Task<E> {
+    run: Box<dyn FnOnce() -> E + Send>,
+    panicked: Box<dyn FnOnce(String) -> E + Send>,
+}
+
+impl<E> Task<E> {
+    /// A task.
+    pub fn new(
+        run: impl FnOnce() -> E + Send + 'static,
+        panicked: impl FnOnce(String) -> E + Send + 'static,
+    ) -> Task<E> {
+        Task { run: Box::new(run), panicked: Box::new(panicked) }
+    }
+}
+
+/// Tasks that wait for a thread, or threads that wait for tasks.
+struct Queue<E>(Mutex<Waiting<E>>);
+
+struct Waiting<E> {
+    tasks: VecDeque<Task<E>>,
+    /// The last one is woken first: what it needs, its connections among them, is still at hand.
+    idle: Vec<Thread>,
+    closed: bool,
+}
+
+impl<E> Queue<E> {
+    /// Nothing that is done with the lock held panics half-way, so a poisoned one is as good.
+    fn lock(&self) -> MutexGuard<'_, Waiting<E>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a task. None when there are no more.
+    fn take(&self) -> Option<Task<E>> {
+        loop {
+            let mut waiting = self.lock();
+            if let Some(task) = waiting.tasks.pop_front() {
+                return Some(task);
+            }
+            if waiting.closed {
+                return None;
+            }
+            let current = thread::current();
+            // It is there still when it was woken by something else.
+            if waiting.idle.iter().all(|thread| thread.id() != current.id()) {
+                waiting.idle.push(current);
+            }
+            drop(waiting);
+            thread::park();
+        }
+    }
+}
+
+/// The threads and the way to them.
+pub struct Pool<E: Send + 'static> {
+    queue: Arc<Queue<E>>,
+    size: usize,
+}
+
+impl<E: Send + 'static> Pool<E> {
+    /// Starts `size` threads that send their events to `events`; the handles are for the end.
+    pub fn new(size: usize, events: &SyncSender<E>) -> std::io::Result<(Pool<E>, Vec<JoinHandle<()>>)> {
+        let waiting = Waiting { tasks: VecDeque::new(), idle: Vec::new(), closed: false };
+        let queue = Arc::new(Queue(Mutex::new(waiting)));
+        let mut pool = Pool { queue, size };
+        let mut threads = Vec::new();
+        for _ in 0..size {
+            let (queue, events) = (Arc::clone(&pool.queue), events.clone());
+            // Those that were started end again.
+            let thread = spawn("sipoauth io", move || run(&queue, &events)).inspect_err(|_| pool.close())?;
+            threads.push(thread);
+        }
+        Ok((pool, threads))
+    }
+
+    /// Hands a task over. False when twice as many wait as there are threads.
+    pub fn start(&self, task: Task<E>) -> bool {
+        let mut waiting = self.queue.lock();
+        if waiting.closed || waiting.tasks.len() >= self.size * 2 {
+            return false;
+        }
+        waiting.tasks.push_back(task);
+        let idle = waiting.idle.pop();
+        drop(waiting);
+        idle.inspect(Thread::unpark);
+        true
+    }
+
+    /// How many of the threads may work for phones at once.
+    pub fn for_phones(&self) -> usize {
+        u32::try_from(self.size).map_or(self.size, |size| threads_for_phones(size) as usize)
+    }
+
+    /// Number of threads.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Lets the threads end when they have done what they have begun.
+    pub fn close(&mut self) {
+        let mut waiting = self.queue.lock();
+        waiting.closed = true;
+        waiting.idle.drain(..).for_each(|thread| thread.unpark());
+    }
+}
+
+fn run<E>(queue: &Queue<E>, events: &SyncSender<E>) {
+    while let Some(Task { run, panicked }) = queue.take() {
+        // A panic in a parser must cost one task, not the thread.
+        let event = match caught(run) {
+            Ok(event) => Ok(event),
+            Err(place) => caught(|| panicked(place)),
+        };
+        if event.is_ok_and(|event| events.send(event).is_err()) {
+            return;
+        }
+    }
+}
+
+/// A named thread.
+pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(run)
+}

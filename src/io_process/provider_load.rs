@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the authorization servers do for phones at present, and whether one is left alone for a while.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::PATIENCE;
+use super::exchange_task::TaskEnv;
+use super::pool::Pool;
+use super::service::ServiceEvent;
+use crate::clock::now_millis;
+use crate::shared::counters::Counter;
+use sipoauth_core::oauth::breaker::Breaker;
+use sipoauth_core::oauth::verdict::Trouble;
+use sipoauth_core::ports::Level;
+
+/// What a server is asked for. Each has an endpoint of its own, which works or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadKind {
+    /// Codes are exchanged.
+    Exchange,
+    /// Tokens are introspected.
+    Introspection,
+}
+
+impl LoadKind {
+    fn counter(self) -> Counter {
+        match self {
+            LoadKind::Exchange => Counter::ExchangeErrors,
+            LoadKind::Introspection => Counter::IntrospectionErrors,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            LoadKind::Exchange => "a code cannot be exchanged",
+            LoadKind::Introspection => "a token cannot be introspected",
+        }
+    }
+}
+
+/// How a thread's try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Nobody has wanted to ask the server: what was needed was known already.
+    Known,
+    /// It was to be asked, and then was not.
+    Unused,
+    /// It did its work.
+    Well,
+    /// It answered, but the answer is of no use: it need not be left alone.
+    Refused,
+    /// It did not answer, or not as it should.
+    Badly,
+}
+
+impl Ended {
+    /// What a question without an answer tells of the server.
+    pub fn of(trouble: &Trouble) -> Ended {
+        if trouble.answered { Ended::Refused } else { Ended::Badly }
+    }
+}
+
+/// Before the question to a server, for one task. What the store knows is used whether the server answers or not, so the
+/// task asks here only when nothing but the server can help.
+#[derive(Clone)]
+pub struct Gate {
+    breaker: Arc<Breaker>,
+    trial: i64,
+    passed: Arc<AtomicBool>,
+}
+
+impl Gate {
+    /// Whether the server may be asked; if not, it did not answer lately.
+    pub fn pass(&self) -> bool {
+        let passed = self.passed() || self.breaker.check(now_millis(), self.trial).is_ok();
+        self.passed.store(passed, Ordering::Relaxed);
+        passed
+    }
+
+    /// How a task that went through it has ended, or not at all.
+    pub fn end(&self, ended: Ended) -> Ended {
+        if self.passed() { ended } else { Ended::Known }
+    }
+
+    fn passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+}
+
+struct EndpointLoad {
+    breaker: Arc<Breaker>,
+    failures: u32,
+}
+
+#[derive(Default)]
+struct Load {
+    running: usize,
+    exchange: EndpointLoad,
+    introspection: EndpointLoad,
+}
+
+impl Default for EndpointLoad {
+    fn default() -> EndpointLoad {
+        EndpointLoad { breaker: Arc::new(Breaker::new(PATIENCE)), failures: 0 }
+    }
+}
+
+impl Load {
+    fn of(&mut self, service: LoadKind) -> &mut EndpointLoad {
+        match service {
+            LoadKind::Exchange => &mut self.exchange,
+            LoadKind::Introspection => &mut self.introspection,
+        }
+    }
+}
+
+/// By the provider's name.
+#[derive(Default)]
+pub struct Loads {
+    providers: HashMap<String, Load>,
+    running: usize,
+    at_store: usize,
+}
+
+impl Loads {
+    fn of(&mut self, provider: &str) -> &mut Load {
+        if !self.providers.contains_key(provider) {
+            self.providers.insert(provider.to_owned(), Load::default());
+        }
+        self.providers.get_mut(provider).expect("it is there now")
+    }
+
+    /// Whether there is a thread for more work at this provider: some are left for keys and for the store, and of what
+    /// other providers leave, a half for whichever hangs next.
+    pub fn has_room(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, provider: &str) -> bool {
+        let own = self.of(provider).running;
+        let rest = pool.for_phones().saturating_sub(self.running - own.min(self.running));
+        let most = if env.policy.providers.len() > 1 { rest.div_ceil(2) } else { rest };
+        let free = self.running == 0 || self.running + self.at_store + 1 < pool.size();
+        free && self.running < pool.for_phones() && own < most.min(env.policy.settings.http_per_provider as usize)
+    }
+
+    /// Whether there is a thread for more work at the store: some are left for the providers, and one for keys.
+    pub fn has_room_for_store(&self, pool: &Pool<ServiceEvent>) -> bool {
+        let free = self.at_store == 0 || self.running + self.at_store + 1 < pool.size();
+        free && self.at_store < (pool.size() / 2).max(1)
+    }
+
+    /// A thread has begun work at the store.
+    pub fn store_begun(&mut self) {
+        self.at_store += 1;
+    }
+
+    /// It is free again.
+    pub fn store_ended(&mut self) {
+        self.at_store = self.at_store.saturating_sub(1);
+    }
+
+    /// What the task of a thread asks before it asks the server.
+    pub fn gate(&mut self, env: &TaskEnv, provider: &str, service: LoadKind) -> Gate {
+        let breaker = Arc::clone(&self.of(provider).of(service).breaker);
+        Gate { breaker, trial: env.claim_time(), passed: Arc::default() }
+    }
+
+    /// A thread has begun.
+    pub fn begun(&mut self, provider: &str) {
+        self.of(provider).running += 1;
+        self.running += 1;
+    }
+
+    /// A thread is free again. What failed is counted, and logged the first time and then at every power of two: an
+    /// outage of a day is some lines, not thousands. `why` is what the log may know; empty: it knows already.
+    pub fn ended(&mut self, env: &TaskEnv, provider: &str, service: LoadKind, ended: Ended, why: &str) {
+        self.running = self.running.saturating_sub(1);
+        let load = self.of(provider);
+        load.running = load.running.saturating_sub(1);
+        let endpoint = load.of(service);
+        match ended {
+            Ended::Known => return,
+            Ended::Unused => return endpoint.breaker.unused(),
+            Ended::Well => {
+                endpoint.breaker.succeeded();
+                endpoint.failures = 0;
+                return;
+            }
+            Ended::Refused => endpoint.breaker.succeeded(),
+            Ended::Badly => endpoint.breaker.failed(now_millis(), why),
+        }
+        env.context.arena().shared().counters.add(service.counter());
+        if why.is_empty() {
+            return;
+        }
+        endpoint.failures = endpoint.failures.saturating_add(1);
+        if endpoint.failures.is_power_of_two() {
+            let (what, failures) = (service.text(), endpoint.failures);
+            let line = format!("provider '{provider}': {what} ({failures} in a row): {why}");
+            env.context.log().log(Level::Error, &line);
+        }
+    }
+}

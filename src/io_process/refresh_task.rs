@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a thread of the I/O service does with tokens that are about to end: one process of all proxies refreshes them.
+
+use super::PATIENCE;
+use super::exchange_task::TaskEnv;
+use crate::clock::now_millis;
+use crate::shared::counters::Counter;
+use crate::store::session_tokens::{keeps_access_token, refresh_due};
+use crate::store::sessions::{SessionStore, lease_key, tokens_key};
+use sipoauth_core::config::password_sign_in::TokenSource;
+use sipoauth_core::oauth::endpoints::Endpoint;
+use sipoauth_core::oauth::exchange::{Refreshed, TokenError, refresh};
+use sipoauth_core::oauth::grant::PhoneRefresh;
+use sipoauth_core::oauth::token_issue::issue;
+use sipoauth_core::oauth::verdict::Question;
+use sipoauth_core::ports::store::{StoreError, Write};
+use sipoauth_core::ports::{Level, Log};
+use sipoauth_core::reason::Reason;
+use sipoauth_core::records::session::{Exchanged, Identity, Session, Tokens, id_text, token_name};
+use sipoauth_core::text::secret::SecretText;
+use subtle::ConstantTimeEq;
+
+/// Changes that others overtake, before it is left for later.
+const ATTEMPTS: usize = 16;
+/// A session whose refresh was refused is shown, and its phone told so, for this time in seconds.
+const SHOWN: i64 = 86_400;
+/// What a refresh leaves undone when its process dies is done after this time, in milliseconds.
+const MAKE_UP: i64 = 5000;
+/// Longest time between two tries, in milliseconds.
+const MAX_BACKOFF: i64 = 60_000;
+
+/// The tokens of a session whose phone holds them.
+pub(super) struct Held {
+    key: String,
+    tokens: Tokens,
+    session: Session,
+}
+
+/// What came of tokens that were due.
+#[derive(Debug, Default)]
+pub struct Refresh {
+    /// The provider whose server could be asked.
+    pub provider: Option<String>,
+    /// Whether it answered; None: it was not asked after all.
+    pub answered: Option<bool>,
+    /// The address-of-record whose sessions may have changed.
+    pub aor: Option<String>,
+}
+
+impl TaskEnv {
+    /// Refreshes the tokens under this key, unless another process does. `may_ask` says whether a provider's server is
+    /// to be asked now.
+    pub fn refresh(&self, key: &str, may_ask: &dyn Fn(&str) -> bool) -> Refresh {
+        let mut refresh = Refresh::default();
+        // A store that fails was noted; what is due stays due.
+        let _ = self.refresh_once(key, may_ask, &mut refresh);
+        refresh
+    }
+
+    fn refresh_once(&self, key: &str, may_ask: &dyn Fn(&str) -> bool, refresh: &mut Refresh) -> Result<(), StoreError> {
+        let store = self.store()?;
+        let now = now_millis();
+        let lease = lease_key(key);
+        let mut owner = [0; 8];
+        aws_lc_rs::rand::fill(&mut owner).map_err(|_| StoreError::Away("no random numbers".into()))?;
+        let write = Write { key: &lease, value: &owner, expires_at: now + self.claim_time(), due_at: None };
+        if !self.noted_addition(store.store().put(&write, None, now))? {
+            return Ok(());
+        }
+        let done = self.refresh_leased(&store, key, may_ask, refresh);
+        let _ = store.store().remove(&lease, Some(&owner));
+        self.noted(done)
+    }
+
+    fn refresh_leased(
+        &self,
+        store: &SessionStore,
+        key: &str,
+        may_ask: &dyn Fn(&str) -> bool,
+        outcome: &mut Refresh,
+    ) -> Result<(), StoreError> {
+        let now = now_millis();
+        let Some((tokens, sealed)) = store.tokens(key, now)? else {
+            self.standings.forget_session(key);
+            return Ok(());
+        };
+        let account = store.account(&tokens.aor, now)?;
+        let session = account.and_then(|a| a.sessions.into_iter().find(|s| key.ends_with(&id_text(&s.id))));
+        let (Some(session), Some(refresh_token)) = (session, tokens.refresh_token.clone()) else {
+            self.standings.forget_session(key);
+            return store.store().remove(key, Some(&sealed)).map(drop);
+        };
+        // Another process may have done it between the list of what is due and the lease, or died on the way.
+        if tokens.refresh_at > now {
+            return self.renew(store, key, None);
+        }
+        // A refresh token goes to the server that it came from and to no other.
+        let same = |p: &usize| self.policy.providers[*p].issuer_name == tokens.issuer;
+        let Some(provider) = self.provider(&tokens.provider).filter(same) else {
+            return self.put_off(store, key, tokens, &sealed);
+        };
+        if !may_ask(&tokens.provider) {
+            // Others find out whether the server is back: no failure of these tokens.
+            return self.put_off_for(PATIENCE.longest_pause, store, key, tokens, &sealed);
+        }
+        outcome.provider = Some(tokens.provider.clone());
+        let shared = self.context.arena().shared();
+        let answer = self.ask_for_new(provider, &refresh_token.0, now / 1000);
+        outcome.aor = Some(tokens.aor.clone());
+        outcome.answered = Some(match &answer {
+            Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.answered,
+            _ => true,
+        });
+        let ends = |what: &str, text: &str| {
+            shared.counters.add(Counter::RefreshesRefused);
+            self.standings.forget_session(key);
+            let (name, id, aor) = (&tokens.provider, id_text(&session.id), &tokens.aor);
+            let line =
+                format!("provider '{name}': session {id} of {aor} {what}: its tokens were not refreshed: {text}");
+            self.lines.log(Level::Info, &line);
+        };
+        const WITH_TOKEN: &str = "ends with its access token";
+        // Tokens came, whatever is made of them.
+        if matches!(answer, Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..))) {
+            self.standings.accepted(provider, Question::Refresh, now_millis());
+        }
+        let text = match answer {
+            Ok(refreshed) => {
+                self.standings.forget_session(key);
+                return self.take_over(store, key, &refreshed);
+            }
+            // Tokens that fit the configuration no more end the session as a refusal does.
+            Err(TokenError::Refused(text) | TokenError::Unfit(_, text)) => {
+                ends("ends", &text);
+                return self.end(store, key, &tokens.aor, &session);
+            }
+            Err(TokenError::Denied(reason)) => {
+                ends("ends", reason.text());
+                return self.end(store, key, &tokens.aor, &session);
+            }
+            Err(TokenError::RequestRefused(text)) => {
+                ends(WITH_TOKEN, &text);
+                return self.end_with_token(store, key, tokens, &sealed, &session);
+            }
+            Err(TokenError::ClientRefused(text)) if self.standings.blames_session(provider, key, now_millis()) => {
+                ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client otherwise"));
+                return self.end_with_token(store, key, tokens, &sealed, &session);
+            }
+            Err(TokenError::Misconfigured(text)) => text,
+            Err(TokenError::ClientRefused(text)) => format!("the server refuses the proxy's client: {text}"),
+            Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.why,
+        };
+        shared.counters.add(Counter::RefreshErrors);
+        if tokens.failures.is_power_of_two() || tokens.failures == 0 {
+            let line = format!("provider '{}': tokens cannot be refreshed now: {text}", tokens.provider);
+            self.lines.log(Level::Warn, &line);
+        }
+        self.put_off(store, key, tokens, &sealed)
+    }
+
+    /// Tries again later: after 1, 2, 4 … seconds, at most a minute.
+    fn put_off(&self, store: &SessionStore, key: &str, mut tokens: Tokens, sealed: &[u8]) -> Result<(), StoreError> {
+        let backoff = (1000i64 << tokens.failures.min(6)).min(MAX_BACKOFF);
+        tokens.failures = tokens.failures.saturating_add(1);
+        self.put_off_for(backoff, store, key, tokens, sealed)
+    }
+
+    fn put_off_for(
+        &self,
+        backoff: i64,
+        store: &SessionStore,
+        key: &str,
+        mut tokens: Tokens,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        let now = now_millis();
+        let due = now + backoff + (backoff as f64 * 0.2 * crate::clock::jitter()) as i64;
+        tokens.refresh_at = due;
+        store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, Some(due), now).map(drop)
+    }
+
+    /// A phone that holds its tokens wants new ones: those of its session that it has proved to be its own.
+    pub(super) fn tokens_to_refresh(
+        &self,
+        store: &SessionStore,
+        provider: usize,
+        refresh_of: &PhoneRefresh,
+    ) -> Result<Result<Held, TokenError>, StoreError> {
+        let now = now_millis();
+        let key = tokens_key(&refresh_of.session);
+        let Some((tokens, _)) = store.tokens(&key, now)? else {
+            return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
+        };
+        if tokens.issuer != self.policy.providers[provider].issuer_name {
+            return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
+        }
+        let account = store.account(&tokens.aor, now)?;
+        let session = account.and_then(|a| a.sessions.into_iter().find(|s| s.id == refresh_of.session));
+        let Some(session) = session else {
+            return Ok(Err(TokenError::Denied(Reason::SessionEnded)));
+        };
+        let (known, sent) = (tokens.refresh_token.as_ref(), refresh_of.refresh_token.0.as_bytes());
+        if !known.is_some_and(|known| bool::from(known.0.as_bytes().ct_eq(sent))) {
+            return Ok(Err(TokenError::Refused(
+                "the refresh token is not the one of this session, or was replaced".into(),
+            )));
+        }
+        Ok(Ok(Held { key, tokens, session }))
+    }
+
+    /// Gets them. Nobody else refreshes them, and a refresh token is claimed by who redeems it.
+    pub(super) fn refresh_for_phone(
+        &self,
+        store: &SessionStore,
+        provider: usize,
+        Held { key, tokens, session }: Held,
+    ) -> Result<Result<Exchanged, TokenError>, StoreError> {
+        let now = now_millis();
+        let refreshed = match self.new_tokens(provider, &session, &tokens, now / 1000) {
+            Ok(refreshed) => refreshed,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.take_over(store, &key, &refreshed)?;
+        Ok(Ok(Exchanged {
+            session: session.id,
+            identity: Identity {
+                subject: session.subject,
+                aors: vec![tokens.aor.clone()],
+                client_id: session.client_id,
+                scope: refreshed.scope.unwrap_or(session.scope),
+            },
+            bound_to: tokens.aor,
+            sign_in: tokens.sign_in,
+            code: SecretText::default(),
+            master_key: None,
+            token: None,
+            valid_until: refreshed.expires_at,
+            renewable: false,
+        }))
+    }
+
+    /// `now` in Unix seconds.
+    fn new_tokens(
+        &self,
+        provider: usize,
+        session: &Session,
+        tokens: &Tokens,
+        now: i64,
+    ) -> Result<Refreshed, TokenError> {
+        let settings = &self.policy.providers[provider];
+        if let Some(sign_in) = settings.password_sign_in.as_ref().filter(|s| s.source == TokenSource::Issue) {
+            self.context.arena().shared().counters.add(Counter::TokensIssued);
+            let issued = issue(settings, sign_in, &session.subject, &tokens.aor, &session.scope, now)?;
+            return Ok(Refreshed {
+                access_token: issued.access_token,
+                refresh_token: issued.refresh_token,
+                id_token: None,
+                scope: None,
+                expires_at: issued.expires_at,
+            });
+        }
+        let token = tokens.refresh_token.as_ref().map_or("", |token| token.0.as_str());
+        self.ask_for_new(provider, token, now)
+    }
+
+    /// Has the server exchange a refresh token. `now` in Unix seconds.
+    fn ask_for_new(&self, provider: usize, refresh_token: &str, now: i64) -> Result<Refreshed, TokenError> {
+        self.context.arena().shared().counters.add(Counter::Refreshes);
+        let (client, policy) = (&*self.client, &self.policy);
+        let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now)?;
+        refresh(client, &endpoint.address, policy, provider, refresh_token, now)
+    }
+
+    fn take_over(&self, store: &SessionStore, key: &str, refreshed: &Refreshed) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let now = now_millis();
+            let Some((mut tokens, sealed)) = store.tokens(key, now)? else {
+                return Ok(()); // Revoked meanwhile.
+            };
+            let keeps = keeps_access_token(&self.policy, tokens.sign_in);
+            tokens.access_token = keeps.then(|| refreshed.access_token.clone());
+            if refreshed.refresh_token.is_some() {
+                tokens.refresh_token.clone_from(&refreshed.refresh_token);
+            }
+            tokens.expires_at = refreshed.expires_at;
+            tokens.failures = 0;
+            tokens.refresh_at = refresh_due(&tokens, now).unwrap_or(0);
+            // The spent refresh token must not stay; should the rest fail, it is made up for soon.
+            let soon = due(&tokens).map(|at| at.min(now + MAKE_UP));
+            if store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, soon, now)? {
+                return self.renew(store, key, refreshed.scope.as_ref());
+            }
+        }
+        Ok(())
+    }
+
+    /// The session lives as long as its tokens, which are due when they are to be refreshed.
+    fn renew(&self, store: &SessionStore, key: &str, scope: Option<&String>) -> Result<(), StoreError> {
+        let now = now_millis();
+        let Some((tokens, sealed)) = store.tokens(key, now)? else {
+            return Ok(());
+        };
+        store.change_account(&tokens.aor, now, |account| {
+            let found = account.sessions.iter_mut().find(|s| key.ends_with(&id_text(&s.id)));
+            found.is_some_and(|session| {
+                session.valid_until = tokens.expires_at;
+                if let Some(token) = tokens.access_token.as_ref().filter(|_| tokens.sign_in.phone_holds_tokens()) {
+                    session.add_token(token_name(&token.0));
+                }
+                if let Some(scope) = scope {
+                    session.scope.clone_from(scope);
+                }
+                true
+            })
+        })?;
+        store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, due(&tokens), now).map(drop)
+    }
+
+    /// The session is good as long as its access token; then its phone is challenged.
+    fn end_with_token(
+        &self,
+        store: &SessionStore,
+        key: &str,
+        mut tokens: Tokens,
+        sealed: &[u8],
+        session: &Session,
+    ) -> Result<(), StoreError> {
+        let now = now_millis();
+        store.change_account(&tokens.aor, now, |account| {
+            let found = account.sessions.iter_mut().find(|s| s.id == session.id);
+            found.is_some_and(|session| {
+                session.renewable = false;
+                session.ends_at = session.ends_at.min(session.valid_until.max(now / 1000) + SHOWN);
+                true
+            })
+        })?;
+        tokens.refresh_token = None;
+        tokens.refresh_at = 0;
+        store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, None, now).map(drop)
+    }
+
+    /// The next request of this phone is challenged.
+    fn end(&self, store: &SessionStore, key: &str, aor: &str, session: &Session) -> Result<(), StoreError> {
+        let now = now_millis();
+        store.change_account(aor, now, |account| {
+            let found = account.sessions.iter_mut().find(|s| s.id == session.id);
+            found.is_some_and(|session| {
+                session.renewable = false;
+                session.valid_until = 0;
+                session.ends_at = session.ends_at.min(now / 1000 + SHOWN);
+                true
+            })
+        })?;
+        store.store().remove(key, None).map(drop)
+    }
+}
+
+/// When they are due, if they are.
+fn due(tokens: &Tokens) -> Option<i64> {
+    (tokens.refresh_at != 0).then_some(tokens.refresh_at)
+}

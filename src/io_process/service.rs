@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The I/O service: one per proxy, in a process of its own. Does in threads what may wait, and wakes those who wait.
+//!
+//! Only the thread that calls `step` writes to the provider slots, to the record cache and to the host's log.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::changes::{ChangeClock, Changes};
+use super::exchange_task::{ReadRecord, TaskEnv};
+use super::exchanges::{ExchangeDone, Exchanges};
+use super::http::HttpClient;
+use super::intake::Intake;
+use super::introspections::{IntrospectionDone, Introspections};
+use super::key_fetches::KeyFetches;
+use super::line_buffer::LineBuffer;
+use super::pool::{Pool, spawn};
+use super::provider_load::Loads;
+use super::refreshes::{RefreshEvent, Refreshes};
+use super::waiters::Waiters;
+use crate::clock::now_millis;
+use crate::fault;
+use crate::process::StartError;
+use crate::process::caught::caught;
+use crate::process::context::{Context, PlacedPolicy};
+use crate::process::job::{Job, Work};
+use crate::shared::counters::Counter;
+use crate::shared::record_cache::{CAPACITY, Lookup, Room};
+use sipoauth_core::oauth::endpoints::Endpoints;
+use sipoauth_core::oauth::kept_keys::KeptKeys;
+use sipoauth_core::oauth::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
+use sipoauth_core::ports::{Level, Log};
+
+/// Events that wait for `step`; beyond it the senders wait, and the workers' queue fills up.
+const EVENTS: usize = 1024;
+/// Events taken before those whose work is done are given back.
+const BATCH: usize = 256;
+/// Of these, events that put something into the memory that workers read: as many as find room in one of its sets, so
+/// that who waits for one finds it there.
+const ANSWERS: usize = 4;
+
+/// Time between two sweeps of the replay guard and of the bound connections, in milliseconds.
+const SWEEP: i64 = 300_000;
+/// What connections are bound to is wiped when it was not used for so long, in milliseconds.
+const UNUSED_CONNECTION: i64 = 7_200_000;
+
+/// Between a panic of a thread and its next try.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What reaches the service's own thread.
+pub enum ServiceEvent {
+    /// A worker asks for something.
+    Job(Job),
+    /// There is a new configuration, or keys that the operator wants.
+    Woken,
+    /// A key fetch has ended; the error is a sentence.
+    Fetched(u64, Result<FetchedKeys, NoKeys>),
+    /// Work for a waiter has ended.
+    Done(ExchangeDone),
+    /// A token was asked about.
+    Introspected(IntrospectionDone),
+    /// Upkeep has ended.
+    Kept(RefreshEvent),
+    /// A record was changed by another proxy.
+    Changed(String),
+}
+
+/// The right to be the only I/O service of a context.
+struct Right {
+    context: Arc<Context>,
+    process: u32,
+}
+
+impl Right {
+    fn take(context: &Arc<Context>) -> Result<Right, StartError> {
+        if !context.arena().begin_service() {
+            return Err(StartError::Running);
+        }
+        Ok(Right { context: Arc::clone(context), process: std::process::id() })
+    }
+}
+
+impl Drop for Right {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            self.context.arena().end_service();
+        }
+    }
+}
+
+/// The service.
+pub struct IoService {
+    context: Arc<Context>,
+    process: u32,
+    _right: Right,
+    placed: PlacedPolicy,
+    env: TaskEnv,
+    keys: KeyFetches,
+    exchanges: Exchanges,
+    introspections: Introspections,
+    loads: Loads,
+    refreshes: Refreshes,
+    waiters: Waiters,
+    changes: Changes,
+    watch: Option<SyncSender<ServiceEvent>>,
+    swept: i64,
+    events: Receiver<ServiceEvent>,
+    pool: Pool<ServiceEvent>,
+    threads: Vec<JoinHandle<()>>,
+    ending: Arc<AtomicBool>,
+}
+
+/// Whose entries a record may displace. Sessions and accounts are there because somebody has signed in or was entered;
+/// anybody can ask for an address that has none, and anybody can make a code, which is remembered as refused.
+fn room_of(key: &str, present: bool) -> Room {
+    match key.split_once(':').map_or("", |(kind, _)| kind) {
+        _ if !present => Room::Passing,
+        "a" | "k" => Room::Kept,
+        "c" => Room::Passing,
+        _ => Room::Uses,
+    }
+}
+
+/// Puts records into the workers' cache; true when another proxy has changed one since it was read.
+fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<ReadRecord>, now: i64) -> bool {
+    let mut overtaken = false;
+    for ReadRecord { key, value, moment } in records {
+        if changes.since(moment, &key) {
+            overtaken = true;
+        } else {
+            let cache = env.context.arena().records();
+            let known = match cache.get(&key, now, u64::MAX) {
+                Lookup::Hit(known) => value.as_ref() == Some(&known),
+                Lookup::Absent => value.is_none(),
+                Lookup::Unknown => true,
+            };
+            if !cache.put(room_of(&key, value.is_some()), &key, value.as_deref(), now) {
+                let octets = value.map_or(0, |value| value.len());
+                let sentence = format!(
+                    "a record of {octets} octets has no room in the memory that workers read (about {CAPACITY}): they answer \
+                     503; the server must issue shorter tokens, or the user have fewer devices"
+                );
+                env.lines.log(Level::Error, &sentence);
+            }
+            if !known {
+                // Who has read it before must not put the old one back.
+                changes.note(key);
+            }
+        }
+    }
+    overtaken
+}
+
+fn task_env(context: &Arc<Context>, placed: &PlacedPolicy, clock: ChangeClock, lines: &Arc<LineBuffer>) -> TaskEnv {
+    TaskEnv {
+        context: Arc::clone(context),
+        policy: Arc::clone(&placed.policy),
+        places: Arc::new(placed.places.clone()),
+        client: Arc::new(HttpClient::new(&placed.policy)),
+        endpoints: Arc::new(Endpoints::new()),
+        kept_keys: Arc::new(KeptKeys::new()),
+        standings: Arc::default(),
+        clock,
+        lines: Arc::clone(lines),
+    }
+}
+
+impl IoService {
+    /// Starts the threads. The caller blocks all signals around this call, so that the threads take none.
+    pub fn new(context: Arc<Context>) -> Result<IoService, StartError> {
+        let right = Right::take(&context)?;
+        let placed = context.policy()?;
+        let changes = Changes::default();
+        let env = task_env(&context, &placed, changes.clock(), &Arc::default());
+        let (event_sender, events) = sync_channel(EVENTS);
+        let ending = Arc::new(AtomicBool::new(false));
+        let (pool, mut threads) = Pool::new(placed.policy.settings.http_threads as usize, &event_sender)?;
+        let remote = context.sessions().is_some_and(|access| !access.is_local());
+        let watch = remote.then(|| event_sender.clone());
+        let intake = Intake::new(&context, event_sender, &env.lines, &ending)?;
+        threads.push(spawn("sipoauth jobs", move || intake.run())?);
+        let mut service = IoService {
+            context,
+            process: std::process::id(),
+            _right: right,
+            placed,
+            env,
+            keys: KeyFetches::default(),
+            exchanges: Exchanges::default(),
+            introspections: Introspections::default(),
+            loads: Loads::default(),
+            refreshes: Refreshes::default(),
+            waiters: Waiters::default(),
+            changes,
+            watch,
+            swept: 0,
+            events,
+            pool,
+            threads,
+            ending,
+        };
+        service.keys.adopt(&service.context, &service.placed, &mut service.waiters, now_millis());
+        Ok(service)
+    }
+
+    /// False after a fork.
+    pub fn is_own_process(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Waits at most `timeout` for something to do and does it. `done` is called for every waiter that goes on.
+    pub fn step(&mut self, timeout: Duration, done: &mut dyn FnMut([u64; 2])) {
+        self.follow();
+        self.start_due(now_millis());
+        let mut wait = timeout.min(self.until_next(now_millis()));
+        // Everything that is there already is taken before the next look at the clock.
+        let mut ended = 0;
+        for _ in 0..BATCH {
+            match self.events.recv_timeout(wait) {
+                Ok(event) => {
+                    ended += usize::from(matches!(event, ServiceEvent::Done(_) | ServiceEvent::Introspected(_)));
+                    self.take(event);
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+            if ended == ANSWERS {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        let now = now_millis();
+        self.start_due(now);
+        self.sweep(now);
+        if self.waiters.expire(now) {
+            self.introspections.expired(&self.env, &self.waiters, now);
+        }
+        self.env.lines.drain_to(self.context.log());
+        self.waiters.release(self.context.arena().shared(), done);
+    }
+
+    /// Takes over the configuration in force.
+    fn follow(&mut self) {
+        if let Some(placed) = self.context.policy_after(self.placed.generation) {
+            self.placed = placed;
+            self.env = task_env(&self.context, &self.placed, self.changes.clock(), &self.env.lines);
+            self.keys.adopt(&self.context, &self.placed, &mut self.waiters, now_millis());
+        }
+    }
+
+    fn take(&mut self, event: ServiceEvent) {
+        // A job may come from a worker that works with a newer configuration: its provider must be known here too.
+        self.follow();
+        let (waiters, now) = (&mut self.waiters, now_millis());
+        match event {
+            ServiceEvent::Job(Job { work, deadline, cookies, place }) => {
+                let ticket = waiters.add(deadline, cookies, place);
+                match work {
+                    Work::Keys(slot, generation) => self.keys.wait(&self.context, slot, generation, ticket, waiters),
+                    Work::Introspect(work) => self.introspections.add(&self.env, *work, ticket, waiters, now),
+                    work => self.exchanges.add(work, ticket),
+                }
+            }
+            ServiceEvent::Woken => {}
+            ServiceEvent::Fetched(source, result) => {
+                self.keys.finished(&self.context, &self.placed.policy, source, result, waiters, now);
+            }
+            ServiceEvent::Done(mut done) => {
+                let records = std::mem::take(&mut done.records);
+                let overtaken = remember(&self.env, &mut self.changes, records, now);
+                self.exchanges.finished(&self.env, &mut self.waiters, &mut self.loads, done, overtaken);
+            }
+            ServiceEvent::Introspected(done) => {
+                self.introspections.finished(&self.env, waiters, &mut self.loads, done, now);
+            }
+            ServiceEvent::Kept(mut kept) => {
+                remember(&self.env, &mut self.changes, kept.take_records(), now);
+                self.refreshes.finished(kept);
+            }
+            ServiceEvent::Changed(key) => {
+                let cache = self.context.arena().records();
+                if key.is_empty() {
+                    cache.overtake_all()
+                } else {
+                    cache.overtake(&key)
+                }
+                self.changes.note(key);
+            }
+        }
+    }
+
+    /// What the replay guard need not remember makes room now and then, and tokens of connections that seem to have ended
+    /// leave the memory.
+    fn sweep(&mut self, now: i64) {
+        if (0..SWEEP).contains(&(now - self.swept)) {
+            return;
+        }
+        self.swept = now;
+        let window = i64::from(self.placed.policy.settings.pop_window);
+        self.context.arena().replay_guard().sweep(window, now / 1000);
+        self.context.arena().connections().sweep(UNUSED_CONNECTION, now);
+        self.context.arena().shared().waiting.sweep(now);
+    }
+
+    fn until_next(&self, now: i64) -> Duration {
+        let times = [self.keys.next(), self.waiters.next_deadline(), self.exchanges.next()];
+        let upkeep = self.context.sessions().map(|_| self.refreshes.next());
+        let next = times.into_iter().flatten().chain(upkeep).min().unwrap_or(i64::MAX);
+        Duration::from_millis(u64::try_from(next.saturating_sub(now)).unwrap_or(0))
+    }
+
+    fn start_due(&mut self, now: i64) {
+        let (pool, env) = (&self.pool, &self.env);
+        self.keys.start_due(&self.context, &self.placed.policy, now, |source, plan| {
+            let client = Arc::clone(&env.client);
+            let fetch = move || {
+                fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
+                ServiceEvent::Fetched(source, fetch_keys(&*client, &plan))
+            };
+            pool.start(env.task(fetch, move |sentence| ServiceEvent::Fetched(source, Err(sentence.into()))))
+        });
+        self.introspections.dispatch(env, pool, &self.waiters, &mut self.loads);
+        if self.context.sessions().is_some() {
+            self.exchanges.dispatch(env, pool, &self.waiters, &mut self.loads, now);
+            self.refreshes.dispatch(env, pool, now);
+            self.start_watching();
+        }
+    }
+}
+
+impl IoService {
+    /// As soon as a store over the network is open, changes by other proxies are listened to.
+    fn start_watching(&mut self) {
+        let Some(store) = self.watch.as_ref().and(self.context.sessions()).and_then(|access| access.watched()) else {
+            return;
+        };
+        let (Some(events), ending) = (self.watch.take(), Arc::clone(&self.ending)) else { return };
+        let (lines, counters) = (Arc::clone(&self.env.lines), Arc::clone(&self.context));
+        let watch = move || {
+            let mut tell = |key| drop(events.send(ServiceEvent::Changed(key)));
+            // It comes back when the service ends, or by a panic; then it begins again, and everything may have changed.
+            while let Err(place) = caught(|| store.watch_changes(&ending, &mut tell)) {
+                counters.arena().shared().counters.add(Counter::Panics);
+                lines.log(Level::Error, &format!("internal error caught at {place}; please report it"));
+                std::thread::sleep(PAUSE);
+            }
+        };
+        match spawn("sipoauth watch", watch) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                let line = format!("changes by other proxies are seen late: no thread to listen to them: {error}");
+                self.context.log().log(Level::Error, &line);
+            }
+        }
+    }
+}
+
+impl Drop for IoService {
+    fn drop(&mut self) {
+        if !self.is_own_process() {
+            return;
+        }
+        self.ending.store(true, Relaxed);
+        self.pool.close();
+        self.context.jobs().wake();
+        // A thread that hands over an event may wait for room: taking the rest lets it see the end.
+        let threads = std::mem::take(&mut self.threads);
+        let waiting = &self.context.arena().shared().waiting;
+        let give_back = |event| {
+            if let ServiceEvent::Job(job) = event {
+                waiting.give_back(&job.place);
+            }
+        };
+        while threads.iter().any(|t| !t.is_finished()) {
+            let _ = self.events.recv_timeout(Duration::from_millis(10)).map(give_back);
+        }
+        // Requests that are still parked are not given back; they must not count against max_pending any longer.
+        self.events.try_iter().for_each(give_back);
+        self.waiters.abandon(self.context.arena().shared());
+        // Nothing of them may be left when the host unloads or forks next.
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests that wait for the I/O service. Each is given back exactly once: when its work is done, or at its deadline.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::process::job::NOBODY;
+use crate::shared::Shared;
+use crate::shared::counters::Counter;
+use crate::shared::waiting_room::WaitingPlace;
+
+/// Names a waiter.
+pub type Ticket = u64;
+
+/// The waiting requests.
+#[derive(Default)]
+pub struct Waiters {
+    next: Ticket,
+    waiting: HashMap<Ticket, Waiter>,
+    deadlines: BTreeSet<(i64, Ticket)>,
+    done: Vec<Waiter>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiter {
+    deadline: i64,
+    cookies: [u64; 2],
+    place: WaitingPlace,
+}
+
+impl Waiters {
+    /// A new one, with its deadline in Unix milliseconds.
+    pub fn add(&mut self, deadline: i64, cookies: [u64; 2], place: WaitingPlace) -> Ticket {
+        self.next += 1;
+        self.waiting.insert(self.next, Waiter { deadline, cookies, place });
+        self.deadlines.insert((deadline, self.next));
+        self.next
+    }
+
+    /// True while it waits.
+    pub fn waits(&self, ticket: Ticket) -> bool {
+        self.waiting.contains_key(&ticket)
+    }
+
+    /// Its work is done.
+    pub fn finish(&mut self, ticket: Ticket) {
+        if let Some(waiter) = self.waiting.remove(&ticket) {
+            self.deadlines.remove(&(waiter.deadline, ticket));
+            self.done.push(waiter);
+        }
+    }
+
+    /// Those whose time is over. True when there are any.
+    pub fn expire(&mut self, now: i64) -> bool {
+        let before = self.done.len();
+        while let Some((deadline, ticket)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, ticket));
+            self.done.extend(self.waiting.remove(&ticket));
+        }
+        self.done.len() > before
+    }
+
+    /// The next deadline.
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Gives back all that are done.
+    pub fn release(&mut self, shared: &Shared, give_back: &mut dyn FnMut([u64; 2])) {
+        for Waiter { cookies, place, .. } in std::mem::take(&mut self.done) {
+            shared.waiting.give_back(&place);
+            shared.counters.add(Counter::Resumed);
+            if cookies[0] == NOBODY[0] {
+                shared.waits.end(cookies[1]);
+            }
+            give_back(cookies);
+        }
+    }
+
+    /// They are not given back any more, but they keep nobody out.
+    pub fn abandon(&mut self, shared: &Shared) {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.values().chain(&self.done).for_each(|waiter| shared.waiting.give_back(&waiter.place));
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one source may cause: a worker looks before a request may wait, and what is asked of a server is counted where
+//! it is asked, once, whoever has waited for it.
+
+use super::job::{Exchange, Work};
+use crate::shared::Shared;
+use crate::shared::source_limits::SourceLimits;
+use sipoauth_core::config::settings::Settings;
+use sipoauth_core::oauth::grant::TokenGrant;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::sender::Sender;
+
+/// Minutes in which tries of short codes are counted.
+const SHORT_CODES: u64 = 10;
+
+/// The limits at one time.
+pub struct Charges<'a> {
+    shared: &'a Shared,
+    settings: &'a Settings,
+    minute: u64,
+}
+
+impl<'a> Charges<'a> {
+    /// `now` in Unix milliseconds.
+    pub fn new(shared: &'a Shared, settings: &'a Settings, now: i64) -> Charges<'a> {
+        Charges { shared, settings, minute: (now / 60_000).unsigned_abs() }
+    }
+
+    /// Whether what is to be asked of a server for this work would still be asked. Counts nothing.
+    pub fn look(&self, work: &Work) -> Result<(), Reason> {
+        match work {
+            Work::Introspect(work) if !self.could_introspect(&work.sender) => Err(Reason::IntrospectionLimited),
+            Work::Exchange(work) => self.exchange(work, Charge::Look),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same for an exchange, and counts it: the code is sent now.
+    pub fn may_exchange(&self, work: &Exchange) -> Result<(), Reason> {
+        self.exchange(work, Charge::Count)
+    }
+
+    fn exchange(&self, work: &Exchange, charge: Charge) -> Result<(), Reason> {
+        let (settings, shared, sender) = (self.settings, self.shared, &work.sender);
+        let exchanges = &shared.source_exchanges;
+        if is_unproved(work) && !charge.source(exchanges, sender, self.minute, settings.code_source_limit) {
+            return Err(Reason::CodeLimited);
+        }
+        // The sender comes first: who is beyond his own limit takes nothing from an address.
+        let may_try = !work.registration.weak
+            || self.short_code_of(sender, charge) && self.short_code_for(&work.registration.aor, charge);
+        if may_try { Ok(()) } else { Err(Reason::CodeTries) }
+    }
+
+    /// Counts a short code that another has redeemed, and says whether its sender had a try left. The address is not his,
+    /// so he uses up none of its tries.
+    pub fn may_try_another(&self, sender: &Sender, aor: &str) -> bool {
+        self.short_code_for(aor, Charge::Look) && self.short_code_of(sender, Charge::Count)
+    }
+
+    fn short_code_of(&self, sender: &Sender, charge: Charge) -> bool {
+        let (sources, limit) = (&self.shared.short_code_sources, self.settings.short_code_source_tries);
+        charge.source(sources, sender, self.minute / SHORT_CODES, limit)
+    }
+
+    fn short_code_for(&self, aor: &str, charge: Charge) -> bool {
+        let (addresses, limit) = (&self.shared.short_code_addresses, self.settings.short_code_tries);
+        let period = self.minute / SHORT_CODES;
+        match charge {
+            Charge::Look => addresses.used(aor, period) < limit,
+            Charge::Count => addresses.allow(aor, period, limit),
+        }
+    }
+
+    /// Whether a server would still be asked about a token from this sender.
+    pub fn could_introspect(&self, sender: &Sender) -> bool {
+        self.shared.source_introspections.has_room(sender, self.minute, self.settings.introspection_source_limit)
+    }
+
+    /// The same, and counts it: the server is asked now.
+    pub fn may_introspect(&self, sender: &Sender) -> bool {
+        self.shared.source_introspections.allow(sender, self.minute, self.settings.introspection_source_limit)
+    }
+}
+
+/// Whether one more use is looked at only, or counted.
+#[derive(Clone, Copy)]
+enum Charge {
+    Look,
+    Count,
+}
+
+impl Charge {
+    fn source<const N: usize>(self, limits: &SourceLimits<N>, sender: &Sender, period: u64, limit: u32) -> bool {
+        match self {
+            Charge::Look => limits.has_room(sender, period, limit),
+            Charge::Count => limits.allow(sender, period, limit),
+        }
+    }
+}
+
+/// Anybody can send these; who sends others has proved who it is.
+fn is_unproved(work: &Exchange) -> bool {
+    matches!(work.grant, TokenGrant::Code(_) | TokenGrant::ForeignToken(_))
+}

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What exists before the fork and is shared by all processes after it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::StartError;
+use super::job::JobQueue;
+use crate::clock::now_millis;
+use crate::shared::counters::Counter;
+use crate::shared::{Arena, Sizes};
+use crate::store::access::StoreAccess;
+use crate::store::accounts::{AccountPage, derive_verifier};
+use crate::store::session_admin::{ListedSession, SessionPage};
+use crate::store::sessions::{SessionError, SessionStore};
+use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::settings::Settings;
+use sipoauth_core::config::source::{Bundle, Source};
+use sipoauth_core::config::{ConfigError, error};
+use sipoauth_core::keys::pbkdf2::Parameters;
+use sipoauth_core::keys::verifier::Verifier;
+use sipoauth_core::ports::store::StoreError;
+use sipoauth_core::ports::{Level, Log};
+use sipoauth_core::records::session::id_text;
+use sipoauth_core::sip::uri::Aor;
+
+/// The configuration as it is published to the processes: complete, with the slot of each provider.
+#[derive(Deserialize, Serialize)]
+struct Publication {
+    bundle: Bundle,
+    slots: BTreeMap<String, usize>,
+}
+
+/// A policy together with the place of each provider in the arena.
+#[derive(Clone, Debug)]
+pub struct PlacedPolicy {
+    /// Which publication it is.
+    pub generation: u64,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// For each provider: its slot, and the id of its key source (0 for configured keys).
+    pub places: Vec<(usize, u64)>,
+}
+
+/// A slot for each provider whose keys are fetched: the one its key source has already, else one that the previous
+/// configuration does not use, because its fetches may still be under way.
+fn place(
+    policy: &Policy,
+    previous: Option<&PlacedPolicy>,
+    slots: usize,
+) -> Result<BTreeMap<String, usize>, ConfigError> {
+    let mut used: Vec<(usize, u64)> = previous.map(|p| p.places.clone()).unwrap_or_default();
+    used.retain(|(_, source)| *source != 0);
+    let mut places = BTreeMap::new();
+    for provider in &policy.providers {
+        let source = provider.key_source_id();
+        if source == 0 {
+            continue;
+        }
+        let slot = match used.iter().find(|(_, other)| *other == source) {
+            Some((slot, _)) => *slot,
+            None => {
+                let free = (0..slots).find(|slot| used.iter().all(|(other, _)| other != slot));
+                let Some(free) = free else {
+                    return error("too many providers are new at once for the shared memory; restart the proxy");
+                };
+                used.push((free, source));
+                free
+            }
+        };
+        places.insert(provider.name.clone(), slot);
+    }
+    Ok(places)
+}
+
+/// The settings that shape what exists since the start, with their values.
+fn of_the_start(settings: &Settings) -> [(&'static str, u32); 8] {
+    [
+        ("http_threads", settings.http_threads),
+        ("replay_guard_size", settings.replay_guard_size),
+        ("store_size", settings.store_size),
+        ("store_durable", settings.store_durable.into()),
+        ("store_timeout", settings.store_timeout),
+        ("store_cache_size", settings.store_cache_size),
+        ("introspection_cache_size", settings.introspection_cache_size),
+        ("connection_auth_size", settings.connection_auth_size),
+    ]
+}
+
+/// What a store has done, from the easiest on. A trouble has ended when it has done what the trouble forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// It has answered.
+    Anything = 1,
+    /// It has been looked after, and can be written.
+    Upkeep = 2,
+    /// A record was added.
+    Addition = 3,
+}
+
+impl Worked {
+    /// What shows that a trouble has ended.
+    fn that_ends(error: &StoreError) -> Worked {
+        match error {
+            StoreError::Away(_) | StoreError::Corrupt(_) => Worked::Anything,
+            StoreError::ReadOnly(_) => Worked::Upkeep,
+            StoreError::Full => Worked::Addition,
+        }
+    }
+}
+
+/// Shared by all processes. Starts nothing.
+pub struct Context {
+    source: Source,
+    started: [(&'static str, u32); 8],
+    arena: Arena,
+    jobs: JobQueue,
+    sessions: Option<StoreAccess>,
+    log: Arc<dyn Log>,
+    /// What this process has read last.
+    parsed: Mutex<Option<PlacedPolicy>>,
+}
+
+impl Context {
+    /// Reads and validates the configuration and makes the shared memory. Called before the fork.
+    pub fn new(source: Source, log: Arc<dyn Log>) -> Result<Context, StartError> {
+        let bundle = source.load()?;
+        let policy = Policy::new(&bundle)?;
+        let sessions = policy.sessions.as_ref().map(StoreAccess::new).transpose()?;
+        let sizes = Sizes {
+            providers: policy.providers.len(),
+            // A local store is as fast as the cache, so only one over the network has a cache.
+            records: match &policy.sessions {
+                Some(sessions) if !sessions.place.is_local() => policy.settings.store_cache_size as usize,
+                _ => 0,
+            },
+            answers: if policy.introspects() { policy.settings.introspection_cache_size as usize } else { 0 },
+            connections: if policy.settings.connection_auth {
+                policy.settings.connection_auth_size as usize
+            } else {
+                0
+            },
+            proofs: if sessions.is_some() { policy.settings.replay_guard_size as usize } else { 0 },
+        };
+        let context = Context {
+            source,
+            started: of_the_start(&policy.settings),
+            arena: Arena::new(&sizes, now_millis())?,
+            jobs: JobQueue::new()?,
+            sessions,
+            log,
+            parsed: Mutex::default(),
+        };
+        for warning in policy.warnings() {
+            context.log.log(Level::Warn, &warning);
+        }
+        context.publish(bundle, &policy)?;
+        Ok(context)
+    }
+
+    /// Reads the configuration again. A bad one changes nothing.
+    pub fn reload(&self) -> Result<(), ConfigError> {
+        let Some(_guard) = self.arena.begin_reload() else {
+            return error("another reload is under way; try again");
+        };
+        let bundle = self.source.load()?;
+        let policy = Policy::new(&bundle)?;
+        let unchanged = match (&self.sessions, &policy.sessions) {
+            (None, None) => true,
+            (Some(access), Some(sessions)) => access.is_for(sessions),
+            _ => false,
+        };
+        if !unchanged {
+            return error("store, store_key: cannot be changed by a reload; restart the proxy");
+        }
+        if policy.introspects() && !self.arena.keeps_answers() {
+            return error(
+                "tokens: introspection cannot be begun by a reload, there is no memory for answers; restart the proxy",
+            );
+        }
+        if policy.settings.connection_auth && self.arena.connections().is_empty() {
+            return error("connection_auth: cannot be turned on by a reload; restart the proxy");
+        }
+        self.publish(bundle, &policy)?;
+        self.jobs.wake();
+        for warning in policy.warnings() {
+            self.log.log(Level::Warn, &warning);
+        }
+        let settings = of_the_start(&policy.settings).into_iter().zip(self.started);
+        for ((name, value), (_, started)) in settings.filter(|(now, started)| now != started) {
+            let line = format!("{name}: {started} goes on to count; {value} is taken over when the proxy is restarted");
+            self.log.log(Level::Warn, &line);
+        }
+        self.arena.shared().counters.add(Counter::Reloads);
+        self.log.log(Level::Info, &format!("configuration reloaded, {} provider(s)", policy.providers.len()));
+        Ok(())
+    }
+
+    /// Has the keys of one provider fetched now, or with an empty name those of all whose keys are fetched, whatever
+    /// the limits say. Returns how many these are.
+    pub fn refresh_keys(&self, name: &str) -> Result<usize, ConfigError> {
+        let placed = self.policy()?;
+        let providers = &placed.policy.providers;
+        if !name.is_empty() {
+            match providers.iter().find(|p| p.name == name) {
+                None => {
+                    let known: Vec<_> = providers.iter().map(|p| p.name.as_str()).collect();
+                    let name = sipoauth_core::text::fingerprint::printable(name, 63);
+                    return error(format!("no provider is called '{name}'; there are: {}", known.join(", ")));
+                }
+                Some(provider) if !provider.keys.is_fetched() => {
+                    return error(format!("provider '{name}': its keys are configured, not fetched; use reload"));
+                }
+                Some(_) => {}
+            }
+        }
+        let mut count = 0;
+        for (provider, &(slot, source)) in providers.iter().zip(&placed.places) {
+            if source != 0 && (name.is_empty() || provider.name == name) {
+                self.arena.slots()[slot].demand();
+                self.log.log(Level::Info, &format!("provider '{}': the operator has its keys fetched", provider.name));
+                count += 1;
+            }
+        }
+        if count == 0 {
+            return error("the keys of every provider are configured, none are fetched; use reload");
+        }
+        self.jobs.wake();
+        Ok(count)
+    }
+
+    /// Makes a configuration the one in force, or changes nothing. The slots themselves are written by the I/O service
+    /// only, when it takes the configuration over.
+    fn publish(&self, bundle: Bundle, policy: &Policy) -> Result<(), ConfigError> {
+        let slots = place(policy, self.policy_after(0).as_ref(), self.arena.slots().len())?;
+        let publication = serde_json::to_vec(&Publication { bundle, slots });
+        let octets = Zeroizing::new(publication.map_err(|e| ConfigError(e.to_string()))?);
+        if self.arena.shared().bundle.write(&octets) {
+            Ok(())
+        } else {
+            error(format!("the configuration with its files has {} octets, at most 524288 are possible", octets.len()))
+        }
+    }
+
+    /// The configuration in force, or None when it is the one of this generation already.
+    pub fn policy_after(&self, generation: u64) -> Option<PlacedPolicy> {
+        let current = self.arena.shared().bundle.generation();
+        if current == generation {
+            return None;
+        }
+        // Status displays ask for every row anew.
+        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(placed) = parsed.as_ref().filter(|placed| placed.generation == current) {
+            return Some(placed.clone());
+        }
+        parsed.clone_from(&self.parse());
+        parsed.clone()
+    }
+
+    /// Reads what is published.
+    fn parse(&self) -> Option<PlacedPolicy> {
+        let (generation, octets) = self.arena.shared().bundle.read()?;
+        let octets = Zeroizing::new(octets);
+        // Only validated configurations are published, so neither step can fail.
+        let publication: Publication = serde_json::from_slice(&octets).ok()?;
+        let policy = Policy::new(&publication.bundle).ok()?;
+        let place = |p: &sipoauth_core::config::provider::Provider| {
+            (publication.slots.get(&p.name).copied().unwrap_or(0), p.key_source_id())
+        };
+        let places = policy.providers.iter().map(place).collect();
+        Some(PlacedPolicy { generation, policy: Arc::new(policy), places })
+    }
+
+    /// The configuration in force.
+    pub fn policy(&self) -> Result<PlacedPolicy, ConfigError> {
+        self.policy_after(0).map_or_else(|| error("no configuration is published"), Ok)
+    }
+
+    /// The shared memory.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// The queue to the I/O service.
+    pub fn jobs(&self) -> &JobQueue {
+        &self.jobs
+    }
+
+    /// The store of sessions, when one is configured.
+    pub fn sessions(&self) -> Option<&StoreAccess> {
+        self.sessions.as_ref()
+    }
+
+    /// The opened store, for calls that may wait.
+    fn session_store(&self) -> Result<Arc<SessionStore>, SessionError> {
+        let access = self.sessions.as_ref().ok_or(SessionError::NotThere)?;
+        let placed = self.policy().map_err(|_| SessionError::NotThere)?;
+        Ok(access.open(&placed.policy)?)
+    }
+
+    /// Opens the store once and gives it back: whether it can be used. In a process that ends afterwards.
+    pub fn try_store(&self) -> Result<(), StoreError> {
+        let Some(access) = &self.sessions else { return Ok(()) };
+        let placed = self.policy().map_err(|e| StoreError::Away(e.0))?;
+        access.open(&placed.policy).map(drop)
+    }
+
+    /// Some sessions; of all addresses, or of one.
+    pub fn list_sessions(&self, aor: &str, from: &str) -> Result<SessionPage, SessionError> {
+        self.session_store()?.list(aor, from, now_millis())
+    }
+
+    /// Ends sessions of an address: the one with this id, or with an empty `id` all. An empty `aor` is no address.
+    pub fn revoke_sessions(&self, aor: &str, id: &str) -> Result<Vec<ListedSession>, SessionError> {
+        Ok(self.ended(self.session_store()?.revoke(aor, id, now_millis())?))
+    }
+
+    /// Ends every session of every address.
+    pub fn revoke_all_sessions(&self) -> Result<Vec<ListedSession>, SessionError> {
+        Ok(self.ended(self.session_store()?.revoke_all(now_millis())?))
+    }
+
+    /// Derives the verifier of a new account. Slow by design.
+    pub fn derive_verifier(&self, password: &[u8]) -> Result<Verifier, SessionError> {
+        let placed = self.policy().map_err(|_| SessionError::NotThere)?;
+        Ok(derive_verifier(&placed.policy.new_accounts, password)?)
+    }
+
+    /// Writes an account, also over an earlier one.
+    pub fn put_account(&self, aor: &Aor, verifier: &Verifier) -> Result<(), SessionError> {
+        self.session_store()?.put_key_account(aor, verifier, now_millis())?;
+        self.log.log(Level::Info, &format!("the account of {} was written by the operator", aor.as_str()));
+        Ok(())
+    }
+
+    /// Removes an account; false when there was none.
+    pub fn remove_account(&self, aor: &Aor) -> Result<bool, SessionError> {
+        let removed = self.session_store()?.remove_key_account(aor)?;
+        if removed {
+            self.log.log(Level::Info, &format!("the account of {} was removed by the operator", aor.as_str()));
+        }
+        Ok(removed)
+    }
+
+    /// Some accounts; of all addresses, or of one.
+    pub fn list_accounts(&self, aor: &str, from: &str) -> Result<AccountPage, SessionError> {
+        self.session_store()?.list_key_accounts(aor, from, now_millis())
+    }
+
+    /// True when anybody can tell by a challenge that an account with these parameters exists.
+    pub fn is_conspicuous(&self, parameters: &Parameters) -> bool {
+        self.policy().is_ok_and(|placed| !placed.policy.new_accounts.look_like(parameters))
+    }
+
+    /// Counts and logs what the operator has ended.
+    fn ended(&self, ended: Vec<ListedSession>) -> Vec<ListedSession> {
+        for ListedSession { aor, session } in &ended {
+            self.arena.shared().counters.add(Counter::SessionsRevoked);
+            let line = format!("session {} of {aor} was ended by the operator", id_text(&session.id));
+            self.log.log(Level::Info, &line);
+        }
+        ended
+    }
+
+    /// True when connections can be bound.
+    pub fn remembers_connections(&self) -> bool {
+        !self.arena.connections().is_empty()
+    }
+
+    /// A connection has ended: what was sent on it leaves the memory.
+    pub fn forget_connection(&self, number: u64) {
+        self.arena.connections().forget(number);
+    }
+
+    /// Counts a failure of the store; `log` gets the first one and its end, whichever process sees them. Without an error
+    /// something has worked: `worked` says what, for a store that cannot be written can still be read.
+    pub fn note_store(&self, log: &dyn Log, error: Option<&StoreError>) {
+        match error {
+            Some(error) => {
+                let (shared, trouble) = (self.arena.shared(), Worked::that_ends(error));
+                shared.counters.add(Counter::StoreErrors);
+                if shared.store_failing.fetch_max(trouble as u32, Relaxed) == 0 {
+                    log.log(Level::Error, &format!("sessions: {error}"));
+                }
+            }
+            None => self.note_worked(log, Worked::Anything),
+        }
+    }
+
+    /// The store has done this.
+    pub fn note_worked(&self, log: &dyn Log, worked: Worked) {
+        let failing = &self.arena.shared().store_failing;
+        let before = failing.load(Relaxed);
+        if before != 0 && before <= worked as u32 && failing.compare_exchange(before, 0, Relaxed, Relaxed).is_ok() {
+            log.log(Level::Info, "sessions: the store works again");
+        }
+    }
+
+    /// Where log lines go.
+    pub fn log(&self) -> &dyn Log {
+        &*self.log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Log for Silent {
+        fn log(&self, _: Level, _: &str) {}
+    }
+
+    fn bundle(issuers: &[&str]) -> (Bundle, Policy) {
+        let mut source = Source::default();
+        for (i, issuer) in issuers.iter().enumerate() {
+            source
+                .add_provider(&format!("name=p{i};issuer=https://{issuer};audience=sip;aor={{sip}};domains=p{i}.test"))
+                .unwrap();
+        }
+        let bundle = source.load().unwrap();
+        let policy = Policy::new(&bundle).unwrap();
+        (bundle, policy)
+    }
+
+    fn context(issuers: &[&str]) -> Context {
+        let mut source = Source::default();
+        source
+            .add_provider(&format!("name=p0;issuer=https://{};audience=sip;aor={{sip}};domains=p0.test", issuers[0]))
+            .unwrap();
+        Context::new(source, Arc::new(Silent)).unwrap()
+    }
+
+    #[test]
+    fn a_new_provider_never_gets_the_slot_of_the_one_it_replaces() {
+        let context = context(&["a"]);
+        let slot_of = |context: &Context| context.policy().unwrap().places[0].0;
+        let before = slot_of(&context);
+        let (next, policy) = bundle(&["b"]);
+        context.publish(next, &policy).unwrap();
+        assert_ne!(slot_of(&context), before);
+        let (same, policy) = bundle(&["b", "c"]);
+        let b = slot_of(&context);
+        context.publish(same, &policy).unwrap();
+        assert_eq!(slot_of(&context), b, "a source keeps its slot");
+    }
+
+    #[test]
+    fn a_refused_publication_changes_nothing() {
+        let context = context(&["a"]);
+        let before = context.policy().unwrap();
+        let (mut large, policy) = bundle(&["b"]);
+        large.files.insert("/x".into(), "x".repeat(600 * 1024));
+        assert!(context.publish(large, &policy).unwrap_err().0.contains("524288"));
+        let after = context.policy().unwrap();
+        assert_eq!((before.generation, before.places), (after.generation, after.places));
+    }
+}

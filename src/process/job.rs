@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Jobs from the workers to the I/O service: datagrams of bounded size that never block the sender.
+
+use std::io;
+use std::os::unix::net::UnixDatagram;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::shared::waiting_room::{Party, WaitingPlace};
+use sipoauth_core::check::key_derivation_check::OpenKeyProof;
+use sipoauth_core::check::session_check::{OpenProof, Registration};
+use sipoauth_core::check::token_answer::TokenId;
+use sipoauth_core::oauth::grant::TokenGrant;
+use sipoauth_core::sip::sender::Sender;
+use sipoauth_core::text::secret::SecretText;
+
+/// Cookies of work that nobody waits for; the first one marks callers that are not given back by the host either.
+pub const NOBODY: [u64; 2] = [u64::MAX, 0];
+
+/// What the I/O service is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Work {
+    /// Tell when the keys of the provider in this slot were fetched, and are newer than those of this generation.
+    Keys(u32, u64),
+    /// Ask the authorization server about a token.
+    Introspect(Box<Introspect>),
+    /// Exchange a code or another thing, or find out what has become of it, and store the key of the registration.
+    Exchange(Box<Exchange>),
+    /// Store the key of a registration whose code was exchanged; the To tag of its answer.
+    Bind(Box<Registration>, Vec<u8>),
+    /// Take that key back.
+    Unbind(Box<Registration>, Vec<u8>),
+    /// Fetch the sessions of an address-of-record, and compare a proof at once where that is configured.
+    Account(String, Option<Box<OpenProof>>),
+    /// Fetch the account of an address-of-record, and compare a proof at once where that is configured.
+    KeyAccount(String, Option<Box<OpenKeyProof>>),
+    /// Compare the names of a proof with those that other proxies have seen.
+    Compare(Vec<Comparison>),
+}
+
+/// A token that is to be asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Introspect {
+    /// Name of the provider.
+    pub provider: String,
+    /// Where the answer is to be put.
+    pub id: TokenId,
+    /// The token.
+    pub token: SecretText,
+    /// Who asks, for limits.
+    pub sender: Sender,
+}
+
+/// A code, or another thing, to be exchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Exchange {
+    /// Name of the provider.
+    pub provider: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// What it is.
+    pub grant: TokenGrant,
+    /// The registration that brought it.
+    pub registration: Registration,
+    /// To tag of its answer; empty: not known.
+    pub to_tag: Vec<u8>,
+    /// Whoever waits for it has been answered then, Unix milliseconds; 0: nobody waits.
+    pub until: i64,
+    /// Who asks, for limits.
+    pub sender: Sender,
+}
+
+/// A proof that may have been used at another proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Comparison {
+    /// Name of the proof's record.
+    pub key: String,
+    /// How the request came.
+    pub path: u64,
+    /// The record is kept so long, Unix milliseconds.
+    pub expires_at: i64,
+}
+
+impl Comparison {
+    /// For a proof that is right. `window` in seconds, `now` in Unix milliseconds.
+    pub fn new(proof: u64, path: u64, window: i64, now: i64) -> Comparison {
+        Comparison { key: format!("g:{proof:016x}"), path, expires_at: now + window * 2000 }
+    }
+}
+
+/// What must be done for a request before it can be judged, and whose place it takes while it waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// What to do.
+    pub work: Work,
+    /// For what it waits, and who sent it.
+    pub party: Party,
+}
+
+impl From<Work> for Errand {
+    fn from(work: Work) -> Errand {
+        Errand { work, party: Party::default() }
+    }
+}
+
+/// Work for a request that waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Job {
+    /// What to do.
+    pub work: Work,
+    /// Unix milliseconds at which the asker gives up.
+    pub deadline: i64,
+    /// The asker's own words, given back unchanged.
+    pub cookies: [u64; 2],
+    /// Where it waits.
+    pub place: WaitingPlace,
+}
+
+/// Longest job in octets: the longest token that can be configured, and room for the rest.
+const MAX_LEN: usize = 72 * 1024;
+
+/// Both ends of the queue, made before the fork.
+pub struct JobQueue {
+    sender: UnixDatagram,
+    receiver: UnixDatagram,
+}
+
+impl JobQueue {
+    /// Makes the queue.
+    pub fn new() -> io::Result<JobQueue> {
+        let (sender, receiver) = UnixDatagram::pair()?;
+        sender.set_nonblocking(true)?;
+        Ok(JobQueue { sender, receiver })
+    }
+
+    /// Sends a job; fails at once when the queue is full.
+    pub fn send(&self, job: &Job) -> io::Result<()> {
+        let octets = Zeroizing::new(postcard::to_stdvec(job).map_err(io::Error::other)?);
+        if octets.len() > MAX_LEN {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the job is too long"));
+        }
+        self.sender.send(&octets).map(drop)
+    }
+
+    /// Wakes the receiver without a job: it is to look at the shared memory, or to end.
+    pub fn wake(&self) {
+        // An empty datagram that does not fit finds a receiver that is awake anyway.
+        let _ = self.sender.send(&[]);
+    }
+
+    /// Another handle on the receiving end, for the I/O service's thread.
+    pub fn receiver(&self) -> io::Result<Receiver> {
+        Ok(Receiver { socket: self.receiver.try_clone()?, buffer: Zeroizing::new(vec![0; MAX_LEN]) })
+    }
+}
+
+/// The receiving end.
+pub struct Receiver {
+    socket: UnixDatagram,
+    buffer: Zeroizing<Vec<u8>>,
+}
+
+impl Receiver {
+    /// Waits for a job; None for a wake-up.
+    pub fn receive(&mut self) -> io::Result<Option<Job>> {
+        let length = match self.socket.recv(&mut self.buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            received => received?,
+        };
+        Ok(postcard::from_bytes(&self.buffer[..length]).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_refuses_instead_of_blocking() {
+        let queue = JobQueue::new().unwrap();
+        let mut receiver = queue.receiver().unwrap();
+        let job = Job { work: Work::Keys(3, 1), deadline: -5, cookies: [u64::MAX, 7], place: WaitingPlace::default() };
+        let sent = (0..100_000).take_while(|_| queue.send(&job).is_ok()).count();
+        assert!((100..100_000).contains(&sent), "{sent}");
+        assert_eq!(receiver.receive().unwrap(), Some(job.clone()));
+        queue.send(&job).unwrap();
+    }
+
+    #[test]
+    fn a_long_job_is_refused() {
+        let queue = JobQueue::new().unwrap();
+        let job = Job {
+            work: Work::Account("x".repeat(MAX_LEN), None),
+            deadline: 0,
+            cookies: [0; 2],
+            place: WaitingPlace::default(),
+        };
+        assert!(queue.send(&job).is_err());
+        queue.wake();
+        assert_eq!(queue.receiver().unwrap().receive().unwrap(), None);
+    }
+}

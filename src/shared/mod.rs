@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Shared memory between the forked processes: small, hot, losable state of fixed size.
+//!
+//! Made before the fork, never grows. Everything in it is an atomic, so a reader or writer that is killed at any
+//! instruction leaves no lock behind. This room and `capi` are the only ones with unsafe code.
+#![allow(unsafe_code)]
+
+pub mod connection_table;
+pub mod counters;
+pub mod file_room;
+pub mod limit_table;
+pub mod mapped_store;
+pub mod memory_table;
+pub mod process_id;
+pub mod provider_slot;
+pub mod published;
+pub mod record_cache;
+pub mod replay_guard;
+pub mod source_limits;
+pub mod start_key;
+pub mod waiting_room;
+pub mod waits;
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use connection_table::{ConnectionEntry, ConnectionTable};
+use counters::{Counters, Gauge};
+use limit_table::LimitTable;
+use memory_table::MemoryTable;
+use provider_slot::ProviderSlot;
+use published::Published;
+use record_cache::{CacheEntry, RecordCache, rounded};
+use replay_guard::{ReplayGuard, ReplaySet, sets_for};
+use source_limits::{ShownSenders, SourceLimits};
+use start_key::StartKey;
+use waiting_room::WaitingRoom;
+use waits::Waits;
+
+/// Slots beyond the providers of the first configuration, for those that a reload adds.
+const SPARE_SLOTS: usize = 16;
+
+/// The part that exists once.
+#[repr(C)]
+pub struct Shared {
+    /// Statistics.
+    pub counters: Counters,
+    /// Requests that wait for the I/O service.
+    pub waiting: WaitingRoom,
+    /// 1 while the I/O service cannot take the workers' jobs.
+    pub deaf: AtomicU32,
+    /// Process id of the one that reloads now, 0 when none does.
+    reloading: AtomicU64,
+    /// Process id of the I/O service, 0 when there is none.
+    serving: AtomicU64,
+    /// The configuration in force, as JSON.
+    pub bundle: Published<{ 512 * 1024 }>,
+    /// For the places of records and connections, and for sources.
+    pub places: StartKey,
+    /// Key ids that the last fetch did not bring.
+    pub missing_keys: MemoryTable<4096>,
+    /// Fetches that a source has caused in the present minute.
+    pub source_fetches: SourceLimits<16_384>,
+    /// Code exchanges that a source has caused in the present minute.
+    pub source_exchanges: SourceLimits<16_384>,
+    /// Introspections that a source has caused in the present minute.
+    pub source_introspections: SourceLimits<16_384>,
+    /// Encrypted tokens of a source on which a private key was spent in vain in the present minute.
+    pub source_decryptions: SourceLimits<16_384>,
+    /// Short codes that a source has tried in the present ten minutes.
+    pub short_code_sources: SourceLimits<16_384>,
+    /// Short codes that were tried for an address-of-record in the present ten minutes.
+    pub short_code_addresses: LimitTable<65_536>,
+    /// Senders of datagrams of whom something was accepted lately.
+    pub shown_senders: ShownSenders,
+    /// Why the last exchange of a code did not come about: a reason and a time, see `runtime::failures`.
+    pub exchange_failures: MemoryTable<16384>,
+    /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::failures`.
+    pub introspection_failures: MemoryTable<16384>,
+    /// When a request that waits for a code arrived: the low 24 bits of Unix milliseconds.
+    pub arrivals: MemoryTable<16384>,
+    /// Not 0 while the session store fails.
+    pub store_failing: AtomicU32,
+    /// Callers that wait in a thread or process of their own.
+    pub waits: Waits,
+    /// Unix milliseconds of the last successful key fetch of the provider for which that is longest ago; of one that
+    /// has no keys yet, when it was configured. 0: no keys are fetched. Written by the I/O service only.
+    pub oldest_keys: AtomicI64,
+    /// Makes the marks of dialogs where no `store_key` does.
+    pub dialog_key: StartKey,
+}
+
+impl Shared {
+    /// The value of a statistic at a time in Unix milliseconds; 0 past the end.
+    pub fn statistic(&self, index: usize, now: i64) -> u64 {
+        match counters::gauge(index) {
+            None => self.counters.get(index),
+            Some(Gauge::Pending) => self.waiting.count(now) as u64,
+            Some(Gauge::KeyAge) => match self.oldest_keys.load(Ordering::Relaxed) {
+                0 => 0,
+                oldest => u64::try_from((now - oldest) / 1000).unwrap_or(0),
+            },
+        }
+    }
+}
+
+/// How much room is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sizes {
+    /// Providers of the first configuration.
+    pub providers: usize,
+    /// Proofs of possession that are remembered.
+    pub proofs: usize,
+    /// Records from a store over the network.
+    pub records: usize,
+    /// Answers of authorization servers about tokens.
+    pub answers: usize,
+    /// Connections that are bound to who signed in on them.
+    pub connections: usize,
+}
+
+/// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the entries of the record cache,
+/// those of the answers, those of the connection table.
+pub struct Arena {
+    base: NonNull<Shared>,
+    slots: usize,
+    replay_sets: usize,
+    since: i64,
+    records: usize,
+    answers: usize,
+    connections: usize,
+    length: usize,
+}
+
+// SAFETY: the mapping lives as long as the Arena, and everything in it is an atomic or made of atomics.
+unsafe impl Send for Arena {}
+// SAFETY: as above; &Arena gives out only & to atomics.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// Maps zeroed memory that forked children share. `now` is Unix milliseconds.
+    pub fn new(sizes: &Sizes, now: i64) -> std::io::Result<Arena> {
+        let slots = sizes.providers + SPARE_SLOTS;
+        let replay_sets = sets_for(sizes.proofs);
+        let (records, answers) = (sizes.records, sizes.answers);
+        let connections = connection_table::rounded(sizes.connections);
+        let length = size_of::<Shared>()
+            + slots * size_of::<ProviderSlot>()
+            + replay_sets * size_of::<ReplaySet>()
+            + (rounded(records) + rounded(answers)) * size_of::<CacheEntry>()
+            + connections * size_of::<ConnectionEntry>();
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
+        let address = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if address == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        const { assert!(size_of::<Shared>().is_multiple_of(align_of::<ProviderSlot>()) && align_of::<Shared>() <= 4096) };
+        const { assert!(size_of::<ProviderSlot>().is_multiple_of(align_of::<ReplaySet>())) };
+        const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheEntry>())) };
+        const { assert!(size_of::<CacheEntry>().is_multiple_of(align_of::<ConnectionEntry>())) };
+        // The configuration's secrets are in it: they must not be in a core file. Where that is not possible, so be it.
+        // SAFETY: the mapping that was just made.
+        unsafe { libc::madvise(address, length, libc::MADV_DONTDUMP) };
+        let base = NonNull::new(address.cast::<Shared>()).ok_or_else(std::io::Error::last_os_error)?;
+        Ok(Arena { base, slots, replay_sets, since: now / 1000, records, answers, connections, length })
+    }
+
+    /// The part that exists once.
+    pub fn shared(&self) -> &Shared {
+        // SAFETY: page-aligned, mapped for at least size_of::<Shared>(), and all-zero is a valid value of atomics.
+        unsafe { self.base.as_ref() }
+    }
+
+    /// The provider slots.
+    pub fn slots(&self) -> &[ProviderSlot] {
+        // SAFETY: the slots follow Shared within the mapping, aligned (asserted in new), zero is a valid value.
+        unsafe {
+            let first = self.base.as_ptr().add(1).cast::<ProviderSlot>();
+            std::slice::from_raw_parts(first, self.slots)
+        }
+    }
+
+    /// The first of the sets of the replay guard, behind the slots.
+    fn first_set(&self) -> *const ReplaySet {
+        // SAFETY: the address lies within the mapping, or at its end when there are no sets and no entries.
+        unsafe { self.base.as_ptr().add(1).cast::<ProviderSlot>().add(self.slots).cast::<ReplaySet>() }
+    }
+
+    /// The proofs that were used since the start.
+    pub fn replay_guard(&self) -> ReplayGuard<'_> {
+        // SAFETY: the sets follow the slots within the mapping, aligned (asserted in new), zero is a valid value.
+        let sets = unsafe { std::slice::from_raw_parts(self.first_set(), self.replay_sets) };
+        ReplayGuard { sets, since: self.since }
+    }
+
+    /// The first of the entries of the record cache, behind the sets.
+    fn first_entry(&self) -> *const CacheEntry {
+        // SAFETY: the address lies within the mapping, or at its end when nothing follows the sets.
+        unsafe { self.first_set().add(self.replay_sets).cast::<CacheEntry>() }
+    }
+
+    /// How many entries both caches have.
+    fn cached(&self) -> usize {
+        rounded(self.records) + rounded(self.answers)
+    }
+
+    /// The entries of both caches: those of the record cache, then the answers.
+    fn cache_entries(&self) -> (&[CacheEntry], &[CacheEntry]) {
+        // SAFETY: the entries follow the sets within the mapping, aligned (asserted in new), zero is a valid value.
+        let all = unsafe { std::slice::from_raw_parts(self.first_entry(), self.cached()) };
+        all.split_at(rounded(self.records))
+    }
+
+    /// The record cache; one without entries remembers nothing.
+    pub fn records(&self) -> RecordCache<'_> {
+        RecordCache::new(self.cache_entries().0, self.records, &self.shared().places)
+    }
+
+    /// False when there is no room for answers of authorization servers.
+    pub fn keeps_answers(&self) -> bool {
+        self.answers > 0
+    }
+
+    /// What authorization servers have said of tokens.
+    pub fn answers(&self) -> RecordCache<'_> {
+        RecordCache::new(self.cache_entries().1, self.answers, &self.shared().places)
+    }
+
+    /// What the connections are bound to; a table without entries binds none.
+    pub fn connections(&self) -> ConnectionTable<'_> {
+        // SAFETY: these entries follow those of the caches within the mapping, aligned (asserted in new), zero is a valid
+        // value.
+        let entries = unsafe {
+            let first = self.first_entry().add(self.cached()).cast::<ConnectionEntry>();
+            std::slice::from_raw_parts(first, self.connections)
+        };
+        ConnectionTable::new(entries, &self.shared().places)
+    }
+
+    /// Takes the right to replace the configuration; a dead holder does not keep it.
+    pub fn begin_reload(&self) -> Option<ReloadGuard<'_>> {
+        take(&self.shared().reloading).then_some(ReloadGuard(self))
+    }
+
+    /// Takes the right to be the I/O service, the one writer of the provider slots; a dead holder does not keep it.
+    pub fn begin_service(&self) -> bool {
+        take(&self.shared().serving)
+    }
+
+    /// Gives the right back.
+    pub fn end_service(&self) {
+        self.shared().serving.store(0, Ordering::Release);
+    }
+}
+
+/// Writes this process's id over 0 or over that of a dead process; false when a live one holds the right.
+fn take(right: &AtomicU64) -> bool {
+    let own = u64::from(std::process::id());
+    let holder = right.load(Ordering::Acquire);
+    // SAFETY: signal 0 only asks whether the process exists.
+    let alive = holder != 0 && unsafe { libc::kill(holder as libc::pid_t, 0) } == 0;
+    let expected = if alive { 0 } else { holder };
+    right.compare_exchange(expected, own, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made in new with this length; nothing borrows from it any more.
+        unsafe {
+            libc::munmap(self.base.as_ptr().cast(), self.length);
+        }
+    }
+}
+
+/// The right to replace the configuration.
+pub struct ReloadGuard<'a>(&'a Arena);
+
+impl Drop for ReloadGuard<'_> {
+    fn drop(&mut self) {
+        self.0.shared().reloading.store(0, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::waiting_room::{Party, Rules};
+
+    #[test]
+    fn one_reload_at_a_time() {
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
+        let first = arena.begin_reload();
+        assert!(first.is_some() && arena.begin_reload().is_none());
+        drop(first);
+        assert!(arena.begin_reload().is_some());
+    }
+
+    #[test]
+    fn every_statistic_has_a_name_and_gauges_may_fall() {
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
+        let shared = arena.shared();
+        let index = |name: &str| {
+            (0..counters::COUNT).find(|i| counters::name(*i).is_some_and(|n| n.to_bytes() == name.as_bytes())).unwrap()
+        };
+        assert!((0..counters::COUNT).all(|i| counters::name(i).is_some()));
+        assert_eq!((counters::name(counters::COUNT), counters::gauge(counters::COUNT)), (None, None));
+        assert_eq!(shared.statistic(counters::COUNT, 0), 0);
+        shared.counters.add(counters::Counter::Panics);
+        let rules = Rules { all: 10, several: false, now: 0 };
+        for _ in 0..3 {
+            shared.waiting.take(Party::default(), &rules, 10_000).unwrap();
+        }
+        let (panics, pending, age) = (index("panics"), index("pending"), index("key_age"));
+        assert_eq!(
+            (shared.statistic(panics, 0), shared.statistic(pending, 0), shared.statistic(age, 9_000)),
+            (1, 3, 0)
+        );
+        shared.oldest_keys.store(2_500, Ordering::Relaxed);
+        assert_eq!((shared.statistic(age, 9_000), shared.statistic(age, 1_000)), (6, 0));
+    }
+
+    #[test]
+    fn a_dead_holder_does_not_keep_the_right() {
+        let arena = Arena::new(&Sizes::default(), 0).unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = u64::from(child.id());
+        child.wait().unwrap();
+        arena.shared().reloading.store(pid, Ordering::Relaxed);
+        assert!(arena.begin_reload().is_some());
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about what an accepted token or session gives beyond a yes: levels of service, the bound of a
+//! registration, and the token itself for application servers.
+
+use zeroize::Zeroizing;
+
+use super::session_view::SessionView;
+use super::{CheckResult, Worker};
+use crate::clock::now_millis;
+use crate::shared::counters::Counter;
+use crate::store::sessions::tokens_key;
+use sipoauth_core::check::session_check::Known;
+use sipoauth_core::check::{Answer, Carried, Request};
+use sipoauth_core::config::provider::Provider;
+use sipoauth_core::jose::decryption_keys::OpenedToken;
+use sipoauth_core::oauth::token_response::token_response;
+use sipoauth_core::ports::Level;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::records::session::{SessionId, Tokens};
+use sipoauth_core::rules::scope_rules::has_scopes;
+use sipoauth_core::sip::uri::Aor;
+use sipoauth_core::text::fingerprint::printable;
+
+/// What a script asks of the request that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand<'a> {
+    /// A level of service.
+    Service(&'a str),
+    /// Scopes, separated by a space.
+    Scope(&'a str),
+}
+
+/// Why a token is not handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withheld {
+    /// No check was accepted.
+    NotAccepted,
+    /// The next hop is no application server.
+    ForeignNextHop,
+    /// The token was encrypted on its way here; it does not go on in the clear.
+    Unprotected,
+    /// The session's token cannot be read here now, or has ended and is not refreshed yet.
+    NotNow,
+}
+
+impl Worker {
+    /// What the provider's policy says beside yes or no. `now` in Unix seconds.
+    pub(super) fn add_grants(&self, verdict: &mut CheckResult, request: &Request<'_>, now: i64) {
+        let policy = &self.placed.policy;
+        let provider = verdict.answer.provider.map(|p| &policy.providers[p]);
+        match (verdict.answer.reason(), provider) {
+            (Reason::Ok, None) => verdict.granted = true,
+            (Reason::Ok, Some(provider)) => {
+                verdict.granted = true;
+                verdict.services = provider.rules.scopes.services(verdict.answer.granted_scope());
+                if policy.settings.limit_expires && request.is_register() {
+                    verdict.expires_limit = verdict.answer.allows_until().map_or(0, |until| seconds_left(until, now));
+                }
+            }
+            (Reason::InsufficientScope, Some(provider)) => {
+                verdict.needed_scope = provider.scope_for(provider.rules.scopes.of_method(request.method));
+            }
+            // The first challenge says it too, so that one sign-in is enough.
+            (Reason::NoCredentials, _) if verdict.answer.challenge.is_none() => {
+                let aor = Aor::parse(if request.is_register() { request.to } else { request.from });
+                let provider = policy.provider_for_domain(aor.as_ref().map_or("", Aor::host));
+                let scopes = provider.rules.scopes.of_method(request.method);
+                if !scopes.is_empty() {
+                    verdict.needed_scope = provider.scope_for(scopes);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks more of what the last check accepted. Reason, status and needed scopes then are about that; who was accepted
+    /// stays, and it is no refusal of the request, for the script may go on. False, and nothing changes, when no check
+    /// was accepted or nothing is named.
+    pub fn require(&mut self, verdict: &mut CheckResult, demand: Demand<'_>) -> bool {
+        let (Demand::Service(name) | Demand::Scope(name)) = demand;
+        if !verdict.granted || name.trim().is_empty() {
+            return false;
+        }
+        let policy = &self.placed.policy;
+        // By name: the configuration may be another one since the check.
+        let provider = policy.providers.iter().find(|p| p.name == verdict.provider());
+        let scopes = match demand {
+            Demand::Scope(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
+            Demand::Service(name) => provider.and_then(|p| service(p, name)).unwrap_or_default(),
+        };
+        let given = !scopes.is_empty() && has_scopes(verdict.granted_scope(), &scopes);
+        let needed = provider.filter(|_| !given && !scopes.is_empty());
+        verdict.needed_scope = needed.map_or_else(String::new, |p| p.scope_for(&scopes));
+        verdict.answer.reason = Some(if given { Reason::Ok } else { Reason::InsufficientScope });
+        // A service that no scope of this provider gives: another token would not help.
+        verdict.status = if scopes.is_empty() { 403 } else { self.status_of(&verdict.answer, verdict.proxy) };
+        if !given {
+            self.context.arena().shared().counters.add_reason(Reason::InsufficientScope);
+            self.tell_refusal(verdict, Level::Debug);
+        }
+        if scopes.is_empty() && !policy.providers.iter().any(|p| service(p, name).is_some()) {
+            self.tell_unknown_service(name);
+        }
+        true
+    }
+
+    /// Once: each call may ask for it.
+    fn tell_unknown_service(&mut self, name: &str) {
+        if !std::mem::replace(&mut self.told.unknown_service, true) {
+            let name = printable(name, 128);
+            let line =
+                format!("no provider has the service '{name}' that the script asks for: see the setting services");
+            self.context.log().log(Level::Warn, &line);
+        }
+    }
+
+    /// The access token of what the last check accepted, for a request to this next hop (a SIP URI). Of one that was
+    /// encrypted for this proxy, which nobody else can read, the signed token in it. Does not wait.
+    pub fn token(&mut self, verdict: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
+        if !verdict.granted {
+            return Err(Withheld::NotAccepted);
+        }
+        if !self.placed.policy.is_application_server(next_hop) {
+            return Err(Withheld::ForeignNextHop);
+        }
+        let (sent, signed) = match (verdict.token(), &verdict.answer.session) {
+            (Some(token), _) => (Zeroizing::new(token.token.to_string()), token.signed.clone()),
+            (None, Some(session)) => {
+                let token = self.token_of_session(&session.id)?;
+                // It came from its issuer; what is not encrypted for this proxy may be for the next hop.
+                let opened = self.placed.policy.decryption.open(&token).ok();
+                let signed = opened.and_then(OpenedToken::into_decrypted);
+                (token, signed)
+            }
+            (None, None) => return Err(Withheld::NotAccepted),
+        };
+        if signed.is_some() && !self.placed.policy.is_protected_server(next_hop) {
+            self.tell_unprotected(next_hop);
+            return Err(Withheld::Unprotected);
+        }
+        let token = signed.unwrap_or(sent);
+        self.context.arena().shared().counters.add(Counter::TokensForwarded);
+        Ok(token)
+    }
+
+    /// Once: each call may lead there.
+    fn tell_unprotected(&mut self, next_hop: &str) {
+        if !std::mem::replace(&mut self.told.unprotected, true) {
+            let line = format!(
+                "the token of an encrypted one is not sent to {}: write that server into application_servers as \
+                 sip:host:port;transport=tls, and send requests there over TLS",
+                printable(next_hop, 128)
+            );
+            self.context.log().log(Level::Warn, &line);
+        }
+    }
+
+    /// With a local store, or right after they were issued: what is in Redis is for the I/O service, which hands over
+    /// sealed what a phone is to get.
+    fn tokens_of(&self, session: &SessionId) -> Result<Tokens, Withheld> {
+        let now = now_millis();
+        let view = SessionView::as_known_after_wait(&self.context, &self.placed.policy, now);
+        match view.read::<Tokens>(&tokens_key(session)) {
+            Known::Found(tokens) if now / 1000 < tokens.expires_at => Ok(tokens),
+            _ => Err(Withheld::NotNow),
+        }
+    }
+
+    fn token_of_session(&self, session: &SessionId) -> Result<Zeroizing<String>, Withheld> {
+        // One that was not kept before application_servers was set comes with the next refresh.
+        let token = self.tokens_of(session)?.access_token.ok_or(Withheld::NotNow)?;
+        Ok(Zeroizing::new(token.0.clone()))
+    }
+
+    /// The tokens that a phone gets in the 200 to its REGISTER, as JSON (sip-oauth section 4.3).
+    pub fn token_response(&self, verdict: &CheckResult) -> Result<Zeroizing<String>, Withheld> {
+        let answer = &verdict.answer;
+        let session = answer.session.as_ref().filter(|_| verdict.granted && gives_tokens(answer));
+        let session = session.ok_or(Withheld::NotAccepted)?;
+        let tokens = self.tokens_of(&session.id)?;
+        let refresh_token = tokens.refresh_token.as_ref().map(|token| token.0.as_str());
+        let seconds = tokens.expires_at - now_millis() / 1000;
+        let access_token = tokens.access_token.as_ref().ok_or(Withheld::NotNow)?;
+        Ok(token_response(&access_token.0, refresh_token, seconds, &session.scope))
+    }
+}
+
+/// The phone is to be told its tokens.
+pub fn gives_tokens(answer: &Answer) -> bool {
+    answer.reason == Some(Reason::Ok) && matches!(answer.carried, Carried::Password | Carried::Refresh)
+}
+
+/// What was said in the log and need not be said with each request; forgotten with each new configuration.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    unknown_service: bool,
+    unprotected: bool,
+}
+
+fn service(provider: &Provider, name: &str) -> Option<Vec<String>> {
+    provider.rules.scopes.of_service(name).map(<[String]>::to_vec)
+}
+
+/// Within the leeway nothing is left of a token, but 0 would be the end of the registration.
+pub(super) fn seconds_left(until: i64, now: i64) -> u32 {
+    u32::try_from(until.saturating_sub(now).max(1)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about requests that it has accepted before, as phones send them all day: nothing of them is parsed
+//! again.
+
+use std::sync::Arc;
+
+use super::connections::is_bound_by;
+use super::grants::seconds_left;
+use super::{CheckResult, Handling, Worker};
+use crate::shared::counters::Counter;
+use sipoauth_core::check::acceptance::{Acceptance, RequestKey};
+use sipoauth_core::check::token_cache::VerifiedToken;
+use sipoauth_core::check::{Carried, KnownKeys, Request};
+use sipoauth_core::config::decryption::Encryption;
+use sipoauth_core::config::introspection::TokenStrategy;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::rules::claims::NO_END;
+use sipoauth_core::sip::credentials::bare_token;
+
+/// What of a request shows that it is like an earlier one. Octets that need not be UTF-8: they are only compared.
+#[derive(Clone, Copy)]
+pub struct Repeated<'a> {
+    /// What decides beside the token.
+    pub asking: RequestKey<'a>,
+    /// The body of the only credential header field; empty when there is none, or more than one.
+    pub credentials: &'a [u8],
+    /// It has a body.
+    pub has_body: bool,
+    /// As in [`Request::transport`].
+    pub transport: &'a str,
+    /// As in [`Request::connection`].
+    pub connection: u64,
+}
+
+impl<'a> From<&Request<'a>> for Repeated<'a> {
+    fn from(request: &Request<'a>) -> Repeated<'a> {
+        let Request { method, from, to, .. } = request;
+        Repeated {
+            asking: RequestKey { method: method.as_bytes(), from: from.as_bytes(), to: to.as_bytes() },
+            credentials: match request.credentials {
+                [one] => one.as_bytes(),
+                _ => &[],
+            },
+            has_body: !request.message.body.is_empty(),
+            transport: request.transport,
+            connection: request.connection,
+        }
+    }
+}
+
+impl Worker {
+    /// What every check begins with, once: takes over a new configuration and new keys. Returns the time in Unix
+    /// milliseconds.
+    pub fn begin(&mut self, handling: &Handling<'_>) -> i64 {
+        match handling.begun {
+            Some(now) => now,
+            None => self.prepare(handling.now),
+        }
+    }
+
+    /// Nothing but its bare token and [`RequestKey`] decides about this request.
+    fn is_simple(&self, repeated: &Repeated<'_>) -> bool {
+        let policy = &self.placed.policy;
+        (!repeated.has_body || policy.sessions.is_none())
+            && !is_bound_by(policy, repeated.transport, repeated.connection)
+    }
+
+    /// Accepts a request that was accepted before, with the same token, if policy, keys and time still allow it. False when
+    /// it has to be looked at closely; `verdict`, which is blank, stays so then.
+    pub fn accept_again(
+        &mut self,
+        repeated: &Repeated<'_>,
+        handling: &Handling<'_>,
+        verdict: &mut CheckResult,
+    ) -> bool {
+        let now = self.begin(handling) / 1000;
+        if !self.is_simple(repeated) {
+            return false;
+        }
+        let Some(token) = bare_token(repeated.credentials) else {
+            return false;
+        };
+        let Some(acceptance) = self.cache.accepted(token, &repeated.asking) else {
+            return false;
+        };
+        let provider = &self.placed.policy.providers[acceptance.provider];
+        // Keys that are too old to verify a token are too old to stand behind a verified one.
+        let keys_are_good = !provider.watches_keys() || self.keyring.fetched(acceptance.provider).is_some();
+        if !acceptance.holds(now) || !keys_are_good {
+            return false;
+        }
+        let answer = &mut verdict.answer;
+        (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
+        (answer.provider, answer.aor) = (Some(acceptance.provider), Some(acceptance.aor));
+        (verdict.status, verdict.granted, verdict.proxy) = (200, true, handling.proxy);
+        // It is there already, mostly, and counting who has it costs more than looking.
+        if verdict.policy.as_ref().is_none_or(|policy| !Arc::ptr_eq(policy, &self.placed.policy)) {
+            verdict.policy = Some(Arc::clone(&self.placed.policy));
+        }
+        verdict.services.push_str(acceptance.services());
+        let ends = acceptance.expires_at;
+        let limited =
+            self.placed.policy.settings.limit_expires && repeated.asking.method.eq_ignore_ascii_case(b"REGISTER");
+        if limited && ends != NO_END {
+            verdict.expires_limit = seconds_left(ends, now);
+        }
+        verdict.acceptance = Some(Arc::clone(acceptance));
+        let counters = &self.context.arena().shared().counters;
+        counters.add(Counter::Accepted);
+        counters.add_reason(Reason::Ok);
+        counters.add(Counter::CacheHits);
+        true
+    }
+
+    /// Remembers an accepted request whose token was in the cache already, where nothing else decides.
+    pub(super) fn note_acceptance(&mut self, verdict: &CheckResult, request: &Request<'_>) {
+        let answer = &verdict.answer;
+        let accepted = verdict.granted && answer.cached && answer.carried == Carried::Token && answer.session.is_none();
+        let (Some(token), Some(aor), true) = (&answer.token, answer.aor, accepted) else {
+            return;
+        };
+        let provider = &self.placed.policy.providers[token.provider];
+        let judged_alone = provider.strategy == TokenStrategy::Jwt
+            && provider.encryption == Encryption::Allowed
+            && !provider.pairs_tokens;
+        let repeated = Repeated::from(request);
+        let bare = bare_token(repeated.credentials) == Some(token.token.as_bytes());
+        // A key is proved anew for each request.
+        let is_bound = token.claims.confirmation.is_some() && !provider.ignores_binding;
+        if !judged_alone || is_bound || !bare || !self.is_simple(&repeated) {
+            return;
+        }
+        let span = provider.rules.span(&token.claims);
+        if let Some(acceptance) = Acceptance::new(&repeated.asking, span, token, aor, &verdict.services) {
+            self.cache.accept(&token.token, acceptance);
+        }
+    }
+}
+
+impl CheckResult {
+    /// The token, once it is verified.
+    pub fn token(&self) -> Option<&Arc<VerifiedToken>> {
+        self.answer.token.as_ref().or(self.acceptance.as_ref().map(|acceptance| &acceptance.token))
+    }
+
+    /// The scopes of the token or session.
+    pub fn granted_scope(&self) -> &str {
+        self.acceptance
+            .as_ref()
+            .map_or_else(|| self.answer.granted_scope(), |acceptance| &acceptance.token.claims.scope)
+    }
+
+    /// As if nothing was asked; buffers are kept, and the policy, which says nothing without a provider.
+    pub fn clear(&mut self) {
+        let answer = &mut self.answer;
+        (answer.reason, answer.provider, answer.token, answer.aor) = (None, None, None, None);
+        (answer.cached, answer.carried) = (false, Carried::Nothing);
+        (answer.session, answer.account, answer.registration) = (None, None, None);
+        (answer.challenge, answer.unverified, answer.unproved_key) = (None, None, None);
+        (self.status, self.retry_after, self.expires_limit, self.pending) = (0, 0, 0, None);
+        (self.granted, self.proxy, self.acceptance) = (false, false, None);
+        for text in [
+            &mut self.session,
+            &mut self.ticket,
+            &mut self.services,
+            &mut self.needed_scope,
+            &mut self.source,
+            &mut self.address,
+        ] {
+            text.clear();
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about waiting: whether a request may wait is decided before the host makes a transaction for it, so
+//! that a request that is refused costs no memory that others need.
+
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::senders::sender;
+use super::{CheckResult, Handling, Worker};
+use crate::clock::now_millis;
+use crate::process::charges::Charges;
+use crate::process::job::{Errand, Job, NOBODY, Work};
+use crate::shared::counters::Counter;
+use crate::shared::waiting_room::{Full, Party, Rules};
+use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::sender::Crowd;
+
+impl Worker {
+    /// Lets a request wait that has work for the I/O service, or refuses it.
+    pub(super) fn admit(&self, verdict: &mut CheckResult, handling: &Handling<'_>) {
+        let Some(errand) = &mut verdict.pending else { return };
+        match self.party_of(&errand.work, handling) {
+            Ok(party) => errand.party = party,
+            Err(reason) => {
+                verdict.pending = None;
+                verdict.answer.reason = Some(reason);
+            }
+        }
+    }
+
+    /// What this work waits for, and for whom; or why it cannot wait now.
+    fn party_of(&self, work: &Work, handling: &Handling<'_>) -> Result<Party, Reason> {
+        let shared = self.context.arena().shared();
+        // Nobody would take it up.
+        if shared.deaf.load(Relaxed) != 0 {
+            return Err(Reason::Overloaded);
+        }
+        let now = now_millis();
+        Charges::new(shared, &self.placed.policy.settings, now).look(work)?;
+        let source = match work {
+            // What was granted must be taken back, whoever sent it.
+            Work::Unbind(..) => 0,
+            _ => self.tag_of(handling, now),
+        };
+        let party = Party { cause: self.cause_of(work), source };
+        let full = |full| match (full, work) {
+            (Full::Source, Work::Introspect(_)) => Reason::IntrospectionLimited,
+            (Full::Source, Work::Exchange(_)) => Reason::CodeLimited,
+            (Full::Source, Work::Keys(..)) => Reason::KeyRefreshLimited,
+            _ => Reason::Overloaded,
+        };
+        shared.waiting.look(party, &self.rules(now)).map_err(full)?;
+        Ok(party)
+    }
+
+    /// A number for those with whom the sender shares his allowances, which nobody else can compute; 0 where the host does
+    /// not tell the source. Forged datagrams of a network wait apart from its phones that have shown themselves.
+    fn tag_of(&self, handling: &Handling<'_>, now: i64) -> u32 {
+        if handling.source.is_empty() {
+            return 0;
+        }
+        let sender = sender(&self.context, handling, now);
+        let is_stranger = sender.crowd() == Crowd::Strangers;
+        let hash = self.context.arena().shared().places.hash((is_stranger, &sender.network));
+        (hash as u32).max(1)
+    }
+
+    fn rules(&self, now: i64) -> Rules {
+        let policy = &self.placed.policy;
+        let store = self.context.sessions().is_some_and(|access| !access.is_local());
+        let several = policy.providers.len() + usize::from(store) > 1;
+        Rules { all: policy.settings.max_pending as usize, several, now }
+    }
+
+    /// The provider whose server or keys are waited for, or the store.
+    fn cause_of(&self, work: &Work) -> u16 {
+        let providers = &self.placed.policy.providers;
+        let named = |name: &str| providers.iter().position(|p| p.name == name);
+        let index = match work {
+            Work::Keys(slot, _) => self.placed.places.iter().position(|(own, _)| u32::try_from(*own) == Ok(*slot)),
+            Work::Introspect(work) => named(&work.provider),
+            Work::Exchange(work) => named(&work.provider),
+            _ => return 0,
+        };
+        index.and_then(|index| u16::try_from(index + 1).ok()).unwrap_or(u16::MAX)
+    }
+
+    /// Hands a parked request to the I/O service. `to_tag` is that of its final answer, as far as it is known now. An
+    /// error means: refuse it now with 503.
+    pub fn submit(&mut self, errand: Errand, to_tag: &[u8], cookies: [u64; 2]) -> io::Result<()> {
+        let Errand { mut work, party } = errand;
+        let now = now_millis();
+        let deadline = now + i64::from(self.placed.policy.settings.pending_timeout) * 1000;
+        if let Work::Exchange(exchange) = &mut work {
+            exchange.until = if cookies == NOBODY { 0 } else { deadline };
+        }
+        match &mut work {
+            Work::Exchange(exchange) if !to_tag.is_empty() => exchange.to_tag = to_tag.to_vec(),
+            Work::Bind(_, tag) if !to_tag.is_empty() => *tag = to_tag.to_vec(),
+            _ => {}
+        }
+        let shared = self.context.arena().shared();
+        let full = |_| io::Error::new(io::ErrorKind::WouldBlock, "max_pending, or a share of it, is reached");
+        let place = shared.waiting.take(party, &self.rules(now), deadline).map_err(full)?;
+        let sent = self.context.jobs().send(&Job { work, deadline, cookies, place });
+        sent.inspect_err(|_| shared.waiting.give_back(&place))?;
+        shared.counters.add(Counter::Suspended);
+        Ok(())
+    }
+
+    /// Has work done for which nobody waits.
+    pub(super) fn submit_for_nobody(&mut self, work: Work, handling: &Handling<'_>) -> Result<(), Reason> {
+        let party = self.party_of(&work, handling)?;
+        self.submit(Errand { work, party }, &[], NOBODY).map_err(|_| Reason::Overloaded)
+    }
+}
