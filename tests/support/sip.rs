@@ -292,10 +292,17 @@ pub fn unique(prefix: &str) -> String {
     format!("{prefix}{:x}{count:x}{time:x}", std::process::id())
 }
 
-/// Is this a reply to these octets, as far as their Call-ID tells?
+/// Is this a reply to these octets, as far as their Call-ID and the branch of their Via tell?
 fn answers(reply: &Reply, octets: &[u8]) -> bool {
-    let own = Reply::parse(octets).and_then(|request| request.header("Call-ID").map(str::to_owned));
-    own.is_none() || own.as_deref() == reply.header("Call-ID")
+    let Some(request) = Reply::parse(octets) else { return true };
+    let same = |own: Option<&str>, its: Option<&str>| own.is_none() || own == its;
+    same(request.header("Call-ID"), reply.header("Call-ID")) && same(branch(&request), branch(reply))
+}
+
+/// Of the topmost Via.
+fn branch(message: &Reply) -> Option<&str> {
+    let parameters = message.header("Via")?.split(',').next()?.split(';');
+    parameters.skip(1).find_map(|parameter| parameter.trim().strip_prefix("branch="))
 }
 
 /// Is this error just "nothing yet"?
