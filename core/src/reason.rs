@@ -34,6 +34,7 @@ macro_rules! reasons {
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
 
             /// Its place in `ALL`.
+            #[inline]
             pub const fn index(self) -> usize {
                 enum Place { $($name,)* }
                 match self { $(Reason::$name => Place::$name as usize,)* }
@@ -45,9 +46,11 @@ macro_rules! reasons {
             }
 
             /// The stable number.
+            #[inline]
             pub fn number(self) -> u32 { self as u32 }
 
             /// The stable code, lower-case with underscores.
+            #[inline]
             pub fn code(self) -> &'static str {
                 match self { $(Reason::$name => $code,)* }
             }
@@ -60,16 +63,19 @@ macro_rules! reasons {
                 },)*];
 
             /// A sentence that says what is wrong and what to do.
+            #[inline]
             pub fn text(self) -> &'static str {
                 match self { $(Reason::$name => $text,)* }
             }
 
             /// The `error` parameter of the challenge (RFC 8898 section 4), empty when there is none.
+            #[inline]
             pub fn oauth_error(self) -> &'static str {
                 match self { $(Reason::$name => $error,)* }
             }
 
             /// What the host should do.
+            #[inline]
             pub fn outcome(self) -> ReasonClass {
                 match self { $(Reason::$name => ReasonClass::$outcome,)* }
             }

@@ -96,28 +96,33 @@ impl Acceptance {
         Some(Acceptance { texts: texts.into(), ends, span, token: Arc::clone(token), aor, provider, expires_at })
     }
 
+    #[inline]
     fn text(&self, index: usize) -> &str {
         let begin = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.texts[begin.into()..self.ends[index].into()]
     }
 
     /// True when it was the same that was accepted, octet by octet. `token` is what stands for the token.
+    #[inline]
     pub fn is_of(&self, token: &[u8], asking: &RequestKey<'_>) -> bool {
         let is = |index, text: &[u8]| *self.text(index).as_bytes() == *text;
         is(11, token) && is(2, asking.to) && is(1, asking.from) && is(0, asking.method)
     }
 
     /// True when the token's times are good, in Unix seconds.
+    #[inline]
     pub fn holds(&self, now: i64) -> bool {
         self.span.contains(&now)
     }
 
     /// The services that it gives, separated by a comma.
+    #[inline]
     pub fn services(&self) -> &str {
         self.text(10)
     }
 
     /// What is shown of it.
+    #[inline]
     pub fn shown(&self) -> TokenFacts<'_> {
         TokenFacts {
             issuer: self.text(3),

@@ -280,6 +280,7 @@ pub struct Unverified {
 
 impl Answer {
     /// The reason; an answer without one would be a refusal.
+    #[inline]
     pub fn reason(&self) -> Reason {
         self.reason.unwrap_or(Reason::Internal)
     }

@@ -169,6 +169,7 @@ impl TokenCache {
     }
 
     /// What was accepted with a remembered token, if it was just this; `text` is that of Bearer credentials.
+    #[inline]
     pub fn accepted(&mut self, text: &[u8], asking: &RequestKey<'_>) -> Option<&Arc<Acceptance>> {
         let entry = &mut self.entries[*self.index.get(&TokenCache::key(text)?)?];
         let acceptance = entry.acceptance.as_ref().filter(|acceptance| acceptance.is_of(text, asking))?;

@@ -85,6 +85,7 @@ pub fn is_bearer(body: &str) -> bool {
 
 /// What stands after the scheme in a credential header body, without the white space around it; None for another scheme.
 /// It is the token when it is one that is known, letter by letter: nothing here looks at its characters.
+#[inline]
 pub fn bare_token(body: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = body.split_at_checked(SCHEME.len())?;
     let is_space = |octet: &u8| is_lws((*octet).into());
