@@ -9,12 +9,9 @@ fuzz_target!(|text: &str| {
     let mut values = text.splitn(4, '\0');
     let mut next = || values.next().unwrap_or("");
     let (realm, authz_server, scope, error) = (next(), next(), next(), next());
-    for (proxy, location) in [
-        (false, Location::Header),
-        (false, Location::Redirect),
-        (true, Location::Header),
-        (false, Location::No),
-    ] {
+    for (proxy, location) in
+        [(false, Location::Header), (false, Location::Redirect), (true, Location::Header), (false, Location::No)]
+    {
         let lines = Challenge { proxy, realm, authz_server, scope, error, location }.header_lines();
         let mut count = 0;
         for line in lines.strip_suffix("\r\n").expect("whole lines").split("\r\n") {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth_core::text::form::{octets_without, parse, push_pair};
 use sipoauth_core::oauth::token_response::TokenResponse;
+use sipoauth_core::text::form::{octets_without, parse, push_pair};
 
 fuzz_target!(|body: &[u8]| {
     let _ = TokenResponse::parse(body);

@@ -7,10 +7,10 @@ use sipoauth_core::config::client_certificate::ClientCertificate;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::source::Source;
 use sipoauth_core::oauth::introspection::{Introspected, introspect};
+use sipoauth_core::oauth::introspection_response::{IntrospectionResponse, SIGNED_TYPE, signed_answer};
 use sipoauth_core::oauth::metadata::Announced;
 use sipoauth_core::ports::{Answered, Form, Post, PostError};
 use sipoauth_core::rules::claims::Claims;
-use sipoauth_core::oauth::introspection_response::{IntrospectionResponse, SIGNED_TYPE, signed_answer};
 use sipoauth_core::text::json::Json;
 use std::sync::OnceLock;
 

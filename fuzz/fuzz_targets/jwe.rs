@@ -21,9 +21,8 @@ const KEYS: &str = r#"{"keys":[
 
 fuzz_target!(|octets: &[u8]| {
     static SET: OnceLock<DecryptionKeys> = OnceLock::new();
-    let keys = SET.get_or_init(|| {
-        DecryptionKeys::new(keys_from_text(KEYS).expect("good keys"), KeyManagement::ALL.to_vec())
-    });
+    let keys =
+        SET.get_or_init(|| DecryptionKeys::new(keys_from_text(KEYS).expect("good keys"), KeyManagement::ALL.to_vec()));
     // The content is out of a fuzzer's reach behind base64, so the octets are tried as they are, too.
     for enc in ContentEncryption::ALL {
         if let Some((head, ciphertext)) = octets.split_at_checked(enc.iv_len() + enc.tag_len()) {

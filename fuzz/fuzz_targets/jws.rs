@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth_core::rules::claims::Claims;
 use sipoauth_core::jose::jws::CompactJws;
 use sipoauth_core::jose::key_set::{KeySet, Origin};
+use sipoauth_core::rules::claims::Claims;
 use sipoauth_core::text::json::Json;
 use std::sync::OnceLock;
 

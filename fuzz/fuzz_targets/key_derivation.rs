@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth_core::sip::key_derivation::{KeyChallenge, KeyResponse};
 use sipoauth_core::keys::verifier::Verifier;
+use sipoauth_core::sip::key_derivation::{KeyChallenge, KeyResponse};
 
 fuzz_target!(|text: &str| {
     let bodies: Vec<&str> = text.split('\n').collect();

@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use sipoauth_core::rules::aor_template::AorTemplate;
 use sipoauth_core::rules::e164::Country;
-use sipoauth_core::sip::next_hop::NextHopRule;
 use sipoauth_core::rules::scope_rules::NeededScopes;
+use sipoauth_core::sip::next_hop::NextHopRule;
 
 fuzz_target!(|text: &str| {
     for code in ["1", "7", "39", "49", "998"] {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth_core::records::bound_identity::BoundIdentity;
 use sipoauth_core::oauth::grant::{Grant, read};
+use sipoauth_core::records::bound_identity::BoundIdentity;
 use sipoauth_core::records::session::{Account, CodeRecord, Tokens, decode};
 use sipoauth_core::sip::sip_date::{from_unix_seconds, read as read_date, unix_seconds};
 

@@ -3,9 +3,9 @@
 
 use std::time::SystemTime;
 
-use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
 use sipoauth_core::keys::pop::{make_pop, pop_to_text};
 use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
 use sipoauth_core::sip::sip_date;
 
 use super::generator::Generator;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{digest, USERS, WINDOW};
 use super::generator::Generator;
 use super::keys::{Algorithm, Keys};
 use super::message::{Message, next_cseq};
@@ -12,6 +11,7 @@ use super::phones::Phones;
 use super::proxy::Proxy;
 use super::server::TOKEN;
 use super::site::Site;
+use super::{USERS, WINDOW, digest};
 
 /// Requests in one load of a proxy that answers fast, and of one that is slower.
 const FAST: usize = 20_000;

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use sipoauth_core::check::Carried;
-use sipoauth_core::reason::Reason;
 use sipoauth::process::context::Context;
 use sipoauth::worker::{Handling, Worker};
+use sipoauth_core::check::Carried;
+use sipoauth_core::reason::Reason;
 
 use super::load::{TOKEN_LIFE, read_all};
 use super::phones::{Phone, Random, Sip};

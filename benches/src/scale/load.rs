@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Phones sign in: everything that the I/O service stores when it exchanges a code, without the authorization server.
 
-use sipoauth_core::config::policy::Policy;
+use sipoauth::process::context::Context;
+use sipoauth::store::sessions::SessionStore;
 use sipoauth_core::check::session_check::{CodeId, Registration};
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::grant::{CodeRequest, TokenGrant};
 use sipoauth_core::records::redemption::{Claim, Redemption, RedemptionFacts};
 use sipoauth_core::records::session::{CodeRecord, CodeState};
 use sipoauth_core::text::secret::SecretText;
-use sipoauth::process::context::Context;
-use sipoauth::store::sessions::SessionStore;
 
 use super::phones::{Phone, RefreshToken};
 use super::site::{ISSUER, now, sessions};

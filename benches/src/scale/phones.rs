@@ -6,13 +6,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use sipoauth_core::check::{Message, Request};
-use sipoauth_core::oauth::exchange::Granted;
-use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
 use sipoauth_core::keys::pop::{make_pop, pop_to_text};
-use sipoauth_core::records::session::Identity;
-use sipoauth_core::text::secret::SecretText;
 use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
+use sipoauth_core::oauth::exchange::Granted;
+use sipoauth_core::records::session::Identity;
+use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
 use sipoauth_core::sip::sip_date;
+use sipoauth_core::text::secret::SecretText;
 
 use super::site::{AUDIENCE, CLIENT, DOMAIN, ISSUER, TOKEN_SECRET};
 

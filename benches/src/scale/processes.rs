@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sipoauth_core::reason::Reason;
 use sipoauth::io_process::service::IoService;
 use sipoauth::worker::Handling;
+use sipoauth_core::reason::Reason;
 
 use super::phones::Phone;
 use super::site::{USUAL_PROOFS, context, now, worker};

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sipoauth_core::reason::Reason;
-use sipoauth::process::context::Context;
 use sipoauth::io_process::service::IoService;
+use sipoauth::process::context::Context;
 use sipoauth::worker::{Handling, Worker};
+use sipoauth_core::reason::Reason;
 
 use super::phones::{Phone, Random, Sip};
 use super::site::{Folder, now, sessions, worker};

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sipoauth_core::config::source::Source;
-use sipoauth_core::ports::{Level, Log};
 use sipoauth::process::context::Context;
 use sipoauth::store::sessions::SessionStore;
 use sipoauth::worker::Worker;
+use sipoauth_core::config::source::Source;
+use sipoauth_core::ports::{Level, Log};
 
 /// The authorization server; nobody connects there.
 pub const ISSUER: &str = "https://login.example.com/realms/corp";

@@ -142,13 +142,11 @@ impl Claim {
 ///
 /// *Confirmed* is the first registration when its 2xx has left with the key, as far as this proxy can know:
 ///
-/// - With a folder: when the host has told the library of the 2xx ([`Worker::confirm`]), be it its own answer (with or
+/// - With a folder: when the host has told the library of the 2xx, be it its own answer (with or
 ///   without a transaction) or one of a registrar that passes through. A host that does not tell has it confirmed 64*T1
 ///   after the key was stored.
 /// - With Redis, where a worker may not wait for a write: when the key was stored, which is before the 2xx leaves.
 /// - An answer of 300 and above to that registration takes it back: the same claim may come again.
-///
-/// [`Worker::confirm`]: sipoauth::worker::Worker::confirm
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Redemption {
     /// Of the first registration.

@@ -7,16 +7,21 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 
 use sipoauth::capi::check::sipoauth_worker_check;
-use sipoauth::capi::config::{sipoauth_config, sipoauth_config_free, sipoauth_config_new, sipoauth_config_provider_add, sipoauth_config_set, sipoauth_context, sipoauth_context_free, sipoauth_context_new};
-use sipoauth::capi::types::{SIPOAUTH_OK, SIPOAUTH_TRANSPORT_UDP, SIPOAUTH_VERDICT_ACCEPTED, sipoauth_request, sipoauth_result, sipoauth_str};
+use sipoauth::capi::config::{
+    sipoauth_config, sipoauth_config_free, sipoauth_config_new, sipoauth_config_provider_add, sipoauth_config_set,
+    sipoauth_context, sipoauth_context_free, sipoauth_context_new,
+};
+use sipoauth::capi::types::{
+    SIPOAUTH_OK, SIPOAUTH_TRANSPORT_UDP, SIPOAUTH_VERDICT_ACCEPTED, sipoauth_request, sipoauth_result, sipoauth_str,
+};
 use sipoauth::capi::worker::{sipoauth_worker, sipoauth_worker_free, sipoauth_worker_new};
-use sipoauth_core::config::source::Source;
-use sipoauth_core::check::{Message, Request};
-use sipoauth_core::ports::{Level, Log};
-use sipoauth_core::reason::Reason;
 use sipoauth::process::context::Context;
 use sipoauth::worker::{Handling, Worker};
 use sipoauth_bench::part::folder;
+use sipoauth_core::check::{Message, Request};
+use sipoauth_core::config::source::Source;
+use sipoauth_core::ports::{Level, Log};
+use sipoauth_core::reason::Reason;
 
 use crate::tokens::{AUDIENCE, ISSUER, Key};
 
