@@ -63,7 +63,7 @@
 #define SIPOAUTH_E_FULL -6
 
 /*
- The input cannot be read or is empty, or what was asked for is not there.
+ The input cannot be read or is empty.
  */
 #define SIPOAUTH_E_INPUT -7
 
@@ -89,6 +89,22 @@
 #define SIPOAUTH_E_STORE -11
 
 /*
+ The call names another check than the last one of this worker, whose outcome is gone. Since ABI version 5.
+ */
+#define SIPOAUTH_E_STALE -12
+
+/*
+ This does not go with how the check ended (it was not accepted, or was of another kind), with how the worker was
+ made, or with the configuration (there is no store). Since ABI version 5.
+ */
+#define SIPOAUTH_E_STATE -13
+
+/*
+ What was asked for is not there. Since ABI version 5.
+ */
+#define SIPOAUTH_E_ABSENT -14
+
+/*
  The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
  */
 #define SIPOAUTH_VERDICT_DENIED 0
@@ -112,6 +128,81 @@
  Something must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
  */
 #define SIPOAUTH_VERDICT_PENDING 4
+
+/*
+ The credentials are refused, for none of the reasons that have a class of their own.
+ */
+#define SIPOAUTH_CLASS_DENIED 0
+
+/*
+ Accepted.
+ */
+#define SIPOAUTH_CLASS_ACCEPTED 1
+
+/*
+ No credentials of ours.
+ */
+#define SIPOAUTH_CLASS_NO_CREDENTIALS 2
+
+/*
+ It cannot be decided now.
+ */
+#define SIPOAUTH_CLASS_NOT_NOW 3
+
+/*
+ Something must be fetched first.
+ */
+#define SIPOAUTH_CLASS_PENDING 4
+
+/*
+ The token, session or connection was good and has ended.
+ */
+#define SIPOAUTH_CLASS_EXPIRED 5
+
+/*
+ The Date of a proof is too far from the present time.
+ */
+#define SIPOAUTH_CLASS_STALE 6
+
+/*
+ A proof was used before.
+ */
+#define SIPOAUTH_CLASS_REPLAYED 7
+
+/*
+ The credentials are another user's.
+ */
+#define SIPOAUTH_CLASS_OTHER_USER 8
+
+/*
+ A scope is missing.
+ */
+#define SIPOAUTH_CLASS_NO_SCOPE 9
+
+/*
+ The request cannot be authenticated as it is written.
+ */
+#define SIPOAUTH_CLASS_MALFORMED 10
+
+/*
+ Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP.
+ */
+#define SIPOAUTH_WORKER_MAY_WAIT 1
+
+/*
+ sipoauth_worker_refuse: the request is PENDING and could not be parked.
+ */
+#define SIPOAUTH_REFUSE_FULL 1
+
+/*
+ sipoauth_worker_refuse: the host cannot parse the request.
+ */
+#define SIPOAUTH_REFUSE_MALFORMED 2
+
+/*
+ sipoauth_worker_refuse: the host has failed.
+ */
+#define SIPOAUTH_REFUSE_FAILED 3
 
 /*
  Registrar or user agent server: Authorization, 401 (RFC 8898 section 2.2).
@@ -670,7 +761,84 @@ typedef struct sipoauth_result {
    1: the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
    */
   uint32_t token_response;
+  /*
+   SIPOAUTH_CLASS_ of the reason. Since ABI version 5.
+   */
+  uint32_t reason_class;
+  /*
+   Names this check in later calls of this worker, until its next check; 0 when the check has failed. Since ABI
+   version 5.
+   */
+  uint64_t check;
 } sipoauth_result;
+
+/*
+ An authorization code that did not come in a SIP request that the library has read (RFC 6749 section 4.1.3,
+ 3rd-party-authentication section 2.1.1). Everything is borrowed for the call only. Since ABI version 5.
+ */
+typedef struct sipoauth_code {
+  /*
+   sizeof(sipoauth_code)
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_TRANSPORT_ on which the code came: short codes are accepted over TLS and WSS only.
+   */
+  uint32_t transport;
+  /*
+   The sender's port, 0 to 65535; 0: not known.
+   */
+  uint32_t source_port;
+  /*
+   `reg-id` (RFC 5626 section 4.2), 0: none.
+   */
+  uint32_t reg_id;
+  /*
+   Unix seconds; 0: the library reads the clock.
+   */
+  int64_t now;
+  /*
+   The code, decoded, at most 8 KiB.
+   */
+  struct sipoauth_str code;
+  /*
+   The PKCE verifier (RFC 7636), 43 to 128 characters; or empty.
+   */
+  struct sipoauth_str code_verifier;
+  /*
+   redirect_uri of the authorization request, at most 1 KiB; empty: the provider's.
+   */
+  struct sipoauth_str redirect_uri;
+  /*
+   The address-of-record that signs in, a SIP URI. The code's user must own it.
+   */
+  struct sipoauth_str aor;
+  /*
+   Who registers it, a SIP URI; empty: itself.
+   */
+  struct sipoauth_str from_uri;
+  /*
+   From tag and Call-ID that the shared key is made of (section 2.1.2), not empty.
+   */
+  struct sipoauth_str from_tag;
+  /*
+   See from_tag.
+   */
+  struct sipoauth_str call_id;
+  /*
+   The To tag that the shared key is made of, where it is known already; or empty, and sipoauth_worker_answered tells
+   it.
+   */
+  struct sipoauth_str to_tag;
+  /*
+   `+sip.instance` of the phone, without quotes; or empty.
+   */
+  struct sipoauth_str instance;
+  /*
+   The sender's address as text, for limits; or empty.
+   */
+  struct sipoauth_str source_ip;
+} sipoauth_code;
 
 /*
  Takes one log line (`len` octets of UTF-8, no line end, no NUL, no secret; valid during the call). `level` is a
@@ -684,6 +852,28 @@ typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, si
  return (no longjmp, no C++ exception); it may use workers, but not the I/O service.
  */
 typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
+
+/*
+ The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI version 5.
+ */
+typedef struct sipoauth_reply {
+  /*
+   The caller sets sizeof(sipoauth_reply).
+   */
+  uint32_t struct_size;
+  /*
+   SIP status; 0: no answer is to be sent (ACK and CANCEL cannot be challenged, RFC 3261 section 22.1).
+   */
+  uint32_t status;
+  /*
+   Reason-Phrase.
+   */
+  struct sipoauth_str phrase;
+  /*
+   Header lines, each with CRLF; may be empty.
+   */
+  struct sipoauth_str headers;
+} sipoauth_reply;
 
 /*
  The parts of a message that a digest-string covers (RFC 4474 section 9), raw octets.
@@ -904,6 +1094,10 @@ typedef struct sipoauth_challenge {
    Scopes; empty: the provider's.
    */
   struct sipoauth_str scope;
+  /*
+   The method of the request: ACK and CANCEL are not challenged. Empty: not looked at. Since ABI version 5.
+   */
+  struct sipoauth_str method;
 } sipoauth_challenge;
 
 /*
@@ -957,8 +1151,8 @@ const char *sipoauth_version(void);
  of a second in which it does nothing else, so no SIP worker may do that. The password is not stored. Where and how
  long otherwise: as sipoauth_context_sessions.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_INPUT (`store` is not configured, this is no SIP address, no
- verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STATE (`store` is not configured), SIPOAUTH_E_INPUT (this is no
+ SIP address, no verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
 
  # Safety
  `context` is NULL or valid, texts valid for their lengths, `err` for `err_cap` octets.
@@ -1019,8 +1213,8 @@ int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
  transport, connection, now, method, from_uri, to_uri, credentials and body; what else is there is not looked at. For
  hosts to which the rest is work. Since ABI version 4.
 
- Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when it is no such request: nothing is decided then,
- and sipoauth_worker_check is to be asked.
+ Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_ABSENT when no such request was accepted: nothing is
+ decided then, and sipoauth_worker_check is to be asked.
 
  # Safety
  As for sipoauth_worker_check.
@@ -1032,8 +1226,11 @@ int32_t sipoauth_worker_check_again(struct sipoauth_worker *worker,
 
 /*
  As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
- the verdict is never PENDING. For programs that may block; needs an I/O service in another thread or process.
- When max_pending is reached, it does not wait, and the verdict is NOT_NOW.
+ the verdict is never PENDING. Never in a SIP server's worker: needs a worker that may wait (SIPOAUTH_WORKER_MAY_WAIT)
+ and an I/O service in another thread or process. When max_pending is reached, it does not wait, and the verdict is
+ NOT_NOW.
+
+ Returns as sipoauth_worker_check, and SIPOAUTH_E_STATE when the worker may not wait.
 
  # Safety
  As for sipoauth_worker_check.
@@ -1042,6 +1239,40 @@ int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
                                    const struct sipoauth_request *request,
                                    uint32_t timeout_ms,
                                    struct sipoauth_result *result);
+
+/*
+ Exchanges an authorization code for the tokens of its user at the provider that serves the address-of-record's domain
+ (RFC 6749 section 4.1.3), and makes a session of it: as sipoauth_worker_check does with a code in the body of a
+ REGISTER, by the same rules. A code is sent once. The same code again, from the same phone (code_verifier, instance,
+ source), gives the same session; from another it is refused. The user must own the address. Never blocks: PENDING as
+ for sipoauth_worker_check, then sipoauth_worker_submit, and this function again with SIPOAUTH_CHECK_RESUMED.
+
+ Accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the code, from_tag, call_id and
+ a To tag: sipoauth_worker_answered tells that tag with `ticket`, and stores the key. Since ABI version 5.
+
+ Flags and returns as for sipoauth_worker_check.
+
+ # Safety
+ `worker` is NULL or valid; `code` and what it points to is valid during the call; `result` is NULL or valid and its
+ struct_size set.
+ */
+int32_t sipoauth_worker_exchange(struct sipoauth_worker *worker,
+                                 const struct sipoauth_code *code,
+                                 uint32_t flags,
+                                 struct sipoauth_result *result);
+
+/*
+ As sipoauth_worker_exchange, but waits here for the authorization server, at most `timeout_ms` milliseconds; the
+ verdict is never PENDING. When the time is over it is NOT_NOW, and the exchange goes on: the same call later finds
+ what came of it. Who may wait, and returns: as for sipoauth_worker_check_wait. Since ABI version 5.
+
+ # Safety
+ As for sipoauth_worker_exchange.
+ */
+int32_t sipoauth_worker_exchange_wait(struct sipoauth_worker *worker,
+                                      const struct sipoauth_code *code,
+                                      uint32_t timeout_ms,
+                                      struct sipoauth_result *result);
 
 /*
  Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest credentials for
@@ -1079,28 +1310,32 @@ int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
                                     struct sipoauth_result *result);
 
 /*
- The result for a request that is PENDING but was not parked: NOT_NOW with reason "overloaded", 503. Returns as for
- sipoauth_worker_check.
+ The result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of the worker's
+ last result, which is PENDING and could not be parked (NOT_NOW, "overloaded", 503); SIPOAUTH_REFUSE_MALFORMED for one
+ that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED for an error of the host
+ (NOT_NOW, "internal_error", 503). It is counted and told in the log as the refusal of a check. Returns as for
+ sipoauth_worker_check; `result` says 503 also when it fails, and when `worker` is NULL.
 
  # Safety
  `worker` is NULL or valid, `result` as for sipoauth_worker_check.
  */
-int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, struct sipoauth_result *result);
+int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, uint32_t why, struct sipoauth_result *result);
 
 /*
- Asks more of the request that the last check of this worker accepted: `what` is SIPOAUTH_REQUIRE_SERVICE or
+ Asks more of the request that a check accepted; `check` is that of the worker's last result, and stays it. `what` is SIPOAUTH_REQUIRE_SERVICE or
  SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The result is then ACCEPTED, or DENIED with reason
  "insufficient_scope", `needed_scope` and the status of the setting `scope_status`; 403 when the provider has no such
  service. Who was accepted stays as it was: identity, services, expiry, claims and token. It counts as that reason, not
  as a denied request, and can be asked again.
 
- Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_INPUT when no check was accepted or nothing is named;
- else as sipoauth_worker_check. `result` says DENIED then.
+ Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not accepted;
+ SIPOAUTH_E_INPUT when nothing is named; else as sipoauth_worker_check. `result` says DENIED then.
 
  # Safety
  `worker` is NULL or valid, `name` valid for its length, `result` as for sipoauth_worker_check.
  */
 int32_t sipoauth_worker_require(struct sipoauth_worker *worker,
+                                uint64_t check,
                                 uint32_t what,
                                 struct sipoauth_str name,
                                 struct sipoauth_result *result);
@@ -1373,21 +1608,19 @@ int32_t sipoauth_worker_key_derivation(struct sipoauth_worker *worker,
                                        struct sipoauth_result *result);
 
 /*
- Writes the header line of the Key-Derivation challenge that belongs to the last check of this worker (section 3),
- with CRLF, not NUL-terminated: WWW-Authenticate or Proxy-Authenticate, as the role of that check was. `*status` is
- 401 or 407; 401 after a failure. `*len` and `buf` as for sipoauth_worker_challenge.
+ Makes the Key-Derivation challenge that belongs to a check of that scheme (section 3); `check` is that of the worker's
+ last result. The status is 401 with WWW-Authenticate or 407 with Proxy-Authenticate, as the role of the check was.
+ sipoauth_worker_reply gives the same; this is for a host that challenges by other schemes, too. Never blocks.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
- SIPOAUTH_E_INPUT when the last check was of another kind, or came to something that is not challenged.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or came to something that is
+ not challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 
  # Safety
- `worker`, `len` and `status` are NULL or valid, `buf` for `cap` octets.
+ `worker` is NULL or valid, `reply` as for sipoauth_worker_reply.
  */
 int32_t sipoauth_worker_key_derivation_challenge(struct sipoauth_worker *worker,
-                                                 char *buf,
-                                                 size_t cap,
-                                                 size_t *len,
-                                                 uint32_t *status);
+                                                 uint64_t check,
+                                                 struct sipoauth_reply *reply);
 
 /*
  Derives the shared key from an authorization code and the 200 OK that completes the registration:
@@ -1459,33 +1692,53 @@ int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, c
 int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
 
 /*
- Makes sure that the key of a registration is stored before its 2xx answer leaves, and notes that it leaves: from then
- on its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. `ticket` is that of the result
- with confirm = 1, `to_tag` the To tag of the answer as it goes out (3rd-party-authentication section 2.1.2). Usually
- the key is stored already and this only compares. Never waits for a network.
+ Whether the body of an Authorization or Proxy-Authorization header field is of a scheme that the library reads, Bearer or
+ Key-Derivation. Such a field is for this server: it must not go on to the next hop, who could use it. Any process, any
+ thread. Since ABI version 5.
 
- Returns SIPOAUTH_OK; SIPOAUTH_E_STORE when the key is not stored: the answer must become a 503, or the phone would
- hold a key that nobody knows; SIPOAUTH_E_INPUT when the ticket cannot be read or the code's time is over (the same
- holds); SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Returns 1 or 0; SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 
  # Safety
- `worker` is NULL or valid, texts valid for their lengths.
+ `body` is valid for its length.
  */
-int32_t sipoauth_worker_confirm(struct sipoauth_worker *worker,
-                                struct sipoauth_str ticket,
-                                struct sipoauth_str to_tag);
+int32_t sipoauth_is_credentials(struct sipoauth_str body);
 
 /*
- The registration was refused after all: forgets the key that was made for it, as far as that is possible at once. Its
- phone may come again with the same code.
- Arguments and return as for sipoauth_worker_confirm.
+ Whether the body of a REGISTER with this Content-Type (its body; empty when there is none) is one that the library reads:
+ application/x-www-form-urlencoded. It has a code, a refresh token or a proof, and must not go on to the next hop either:
+ who has the code and sees the answer's tags has the phone's key. Any process, any thread. Since ABI version 5.
+
+ Returns 1 or 0; SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 
  # Safety
- As for sipoauth_worker_confirm.
+ `content_type` is valid for its length.
  */
-int32_t sipoauth_worker_withdraw(struct sipoauth_worker *worker,
+int32_t sipoauth_is_form(struct sipoauth_str content_type);
+
+/*
+ The final answer to a request whose result had confirm = 1 is about to leave; called before it does. `ticket` is that
+ of the result, `status` the answer's, 200 to 699, `to_tag` its To tag as it goes out (3rd-party-authentication section
+ 2.1.2), not empty with a 2xx.
+
+ With a 2xx, the key of the registration is stored, unless it is already, and it is noted that it leaves: from then on
+ its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. With any other
+ status the key is taken back as far as that is possible at once, and the phone may come again with the same code.
+ Never waits for a network.
+
+ Returns SIPOAUTH_OK: the answer may leave. With everything else a 2xx must not: it must become a 503 with Retry-After
+ of `*retry_after` seconds, or the phone would hold a key that nobody knows. SIPOAUTH_E_STORE: the key is not stored.
+ SIPOAUTH_E_ABSENT: the code's time is over. SIPOAUTH_E_INPUT: the ticket cannot be read, or the tag is empty.
+ SIPOAUTH_E_STATE: there is no store. SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Since ABI version 5.
+
+ # Safety
+ `worker` and `retry_after` are NULL or valid, texts valid for their lengths.
+ */
+int32_t sipoauth_worker_answered(struct sipoauth_worker *worker,
                                  struct sipoauth_str ticket,
-                                 struct sipoauth_str to_tag);
+                                 uint32_t status,
+                                 struct sipoauth_str to_tag,
+                                 uint32_t *retry_after);
 
 /*
  Shows sessions. With an `aor` (a SIP URI) those of this address; with an empty one all, some accounts at a time:
@@ -1495,8 +1748,8 @@ int32_t sipoauth_worker_withdraw(struct sipoauth_worker *worker,
  with a Redis store the call waits for it, at most store_timeout for each of its steps, so a SIP worker should not
  make it.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STORE, SIPOAUTH_E_SPACE, SIPOAUTH_E_PANIC, or SIPOAUTH_E_INPUT
- when sessions are not configured or `aor` is not a SIP address.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (sessions are not configured), SIPOAUTH_E_INPUT (`aor` is no SIP address),
+ SIPOAUTH_E_STORE, SIPOAUTH_E_SPACE, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 
  # Safety
  `context` is NULL or valid, texts for their lengths, `next` for `next_cap` octets; `each` is NULL or callable with
@@ -1561,7 +1814,7 @@ uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context)
  `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
  SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when there is no such provider.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_ABSENT when there is no such provider.
 
  # Safety
  `context` and `len` are NULL or valid, `provider` for its length, `buf` for `cap` octets.
@@ -1575,7 +1828,7 @@ int32_t sipoauth_context_jwks(const struct sipoauth_context *context,
 /*
  Copies the state of a provider, `index` counted from 0. Any process, any thread.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. After a failure `*out` is all zero but
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
  for its struct_size, as far as that is large enough.
 
  # Safety
@@ -1589,7 +1842,7 @@ int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
  Copies the state of one key of a provider, both counted from 0; never key material. With
  SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. `*out` after a failure as for
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
  sipoauth_context_provider_state.
 
  # Safety
@@ -1618,7 +1871,8 @@ int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
 int32_t sipoauth_context_try_store(const struct sipoauth_context *context, char *err, size_t err_cap);
 
 /*
- Makes a worker. Called after the fork, in the process that uses it; several per process are possible.
+ Makes a worker. Called after the fork, in the process that uses it; several per process are possible. `flags`: 0, or
+ SIPOAUTH_WORKER_MAY_WAIT for a process or thread that handles no SIP: only its workers take the functions that wait.
 
  `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
  SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
@@ -1626,7 +1880,11 @@ int32_t sipoauth_context_try_store(const struct sipoauth_context *context, char 
  # Safety
  Pointers are NULL or valid, `err` for `err_cap` octets.
  */
-int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_worker **out, char *err, size_t err_cap);
+int32_t sipoauth_worker_new(struct sipoauth_context *context,
+                            uint32_t flags,
+                            struct sipoauth_worker **out,
+                            char *err,
+                            size_t err_cap);
 
 /*
  Frees a worker; NULL is allowed. In a child it frees the child's copy. Within a callback of its own it does nothing.
@@ -1637,29 +1895,30 @@ int32_t sipoauth_worker_new(struct sipoauth_context *context, struct sipoauth_wo
 void sipoauth_worker_free(struct sipoauth_worker *worker);
 
 /*
- A claim of the token that the last check of this worker accepted, whatever sipoauth_worker_require said since: strings as they are, everything else as JSON.
- `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
+ A claim of the token that a check accepted, whatever sipoauth_worker_require said since: strings as they are,
+ everything else as JSON. `check` is that of the worker's last result. `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
  failure.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
- SIPOAUTH_E_INPUT when there is no such claim or no accepted token.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (it has no such
+ claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
  `worker` and `value` are NULL or valid, `path` is valid for its length.
  */
 int32_t sipoauth_worker_claim(struct sipoauth_worker *worker,
+                              uint64_t check,
                               struct sipoauth_str path,
                               struct sipoauth_str *value);
 
 /*
- The access token of the request that the last check of this worker accepted, for a request to `next_hop`
- (sip-oauth-01 section 3.8): of a code or proof, the one that the proxy holds. `next_hop` is the SIP URI to which the
+ The access token of the request that a check accepted, for a request to `next_hop` (sip-oauth-01 section 3.8): of a
+ code or proof, the one that the proxy holds. `check` is that of the worker's last result. `next_hop` is the SIP URI to which the
  request really goes; it must be one of the setting `application_servers`. Of a token that was encrypted for this proxy
  the signed one in it is given, and only where that setting asks for TLS. `token` is a secret: it goes into that
  request's Authorization header field as `Bearer` and the token and nowhere else. It borrows from the worker until its next
  call, which wipes it; it is empty after a failure. Never blocks.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_INPUT (no check was accepted),
+ Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was not accepted),
  SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
  SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
@@ -1667,22 +1926,25 @@ int32_t sipoauth_worker_claim(struct sipoauth_worker *worker,
  `worker` and `token` are NULL or valid, `next_hop` is valid for its length.
  */
 int32_t sipoauth_worker_token(struct sipoauth_worker *worker,
+                              uint64_t check,
                               struct sipoauth_str next_hop,
                               struct sipoauth_str *token);
 
 /*
- What the 2xx to a REGISTER must carry when the last check of this worker was accepted with token_response = 1
- (sip-oauth-01 section 4.3): a JSON object with access_token, token_type, expires_in, scope and, if there is one,
+ What the 2xx to a REGISTER must carry when its check was accepted with token_response = 1 (sip-oauth-01 section 4.3);
+ `check` is that of the worker's last result: a JSON object with access_token, token_type, expires_in, scope and, if there is one,
  refresh_token, of type application/json. It is a secret of the phone's. It borrows from the worker until its next call,
  which wipes it; it is empty after a failure. Never blocks. Since ABI version 4.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_INPUT (no such check was accepted), SIPOAUTH_E_STORE (the tokens cannot be had: the
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was no such check), SIPOAUTH_E_STORE (the tokens cannot be had: the
  answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
  `worker` and `body` are NULL or valid.
  */
-int32_t sipoauth_worker_token_response(struct sipoauth_worker *worker, struct sipoauth_str *body);
+int32_t sipoauth_worker_token_response(struct sipoauth_worker *worker,
+                                       uint64_t check,
+                                       struct sipoauth_str *body);
 
 /*
  Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.
@@ -1690,8 +1952,8 @@ int32_t sipoauth_worker_token_response(struct sipoauth_worker *worker, struct si
  request is parked; else empty. Never blocks. The cookies come back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
  the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_ARGUMENT (also
- when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_STALE (`job` is
+ another one's), SIPOAUTH_E_ARGUMENT (also when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
  `worker` is NULL or valid, `reply_to_tag` valid for its length.
@@ -1703,23 +1965,37 @@ int32_t sipoauth_worker_submit(struct sipoauth_worker *worker,
                                uint64_t cookie1);
 
 /*
- Writes the header lines of a challenge (RFC 8898 section 4), each with CRLF, not NUL-terminated: WWW-Authenticate
- or Proxy-Authenticate with the Bearer scheme, then Location (and Contact) where the setting `location` asks for it.
- `*status` is the status that goes with them: 401, 407 or 302; 401 after a failure. `*len` says
- how many octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+ Makes a challenge (RFC 8898 section 4): WWW-Authenticate or Proxy-Authenticate with the Bearer scheme, then Location (and
+ Contact) where the setting `location` asks for it. The status that goes with it is 401, 407 or 302. A host that
+ challenges by other schemes, too, adds the header lines to its own answer. Never blocks.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
- SIPOAUTH_E_PANIC.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (a request of this method is not challenged), SIPOAUTH_E_ARGUMENT,
+ SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 
  # Safety
- `worker`, `challenge`, `len` and `status` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
+ `worker` and `challenge` are NULL or valid, texts for their lengths, `reply` as for sipoauth_worker_reply.
  */
 int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
                                   const struct sipoauth_challenge *challenge,
-                                  char *buf,
-                                  size_t cap,
-                                  size_t *len,
-                                  uint32_t *status);
+                                  struct sipoauth_reply *reply);
+
+/*
+ Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge, Retry-After,
+ Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` is that of the worker's last
+ result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that has failed. Of `request` role,
+ method, realm, from_uri and to_uri are looked at. After a failure `reply` says 503. Never blocks. Since ABI version 5.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the request was accepted), SIPOAUTH_E_ARGUMENT,
+ SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid; `request` and what it points to is valid during the call; `reply` is NULL or valid and its
+ struct_size set.
+ */
+int32_t sipoauth_worker_reply(struct sipoauth_worker *worker,
+                              uint64_t check,
+                              const struct sipoauth_request *request,
+                              struct sipoauth_reply *reply);
 
 /*
  Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer

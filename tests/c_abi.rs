@@ -7,12 +7,18 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
+use support::authorization_server::AuthorizationServer;
 use support::encryption::Recipient;
+use support::patience::PATIENCE;
+use support::ports;
+use support::process::Process;
 use support::scripted_server::{Answer, ScriptedServer, key_set};
+use support::sip::Client;
 use support::temporary::Directory;
 use support::token::{TestKey, claims, signing_key};
 use support::tool::tool;
@@ -121,6 +127,81 @@ fn the_example_program() {
     assert!(code == Some(1) && answer.starts_with("401 token_expired: "), "{answer}");
     let (code, answer) = ask("Digest username=\"alice\"");
     assert!(code == Some(1) && answer.starts_with("401 no_credentials: "), "{answer}");
+}
+
+/// A real server, a real sign-in in a browser's place, and the code that comes of it.
+#[test]
+fn the_example_that_exchanges_a_code() {
+    let directory = Directory::new("c-exchange");
+    let server = AuthorizationServer::start();
+    let prefix = install(&directory);
+    let example = directory.file("exchange");
+    build(&C, &[root("examples/c/exchange.c")], &pkg_config(&prefix), &example);
+    let key = directory.write("store.key", "0123456789abcdef0123456789abcdef");
+    let provider = format!(
+        "name=corp;issuer={};audience={};aor={{sip}};domain=example.test;client_id=sip-proxy;client_secret=proxy-secret",
+        server.issuer(),
+        AuthorizationServer::resource("es256")
+    );
+    let exchange = |address: &str, login: &serde_json::Value| {
+        let mut command = Command::new(&example);
+        command.env("LD_LIBRARY_PATH", prefix.join("lib")).arg(&provider).arg(directory.file("store"));
+        command.arg(&key).arg(address).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("built");
+        let line = |name: &str| login[name].as_str().unwrap_or_default().to_owned() + "\n";
+        let input: String = ["code", "code_verifier", "redirect_uri"].map(line).concat();
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads them");
+        let output = child.wait_with_output().expect("our own child");
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(!text.contains(login["code"].as_str().unwrap_or("no code")), "{text}");
+        (output.status.code(), text)
+    };
+    let scope = "openid sip offline_access";
+    let login = server.login_for_code_of("sip-proxy", "alice", "es256", scope);
+    let (code, text) = exchange("sip:alice@example.test", &login);
+    assert!(code == Some(0) && text.starts_with("200 ok: ") && text.contains("32 octets"), "{text}");
+    // The same request again, as after a lost answer: the same session, and the server is not asked again.
+    assert_eq!(exchange("sip:alice@example.test", &login), (code, text));
+    let (code, text) =
+        exchange("sip:bob@example.test", &server.login_for_code_of("sip-proxy", "alice", "es256", scope));
+    assert!(code == Some(1) && text.starts_with("403 aor_mismatch: "), "{text}");
+    let mut wrong = server.login_for_code_of("sip-proxy", "alice", "es256", scope);
+    wrong["code_verifier"] = json!("0123456789012345678901234567890123456789012");
+    let (code, text) = exchange("sip:alice@example.test", &wrong);
+    assert!(code == Some(1) && text.starts_with("401 code_refused: "), "{text}");
+    assert_eq!(server.stats().get("/token authorization_code"), Some(&3), "each code is sent once");
+    let (code, text) = exchange("sip:alice@example.test", &json!({}));
+    assert!(code == Some(1) && text.starts_with("400 grant_incomplete: "), "{text}");
+}
+
+/// Its requests wait for keys while others are answered.
+#[test]
+fn the_example_that_parks() {
+    let world = World::new();
+    let prefix = install(&world.directory);
+    let example = world.directory.file("park");
+    build(&C, &[root("examples/c/park.c")], &pkg_config(&prefix), &example);
+    let port = ports::free();
+    let provider = format!("name=corp;issuer={};audience=sip;aor={{sip}}", world.server.issuer());
+    let mut command = Command::new(&example);
+    command.env("LD_LIBRARY_PATH", prefix.join("lib")).arg(port.to_string()).arg(provider).arg("retry_after=7");
+    let mut process = Process::start("park", command, world.directory.path());
+    process.wait_for("READY", PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+    let register = |aor: &str, token: &str| {
+        let authorization = format!("Bearer {token}");
+        Client::udp(port).register(aor, Some(authorization.as_str()).filter(|_| !token.is_empty())).expect("an answer")
+    };
+    let alice = "sip:alice@example.test";
+    assert_eq!(register(alice, &world.token("first", 600)).status, 200, "{}", process.tail());
+    assert_eq!(world.server.count("/jwks"), 1, "it waited for the keys");
+    let challenge = register(alice, "");
+    assert!(challenge.status == 401 && challenge.header("WWW-Authenticate").is_some_and(|c| c.starts_with("Bearer ")));
+    let expired = register(alice, &world.token("first", -600));
+    assert!(expired.header("WWW-Authenticate").is_some_and(|c| c.contains("error=\"invalid_token\"")), "{expired:?}");
+    assert_eq!(register("sip:bob@example.test", &world.token("first", 600)).status, 403);
+    // The keys are there: one more name of a key is asked for, in vain.
+    assert_eq!(register(alice, &world.token("another", 600)).status, 401, "{}", process.tail());
+    assert!(process.stop().code().is_none_or(|code| code == 0), "{}", process.tail());
 }
 
 /// An authorization server, tokens, and a directory to build and write in.

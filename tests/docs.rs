@@ -92,6 +92,23 @@ fn every_place_that_contributors_are_sent_to() {
     assert_eq!(lost, [""; 0]);
 }
 
+/// What the pages call a function, a number or a structure of the C interface is one.
+#[test]
+fn every_name_of_the_c_interface() {
+    let header = include_str!("../include/sipoauth.h");
+    let words: BTreeSet<&str> = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let mut names = BTreeSet::new();
+    for page in pages() {
+        let text = fs::read_to_string(page).expect("text");
+        let quoted =
+            text.split('`').skip(1).step_by(2).filter(|name| name.to_ascii_lowercase().starts_with("sipoauth_"));
+        names.extend(quoted.filter(|name| !name.contains([' ', '.', '/', '('])).map(str::to_owned));
+    }
+    assert!(names.len() > 30, "{names:?}");
+    let lost: Vec<_> = names.into_iter().filter(|name| !words.contains(name.as_str())).collect();
+    assert_eq!(lost, [""; 0]);
+}
+
 /// What the glossary calls a name of the code is one.
 #[test]
 fn every_name_of_the_glossary() {

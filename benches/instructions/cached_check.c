@@ -78,7 +78,7 @@ static sipoauth_worker *worker_new(const char *keys)
             keys);
     if (sipoauth_config_provider_add(config, text(line), err, sizeof(err)) != SIPOAUTH_OK
             || sipoauth_context_new(config, log_line, NULL, &context, err, sizeof(err)) != SIPOAUTH_OK
-            || sipoauth_worker_new(context, &worker, err, sizeof(err)) != SIPOAUTH_OK)
+            || sipoauth_worker_new(context, 0, &worker, err, sizeof(err)) != SIPOAUTH_OK)
         fail(err, "");
     sipoauth_config_free(config);
     return worker;

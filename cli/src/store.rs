@@ -90,7 +90,9 @@ pub fn waiting<T>(work: impl FnOnce() -> T) -> T {
 /// A failure in words.
 pub fn say(error: &SessionError) -> String {
     match error {
-        SessionError::NotThere => "that is not an address-of-record; write for example sip:alice@example.com".into(),
+        SessionError::NotConfigured => "sessions and accounts need 'store', which is not configured".into(),
+        SessionError::NotThere => "it is not there".into(),
+        SessionError::Malformed => "that is not an address-of-record; write for example sip:alice@example.com".into(),
         SessionError::Store(error) => error.to_string(),
     }
 }

@@ -5,7 +5,7 @@
 
 /// What the host should do with the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReasonClass {
+pub enum Outcome {
     /// The request carries a valid token.
     Accepted,
     /// Nothing usable was sent: challenge with 401 or 407.
@@ -20,6 +20,33 @@ pub enum ReasonClass {
     UnsupportedMedia,
     /// Cannot be decided now: 503 with Retry-After. Never asks the user to sign in again.
     NotNow,
+}
+
+/// Kinds of reasons that hosts and scripts treat differently. Numbers are part of the C ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ReasonClass {
+    /// The credentials are refused, for none of the reasons below.
+    Denied = 0,
+    /// Accepted.
+    Accepted = 1,
+    /// No credentials of ours.
+    NoCredentials = 2,
+    /// It cannot be decided now.
+    NotNow = 3,
+    // 4 is the ABI's number of what is pending.
+    /// They were good and have ended.
+    Expired = 5,
+    /// The Date of a proof is too far from the present time.
+    Stale = 6,
+    /// A proof was used before.
+    Replayed = 7,
+    /// They are another user's.
+    OtherUser = 8,
+    /// A scope is missing.
+    NoScope = 9,
+    /// The request cannot be read.
+    Malformed = 10,
 }
 
 macro_rules! reasons {
@@ -76,8 +103,8 @@ macro_rules! reasons {
 
             /// What the host should do.
             #[inline]
-            pub fn outcome(self) -> ReasonClass {
-                match self { $(Reason::$name => ReasonClass::$outcome,)* }
+            pub fn outcome(self) -> Outcome {
+                match self { $(Reason::$name => Outcome::$outcome,)* }
             }
         }
     };
@@ -161,6 +188,28 @@ reasons! {
     KeyDerivationNotConfigured = 92, "key_derivation_not_configured", NotNow, "", "Key-Derivation needs 'store' and 'store_key', also where the accounts are kept elsewhere.";
     AccountMalformed = 93, "account_malformed", NotNow, "", "The account that the script gave is no verifier ($pbkdf2-sha256$i=...,l=...$SALT$KEY).";
     TokenBound = 94, "token_bound", Challenge, "invalid_token", "The token is bound to a key (cnf) whose possession the sender has not proved: send it over TLS with the client certificate that it names, or have the authorization server issue a plain Bearer token.";
+    RequestMalformed = 95, "malformed_request", BadRequest, "", "The proxy cannot parse the request.";
+}
+
+impl Reason {
+    /// Its kind.
+    #[inline]
+    pub fn class(self) -> ReasonClass {
+        match self {
+            Reason::TokenExpired | Reason::SessionEnded | Reason::ConnectionExpired => ReasonClass::Expired,
+            Reason::PopStale => ReasonClass::Stale,
+            Reason::PopReplayed => ReasonClass::Replayed,
+            Reason::AorMismatch | Reason::ThirdPartyRegistration => ReasonClass::OtherUser,
+            Reason::InsufficientScope => ReasonClass::NoScope,
+            other => match other.outcome() {
+                Outcome::Accepted => ReasonClass::Accepted,
+                Outcome::NoCredentials => ReasonClass::NoCredentials,
+                Outcome::NotNow => ReasonClass::NotNow,
+                Outcome::BadRequest | Outcome::UnsupportedMedia => ReasonClass::Malformed,
+                Outcome::Challenge | Outcome::Forbidden => ReasonClass::Denied,
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +227,7 @@ mod tests {
     #[test]
     fn only_a_refused_credential_asks_to_sign_in() {
         for r in Reason::ALL {
-            let asks = matches!(r.outcome(), ReasonClass::Challenge);
+            let asks = matches!(r.outcome(), Outcome::Challenge);
             assert_eq!(asks, !r.oauth_error().is_empty(), "{}", r.code());
         }
     }

@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 
     /* after the fork: the network work in one process, a worker in each */
     if (sipoauth_io_new(context, &io, err, sizeof(err)) != SIPOAUTH_OK
-            || sipoauth_worker_new(context, &worker, err, sizeof(err)) != SIPOAUTH_OK
+            || sipoauth_worker_new(context, SIPOAUTH_WORKER_MAY_WAIT, &worker, err, sizeof(err)) != SIPOAUTH_OK
             || pthread_create(&thread, NULL, network, io) != 0) {
         fprintf(stderr, "%s\n", err);
         return 2;

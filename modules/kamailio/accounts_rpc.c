@@ -18,8 +18,11 @@ struct answer {
 static void fault(rpc_t *rpc, void *ctx, int rc)
 {
     switch (rc) {
+    case SIPOAUTH_E_STATE:
+        rpc->fault(ctx, 404, "Accounts are not configured (store)");
+        break;
     case SIPOAUTH_E_INPUT:
-        rpc->fault(ctx, 404, "Accounts are not configured (store), or this is not a SIP address");
+        rpc->fault(ctx, 404, "This is not a SIP address");
         break;
     case SIPOAUTH_E_STORE:
         rpc->fault(ctx, 503, "The store cannot be reached");

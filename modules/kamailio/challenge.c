@@ -4,66 +4,23 @@
  */
 #include <string.h>
 
-#include "core/mem/mem.h"
-
 #include "shim.h"
 
-#define BUFFER_START 2048
-#define BUFFER_MAX 16384
-
-/* kept by the process and only ever grown */
-static char *buffer = NULL;
-static size_t buffer_size = 0;
-
-static int grow(size_t need)
-{
-    char *bigger;
-
-    if (need > BUFFER_MAX) {
-        LM_ERR("a challenge of %zu octets is too long for a reply\n", need);
-        return -1;
-    }
-    bigger = pkg_malloc(need);
-    if (bigger == NULL) {
-        LM_ERR("no private memory for a challenge\n");
-        return -1;
-    }
-    if (buffer != NULL)
-        pkg_free(buffer);
-    buffer = bigger;
-    buffer_size = need;
-    return 0;
-}
-
-static int write_challenge(const sipoauth_challenge *challenge, size_t *len, uint32_t *status)
-{
-    sipoauth_worker *worker = oauth_worker_get();
-    int rc;
-
-    if (worker == NULL || (buffer == NULL && grow(BUFFER_START) < 0))
-        return -1;
-    rc = sipoauth_worker_challenge(worker, challenge, buffer, buffer_size, len, status);
-    if (rc == SIPOAUTH_E_SPACE) {
-        if (grow(*len) < 0)
-            return -1;
-        rc = sipoauth_worker_challenge(worker, challenge, buffer, buffer_size, len, status);
-    }
-    if (rc != SIPOAUTH_OK || *len > buffer_size) {
-        LM_ERR("no challenge could be made (%d)\n", rc);
-        return -1;
-    }
-    return 0;
-}
-
-static int append(sip_msg_t *msg, uint32_t role, const str *realm, uint32_t *status)
+int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
 {
     const struct oauth_last *last = oauth_last_get(msg);
     sipoauth_challenge challenge;
-    size_t len = 0;
+    sipoauth_reply reply;
+    int rc;
 
+    if (!oauth_is_request(msg)) {
+        LM_ERR("only a request can be challenged\n");
+        return OAUTH_ERROR;
+    }
     memset(&challenge, 0, sizeof(challenge));
     challenge.struct_size = sizeof(challenge);
     challenge.role = role;
+    challenge.method = oauth_view(&msg->first_line.u.request.method);
     challenge.realm = oauth_view(realm);
     challenge.domain = oauth_request_domain(msg);
     /* why the token that came with this very request was refused, and what it needs; else the provider's scopes */
@@ -72,47 +29,23 @@ static int append(sip_msg_t *msg, uint32_t role, const str *realm, uint32_t *sta
             challenge.error = oauth_view(&last->error);
         challenge.scope = oauth_view(&last->needed_scope);
     }
-    if (write_challenge(&challenge, &len, status) < 0)
-        return -1;
-    return oauth_add_reply_header(msg, buffer, len);
+    oauth_reply_begin(&reply);
+    rc = sipoauth_worker_challenge(oauth_worker_get(), &challenge, &reply);
+    return oauth_challenge_by(msg, rc, &reply, flags);
 }
 
-int oauth_may_be_challenged(const sip_msg_t *msg)
+/* What the library has made of a challenge goes out, or onto the script's own answer. */
+int oauth_challenge_by(sip_msg_t *msg, int rc, const sipoauth_reply *reply, int flags)
 {
-    if (!oauth_is_request(msg)) {
-        LM_ERR("only a request can be challenged\n");
-        return 0;
-    }
-    /* RFC 3261 22.1: neither can be sent again with credentials */
-    if (msg->first_line.u.request.method_value == METHOD_ACK
-            || msg->first_line.u.request.method_value == METHOD_CANCEL) {
-        LM_DBG("ACK and CANCEL are not challenged\n");
-        return 0;
-    }
-    return 1;
-}
-
-/* The reply to which challenges were added. */
-int oauth_send_challenge(sip_msg_t *msg, uint32_t status)
-{
-    static const str unauthorized = str_init("Unauthorized");
-    static const str proxy_required = str_init("Proxy Authentication Required");
-    static const str moved = str_init("Moved Temporarily");
-
-    if (status == 302)
-        return oauth_send(msg, 302, &moved);
-    if (status == 407)
-        return oauth_send(msg, 407, &proxy_required);
-    return oauth_send(msg, 401, &unauthorized);
-}
-
-int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
-{
-    uint32_t status = 0;
-
-    if (!oauth_may_be_challenged(msg) || append(msg, role, realm, &status) < 0)
+    if (rc == SIPOAUTH_E_STATE)
+        LM_DBG("this request is not challenged\n");
+    else if (rc != SIPOAUTH_OK)
+        LM_ERR("no challenge could be made (%d)\n", rc);
+    if (rc != SIPOAUTH_OK)
         return OAUTH_ERROR;
-    return flags & OAUTH_CHALLENGE_ONLY_APPEND ? OAUTH_OK : oauth_send_challenge(msg, status);
+    if (!(flags & OAUTH_CHALLENGE_ONLY_APPEND))
+        return oauth_send(msg, reply);
+    return oauth_add_headers(msg, reply) < 0 ? OAUTH_ERROR : OAUTH_OK;
 }
 
 /* Which challenges this phone can stand: today's phones differ, some crash on Bearer. */

@@ -7,40 +7,23 @@
 
 #include "shim.h"
 
-static int is(sipoauth_str text, const char *word)
-{
-    return text.len == strlen(word) && memcmp(text.ptr, word, text.len) == 0;
-}
-
 static int return_code(const sipoauth_result *result)
 {
-    switch (result->verdict) {
-    case SIPOAUTH_VERDICT_ACCEPTED:
-        return OAUTH_OK;
-    case SIPOAUTH_VERDICT_NO_CREDENTIALS:
-        return OAUTH_NO_CREDENTIALS;
-    case SIPOAUTH_VERDICT_NOT_NOW:
-    case SIPOAUTH_VERDICT_PENDING:
-        return OAUTH_NOT_NOW;
-    case SIPOAUTH_VERDICT_DENIED:
-        break;
-    default:
-        return OAUTH_DENIED;
-    }
-    if (is(result->reason_code, "token_expired") || is(result->reason_code, "session_ended")
-            || is(result->reason_code, "connection_expired"))
-        return OAUTH_EXPIRED;
-    if (is(result->reason_code, "pop_stale"))
-        return OAUTH_STALE;
-    if (is(result->reason_code, "pop_replayed"))
-        return OAUTH_REUSED;
-    if (is(result->reason_code, "aor_mismatch") || is(result->reason_code, "third_party_registration"))
-        return OAUTH_USER_MISMATCH;
-    if (is(result->reason_code, "insufficient_scope"))
-        return OAUTH_NO_SCOPE;
-    if (result->status == 400 || result->status == 415)
-        return OAUTH_MALFORMED;
-    return OAUTH_DENIED;
+    static const int codes[] = {
+        [SIPOAUTH_CLASS_DENIED] = OAUTH_DENIED,
+        [SIPOAUTH_CLASS_ACCEPTED] = OAUTH_OK,
+        [SIPOAUTH_CLASS_NO_CREDENTIALS] = OAUTH_NO_CREDENTIALS,
+        [SIPOAUTH_CLASS_NOT_NOW] = OAUTH_NOT_NOW,
+        [SIPOAUTH_CLASS_PENDING] = OAUTH_NOT_NOW,
+        [SIPOAUTH_CLASS_EXPIRED] = OAUTH_EXPIRED,
+        [SIPOAUTH_CLASS_STALE] = OAUTH_STALE,
+        [SIPOAUTH_CLASS_REPLAYED] = OAUTH_REUSED,
+        [SIPOAUTH_CLASS_OTHER_USER] = OAUTH_USER_MISMATCH,
+        [SIPOAUTH_CLASS_NO_SCOPE] = OAUTH_NO_SCOPE,
+        [SIPOAUTH_CLASS_MALFORMED] = OAUTH_MALFORMED,
+    };
+
+    return result->reason_class < sizeof(codes) / sizeof(codes[0]) ? codes[result->reason_class] : OAUTH_DENIED;
 }
 
 static void prepare(sipoauth_result *result)
@@ -90,16 +73,20 @@ static int was_accepted(sipoauth_worker *worker, const sipoauth_request *request
 /* An earlier "accepted" for this message must not outlive a check that could not be made. */
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
 {
-    oauth_last_store_failure(msg, role, 503, "internal_error", OAUTH_ERROR);
-    return OAUTH_ERROR;
+    const sipoauth_str none = {NULL, 0};
+    sipoauth_result result;
+
+    prepare(&result);
+    sipoauth_worker_refuse(oauth_worker_get(), SIPOAUTH_REFUSE_FAILED, &result);
+    return oauth_last_store(msg, role, none, &result, OAUTH_ERROR);
 }
 
 /* The tokens of a phone that holds them itself go into the 200. */
-static int add_tokens(sip_msg_t *msg)
+static int add_tokens(sip_msg_t *msg, uint64_t check)
 {
     sipoauth_worker *worker = oauth_worker_get();
     sipoauth_str tokens = {NULL, 0};
-    int rc = worker == NULL ? SIPOAUTH_E_PROCESS : sipoauth_worker_token_response(worker, &tokens);
+    int rc = worker == NULL ? SIPOAUTH_E_PROCESS : sipoauth_worker_token_response(worker, check, &tokens);
 
     if (rc == SIPOAUTH_OK)
         return oauth_tokens_add(msg, tokens);
@@ -107,15 +94,10 @@ static int add_tokens(sip_msg_t *msg)
     return -1;
 }
 
-static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_result *result)
+static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result)
 {
     int rc;
 
-    if (result->verdict == SIPOAUTH_VERDICT_PENDING) {
-        /* nobody waits for this answer any more */
-        result->verdict = SIPOAUTH_VERDICT_NOT_NOW;
-        result->status = 503;
-    }
     if (result->verdict == SIPOAUTH_VERDICT_ACCEPTED && result->confirm
             && oauth_confirm_later(msg, result->ticket) < 0)
         return oauth_check_failed(msg, role);
@@ -123,24 +105,9 @@ static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, sipoauth_res
         return oauth_check_failed(msg, role);
     rc = oauth_last_store(msg, role, realm, result, return_code(result));
     /* the library's texts live until its next call, so this comes last */
-    if (rc == OAUTH_OK && result->token_response && add_tokens(msg) < 0)
+    if (rc == OAUTH_OK && result->token_response && add_tokens(msg, result->check) < 0)
         return oauth_check_failed(msg, role);
     return rc;
-}
-
-/* RFC 3261 section 18.1.1: larger requests do not belong on UDP, where fragments get lost. Told once per process. */
-#define UDP_LIMIT 1300
-
-static void hint_about_size(const sip_msg_t *msg)
-{
-    static int told = 0;
-
-    if (told || msg->rcv.proto != PROTO_UDP || msg->len <= UDP_LIMIT)
-        return;
-    told = 1;
-    LM_WARN("a request with a token has %u octets over UDP, more than %d are often lost on the way: let phones use TCP, "
-            "TLS or WebSocket, or have the authorization server issue shorter tokens (ES256, EdDSA, fewer claims)\n",
-            msg->len, UDP_LIMIT);
 }
 
 static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct known *known,
@@ -160,8 +127,10 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
     if (worker == NULL)
         return oauth_check_failed(msg, role);
     if (oauth_request_begin(&request, msg, role, realm) < 0) {
-        oauth_last_store_failure(msg, role, 400, "malformed_request", OAUTH_MALFORMED);
-        return OAUTH_MALFORMED;
+        prepare(&result);
+        if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, &result) != SIPOAUTH_OK)
+            return oauth_check_failed(msg, role);
+        return store(msg, role, oauth_view(realm), &result);
     }
     if (oauth_resume_running())
         flags = SIPOAUTH_CHECK_RESUMED;
@@ -177,8 +146,6 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         oauth_last_reset();
         return OAUTH_PARKED;
     }
-    if (result.grant == SIPOAUTH_GRANT_TOKEN)
-        hint_about_size(msg);
     if (result.verdict == SIPOAUTH_VERDICT_PENDING && flags == 0) {
         if (oauth_park(msg, worker, result.job, cookie) == OAUTH_PARK_DONE) {
             oauth_last_reset();
@@ -186,7 +153,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         }
         /* the library then says how long to stay away, and counts it */
         prepare(&result);
-        if (sipoauth_worker_refuse(worker, &result) != SIPOAUTH_OK)
+        if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result) != SIPOAUTH_OK)
             return oauth_check_failed(msg, role);
     }
     return store(msg, role, request.call.realm, &result);
@@ -204,10 +171,8 @@ int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const s
         const struct oauth_resume *resume)
 {
     const struct known known = {NULL, account};
-    int code = check(msg, role, realm, &known, resume);
 
-    oauth_last_is_key_derivation(msg);
-    return code;
+    return check(msg, role, realm, &known, resume);
 }
 
 /* The script has authenticated the user by Digest; what the library needs of that is in the same header field. */
@@ -247,7 +212,6 @@ int oauth_require(sip_msg_t *msg, uint32_t what, const str *name)
     uint32_t role;
     int rc;
 
-    /* the library remembers its last check, which may have been another message's */
     if (last == NULL || !last->granted) {
         LM_DBG("nothing can be required: no check of this request was accepted\n");
         return OAUTH_ERROR;
@@ -258,7 +222,7 @@ int oauth_require(sip_msg_t *msg, uint32_t what, const str *name)
     role = last->role;
     realm = oauth_view(&last->realm);
     prepare(&result);
-    rc = sipoauth_worker_require(worker, what, oauth_view(name), &result);
+    rc = sipoauth_worker_require(worker, last->check, what, oauth_view(name), &result);
     if (rc == SIPOAUTH_E_INPUT)
         LM_ERR("neither a scope nor a service is named\n");
     else if (rc != SIPOAUTH_OK)

@@ -7,6 +7,7 @@
  *
  * Both hooks are set for each ticket, as the script may answer either way. Both at once do no harm.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "core/data_lump_rpl.h"
@@ -20,7 +21,6 @@
 
 #define TICKET_MAX 4096
 #define TAG_MAX 256
-#define RETRY_AFTER "Retry-After: 5\r\n"
 
 /* In shared memory, owned by the transaction. */
 struct ticket {
@@ -61,30 +61,24 @@ static sipoauth_str tag_in(const char *text, int len, char *copy)
     return tag;
 }
 
-/* Tells the library how the request was answered; -1: this 2xx must not leave. */
-static int answered(sipoauth_str ticket, int code, const char *reply, int len)
+/* Tells the library how the request was answered; -1: this 2xx must not leave, but a 503 with so many seconds. */
+static int answered(sipoauth_str ticket, int code, const char *reply, int len, uint32_t *retry_after)
 {
-    sipoauth_worker *worker = oauth_worker_get();
     char copy[TAG_MAX];
     sipoauth_str tag = tag_in(reply, len, copy);
-    int rc = SIPOAUTH_E_PROCESS;
+    int rc = sipoauth_worker_answered(oauth_worker_get(), ticket, (uint32_t)code, tag, retry_after);
 
-    if (code >= 300) {
-        if (worker != NULL)
-            sipoauth_worker_withdraw(worker, ticket, tag);
-        return 0;
-    }
-    if (worker != NULL)
-        rc = sipoauth_worker_confirm(worker, ticket, tag);
-    if (rc == SIPOAUTH_OK)
+    if (rc == SIPOAUTH_OK || code >= 300)
         return 0;
     LM_ERR("the key of a registration could not be stored (%d): its %d is not sent\n", rc, code);
     return -1;
 }
 
 /* A 503 to the request in private memory, or NULL. The 2xx's own headers (Contact) have no place in it. */
-static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_str to_tag)
+static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_str to_tag, uint32_t retry_after)
 {
+    char header[40];
+    int header_len = snprintf(header, sizeof(header), "Retry-After: %u\r\n", retry_after);
     str phrase = str_init("Service Unavailable");
     str tag = {(char *)to_tag.ptr, (int)to_tag.len};
     const struct to_body *to = request->to != NULL ? get_to(request) : NULL;
@@ -94,7 +88,7 @@ static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_s
     char *text = NULL;
 
     copy.reply_lump = NULL;
-    if (add_lump_rpl(&copy, RETRY_AFTER, sizeof(RETRY_AFTER) - 1, LUMP_RPL_HDR) != NULL)
+    if (add_lump_rpl(&copy, header, header_len, LUMP_RPL_HDR) != NULL)
         text = build_res_buf_from_sip_req(503, &phrase, tagged || tag.len == 0 ? NULL : &tag, &copy, len, &bookmark);
     del_nonshm_lump_rpl(&copy.reply_lump);
     return text;
@@ -105,7 +99,7 @@ static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_s
  * destination with a socket. So a 503 goes out from here once, and the transaction answers nothing any more: the
  * phone's next try makes a new one.
  */
-static void replace_stateful(struct cell *cell, const struct tmcb_params *params)
+static void replace_stateful(struct cell *cell, const struct tmcb_params *params, uint32_t retry_after)
 {
     struct dest_info destination = cell->uas.response.dst;
     char copy[TAG_MAX];
@@ -116,7 +110,7 @@ static void replace_stateful(struct cell *cell, const struct tmcb_params *params
     cell->uas.response.dst.send_sock = NULL;
     if (destination.send_sock == NULL || params->req == NULL)
         return;
-    text = unavailable(params->req, &len, tag);
+    text = unavailable(params->req, &len, tag, retry_after);
     if (text == NULL)
         return;
     if (msg_send_buffer(&destination, text, (int)len, 0) < 0)
@@ -128,14 +122,15 @@ static void stateful_reply(struct cell *cell, int type, struct tmcb_params *para
 {
     struct ticket *ticket = *params->param;
     sipoauth_str view = {ticket->text, ticket->len};
+    uint32_t retry_after = 0;
 
     (void)type;
     if (params->code < 200 || ticket->len == 0)
         return;
     ticket->len = 0; /* for this answer only */
     oauth_confirm_forget();
-    if (answered(view, params->code, params->send_buf.s, params->send_buf.len) < 0)
-        replace_stateful(cell, params);
+    if (answered(view, params->code, params->send_buf.s, params->send_buf.len, &retry_after) < 0)
+        replace_stateful(cell, params, retry_after);
 }
 
 static void stateless_reply(sl_cbp_t *params)
@@ -143,6 +138,7 @@ static void stateless_reply(sl_cbp_t *params)
     const sip_msg_t *msg = params->req;
     sipoauth_str view = {own.text, own.len};
     char copy[TAG_MAX];
+    uint32_t retry_after = 0;
     unsigned int len = 0;
     char *text;
 
@@ -151,9 +147,9 @@ static void stateless_reply(sl_cbp_t *params)
     if (msg->first_line.u.request.method_value != METHOD_REGISTER || params->code < 200 || params->reply == NULL)
         return;
     oauth_confirm_forget();
-    if (answered(view, params->code, params->reply->s, params->reply->len) == 0)
+    if (answered(view, params->code, params->reply->s, params->reply->len, &retry_after) == 0)
         return;
-    text = unavailable(msg, &len, tag_in(params->reply->s, params->reply->len, copy));
+    text = unavailable(msg, &len, tag_in(params->reply->s, params->reply->len, copy), retry_after);
     if (text == NULL) {
         LM_ERR("no memory for a 503\n");
         params->reply->len = 0; /* nothing rather than the 2xx */

@@ -4,31 +4,10 @@
  * the next hop. Nor is the form in a REGISTER: who has its code and sees the answer's tags has the phone's key, who has its
  * refresh token asks for the next one. Other schemes (Digest for a server behind us) stay.
  */
-#include <string.h>
-#include <strings.h>
-
 #include "core/data_lump.h"
 #include "core/parser/parse_content.h"
 
 #include "shim.h"
-
-#define FORM "application/x-www-form-urlencoded"
-
-static int is_of(sipoauth_str text, const char *scheme)
-{
-    const size_t len = strlen(scheme);
-
-    if (text.len < len || strncasecmp(text.ptr, scheme, len) != 0)
-        return 0;
-    return text.len == len || oauth_is_space(text.ptr[len]) || text.ptr[len] == ',';
-}
-
-static int is_ours(const str *body)
-{
-    sipoauth_str text = oauth_trimmed(body);
-
-    return is_of(text, "Bearer") || is_of(text, "Key-Derivation");
-}
 
 /* Asked twice for the same octets, as when a branch route does it again. */
 static int is_removed(const sip_msg_t *msg, const struct lump *lump, const char *from)
@@ -54,24 +33,15 @@ static int remove_header(sip_msg_t *msg, const hdr_field_t *header)
 static int remove_from(sip_msg_t *msg, const hdr_field_t *header)
 {
     for (; header != NULL; header = next_sibling_hdr(header)) {
-        if (is_ours(&header->body) && remove_header(msg, header) < 0)
+        if (sipoauth_is_credentials(oauth_view(&header->body)) != 0 && remove_header(msg, header) < 0)
             return -1;
     }
     return 0;
 }
 
-/* Without a Content-Type the library takes a body for a form. */
-static int is_form(const hdr_field_t *type)
+static sipoauth_str content_type(const sip_msg_t *msg)
 {
-    const size_t len = sizeof(FORM) - 1;
-    sipoauth_str text;
-
-    if (type == NULL)
-        return 1;
-    text = oauth_trimmed(&type->body);
-    return text.len == 0 || text.ptr[0] == ';'
-            || (text.len >= len && strncasecmp(text.ptr, FORM, len) == 0
-                    && (text.len == len || oauth_is_space(text.ptr[len]) || text.ptr[len] == ';'));
+    return oauth_view(msg->content_type != NULL ? &msg->content_type->body : NULL);
 }
 
 static int remove_form(sip_msg_t *msg)
@@ -79,7 +49,7 @@ static int remove_form(sip_msg_t *msg)
     const char *body = get_body(msg), *end = msg->buf + msg->len;
 
     if (msg->first_line.u.request.method_value != METHOD_REGISTER || body == NULL || body >= end
-            || !is_form(msg->content_type) || is_removed(msg, msg->body_lumps, body))
+            || sipoauth_is_form(content_type(msg)) == 0 || is_removed(msg, msg->body_lumps, body))
         return 0;
     if (msg->content_type != NULL && remove_header(msg, msg->content_type) < 0)
         return -1;

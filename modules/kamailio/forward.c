@@ -64,7 +64,7 @@ int oauth_forward_token(sip_msg_t *msg)
     worker = oauth_worker_get();
     if (worker == NULL)
         return OAUTH_ERROR;
-    rc = sipoauth_worker_token(worker, oauth_view(&msg->dst_uri), &token);
+    rc = sipoauth_worker_token(worker, last->check, oauth_view(&msg->dst_uri), &token);
     if (rc == SIPOAUTH_E_STORE)
         return OAUTH_NOT_NOW;
     if (rc != SIPOAUTH_OK) {

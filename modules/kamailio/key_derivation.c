@@ -5,8 +5,6 @@
  */
 #include "shim.h"
 
-#define CHALLENGE_SIZE 4096
-
 int oauth_kd_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
 {
     const struct oauth_account stored = {0, {NULL, 0}};
@@ -36,25 +34,15 @@ int oauth_kd_check_account(
 int oauth_kd_challenge(sip_msg_t *msg, int flags)
 {
     const struct oauth_last *last = oauth_last_get(msg);
-    sipoauth_worker *worker = oauth_worker_get();
-    char line[CHALLENGE_SIZE];
-    uint32_t status = 0;
-    size_t len = 0;
+    sipoauth_reply reply;
     int rc;
 
-    if (worker == NULL || !oauth_may_be_challenged(msg))
-        return OAUTH_ERROR;
-    /* the library remembers its last check, which may have been another message's */
-    if (last == NULL || !last->key_derivation) {
-        LM_ERR("there is no Key-Derivation challenge: the last check of this request was another one\n");
-        return OAUTH_ERROR;
-    }
-    rc = sipoauth_worker_key_derivation_challenge(worker, line, sizeof(line), &len, &status);
-    if (rc != SIPOAUTH_OK) {
-        LM_ERR("there is no Key-Derivation challenge: the check came to something else (%d)\n", rc);
+    oauth_reply_begin(&reply);
+    rc = sipoauth_worker_key_derivation_challenge(oauth_worker_get(), last != NULL ? last->check : 0, &reply);
+    if (rc == SIPOAUTH_E_STALE || rc == SIPOAUTH_E_STATE) {
+        LM_ERR("there is no Key-Derivation challenge: the last check of this request was another one, or came to "
+               "something that is not challenged\n");
         return OAUTH_ERROR;
     }
-    if (oauth_add_reply_header(msg, line, len) < 0)
-        return OAUTH_ERROR;
-    return flags & OAUTH_CHALLENGE_ONLY_APPEND ? OAUTH_OK : oauth_send_challenge(msg, status);
+    return oauth_challenge_by(msg, rc, &reply, flags);
 }

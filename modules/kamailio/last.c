@@ -92,6 +92,34 @@ static char *reserve(size_t need)
     return stores[next].text;
 }
 
+static void store_numbers(uint32_t role, const sipoauth_result *result, int code)
+{
+    last.checked = 1;
+    last.check = result->check;
+    last.grant = result->grant;
+    last.code = code;
+    last.role = role;
+    last.verdict = result->verdict;
+    last.status = result->status;
+    last.retry_after = result->retry_after;
+    last.cached = result->cached;
+    last.expires_at = result->expires_at;
+    last.expires_limit = result->expires_limit;
+    last.token_response = result->token_response;
+    last.granted = result->verdict == SIPOAUTH_VERDICT_ACCEPTED;
+}
+
+/* What the library says of a call that fails, without its texts, for which there is no room. */
+static void store_failure(uint32_t role)
+{
+    sipoauth_result failed;
+
+    memset(&failed, 0, sizeof(failed));
+    failed.struct_size = sizeof(failed);
+    sipoauth_worker_refuse(NULL, SIPOAUTH_REFUSE_FAILED, &failed);
+    store_numbers(role, &failed, OAUTH_ERROR);
+}
+
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code)
 {
     /* one list for what is counted and what is copied */
@@ -127,21 +155,10 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     at = reserve(need + 1);
     if (at == NULL) {
         LM_ERR("no private memory for the outcome of a check\n");
-        oauth_last_store_failure(msg, role, 503, "internal_error", OAUTH_ERROR);
+        store_failure(role);
         return OAUTH_ERROR;
     }
-    last.checked = 1;
-    last.grant = result->grant;
-    last.code = code;
-    last.role = role;
-    last.verdict = result->verdict;
-    last.status = result->status;
-    last.retry_after = result->retry_after;
-    last.cached = result->cached;
-    last.expires_at = result->expires_at;
-    last.expires_limit = result->expires_limit;
-    last.token_response = result->token_response;
-    last.granted = result->verdict == SIPOAUTH_VERDICT_ACCEPTED;
+    store_numbers(role, result, code);
     for (i = 0; i < count; i++) {
         if (texts[i].text.len == 0)
             continue;
@@ -158,29 +175,6 @@ void oauth_last_keep_granted(const sip_msg_t *msg)
 {
     if (owned_by(msg))
         last.granted = 1;
-}
-
-/* The check behind this outcome was one of the Key-Derivation scheme: the library has its challenge. */
-void oauth_last_is_key_derivation(const sip_msg_t *msg)
-{
-    if (owned_by(msg))
-        last.key_derivation = 1;
-}
-
-#define FAILURE_RETRY_AFTER 5
-
-/* A check that did not come to an answer; `reason` is a constant. A fault of ours is not the user's: 503. */
-void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t status, const char *reason, int code)
-{
-    take(msg);
-    last.checked = 1;
-    last.code = code;
-    last.role = role;
-    last.verdict = SIPOAUTH_VERDICT_DENIED;
-    last.status = status;
-    last.retry_after = status == 503 ? FAILURE_RETRY_AFTER : 0;
-    last.reason_code.s = (char *)reason;
-    last.reason_code.len = (int)strlen(reason);
 }
 
 void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer)

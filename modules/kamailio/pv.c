@@ -232,7 +232,7 @@ static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const str
     sipoauth_str found = {NULL, 0};
     str kept;
 
-    if (worker == NULL || sipoauth_worker_claim(worker, oauth_view(path), &found) != SIPOAUTH_OK || found.ptr == NULL
+    if (worker == NULL || sipoauth_worker_claim(worker, last->check, oauth_view(path), &found) != SIPOAUTH_OK || found.ptr == NULL
             || found.len > INT_MAX || keep_claim(&found, &kept) < 0)
         return pv_get_null(msg, param, value);
     return pv_get_strval(msg, param, value, &kept);
@@ -245,7 +245,7 @@ static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, 
     sipoauth_str tokens = {NULL, 0};
     str copy;
 
-    if (worker == NULL || sipoauth_worker_token_response(worker, &tokens) != SIPOAUTH_OK
+    if (worker == NULL || sipoauth_worker_token_response(worker, last->check, &tokens) != SIPOAUTH_OK
             || oauth_tokens_show(tokens, &copy) < 0)
         return pv_get_null(msg, param, value);
     oauth_tokens_take_over(msg);

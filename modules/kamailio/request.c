@@ -74,7 +74,7 @@ static sipoauth_str tag_of(const struct to_body *party)
     return oauth_view(party != NULL ? &party->tag_value : NULL);
 }
 
-int oauth_is_space(char c)
+static int is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
@@ -84,9 +84,9 @@ sipoauth_str oauth_trimmed(const str *body)
 {
     sipoauth_str view = oauth_view(body);
 
-    while (view.len > 0 && oauth_is_space(view.ptr[view.len - 1]))
+    while (view.len > 0 && is_space(view.ptr[view.len - 1]))
         view.len--;
-    while (view.len > 0 && oauth_is_space(view.ptr[0])) {
+    while (view.len > 0 && is_space(view.ptr[0])) {
         view.ptr++;
         view.len--;
     }

@@ -49,8 +49,11 @@ static void remove_bindings(void *user, const sipoauth_session_state *session)
 static void fault(const struct answer *answer, int rc)
 {
     switch (rc) {
+    case SIPOAUTH_E_STATE:
+        answer->rpc->fault(answer->ctx, 404, "Sessions are not configured (store)");
+        break;
     case SIPOAUTH_E_INPUT:
-        answer->rpc->fault(answer->ctx, 404, "Sessions are not configured (store), or this is not a SIP address");
+        answer->rpc->fault(answer->ctx, 404, "This is not a SIP address");
         break;
     case SIPOAUTH_E_STORE:
         answer->rpc->fault(answer->ctx, 503, "The session store cannot be reached");

@@ -73,7 +73,6 @@ struct oauth_request {
 };
 sipoauth_str oauth_view(const str *text);
 sipoauth_str oauth_trimmed(const str *body);
-int oauth_is_space(char c);
 uint32_t oauth_transport(const sip_msg_t *msg);
 int oauth_request_begin(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm);
 void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg);
@@ -84,6 +83,7 @@ int oauth_is_request(const sip_msg_t *msg);
 /* last.c: what the last check of this process said, as long as the same message is being worked on */
 struct oauth_last {
     int checked;           /* a check of this message was made */
+    uint64_t check;        /* names it in later calls of the library; 0: it has failed */
     int code;              /* what the script function returned */
     uint32_t role;
     uint32_t verdict;
@@ -95,7 +95,6 @@ struct oauth_last {
     int64_t expires_at;
     uint32_t expires_limit;
     uint32_t token_response; /* 1: the 200 is to carry tokens */
-    int key_derivation;    /* it was a check of that scheme: the library has its challenge */
     int granted;           /* the check was accepted, whatever was required since: the identity stays */
     str realm;
     str reason_code;
@@ -116,10 +115,8 @@ struct oauth_last {
 };
 struct oauth_last *oauth_last_get(const sip_msg_t *msg);
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code);
-void oauth_last_store_failure(const sip_msg_t *msg, uint32_t role, uint32_t status, const char *reason, int code);
 void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer);
 void oauth_last_keep_granted(const sip_msg_t *msg);
-void oauth_last_is_key_derivation(const sip_msg_t *msg);
 void oauth_last_reset(void);
 int oauth_last_init(void);
 
@@ -201,13 +198,13 @@ void oauth_tokens_forget(void);
 /* challenge.c */
 #define OAUTH_CHALLENGE_ONLY_APPEND 1
 int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags);
-int oauth_may_be_challenged(const sip_msg_t *msg);
-int oauth_send_challenge(sip_msg_t *msg, uint32_t status);
+int oauth_challenge_by(sip_msg_t *msg, int rc, const sipoauth_reply *reply, int flags);
 int oauth_offer(sip_msg_t *msg);
 
 /* reply.c */
-int oauth_send(sip_msg_t *msg, int status, const str *phrase);
-int oauth_add_reply_header(sip_msg_t *msg, const char *text, size_t len);
+void oauth_reply_begin(sipoauth_reply *reply);
+int oauth_send(sip_msg_t *msg, const sipoauth_reply *reply);
+int oauth_add_headers(sip_msg_t *msg, const sipoauth_reply *reply);
 int oauth_reply(sip_msg_t *msg, const str *realm);
 
 /* credentials.c */

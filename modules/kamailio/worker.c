@@ -24,7 +24,7 @@ sipoauth_worker *oauth_worker_get(void)
     if (worker_process == process_no && time(NULL) < next_try)
         return NULL;
     worker_process = process_no;
-    if (sipoauth_worker_new(oauth_context, &worker, err, sizeof(err)) != SIPOAUTH_OK) {
+    if (sipoauth_worker_new(oauth_context, 0, &worker, err, sizeof(err)) != SIPOAUTH_OK) {
         LM_ERR("%s\n", err);
         worker = NULL;
         next_try = time(NULL) + 5; /* not for every request of a flood */

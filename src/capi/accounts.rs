@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_void};
 use super::config::{shared, sipoauth_context};
 use super::convert::{Buffer, Place, octets, text};
 use super::guard::{CallFailure, configured, guard, guard_told};
-use super::sessions::status;
+use super::sessions::number;
 use super::types::*;
 use crate::store::accounts::ListedAccount;
 use crate::store::sessions::SessionError;
@@ -19,8 +19,8 @@ use sipoauth_core::sip::uri::Aor;
 /// of a second in which it does nothing else, so no SIP worker may do that. The password is not stored. Where and how
 /// long otherwise: as sipoauth_context_sessions.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_INPUT (`store` is not configured, this is no SIP address, no
-/// verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STATE (`store` is not configured), SIPOAUTH_E_INPUT (this is no
+/// SIP address, no verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
 ///
 /// # Safety
 /// `context` is NULL or valid, texts valid for their lengths, `err` for `err_cap` octets.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn sipoauth_context_account_remove(
         // SAFETY: the caller's promise.
         let (aor, removed) = unsafe { (text(aor)?, Place::new(removed, 0)?) };
         let aor = Aor::parse(&aor).ok_or(SIPOAUTH_E_INPUT)?;
-        removed.put(context.remove_account(&aor).map_err(status)?.into());
+        removed.put(context.remove_account(&aor).map_err(number)?.into());
         Ok(())
     })
 }
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn sipoauth_context_accounts(
         // SAFETY: the caller's promise; `length` outlives the buffer.
         let (aor, from, next) = unsafe { (text(aor)?, text(from)?, Buffer::new(next, next_cap, &raw mut length)?) };
         next.put(b"\0")?;
-        let page = context.list_accounts(&aor, &from).map_err(status)?;
+        let page = context.list_accounts(&aor, &from).map_err(number)?;
         for ListedAccount { aor, parameters } in page.accounts.iter().filter(|_| each.is_some()) {
             let state = sipoauth_account_state {
                 struct_size: size_of::<sipoauth_account_state>() as u32,
@@ -124,8 +124,11 @@ fn told(sentence: &str) -> CallFailure {
 }
 
 fn failure(error: SessionError) -> CallFailure {
-    match error {
-        SessionError::NotThere => told("accounts are kept where sessions are: 'store' is not configured"),
-        SessionError::Store(error) => CallFailure::new(SIPOAUTH_E_STORE, &error.to_string()),
-    }
+    let sentence = match &error {
+        SessionError::NotConfigured => "accounts are kept where sessions are: 'store' is not configured".into(),
+        SessionError::Malformed => "this is not a SIP address".into(),
+        SessionError::NotThere => "there is no such account".into(),
+        SessionError::Store(error) => error.to_string(),
+    };
+    CallFailure::new(number(error), &sentence)
 }

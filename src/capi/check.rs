@@ -19,7 +19,8 @@ use sipoauth_core::check::peer_certificate::PeerCertificate;
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::check::{Carried, Message, Request};
 use sipoauth_core::keys::master_key::is_ha1;
-use sipoauth_core::reason::{Reason, ReasonClass};
+use sipoauth_core::oauth::grant::CodeRequest;
+use sipoauth_core::reason::{Outcome, Reason};
 use sipoauth_core::rules::claims::NO_END;
 use sipoauth_core::sip::credentials::MAX_HEADERS;
 
@@ -54,8 +55,8 @@ pub unsafe extern "C" fn sipoauth_worker_check(
 /// transport, connection, now, method, from_uri, to_uri, credentials and body; what else is there is not looked at. For
 /// hosts to which the rest is work. Since ABI version 4.
 ///
-/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when it is no such request: nothing is decided then,
-/// and sipoauth_worker_check is to be asked.
+/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_ABSENT when no such request was accepted: nothing is
+/// decided then, and sipoauth_worker_check is to be asked.
 ///
 /// # Safety
 /// As for sipoauth_worker_check.
@@ -68,16 +69,24 @@ pub unsafe extern "C" fn sipoauth_worker_check_again(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        judge(worker, result, |state| {
+        // The last check stays when nothing is decided.
+        answer_of(worker, result, |state| {
             let mut core = Core::read(&structure(request)?, flags)?;
-            if again(state, &mut core) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
+            if !again(state, &mut core) {
+                return Err(SIPOAUTH_E_ABSENT);
+            }
+            state.check += 1;
+            Ok(())
         })
     }
 }
 
 /// As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
-/// the verdict is never PENDING. For programs that may block; needs an I/O service in another thread or process.
-/// When max_pending is reached, it does not wait, and the verdict is NOT_NOW.
+/// the verdict is never PENDING. Never in a SIP server's worker: needs a worker that may wait (SIPOAUTH_WORKER_MAY_WAIT)
+/// and an I/O service in another thread or process. When max_pending is reached, it does not wait, and the verdict is
+/// NOT_NOW.
+///
+/// Returns as sipoauth_worker_check, and SIPOAUTH_E_STATE when the worker may not wait.
 ///
 /// # Safety
 /// As for sipoauth_worker_check.
@@ -89,26 +98,49 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
     result: *mut sipoauth_result,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe {
-        judge(worker, result, |state| {
-            check(state, request, 0)?;
-            let Some(work) = state.last.pending.take() else {
-                return Ok(());
-            };
-            let waits = &state.worker.context().arena().shared().waits;
-            let place = waits.begin();
-            if state.worker.submit(work, &[], [WAITING, place]).is_err() {
-                refuse(state);
-                return Ok(());
-            }
-            let waits = &state.worker.context().arena().shared().waits;
-            let until = Instant::now() + Duration::from_millis(timeout_ms.into());
-            while !waits.is_over(place) && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            check(state, request, SIPOAUTH_CHECK_RESUMED)
-        })
-    }
+    unsafe { judge(worker, result, |state| waiting(state, timeout_ms, |state, flags| check(state, request, flags))) }
+}
+
+/// Exchanges an authorization code for the tokens of its user at the provider that serves the address-of-record's domain
+/// (RFC 6749 section 4.1.3), and makes a session of it: as sipoauth_worker_check does with a code in the body of a
+/// REGISTER, by the same rules. A code is sent once. The same code again, from the same phone (code_verifier, instance,
+/// source), gives the same session; from another it is refused. The user must own the address. Never blocks: PENDING as
+/// for sipoauth_worker_check, then sipoauth_worker_submit, and this function again with SIPOAUTH_CHECK_RESUMED.
+///
+/// Accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the code, from_tag, call_id and
+/// a To tag: sipoauth_worker_answered tells that tag with `ticket`, and stores the key. Since ABI version 5.
+///
+/// Flags and returns as for sipoauth_worker_check.
+///
+/// # Safety
+/// `worker` is NULL or valid; `code` and what it points to is valid during the call; `result` is NULL or valid and its
+/// struct_size set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_exchange(
+    worker: *mut sipoauth_worker,
+    code: *const sipoauth_code,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { judge(worker, result, |state| exchange(state, code, flags)) }
+}
+
+/// As sipoauth_worker_exchange, but waits here for the authorization server, at most `timeout_ms` milliseconds; the
+/// verdict is never PENDING. When the time is over it is NOT_NOW, and the exchange goes on: the same call later finds
+/// what came of it. Who may wait, and returns: as for sipoauth_worker_check_wait. Since ABI version 5.
+///
+/// # Safety
+/// As for sipoauth_worker_exchange.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_exchange_wait(
+    worker: *mut sipoauth_worker,
+    code: *const sipoauth_code,
+    timeout_ms: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { judge(worker, result, |state| waiting(state, timeout_ms, |state, flags| exchange(state, code, flags))) }
 }
 
 /// Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest credentials for
@@ -171,59 +203,94 @@ pub unsafe extern "C" fn sipoauth_worker_check_token(
     }
 }
 
-/// The result for a request that is PENDING but was not parked: NOT_NOW with reason "overloaded", 503. Returns as for
-/// sipoauth_worker_check.
+/// The result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of the worker's
+/// last result, which is PENDING and could not be parked (NOT_NOW, "overloaded", 503); SIPOAUTH_REFUSE_MALFORMED for one
+/// that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED for an error of the host
+/// (NOT_NOW, "internal_error", 503). It is counted and told in the log as the refusal of a check. Returns as for
+/// sipoauth_worker_check; `result` says 503 also when it fails, and when `worker` is NULL.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `result` as for sipoauth_worker_check.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sipoauth_worker_refuse(worker: *mut sipoauth_worker, result: *mut sipoauth_result) -> i32 {
+pub unsafe extern "C" fn sipoauth_worker_refuse(
+    worker: *mut sipoauth_worker,
+    why: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
         judge(worker, result, |state| {
-            refuse(state);
+            let last = std::mem::take(&mut *state.last);
+            *state.last = match why {
+                SIPOAUTH_REFUSE_FULL => state.worker.refuse(last, Reason::Overloaded),
+                SIPOAUTH_REFUSE_MALFORMED => state.worker.refuse(CheckResult::default(), Reason::RequestMalformed),
+                SIPOAUTH_REFUSE_FAILED => state.worker.refuse(CheckResult::default(), Reason::Internal),
+                _ => return Err(SIPOAUTH_E_ARGUMENT),
+            };
             Ok(())
         })
     }
 }
 
-/// Asks more of the request that the last check of this worker accepted: `what` is SIPOAUTH_REQUIRE_SERVICE or
+/// Asks more of the request that a check accepted; `check` is that of the worker's last result, and stays it. `what` is SIPOAUTH_REQUIRE_SERVICE or
 /// SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The result is then ACCEPTED, or DENIED with reason
 /// "insufficient_scope", `needed_scope` and the status of the setting `scope_status`; 403 when the provider has no such
 /// service. Who was accepted stays as it was: identity, services, expiry, claims and token. It counts as that reason, not
 /// as a denied request, and can be asked again.
 ///
-/// Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_INPUT when no check was accepted or nothing is named;
-/// else as sipoauth_worker_check. `result` says DENIED then.
+/// Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not accepted;
+/// SIPOAUTH_E_INPUT when nothing is named; else as sipoauth_worker_check. `result` says DENIED then.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `name` valid for its length, `result` as for sipoauth_worker_check.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_require(
     worker: *mut sipoauth_worker,
+    check: u64,
     what: u32,
     name: sipoauth_str,
     result: *mut sipoauth_result,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        judge(worker, result, |state| {
+        answer_of(worker, result, |state| {
             let name = text(name)?.into_owned();
             let demand = match what {
                 SIPOAUTH_REQUIRE_SERVICE => Demand::Service(&name),
                 SIPOAUTH_REQUIRE_SCOPE => Demand::Scope(&name),
                 _ => return Err(SIPOAUTH_E_ARGUMENT),
             };
+            state.is_last(check)?;
+            if !state.last.granted {
+                return Err(SIPOAUTH_E_STATE);
+            }
             if state.worker.require(&mut state.last, demand) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
         })
     }
 }
 
-/// Sets the result to DENIED, runs, and writes what came out.
+/// A check of its own: sets the result to DENIED, runs, and writes what came out.
 ///
 /// # Safety
 /// `worker` is NULL or valid; `result` is NULL or valid and its struct_size set.
 pub(super) unsafe fn judge(
+    worker: *mut sipoauth_worker,
+    result: *mut sipoauth_result,
+    run: impl FnOnce(&mut State) -> Status,
+) -> i32 {
+    let checked = |state: &mut State| {
+        state.check += 1;
+        run(state)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { answer_of(worker, result, checked) }
+}
+
+/// The same for the check that was the last one already.
+///
+/// # Safety
+/// As for [`judge`].
+unsafe fn answer_of(
     worker: *mut sipoauth_worker,
     result: *mut sipoauth_result,
     run: impl FnOnce(&mut State) -> Status,
@@ -245,11 +312,73 @@ pub(super) unsafe fn judge(
         if state.last.pending.is_some() {
             state.job += 1;
         }
-        result.put(answer(denied(size), &state.last, state.job));
+        result.put(answer(denied(size), state));
         Ok(())
     };
     // SAFETY: the caller's promise.
     unsafe { with_worker(worker, finish) }
+}
+
+/// Asks; what is pending is waited for, and then it is asked for once more.
+fn waiting(state: &mut State, timeout_ms: u32, mut ask: impl FnMut(&mut State, u32) -> Status) -> Status {
+    if !state.may_wait {
+        return Err(SIPOAUTH_E_STATE);
+    }
+    ask(state, 0)?;
+    let Some(work) = state.last.pending.take() else {
+        return Ok(());
+    };
+    let place = state.worker.context().arena().shared().waits.begin();
+    if state.worker.submit(work, &[], [WAITING, place]).is_err() {
+        let last = std::mem::take(&mut *state.last);
+        *state.last = state.worker.refuse(last, Reason::Overloaded);
+        return Ok(());
+    }
+    let waits = &state.worker.context().arena().shared().waits;
+    let until = Instant::now() + Duration::from_millis(timeout_ms.into());
+    while !waits.is_over(place) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    ask(state, SIPOAUTH_CHECK_RESUMED)
+}
+
+/// # Safety
+/// A non-NULL `code` and what it points to is valid.
+unsafe fn exchange(state: &mut State, code: *const sipoauth_code, flags: u32) -> Status {
+    // The texts of the last answer may be among the inputs, so it lives until the end.
+    let _last = std::mem::take(&mut *state.last);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let c = structure(code)?;
+        let (transport, source_port) = (transport_name(c.transport)?, port(c.source_port)?);
+        if !(0..=LAST_SECOND).contains(&c.now) {
+            return Err(SIPOAUTH_E_ARGUMENT);
+        }
+        let [secret, verifier, redirect_uri] = [text(c.code)?, text(c.code_verifier)?, text(c.redirect_uri)?];
+        let [aor, from, source, instance] = [text(c.aor)?, text(c.from_uri)?, text(c.source_ip)?, text(c.instance)?];
+        let request = Request {
+            method: "REGISTER",
+            from: if from.is_empty() { &aor } else { &from },
+            to: &aor,
+            transport,
+            source: (&source, source_port),
+            message: Message {
+                from_tag: octets(c.from_tag)?,
+                call_id: octets(c.call_id)?,
+                instance: &instance,
+                reply_to_tag: octets(c.to_tag)?,
+                reg_id: c.reg_id,
+                ..Message::default()
+            },
+            ..Request::default()
+        };
+        let handling = Handling { now: (c.now != 0).then_some(c.now), source: &source, ..handling(flags)? };
+        *state.last = match CodeRequest::new(&secret, &verifier, &redirect_uri) {
+            Ok(code) => state.worker.exchange(&request, &code, &handling),
+            Err(reason) => state.worker.refuse(CheckResult::default(), reason),
+        };
+    }
+    Ok(())
 }
 
 /// # Safety
@@ -481,11 +610,6 @@ fn handling<'a>(flags: u32) -> Result<Handling<'a>, i32> {
     })
 }
 
-fn refuse(state: &mut State) {
-    let last = std::mem::take(&mut *state.last);
-    *state.last = state.worker.overloaded(last, false);
-}
-
 const DENIED: sipoauth_result = sipoauth_result {
     struct_size: 0,
     verdict: SIPOAUTH_VERDICT_DENIED,
@@ -515,6 +639,8 @@ const DENIED: sipoauth_result = sipoauth_result {
     needed_scope: sipoauth_str::EMPTY,
     expires_limit: 0,
     token_response: 0,
+    reason_class: SIPOAUTH_CLASS_NOT_NOW,
+    check: 0,
 };
 
 fn denied(struct_size: u32) -> sipoauth_result {
@@ -528,8 +654,9 @@ fn denied(struct_size: u32) -> sipoauth_result {
     }
 }
 
-/// The result of a verdict. Its texts borrow from the verdict.
-fn answer(first: sipoauth_result, verdict: &CheckResult, job: u64) -> sipoauth_result {
+/// The result of the last check. Its texts borrow from the state.
+fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
+    let (verdict, job) = (&*state.last, state.job);
     let CheckResult { answer, status, retry_after, pending, session, ticket, .. } = verdict;
     let grant = match answer.carried {
         Carried::Nothing => SIPOAUTH_GRANT_NONE,
@@ -542,27 +669,33 @@ fn answer(first: sipoauth_result, verdict: &CheckResult, job: u64) -> sipoauth_r
         Carried::Refresh => SIPOAUTH_GRANT_REFRESH,
         Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
     };
-    let mut result =
-        sipoauth_result { provider: verdict.provider().into(), cached: answer.cached.into(), grant, ..first };
+    let mut result = sipoauth_result {
+        provider: verdict.provider().into(),
+        cached: answer.cached.into(),
+        grant,
+        check: state.check,
+        ..first
+    };
     if pending.is_some() {
         result.verdict = SIPOAUTH_VERDICT_PENDING;
+        result.reason_class = SIPOAUTH_CLASS_PENDING;
         result.job = job;
         result.reason_code = "pending".into();
         result.reason_text = "The authorization server or the session store must be asked first.".into();
     } else {
         let reason = answer.reason();
         result.verdict = match reason.outcome() {
-            ReasonClass::Accepted => SIPOAUTH_VERDICT_ACCEPTED,
-            ReasonClass::NoCredentials => SIPOAUTH_VERDICT_NO_CREDENTIALS,
-            ReasonClass::NotNow => SIPOAUTH_VERDICT_NOT_NOW,
-            ReasonClass::Challenge
-            | ReasonClass::Forbidden
-            | ReasonClass::BadRequest
-            | ReasonClass::UnsupportedMedia => SIPOAUTH_VERDICT_DENIED,
+            Outcome::Accepted => SIPOAUTH_VERDICT_ACCEPTED,
+            Outcome::NoCredentials => SIPOAUTH_VERDICT_NO_CREDENTIALS,
+            Outcome::NotNow => SIPOAUTH_VERDICT_NOT_NOW,
+            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest | Outcome::UnsupportedMedia => {
+                SIPOAUTH_VERDICT_DENIED
+            }
         };
         result.status = *status;
         result.retry_after = *retry_after;
         result.reason = reason.number();
+        result.reason_class = reason.class() as u32;
         result.reason_code = reason.code().into();
         result.reason_text = reason.text().into();
         result.error = reason.oauth_error().into();

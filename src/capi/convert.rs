@@ -74,6 +74,10 @@ unsafe impl Structure for sipoauth_challenge {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_endpoint {}
 // SAFETY: as above.
+unsafe impl Structure for sipoauth_code {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_reply {}
+// SAFETY: as above.
 unsafe impl Structure for sipoauth_digest_parts {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_provider_state {}

@@ -5,11 +5,12 @@ use std::ffi::c_char;
 use std::num::NonZeroU32;
 
 use super::check::{answer_to, judge};
-use super::convert::{Buffer, Place, octets, text};
+use super::convert::{Buffer, octets, text};
 use super::guard::guard;
 use super::types::*;
-use super::worker::{sipoauth_worker, with_worker};
+use super::worker::{replying, sipoauth_worker};
 use crate::worker::key_derivation::AccountSource;
+use crate::worker::reply::key_derivation_challenge;
 use sipoauth_core::keys::pbkdf2::{Kdf, MasterKey, derive};
 use sipoauth_core::keys::pop::pop_to_text;
 use sipoauth_core::sip::key_derivation::proof;
@@ -116,34 +117,26 @@ pub unsafe extern "C" fn sipoauth_worker_key_derivation(
     }
 }
 
-/// Writes the header line of the Key-Derivation challenge that belongs to the last check of this worker (section 3),
-/// with CRLF, not NUL-terminated: WWW-Authenticate or Proxy-Authenticate, as the role of that check was. `*status` is
-/// 401 or 407; 401 after a failure. `*len` and `buf` as for sipoauth_worker_challenge.
+/// Makes the Key-Derivation challenge that belongs to a check of that scheme (section 3); `check` is that of the worker's
+/// last result. The status is 401 with WWW-Authenticate or 407 with Proxy-Authenticate, as the role of the check was.
+/// sipoauth_worker_reply gives the same; this is for a host that challenges by other schemes, too. Never blocks.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
-/// SIPOAUTH_E_INPUT when the last check was of another kind, or came to something that is not challenged.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or came to something that is
+/// not challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 ///
 /// # Safety
-/// `worker`, `len` and `status` are NULL or valid, `buf` for `cap` octets.
+/// `worker` is NULL or valid, `reply` as for sipoauth_worker_reply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_key_derivation_challenge(
     worker: *mut sipoauth_worker,
-    buf: *mut c_char,
-    cap: usize,
-    len: *mut usize,
-    status: *mut u32,
+    check: u64,
+    reply: *mut sipoauth_reply,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let (buffer, status) = match (Buffer::new(buf, cap, len), Place::new(status, 401)) {
-            (Ok(buffer), Ok(status)) => (buffer, status),
-            (Err(e), _) | (_, Err(e)) => return e,
-        };
-        with_worker(worker, |state| {
-            let challenge = state.last.answer.challenge.as_ref().ok_or(SIPOAUTH_E_INPUT)?;
-            let (name, number) = if state.last.proxy { ("Proxy-Authenticate", 407) } else { ("WWW-Authenticate", 401) };
-            status.put(number);
-            buffer.put(format!("{name}: {}\r\n", challenge.to_text()).as_bytes())
+        replying(worker, reply, |state| {
+            state.is_last(check)?;
+            key_derivation_challenge(&state.last).ok_or(SIPOAUTH_E_STATE)
         })
     }
 }

@@ -16,6 +16,7 @@ pub mod handle;
 pub mod io;
 pub mod key_derivation;
 pub mod keys;
+pub mod request;
 pub mod sessions;
 pub mod state;
 pub mod store;

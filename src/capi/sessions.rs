@@ -10,45 +10,57 @@ use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
 use crate::store::session_admin::ListedSession;
 use crate::store::sessions::SessionError;
-use crate::worker::Worker;
 use sipoauth_core::records::session::{Session, id_text};
 use sipoauth_core::text::fingerprint::visible;
 
-/// Makes sure that the key of a registration is stored before its 2xx answer leaves, and notes that it leaves: from then
-/// on its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. `ticket` is that of the result
-/// with confirm = 1, `to_tag` the To tag of the answer as it goes out (3rd-party-authentication section 2.1.2). Usually
-/// the key is stored already and this only compares. Never waits for a network.
+/// The final answer to a request whose result had confirm = 1 is about to leave; called before it does. `ticket` is that
+/// of the result, `status` the answer's, 200 to 699, `to_tag` its To tag as it goes out (3rd-party-authentication section
+/// 2.1.2), not empty with a 2xx.
 ///
-/// Returns SIPOAUTH_OK; SIPOAUTH_E_STORE when the key is not stored: the answer must become a 503, or the phone would
-/// hold a key that nobody knows; SIPOAUTH_E_INPUT when the ticket cannot be read or the code's time is over (the same
-/// holds); SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// With a 2xx, the key of the registration is stored, unless it is already, and it is noted that it leaves: from then on
+/// its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. With any other
+/// status the key is taken back as far as that is possible at once, and the phone may come again with the same code.
+/// Never waits for a network.
 ///
-/// # Safety
-/// `worker` is NULL or valid, texts valid for their lengths.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sipoauth_worker_confirm(
-    worker: *mut sipoauth_worker,
-    ticket: sipoauth_str,
-    to_tag: sipoauth_str,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { answered(worker, ticket, to_tag, Worker::confirm) }
-}
-
-/// The registration was refused after all: forgets the key that was made for it, as far as that is possible at once. Its
-/// phone may come again with the same code.
-/// Arguments and return as for sipoauth_worker_confirm.
+/// Returns SIPOAUTH_OK: the answer may leave. With everything else a 2xx must not: it must become a 503 with Retry-After
+/// of `*retry_after` seconds, or the phone would hold a key that nobody knows. SIPOAUTH_E_STORE: the key is not stored.
+/// SIPOAUTH_E_ABSENT: the code's time is over. SIPOAUTH_E_INPUT: the ticket cannot be read, or the tag is empty.
+/// SIPOAUTH_E_STATE: there is no store. SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// Since ABI version 5.
 ///
 /// # Safety
-/// As for sipoauth_worker_confirm.
+/// `worker` and `retry_after` are NULL or valid, texts valid for their lengths.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sipoauth_worker_withdraw(
+pub unsafe extern "C" fn sipoauth_worker_answered(
     worker: *mut sipoauth_worker,
     ticket: sipoauth_str,
+    status: u32,
     to_tag: sipoauth_str,
+    retry_after: *mut u32,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe { answered(worker, ticket, to_tag, Worker::withdraw) }
+    unsafe {
+        let place = match Place::new(retry_after, 1) {
+            Ok(place) => place,
+            Err(status) => return status,
+        };
+        with_worker(worker, |state| {
+            let (ticket, to_tag) = (text(ticket)?, octets(to_tag)?);
+            if !(200..700).contains(&status) {
+                return Err(SIPOAUTH_E_ARGUMENT);
+            }
+            match state.worker.answered(&ticket, status, to_tag) {
+                Ok(()) => {
+                    place.put(0);
+                    Ok(())
+                }
+                Err((error, seconds)) => {
+                    place.put(seconds);
+                    Err(number(error))
+                }
+            }
+        })
+    }
 }
 
 /// Shows sessions. With an `aor` (a SIP URI) those of this address; with an empty one all, some accounts at a time:
@@ -58,8 +70,8 @@ pub unsafe extern "C" fn sipoauth_worker_withdraw(
 /// with a Redis store the call waits for it, at most store_timeout for each of its steps, so a SIP worker should not
 /// make it.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STORE, SIPOAUTH_E_SPACE, SIPOAUTH_E_PANIC, or SIPOAUTH_E_INPUT
-/// when sessions are not configured or `aor` is not a SIP address.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (sessions are not configured), SIPOAUTH_E_INPUT (`aor` is no SIP address),
+/// SIPOAUTH_E_STORE, SIPOAUTH_E_SPACE, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
 /// `context` is NULL or valid, texts for their lengths, `next` for `next_cap` octets; `each` is NULL or callable with
@@ -82,7 +94,7 @@ pub unsafe extern "C" fn sipoauth_context_sessions(
         // SAFETY: the caller's promise; `length` outlives the buffer.
         let (aor, from, next) = unsafe { (text(aor)?, text(from)?, Buffer::new(next, next_cap, &raw mut length)?) };
         next.put(b"\0")?;
-        let page = context.list_sessions(&aor, &from).map_err(status)?;
+        let page = context.list_sessions(&aor, &from).map_err(number)?;
         show(&page.sessions, each, user);
         next.put(format!("{}\0", page.next.unwrap_or_default()).as_bytes())
     })
@@ -113,33 +125,18 @@ pub unsafe extern "C" fn sipoauth_context_sessions_revoke(
         let (aor, session, count) = unsafe { (text(aor)?, text(session)?, Place::new(count, 0)?) };
         let all = aor.is_empty() && session.is_empty();
         let ended = if all { context.revoke_all_sessions() } else { context.revoke_sessions(&aor, &session) };
-        let ended = ended.map_err(status)?;
+        let ended = ended.map_err(number)?;
         show(&ended, each, user);
         count.put(ended.len() as u64);
         Ok(())
     })
 }
 
-/// # Safety
-/// As for sipoauth_worker_confirm.
-unsafe fn answered(
-    worker: *mut sipoauth_worker,
-    ticket: sipoauth_str,
-    to_tag: sipoauth_str,
-    tell: impl FnOnce(&mut Worker, &str, &[u8]) -> Result<(), SessionError>,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        with_worker(worker, |state| {
-            let (ticket, to_tag) = (text(ticket)?, octets(to_tag)?);
-            tell(&mut state.worker, &ticket, to_tag).map_err(status)
-        })
-    }
-}
-
-pub(super) fn status(error: SessionError) -> i32 {
+pub(super) fn number(error: SessionError) -> i32 {
     match error {
-        SessionError::NotThere => SIPOAUTH_E_INPUT,
+        SessionError::NotConfigured => SIPOAUTH_E_STATE,
+        SessionError::Malformed => SIPOAUTH_E_INPUT,
+        SessionError::NotThere => SIPOAUTH_E_ABSENT,
         SessionError::Store(_) => SIPOAUTH_E_STORE,
     }
 }

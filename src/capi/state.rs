@@ -62,7 +62,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_count(context: *const sipoaut
 /// `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
 /// SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when there is no such provider.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_ABSENT when there is no such provider.
 ///
 /// # Safety
 /// `context` and `len` are NULL or valid, `provider` for its length, `buf` for `cap` octets.
@@ -79,15 +79,15 @@ pub unsafe extern "C" fn sipoauth_context_jwks(
     guard(context.as_deref(), || {
         // SAFETY: the caller's promise.
         let (buffer, name) = unsafe { (Buffer::new(buf, cap, len)?, text(provider)?) };
-        let placed = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?.policy().map_err(|_| SIPOAUTH_E_INPUT)?;
-        let jwks = placed.policy.public_jwks(&name).ok_or(SIPOAUTH_E_INPUT)?;
+        let placed = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?.policy().map_err(|_| SIPOAUTH_E_CONFIG)?;
+        let jwks = placed.policy.public_jwks(&name).ok_or(SIPOAUTH_E_ABSENT)?;
         buffer.put(jwks.as_bytes())
     })
 }
 
 /// Copies the state of a provider, `index` counted from 0. Any process, any thread.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. After a failure `*out` is all zero but
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
 /// for its struct_size, as far as that is large enough.
 ///
 /// # Safety
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
         let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
         let placed = context.policy().map_err(|_| SIPOAUTH_E_CONFIG)?;
         let index = index as usize;
-        let provider = placed.policy.providers.get(index).ok_or(SIPOAUTH_E_INPUT)?;
+        let provider = placed.policy.providers.get(index).ok_or(SIPOAUTH_E_ABSENT)?;
         let (slot, source) = placed.places[index];
         let slot = &context.arena().slots()[slot];
         let state = slot.state(source);
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
 /// Copies the state of one key of a provider, both counted from 0; never key material. With
 /// SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT past the end. `*out` after a failure as for
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
 /// sipoauth_context_provider_state.
 ///
 /// # Safety
@@ -177,11 +177,11 @@ pub unsafe extern "C" fn sipoauth_context_key_state(
         let keys = match provider {
             SIPOAUTH_DECRYPTION_KEYS => decryption_facts(&placed.policy.decryption),
             _ => {
-                let configured = placed.policy.providers.get(provider as usize).ok_or(SIPOAUTH_E_INPUT)?;
+                let configured = placed.policy.providers.get(provider as usize).ok_or(SIPOAUTH_E_ABSENT)?;
                 keys_of(context, &placed, configured, provider as usize)
             }
         };
-        let facts = keys.get(key as usize).ok_or(SIPOAUTH_E_INPUT)?;
+        let facts = keys.get(key as usize).ok_or(SIPOAUTH_E_ABSENT)?;
         out.put(sipoauth_key_state {
             struct_size: empty.struct_size,
             usable: u32::from(facts.note.is_empty()),

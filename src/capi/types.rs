@@ -19,7 +19,7 @@ pub const SIPOAUTH_E_PROCESS: i32 = -4;
 pub const SIPOAUTH_E_SPACE: i32 = -5;
 /// Too many requests wait already: answer 503 now.
 pub const SIPOAUTH_E_FULL: i32 = -6;
-/// The input cannot be read or is empty, or what was asked for is not there.
+/// The input cannot be read or is empty.
 pub const SIPOAUTH_E_INPUT: i32 = -7;
 /// The operating system refused memory, a thread or a socket.
 pub const SIPOAUTH_E_SYSTEM: i32 = -8;
@@ -28,9 +28,15 @@ pub const SIPOAUTH_E_SYSTEM: i32 = -8;
 pub const SIPOAUTH_E_BUSY: i32 = -9;
 /// The proof of possession, or the mark of a dialog, does not match.
 pub const SIPOAUTH_E_MISMATCH: i32 = -10;
-
 /// The session store cannot be read or written: answer 503.
 pub const SIPOAUTH_E_STORE: i32 = -11;
+/// The call names another check than the last one of this worker, whose outcome is gone. Since ABI version 5.
+pub const SIPOAUTH_E_STALE: i32 = -12;
+/// This does not go with how the check ended (it was not accepted, or was of another kind), with how the worker was
+/// made, or with the configuration (there is no store). Since ABI version 5.
+pub const SIPOAUTH_E_STATE: i32 = -13;
+/// What was asked for is not there. Since ABI version 5.
+pub const SIPOAUTH_E_ABSENT: i32 = -14;
 
 /// The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
 pub const SIPOAUTH_VERDICT_DENIED: u32 = 0;
@@ -42,6 +48,39 @@ pub const SIPOAUTH_VERDICT_NO_CREDENTIALS: u32 = 2;
 pub const SIPOAUTH_VERDICT_NOT_NOW: u32 = 3;
 /// Something must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
 pub const SIPOAUTH_VERDICT_PENDING: u32 = 4;
+
+/// The credentials are refused, for none of the reasons that have a class of their own.
+pub const SIPOAUTH_CLASS_DENIED: u32 = 0;
+/// Accepted.
+pub const SIPOAUTH_CLASS_ACCEPTED: u32 = 1;
+/// No credentials of ours.
+pub const SIPOAUTH_CLASS_NO_CREDENTIALS: u32 = 2;
+/// It cannot be decided now.
+pub const SIPOAUTH_CLASS_NOT_NOW: u32 = 3;
+/// Something must be fetched first.
+pub const SIPOAUTH_CLASS_PENDING: u32 = 4;
+/// The token, session or connection was good and has ended.
+pub const SIPOAUTH_CLASS_EXPIRED: u32 = 5;
+/// The Date of a proof is too far from the present time.
+pub const SIPOAUTH_CLASS_STALE: u32 = 6;
+/// A proof was used before.
+pub const SIPOAUTH_CLASS_REPLAYED: u32 = 7;
+/// The credentials are another user's.
+pub const SIPOAUTH_CLASS_OTHER_USER: u32 = 8;
+/// A scope is missing.
+pub const SIPOAUTH_CLASS_NO_SCOPE: u32 = 9;
+/// The request cannot be authenticated as it is written.
+pub const SIPOAUTH_CLASS_MALFORMED: u32 = 10;
+
+/// Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP.
+pub const SIPOAUTH_WORKER_MAY_WAIT: u32 = 1;
+
+/// sipoauth_worker_refuse: the request is PENDING and could not be parked.
+pub const SIPOAUTH_REFUSE_FULL: u32 = 1;
+/// sipoauth_worker_refuse: the host cannot parse the request.
+pub const SIPOAUTH_REFUSE_MALFORMED: u32 = 2;
+/// sipoauth_worker_refuse: the host has failed.
+pub const SIPOAUTH_REFUSE_FAILED: u32 = 3;
 
 /// Registrar or user agent server: Authorization, 401 (RFC 8898 section 2.2).
 pub const SIPOAUTH_ROLE_UAS: u32 = 0;
@@ -322,6 +361,63 @@ pub struct sipoauth_result {
     pub expires_limit: u32,
     /// 1: the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
     pub token_response: u32,
+    /// SIPOAUTH_CLASS_ of the reason. Since ABI version 5.
+    pub reason_class: u32,
+    /// Names this check in later calls of this worker, until its next check; 0 when the check has failed. Since ABI
+    /// version 5.
+    pub check: u64,
+}
+
+/// An authorization code that did not come in a SIP request that the library has read (RFC 6749 section 4.1.3,
+/// 3rd-party-authentication section 2.1.1). Everything is borrowed for the call only. Since ABI version 5.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_code {
+    /// sizeof(sipoauth_code)
+    pub struct_size: u32,
+    /// SIPOAUTH_TRANSPORT_ on which the code came: short codes are accepted over TLS and WSS only.
+    pub transport: u32,
+    /// The sender's port, 0 to 65535; 0: not known.
+    pub source_port: u32,
+    /// `reg-id` (RFC 5626 section 4.2), 0: none.
+    pub reg_id: u32,
+    /// Unix seconds; 0: the library reads the clock.
+    pub now: i64,
+    /// The code, decoded, at most 8 KiB.
+    pub code: sipoauth_str,
+    /// The PKCE verifier (RFC 7636), 43 to 128 characters; or empty.
+    pub code_verifier: sipoauth_str,
+    /// redirect_uri of the authorization request, at most 1 KiB; empty: the provider's.
+    pub redirect_uri: sipoauth_str,
+    /// The address-of-record that signs in, a SIP URI. The code's user must own it.
+    pub aor: sipoauth_str,
+    /// Who registers it, a SIP URI; empty: itself.
+    pub from_uri: sipoauth_str,
+    /// From tag and Call-ID that the shared key is made of (section 2.1.2), not empty.
+    pub from_tag: sipoauth_str,
+    /// See from_tag.
+    pub call_id: sipoauth_str,
+    /// The To tag that the shared key is made of, where it is known already; or empty, and sipoauth_worker_answered tells
+    /// it.
+    pub to_tag: sipoauth_str,
+    /// `+sip.instance` of the phone, without quotes; or empty.
+    pub instance: sipoauth_str,
+    /// The sender's address as text, for limits; or empty.
+    pub source_ip: sipoauth_str,
+}
+
+/// The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI version 5.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_reply {
+    /// The caller sets sizeof(sipoauth_reply).
+    pub struct_size: u32,
+    /// SIP status; 0: no answer is to be sent (ACK and CANCEL cannot be challenged, RFC 3261 section 22.1).
+    pub status: u32,
+    /// Reason-Phrase.
+    pub phrase: sipoauth_str,
+    /// Header lines, each with CRLF; may be empty.
+    pub headers: sipoauth_str,
 }
 
 /// One session, for displays. Texts borrow from the library during the callback.
@@ -398,6 +494,8 @@ pub struct sipoauth_challenge {
     pub error: sipoauth_str,
     /// Scopes; empty: the provider's.
     pub scope: sipoauth_str,
+    /// The method of the request: ACK and CANCEL are not challenged. Empty: not looked at. Since ABI version 5.
+    pub method: sipoauth_str,
 }
 
 /// What is known of an endpoint that is about to be challenged.

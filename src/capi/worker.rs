@@ -5,16 +5,18 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use super::config::{shared, sipoauth_context};
-use super::convert::{Buffer, Place, octets, structure, text};
+use super::convert::{Place, octets, structure, text};
 use super::guard::{Status, guard, guard_or, guard_told};
 use super::handle::Exclusive;
 use super::types::*;
 use crate::process::context::Context;
 use crate::process::job::NOBODY;
 use crate::worker::grants::Withheld;
+use crate::worker::reply::{Answered, Reply};
 use crate::worker::{CheckResult, Worker, claim_text};
+use sipoauth_core::check::Request;
 use sipoauth_core::config::offer::SipEndpoint;
-use sipoauth_core::sip::challenge::Challenge;
+use sipoauth_core::sip::challenge::{Challenge, may_be_challenged};
 use zeroize::Zeroizing;
 
 /// One process's or thread's state. Not for two threads at once, not for use across a fork.
@@ -33,16 +35,29 @@ pub(super) struct State {
     claim: String,
     /// The token that was handed out last.
     token: Zeroizing<String>,
+    reply: Reply,
+    /// It may wait for networks.
+    pub may_wait: bool,
+    /// Names the check of the last result.
+    pub check: u64,
     /// Names what the last PENDING result needs.
     pub job: u64,
     /// A call has not come to its end: it panicked.
     broken: bool,
 }
 
+impl State {
+    /// What is borrowed from the last result would be another check's.
+    pub fn is_last(&self, check: u64) -> Status {
+        if check != 0 && check == self.check { Ok(()) } else { Err(SIPOAUTH_E_STALE) }
+    }
+}
+
 /// First cookie of a request that waits in sipoauth_worker_check_wait; never given to a done function.
 pub(super) const WAITING: u64 = NOBODY[0];
 
-/// Makes a worker. Called after the fork, in the process that uses it; several per process are possible.
+/// Makes a worker. Called after the fork, in the process that uses it; several per process are possible. `flags`: 0, or
+/// SIPOAUTH_WORKER_MAY_WAIT for a process or thread that handles no SIP: only its workers take the functions that wait.
 ///
 /// `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
 /// SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
@@ -52,6 +67,7 @@ pub(super) const WAITING: u64 = NOBODY[0];
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_new(
     context: *mut sipoauth_context,
+    flags: u32,
     out: *mut *mut sipoauth_worker,
     err: *mut c_char,
     err_cap: usize,
@@ -62,6 +78,9 @@ pub unsafe extern "C" fn sipoauth_worker_new(
         guard_told(context.as_deref(), err, err_cap, || {
             let out = Place::new(out, std::ptr::null_mut())?;
             let context = context.clone().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            if flags & !SIPOAUTH_WORKER_MAY_WAIT != 0 {
+                return Err(SIPOAUTH_E_ARGUMENT.into());
+            }
             let worker = Worker::new(Arc::clone(&context))?;
             let state = State {
                 worker,
@@ -69,6 +88,9 @@ pub unsafe extern "C" fn sipoauth_worker_new(
                 spare: Box::default(),
                 claim: String::new(),
                 token: Zeroizing::default(),
+                reply: Reply::default(),
+                may_wait: flags & SIPOAUTH_WORKER_MAY_WAIT != 0,
+                check: 0,
                 job: 0,
                 broken: false,
             };
@@ -119,18 +141,19 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
     })
 }
 
-/// A claim of the token that the last check of this worker accepted, whatever sipoauth_worker_require said since: strings as they are, everything else as JSON.
-/// `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
+/// A claim of the token that a check accepted, whatever sipoauth_worker_require said since: strings as they are,
+/// everything else as JSON. `check` is that of the worker's last result. `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
 /// failure.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY, SIPOAUTH_E_PANIC, or
-/// SIPOAUTH_E_INPUT when there is no such claim or no accepted token.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (it has no such
+/// claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
 /// `worker` and `value` are NULL or valid, `path` is valid for its length.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_claim(
     worker: *mut sipoauth_worker,
+    check: u64,
     path: sipoauth_str,
     value: *mut sipoauth_str,
 ) -> i32 {
@@ -142,23 +165,23 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
         };
         with_worker(worker, |state| {
             let path = text(path)?;
-            let accepted = state.last.token().filter(|_| state.last.granted);
-            let found = accepted.and_then(|token| claim_text(&token.payload, &path)).ok_or(SIPOAUTH_E_INPUT)?;
-            state.claim = found;
+            state.is_last(check)?;
+            let accepted = state.last.token().filter(|_| state.last.granted).ok_or(SIPOAUTH_E_STATE)?;
+            state.claim = claim_text(&accepted.payload, &path).ok_or(SIPOAUTH_E_ABSENT)?;
             value.put(state.claim.as_str().into());
             Ok(())
         })
     }
 }
 
-/// The access token of the request that the last check of this worker accepted, for a request to `next_hop`
-/// (sip-oauth-01 section 3.8): of a code or proof, the one that the proxy holds. `next_hop` is the SIP URI to which the
+/// The access token of the request that a check accepted, for a request to `next_hop` (sip-oauth-01 section 3.8): of a
+/// code or proof, the one that the proxy holds. `check` is that of the worker's last result. `next_hop` is the SIP URI to which the
 /// request really goes; it must be one of the setting `application_servers`. Of a token that was encrypted for this proxy
 /// the signed one in it is given, and only where that setting asks for TLS. `token` is a secret: it goes into that
 /// request's Authorization header field as `Bearer` and the token and nowhere else. It borrows from the worker until its next
 /// call, which wipes it; it is empty after a failure. Never blocks.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_INPUT (no check was accepted),
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was not accepted),
 /// SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
 /// SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
@@ -167,6 +190,7 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_token(
     worker: *mut sipoauth_worker,
+    check: u64,
     next_hop: sipoauth_str,
     token: *mut sipoauth_str,
 ) -> i32 {
@@ -178,8 +202,9 @@ pub unsafe extern "C" fn sipoauth_worker_token(
         };
         with_worker(worker, |state| {
             let next_hop = text(next_hop)?;
+            state.is_last(check)?;
             state.token = state.worker.token(&state.last, &next_hop).map_err(|withheld| match withheld {
-                Withheld::NotAccepted => SIPOAUTH_E_INPUT,
+                Withheld::NotAccepted => SIPOAUTH_E_STATE,
                 Withheld::ForeignNextHop | Withheld::Unprotected => SIPOAUTH_E_MISMATCH,
                 Withheld::NotNow => SIPOAUTH_E_STORE,
             })?;
@@ -189,18 +214,22 @@ pub unsafe extern "C" fn sipoauth_worker_token(
     }
 }
 
-/// What the 2xx to a REGISTER must carry when the last check of this worker was accepted with token_response = 1
-/// (sip-oauth-01 section 4.3): a JSON object with access_token, token_type, expires_in, scope and, if there is one,
+/// What the 2xx to a REGISTER must carry when its check was accepted with token_response = 1 (sip-oauth-01 section 4.3);
+/// `check` is that of the worker's last result: a JSON object with access_token, token_type, expires_in, scope and, if there is one,
 /// refresh_token, of type application/json. It is a secret of the phone's. It borrows from the worker until its next call,
 /// which wipes it; it is empty after a failure. Never blocks. Since ABI version 4.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_INPUT (no such check was accepted), SIPOAUTH_E_STORE (the tokens cannot be had: the
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was no such check), SIPOAUTH_E_STORE (the tokens cannot be had: the
 /// answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
 /// `worker` and `body` are NULL or valid.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sipoauth_worker_token_response(worker: *mut sipoauth_worker, body: *mut sipoauth_str) -> i32 {
+pub unsafe extern "C" fn sipoauth_worker_token_response(
+    worker: *mut sipoauth_worker,
+    check: u64,
+    body: *mut sipoauth_str,
+) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
         let place = match Place::new(body, sipoauth_str::EMPTY) {
@@ -208,8 +237,9 @@ pub unsafe extern "C" fn sipoauth_worker_token_response(worker: *mut sipoauth_wo
             Err(status) => return status,
         };
         with_worker(worker, |state| {
+            state.is_last(check)?;
             state.token = state.worker.token_response(&state.last).map_err(|withheld| match withheld {
-                Withheld::NotAccepted => SIPOAUTH_E_INPUT,
+                Withheld::NotAccepted => SIPOAUTH_E_STATE,
                 _ => SIPOAUTH_E_STORE,
             })?;
             place.put(state.token.as_str().into());
@@ -223,8 +253,8 @@ pub unsafe extern "C" fn sipoauth_worker_token_response(worker: *mut sipoauth_wo
 /// request is parked; else empty. Never blocks. The cookies come back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
 /// the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_ARGUMENT (also
-/// when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_STALE (`job` is
+/// another one's), SIPOAUTH_E_ARGUMENT (also when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `reply_to_tag` valid for its length.
@@ -240,48 +270,122 @@ pub unsafe extern "C" fn sipoauth_worker_submit(
     unsafe {
         with_worker(worker, |state| {
             let to_tag = octets(reply_to_tag)?;
-            if cookie0 == WAITING || job != state.job {
+            if cookie0 == WAITING {
                 return Err(SIPOAUTH_E_ARGUMENT);
             }
-            let work = state.last.pending.clone().ok_or(SIPOAUTH_E_ARGUMENT)?;
+            let work = state.last.pending.clone().filter(|_| job == state.job).ok_or(SIPOAUTH_E_STALE)?;
             state.worker.submit(work, to_tag, [cookie0, cookie1]).map_err(|_| SIPOAUTH_E_FULL)
         })
     }
 }
 
-/// Writes the header lines of a challenge (RFC 8898 section 4), each with CRLF, not NUL-terminated: WWW-Authenticate
-/// or Proxy-Authenticate with the Bearer scheme, then Location (and Contact) where the setting `location` asks for it.
-/// `*status` is the status that goes with them: 401, 407 or 302; 401 after a failure. `*len` says
-/// how many octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+/// Makes a challenge (RFC 8898 section 4): WWW-Authenticate or Proxy-Authenticate with the Bearer scheme, then Location (and
+/// Contact) where the setting `location` asks for it. The status that goes with it is 401, 407 or 302. A host that
+/// challenges by other schemes, too, adds the header lines to its own answer. Never blocks.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
-/// SIPOAUTH_E_PANIC.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (a request of this method is not challenged), SIPOAUTH_E_ARGUMENT,
+/// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 ///
 /// # Safety
-/// `worker`, `challenge`, `len` and `status` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
+/// `worker` and `challenge` are NULL or valid, texts for their lengths, `reply` as for sipoauth_worker_reply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_challenge(
     worker: *mut sipoauth_worker,
     challenge: *const sipoauth_challenge,
-    buf: *mut c_char,
-    cap: usize,
-    len: *mut usize,
-    status: *mut u32,
+    reply: *mut sipoauth_reply,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let (buffer, status) = match (Buffer::new(buf, cap, len), Place::new(status, 401)) {
-            (Ok(buffer), Ok(status)) => (buffer, status),
-            (Err(e), _) | (_, Err(e)) => return e,
-        };
-        with_worker(worker, |state| {
+        replying(worker, reply, |state| {
             let c = structure(challenge)?;
             let proxy = role_is_proxy(c.role)?;
+            if !may_be_challenged(&text(c.method)?) {
+                return Err(SIPOAUTH_E_STATE);
+            }
             let (realm, domain, error, scope) = (text(c.realm)?, text(c.domain)?, text(c.error)?, text(c.scope)?);
             let challenge = Challenge { proxy, realm: &realm, error: &error, scope: &scope, ..Challenge::default() };
-            let (suggested, lines) = state.worker.challenge(&challenge, &domain);
-            status.put(suggested);
-            buffer.put(lines.as_bytes())
+            let (status, lines) = state.worker.challenge(&challenge, &domain);
+            Ok(Reply::challenge(status, lines))
+        })
+    }
+}
+
+/// Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge, Retry-After,
+/// Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` is that of the worker's last
+/// result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that has failed. Of `request` role,
+/// method, realm, from_uri and to_uri are looked at. After a failure `reply` says 503. Never blocks. Since ABI version 5.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the request was accepted), SIPOAUTH_E_ARGUMENT,
+/// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `worker` is NULL or valid; `request` and what it points to is valid during the call; `reply` is NULL or valid and its
+/// struct_size set.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_reply(
+    worker: *mut sipoauth_worker,
+    check: u64,
+    request: *const sipoauth_request,
+    reply: *mut sipoauth_reply,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        replying(worker, reply, |state| {
+            let r = structure(request)?;
+            let (method, realm, from, to) = (text(r.method)?, text(r.realm)?, text(r.from_uri)?, text(r.to_uri)?);
+            let asked = Request { method: &method, from: &from, to: &to, ..Request::default() };
+            let domain = asked.domain();
+            let answered = Answered { method: &method, realm: &realm, domain: &domain, proxy: role_is_proxy(r.role)? };
+            let failed = CheckResult::default();
+            let result = match check {
+                0 => &failed,
+                _ => {
+                    state.is_last(check)?;
+                    &*state.last
+                }
+            };
+            state.worker.reply(result, &answered).ok_or(SIPOAUTH_E_STATE)
+        })
+    }
+}
+
+/// Hands out a reply whose texts stay in the worker until its next call; 503 after a failure.
+///
+/// # Safety
+/// `worker` is NULL or valid; `reply` is NULL or valid and its struct_size set.
+pub(super) unsafe fn replying(
+    worker: *mut sipoauth_worker,
+    reply: *mut sipoauth_reply,
+    make: impl FnOnce(&mut State) -> Result<Reply, i32>,
+) -> i32 {
+    let blank = sipoauth_reply {
+        struct_size: 0,
+        status: 503,
+        phrase: "Service Unavailable".into(),
+        headers: sipoauth_str::EMPTY,
+    };
+    let mut size = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let place = Place::structure(reply, |struct_size| {
+            size = struct_size;
+            sipoauth_reply { struct_size, ..blank }
+        });
+        let place = match place {
+            Ok(place) => place,
+            Err(status) => return status,
+        };
+        with_worker(worker, |state| {
+            // The texts of the last one may be among the inputs, so they live until here.
+            state.reply = make(state)?;
+            let Reply { status, phrase, headers } = &state.reply;
+            place.put(sipoauth_reply {
+                struct_size: size,
+                status: *status,
+                phrase: phrase.as_str().into(),
+                headers: headers.as_str().into(),
+            });
+            Ok(())
         })
     }
 }

@@ -130,7 +130,7 @@ impl TaskEnv {
         match store.bind(&self.policy, registration, to_tag, now_millis()) {
             Ok(()) => self.context.arena().shared().counters.add(Counter::KeysStored),
             Err(SessionError::Store(error)) => drop(self.noted::<()>(Err(error))),
-            Err(SessionError::NotThere) => {}
+            Err(SessionError::NotThere | SessionError::NotConfigured | SessionError::Malformed) => {}
         }
     }
 

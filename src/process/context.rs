@@ -297,8 +297,8 @@ impl Context {
 
     /// The opened store, for calls that may wait.
     fn session_store(&self) -> Result<Arc<SessionStore>, SessionError> {
-        let access = self.sessions.as_ref().ok_or(SessionError::NotThere)?;
-        let placed = self.policy().map_err(|_| SessionError::NotThere)?;
+        let access = self.sessions.as_ref().ok_or(SessionError::NotConfigured)?;
+        let placed = self.policy().map_err(|_| SessionError::NotConfigured)?;
         Ok(access.open(&placed.policy)?)
     }
 
@@ -326,7 +326,7 @@ impl Context {
 
     /// Derives the verifier of a new account. Slow by design.
     pub fn derive_verifier(&self, password: &[u8]) -> Result<Verifier, SessionError> {
-        let placed = self.policy().map_err(|_| SessionError::NotThere)?;
+        let placed = self.policy().map_err(|_| SessionError::NotConfigured)?;
         Ok(derive_verifier(&placed.policy.new_accounts, password)?)
     }
 

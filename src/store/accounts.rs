@@ -129,7 +129,7 @@ impl SessionStore {
             }
         };
         if !aor.is_empty() {
-            let aor = Aor::parse(aor).ok_or(SessionError::NotThere)?;
+            let aor = Aor::parse(aor).ok_or(SessionError::Malformed)?;
             self.key_account(aor.as_str(), now)?.into_iter().for_each(add);
             return Ok(page);
         }

@@ -40,7 +40,7 @@ impl SessionStore {
             page.sessions.extend(alive.map(|session| ListedSession { aor: aor.clone(), session }));
         };
         if !aor.is_empty() {
-            let aor = Aor::parse(aor).ok_or(SessionError::NotThere)?;
+            let aor = Aor::parse(aor).ok_or(SessionError::Malformed)?;
             if let Some(account) = self.account(aor.as_str(), now)? {
                 add(account);
             }
@@ -61,7 +61,7 @@ impl SessionStore {
 
     /// Ends sessions: one of an address, or all of it.
     pub fn revoke(&self, aor: &str, id: &str, now: i64) -> Result<Vec<ListedSession>, SessionError> {
-        let aor = Aor::parse(aor).ok_or(SessionError::NotThere)?;
+        let aor = Aor::parse(aor).ok_or(SessionError::Malformed)?;
         let mut ended = Vec::new();
         self.change_account(aor.as_str(), now, |account| {
             ended.clear();

@@ -30,7 +30,11 @@ pub(super) const FOREVER: i64 = 253_402_300_799_000;
 /// What is not possible with sessions.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SessionError {
-    /// Sessions are not configured, or what was asked for is not there.
+    /// Sessions are not configured.
+    NotConfigured,
+    /// What was given cannot be read: an address, or a ticket.
+    Malformed,
+    /// What was asked for is not there.
     NotThere,
     /// The store cannot be read or written.
     Store(StoreError),
@@ -239,7 +243,7 @@ impl SessionStore {
         to_tag: &[u8],
         now: i64,
     ) -> Result<(), SessionError> {
-        let settings = policy.sessions.as_ref().ok_or(SessionError::NotThere)?;
+        let settings = policy.sessions.as_ref().ok_or(SessionError::NotConfigured)?;
         let bounds = bounds(policy);
         let id = CodeId(registration.code.clone());
         for _ in 0..ATTEMPTS {

@@ -21,6 +21,9 @@ use sipoauth_core::rules::scope_rules::has_scopes;
 use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::fingerprint::printable;
 
+/// Octets of a request that UDP carries safely.
+const UDP_LIMIT: usize = 1300;
+
 /// What a script asks of the request that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand<'a> {
@@ -114,6 +117,20 @@ impl Worker {
         }
     }
 
+    /// Once: larger requests do not belong on UDP, where fragments get lost (RFC 3261 section 18.1.1).
+    pub(super) fn hint_about_size(&mut self, verdict: &CheckResult, request: &Request<'_>) {
+        let octets = request.octets.len();
+        let is_large = request.transport == "udp" && octets > UDP_LIMIT && verdict.answer.carried == Carried::Token;
+        if is_large && !std::mem::replace(&mut self.told.large, true) {
+            let line = format!(
+                "a request with a token has {octets} octets over UDP, more than {UDP_LIMIT} are often lost on the way: let \
+                 phones use TCP, TLS or WebSocket, or have the authorization server issue shorter tokens (ES256, EdDSA, \
+                 fewer claims)"
+            );
+            self.context.log().log(Level::Warn, &line);
+        }
+    }
+
     /// The access token of what the last check accepted, for a request to this next hop (a SIP URI). Of one that was
     /// encrypted for this proxy, which nobody else can read, the signed token in it. Does not wait.
     pub fn token(&mut self, verdict: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
@@ -195,6 +212,7 @@ pub fn gives_tokens(answer: &Answer) -> bool {
 pub(super) struct Told {
     unknown_service: bool,
     unprotected: bool,
+    large: bool,
 }
 
 fn service(provider: &Provider, name: &str) -> Option<Vec<String>> {

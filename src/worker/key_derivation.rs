@@ -7,6 +7,7 @@ use sipoauth_core::check::key_derivation_check::{GivenAccount, check_key_derivat
 use sipoauth_core::check::{Answer, Decision, Request};
 use sipoauth_core::keys::verifier::{NOBODYS, Verifier};
 use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::challenge::may_be_challenged;
 
 /// Where the account of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,11 @@ impl Worker {
         let now = self.prepare(handling.now);
         let handling = &self.sent_by(request, handling);
         let decision = self.look_at_account(request, account, handling, now);
-        self.conclude(decision, request, handling, now)
+        let mut result = self.conclude(decision, request, handling, now);
+        if !may_be_challenged(request.method) {
+            result.answer.challenge = None;
+        }
+        result
     }
 
     fn look_at_account(

@@ -7,6 +7,7 @@ pub mod grants;
 pub mod key_derivation;
 pub mod keyring;
 pub mod repeats;
+pub mod reply;
 mod senders;
 pub mod session_view;
 mod sessions;
@@ -34,12 +35,13 @@ use sipoauth_core::check::key_wait::{KeyWait, Situation, decide};
 use sipoauth_core::check::session_check::{DigestUser, arrival_of};
 use sipoauth_core::check::token_cache::TokenCache;
 use sipoauth_core::check::token_check::{TokenUsage, check_token};
-use sipoauth_core::check::{Answer, Carried, Decision, Knowledge, Request, check_password, check_request};
+use sipoauth_core::check::{Answer, Carried, Decision, Knowledge, Request, check_code, check_password, check_request};
 use sipoauth_core::config::ConfigError;
 use sipoauth_core::config::offer::{Offer, SipEndpoint, choose};
 use sipoauth_core::config::policy::Policy;
+use sipoauth_core::oauth::grant::CodeRequest;
 use sipoauth_core::ports::Level;
-use sipoauth_core::reason::{Reason, ReasonClass};
+use sipoauth_core::reason::{Outcome, Reason};
 use sipoauth_core::records::session::id_text;
 use sipoauth_core::sip;
 use sipoauth_core::sip::challenge::{Challenge, Location};
@@ -157,23 +159,47 @@ impl Worker {
         let now = self.begin(handling);
         let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
-        let mut decision = self.look(request, handling, now);
-        // A key that this process can store itself is stored, and then it is there.
+        let decision = self.with_key_stored(request, now, |worker| worker.look(request, handling, now));
+        let verdict = self.conclude(decision, request, handling, now);
+        self.note_acceptance(&verdict, request);
+        self.hint_about_size(&verdict, request);
+        verdict
+    }
+
+    /// Redeems a code that did not come in the body of `request`, the registration that it is for.
+    pub fn exchange(&mut self, request: &Request<'_>, code: &CodeRequest, handling: &Handling<'_>) -> CheckResult {
+        let now = self.prepare(handling.now);
+        let handling = &self.sent_by(request, handling);
+        let decision = self.with_key_stored(request, now, |worker| {
+            let sessions = SessionView::new(&worker.context, &worker.placed.policy, handling, now);
+            check_code(&worker.placed.policy, &sessions, request, code, now / 1000)
+        });
+        self.conclude(decision, request, handling, now)
+    }
+
+    /// What `look` says of a request. A key that this process can store itself is stored, and then it is there.
+    fn with_key_stored(
+        &mut self,
+        request: &Request<'_>,
+        now: i64,
+        mut look: impl FnMut(&mut Worker) -> Decision,
+    ) -> Decision {
+        let mut decision = look(self);
         if let Decision::NeedKeyStored(answer, registration) = &mut decision
             && self.stores_itself()
         {
             decision = match self.bind(registration, request.message.reply_to_tag, now) {
                 // What could not be bound has changed meanwhile, and the store says how.
-                Ok(()) | Err(SessionError::NotThere) => match self.look(request, handling, now) {
-                    Decision::NeedKeyStored(mut answer, _) => refused(&mut answer, Reason::SessionEnded),
-                    decision => decision,
-                },
+                Ok(()) | Err(SessionError::NotThere | SessionError::NotConfigured | SessionError::Malformed) => {
+                    match look(self) {
+                        Decision::NeedKeyStored(mut answer, _) => refused(&mut answer, Reason::SessionEnded),
+                        decision => decision,
+                    }
+                }
                 Err(SessionError::Store(_)) => refused(answer, Reason::StoreUnavailable),
             };
         }
-        let verdict = self.conclude(decision, request, handling, now);
-        self.note_acceptance(&verdict, request);
-        verdict
+        decision
     }
 
     /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
@@ -305,10 +331,10 @@ impl Worker {
             self.context.arena().shared().arrivals.put(name, now.unsigned_abs());
         }
         let outcome = verdict.answer.reason().outcome();
-        if outcome == ReasonClass::Accepted && verdict.pending.is_none() {
+        if outcome == Outcome::Accepted && verdict.pending.is_none() {
             note_accepted(&self.context, handling, now);
         }
-        if !matches!(outcome, ReasonClass::Accepted | ReasonClass::NoCredentials) {
+        if !matches!(outcome, Outcome::Accepted | Outcome::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(if request.is_register() { request.to } else { request.from });
             verdict.address = address.map_or_else(String::new, |aor| aor.as_str().to_owned());
@@ -400,21 +426,20 @@ impl Worker {
             verdict.ticket = self.ticket(registration);
         }
         counters.add(match reason.outcome() {
-            ReasonClass::Accepted => Counter::Accepted,
-            ReasonClass::NoCredentials => Counter::NoCredentials,
-            ReasonClass::NotNow => Counter::NotNow,
-            ReasonClass::Challenge
-            | ReasonClass::Forbidden
-            | ReasonClass::BadRequest
-            | ReasonClass::UnsupportedMedia => Counter::Denied,
+            Outcome::Accepted => Counter::Accepted,
+            Outcome::NoCredentials => Counter::NoCredentials,
+            Outcome::NotNow => Counter::NotNow,
+            Outcome::Challenge | Outcome::Forbidden | Outcome::BadRequest | Outcome::UnsupportedMedia => {
+                Counter::Denied
+            }
         });
         counters.add_reason(reason);
         if verdict.token().is_some() || verdict.answer.unverified.is_some() {
             counters.add(if verdict.answer.cached { Counter::CacheHits } else { Counter::CacheMisses });
         }
         match reason.outcome() {
-            ReasonClass::Accepted | ReasonClass::NoCredentials => {}
-            ReasonClass::NotNow => self.tell_refusal(verdict, Level::Warn),
+            Outcome::Accepted | Outcome::NoCredentials => {}
+            Outcome::NotNow => self.tell_refusal(verdict, Level::Warn),
             _ => self.tell_refusal(verdict, Level::Info),
         }
     }
@@ -425,15 +450,15 @@ impl Worker {
         // Nobody signs in elsewhere with a password of ours.
         let redirects = policy.location == Location::Redirect && answer.challenge.is_none();
         match reason.outcome() {
-            ReasonClass::Accepted => 200,
-            ReasonClass::Challenge if reason == Reason::InsufficientScope && policy.settings.scope_status == 403 => 403,
-            ReasonClass::NoCredentials | ReasonClass::Challenge if proxy => 407,
-            ReasonClass::NoCredentials | ReasonClass::Challenge if redirects => 302,
-            ReasonClass::NoCredentials | ReasonClass::Challenge => 401,
-            ReasonClass::Forbidden => 403,
-            ReasonClass::BadRequest => 400,
-            ReasonClass::UnsupportedMedia => 415,
-            ReasonClass::NotNow => 503,
+            Outcome::Accepted => 200,
+            Outcome::Challenge if reason == Reason::InsufficientScope && policy.settings.scope_status == 403 => 403,
+            Outcome::NoCredentials | Outcome::Challenge if proxy => 407,
+            Outcome::NoCredentials | Outcome::Challenge if redirects => 302,
+            Outcome::NoCredentials | Outcome::Challenge => 401,
+            Outcome::Forbidden => 403,
+            Outcome::BadRequest => 400,
+            Outcome::UnsupportedMedia => 415,
+            Outcome::NotNow => 503,
         }
     }
 
@@ -441,10 +466,11 @@ impl Worker {
         self.context.log().log(level, &describe(verdict, verdict.answer.reason()));
     }
 
-    /// The verdict for a request that was to be parked but could not be.
-    pub fn overloaded(&self, mut verdict: CheckResult, proxy: bool) -> CheckResult {
+    /// The result for a request that the host could not park, parse or handle.
+    pub fn refuse(&self, mut verdict: CheckResult, reason: Reason) -> CheckResult {
         verdict.pending = None;
-        verdict.answer.reason = Some(Reason::Overloaded);
+        verdict.answer.reason = Some(reason);
+        let proxy = verdict.proxy;
         self.finish(&mut verdict, proxy);
         verdict
     }

@@ -93,7 +93,7 @@ impl Worker {
     /// Stores the key of a registration in this process.
     pub(super) fn bind(&self, registration: &Registration, to_tag: &[u8], now: i64) -> Result<(), SessionError> {
         let policy = &self.placed.policy;
-        let access = self.context.sessions().ok_or(SessionError::NotThere)?;
+        let access = self.context.sessions().ok_or(SessionError::NotConfigured)?;
         let stored = access
             .open(policy)
             .map_err(SessionError::Store)
@@ -121,7 +121,7 @@ impl Worker {
     }
 
     fn registration(&self, ticket: &str) -> Result<Registration, SessionError> {
-        let mut registration: Registration = serde_json::from_str(ticket).map_err(|_| SessionError::NotThere)?;
+        let mut registration: Registration = serde_json::from_str(ticket).map_err(|_| SessionError::Malformed)?;
         let sealer = self.context.sessions().map(|access| access.sealer());
         let open = |sealed: String| {
             let digest = sealer?.open(TICKET, &URL_SAFE_NO_PAD.decode(sealed).ok()?)?;
@@ -131,15 +131,26 @@ impl Worker {
         Ok(registration)
     }
 
+    /// A registration is answered with this status, 200 or above, and this To tag. An error: a 2xx must become a 503 with
+    /// Retry-After of so many seconds.
+    pub fn answered(&mut self, ticket: &str, status: u32, to_tag: &[u8]) -> Result<(), (SessionError, u32)> {
+        if status >= 300 {
+            // What cannot be taken back now ends with its code.
+            let _ = self.withdraw(ticket, to_tag);
+            return Ok(());
+        }
+        self.confirm(ticket, to_tag).map_err(|error| (error, self.placed.policy.settings.retry_after))
+    }
+
     /// A registration with a code is answered with this To tag: its key must be stored before the answer leaves.
     pub fn confirm(&mut self, ticket: &str, to_tag: &[u8]) -> Result<(), SessionError> {
         let now = self.prepare(None);
         let registration = self.registration(ticket)?;
         if to_tag.is_empty() {
-            return Err(SessionError::NotThere);
+            return Err(SessionError::Malformed);
         }
         let Some(sessions) = &self.placed.policy.sessions else {
-            return Err(SessionError::NotThere);
+            return Err(SessionError::NotConfigured);
         };
         let known = SessionView::as_known_after_wait(&self.context, &self.placed.policy, now);
         if registration.tagged && !known.has_key(sessions, &registration, to_tag) {
@@ -182,7 +193,7 @@ impl Worker {
         let now = self.prepare(None);
         let registration = self.registration(ticket)?;
         let Some(access) = self.context.sessions() else {
-            return Err(SessionError::NotThere);
+            return Err(SessionError::NotConfigured);
         };
         if !self.stores_itself() {
             let work = Work::Unbind(Box::new(registration), to_tag.to_vec());

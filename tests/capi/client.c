@@ -106,6 +106,7 @@ int main(int argc, char **argv)
         test_requests();
         test_processes();
         test_sessions();
+        test_exchange();
         test_passwords();
         test_key_derivation();
         log_keeps_secret(argument("encrypted"));

@@ -55,9 +55,13 @@ sipoauth_context *make_context(const char *more_provider, const char *max_pendin
 void test_misuse(void);
 void test_requests(void);
 void test_grants(sipoauth_worker *worker);
+void test_replies(sipoauth_worker *worker);
 void test_dialogs(sipoauth_worker *worker);
 void test_processes(void);
+/* With a store in a folder of this name. */
+sipoauth_context *make_store_context(const char *folder);
 void test_sessions(void);
+void test_exchange(void);
 void test_passwords(void);
 void test_key_derivation(void);
 /* Alone, against a library that panics on demand. */

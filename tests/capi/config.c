@@ -153,18 +153,19 @@ static void refresh_keys(void)
 /* A bad reload changes nothing, a good one everything. */
 static void reload(void)
 {
-    uint32_t status = 0;
     static const char format[] = "realm = \"%s\"\n[[provider]]\nname = \"file\"\nissuer = \"https://as.example\"\n"
                                  "audience = \"sip\"\naor = \"{sip}\"\ndomains = \"a.example\"\n%s";
-    char path[1024], content[1024], challenge[1024];
+    char path[1024], content[1024];
     sipoauth_config *config = sipoauth_config_new();
     sipoauth_context *context = NULL;
     sipoauth_worker *worker = NULL;
     sipoauth_challenge view;
-    size_t len = 0;
+    sipoauth_reply reply;
 
     memset(&view, 0, sizeof(view));
     view.struct_size = sizeof(view);
+    memset(&reply, 0, sizeof(reply));
+    reply.struct_size = sizeof(reply);
     snprintf(path, sizeof(path), "%s/oauth.toml", argument("directory"));
     snprintf(content, sizeof(content), format, "first", "");
     write_file(path, content);
@@ -172,22 +173,22 @@ static void reload(void)
     EXPECT_STATUS(sipoauth_context_new(config, log_line, &the_log, &context, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT(err[0] == '\0');
     sipoauth_config_free(config);
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, 0, &worker, err, sizeof(err)), SIPOAUTH_OK);
 
     snprintf(content, sizeof(content), format, "second", "algorithm = \"ES256\"\n");
     write_file(path, content);
     EXPECT_STATUS(sipoauth_context_reload(context, err, sizeof(err)), SIPOAUTH_E_CONFIG);
     EXPECT(says("oauth.toml, line 8") && strstr(err, "algorithm") != NULL);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, challenge, sizeof(challenge), &len, &status), SIPOAUTH_OK);
-    EXPECT(contains(challenge, len, "realm=\"first\""));
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, &reply), SIPOAUTH_OK);
+    EXPECT(contains(reply.headers.ptr, reply.headers.len, "realm=\"first\""));
 
     snprintf(content, sizeof(content), format, "second",
             "[[provider]]\nname = \"other\"\nissuer = \"https://b.example\"\naudience = \"sip\"\naor = \"{sip}\"\ndomains = \"b.example\"\n");
     write_file(path, content);
     EXPECT_STATUS(sipoauth_context_reload(context, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT(err[0] == '\0' && sipoauth_context_provider_count(context) == 2);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, challenge, sizeof(challenge), &len, &status), SIPOAUTH_OK);
-    EXPECT(contains(challenge, len, "realm=\"second\""));
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, &reply), SIPOAUTH_OK);
+    EXPECT(contains(reply.headers.ptr, reply.headers.len, "realm=\"second\""));
     sipoauth_worker_free(worker);
     sipoauth_context_free(context);
 }

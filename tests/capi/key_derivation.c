@@ -204,40 +204,50 @@ static void credentials(const struct message *message, const char *with, char *l
     snprintf(line, size, "Key-Derivation username=\"alice\", nonce=\"%s\", pop=\"%s\"", with, pop);
 }
 
+/* names the last check */
+static uint64_t last;
+
 static sipoauth_result check(sipoauth_worker *worker, const struct message *message, const char *account, uint32_t flags)
 {
     sipoauth_result result = blank_result();
 
     EXPECT_STATUS(
         sipoauth_worker_key_derivation(worker, &message->request, text(account), flags, &result), SIPOAUTH_OK);
+    last = result.check;
     return result;
 }
 
-static void expect_challenge(sipoauth_worker *worker, uint32_t wanted, const char *header)
+static sipoauth_reply blank_reply(void)
 {
-    char line[1024];
-    uint32_t status = 7;
-    size_t len = 99;
+    sipoauth_reply reply;
 
-    EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(worker, line, sizeof(line), &len, &status), SIPOAUTH_OK);
-    EXPECT(status == wanted && len > 100 && memcmp(line + len - 2, "\r\n", 2) == 0);
-    EXPECT(memcmp(line, header, strlen(header)) == 0 && contains(line, len, "kdf=\"PBKDF2-HMAC-SHA-256\""));
-    EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(worker, NULL, 0, &len, &status), SIPOAUTH_E_SPACE);
-    EXPECT(len > 100);
-    EXPECT_STATUS(
-        sipoauth_worker_key_derivation_challenge(worker, NULL, 5, &len, &status), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(worker, line, 5, &len, NULL), SIPOAUTH_E_ARGUMENT);
+    memset(&reply, 0x5a, sizeof(reply));
+    reply.struct_size = sizeof(reply);
+    return reply;
 }
 
-static void expect_no_challenge(sipoauth_worker *worker)
+static void expect_challenge(sipoauth_worker *worker, const struct message *message, uint32_t wanted, const char *header)
 {
-    char line[1024];
-    uint32_t status = 7;
-    size_t len = 99;
+    sipoauth_reply reply = blank_reply(), same = blank_reply();
+    const char *lines;
 
-    EXPECT_STATUS(
-        sipoauth_worker_key_derivation_challenge(worker, line, sizeof(line), &len, &status), SIPOAUTH_E_INPUT);
-    EXPECT(len == 0 && status == 401);
+    EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(worker, last, &reply), SIPOAUTH_OK);
+    lines = reply.headers.ptr;
+    EXPECT(reply.status == wanted && reply.headers.len > 100);
+    EXPECT(memcmp(lines + reply.headers.len - 2, "\r\n", 2) == 0 && memcmp(lines, header, strlen(header)) == 0);
+    EXPECT(contains(lines, reply.headers.len, "kdf=\"PBKDF2-HMAC-SHA-256\""));
+    EXPECT_STATUS(sipoauth_worker_reply(worker, last, &message->request, &same), SIPOAUTH_OK);
+    EXPECT(same.status == wanted && memcmp(same.headers.ptr, header, strlen(header)) == 0);
+    EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(worker, last, NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(NULL, last, &reply), SIPOAUTH_E_ARGUMENT);
+}
+
+static void expect_no_challenge(sipoauth_worker *worker, int wanted)
+{
+    sipoauth_reply reply = blank_reply();
+
+    EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(worker, last, &reply), wanted);
+    EXPECT(reply.headers.len == 0 && reply.status == 503);
 }
 
 static void requests(sipoauth_worker *worker)
@@ -246,16 +256,16 @@ static void requests(sipoauth_worker *worker)
     sipoauth_result result, wrong;
     char line[256];
 
-    expect_no_challenge(worker);
+    expect_no_challenge(worker, SIPOAUTH_E_STALE);
     complete(&message, alice, "1 REGISTER", NULL);
     result = check(worker, &message, "", 0);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_NO_CREDENTIALS && result.status == 401);
     EXPECT(result.grant == SIPOAUTH_GRANT_NONE && result.aor.len == 0);
-    expect_challenge(worker, 401, "WWW-Authenticate: Key-Derivation realm=\"example.test\"");
+    expect_challenge(worker, &message, 401, "WWW-Authenticate: Key-Derivation realm=\"example.test\"");
     message.request.role = SIPOAUTH_ROLE_PROXY;
     result = check(worker, &message, "", SIPOAUTH_CHECK_NO_WAIT);
     EXPECT(result.status == 407);
-    expect_challenge(worker, 407, "Proxy-Authenticate: Key-Derivation ");
+    expect_challenge(worker, &message, 407, "Proxy-Authenticate: Key-Derivation ");
 
     complete(&message, alice, "2 REGISTER", NULL);
     credentials(&message, nonce, line, sizeof(line));
@@ -264,13 +274,13 @@ static void requests(sipoauth_worker *worker)
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.status == 200);
     EXPECT(result.grant == SIPOAUTH_GRANT_KEY_DERIVATION && result.confirm == 0);
     EXPECT_TEXT(result.aor, alice);
-    expect_no_challenge(worker);
+    expect_no_challenge(worker, SIPOAUTH_E_STATE);
     message.request.branch = text("another");
     result = check(worker, &message, "", 0);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.status == 403);
     EXPECT_TEXT(result.reason_code, "pop_replayed");
     EXPECT_TEXT(result.aor, "");
-    expect_no_challenge(worker);
+    expect_no_challenge(worker, SIPOAUTH_E_STATE);
 
     /* the caller's own account, or none */
     complete(&message, alice, "3 REGISTER", NULL);
@@ -284,7 +294,7 @@ static void requests(sipoauth_worker *worker)
     result = check(worker, &message, "", SIPOAUTH_CHECK_GIVEN_ACCOUNT);
     EXPECT(result.status == 401);
     EXPECT_TEXT(result.reason_code, "pop_invalid");
-    expect_challenge(worker, 401, "WWW-Authenticate: ");
+    expect_challenge(worker, &message, 401, "WWW-Authenticate: ");
     result = check(worker, &message, "secret", SIPOAUTH_CHECK_GIVEN_ACCOUNT);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_NOT_NOW && result.status == 503);
     EXPECT_TEXT(result.reason_code, "account_malformed");
@@ -319,7 +329,7 @@ void test_key_derivation(void)
     proofs();
     context = make_account_context();
     accounts(context);
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, 0, &worker, err, sizeof(err)), SIPOAUTH_OK);
     requests(worker);
     sipoauth_worker_free(worker);
     sipoauth_context_free(context);

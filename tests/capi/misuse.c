@@ -65,8 +65,8 @@ static void state(sipoauth_context *context)
     EXPECT_STATUS(sipoauth_context_provider_state(NULL, 0, &provider), SIPOAUTH_E_ARGUMENT);
     EXPECT(provider.key_count == 0 && provider.name[0] == '\0' && provider.struct_size == sizeof(provider));
     EXPECT_STATUS(sipoauth_context_provider_state(context, 0, NULL), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_context_provider_state(context, 1, &provider), SIPOAUTH_E_INPUT);
-    EXPECT_STATUS(sipoauth_context_provider_state(context, UINT32_MAX, &provider), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_context_provider_state(context, 1, &provider), SIPOAUTH_E_ABSENT);
+    EXPECT_STATUS(sipoauth_context_provider_state(context, UINT32_MAX, &provider), SIPOAUTH_E_ABSENT);
 
     memset(&key, 0x5a, sizeof(key));
     key.struct_size = 0;
@@ -74,8 +74,8 @@ static void state(sipoauth_context *context)
     key.struct_size = sizeof(key);
     EXPECT_STATUS(sipoauth_context_key_state(NULL, 0, 0, &key), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_context_key_state(context, 0, 0, NULL), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_context_key_state(context, 0, 0, &key), SIPOAUTH_E_INPUT); /* none is fetched yet */
-    EXPECT_STATUS(sipoauth_context_key_state(context, UINT32_MAX, UINT32_MAX, &key), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_context_key_state(context, 0, 0, &key), SIPOAUTH_E_ABSENT); /* none is fetched yet */
+    EXPECT_STATUS(sipoauth_context_key_state(context, UINT32_MAX, UINT32_MAX, &key), SIPOAUTH_E_ABSENT);
     EXPECT(key.kid[0] == '\0' && key.usable == 0);
 }
 
@@ -156,12 +156,12 @@ static void answers(sipoauth_worker *worker)
     EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, NULL), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_wait(worker, &message.request, 1, NULL), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_token(worker, token, 0, NULL), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, NULL), SIPOAUTH_E_ARGUMENT);
     result.struct_size = sizeof(result) - 1;
     EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_wait(worker, &message.request, 1, &result), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_token(worker, token, 0, &result), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result), SIPOAUTH_E_ARGUMENT);
 
     result = blank_result();
     EXPECT_STATUS(sipoauth_worker_check_token(NULL, token, 0, &result), SIPOAUTH_E_ARGUMENT);
@@ -176,55 +176,75 @@ static void answers(sipoauth_worker *worker)
     EXPECT_STATUS(sipoauth_worker_check_token(worker, token, 8, &result), SIPOAUTH_E_ARGUMENT);
     expect_denied(&result);
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_refuse(NULL, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_refuse(NULL, SIPOAUTH_REFUSE_FAILED, &result), SIPOAUTH_E_ARGUMENT);
     expect_denied(&result);
 
-    EXPECT_STATUS(sipoauth_worker_claim(NULL, text("sub"), &value), SIPOAUTH_E_ARGUMENT);
+    result = blank_result();
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, 0, &result), SIPOAUTH_E_ARGUMENT);
+    expect_denied(&result);
+    result = blank_result();
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, &result), SIPOAUTH_OK);
+    EXPECT(result.status == 400 && result.reason_class == SIPOAUTH_CLASS_MALFORMED);
+    EXPECT_TEXT(result.reason_code, "malformed_request");
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FAILED, &result), SIPOAUTH_OK);
+    EXPECT(result.status == 503 && result.retry_after > 0 && result.reason_class == SIPOAUTH_CLASS_NOT_NOW);
+
+    EXPECT_STATUS(sipoauth_worker_claim(NULL, 1, text("sub"), &value), SIPOAUTH_E_ARGUMENT);
     EXPECT(value.len == 0);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), NULL), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, null_with_length, &value), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_E_INPUT); /* nothing was accepted */
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, null_with_length, &value), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &value), SIPOAUTH_E_STATE); /* nothing was accepted */
+    EXPECT_STATUS(sipoauth_worker_claim(worker, 0, text("sub"), &value), SIPOAUTH_E_STALE);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check - 1, text("sub"), &value), SIPOAUTH_E_STALE);
 
     value = text("old");
-    EXPECT_STATUS(sipoauth_worker_token(worker, text("sip:10.0.0.5"), &value), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_token(worker, result.check, text("sip:10.0.0.5"), &value), SIPOAUTH_E_STATE);
     EXPECT(value.len == 0);
-    result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_require(worker, SIPOAUTH_REQUIRE_SCOPE, text("sip"), &result), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_require(worker, result.check, SIPOAUTH_REQUIRE_SCOPE, text("sip"), &result),
+                  SIPOAUTH_E_STATE);
+    expect_denied(&result);
+    EXPECT_STATUS(sipoauth_worker_require(worker, UINT64_MAX, SIPOAUTH_REQUIRE_SCOPE, text("sip"), &result),
+                  SIPOAUTH_E_STALE);
     expect_denied(&result);
 
     EXPECT_STATUS(sipoauth_worker_submit(NULL, 0, text(""), 1, 2), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_submit(worker, UINT64_MAX, text(""), 1, 2), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_submit(worker, UINT64_MAX, text(""), 1, 2), SIPOAUTH_E_STALE);
     EXPECT_STATUS(sipoauth_worker_submit(worker, 0, text(""), UINT64_MAX, UINT64_MAX), SIPOAUTH_E_ARGUMENT);
 }
 
 static void challenges(sipoauth_worker *worker)
 {
-    uint32_t status = 0;
     sipoauth_challenge challenge;
-    sipoauth_str *member[] = {&challenge.realm, &challenge.domain, &challenge.error, &challenge.scope};
-    char buf[1024];
-    size_t len = 99, i;
+    sipoauth_str *member[] = {
+        &challenge.realm, &challenge.domain, &challenge.error, &challenge.scope, &challenge.method};
+    sipoauth_reply reply;
+    size_t i;
 
     memset(&challenge, 0, sizeof(challenge));
     challenge.struct_size = sizeof(challenge);
-    EXPECT_STATUS(sipoauth_worker_challenge(NULL, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
-    EXPECT(len == 0);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, NULL, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, NULL, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), NULL, &status), SIPOAUTH_E_ARGUMENT);
+    memset(&reply, 0x5a, sizeof(reply));
+    reply.struct_size = sizeof(reply);
+    EXPECT_STATUS(sipoauth_worker_challenge(NULL, &challenge, &reply), SIPOAUTH_E_ARGUMENT);
+    EXPECT(reply.status == 503 && reply.headers.len == 0);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, NULL, &reply), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, NULL), SIPOAUTH_E_ARGUMENT);
     for (i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
         *member[i] = null_with_length;
-        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
+        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, &reply), SIPOAUTH_E_ARGUMENT);
         *member[i] = octets("x", HUGE_LENGTH);
-        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
+        EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, &reply), SIPOAUTH_E_ARGUMENT);
         *member[i] = octets(NULL, 0);
     }
+    challenge.method = text("ACK");
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, &reply), SIPOAUTH_E_STATE);
     challenge.role = 9;
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, &reply), SIPOAUTH_E_ARGUMENT);
     challenge.role = SIPOAUTH_ROLE_UAS;
     challenge.struct_size = 4;
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, buf, sizeof(buf), &len, &status), SIPOAUTH_E_ARGUMENT);
-    EXPECT(len == 0);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, &reply), SIPOAUTH_E_ARGUMENT);
+    EXPECT(reply.status == 503);
+    reply.struct_size = 4;
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, &reply), SIPOAUTH_E_ARGUMENT);
 }
 
 static void offers(sipoauth_worker *worker)
@@ -260,9 +280,11 @@ static void handles(sipoauth_context *context)
     sipoauth_worker *worker = (sipoauth_worker *)err;
     sipoauth_io *io = (sipoauth_io *)err;
 
-    EXPECT_STATUS(sipoauth_worker_new(NULL, &worker, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_new(NULL, 0, &worker, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
     EXPECT(worker == NULL && err[0] != '\0');
-    EXPECT_STATUS(sipoauth_worker_new(context, NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_new(context, 0, NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_new(context, 2, &worker, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
+    EXPECT(worker == NULL && err[0] != '\0');
     EXPECT_STATUS(sipoauth_io_new(NULL, &io, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
     EXPECT(io == NULL && err[0] != '\0');
     EXPECT_STATUS(sipoauth_io_new(context, NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
@@ -281,7 +303,7 @@ void test_misuse(void)
     before_the_fork();
     handles(context);
     state(context);
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, NULL, 0), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, SIPOAUTH_WORKER_MAY_WAIT, &worker, NULL, 0), SIPOAUTH_OK);
     requests(worker);
     answers(worker);
     challenges(worker);

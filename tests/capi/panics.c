@@ -40,6 +40,9 @@ static void expect_logged(const char *source)
     seen = the_log.len;
 }
 
+/* names the last check that was accepted */
+static uint64_t accepted;
+
 static void expect_accepted(sipoauth_worker *worker)
 {
     char *credentials = bearer(argument("token"));
@@ -50,7 +53,8 @@ static void expect_accepted(sipoauth_worker *worker)
     message_register(&message, alice, credentials);
     EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &subject), SIPOAUTH_OK);
+    accepted = result.check;
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &subject), SIPOAUTH_OK);
     free(credentials);
 }
 
@@ -68,7 +72,7 @@ static void expect_panic(sipoauth_worker *worker, const char *token, const char 
     EXPECT(panics() == before + 1);
     expect_logged(source);
     /* the token that was accepted before is not the last one any more */
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &subject), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, accepted, text("sub"), &subject), SIPOAUTH_E_STALE);
     result = blank_result();
     EXPECT_STATUS(sipoauth_worker_check_wait(worker, &message.request, 10, &result), SIPOAUTH_E_PANIC);
     expect_denied(&result);
@@ -89,7 +93,7 @@ void test_panics(void)
     int i;
 
     context = make_context("", "10");
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, SIPOAUTH_WORKER_MAY_WAIT, &worker, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_OK);
     memset(&state, 0, sizeof(state));
     state.struct_size = sizeof(state);

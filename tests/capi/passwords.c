@@ -99,7 +99,7 @@ static void test_tokens(sipoauth_worker *worker, sipoauth_io *io)
     int given_back = 0, i;
 
     wish(&message, credentials);
-    EXPECT_STATUS(sipoauth_worker_token_response(worker, &body), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_token_response(worker, 1, &body), SIPOAUTH_E_STALE);
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text(ha1), none, 0, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_PENDING && result.grant == SIPOAUTH_GRANT_PASSWORD);
     EXPECT_STATUS(sipoauth_worker_submit(worker, result.job, none, 7, 8), SIPOAUTH_OK);
@@ -109,10 +109,10 @@ static void test_tokens(sipoauth_worker *worker, sipoauth_io *io)
                                                  &result),
                   SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.token_response == 1 && result.confirm == 1);
-    EXPECT_STATUS(sipoauth_worker_token_response(worker, &body), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_token_response(worker, result.check, &body), SIPOAUTH_OK);
     EXPECT(body.len > 0 && contains(body.ptr, body.len, "\"refresh_token\"") && contains(body.ptr, body.len, "Bearer"));
-    EXPECT_STATUS(sipoauth_worker_token_response(NULL, &body), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_token_response(worker, NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_token_response(NULL, result.check, &body), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_token_response(worker, result.check, NULL), SIPOAUTH_E_ARGUMENT);
 
     /* nobody gets tokens who does not know the password, and no earlier answer outlives a call that fails */
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text("00000000000000000000000000000001"), none,
@@ -120,7 +120,7 @@ static void test_tokens(sipoauth_worker *worker, sipoauth_io *io)
                   SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.token_response == 0);
     EXPECT_TEXT(result.reason_code, "digest_mismatch");
-    EXPECT_STATUS(sipoauth_worker_token_response(worker, &body), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_token_response(worker, result.check, &body), SIPOAUTH_E_STATE);
     EXPECT(body.len == 0);
     wish(&message, without_qop);
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text(ha1), none, 0, &result), SIPOAUTH_OK);
@@ -167,7 +167,7 @@ static void test_public_keys(sipoauth_context *context)
     EXPECT_STATUS(sipoauth_context_jwks(context, text(""), NULL, 0, &len), SIPOAUTH_E_SPACE);
     EXPECT_STATUS(sipoauth_context_jwks(context, text("local"), jwks, sizeof(jwks), &again), SIPOAUTH_OK);
     EXPECT(len == again && contains(jwks, len, "\"ES256\"") && !contains(jwks, len, "\"d\""));
-    EXPECT_STATUS(sipoauth_context_jwks(context, text("other"), jwks, sizeof(jwks), &len), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_context_jwks(context, text("other"), jwks, sizeof(jwks), &len), SIPOAUTH_E_ABSENT);
     EXPECT_STATUS(sipoauth_context_jwks(NULL, text(""), jwks, sizeof(jwks), &len), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_context_jwks(context, null_with_length, jwks, sizeof(jwks), &len), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_context_jwks(context, text(""), jwks, sizeof(jwks), NULL), SIPOAUTH_E_ARGUMENT);
@@ -182,7 +182,7 @@ void test_passwords(void)
 
     test_master_key();
     context = make_issuer();
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, 0, &worker, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_OK);
     test_tokens(worker, io);
     misuse(worker);

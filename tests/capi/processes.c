@@ -117,17 +117,17 @@ static void connections(sipoauth_worker *worker)
 /* What a child may do with its parent's handles: nothing. Its own work with the keys its siblings have. */
 static void child_of_worker(sipoauth_worker *parents)
 {
-    uint32_t status = 0;
     struct message message;
     sipoauth_result result = blank_result();
     sipoauth_worker *own = NULL;
     sipoauth_str value;
     sipoauth_challenge challenge;
     sipoauth_endpoint endpoint;
-    char buf[256];
-    size_t len;
+    sipoauth_reply reply;
     uint32_t offer;
 
+    memset(&reply, 0, sizeof(reply));
+    reply.struct_size = sizeof(reply);
     memset(&challenge, 0, sizeof(challenge));
     challenge.struct_size = sizeof(challenge);
     memset(&endpoint, 0, sizeof(endpoint));
@@ -137,14 +137,15 @@ static void child_of_worker(sipoauth_worker *parents)
     CHILD_EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.status == 503);
     CHILD_EXPECT(sipoauth_worker_check_wait(parents, &message.request, 1, &result) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_check_token(parents, text("x"), 0, &result) == SIPOAUTH_E_PROCESS);
-    CHILD_EXPECT(sipoauth_worker_refuse(parents, &result) == SIPOAUTH_E_PROCESS);
-    CHILD_EXPECT(sipoauth_worker_claim(parents, text("sub"), &value) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_refuse(parents, SIPOAUTH_REFUSE_FULL, &result) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_claim(parents, 1, text("sub"), &value) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_submit(parents, 0, text(""), 1, 2) == SIPOAUTH_E_PROCESS);
-    CHILD_EXPECT(sipoauth_worker_challenge(parents, &challenge, buf, sizeof(buf), &len, &status) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_challenge(parents, &challenge, &reply) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_reply(parents, 0, &message.request, &reply) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_offer(parents, &endpoint, &offer) == SIPOAUTH_E_PROCESS);
     sipoauth_worker_free(parents);
 
-    CHILD_EXPECT(sipoauth_worker_new(context, &own, err, sizeof(err)) == SIPOAUTH_OK);
+    CHILD_EXPECT(sipoauth_worker_new(context, SIPOAUTH_WORKER_MAY_WAIT, &own, err, sizeof(err)) == SIPOAUTH_OK);
     CHILD_EXPECT(accepts(own));
     /* what a connection is bound to is known to all processes, whichever of them serves its next request */
     result = on_connection(own, "BYE", 7, 0);
@@ -187,7 +188,7 @@ void test_processes(void)
     context = make_context("", "10");
     io_process = fork_io();
     EXPECT(io_process > 0);
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, SIPOAUTH_WORKER_MAY_WAIT, &worker, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT(accepts(worker));
     EXPECT(on_connection(worker, "REGISTER", 7, 1).verdict == SIPOAUTH_VERDICT_ACCEPTED);
     child = fork();

@@ -100,7 +100,7 @@ static void from_pending_to_accepted(sipoauth_io **io)
     /* max_pending is 1: the next one is refused for now */
     EXPECT_STATUS(sipoauth_worker_submit(worker, result.job, text(""), 9, 9), SIPOAUTH_E_FULL);
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_NOT_NOW && result.status == 503 && result.retry_after > 0);
     EXPECT_TEXT(result.reason_code, "overloaded");
     result = blank_result();
@@ -139,15 +139,15 @@ static void accepted(void)
     EXPECT_TEXT(result.kid, "first");
     EXPECT(result.fingerprint.len == 16 && result.reason_text.len > 0);
 
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("preferred_username"), &value), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("preferred_username"), &value), SIPOAUTH_OK);
     EXPECT_TEXT(value, "alice");
     /* the result's and the claim's texts may be inputs again */
-    EXPECT_STATUS(sipoauth_worker_claim(worker, value, &value), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, value, &value), SIPOAUTH_E_ABSENT);
     EXPECT(value.len == 0);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("exp"), &value), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("exp"), &value), SIPOAUTH_OK);
     EXPECT(value.len == 10 && value.ptr[0] == '1');
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text(""), &value), SIPOAUTH_E_INPUT);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("\xff"), &value), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text(""), &value), SIPOAUTH_E_ABSENT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("\xff"), &value), SIPOAUTH_E_ABSENT);
 
     message_register(&message, alice, credentials);
     message.request.realm = result.provider;
@@ -159,7 +159,7 @@ static void accepted(void)
     message.request.role = 77;
     EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_E_ARGUMENT);
     expect_denied(&result);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &value), SIPOAUTH_E_STALE);
 
     /* a proxy, and another scheme beside */
     message_register(&message, alice, "Digest username=\"alice\", realm=\"example.test\"");
@@ -178,11 +178,11 @@ static void accepted(void)
     result = blank_result();
     EXPECT_STATUS(sipoauth_worker_check_token(worker, text(argument("token")), 0, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.aor.len == 0);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &value), SIPOAUTH_OK);
     EXPECT_TEXT(value, "alice");
     EXPECT_STATUS(sipoauth_worker_check_token(worker, text("no.token.x"), 0, &result), SIPOAUTH_OK);
     EXPECT_REFUSED(result, 401, "token_malformed");
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &value), SIPOAUTH_E_STATE);
     EXPECT_STATUS(sipoauth_worker_check_token(worker, text(""), SIPOAUTH_CHECK_NO_WAIT, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED);
     free(credentials);
@@ -195,11 +195,12 @@ static void accepted_again(void)
     char *credentials = bearer(argument("token"));
     sipoauth_result result = blank_result(), first;
     sipoauth_str value = text("old");
+    uint64_t check_id;
     int i;
 
     message_register(&message, alice, credentials);
     message.request.now = 1;
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_ABSENT);
     expect_denied(&result);
     message.request.now = 0;
     for (i = 0; i < 2; i++)
@@ -217,16 +218,17 @@ static void accepted_again(void)
     EXPECT_TEXT(result.scope, "openid sip");
     EXPECT_TEXT(result.kid, "first");
     EXPECT(result.fingerprint.len == 16);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("preferred_username"), &value), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("preferred_username"), &value), SIPOAUTH_OK);
     EXPECT_TEXT(value, "alice");
 
     /* its texts may be inputs again; the last answer stays when nothing is decided */
     message.request.from_uri = message.request.to_uri = result.aor;
     EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    check_id = result.check;
     message.request.method = text("INVITE");
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_ABSENT);
     expect_denied(&result);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, text("sub"), &value), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, check_id, text("sub"), &value), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_worker_check_again(worker, NULL, 0, &result), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_again(NULL, &message.request, 0, &result), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, NULL), SIPOAUTH_E_ARGUMENT);
@@ -260,7 +262,7 @@ static void encrypted(void)
     EXPECT(key.usable == 1 && strlen(key.kid) == 43 && strcmp(key.kty, "RSA") == 0 && key.alg[0] == '\0');
     EXPECT_STATUS(sipoauth_context_key_state(context, SIPOAUTH_DECRYPTION_KEYS, 1, &key), SIPOAUTH_OK);
     EXPECT(strcmp(key.kid, "shared") == 0 && strcmp(key.kty, "oct") == 0 && key.note[0] == '\0');
-    EXPECT_STATUS(sipoauth_context_key_state(context, SIPOAUTH_DECRYPTION_KEYS, 2, &key), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_context_key_state(context, SIPOAUTH_DECRYPTION_KEYS, 2, &key), SIPOAUTH_E_ABSENT);
     EXPECT(key.kid[0] == '\0');
 }
 
@@ -433,35 +435,37 @@ static void busy(void)
 
 static void challenge(void)
 {
-    uint32_t status = 0;
     sipoauth_challenge view;
-    char buf[1024], *wanted = NULL;
-    size_t len = 0, needed = 0;
+    sipoauth_reply reply;
+    char buf[1024];
 
     memset(&view, 0, sizeof(view));
     view.struct_size = sizeof(view);
     view.domain = text("example.test");
     view.error = text("invalid_token");
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, NULL, 0, &needed, &status), SIPOAUTH_E_SPACE);
-    EXPECT(needed > 0 && needed < sizeof(buf));
-    wanted = (char *)malloc(needed); /* exactly, so that one octet more is seen by ASan and valgrind */
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, wanted, needed - 1, &len, &status), SIPOAUTH_E_SPACE);
-    EXPECT(len == needed);
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, wanted, needed, &len, &status), SIPOAUTH_OK);
+    view.method = text("REGISTER");
+    memset(&reply, 0x5a, sizeof(reply));
+    reply.struct_size = sizeof(reply);
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, &reply), SIPOAUTH_OK);
     snprintf(buf, sizeof(buf),
             "WWW-Authenticate: Bearer realm=\"example.test\", authz_server=\"%s\", scope=\"sip\", "
             "error=\"invalid_token\"\r\nLocation: <%s>\r\n",
             argument("issuer"), argument("issuer"));
-    EXPECT_TEXT(octets(wanted, len), buf);
-    free(wanted);
+    EXPECT(reply.status == 401);
+    EXPECT_TEXT(reply.phrase, "Unauthorized");
+    EXPECT_TEXT(reply.headers, buf);
 
     view.role = SIPOAUTH_ROLE_PROXY;
     view.realm = text("a\r\nInjected: \"\\\xff");
+    /* its texts may be inputs again */
+    view.error = reply.phrase;
     view.scope = text("sip.call");
-    view.error = text("");
-    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, buf, sizeof(buf), &len, &status), SIPOAUTH_OK);
-    EXPECT(contains(buf, len, "Proxy-Authenticate: Bearer realm=\"aInjected: \\\"\\\\") && !contains(buf, len, "Location"));
-    EXPECT(contains(buf, len, "scope=\"sip.call\"") && !contains(buf, len - 2, "\r\n"));
+    EXPECT_STATUS(sipoauth_worker_challenge(worker, &view, &reply), SIPOAUTH_OK);
+    EXPECT(reply.status == 407);
+    EXPECT(contains(reply.headers.ptr, reply.headers.len, "Proxy-Authenticate: Bearer realm=\"aInjected: \\\"\\\\"));
+    EXPECT(!contains(reply.headers.ptr, reply.headers.len, "Location"));
+    EXPECT(contains(reply.headers.ptr, reply.headers.len, "scope=\"sip.call\", error=\"Unauthorized\""));
+    EXPECT(!contains(reply.headers.ptr, reply.headers.len - 2, "\r\n"));
 }
 
 static void offer(void)
@@ -508,7 +512,7 @@ static void state(void)
     key.struct_size = sizeof(key);
     EXPECT_STATUS(sipoauth_context_key_state(context, 0, 0, &key), SIPOAUTH_OK);
     EXPECT(key.usable == 1 && strcmp(key.kid, "first") == 0 && strcmp(key.kty, "RSA") == 0 && key.note[0] == '\0');
-    EXPECT_STATUS(sipoauth_context_key_state(context, 0, 1, &key), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_context_key_state(context, 0, 1, &key), SIPOAUTH_E_ABSENT);
     EXPECT(key.kid[0] == '\0');
 }
 
@@ -518,13 +522,14 @@ void test_requests(void)
 
     context = make_context(";method_scopes=INVITE=sip,MESSAGE=sip.message;services=chat=sip,talk=sip openid,pstn=sip.pstn",
                            "1");
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, SIPOAUTH_WORKER_MAY_WAIT, &worker, err, sizeof(err)), SIPOAUTH_OK);
     from_pending_to_accepted(&io);
     accepted();
     accepted_again();
     encrypted();
     refused();
     test_grants(worker);
+    test_replies(worker);
     test_dialogs(worker);
     large();
     waits(io);

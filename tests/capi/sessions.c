@@ -27,6 +27,16 @@ struct seen {
     char id[33];
 };
 
+/* A 2xx that must not leave is to become a 503 that says when to come again. */
+static int answered(sipoauth_worker *worker, sipoauth_str ticket, uint32_t status, sipoauth_str tag)
+{
+    uint32_t retry_after = 99;
+    int rc = sipoauth_worker_answered(worker, ticket, status, tag, &retry_after);
+
+    EXPECT(rc == SIPOAUTH_OK ? retry_after == 0 : retry_after > 0 && retry_after < 99);
+    return rc;
+}
+
 static void see(void *user, const sipoauth_session_state *session)
 {
     struct seen *seen = (struct seen *)user;
@@ -51,7 +61,7 @@ static void resumed(void *user, uint64_t cookie0, uint64_t cookie1)
     *(int *)user += 1;
 }
 
-static sipoauth_context *make_store_context(void)
+sipoauth_context *make_store_context(const char *name)
 {
     /* under valgrind everything takes its time, threads above all */
     static const char *const patient[][2] = {{"http_threads", "5"},     {"http_per_provider", "2"},
@@ -64,7 +74,7 @@ static sipoauth_context *make_store_context(void)
 
     snprintf(line, sizeof(line), "name=test;issuer=%s;audience=sip;aor={sip};client_id=sip-proxy;client_auth=none",
              argument("issuer"));
-    snprintf(folder, sizeof(folder), "%s/sessions", argument("directory"));
+    snprintf(folder, sizeof(folder), "%s/%s", argument("directory"), name);
     EXPECT_STATUS(sipoauth_config_set(config, text("store"), text(folder), err, sizeof(err)), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_config_set(config, text("store_size"), text("8"), err, sizeof(err)), SIPOAUTH_OK);
     for (i = 0; i < sizeof(patient) / sizeof(patient[0]); i++)
@@ -131,8 +141,11 @@ static void sign_in(sipoauth_worker *worker, sipoauth_io *io, char *ticket, size
         ticket[result.ticket.len] = '\0';
     }
     EXPECT(!contains(ticket, strlen(ticket), code));
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text(ticket), text(to_tag)), SIPOAUTH_OK);
+    EXPECT_STATUS(answered(worker, text(ticket), 200, text(to_tag)), SIPOAUTH_OK);
 }
+
+/* names the check of the last proof */
+static uint64_t proved;
 
 /* The answer to a REGISTER with a proof of the key that an answer with this To tag made. */
 static uint32_t prove(sipoauth_worker *worker, const char *tag, const char *call_id)
@@ -166,6 +179,7 @@ static uint32_t prove(sipoauth_worker *worker, const char *tag, const char *call
     message.request.date = text(date);
     EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_OK);
     EXPECT(result.grant == SIPOAUTH_GRANT_POP && result.confirm == 0 && result.ticket.len == 0);
+    proved = result.check;
     if (result.status == 200) {
         EXPECT(result.session.len == 32 && result.expires_at > (int64_t)now);
         EXPECT_TEXT(result.aor, alice);
@@ -181,19 +195,22 @@ static void misuse(sipoauth_context *context, sipoauth_worker *worker, const cha
     char next[160];
     uint64_t count = 99;
 
-    EXPECT_STATUS(sipoauth_worker_confirm(NULL, text(ticket), tag), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, null_with_length, tag), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text(ticket), null_with_length), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, huge, tag), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text(ticket), octets("x", SIZE_MAX)), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, none, tag), SIPOAUTH_E_INPUT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text("{}"), tag), SIPOAUTH_E_INPUT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text("\xff\xfe"), tag), SIPOAUTH_E_INPUT);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text(ticket), none), SIPOAUTH_E_INPUT);
-    EXPECT_STATUS(sipoauth_worker_withdraw(NULL, text(ticket), tag), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_withdraw(worker, null_with_length, tag), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_withdraw(worker, text(ticket), huge), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_withdraw(worker, none, tag), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(sipoauth_worker_answered(worker, text(ticket), 200, tag, NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, text(ticket), 199, tag), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, text(ticket), 700, tag), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(NULL, text(ticket), 200, tag), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, null_with_length, 200, tag), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, text(ticket), 200, null_with_length), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, huge, 200, tag), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, text(ticket), 200, octets("x", SIZE_MAX)), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, none, 200, tag), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(answered(worker, text("{}"), 200, tag), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(answered(worker, text("\xff\xfe"), 200, tag), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(answered(worker, text(ticket), 200, none), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(answered(NULL, text(ticket), 403, tag), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, null_with_length, 403, tag), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, text(ticket), 403, huge), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(answered(worker, none, 403, tag), SIPOAUTH_OK);
 
     EXPECT_STATUS(sipoauth_context_sessions(NULL, none, none, NULL, NULL, next, sizeof(next)), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_context_sessions(context, null_with_length, none, NULL, NULL, next, sizeof(next)),
@@ -230,19 +247,19 @@ static void child(sipoauth_context *context, sipoauth_worker *parents, const int
     length = read(from_parent[0], ticket, sizeof(ticket) - 1);
     ticket[length > 0 ? length : 0] = '\0';
     memset(&seen, 0, sizeof(seen));
-    fine = sipoauth_worker_confirm(parents, text(ticket), text(to_tag)) == SIPOAUTH_E_PROCESS;
-    fine = fine && sipoauth_worker_withdraw(parents, text(ticket), text(to_tag)) == SIPOAUTH_E_PROCESS;
-    fine = fine && sipoauth_worker_new(context, &own, err, sizeof(err)) == SIPOAUTH_OK;
+    fine = answered(parents, text(ticket), 200, text(to_tag)) == SIPOAUTH_E_PROCESS;
+    fine = fine && answered(parents, text(ticket), 403, text(to_tag)) == SIPOAUTH_E_PROCESS;
+    fine = fine && sipoauth_worker_new(context, 0, &own, err, sizeof(err)) == SIPOAUTH_OK;
     fine = fine && sipoauth_context_sessions(context, text(alice), text(""), see, &seen, next, sizeof(next)) == 0;
     fine = fine && seen.count == 1 && prove(own, to_tag, "call-of-the-child") == 200;
-    fine = fine && sipoauth_worker_confirm(own, text(ticket), text("tag-of-the-child")) == SIPOAUTH_OK;
+    fine = fine && answered(own, text(ticket), 200, text("tag-of-the-child")) == SIPOAUTH_OK;
     sipoauth_worker_free(own);
     _exit(fine ? 0 : 1);
 }
 
 void test_sessions(void)
 {
-    sipoauth_context *context = make_store_context(), *without;
+    sipoauth_context *context = make_store_context("sessions"), *without;
     sipoauth_worker *worker = NULL;
     sipoauth_io *io = NULL;
     struct seen seen;
@@ -252,7 +269,7 @@ void test_sessions(void)
     int status = 0, to_child[2];
     pid_t forked;
 
-    EXPECT_STATUS(sipoauth_worker_new(context, &worker, err, sizeof(err)), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_new(context, 0, &worker, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT(pipe(to_child) == 0);
     fflush(stdout);
     forked = fork();
@@ -262,16 +279,16 @@ void test_sessions(void)
     sign_in(worker, io, ticket, sizeof(ticket));
     sleep(1); /* proofs of the second in which the context was made may have been used before */
     EXPECT(prove(worker, to_tag, "call-2") == 200);
-    EXPECT_STATUS(sipoauth_worker_token(worker, text("sip:evil.test"), &token), SIPOAUTH_E_MISMATCH);
-    EXPECT_STATUS(sipoauth_worker_token(worker, text("sip:as.example.test"), &token), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_token(worker, proved, text("sip:evil.test"), &token), SIPOAUTH_E_MISMATCH);
+    EXPECT_STATUS(sipoauth_worker_token(worker, proved, text("sip:as.example.test"), &token), SIPOAUTH_OK);
     EXPECT_TEXT(token, "an-access-token-that-nobody-may-see-0123456789");
     EXPECT(prove(worker, "another", "call-3") == 401);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text(ticket), text("another")), SIPOAUTH_OK);
+    EXPECT_STATUS(answered(worker, text(ticket), 200, text("another")), SIPOAUTH_OK);
     EXPECT(prove(worker, "another", "call-4") == 200);
     memset(&seen, 0, sizeof(seen));
     EXPECT_STATUS(sipoauth_context_sessions(context, text(""), text(""), see, &seen, next, sizeof(next)), SIPOAUTH_OK);
     EXPECT(seen.count == 1 && seen.key_count == 2 && next[0] == '\0');
-    EXPECT_STATUS(sipoauth_worker_withdraw(worker, text(ticket), text("another")), SIPOAUTH_OK);
+    EXPECT_STATUS(answered(worker, text(ticket), 403, text("another")), SIPOAUTH_OK);
     EXPECT(prove(worker, "another", "call-5") == 401);
     misuse(context, worker, ticket);
 
@@ -287,7 +304,7 @@ void test_sessions(void)
                   SIPOAUTH_OK);
     EXPECT(count == 1 && seen.count == 2);
     EXPECT(prove(worker, to_tag, "call-7") == 401);
-    EXPECT_STATUS(sipoauth_worker_confirm(worker, text(ticket), text(to_tag)), SIPOAUTH_E_INPUT);
+    EXPECT_STATUS(answered(worker, text(ticket), 200, text(to_tag)), SIPOAUTH_E_ABSENT);
     EXPECT_STATUS(sipoauth_context_sessions_revoke(context, text(""), text(""), NULL, NULL, &count), SIPOAUTH_OK);
     EXPECT(count == 0);
     sipoauth_io_free(io);
@@ -298,7 +315,7 @@ void test_sessions(void)
 
     without = make_context("", "10");
     EXPECT_STATUS(sipoauth_context_sessions(without, text(""), text(""), see, &seen, next, sizeof(next)),
-                  SIPOAUTH_E_INPUT);
-    EXPECT_STATUS(sipoauth_context_sessions_revoke(without, text(""), text(""), NULL, NULL, &count), SIPOAUTH_E_INPUT);
+                  SIPOAUTH_E_STATE);
+    EXPECT_STATUS(sipoauth_context_sessions_revoke(without, text(""), text(""), NULL, NULL, &count), SIPOAUTH_E_STATE);
     sipoauth_context_free(without);
 }

@@ -189,7 +189,7 @@ fn opened(policy: &Policy, sessions: &Sessions, shown: &str, fix: &str, findings
         match sessions.conspicuous_accounts(&policy.new_accounts, now) {
             Ok(conspicuous) => Ok((fits, usage, conspicuous)),
             Err(SessionError::Store(error)) => Err(error),
-            Err(SessionError::NotThere) => Ok((fits, usage, Conspicuous::default())),
+            Err(_) => Ok((fits, usage, Conspicuous::default())),
         }
     };
     let looked = look();

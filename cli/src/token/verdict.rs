@@ -19,7 +19,7 @@ use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
 use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth_core::oauth::key_fetch::fetch_keys;
 use sipoauth_core::oauth::verdict::Trouble;
-use sipoauth_core::reason::{Reason, ReasonClass};
+use sipoauth_core::reason::{Outcome, Reason};
 
 use crate::output::{Output, Progress};
 
@@ -166,21 +166,21 @@ fn decide(policy: &Policy, learned: &Learned, token: &str, used: ExplainedUse<'_
 /// What a proxy answers for this reason.
 pub fn outcome_text(reason: Reason) -> &'static str {
     match reason.outcome() {
-        ReasonClass::Accepted => "accepted",
-        ReasonClass::NoCredentials => "401 or 407 with a challenge",
-        ReasonClass::Challenge => "401 or 407 with a challenge that names the error",
-        ReasonClass::Forbidden => "403: a new sign-in would not help",
-        ReasonClass::BadRequest => "400",
-        ReasonClass::UnsupportedMedia => "415",
-        ReasonClass::NotNow => "503 with Retry-After: nobody has to sign in again",
+        Outcome::Accepted => "accepted",
+        Outcome::NoCredentials => "401 or 407 with a challenge",
+        Outcome::Challenge => "401 or 407 with a challenge that names the error",
+        Outcome::Forbidden => "403: a new sign-in would not help",
+        Outcome::BadRequest => "400",
+        Outcome::UnsupportedMedia => "415",
+        Outcome::NotNow => "503 with Retry-After: nobody has to sign in again",
     }
 }
 
 /// The exit code for this reason.
 pub fn exit_code(reason: Reason) -> u8 {
     match reason.outcome() {
-        ReasonClass::Accepted => 0,
-        ReasonClass::NotNow => crate::outcome::NOT_NOW,
+        Outcome::Accepted => 0,
+        Outcome::NotNow => crate::outcome::NOT_NOW,
         _ => crate::outcome::REFUSED,
     }
 }

@@ -13,7 +13,7 @@ use crate::config::provider::Provider;
 use crate::jose::decryption_keys::OpenedToken;
 use crate::jose::is_jose;
 use crate::jose::jws::{CompactJws, Header};
-use crate::reason::{Reason, ReasonClass};
+use crate::reason::{Outcome, Reason};
 use crate::rules::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
 use crate::rules::claims::{Claims, NO_END, id_token_marks};
 use crate::rules::token_rules::{IssuerRule, TokenRules};
@@ -203,7 +203,7 @@ impl ExplainContext<'_> {
             KnownAnswer::Active(answer, _) => {
                 (Judged::Fulfilled, "the server says that the token is active", Some(answer))
             }
-            KnownAnswer::Refused(reason) if reason.outcome() == ReasonClass::NotNow => {
+            KnownAnswer::Refused(reason) if reason.outcome() == Outcome::NotNow => {
                 (Judged::Unknown, "the server gives no answer", None)
             }
             KnownAnswer::Refused(reason) => (Judged::Failed(reason), "the server does not say that it is active", None),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::config::policy::Policy;
 use crate::jose::key_set::KeySet;
-use crate::oauth::grant::{self, Grant, TokenGrant};
+use crate::oauth::grant::{self, CodeRequest, Grant, TokenGrant};
 use crate::oauth::token_identity::unverified_claims;
 use crate::reason::Reason;
 use crate::records::redemption::Differs;
@@ -439,6 +439,17 @@ pub fn check_password(
         }
         Some(Ok(_)) => Decision::Done(Answer::refuse(Reason::GrantUnsupported)),
     }
+}
+
+/// Checks a code that did not come in the request's body. `request` is the registration that it is for.
+pub fn check_code(
+    policy: &Policy,
+    sessions: &dyn KnownSessions,
+    request: &Request<'_>,
+    code: &CodeRequest,
+    now: i64,
+) -> Decision {
+    check_session(policy, sessions, request, now, |look| (look.code(code.clone()), Carried::Code))
 }
 
 /// Checks a token, which belongs to the server of this SIP domain if it does not say so itself, and whether its user may

@@ -124,6 +124,25 @@ pub struct CodeRequest {
 }
 
 impl CodeRequest {
+    /// A code with what came beside it; an empty text was not sent.
+    pub fn new(code: &str, code_verifier: &str, redirect_uri: &str) -> Result<CodeRequest, Reason> {
+        if code.len() > MAX_CODE || code_verifier.len() > MAX_VERIFIER || redirect_uri.len() > MAX_REDIRECT {
+            return Err(Reason::BodyTooLarge);
+        }
+        if code.is_empty() {
+            return Err(Reason::GrantIncomplete);
+        }
+        if !code_verifier.is_empty() && !is_verifier(code_verifier) {
+            return Err(Reason::BodyMalformed);
+        }
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Ok(CodeRequest {
+            code: SecretText(code.to_owned()),
+            code_verifier: given(code_verifier).map(SecretText),
+            redirect_uri: given(redirect_uri),
+        })
+    }
+
     /// True for a code that is made to be typed: digits only, so few that someone who has seen messages made with a key
     /// from it can find it by trying. Signs that people write between digits make it no other.
     pub fn is_short(&self) -> bool {
@@ -174,14 +193,10 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
     let pop = || Ok::<_, Reason>(bounded("pop", MAX_POP)?.map(escaped));
     match value("grant_type").map(AsRef::as_ref) {
         None | Some("") => Err(Reason::GrantMissing),
-        Some("authorization_code") => Ok(Grant::Code(CodeRequest {
-            code: SecretText(bounded("code", MAX_CODE)?.ok_or(Reason::GrantIncomplete)?.to_string()),
-            code_verifier: match bounded("code_verifier", MAX_VERIFIER)? {
-                Some(verifier) if !is_verifier(verifier) => return Err(Reason::BodyMalformed),
-                verifier => verifier.map(|v| SecretText(v.to_string())),
-            },
-            redirect_uri: bounded("redirect_uri", MAX_REDIRECT)?.map(|v| v.to_string()),
-        })),
+        Some("authorization_code") => {
+            let text = |name: &str| value(name).map_or("", AsRef::as_ref);
+            CodeRequest::new(text("code"), text("code_verifier"), text("redirect_uri")).map(Grant::Code)
+        }
         Some("proof-of-possession" | "proof_of_possession" | "proof of possession") => {
             Ok(Grant::Pop { pop: pop()?.ok_or(Reason::GrantIncomplete)?, covered: form::octets_without(body, "pop") })
         }

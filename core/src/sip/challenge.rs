@@ -34,6 +34,11 @@ pub enum Location {
     Redirect,
 }
 
+/// False for methods whose requests cannot be sent again with credentials (RFC 3261 section 22.1).
+pub fn may_be_challenged(method: &str) -> bool {
+    !matches!(method, "ACK" | "CANCEL")
+}
+
 impl Challenge<'_> {
     /// The status that goes with the header lines.
     pub fn status(&self) -> u32 {

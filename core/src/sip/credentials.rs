@@ -11,6 +11,7 @@ use smallvec::smallvec;
 
 pub use super::auth_params::MAX_HEADERS;
 use super::auth_params::{Few, after_scheme, for_realm, is_lws, once, read_params, token68_len};
+use super::key_derivation;
 use crate::reason::Reason;
 
 const SCHEME: &str = "Bearer";
@@ -36,6 +37,15 @@ impl std::fmt::Debug for Bearer<'_> {
             .field("realm", &self.realm)
             .finish()
     }
+}
+
+/// True when a credential header field is of a scheme that is read here, whether or not the rest of it can be.
+pub fn is_ours(body: &str) -> bool {
+    [SCHEME, key_derivation::SCHEME].iter().any(|scheme| {
+        let body = body.trim_start_matches(is_lws);
+        let named = body.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        named && body[scheme.len()..].chars().next().is_none_or(|next| is_lws(next) || next == ',')
+    })
 }
 
 /// Finds the Bearer credential for `realm` among the bodies of all credential header fields of a request.

@@ -90,7 +90,7 @@ impl CHost {
                 sipoauth_config_set(config, size.into(), value.as_str().into(), text, cap),
                 sipoauth_config_provider_add(config, provider.as_str().into(), text, cap),
                 sipoauth_context_new(config, None, null_mut::<c_void>(), &mut host.context, text, cap),
-                sipoauth_worker_new(host.context, &mut host.worker, text, cap),
+                sipoauth_worker_new(host.context, 0, &mut host.worker, text, cap),
             ];
             sipoauth_config_free(config);
             assert_eq!(calls, [SIPOAUTH_OK; 4]);

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's part about answers to requests that were not accepted: status, phrase and header lines.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{CheckResult, Worker};
+use crate::clock::now_millis;
+use sipoauth_core::oauth::grant::CONTENT_TYPE;
+use sipoauth_core::ports::Level;
+use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::challenge::{Challenge, may_be_challenged};
+
+/// Longest Reason-Phrase in octets.
+const MAX_PHRASE: usize = 159;
+
+/// Of the request that is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// The realm that its challenge names; empty: the configured one, else the domain.
+    pub realm: &'a str,
+    /// Domain of its address.
+    pub domain: &'a str,
+    /// It is challenged as a proxy does it.
+    pub proxy: bool,
+}
+
+/// An answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// SIP status; 0: nothing is to be sent.
+    pub status: u32,
+    /// Reason-Phrase.
+    pub phrase: String,
+    /// Header lines, each with CRLF.
+    pub headers: String,
+}
+
+impl Reply {
+    fn new(status: u32, phrase: &str, headers: String) -> Reply {
+        Reply { status, phrase: phrase.to_owned(), headers }
+    }
+
+    /// One that challenges, with these lines.
+    pub fn challenge(status: u32, headers: String) -> Reply {
+        let phrase = match status {
+            302 => "Moved Temporarily",
+            407 => "Proxy Authentication Required",
+            _ => "Unauthorized",
+        };
+        Reply::new(status, phrase, headers)
+    }
+}
+
+impl Worker {
+    /// The answer that goes with the result of a check, or of what was required afterwards; None: it was accepted.
+    pub fn reply(&mut self, result: &CheckResult, request: &Answered<'_>) -> Option<Reply> {
+        let reason = result.answer.reason();
+        if reason == Reason::Ok && result.pending.is_none() {
+            return None;
+        }
+        if result.granted {
+            // What was required is a refusal only now.
+            self.tell_refusal(result, Level::Info);
+        }
+        let reply = match result.status {
+            401 | 407 | 302 => return Some(self.challenge_reply(result, request)),
+            403 if reason == Reason::PopStale => Reply::new(403, "Stale Date", date_line(now_millis())),
+            403 => Reply::new(403, "Forbidden", String::new()),
+            400 => Reply::new(400, &phrase(reason.text()), String::new()),
+            415 => Reply::new(415, "Unsupported Media Type", format!("Accept: {CONTENT_TYPE}\r\n")),
+            // Nobody waits for what is pending when it is answered.
+            _ => {
+                let seconds = match result.retry_after {
+                    0 => self.placed.policy.settings.retry_after,
+                    seconds => seconds,
+                };
+                Reply::new(503, "Service Unavailable", format!("Retry-After: {seconds}\r\n"))
+            }
+        };
+        Some(reply)
+    }
+
+    fn challenge_reply(&mut self, result: &CheckResult, request: &Answered<'_>) -> Reply {
+        if !may_be_challenged(request.method) {
+            return Reply::default();
+        }
+        if let Some(reply) = key_derivation_challenge(result) {
+            return reply;
+        }
+        let challenge = Challenge {
+            proxy: match result.status {
+                302 => request.proxy,
+                status => status == 407,
+            },
+            realm: request.realm,
+            error: result.answer.reason().oauth_error(),
+            scope: &result.needed_scope,
+            ..Challenge::default()
+        };
+        let (status, headers) = self.challenge(&challenge, request.domain);
+        Reply::challenge(status, headers)
+    }
+}
+
+/// The challenge that a check of the Key-Derivation scheme has made.
+pub fn key_derivation_challenge(result: &CheckResult) -> Option<Reply> {
+    let challenge = result.answer.challenge.as_ref()?;
+    let (name, status) = if result.proxy { ("Proxy-Authenticate", 407) } else { ("WWW-Authenticate", 401) };
+    Some(Reply::challenge(status, format!("{name}: {}\r\n", challenge.to_text())))
+}
+
+/// Lets a phone with a wrong clock correct itself (RFC 4474 section 6).
+fn date_line(now: i64) -> String {
+    let time = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
+    format!("Date: {}\r\n", httpdate::fmt_http_date(time))
+}
+
+/// A sentence as Reason-Phrase: it tells a phone's developer what to mend.
+fn phrase(sentence: &str) -> String {
+    let printable = sentence.chars().filter(|c| matches!(c, ' '..='~'));
+    printable.take(MAX_PHRASE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_is_one_line_of_printable_characters() {
+        assert_eq!(phrase("a\r\nb…\u{7f}c"), "abc");
+        assert_eq!(phrase(&"x".repeat(500)).len(), MAX_PHRASE);
+    }
+
+    #[test]
+    fn a_date_is_that_of_rfc_3261() {
+        assert_eq!(date_line(784_111_777_123), "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+    }
+}
