@@ -12,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header demo demo-stop test test-servers lint fuzz-check bench bench-keep instructions-accept install install-kamailio clean help
+.PHONY: all lib kamailio header reference demo demo-stop test test-servers lint fuzz-check bench bench-keep instructions-accept install install-kamailio clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -27,13 +27,17 @@ help:
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
-	@echo 'make header             include/sipoauth.h anew from src/capi'
+	@echo 'make header             include/sipoauth.h anew from src/capi; make reference: the reference of settings from their table'
 
 lib:
 	$(CARGO) build --release --lib --bins
 
 kamailio: lib
 	tools/kamailio-build.sh
+
+# docs/reference/settings.md and the parameters of the Kamailio module, from the library's table of settings.
+reference:
+	WRITE_REFERENCE=1 $(CARGO) test --test docs the_reference_of_settings
 
 header:
 	$(CARGO) build --package sipoauth --lib

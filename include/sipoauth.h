@@ -130,77 +130,77 @@
 #define SIPOAUTH_VERDICT_PENDING 4
 
 /*
- The credentials are refused, for none of the reasons that have a class of their own.
+ The credentials are refused, for none of the reasons that have a class of their own. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_DENIED 0
 
 /*
- Accepted.
+ Accepted. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_ACCEPTED 1
 
 /*
- No credentials of ours.
+ No credentials of ours. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_NO_CREDENTIALS 2
 
 /*
- It cannot be decided now.
+ It cannot be decided now. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_NOT_NOW 3
 
 /*
- Something must be fetched first.
+ Something must be fetched first. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_PENDING 4
 
 /*
- The token, session or connection was good and has ended.
+ The token, session or connection was good and has ended. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_EXPIRED 5
 
 /*
- The Date of a proof is too far from the present time.
+ The Date of a proof is too far from the present time. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_STALE 6
 
 /*
- A proof was used before.
+ A proof was used before. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_REPLAYED 7
 
 /*
- The credentials are another user's.
+ The credentials are another user's. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_OTHER_USER 8
 
 /*
- A scope is missing.
+ A scope is missing. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_NO_SCOPE 9
 
 /*
- The request cannot be authenticated as it is written.
+ The request cannot be authenticated as it is written. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_MALFORMED 10
 
 /*
- Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP.
+ Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP. Since ABI version 5.
  */
 #define SIPOAUTH_WORKER_MAY_WAIT 1
 
 /*
- sipoauth_worker_refuse: the request is PENDING and could not be parked.
+ sipoauth_worker_refuse: the request is PENDING and could not be parked. Since ABI version 5.
  */
 #define SIPOAUTH_REFUSE_FULL 1
 
 /*
- sipoauth_worker_refuse: the host cannot parse the request.
+ sipoauth_worker_refuse: the host cannot parse the request. Since ABI version 5.
  */
 #define SIPOAUTH_REFUSE_MALFORMED 2
 
 /*
- sipoauth_worker_refuse: the host has failed.
+ sipoauth_worker_refuse: the host has failed. Since ABI version 5.
  */
 #define SIPOAUTH_REFUSE_FAILED 3
 
@@ -529,7 +529,7 @@ typedef struct sipoauth_request {
   struct sipoauth_str method;
   /*
    The Request-URI, as it stands in the request line that the host received. Two requests with the same proof are the
-   same one again only when they agree in it; with the setting pop_request_uri proofs cover it.
+   same one again only when they agree in it; with the setting dialect = request_uri proofs cover it.
    */
   struct sipoauth_str request_uri;
   /*
@@ -643,7 +643,8 @@ typedef struct sipoauth_request {
 
 /*
  What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
- or have length 0. When the check function fails, the verdict is DENIED and the status 503.
+ or have length 0. When the check function fails, the verdict is DENIED, reason_class SIPOAUTH_CLASS_NOT_NOW and the status
+ 503. Set everything to zero, and struct_size, before a call: nothing is written where struct_size is too small.
  */
 typedef struct sipoauth_result {
   /*
@@ -727,8 +728,8 @@ typedef struct sipoauth_result {
    */
   uint32_t grant;
   /*
-   1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host calls
-   sipoauth_worker_confirm (2xx) or sipoauth_worker_withdraw (anything else) with `ticket` and the answer's To tag.
+   1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host
+   calls sipoauth_worker_answered with `ticket`, and the status and To tag of that answer, before it leaves.
    */
   uint32_t confirm;
   /*
@@ -762,7 +763,7 @@ typedef struct sipoauth_result {
    */
   uint32_t token_response;
   /*
-   SIPOAUTH_CLASS_ of the reason. Since ABI version 5.
+   SIPOAUTH_CLASS_ of the reason; SIPOAUTH_CLASS_NOT_NOW when the check function fails. Since ABI version 5.
    */
   uint32_t reason_class;
   /*
@@ -826,8 +827,8 @@ typedef struct sipoauth_code {
    */
   struct sipoauth_str call_id;
   /*
-   The To tag that the shared key is made of, where it is known already; or empty, and sipoauth_worker_answered tells
-   it.
+   The To tag that the shared key is made of; with a store in a folder it may be empty, and sipoauth_worker_answered
+   tells it.
    */
   struct sipoauth_str to_tag;
   /*
@@ -835,7 +836,8 @@ typedef struct sipoauth_code {
    */
   struct sipoauth_str instance;
   /*
-   The sender's address as text, for limits; or empty.
+   The sender's address as text. Limits count its network (an IPv4 address, an IPv6 /64), and until the first answer has
+   left a code may come again from there only. Empty: only the very same call may come again.
    */
   struct sipoauth_str source_ip;
 } sipoauth_code;
@@ -904,7 +906,7 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str date;
   /*
-   addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with pop_star = empty also where
+   addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with dialect = empty_star also where
    it is "*".
    */
   struct sipoauth_str contact_uri;
@@ -913,7 +915,7 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str body;
   /*
-   Empty for the digest-string of RFC 4474. For a proxy with the setting pop_request_uri the Request-URI, as it stands
+   Empty for the digest-string of RFC 4474. For a proxy with dialect = request_uri the Request-URI, as it stands
    in the request line: it is written behind the method, after one space. Since ABI version 5.
    */
   struct sipoauth_str request_uri;
@@ -1135,8 +1137,8 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: the
- library's must not be smaller. Any process, any thread.
+ The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: both must be
+ the same. Any process, any thread.
  */
 uint32_t sipoauth_abi_version(void);
 
@@ -1247,10 +1249,14 @@ int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
  source), gives the same session; from another it is refused. The user must own the address. Never blocks: PENDING as
  for sipoauth_worker_check, then sipoauth_worker_submit, and this function again with SIPOAUTH_CHECK_RESUMED.
 
+ Who does not tell `source_ip`, `instance` and a verifier gives up what tells the owner of a code from its thief: only the
+ very same call may come again then.
+
  Accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the code, from_tag, call_id and
  a To tag: sipoauth_worker_answered tells that tag with `ticket`, and stores the key. Since ABI version 5.
 
- Flags and returns as for sipoauth_worker_check.
+ Flags and returns as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `to_tag` is empty although the store is Redis,
+ where the key is stored together with the exchange.
 
  # Safety
  `worker` is NULL or valid; `code` and what it points to is valid during the call; `result` is NULL or valid and its
@@ -1311,15 +1317,23 @@ int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
 
 /*
  The result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of the worker's
- last result, which is PENDING and could not be parked (NOT_NOW, "overloaded", 503); SIPOAUTH_REFUSE_MALFORMED for one
- that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED for an error of the host
- (NOT_NOW, "internal_error", 503). It is counted and told in the log as the refusal of a check. Returns as for
- sipoauth_worker_check; `result` says 503 also when it fails, and when `worker` is NULL.
+ last result, which is PENDING with this `job` and could not be parked (NOT_NOW, "overloaded", 503);
+ SIPOAUTH_REFUSE_MALFORMED for one that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED
+ for an error of the host (NOT_NOW, "internal_error", 503), which counts as that reason but not as a request: it may have
+ been counted already. `job` is 0 for the last two.
+
+ Returns as sipoauth_worker_check, and SIPOAUTH_E_STALE when the last result is not PENDING with this job; the last result
+ stays then. `result` says 503 also when the call fails, and when `worker` is NULL.
+
+ Changed in ABI version 5.
 
  # Safety
  `worker` is NULL or valid, `result` as for sipoauth_worker_check.
  */
-int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, uint32_t why, struct sipoauth_result *result);
+int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker,
+                               uint32_t why,
+                               uint64_t job,
+                               struct sipoauth_result *result);
 
 /*
  Asks more of the request that a check accepted; `check` is that of the worker's last result, and stays it. `what` is SIPOAUTH_REQUIRE_SERVICE or
@@ -1330,6 +1344,8 @@ int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker, uint32_t why, str
 
  Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not accepted;
  SIPOAUTH_E_INPUT when nothing is named; else as sipoauth_worker_check. `result` says DENIED then.
+
+ Changed in ABI version 5.
 
  # Safety
  `worker` is NULL or valid, `name` valid for its length, `result` as for sipoauth_worker_check.
@@ -1615,6 +1631,8 @@ int32_t sipoauth_worker_key_derivation(struct sipoauth_worker *worker,
  Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or came to something that is
  not challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 
+ Changed in ABI version 5.
+
  # Safety
  `worker` is NULL or valid, `reply` as for sipoauth_worker_reply.
  */
@@ -1726,10 +1744,11 @@ int32_t sipoauth_is_form(struct sipoauth_str content_type);
  Never waits for a network.
 
  Returns SIPOAUTH_OK: the answer may leave. With everything else a 2xx must not: it must become a 503 with Retry-After
- of `*retry_after` seconds, or the phone would hold a key that nobody knows. SIPOAUTH_E_STORE: the key is not stored.
- SIPOAUTH_E_ABSENT: the code's time is over. SIPOAUTH_E_INPUT: the ticket cannot be read, or the tag is empty.
- SIPOAUTH_E_STATE: there is no store. SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
- Since ABI version 5.
+ of `*retry_after` seconds (`retry_after` may be NULL), or the phone would hold a key that nobody knows. Of a 2xx:
+ SIPOAUTH_E_STORE (the key is not stored), SIPOAUTH_E_ABSENT (the code's time is over), SIPOAUTH_E_INPUT (the ticket cannot
+ be read, or the tag is empty), SIPOAUTH_E_STATE (there is no store). Of any answer: SIPOAUTH_E_ARGUMENT,
+ SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; one that is no 2xx may leave whatever is returned. Since ABI
+ version 5.
 
  # Safety
  `worker` and `retry_after` are NULL or valid, texts valid for their lengths.
@@ -1814,7 +1833,8 @@ uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context)
  `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
  SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_ABSENT when there is no such provider.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_CONFIG (the configuration in
+ force cannot be read), or SIPOAUTH_E_ABSENT when there is no such provider.
 
  # Safety
  `context` and `len` are NULL or valid, `provider` for its length, `buf` for `cap` octets.
@@ -1828,7 +1848,7 @@ int32_t sipoauth_context_jwks(const struct sipoauth_context *context,
 /*
  Copies the state of a provider, `index` counted from 0. Any process, any thread.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
  for its struct_size, as far as that is large enough.
 
  # Safety
@@ -1842,7 +1862,7 @@ int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
  Copies the state of one key of a provider, both counted from 0; never key material. With
  SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
  sipoauth_context_provider_state.
 
  # Safety
@@ -1877,6 +1897,8 @@ int32_t sipoauth_context_try_store(const struct sipoauth_context *context, char 
  `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
  SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
 
+ Changed in ABI version 5.
+
  # Safety
  Pointers are NULL or valid, `err` for `err_cap` octets.
  */
@@ -1902,6 +1924,8 @@ void sipoauth_worker_free(struct sipoauth_worker *worker);
  Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (it has no such
  claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
+ Changed in ABI version 5.
+
  # Safety
  `worker` and `value` are NULL or valid, `path` is valid for its length.
  */
@@ -1922,6 +1946,8 @@ int32_t sipoauth_worker_claim(struct sipoauth_worker *worker,
  SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
  SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
+ Changed in ABI version 5.
+
  # Safety
  `worker` and `token` are NULL or valid, `next_hop` is valid for its length.
  */
@@ -1938,6 +1964,8 @@ int32_t sipoauth_worker_token(struct sipoauth_worker *worker,
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was no such check), SIPOAUTH_E_STORE (the tokens cannot be had: the
  answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ Changed in ABI version 5.
 
  # Safety
  `worker` and `body` are NULL or valid.
@@ -1972,6 +2000,8 @@ int32_t sipoauth_worker_submit(struct sipoauth_worker *worker,
  Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (a request of this method is not challenged), SIPOAUTH_E_ARGUMENT,
  SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 
+ Changed in ABI version 5.
+
  # Safety
  `worker` and `challenge` are NULL or valid, texts for their lengths, `reply` as for sipoauth_worker_reply.
  */
@@ -1982,8 +2012,9 @@ int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
 /*
  Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge, Retry-After,
  Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` is that of the worker's last
- result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that has failed. Of `request` role,
- method, realm, from_uri and to_uri are looked at. After a failure `reply` says 503. Never blocks. Since ABI version 5.
+ result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that
+ has failed. Of `request` role, method, realm, from_uri, to_uri and source_ip (for the log) are looked at. After a failure
+ `reply` says 503 with Retry-After. Never blocks. Since ABI version 5.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the request was accepted), SIPOAUTH_E_ARGUMENT,
  SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.

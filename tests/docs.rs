@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The pages for operators name every reason, every setting and every example, and their links lead somewhere; the Kamailio
-//! module hands every setting on.
+//! The pages for operators name every reason, every setting and every example, and their links lead somewhere; what is made
+//! of a table is as the table says.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 use sipoauth_core::config::provider_settings::ProviderSettings;
-use sipoauth_core::config::settings::Settings;
+use sipoauth_core::config::setting::{Kind, Setting, Takes};
+use sipoauth_core::config::settings::{GLOBAL, GONE, Settings};
 use sipoauth_core::reason::Reason;
 
 const README: &str = include_str!("../README.md");
 const SETTINGS: &str = include_str!("../docs/reference/settings.md");
 const REASONS: &str = include_str!("../docs/reference/reasons.md");
+const PARAMETERS: &str = include_str!("../modules/kamailio/params_keys.h");
 const PROVIDER: &str = include_str!("../docs/guide/provider.md");
 
 fn missing<'a>(page: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
@@ -149,22 +152,56 @@ fn global_keys() -> BTreeSet<String> {
     keys
 }
 
+/// The page of settings has what their table says: `make reference` writes it, and the list for the Kamailio module.
+#[test]
+fn the_reference_of_settings() {
+    let values = serde_json::to_value(Settings::default()).expect("texts, numbers and lists");
+    let mut rows = String::from("| key | default | takes | meaning |\n|---|---|---|---|\n");
+    for Setting { key, kind, takes, text } in GLOBAL {
+        let default = match &values[key] {
+            Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
+            Value::Number(number) => number.to_string(),
+            Value::String(text) => text.clone(),
+            _ => String::new(),
+        };
+        let range = match kind {
+            Kind::Text | Kind::Secret => "text".to_owned(),
+            Kind::File => "file".to_owned(),
+            Kind::List => "list".to_owned(),
+            Kind::Boolean => "yes, no".to_owned(),
+            Kind::Number { least, most, unit } => format!("{least} to {most} {unit}").trim_end().to_owned(),
+            Kind::Choice(words) => words.join(", "),
+            Kind::Words(words) => format!("list of {}", words.join(", ")),
+        };
+        let restart = if *takes == Takes::Restart { ". Taken over at a restart only" } else { "" };
+        let text = text.replace('|', "\\|");
+        rows.push_str(&format!("| `{key}` | {default} | {range} | {text}{restart} |\n"));
+    }
+    let (before, rest) = SETTINGS.split_once("<!-- settings -->\n").expect("a place for the table");
+    let (_, after) = rest.split_once("<!-- end -->\n").expect("its end");
+    same_or_written("docs/reference/settings.md", &format!("{before}<!-- settings -->\n{rows}<!-- end -->\n{after}"));
+    let keys = ["config_file"].into_iter().chain(GLOBAL.iter().map(|setting| setting.key));
+    let keys = keys.chain(GONE.iter().map(|(key, _)| *key));
+    let list: String = keys.map(|key| format!("KEY({key})\n")).collect();
+    let (head, _) = PARAMETERS.split_once("KEY(").expect("a list");
+    same_or_written("modules/kamailio/params_keys.h", &format!("{head}{list}"));
+}
+
+/// Compares a file of the project with what it must be, or writes it.
+fn same_or_written(path: &str, wanted: &str) {
+    let path = root().join(path);
+    if std::env::var_os("WRITE_REFERENCE").is_some() {
+        fs::write(&path, wanted).expect("writable");
+    }
+    let found = fs::read_to_string(&path).expect("part of the project");
+    assert!(found == wanted, "{} is not what the table says: run 'make reference'", path.display());
+}
+
 #[test]
 fn every_setting() {
     let (global, of_providers) = (global_keys(), keys(&ProviderSettings::default()));
     assert!(global.len() > 40 && of_providers.len() > 30);
     assert_eq!(missing(SETTINGS, global.iter().chain(&of_providers).map(String::as_str)), [""; 0]);
-}
-
-#[test]
-fn every_global_setting_is_a_parameter_of_the_kamailio_module() {
-    let header = include_str!("../modules/kamailio/params_keys.h");
-    let names = header.lines().filter_map(|line| line.strip_prefix("KEY(")?.strip_suffix(')')).map(str::to_owned);
-    let names: Vec<String> = names.collect();
-    let mut parameters: BTreeSet<String> = names.iter().cloned().collect();
-    assert_eq!(parameters.len(), names.len(), "one is there twice");
-    assert!(parameters.remove("config_file"), "it says where settings are and is none itself");
-    assert_eq!(parameters, global_keys());
 }
 
 /// Each reason has its row: status, and what to do.

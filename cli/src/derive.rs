@@ -26,7 +26,7 @@ Example, with the values as they stand in the request (addr-spec: the URI betwee
   sipoauth derive pop --key - --from sip:alice@example.com --to sip:alice@example.com --call-id c3@phone \\
     --cseq '2 REGISTER' --date 'Sat, 13 Nov 2010 23:29:00 GMT' --contact sip:alice@192.0.2.1
 
-When the proof travels in the body, the body is what is left of it without the pop parameter (setting pop_body).
+When the proof travels in the body, the body is what is left of it without the pop parameter (unless the proxy has dialect = empty_body).
 With --compare the exit code tells whether a proof is right: 0 it is, 3 it is not.";
 
 /// Derives a key or a proof.
@@ -84,10 +84,10 @@ pub struct PopOptions {
     /// Date
     #[arg(long, value_name = "DATE")]
     date: String,
-    /// addr-spec of the Contact, or * as it stands; leave it out when there is none, or for * with the setting pop_star = empty
+    /// addr-spec of the Contact, or * as it stands; leave it out when there is none, or for * with the setting dialect = empty_star
     #[arg(long, value_name = "URI", default_value = "")]
     contact: String,
-    /// The Request-URI, where the proof covers it (setting pop_request_uri)
+    /// The Request-URI, where the proof covers it (setting dialect = request_uri)
     #[arg(long, value_name = "URI")]
     request_uri: Option<String>,
     /// A file with the body, octet for octet

@@ -95,10 +95,10 @@ pub struct RegisterOptions {
     /// What the digest-string takes as message-body when the proof travels in the body
     #[arg(long, value_enum, requires = "form_proof", default_value = "without-pop")]
     pub pop_body: PopBody,
-    /// What the digest-string takes as Contact when --contact is *, as the proxy's setting pop_star says
+    /// What the digest-string takes as Contact when --contact is *, as the proxy's setting dialect says (empty_star)
     #[arg(long, value_enum, default_value = "star")]
     pub pop_star: PopStar,
-    /// The proof covers the Request-URI, too, as the proxy's setting pop_request_uri asks for
+    /// The proof covers the Request-URI, too, as the proxy's setting dialect = request_uri asks for
     #[arg(long)]
     pub pop_request_uri: bool,
     /// Send Proxy-Authorization instead of Authorization

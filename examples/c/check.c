@@ -55,8 +55,8 @@ static int check(sipoauth_worker *worker, const char *address, const char *autho
     memset(&result, 0, sizeof(result));
     result.struct_size = sizeof(result);
 
-    /* whatever goes wrong, the result says "denied" */
-    sipoauth_worker_check_wait(worker, &request, 10000, &result);
+    if (sipoauth_worker_check_wait(worker, &request, 10000, &result) != SIPOAUTH_OK)
+        fprintf(stderr, "the check failed\n"); /* and the result says "denied" */
     printf("%u %.*s: %.*s\n", (unsigned)result.status, (int)result.reason_code.len, result.reason_code.ptr,
             (int)result.reason_text.len, result.reason_text.ptr);
     return result.verdict == SIPOAUTH_VERDICT_ACCEPTED;

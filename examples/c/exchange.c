@@ -10,6 +10,10 @@
  * It reads three lines: the code, the PKCE verifier and the redirect_uri; the last two may be empty. Secrets do not
  * belong on a command line.
  *
+ * What is told of the code's sender protects its owner: the transport on which it came (short codes are accepted over TLS
+ * only), his address, and the instance of his phone. A program that does not know them leaves them empty, never invents
+ * them. The tags and the Call-ID are those of the phone's REGISTER; these here stand for them.
+ *
  * This program may block, so its worker has SIPOAUTH_WORKER_MAY_WAIT, and a thread does the network work. A SIP server
  * calls sipoauth_worker_exchange instead, and parks what is PENDING: park.c shows that.
  */
@@ -68,7 +72,7 @@ static int exchange(sipoauth_worker *worker, const char *address)
 
     memset(&code, 0, sizeof(code));
     code.struct_size = sizeof(code);
-    code.transport = SIPOAUTH_TRANSPORT_TLS;
+    code.transport = SIPOAUTH_TRANSPORT_UNKNOWN;
     code.code = read_line(secret, sizeof(secret));
     code.code_verifier = read_line(verifier, sizeof(verifier));
     code.redirect_uri = read_line(redirect_uri, sizeof(redirect_uri));
@@ -79,8 +83,8 @@ static int exchange(sipoauth_worker *worker, const char *address)
     memset(&result, 0, sizeof(result));
     result.struct_size = sizeof(result);
 
-    /* whatever goes wrong, the result says "denied" */
-    sipoauth_worker_exchange_wait(worker, &code, PATIENCE_MS, &result);
+    if (sipoauth_worker_exchange_wait(worker, &code, PATIENCE_MS, &result) != SIPOAUTH_OK)
+        fprintf(stderr, "the exchange failed\n"); /* and the result says "denied" */
     printf("%u %.*s: %.*s\n", (unsigned)result.status, (int)result.reason_code.len, result.reason_code.ptr,
             (int)result.reason_text.len, result.reason_text.ptr);
     if (result.verdict != SIPOAUTH_VERDICT_ACCEPTED)
@@ -97,6 +101,9 @@ static int exchange(sipoauth_worker *worker, const char *address)
             != SIPOAUTH_OK)
         return 1;
     printf("the shared key has %zu octets\n", sizeof(key));
+    memset(key, 0, sizeof(key));
+    memset(secret, 0, sizeof(secret));
+    memset(verifier, 0, sizeof(verifier));
     return 0;
 }
 

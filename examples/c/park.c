@@ -6,8 +6,9 @@
  *   cc park.c -o park $(pkg-config --cflags --libs sipoauth) -pthread
  *   ./park 5060 'name=corp;issuer=https://login.example.com;audience=sip;aor=sip:{preferred_username}@example.com'
  *
- * It shows how a SIP server uses the library, and no more: it keeps no bindings, reads no compact or folded header
- * fields, and ends when its standard input does.
+ * It shows how a SIP server uses the library, and no more. It keeps no bindings, so nothing is done with expires_limit; it
+ * reads no compact or folded header fields and one Via; and it gives no tokens to phones that sign in with a password. It
+ * ends when its standard input does.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -24,6 +25,7 @@
 
 #define MAX_MESSAGE 16384
 #define MAX_PARKED 64
+#define MAX_CREDENTIALS 17
 #define TO_TAG "park-example"
 
 struct message {
@@ -97,6 +99,20 @@ static sipoauth_str header(const char *from, const char *name)
     return none;
 }
 
+/* How many header fields of this name there are, and the bodies of as many of them as there is room for. */
+static size_t headers(const char *message, const char *name, sipoauth_str *bodies, size_t room)
+{
+    sipoauth_str field;
+    size_t count = 0;
+
+    for (field = header(message, name); field.ptr != NULL; field = header(field.ptr, name)) {
+        if (count < room)
+            bodies[count] = field;
+        count++;
+    }
+    return count;
+}
+
 static sipoauth_str uri_of(sipoauth_str field)
 {
     const char *begin = field.ptr != NULL ? memchr(field.ptr, '<', field.len) : NULL;
@@ -132,7 +148,7 @@ static void answer(const struct message *message, unsigned status, sipoauth_str 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         field = header(message->text, names[i]);
         len += (size_t)snprintf(reply + len, sizeof(reply) - len, "%s: %.*s%s\r\n", names[i], (int)field.len, field.ptr,
-                strcmp(names[i], "To") == 0 ? ";tag=" TO_TAG : "");
+                strcmp(names[i], "To") == 0 && tag_of(field).len == 0 ? ";tag=" TO_TAG : "");
         if (len >= sizeof(reply))
             return;
     }
@@ -143,9 +159,10 @@ static void answer(const struct message *message, unsigned status, sipoauth_str 
 
 /* ---- what a host of the library does */
 
-static void fill(sipoauth_request *request, sipoauth_str *credentials, const struct message *message)
+static void fill(sipoauth_request *request, sipoauth_str credentials[MAX_CREDENTIALS], const struct message *message)
 {
     static char source[INET_ADDRSTRLEN];
+    sipoauth_str contact;
     const char *space = strchr(message->text, ' '), *body = strstr(message->text, "\r\n\r\n");
 
     memset(request, 0, sizeof(*request));
@@ -155,24 +172,44 @@ static void fill(sipoauth_request *request, sipoauth_str *credentials, const str
     request->source_ip = text(inet_ntop(AF_INET, &message->from.sin_addr, source, sizeof(source)));
     request->source_port = ntohs(message->from.sin_port);
     request->method = part(message->text, space != NULL ? space : message->text);
+    if (space != NULL)
+        request->request_uri = part(space + 1, space + 1 + strcspn(space + 1, " \r"));
     request->from_uri = uri_of(header(message->text, "From"));
     request->from_tag = tag_of(header(message->text, "From"));
     request->to_uri = uri_of(header(message->text, "To"));
     request->call_id = header(message->text, "Call-ID");
     request->cseq = header(message->text, "CSeq");
     request->date = header(message->text, "Date");
-    request->contact_uri = uri_of(header(message->text, "Contact"));
-    request->contact_count = request->contact_uri.len > 0;
+    /* a proof covers one Contact: a comma may begin another one */
+    contact = header(message->text, "Contact");
+    request->contact_uri = uri_of(contact);
+    request->contact_count = (uint32_t)headers(message->text, "Contact", NULL, 0);
+    if (contact.ptr != NULL && memchr(contact.ptr, ',', contact.len) != NULL)
+        request->contact_count = 2;
     request->content_type = header(message->text, "Content-Type");
     request->message = part(message->text, message->text + message->len);
     request->reply_to_tag = text(TO_TAG);
     if (body != NULL)
         request->body = part(body + 4, message->text + message->len);
-    *credentials = header(message->text, "Authorization");
-    if (credentials->ptr != NULL) {
-        request->credentials = credentials;
-        request->credentials_count = 1;
+    request->credentials = credentials;
+    request->credentials_count = headers(message->text, "Authorization", credentials, MAX_CREDENTIALS);
+    if (request->credentials_count > MAX_CREDENTIALS)
+        request->credentials_count = MAX_CREDENTIALS; /* one more than the library accepts */
+}
+
+/* The phone has sent a parked request again: it is answered once. */
+static int is_parked(const struct message *message)
+{
+    size_t place;
+
+    for (place = 0; place < MAX_PARKED; place++) {
+        if (parked[place].parked && parked[place].len == message->len
+                && parked[place].from.sin_port == message->from.sin_port
+                && parked[place].from.sin_addr.s_addr == message->from.sin_addr.s_addr
+                && memcmp(parked[place].text, message->text, message->len) == 0)
+            return 1;
     }
+    return 0;
 }
 
 /* Keeps the request and asks the I/O service; 0 when it must be refused. */
@@ -192,27 +229,27 @@ static int park(const struct message *message, uint64_t job)
 static void handle(const struct message *message, uint32_t flags)
 {
     sipoauth_request request;
-    sipoauth_str credentials;
+    sipoauth_str credentials[MAX_CREDENTIALS];
     sipoauth_result result;
     sipoauth_reply reply;
-    uint32_t retry_after = 0;
 
-    fill(&request, &credentials, message);
+    fill(&request, credentials, message);
     memset(&result, 0, sizeof(result));
     result.struct_size = sizeof(result);
     memset(&reply, 0, sizeof(reply));
     reply.struct_size = sizeof(reply);
 
+    /* should the check fail, the result says "denied" and names no check: 503 */
     sipoauth_worker_check(worker, &request, flags, &result);
     if (result.verdict == SIPOAUTH_VERDICT_PENDING) {
         if (park(message, result.job))
             return;
-        sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result);
+        sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, result.job, &result);
     }
     if (result.verdict == SIPOAUTH_VERDICT_ACCEPTED) {
         /* of a sign-in with a code the key is stored before the 200 leaves */
         if (!result.confirm
-                || sipoauth_worker_answered(worker, result.ticket, 200, text(TO_TAG), &retry_after) == SIPOAUTH_OK) {
+                || sipoauth_worker_answered(worker, result.ticket, 200, text(TO_TAG), NULL) == SIPOAUTH_OK) {
             answer(message, 200, text("OK"), text(""));
             return;
         }
@@ -237,7 +274,9 @@ static void serve(void)
             if (len > 0) {
                 message.len = (size_t)len;
                 message.text[len] = '\0';
-                handle(&message, 0);
+                /* answers are none of a registrar's business */
+                if (strncmp(message.text, "SIP/2.0 ", 8) != 0 && !is_parked(&message))
+                    handle(&message, 0);
             }
         }
         if (ready[1].revents != 0 && read(back[0], &place, sizeof(place)) == sizeof(place) && place < MAX_PARKED) {

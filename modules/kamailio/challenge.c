@@ -38,7 +38,7 @@ int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
 int oauth_challenge_by(sip_msg_t *msg, int rc, const sipoauth_reply *reply, int flags)
 {
     if (rc == SIPOAUTH_E_STATE)
-        LM_DBG("this request is not challenged\n");
+        LM_DBG("this request is not challenged: by its method, or by what the check came to\n");
     else if (rc != SIPOAUTH_OK)
         LM_ERR("no challenge could be made (%d)\n", rc);
     if (rc != SIPOAUTH_OK)

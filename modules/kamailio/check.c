@@ -77,7 +77,7 @@ int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
     sipoauth_result result;
 
     prepare(&result);
-    sipoauth_worker_refuse(oauth_worker_get(), SIPOAUTH_REFUSE_FAILED, &result);
+    sipoauth_worker_refuse(oauth_worker_get(), SIPOAUTH_REFUSE_FAILED, 0, &result);
     return oauth_last_store(msg, role, none, &result, OAUTH_ERROR);
 }
 
@@ -116,7 +116,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
     struct oauth_request request;
     sipoauth_result result;
     sipoauth_worker *worker;
-    uint64_t cookie = 0;
+    uint64_t cookie = 0, job;
     uint32_t flags = 0;
 
     if (!oauth_is_request(msg)) {
@@ -128,7 +128,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         return oauth_check_failed(msg, role);
     if (oauth_request_begin(&request, msg, role, realm) < 0) {
         prepare(&result);
-        if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, &result) != SIPOAUTH_OK)
+        if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, 0, &result) != SIPOAUTH_OK)
             return oauth_check_failed(msg, role);
         return store(msg, role, oauth_view(realm), &result);
     }
@@ -152,8 +152,9 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
             return OAUTH_PARKED;
         }
         /* the library then says how long to stay away, and counts it */
+        job = result.job;
         prepare(&result);
-        if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result) != SIPOAUTH_OK)
+        if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, job, &result) != SIPOAUTH_OK)
             return oauth_check_failed(msg, role);
     }
     return store(msg, role, request.call.realm, &result);

@@ -39,9 +39,8 @@ int oauth_kd_challenge(sip_msg_t *msg, int flags)
 
     oauth_reply_begin(&reply);
     rc = sipoauth_worker_key_derivation_challenge(oauth_worker_get(), last != NULL ? last->check : 0, &reply);
-    if (rc == SIPOAUTH_E_STALE || rc == SIPOAUTH_E_STATE) {
-        LM_ERR("there is no Key-Derivation challenge: the last check of this request was another one, or came to "
-               "something that is not challenged\n");
+    if (rc == SIPOAUTH_E_STALE) {
+        LM_ERR("there is no Key-Derivation challenge: no check of this request was made\n");
         return OAUTH_ERROR;
     }
     return oauth_challenge_by(msg, rc, &reply, flags);

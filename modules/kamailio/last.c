@@ -116,8 +116,11 @@ static void store_failure(uint32_t role)
 
     memset(&failed, 0, sizeof(failed));
     failed.struct_size = sizeof(failed);
-    sipoauth_worker_refuse(NULL, SIPOAUTH_REFUSE_FAILED, &failed);
+    sipoauth_worker_refuse(NULL, SIPOAUTH_REFUSE_FAILED, 0, &failed);
     store_numbers(role, &failed, OAUTH_ERROR);
+    /* a constant of the library */
+    last.reason_code.s = (char *)failed.reason_code.ptr;
+    last.reason_code.len = (int)failed.reason_code.len;
 }
 
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code)

@@ -66,8 +66,9 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         LM_ERR("oauth_reply has nothing to say: the request was accepted\n");
         return OAUTH_ERROR;
     }
-    /* of a request that cannot be parsed what is there is enough */
-    (void)oauth_request_begin(&request, msg, last->role, realm != NULL && realm->len > 0 ? realm : &last->realm);
+    /* of a request that cannot be parsed its method and role are enough */
+    if (oauth_request_begin(&request, msg, last->role, realm != NULL && realm->len > 0 ? realm : &last->realm) == 0)
+        oauth_request_finish(&request, msg);
     oauth_reply_begin(&reply);
     rc = sipoauth_worker_reply(oauth_worker_get(), last->check, &request.call, &reply);
     if (rc != SIPOAUTH_OK)

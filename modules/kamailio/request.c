@@ -235,16 +235,16 @@ int oauth_request_begin(struct oauth_request *request, sip_msg_t *msg, uint32_t 
     const hdr_field_t *credentials;
 
     memset(call, 0, sizeof(*call));
-    if (parse_headers(msg, HDR_EOH_F, 0) < 0)
-        return -1;
     call->struct_size = sizeof(*call);
     call->role = role;
     call->transport = oauth_transport(msg);
-    call->connection = connection_of(msg);
     call->method = oauth_view(&msg->first_line.u.request.method);
+    call->realm = oauth_view(realm);
+    if (parse_headers(msg, HDR_EOH_F, 0) < 0)
+        return -1;
+    call->connection = connection_of(msg);
     call->from_uri = uri_of(from_of(msg));
     call->to_uri = uri_of(to_of(msg));
-    call->realm = oauth_view(realm);
     call->body = body_of(msg);
 
     credentials = role == SIPOAUTH_ROLE_PROXY ? msg->proxy_auth : msg->authorization;

@@ -6,8 +6,9 @@ use std::ffi::c_void;
 use std::time::{Duration, Instant};
 
 use smallvec::{SmallVec, smallvec};
+use zeroize::Zeroizing;
 
-use super::convert::{Place, lossy, octets, structure, text};
+use super::convert::{Place, lossy, octets, structure, text, utf8};
 use super::guard::Status;
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
@@ -75,7 +76,7 @@ pub unsafe extern "C" fn sipoauth_worker_check_again(
             if !again(state, &mut core) {
                 return Err(SIPOAUTH_E_ABSENT);
             }
-            state.check += 1;
+            state.next_check();
             Ok(())
         })
     }
@@ -107,10 +108,14 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
 /// source), gives the same session; from another it is refused. The user must own the address. Never blocks: PENDING as
 /// for sipoauth_worker_check, then sipoauth_worker_submit, and this function again with SIPOAUTH_CHECK_RESUMED.
 ///
+/// Who does not tell `source_ip`, `instance` and a verifier gives up what tells the owner of a code from its thief: only the
+/// very same call may come again then.
+///
 /// Accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the code, from_tag, call_id and
 /// a To tag: sipoauth_worker_answered tells that tag with `ticket`, and stores the key. Since ABI version 5.
 ///
-/// Flags and returns as for sipoauth_worker_check.
+/// Flags and returns as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `to_tag` is empty although the store is Redis,
+/// where the key is stored together with the exchange.
 ///
 /// # Safety
 /// `worker` is NULL or valid; `code` and what it points to is valid during the call; `result` is NULL or valid and its
@@ -204,10 +209,15 @@ pub unsafe extern "C" fn sipoauth_worker_check_token(
 }
 
 /// The result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of the worker's
-/// last result, which is PENDING and could not be parked (NOT_NOW, "overloaded", 503); SIPOAUTH_REFUSE_MALFORMED for one
-/// that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED for an error of the host
-/// (NOT_NOW, "internal_error", 503). It is counted and told in the log as the refusal of a check. Returns as for
-/// sipoauth_worker_check; `result` says 503 also when it fails, and when `worker` is NULL.
+/// last result, which is PENDING with this `job` and could not be parked (NOT_NOW, "overloaded", 503);
+/// SIPOAUTH_REFUSE_MALFORMED for one that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED
+/// for an error of the host (NOT_NOW, "internal_error", 503), which counts as that reason but not as a request: it may have
+/// been counted already. `job` is 0 for the last two.
+///
+/// Returns as sipoauth_worker_check, and SIPOAUTH_E_STALE when the last result is not PENDING with this job; the last result
+/// stays then. `result` says 503 also when the call fails, and when `worker` is NULL.
+///
+/// Changed in ABI version 5.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `result` as for sipoauth_worker_check.
@@ -215,18 +225,22 @@ pub unsafe extern "C" fn sipoauth_worker_check_token(
 pub unsafe extern "C" fn sipoauth_worker_refuse(
     worker: *mut sipoauth_worker,
     why: u32,
+    job: u64,
     result: *mut sipoauth_result,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        judge(worker, result, |state| {
-            let last = std::mem::take(&mut *state.last);
+        answer_of(worker, result, |state| {
             *state.last = match why {
-                SIPOAUTH_REFUSE_FULL => state.worker.refuse(last, Reason::Overloaded),
-                SIPOAUTH_REFUSE_MALFORMED => state.worker.refuse(CheckResult::default(), Reason::RequestMalformed),
-                SIPOAUTH_REFUSE_FAILED => state.worker.refuse(CheckResult::default(), Reason::Internal),
+                SIPOAUTH_REFUSE_FULL if state.last.pending.is_none() || job != state.job => {
+                    return Err(SIPOAUTH_E_STALE);
+                }
+                SIPOAUTH_REFUSE_FULL => state.worker.overloaded(std::mem::take(&mut state.last)),
+                SIPOAUTH_REFUSE_MALFORMED => state.worker.malformed(),
+                SIPOAUTH_REFUSE_FAILED => state.worker.failed(),
                 _ => return Err(SIPOAUTH_E_ARGUMENT),
             };
+            state.next_check();
             Ok(())
         })
     }
@@ -240,6 +254,8 @@ pub unsafe extern "C" fn sipoauth_worker_refuse(
 ///
 /// Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not accepted;
 /// SIPOAUTH_E_INPUT when nothing is named; else as sipoauth_worker_check. `result` says DENIED then.
+///
+/// Changed in ABI version 5.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `name` valid for its length, `result` as for sipoauth_worker_check.
@@ -279,7 +295,7 @@ pub(super) unsafe fn judge(
     run: impl FnOnce(&mut State) -> Status,
 ) -> i32 {
     let checked = |state: &mut State| {
-        state.check += 1;
+        state.next_check();
         run(state)
     };
     // SAFETY: the caller's promise.
@@ -324,6 +340,8 @@ fn waiting(state: &mut State, timeout_ms: u32, mut ask: impl FnMut(&mut State, u
     if !state.may_wait {
         return Err(SIPOAUTH_E_STATE);
     }
+    // The texts of the last answer may be among the inputs of both.
+    let _last = std::mem::take(&mut *state.last);
     ask(state, 0)?;
     let Some(work) = state.last.pending.take() else {
         return Ok(());
@@ -331,7 +349,7 @@ fn waiting(state: &mut State, timeout_ms: u32, mut ask: impl FnMut(&mut State, u
     let place = state.worker.context().arena().shared().waits.begin();
     if state.worker.submit(work, &[], [WAITING, place]).is_err() {
         let last = std::mem::take(&mut *state.last);
-        *state.last = state.worker.refuse(last, Reason::Overloaded);
+        *state.last = state.worker.overloaded(last);
         return Ok(());
     }
     let waits = &state.worker.context().arena().shared().waits;
@@ -354,8 +372,22 @@ unsafe fn exchange(state: &mut State, code: *const sipoauth_code, flags: u32) ->
         if !(0..=LAST_SECOND).contains(&c.now) {
             return Err(SIPOAUTH_E_ARGUMENT);
         }
-        let [secret, verifier, redirect_uri] = [text(c.code)?, text(c.code_verifier)?, text(c.redirect_uri)?];
         let [aor, from, source, instance] = [text(c.aor)?, text(c.from_uri)?, text(c.source_ip)?, text(c.instance)?];
+        let (secret, verifier, redirect_uri) = (utf8(c.code)?, utf8(c.code_verifier)?, utf8(c.redirect_uri)?);
+        let (from_tag, call_id, to_tag) = (octets(c.from_tag)?, octets(c.call_id)?, octets(c.to_tag)?);
+        if to_tag.is_empty() && !state.worker.stores_itself() {
+            return Err(SIPOAUTH_E_INPUT);
+        }
+        let code = match (secret, verifier, redirect_uri) {
+            (Some(code), Some(verifier), Some(redirect_uri)) => CodeRequest::new(code, verifier, redirect_uri),
+            _ => Err(Reason::BodyMalformed),
+        };
+        // What makes it the same one when it comes again.
+        let mut body = Zeroizing::new(Vec::new());
+        for part in [octets(c.code)?, call_id, to_tag] {
+            body.extend_from_slice(&part.len().to_be_bytes());
+            body.extend_from_slice(part);
+        }
         let request = Request {
             method: "REGISTER",
             from: if from.is_empty() { &aor } else { &from },
@@ -363,20 +395,18 @@ unsafe fn exchange(state: &mut State, code: *const sipoauth_code, flags: u32) ->
             transport,
             source: (&source, source_port),
             message: Message {
-                from_tag: octets(c.from_tag)?,
-                call_id: octets(c.call_id)?,
+                from_tag,
+                call_id,
                 instance: &instance,
-                reply_to_tag: octets(c.to_tag)?,
+                body: &body,
+                reply_to_tag: to_tag,
                 reg_id: c.reg_id,
                 ..Message::default()
             },
             ..Request::default()
         };
         let handling = Handling { now: (c.now != 0).then_some(c.now), source: &source, ..handling(flags)? };
-        *state.last = match CodeRequest::new(&secret, &verifier, &redirect_uri) {
-            Ok(code) => state.worker.exchange(&request, &code, &handling),
-            Err(reason) => state.worker.refuse(CheckResult::default(), reason),
-        };
+        *state.last = state.worker.exchange(&request, code, &handling);
     }
     Ok(())
 }

@@ -124,6 +124,8 @@ pub unsafe extern "C" fn sipoauth_worker_key_derivation(
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or came to something that is
 /// not challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 ///
+/// Changed in ABI version 5.
+///
 /// # Safety
 /// `worker` is NULL or valid, `reply` as for sipoauth_worker_reply.
 #[unsafe(no_mangle)]

@@ -27,8 +27,8 @@ pub mod worker;
 /// their struct_size tells the library which members the caller knows.
 pub const SIPOAUTH_ABI_VERSION: u32 = 5;
 
-/// The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: the
-/// library's must not be smaller. Any process, any thread.
+/// The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: both must be
+/// the same. Any process, any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipoauth_abi_version() -> u32 {
     guard::guard_or(None, 0, || SIPOAUTH_ABI_VERSION)

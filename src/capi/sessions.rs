@@ -23,10 +23,11 @@ use sipoauth_core::text::fingerprint::visible;
 /// Never waits for a network.
 ///
 /// Returns SIPOAUTH_OK: the answer may leave. With everything else a 2xx must not: it must become a 503 with Retry-After
-/// of `*retry_after` seconds, or the phone would hold a key that nobody knows. SIPOAUTH_E_STORE: the key is not stored.
-/// SIPOAUTH_E_ABSENT: the code's time is over. SIPOAUTH_E_INPUT: the ticket cannot be read, or the tag is empty.
-/// SIPOAUTH_E_STATE: there is no store. SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
-/// Since ABI version 5.
+/// of `*retry_after` seconds (`retry_after` may be NULL), or the phone would hold a key that nobody knows. Of a 2xx:
+/// SIPOAUTH_E_STORE (the key is not stored), SIPOAUTH_E_ABSENT (the code's time is over), SIPOAUTH_E_INPUT (the ticket cannot
+/// be read, or the tag is empty), SIPOAUTH_E_STATE (there is no store). Of any answer: SIPOAUTH_E_ARGUMENT,
+/// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; one that is no 2xx may leave whatever is returned. Since ABI
+/// version 5.
 ///
 /// # Safety
 /// `worker` and `retry_after` are NULL or valid, texts valid for their lengths.
@@ -40,9 +41,14 @@ pub unsafe extern "C" fn sipoauth_worker_answered(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let place = match Place::new(retry_after, 1) {
+        let place = match (!retry_after.is_null()).then(|| Place::new(retry_after, 5)).transpose() {
             Ok(place) => place,
             Err(status) => return status,
+        };
+        let tell = |seconds| {
+            if let Some(place) = &place {
+                place.put(seconds);
+            }
         };
         with_worker(worker, |state| {
             let (ticket, to_tag) = (text(ticket)?, octets(to_tag)?);
@@ -51,11 +57,11 @@ pub unsafe extern "C" fn sipoauth_worker_answered(
             }
             match state.worker.answered(&ticket, status, to_tag) {
                 Ok(()) => {
-                    place.put(0);
+                    tell(0);
                     Ok(())
                 }
                 Err((error, seconds)) => {
-                    place.put(seconds);
+                    tell(seconds);
                     Err(number(error))
                 }
             }

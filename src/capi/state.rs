@@ -62,7 +62,8 @@ pub unsafe extern "C" fn sipoauth_context_provider_count(context: *const sipoaut
 /// `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
 /// SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_ABSENT when there is no such provider.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_CONFIG (the configuration in
+/// force cannot be read), or SIPOAUTH_E_ABSENT when there is no such provider.
 ///
 /// # Safety
 /// `context` and `len` are NULL or valid, `provider` for its length, `buf` for `cap` octets.
@@ -87,7 +88,7 @@ pub unsafe extern "C" fn sipoauth_context_jwks(
 
 /// Copies the state of a provider, `index` counted from 0. Any process, any thread.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
 /// for its struct_size, as far as that is large enough.
 ///
 /// # Safety
@@ -149,7 +150,7 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
 /// Copies the state of one key of a provider, both counted from 0; never key material. With
 /// SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
 /// sipoauth_context_provider_state.
 ///
 /// # Safety

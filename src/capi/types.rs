@@ -49,37 +49,37 @@ pub const SIPOAUTH_VERDICT_NOT_NOW: u32 = 3;
 /// Something must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
 pub const SIPOAUTH_VERDICT_PENDING: u32 = 4;
 
-/// The credentials are refused, for none of the reasons that have a class of their own.
+/// The credentials are refused, for none of the reasons that have a class of their own. Since ABI version 5.
 pub const SIPOAUTH_CLASS_DENIED: u32 = 0;
-/// Accepted.
+/// Accepted. Since ABI version 5.
 pub const SIPOAUTH_CLASS_ACCEPTED: u32 = 1;
-/// No credentials of ours.
+/// No credentials of ours. Since ABI version 5.
 pub const SIPOAUTH_CLASS_NO_CREDENTIALS: u32 = 2;
-/// It cannot be decided now.
+/// It cannot be decided now. Since ABI version 5.
 pub const SIPOAUTH_CLASS_NOT_NOW: u32 = 3;
-/// Something must be fetched first.
+/// Something must be fetched first. Since ABI version 5.
 pub const SIPOAUTH_CLASS_PENDING: u32 = 4;
-/// The token, session or connection was good and has ended.
+/// The token, session or connection was good and has ended. Since ABI version 5.
 pub const SIPOAUTH_CLASS_EXPIRED: u32 = 5;
-/// The Date of a proof is too far from the present time.
+/// The Date of a proof is too far from the present time. Since ABI version 5.
 pub const SIPOAUTH_CLASS_STALE: u32 = 6;
-/// A proof was used before.
+/// A proof was used before. Since ABI version 5.
 pub const SIPOAUTH_CLASS_REPLAYED: u32 = 7;
-/// The credentials are another user's.
+/// The credentials are another user's. Since ABI version 5.
 pub const SIPOAUTH_CLASS_OTHER_USER: u32 = 8;
-/// A scope is missing.
+/// A scope is missing. Since ABI version 5.
 pub const SIPOAUTH_CLASS_NO_SCOPE: u32 = 9;
-/// The request cannot be authenticated as it is written.
+/// The request cannot be authenticated as it is written. Since ABI version 5.
 pub const SIPOAUTH_CLASS_MALFORMED: u32 = 10;
 
-/// Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP.
+/// Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP. Since ABI version 5.
 pub const SIPOAUTH_WORKER_MAY_WAIT: u32 = 1;
 
-/// sipoauth_worker_refuse: the request is PENDING and could not be parked.
+/// sipoauth_worker_refuse: the request is PENDING and could not be parked. Since ABI version 5.
 pub const SIPOAUTH_REFUSE_FULL: u32 = 1;
-/// sipoauth_worker_refuse: the host cannot parse the request.
+/// sipoauth_worker_refuse: the host cannot parse the request. Since ABI version 5.
 pub const SIPOAUTH_REFUSE_MALFORMED: u32 = 2;
-/// sipoauth_worker_refuse: the host has failed.
+/// sipoauth_worker_refuse: the host has failed. Since ABI version 5.
 pub const SIPOAUTH_REFUSE_FAILED: u32 = 3;
 
 /// Registrar or user agent server: Authorization, 401 (RFC 8898 section 2.2).
@@ -234,7 +234,7 @@ pub struct sipoauth_request {
     /// The method as written, for example "REGISTER": there To is the address-of-record, else From.
     pub method: sipoauth_str,
     /// The Request-URI, as it stands in the request line that the host received. Two requests with the same proof are the
-    /// same one again only when they agree in it; with the setting pop_request_uri proofs cover it.
+    /// same one again only when they agree in it; with the setting dialect = request_uri proofs cover it.
     pub request_uri: sipoauth_str,
     /// addr-spec of From: without display name, brackets and header parameters.
     pub from_uri: sipoauth_str,
@@ -298,7 +298,8 @@ pub struct sipoauth_request {
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
-/// or have length 0. When the check function fails, the verdict is DENIED and the status 503.
+/// or have length 0. When the check function fails, the verdict is DENIED, reason_class SIPOAUTH_CLASS_NOT_NOW and the status
+/// 503. Set everything to zero, and struct_size, before a call: nothing is written where struct_size is too small.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_result {
@@ -342,8 +343,8 @@ pub struct sipoauth_result {
     pub fingerprint: sipoauth_str,
     /// SIPOAUTH_GRANT_: what the request carried.
     pub grant: u32,
-    /// 1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host calls
-    /// sipoauth_worker_confirm (2xx) or sipoauth_worker_withdraw (anything else) with `ticket` and the answer's To tag.
+    /// 1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host
+    /// calls sipoauth_worker_answered with `ticket`, and the status and To tag of that answer, before it leaves.
     pub confirm: u32,
     /// The session of an accepted code or proof: 32 hex digits.
     pub session: sipoauth_str,
@@ -361,7 +362,7 @@ pub struct sipoauth_result {
     pub expires_limit: u32,
     /// 1: the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
     pub token_response: u32,
-    /// SIPOAUTH_CLASS_ of the reason. Since ABI version 5.
+    /// SIPOAUTH_CLASS_ of the reason; SIPOAUTH_CLASS_NOT_NOW when the check function fails. Since ABI version 5.
     pub reason_class: u32,
     /// Names this check in later calls of this worker, until its next check; 0 when the check has failed. Since ABI
     /// version 5.
@@ -397,12 +398,13 @@ pub struct sipoauth_code {
     pub from_tag: sipoauth_str,
     /// See from_tag.
     pub call_id: sipoauth_str,
-    /// The To tag that the shared key is made of, where it is known already; or empty, and sipoauth_worker_answered tells
-    /// it.
+    /// The To tag that the shared key is made of; with a store in a folder it may be empty, and sipoauth_worker_answered
+    /// tells it.
     pub to_tag: sipoauth_str,
     /// `+sip.instance` of the phone, without quotes; or empty.
     pub instance: sipoauth_str,
-    /// The sender's address as text, for limits; or empty.
+    /// The sender's address as text. Limits count its network (an IPv4 address, an IPv6 /64), and until the first answer has
+    /// left a code may come again from there only. Empty: only the very same call may come again.
     pub source_ip: sipoauth_str,
 }
 
@@ -532,12 +534,12 @@ pub struct sipoauth_digest_parts {
     pub cseq: sipoauth_str,
     /// Body of Date; written in the canonical form of a SIP-date.
     pub date: sipoauth_str,
-    /// addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with pop_star = empty also where
+    /// addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with dialect = empty_star also where
     /// it is "*".
     pub contact_uri: sipoauth_str,
     /// The message body, exactly as on the wire.
     pub body: sipoauth_str,
-    /// Empty for the digest-string of RFC 4474. For a proxy with the setting pop_request_uri the Request-URI, as it stands
+    /// Empty for the digest-string of RFC 4474. For a proxy with dialect = request_uri the Request-URI, as it stands
     /// in the request line: it is written behind the method, after one space. Since ABI version 5.
     pub request_uri: sipoauth_str,
 }

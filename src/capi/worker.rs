@@ -2,6 +2,7 @@
 //! Workers: one per process or thread. Challenges and offers; the checks are in `check`.
 
 use std::ffi::c_char;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::config::{shared, sipoauth_context};
@@ -17,6 +18,7 @@ use crate::worker::{CheckResult, Worker, claim_text};
 use sipoauth_core::check::Request;
 use sipoauth_core::config::offer::SipEndpoint;
 use sipoauth_core::sip::challenge::{Challenge, may_be_challenged};
+use sipoauth_core::sip::uri::written_host;
 use zeroize::Zeroizing;
 
 /// One process's or thread's state. Not for two threads at once, not for use across a fork.
@@ -47,6 +49,12 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Another check begins: it has another name, which is not 0.
+    #[inline]
+    pub fn next_check(&mut self) {
+        self.check = self.check.wrapping_add(1).max(1);
+    }
+
     /// What is borrowed from the last result would be another check's.
     pub fn is_last(&self, check: u64) -> Status {
         if check != 0 && check == self.check { Ok(()) } else { Err(SIPOAUTH_E_STALE) }
@@ -61,6 +69,8 @@ pub(super) const WAITING: u64 = NOBODY[0];
 ///
 /// `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
 /// SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
+///
+/// Changed in ABI version 5.
 ///
 /// # Safety
 /// Pointers are NULL or valid, `err` for `err_cap` octets.
@@ -90,7 +100,8 @@ pub unsafe extern "C" fn sipoauth_worker_new(
                 token: Zeroizing::default(),
                 reply: Reply::default(),
                 may_wait: flags & SIPOAUTH_WORKER_MAY_WAIT != 0,
-                check: 0,
+                // Somewhere: the checks of two workers are not to be taken for each other.
+                check: RandomState::new().hash_one(()),
                 job: 0,
                 broken: false,
             };
@@ -148,6 +159,8 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (it has no such
 /// claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
+/// Changed in ABI version 5.
+///
 /// # Safety
 /// `worker` and `value` are NULL or valid, `path` is valid for its length.
 #[unsafe(no_mangle)]
@@ -185,6 +198,8 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
 /// SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
 /// SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
+/// Changed in ABI version 5.
+///
 /// # Safety
 /// `worker` and `token` are NULL or valid, `next_hop` is valid for its length.
 #[unsafe(no_mangle)]
@@ -221,6 +236,8 @@ pub unsafe extern "C" fn sipoauth_worker_token(
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was no such check), SIPOAUTH_E_STORE (the tokens cannot be had: the
 /// answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+///
+/// Changed in ABI version 5.
 ///
 /// # Safety
 /// `worker` and `body` are NULL or valid.
@@ -286,6 +303,8 @@ pub unsafe extern "C" fn sipoauth_worker_submit(
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (a request of this method is not challenged), SIPOAUTH_E_ARGUMENT,
 /// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
 ///
+/// Changed in ABI version 5.
+///
 /// # Safety
 /// `worker` and `challenge` are NULL or valid, texts for their lengths, `reply` as for sipoauth_worker_reply.
 #[unsafe(no_mangle)]
@@ -312,8 +331,9 @@ pub unsafe extern "C" fn sipoauth_worker_challenge(
 
 /// Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge, Retry-After,
 /// Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` is that of the worker's last
-/// result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that has failed. Of `request` role,
-/// method, realm, from_uri and to_uri are looked at. After a failure `reply` says 503. Never blocks. Since ABI version 5.
+/// result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that
+/// has failed. Of `request` role, method, realm, from_uri, to_uri and source_ip (for the log) are looked at. After a failure
+/// `reply` says 503 with Retry-After. Never blocks. Since ABI version 5.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the request was accepted), SIPOAUTH_E_ARGUMENT,
 /// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
@@ -334,14 +354,16 @@ pub unsafe extern "C" fn sipoauth_worker_reply(
             let r = structure(request)?;
             let (method, realm, from, to) = (text(r.method)?, text(r.realm)?, text(r.from_uri)?, text(r.to_uri)?);
             let asked = Request { method: &method, from: &from, to: &to, ..Request::default() };
-            let domain = asked.domain();
-            let answered = Answered { method: &method, realm: &realm, domain: &domain, proxy: role_is_proxy(r.role)? };
-            let failed = CheckResult::default();
+            let domain = written_host(if asked.is_register() { &to } else { &from });
+            let source = text(r.source_ip)?;
+            let proxy = role_is_proxy(r.role)?;
+            let answered = Answered { method: &method, realm: &realm, domain, proxy, source: &source };
+            let mut failed = CheckResult::default();
             let result = match check {
-                0 => &failed,
+                0 => &mut failed,
                 _ => {
                     state.is_last(check)?;
-                    &*state.last
+                    &mut *state.last
                 }
             };
             state.worker.reply(result, &answered).ok_or(SIPOAUTH_E_STATE)
@@ -362,7 +384,7 @@ pub(super) unsafe fn replying(
         struct_size: 0,
         status: 503,
         phrase: "Service Unavailable".into(),
-        headers: sipoauth_str::EMPTY,
+        headers: "Retry-After: 5\r\n".into(),
     };
     let mut size = 0;
     // SAFETY: the caller's promise.

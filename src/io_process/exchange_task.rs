@@ -150,7 +150,7 @@ impl TaskEnv {
     /// The keys of a provider as they are published or kept; None when they are configured, or not fetched yet.
     pub(super) fn keys(&self, provider: usize) -> Option<KeySet> {
         if let Some(source) = self.kept_source(provider) {
-            return self.kept_keys.get(source, &self.policy.settings, now_millis() / 1000);
+            return self.kept_keys.get(source, now_millis() / 1000);
         }
         let (slot, source) = self.places[provider];
         let slot = &self.context.arena().slots()[slot];

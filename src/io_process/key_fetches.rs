@@ -11,6 +11,7 @@ use crate::shared::counters::Counter;
 use crate::shared::provider_slot::WantedFetch;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::{KeySource, Provider};
+use sipoauth_core::config::settings::KEY_REFRESH_INTERVAL;
 use sipoauth_core::jose::key_set::Rejected;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, KeyPlan, NoKeys};
 use sipoauth_core::oauth::refresh_plan::{Limits, RefreshPlan};
@@ -48,7 +49,7 @@ pub fn key_plan(provider: &Provider, policy: &Policy) -> Option<KeyPlan> {
 fn limits(policy: &Policy) -> Limits {
     let settings = &policy.settings;
     Limits {
-        interval: i64::from(settings.key_refresh_interval) * 1000,
+        interval: i64::from(KEY_REFRESH_INTERVAL) * 1000,
         cooldown: i64::from(settings.key_cooldown) * 1000,
         burst: settings.key_burst,
     }

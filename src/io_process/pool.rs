@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
 use crate::process::caught::caught;
-use sipoauth_core::config::policy::threads_for_phones;
+use sipoauth_core::config::settings::threads_for_phones;
 
 /// Something that may wait, and makes an event of kind `E`; and what to make of a panic in it, given its place.
 pub struct Task<E> {

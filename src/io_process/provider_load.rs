@@ -139,7 +139,7 @@ impl Loads {
         let rest = pool.for_phones().saturating_sub(self.running - own.min(self.running));
         let most = if env.policy.providers.len() > 1 { rest.div_ceil(2) } else { rest };
         let free = self.running == 0 || self.running + self.at_store + 1 < pool.size();
-        free && self.running < pool.for_phones() && own < most.min(env.policy.settings.http_per_provider as usize)
+        free && self.running < pool.for_phones() && own < most.min(env.policy.settings.threads_per_provider() as usize)
     }
 
     /// Whether there is a thread for more work at the store: some are left for the providers, and one for keys.

@@ -18,7 +18,6 @@ use crate::store::accounts::{AccountPage, derive_verifier};
 use crate::store::session_admin::{ListedSession, SessionPage};
 use crate::store::sessions::{SessionError, SessionStore};
 use sipoauth_core::config::policy::Policy;
-use sipoauth_core::config::settings::Settings;
 use sipoauth_core::config::source::{Bundle, Source};
 use sipoauth_core::config::{ConfigError, error};
 use sipoauth_core::keys::pbkdf2::Parameters;
@@ -77,20 +76,6 @@ fn place(
     Ok(places)
 }
 
-/// The settings that shape what exists since the start, with their values.
-fn of_the_start(settings: &Settings) -> [(&'static str, u32); 8] {
-    [
-        ("http_threads", settings.http_threads),
-        ("replay_guard_size", settings.replay_guard_size),
-        ("store_size", settings.store_size),
-        ("store_durable", settings.store_durable.into()),
-        ("store_timeout", settings.store_timeout),
-        ("store_cache_size", settings.store_cache_size),
-        ("introspection_cache_size", settings.introspection_cache_size),
-        ("connection_auth_size", settings.connection_auth_size),
-    ]
-}
-
 /// What a store has done, from the easiest on. A trouble has ended when it has done what the trouble forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worked {
@@ -116,7 +101,7 @@ impl Worked {
 /// Shared by all processes. Starts nothing.
 pub struct Context {
     source: Source,
-    started: [(&'static str, u32); 8],
+    started: Vec<(&'static str, u32)>,
     arena: Arena,
     jobs: JobQueue,
     sessions: Option<StoreAccess>,
@@ -135,20 +120,16 @@ impl Context {
             providers: policy.providers.len(),
             // A local store is as fast as the cache, so only one over the network has a cache.
             records: match &policy.sessions {
-                Some(sessions) if !sessions.place.is_local() => policy.settings.store_cache_size as usize,
+                Some(sessions) if !sessions.place.is_local() => policy.settings.shared_records(),
                 _ => 0,
             },
-            answers: if policy.introspects() { policy.settings.introspection_cache_size as usize } else { 0 },
-            connections: if policy.settings.connection_auth {
-                policy.settings.connection_auth_size as usize
-            } else {
-                0
-            },
-            proofs: if sessions.is_some() { policy.settings.replay_guard_size as usize } else { 0 },
+            answers: if policy.introspects() { policy.settings.shared_records() } else { 0 },
+            connections: if policy.settings.connection_auth { policy.settings.bound_connections() } else { 0 },
+            proofs: if sessions.is_some() { policy.settings.remembered_proofs() } else { 0 },
         };
         let context = Context {
             source,
-            started: of_the_start(&policy.settings),
+            started: policy.settings.of_the_start(),
             arena: Arena::new(&sizes, now_millis())?,
             jobs: JobQueue::new()?,
             sessions,
@@ -190,7 +171,7 @@ impl Context {
         for warning in policy.warnings() {
             self.log.log(Level::Warn, &warning);
         }
-        let settings = of_the_start(&policy.settings).into_iter().zip(self.started);
+        let settings = policy.settings.of_the_start().into_iter().zip(self.started.iter().copied());
         for ((name, value), (_, started)) in settings.filter(|(now, started)| now != started) {
             let line = format!("{name}: {started} goes on to count; {value} is taken over when the proxy is restarted");
             self.log.log(Level::Warn, &line);

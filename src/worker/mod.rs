@@ -167,13 +167,21 @@ impl Worker {
     }
 
     /// Redeems a code that did not come in the body of `request`, the registration that it is for.
-    pub fn exchange(&mut self, request: &Request<'_>, code: &CodeRequest, handling: &Handling<'_>) -> CheckResult {
+    pub fn exchange(
+        &mut self,
+        request: &Request<'_>,
+        code: Result<CodeRequest, Reason>,
+        handling: &Handling<'_>,
+    ) -> CheckResult {
         let now = self.prepare(handling.now);
         let handling = &self.sent_by(request, handling);
-        let decision = self.with_key_stored(request, now, |worker| {
-            let sessions = SessionView::new(&worker.context, &worker.placed.policy, handling, now);
-            check_code(&worker.placed.policy, &sessions, request, code, now / 1000)
-        });
+        let decision = match code {
+            Ok(code) => self.with_key_stored(request, now, |worker| {
+                let sessions = SessionView::new(&worker.context, &worker.placed.policy, handling, now);
+                check_code(&worker.placed.policy, &sessions, request, &code, now / 1000)
+            }),
+            Err(reason) => Decision::Done(Answer { reason: Some(reason), carried: Carried::Code, ..Answer::default() }),
+        };
         self.conclude(decision, request, handling, now)
     }
 
@@ -239,7 +247,8 @@ impl Worker {
         check_connection(policy, known, &mut self.cache, request, &bound, now / 1000).unwrap_or(decision)
     }
 
-    fn stores_itself(&self) -> bool {
+    /// The store is this process's to write; otherwise only the I/O service's.
+    pub fn stores_itself(&self) -> bool {
         self.context.sessions().is_some_and(|access| access.is_local())
     }
 
@@ -466,12 +475,29 @@ impl Worker {
         self.context.log().log(level, &describe(verdict, verdict.answer.reason()));
     }
 
-    /// The result for a request that the host could not park, parse or handle.
-    pub fn refuse(&self, mut verdict: CheckResult, reason: Reason) -> CheckResult {
+    /// The result for a request that was to be parked but could not be.
+    pub fn overloaded(&self, mut verdict: CheckResult) -> CheckResult {
         verdict.pending = None;
-        verdict.answer.reason = Some(reason);
-        let proxy = verdict.proxy;
-        self.finish(&mut verdict, proxy);
+        verdict.answer.reason = Some(Reason::Overloaded);
+        self.finish(&mut verdict, false);
+        verdict
+    }
+
+    /// The result for a request that the host cannot parse.
+    pub fn malformed(&self) -> CheckResult {
+        let answer = Answer { reason: Some(Reason::RequestMalformed), ..Answer::default() };
+        let mut verdict = CheckResult { answer, ..CheckResult::default() };
+        self.finish(&mut verdict, false);
+        verdict
+    }
+
+    /// The result for a request that the host failed to handle. It may have been counted already.
+    pub fn failed(&self) -> CheckResult {
+        let answer = Answer { reason: Some(Reason::Internal), ..Answer::default() };
+        let retry_after = self.placed.policy.settings.retry_after;
+        let verdict = CheckResult { answer, status: 503, retry_after, ..CheckResult::default() };
+        self.context.arena().shared().counters.add_reason(Reason::Internal);
+        self.tell_refusal(&verdict, Level::Warn);
         verdict
     }
 
@@ -536,6 +562,8 @@ fn describe(verdict: &CheckResult, reason: Reason) -> String {
     let (session, aor) = match &verdict.answer.session {
         Some(used) => (verdict.session.as_str(), used.aor.as_str()),
         None if is_about_address(&verdict.answer) => ("", verdict.address.as_str()),
+        // Who it was let in as, and not for all.
+        None if verdict.granted => ("", verdict.token().map_or("", |token| token.shown(verdict.answer.aor).aor)),
         None => ("", ""),
     };
     let sent = if verdict.answer.carried == Carried::Connection { "earlier on this connection" } else { "" };

@@ -24,6 +24,8 @@ pub struct Answered<'a> {
     pub domain: &'a str,
     /// It is challenged as a proxy does it.
     pub proxy: bool,
+    /// Its sender's address, for the log.
+    pub source: &'a str,
 }
 
 /// An answer.
@@ -55,13 +57,14 @@ impl Reply {
 
 impl Worker {
     /// The answer that goes with the result of a check, or of what was required afterwards; None: it was accepted.
-    pub fn reply(&mut self, result: &CheckResult, request: &Answered<'_>) -> Option<Reply> {
+    pub fn reply(&mut self, result: &mut CheckResult, request: &Answered<'_>) -> Option<Reply> {
         let reason = result.answer.reason();
         if reason == Reason::Ok && result.pending.is_none() {
             return None;
         }
         if result.granted {
             // What was required is a refusal only now.
+            request.source.clone_into(&mut result.source);
             self.tell_refusal(result, Level::Info);
         }
         let reply = match result.status {

@@ -210,7 +210,7 @@ sipoauth_context *make_context(const char *more_provider, const char *max_pendin
     EXPECT_STATUS(set(config, "application_servers", "10.0.0.5,sip:as.example.test:5070;transport=tls"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "pending_timeout", "30"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "connection_auth", "yes"), SIPOAUTH_OK);
-    EXPECT_STATUS(set(config, "connection_auth_size", "64"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "users", "64"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "decryption_key_files", argument("private")), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "max_pending", max_pending), SIPOAUTH_OK);
     EXPECT_STATUS(add(config, line), SIPOAUTH_OK);

@@ -115,6 +115,10 @@ static void values(sipoauth_worker *worker)
     fill(&code, "x");
     code.call_id = text("");
     expect_refused(worker, &code, 400, "pop_malformed");
+    fill(&code, "\xff\xfe");
+    expect_refused(worker, &code, 400, "body_malformed");
+    fill(&code, "a\nb");
+    expect_refused(worker, &code, 400, "body_malformed");
     fill(&code, "123 456");
     expect_refused(worker, &code, 403, "short_code_unprotected");
 }
@@ -190,6 +194,13 @@ static void by_waiting(sipoauth_context *context, sipoauth_io *io)
     EXPECT_STATUS(sipoauth_worker_exchange_wait(worker, &code, 60000, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.session.len == 32);
     EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &claim), SIPOAUTH_E_STATE);
+    /* texts of the last result may be inputs, also while the call waits */
+    fill(&code, "a-third-code-by-waiting-that-nobody-may-see");
+    code.aor = result.aor;
+    code.instance = result.instance;
+    EXPECT_STATUS(sipoauth_worker_exchange_wait(worker, &code, 60000, &result), SIPOAUTH_OK);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED);
+    EXPECT_TEXT(result.aor, alice);
     /* alice's, whoever asks */
     fill(&code, "another-code-by-waiting-that-nobody-may-see");
     code.aor = text("sip:bob@example.test");
@@ -203,7 +214,7 @@ static void by_waiting(sipoauth_context *context, sipoauth_io *io)
 
 void test_exchange(void)
 {
-    sipoauth_context *context = make_store_context("exchange");
+    sipoauth_context *context = make_store_context("exchange", "yes");
     sipoauth_worker *worker = NULL;
     sipoauth_io *io = NULL;
 

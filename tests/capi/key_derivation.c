@@ -247,7 +247,8 @@ static void expect_no_challenge(sipoauth_worker *worker, int wanted)
     sipoauth_reply reply = blank_reply();
 
     EXPECT_STATUS(sipoauth_worker_key_derivation_challenge(worker, last, &reply), wanted);
-    EXPECT(reply.headers.len == 0 && reply.status == 503);
+    EXPECT(reply.status == 503);
+    EXPECT_TEXT(reply.headers, "Retry-After: 5\r\n");
 }
 
 static void requests(sipoauth_worker *worker)

@@ -156,12 +156,12 @@ static void answers(sipoauth_worker *worker)
     EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, NULL), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_wait(worker, &message.request, 1, NULL), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_token(worker, token, 0, NULL), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, 0, NULL), SIPOAUTH_E_ARGUMENT);
     result.struct_size = sizeof(result) - 1;
     EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_wait(worker, &message.request, 1, &result), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_check_token(worker, token, 0, &result), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, 0, &result), SIPOAUTH_E_ARGUMENT);
 
     result = blank_result();
     EXPECT_STATUS(sipoauth_worker_check_token(NULL, token, 0, &result), SIPOAUTH_E_ARGUMENT);
@@ -176,17 +176,17 @@ static void answers(sipoauth_worker *worker)
     EXPECT_STATUS(sipoauth_worker_check_token(worker, token, 8, &result), SIPOAUTH_E_ARGUMENT);
     expect_denied(&result);
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_refuse(NULL, SIPOAUTH_REFUSE_FAILED, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_refuse(NULL, SIPOAUTH_REFUSE_FAILED, 0, &result), SIPOAUTH_E_ARGUMENT);
     expect_denied(&result);
 
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, 0, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, 0, 0, &result), SIPOAUTH_E_ARGUMENT);
     expect_denied(&result);
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, 0, &result), SIPOAUTH_OK);
     EXPECT(result.status == 400 && result.reason_class == SIPOAUTH_CLASS_MALFORMED);
     EXPECT_TEXT(result.reason_code, "malformed_request");
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FAILED, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FAILED, 0, &result), SIPOAUTH_OK);
     EXPECT(result.status == 503 && result.retry_after > 0 && result.reason_class == SIPOAUTH_CLASS_NOT_NOW);
 
     EXPECT_STATUS(sipoauth_worker_claim(NULL, 1, text("sub"), &value), SIPOAUTH_E_ARGUMENT);
@@ -225,7 +225,8 @@ static void challenges(sipoauth_worker *worker)
     memset(&reply, 0x5a, sizeof(reply));
     reply.struct_size = sizeof(reply);
     EXPECT_STATUS(sipoauth_worker_challenge(NULL, &challenge, &reply), SIPOAUTH_E_ARGUMENT);
-    EXPECT(reply.status == 503 && reply.headers.len == 0);
+    EXPECT(reply.status == 503);
+    EXPECT_TEXT(reply.headers, "Retry-After: 5\r\n");
     EXPECT_STATUS(sipoauth_worker_challenge(worker, NULL, &reply), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_challenge(worker, &challenge, NULL), SIPOAUTH_E_ARGUMENT);
     for (i = 0; i < sizeof(member) / sizeof(member[0]); i++) {

@@ -48,6 +48,11 @@ static void refusals(sipoauth_worker *worker)
 
     message_register(&message, alice, NULL);
     result = check(worker, &message);
+    /* an address without a user has a domain, too, and it is shown as it is written */
+    message.request.realm = text("");
+    message.request.to_uri = text("sip:Example.TEST:5070;transport=tcp");
+    expect_reply(worker, result.check, &message, 401, "Unauthorized", "realm=\"Example.TEST\"");
+    message_register(&message, alice, NULL);
     EXPECT(result.reason_class == SIPOAUTH_CLASS_NO_CREDENTIALS);
     expect_reply(worker, result.check, &message, 401, "Unauthorized", "WWW-Authenticate: Bearer realm=\"example.test\"");
     message.request.realm = text("another");
@@ -60,7 +65,8 @@ static void refusals(sipoauth_worker *worker)
     EXPECT(result.reason_class == SIPOAUTH_CLASS_DENIED);
     expect_reply(worker, result.check, &message, 401, "Unauthorized", "error=\"invalid_token\"");
     EXPECT_STATUS(sipoauth_worker_reply(worker, earlier, &message.request, &reply), SIPOAUTH_E_STALE);
-    EXPECT(reply.status == 503 && reply.headers.len == 0);
+    EXPECT(reply.status == 503);
+    EXPECT_TEXT(reply.headers, "Retry-After: 5\r\n");
 
     message_register(&message, alice, "Bearer");
     result = check(worker, &message);
@@ -79,9 +85,16 @@ static void refusals(sipoauth_worker *worker)
     message.request.method = text("CANCEL");
     expect_reply(worker, result.check, &message, 0, "", "");
 
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result), SIPOAUTH_OK);
-    expect_reply(worker, result.check, &message, 503, "Service Unavailable", "Retry-After: ");
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, &result), SIPOAUTH_OK);
+    message.request.method = text("cancel");
+    expect_reply(worker, result.check, &message, 0, "", "");
+    /* nothing is pending, and the last check stays the last one */
+    earlier = result.check;
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, result.job, &result), SIPOAUTH_E_STALE);
+    expect_denied(&result);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, 77, 0, &result), SIPOAUTH_E_ARGUMENT);
+    message.request.method = text("MESSAGE");
+    expect_reply(worker, earlier, &message, 407, "Proxy Authentication Required", "");
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, 0, &result), SIPOAUTH_OK);
     expect_reply(worker, result.check, &message, 400, "The proxy cannot parse the request.", "");
     /* a check that has failed */
     expect_reply(worker, 0, &message, 503, "Service Unavailable", "Retry-After: ");

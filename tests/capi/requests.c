@@ -84,6 +84,7 @@ static void from_pending_to_accepted(sipoauth_io **io)
 {
     char *credentials = bearer(argument("token"));
     struct message message;
+    uint64_t job;
     sipoauth_result result;
     sipoauth_io *second = NULL;
     int i;
@@ -99,8 +100,11 @@ static void from_pending_to_accepted(sipoauth_io **io)
 
     /* max_pending is 1: the next one is refused for now */
     EXPECT_STATUS(sipoauth_worker_submit(worker, result.job, text(""), 9, 9), SIPOAUTH_E_FULL);
+    job = result.job;
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, job - 1, &result), SIPOAUTH_E_STALE);
+    expect_denied(&result);
+    EXPECT_STATUS(sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, job, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_NOT_NOW && result.status == 503 && result.retry_after > 0);
     EXPECT_TEXT(result.reason_code, "overloaded");
     result = blank_result();

@@ -344,7 +344,7 @@ fn connections_that_have_ended_make_room() {
     let directory = Directory::new("connections");
     let server = AuthorizationServer::start();
     let builder = configured(EXAMPLE, &provider(server.issuer()));
-    let stack = Stack::new(with_settings(builder, &directory, "connection_auth_size = 64\n"));
+    let stack = Stack::new(with_settings(builder, &directory, "users = 64\n"));
     stack.wait_for_keys();
     let token = server.token("alice", "es256");
     let mut silent = stack.tcp();

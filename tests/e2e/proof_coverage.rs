@@ -164,7 +164,7 @@ fn only_the_same_message_is_a_retransmission() {
 
 #[test]
 fn a_proof_may_cover_the_request_uri() {
-    let (_directory, server, stack, key) = start("pop_request_uri = true\n");
+    let (_directory, server, stack, key) = start("dialect = \"request_uri\"\n");
     let mut phone = stack.udp();
     let unbound = prove_in_header(&key, Request::new("MESSAGE", &aor("bob"), ALICE));
     assert_eq!(stack.request(&mut phone, &unbound).status, 401, "as RFC 4474 has it");

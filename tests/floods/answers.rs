@@ -78,7 +78,7 @@ fn fifty_thousand_made_up_tokens_of_one_source_leave_a_good_answer_in_place() {
 #[test]
 fn inactive_tokens_of_many_sources_leave_good_answers_in_place_and_all_hear_their_own_verdict() {
     let server = server();
-    let mut plant = plant(&server, &json!({ "introspection_cache_size": 16 }));
+    let mut plant = plant(&server, &json!({ "users": 32 }));
     for number in 0..1000 {
         let (source, token) =
             (format!("203.0.{}.{}", number / 250, number % 250), format!("another-token-{number:06}"));
@@ -90,7 +90,7 @@ fn inactive_tokens_of_many_sources_leave_good_answers_in_place_and_all_hear_thei
 #[test]
 fn failed_questions_leave_good_answers_in_place_and_all_hear_their_own_verdict() {
     let server = server();
-    let mut plant = plant(&server, &json!({ "introspection_cache_size": 16 }));
+    let mut plant = plant(&server, &json!({ "users": 32 }));
     let refused = json!({ "error": "invalid_client" }).to_string().into_bytes();
     server.set(INTROSPECT, Answer::Full(401, vec![], refused));
     for number in 0..1000 {
@@ -104,7 +104,7 @@ fn failed_questions_leave_good_answers_in_place_and_all_hear_their_own_verdict()
 #[test]
 fn many_that_wait_at_once_hear_their_own_verdicts() {
     let server = server();
-    let mut plant = plant(&server, &json!({ "introspection_cache_size": 16, "max_pending": 2000 }));
+    let mut plant = plant(&server, &json!({ "users": 32, "max_pending": 2000 }));
     let source = |number: u32| format!("203.0.{}.{}", number / 250, number % 250);
     let mut parked = Vec::new();
     for number in 0..400 {
@@ -127,7 +127,7 @@ fn many_that_wait_at_once_hear_their_own_verdicts() {
 #[test]
 fn a_token_that_was_revoked_is_no_more_good_however_many_others_there_are() {
     let server = server();
-    let limits = json!({ "introspection_cache_size": 16 });
+    let limits = json!({ "users": 32 });
     let mut plant = Plant::new(&merged(&provider(&server), &json!({ "introspection_cache": 0 })), &limits);
     assert_eq!(plant.reason(GOOD), Reason::Ok);
     server.set(INTROSPECT, Answer::Json(json!({ "active": false })));

@@ -14,7 +14,7 @@ pub fn settings(plant: &Plant, redis: &Redis) -> Value {
         "store": format!("redis://127.0.0.1:{}/0", redis.port()),
         "store_password_file": plant.directory.write("redis-password", PASSWORD),
         "store_cache": 3600,
-        "store_cache_size": 16,
+        "users": 32,
         "code_source_limit": 65535,
     })
 }

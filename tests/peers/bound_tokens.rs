@@ -133,8 +133,7 @@ fn an_operator_may_ignore_keys() {
 fn a_bound_connection_is_judged_by_its_certificate_each_time() {
     let (key, authority) = (TestKey::p256("k"), Authority::new());
     let (alices, mallorys) = (authority.client("alice").certificate, authority.client("mallory").certificate);
-    let mut site =
-        Site::with_globals(&[key.jwk()], &json!({}), &json!({ "connection_auth": true, "connection_auth_size": 64 }));
+    let mut site = Site::with_globals(&[key.jwk()], &json!({}), &json!({ "connection_auth": true, "users": 64 }));
     let header = format!("Bearer {}", key.token("ES256", &claims(&bound_to(&alices))));
     let mut ask = |credentials: &[&str], certificate: &Path| {
         let shown = || Some(std::fs::read(certificate).expect("readable"));

@@ -15,7 +15,7 @@ const PHONE: (&str, u16) = ("192.0.2.1", 40_000);
 /// A proxy with connection_auth, its key, and a good token.
 fn site(provider: &Value, globals: Value) -> (Site, TestKey, String) {
     let key = TestKey::p256("k");
-    let mut all = json!({ "connection_auth": true, "connection_auth_size": 64 });
+    let mut all = json!({ "connection_auth": true, "users": 64 });
     all.as_object_mut().expect("an object").extend(globals.as_object().cloned().expect("an object"));
     let site = Site::with_globals(&[key.jwk()], provider, &all);
     let token = key.token("ES256", &claims(&json!({})));

@@ -119,7 +119,7 @@ fn a_host_that_does_not_tell_which_is_not_guessed() {
 #[test]
 fn the_text_of_rfc_4474_is_a_dialect() {
     let plant = Plant::new();
-    let (mut proxy, key) = signed_in(&plant, &json!({ "pop_star": "empty" }));
+    let (mut proxy, key) = signed_in(&plant, &json!({ "dialect": "empty_star" }));
     for (i, prove) in [Sip::prove_in_body, Sip::prove_in_header].into_iter().enumerate() {
         let of_rfc = all_bindings(&prove(query(&format!("a{i}")), &key));
         assert_eq!((proxy.answer(&of_rfc), proxy.answer(&of_rfc)), (OK, OK));
@@ -129,7 +129,7 @@ fn the_text_of_rfc_4474_is_a_dialect() {
         assert_eq!(proxy.answer(&prove(query(&format!("c{i}")), &key)), OK);
     }
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "kd_iterations": 1000, "pop_star": "empty" }));
+    let mut proxy = plant.proxy(&json!({ "kd_iterations": 1000, "dialect": "empty_star" }));
     let key = account(&proxy).key;
     let of_rfc = all_bindings(&key_derivation::prove(&key, &query("k"), Some(NONCE)));
     assert_eq!(key_derivation::answer(&mut proxy, &of_rfc), OK);

@@ -51,7 +51,7 @@ fn in_the_body_of_a_register() {
 #[test]
 fn with_an_empty_body_where_that_is_set() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "pop_body": "empty" }));
+    let mut proxy = plant.proxy(&json!({ "dialect": "empty_body" }));
     let key = sign_in(&plant, &mut proxy, "one", "");
     let sip = Sip::register(ALICE, "two");
     let pop = pop_to_text(&make_pop(&*key, &sip.digest(b"")));
@@ -176,7 +176,7 @@ fn devices_without_instance_live_side_by_side() {
 #[test]
 fn the_order_of_the_slides() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "key_order": "slides" }));
+    let mut proxy = plant.proxy(&json!({ "dialect": "slides_key" }));
     let code = plant.endpoint.code("alice");
     let sip = Sip::with_code(ALICE, "one", &code);
     proxy.sign_in(&sip);

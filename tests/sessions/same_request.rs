@@ -128,7 +128,7 @@ fn proxies_that_share_redis_compare_the_request_line() {
 #[test]
 fn a_proof_may_cover_the_request_uri() {
     let plant = Plant::new();
-    let (mut proxy, key) = signed_in(&plant, &json!({ "pop_request_uri": true }));
+    let (mut proxy, key) = signed_in(&plant, &json!({ "dialect": "request_uri" }));
     let bound = |sip: Sip| Sip { covers_uri: true, ..sip };
     for (i, prove) in [Sip::prove_in_header, Sip::prove_in_body].into_iter().enumerate() {
         let unused = prove(bound(Sip::register(ALICE, &format!("r{i}"))), &key);
@@ -142,7 +142,7 @@ fn a_proof_may_cover_the_request_uri() {
         assert_eq!(proxy.answer(&Sip { credentials: vec![bearer()], ..odd }), MALFORMED, "{uri:?}");
     }
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "kd_iterations": 1000, "pop_request_uri": true }));
+    let mut proxy = plant.proxy(&json!({ "kd_iterations": 1000, "dialect": "request_uri" }));
     let key = account(&proxy).key;
     let asked = bound(message("c"));
     let challenge = key_derivation::challenge(&mut proxy, &asked);
@@ -154,7 +154,7 @@ fn a_proof_may_cover_the_request_uri() {
         assert_eq!(key_derivation::answer(&mut proxy, &unused), OK);
     }
     let plant = Plant::new();
-    let mut proxy = issuer(&plant, &json!({ "pop_request_uri": true }));
+    let mut proxy = issuer(&plant, &json!({ "dialect": "request_uri" }));
     let alice = User::new("alice", "n1");
     let first = password_with_pop(&alice, bound(Sip::register(ALICE, "p")));
     assert_eq!(ask_for_tokens(&mut proxy, &alice, &redirected(&first)), INVALID);

@@ -167,7 +167,7 @@ fn a_second_request_is_not_the_first_again() {
 fn the_proof_of_a_sign_in_with_a_password_is_used_with_it() {
     for (settings, covered) in [
         (json!({ "provider.token_pop": "optional" }), PASSWORD),
-        (json!({ "provider.token_pop": "optional", "pop_body": "empty" }), ""),
+        (json!({ "provider.token_pop": "optional", "dialect": "empty_body" }), ""),
     ] {
         let plant = Plant::new();
         let mut proxy = issuer(&plant, &settings);

@@ -266,7 +266,7 @@ fn without_a_service_a_full_queue_refuses_now() {
     // One that was let through before, and one that comes now.
     let errand = verdict.pending.clone().expect("it must be exchanged");
     assert!(proxy.worker.submit(errand, &[], [9, 0]).is_err());
-    for refused in [proxy.worker.refuse(verdict, Reason::Overloaded), proxy.look(&sip(10))] {
+    for refused in [proxy.worker.overloaded(verdict), proxy.look(&sip(10))] {
         assert_eq!((refused.status, refused.answer.reason()), (503, Reason::Overloaded));
     }
     assert_eq!(plant.endpoint.server.count(TOKEN), 0);

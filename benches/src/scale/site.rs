@@ -69,13 +69,14 @@ impl Log for Silent {
 /// A proxy with this store that remembers so many tokens in each worker, and so many proofs.
 pub fn context(store: &str, tokens: usize, proofs: usize) -> Result<Arc<Context>, String> {
     let mut source = Source::default();
-    let (tokens, proofs) = (tokens.to_string(), proofs.to_string());
+    // Sixteen proofs are remembered for each user.
+    let (tokens, users) = (tokens.to_string(), proofs.div_ceil(16).clamp(32, 1_048_576).to_string());
     let settings = [
         ("store", store),
         ("store_key", STORE_KEY),
         ("store_size", STORE_SIZE),
         ("token_cache_size", tokens.as_str()),
-        ("replay_guard_size", proofs.as_str()),
+        ("users", users.as_str()),
     ];
     for (key, value) in settings {
         source.set(key, value).map_err(|e| e.0)?;

@@ -27,8 +27,8 @@ Examples:
   sudo -u kamailio sipoauth accounts load users.txt --passwords --dry-run   # lines: alice@example.com her password
   sipoauth accounts derive < password                                       # a line for a database of your own
 
-The store has the key that is derived from a password, never the password. How it is derived say kd_kdf, kd_iterations
-and kd_key_size. The proxies see a change at once. Run it as the proxy's user: the store's files must go on belonging to it.
+The store has the key that is derived from a password, never the password. How it is derived say kd_kdf and
+kd_iterations. The proxies see a change at once. Run it as the proxy's user: the store's files must go on belonging to it.
 
 Exit codes: 0 done; 1 wrong options, a bad line, or the store cannot be used; 3 there is no such account.";
 
@@ -141,7 +141,7 @@ fn set(options: &SetOptions, context: &Context, output: Output) -> Result<u8, St
     Ok(0)
 }
 
-const OTHER_PARAMETERS: &str = "the account has other parameters than kd_kdf, kd_iterations and kd_key_size (and 16 \
+const OTHER_PARAMETERS: &str = "the account has other parameters than kd_kdf and kd_iterations (and 16 \
                                 octets of salt) say: it can be told from users who do not exist";
 
 fn derive(options: &DeriveOptions) -> Result<u8, String> {

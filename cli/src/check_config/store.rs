@@ -221,7 +221,7 @@ fn tell_of_accounts(conspicuous: &Conspicuous, findings: &mut Findings) {
     }
     let more = if *count > some.len() as u64 { ", …" } else { "" };
     let message = format!(
-        "{count} of {all} Key-Derivation account(s) have other parameters than kd_kdf, kd_iterations and kd_key_size say (or a salt of another length than 16 octets): a challenge tells anybody that they exist: {}{more}",
+        "{count} of {all} Key-Derivation account(s) have other parameters than kd_kdf and kd_iterations say (or a salt of another length than 16 octets): a challenge tells anybody that they exist: {}{more}",
         some.join(", ")
     );
     let fix = "write them again from their passwords (sipoauth accounts set, load --passwords), or write the settings that they were made with; accounts that a script looks up are not seen here";

@@ -396,13 +396,14 @@ impl SessionCheck<'_> {
         if from_tag.is_empty() || call_id.is_empty() || length > MAX_TEXTS {
             return Err(Reason::PopMalformed);
         }
-        let digest =
-            match self.policy.settings.pop_reuse.then(|| covered_by_proof(self.settings, self.request, message.body)) {
-                Some(Ok((digest, _))) => String::from_utf8(digest).ok(),
-                Some(Err(error @ DigestError::Cseq)) => return Err(error.reason()),
-                // Not every phone that sends a code makes a proof of that request.
-                Some(Err(_)) | None => None,
-            };
+        // A code that did not come in a request has none whose proof could be repeated.
+        let is_covered = self.policy.settings.pop_reuse && !message.cseq.is_empty();
+        let digest = match is_covered.then(|| covered_by_proof(self.settings, self.request, message.body)) {
+            Some(Ok((digest, _))) => String::from_utf8(digest).ok(),
+            Some(Err(error @ DigestError::Cseq)) => return Err(error.reason()),
+            // Not every phone that sends a code makes a proof of that request.
+            Some(Err(_)) | None => None,
+        };
         Ok(Registration {
             code: id.0,
             method: self.request.method.to_owned(),

@@ -17,6 +17,7 @@ pub mod policy;
 pub mod provider;
 pub mod provider_settings;
 pub mod sessions;
+pub mod setting;
 pub mod settings;
 pub mod source;
 

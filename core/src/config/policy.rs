@@ -286,59 +286,8 @@ fn unverified_issuer(token: &str) -> Option<(String, Option<String>)> {
     Some((text("iss")?, text("tid")))
 }
 
-/// How many of the threads may work for phones at once: some are left for keys and for the store.
-pub fn threads_for_phones(threads: u32) -> u32 {
-    threads - threads / 4 - 1
-}
-
 fn check_globals(s: &Settings) -> Result<(), ConfigError> {
-    let ranges = [
-        ("leeway", s.leeway, 0, 600),
-        ("retry_after", s.retry_after, 1, 3600),
-        ("max_pending", s.max_pending, 1, 100_000),
-        ("pending_timeout", s.pending_timeout, 1, 30),
-        ("key_refresh_interval", s.key_refresh_interval, 60, 86_400),
-        ("key_cooldown", s.key_cooldown, 1, 3600),
-        ("key_burst", s.key_burst, 1, 100),
-        ("key_source_limit", s.key_source_limit, 1, 1000),
-        ("key_max_stale", s.key_max_stale, 60, 31_536_000),
-        ("token_cache_size", s.token_cache_size, 0, 1_000_000),
-        ("max_token_size", s.max_token_size, 256, 65_536),
-        ("http_threads", s.http_threads, 2, 256),
-        ("http_per_provider", s.http_per_provider, 1, 255),
-        ("store_size", s.store_size, 1, 1_048_576),
-        ("store_timeout", s.store_timeout, 10, 10_000),
-        ("store_cache", s.store_cache, 1, 3600),
-        ("store_cache_size", s.store_cache_size, 16, 1_048_576),
-        ("session_lifetime", s.session_lifetime, 60, 315_360_000),
-        ("max_devices", s.max_devices, 1, 64),
-        ("code_lifetime", s.code_lifetime, 10, 86_400),
-        ("code_source_limit", s.code_source_limit, 1, 65_535),
-        ("introspection_cache_size", s.introspection_cache_size, 16, 1_048_576),
-        ("introspection_source_limit", s.introspection_source_limit, 1, 65_535),
-        ("decryption_source_limit", s.decryption_source_limit, 1, 65_535),
-        ("short_code_tries", s.short_code_tries, 1, 1000),
-        ("short_code_source_tries", s.short_code_source_tries, 1, 65_535),
-        ("pop_window", s.pop_window, 5, 3600),
-        ("replay_guard_size", s.replay_guard_size, 1024, 16_777_216),
-        ("connection_auth_size", s.connection_auth_size, 64, 1_048_576),
-        ("http_timeout", s.http_timeout, 1, 60),
-        ("connect_timeout", s.connect_timeout, 1, 60),
-    ];
-    for (key, value, least, most) in ranges {
-        if !(least..=most).contains(&value) {
-            return error(format!("{key}: {value} is out of range, write {least} to {most}"));
-        }
-    }
-    let for_phones = threads_for_phones(s.http_threads);
-    if s.http_per_provider > for_phones || s.http_per_provider == for_phones && for_phones > 1 {
-        return error(format!(
-            "http_per_provider: {} is too much for http_threads = {}, write at most {}: one provider must not keep all busy",
-            s.http_per_provider,
-            s.http_threads,
-            (for_phones - 1).max(1)
-        ));
-    }
+    s.check_ranges()?;
     if ![401, 403].contains(&s.scope_status) {
         return error(format!("scope_status: {} is not possible, write 401 or 403", s.scope_status));
     }

@@ -83,26 +83,6 @@ impl Sessions {
                 "store_key: is missing, but 'store' is set; write a secret of at least 32 octets, for example what 'openssl rand -base64 32' prints, into a file and name it in store_key_file",
             );
         };
-        let key_order = match settings.key_order.as_str() {
-            "draft" => KeyOrder::Draft,
-            "slides" => KeyOrder::Slides,
-            other => return error(format!("key_order: '{other}' is not possible, write draft or slides")),
-        };
-        let ha1_form = match settings.ha1_form.as_str() {
-            "hex" => Ha1Form::Hex,
-            "raw" => Ha1Form::Raw,
-            other => return error(format!("ha1_form: '{other}' is not possible, write hex or raw")),
-        };
-        let empty_pop_body = match settings.pop_body.as_str() {
-            "without_pop" => false,
-            "empty" => true,
-            other => return error(format!("pop_body: '{other}' is not possible, write without_pop or empty")),
-        };
-        let empty_star = match settings.pop_star.as_str() {
-            "star" => false,
-            "empty" => true,
-            other => return error(format!("pop_star: '{other}' is not possible, write star or empty")),
-        };
         let cluster_replay = match settings.replay_scope.as_str() {
             "proxy" => false,
             "cluster" if matches!(place, StorePlace::Redis { .. }) => true,
@@ -118,11 +98,11 @@ impl Sessions {
             key,
             hash_key,
             unknown_users,
-            key_order,
-            ha1_form,
-            empty_pop_body,
-            empty_star,
-            covers_request_uri: settings.pop_request_uri,
+            key_order: if settings.speaks("slides_key") { KeyOrder::Slides } else { KeyOrder::Draft },
+            ha1_form: if settings.speaks("raw_ha1") { Ha1Form::Raw } else { Ha1Form::Hex },
+            empty_pop_body: settings.speaks("empty_body"),
+            empty_star: settings.speaks("empty_star"),
+            covers_request_uri: settings.speaks("request_uri"),
             cluster_replay,
         }))
     }
@@ -196,10 +176,6 @@ mod tests {
             (vec![("store", "/x"), ("store_key", "short")], "at least 32"),
             (vec![("store", "redis:/:secret@x"), KEY], "neither a folder"),
             (vec![("store", "http://:secret@x"), KEY], "must begin with redis://"),
-            (vec![("store", "/x"), KEY, ("key_order", "abc")], "key_order: 'abc'"),
-            (vec![("store", "/x"), KEY, ("ha1_form", "abc")], "ha1_form: 'abc'"),
-            (vec![("store", "/x"), KEY, ("pop_body", "abc")], "pop_body: 'abc'"),
-            (vec![("store", "/x"), KEY, ("pop_star", "abc")], "pop_star: 'abc'"),
             (vec![("store", "/x"), KEY, ("replay_scope", "cluster")], "needs a Redis store"),
         ] {
             let text = sessions(&pairs).unwrap_err();

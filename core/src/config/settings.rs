@@ -1,296 +1,228 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What may be written in the configuration: every global key, its unit and its default.
+//! What may be written in the configuration: every global key with its type, range, default and meaning, once. The parser,
+//! the module's parameters, `docs/reference/settings.md` and the manual page are made of this table.
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::provider_settings::ProviderSettings;
-use crate::keys::pbkdf2::{DEFAULT_ITERATIONS, DEFAULT_KEY_SIZE, Kdf};
+use super::setting::{Kind, Setting, SettingValue, Takes, settings};
+use super::{ConfigError, error};
+use crate::keys::pbkdf2::{DEFAULT_ITERATIONS, Kdf};
 
-/// The whole configuration.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// Realm of challenges when the script names none.
-    pub realm: String,
-    /// Tolerated clock difference in seconds.
-    #[serde(deserialize_with = "number")]
-    pub leeway: u32,
-    /// Retry-After of a 503 in seconds.
-    #[serde(deserialize_with = "number")]
-    pub retry_after: u32,
-    /// Most requests that wait for an authorization server or for the store at once. One source has at most a quarter of them.
-    #[serde(deserialize_with = "number")]
-    pub max_pending: u32,
-    /// Longest wait of one request in seconds.
-    #[serde(deserialize_with = "number")]
-    pub pending_timeout: u32,
-    /// Keys are fetched again after this many seconds at the latest.
-    #[serde(deserialize_with = "number")]
-    pub key_refresh_interval: u32,
-    /// Seconds in which one more fetch for an unknown key id becomes allowed, per provider.
-    #[serde(deserialize_with = "number")]
-    pub key_cooldown: u32,
-    /// Fetches for unknown key ids that are allowed in a row, per provider.
-    #[serde(deserialize_with = "number")]
-    pub key_burst: u32,
-    /// Fetches per minute that the requests of one source address may cause.
-    #[serde(deserialize_with = "number")]
-    pub key_source_limit: u32,
-    /// Keys serve this many seconds after their last successful fetch.
-    #[serde(deserialize_with = "number")]
-    pub key_max_stale: u32,
-    /// Verified tokens that each worker remembers, and four times as many accounts with sessions; 0 turns the caches off.
-    #[serde(deserialize_with = "number")]
-    pub token_cache_size: u32,
-    /// Longest token in octets.
-    #[serde(deserialize_with = "number")]
-    pub max_token_size: u32,
-    /// Files with the private keys that decrypt tokens, newest first: PEM (PKCS #8), JWK or JWK Set. None: encrypted
-    /// tokens are refused.
-    #[serde(deserialize_with = "list")]
-    pub decryption_key_files: Vec<String>,
-    /// Accepted `alg` of encrypted tokens; default: all but RSA-OAEP, which is with SHA-1.
-    #[serde(deserialize_with = "list")]
-    pub decryption_algorithms: Vec<String>,
-    /// Longest HTTP exchange in seconds.
-    #[serde(deserialize_with = "number")]
-    pub http_timeout: u32,
-    /// Longest connection set-up in seconds.
-    #[serde(deserialize_with = "number")]
-    pub connect_timeout: u32,
-    /// PEM file with the certificate authorities to trust instead of the system's.
-    pub ca_file: Option<String>,
-    /// HTTP proxy through which servers are asked (CONNECT), `http://HOST:PORT`. The environment is not looked at.
-    pub http_proxy: Option<String>,
-    /// Hosts, and domains with a dot in front, that are asked directly. Those of this machine always are.
-    #[serde(deserialize_with = "list")]
-    pub no_proxy: Vec<String>,
-    /// File with `USER:PASSWORD` for the proxy; a line end at its end is not part of it.
-    pub http_proxy_credentials_file: Option<String>,
-    /// Allows http:// to other hosts than this one. Tokens' keys then travel unprotected.
-    #[serde(deserialize_with = "boolean")]
-    pub allow_http: bool,
-    /// "yes" adds Location to a 401 (3rd-party-authentication section 2.1.1), "302" answers 302 with Location and
-    /// Contact instead (its earlier form), "no" does neither.
-    #[serde(deserialize_with = "text")]
-    pub location: String,
-    /// Status for a token that lacks a scope: 401 (or 407), or 403.
-    #[serde(deserialize_with = "number")]
-    pub scope_status: u32,
-    /// A registration does not outlive the token, or a session whose tokens cannot be refreshed.
-    #[serde(deserialize_with = "boolean")]
-    pub limit_expires: bool,
-    /// The location service takes users that differ in case only for one: only names in lower case own an address.
-    #[serde(deserialize_with = "boolean")]
-    pub location_folds_case: bool,
-    /// The location service knows users by name alone, whatever their domain.
-    #[serde(deserialize_with = "boolean")]
-    pub location_ignores_domain: bool,
-    /// Acknowledges that users of one name in several domains are one user.
-    #[serde(deserialize_with = "boolean")]
-    pub shared_user_names: bool,
-    /// Next hops that get the user's access token: host, host:port or SIP URI.
-    #[serde(deserialize_with = "comma_list")]
-    pub application_servers: Vec<String>,
-    /// Threads that talk to authorization servers and to Redis.
-    #[serde(deserialize_with = "number")]
-    pub http_threads: u32,
-    /// Of these, how many one provider may keep busy.
-    #[serde(deserialize_with = "number")]
-    pub http_per_provider: u32,
-    /// Nothing is kept: only tokens are judged, so what needs a store does without.
-    #[serde(skip)]
-    pub without_store: bool,
-    /// Where sessions are kept: a folder (LMDB), or redis://, rediss:// or unix:// (Redis, Valkey). None: codes and
-    /// proofs of possession are not accepted.
-    pub store: Option<Secret>,
-    /// Under this secret everything in the store is encrypted; at least 32 octets.
-    pub store_key: Option<Secret>,
-    /// File with that secret; a line end at its end is not part of it.
-    pub store_key_file: Option<String>,
-    /// File with the password of Redis.
-    pub store_password_file: Option<String>,
-    /// Largest size of the LMDB store in MiB.
-    #[serde(deserialize_with = "number")]
-    pub store_size: u32,
-    /// Every write to the LMDB store is on the disk before it counts as done. Without it writes reach the disk once a
-    /// second: a killed process loses nothing, a power cut up to a second.
-    #[serde(deserialize_with = "boolean")]
-    pub store_durable: bool,
-    /// Longest wait for Redis in milliseconds.
-    #[serde(deserialize_with = "number")]
-    pub store_timeout: u32,
-    /// Seconds for which a record from Redis serves without being asked for again.
-    #[serde(deserialize_with = "number")]
-    pub store_cache: u32,
-    /// Records from Redis that are kept in shared memory.
-    #[serde(deserialize_with = "number")]
-    pub store_cache_size: u32,
-    /// Longest life of a session in seconds.
-    #[serde(deserialize_with = "number")]
-    pub session_lifetime: u32,
-    /// Most devices of one address-of-record; the one that signed in first makes room.
-    #[serde(deserialize_with = "number")]
-    pub max_devices: u32,
-    /// Seconds after which an authorization code cannot be valid any more.
-    #[serde(deserialize_with = "number")]
-    pub code_lifetime: u32,
-    /// A code that came without a code_verifier serves other flows of its phone even after its first registration.
-    #[serde(deserialize_with = "boolean")]
-    pub code_flows_without_verifier: bool,
-    /// Code exchanges per minute that one source address may cause.
-    #[serde(deserialize_with = "number")]
-    pub code_source_limit: u32,
-    /// Answers about tokens that are kept in shared memory.
-    #[serde(deserialize_with = "number")]
-    pub introspection_cache_size: u32,
-    /// Introspections per minute that one source address may cause.
-    #[serde(deserialize_with = "number")]
-    pub introspection_source_limit: u32,
-    /// Encrypted tokens per minute of one source address on which a private key may be spent in vain.
-    #[serde(deserialize_with = "number")]
-    pub decryption_source_limit: u32,
-    /// Short codes (digits only, 30 at most, whatever stands between them) that may be tried for one address-of-record in ten minutes.
-    #[serde(deserialize_with = "number")]
-    pub short_code_tries: u32,
-    /// Short codes that one source address may try in ten minutes.
-    #[serde(deserialize_with = "number")]
-    pub short_code_source_tries: u32,
-    /// Short codes are accepted over UDP, TCP and WS, where everyone on the path can find the shared key.
-    #[serde(deserialize_with = "boolean")]
-    pub allow_unprotected_short_codes: bool,
-    /// Proxies in front of this one, addresses and networks: what they write into Via tells who sent a request.
-    #[serde(deserialize_with = "comma_list")]
-    pub trusted_hops: Vec<String>,
-    /// Order of the parts of the shared key: "draft" or "slides".
-    pub key_order: String,
-    /// How H(A1) enters the master-key: "hex" or "raw" (sip-oauth section 4.3).
-    pub ha1_form: String,
-    /// The message-body of the digest-string where the proof travels in the body: "without_pop" or "empty".
-    pub pop_body: String,
-    /// What stands for a Contact of `*` in the digest-string: "star", or "empty" as RFC 4474 section 9 has it.
-    pub pop_star: String,
-    /// Proofs cover the Request-URI, too: an addition to RFC 4474 section 9.
-    #[serde(deserialize_with = "boolean")]
-    pub pop_request_uri: bool,
-    /// Oldest Date of a proof in seconds; the same into the future.
-    #[serde(deserialize_with = "number")]
-    pub pop_window: u32,
-    /// Accepts the proof of the first registration again and again (3rd-party-authentication section 2.1.3 read
-    /// literally): whoever sees it once can repeat it.
-    #[serde(deserialize_with = "boolean")]
-    pub pop_reuse: bool,
-    /// Proofs that are remembered against replay, over all sessions.
-    #[serde(deserialize_with = "number")]
-    pub replay_guard_size: u32,
-    /// Whose proofs are compared: "proxy", or "cluster" for all proxies that share a Redis store.
-    pub replay_scope: String,
-    /// The hash function of new accounts, and of users who do not exist: "sha256" or "sha512".
-    pub kd_kdf: String,
-    /// Their iterations of PBKDF2.
-    #[serde(deserialize_with = "number")]
-    pub kd_iterations: u32,
-    /// Bits of their keys.
-    #[serde(deserialize_with = "number")]
-    pub kd_key_size: u32,
-    /// Requests without credentials are judged by those that were sent on the same connection (TCP, TLS, WS, WSS).
-    #[serde(deserialize_with = "boolean")]
-    pub connection_auth: bool,
-    /// Connections that are bound to who signed in on them.
-    #[serde(deserialize_with = "number")]
-    pub connection_auth_size: u32,
-    /// The authorization servers.
-    pub provider: Vec<ProviderSettings>,
-    /// Which endpoint is offered which challenge; the first rule that fits decides.
-    pub offer: Vec<OfferSettings>,
+settings! {
+    /// The whole configuration.
+    pub struct Settings, table GLOBAL {
+        realm: String, "as_it_is", String::new(), Kind::Text, Takes::Reload,
+            "realm of challenges when the script names none; default: the domain of the address";
+        leeway: u32, "number", 30, Kind::Number { least: 0, most: 600, unit: "s" }, Takes::Reload,
+            "tolerated clock difference";
+        retry_after: u32, "number", 5, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
+            "Retry-After of a 503";
+        users: u32, "number", 16_384, Kind::Number { least: 32, most: 1_048_576, unit: "" }, Takes::Restart,
+            "users that this proxy serves at the same time. The memory that all its processes share follows: proofs against replay (16 for each; those of Key-Derivation with a nonce count as two), connections for `connection_auth` (1; write several times the number that you expect), answers about tokens (half as many, up to 7 kB each; of longer ones what no rule looks at is left out, the largest first, and `$oauth(claim:…)` does not have it), and records from Redis (half as many sessions and accounts, and half of that again for others). Beyond it memories get shorter, never wrong";
+        max_pending: u32, "number", 500, Kind::Number { least: 1, most: 100_000, unit: "" }, Takes::Reload,
+            "requests that may wait for an authorization server or for the store at once; one source has at most a quarter of them, see [Who may wait](../guide/limits.md#who-may-wait)";
+        pending_timeout: u32, "number", 5, Kind::Number { least: 1, most: 30, unit: "s" }, Takes::Reload,
+            "longest wait of one request";
+        key_burst: u32, "number", 3, Kind::Number { least: 1, most: 100, unit: "" }, Takes::Reload,
+            "fetches in a row, per provider, for unknown key ids and for signatures that do not fit a known one";
+        key_cooldown: u32, "number", 10, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
+            "after `key_burst` of them, one more in so much time";
+        key_source_limit: u32, "number", 2, Kind::Number { least: 1, most: 1000, unit: "per minute" }, Takes::Reload,
+            "fetches that one source may cause, see [Limits per source](../guide/limits.md#limits-per-source)";
+        key_max_stale: u32, "number", 86_400, Kind::Number { least: 60, most: 31_536_000, unit: "s" }, Takes::Reload,
+            "keys serve so long after their last successful fetch. They are fetched every 15 minutes, or sooner if the server's cache headers say so";
+        token_cache_size: u32, "number", 4096, Kind::Number { least: 0, most: 1_000_000, unit: "" }, Takes::Reload,
+            "verified tokens that each worker remembers, about 5 kB each, and four times as many accounts with sessions, about 2.5 kB each; 0: none";
+        max_token_size: u32, "number", 16_384, Kind::Number { least: 256, most: 65_536, unit: "octets" }, Takes::Reload,
+            "longest token";
+        decryption_key_files: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
+            "files with the private keys that decrypt tokens, newest first: PEM (PKCS #8), JWK or JWK Set; without any, encrypted tokens are refused. See [Encrypted tokens](../guide/encrypted-tokens.md)";
+        decryption_algorithms: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
+            "accepted `alg` of encrypted tokens, of RSA-OAEP-256, RSA-OAEP (SHA-1), ECDH-ES, ECDH-ES+A128KW, ECDH-ES+A256KW and dir; default: all but RSA-OAEP";
+        http_timeout: u32, "number", 5, Kind::Number { least: 1, most: 60, unit: "s" }, Takes::Reload,
+            "longest HTTP exchange";
+        connect_timeout: u32, "number", 2, Kind::Number { least: 1, most: 60, unit: "s" }, Takes::Reload,
+            "longest time until a connection stands";
+        http_threads: u32, "number", 16, Kind::Number { least: 2, most: 256, unit: "" }, Takes::Restart,
+            "threads that talk to authorization servers and to Redis. Half of them may exchange codes or introspect tokens at one provider, up to an eighth refresh tokens; some are left for keys and for Redis";
+        ca_file: Option<String>, "as_it_is", None, Kind::File, Takes::Reload,
+            "certificate authorities to trust, PEM; default: the system's";
+        http_proxy: Option<String>, "as_it_is", None, Kind::Text, Takes::Reload,
+            "`http://HOST:PORT`: servers are asked through this HTTP proxy (CONNECT); the environment is not looked at";
+        no_proxy: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
+            "hosts without port (IPv6 in brackets), and domains such as `.example.com`, that are asked directly; `localhost`, `127.0.0.1` and `[::1]` always are";
+        http_proxy_credentials_file: Option<String>, "as_it_is", None, Kind::File, Takes::Reload,
+            "file with `USER:PASSWORD` for that proxy; a line end at its end is not part of it";
+        allow_http: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "allows http:// to other hosts than this one: anyone on the path can then forge tokens";
+        location: String, "text", "no".into(), Kind::Choice(&["no", "yes", "302"]), Takes::Reload,
+            "`yes` adds `Location: <authorization server>` to a 401 (3rd-party-authentication section 2.1.1); `302` answers 302 with Location and Contact instead (its earlier form)";
+        scope_status: u32, "number", 401, Kind::Choice(&["401", "403"]), Takes::Reload,
+            "status for a token that lacks a scope: 401 (407 for a proxy) or 403";
+        limit_expires: bool, "boolean", true, Kind::Boolean, Takes::Reload,
+            "registrations end with the token they were made with, see below";
+        location_folds_case: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "users that differ in case only are one to the location service: only names in lower case own an address. The Kamailio module sets it itself when the registrar module is loaded (`case_sensitive=0`); write it where another server is the registrar";
+        location_ignores_domain: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "the location service knows users by name alone. The Kamailio module sets it itself when usrloc is loaded (`use_domain=0`)";
+        shared_user_names: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "acknowledges that users of one name in several domains are one user, for `location_ignores_domain`";
+        application_servers: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
+            "next hops that get the user's access token: host, host:port or `sip:host:port;transport=tls`";
+        store: Option<Secret>, "as_it_is", None, Kind::Secret, Takes::Restart,
+            "where sessions are kept: a folder, or `redis://`, `rediss://`, `unix://`. Without it codes and proofs are not accepted";
+        store_key: Option<Secret>, "as_it_is", None, Kind::Secret, Takes::Restart,
+            "the secret that encrypts the store, at least 32 octets. Without a store it is of use, too: dialogs go on after a restart";
+        store_key_file: Option<String>, "as_it_is", None, Kind::File, Takes::Restart,
+            "file with that secret; a line end at its end is not part of it";
+        store_password_file: Option<String>, "as_it_is", None, Kind::File, Takes::Restart,
+            "file with the password of Redis";
+        store_size: u32, "number", 1024, Kind::Number { least: 1, most: 1_048_576, unit: "MiB" }, Takes::Restart,
+            "largest size of the folder. The file shows that size at once but uses what is needed, and at most 2 MiB more: copy it with `mdb_copy` or as a sparse file, and never over a folder in use. A process whose files are limited to less (`LimitFSIZE=`) does not open it";
+        store_durable: bool, "boolean", false, Kind::Boolean, Takes::Restart,
+            "every write is on the disk before it counts; without it a killed process loses nothing, a power cut the last second or, on file systems that reorder writes, more";
+        store_timeout: u32, "number", 500, Kind::Number { least: 10, most: 10_000, unit: "ms" }, Takes::Restart,
+            "longest wait for Redis";
+        store_cache: u32, "number", 30, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
+            "records from Redis serve so long without being asked for again";
+        session_lifetime: u32, "number", 2_592_000, Kind::Number { least: 60, most: 315_360_000, unit: "s" }, Takes::Reload,
+            "a session ends then, whatever its tokens say";
+        max_devices: u32, "number", 8, Kind::Number { least: 1, most: 64, unit: "" }, Takes::Reload,
+            "devices of one address; the one that signed in first makes room. With Redis at most 16";
+        code_lifetime: u32, "number", 600, Kind::Number { least: 10, most: 86_400, unit: "s" }, Takes::Reload,
+            "a code cannot be valid any more after that";
+        code_flows_without_verifier: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "a code that came without `code_verifier` serves other flows of its phone after its registration, too: whoever has seen code and `+sip.instance` can then get a key as well";
+        code_source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
+            "exchanges of codes and of tokens from elsewhere that one source may cause";
+        introspection_source_limit: u32, "number", 1200, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
+            "introspections that one source may cause";
+        decryption_source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
+            "encrypted tokens that one source may send in vain: beyond it, 503 without any work";
+        short_code_tries: u32, "number", 5, Kind::Number { least: 1, most: 1000, unit: "in 10 minutes" }, Takes::Reload,
+            "short codes that may be tried for one address-of-record. A code is short when it consists of digits, 30 at most; space, `-`, `.`, `_` and `/` between them do not count";
+        short_code_source_tries: u32, "number", 20, Kind::Number { least: 1, most: 65_535, unit: "in 10 minutes" }, Takes::Reload,
+            "short codes that one source may try. Its limit comes first: one without any takes none from an address";
+        allow_unprotected_short_codes: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "accepts short codes over UDP, TCP and WS: who listens can then find the key by trying all codes";
+        trusted_hops: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
+            "proxies in front of this one, as addresses or networks (`10.0.0.1, 10.1.0.0/24, 2001:db8::/64`): what they write into Via tells who sent a request, see [Limits per source](../guide/limits.md#limits-per-source)";
+        dialect: Vec<String>, "comma_list", Vec::new(), Kind::Words(&DIALECT), Takes::Reload,
+            "where phones differ from the drafts' text. `slides_key`: the shared key is made of call-id, from-tag and to-tag with `|` between them, as on the slides of IETF 100. `raw_ha1`: H(A1) enters the master-key as its octets, not as lower-case hex. `empty_body`: a proof in the body covers an empty body, not everything but itself. `empty_star`: a proof covers nothing where the Contact is `*`, as RFC 4474 has it; then whoever intercepts an unused proof of a REGISTER without Contact can remove all bindings with it. `request_uri`: proofs cover the Request-URI, too, which RFC 4474 leaves out; for phones that can, where no proxy in between changes it";
+        pop_window: u32, "number", 300, Kind::Number { least: 5, most: 3600, unit: "s" }, Takes::Reload,
+            "how old the Date of a proof may be; into the future `leeway` counts";
+        pop_reuse: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "accepts the first registration's proof again and again (3rd-party-authentication section 2.1.3 read literally): whoever sees it once can repeat it, in a REGISTER";
+        replay_scope: String, "as_it_is", "proxy".into(), Kind::Choice(&["proxy", "cluster"]), Takes::Reload,
+            "`cluster`: proofs are compared over all proxies that share a Redis store";
+        kd_kdf: String, "as_it_is", Kdf::default().short_name().into(), Kind::Choice(&["sha256", "sha512"]), Takes::Reload,
+            "hash function of new Key-Derivation accounts, and of users who do not exist; their keys are as long as its result";
+        kd_iterations: u32, "number", DEFAULT_ITERATIONS, Kind::Number { least: 1000, most: 10_000_000, unit: "" }, Takes::Reload,
+            "their iterations of PBKDF2";
+        connection_auth: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "requests without credentials are judged by those that were sent earlier on their connection (TCP, TLS, WS, WSS); turned on at a restart only";
+    } beside {
+        /// Nothing is kept: only tokens are judged, so what needs a store does without.
+        #[serde(skip)]
+        without_store: bool = false,
+        /// The authorization servers.
+        provider: Vec<ProviderSettings> = Vec::new(),
+        /// Which endpoint is offered which challenge; the first rule that fits decides.
+        offer: Vec<OfferSettings> = Vec::new(),
+    }
 }
+
+/// Words of `dialect`.
+const DIALECT: [&str; 5] = ["slides_key", "raw_ha1", "empty_body", "empty_star", "request_uri"];
+
+/// Keys of earlier versions, and what to write instead.
+pub const GONE: [(&str, &str); 12] = [
+    ("key_order", "write dialect = slides_key for key_order = slides"),
+    ("ha1_form", "write dialect = raw_ha1 for ha1_form = raw"),
+    ("pop_body", "write dialect = empty_body for pop_body = empty"),
+    ("pop_star", "write dialect = empty_star for pop_star = empty"),
+    ("pop_request_uri", "write dialect = request_uri"),
+    ("replay_guard_size", "it follows users: 16 for each"),
+    ("connection_auth_size", "it follows users: 1 for each"),
+    ("store_cache_size", "it follows users: half as many"),
+    ("introspection_cache_size", "it follows users: half as many"),
+    ("http_per_provider", "it follows http_threads: half as many"),
+    ("key_refresh_interval", "keys are fetched every 15 minutes; remove it"),
+    ("kd_key_size", "keys are as long as the result of kd_kdf; remove it"),
+];
+
+/// Seconds after which keys and metadata are fetched again at the latest.
+pub const KEY_REFRESH_INTERVAL: u32 = 900;
 
 impl Settings {
     /// What needs a store has one, or does without because only tokens are judged.
     pub fn may_keep(&self) -> bool {
         self.store.is_some() || self.without_store
     }
-}
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            realm: String::new(),
-            leeway: 30,
-            retry_after: 5,
-            max_pending: 500,
-            pending_timeout: 5,
-            key_refresh_interval: 900,
-            key_cooldown: 10,
-            key_burst: 3,
-            key_source_limit: 2,
-            key_max_stale: 86_400,
-            token_cache_size: 4096,
-            max_token_size: 16_384,
-            decryption_key_files: Vec::new(),
-            decryption_algorithms: Vec::new(),
-            http_timeout: 5,
-            connect_timeout: 2,
-            ca_file: None,
-            http_proxy: None,
-            no_proxy: Vec::new(),
-            http_proxy_credentials_file: None,
-            allow_http: false,
-            location: "no".into(),
-            scope_status: 401,
-            limit_expires: true,
-            location_folds_case: false,
-            location_ignores_domain: false,
-            shared_user_names: false,
-            application_servers: Vec::new(),
-            http_threads: 16,
-            http_per_provider: 8,
-            without_store: false,
-            store: None,
-            store_key: None,
-            store_key_file: None,
-            store_password_file: None,
-            store_size: 1024,
-            store_durable: false,
-            store_timeout: 500,
-            store_cache: 30,
-            store_cache_size: 8192,
-            session_lifetime: 2_592_000,
-            max_devices: 8,
-            code_lifetime: 600,
-            code_flows_without_verifier: false,
-            code_source_limit: 120,
-            introspection_cache_size: 8192,
-            introspection_source_limit: 1200,
-            decryption_source_limit: 120,
-            short_code_tries: 5,
-            short_code_source_tries: 20,
-            allow_unprotected_short_codes: false,
-            trusted_hops: Vec::new(),
-            key_order: "draft".into(),
-            ha1_form: "hex".into(),
-            pop_body: "without_pop".into(),
-            pop_star: "star".into(),
-            pop_request_uri: false,
-            pop_window: 300,
-            pop_reuse: false,
-            replay_guard_size: 262_144,
-            replay_scope: "proxy".into(),
-            kd_kdf: Kdf::default().short_name().into(),
-            kd_iterations: DEFAULT_ITERATIONS,
-            kd_key_size: DEFAULT_KEY_SIZE,
-            connection_auth: false,
-            connection_auth_size: 16_384,
-            provider: Vec::new(),
-            offer: Vec::new(),
+    /// True for a word of `dialect`.
+    pub fn speaks(&self, word: &str) -> bool {
+        self.dialect.iter().any(|spoken| spoken == word)
+    }
+
+    /// Proofs that are remembered against replay.
+    pub fn remembered_proofs(&self) -> usize {
+        (self.users as usize * 16).max(1024)
+    }
+
+    /// Connections that are bound to who signed in on them.
+    pub fn bound_connections(&self) -> usize {
+        (self.users as usize).max(64)
+    }
+
+    /// Records from Redis in shared memory, and answers about tokens.
+    pub fn shared_records(&self) -> usize {
+        self.users as usize / 2
+    }
+
+    /// Threads that one provider may keep busy: never all that may work for phones.
+    pub fn threads_per_provider(&self) -> u32 {
+        (self.http_threads / 2).min((threads_for_phones(self.http_threads) - 1).max(1))
+    }
+
+    /// What is out of its range, or is none of the words that are possible.
+    pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
+        for (setting, value) in GLOBAL.iter().zip(self.values()) {
+            let key = setting.key;
+            match (setting.kind, value.number()) {
+                (Kind::Number { least, most, .. }, Some(number)) if !(least..=most).contains(&number) => {
+                    return error(format!("{key}: {number} is out of range, write {least} to {most}"));
+                }
+                _ => {}
+            }
+            if let Kind::Words(words) = setting.kind
+                && let Some(unknown) = value.texts().iter().find(|text| !words.contains(&text.as_str()))
+            {
+                return error(format!("{key}: '{unknown}' is not possible, write some of {}", words.join(", ")));
+            }
         }
+        Ok(())
+    }
+
+    /// The settings that shape what exists since the start, with their values.
+    pub fn of_the_start(&self) -> Vec<(&'static str, u32)> {
+        let shaping = GLOBAL.iter().zip(self.values()).filter(|(setting, _)| setting.takes == Takes::Restart);
+        shaping.filter_map(|(setting, value)| Some((setting.key, value.number()?))).collect()
     }
 }
 
-/// Global keys that hold lists: as a host's parameter their values are split at commas.
-pub const GLOBAL_LIST_KEYS: [&str; 3] = ["decryption_key_files", "decryption_algorithms", "no_proxy"];
+/// How many of the threads may work for phones at once: some are left for keys and for the store.
+pub fn threads_for_phones(threads: u32) -> u32 {
+    threads - threads / 4 - 1
+}
+
+/// True for a global key that holds a list: as a host's parameter its value is split at commas.
+pub(super) fn is_list(key: &str) -> bool {
+    GLOBAL.iter().any(|setting| setting.key == key && matches!(setting.kind, Kind::List | Kind::Words(_)))
+}
 
 /// One rule about challenges. Every text that is given must fit; `*` stands for any run of characters.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -373,6 +305,11 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
         }
     }
     deserializer.deserialize_any(ListVisitor)
+}
+
+/// As it is written.
+fn as_it_is<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(deserializer)
 }
 
 /// A list of texts, or one text whose parts are separated by commas: a host's parameters are texts.

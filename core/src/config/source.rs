@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::provider_settings::{LIST_KEYS, ProviderSettings};
-use super::settings::{GLOBAL_LIST_KEYS, Settings};
+use super::settings::{GONE, Settings, is_list};
 use super::{ConfigError, error};
 
 /// Largest configuration or key file in octets.
@@ -43,7 +43,7 @@ impl Source {
         if matches!(key, "provider" | "offer") {
             return error(format!("{key}: cannot be set like this; use a provider line or config_file"));
         }
-        let value = if GLOBAL_LIST_KEYS.contains(&key) { split(value) } else { toml::Value::String(value.to_owned()) };
+        let value = if is_list(key) { split(value) } else { toml::Value::String(value.to_owned()) };
         let single = toml::Table::from_iter([(key.to_owned(), value)]);
         single.clone().try_into::<Settings>().map_err(|e| ConfigError(format!("{key}: {}", one_line(e.message()))))?;
         self.globals.extend(single);
@@ -176,6 +176,9 @@ fn one_line(text: &str) -> String {
     let (true, Some(unknown)) = (text.starts_with("unknown field"), names.next()) else {
         return text;
     };
+    if let Some((key, instead)) = GONE.iter().find(|(key, _)| *key == unknown) {
+        return format!("key '{key}' is gone: {instead}");
+    }
     if let Some(whose) = home_of(unknown) {
         return format!("unknown key '{unknown}' here: it is a key of {whose}");
     }
@@ -216,6 +219,7 @@ mod tests {
             ("isuer=x", "unknown key 'isuer', did you mean 'issuer'?"),
             ("colour=x", "unknown key 'colour'; docs/reference"),
             ("foo=bar", "unknown key 'foo'; docs/reference"),
+            ("pop_star=empty", "key 'pop_star' is gone: write dialect = empty_star"),
             ("ca_file=/x", "unknown key 'ca_file' here: it is a key of the module"),
             ("store=/x", "unknown key 'store' here: it is a key of the module"),
             ("name", "key=value"),

@@ -49,6 +49,14 @@ impl Kdf {
         }
     }
 
+    /// Length of its result, and of the keys of new accounts, in bits.
+    pub fn bits(self) -> u32 {
+        match self {
+            Kdf::Sha256 => 256,
+            Kdf::Sha512 => 512,
+        }
+    }
+
     /// Reads a name of a challenge in any case. The draft's own example is HMAC-SHA2-256.
     pub fn from_name(name: &str) -> Option<Kdf> {
         let name = name.to_ascii_uppercase();

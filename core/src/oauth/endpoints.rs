@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::metadata::{Announced, MetadataError, WantedEndpoint, endpoint_of_metadata};
 use crate::config::client::ClientAuth;
 use crate::config::policy::Policy;
+use crate::config::settings::KEY_REFRESH_INTERVAL;
 use crate::ports::Fetch;
 
 /// An endpoint of a server.
@@ -76,7 +77,7 @@ impl Endpoints {
         let mutual_tls = matches!(client.auth, ClientAuth::Tls(_));
         let key = (provider.issuer.clone(), discovery.clone(), mutual_tls, which);
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let interval = i64::from(policy.settings.key_refresh_interval);
+        let interval = i64::from(KEY_REFRESH_INTERVAL);
         let pause = i64::from(policy.settings.key_cooldown).min(interval);
         if let Some((found, since)) = &known
             && (0..interval).contains(&now.saturating_sub(*since))

@@ -132,7 +132,8 @@ impl CodeRequest {
         if code.is_empty() {
             return Err(Reason::GrantIncomplete);
         }
-        if !code_verifier.is_empty() && !is_verifier(code_verifier) {
+        let is_text = |text: &str| !text.chars().any(char::is_control);
+        if !is_text(code) || !is_text(redirect_uri) || !code_verifier.is_empty() && !is_verifier(code_verifier) {
             return Err(Reason::BodyMalformed);
         }
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());

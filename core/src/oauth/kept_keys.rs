@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::settings::Settings;
+use crate::config::settings::{KEY_REFRESH_INTERVAL, Settings};
 use crate::jose::key_set::{KeySet, Origin};
 
 /// The keys by their source.
@@ -44,9 +44,9 @@ impl KeptKeys {
         KeptKeys::default()
     }
 
-    /// The keys, unless they are due to be fetched again (key_refresh_interval). `now` in Unix seconds.
-    pub fn get(&self, source: u64, settings: &Settings, now: i64) -> Option<KeySet> {
-        lock(&self.place(source)).young(settings.key_refresh_interval, now)
+    /// The keys, unless they are due to be fetched again. `now` in Unix seconds.
+    pub fn get(&self, source: u64, now: i64) -> Option<KeySet> {
+        lock(&self.place(source)).young(KEY_REFRESH_INTERVAL, now)
     }
 
     /// Fetches the keys anew; who asks meanwhile waits for the same fetch. There is at most one per key_cooldown, and
@@ -98,8 +98,7 @@ mod tests {
 
     #[test]
     fn fetched_when_needed_and_not_too_often() {
-        let settings =
-            Settings { key_refresh_interval: 100, key_cooldown: 10, key_max_stale: 1000, ..Settings::default() };
+        let settings = Settings { key_cooldown: 10, key_max_stale: 1000, ..Settings::default() };
         let kept = KeptKeys::new();
         let fetches = std::cell::Cell::new(0);
         let fetch = |now, works: bool| {
@@ -109,15 +108,15 @@ mod tests {
             });
             (found.map(|found| found.is_current), fetches.get())
         };
-        assert!(kept.get(1, &settings, 0).is_none());
+        assert!(kept.get(1, 0).is_none());
         assert_eq!(fetch(0, false), (None, 1));
         assert_eq!(fetch(9, true), (None, 1), "the cool-down");
         assert_eq!(fetch(10, true), (Some(true), 2));
         assert_eq!(fetch(19, false), (Some(false), 2), "the cool-down");
-        assert!(kept.get(1, &settings, 109).is_some() && kept.get(2, &settings, 109).is_none());
-        assert!(kept.get(1, &settings, 110).is_none(), "due");
-        assert_eq!(fetch(110, false), (Some(false), 3), "the old ones serve while the server is away");
-        assert_eq!(fetch(111, true), (Some(false), 3), "the last attempt has failed");
+        assert!(kept.get(1, 909).is_some() && kept.get(2, 909).is_none());
+        assert!(kept.get(1, 910).is_none(), "due");
+        assert_eq!(fetch(910, false), (Some(false), 3), "the old ones serve while the server is away");
+        assert_eq!(fetch(911, true), (Some(false), 3), "the last attempt has failed");
         assert_eq!(fetch(1009, false), (Some(false), 4));
         assert_eq!(fetch(1010, false), (None, 4), "too old");
     }

@@ -129,7 +129,7 @@ impl Claim {
 /// Three cases are let in with what has come of the code:
 ///
 /// 1. *The same claim before the first registration is confirmed*: the same code_verifier, redirect_uri, address,
-///    instance and source network. A request that arrived before counts as before, however long it waited. The very
+///    instance and source network, which must be known. A request that arrived before counts as before, however long it waited. The very
 ///    request of the first registration, by the same path, also counts for 64*T1 after that: its 200 may be lost.
 /// 2. *Another flow or proxy of the same phone after that* (sip-oauth-01 section 6.1): the same code_verifier,
 ///    redirect_uri, address and instance, and neither verifier nor instance may be missing.
@@ -192,9 +192,12 @@ impl Redemption {
             return Err(field);
         }
         let same_network = self.claim.network == claim.network;
+        let same_request = self.claim.request == claim.request;
+        // Where the host does not tell from where requests come, each may come from anywhere.
+        let is_near = claim.network != NOTHING || same_request;
         let is_before = self.confirmed_at == 0 || when.arrived < self.confirmed_at;
-        let is_again = self.claim.request == claim.request && when.arrived < self.confirmed_at + RETRANSMISSION;
-        if same_network && (is_before || is_again) {
+        let is_again = same_request && when.arrived < self.confirmed_at + RETRANSMISSION;
+        if same_network && (is_before && is_near || is_again) {
             return Ok(());
         }
         if self.confirmed_at == 0 || when.now < self.confirmed_at {

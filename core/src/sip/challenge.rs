@@ -36,7 +36,7 @@ pub enum Location {
 
 /// False for methods whose requests cannot be sent again with credentials (RFC 3261 section 22.1).
 pub fn may_be_challenged(method: &str) -> bool {
-    !matches!(method, "ACK" | "CANCEL")
+    !["ACK", "CANCEL"].iter().any(|unanswered| method.eq_ignore_ascii_case(unanswered))
 }
 
 impl Challenge<'_> {

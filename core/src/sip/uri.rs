@@ -8,6 +8,17 @@ use std::net::Ipv6Addr;
 /// Longest URI that is looked at, in octets.
 pub const MAX_LEN: usize = 1024;
 
+/// The host of a SIP URI as it is written, with or without a user, without port; empty when there is none.
+pub fn written_host(uri: &str) -> &str {
+    let Some((_, rest)) = uri.split_once(':') else { return "" };
+    let rest = rest.split(['?', ';', '>']).next().unwrap_or("");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    match host.strip_prefix('[').and_then(|inner| inner.find(']')) {
+        Some(end) => &host[..end + 2],
+        None => host.split(':').next().unwrap_or(""),
+    }
+}
+
 /// An address-of-record in canonical form: `sip:user@host[:port]`.
 ///
 /// The scheme and host are lower-case, needless escapes are decoded, URI parameters and headers are gone
