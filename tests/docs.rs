@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use sipoauth_core::config::provider_settings::ProviderSettings;
+use sipoauth_core::config::provider_settings::{OF_A_PROVIDER, ProviderSettings};
 use sipoauth_core::config::setting::{Kind, Setting, Takes};
 use sipoauth_core::config::settings::{GLOBAL, GONE, Settings};
 use sipoauth_core::reason::Reason;
@@ -152,12 +152,32 @@ fn global_keys() -> BTreeSet<String> {
     keys
 }
 
-/// The page of settings has what their table says: `make reference` writes it, and the list for the Kamailio module.
+/// The page of settings has what their tables say: `make reference` writes it, and the list for the Kamailio module.
 #[test]
 fn the_reference_of_settings() {
-    let values = serde_json::to_value(Settings::default()).expect("texts, numbers and lists");
+    let tables = [
+        ("settings", GLOBAL, serde_json::to_value(Settings::default())),
+        ("provider", OF_A_PROVIDER, serde_json::to_value(ProviderSettings::default())),
+    ];
+    let page = tables.into_iter().fold(SETTINGS.to_owned(), |page, (name, table, values)| {
+        let rows = rows(table, &values.expect("texts, numbers and lists"));
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n"));
+        let (before, rest) = page.split_once(&begin).expect("a place for the table");
+        let (_, after) = rest.split_once(&end).expect("its end");
+        [before, &begin, &rows, &end, after].concat()
+    });
+    same_or_written("docs/reference/settings.md", &page);
+    let keys = ["config_file"].into_iter().chain(GLOBAL.iter().map(|setting| setting.key));
+    let keys = keys.chain(GONE.iter().map(|(key, _)| *key));
+    let list: String = keys.map(|key| format!("KEY({key})\n")).collect();
+    let (head, _) = PARAMETERS.split_once("KEY(").expect("a list");
+    same_or_written("modules/kamailio/params_keys.h", &format!("{head}{list}"));
+}
+
+/// A table of settings in Markdown.
+fn rows(table: &[Setting], values: &Value) -> String {
     let mut rows = String::from("| key | default | takes | meaning |\n|---|---|---|---|\n");
-    for Setting { key, kind, takes, text } in GLOBAL {
+    for Setting { key, kind, takes, text } in table {
         let default = match &values[key] {
             Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
             Value::Number(number) => number.to_string(),
@@ -168,6 +188,7 @@ fn the_reference_of_settings() {
             Kind::Text | Kind::Secret => "text".to_owned(),
             Kind::File => "file".to_owned(),
             Kind::List => "list".to_owned(),
+            Kind::Table => "table".to_owned(),
             Kind::Boolean => "yes, no".to_owned(),
             Kind::Number { least, most, unit } => format!("{least} to {most} {unit}").trim_end().to_owned(),
             Kind::Choice(words) => words.join(", "),
@@ -177,14 +198,7 @@ fn the_reference_of_settings() {
         let text = text.replace('|', "\\|");
         rows.push_str(&format!("| `{key}` | {default} | {range} | {text}{restart} |\n"));
     }
-    let (before, rest) = SETTINGS.split_once("<!-- settings -->\n").expect("a place for the table");
-    let (_, after) = rest.split_once("<!-- end -->\n").expect("its end");
-    same_or_written("docs/reference/settings.md", &format!("{before}<!-- settings -->\n{rows}<!-- end -->\n{after}"));
-    let keys = ["config_file"].into_iter().chain(GLOBAL.iter().map(|setting| setting.key));
-    let keys = keys.chain(GONE.iter().map(|(key, _)| *key));
-    let list: String = keys.map(|key| format!("KEY({key})\n")).collect();
-    let (head, _) = PARAMETERS.split_once("KEY(").expect("a list");
-    same_or_written("modules/kamailio/params_keys.h", &format!("{head}{list}"));
+    rows
 }
 
 /// Compares a file of the project with what it must be, or writes it.

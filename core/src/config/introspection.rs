@@ -36,8 +36,6 @@ pub struct Introspection {
     pub negative_cache: u32,
 }
 
-/// Longest time for which an answer may be kept, in seconds.
-const MAX_CACHE: u32 = 3600;
 const OPAQUE_CACHE: u32 = 60;
 const NEGATIVE_CACHE: u32 = 10;
 
@@ -117,10 +115,6 @@ impl Introspection {
                 format!("must not have {TENANT} where tokens are introspected; write one provider per tenant"),
             ));
         }
-        let within = |key: &str, value: Option<u32>, default: u32| match value.unwrap_or(default) {
-            seconds if seconds <= MAX_CACHE => Ok(seconds),
-            seconds => Err(fail(key, format!("{seconds} is out of range, write 0 to {MAX_CACHE}"))),
-        };
         let cache = if strategy == TokenStrategy::Opaque { OPAQUE_CACHE } else { 0 };
         let written = settings.introspection_endpoint.as_ref();
         let (endpoint, discovery) = endpoint(("introspection_endpoint", written), settings, global, fail)?;
@@ -131,12 +125,8 @@ impl Introspection {
             endpoint,
             discovery,
             signed: settings.introspection_signed,
-            cache: within("introspection_cache", settings.introspection_cache, cache)?,
-            negative_cache: within(
-                "introspection_negative_cache",
-                settings.introspection_negative_cache,
-                NEGATIVE_CACHE,
-            )?,
+            cache: settings.introspection_cache.unwrap_or(cache),
+            negative_cache: settings.introspection_negative_cache.unwrap_or(NEGATIVE_CACHE),
         }))
     }
 }

@@ -94,9 +94,6 @@ impl PasswordSignIn {
             ));
         }
         let lifetime = settings.token_lifetime.unwrap_or(LIFETIME);
-        if !(60..=86_400).contains(&lifetime) {
-            return Err(fail("token_lifetime", format!("{lifetime} is out of range, write 60 to 86400")));
-        }
         Ok(Some(PasswordSignIn { source, keys, lifetime: lifetime.into() }))
     }
 

@@ -149,6 +149,9 @@ impl Provider {
                 "provider '{name}': name: write a short name of letters, digits, '-', '_' or '.'{hint}"
             ));
         }
+        if let Some((key, text)) = settings.fault() {
+            return Err(fail(key, text));
+        }
         if settings.issuer.is_empty() {
             return Err(fail(
                 "issuer",

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One setting as a row of a table, and the macro that makes a structure and its table of the same rows.
 
-use super::settings::Secret;
+use std::collections::BTreeMap;
+
+use super::settings::{OneOrMany, Secret};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Kind {
     Words(&'static [&'static str]),
     /// Texts.
     List,
+    /// Names with values, in the file only.
+    Table,
 }
 
 /// When a change counts.
@@ -84,9 +88,35 @@ impl SettingValue for Vec<String> {
     }
 }
 
+impl SettingValue for Option<u32> {
+    fn number(&self) -> Option<u32> {
+        *self
+    }
+}
+
+impl SettingValue for Option<bool> {}
+impl SettingValue for BTreeMap<String, OneOrMany> {}
 impl SettingValue for String {}
 impl SettingValue for Option<String> {}
 impl SettingValue for Option<Secret> {}
+
+/// The first value that is out of its range, or has a word that is not possible: its key, and what is wrong.
+pub(super) fn first_fault(table: &'static [Setting], values: &[&dyn SettingValue]) -> Option<(&'static str, String)> {
+    table.iter().zip(values).find_map(|(setting, value)| {
+        let text = match setting.kind {
+            Kind::Number { least, most, .. } => {
+                let number = value.number().filter(|number| !(least..=most).contains(number))?;
+                format!("{number} is out of range, write {least} to {most}")
+            }
+            Kind::Words(words) => {
+                let unknown = value.texts().iter().find(|text| !words.contains(&text.as_str()))?;
+                format!("'{unknown}' is not possible, write some of {}", words.join(", "))
+            }
+            _ => return None,
+        };
+        Some((setting.key, text))
+    })
+}
 
 /// A structure of settings, each with the name of what reads it, its default and its row of the table.
 macro_rules! settings {
@@ -122,10 +152,56 @@ macro_rules! settings {
 
         impl $name {
             /// The values, in the order of the table.
-            fn values(&self) -> Vec<&dyn SettingValue> {
+            pub(super) fn values(&self) -> Vec<&dyn SettingValue> {
                 vec![$(&self.$key as &dyn SettingValue,)*]
             }
         }
     };
 }
 pub(super) use settings;
+
+#[cfg(test)]
+mod tests {
+    use super::super::provider_settings::{self, OF_A_PROVIDER, ProviderSettings};
+    use super::super::settings::{self, GLOBAL, GONE, Settings};
+    use super::*;
+
+    #[test]
+    fn every_list_is_split_where_a_host_gives_one_text() {
+        let of = |table: &[Setting], value: serde_json::Value, is_list: fn(&str) -> bool| {
+            for setting in table {
+                assert_eq!(value[setting.key].is_array(), is_list(setting.key), "{}", setting.key);
+            }
+        };
+        of(GLOBAL, serde_json::to_value(Settings::default()).unwrap(), settings::is_list);
+        of(OF_A_PROVIDER, serde_json::to_value(ProviderSettings::default()).unwrap(), provider_settings::is_list);
+    }
+
+    #[test]
+    fn defaults_are_within_their_ranges_and_keys_are_there_once() {
+        assert_eq!(first_fault(GLOBAL, &Settings::default().values()), None);
+        assert_eq!(ProviderSettings::default().fault(), None);
+        let keys = GLOBAL.iter().map(|setting| setting.key).chain(GONE.iter().map(|(key, _)| *key));
+        let keys: Vec<_> = keys.collect();
+        assert!(keys.iter().enumerate().all(|(at, key)| !keys[..at].contains(key)), "{keys:?}");
+    }
+
+    #[test]
+    fn what_is_out_of_its_range_is_named() {
+        for (setting, at) in GLOBAL.iter().zip(0..) {
+            let Kind::Number { least, most, .. } = setting.kind else { continue };
+            for wrong in [least.checked_sub(1), most.checked_add(1)].into_iter().flatten() {
+                let mut settings = serde_json::to_value(Settings::default()).unwrap();
+                settings[setting.key] = wrong.into();
+                let settings: Settings = serde_json::from_value(settings).unwrap();
+                let (key, text) = first_fault(GLOBAL, &settings.values()).unwrap();
+                assert!(
+                    key == GLOBAL[at].key && text == format!("{wrong} is out of range, write {least} to {most}"),
+                    "{key}: {text}"
+                );
+            }
+        }
+        let provider = ProviderSettings { leeway: Some(601), ..ProviderSettings::default() };
+        assert_eq!(provider.fault().unwrap().0, "leeway");
+    }
+}

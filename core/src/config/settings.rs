@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::provider_settings::ProviderSettings;
-use super::setting::{Kind, Setting, SettingValue, Takes, settings};
+use super::setting::{Kind, Setting, SettingValue, Takes, first_fault, settings};
 use super::{ConfigError, error};
 use crate::keys::pbkdf2::{DEFAULT_ITERATIONS, Kdf};
 
@@ -190,21 +190,7 @@ impl Settings {
 
     /// What is out of its range, or is none of the words that are possible.
     pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
-        for (setting, value) in GLOBAL.iter().zip(self.values()) {
-            let key = setting.key;
-            match (setting.kind, value.number()) {
-                (Kind::Number { least, most, .. }, Some(number)) if !(least..=most).contains(&number) => {
-                    return error(format!("{key}: {number} is out of range, write {least} to {most}"));
-                }
-                _ => {}
-            }
-            if let Kind::Words(words) = setting.kind
-                && let Some(unknown) = value.texts().iter().find(|text| !words.contains(&text.as_str()))
-            {
-                return error(format!("{key}: '{unknown}' is not possible, write some of {}", words.join(", ")));
-            }
-        }
-        Ok(())
+        first_fault(GLOBAL, &self.values()).map_or(Ok(()), |(key, text)| error(format!("{key}: {text}")))
     }
 
     /// The settings that shape what exists since the start, with their values.
@@ -308,7 +294,7 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
 }
 
 /// As it is written.
-fn as_it_is<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn as_it_is<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     T::deserialize(deserializer)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::provider_settings::{LIST_KEYS, ProviderSettings};
+use super::provider_settings::{self, ProviderSettings};
 use super::settings::{GONE, Settings, is_list};
 use super::{ConfigError, error};
 
@@ -147,7 +147,7 @@ fn parse_line(line: &str) -> Result<ProviderSettings, ConfigError> {
             return error("provider: a part between two ';' is not key=value; a value with ';' belongs in config_file");
         };
         let (key, value) = (key.trim(), value.trim());
-        let value = if LIST_KEYS.contains(&key) {
+        let value = if provider_settings::is_list(key) {
             if value.split(',').any(|v| v.trim().is_empty()) {
                 return error(format!("provider: '{key}' has an empty value; leave the key out instead"));
             }
