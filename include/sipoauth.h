@@ -668,7 +668,8 @@ typedef struct sipoauth_result {
    */
   uint32_t retry_after;
   /*
-   1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
+   1: the signature was verified earlier. Time was judged now; issuer, audience, scope and owner too, but for a request
+   like one that was accepted since keys and configuration last changed.
    */
   uint32_t cached;
   /*

@@ -26,6 +26,8 @@ rooms() {
         paths="\bcrate::$other\b"
         # A room may have a module of that name.
         [ -e "$folder/$room/$other.rs" ] || paths+="|\bsuper::$other\b"
+        # A list of rooms in one use would hide them.
+        paths+="|\buse crate::\{"
         if found=$(grep -rnE "$paths" "$folder/$room"*); then
           fail "$room must not use $other: $found"
         fi

@@ -313,7 +313,8 @@ pub struct sipoauth_result {
     pub status: u32,
     /// Seconds for Retry-After with status 503, else 0.
     pub retry_after: u32,
-    /// 1: the signature was verified earlier; time, issuer, audience, scope and owner were judged now.
+    /// 1: the signature was verified earlier. Time was judged now; issuer, audience, scope and owner too, but for a request
+    /// like one that was accepted since keys and configuration last changed.
     pub cached: u32,
     /// `exp` of an accepted token, or the end of an accepted session's tokens, in Unix seconds; else 0.
     pub expires_at: i64,

@@ -105,7 +105,7 @@ impl Configurations<'_> {
                 self.directory.write("second.json", self.keys[(turn / 8) % 2].to_string());
                 (good, None)
             }
-            4 => (format!("token_cache_size = 0\nkey_refresh_interval = 60\n{good}{}", third(1)), None),
+            4 => (format!("token_cache_size = 0\nhttp_timeout = 7\n{good}{}", third(1)), None),
             5 => (format!("{}{good}", third(0)), None),
             6 => (format!("{good}{}", table("third", SECOND, "")), Some("has the same one")),
             _ => (good, None),

@@ -14,7 +14,7 @@ use super::{AUDIENCE, DOMAIN, USERS, digest};
 
 /// Requests that may wait at once, and threads that ask the server, at the proxy with opaque tokens. One provider may
 /// not keep all threads busy.
-const WAITING: &str = "max_pending = 4000\nhttp_threads = 256\nhttp_per_provider = 190\n";
+const WAITING: &str = "max_pending = 4000\nhttp_threads = 256\n";
 
 /// A folder that goes away.
 struct Folder(PathBuf);
@@ -77,7 +77,7 @@ impl Site {
         let cache = "token_cache_size = 32768\n";
         let store_key = write(&base, "store-key", "a secret of the benches, at least 32 octets")?;
         let store = format!(
-            "store = \"{}\"\nstore_key_file = \"{}\"\ncode_source_limit = 65535\nreplay_guard_size = 4194304\n",
+            "store = \"{}\"\nstore_key_file = \"{}\"\ncode_source_limit = 65535\nusers = 262144\n",
             base.join("store").display(),
             store_key.display()
         );
@@ -87,7 +87,7 @@ impl Site {
             "{client}tokens = \"opaque\"\nintrospection_cache = 3600\nintrospection_endpoint = \"{}\"\n",
             server.url("/introspect")
         );
-        let limits = format!("{WAITING}introspection_source_limit = 65535\nintrospection_cache_size = 65536\n");
+        let limits = format!("{WAITING}introspection_source_limit = 65535\nusers = 131072\n");
         let jwt = |name: &'static str, algorithm: Algorithm| -> Result<Option<Proxy>, String> {
             if !has_module("jwt.so") {
                 return Ok(None);

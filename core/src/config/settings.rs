@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What may be written in the configuration: every global key with its type, range, default and meaning, once. The parser,
-//! the module's parameters, `docs/reference/settings.md` and the manual page are made of this table.
+//! the module's parameters and `docs/reference/settings.md` are made of this table.
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};

@@ -51,7 +51,7 @@ impl Endpoints {
     }
 
     /// The address of a provider's endpoint, and what its metadata says of it. Metadata is read again after
-    /// key_refresh_interval; what it said before serves while it cannot be read. Where there is none, it is looked for
+    /// 15 minutes; what it said before serves while it cannot be read. Where there is none, it is looked for
     /// again after key_cooldown. `now` in Unix seconds.
     pub fn resolve(
         &self,
