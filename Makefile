@@ -35,9 +35,9 @@ lib:
 kamailio: lib
 	tools/kamailio-build.sh
 
-# docs/reference/settings.md and the parameters of the Kamailio module, from the library's table of settings.
+# docs/reference/settings.md, the parameters of the Kamailio module and its documentation, from the library's tables.
 reference:
-	WRITE_REFERENCE=1 $(CARGO) test --test docs the_reference_of_settings
+	WRITE_REFERENCE=1 $(CARGO) test --test docs the_reference
 
 header:
 	$(CARGO) build --package sipoauth --lib

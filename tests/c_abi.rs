@@ -284,6 +284,31 @@ fn library(name: &str) -> PathBuf {
     test.with_file_name(name)
 }
 
+/// As operators who build Kamailio themselves have it: the module's folder in Kamailio's tree, the library installed.
+#[test]
+fn the_module_builds_in_kamailios_own_tree() {
+    let directory = Directory::new("kamailio-tree");
+    let prefix = install(&directory);
+    // What tools/kamailio-build.sh has fetched, or was given.
+    let fetched = || Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kamailio-src").join("tree");
+    let source = std::env::var_os("KAMAILIO_SRC").map_or_else(fetched, PathBuf::from);
+    let source = source.canonicalize().unwrap_or_else(|e| panic!("no Kamailio in {}: {e}; run make", source.display()));
+    let tree = directory.file("tree");
+    // Links: what the build writes is written here.
+    succeed(Command::new("cp").arg("-rs").args([&source, &tree]));
+    let module = tree.join("src/modules/auth_oauth");
+    succeed(Command::new("cp").arg("-r").arg(root("modules/kamailio")).arg(&module));
+    let mut make = Command::new("make");
+    make.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).env_remove("MAKEFLAGS").args(["-j2", "-C"]).arg(&module);
+    let output = run(make.env("LC_ALL", "C"));
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && !text.contains("warning:"), "{text}");
+    let symbols = succeed(Command::new("nm").arg("-D").arg(module.join("auth_oauth.so")));
+    for name in ["D exports", " U sipoauth_worker_check"] {
+        assert!(symbols.contains(name), "no{name}: {symbols}");
+    }
+}
+
 fn functions() -> BTreeSet<String> {
     let header = fs::read_to_string(root("include/sipoauth.h")).expect("checked in");
     let code: String = header.split("/*").map(|part| part.split_once("*/").map_or(part, |p| p.1)).collect();

@@ -18,6 +18,7 @@ const README: &str = include_str!("../README.md");
 const SETTINGS: &str = include_str!("../docs/reference/settings.md");
 const REASONS: &str = include_str!("../docs/reference/reasons.md");
 const PARAMETERS: &str = include_str!("../modules/kamailio/params_keys.h");
+const FUNCTIONS: &str = include_str!("../docs/reference/functions.md");
 const PROVIDER: &str = include_str!("../docs/guide/provider.md");
 
 fn missing<'a>(page: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
@@ -122,7 +123,7 @@ fn every_name_of_the_glossary() {
     assert!(types.len() > 30, "{types:?}");
     let mut sources = String::new();
     for folder in ["core/src", "src"] {
-        gather(&root().join(folder), &mut sources);
+        gather(&root().join(folder), &["rs"], &mut sources);
     }
     let words: BTreeSet<&str> = sources.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ' ').collect();
     let is_defined = |name: &&str| {
@@ -174,10 +175,63 @@ fn the_reference_of_settings() {
     same_or_written("modules/kamailio/params_keys.h", &format!("{head}{list}"));
 }
 
+/// Kamailio's own documentation of the module has the same parameters and functions.
+#[test]
+fn the_reference_in_docbook() {
+    let section = |kind: &str, title: &str, text: &str| {
+        let id = title.split('`').nth(1).and_then(|name| name.split('(').next()).expect("a name");
+        let (title, text) = (docbook(title), docbook(text));
+        format!("<section id=\"auth_oauth.{kind}.{id}\">\n<title>{title}</title>\n<para>{text}</para>\n</section>\n")
+    };
+    let file = SETTING_OF_A_FILE.map(|(key, text)| section("p", &format!("`{key}` (string)"), text));
+    let provider =
+        "one provider, as `KEY=VALUE;KEY=VALUE`; once for each of them. docs/reference/settings.md lists the keys";
+    let provider = section("p", "`provider` (string)", provider);
+    let parameters = GLOBAL.iter().filter(|setting| !matches!(setting.kind, Kind::Table)).map(|setting| {
+        let kind = if matches!(setting.kind, Kind::Number { .. }) { "integer" } else { "string" };
+        section("p", &format!("`{}` ({kind})", setting.key), &meaning(setting))
+    });
+    let parameters: String = file.into_iter().chain([provider]).chain(parameters).collect();
+    same_or_written("modules/kamailio/doc/auth_oauth_params.xml", &docbook_page("Parameters", &parameters));
+    let rows = FUNCTIONS.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let rows = rows.map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    let functions: String = rows.map(|(function, does)| section("f", function, does)).collect();
+    same_or_written("modules/kamailio/doc/auth_oauth_functions.xml", &docbook_page("Functions", &functions));
+}
+
+/// The one parameter that is no setting.
+const SETTING_OF_A_FILE: [(&str, &str); 1] =
+    [("config_file", "a TOML file with settings, providers and offers; parameters win over it")];
+
+fn docbook_page(title: &str, sections: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n\
+         <!-- Made by 'make reference'. -->\n<section>\n<title>{title}</title>\n{sections}</section>\n"
+    )
+}
+
+/// A sentence of Markdown: code is a literal, of a link the text is left.
+fn docbook(markdown: &str) -> String {
+    let mut text = markdown.replace("\\|", "|").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    while let Some((middle, end)) = text.find("](").and_then(|at| Some((at, at + text[at..].find(')')?))) {
+        let start = text[..middle].rfind('[').expect("a link");
+        text = [&text[..start], &text[start + 1..middle], &text[end + 1..]].concat();
+    }
+    let pieces = text.split('`').enumerate();
+    pieces.map(|(i, piece)| if i % 2 == 1 { format!("<literal>{piece}</literal>") } else { piece.to_owned() }).collect()
+}
+
+/// What a setting means, and when it is taken over.
+fn meaning(setting: &Setting) -> String {
+    let restart = if setting.takes == Takes::Restart { ". Taken over at a restart only" } else { "" };
+    format!("{}{restart}", setting.text)
+}
+
 /// A table of settings in Markdown.
 fn rows(table: &[Setting], values: &Value) -> String {
     let mut rows = String::from("| key | default | takes | meaning |\n|---|---|---|---|\n");
-    for Setting { key, kind, takes, text } in table {
+    for setting in table {
+        let Setting { key, kind, .. } = setting;
         let default = match &values[key] {
             Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
             Value::Number(number) => number.to_string(),
@@ -194,9 +248,8 @@ fn rows(table: &[Setting], values: &Value) -> String {
             Kind::Choice(words) => words.join(", "),
             Kind::Words(words) => format!("list of {}", words.join(", ")),
         };
-        let restart = if *takes == Takes::Restart { ". Taken over at a restart only" } else { "" };
-        let text = text.replace('|', "\\|");
-        rows.push_str(&format!("| `{key}` | {default} | {range} | {text}{restart} |\n"));
+        let text = meaning(setting).replace('|', "\\|");
+        rows.push_str(&format!("| `{key}` | {default} | {range} | {text} |\n"));
     }
     rows
 }
@@ -216,6 +269,26 @@ fn every_setting() {
     let (global, of_providers) = (global_keys(), keys(&ProviderSettings::default()));
     assert!(global.len() > 40 && of_providers.len() > 30);
     assert_eq!(missing(SETTINGS, global.iter().chain(&of_providers).map(String::as_str)), [""; 0]);
+}
+
+/// Examples, pages, tests and benches write no setting that is gone: some of them are read by nothing that runs often.
+#[test]
+fn nothing_writes_a_setting_that_is_gone() {
+    let mut texts = String::new();
+    for folder in ["cfg-examples", "docs", "tests", "tools", "examples", "benches/src", "benches/kamailio"] {
+        gather(&root().join(folder), &["rs", "md", "cfg", "toml", "lua", "py", "mjs", "sh", "c"], &mut texts);
+    }
+    // In a text of Rust a line ends so.
+    let texts = texts.replace("\\n", "\n");
+    let written = |key: &str| {
+        texts.match_indices(key).any(|(at, _)| {
+            let whole = !texts[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
+            whole && texts[at + key.len()..].trim_start_matches(' ').starts_with('=')
+        })
+    };
+    assert!(written("max_pending"));
+    let found: Vec<_> = GONE.iter().map(|(key, _)| *key).filter(|key| written(key)).collect();
+    assert_eq!(found, [""; 0]);
 }
 
 /// Each reason has its row: status, and what to do.
@@ -255,19 +328,20 @@ fn every_test_that_the_threat_model_names() {
     let names: BTreeSet<&str> = named.filter(|name| name.contains('_') && !name.contains(['/', ' '])).collect();
     assert!(names.len() > 30, "{names:?}");
     let mut sources = String::new();
-    gather(&root().join("tests"), &mut sources);
+    gather(&root().join("tests"), &["rs"], &mut sources);
     let exists =
         |name: &&str| [format!("fn {name}("), format!("    {name}: ")].iter().any(|text| sources.contains(text));
     let unknown: Vec<_> = names.into_iter().filter(|name| !exists(name)).collect();
     assert_eq!(unknown, [""; 0]);
 }
 
-fn gather(folder: &Path, sources: &mut String) {
+/// Adds the texts of all files below a folder that end so.
+fn gather(folder: &Path, endings: &[&str], sources: &mut String) {
     for entry in fs::read_dir(folder).expect("part of the project").flatten() {
         let path = entry.path();
         if path.is_dir() {
-            gather(&path, sources);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            gather(&path, endings, sources);
+        } else if path.extension().is_some_and(|extension| endings.iter().any(|ending| extension == *ending)) {
             sources.push_str(&fs::read_to_string(&path).expect("text"));
         }
     }
