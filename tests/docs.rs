@@ -183,7 +183,8 @@ fn the_reference_in_docbook() {
         let (title, text) = (docbook(title), docbook(text));
         format!("<section id=\"auth_oauth.{kind}.{id}\">\n<title>{title}</title>\n<para>{text}</para>\n</section>\n")
     };
-    let file = SETTING_OF_A_FILE.map(|(key, text)| section("p", &format!("`{key}` (string)"), text));
+    let file = "a TOML file with settings, providers and offers; parameters win over it";
+    let file = section("p", "`config_file` (string)", file);
     let provider =
         "one provider, as `KEY=VALUE;KEY=VALUE`; once for each of them. docs/reference/settings.md lists the keys";
     let provider = section("p", "`provider` (string)", provider);
@@ -191,17 +192,24 @@ fn the_reference_in_docbook() {
         let kind = if matches!(setting.kind, Kind::Number { .. }) { "integer" } else { "string" };
         section("p", &format!("`{}` ({kind})", setting.key), &meaning(setting))
     });
-    let parameters: String = file.into_iter().chain([provider]).chain(parameters).collect();
+    // Those that are no settings of the library.
+    let (_, own) = SETTINGS.split_once("Of the Kamailio module alone:").expect("a table");
+    let own = first_table(own).map(|(key, text)| {
+        let (default, text) = text.split_once(" | ").expect("a default");
+        let kind = if default.parse::<u32>().is_ok() { "integer" } else { "string" };
+        section("p", &format!("{key} ({kind})"), text)
+    });
+    let parameters: String = [file, provider].into_iter().chain(parameters).chain(own).collect();
     same_or_written("modules/kamailio/doc/auth_oauth_params.xml", &docbook_page("Parameters", &parameters));
-    let rows = FUNCTIONS.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
-    let rows = rows.map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
-    let functions: String = rows.map(|(function, does)| section("f", function, does)).collect();
+    let functions: String = first_table(FUNCTIONS).map(|(function, does)| section("f", function, does)).collect();
     same_or_written("modules/kamailio/doc/auth_oauth_functions.xml", &docbook_page("Functions", &functions));
 }
 
-/// The one parameter that is no setting.
-const SETTING_OF_A_FILE: [(&str, &str); 1] =
-    [("config_file", "a TOML file with settings, providers and offers; parameters win over it")];
+/// The rows of a page's first table: the first cell, and the others.
+fn first_table(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let rows = page.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    rows.map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+}
 
 fn docbook_page(title: &str, sections: &str) -> String {
     format!(

@@ -17,19 +17,7 @@ struct answer {
 
 static void fault(rpc_t *rpc, void *ctx, int rc)
 {
-    switch (rc) {
-    case SIPOAUTH_E_STATE:
-        rpc->fault(ctx, 404, "Accounts are not configured (store)");
-        break;
-    case SIPOAUTH_E_INPUT:
-        rpc->fault(ctx, 404, "This is not a SIP address");
-        break;
-    case SIPOAUTH_E_STORE:
-        rpc->fault(ctx, 503, "The store cannot be reached");
-        break;
-    default:
-        rpc->fault(ctx, 500, "Internal error (%d)", rc);
-    }
+    oauth_rpc_store_fault(rpc, ctx, "Accounts", "store", rc);
 }
 
 static void add_account(void *user, const sipoauth_account_state *account)
@@ -55,7 +43,6 @@ void oauth_rpc_accounts_list(rpc_t *rpc, void *ctx)
     struct answer answer = {rpc, ctx, 0, 0};
     sipoauth_str all = {NULL, 0};
     char next[NEXT_MAX] = "";
-    void *item;
     int rc;
 
     rc = sipoauth_context_accounts(oauth_context, all, oauth_rpc_scan_optional(rpc, ctx), add_account, &answer, next,
@@ -64,8 +51,7 @@ void oauth_rpc_accounts_list(rpc_t *rpc, void *ctx)
         fault(rpc, ctx, rc);
         return;
     }
-    if (next[0] != '\0' && rpc->add(ctx, "{", &item) >= 0)
-        rpc->struct_add(item, "s", "next", next);
+    oauth_rpc_add_next(rpc, ctx, next);
 }
 
 void oauth_rpc_accounts_show(rpc_t *rpc, void *ctx)

@@ -99,6 +99,33 @@ void oauth_rpc_fault(rpc_t *rpc, void *ctx, int code, const char *sentence)
     rpc->fault(ctx, code, "%.*s%s", cut ? FAULT_MAX - 24 : FAULT_MAX, sentence, cut ? "... (all is in the log)" : "");
 }
 
+/* What went wrong with the store, or with what is looked for in it: `what` ("Sessions") in the store that is called so. */
+void oauth_rpc_store_fault(rpc_t *rpc, void *ctx, const char *what, const char *store, int rc)
+{
+    switch (rc) {
+    case SIPOAUTH_E_STATE:
+        rpc->fault(ctx, 404, "%s are not configured (store)", what);
+        break;
+    case SIPOAUTH_E_INPUT:
+        rpc->fault(ctx, 404, "This is not a SIP address");
+        break;
+    case SIPOAUTH_E_STORE:
+        rpc->fault(ctx, 503, "The %s cannot be reached", store);
+        break;
+    default:
+        rpc->fault(ctx, 500, "Internal error (%d)", rc);
+    }
+}
+
+/* Where a list goes on. */
+void oauth_rpc_add_next(rpc_t *rpc, void *ctx, const char *next)
+{
+    void *item;
+
+    if (next[0] != '\0' && rpc->add(ctx, "{", &item) >= 0)
+        add_text(rpc, item, "next", next);
+}
+
 static void reload(rpc_t *rpc, void *ctx)
 {
     char err[OAUTH_ERR_SIZE] = "";
@@ -114,13 +141,10 @@ static void reload(rpc_t *rpc, void *ctx)
 static void refresh_keys(rpc_t *rpc, void *ctx)
 {
     char err[OAUTH_ERR_SIZE] = "";
-    str given = STR_NULL;
-    sipoauth_str provider = {NULL, 0};
+    sipoauth_str provider = oauth_rpc_scan_optional(rpc, ctx);
     uint32_t count = 0;
     void *item;
 
-    if (rpc->scan(ctx, "*.S", &given) >= 1)
-        provider = oauth_view(&given);
     if (sipoauth_context_refresh_keys(oauth_context, provider, &count, err, sizeof(err)) != SIPOAUTH_OK) {
         oauth_rpc_fault(rpc, ctx, 500, err);
         return;
@@ -156,17 +180,21 @@ static int add_provider(rpc_t *rpc, void *ctx, const sipoauth_provider_state *st
     return 0;
 }
 
+/* 0: a reload has taken it away meanwhile. */
+static int provider_state(uint32_t index, sipoauth_provider_state *state)
+{
+    memset(state, 0, sizeof(*state));
+    state->struct_size = sizeof(*state);
+    return sipoauth_context_provider_state(oauth_context, index, state) == SIPOAUTH_OK;
+}
+
 static void providers(rpc_t *rpc, void *ctx)
 {
     sipoauth_provider_state state;
     uint32_t i, count = sipoauth_context_provider_count(oauth_context);
 
     for (i = 0; i < count; i++) {
-        memset(&state, 0, sizeof(state));
-        state.struct_size = sizeof(state);
-        if (sipoauth_context_provider_state(oauth_context, i, &state) != SIPOAUTH_OK)
-            continue; /* a reload took it away meanwhile */
-        if (add_provider(rpc, ctx, &state) < 0)
+        if (provider_state(i, &state) && add_provider(rpc, ctx, &state) < 0)
             return;
     }
 }
@@ -199,11 +227,7 @@ static void keys(rpc_t *rpc, void *ctx)
     uint32_t i, count = sipoauth_context_provider_count(oauth_context);
 
     for (i = 0; i < count; i++) {
-        memset(&state, 0, sizeof(state));
-        state.struct_size = sizeof(state);
-        if (sipoauth_context_provider_state(oauth_context, i, &state) != SIPOAUTH_OK)
-            continue;
-        if (add_keys(rpc, ctx, i, state.name) < 0)
+        if (provider_state(i, &state) && add_keys(rpc, ctx, i, state.name) < 0)
             return;
     }
     add_keys(rpc, ctx, SIPOAUTH_DECRYPTION_KEYS, "(decryption)");
@@ -212,12 +236,9 @@ static void keys(rpc_t *rpc, void *ctx)
 static void jwks(rpc_t *rpc, void *ctx)
 {
     char text[OAUTH_JWKS_SIZE + 1];
-    str given = STR_NULL;
-    sipoauth_str provider = {NULL, 0};
+    sipoauth_str provider = oauth_rpc_scan_optional(rpc, ctx);
     size_t len = 0;
 
-    if (rpc->scan(ctx, "*.S", &given) >= 1)
-        provider = oauth_view(&given);
     if (sipoauth_context_jwks(oauth_context, provider, text, OAUTH_JWKS_SIZE, &len) != SIPOAUTH_OK) {
         rpc->fault(ctx, 404, "no such provider has signing_key_files");
         return;

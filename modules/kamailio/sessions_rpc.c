@@ -48,19 +48,7 @@ static void remove_bindings(void *user, const sipoauth_session_state *session)
 
 static void fault(const struct answer *answer, int rc)
 {
-    switch (rc) {
-    case SIPOAUTH_E_STATE:
-        answer->rpc->fault(answer->ctx, 404, "Sessions are not configured (store)");
-        break;
-    case SIPOAUTH_E_INPUT:
-        answer->rpc->fault(answer->ctx, 404, "This is not a SIP address");
-        break;
-    case SIPOAUTH_E_STORE:
-        answer->rpc->fault(answer->ctx, 503, "The session store cannot be reached");
-        break;
-    default:
-        answer->rpc->fault(answer->ctx, 500, "Internal error (%d)", rc);
-    }
+    oauth_rpc_store_fault(answer->rpc, answer->ctx, "Sessions", "session store", rc);
 }
 
 void oauth_rpc_sessions_list(rpc_t *rpc, void *ctx)
@@ -68,7 +56,6 @@ void oauth_rpc_sessions_list(rpc_t *rpc, void *ctx)
     struct answer answer = {rpc, ctx, 0, 0};
     sipoauth_str all = {NULL, 0};
     char next[NEXT_MAX] = "";
-    void *item;
     int rc;
 
     rc = sipoauth_context_sessions(oauth_context, all, oauth_rpc_scan_optional(rpc, ctx), add_session, &answer, next,
@@ -77,8 +64,7 @@ void oauth_rpc_sessions_list(rpc_t *rpc, void *ctx)
         fault(&answer, rc);
         return;
     }
-    if (next[0] != '\0' && rpc->add(ctx, "{", &item) >= 0)
-        rpc->struct_add(item, "s", "next", next);
+    oauth_rpc_add_next(rpc, ctx, next);
 }
 
 void oauth_rpc_sessions_show(rpc_t *rpc, void *ctx)

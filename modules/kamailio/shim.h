@@ -238,6 +238,8 @@ void oauth_rpc_accounts_remove(rpc_t *rpc, void *ctx);
 /* script.c, kemi.c, pv.c, rpc.c, stats.c */
 #define OAUTH_RPC_AOR_MAX 512
 void oauth_rpc_fault(rpc_t *rpc, void *ctx, int code, const char *sentence);
+void oauth_rpc_store_fault(rpc_t *rpc, void *ctx, const char *what, const char *store, int rc);
+void oauth_rpc_add_next(rpc_t *rpc, void *ctx, const char *next);
 int oauth_rpc_scan_aor(rpc_t *rpc, void *ctx, char *text, sipoauth_str *aor);
 sipoauth_str oauth_rpc_scan_optional(rpc_t *rpc, void *ctx);
 void oauth_rpc_add_view(rpc_t *rpc, void *item, const char *name, sipoauth_str value);
