@@ -27,7 +27,7 @@ help:
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
-	@echo 'make header             include/sipoauth.h anew from src/capi; make reference: the reference of settings from their table'
+	@echo 'make header             include/sipoauth.h anew from src/capi; make reference: settings, parameters and manual pages from their tables'
 
 lib:
 	$(CARGO) build --release --lib --bins
@@ -35,9 +35,11 @@ lib:
 kamailio: lib
 	tools/kamailio-build.sh
 
-# docs/reference/settings.md, the parameters of the Kamailio module and its documentation, from the library's tables.
+# docs/reference/settings.md, the manual pages, the parameters of the Kamailio module and its documentation, from their tables.
 reference:
-	WRITE_REFERENCE=1 $(CARGO) test --test docs the_reference
+	WRITE_REFERENCE=1 $(CARGO) test --test docs the_reference_of
+	WRITE_REFERENCE=1 $(CARGO) test --test docs the_reference_in
+	WRITE_REFERENCE=1 $(CARGO) test --package sipoauth-cli --bin sipoauth the_reference
 
 header:
 	$(CARGO) build --package sipoauth --lib

@@ -359,6 +359,7 @@ fn install(directory: &Directory) -> PathBuf {
     command.env("SIPOAUTH_TOOL", tool());
     succeed(&mut command);
     assert!(succeed(Command::new(prefix.join("bin/sipoauth")).arg("--version")).starts_with("sipoauth "));
+    assert!(prefix.join("share/man/man5/sipoauth.toml.5").is_file());
     let link = |name: &str| fs::read_link(prefix.join("lib").join(name)).expect("a symbolic link");
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(link("libsipoauth.so"), Path::new("libsipoauth.so.0"));

@@ -27,6 +27,9 @@ for file in "$BUILD/libsipoauth.so" "$BUILD/libsipoauth.a" "$TOOL"; do
 done
 
 install -d "$TO/bin" "$TO/lib/pkgconfig" "$TO/include" "$TO/share/doc/sipoauth"
+for page in "$ROOT"/docs/man/*; do
+  install -D -m 644 -t "$TO/share/man/man${page##*.}" "$page"
+done
 install -m 755 "$TOOL" "$TO/bin/sipoauth"
 install -m 755 "$BUILD/libsipoauth.so" "$TO/lib/libsipoauth.so.$VERSION"
 ln -sfn "libsipoauth.so.$VERSION" "$TO/lib/$SONAME"

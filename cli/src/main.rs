@@ -18,6 +18,8 @@ mod header;
 mod jwks;
 mod key_challenge;
 mod keygen;
+#[cfg(test)]
+mod manual;
 mod message;
 mod options;
 mod outcome;

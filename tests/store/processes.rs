@@ -29,7 +29,7 @@ pub fn child_of_a_user(part: &str, folder: &Path) -> Process {
     }
     // A copy, because the path to the program may be closed to others.
     let program = folder.with_file_name("program");
-    std::fs::copy(std::env::current_exe().expect("a path"), &program).expect("the directory is writable");
+    process::copy_program(&std::env::current_exe().expect("a path"), &program);
     let mut command = process::command("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
     start(part, folder, parent(folder), command)

@@ -31,6 +31,12 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// Copies a program that is to be run. Another process writes it: a file that this one has open for writing cannot be run
+/// while any child that another test has just forked still has it open, too.
+pub fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().expect("part of every system").success(), "{}", to.display());
+}
+
 #[derive(Default)]
 struct Output {
     text: Mutex<String>,

@@ -13,6 +13,7 @@ use sipoauth::store::access::StoreAccess;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::source::Source;
 
+use crate::support::process::copy_program;
 use crate::support::temporary::Directory;
 use crate::support::tool::tool;
 
@@ -25,7 +26,7 @@ fn said(directory: &Directory, user: u32, store: &Path) -> Vec<(String, String, 
     let program = directory.file("tool");
     if !program.exists() {
         // A copy, because the path to the program may be closed to others.
-        fs::copy(tool(), &program).expect("built");
+        copy_program(tool(), &program);
     }
     let mut command = Command::new("setpriv");
     command.args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]).arg(&program);
@@ -33,7 +34,7 @@ fn said(directory: &Directory, user: u32, store: &Path) -> Vec<(String, String, 
     command.args([&format!("store={}", store.display()), "--set", &format!("store_key={KEY}")]);
     let output = command.output().expect("setpriv is installed");
     let text = String::from_utf8_lossy(&output.stdout);
-    let found: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let found: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));
     let of_the_store = found.as_array().expect("a list").iter().filter(|f| f["check"] == "store");
     let word = |f: &Value, name: &str| f[name].as_str().unwrap_or_default().to_owned();
     of_the_store.map(|f| (word(f, "status"), word(f, "message"), word(f, "fix"))).collect()

@@ -3,23 +3,24 @@
 //! The pages for operators name every reason, every setting and every example, and their links lead somewhere; what is made
 //! of a table is as the table says.
 
+mod docbook;
+mod manual;
+mod reference;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
-use sipoauth_core::config::provider_settings::{OF_A_PROVIDER, ProviderSettings};
-use sipoauth_core::config::setting::{Kind, Setting, Takes};
-use sipoauth_core::config::settings::{GLOBAL, GONE, Settings};
+use sipoauth_core::config::provider_settings::ProviderSettings;
+use sipoauth_core::config::settings::{GONE, Settings};
 use sipoauth_core::reason::Reason;
 
-const README: &str = include_str!("../README.md");
-const SETTINGS: &str = include_str!("../docs/reference/settings.md");
-const REASONS: &str = include_str!("../docs/reference/reasons.md");
-const PARAMETERS: &str = include_str!("../modules/kamailio/params_keys.h");
-const FUNCTIONS: &str = include_str!("../docs/reference/functions.md");
-const PROVIDER: &str = include_str!("../docs/guide/provider.md");
+const README: &str = include_str!("../../README.md");
+const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
+const FUNCTIONS: &str = include_str!("../../docs/reference/functions.md");
+const REASONS: &str = include_str!("../../docs/reference/reasons.md");
+const PROVIDER: &str = include_str!("../../docs/guide/provider.md");
 
 fn missing<'a>(page: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names.filter(|name| !page.contains(&format!("`{name}`"))).collect()
@@ -82,7 +83,7 @@ fn every_link_leads_somewhere() {
 /// Whoever looks for a place in the source finds it.
 #[test]
 fn every_place_that_contributors_are_sent_to() {
-    let text = [include_str!("../CONTRIBUTING.md"), include_str!("../docs/develop/ARCHITECTURE.md")].concat();
+    let text = [include_str!("../../CONTRIBUTING.md"), include_str!("../../docs/develop/ARCHITECTURE.md")].concat();
     let quoted = text.split('`').skip(1).step_by(2);
     let tops =
         ["core/", "src/", "cli/", "modules/", "docs/", "tests/", "benches/", "cfg-examples", "tools/", "include/"];
@@ -99,7 +100,7 @@ fn every_place_that_contributors_are_sent_to() {
 /// What the pages call a function, a number or a structure of the C interface is one.
 #[test]
 fn every_name_of_the_c_interface() {
-    let header = include_str!("../include/sipoauth.h");
+    let header = include_str!("../../include/sipoauth.h");
     let words: BTreeSet<&str> = header.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     let mut names = BTreeSet::new();
     for page in pages() {
@@ -116,7 +117,7 @@ fn every_name_of_the_c_interface() {
 /// What the glossary calls a name of the code is one.
 #[test]
 fn every_name_of_the_glossary() {
-    let glossary = include_str!("../docs/develop/GLOSSARY.md");
+    let glossary = include_str!("../../docs/develop/GLOSSARY.md");
     let rows = glossary.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|')?.rsplit('|').next());
     let names = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     let types: BTreeSet<&str> = names.filter(|name| name.starts_with(char::is_uppercase)).collect();
@@ -151,125 +152,6 @@ fn global_keys() -> BTreeSet<String> {
     let mut keys = keys(&Settings::default());
     keys.retain(|key| !["provider", "offer"].contains(&key.as_str()));
     keys
-}
-
-/// The page of settings has what their tables say: `make reference` writes it, and the list for the Kamailio module.
-#[test]
-fn the_reference_of_settings() {
-    let tables = [
-        ("settings", GLOBAL, serde_json::to_value(Settings::default())),
-        ("provider", OF_A_PROVIDER, serde_json::to_value(ProviderSettings::default())),
-    ];
-    let page = tables.into_iter().fold(SETTINGS.to_owned(), |page, (name, table, values)| {
-        let rows = rows(table, &values.expect("texts, numbers and lists"));
-        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n"));
-        let (before, rest) = page.split_once(&begin).expect("a place for the table");
-        let (_, after) = rest.split_once(&end).expect("its end");
-        [before, &begin, &rows, &end, after].concat()
-    });
-    same_or_written("docs/reference/settings.md", &page);
-    let keys = ["config_file"].into_iter().chain(GLOBAL.iter().map(|setting| setting.key));
-    let keys = keys.chain(GONE.iter().map(|(key, _)| *key));
-    let list: String = keys.map(|key| format!("KEY({key})\n")).collect();
-    let (head, _) = PARAMETERS.split_once("KEY(").expect("a list");
-    same_or_written("modules/kamailio/params_keys.h", &format!("{head}{list}"));
-}
-
-/// Kamailio's own documentation of the module has the same parameters and functions.
-#[test]
-fn the_reference_in_docbook() {
-    let section = |kind: &str, title: &str, text: &str| {
-        let id = title.split('`').nth(1).and_then(|name| name.split('(').next()).expect("a name");
-        let (title, text) = (docbook(title), docbook(text));
-        format!("<section id=\"auth_oauth.{kind}.{id}\">\n<title>{title}</title>\n<para>{text}</para>\n</section>\n")
-    };
-    let file = "a TOML file with settings, providers and offers; parameters win over it";
-    let file = section("p", "`config_file` (string)", file);
-    let provider =
-        "one provider, as `KEY=VALUE;KEY=VALUE`; once for each of them. docs/reference/settings.md lists the keys";
-    let provider = section("p", "`provider` (string)", provider);
-    let parameters = GLOBAL.iter().filter(|setting| !matches!(setting.kind, Kind::Table)).map(|setting| {
-        let kind = if matches!(setting.kind, Kind::Number { .. }) { "integer" } else { "string" };
-        section("p", &format!("`{}` ({kind})", setting.key), &meaning(setting))
-    });
-    // Those that are no settings of the library.
-    let (_, own) = SETTINGS.split_once("Of the Kamailio module alone:").expect("a table");
-    let own = first_table(own).map(|(key, text)| {
-        let (default, text) = text.split_once(" | ").expect("a default");
-        let kind = if default.parse::<u32>().is_ok() { "integer" } else { "string" };
-        section("p", &format!("{key} ({kind})"), text)
-    });
-    let parameters: String = [file, provider].into_iter().chain(parameters).chain(own).collect();
-    same_or_written("modules/kamailio/doc/auth_oauth_params.xml", &docbook_page("Parameters", &parameters));
-    let functions: String = first_table(FUNCTIONS).map(|(function, does)| section("f", function, does)).collect();
-    same_or_written("modules/kamailio/doc/auth_oauth_functions.xml", &docbook_page("Functions", &functions));
-}
-
-/// The rows of a page's first table: the first cell, and the others.
-fn first_table(page: &str) -> impl Iterator<Item = (&str, &str)> {
-    let rows = page.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
-    rows.map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
-}
-
-fn docbook_page(title: &str, sections: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n\
-         <!-- Made by 'make reference'. -->\n<section>\n<title>{title}</title>\n{sections}</section>\n"
-    )
-}
-
-/// A sentence of Markdown: code is a literal, of a link the text is left.
-fn docbook(markdown: &str) -> String {
-    let mut text = markdown.replace("\\|", "|").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    while let Some((middle, end)) = text.find("](").and_then(|at| Some((at, at + text[at..].find(')')?))) {
-        let start = text[..middle].rfind('[').expect("a link");
-        text = [&text[..start], &text[start + 1..middle], &text[end + 1..]].concat();
-    }
-    let pieces = text.split('`').enumerate();
-    pieces.map(|(i, piece)| if i % 2 == 1 { format!("<literal>{piece}</literal>") } else { piece.to_owned() }).collect()
-}
-
-/// What a setting means, and when it is taken over.
-fn meaning(setting: &Setting) -> String {
-    let restart = if setting.takes == Takes::Restart { ". Taken over at a restart only" } else { "" };
-    format!("{}{restart}", setting.text)
-}
-
-/// A table of settings in Markdown.
-fn rows(table: &[Setting], values: &Value) -> String {
-    let mut rows = String::from("| key | default | takes | meaning |\n|---|---|---|---|\n");
-    for setting in table {
-        let Setting { key, kind, .. } = setting;
-        let default = match &values[key] {
-            Value::Bool(value) => if *value { "yes" } else { "no" }.to_owned(),
-            Value::Number(number) => number.to_string(),
-            Value::String(text) => text.clone(),
-            _ => String::new(),
-        };
-        let range = match kind {
-            Kind::Text | Kind::Secret => "text".to_owned(),
-            Kind::File => "file".to_owned(),
-            Kind::List => "list".to_owned(),
-            Kind::Table => "table".to_owned(),
-            Kind::Boolean => "yes, no".to_owned(),
-            Kind::Number { least, most, unit } => format!("{least} to {most} {unit}").trim_end().to_owned(),
-            Kind::Choice(words) => words.join(", "),
-            Kind::Words(words) => format!("list of {}", words.join(", ")),
-        };
-        let text = meaning(setting).replace('|', "\\|");
-        rows.push_str(&format!("| `{key}` | {default} | {range} | {text} |\n"));
-    }
-    rows
-}
-
-/// Compares a file of the project with what it must be, or writes it.
-fn same_or_written(path: &str, wanted: &str) {
-    let path = root().join(path);
-    if std::env::var_os("WRITE_REFERENCE").is_some() {
-        fs::write(&path, wanted).expect("writable");
-    }
-    let found = fs::read_to_string(&path).expect("part of the project");
-    assert!(found == wanted, "{} is not what the table says: run 'make reference'", path.display());
 }
 
 #[test]
@@ -328,7 +210,7 @@ fn every_example() {
 /// What the threat model calls a test is one.
 #[test]
 fn every_test_that_the_threat_model_names() {
-    let text = include_str!("../docs/develop/threat-model.md");
+    let text = include_str!("../../docs/develop/threat-model.md");
     let ways = text.split("## What proofs and limits cover").next().expect("the first part");
     let of_ways = ways.lines().filter_map(|line| line.strip_prefix('|')?.trim_end_matches('|').rsplit('|').next());
     let of_limits = text.split("Tests: ").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a paragraph");
