@@ -15,6 +15,7 @@ mod encrypted;
 mod expires;
 mod floods;
 mod full_disk;
+mod guides;
 mod harness;
 mod harness_waits;
 mod introspection;

@@ -155,6 +155,11 @@ impl Kamailio {
         self.directory.path()
     }
 
+    /// Where its control socket is, where its configuration has one.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Everything logged so far.
     pub fn log(&self) -> String {
         self.process.output()
