@@ -500,6 +500,13 @@ typedef void (*sipoauth_account_fn)(void *user, const struct sipoauth_account_st
 typedef struct sipoauth_str (*sipoauth_certificate_fn)(void *user);
 
 /*
+ Fills in the members of a request that were left out, for whoever set `complete`. Returns SIPOAUTH_OK; whatever else it
+ returns, the check returns, too. Called in the check's thread, and again with each repetition of a check that waits. It
+ must return (no longjmp, no C++ exception) and must not use the worker.
+ */
+typedef int32_t (*sipoauth_complete_fn)(void *user);
+
+/*
  The fields of a SIP request (RFC 3261) that are looked at. Everything is borrowed for the call only.
  */
 typedef struct sipoauth_request {
@@ -639,6 +646,17 @@ typedef struct sipoauth_request {
    How many.
    */
   size_t vias_count;
+  /*
+   For hosts to which reading a request is work. A request like one that was accepted before (the same token, method, From
+   and To, and nothing else that could decide) needs these members only: role, transport, connection, now, method,
+   from_uri, to_uri, credentials and body. A host may give just them, and this function, which fills in the others of this
+   structure when they are needed. NULL: all are there. Since ABI version 5.
+   */
+  sipoauth_complete_fn complete;
+  /*
+   Its argument.
+   */
+  void *complete_user;
 } sipoauth_request;
 
 /*
@@ -1209,23 +1227,6 @@ int32_t sipoauth_worker_check(struct sipoauth_worker *worker,
                               const struct sipoauth_request *request,
                               uint32_t flags,
                               struct sipoauth_result *result);
-
-/*
- Accepts a request like one that this worker has accepted before: with the same token, method, From and To, and nothing
- else that could decide. Policy, keys and the token's times are judged anew. Cheap, and needs little of `request`: role,
- transport, connection, now, method, from_uri, to_uri, credentials and body; what else is there is not looked at. For
- hosts to which the rest is work. Since ABI version 4.
-
- Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_ABSENT when no such request was accepted: nothing is
- decided then, and sipoauth_worker_check is to be asked.
-
- # Safety
- As for sipoauth_worker_check.
- */
-int32_t sipoauth_worker_check_again(struct sipoauth_worker *worker,
-                                    const struct sipoauth_request *request,
-                                    uint32_t flags,
-                                    struct sipoauth_result *result);
 
 /*
  As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;

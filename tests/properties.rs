@@ -402,7 +402,7 @@ proptest! {
             message,
             ..Request::default()
         };
-        match check_request(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), &request, now()) {
+        match check_request(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), None, &request, now()) {
             Decision::Done(answer) => prop_assert_ne!(answer.reason(), Reason::Ok),
             other => prop_assert!(false, "nothing is to be fetched: {other:?}"),
         }

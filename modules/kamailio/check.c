@@ -60,16 +60,6 @@ static int ask(sipoauth_worker *worker, const sipoauth_request *request, const s
     return rc;
 }
 
-/* What phones send all day, the same token in the same kind of request: it needs a part of the request only. */
-static int was_accepted(sipoauth_worker *worker, const sipoauth_request *request, const struct known *known,
-        uint32_t flags, sipoauth_result *result)
-{
-    if (known->user != NULL || known->account != NULL || request->credentials_count != 1)
-        return 0;
-    prepare(result);
-    return sipoauth_worker_check_again(worker, request, flags, result) == SIPOAUTH_OK;
-}
-
 /* An earlier "accepted" for this message must not outlive a check that could not be made. */
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
 {
@@ -126,7 +116,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
     worker = oauth_worker_get();
     if (worker == NULL)
         return oauth_check_failed(msg, role);
-    if (oauth_request_begin(&request, msg, role, realm) < 0) {
+    if (oauth_request_read(&request, msg, role, realm) < 0) {
         prepare(&result);
         if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, 0, &result) != SIPOAUTH_OK)
             return oauth_check_failed(msg, role);
@@ -137,11 +127,8 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
     else if (resume == NULL || !oauth_park_possible(msg) || oauth_resume_pack(resume, &cookie) < 0)
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
-    if (!was_accepted(worker, &request.call, known, flags, &result)) {
-        oauth_request_finish(&request, msg);
-        if (ask(worker, &request.call, known, flags, &result) != SIPOAUTH_OK)
-            return oauth_check_failed(msg, role);
-    }
+    if (ask(worker, &request.call, known, flags, &result) != SIPOAUTH_OK)
+        return oauth_check_failed(msg, role);
     if (result.verdict == SIPOAUTH_VERDICT_NOT_NOW && flags == 0 && oauth_park_absorbs(msg)) {
         oauth_last_reset();
         return OAUTH_PARKED;

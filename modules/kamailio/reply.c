@@ -67,8 +67,7 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         return OAUTH_ERROR;
     }
     /* of a request that cannot be parsed its method and role are enough */
-    if (oauth_request_begin(&request, msg, last->role, realm != NULL && realm->len > 0 ? realm : &last->realm) == 0)
-        oauth_request_finish(&request, msg);
+    oauth_request_read(&request, msg, last->role, realm != NULL && realm->len > 0 ? realm : &last->realm);
     oauth_reply_begin(&reply);
     rc = sipoauth_worker_reply(oauth_worker_get(), last->check, &request.call, &reply);
     if (rc != SIPOAUTH_OK)

@@ -228,38 +228,12 @@ static size_t collect_vias(sipoauth_str *list, const sip_msg_t *msg)
     return count;
 }
 
-/* What decides about a bare token. */
-int oauth_request_begin(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm)
-{
-    sipoauth_request *call = &request->call;
-    const hdr_field_t *credentials;
-
-    memset(call, 0, sizeof(*call));
-    call->struct_size = sizeof(*call);
-    call->role = role;
-    call->transport = oauth_transport(msg);
-    call->method = oauth_view(&msg->first_line.u.request.method);
-    call->realm = oauth_view(realm);
-    if (parse_headers(msg, HDR_EOH_F, 0) < 0)
-        return -1;
-    call->connection = connection_of(msg);
-    call->from_uri = uri_of(from_of(msg));
-    call->to_uri = uri_of(to_of(msg));
-    call->body = body_of(msg);
-
-    credentials = role == SIPOAUTH_ROLE_PROXY ? msg->proxy_auth : msg->authorization;
-    /* JsSIP answers a 407 with Authorization: the operator may allow that */
-    if (credentials == NULL && role == SIPOAUTH_ROLE_PROXY && oauth_proxy_accepts_authorization)
-        credentials = msg->authorization;
-    call->credentials = request->credentials;
-    call->credentials_count = collect(request->credentials, credentials);
-    return 0;
-}
-
 /* The rest: what a code or a proof is bound to, and what limits and log lines go by. */
-void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg)
+static int32_t complete(void *user)
 {
+    struct oauth_request *request = user;
     sipoauth_request *call = &request->call;
+    sip_msg_t *msg = request->msg;
 
     call->source_port = msg->rcv.src_port;
     /* what the phone wrote, not what the script made of it since */
@@ -287,6 +261,41 @@ void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg)
     call->source_ip.len = strlen(request->source_ip);
     call->vias = request->vias;
     call->vias_count = collect_vias(request->vias, msg);
+    return SIPOAUTH_OK;
+}
+
+/*
+ * What decides about a token that was seen before; the library asks for the rest. -1: the request cannot be parsed, and only
+ * its method and role are there.
+ */
+int oauth_request_read(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm)
+{
+    sipoauth_request *call = &request->call;
+    const hdr_field_t *credentials;
+
+    memset(call, 0, sizeof(*call));
+    call->struct_size = sizeof(*call);
+    call->role = role;
+    call->transport = oauth_transport(msg);
+    call->method = oauth_view(&msg->first_line.u.request.method);
+    call->realm = oauth_view(realm);
+    if (parse_headers(msg, HDR_EOH_F, 0) < 0)
+        return -1;
+    call->connection = connection_of(msg);
+    call->from_uri = uri_of(from_of(msg));
+    call->to_uri = uri_of(to_of(msg));
+    call->body = body_of(msg);
+
+    credentials = role == SIPOAUTH_ROLE_PROXY ? msg->proxy_auth : msg->authorization;
+    /* JsSIP answers a 407 with Authorization: the operator may allow that */
+    if (credentials == NULL && role == SIPOAUTH_ROLE_PROXY && oauth_proxy_accepts_authorization)
+        credentials = msg->authorization;
+    request->msg = msg;
+    call->complete = complete;
+    call->complete_user = request;
+    call->credentials = request->credentials;
+    call->credentials_count = collect(request->credentials, credentials);
+    return 0;
 }
 
 /* The domain of the address-of-record that the request is about. */

@@ -67,6 +67,7 @@ void oauth_worker_drop(void);
 #define OAUTH_MAX_VIAS 16
 struct oauth_request {
     sipoauth_request call;
+    sip_msg_t *msg;
     sipoauth_str credentials[OAUTH_MAX_CREDENTIALS + 1];   /* one more than allowed: the library refuses it */
     sipoauth_str vias[OAUTH_MAX_VIAS];
     char source_ip[64];
@@ -74,8 +75,7 @@ struct oauth_request {
 sipoauth_str oauth_view(const str *text);
 sipoauth_str oauth_trimmed(const str *body);
 uint32_t oauth_transport(const sip_msg_t *msg);
-int oauth_request_begin(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm);
-void oauth_request_finish(struct oauth_request *request, sip_msg_t *msg);
+int oauth_request_read(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm);
 sipoauth_str oauth_request_domain(sip_msg_t *msg);
 sipoauth_str oauth_reply_to_tag(sip_msg_t *msg);
 int oauth_is_request(const sip_msg_t *msg);

@@ -13,7 +13,7 @@ use super::guard::Status;
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::worker::grants::{Demand, gives_tokens};
-use crate::worker::repeats::Repeated;
+use crate::worker::repeats::{Recognized, Repeated};
 use crate::worker::{CheckResult, Handling, Worker};
 use sipoauth_core::check::acceptance::RequestKey;
 use sipoauth_core::check::peer_certificate::PeerCertificate;
@@ -49,37 +49,6 @@ pub unsafe extern "C" fn sipoauth_worker_check(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { judge(worker, result, |state| check(state, request, flags)) }
-}
-
-/// Accepts a request like one that this worker has accepted before: with the same token, method, From and To, and nothing
-/// else that could decide. Policy, keys and the token's times are judged anew. Cheap, and needs little of `request`: role,
-/// transport, connection, now, method, from_uri, to_uri, credentials and body; what else is there is not looked at. For
-/// hosts to which the rest is work. Since ABI version 4.
-///
-/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_ABSENT when no such request was accepted: nothing is
-/// decided then, and sipoauth_worker_check is to be asked.
-///
-/// # Safety
-/// As for sipoauth_worker_check.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sipoauth_worker_check_again(
-    worker: *mut sipoauth_worker,
-    request: *const sipoauth_request,
-    flags: u32,
-    result: *mut sipoauth_result,
-) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        // The last check stays when nothing is decided.
-        answer_of(worker, result, |state| {
-            let mut core = Core::read(&structure(request)?, flags)?;
-            if !again(state, &mut core) {
-                return Err(SIPOAUTH_E_ABSENT);
-            }
-            state.next_check();
-            Ok(())
-        })
-    }
 }
 
 /// As sipoauth_worker_check, but a request whose keys must be fetched waits here, at most `timeout_ms` milliseconds;
@@ -414,25 +383,44 @@ unsafe fn exchange(state: &mut State, code: *const sipoauth_code, flags: u32) ->
 /// # Safety
 /// A non-NULL `request` and what it points to is valid.
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
+    let State { worker, last, spare, .. } = state;
     // SAFETY: the caller's promise.
-    let mut fields = unsafe { Fields::read(request, flags) }.inspect_err(|_| *state.last = CheckResult::default())?;
-    if !again(state, &mut fields.core) {
-        fields.ask(state, Worker::check_anew);
+    let core = unsafe { structure(request).and_then(|request| Core::read(&request, flags)) };
+    let mut core = core.inspect_err(|_| **last = CheckResult::default())?;
+    let begun = worker.begin(&core.handling);
+    core.handling.begun = Some(begun);
+    let sent = match worker.recognize(&core.repeated, &core.handling, spare) {
+        Recognized::Accepted => {
+            // The texts of the last answer may be among the inputs, so they live until here.
+            std::mem::swap(last, spare);
+            spare.clear();
+            return Ok(());
+        }
+        Recognized::Token(sent) => Some(sent),
+        Recognized::Not => None,
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        answer_to(state, request, flags, |worker, request, handling| {
+            worker.check_closely(request, sent, &Handling { begun: Some(begun), ..*handling })
+        })
     }
-    Ok(())
 }
 
-/// True when a request like it was accepted before, and this one is, too.
-fn again(state: &mut State, core: &mut Core<'_>) -> bool {
-    let State { worker, last, spare, .. } = state;
-    core.handling.begun = Some(worker.begin(&core.handling));
-    let accepted = worker.accept_again(&core.repeated, &core.handling, spare);
-    if accepted {
-        // The texts of the last answer may be among the inputs, so they live until here.
-        std::mem::swap(last, spare);
-        spare.clear();
+/// A request with all its members.
+///
+/// # Safety
+/// A non-NULL `request` is valid.
+#[inline]
+pub(super) unsafe fn whole(request: *const sipoauth_request) -> Result<sipoauth_request, i32> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let given = structure(request)?;
+        match given.complete.map_or(SIPOAUTH_OK, |complete| complete(given.complete_user)) {
+            SIPOAUTH_OK => structure(request),
+            error => Err(error),
+        }
     }
-    accepted
 }
 
 /// Asks the worker about a request; its answer is the last one then. Whatever happens, no earlier token is.
@@ -532,7 +520,7 @@ impl<'a> Fields<'a> {
     unsafe fn read(request: *const sipoauth_request, flags: u32) -> Result<Fields<'a>, i32> {
         // SAFETY: the caller's promise.
         unsafe {
-            let r = structure(request)?;
+            let r = whole(request)?;
             let core = Core::read(&r, flags)?;
             let message = Message {
                 content_type: "",

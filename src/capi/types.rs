@@ -217,6 +217,11 @@ pub type sipoauth_done_fn = Option<extern "C" fn(user: *mut c_void, cookie0: u64
 /// exception) and must not use the library.
 pub type sipoauth_certificate_fn = Option<extern "C" fn(user: *mut c_void) -> sipoauth_str>;
 
+/// Fills in the members of a request that were left out, for whoever set `complete`. Returns SIPOAUTH_OK; whatever else it
+/// returns, the check returns, too. Called in the check's thread, and again with each repetition of a check that waits. It
+/// must return (no longjmp, no C++ exception) and must not use the worker.
+pub type sipoauth_complete_fn = Option<extern "C" fn(user: *mut c_void) -> i32>;
+
 /// The fields of a SIP request (RFC 3261) that are looked at. Everything is borrowed for the call only.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -295,6 +300,13 @@ pub struct sipoauth_request {
     pub vias: *const sipoauth_str,
     /// How many.
     pub vias_count: usize,
+    /// For hosts to which reading a request is work. A request like one that was accepted before (the same token, method, From
+    /// and To, and nothing else that could decide) needs these members only: role, transport, connection, now, method,
+    /// from_uri, to_uri, credentials and body. A host may give just them, and this function, which fills in the others of this
+    /// structure when they are needed. NULL: all are there. Since ABI version 5.
+    pub complete: sipoauth_complete_fn,
+    /// Its argument.
+    pub complete_user: *mut c_void,
 }
 
 /// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use super::check::whole;
 use super::config::{shared, sipoauth_context};
 use super::convert::{Place, octets, structure, text};
 use super::guard::{Status, guard, guard_or, guard_told};
@@ -351,7 +352,7 @@ pub unsafe extern "C" fn sipoauth_worker_reply(
     // SAFETY: the caller's promise.
     unsafe {
         replying(worker, reply, |state| {
-            let r = structure(request)?;
+            let r = whole(request)?;
             let (method, realm, from, to) = (text(r.method)?, text(r.realm)?, text(r.from_uri)?, text(r.to_uri)?);
             let asked = Request { method: &method, from: &from, to: &to, ..Request::default() };
             let domain = written_host(if asked.is_register() { &to } else { &from });

@@ -25,7 +25,7 @@ use crate::shared::process_id;
 use crate::store::sessions::SessionError;
 use grants::Told;
 use keyring::Keyring;
-use repeats::Repeated;
+use repeats::{Recognized, Repeated};
 use senders::{note_accepted, sender};
 use session_view::SessionView;
 use sessions::wait_for_store;
@@ -33,7 +33,7 @@ use sipoauth_core::check::acceptance::Acceptance;
 use sipoauth_core::check::connection_check::check_connection;
 use sipoauth_core::check::key_wait::{KeyWait, Situation, decide};
 use sipoauth_core::check::session_check::{DigestUser, arrival_of};
-use sipoauth_core::check::token_cache::TokenCache;
+use sipoauth_core::check::token_cache::{TokenCache, VerifiedToken};
 use sipoauth_core::check::token_check::{TokenUsage, check_token};
 use sipoauth_core::check::{Answer, Carried, Decision, Knowledge, Request, check_code, check_password, check_request};
 use sipoauth_core::config::ConfigError;
@@ -148,20 +148,28 @@ impl Worker {
     pub fn check(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> CheckResult {
         let mut verdict = CheckResult::default();
         let handling = Handling { begun: Some(self.begin(handling)), ..*handling };
-        if self.accept_again(&Repeated::from(request), &handling, &mut verdict) {
-            return verdict;
+        match self.recognize(&Repeated::from(request), &handling, &mut verdict) {
+            Recognized::Accepted => verdict,
+            Recognized::Token(sent) => self.check_closely(request, Some(sent), &handling),
+            Recognized::Not => self.check_closely(request, None, &handling),
         }
-        self.check_anew(request, &handling)
     }
 
-    /// Checks a request without regard to what was accepted before.
-    pub fn check_anew(&mut self, request: &Request<'_>, handling: &Handling<'_>) -> CheckResult {
+    /// Checks a request that was not accepted before. `sent` is the token that its credentials are, where that is known.
+    pub fn check_closely(
+        &mut self,
+        request: &Request<'_>,
+        sent: Option<Arc<VerifiedToken>>,
+        handling: &Handling<'_>,
+    ) -> CheckResult {
         let now = self.begin(handling);
         let handling = &self.sent_by(request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
-        let decision = self.with_key_stored(request, now, |worker| worker.look(request, handling, now));
+        let decision = self.with_key_stored(request, now, |worker| worker.look(request, sent.clone(), handling, now));
         let verdict = self.conclude(decision, request, handling, now);
-        self.note_acceptance(&verdict, request);
+        if sent.is_some() {
+            self.note_acceptance(&verdict, request);
+        }
         self.hint_about_size(&verdict, request);
         verdict
     }
@@ -225,14 +233,20 @@ impl Worker {
         self.conclude(decision, request, handling, now)
     }
 
-    fn look(&mut self, request: &Request<'_>, handling: &Handling<'_>, now: i64) -> Decision {
+    fn look(
+        &mut self,
+        request: &Request<'_>,
+        sent: Option<Arc<VerifiedToken>>,
+        handling: &Handling<'_>,
+        now: i64,
+    ) -> Decision {
         let sessions = SessionView::new(&self.context, &self.placed.policy, handling, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
         let known =
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
         let policy = &self.placed.policy;
-        let decision = check_request(policy, known, &mut self.cache, request, now / 1000);
+        let decision = check_request(policy, known, &mut self.cache, sent, request, now / 1000);
         let nothing = |answer: &Answer| {
             answer.reason == Some(Reason::NoCredentials)
                 && answer.carried == Carried::Nothing

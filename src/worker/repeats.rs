@@ -9,13 +9,13 @@ use super::grants::seconds_left;
 use super::{CheckResult, Handling, Worker};
 use crate::shared::counters::Counter;
 use sipoauth_core::check::acceptance::{Acceptance, RequestKey};
-use sipoauth_core::check::token_cache::VerifiedToken;
+use sipoauth_core::check::token_cache::{Known, VerifiedToken};
 use sipoauth_core::check::{Carried, KnownKeys, Request};
 use sipoauth_core::config::decryption::Encryption;
 use sipoauth_core::config::introspection::TokenStrategy;
 use sipoauth_core::reason::Reason;
 use sipoauth_core::rules::claims::NO_END;
-use sipoauth_core::sip::credentials::bare_token;
+use sipoauth_core::sip::credentials::bearer_text;
 
 /// What of a request shows that it is like an earlier one. Octets that need not be UTF-8: they are only compared.
 #[derive(Clone, Copy)]
@@ -48,6 +48,16 @@ impl<'a> From<&Request<'a>> for Repeated<'a> {
     }
 }
 
+/// How far a request is known.
+pub enum Recognized {
+    /// It was accepted before, and is again.
+    Accepted,
+    /// Its credentials are this token, which was verified before.
+    Token(Arc<VerifiedToken>),
+    /// Not at all.
+    Not,
+}
+
 impl Worker {
     /// What every check begins with, once: takes over a new configuration and new keys. Returns the time in Unix
     /// milliseconds.
@@ -65,29 +75,29 @@ impl Worker {
             && !is_bound_by(policy, repeated.transport, repeated.connection)
     }
 
-    /// Accepts a request that was accepted before, with the same token, if policy, keys and time still allow it. False when
-    /// it has to be looked at closely; `verdict`, which is blank, stays so then.
-    pub fn accept_again(
+    /// Looks a request up. It is accepted when the same was accepted before, with the same token, and policy, keys and time
+    /// still allow it; otherwise `verdict`, which is blank, stays so.
+    pub fn recognize(
         &mut self,
         repeated: &Repeated<'_>,
         handling: &Handling<'_>,
         verdict: &mut CheckResult,
-    ) -> bool {
+    ) -> Recognized {
         let now = self.begin(handling) / 1000;
-        if !self.is_simple(repeated) {
-            return false;
-        }
-        let Some(token) = bare_token(repeated.credentials) else {
-            return false;
+        let Some(credentials) = bearer_text(repeated.credentials) else {
+            return Recognized::Not;
         };
-        let Some(acceptance) = self.cache.accepted(token, &repeated.asking) else {
-            return false;
+        let key = self.is_simple(repeated).then_some(&repeated.asking);
+        let acceptance = match self.cache.lookup(credentials, key) {
+            Known::Accepted(acceptance) => acceptance,
+            Known::Verified(token) => return Recognized::Token(token),
+            Known::Nothing => return Recognized::Not,
         };
         let provider = &self.placed.policy.providers[acceptance.provider];
         // Keys that are too old to verify a token are too old to stand behind a verified one.
         let keys_are_good = !provider.watches_keys() || self.keyring.fetched(acceptance.provider).is_some();
         if !acceptance.holds(now) || !keys_are_good {
-            return false;
+            return Recognized::Token(Arc::clone(&acceptance.token));
         }
         let answer = &mut verdict.answer;
         (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
@@ -109,10 +119,10 @@ impl Worker {
         counters.add(Counter::Accepted);
         counters.add_reason(Reason::Ok);
         counters.add(Counter::CacheHits);
-        true
+        Recognized::Accepted
     }
 
-    /// Remembers an accepted request whose token was in the cache already, where nothing else decides.
+    /// Remembers an accepted request whose credentials were a known token, where nothing else decides.
     pub(super) fn note_acceptance(&mut self, verdict: &CheckResult, request: &Request<'_>) {
         let answer = &verdict.answer;
         let accepted = verdict.granted && answer.cached && answer.carried == Carried::Token && answer.session.is_none();
@@ -124,10 +134,9 @@ impl Worker {
             && provider.encryption == Encryption::Allowed
             && !provider.pairs_tokens;
         let repeated = Repeated::from(request);
-        let bare = bare_token(repeated.credentials) == Some(token.token.as_bytes());
         // A key is proved anew for each request.
         let is_bound = token.claims.confirmation.is_some() && !provider.ignores_binding;
-        if !judged_alone || is_bound || !bare || !self.is_simple(&repeated) {
+        if !judged_alone || is_bound || !self.is_simple(&repeated) {
             return;
         }
         let span = provider.rules.span(&token.claims);

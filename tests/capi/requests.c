@@ -192,27 +192,46 @@ static void accepted(void)
     free(credentials);
 }
 
+/* The rest of a request, for a host to which reading it is work. */
+struct partial {
+    struct message *message;
+    sipoauth_request rest;
+    int32_t status;
+    int calls;
+};
+
+static int32_t complete(void *user)
+{
+    struct partial *partial = user;
+
+    partial->calls++;
+    if (partial->status == SIPOAUTH_OK)
+        partial->message->request = partial->rest;
+    return partial->status;
+}
+
 /* What was accepted before needs little of a request, and only that. */
 static void accepted_again(void)
 {
     struct message message;
+    struct partial partial = {&message, {0}, SIPOAUTH_OK, 0};
     char *credentials = bearer(argument("token"));
-    sipoauth_result result = blank_result(), first;
+    sipoauth_result result, first;
     sipoauth_str value = text("old");
     uint64_t check_id;
     int i;
 
     message_register(&message, alice, credentials);
-    message.request.now = 1;
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_ABSENT);
-    expect_denied(&result);
-    message.request.now = 0;
     for (i = 0; i < 2; i++)
         first = check(&message, 0);
     EXPECT(first.verdict == SIPOAUTH_VERDICT_ACCEPTED && first.cached == 1);
+    message.request.complete = complete;
+    message.request.complete_user = &partial;
+    partial.rest = message.request;
     message.request.request_uri = message.request.call_id = message.request.source_ip = text("");
     message.request.source_port = 0;
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    result = check(&message, 0);
+    EXPECT(partial.calls == 0);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.cached == 1 && result.status == 200);
     EXPECT(result.grant == SIPOAUTH_GRANT_TOKEN && result.expires_at > 1700000000);
     EXPECT_TEXT(result.aor, alice);
@@ -225,18 +244,27 @@ static void accepted_again(void)
     EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("preferred_username"), &value), SIPOAUTH_OK);
     EXPECT_TEXT(value, "alice");
 
-    /* its texts may be inputs again; the last answer stays when nothing is decided */
+    /* its texts may be inputs again */
     message.request.from_uri = message.request.to_uri = result.aor;
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_OK);
+    EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && partial.calls == 0);
+
+    /* another method, another time, another token: the host is asked for the rest */
     check_id = result.check;
-    message.request.method = text("INVITE");
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, &result), SIPOAUTH_E_ABSENT);
+    message.request.from_uri = message.request.to_uri = text(alice);
+    partial.rest.method = message.request.method = text("INVITE");
+    result = check(&message, 0);
+    EXPECT(partial.calls == 1 && result.verdict == SIPOAUTH_VERDICT_ACCEPTED && message.request.source_port != 0);
+    EXPECT_STATUS(sipoauth_worker_claim(worker, check_id, text("sub"), &value), SIPOAUTH_E_STALE);
+    partial.rest.now = message.request.now = 1;
+    result = check(&message, 0);
+    EXPECT(partial.calls == 2 && result.verdict == SIPOAUTH_VERDICT_DENIED);
+
+    /* a host that cannot complete it says so; nothing of an earlier token is left */
+    partial.status = SIPOAUTH_E_INPUT;
+    EXPECT_STATUS(sipoauth_worker_check(worker, &message.request, 0, &result), SIPOAUTH_E_INPUT);
     expect_denied(&result);
-    EXPECT_STATUS(sipoauth_worker_claim(worker, check_id, text("sub"), &value), SIPOAUTH_OK);
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, NULL, 0, &result), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_check_again(NULL, &message.request, 0, &result), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0, NULL), SIPOAUTH_E_ARGUMENT);
-    EXPECT_STATUS(sipoauth_worker_check_again(worker, &message.request, 0xffff, &result), SIPOAUTH_E_ARGUMENT);
+    EXPECT(partial.calls == 3);
     free(credentials);
 }
 

@@ -7,7 +7,7 @@ use crate::site::{ALICE, Site, claims};
 use crate::support::token::{TestKey, now};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
-use sipoauth::worker::repeats::Repeated;
+use sipoauth::worker::repeats::{Recognized, Repeated};
 use sipoauth::worker::{CheckResult, Handling, Worker};
 use sipoauth_core::check::acceptance::RequestKey;
 use sipoauth_core::check::{Message, Request};
@@ -27,7 +27,17 @@ fn at(time: i64) -> Handling<'static> {
 
 /// Whether it is accepted at a glance.
 fn is_repeated(worker: &mut Worker, request: &Request<'_>, time: i64) -> bool {
-    worker.accept_again(&Repeated::from(request), &at(time), &mut CheckResult::default())
+    let recognized = worker.recognize(&Repeated::from(request), &at(time), &mut CheckResult::default());
+    matches!(recognized, Recognized::Accepted)
+}
+
+/// What comes of it without its credentials being parsed; None: nothing.
+fn judged_at_a_glance(worker: &mut Worker, request: &Request<'_>, handling: &Handling<'_>) -> Option<Reason> {
+    match worker.recognize(&Repeated::from(request), handling, &mut CheckResult::default()) {
+        Recognized::Accepted => Some(Reason::Ok),
+        Recognized::Token(sent) => Some(worker.check_closely(request, Some(sent), handling).answer.reason()),
+        Recognized::Not => None,
+    }
 }
 
 /// Sends it until it is accepted at a glance.
@@ -50,7 +60,7 @@ fn the_same_answer_as_before() {
     let request = register(&credentials);
     let time = now();
     settle(&mut site, &request, time);
-    let slow = site.worker.check_anew(&request, &at(time));
+    let slow = site.worker.check_closely(&request, None, &at(time));
     let fast = site.worker.check(&request, &at(time));
     let shown = |verdict: &CheckResult| {
         let CheckResult { answer, .. } = verdict;
@@ -122,7 +132,8 @@ fn another_request_is_looked_at() {
     }
     let asking = RequestKey { method: b"REGISTER", from: ALICE.as_bytes(), to: ALICE.as_bytes() };
     let repeated = Repeated { asking, credentials: b"\xff", has_body: false, transport: "udp", connection: 0 };
-    assert!(!site.worker.accept_again(&repeated, &at(time), &mut CheckResult::default()));
+    let recognized = site.worker.recognize(&repeated, &at(time), &mut CheckResult::default());
+    assert!(matches!(recognized, Recognized::Not));
 }
 
 #[test]
@@ -210,9 +221,9 @@ fn one_rule_about_realms_for_registrar_and_proxy_at_first_and_at_a_glance() {
                 let handling = Handling { proxy, ..at(time) };
                 let reasons = [(); 3].map(|()| site.worker.check(&request, &handling).answer.reason());
                 assert_eq!(reasons, [expected; 3], "{settled} {proxy} {credentials:?}");
-                assert_eq!(site.worker.check_anew(&request, &handling).answer.reason(), expected);
-                let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut CheckResult::default());
-                assert!(!fast || expected == Reason::Ok, "{credentials:?}");
+                assert_eq!(site.worker.check_closely(&request, None, &handling).answer.reason(), expected);
+                let recognized = judged_at_a_glance(&mut site.worker, &request, &handling);
+                assert!(recognized.is_none_or(|reason| reason == expected), "{credentials:?}");
             }
         }
     }
@@ -241,10 +252,10 @@ proptest! {
         let credentials = [credentials.as_str()];
         let request = Request { realm: &realm, ..register(&credentials) };
         let handling = Handling { proxy, ..at(now()) };
-        let fast = site.worker.accept_again(&Repeated::from(&request), &handling, &mut CheckResult::default());
-        let slow = site.worker.check_anew(&request, &handling).answer.reason();
+        let fast = judged_at_a_glance(&mut site.worker, &request, &handling);
+        let slow = site.worker.check_closely(&request, None, &handling).answer.reason();
         let again = site.worker.check(&request, &handling).answer.reason();
-        prop_assert!(!fast || slow == Reason::Ok, "{:?}", credentials);
+        prop_assert!(fast.is_none_or(|fast| fast == slow), "{:?}", credentials);
         prop_assert_eq!(slow, again);
     }
 }

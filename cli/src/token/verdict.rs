@@ -160,7 +160,7 @@ fn decide(policy: &Policy, learned: &Learned, token: &str, used: ExplainedUse<'_
         credentials: &credentials,
         ..Request::default()
     };
-    check_request(policy, learned.knowledge(), &mut cache, &request, now)
+    check_request(policy, learned.knowledge(), &mut cache, None, &request, now)
 }
 
 /// What a proxy answers for this reason.

@@ -4,8 +4,8 @@
 
 use super::session_check::{Known, SessionCheck};
 use super::token_cache::TokenCache;
-use super::token_check::LookedUp;
-use super::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_sent_token};
+use super::token_check::check_token;
+use super::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_user};
 use crate::config::policy::Policy;
 use crate::reason::Reason;
 use crate::records::bound_identity::BoundIdentity;
@@ -23,8 +23,8 @@ pub fn check_connection(
 ) -> Option<Decision> {
     let mut decision = match bound {
         BoundIdentity::Token { token, domain } => {
-            let looked_up = LookedUp::new(cache, &token.0);
-            match check_sent_token(policy, known, cache, looked_up, domain, request, now) {
+            let checked = check_token(policy, known, cache, &token.0, request.usage(domain), now);
+            match check_user(policy, checked, request) {
                 Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
                     beside_proof(policy, known.sessions, request, answer, None, now)
                 }

@@ -36,7 +36,7 @@ use replay::Use;
 use session_check::{DigestUser, KnownSessions, OpenProof, Registration, SessionCheck, UsedSession};
 use token_answer::{KnownAnswers, TokenId};
 use token_cache::{TokenCache, VerifiedToken};
-use token_check::{LookedUp, TokenUsage, check_binding, check_looked_up};
+use token_check::{TokenUsage, check_binding, check_remembered_token};
 
 /// What is looked at of a SIP request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,6 +108,11 @@ impl Request<'_> {
     pub fn domain(&self) -> String {
         let address = Aor::parse(if self.is_register() { self.to } else { self.from });
         address.as_ref().map_or("", Aor::host).to_owned()
+    }
+
+    /// How it uses a token, which belongs to the server of this SIP domain if it does not say so itself.
+    fn usage<'a>(&'a self, domain: &'a str) -> TokenUsage<'a> {
+        TokenUsage { domain, transport: self.transport, certificate: self.certificate }
     }
 }
 
@@ -318,20 +323,18 @@ impl Answer {
     }
 }
 
-/// Checks a request.
+/// Checks a request. `sent` is the token that its only credentials consist of, where [`TokenCache::lookup`] knows it.
 pub fn check_request(
     policy: &Policy,
     known: Knowledge<'_>,
     cache: &mut TokenCache,
+    sent: Option<Arc<VerifiedToken>>,
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
-    let lone = credentials::lone(request.credentials);
-    let remembered = lone.and_then(|text| cache.get_lone(text));
-    let bearer = match (lone, &remembered) {
-        (Some(token), Some(_)) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
-        (Some(text), None) => credentials::select_lone(text, request.realm),
-        (None, _) => credentials::select(request.credentials, request.realm),
+    let bearer = match &sent {
+        Some(verified) => Ok(Bearer { token: Some((*verified.token).into()), ..Bearer::default() }),
+        None => credentials::select(request.credentials, request.realm),
     };
     let bearer = match bearer {
         Err(Reason::NoCredentials) => return check_body(policy, known.sessions, request, now),
@@ -366,12 +369,9 @@ pub fn check_request(
             (decision, Carried::Token)
         });
     }
-    let looked_up = match remembered {
-        Some(_) => LookedUp { token: &token, remembered },
-        None => LookedUp::new(cache, &token),
-    };
-    let decision = check_sent_token(policy, known, cache, looked_up, &domain, request, now);
-    match (decision, bearer.pop) {
+    let remembered = sent.clone().or_else(|| cache.get(&token));
+    let checked = check_remembered_token(policy, known, cache, &token, remembered, request.usage(&domain), now);
+    match (check_user(policy, checked, request), bearer.pop) {
         (Decision::Done(answer), pop) if answer.reason == Some(Reason::Ok) => {
             beside_proof(policy, known.sessions, request, answer, pop.as_deref(), now)
         }
@@ -383,7 +383,7 @@ pub fn check_request(
 /// sees neither the phone nor its connection, cannot judge that.
 fn unproved_foreign_token(policy: &Policy, provider: usize, token: &str, request: &Request<'_>) -> Option<Answer> {
     let claims = unverified_claims(&policy.decryption, token)?;
-    let usage = TokenUsage { domain: "", transport: request.transport, certificate: request.certificate };
+    let usage = request.usage("");
     let mut answer = Answer { provider: Some(provider), carried: Carried::Token, ..Answer::default() };
     answer.reason = Some(check_binding(&policy.providers[provider], &claims, usage, &mut answer).err()?);
     Some(answer)
@@ -452,19 +452,9 @@ pub fn check_code(
     check_session(policy, sessions, request, now, |look| (look.code(code.clone()), Carried::Code))
 }
 
-/// Checks a token, which belongs to the server of this SIP domain if it does not say so itself, and whether its user may
-/// send this request.
-fn check_sent_token(
-    policy: &Policy,
-    known: Knowledge<'_>,
-    cache: &mut TokenCache,
-    looked_up: LookedUp<'_>,
-    domain: &str,
-    request: &Request<'_>,
-    now: i64,
-) -> Decision {
-    let usage = TokenUsage { domain, transport: request.transport, certificate: request.certificate };
-    let mut answer = match check_looked_up(policy, known, cache, looked_up, usage, now) {
+/// Of an accepted token: may its user send this request?
+fn check_user(policy: &Policy, checked: Decision, request: &Request<'_>) -> Decision {
+    let mut answer = match checked {
         Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
         other => return other,
     };

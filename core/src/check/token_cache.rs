@@ -134,17 +134,21 @@ pub struct TokenCache {
 struct TokenEntry {
     key: Key,
     used: bool,
-    /// It can be the whole of Bearer credentials. Most tokens are used again, but not all: None, nobody has looked yet.
-    stands_alone: Option<bool>,
+    /// It can be the whole of Bearer credentials.
+    stands_alone: bool,
     token: Arc<VerifiedToken>,
     /// The request that was accepted with it last.
     acceptance: Option<Arc<Acceptance>>,
 }
 
-impl TokenEntry {
-    fn stands_alone(&mut self) -> bool {
-        *self.stands_alone.get_or_insert_with(|| stands_alone(&self.token.token))
-    }
+/// What is known of the credentials of a request.
+pub enum Known<'a> {
+    /// The same request was accepted with them.
+    Accepted(&'a Arc<Acceptance>),
+    /// They are a token that was verified.
+    Verified(Arc<VerifiedToken>),
+    /// Nothing.
+    Nothing,
 }
 
 impl TokenCache {
@@ -162,25 +166,31 @@ impl TokenCache {
         self.find(token.as_bytes()).map(|entry| Arc::clone(&entry.token))
     }
 
-    /// The same for the text of Bearer credentials, which may be more than a token.
-    pub fn get_lone(&mut self, credentials: &str) -> Option<Arc<VerifiedToken>> {
-        let entry = self.find(credentials.as_bytes())?;
-        entry.stands_alone().then(|| Arc::clone(&entry.token))
-    }
-
-    /// What was accepted with a remembered token, if it was just this; `text` is that of Bearer credentials.
+    /// What is known of a request whose only credentials are Bearer credentials with this text, which may be more than a
+    /// token. `request` is None where more decides about it than token and [`RequestKey`].
     #[inline]
-    pub fn accepted(&mut self, text: &[u8], asking: &RequestKey<'_>) -> Option<&Arc<Acceptance>> {
-        let entry = &mut self.entries[*self.index.get(&TokenCache::key(text)?)?];
-        let acceptance = entry.acceptance.as_ref().filter(|acceptance| acceptance.is_of(text, asking))?;
+    pub fn lookup(&mut self, credentials: &[u8], request: Option<&RequestKey<'_>>) -> Known<'_> {
+        let Some(place) = TokenCache::key(credentials).and_then(|key| self.index.get(&key)) else {
+            return Known::Nothing;
+        };
+        let entry = &mut self.entries[*place];
+        if let (Some(acceptance), Some(request)) = (&entry.acceptance, request)
+            && acceptance.is_of(credentials, request)
+        {
+            entry.used = true;
+            return Known::Accepted(acceptance);
+        }
+        if !entry.stands_alone || *entry.token.token.as_bytes() != *credentials {
+            return Known::Nothing;
+        }
         entry.used = true;
-        Some(acceptance)
+        Known::Verified(Arc::clone(&entry.token))
     }
 
     /// Remembers what was accepted with a remembered token that was sent alone. It holds as long as the token stays here.
     pub fn accept(&mut self, token: &str, acceptance: Acceptance) {
         if let Some(entry) = self.find(token.as_bytes())
-            && entry.stands_alone()
+            && entry.stands_alone
         {
             entry.acceptance = Some(Arc::new(acceptance));
         }
@@ -199,7 +209,8 @@ impl TokenCache {
         else {
             return;
         };
-        let entry = TokenEntry { key, used: false, stands_alone: None, token, acceptance: None };
+        let stands_alone = stands_alone(&token.token);
+        let entry = TokenEntry { key, used: false, stands_alone, token, acceptance: None };
         if let Some(place) = self.index.get(&key) {
             self.entries[*place] = entry;
         } else if self.entries.len() < self.capacity {

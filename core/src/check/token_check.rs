@@ -45,28 +45,17 @@ pub fn check_token(
     usage: TokenUsage<'_>,
     now: i64,
 ) -> Decision {
-    let looked_up = LookedUp::new(cache, token);
-    check_looked_up(policy, known, cache, looked_up, usage, now)
+    let remembered = cache.get(token);
+    check_remembered_token(policy, known, cache, token, remembered, usage, now)
 }
 
-/// A token, and what the cache has of it.
-pub(super) struct LookedUp<'a> {
-    pub token: &'a str,
-    pub remembered: Option<Arc<VerifiedToken>>,
-}
-
-impl<'a> LookedUp<'a> {
-    pub fn new(cache: &mut TokenCache, token: &'a str) -> LookedUp<'a> {
-        LookedUp { token, remembered: cache.get(token) }
-    }
-}
-
-/// As [`check_token`].
-pub(super) fn check_looked_up(
+/// As [`check_token`]; `remembered` is what the cache has of it.
+pub(super) fn check_remembered_token(
     policy: &Policy,
     known: Knowledge<'_>,
     cache: &mut TokenCache,
-    LookedUp { token, remembered }: LookedUp<'_>,
+    token: &str,
+    remembered: Option<Arc<VerifiedToken>>,
     usage: TokenUsage<'_>,
     now: i64,
 ) -> Decision {

@@ -7,8 +7,6 @@
 
 use std::borrow::Cow;
 
-use smallvec::smallvec;
-
 pub use super::auth_params::MAX_HEADERS;
 use super::auth_params::{Few, after_scheme, for_realm, is_lws, once, read_params, token68_len};
 use super::key_derivation;
@@ -65,22 +63,8 @@ pub fn select<'a>(bodies: &[&'a str], realm: &str) -> Result<Bearer<'a>, Reason>
     for_realm(found, realm, named_realm)
 }
 
-/// As [`select`], of what [`lone`] has found.
-pub fn select_lone<'a>(text: &'a str, realm: &str) -> Result<Bearer<'a>, Reason> {
-    for_realm(smallvec![parse_bearer(text)?], realm, named_realm)
-}
-
 fn named_realm<'a>(bearer: &'a Bearer<'_>) -> Option<&'a str> {
     bearer.realm.as_deref().filter(|realm| !realm.is_empty())
-}
-
-/// What a request says whose only credentials are Bearer credentials: a token, perhaps, that can be looked up as it
-/// stands before [`select`] reads it octet by octet.
-pub fn lone<'a>(bodies: &[&'a str]) -> Option<&'a str> {
-    match bodies {
-        [body] => after_scheme(body, SCHEME),
-        _ => None,
-    }
 }
 
 /// True for a token that [`select`] takes as it is from credentials that consist of it.
@@ -94,9 +78,10 @@ pub fn is_bearer(body: &str) -> bool {
 }
 
 /// What stands after the scheme in a credential header body, without the white space around it; None for another scheme.
-/// It is the token when it is one that is known, letter by letter: nothing here looks at its characters.
+/// It may be a token that is known, and can be looked up before [`select`] reads it octet by octet: nothing here looks at its
+/// characters.
 #[inline]
-pub fn bare_token(body: &[u8]) -> Option<&[u8]> {
+pub fn bearer_text(body: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = body.split_at_checked(SCHEME.len())?;
     let is_space = |octet: &u8| is_lws((*octet).into());
     let known = scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && rest.first().is_some_and(is_space);
@@ -168,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_token_is_what_the_parser_finds() {
+    fn the_text_is_what_the_parser_finds() {
         for body in ["Bearer a.b-c_d.e", "bEARER   a.b-c_d.e  ", "Bearer\r\n a.b-c_d.e"] {
-            assert_eq!(bare_token(body.as_bytes()), Some(&b"a.b-c_d.e"[..]), "{body}");
+            assert_eq!(bearer_text(body.as_bytes()), Some(&b"a.b-c_d.e"[..]), "{body}");
         }
         for body in ["", "Bearer", "Bearer ", "Bearera.b", "Digest a.b", "Bear\u{e9}r a"] {
-            assert_eq!(bare_token(body.as_bytes()), None, "{body}");
+            assert_eq!(bearer_text(body.as_bytes()), None, "{body}");
         }
-        assert_eq!(bare_token(b"Bearer a.b\x0c"), Some(&b"a.b\x0c"[..]), "no other space is taken off");
+        assert_eq!(bearer_text(b"Bearer a.b\x0c"), Some(&b"a.b\x0c"[..]), "no other space is taken off");
     }
 
     #[test]
@@ -235,17 +220,11 @@ mod tests {
         #[test]
         fn what_stands_alone_is_read_as_it_stands(text in "[A-Za-z0-9._~+/=, \"-]{0,30}", realm in "[a-z]{0,3}") {
             let body = format!("Bearer {text}");
-            if let Some(token) = lone(&[body.as_str()]).filter(|token| stands_alone(token)) {
+            let token = bearer_text(body.as_bytes()).and_then(|text| std::str::from_utf8(text).ok());
+            if let Some(token) = token.filter(|token| stands_alone(token)) {
                 let read = select(&[body.as_str()], &realm);
                 prop_assert_eq!(read, Ok(Bearer { token: Some(token.into()), pop: None, realm: None }));
             }
-        }
-
-        #[test]
-        fn lone_ones_are_read_as_any(text in "[A-Za-z=, \"]{0,12}(, ?realm=\"?[a-b]?\"?)?", realm in "[a-b]?") {
-            let body = format!("Bearer {text}");
-            let alone = lone(&[body.as_str()]).map(|text| select_lone(text, &realm));
-            prop_assert_eq!(alone, Some(select(&[body.as_str()], &realm)));
         }
 
         #[test]

@@ -135,6 +135,8 @@ impl CHost {
             client_certificate_user: std::ptr::null_mut(),
             vias: std::ptr::null(),
             vias_count: 0,
+            complete: None,
+            complete_user: std::ptr::null_mut(),
         };
         // SAFETY: a structure of integers and pointers may be all zero.
         let mut result: sipoauth_result = unsafe { std::mem::zeroed() };
