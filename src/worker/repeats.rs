@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about requests that it has accepted before, as phones send them all day: nothing of them is parsed
-//! again.
+//! The part of a worker for requests like those that it has accepted before. Phones send them all day, so nothing
+//! of them is parsed again.
 
 use std::sync::Arc;
 
@@ -17,14 +17,15 @@ use sipoauth_core::reason::Reason;
 use sipoauth_core::rules::claims::NO_END;
 use sipoauth_core::sip::credentials::bare_token;
 
-/// What of a request shows that it is like an earlier one. Octets that need not be UTF-8: they are only compared.
+/// The parts of a request that show whether it is like an earlier one. They need not be UTF-8, because they are
+/// only compared.
 #[derive(Clone, Copy)]
 pub struct Repeated<'a> {
-    /// What decides beside the token.
+    /// The parts that decide beside the token.
     pub asking: RequestKey<'a>,
     /// The body of the only credential header field; empty when there is none, or more than one.
     pub credentials: &'a [u8],
-    /// It has a body.
+    /// The request has a body.
     pub has_body: bool,
     /// As in [`Request::transport`].
     pub transport: &'a str,
@@ -49,8 +50,8 @@ impl<'a> From<&Request<'a>> for Repeated<'a> {
 }
 
 impl Worker {
-    /// What every check begins with, once: takes over a new configuration and new keys. Returns the time in Unix
-    /// milliseconds.
+    /// Every check begins with this, once: it takes over a new configuration and new keys. Returns the time in
+    /// Unix milliseconds.
     pub fn begin(&mut self, handling: &Handling<'_>) -> i64 {
         match handling.begun {
             Some(now) => now,
@@ -58,15 +59,15 @@ impl Worker {
         }
     }
 
-    /// Nothing but its bare token and [`RequestKey`] decides about this request.
+    /// True when nothing but the bare token and the [`RequestKey`] decides about this request.
     fn is_simple(&self, repeated: &Repeated<'_>) -> bool {
         let policy = &self.placed.policy;
         (!repeated.has_body || policy.sessions.is_none())
             && !is_bound_by(policy, repeated.transport, repeated.connection)
     }
 
-    /// Accepts a request that was accepted before, with the same token, if policy, keys and time still allow it. False when
-    /// it has to be looked at closely; `verdict`, which is blank, stays so then.
+    /// Accepts a request that was accepted before with the same token, if policy, keys and time still allow it.
+    /// Returns false when the request needs a full check. `verdict` is blank then, as it was before.
     pub fn accept_again(
         &mut self,
         repeated: &Repeated<'_>,
@@ -84,7 +85,7 @@ impl Worker {
             return false;
         };
         let provider = &self.placed.policy.providers[acceptance.provider];
-        // Keys that are too old to verify a token are too old to stand behind a verified one.
+        // Keys that are too old to verify a token are also too old to vouch for a verified one.
         let keys_are_good = !provider.watches_keys() || self.keyring.fetched(acceptance.provider).is_some();
         if !acceptance.holds(now) || !keys_are_good {
             return false;
@@ -93,7 +94,7 @@ impl Worker {
         (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
         (answer.provider, answer.aor) = (Some(acceptance.provider), Some(acceptance.aor));
         (verdict.status, verdict.granted, verdict.proxy) = (200, true, handling.proxy);
-        // It is there already, mostly, and counting who has it costs more than looking.
+        // It is usually set already. Comparing pointers is cheaper than cloning the Arc.
         if verdict.policy.as_ref().is_none_or(|policy| !Arc::ptr_eq(policy, &self.placed.policy)) {
             verdict.policy = Some(Arc::clone(&self.placed.policy));
         }
@@ -112,7 +113,7 @@ impl Worker {
         true
     }
 
-    /// Remembers an accepted request whose token was in the cache already, where nothing else decides.
+    /// Remembers an accepted request if its token was in the cache already and nothing else decides.
     pub(super) fn note_acceptance(&mut self, verdict: &CheckResult, request: &Request<'_>) {
         let answer = &verdict.answer;
         let accepted = verdict.granted && answer.cached && answer.carried == Carried::Token && answer.session.is_none();
@@ -125,7 +126,7 @@ impl Worker {
             && !provider.pairs_tokens;
         let repeated = Repeated::from(request);
         let bare = bare_token(repeated.credentials) == Some(token.token.as_bytes());
-        // A key is proved anew for each request.
+        // A token that is bound to a key needs a new proof of that key with each request.
         let is_bound = token.claims.confirmation.is_some() && !provider.ignores_binding;
         if !judged_alone || is_bound || !bare || !self.is_simple(&repeated) {
             return;
@@ -150,7 +151,7 @@ impl CheckResult {
             .map_or_else(|| self.answer.granted_scope(), |acceptance| &acceptance.token.claims.scope)
     }
 
-    /// As if nothing was asked; buffers are kept, and the policy, which says nothing without a provider.
+    /// Makes the result blank. It keeps its buffers, and also the policy, which means nothing without a provider.
     pub fn clear(&mut self) {
         let answer = &mut self.answer;
         (answer.reason, answer.provider, answer.token, answer.aor) = (None, None, None, None);
