@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What may be written in the configuration: every global key with its type, range, default and meaning, once. The parser,
-//! the module's parameters and `docs/reference/settings.md` are made of this table.
+//! What may be written in the configuration: every global key with its type, range, default and meaning, once. The
+//! parser, the module's parameters and `docs/reference/settings.md` are made from this table.
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ settings! {
         connection_auth: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "the proxy judges a request without credentials by those that were sent earlier on its connection (TCP, TLS, WS, WSS). It can be turned on at a restart only";
     } beside {
-        /// Nothing is kept: only tokens are judged, so what needs a store does without.
+        /// Only tokens are judged and nothing is kept. Features that need a store do without one.
         #[serde(skip)]
         without_store: bool = false,
         /// The authorization servers.
@@ -158,7 +158,7 @@ pub const GONE: [(&str, &str); 12] = [
 pub const KEY_REFRESH_INTERVAL: u32 = 900;
 
 impl Settings {
-    /// What needs a store has one, or does without because only tokens are judged.
+    /// True when features that need a store have one, or do without because only tokens are judged.
     pub fn may_keep(&self) -> bool {
         self.store.is_some() || self.without_store
     }
@@ -168,39 +168,39 @@ impl Settings {
         self.dialect.iter().any(|spoken| spoken == word)
     }
 
-    /// Proofs that are remembered against replay.
+    /// How many proofs are remembered against replay.
     pub fn remembered_proofs(&self) -> usize {
         (self.users as usize * 16).max(1024)
     }
 
-    /// Connections that are bound to who signed in on them.
+    /// How many connections can be bound to the user who signed in on them.
     pub fn bound_connections(&self) -> usize {
         (self.users as usize).max(64)
     }
 
-    /// Records from Redis in shared memory, and answers about tokens.
+    /// How many records from Redis, and how many answers about tokens, shared memory holds.
     pub fn shared_records(&self) -> usize {
         self.users as usize / 2
     }
 
-    /// Threads that one provider may keep busy: never all that may work for phones.
+    /// How many threads one provider may keep busy. These are never all threads that may work for phones.
     pub fn threads_per_provider(&self) -> u32 {
         (self.http_threads / 2).min((threads_for_phones(self.http_threads) - 1).max(1))
     }
 
-    /// What is out of its range, or is none of the words that are possible.
+    /// Fails if a value is out of its range, or is none of the words that are possible.
     pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
         first_fault(GLOBAL, &self.values()).map_or(Ok(()), |(key, text)| error(format!("{key}: {text}")))
     }
 
-    /// The settings that shape what exists since the start, with their values.
+    /// The settings whose change needs a restart, with their numeric values.
     pub fn of_the_start(&self) -> Vec<(&'static str, u32)> {
         let shaping = GLOBAL.iter().zip(self.values()).filter(|(setting, _)| setting.takes == Takes::Restart);
         shaping.filter_map(|(setting, value)| Some((setting.key, value.number()?))).collect()
     }
 }
 
-/// How many of the threads may work for phones at once: some are left for keys and for the store.
+/// How many of the threads may work for phones at once. The others are left for keys and for the store.
 pub fn threads_for_phones(threads: u32) -> u32 {
     threads - threads / 4 - 1
 }
@@ -293,12 +293,12 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
     deserializer.deserialize_any(ListVisitor)
 }
 
-/// As it is written.
+/// Reads a value as it is written.
 pub(super) fn as_it_is<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     T::deserialize(deserializer)
 }
 
-/// A list of texts, or one text whose parts are separated by commas: a host's parameters are texts.
+/// A list of texts, or one text whose parts are separated by commas, because a host's parameters are texts.
 fn comma_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let parts = list(deserializer)?;
     Ok(parts.iter().flat_map(|part| part.split(',')).map(|part| part.trim().to_owned()).collect())
@@ -311,7 +311,7 @@ pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
 }
 
-/// A whole number, also written as text: a host's parameters are texts.
+/// A whole number, which may be written as text, because a host's parameters are texts.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     struct NumberVisitor;
     impl Visitor<'_> for NumberVisitor {
