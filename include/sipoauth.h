@@ -22,8 +22,8 @@
 #include <stdint.h>
 
 /*
- Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
- their struct_size tells the library which members the caller knows.
+ Version of the ABI. It grows when a structure or the meaning of a function changes. Structures grow only at
+ their end, and their struct_size tells the library which members the caller knows.
  */
 #define SIPOAUTH_ABI_VERSION 5
 
@@ -48,7 +48,7 @@
 #define SIPOAUTH_E_PANIC -3
 
 /*
- The handle was made in another process (before a fork): make one in this process.
+ The handle was made in another process (before a fork). Make one in this process.
  */
 #define SIPOAUTH_E_PROCESS -4
 
@@ -58,7 +58,7 @@
 #define SIPOAUTH_E_SPACE -5
 
 /*
- Too many requests wait already: answer 503 now.
+ Too many requests wait already. Answer 503 now.
  */
 #define SIPOAUTH_E_FULL -6
 
@@ -73,7 +73,7 @@
 #define SIPOAUTH_E_SYSTEM -8
 
 /*
- The handle is in use: by another thread, or by the call that made this callback. Or there is one I/O service
+ The handle is in use by another thread, or by the call that made this callback. Or there is an I/O service
  already.
  */
 #define SIPOAUTH_E_BUSY -9
@@ -84,18 +84,18 @@
 #define SIPOAUTH_E_MISMATCH -10
 
 /*
- The session store cannot be read or written: answer 503.
+ The session store cannot be read or written. Answer 503.
  */
 #define SIPOAUTH_E_STORE -11
 
 /*
- The call names another check than the last one of this worker, whose outcome is gone. Since ABI version 5.
+ The call names a check that is not the last one of this worker, so its outcome is gone. Since ABI version 5.
  */
 #define SIPOAUTH_E_STALE -12
 
 /*
- This does not go with how the check ended (it was not accepted, or was of another kind), with how the worker was
- made, or with the configuration (there is no store). Since ABI version 5.
+ The call does not fit how the check ended (it was not accepted, or was of another kind), how the worker was
+ made, or the configuration (there is no store). Since ABI version 5.
  */
 #define SIPOAUTH_E_STATE -13
 
@@ -105,7 +105,7 @@
 #define SIPOAUTH_E_ABSENT -14
 
 /*
- The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
+ The credentials do not allow the request. Answer with the result's status, and add a challenge to 401 and 407.
  */
 #define SIPOAUTH_VERDICT_DENIED 0
 
@@ -115,37 +115,38 @@
 #define SIPOAUTH_VERDICT_ACCEPTED 1
 
 /*
- No credentials of ours: challenge.
+ The request has no credentials that the library reads. Answer with a challenge.
  */
 #define SIPOAUTH_VERDICT_NO_CREDENTIALS 2
 
 /*
- Cannot be decided now: 503 with Retry-After, never a challenge.
+ The request cannot be decided now. Answer 503 with Retry-After, never a challenge.
  */
 #define SIPOAUTH_VERDICT_NOT_NOW 3
 
 /*
- Something must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
+ Something must be fetched first. Park the request, pass the job to `sipoauth_worker_submit`, and check again
+ when the job is done.
  */
 #define SIPOAUTH_VERDICT_PENDING 4
 
 /*
- The credentials are refused, for none of the reasons that have a class of their own. Since ABI version 5.
+ The credentials are refused for a reason that has no class of its own. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_DENIED 0
 
 /*
- Accepted. Since ABI version 5.
+ The request is accepted. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_ACCEPTED 1
 
 /*
- No credentials of ours. Since ABI version 5.
+ The request has no credentials that the library reads. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_NO_CREDENTIALS 2
 
 /*
- It cannot be decided now. Since ABI version 5.
+ The request cannot be decided now. Since ABI version 5.
  */
 #define SIPOAUTH_CLASS_NOT_NOW 3
 
@@ -185,7 +186,8 @@
 #define SIPOAUTH_CLASS_MALFORMED 10
 
 /*
- Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP. Since ABI version 5.
+ Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP. Since ABI
+ version 5.
  */
 #define SIPOAUTH_WORKER_MAY_WAIT 1
 
@@ -215,7 +217,7 @@
 #define SIPOAUTH_ROLE_PROXY 1
 
 /*
- Transport not known.
+ The transport is not known.
  */
 #define SIPOAUTH_TRANSPORT_UNKNOWN 0
 
@@ -275,17 +277,17 @@
 #define SIPOAUTH_CHECK_RESUMED 1
 
 /*
- Flag of the check functions: the host cannot park the request; NOT_NOW instead of PENDING.
+ Flag of the check functions: the host cannot park the request, so the verdict is NOT_NOW instead of PENDING.
  */
 #define SIPOAUTH_CHECK_NO_WAIT 2
 
 /*
- Flag of sipoauth_worker_key_derivation: the caller has looked the account up himself.
+ Flag of sipoauth_worker_key_derivation: the caller gives the account, or says that there is none.
  */
 #define SIPOAUTH_CHECK_GIVEN_ACCOUNT 4
 
 /*
- Nothing of ours was sent.
+ The request carried nothing that the library reads.
  */
 #define SIPOAUTH_GRANT_NONE 0
 
@@ -305,12 +307,12 @@
 #define SIPOAUTH_GRANT_POP 3
 
 /*
- Nothing; what was sent earlier on the same connection stood in (setting connection_auth).
+ No credentials. Those sent earlier on the same connection counted instead (setting connection_auth).
  */
 #define SIPOAUTH_GRANT_CONNECTION 4
 
 /*
- Digest credentials and the wish for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
+ Digest credentials, with a request for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
  */
 #define SIPOAUTH_GRANT_PASSWORD 5
 
@@ -340,7 +342,7 @@
 #define SIPOAUTH_KDF_SHA512 2
 
 /*
- sipoauth_worker_require: a level of service, the name of an item of the setting `services`.
+ sipoauth_worker_require: the name of a level of service, an item of the setting `services`.
  */
 #define SIPOAUTH_REQUIRE_SERVICE 1
 
@@ -385,37 +387,37 @@
 #define SIPOAUTH_HA1_RAW 1
 
 /*
- No keys yet.
+ There are no keys yet.
  */
 #define SIPOAUTH_KEYS_NONE 0
 
 /*
- Keys were fetched when planned.
+ The keys were fetched as planned.
  */
 #define SIPOAUTH_KEYS_FRESH 1
 
 /*
- The last fetch failed; the keys still serve.
+ The last fetch failed; the earlier keys are still used.
  */
 #define SIPOAUTH_KEYS_STALE 2
 
 /*
- The keys are older than key_max_stale and do not serve.
+ The keys are older than key_max_stale and are not used.
  */
 #define SIPOAUTH_KEYS_TOO_OLD 3
 
 /*
- The keys are configured, nothing is fetched.
+ The keys are configured; nothing is fetched.
  */
 #define SIPOAUTH_KEYS_STATIC 4
 
 /*
- None are needed: the authorization server is asked about each token.
+ No keys are needed, because the authorization server is asked about each token.
  */
 #define SIPOAUTH_KEYS_NOT_NEEDED 5
 
 /*
- In the place of a provider's index: the keys that decrypt tokens. Since ABI version 3.
+ In place of a provider's index: the keys that decrypt tokens. Since ABI version 3.
  */
 #define SIPOAUTH_DECRYPTION_KEYS UINT32_MAX
 
@@ -425,23 +427,27 @@
 typedef struct sipoauth_config sipoauth_config;
 
 /*
- What all processes share. Made before the fork; usable in every process and thread after it, at the same time.
+ What all processes share. It is made before the fork. After the fork all processes and threads may use it at
+ the same time.
  */
 typedef struct sipoauth_context sipoauth_context;
 
 /*
- Does the network work of all processes. Used by one thread at a time of the process that made it.
+ The service that does the network work of all processes. Only one thread at a time may use it, in the process
+ that made it.
  */
 typedef struct sipoauth_io sipoauth_io;
 
 /*
- One process's or thread's state. Not for two threads at once, not for use across a fork.
+ The state of one process or thread. Two threads must not use it at once, and a child must not use it after a
+ fork.
  */
 typedef struct sipoauth_worker sipoauth_worker;
 
 /*
- Octets that the other side owns, not NUL-terminated; at most 16 MiB. NULL with length 0 is empty; NULL with a length
- is an error. Texts of SIP messages need not be UTF-8: what is not cannot match anything.
+ Octets that the other side owns, not NUL-terminated, at most 16 MiB. NULL with length 0 is empty; NULL with
+ another length is an error. Texts of SIP messages need not be UTF-8, but a text that is not UTF-8 cannot match
+ anything.
  */
 typedef struct sipoauth_str {
   /*
@@ -479,29 +485,31 @@ typedef struct sipoauth_account_state {
    */
   struct sipoauth_str aor;
   /*
-   1 when a challenge tells anybody that the account exists, because kdf, iterations, key_size or the length of its
-   salt (16 octets) are not those of new accounts, which users who do not exist seem to have: it was made with
-   earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 5.
+   1 when a challenge shows anybody that the account exists, else 0. Users who do not exist seem to have the
+   parameters of new accounts, so an account stands out when its kdf, its iterations, its key_size or the
+   length of its salt (16 octets in new accounts) is another one. It was made with earlier settings or
+   elsewhere, and it stands out until it is written again. Since ABI version 5.
    */
   uint32_t stands_out;
 } sipoauth_account_state;
 
 /*
- Takes one account. Called within the call that was given it; must return, must not call the library.
+ Takes one account. It is called within the call that it was passed to. It must return and must not call the
+ library.
  */
 typedef void (*sipoauth_account_fn)(void *user, const struct sipoauth_account_state *account);
 
 /*
- Gives the certificate with which the client of a TLS or WSS connection has proved itself in the handshake (RFC 8705): DER, or
- PEM text. Empty when it showed none. Called at most once within the check, in its thread, and only when the token is
- bound to a certificate. What it returns must stay valid until the check returns. It must return (no longjmp, no C++
- exception) and must not use the library.
+ Gives the certificate that the client of a TLS or WSS connection used in the handshake (RFC 8705), as DER or
+ PEM text; empty when the client showed none. It is called at most once within the check, in the thread of the
+ check, and only when the token is bound to a certificate. What it returns must stay valid until the check
+ returns. It must return (no longjmp, no C++ exception) and must not use the library.
  */
 typedef struct sipoauth_str (*sipoauth_certificate_fn)(void *user);
 
 /*
- Fills in the members of a request that were left out, for whoever set `complete`. Returns SIPOAUTH_OK; whatever else it
- returns, the check returns, too. Called in the check's thread, and again with each repetition of a check that waits. It
+ Fills in the members of a request that the host left out. It returns SIPOAUTH_OK, or an error number, which the
+ library's function then returns, too. It is called in the thread of that function, and may be called more than once. It
  must return (no longjmp, no C++ exception) and must not use the worker.
  */
 typedef int32_t (*sipoauth_complete_fn)(void *user);
@@ -527,16 +535,19 @@ typedef struct sipoauth_request {
    */
   uint32_t source_port;
   /*
-   Unix seconds; 0: the library reads the clock. For hosts that have read it already, and for tests.
+   Unix seconds; 0: the library reads the clock. Another value is for hosts that have read the clock already,
+   and for tests.
    */
   int64_t now;
   /*
-   The method as written, for example "REGISTER": there To is the address-of-record, else From.
+   The method as written, for example "REGISTER". The address-of-record of a REGISTER is its To; for other
+   methods it is From.
    */
   struct sipoauth_str method;
   /*
-   The Request-URI, as it stands in the request line that the host received. Two requests with the same proof are the
-   same one again only when they agree in it; with the setting dialect = request_uri proofs cover it.
+   The Request-URI, exactly as in the request line that the host received. Two requests with the same proof
+   count as the same request only when they have the same Request-URI. With the setting dialect = request_uri
+   proofs cover it.
    */
   struct sipoauth_str request_uri;
   /*
@@ -552,7 +563,7 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str call_id;
   /*
-   The sender's address as text; limits count its network (an IPv4 address, an IPv6 /64).
+   The sender's address as text. Limits apply to its network (an IPv4 address, an IPv6 /64).
    */
   struct sipoauth_str source_ip;
   /*
@@ -560,12 +571,12 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str realm;
   /*
-   Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name;
-   of every scheme. NULL when there are none.
+   Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields of every scheme, in order,
+   without the field names. NULL when there are none.
    */
   const struct sipoauth_str *credentials;
   /*
-   How many. Requests with more than 16 are refused.
+   Number of `credentials`. Requests with more than 16 are refused.
    */
   size_t credentials_count;
   /*
@@ -589,8 +600,8 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str date;
   /*
-   addr-spec of the first Contact, or "*" where that is what stands there (RFC 3261 section 10.2.2); empty when there
-   is none. A proof covers which of the three it is.
+   addr-spec of the first Contact, "*" when that is its value (RFC 3261 section 10.2.2), or empty when there
+   is no Contact. A proof covers which of the three it is.
    */
   struct sipoauth_str contact_uri;
   /*
@@ -598,71 +609,76 @@ typedef struct sipoauth_request {
    */
   struct sipoauth_str instance;
   /*
-   branch of the topmost Via: with the rest of the message it tells a retransmission from a replay.
+   branch of the topmost Via. With the rest of the message it distinguishes a retransmission from a replay.
    */
   struct sipoauth_str branch;
   /*
-   The To tag that the host's final answer to this request will have, as far as it is known; or empty.
+   The To tag that the host's final answer to this request will have, if it is known; else empty.
    */
   struct sipoauth_str reply_to_tag;
   /*
-   Number of Contact values in all Contact header fields, "*" being one; 2 where one cannot be read. A proof covers the
-   first one only, so a request with more cannot be proved, nor one whose number and contact_uri do not fit.
+   Number of Contact values in all Contact header fields; "*" counts as one. It is 2 when a value cannot be
+   read. A proof covers only the first Contact, so a request with more than one cannot be proved, and neither
+   can one whose number does not fit contact_uri.
    */
   uint32_t contact_count;
   /*
-   Names the TCP, TLS or WebSocket connection on which the request came: the same number as long as the connection
-   lasts, in every process. 0: none, or the request has come through another proxy (more than one Via), which may
-   share its connection among phones. With the setting connection_auth accepted credentials bind the connection, and
-   later requests on it may come without. The source address and port belong to the name.
+   Number of the TCP, TLS or WebSocket connection on which the request came. It must be the same in every
+   process as long as the connection lasts. 0: there is no connection, or the request has come through another
+   proxy (more than one Via), which may share its connection among phones. With the setting connection_auth
+   accepted credentials bind the connection, and later requests on it may come without credentials. The source
+   address and port also identify the connection.
    */
   uint64_t connection;
   /*
-   `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
+   `reg-id` of the first Contact (RFC 5626 section 4.2); 0: none. Since ABI version 4.
    */
   uint32_t reg_id;
   /*
-   Gives the certificate of the client on whose connection the request came straight from the phone. NULL: the host
-   cannot tell, and tokens that are bound to a certificate (RFC 8705) are refused. Since ABI version 5.
+   Gives the certificate of the client of the connection, if the request came on it straight from the phone.
+   NULL: the host cannot tell, and tokens that are bound to a certificate (RFC 8705) are refused. Since ABI
+   version 5.
    */
   sipoauth_certificate_fn client_certificate;
   /*
-   Its argument.
+   The argument for client_certificate.
    */
   void *client_certificate_user;
   /*
-   The whole request as it was received, from the request line to the end of the body; or empty. A copy of a request
-   with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1). Without it, only
-   what the other members say is compared. Since ABI version 5.
+   The whole request as it was received, from the request line to the end of the body; or empty. A copy of a
+   request with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1).
+   When this is empty, only the other members are compared. Since ABI version 5.
    */
   struct sipoauth_str message;
   /*
-   Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without their name; each may have
-   several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL where that does not
-   matter. More than 16 are not looked at. Since ABI version 5.
+   Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without the field names;
+   each may have several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL
+   where that does not matter. Only the first 16 are read. Since ABI version 5.
    */
   const struct sipoauth_str *vias;
   /*
-   How many.
+   Number of `vias`.
    */
   size_t vias_count;
   /*
-   For hosts to which reading a request is work. A request like one that was accepted before (the same token, method, From
-   and To, and nothing else that could decide) needs these members only: role, transport, connection, now, method,
-   from_uri, to_uri, credentials and body. A host may give just them, and this function, which fills in the others of this
-   structure when they are needed. NULL: all are there. Since ABI version 5.
+   For hosts that want to read a request only as far as needed. If the same request was accepted before (the same
+   token, method, From and To, and nothing else that decides), sipoauth_worker_check needs these members only: role,
+   transport, connection, now, method, from_uri, to_uri, credentials and body. A host may set just these, and this
+   function, which fills in the other members of this structure when the library needs them. NULL: all members are set.
+   Since ABI version 5.
    */
   sipoauth_complete_fn complete;
   /*
-   Its argument.
+   The argument of `complete`.
    */
   void *complete_user;
 } sipoauth_request;
 
 /*
- What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
- or have length 0. When the check function fails, the verdict is DENIED, reason_class SIPOAUTH_CLASS_NOT_NOW and the status
- 503. Set everything to zero, and struct_size, before a call: nothing is written where struct_size is too small.
+ The outcome of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are
+ NULL or have length 0. When the check function fails, the verdict is DENIED, reason_class
+ SIPOAUTH_CLASS_NOT_NOW and the status 503. Before a call set everything to zero, and then struct_size, because
+ nothing is written when struct_size is too small.
  */
 typedef struct sipoauth_result {
   /*
@@ -674,11 +690,12 @@ typedef struct sipoauth_result {
    */
   uint32_t verdict;
   /*
-   Stable number of the reason, 0: ok; while PENDING that of an internal error.
+   Stable number of the reason; 0: ok. While PENDING it is that of an internal error.
    */
   uint32_t reason;
   /*
-   Suggested SIP status: 200, 302, 400, 401, 403, 407, 415 or 503. While PENDING 503, for hosts that do not park.
+   Suggested SIP status: 200, 302, 400, 401, 403, 407, 415 or 503. While PENDING it is 503, for hosts that do
+   not park.
    */
   uint32_t status;
   /*
@@ -686,8 +703,9 @@ typedef struct sipoauth_result {
    */
   uint32_t retry_after;
   /*
-   1: the signature was verified earlier. Time was judged now; issuer, audience, scope and owner too, but for a request
-   like one that was accepted since keys and configuration last changed.
+   1: the signature was verified earlier. The token's times were judged now. Issuer, audience, scope and owner
+   were judged now, too, unless the request is like one that was accepted since keys and configuration last
+   changed.
    */
   uint32_t cached;
   /*
@@ -695,7 +713,7 @@ typedef struct sipoauth_result {
    */
   int64_t expires_at;
   /*
-   PENDING: for sipoauth_worker_submit, else 0.
+   While PENDING the job for sipoauth_worker_submit, else 0.
    */
   uint64_t job;
   /*
@@ -703,7 +721,7 @@ typedef struct sipoauth_result {
    */
   struct sipoauth_str reason_code;
   /*
-   One sentence, no secret.
+   The reason in one sentence, without secrets.
    */
   struct sipoauth_str reason_text;
   /*
@@ -711,19 +729,19 @@ typedef struct sipoauth_result {
    */
   struct sipoauth_str error;
   /*
-   Name of the provider, empty when unknown.
+   Name of the provider; empty when it is not known.
    */
   struct sipoauth_str provider;
   /*
-   `iss`; of a refused token it is what the token says.
+   `iss`; of a refused token, what the token says.
    */
   struct sipoauth_str issuer;
   /*
-   The address-of-record that the request uses, of an accepted token, session or account, canonical.
+   The address-of-record, in canonical form, that the request uses of an accepted token, session or account.
    */
   struct sipoauth_str aor;
   /*
-   `sub` of a token whose signature is good; also of one that was refused for what it says.
+   `sub` of a token whose signature is valid, also when the token was refused for its claims.
    */
   struct sipoauth_str subject;
   /*
@@ -735,7 +753,7 @@ typedef struct sipoauth_result {
    */
   struct sipoauth_str scope;
   /*
-   `kid`; of a refused token it is what the token says.
+   `kid`; of a refused token, what the token says.
    */
   struct sipoauth_str kid;
   /*
@@ -747,8 +765,9 @@ typedef struct sipoauth_result {
    */
   uint32_t grant;
   /*
-   1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host
-   calls sipoauth_worker_answered with `ticket`, and the status and To tag of that answer, before it leaves.
+   1: the answer completes a sign-in with a code or a password. When the final answer to this request is
+   built, and before it leaves, the host calls sipoauth_worker_answered with `ticket` and the status and To
+   tag of that answer.
    */
   uint32_t confirm;
   /*
@@ -756,11 +775,12 @@ typedef struct sipoauth_result {
    */
   struct sipoauth_str session;
   /*
-   Its `+sip.instance`, or empty.
+   `+sip.instance` of the session, or empty.
    */
   struct sipoauth_str instance;
   /*
-   With confirm = 1; may be kept in any process, holds no secret, at most 4 KiB.
+   With confirm = 1, the ticket for sipoauth_worker_answered, at most 4 KiB. It may be kept in any process and
+   holds no secret.
    */
   struct sipoauth_str ticket;
   /*
@@ -768,13 +788,13 @@ typedef struct sipoauth_result {
    */
   struct sipoauth_str services;
   /*
-   With reason "insufficient_scope", and with NO_CREDENTIALS where the method needs scopes of its own: all scopes that
-   a token needs for this, for sipoauth_challenge.scope (RFC 8898 section 4).
+   All scopes that a token needs for this, for sipoauth_challenge.scope (RFC 8898 section 4). Set with reason
+   "insufficient_scope", and with NO_CREDENTIALS when the method needs scopes of its own.
    */
   struct sipoauth_str needed_scope;
   /*
-   Of an accepted REGISTER: the most seconds that its bindings may be granted, at least 1; 0: no bound. A smaller
-   expiry that was asked for stays, 0 above all.
+   For an accepted REGISTER, the most seconds that its bindings may be granted, at least 1; 0: no limit. A
+   smaller expiry that the phone asked for stays, in particular 0.
    */
   uint32_t expires_limit;
   /*
@@ -786,14 +806,14 @@ typedef struct sipoauth_result {
    */
   uint32_t reason_class;
   /*
-   Names this check in later calls of this worker, until its next check; 0 when the check has failed. Since ABI
-   version 5.
+   Names this check in later calls of this worker, until its next check; 0 when the check function failed.
+   Since ABI version 5.
    */
   uint64_t check;
 } sipoauth_result;
 
 /*
- An authorization code that did not come in a SIP request that the library has read (RFC 6749 section 4.1.3,
+ An authorization code that the library did not read from a SIP request itself (RFC 6749 section 4.1.3,
  3rd-party-authentication section 2.1.1). Everything is borrowed for the call only. Since ABI version 5.
  */
 typedef struct sipoauth_code {
@@ -802,7 +822,7 @@ typedef struct sipoauth_code {
    */
   uint32_t struct_size;
   /*
-   SIPOAUTH_TRANSPORT_ on which the code came: short codes are accepted over TLS and WSS only.
+   SIPOAUTH_TRANSPORT_ on which the code came. Short codes are accepted over TLS and WSS only.
    */
   uint32_t transport;
   /*
@@ -810,7 +830,7 @@ typedef struct sipoauth_code {
    */
   uint32_t source_port;
   /*
-   `reg-id` (RFC 5626 section 4.2), 0: none.
+   `reg-id` (RFC 5626 section 4.2); 0: none.
    */
   uint32_t reg_id;
   /*
@@ -826,7 +846,7 @@ typedef struct sipoauth_code {
    */
   struct sipoauth_str code_verifier;
   /*
-   redirect_uri of the authorization request, at most 1 KiB; empty: the provider's.
+   redirect_uri of the authorization request, at most 1 KiB; empty: the one of the provider.
    */
   struct sipoauth_str redirect_uri;
   /*
@@ -834,20 +854,20 @@ typedef struct sipoauth_code {
    */
   struct sipoauth_str aor;
   /*
-   Who registers it, a SIP URI; empty: itself.
+   SIP URI of the user who registers the address-of-record; empty: the address-of-record itself.
    */
   struct sipoauth_str from_uri;
   /*
-   From tag and Call-ID that the shared key is made of (section 2.1.2), not empty.
+   From tag that the shared key is made of (3rd-party-authentication section 2.1.2), not empty.
    */
   struct sipoauth_str from_tag;
   /*
-   See from_tag.
+   Call-ID that the shared key is made of, not empty.
    */
   struct sipoauth_str call_id;
   /*
-   The To tag that the shared key is made of; with a store in a folder it may be empty, and sipoauth_worker_answered
-   tells it.
+   The To tag that the shared key is made of. With a store in a folder it may be empty, and the host then
+   passes the tag to sipoauth_worker_answered.
    */
   struct sipoauth_str to_tag;
   /*
@@ -855,8 +875,9 @@ typedef struct sipoauth_code {
    */
   struct sipoauth_str instance;
   /*
-   The sender's address as text. Limits count its network (an IPv4 address, an IPv6 /64), and until the first answer has
-   left a code may come again from there only. Empty: only the very same call may come again.
+   The sender's address as text. Limits apply to its network (an IPv4 address, an IPv6 /64). Until the first
+   answer has left, the code may come again only from that network. Empty: only the very same call may come
+   again.
    */
   struct sipoauth_str source_ip;
 } sipoauth_code;
@@ -869,13 +890,14 @@ typedef struct sipoauth_code {
 typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, size_t len);
 
 /*
- Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread. It must
- return (no longjmp, no C++ exception); it may use workers, but not the I/O service.
+ Takes the two cookies of a parked request that can go on. It is called within sipoauth_io_step, in the thread
+ of that call. It must return (no longjmp, no C++ exception). It may use workers, but not the I/O service.
  */
 typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
 
 /*
- The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI version 5.
+ The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI
+ version 5.
  */
 typedef struct sipoauth_reply {
   /*
@@ -917,16 +939,16 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str call_id;
   /*
-   Body of CSeq: number and method; written with one space and without leading zeros.
+   Body of CSeq: number and method. The digest-string has it with one space and without leading zeros.
    */
   struct sipoauth_str cseq;
   /*
-   Body of Date; written in the canonical form of a SIP-date.
+   Body of Date. The digest-string has it in the canonical form of a SIP-date.
    */
   struct sipoauth_str date;
   /*
-   addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with dialect = empty_star also where
-   it is "*".
+   addr-spec of Contact, "*" when that is its value, or empty when there is no Contact. For a proxy with
+   dialect = empty_star it is empty also when the value is "*".
    */
   struct sipoauth_str contact_uri;
   /*
@@ -934,8 +956,9 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str body;
   /*
-   Empty for the digest-string of RFC 4474. For a proxy with dialect = request_uri the Request-URI, as it stands
-   in the request line: it is written behind the method, after one space. Since ABI version 5.
+   Empty for the digest-string of RFC 4474. For a proxy with dialect = request_uri it is the Request-URI,
+   exactly as in the request line. The digest-string then has it after the method and one space. Since ABI
+   version 5.
    */
   struct sipoauth_str request_uri;
 } sipoauth_digest_parts;
@@ -949,7 +972,7 @@ typedef struct sipoauth_session_state {
    */
   uint32_t struct_size;
   /*
-   Shared keys that it has.
+   Number of shared keys of the session.
    */
   uint32_t key_count;
   /*
@@ -957,7 +980,7 @@ typedef struct sipoauth_session_state {
    */
   uint32_t renewable;
   /*
-   1: made from a short code.
+   1: the session was made from a short code.
    */
   uint32_t weak;
   /*
@@ -965,11 +988,11 @@ typedef struct sipoauth_session_state {
    */
   int64_t created_at;
   /*
-   The tokens are good until then.
+   The tokens are valid until this time, Unix seconds.
    */
   int64_t valid_until;
   /*
-   The session ends then.
+   The session ends at this time, Unix seconds.
    */
   int64_t ends_at;
   /*
@@ -999,12 +1022,13 @@ typedef struct sipoauth_session_state {
 } sipoauth_session_state;
 
 /*
- Takes one session. Called within the call that was given it; must return, must not call the library.
+ Takes one session. It is called within the call that it was passed to. It must return and must not call the
+ library.
  */
 typedef void (*sipoauth_session_fn)(void *user, const struct sipoauth_session_state *session);
 
 /*
- State of one provider, copied out. Texts are NUL-terminated and cut to their size.
+ The state of one provider, as a copy. Texts are NUL-terminated and cut to the size of their array.
  */
 typedef struct sipoauth_provider_state {
   /*
@@ -1012,7 +1036,7 @@ typedef struct sipoauth_provider_state {
    */
   uint32_t struct_size;
   /*
-   Usable and refused keys together.
+   Number of keys, usable and refused ones together.
    */
   uint32_t key_count;
   /*
@@ -1024,23 +1048,23 @@ typedef struct sipoauth_provider_state {
    */
   uint32_t failures;
   /*
-   Unix seconds of the last successful fetch, 0: never.
+   Unix seconds of the last successful fetch; 0: never.
    */
   int64_t fetched_at;
   /*
-   Unix seconds of the next planned fetch, 0: none.
+   Unix seconds of the next planned fetch; 0: none.
    */
   int64_t next_fetch_at;
   /*
-   Fetches since start.
+   Number of fetches since start.
    */
   uint64_t fetches;
   /*
-   Name.
+   Name of the provider.
    */
   char name[64];
   /*
-   Issuer.
+   Issuer of the provider.
    */
   char issuer[256];
   /*
@@ -1048,7 +1072,7 @@ typedef struct sipoauth_provider_state {
    */
   char jwks_uri[256];
   /*
-   The last error, empty after a success.
+   The last error; empty after a success.
    */
   char last_error[256];
   /*
@@ -1058,7 +1082,7 @@ typedef struct sipoauth_provider_state {
 } sipoauth_provider_state;
 
 /*
- One key of a provider, or one that decrypts tokens, copied out.
+ One key of a provider, or one key that decrypts tokens, as a copy.
  */
 typedef struct sipoauth_key_state {
   /*
@@ -1066,7 +1090,7 @@ typedef struct sipoauth_key_state {
    */
   uint32_t struct_size;
   /*
-   1: signatures are verified, or tokens decrypted, with it.
+   1: the key verifies signatures or decrypts tokens.
    */
   uint32_t usable;
   /*
@@ -1078,17 +1102,18 @@ typedef struct sipoauth_key_state {
    */
   char kty[16];
   /*
-   The only algorithm (for a secret that decrypts, also encryption) it is used with; empty: any that fits its type.
+   The only algorithm with which the key is used (for a secret that decrypts, it may also be an encryption);
+   empty: any that fits its type.
    */
   char alg[16];
   /*
-   Why it is not used.
+   Why the key is not used; empty when it is.
    */
   char note[128];
 } sipoauth_key_state;
 
 /*
- What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
+ The contents of a challenge (RFC 8898 section 4). An empty text means the configured value.
  */
 typedef struct sipoauth_challenge {
   /*
@@ -1096,15 +1121,15 @@ typedef struct sipoauth_challenge {
    */
   uint32_t struct_size;
   /*
-   UAS: WWW-Authenticate; proxy: Proxy-Authenticate.
+   SIPOAUTH_ROLE_: a UAS sends WWW-Authenticate, a proxy Proxy-Authenticate.
    */
   uint32_t role;
   /*
-   The protection domain; empty: the configured one, else the domain.
+   The protection domain; empty: the configured realm, or else `domain`.
    */
   struct sipoauth_str realm;
   /*
-   Domain of the address-of-record: chooses among several providers.
+   Domain of the address-of-record. It selects one of several providers.
    */
   struct sipoauth_str domain;
   /*
@@ -1116,7 +1141,8 @@ typedef struct sipoauth_challenge {
    */
   struct sipoauth_str scope;
   /*
-   The method of the request: ACK and CANCEL are not challenged. Empty: not looked at. Since ABI version 5.
+   The method of the request, because ACK and CANCEL are not challenged. Empty: the method is not looked at.
+   Since ABI version 5.
    */
   struct sipoauth_str method;
 } sipoauth_challenge;
@@ -1156,8 +1182,8 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: both must be
- the same. Any process, any thread.
+ The ABI version of the loaded library. A host compares it with `SIPOAUTH_ABI_VERSION` of the header, because
+ both must be the same. Any process, any thread.
  */
 uint32_t sipoauth_abi_version(void);
 
@@ -1167,13 +1193,14 @@ uint32_t sipoauth_abi_version(void);
 const char *sipoauth_version(void);
 
 /*
- Writes the account of `aor` (a SIP URI), also over an earlier one. Either `verifier` is given, a line as
- `sipoauth accounts derive` prints it, or `password`, from which the key is derived in the calling thread: some tenths
- of a second in which it does nothing else, so no SIP worker may do that. The password is not stored. Where and how
- long otherwise: as sipoauth_context_sessions.
+ Writes the account of `aor` (a SIP URI) and replaces an earlier one. The caller gives either `verifier`, a line
+ as `sipoauth accounts derive` prints it, or `password`. From a password the calling thread derives the key,
+ which takes some tenths of a second, so a SIP worker must not do that. The password is not stored. Where this
+ may be called and how long it may wait: see sipoauth_context_sessions.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STATE (`store` is not configured), SIPOAUTH_E_INPUT (this is no
- SIP address, no verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STATE (`store` is not configured), SIPOAUTH_E_INPUT (`aor`
+ is not a SIP address, `verifier` cannot be read, or neither or both of `verifier` and `password` are given),
+ SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
 
  # Safety
  `context` is NULL or valid, texts valid for their lengths, `err` for `err_cap` octets.
@@ -1186,9 +1213,10 @@ int32_t sipoauth_context_account_put(const struct sipoauth_context *context,
                                      size_t err_cap);
 
 /*
- Removes the account of `aor`; `*removed` is 1 when there was one. Where and how long: as sipoauth_context_sessions.
+ Removes the account of `aor`; `*removed` is 1 when there was one. Where this may be called and how long it may
+ wait: see sipoauth_context_sessions.
 
- Returns SIPOAUTH_OK, also when there was none; else as sipoauth_context_sessions.
+ Returns SIPOAUTH_OK, also when there was no account; otherwise as sipoauth_context_sessions.
 
  # Safety
  `context` and `removed` are NULL or valid, `aor` valid for its length.
@@ -1198,8 +1226,9 @@ int32_t sipoauth_context_account_remove(const struct sipoauth_context *context,
                                         uint32_t *removed);
 
 /*
- Shows accounts: that of `aor`, or with an empty one all, some at a time. `from`, `next`, where, how long and the
- return: as sipoauth_context_sessions. Keys and salts are never shown.
+ Shows the account of `aor`, or, when `aor` is empty, all accounts, some at a time. `from`, `next`, the return
+ values, where this may be called and how long it may wait are as for sipoauth_context_sessions. Keys and salts
+ are never shown.
 
  # Safety
  As for sipoauth_context_sessions.
@@ -1245,20 +1274,22 @@ int32_t sipoauth_worker_check_wait(struct sipoauth_worker *worker,
                                    struct sipoauth_result *result);
 
 /*
- Exchanges an authorization code for the tokens of its user at the provider that serves the address-of-record's domain
- (RFC 6749 section 4.1.3), and makes a session of it: as sipoauth_worker_check does with a code in the body of a
- REGISTER, by the same rules. A code is sent once. The same code again, from the same phone (code_verifier, instance,
- source), gives the same session; from another it is refused. The user must own the address. Never blocks: PENDING as
- for sipoauth_worker_check, then sipoauth_worker_submit, and this function again with SIPOAUTH_CHECK_RESUMED.
+ Exchanges an authorization code for the tokens of its user at the provider that serves the address-of-record's
+ domain (RFC 6749 section 4.1.3), and makes a session of it. The rules are those of sipoauth_worker_check for a
+ code in the body of a REGISTER. A code is sent to the provider once. The same code again, from the same phone
+ (code_verifier, instance, source), gives the same session; from another phone it is refused. The user must own
+ the address. Never blocks. When the verdict is PENDING, as with sipoauth_worker_check, call
+ sipoauth_worker_submit, and then this function again with SIPOAUTH_CHECK_RESUMED.
 
- Who does not tell `source_ip`, `instance` and a verifier gives up what tells the owner of a code from its thief: only the
- very same call may come again then.
+ `source_ip`, `instance` and a verifier distinguish the owner of a code from a thief. For a host that does not
+ give them, only the very same call may be repeated.
 
- Accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the code, from_tag, call_id and
- a To tag: sipoauth_worker_answered tells that tag with `ticket`, and stores the key. Since ABI version 5.
+ When the code is accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the
+ code, from_tag, call_id and a To tag. The host passes that tag, with `ticket`, to sipoauth_worker_answered,
+ which stores the key. Since ABI version 5.
 
- Flags and returns as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `to_tag` is empty although the store is Redis,
- where the key is stored together with the exchange.
+ Flags and return values are as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `to_tag` is empty although
+ the store is Redis, because there the key is stored together with the exchange.
 
  # Safety
  `worker` is NULL or valid; `code` and what it points to is valid during the call; `result` is NULL or valid and its
@@ -1270,9 +1301,10 @@ int32_t sipoauth_worker_exchange(struct sipoauth_worker *worker,
                                  struct sipoauth_result *result);
 
 /*
- As sipoauth_worker_exchange, but waits here for the authorization server, at most `timeout_ms` milliseconds; the
- verdict is never PENDING. When the time is over it is NOT_NOW, and the exchange goes on: the same call later finds
- what came of it. Who may wait, and returns: as for sipoauth_worker_check_wait. Since ABI version 5.
+ Like sipoauth_worker_exchange, but waits here for the authorization server, at most `timeout_ms` milliseconds;
+ the verdict is never PENDING. When the time is over, the verdict is NOT_NOW and the exchange goes on; the same
+ call later finds its outcome. Which worker may wait, and the return values, are as for
+ sipoauth_worker_check_wait. Since ABI version 5.
 
  # Safety
  As for sipoauth_worker_exchange.
@@ -1283,16 +1315,17 @@ int32_t sipoauth_worker_exchange_wait(struct sipoauth_worker *worker,
                                       struct sipoauth_result *result);
 
 /*
- Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest credentials for
- `realm` must be among `credentials`, and the host must have given out their nonce and found it good, as it does for
- every Digest authentication. The library checks the rest of them with `ha1`, derives the master-key, has tokens issued
- and keeps the session. Their user must own the address-of-record; a `pop` in the body must fit. PENDING as for
- sipoauth_worker_check. Without such a body, or without Digest credentials, the verdict is NO_CREDENTIALS. When it is
- accepted, the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
+ Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest
+ credentials for `realm` must be among `credentials`. The host must have issued their nonce and found it valid,
+ as it does for every Digest authentication. The library checks the rest of the credentials with `ha1`, derives
+ the master-key, has tokens issued and keeps the session. The user of the tokens must own the address-of-record,
+ and a `pop` in the body must be right. The verdict can be PENDING, as for sipoauth_worker_check. Without such a
+ body, or without Digest credentials, the verdict is NO_CREDENTIALS. When the request is accepted, the 2xx must
+ carry what sipoauth_worker_token_response gives. Since ABI version 4.
 
- `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5 or SHA-256 of user name, realm and password.
- `password` is for password_grant = password, else empty: it is sent to the authorization server and kept nowhere.
- Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1).
+ `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5 or SHA-256 of user name, realm and password. `password`
+ is for password_grant = password, else empty. It is sent to the authorization server and kept nowhere. Flags
+ and return values are as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `ha1` is not an H(A1).
 
  # Safety
  As for sipoauth_worker_check; `ha1` and `password` are valid for their lengths.
@@ -1305,9 +1338,10 @@ int32_t sipoauth_worker_check_password(struct sipoauth_worker *worker,
                                        struct sipoauth_result *result);
 
 /*
- Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
- sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS, and as one
- without a proof: where the provider has `token_pop=required` it is denied with pop_missing.
+ Checks a token that did not come in a SIP request. The check covers everything but the address-of-record. Flags
+ and return values are as for sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as a
+ token that came without TLS and without a proof, so it is denied with pop_missing where the provider has
+ `token_pop=required`.
 
  # Safety
  `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
@@ -1318,14 +1352,15 @@ int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
                                     struct sipoauth_result *result);
 
 /*
- The result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of the worker's
- last result, which is PENDING with this `job` and could not be parked (NOT_NOW, "overloaded", 503);
- SIPOAUTH_REFUSE_MALFORMED for one that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED
- for an error of the host (NOT_NOW, "internal_error", 503), which counts as that reason but not as a request: it may have
- been counted already. `job` is 0 for the last two.
+ Gives the result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of
+ the worker's last result, which is PENDING with this `job` and could not be parked (NOT_NOW, "overloaded",
+ 503). It is SIPOAUTH_REFUSE_MALFORMED for a request that the host cannot parse (DENIED, "malformed_request",
+ 400), and SIPOAUTH_REFUSE_FAILED for an error of the host (NOT_NOW, "internal_error", 503). An error of the
+ host counts as that reason but not as a request, because the request may have been counted already. `job` is 0
+ except with SIPOAUTH_REFUSE_FULL.
 
- Returns as sipoauth_worker_check, and SIPOAUTH_E_STALE when the last result is not PENDING with this job; the last result
- stays then. `result` says 503 also when the call fails, and when `worker` is NULL.
+ Returns as sipoauth_worker_check, and SIPOAUTH_E_STALE when the last result is not PENDING with this job; the
+ last result then stays. `result` says 503 also when the call fails, and when `worker` is NULL.
 
  Changed in ABI version 5.
 
@@ -1338,14 +1373,16 @@ int32_t sipoauth_worker_refuse(struct sipoauth_worker *worker,
                                struct sipoauth_result *result);
 
 /*
- Asks more of the request that a check accepted; `check` is that of the worker's last result, and stays it. `what` is SIPOAUTH_REQUIRE_SERVICE or
- SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The result is then ACCEPTED, or DENIED with reason
- "insufficient_scope", `needed_scope` and the status of the setting `scope_status`; 403 when the provider has no such
- service. Who was accepted stays as it was: identity, services, expiry, claims and token. It counts as that reason, not
- as a denied request, and can be asked again.
+ Requires more of the request that a check accepted. `check` comes from the worker's last result and stays
+ valid. `what` is SIPOAUTH_REQUIRE_SERVICE or SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The
+ verdict is then ACCEPTED, or DENIED with reason "insufficient_scope", `needed_scope` and the status of the
+ setting `scope_status`, or with 403 when the provider has no such service. What the check accepted stays as it
+ was: identity, services, expiry, claims and token. A denial counts as that reason, not as a denied request. The
+ function may be called again for the same check.
 
- Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not accepted;
- SIPOAUTH_E_INPUT when nothing is named; else as sipoauth_worker_check. `result` says DENIED then.
+ Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not
+ accepted; SIPOAUTH_E_INPUT when `name` names nothing; else as sipoauth_worker_check. After a failure `result`
+ says DENIED.
 
  Changed in ABI version 5.
 
@@ -1366,7 +1403,7 @@ int32_t sipoauth_worker_require(struct sipoauth_worker *worker,
 struct sipoauth_config *sipoauth_config_new(void);
 
 /*
- Frees a configuration; NULL is allowed. A context that was made from it stays.
+ Frees a configuration; NULL is allowed. A context that was made from it stays valid.
 
  # Safety
  `config` comes from sipoauth_config_new and is not used afterwards.
@@ -1374,13 +1411,13 @@ struct sipoauth_config *sipoauth_config_new(void);
 void sipoauth_config_free(struct sipoauth_config *config);
 
 /*
- Sets one global setting, value as UTF-8 text ("30", "yes"), both copied. "config_file" names a TOML file that
- sipoauth_context_new and sipoauth_context_reload read. Setting a key again replaces its value. A setting made
- here overrides the file's.
+ Sets one global setting. `value` is UTF-8 text ("30", "yes"). Key and value are copied. "config_file" names a
+ TOML file that sipoauth_context_new and sipoauth_context_reload read. Setting a key again replaces its value. A
+ setting made here overrides that of the file.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG for an unknown key or a value of the wrong kind;
- ranges are checked by sipoauth_context_new. `err` gets a sentence with NUL, cut to `err_cap` octets, and is empty
- after SIPOAUTH_OK; it may be NULL.
+ sipoauth_context_new checks the ranges. `err` gets a NUL-terminated sentence, cut to `err_cap` octets, and is
+ empty after SIPOAUTH_OK; it may be NULL.
 
  # Safety
  `config` is NULL or valid; texts are valid for their lengths and `err` for `err_cap` octets.
@@ -1393,9 +1430,9 @@ int32_t sipoauth_config_set(struct sipoauth_config *config,
 
 /*
  Adds a provider (an authorization server) written as one line of UTF-8, "name=…;issuer=…;audience=…;aor=…";
- lists are separated by commas. The text is copied. What the keys mean is checked by sipoauth_context_new.
+ lists are separated by commas. The text is copied. sipoauth_context_new checks the values of the keys.
 
- Returns and `err` as for sipoauth_config_set.
+ The return values and `err` are as for sipoauth_config_set.
 
  # Safety
  As for sipoauth_config_set.
@@ -1406,8 +1443,8 @@ int32_t sipoauth_config_provider_add(struct sipoauth_config *config,
                                      size_t err_cap);
 
 /*
- Reads all files, validates everything and makes the shared memory. Starts no thread and opens no connection, so
- it is called before the fork, in the process whose children share the context.
+ Reads all files, validates everything and makes the shared memory. It starts no thread and opens no connection,
+ so it is called before the fork, in the process whose children share the context.
 
  `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards. `*out` is NULL on every failure;
  else the caller owns it and gives it back with sipoauth_context_free.
@@ -1436,11 +1473,11 @@ int32_t sipoauth_context_new(const struct sipoauth_config *config,
 void sipoauth_context_free(struct sipoauth_context *context);
 
 /*
- Reads the configuration file and the files it names again, in any process and thread. All processes take the new
- configuration over with their next call. Blocks for the time of reading files, not for the network.
+ Reads the configuration file and the files that it names again, in any process and thread. Every process takes
+ over the new configuration with its next call. The call blocks while it reads files, but never for the network.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG: a bad configuration changes nothing, and `err`
- gets a sentence, as for sipoauth_config_set. Two reloads at once: the second one is refused.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG. A bad configuration changes nothing, and `err`
+ gets a sentence, as for sipoauth_config_set. Of two reloads at once, the second one is refused.
 
  # Safety
  `context` is NULL or valid, `err` valid for `err_cap` octets.
@@ -1448,10 +1485,10 @@ void sipoauth_context_free(struct sipoauth_context *context);
 int32_t sipoauth_context_reload(struct sipoauth_context *context, char *err, size_t err_cap);
 
 /*
- Has the keys of a provider fetched now by the I/O service, for example because a key was compromised or replaced: the
- limits of key fetches do not count. An empty `provider` means every provider whose keys are fetched; `*count` says
- how many these are and is 0 after a failure. Any process, any thread; never blocks: the state of the providers shows
- how the fetches went.
+ Makes the I/O service fetch the keys of a provider now, for example because a key was compromised or replaced.
+ The limits of key fetches do not apply. An empty `provider` means every provider whose keys are fetched.
+ `*count` is the number of these providers, and 0 after a failure. Any process, any thread. Never blocks; the
+ state of the providers shows how the fetches went.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG when there is no such provider or its keys are
  configured; `err` gets a sentence, as for sipoauth_config_set.
@@ -1466,23 +1503,25 @@ int32_t sipoauth_context_refresh_keys(struct sipoauth_context *context,
                                       size_t err_cap);
 
 /*
- Tells that a connection has ended, by the number that its requests had in sipoauth_request.connection: what it was
- bound to leaves the memory at once. For hosts that learn of it; without this call it stays until the room is needed,
- or for two hours after its last use, and a new connection of the same number is still another one. Any process, any thread; never blocks.
+ Tells the library that a connection has ended. `connection` is the number that its requests had in
+ sipoauth_request.connection. The library removes what the connection was bound to from memory at once. This is
+ for hosts that learn of the end of a connection. Without this call the binding stays until its room is needed,
+ or for two hours after its last use. A new connection with the same number still counts as another one. Any
+ process, any thread; never blocks.
 
  Returns SIPOAUTH_OK, also when the connection was not bound; else SIPOAUTH_E_ARGUMENT.
 
  # Safety
  `context` is NULL or valid.
  */
-int32_t sipoauth_context_connection_closed(const struct sipoauth_context *context,
-                                           uint64_t connection);
+int32_t sipoauth_context_connection_closed(const struct sipoauth_context *context, uint64_t connection);
 
 /*
- Whether connections are remembered at all (setting connection_auth), so that it is of use to tell of their end. Stays
- the same as long as the context lives. Any process, any thread; never blocks.
+ Tells whether the library remembers connections at all (setting connection_auth). Only then is
+ sipoauth_context_connection_closed of use. The answer stays the same as long as the context lives. Any process,
+ any thread; never blocks.
 
- Returns 1 if they are, 0 if not; else SIPOAUTH_E_ARGUMENT.
+ Returns 1 if it does, 0 if not; else SIPOAUTH_E_ARGUMENT.
 
  # Safety
  `context` is NULL or valid.
@@ -1490,15 +1529,16 @@ int32_t sipoauth_context_connection_closed(const struct sipoauth_context *contex
 int32_t sipoauth_context_binds_connections(const struct sipoauth_context *context);
 
 /*
- Writes the mark of a dialog, not NUL-terminated: a SIP URI parameter with the semicolon before it, 43 octets, which
- the host puts into its Record-Route URI (into both, where it writes two) when it lets a dialog-forming request go on.
- `call_id` and `from_tag` are those of that request, as they stand there. The mark is an HMAC-SHA256 over both and the
- day; its key comes from the setting `store_key`, so that it is the same after a restart and at all proxies that share
- it, else it is random and ends with the proxy. `*len` says how many octets there are, also with SIPOAUTH_E_SPACE;
- `buf` may be NULL with `cap` 0 to ask for that. Never blocks. Since ABI version 5.
+ Writes the mark of a dialog, not NUL-terminated: a SIP URI parameter with the semicolon before it, 43 octets.
+ The host puts it into its Record-Route URI (into both, if it writes two) when it lets a dialog-forming request
+ go on. `call_id` and `from_tag` are those of that request, exactly as they stand there. The mark is an
+ HMAC-SHA256 over both and the day. Its key comes from the setting `store_key`, so it is the same after a
+ restart and at all proxies that share the setting. Without that setting the key is random and ends with the
+ proxy. `*len` gets the number of octets, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for
+ it. Never blocks. Since ABI version 5.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty),
- SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (Call-ID or tag is empty), SIPOAUTH_E_ARGUMENT,
+ SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
  `worker` and `len` are NULL or valid, texts for their lengths, `buf` for `cap` octets.
@@ -1511,12 +1551,13 @@ int32_t sipoauth_worker_dialog_mark(struct sipoauth_worker *worker,
                                     size_t *len);
 
 /*
- Whether a request with a To tag belongs to a dialog that sipoauth_worker_dialog_mark has marked (RFC 3261 section
- 12.2): most of these carry no credentials, and anybody can invent a To tag. `route_parameters` are the URI parameters
- of the topmost Route of the request, what follows the first semicolon behind the host; the host must have found that
- this URI is its own. Either party may have sent the request. A mark counts for 30 days after the one on which it was
- made. It does not say where the request may go: who has seen it can send what has this Call-ID and the first party's
- tag to any address. Ask before anything else is done with the request, and answer 481 otherwise. Comparisons take the same
+ Tells whether a request with a To tag belongs to a dialog that sipoauth_worker_dialog_mark has marked (RFC 3261
+ section 12.2). Most of these requests carry no credentials, and anybody can invent a To tag. `route_parameters`
+ are the URI parameters of the topmost Route of the request: everything after the first semicolon that follows
+ the host. The host must have found that this URI is its own. Either party may have sent the request. A mark is
+ valid for 30 days after the day on which it was made. The mark does not limit where the request may go: anybody
+ who has seen it can send requests with this Call-ID and the first party's tag to any address. Call this before
+ anything else is done with the request, and answer 481 when the dialog is not marked. Comparisons take the same
  time whatever differs. Never blocks. Since ABI version 5.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (no mark, or not this dialog's), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS,
@@ -1532,8 +1573,9 @@ int32_t sipoauth_worker_dialog_check(struct sipoauth_worker *worker,
                                      struct sipoauth_str route_parameters);
 
 /*
- Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
- process of its own that does nothing but sipoauth_io_step. All signals are blocked in its threads.
+ Starts the I/O service with its threads. Call this after the fork, in exactly one process of the host, for
+ example in a process of its own that only calls sipoauth_io_step. All signals are blocked in the service's
+ threads.
 
  `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_io_free. Returns
  SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM, or SIPOAUTH_E_BUSY when a living process has the context's
@@ -1545,12 +1587,13 @@ int32_t sipoauth_worker_dialog_check(struct sipoauth_worker *worker,
 int32_t sipoauth_io_new(struct sipoauth_context *context, struct sipoauth_io **out, char *err, size_t err_cap);
 
 /*
- Waits at most `timeout_ms` milliseconds for something to do and does it; called in a loop. `done` is called, in
- this thread, with the cookies of every parked request that goes on: its keys were fetched, the fetch failed, or
- its pending_timeout is over. Within `done` the host may use workers of this process, but not this service.
+ Waits at most `timeout_ms` milliseconds for something to do, and does it. The host calls this in a loop. `done`
+ is called, in this thread, with the cookies of every parked request that can go on, because its keys were
+ fetched, the fetch failed, or its pending_timeout is over. Within `done` the host may use workers of this
+ process, but not this service.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; the loop goes
- on after the last one.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC. After
+ SIPOAUTH_E_PANIC the host goes on with its loop.
 
  # Safety
  `io` is NULL or valid; `done` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
@@ -1561,7 +1604,8 @@ int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_d
  Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
  Requests that are still parked are not given back. Afterwards a new service may be made.
 
- In another process than its maker's (a child of the I/O process) and within its own callbacks it does nothing.
+ It does nothing within the service's own callbacks, and nothing in a process that did not make the service (a
+ child of the I/O process).
 
  # Safety
  `io` comes from sipoauth_io_new and is not used afterwards.
@@ -1569,9 +1613,9 @@ int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_d
 void sipoauth_io_free(struct sipoauth_io *io);
 
 /*
- PBKDF2 (RFC 8018 section 5.2): derives `key_len` octets, 1 to 1024, from a password. `kdf` is SIPOAUTH_KDF_;
- `iterations` at least 1. The caller wipes `key` after use; after a failure it is as it was. Slow by design: 600,000
- iterations take some tenths of a second. Any process, any thread.
+ PBKDF2 (RFC 8018 section 5.2): derives `key_len` octets, 1 to 1024, from a password. `kdf` is a SIPOAUTH_KDF_
+ number; `iterations` is at least 1. The caller wipes `key` after use; after a failure it is unchanged. Slow by
+ design: 600,000 iterations take some tenths of a second. Any process, any thread.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 
@@ -1586,13 +1630,13 @@ int32_t sipoauth_pbkdf2(uint32_t kdf,
                         size_t key_len);
 
 /*
- Makes a proof of the Key-Derivation scheme (sections 3 and 4): HMAC-SHA256(key, digest ‖ nonce) as 43 characters of
- base64url without padding. `key` is the derived key, 16 to 64 octets; `digest` from sipoauth_digest_string, of the
- whole body; `nonce` as in the header field, without quotes, or empty for the proof of a later request. `*len` and
- `buf` as for sipoauth_digest_string.
+ Makes a proof of the Key-Derivation scheme (sections 3 and 4): HMAC-SHA256(key, digest ‖ nonce) as 43
+ characters of base64url without padding. `key` is the derived key, 16 to 64 octets. `digest` comes from
+ sipoauth_digest_string and covers the whole body. `nonce` is written as in the header field, without quotes; it
+ is empty for the proof of a later request. `*len` and `buf` are as for sipoauth_digest_string.
 
- A phone compares a challenge's pop with what this gives for the challenged request and the challenge's nonce, and
- refuses a challenge with a nonce of its own.
+ A phone compares the pop of a challenge with the result of this function for the challenged request and the
+ challenge's nonce. It refuses a challenge whose nonce is one of its own.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key has another length.
 
@@ -1607,14 +1651,15 @@ int32_t sipoauth_key_derivation_pop(struct sipoauth_str key,
                                     size_t *len);
 
 /*
- Checks the Key-Derivation credentials of a request. Uses the CPU only (some HMACs, never a derivation), never blocks.
- Request, result, parking and return as for sipoauth_worker_check; the setting `store` is needed. The address-of-record
- is To of a REGISTER, whose From must be the same, else From.
+ Checks the Key-Derivation credentials of a request. Uses the CPU only (some HMACs, never a derivation), never
+ blocks. Request, result, parking and return values are as for sipoauth_worker_check; the setting `store` is
+ needed. The address-of-record of a REGISTER is its To, and its From must be the same. For other methods it is
+ From.
 
- `account` is empty and the account comes from the store; or with SIPOAUTH_CHECK_GIVEN_ACCOUNT in `flags` it is a
- verifier of the caller's own database, as `sipoauth accounts derive` prints it, and empty when there is no such user.
- A verdict of 401 or 407 has a challenge: sipoauth_worker_key_derivation_challenge. A wrong proof and a user who does
- not exist are the same reason, pop_invalid.
+ Without SIPOAUTH_CHECK_GIVEN_ACCOUNT in `flags`, `account` is empty and the account comes from the store. With
+ that flag, `account` is a verifier from the caller's own database, as `sipoauth accounts derive` prints it, or
+ empty when there is no such user. When the status is 401 or 407, sipoauth_worker_key_derivation_challenge gives
+ the challenge. A wrong proof and a user who does not exist have the same reason, pop_invalid.
 
  # Safety
  As for sipoauth_worker_check; `account` is valid for its length.
@@ -1626,12 +1671,14 @@ int32_t sipoauth_worker_key_derivation(struct sipoauth_worker *worker,
                                        struct sipoauth_result *result);
 
 /*
- Makes the Key-Derivation challenge that belongs to a check of that scheme (section 3); `check` is that of the worker's
- last result. The status is 401 with WWW-Authenticate or 407 with Proxy-Authenticate, as the role of the check was.
- sipoauth_worker_reply gives the same; this is for a host that challenges by other schemes, too. Never blocks.
+ Makes the Key-Derivation challenge that belongs to a check of that scheme (section 3). `check` comes from the
+ worker's last result. The status is 401 with WWW-Authenticate or 407 with Proxy-Authenticate, depending on the
+ role of the check. sipoauth_worker_reply gives the same challenge; this function is for a host that also
+ challenges by other schemes. Never blocks.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or came to something that is
- not challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or its outcome is not
+ challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC. After a failure
+ `reply` says 503.
 
  Changed in ABI version 5.
 
@@ -1646,8 +1693,8 @@ int32_t sipoauth_worker_key_derivation_challenge(struct sipoauth_worker *worker,
  Derives the shared key from an authorization code and the 200 OK that completes the registration:
  HMAC-SHA256(code, from-tag ‖ to-tag ‖ call-id) (3rd-party-authentication section 2.1.2).
 
- `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header octets, without quotes or brackets. Writes 32
- octets to `key`, which the caller wipes after use; after a failure `key` is as it was.
+ `order` is a SIPOAUTH_KEY_ORDER_ number. Tags and Call-ID are raw header octets, without quotes or brackets.
+ Writes 32 octets to `key`, which the caller wipes after use; after a failure `key` is unchanged.
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when a part is empty.
 
  # Safety
@@ -1664,9 +1711,9 @@ int32_t sipoauth_shared_key(uint32_t order,
  Derives the master-key of a Digest authentication: HMAC-SHA256(H(A1), realm ‖ nonce) (sip-oauth-01 sections 3.4 and
  4.3). Since ABI version 4.
 
- `form` is SIPOAUTH_HA1_; `ha1` is hex text of 32 or 64 digits in both forms. Writes 32 octets to `key`, which the
- caller wipes after use; after a failure `key` is as it was.
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when `ha1` is no such text or a part is empty.
+ `form` is a SIPOAUTH_HA1_ number; `ha1` is hex text of 32 or 64 digits in both forms. Writes 32 octets to
+ `key`, which the caller wipes after use; after a failure `key` is unchanged.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when `ha1` is not such a text or a part is empty.
 
  # Safety
  Texts are valid for their lengths; `key` is NULL or valid for 32 octets.
@@ -1678,11 +1725,12 @@ int32_t sipoauth_master_key(uint32_t form,
                             uint8_t *key);
 
 /*
- Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` says how many
- octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+ Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` gets the number
+ of octets, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for it.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing, CSeq or Date
- cannot be read, another part than the body has a '|', or the Request-URI has a space or a control character.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing, CSeq or
+ Date cannot be read, a part other than the body has a '|', or the Request-URI has a space or a control
+ character.
 
  # Safety
  `parts` and what it points to is valid, `buf` for `cap` octets, `len` NULL or valid.
@@ -1690,8 +1738,8 @@ int32_t sipoauth_master_key(uint32_t form,
 int32_t sipoauth_digest_string(const struct sipoauth_digest_parts *parts, char *buf, size_t cap, size_t *len);
 
 /*
- Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding
- (RFC 4648 section 5), not NUL-terminated. `*len` and `buf` as for sipoauth_digest_string.
+ Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding (RFC
+ 4648 section 5), not NUL-terminated. `*len` and `buf` are as for sipoauth_digest_string.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key is empty.
 
@@ -1712,11 +1760,11 @@ int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, c
 int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
 
 /*
- Whether the body of an Authorization or Proxy-Authorization header field is of a scheme that the library reads, Bearer or
- Key-Derivation. Such a field is for this server: it must not go on to the next hop, who could use it. Any process, any
- thread. Since ABI version 5.
+ Tells whether the body of an Authorization or Proxy-Authorization header field uses a scheme that the library
+ reads, Bearer or Key-Derivation. Such a field is for this server. It must not go on to the next hop, because
+ the next hop could use it. Any process, any thread. Since ABI version 5.
 
- Returns 1 or 0; SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
+ Returns 1 or 0, or after a failure SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 
  # Safety
  `body` is valid for its length.
@@ -1724,11 +1772,13 @@ int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest,
 int32_t sipoauth_is_credentials(struct sipoauth_str body);
 
 /*
- Whether the body of a REGISTER with this Content-Type (its body; empty when there is none) is one that the library reads:
- application/x-www-form-urlencoded. It has a code, a refresh token or a proof, and must not go on to the next hop either:
- who has the code and sees the answer's tags has the phone's key. Any process, any thread. Since ABI version 5.
+ Tells whether the library reads the body of a REGISTER with this Content-Type:
+ application/x-www-form-urlencoded. `content_type` is the body of that header field, or empty when there is
+ none. Such a body has a code, a refresh token or a proof, and must not go on to the next hop either, because
+ anybody who has the code and sees the tags of the answer has the phone's key. Any process, any thread. Since
+ ABI version 5.
 
- Returns 1 or 0; SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
+ Returns 1 or 0, or after a failure SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 
  # Safety
  `content_type` is valid for its length.
@@ -1736,21 +1786,21 @@ int32_t sipoauth_is_credentials(struct sipoauth_str body);
 int32_t sipoauth_is_form(struct sipoauth_str content_type);
 
 /*
- The final answer to a request whose result had confirm = 1 is about to leave; called before it does. `ticket` is that
- of the result, `status` the answer's, 200 to 699, `to_tag` its To tag as it goes out (3rd-party-authentication section
- 2.1.2), not empty with a 2xx.
+ The host calls this before the final answer to a request whose result had confirm = 1 leaves. `ticket` is that
+ of the result. `status` is that of the answer, 200 to 699. `to_tag` is the To tag of the answer as it goes out
+ (3rd-party-authentication section 2.1.2); it is not empty with a 2xx.
 
- With a 2xx, the key of the registration is stored, unless it is already, and it is noted that it leaves: from then on
- its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. With any other
- status the key is taken back as far as that is possible at once, and the phone may come again with the same code.
- Never waits for a network.
+ With a 2xx, the library stores the key of the registration, unless it is stored already, and notes that the
+ answer leaves. From then on the code serves no other phone. If the host does not call this, the code stays open
+ to the network of its phone for 32 s. With any other status the library takes the key back, as far as that is
+ possible at once, and the phone may come again with the same code. Never waits for a network.
 
- Returns SIPOAUTH_OK: the answer may leave. With everything else a 2xx must not: it must become a 503 with Retry-After
- of `*retry_after` seconds (`retry_after` may be NULL), or the phone would hold a key that nobody knows. Of a 2xx:
- SIPOAUTH_E_STORE (the key is not stored), SIPOAUTH_E_ABSENT (the code's time is over), SIPOAUTH_E_INPUT (the ticket cannot
- be read, or the tag is empty), SIPOAUTH_E_STATE (there is no store). Of any answer: SIPOAUTH_E_ARGUMENT,
- SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; one that is no 2xx may leave whatever is returned. Since ABI
- version 5.
+ Returns SIPOAUTH_OK when the answer may leave. After any other return a 2xx must not leave. It must become a
+ 503 with Retry-After of `*retry_after` seconds (`retry_after` may be NULL), because the phone would otherwise
+ hold a key that nobody knows. For a 2xx only: SIPOAUTH_E_STORE (the key is not stored), SIPOAUTH_E_ABSENT (the
+ code's time is over), SIPOAUTH_E_INPUT (the ticket cannot be read, or the tag is empty), SIPOAUTH_E_STATE
+ (there is no store). For any answer: SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
+ SIPOAUTH_E_PANIC. An answer that is not a 2xx may leave whatever is returned. Since ABI version 5.
 
  # Safety
  `worker` and `retry_after` are NULL or valid, texts valid for their lengths.
@@ -1762,12 +1812,11 @@ int32_t sipoauth_worker_answered(struct sipoauth_worker *worker,
                                  uint32_t *retry_after);
 
 /*
- Shows sessions. With an `aor` (a SIP URI) those of this address; with an empty one all, some accounts at a time:
- `from` is empty at first, then what the call before wrote to `next` (NUL-terminated, at most `next_cap` octets, 160
- are enough); an empty `next` is the end. A session that changes meanwhile may turn up twice. After the fork, in any
- process and thread;
- with a Redis store the call waits for it, at most store_timeout for each of its steps, so a SIP worker should not
- make it.
+ Shows the sessions of `aor` (a SIP URI), or, when `aor` is empty, all sessions, some accounts at a time. `from`
+ is empty in the first call. In each later call it is what the call before wrote to `next` (NUL-terminated, at
+ most `next_cap` octets, 160 are enough). An empty `next` means the end. A session that changes meanwhile may
+ appear twice. Call this after the fork, in any process and thread. With a Redis store the call waits for Redis,
+ at most store_timeout for each of its steps, so a SIP worker should not make it.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (sessions are not configured), SIPOAUTH_E_INPUT (`aor` is no SIP address),
  SIPOAUTH_E_STORE, SIPOAUTH_E_SPACE, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
@@ -1785,11 +1834,12 @@ int32_t sipoauth_context_sessions(const struct sipoauth_context *context,
                                   size_t next_cap);
 
 /*
- Ends sessions: the one named by `session` (32 hex digits) of `aor`, or with an empty `session` all of `aor`, or with
- both empty all there are. Their phones are challenged with the next request (403, 401 or 407 as usual). `each` is
- called for every session that was ended, `*count` says how many. Where and how long: as sipoauth_context_sessions.
+ Ends the session of `aor` that `session` (32 hex digits) names. With an empty `session` it ends all sessions of
+ `aor`, and with both empty all sessions. Their phones are challenged with the next request (403, 401 or 407 as
+ usual). `each` is called for every session that was ended, and `*count` gets their number. Where this may be
+ called and how long it may wait: see sipoauth_context_sessions.
 
- Returns SIPOAUTH_OK, also when there was nothing to end; else as sipoauth_context_sessions.
+ Returns SIPOAUTH_OK, also when there was nothing to end; otherwise as sipoauth_context_sessions.
 
  # Safety
  As for sipoauth_context_sessions; `count` is NULL or valid.
@@ -1830,10 +1880,11 @@ uint64_t sipoauth_context_stat(const struct sipoauth_context *context, uint32_t 
 uint32_t sipoauth_context_provider_count(const struct sipoauth_context *context);
 
 /*
- Writes the public keys with which a provider's `signing_key_files` are verified, as a JWK Set (RFC 7517 section 5),
- not NUL-terminated: for others who are to accept the tokens that the proxy issues, or its word about its users.
- `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
- SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
+ Writes the public keys that belong to a provider's `signing_key_files` as a JWK Set (RFC 7517 section 5), not
+ NUL-terminated. Other servers need them to verify the tokens that the proxy issues, or its assertions about its
+ users. `provider` is a name; an empty name means the first provider that has such keys. `*len` gets the number
+ of octets, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for it. Any process, any thread.
+ Since ABI version 4.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_CONFIG (the configuration in
  force cannot be read), or SIPOAUTH_E_ABSENT when there is no such provider.
@@ -1848,10 +1899,10 @@ int32_t sipoauth_context_jwks(const struct sipoauth_context *context,
                               size_t *len);
 
 /*
- Copies the state of a provider, `index` counted from 0. Any process, any thread.
+ Copies the state of a provider. `index` is counted from 0. Any process, any thread.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
- for its struct_size, as far as that is large enough.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure
+ `*out` is all zero except its struct_size, if that size is large enough.
 
  # Safety
  `context` is NULL or valid; `out` is NULL or valid and its struct_size set.
@@ -1861,11 +1912,11 @@ int32_t sipoauth_context_provider_state(const struct sipoauth_context *context,
                                         struct sipoauth_provider_state *out);
 
 /*
- Copies the state of one key of a provider, both counted from 0; never key material. With
- SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
+ Copies the state of one key of a provider, never key material. `provider` and `key` are counted from 0. If
+ `provider` is SIPOAUTH_DECRYPTION_KEYS, the key is one of those that decrypt tokens. Any process, any thread.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
- sipoauth_context_provider_state.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure
+ `*out` is as for sipoauth_context_provider_state.
 
  # Safety
  As for sipoauth_context_provider_state.
@@ -1876,15 +1927,16 @@ int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
                                    struct sipoauth_key_state *out);
 
 /*
- Tries whether a store in a folder can be opened and written, as every process will do after the fork: for the host's
- start, which can still stop with a sentence. The folder and its files are made when they are missing. Called as the
- user that the processes will run as, before the fork or after it, while this process has one thread: it forks a child
- that does the work, and waits for it, at most 20 seconds. The host's handler of SIGCHLD does not see that child.
+ Tries whether a store in a folder can be opened and written, as every process will do after the fork. A host
+ calls this when it starts, because it can still stop with an error sentence then. The folder and its files are
+ made when they are missing. Call it as the user that the processes will run as, before the fork or after it,
+ while this process has one thread. It forks a child that does the work, and waits for it, at most 20 seconds.
+ The host's handler of SIGCHLD does not see that child.
 
- A store over the network is not tried: it may be away now and back when it is needed. Without a store nothing is done.
- Since ABI version 5.
+ A store over the network is not tried, because it may be away now and back when it is needed. Without a store
+ nothing is done. Since ABI version 5.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM (there is no child), SIPOAUTH_E_STORE or
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM (the child cannot be started), SIPOAUTH_E_STORE or
  SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
 
  # Safety
@@ -1893,8 +1945,9 @@ int32_t sipoauth_context_key_state(const struct sipoauth_context *context,
 int32_t sipoauth_context_try_store(const struct sipoauth_context *context, char *err, size_t err_cap);
 
 /*
- Makes a worker. Called after the fork, in the process that uses it; several per process are possible. `flags`: 0, or
- SIPOAUTH_WORKER_MAY_WAIT for a process or thread that handles no SIP: only its workers take the functions that wait.
+ Makes a worker. Call this after the fork, in the process that uses the worker; a process may have several.
+ `flags` is 0, or SIPOAUTH_WORKER_MAY_WAIT for a process or thread that handles no SIP. Only workers with that
+ flag can be used with the functions that wait.
 
  `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
  SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
@@ -1919,12 +1972,12 @@ int32_t sipoauth_worker_new(struct sipoauth_context *context,
 void sipoauth_worker_free(struct sipoauth_worker *worker);
 
 /*
- A claim of the token that a check accepted, whatever sipoauth_worker_require said since: strings as they are,
- everything else as JSON. `check` is that of the worker's last result. `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
- failure.
+ Gives a claim of the token that a check accepted, whatever sipoauth_worker_require has said since. Strings are
+ given as they are, everything else as JSON. `check` comes from the worker's last result. `path` is dotted
+ ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a failure.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (it has no such
- claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (the token
+ has no such claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  Changed in ABI version 5.
 
@@ -1937,16 +1990,17 @@ int32_t sipoauth_worker_claim(struct sipoauth_worker *worker,
                               struct sipoauth_str *value);
 
 /*
- The access token of the request that a check accepted, for a request to `next_hop` (sip-oauth-01 section 3.8): of a
- code or proof, the one that the proxy holds. `check` is that of the worker's last result. `next_hop` is the SIP URI to which the
- request really goes; it must be one of the setting `application_servers`. Of a token that was encrypted for this proxy
- the signed one in it is given, and only where that setting asks for TLS. `token` is a secret: it goes into that
- request's Authorization header field as `Bearer` and the token and nowhere else. It borrows from the worker until its next
- call, which wipes it; it is empty after a failure. Never blocks.
+ Gives the access token of the request that a check accepted, for a request to `next_hop` (sip-oauth-01 section
+ 3.8). For a code or proof it is the token that the proxy holds. `check` comes from the worker's last result.
+ `next_hop` is the SIP URI to which the request really goes; it must be one of the setting
+ `application_servers`. If the token was encrypted for this proxy, the signed token inside it is given, and only
+ where that setting asks for TLS. `token` is a secret. The host writes it after `Bearer` into the Authorization
+ header field of that request and nowhere else. It borrows from the worker until its next call, which wipes it;
+ it is empty after a failure. Never blocks.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was not accepted),
- SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
- SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the
+ check was not accepted), SIPOAUTH_E_STORE (the session's token is not available now, because it is in Redis,
+ has ended, or the store fails), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  Changed in ABI version 5.
 
@@ -1959,31 +2013,33 @@ int32_t sipoauth_worker_token(struct sipoauth_worker *worker,
                               struct sipoauth_str *token);
 
 /*
- What the 2xx to a REGISTER must carry when its check was accepted with token_response = 1 (sip-oauth-01 section 4.3);
- `check` is that of the worker's last result: a JSON object with access_token, token_type, expires_in, scope and, if there is one,
- refresh_token, of type application/json. It is a secret of the phone's. It borrows from the worker until its next call,
- which wipes it; it is empty after a failure. Never blocks. Since ABI version 4.
+ Gives the body that the 2xx to a REGISTER must carry when its check was accepted with token_response = 1
+ (sip-oauth-01 section 4.3). `check` comes from the worker's last result. The body is of type application/json,
+ a JSON object with access_token, token_type, expires_in, scope and, if there is one, refresh_token. It is a
+ secret of the phone. It borrows from the worker until its next call, which wipes it; it is empty after a
+ failure. Never blocks. Since ABI version 4.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was no such check), SIPOAUTH_E_STORE (the tokens cannot be had: the
- answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was not such a check), SIPOAUTH_E_STORE (the tokens
+ are not available, so the answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY
+ or SIPOAUTH_E_PANIC.
 
  Changed in ABI version 5.
 
  # Safety
  `worker` and `body` are NULL or valid.
  */
-int32_t sipoauth_worker_token_response(struct sipoauth_worker *worker,
-                                       uint64_t check,
-                                       struct sipoauth_str *body);
+int32_t sipoauth_worker_token_response(struct sipoauth_worker *worker, uint64_t check, struct sipoauth_str *body);
 
 /*
- Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.
- `reply_to_tag` is the To tag that the final answer to the request will have, if that is known only now that the
- request is parked; else empty. Never blocks. The cookies come back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
- the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
+ Asks the I/O service to do what a PENDING request needs. `job` comes from the last result of this worker.
+ `reply_to_tag` is the To tag that the final answer to the request will have, if it is known only now that the
+ request is parked; else it is empty. Never blocks. When the request can go on, at the latest after
+ pending_timeout, the cookies come back through the done function of sipoauth_io_step, in the I/O service's
+ process. Then check the request again with SIPOAUTH_CHECK_RESUMED, in any process.
 
- Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_STALE (`job` is
- another one's), SIPOAUTH_E_ARGUMENT (also when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+ Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached; call sipoauth_worker_refuse), SIPOAUTH_E_STALE
+ (`job` is not that of the last result), SIPOAUTH_E_ARGUMENT (also when cookie0 is UINT64_MAX),
+ SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
  `worker` is NULL or valid, `reply_to_tag` valid for its length.
@@ -1995,12 +2051,12 @@ int32_t sipoauth_worker_submit(struct sipoauth_worker *worker,
                                uint64_t cookie1);
 
 /*
- Makes a challenge (RFC 8898 section 4): WWW-Authenticate or Proxy-Authenticate with the Bearer scheme, then Location (and
- Contact) where the setting `location` asks for it. The status that goes with it is 401, 407 or 302. A host that
- challenges by other schemes, too, adds the header lines to its own answer. Never blocks.
+ Makes a challenge (RFC 8898 section 4): WWW-Authenticate or Proxy-Authenticate with the Bearer scheme, then
+ Location (and Contact) if the setting `location` asks for it. Its status is 401, 407 or 302. A host that also
+ challenges by other schemes adds the header lines to its own answer. Never blocks.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (a request of this method is not challenged), SIPOAUTH_E_ARGUMENT,
- SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
+ SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC. After a failure `reply` says 503.
 
  Changed in ABI version 5.
 
@@ -2012,18 +2068,19 @@ int32_t sipoauth_worker_challenge(struct sipoauth_worker *worker,
                                   struct sipoauth_reply *reply);
 
 /*
- Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge, Retry-After,
- Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` is that of the worker's last
- result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that
- has failed. Of `request` role, method, realm, from_uri, to_uri and source_ip (for the log) are looked at. After a failure
- `reply` says 503 with Retry-After. Never blocks. Since ABI version 5.
+ Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge,
+ Retry-After, Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` comes from
+ the worker's last result, or from a later result of sipoauth_worker_require or sipoauth_worker_refuse; 0 gives
+ the answer for a check that has failed. The function reads these members of `request`: role, method, realm,
+ from_uri, to_uri and source_ip (for the log). After a failure `reply` says 503 with Retry-After. Never blocks.
+ Since ABI version 5.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the request was accepted), SIPOAUTH_E_ARGUMENT,
  SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
- `worker` is NULL or valid; `request` and what it points to is valid during the call; `reply` is NULL or valid and its
- struct_size set.
+ `worker` is NULL or valid; `request` and what it points to is valid during the call; `reply` is NULL or valid
+ and its struct_size set.
  */
 int32_t sipoauth_worker_reply(struct sipoauth_worker *worker,
                               uint64_t check,
@@ -2031,8 +2088,9 @@ int32_t sipoauth_worker_reply(struct sipoauth_worker *worker,
                               struct sipoauth_reply *reply);
 
 /*
- Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer
- challenge, even beside a Digest one. After a failure `*offer` is SIPOAUTH_OFFER_BEARER.
+ Tells which challenge the configuration offers an endpoint, as a SIPOAUTH_OFFER_ number in `*offer`. Many
+ phones cannot parse a Bearer challenge, even beside a Digest one. After a failure `*offer` is
+ SIPOAUTH_OFFER_BEARER.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 

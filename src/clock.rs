@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The time, and what spreads work over it.
+//! The current time, and a number that spreads work over time.
 
 /// Unix milliseconds.
 pub(crate) fn now_millis() -> i64 {
@@ -7,7 +7,8 @@ pub(crate) fn now_millis() -> i64 {
     since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Between 0 and 1, different in every process and moment; spreads load, protects nothing.
+/// A number between 0 and 1, different in every process and at every moment. It spreads load and is of no use for
+/// security.
 pub(crate) fn jitter() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let hash = RandomState::new().hash_one((std::process::id(), now_millis()));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! OAuth 2.0 and OpenID Connect sign-in for SIP proxies (RFC 8898): the library behind `include/sipoauth.h`.
 //!
-//! Rooms, each of which uses only those before it, and `sipoauth_core`, which decides: [`shared`] (memory of all processes),
-//! [`store`] (sessions on disk or in Redis), [`process`] (what every process has), [`worker`] and [`io_process`], and
-//! [`capi`], which hands all of it to C.
+//! Each of these modules uses only those before it and `sipoauth_core`, which makes the decisions: [`shared`]
+//! (memory of all processes), [`store`] (sessions on disk or in Redis), [`process`] (what every process has),
+//! [`worker`] and [`io_process`], and [`capi`], which offers all of it to C.
 #![deny(unsafe_code)]
 
 pub mod capi;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The decisions of sipoauth: data in, data out. Nothing here opens a socket, starts a thread or asks for the time; only
-//! [`config::source`] reads files, before the proxy forks.
+//! The decisions of sipoauth: data in, data out. Nothing here opens a socket, starts a thread or asks for the
+//! time. Only [`config::source`] reads files, before the proxy forks.
 //!
-//! Rooms, each of which uses only those before it: [`reason`] and [`text`]; [`jose`] and [`keys`]; [`sip`] and [`rules`];
-//! [`records`]; [`config`]; [`ports`]; [`oauth`], which judges what authorization servers answer; [`check`], which judges
-//! what phones send.
+//! The modules ("rooms") are listed from the innermost out. Each uses only those before it: [`reason`] and
+//! [`text`]; [`jose`] and [`keys`]; [`sip`] and [`rules`]; [`records`]; [`config`]; [`ports`]; [`oauth`], which
+//! judges what authorization servers answer; [`check`], which judges what phones send.
 
 pub mod check;
 pub mod config;

@@ -16,9 +16,9 @@ pub enum Outcome {
     Forbidden,
     /// The request is malformed: 400.
     BadRequest,
-    /// The body is of a type that is not read: 415.
+    /// The body has a media type that sipoauth does not read: 415.
     UnsupportedMedia,
-    /// Cannot be decided now: 503 with Retry-After. Never asks the user to sign in again.
+    /// The request cannot be decided now: 503 with Retry-After. This never asks the user to sign in again.
     NotNow,
 }
 
@@ -30,18 +30,18 @@ pub enum ReasonClass {
     Denied = 0,
     /// Accepted.
     Accepted = 1,
-    /// No credentials of ours.
+    /// The request carries no credentials for this realm that sipoauth reads.
     NoCredentials = 2,
-    /// It cannot be decided now.
+    /// The request cannot be decided now.
     NotNow = 3,
-    // 4 is the ABI's number of what is pending.
-    /// They were good and have ended.
+    // In the ABI, 4 is the class of a request that is pending.
+    /// The credentials were good and have ended.
     Expired = 5,
     /// The Date of a proof is too far from the present time.
     Stale = 6,
     /// A proof was used before.
     Replayed = 7,
-    /// They are another user's.
+    /// The credentials belong to another user.
     OtherUser = 8,
     /// A scope is missing.
     NoScope = 9,
@@ -60,7 +60,7 @@ macro_rules! reasons {
             /// Every reason, in ascending order of its number.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
 
-            /// Its place in `ALL`.
+            /// The index of this reason in `ALL`.
             #[inline]
             pub const fn index(self) -> usize {
                 enum Place { $($name,)* }
@@ -192,7 +192,7 @@ reasons! {
 }
 
 impl Reason {
-    /// Its kind.
+    /// The class of this reason.
     #[inline]
     pub fn class(self) -> ReasonClass {
         match self {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The accounts of the Key-Derivation scheme in the store: written, removed and shown, never with their keys.
+//! Writes, removes and shows the accounts of the Key-Derivation scheme in the store. Keys are never shown.
 
 use std::ffi::{c_char, c_void};
 
@@ -14,13 +14,14 @@ use sipoauth_core::keys::pbkdf2::Kdf;
 use sipoauth_core::keys::verifier::Verifier;
 use sipoauth_core::sip::uri::Aor;
 
-/// Writes the account of `aor` (a SIP URI), also over an earlier one. Either `verifier` is given, a line as
-/// `sipoauth accounts derive` prints it, or `password`, from which the key is derived in the calling thread: some tenths
-/// of a second in which it does nothing else, so no SIP worker may do that. The password is not stored. Where and how
-/// long otherwise: as sipoauth_context_sessions.
+/// Writes the account of `aor` (a SIP URI) and replaces an earlier one. The caller gives either `verifier`, a line
+/// as `sipoauth accounts derive` prints it, or `password`. From a password the calling thread derives the key,
+/// which takes some tenths of a second, so a SIP worker must not do that. The password is not stored. Where this
+/// may be called and how long it may wait: see sipoauth_context_sessions.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STATE (`store` is not configured), SIPOAUTH_E_INPUT (this is no
-/// SIP address, no verifier, or no password), SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_STATE (`store` is not configured), SIPOAUTH_E_INPUT (`aor`
+/// is not a SIP address, `verifier` cannot be read, or neither or both of `verifier` and `password` are given),
+/// SIPOAUTH_E_STORE or SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
 ///
 /// # Safety
 /// `context` is NULL or valid, texts valid for their lengths, `err` for `err_cap` octets.
@@ -51,9 +52,10 @@ pub unsafe extern "C" fn sipoauth_context_account_put(
     }
 }
 
-/// Removes the account of `aor`; `*removed` is 1 when there was one. Where and how long: as sipoauth_context_sessions.
+/// Removes the account of `aor`; `*removed` is 1 when there was one. Where this may be called and how long it may
+/// wait: see sipoauth_context_sessions.
 ///
-/// Returns SIPOAUTH_OK, also when there was none; else as sipoauth_context_sessions.
+/// Returns SIPOAUTH_OK, also when there was no account; otherwise as sipoauth_context_sessions.
 ///
 /// # Safety
 /// `context` and `removed` are NULL or valid, `aor` valid for its length.
@@ -75,8 +77,9 @@ pub unsafe extern "C" fn sipoauth_context_account_remove(
     })
 }
 
-/// Shows accounts: that of `aor`, or with an empty one all, some at a time. `from`, `next`, where, how long and the
-/// return: as sipoauth_context_sessions. Keys and salts are never shown.
+/// Shows the account of `aor`, or, when `aor` is empty, all accounts, some at a time. `from`, `next`, the return
+/// values, where this may be called and how long it may wait are as for sipoauth_context_sessions. Keys and salts
+/// are never shown.
 ///
 /// # Safety
 /// As for sipoauth_context_sessions.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checking requests and tokens. The answer is "denied" before anything else can happen.
+//! Checks requests and tokens. The result says "denied" before anything else can happen.
 
 use std::borrow::Cow;
 use std::ffi::c_void;
@@ -25,10 +25,10 @@ use sipoauth_core::reason::{Outcome, Reason};
 use sipoauth_core::rules::claims::NO_END;
 use sipoauth_core::sip::credentials::MAX_HEADERS;
 
-/// The end of the year 9999.
+/// The end of the year 9999, in Unix seconds.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// As many as a request usually has.
+/// A list that has room, without allocation, for as many items as a request usually has.
 type Few<T> = SmallVec<[T; 2]>;
 
 /// Checks the Bearer credentials of a request (RFC 8898 sections 2.2 and 2.3; signature RFC 7515, claims RFC 7519 and
@@ -71,20 +71,22 @@ pub unsafe extern "C" fn sipoauth_worker_check_wait(
     unsafe { judge(worker, result, |state| waiting(state, timeout_ms, |state, flags| check(state, request, flags))) }
 }
 
-/// Exchanges an authorization code for the tokens of its user at the provider that serves the address-of-record's domain
-/// (RFC 6749 section 4.1.3), and makes a session of it: as sipoauth_worker_check does with a code in the body of a
-/// REGISTER, by the same rules. A code is sent once. The same code again, from the same phone (code_verifier, instance,
-/// source), gives the same session; from another it is refused. The user must own the address. Never blocks: PENDING as
-/// for sipoauth_worker_check, then sipoauth_worker_submit, and this function again with SIPOAUTH_CHECK_RESUMED.
+/// Exchanges an authorization code for the tokens of its user at the provider that serves the address-of-record's
+/// domain (RFC 6749 section 4.1.3), and makes a session of it. The rules are those of sipoauth_worker_check for a
+/// code in the body of a REGISTER. A code is sent to the provider once. The same code again, from the same phone
+/// (code_verifier, instance, source), gives the same session; from another phone it is refused. The user must own
+/// the address. Never blocks. When the verdict is PENDING, as with sipoauth_worker_check, call
+/// sipoauth_worker_submit, and then this function again with SIPOAUTH_CHECK_RESUMED.
 ///
-/// Who does not tell `source_ip`, `instance` and a verifier gives up what tells the owner of a code from its thief: only the
-/// very same call may come again then.
+/// `source_ip`, `instance` and a verifier distinguish the owner of a code from a thief. For a host that does not
+/// give them, only the very same call may be repeated.
 ///
-/// Accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the code, from_tag, call_id and
-/// a To tag: sipoauth_worker_answered tells that tag with `ticket`, and stores the key. Since ABI version 5.
+/// When the code is accepted, `result` says whose the session is. The phone's key is sipoauth_shared_key of the
+/// code, from_tag, call_id and a To tag. The host passes that tag, with `ticket`, to sipoauth_worker_answered,
+/// which stores the key. Since ABI version 5.
 ///
-/// Flags and returns as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `to_tag` is empty although the store is Redis,
-/// where the key is stored together with the exchange.
+/// Flags and return values are as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `to_tag` is empty although
+/// the store is Redis, because there the key is stored together with the exchange.
 ///
 /// # Safety
 /// `worker` is NULL or valid; `code` and what it points to is valid during the call; `result` is NULL or valid and its
@@ -100,9 +102,10 @@ pub unsafe extern "C" fn sipoauth_worker_exchange(
     unsafe { judge(worker, result, |state| exchange(state, code, flags)) }
 }
 
-/// As sipoauth_worker_exchange, but waits here for the authorization server, at most `timeout_ms` milliseconds; the
-/// verdict is never PENDING. When the time is over it is NOT_NOW, and the exchange goes on: the same call later finds
-/// what came of it. Who may wait, and returns: as for sipoauth_worker_check_wait. Since ABI version 5.
+/// Like sipoauth_worker_exchange, but waits here for the authorization server, at most `timeout_ms` milliseconds;
+/// the verdict is never PENDING. When the time is over, the verdict is NOT_NOW and the exchange goes on; the same
+/// call later finds its outcome. Which worker may wait, and the return values, are as for
+/// sipoauth_worker_check_wait. Since ABI version 5.
 ///
 /// # Safety
 /// As for sipoauth_worker_exchange.
@@ -117,16 +120,17 @@ pub unsafe extern "C" fn sipoauth_worker_exchange_wait(
     unsafe { judge(worker, result, |state| waiting(state, timeout_ms, |state, flags| exchange(state, code, flags))) }
 }
 
-/// Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest credentials for
-/// `realm` must be among `credentials`, and the host must have given out their nonce and found it good, as it does for
-/// every Digest authentication. The library checks the rest of them with `ha1`, derives the master-key, has tokens issued
-/// and keeps the session. Their user must own the address-of-record; a `pop` in the body must fit. PENDING as for
-/// sipoauth_worker_check. Without such a body, or without Digest credentials, the verdict is NO_CREDENTIALS. When it is
-/// accepted, the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
+/// Checks a REGISTER that asks for tokens with `grant_type=password` (sip-oauth-01 section 4.3). Its Digest
+/// credentials for `realm` must be among `credentials`. The host must have issued their nonce and found it valid,
+/// as it does for every Digest authentication. The library checks the rest of the credentials with `ha1`, derives
+/// the master-key, has tokens issued and keeps the session. The user of the tokens must own the address-of-record,
+/// and a `pop` in the body must be right. The verdict can be PENDING, as for sipoauth_worker_check. Without such a
+/// body, or without Digest credentials, the verdict is NO_CREDENTIALS. When the request is accepted, the 2xx must
+/// carry what sipoauth_worker_token_response gives. Since ABI version 4.
 ///
-/// `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5 or SHA-256 of user name, realm and password.
-/// `password` is for password_grant = password, else empty: it is sent to the authorization server and kept nowhere.
-/// Flags and returns as for sipoauth_worker_check; SIPOAUTH_E_INPUT when `ha1` is no H(A1).
+/// `ha1` is H(A1) of the user as 32 or 64 hex digits: MD5 or SHA-256 of user name, realm and password. `password`
+/// is for password_grant = password, else empty. It is sent to the authorization server and kept nowhere. Flags
+/// and return values are as for sipoauth_worker_check, and SIPOAUTH_E_INPUT when `ha1` is not an H(A1).
 ///
 /// # Safety
 /// As for sipoauth_worker_check; `ha1` and `password` are valid for their lengths.
@@ -152,9 +156,10 @@ pub unsafe extern "C" fn sipoauth_worker_check_password(
     }
 }
 
-/// Checks a token that did not come in a SIP request: everything but the address-of-record. Flags and returns as for
-/// sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as one that came without TLS, and as one
-/// without a proof: where the provider has `token_pop=required` it is denied with pop_missing.
+/// Checks a token that did not come in a SIP request. The check covers everything but the address-of-record. Flags
+/// and return values are as for sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as a
+/// token that came without TLS and without a proof, so it is denied with pop_missing where the provider has
+/// `token_pop=required`.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
@@ -168,7 +173,7 @@ pub unsafe extern "C" fn sipoauth_worker_check_token(
     // SAFETY: the caller's promise.
     unsafe {
         judge(worker, result, |state| {
-            // The token may be a text of the last result, so that one lives until the end.
+            // The token may be a text of the last result, so that result lives until the end.
             let _last = std::mem::take(&mut state.last);
             let token = text(token)?;
             *state.last = state.worker.check_token(&token, &handling(flags)?);
@@ -177,14 +182,15 @@ pub unsafe extern "C" fn sipoauth_worker_check_token(
     }
 }
 
-/// The result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of the worker's
-/// last result, which is PENDING with this `job` and could not be parked (NOT_NOW, "overloaded", 503);
-/// SIPOAUTH_REFUSE_MALFORMED for one that the host cannot parse (DENIED, "malformed_request", 400); SIPOAUTH_REFUSE_FAILED
-/// for an error of the host (NOT_NOW, "internal_error", 503), which counts as that reason but not as a request: it may have
-/// been counted already. `job` is 0 for the last two.
+/// Gives the result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of
+/// the worker's last result, which is PENDING with this `job` and could not be parked (NOT_NOW, "overloaded",
+/// 503). It is SIPOAUTH_REFUSE_MALFORMED for a request that the host cannot parse (DENIED, "malformed_request",
+/// 400), and SIPOAUTH_REFUSE_FAILED for an error of the host (NOT_NOW, "internal_error", 503). An error of the
+/// host counts as that reason but not as a request, because the request may have been counted already. `job` is 0
+/// except with SIPOAUTH_REFUSE_FULL.
 ///
-/// Returns as sipoauth_worker_check, and SIPOAUTH_E_STALE when the last result is not PENDING with this job; the last result
-/// stays then. `result` says 503 also when the call fails, and when `worker` is NULL.
+/// Returns as sipoauth_worker_check, and SIPOAUTH_E_STALE when the last result is not PENDING with this job; the
+/// last result then stays. `result` says 503 also when the call fails, and when `worker` is NULL.
 ///
 /// Changed in ABI version 5.
 ///
@@ -215,14 +221,16 @@ pub unsafe extern "C" fn sipoauth_worker_refuse(
     }
 }
 
-/// Asks more of the request that a check accepted; `check` is that of the worker's last result, and stays it. `what` is SIPOAUTH_REQUIRE_SERVICE or
-/// SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The result is then ACCEPTED, or DENIED with reason
-/// "insufficient_scope", `needed_scope` and the status of the setting `scope_status`; 403 when the provider has no such
-/// service. Who was accepted stays as it was: identity, services, expiry, claims and token. It counts as that reason, not
-/// as a denied request, and can be asked again.
+/// Requires more of the request that a check accepted. `check` comes from the worker's last result and stays
+/// valid. `what` is SIPOAUTH_REQUIRE_SERVICE or SIPOAUTH_REQUIRE_SCOPE, `name` the service or the scopes. The
+/// verdict is then ACCEPTED, or DENIED with reason "insufficient_scope", `needed_scope` and the status of the
+/// setting `scope_status`, or with 403 when the provider has no such service. What the check accepted stays as it
+/// was: identity, services, expiry, claims and token. A denial counts as that reason, not as a denied request. The
+/// function may be called again for the same check.
 ///
-/// Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not accepted;
-/// SIPOAUTH_E_INPUT when nothing is named; else as sipoauth_worker_check. `result` says DENIED then.
+/// Returns SIPOAUTH_OK when `result` holds an answer; SIPOAUTH_E_STALE; SIPOAUTH_E_STATE when the check was not
+/// accepted; SIPOAUTH_E_INPUT when `name` names nothing; else as sipoauth_worker_check. After a failure `result`
+/// says DENIED.
 ///
 /// Changed in ABI version 5.
 ///
@@ -254,7 +262,7 @@ pub unsafe extern "C" fn sipoauth_worker_require(
     }
 }
 
-/// A check of its own: sets the result to DENIED, runs, and writes what came out.
+/// Begins a new check: sets the result to DENIED, calls `run`, and writes the outcome.
 ///
 /// # Safety
 /// `worker` is NULL or valid; `result` is NULL or valid and its struct_size set.
@@ -271,7 +279,7 @@ pub(super) unsafe fn judge(
     unsafe { answer_of(worker, result, checked) }
 }
 
-/// The same for the check that was the last one already.
+/// Like [`judge`], but without a new check: the answer belongs to the worker's last check.
 ///
 /// # Safety
 /// As for [`judge`].
@@ -304,12 +312,12 @@ unsafe fn answer_of(
     unsafe { with_worker(worker, finish) }
 }
 
-/// Asks; what is pending is waited for, and then it is asked for once more.
+/// Asks, waits for what is pending, and then asks once more.
 fn waiting(state: &mut State, timeout_ms: u32, mut ask: impl FnMut(&mut State, u32) -> Status) -> Status {
     if !state.may_wait {
         return Err(SIPOAUTH_E_STATE);
     }
-    // The texts of the last answer may be among the inputs of both.
+    // The texts of the last answer may be among the inputs of both questions, so it lives until the end.
     let _last = std::mem::take(&mut *state.last);
     ask(state, 0)?;
     let Some(work) = state.last.pending.take() else {
@@ -351,7 +359,7 @@ unsafe fn exchange(state: &mut State, code: *const sipoauth_code, flags: u32) ->
             (Some(code), Some(verifier), Some(redirect_uri)) => CodeRequest::new(code, verifier, redirect_uri),
             _ => Err(Reason::BodyMalformed),
         };
-        // What makes it the same one when it comes again.
+        // By these parts a repeated call is recognized as the same one.
         let mut body = Zeroizing::new(Vec::new());
         for part in [octets(c.code)?, call_id, to_tag] {
             body.extend_from_slice(&part.len().to_be_bytes());
@@ -423,7 +431,8 @@ pub(super) unsafe fn whole(request: *const sipoauth_request) -> Result<sipoauth_
     }
 }
 
-/// Asks the worker about a request; its answer is the last one then. Whatever happens, no earlier token is.
+/// Asks the worker about a request and keeps the answer as the last one. Whatever happens, no earlier token stays
+/// in the last answer.
 ///
 /// # Safety
 /// A non-NULL `request` and what it points to is valid.
@@ -439,7 +448,8 @@ pub(super) unsafe fn answer_to(
     Ok(())
 }
 
-/// Of a request of the caller what decides about a bare token, checked: every pointer and number is possible.
+/// The part of the caller's request that decides about a bare token. It was checked, so every pointer and number
+/// in it is valid.
 struct Core<'a> {
     handling: Handling<'static>,
     repeated: Repeated<'a>,
@@ -481,7 +491,7 @@ impl<'a> Core<'a> {
     }
 }
 
-/// The caller's way to the client's certificate.
+/// The caller's function that gives the client's certificate, and its argument.
 #[derive(Clone, Copy)]
 struct Certificate {
     read: sipoauth_certificate_fn,
@@ -489,7 +499,7 @@ struct Certificate {
 }
 
 impl Certificate {
-    /// What the caller gives; None: nothing.
+    /// The certificate that the caller gives; None when there is none.
     fn read(self) -> Option<Vec<u8>> {
         let given = self.read?(self.user);
         // SAFETY: the caller's promise: what its function returns is valid until the check returns.
@@ -497,7 +507,7 @@ impl Certificate {
     }
 }
 
-/// A whole request of the caller, checked.
+/// The caller's whole request, after the same checks as [`Core`].
 struct Fields<'a> {
     core: Core<'a>,
     source_port: u16,
@@ -509,7 +519,7 @@ struct Fields<'a> {
     certificate: Certificate,
     uri: &'a [u8],
     octets: &'a [u8],
-    /// But for the texts among them.
+    /// Content-Type and instance are empty here, because `ask` converts them to text.
     message: Message<'a>,
 }
 
@@ -606,7 +616,7 @@ unsafe fn credentials<'a>(request: &sipoauth_request) -> Result<Few<&'a [u8]>, i
         return Err(SIPOAUTH_E_ARGUMENT);
     }
     if count > MAX_HEADERS {
-        // They are refused for their number, so none of them is looked at.
+        // So many credentials are refused anyway, so none of them is read.
         return Ok(smallvec![&[][..]; MAX_HEADERS + 1]);
     }
     let mut bodies = Few::new();

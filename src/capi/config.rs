@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Before the fork: collecting the configuration and making the context.
+//! Collects the configuration and makes the context, before the fork.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use sipoauth_core::text::fingerprint::visible;
 /// A configuration that is being collected. Used by one thread at a time.
 pub struct sipoauth_config(Source);
 
-/// What all processes share. Made before the fork; usable in every process and thread after it, at the same time.
+/// What all processes share. It is made before the fork. After the fork all processes and threads may use it at
+/// the same time.
 pub struct sipoauth_context(Arc<Context>);
 
 struct HostLog {
@@ -32,7 +33,7 @@ unsafe impl Sync for HostLog {}
 impl Log for HostLog {
     fn log(&self, level: Level, line: &str) {
         fault::point(line);
-        // Whatever wrote it: no line of a log has a character that is not seen.
+        // No log line may contain invisible characters, whatever part of the library wrote it.
         let line = visible(line);
         if let Some(log) = self.log {
             log(self.user, level as u32, line.as_ptr().cast(), line.len());
@@ -40,7 +41,8 @@ impl Log for HostLog {
     }
 }
 
-/// The context behind a handle, kept alive by the caller of this function: a callback may free the handle meanwhile.
+/// The context behind a handle. The returned Arc keeps the context alive, because a callback may free the handle
+/// during the call.
 ///
 /// # Safety
 /// A non-NULL `context` comes from sipoauth_context_new and is not freed yet.
@@ -57,7 +59,7 @@ pub extern "C" fn sipoauth_config_new() -> *mut sipoauth_config {
     guard_or(None, std::ptr::null_mut(), || Box::into_raw(Box::new(sipoauth_config(Source::default()))))
 }
 
-/// Frees a configuration; NULL is allowed. A context that was made from it stays.
+/// Frees a configuration; NULL is allowed. A context that was made from it stays valid.
 ///
 /// # Safety
 /// `config` comes from sipoauth_config_new and is not used afterwards.
@@ -71,13 +73,13 @@ pub unsafe extern "C" fn sipoauth_config_free(config: *mut sipoauth_config) {
     });
 }
 
-/// Sets one global setting, value as UTF-8 text ("30", "yes"), both copied. "config_file" names a TOML file that
-/// sipoauth_context_new and sipoauth_context_reload read. Setting a key again replaces its value. A setting made
-/// here overrides the file's.
+/// Sets one global setting. `value` is UTF-8 text ("30", "yes"). Key and value are copied. "config_file" names a
+/// TOML file that sipoauth_context_new and sipoauth_context_reload read. Setting a key again replaces its value. A
+/// setting made here overrides that of the file.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG for an unknown key or a value of the wrong kind;
-/// ranges are checked by sipoauth_context_new. `err` gets a sentence with NUL, cut to `err_cap` octets, and is empty
-/// after SIPOAUTH_OK; it may be NULL.
+/// sipoauth_context_new checks the ranges. `err` gets a NUL-terminated sentence, cut to `err_cap` octets, and is
+/// empty after SIPOAUTH_OK; it may be NULL.
 ///
 /// # Safety
 /// `config` is NULL or valid; texts are valid for their lengths and `err` for `err_cap` octets.
@@ -100,9 +102,9 @@ pub unsafe extern "C" fn sipoauth_config_set(
 }
 
 /// Adds a provider (an authorization server) written as one line of UTF-8, "name=…;issuer=…;audience=…;aor=…";
-/// lists are separated by commas. The text is copied. What the keys mean is checked by sipoauth_context_new.
+/// lists are separated by commas. The text is copied. sipoauth_context_new checks the values of the keys.
 ///
-/// Returns and `err` as for sipoauth_config_set.
+/// The return values and `err` are as for sipoauth_config_set.
 ///
 /// # Safety
 /// As for sipoauth_config_set.
@@ -122,8 +124,8 @@ pub unsafe extern "C" fn sipoauth_config_provider_add(
     }
 }
 
-/// Reads all files, validates everything and makes the shared memory. Starts no thread and opens no connection, so
-/// it is called before the fork, in the process whose children share the context.
+/// Reads all files, validates everything and makes the shared memory. It starts no thread and opens no connection,
+/// so it is called before the fork, in the process whose children share the context.
 ///
 /// `log` may be NULL; `log_user` is passed to it. `config` may be freed afterwards. `*out` is NULL on every failure;
 /// else the caller owns it and gives it back with sipoauth_context_free.
@@ -170,11 +172,11 @@ pub unsafe extern "C" fn sipoauth_context_free(context: *mut sipoauth_context) {
     });
 }
 
-/// Reads the configuration file and the files it names again, in any process and thread. All processes take the new
-/// configuration over with their next call. Blocks for the time of reading files, not for the network.
+/// Reads the configuration file and the files that it names again, in any process and thread. Every process takes
+/// over the new configuration with its next call. The call blocks while it reads files, but never for the network.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG: a bad configuration changes nothing, and `err`
-/// gets a sentence, as for sipoauth_config_set. Two reloads at once: the second one is refused.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG. A bad configuration changes nothing, and `err`
+/// gets a sentence, as for sipoauth_config_set. Of two reloads at once, the second one is refused.
 ///
 /// # Safety
 /// `context` is NULL or valid, `err` valid for `err_cap` octets.
@@ -191,10 +193,10 @@ pub unsafe extern "C" fn sipoauth_context_reload(
     }
 }
 
-/// Has the keys of a provider fetched now by the I/O service, for example because a key was compromised or replaced: the
-/// limits of key fetches do not count. An empty `provider` means every provider whose keys are fetched; `*count` says
-/// how many these are and is 0 after a failure. Any process, any thread; never blocks: the state of the providers shows
-/// how the fetches went.
+/// Makes the I/O service fetch the keys of a provider now, for example because a key was compromised or replaced.
+/// The limits of key fetches do not apply. An empty `provider` means every provider whose keys are fetched.
+/// `*count` is the number of these providers, and 0 after a failure. Any process, any thread. Never blocks; the
+/// state of the providers shows how the fetches went.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_CONFIG when there is no such provider or its keys are
 /// configured; `err` gets a sentence, as for sipoauth_config_set.

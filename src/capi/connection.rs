@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The end of connections.
+//! How a host tells that a connection has ended.
 
 use super::config::{shared, sipoauth_context};
 use super::guard::{guard, guard_or};
 use super::types::*;
 
-/// Tells that a connection has ended, by the number that its requests had in sipoauth_request.connection: what it was
-/// bound to leaves the memory at once. For hosts that learn of it; without this call it stays until the room is needed,
-/// or for two hours after its last use, and a new connection of the same number is still another one. Any process, any thread; never blocks.
+/// Tells the library that a connection has ended. `connection` is the number that its requests had in
+/// sipoauth_request.connection. The library removes what the connection was bound to from memory at once. This is
+/// for hosts that learn of the end of a connection. Without this call the binding stays until its room is needed,
+/// or for two hours after its last use. A new connection with the same number still counts as another one. Any
+/// process, any thread; never blocks.
 ///
 /// Returns SIPOAUTH_OK, also when the connection was not bound; else SIPOAUTH_E_ARGUMENT.
 ///
@@ -23,10 +25,11 @@ pub unsafe extern "C" fn sipoauth_context_connection_closed(context: *const sipo
     })
 }
 
-/// Whether connections are remembered at all (setting connection_auth), so that it is of use to tell of their end. Stays
-/// the same as long as the context lives. Any process, any thread; never blocks.
+/// Tells whether the library remembers connections at all (setting connection_auth). Only then is
+/// sipoauth_context_connection_closed of use. The answer stays the same as long as the context lives. Any process,
+/// any thread; never blocks.
 ///
-/// Returns 1 if they are, 0 if not; else SIPOAUTH_E_ARGUMENT.
+/// Returns 1 if it does, 0 if not; else SIPOAUTH_E_ARGUMENT.
 ///
 /// # Safety
 /// `context` is NULL or valid.

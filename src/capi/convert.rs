@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Raw pointers to Rust values and back.
 //!
-//! No reference to a structure of the caller is ever made: inputs are copied once, outputs are written through
-//! [`Place`]. So it does no harm when the caller's structures overlap.
+//! No function makes a reference to a structure of the caller. Inputs are copied once, and outputs are written
+//! through [`Place`], so overlapping structures of the caller do no harm.
 
 use std::borrow::Cow;
 use std::ffi::c_char;
 
 use super::types::*;
 
-/// Longest text that is taken, in octets: no SIP message is longer.
+/// Longest text that is accepted, in octets. No SIP message is longer.
 const MAX_LEN: usize = 16 * 1024 * 1024;
 
 /// The octets of a text.
@@ -36,7 +36,7 @@ pub unsafe fn text<'a>(value: sipoauth_str) -> Result<Cow<'a, str>, i32> {
     unsafe { octets(value) }.map(lossy)
 }
 
-/// As text; octets that are not UTF-8 become U+FFFD.
+/// The octets as text; those that are not UTF-8 become U+FFFD.
 pub fn lossy(octets: &[u8]) -> Cow<'_, str> {
     if is_ascii(octets) {
         // SAFETY: ASCII is UTF-8.
@@ -45,7 +45,8 @@ pub fn lossy(octets: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(octets)
 }
 
-/// As the method of slices, which stops early and so looks at fewer octets at a time: tokens are long, and ASCII.
+/// Like `is_ascii` of slices, but faster for long texts such as tokens, which are ASCII. That method stops at the
+/// first octet that is not ASCII, so it looks at fewer octets at a time.
 fn is_ascii(octets: &[u8]) -> bool {
     if octets.len() < 64 { octets.is_ascii() } else { octets.iter().fold(0, |all, octet| all | octet) < 0x80 }
 }
@@ -65,7 +66,7 @@ pub unsafe fn utf8<'a>(value: sipoauth_str) -> Result<Option<&'a str>, i32> {
 /// It is `repr(C)`, its first member is `struct_size: u32`, and every bit pattern is a value of it.
 pub unsafe trait Structure: Copy {}
 
-// SAFETY: made of a u32 first, then integers, pointers, arrays of integers and a function or NULL, all repr(C).
+// SAFETY: a u32 comes first, then integers, pointers, arrays of integers and a function or NULL, all repr(C).
 unsafe impl Structure for sipoauth_request {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_result {}
@@ -84,7 +85,7 @@ unsafe impl Structure for sipoauth_provider_state {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_key_state {}
 
-/// The `struct_size` that the caller has set, when it covers this version's structure.
+/// The `struct_size` that the caller has set; an error when it is smaller than the structure of this version.
 ///
 /// # Safety
 /// A non-NULL `ptr` must point to at least a u32.
@@ -92,7 +93,7 @@ unsafe fn size_of_callers<T: Structure>(ptr: *const T) -> Result<u32, i32> {
     if ptr.is_null() || !ptr.is_aligned() {
         return Err(SIPOAUTH_E_ARGUMENT);
     }
-    // SAFETY: not NULL, aligned; the size is read before anything else.
+    // SAFETY: not NULL and aligned; the size is read before anything else.
     let size = unsafe { ptr.cast::<u32>().read() };
     if (size as usize) < size_of::<T>() { Err(SIPOAUTH_E_ARGUMENT) } else { Ok(size) }
 }
@@ -109,7 +110,7 @@ pub unsafe fn structure<T: Structure>(ptr: *const T) -> Result<T, i32> {
     }
 }
 
-/// Where an answer goes: memory of the caller that was checked, and set to a safe value at once.
+/// Memory of the caller for an answer. Its pointer was checked, and a safe value was written to it at once.
 pub struct Place<T>(*mut T);
 
 impl<T: Copy> Place<T> {
@@ -148,7 +149,7 @@ impl<T: Copy> Place<T> {
     }
 }
 
-/// Writes an error sentence with NUL into the caller's buffer, cut to its size.
+/// Writes an error sentence into the caller's buffer, NUL-terminated and cut to the buffer's size.
 ///
 /// # Safety
 /// A non-NULL `err` must be valid for `cap` octets.
@@ -167,7 +168,7 @@ pub unsafe fn put_error(err: *mut c_char, cap: usize, sentence: &str) {
     }
 }
 
-/// A buffer of the caller for octets whose number is not known before.
+/// A buffer of the caller for octets whose number is not known in advance.
 pub struct Buffer {
     buf: *mut c_char,
     cap: usize,
@@ -185,7 +186,8 @@ impl Buffer {
         if buf.is_null() && cap > 0 { Err(SIPOAUTH_E_ARGUMENT) } else { Ok(Buffer { buf, cap, len }) }
     }
 
-    /// Copies octets that are the library's own. `*len` says how many there are, also when they do not fit.
+    /// Copies octets into the buffer; they must be the library's own. `*len` gets their number, also when they do
+    /// not fit.
     pub fn put(&self, octets: &[u8]) -> Result<(), i32> {
         self.len.put(octets.len());
         if octets.len() > self.cap {

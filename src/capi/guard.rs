@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one place where a panic ends, and where a failure gets its sentence.
+//! The one place where panics are caught, and where a failure gets its sentence for the caller.
 
 use std::ffi::c_char;
 
@@ -12,10 +12,10 @@ use crate::shared::counters::Counter;
 use sipoauth_core::config::ConfigError;
 use sipoauth_core::ports::Level;
 
-/// What the inside of a function returns: nothing, or a negative `SIPOAUTH_E_` number.
+/// What the code inside a guard returns: nothing, or a negative `SIPOAUTH_E_` number.
 pub type Status = Result<(), i32>;
 
-/// Runs a function; a panic becomes `SIPOAUTH_E_PANIC`, counted and logged with its place.
+/// Runs a function. A panic becomes `SIPOAUTH_E_PANIC`, and it is counted and logged with its place in the source.
 pub fn guard(context: Option<&Context>, run: impl FnOnce() -> Status) -> i32 {
     guard_or(context, SIPOAUTH_E_PANIC, || run().map_or_else(|status| status, |()| SIPOAUTH_OK))
 }
@@ -24,7 +24,7 @@ pub fn guard(context: Option<&Context>, run: impl FnOnce() -> Status) -> i32 {
 pub fn guard_or<T>(context: Option<&Context>, otherwise: T, run: impl FnOnce() -> T) -> T {
     caught(run).unwrap_or_else(|place| {
         if let Some(context) = context {
-            // Should the way to the log panic too, the answer stays the same.
+            // If logging panics too, the answer stays the same.
             let _ = caught(|| {
                 context.arena().shared().counters.add(Counter::Panics);
                 context.log().log(Level::Error, &format!("internal error caught at {place}; please report it"));
@@ -34,14 +34,14 @@ pub fn guard_or<T>(context: Option<&Context>, otherwise: T, run: impl FnOnce() -
     })
 }
 
-/// A failure of a function that has room for a sentence.
+/// A failure of a function that can give its caller a sentence.
 pub struct CallFailure {
     status: i32,
     sentence: Option<String>,
 }
 
 impl CallFailure {
-    /// With a sentence of its own.
+    /// A failure with a sentence of its own.
     pub fn new(status: i32, sentence: &str) -> CallFailure {
         CallFailure { status, sentence: Some(sentence.to_owned()) }
     }
@@ -85,7 +85,7 @@ pub unsafe fn guard_told(
         unsafe { put_error(err, cap, sentence) }
     };
     guard(context, || {
-        // Should the run end in a panic, this stays.
+        // If `run` panics, this sentence stays.
         tell("an internal error was caught; please report it");
         match run() {
             Ok(()) => {
@@ -108,7 +108,7 @@ fn general_sentence(status: i32) -> &'static str {
     }
 }
 
-/// A text of the configuration: unlike a peer's, it must be UTF-8 as it stands.
+/// A text of the configuration. Unlike text from a peer, it must be UTF-8.
 ///
 /// # Safety
 /// A non-NULL `ptr` must be valid for `len` octets during `'a`.

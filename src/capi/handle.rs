@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is behind a handle that one call uses at a time. A second call, by another thread or from within a callback
-//! of the first, is an error and not a data race.
+//! The value behind a handle that only one call may use at a time. A second call, by another thread or from within
+//! a callback of the first, gets an error, so there is no data race.
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
@@ -18,7 +18,7 @@ pub struct Exclusive<T> {
 pub struct Entered<'a, T>(&'a Exclusive<T>);
 
 impl<T> Exclusive<T> {
-    /// Nobody uses it yet.
+    /// A value that no call uses yet.
     pub fn new(value: T) -> Exclusive<T> {
         Exclusive { busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
     }
@@ -37,7 +37,8 @@ impl<T> Exclusive<T> {
 impl<T> Deref for Entered<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY: `busy` was false when this was made and stays true while it lives: nobody else has a reference.
+        // SAFETY: `busy` was false when this was made and stays true while it lives, so nobody else has a
+        // reference.
         unsafe { &*self.0.value.get() }
     }
 }

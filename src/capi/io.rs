@@ -14,15 +14,17 @@ use super::worker::WAITING;
 use crate::io_process::service::IoService;
 use crate::process::context::Context;
 
-/// Does the network work of all processes. Used by one thread at a time of the process that made it.
+/// The service that does the network work of all processes. Only one thread at a time may use it, in the process
+/// that made it.
 pub struct sipoauth_io {
     context: Arc<Context>,
     process: u32,
     service: Exclusive<IoService>,
 }
 
-/// Starts the I/O service with its threads, after the fork, in exactly one process of the host: for example in a
-/// process of its own that does nothing but sipoauth_io_step. All signals are blocked in its threads.
+/// Starts the I/O service with its threads. Call this after the fork, in exactly one process of the host, for
+/// example in a process of its own that only calls sipoauth_io_step. All signals are blocked in the service's
+/// threads.
 ///
 /// `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_io_free. Returns
 /// SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM, or SIPOAUTH_E_BUSY when a living process has the context's
@@ -53,12 +55,13 @@ pub unsafe extern "C" fn sipoauth_io_new(
     }
 }
 
-/// Waits at most `timeout_ms` milliseconds for something to do and does it; called in a loop. `done` is called, in
-/// this thread, with the cookies of every parked request that goes on: its keys were fetched, the fetch failed, or
-/// its pending_timeout is over. Within `done` the host may use workers of this process, but not this service.
+/// Waits at most `timeout_ms` milliseconds for something to do, and does it. The host calls this in a loop. `done`
+/// is called, in this thread, with the cookies of every parked request that can go on, because its keys were
+/// fetched, the fetch failed, or its pending_timeout is over. Within `done` the host may use workers of this
+/// process, but not this service.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; the loop goes
-/// on after the last one.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC. After
+/// SIPOAUTH_E_PANIC the host goes on with its loop.
 ///
 /// # Safety
 /// `io` is NULL or valid; `done` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
@@ -91,7 +94,8 @@ pub unsafe extern "C" fn sipoauth_io_step(
 /// Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
 /// Requests that are still parked are not given back. Afterwards a new service may be made.
 ///
-/// In another process than its maker's (a child of the I/O process) and within its own callbacks it does nothing.
+/// It does nothing within the service's own callbacks, and nothing in a process that did not make the service (a
+/// child of the I/O process).
 ///
 /// # Safety
 /// `io` comes from sipoauth_io_new and is not used afterwards.
@@ -99,7 +103,8 @@ pub unsafe extern "C" fn sipoauth_io_step(
 pub unsafe extern "C" fn sipoauth_io_free(io: *mut sipoauth_io) {
     guard_or(None, (), || {
         let usable = |io: &sipoauth_io| io.process == std::process::id() && !io.service.is_busy();
-        // The threads, and the locks they may hold, are in the other process: nothing here can be ended or freed.
+        // In a child, the threads and the locks that they may hold are in the other process, so nothing here can
+        // be ended or freed.
         // SAFETY: the caller's promise: NULL or what sipoauth_io_new returned.
         if unsafe { io.as_ref() }.is_some_and(usable) {
             // SAFETY: the caller gives back what sipoauth_io_new returned.
@@ -108,7 +113,8 @@ pub unsafe extern "C" fn sipoauth_io_free(io: *mut sipoauth_io) {
     });
 }
 
-/// Threads inherit the signal mask of their maker: the host's signals stay with the host's thread.
+/// Blocks all signals while the service starts its threads. Threads inherit the signal mask of the thread that
+/// starts them, so the host's signals stay with the host's thread.
 struct SignalsBlocked(Option<libc::sigset_t>);
 
 impl SignalsBlocked {

@@ -18,9 +18,9 @@ use sipoauth_core::sip::key_derivation::proof;
 /// Longest derived key in octets.
 const MAX_KEY: usize = 1024;
 
-/// PBKDF2 (RFC 8018 section 5.2): derives `key_len` octets, 1 to 1024, from a password. `kdf` is SIPOAUTH_KDF_;
-/// `iterations` at least 1. The caller wipes `key` after use; after a failure it is as it was. Slow by design: 600,000
-/// iterations take some tenths of a second. Any process, any thread.
+/// PBKDF2 (RFC 8018 section 5.2): derives `key_len` octets, 1 to 1024, from a password. `kdf` is a SIPOAUTH_KDF_
+/// number; `iterations` is at least 1. The caller wipes `key` after use; after a failure it is unchanged. Slow by
+/// design: 600,000 iterations take some tenths of a second. Any process, any thread.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 ///
@@ -51,13 +51,13 @@ pub unsafe extern "C" fn sipoauth_pbkdf2(
     })
 }
 
-/// Makes a proof of the Key-Derivation scheme (sections 3 and 4): HMAC-SHA256(key, digest ‖ nonce) as 43 characters of
-/// base64url without padding. `key` is the derived key, 16 to 64 octets; `digest` from sipoauth_digest_string, of the
-/// whole body; `nonce` as in the header field, without quotes, or empty for the proof of a later request. `*len` and
-/// `buf` as for sipoauth_digest_string.
+/// Makes a proof of the Key-Derivation scheme (sections 3 and 4): HMAC-SHA256(key, digest ‖ nonce) as 43
+/// characters of base64url without padding. `key` is the derived key, 16 to 64 octets. `digest` comes from
+/// sipoauth_digest_string and covers the whole body. `nonce` is written as in the header field, without quotes; it
+/// is empty for the proof of a later request. `*len` and `buf` are as for sipoauth_digest_string.
 ///
-/// A phone compares a challenge's pop with what this gives for the challenged request and the challenge's nonce, and
-/// refuses a challenge with a nonce of its own.
+/// A phone compares the pop of a challenge with the result of this function for the challenged request and the
+/// challenge's nonce. It refuses a challenge whose nonce is one of its own.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key has another length.
 ///
@@ -81,14 +81,15 @@ pub unsafe extern "C" fn sipoauth_key_derivation_pop(
     })
 }
 
-/// Checks the Key-Derivation credentials of a request. Uses the CPU only (some HMACs, never a derivation), never blocks.
-/// Request, result, parking and return as for sipoauth_worker_check; the setting `store` is needed. The address-of-record
-/// is To of a REGISTER, whose From must be the same, else From.
+/// Checks the Key-Derivation credentials of a request. Uses the CPU only (some HMACs, never a derivation), never
+/// blocks. Request, result, parking and return values are as for sipoauth_worker_check; the setting `store` is
+/// needed. The address-of-record of a REGISTER is its To, and its From must be the same. For other methods it is
+/// From.
 ///
-/// `account` is empty and the account comes from the store; or with SIPOAUTH_CHECK_GIVEN_ACCOUNT in `flags` it is a
-/// verifier of the caller's own database, as `sipoauth accounts derive` prints it, and empty when there is no such user.
-/// A verdict of 401 or 407 has a challenge: sipoauth_worker_key_derivation_challenge. A wrong proof and a user who does
-/// not exist are the same reason, pop_invalid.
+/// Without SIPOAUTH_CHECK_GIVEN_ACCOUNT in `flags`, `account` is empty and the account comes from the store. With
+/// that flag, `account` is a verifier from the caller's own database, as `sipoauth accounts derive` prints it, or
+/// empty when there is no such user. When the status is 401 or 407, sipoauth_worker_key_derivation_challenge gives
+/// the challenge. A wrong proof and a user who does not exist have the same reason, pop_invalid.
 ///
 /// # Safety
 /// As for sipoauth_worker_check; `account` is valid for its length.
@@ -117,12 +118,14 @@ pub unsafe extern "C" fn sipoauth_worker_key_derivation(
     }
 }
 
-/// Makes the Key-Derivation challenge that belongs to a check of that scheme (section 3); `check` is that of the worker's
-/// last result. The status is 401 with WWW-Authenticate or 407 with Proxy-Authenticate, as the role of the check was.
-/// sipoauth_worker_reply gives the same; this is for a host that challenges by other schemes, too. Never blocks.
+/// Makes the Key-Derivation challenge that belongs to a check of that scheme (section 3). `check` comes from the
+/// worker's last result. The status is 401 with WWW-Authenticate or 407 with Proxy-Authenticate, depending on the
+/// role of the check. sipoauth_worker_reply gives the same challenge; this function is for a host that also
+/// challenges by other schemes. Never blocks.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or came to something that is
-/// not challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was of another kind, or its outcome is not
+/// challenged), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC. After a failure
+/// `reply` says 503.
 ///
 /// Changed in ABI version 5.
 ///

@@ -15,8 +15,8 @@ use sipoauth_core::sip::digest_string::{DigestParts, digest_string, digest_strin
 /// Derives the shared key from an authorization code and the 200 OK that completes the registration:
 /// HMAC-SHA256(code, from-tag ‖ to-tag ‖ call-id) (3rd-party-authentication section 2.1.2).
 ///
-/// `order` is SIPOAUTH_KEY_ORDER_; tags and Call-ID are raw header octets, without quotes or brackets. Writes 32
-/// octets to `key`, which the caller wipes after use; after a failure `key` is as it was.
+/// `order` is a SIPOAUTH_KEY_ORDER_ number. Tags and Call-ID are raw header octets, without quotes or brackets.
+/// Writes 32 octets to `key`, which the caller wipes after use; after a failure `key` is unchanged.
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when a part is empty.
 ///
 /// # Safety
@@ -55,9 +55,9 @@ pub unsafe extern "C" fn sipoauth_shared_key(
 /// Derives the master-key of a Digest authentication: HMAC-SHA256(H(A1), realm ‖ nonce) (sip-oauth-01 sections 3.4 and
 /// 4.3). Since ABI version 4.
 ///
-/// `form` is SIPOAUTH_HA1_; `ha1` is hex text of 32 or 64 digits in both forms. Writes 32 octets to `key`, which the
-/// caller wipes after use; after a failure `key` is as it was.
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when `ha1` is no such text or a part is empty.
+/// `form` is a SIPOAUTH_HA1_ number; `ha1` is hex text of 32 or 64 digits in both forms. Writes 32 octets to
+/// `key`, which the caller wipes after use; after a failure `key` is unchanged.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, or SIPOAUTH_E_INPUT when `ha1` is not such a text or a part is empty.
 ///
 /// # Safety
 /// Texts are valid for their lengths; `key` is NULL or valid for 32 octets.
@@ -88,11 +88,12 @@ pub unsafe extern "C" fn sipoauth_master_key(
     })
 }
 
-/// Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` says how many
-/// octets there are, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that.
+/// Writes the digest-string of a message (RFC 4474 section 9) to `buf`, not NUL-terminated. `*len` gets the number
+/// of octets, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for it.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing, CSeq or Date
-/// cannot be read, another part than the body has a '|', or the Request-URI has a space or a control character.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when a part is missing, CSeq or
+/// Date cannot be read, a part other than the body has a '|', or the Request-URI has a space or a control
+/// character.
 ///
 /// # Safety
 /// `parts` and what it points to is valid, `buf` for `cap` octets, `len` NULL or valid.
@@ -124,8 +125,8 @@ pub unsafe extern "C" fn sipoauth_digest_string(
     })
 }
 
-/// Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding
-/// (RFC 4648 section 5), not NUL-terminated. `*len` and `buf` as for sipoauth_digest_string.
+/// Makes a proof of possession: HMAC-SHA256(key, digest-string) as 43 characters of base64url without padding (RFC
+/// 4648 section 5), not NUL-terminated. `*len` and `buf` are as for sipoauth_digest_string.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, or SIPOAUTH_E_INPUT when the key is empty.
 ///

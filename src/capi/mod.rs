@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The C ABI: the one place where raw pointers become Rust values and panics end.
+//! The C ABI: the one place where raw pointers become Rust values and where panics are caught.
 //!
-//! Each function makes three moves: guard, convert, call. Nothing unwinds across it. Nothing is global but the note
-//! of where a panic was (`runtime::caught`).
+//! Each function does three things: it guards against panics, converts its arguments, and calls the library. No
+//! panic unwinds into C. The only global state is the note of where a panic happened (`process::caught`).
 #![allow(unsafe_code, non_camel_case_types)]
 
 pub mod accounts;
@@ -23,12 +23,12 @@ pub mod store;
 pub mod types;
 pub mod worker;
 
-/// Version of the ABI: grows when a structure or the meaning of a function changes. Structures grow at their end only;
-/// their struct_size tells the library which members the caller knows.
+/// Version of the ABI. It grows when a structure or the meaning of a function changes. Structures grow only at
+/// their end, and their struct_size tells the library which members the caller knows.
 pub const SIPOAUTH_ABI_VERSION: u32 = 5;
 
-/// The ABI version of the library that is loaded. A host compares it with `SIPOAUTH_ABI_VERSION` of the header: both must be
-/// the same. Any process, any thread.
+/// The ABI version of the loaded library. A host compares it with `SIPOAUTH_ABI_VERSION` of the header, because
+/// both must be the same. Any process, any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sipoauth_abi_version() -> u32 {
     guard::guard_or(None, 0, || SIPOAUTH_ABI_VERSION)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sessions: the end of a registration with a code, and the operator's view of them.
+//! Sessions: the end of a registration with a code, and the calls by which an operator sees and ends sessions.
 
 use std::ffi::{c_char, c_void};
 
@@ -13,21 +13,21 @@ use crate::store::sessions::SessionError;
 use sipoauth_core::records::session::{Session, id_text};
 use sipoauth_core::text::fingerprint::visible;
 
-/// The final answer to a request whose result had confirm = 1 is about to leave; called before it does. `ticket` is that
-/// of the result, `status` the answer's, 200 to 699, `to_tag` its To tag as it goes out (3rd-party-authentication section
-/// 2.1.2), not empty with a 2xx.
+/// The host calls this before the final answer to a request whose result had confirm = 1 leaves. `ticket` is that
+/// of the result. `status` is that of the answer, 200 to 699. `to_tag` is the To tag of the answer as it goes out
+/// (3rd-party-authentication section 2.1.2); it is not empty with a 2xx.
 ///
-/// With a 2xx, the key of the registration is stored, unless it is already, and it is noted that it leaves: from then on
-/// its code serves no other phone. A host that does not tell leaves it open to its own network for 32 s. With any other
-/// status the key is taken back as far as that is possible at once, and the phone may come again with the same code.
-/// Never waits for a network.
+/// With a 2xx, the library stores the key of the registration, unless it is stored already, and notes that the
+/// answer leaves. From then on the code serves no other phone. If the host does not call this, the code stays open
+/// to the network of its phone for 32 s. With any other status the library takes the key back, as far as that is
+/// possible at once, and the phone may come again with the same code. Never waits for a network.
 ///
-/// Returns SIPOAUTH_OK: the answer may leave. With everything else a 2xx must not: it must become a 503 with Retry-After
-/// of `*retry_after` seconds (`retry_after` may be NULL), or the phone would hold a key that nobody knows. Of a 2xx:
-/// SIPOAUTH_E_STORE (the key is not stored), SIPOAUTH_E_ABSENT (the code's time is over), SIPOAUTH_E_INPUT (the ticket cannot
-/// be read, or the tag is empty), SIPOAUTH_E_STATE (there is no store). Of any answer: SIPOAUTH_E_ARGUMENT,
-/// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; one that is no 2xx may leave whatever is returned. Since ABI
-/// version 5.
+/// Returns SIPOAUTH_OK when the answer may leave. After any other return a 2xx must not leave. It must become a
+/// 503 with Retry-After of `*retry_after` seconds (`retry_after` may be NULL), because the phone would otherwise
+/// hold a key that nobody knows. For a 2xx only: SIPOAUTH_E_STORE (the key is not stored), SIPOAUTH_E_ABSENT (the
+/// code's time is over), SIPOAUTH_E_INPUT (the ticket cannot be read, or the tag is empty), SIPOAUTH_E_STATE
+/// (there is no store). For any answer: SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or
+/// SIPOAUTH_E_PANIC. An answer that is not a 2xx may leave whatever is returned. Since ABI version 5.
 ///
 /// # Safety
 /// `worker` and `retry_after` are NULL or valid, texts valid for their lengths.
@@ -69,12 +69,11 @@ pub unsafe extern "C" fn sipoauth_worker_answered(
     }
 }
 
-/// Shows sessions. With an `aor` (a SIP URI) those of this address; with an empty one all, some accounts at a time:
-/// `from` is empty at first, then what the call before wrote to `next` (NUL-terminated, at most `next_cap` octets, 160
-/// are enough); an empty `next` is the end. A session that changes meanwhile may turn up twice. After the fork, in any
-/// process and thread;
-/// with a Redis store the call waits for it, at most store_timeout for each of its steps, so a SIP worker should not
-/// make it.
+/// Shows the sessions of `aor` (a SIP URI), or, when `aor` is empty, all sessions, some accounts at a time. `from`
+/// is empty in the first call. In each later call it is what the call before wrote to `next` (NUL-terminated, at
+/// most `next_cap` octets, 160 are enough). An empty `next` means the end. A session that changes meanwhile may
+/// appear twice. Call this after the fork, in any process and thread. With a Redis store the call waits for Redis,
+/// at most store_timeout for each of its steps, so a SIP worker should not make it.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (sessions are not configured), SIPOAUTH_E_INPUT (`aor` is no SIP address),
 /// SIPOAUTH_E_STORE, SIPOAUTH_E_SPACE, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
@@ -106,11 +105,12 @@ pub unsafe extern "C" fn sipoauth_context_sessions(
     })
 }
 
-/// Ends sessions: the one named by `session` (32 hex digits) of `aor`, or with an empty `session` all of `aor`, or with
-/// both empty all there are. Their phones are challenged with the next request (403, 401 or 407 as usual). `each` is
-/// called for every session that was ended, `*count` says how many. Where and how long: as sipoauth_context_sessions.
+/// Ends the session of `aor` that `session` (32 hex digits) names. With an empty `session` it ends all sessions of
+/// `aor`, and with both empty all sessions. Their phones are challenged with the next request (403, 401 or 407 as
+/// usual). `each` is called for every session that was ended, and `*count` gets their number. Where this may be
+/// called and how long it may wait: see sipoauth_context_sessions.
 ///
-/// Returns SIPOAUTH_OK, also when there was nothing to end; else as sipoauth_context_sessions.
+/// Returns SIPOAUTH_OK, also when there was nothing to end; otherwise as sipoauth_context_sessions.
 ///
 /// # Safety
 /// As for sipoauth_context_sessions; `count` is NULL or valid.

@@ -57,10 +57,11 @@ pub unsafe extern "C" fn sipoauth_context_provider_count(context: *const sipoaut
     guard_or(Some(&context), 0, || context.policy().map_or(0, |placed| placed.policy.providers.len() as u32))
 }
 
-/// Writes the public keys with which a provider's `signing_key_files` are verified, as a JWK Set (RFC 7517 section 5),
-/// not NUL-terminated: for others who are to accept the tokens that the proxy issues, or its word about its users.
-/// `provider` is a name; empty: the first that has such keys. `*len` says how many octets there are, also with
-/// SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for that. Any process, any thread. Since ABI version 4.
+/// Writes the public keys that belong to a provider's `signing_key_files` as a JWK Set (RFC 7517 section 5), not
+/// NUL-terminated. Other servers need them to verify the tokens that the proxy issues, or its assertions about its
+/// users. `provider` is a name; an empty name means the first provider that has such keys. `*len` gets the number
+/// of octets, also with SIPOAUTH_E_SPACE; `buf` may be NULL with `cap` 0 to ask for it. Any process, any thread.
+/// Since ABI version 4.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SPACE, SIPOAUTH_E_CONFIG (the configuration in
 /// force cannot be read), or SIPOAUTH_E_ABSENT when there is no such provider.
@@ -86,10 +87,10 @@ pub unsafe extern "C" fn sipoauth_context_jwks(
     })
 }
 
-/// Copies the state of a provider, `index` counted from 0. Any process, any thread.
+/// Copies the state of a provider. `index` is counted from 0. Any process, any thread.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure `*out` is all zero but
-/// for its struct_size, as far as that is large enough.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure
+/// `*out` is all zero except its struct_size, if that size is large enough.
 ///
 /// # Safety
 /// `context` is NULL or valid; `out` is NULL or valid and its struct_size set.
@@ -147,11 +148,11 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
     })
 }
 
-/// Copies the state of one key of a provider, both counted from 0; never key material. With
-/// SIPOAUTH_DECRYPTION_KEYS as `provider` the key is one of those that decrypt tokens. Any process, any thread.
+/// Copies the state of one key of a provider, never key material. `provider` and `key` are counted from 0. If
+/// `provider` is SIPOAUTH_DECRYPTION_KEYS, the key is one of those that decrypt tokens. Any process, any thread.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. `*out` after a failure as for
-/// sipoauth_context_provider_state.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_CONFIG, or SIPOAUTH_E_ABSENT past the end. After a failure
+/// `*out` is as for sipoauth_context_provider_state.
 ///
 /// # Safety
 /// As for sipoauth_context_provider_state.
@@ -232,7 +233,8 @@ fn keys_of(context: &Context, placed: &PlacedPolicy, provider: &Provider, index:
     let document = slot.keys_of(source).map(|d| d.1).unwrap_or_default();
     let mut out = KeySet::from_jwks(&document, Origin::Fetched).map(|set| facts(&set)).unwrap_or_default();
     out.extend(rejected_in(&document));
-    // Keys of the last fetch, beside those that go on serving, when it brought none that can be used.
+    // If the last fetch brought no usable keys, the earlier keys stay in use. The keys that it brought are listed
+    // beside them.
     out.extend(rejected_in(&slot.status.read().map(|status| status.1).unwrap_or_default()));
     out
 }

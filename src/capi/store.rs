@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether the store can be used, found out by a process that ends afterwards: the host's own opens nothing before it
-//! forks.
+//! Tries whether the store can be used. A child process does this and ends afterwards, because the host's own
+//! process opens nothing before it forks.
 
 use std::ffi::c_char;
 use std::io::{Error, PipeReader, Read as _, Write as _};
@@ -15,15 +15,16 @@ use crate::process::caught::caught;
 /// How long a disk may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Tries whether a store in a folder can be opened and written, as every process will do after the fork: for the host's
-/// start, which can still stop with a sentence. The folder and its files are made when they are missing. Called as the
-/// user that the processes will run as, before the fork or after it, while this process has one thread: it forks a child
-/// that does the work, and waits for it, at most 20 seconds. The host's handler of SIGCHLD does not see that child.
+/// Tries whether a store in a folder can be opened and written, as every process will do after the fork. A host
+/// calls this when it starts, because it can still stop with an error sentence then. The folder and its files are
+/// made when they are missing. Call it as the user that the processes will run as, before the fork or after it,
+/// while this process has one thread. It forks a child that does the work, and waits for it, at most 20 seconds.
+/// The host's handler of SIGCHLD does not see that child.
 ///
-/// A store over the network is not tried: it may be away now and back when it is needed. Without a store nothing is done.
-/// Since ABI version 5.
+/// A store over the network is not tried, because it may be away now and back when it is needed. Without a store
+/// nothing is done. Since ABI version 5.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM (there is no child), SIPOAUTH_E_STORE or
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_SYSTEM (the child cannot be started), SIPOAUTH_E_STORE or
 /// SIPOAUTH_E_PANIC; `err` gets a sentence, as for sipoauth_config_set.
 ///
 /// # Safety
@@ -53,11 +54,12 @@ pub unsafe extern "C" fn sipoauth_context_try_store(
     }
 }
 
-/// What a child has to say; None when all is well.
+/// Runs `work` in a child process and returns its error sentence; None when all is well.
 fn in_a_child(work: &dyn Fn() -> Option<String>) -> std::io::Result<Option<String>> {
     let (mut reader, writer) = std::io::pipe()?;
     let _unseen = ChildUnseen::new()?;
-    // SAFETY: the caller's promise of one thread: no lock is held by another that the child would wait for.
+    // SAFETY: the caller promises that this process has one thread, so no other thread holds a lock that the child
+    // would wait for.
     match unsafe { libc::fork() } {
         -1 => Err(Error::last_os_error()),
         0 => {
@@ -65,7 +67,7 @@ fn in_a_child(work: &dyn Fn() -> Option<String>) -> std::io::Result<Option<Strin
             let mut text = vec![u8::from(told.is_some())];
             text.extend_from_slice(told.unwrap_or_default().as_bytes());
             let done = (&writer).write_all(&text).is_ok();
-            // SAFETY: nothing of the parent's is run or freed here.
+            // SAFETY: the child ends here, and nothing of the parent is run or freed.
             unsafe { libc::_exit(i32::from(!done)) }
         }
         child => {
@@ -82,7 +84,7 @@ fn in_a_child(work: &dyn Fn() -> Option<String>) -> std::io::Result<Option<Strin
     }
 }
 
-/// All that comes until the other end is closed; None when that takes too long.
+/// Reads until the other end is closed; None when that takes longer than `patience`.
 fn read_in_time(file: &mut PipeReader, patience: Duration) -> Option<Vec<u8>> {
     let (deadline, mut all) = (Instant::now() + patience, Vec::new());
     loop {
@@ -104,7 +106,7 @@ fn read_in_time(file: &mut PipeReader, patience: Duration) -> Option<Vec<u8>> {
     }
 }
 
-/// Waits for the end of a child, which is killed first when it is late.
+/// Waits for the end of a child, after killing it if it is late. Returns its wait status.
 fn end(child: libc::pid_t, is_late: bool) -> i32 {
     let mut status = -1;
     // SAFETY: our own child, which nobody has waited for; the status is ours.
@@ -112,7 +114,7 @@ fn end(child: libc::pid_t, is_late: bool) -> i32 {
         if is_late {
             libc::kill(child, libc::SIGKILL);
         }
-        // One that hangs in the kernel cannot be waited for.
+        // A late child may hang in the kernel, so nothing waits for it.
         let options = if is_late { libc::WNOHANG } else { 0 };
         while libc::waitpid(child, &raw mut status, options) < 0
             && Error::last_os_error().kind() == std::io::ErrorKind::Interrupted
@@ -121,7 +123,8 @@ fn end(child: libc::pid_t, is_late: bool) -> i32 {
     status
 }
 
-/// The host takes the end of a child for the end of one of its own.
+/// Hides the end of the child from the host's handler of SIGCHLD, because the host would take it for the end of
+/// one of its own children.
 struct ChildUnseen(libc::sigaction);
 
 impl ChildUnseen {

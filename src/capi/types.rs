@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What crosses the ABI. Enumerations travel as integers, so that a wrong value is an error and not undefined.
+//! The types and numbers that cross the ABI. Enumerations travel as integers, so that a wrong value is an error
+//! and not undefined behavior.
 //!
-//! Numbers are never reused. Structures only grow, at their end.
+//! Numbers are never reused. Structures grow only at their end.
 
 use std::ffi::{c_char, c_void};
 
@@ -13,49 +14,50 @@ pub const SIPOAUTH_E_ARGUMENT: i32 = -1;
 pub const SIPOAUTH_E_CONFIG: i32 = -2;
 /// An internal error was caught and logged with its place. Answer 503 and report it; handles stay usable.
 pub const SIPOAUTH_E_PANIC: i32 = -3;
-/// The handle was made in another process (before a fork): make one in this process.
+/// The handle was made in another process (before a fork). Make one in this process.
 pub const SIPOAUTH_E_PROCESS: i32 = -4;
 /// The caller's buffer is too small; `*len` says how much is needed.
 pub const SIPOAUTH_E_SPACE: i32 = -5;
-/// Too many requests wait already: answer 503 now.
+/// Too many requests wait already. Answer 503 now.
 pub const SIPOAUTH_E_FULL: i32 = -6;
 /// The input cannot be read or is empty.
 pub const SIPOAUTH_E_INPUT: i32 = -7;
 /// The operating system refused memory, a thread or a socket.
 pub const SIPOAUTH_E_SYSTEM: i32 = -8;
-/// The handle is in use: by another thread, or by the call that made this callback. Or there is one I/O service
+/// The handle is in use by another thread, or by the call that made this callback. Or there is an I/O service
 /// already.
 pub const SIPOAUTH_E_BUSY: i32 = -9;
 /// The proof of possession, or the mark of a dialog, does not match.
 pub const SIPOAUTH_E_MISMATCH: i32 = -10;
-/// The session store cannot be read or written: answer 503.
+/// The session store cannot be read or written. Answer 503.
 pub const SIPOAUTH_E_STORE: i32 = -11;
-/// The call names another check than the last one of this worker, whose outcome is gone. Since ABI version 5.
+/// The call names a check that is not the last one of this worker, so its outcome is gone. Since ABI version 5.
 pub const SIPOAUTH_E_STALE: i32 = -12;
-/// This does not go with how the check ended (it was not accepted, or was of another kind), with how the worker was
-/// made, or with the configuration (there is no store). Since ABI version 5.
+/// The call does not fit how the check ended (it was not accepted, or was of another kind), how the worker was
+/// made, or the configuration (there is no store). Since ABI version 5.
 pub const SIPOAUTH_E_STATE: i32 = -13;
 /// What was asked for is not there. Since ABI version 5.
 pub const SIPOAUTH_E_ABSENT: i32 = -14;
 
-/// The credentials do not allow the request: answer with the result's status, a challenge beside 401 and 407.
+/// The credentials do not allow the request. Answer with the result's status, and add a challenge to 401 and 407.
 pub const SIPOAUTH_VERDICT_DENIED: u32 = 0;
 /// The request may go on.
 pub const SIPOAUTH_VERDICT_ACCEPTED: u32 = 1;
-/// No credentials of ours: challenge.
+/// The request has no credentials that the library reads. Answer with a challenge.
 pub const SIPOAUTH_VERDICT_NO_CREDENTIALS: u32 = 2;
-/// Cannot be decided now: 503 with Retry-After, never a challenge.
+/// The request cannot be decided now. Answer 503 with Retry-After, never a challenge.
 pub const SIPOAUTH_VERDICT_NOT_NOW: u32 = 3;
-/// Something must be fetched first: park the request, `sipoauth_worker_submit` the job, check again when it is done.
+/// Something must be fetched first. Park the request, pass the job to `sipoauth_worker_submit`, and check again
+/// when the job is done.
 pub const SIPOAUTH_VERDICT_PENDING: u32 = 4;
 
-/// The credentials are refused, for none of the reasons that have a class of their own. Since ABI version 5.
+/// The credentials are refused for a reason that has no class of its own. Since ABI version 5.
 pub const SIPOAUTH_CLASS_DENIED: u32 = 0;
-/// Accepted. Since ABI version 5.
+/// The request is accepted. Since ABI version 5.
 pub const SIPOAUTH_CLASS_ACCEPTED: u32 = 1;
-/// No credentials of ours. Since ABI version 5.
+/// The request has no credentials that the library reads. Since ABI version 5.
 pub const SIPOAUTH_CLASS_NO_CREDENTIALS: u32 = 2;
-/// It cannot be decided now. Since ABI version 5.
+/// The request cannot be decided now. Since ABI version 5.
 pub const SIPOAUTH_CLASS_NOT_NOW: u32 = 3;
 /// Something must be fetched first. Since ABI version 5.
 pub const SIPOAUTH_CLASS_PENDING: u32 = 4;
@@ -72,7 +74,8 @@ pub const SIPOAUTH_CLASS_NO_SCOPE: u32 = 9;
 /// The request cannot be authenticated as it is written. Since ABI version 5.
 pub const SIPOAUTH_CLASS_MALFORMED: u32 = 10;
 
-/// Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP. Since ABI version 5.
+/// Flag of sipoauth_worker_new: the worker's process or thread may wait for networks; it handles no SIP. Since ABI
+/// version 5.
 pub const SIPOAUTH_WORKER_MAY_WAIT: u32 = 1;
 
 /// sipoauth_worker_refuse: the request is PENDING and could not be parked. Since ABI version 5.
@@ -87,7 +90,7 @@ pub const SIPOAUTH_ROLE_UAS: u32 = 0;
 /// Proxy: Proxy-Authorization, 407 (RFC 8898 section 2.3).
 pub const SIPOAUTH_ROLE_PROXY: u32 = 1;
 
-/// Transport not known.
+/// The transport is not known.
 pub const SIPOAUTH_TRANSPORT_UNKNOWN: u32 = 0;
 /// UDP
 pub const SIPOAUTH_TRANSPORT_UDP: u32 = 1;
@@ -113,12 +116,12 @@ pub const SIPOAUTH_LOG_DEBUG: u32 = 4;
 
 /// Flag of the check functions: the request was parked once and is never PENDING again.
 pub const SIPOAUTH_CHECK_RESUMED: u32 = 1;
-/// Flag of the check functions: the host cannot park the request; NOT_NOW instead of PENDING.
+/// Flag of the check functions: the host cannot park the request, so the verdict is NOT_NOW instead of PENDING.
 pub const SIPOAUTH_CHECK_NO_WAIT: u32 = 2;
-/// Flag of sipoauth_worker_key_derivation: the caller has looked the account up himself.
+/// Flag of sipoauth_worker_key_derivation: the caller gives the account, or says that there is none.
 pub const SIPOAUTH_CHECK_GIVEN_ACCOUNT: u32 = 4;
 
-/// Nothing of ours was sent.
+/// The request carried nothing that the library reads.
 pub const SIPOAUTH_GRANT_NONE: u32 = 0;
 /// An access token (RFC 8898).
 pub const SIPOAUTH_GRANT_TOKEN: u32 = 1;
@@ -126,9 +129,9 @@ pub const SIPOAUTH_GRANT_TOKEN: u32 = 1;
 pub const SIPOAUTH_GRANT_CODE: u32 = 2;
 /// A proof of possession, in the body or in the header (3rd-party-authentication section 2.1.3, sip-oauth-01 3.7).
 pub const SIPOAUTH_GRANT_POP: u32 = 3;
-/// Nothing; what was sent earlier on the same connection stood in (setting connection_auth).
+/// No credentials. Those sent earlier on the same connection counted instead (setting connection_auth).
 pub const SIPOAUTH_GRANT_CONNECTION: u32 = 4;
-/// Digest credentials and the wish for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
+/// Digest credentials, with a request for tokens (sip-oauth-01 section 4.3). Since ABI version 4.
 pub const SIPOAUTH_GRANT_PASSWORD: u32 = 5;
 /// A refresh token that the phone holds (sip-oauth-01 section 4.5). Since ABI version 4.
 pub const SIPOAUTH_GRANT_REFRESH: u32 = 6;
@@ -142,7 +145,7 @@ pub const SIPOAUTH_KDF_SHA256: u32 = 1;
 /// PBKDF2-HMAC-SHA-512
 pub const SIPOAUTH_KDF_SHA512: u32 = 2;
 
-/// sipoauth_worker_require: a level of service, the name of an item of the setting `services`.
+/// sipoauth_worker_require: the name of a level of service, an item of the setting `services`.
 pub const SIPOAUTH_REQUIRE_SERVICE: u32 = 1;
 /// sipoauth_worker_require: scopes, separated by a space.
 pub const SIPOAUTH_REQUIRE_SCOPE: u32 = 2;
@@ -164,24 +167,25 @@ pub const SIPOAUTH_HA1_HEX: u32 = 0;
 /// H(A1) enters the master-key as raw octets.
 pub const SIPOAUTH_HA1_RAW: u32 = 1;
 
-/// No keys yet.
+/// There are no keys yet.
 pub const SIPOAUTH_KEYS_NONE: u32 = 0;
-/// Keys were fetched when planned.
+/// The keys were fetched as planned.
 pub const SIPOAUTH_KEYS_FRESH: u32 = 1;
-/// The last fetch failed; the keys still serve.
+/// The last fetch failed; the earlier keys are still used.
 pub const SIPOAUTH_KEYS_STALE: u32 = 2;
-/// The keys are older than key_max_stale and do not serve.
+/// The keys are older than key_max_stale and are not used.
 pub const SIPOAUTH_KEYS_TOO_OLD: u32 = 3;
-/// The keys are configured, nothing is fetched.
+/// The keys are configured; nothing is fetched.
 pub const SIPOAUTH_KEYS_STATIC: u32 = 4;
-/// None are needed: the authorization server is asked about each token.
+/// No keys are needed, because the authorization server is asked about each token.
 pub const SIPOAUTH_KEYS_NOT_NEEDED: u32 = 5;
 
-/// In the place of a provider's index: the keys that decrypt tokens. Since ABI version 3.
+/// In place of a provider's index: the keys that decrypt tokens. Since ABI version 3.
 pub const SIPOAUTH_DECRYPTION_KEYS: u32 = u32::MAX;
 
-/// Octets that the other side owns, not NUL-terminated; at most 16 MiB. NULL with length 0 is empty; NULL with a length
-/// is an error. Texts of SIP messages need not be UTF-8: what is not cannot match anything.
+/// Octets that the other side owns, not NUL-terminated, at most 16 MiB. NULL with length 0 is empty; NULL with
+/// another length is an error. Texts of SIP messages need not be UTF-8, but a text that is not UTF-8 cannot match
+/// anything.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_str {
@@ -207,18 +211,18 @@ impl From<&str> for sipoauth_str {
 /// must return (no longjmp, no C++ exception) and must not use the handle whose call it is in.
 pub type sipoauth_log_fn = Option<extern "C" fn(user: *mut c_void, level: u32, line: *const c_char, len: usize)>;
 
-/// Takes the two cookies of a parked request that goes on. Called within sipoauth_io_step, in its thread. It must
-/// return (no longjmp, no C++ exception); it may use workers, but not the I/O service.
+/// Takes the two cookies of a parked request that can go on. It is called within sipoauth_io_step, in the thread
+/// of that call. It must return (no longjmp, no C++ exception). It may use workers, but not the I/O service.
 pub type sipoauth_done_fn = Option<extern "C" fn(user: *mut c_void, cookie0: u64, cookie1: u64)>;
 
-/// Gives the certificate with which the client of a TLS or WSS connection has proved itself in the handshake (RFC 8705): DER, or
-/// PEM text. Empty when it showed none. Called at most once within the check, in its thread, and only when the token is
-/// bound to a certificate. What it returns must stay valid until the check returns. It must return (no longjmp, no C++
-/// exception) and must not use the library.
+/// Gives the certificate that the client of a TLS or WSS connection used in the handshake (RFC 8705), as DER or
+/// PEM text; empty when the client showed none. It is called at most once within the check, in the thread of the
+/// check, and only when the token is bound to a certificate. What it returns must stay valid until the check
+/// returns. It must return (no longjmp, no C++ exception) and must not use the library.
 pub type sipoauth_certificate_fn = Option<extern "C" fn(user: *mut c_void) -> sipoauth_str>;
 
-/// Fills in the members of a request that were left out, for whoever set `complete`. Returns SIPOAUTH_OK; whatever else it
-/// returns, the check returns, too. Called in the check's thread, and again with each repetition of a check that waits. It
+/// Fills in the members of a request that the host left out. It returns SIPOAUTH_OK, or an error number, which the
+/// library's function then returns, too. It is called in the thread of that function, and may be called more than once. It
 /// must return (no longjmp, no C++ exception) and must not use the worker.
 pub type sipoauth_complete_fn = Option<extern "C" fn(user: *mut c_void) -> i32>;
 
@@ -234,12 +238,15 @@ pub struct sipoauth_request {
     pub transport: u32,
     /// The sender's port, 0 to 65535; 0: not known.
     pub source_port: u32,
-    /// Unix seconds; 0: the library reads the clock. For hosts that have read it already, and for tests.
+    /// Unix seconds; 0: the library reads the clock. Another value is for hosts that have read the clock already,
+    /// and for tests.
     pub now: i64,
-    /// The method as written, for example "REGISTER": there To is the address-of-record, else From.
+    /// The method as written, for example "REGISTER". The address-of-record of a REGISTER is its To; for other
+    /// methods it is From.
     pub method: sipoauth_str,
-    /// The Request-URI, as it stands in the request line that the host received. Two requests with the same proof are the
-    /// same one again only when they agree in it; with the setting dialect = request_uri proofs cover it.
+    /// The Request-URI, exactly as in the request line that the host received. Two requests with the same proof
+    /// count as the same request only when they have the same Request-URI. With the setting dialect = request_uri
+    /// proofs cover it.
     pub request_uri: sipoauth_str,
     /// addr-spec of From: without display name, brackets and header parameters.
     pub from_uri: sipoauth_str,
@@ -247,14 +254,14 @@ pub struct sipoauth_request {
     pub to_uri: sipoauth_str,
     /// Call-ID
     pub call_id: sipoauth_str,
-    /// The sender's address as text; limits count its network (an IPv4 address, an IPv6 /64).
+    /// The sender's address as text. Limits apply to its network (an IPv4 address, an IPv6 /64).
     pub source_ip: sipoauth_str,
     /// The protection domain; may be empty.
     pub realm: sipoauth_str,
-    /// Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields, in order, without their name;
-    /// of every scheme. NULL when there are none.
+    /// Bodies of all Authorization (UAS) or Proxy-Authorization (proxy) header fields of every scheme, in order,
+    /// without the field names. NULL when there are none.
     pub credentials: *const sipoauth_str,
-    /// How many. Requests with more than 16 are refused.
+    /// Number of `credentials`. Requests with more than 16 are refused.
     pub credentials_count: usize,
     /// Body of Content-Type; empty when there is none.
     pub content_type: sipoauth_str,
@@ -266,52 +273,57 @@ pub struct sipoauth_request {
     pub cseq: sipoauth_str,
     /// Body of Date; empty when there is none.
     pub date: sipoauth_str,
-    /// addr-spec of the first Contact, or "*" where that is what stands there (RFC 3261 section 10.2.2); empty when there
-    /// is none. A proof covers which of the three it is.
+    /// addr-spec of the first Contact, "*" when that is its value (RFC 3261 section 10.2.2), or empty when there
+    /// is no Contact. A proof covers which of the three it is.
     pub contact_uri: sipoauth_str,
     /// `+sip.instance` of that Contact without quotes (RFC 5626 section 4.1), for example "<urn:uuid:…>"; or empty.
     pub instance: sipoauth_str,
-    /// branch of the topmost Via: with the rest of the message it tells a retransmission from a replay.
+    /// branch of the topmost Via. With the rest of the message it distinguishes a retransmission from a replay.
     pub branch: sipoauth_str,
-    /// The To tag that the host's final answer to this request will have, as far as it is known; or empty.
+    /// The To tag that the host's final answer to this request will have, if it is known; else empty.
     pub reply_to_tag: sipoauth_str,
-    /// Number of Contact values in all Contact header fields, "*" being one; 2 where one cannot be read. A proof covers the
-    /// first one only, so a request with more cannot be proved, nor one whose number and contact_uri do not fit.
+    /// Number of Contact values in all Contact header fields; "*" counts as one. It is 2 when a value cannot be
+    /// read. A proof covers only the first Contact, so a request with more than one cannot be proved, and neither
+    /// can one whose number does not fit contact_uri.
     pub contact_count: u32,
-    /// Names the TCP, TLS or WebSocket connection on which the request came: the same number as long as the connection
-    /// lasts, in every process. 0: none, or the request has come through another proxy (more than one Via), which may
-    /// share its connection among phones. With the setting connection_auth accepted credentials bind the connection, and
-    /// later requests on it may come without. The source address and port belong to the name.
+    /// Number of the TCP, TLS or WebSocket connection on which the request came. It must be the same in every
+    /// process as long as the connection lasts. 0: there is no connection, or the request has come through another
+    /// proxy (more than one Via), which may share its connection among phones. With the setting connection_auth
+    /// accepted credentials bind the connection, and later requests on it may come without credentials. The source
+    /// address and port also identify the connection.
     pub connection: u64,
-    /// `reg-id` of the first Contact (RFC 5626 section 4.2), 0: none. Since ABI version 4.
+    /// `reg-id` of the first Contact (RFC 5626 section 4.2); 0: none. Since ABI version 4.
     pub reg_id: u32,
-    /// Gives the certificate of the client on whose connection the request came straight from the phone. NULL: the host
-    /// cannot tell, and tokens that are bound to a certificate (RFC 8705) are refused. Since ABI version 5.
+    /// Gives the certificate of the client of the connection, if the request came on it straight from the phone.
+    /// NULL: the host cannot tell, and tokens that are bound to a certificate (RFC 8705) are refused. Since ABI
+    /// version 5.
     pub client_certificate: sipoauth_certificate_fn,
-    /// Its argument.
+    /// The argument for client_certificate.
     pub client_certificate_user: *mut c_void,
-    /// The whole request as it was received, from the request line to the end of the body; or empty. A copy of a request
-    /// with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1). Without it, only
-    /// what the other members say is compared. Since ABI version 5.
+    /// The whole request as it was received, from the request line to the end of the body; or empty. A copy of a
+    /// request with a proof is a retransmission only when it is the same octet for octet (RFC 3261 section 17.1).
+    /// When this is empty, only the other members are compared. Since ABI version 5.
     pub message: sipoauth_str,
-    /// Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without their name; each may have
-    /// several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL where that does not
-    /// matter. More than 16 are not looked at. Since ABI version 5.
+    /// Bodies of all Via header fields (RFC 3261 section 20.42) as they came, in order, without the field names;
+    /// each may have several values. They tell who sent a request to the proxies of the setting trusted_hops; NULL
+    /// where that does not matter. Only the first 16 are read. Since ABI version 5.
     pub vias: *const sipoauth_str,
-    /// How many.
+    /// Number of `vias`.
     pub vias_count: usize,
-    /// For hosts to which reading a request is work. A request like one that was accepted before (the same token, method, From
-    /// and To, and nothing else that could decide) needs these members only: role, transport, connection, now, method,
-    /// from_uri, to_uri, credentials and body. A host may give just them, and this function, which fills in the others of this
-    /// structure when they are needed. NULL: all are there. Since ABI version 5.
+    /// For hosts that want to read a request only as far as needed. If the same request was accepted before (the same
+    /// token, method, From and To, and nothing else that decides), sipoauth_worker_check needs these members only: role,
+    /// transport, connection, now, method, from_uri, to_uri, credentials and body. A host may set just these, and this
+    /// function, which fills in the other members of this structure when the library needs them. NULL: all members are set.
+    /// Since ABI version 5.
     pub complete: sipoauth_complete_fn,
-    /// Its argument.
+    /// The argument of `complete`.
     pub complete_user: *mut c_void,
 }
 
-/// What came out of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are NULL
-/// or have length 0. When the check function fails, the verdict is DENIED, reason_class SIPOAUTH_CLASS_NOT_NOW and the status
-/// 503. Set everything to zero, and struct_size, before a call: nothing is written where struct_size is too small.
+/// The outcome of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are
+/// NULL or have length 0. When the check function fails, the verdict is DENIED, reason_class
+/// SIPOAUTH_CLASS_NOT_NOW and the status 503. Before a call set everything to zero, and then struct_size, because
+/// nothing is written when struct_size is too small.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_result {
@@ -319,81 +331,85 @@ pub struct sipoauth_result {
     pub struct_size: u32,
     /// SIPOAUTH_VERDICT_
     pub verdict: u32,
-    /// Stable number of the reason, 0: ok; while PENDING that of an internal error.
+    /// Stable number of the reason; 0: ok. While PENDING it is that of an internal error.
     pub reason: u32,
-    /// Suggested SIP status: 200, 302, 400, 401, 403, 407, 415 or 503. While PENDING 503, for hosts that do not park.
+    /// Suggested SIP status: 200, 302, 400, 401, 403, 407, 415 or 503. While PENDING it is 503, for hosts that do
+    /// not park.
     pub status: u32,
     /// Seconds for Retry-After with status 503, else 0.
     pub retry_after: u32,
-    /// 1: the signature was verified earlier. Time was judged now; issuer, audience, scope and owner too, but for a request
-    /// like one that was accepted since keys and configuration last changed.
+    /// 1: the signature was verified earlier. The token's times were judged now. Issuer, audience, scope and owner
+    /// were judged now, too, unless the request is like one that was accepted since keys and configuration last
+    /// changed.
     pub cached: u32,
     /// `exp` of an accepted token, or the end of an accepted session's tokens, in Unix seconds; else 0.
     pub expires_at: i64,
-    /// PENDING: for sipoauth_worker_submit, else 0.
+    /// While PENDING the job for sipoauth_worker_submit, else 0.
     pub job: u64,
     /// Stable code of the reason, for example "token_expired".
     pub reason_code: sipoauth_str,
-    /// One sentence, no secret.
+    /// The reason in one sentence, without secrets.
     pub reason_text: sipoauth_str,
     /// Error for the challenge (RFC 8898 section 4): "invalid_token", "invalid_scope" or empty.
     pub error: sipoauth_str,
-    /// Name of the provider, empty when unknown.
+    /// Name of the provider; empty when it is not known.
     pub provider: sipoauth_str,
-    /// `iss`; of a refused token it is what the token says.
+    /// `iss`; of a refused token, what the token says.
     pub issuer: sipoauth_str,
-    /// The address-of-record that the request uses, of an accepted token, session or account, canonical.
+    /// The address-of-record, in canonical form, that the request uses of an accepted token, session or account.
     pub aor: sipoauth_str,
-    /// `sub` of a token whose signature is good; also of one that was refused for what it says.
+    /// `sub` of a token whose signature is valid, also when the token was refused for its claims.
     pub subject: sipoauth_str,
     /// Client (`azp`, `client_id`, `appid` or `cid`) of such a token.
     pub client_id: sipoauth_str,
     /// Scopes of such a token, separated by a space.
     pub scope: sipoauth_str,
-    /// `kid`; of a refused token it is what the token says.
+    /// `kid`; of a refused token, what the token says.
     pub kid: sipoauth_str,
     /// 16 hex digits that name the token in logs.
     pub fingerprint: sipoauth_str,
     /// SIPOAUTH_GRANT_: what the request carried.
     pub grant: u32,
-    /// 1: the answer completes a sign-in with a code or a password. When the final answer to this request is built, the host
-    /// calls sipoauth_worker_answered with `ticket`, and the status and To tag of that answer, before it leaves.
+    /// 1: the answer completes a sign-in with a code or a password. When the final answer to this request is
+    /// built, and before it leaves, the host calls sipoauth_worker_answered with `ticket` and the status and To
+    /// tag of that answer.
     pub confirm: u32,
     /// The session of an accepted code or proof: 32 hex digits.
     pub session: sipoauth_str,
-    /// Its `+sip.instance`, or empty.
+    /// `+sip.instance` of the session, or empty.
     pub instance: sipoauth_str,
-    /// With confirm = 1; may be kept in any process, holds no secret, at most 4 KiB.
+    /// With confirm = 1, the ticket for sipoauth_worker_answered, at most 4 KiB. It may be kept in any process and
+    /// holds no secret.
     pub ticket: sipoauth_str,
     /// The levels of service (setting `services`) that an accepted token or session gives, separated by a comma.
     pub services: sipoauth_str,
-    /// With reason "insufficient_scope", and with NO_CREDENTIALS where the method needs scopes of its own: all scopes that
-    /// a token needs for this, for sipoauth_challenge.scope (RFC 8898 section 4).
+    /// All scopes that a token needs for this, for sipoauth_challenge.scope (RFC 8898 section 4). Set with reason
+    /// "insufficient_scope", and with NO_CREDENTIALS when the method needs scopes of its own.
     pub needed_scope: sipoauth_str,
-    /// Of an accepted REGISTER: the most seconds that its bindings may be granted, at least 1; 0: no bound. A smaller
-    /// expiry that was asked for stays, 0 above all.
+    /// For an accepted REGISTER, the most seconds that its bindings may be granted, at least 1; 0: no limit. A
+    /// smaller expiry that the phone asked for stays, in particular 0.
     pub expires_limit: u32,
     /// 1: the 2xx must carry what sipoauth_worker_token_response gives. Since ABI version 4.
     pub token_response: u32,
     /// SIPOAUTH_CLASS_ of the reason; SIPOAUTH_CLASS_NOT_NOW when the check function fails. Since ABI version 5.
     pub reason_class: u32,
-    /// Names this check in later calls of this worker, until its next check; 0 when the check has failed. Since ABI
-    /// version 5.
+    /// Names this check in later calls of this worker, until its next check; 0 when the check function failed.
+    /// Since ABI version 5.
     pub check: u64,
 }
 
-/// An authorization code that did not come in a SIP request that the library has read (RFC 6749 section 4.1.3,
+/// An authorization code that the library did not read from a SIP request itself (RFC 6749 section 4.1.3,
 /// 3rd-party-authentication section 2.1.1). Everything is borrowed for the call only. Since ABI version 5.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_code {
     /// sizeof(sipoauth_code)
     pub struct_size: u32,
-    /// SIPOAUTH_TRANSPORT_ on which the code came: short codes are accepted over TLS and WSS only.
+    /// SIPOAUTH_TRANSPORT_ on which the code came. Short codes are accepted over TLS and WSS only.
     pub transport: u32,
     /// The sender's port, 0 to 65535; 0: not known.
     pub source_port: u32,
-    /// `reg-id` (RFC 5626 section 4.2), 0: none.
+    /// `reg-id` (RFC 5626 section 4.2); 0: none.
     pub reg_id: u32,
     /// Unix seconds; 0: the library reads the clock.
     pub now: i64,
@@ -401,27 +417,29 @@ pub struct sipoauth_code {
     pub code: sipoauth_str,
     /// The PKCE verifier (RFC 7636), 43 to 128 characters; or empty.
     pub code_verifier: sipoauth_str,
-    /// redirect_uri of the authorization request, at most 1 KiB; empty: the provider's.
+    /// redirect_uri of the authorization request, at most 1 KiB; empty: the one of the provider.
     pub redirect_uri: sipoauth_str,
     /// The address-of-record that signs in, a SIP URI. The code's user must own it.
     pub aor: sipoauth_str,
-    /// Who registers it, a SIP URI; empty: itself.
+    /// SIP URI of the user who registers the address-of-record; empty: the address-of-record itself.
     pub from_uri: sipoauth_str,
-    /// From tag and Call-ID that the shared key is made of (section 2.1.2), not empty.
+    /// From tag that the shared key is made of (3rd-party-authentication section 2.1.2), not empty.
     pub from_tag: sipoauth_str,
-    /// See from_tag.
+    /// Call-ID that the shared key is made of, not empty.
     pub call_id: sipoauth_str,
-    /// The To tag that the shared key is made of; with a store in a folder it may be empty, and sipoauth_worker_answered
-    /// tells it.
+    /// The To tag that the shared key is made of. With a store in a folder it may be empty, and the host then
+    /// passes the tag to sipoauth_worker_answered.
     pub to_tag: sipoauth_str,
     /// `+sip.instance` of the phone, without quotes; or empty.
     pub instance: sipoauth_str,
-    /// The sender's address as text. Limits count its network (an IPv4 address, an IPv6 /64), and until the first answer has
-    /// left a code may come again from there only. Empty: only the very same call may come again.
+    /// The sender's address as text. Limits apply to its network (an IPv4 address, an IPv6 /64). Until the first
+    /// answer has left, the code may come again only from that network. Empty: only the very same call may come
+    /// again.
     pub source_ip: sipoauth_str,
 }
 
-/// The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI version 5.
+/// The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI
+/// version 5.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_reply {
@@ -441,17 +459,17 @@ pub struct sipoauth_reply {
 pub struct sipoauth_session_state {
     /// sizeof(sipoauth_session_state), set by the library.
     pub struct_size: u32,
-    /// Shared keys that it has.
+    /// Number of shared keys of the session.
     pub key_count: u32,
     /// 1: there is a refresh token.
     pub renewable: u32,
-    /// 1: made from a short code.
+    /// 1: the session was made from a short code.
     pub weak: u32,
     /// The user signed in at this time, Unix seconds.
     pub created_at: i64,
-    /// The tokens are good until then.
+    /// The tokens are valid until this time, Unix seconds.
     pub valid_until: i64,
-    /// The session ends then.
+    /// The session ends at this time, Unix seconds.
     pub ends_at: i64,
     /// 32 hex digits.
     pub id: sipoauth_str,
@@ -467,7 +485,8 @@ pub struct sipoauth_session_state {
     pub scope: sipoauth_str,
 }
 
-/// Takes one session. Called within the call that was given it; must return, must not call the library.
+/// Takes one session. It is called within the call that it was passed to. It must return and must not call the
+/// library.
 pub type sipoauth_session_fn = Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state)>;
 
 /// One account of the Key-Derivation scheme, for displays. Texts borrow from the library during the callback.
@@ -484,32 +503,35 @@ pub struct sipoauth_account_state {
     pub key_size: u32,
     /// The address-of-record, canonical.
     pub aor: sipoauth_str,
-    /// 1 when a challenge tells anybody that the account exists, because kdf, iterations, key_size or the length of its
-    /// salt (16 octets) are not those of new accounts, which users who do not exist seem to have: it was made with
-    /// earlier settings or elsewhere, and stands out until it is written again. Else 0. Since ABI version 5.
+    /// 1 when a challenge shows anybody that the account exists, else 0. Users who do not exist seem to have the
+    /// parameters of new accounts, so an account stands out when its kdf, its iterations, its key_size or the
+    /// length of its salt (16 octets in new accounts) is another one. It was made with earlier settings or
+    /// elsewhere, and it stands out until it is written again. Since ABI version 5.
     pub stands_out: u32,
 }
 
-/// Takes one account. Called within the call that was given it; must return, must not call the library.
+/// Takes one account. It is called within the call that it was passed to. It must return and must not call the
+/// library.
 pub type sipoauth_account_fn = Option<extern "C" fn(user: *mut c_void, account: *const sipoauth_account_state)>;
 
-/// What a challenge says (RFC 8898 section 4). Empty texts take the configured value.
+/// The contents of a challenge (RFC 8898 section 4). An empty text means the configured value.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_challenge {
     /// sizeof(sipoauth_challenge)
     pub struct_size: u32,
-    /// UAS: WWW-Authenticate; proxy: Proxy-Authenticate.
+    /// SIPOAUTH_ROLE_: a UAS sends WWW-Authenticate, a proxy Proxy-Authenticate.
     pub role: u32,
-    /// The protection domain; empty: the configured one, else the domain.
+    /// The protection domain; empty: the configured realm, or else `domain`.
     pub realm: sipoauth_str,
-    /// Domain of the address-of-record: chooses among several providers.
+    /// Domain of the address-of-record. It selects one of several providers.
     pub domain: sipoauth_str,
     /// "invalid_token", "invalid_scope" or empty.
     pub error: sipoauth_str,
     /// Scopes; empty: the provider's.
     pub scope: sipoauth_str,
-    /// The method of the request: ACK and CANCEL are not challenged. Empty: not looked at. Since ABI version 5.
+    /// The method of the request, because ACK and CANCEL are not challenged. Empty: the method is not looked at.
+    /// Since ABI version 5.
     pub method: sipoauth_str,
 }
 
@@ -543,64 +565,66 @@ pub struct sipoauth_digest_parts {
     pub to_uri: sipoauth_str,
     /// Call-ID, not empty.
     pub call_id: sipoauth_str,
-    /// Body of CSeq: number and method; written with one space and without leading zeros.
+    /// Body of CSeq: number and method. The digest-string has it with one space and without leading zeros.
     pub cseq: sipoauth_str,
-    /// Body of Date; written in the canonical form of a SIP-date.
+    /// Body of Date. The digest-string has it in the canonical form of a SIP-date.
     pub date: sipoauth_str,
-    /// addr-spec of Contact, "*" as it stands, or empty when there is none; for a proxy with dialect = empty_star also where
-    /// it is "*".
+    /// addr-spec of Contact, "*" when that is its value, or empty when there is no Contact. For a proxy with
+    /// dialect = empty_star it is empty also when the value is "*".
     pub contact_uri: sipoauth_str,
     /// The message body, exactly as on the wire.
     pub body: sipoauth_str,
-    /// Empty for the digest-string of RFC 4474. For a proxy with dialect = request_uri the Request-URI, as it stands
-    /// in the request line: it is written behind the method, after one space. Since ABI version 5.
+    /// Empty for the digest-string of RFC 4474. For a proxy with dialect = request_uri it is the Request-URI,
+    /// exactly as in the request line. The digest-string then has it after the method and one space. Since ABI
+    /// version 5.
     pub request_uri: sipoauth_str,
 }
 
-/// State of one provider, copied out. Texts are NUL-terminated and cut to their size.
+/// The state of one provider, as a copy. Texts are NUL-terminated and cut to the size of their array.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_provider_state {
     /// The caller sets sizeof(sipoauth_provider_state).
     pub struct_size: u32,
-    /// Usable and refused keys together.
+    /// Number of keys, usable and refused ones together.
     pub key_count: u32,
     /// SIPOAUTH_KEYS_
     pub state: u32,
     /// Failed fetches since the last successful one.
     pub failures: u32,
-    /// Unix seconds of the last successful fetch, 0: never.
+    /// Unix seconds of the last successful fetch; 0: never.
     pub fetched_at: i64,
-    /// Unix seconds of the next planned fetch, 0: none.
+    /// Unix seconds of the next planned fetch; 0: none.
     pub next_fetch_at: i64,
-    /// Fetches since start.
+    /// Number of fetches since start.
     pub fetches: u64,
-    /// Name.
+    /// Name of the provider.
     pub name: [c_char; 64],
-    /// Issuer.
+    /// Issuer of the provider.
     pub issuer: [c_char; 256],
     /// Where the keys came from.
     pub jwks_uri: [c_char; 256],
-    /// The last error, empty after a success.
+    /// The last error; empty after a success.
     pub last_error: [c_char; 256],
     /// How its tokens are checked: jwt, opaque, or jwt_and_introspection.
     pub tokens: [c_char; 32],
 }
 
-/// One key of a provider, or one that decrypts tokens, copied out.
+/// One key of a provider, or one key that decrypts tokens, as a copy.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sipoauth_key_state {
     /// The caller sets sizeof(sipoauth_key_state).
     pub struct_size: u32,
-    /// 1: signatures are verified, or tokens decrypted, with it.
+    /// 1: the key verifies signatures or decrypts tokens.
     pub usable: u32,
     /// Key id.
     pub kid: [c_char; 128],
     /// RSA, EC, OKP or oct.
     pub kty: [c_char; 16],
-    /// The only algorithm (for a secret that decrypts, also encryption) it is used with; empty: any that fits its type.
+    /// The only algorithm with which the key is used (for a secret that decrypts, it may also be an encryption);
+    /// empty: any that fits its type.
     pub alg: [c_char; 16],
-    /// Why it is not used.
+    /// Why the key is not used; empty when it is.
     pub note: [c_char; 128],
 }

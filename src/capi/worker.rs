@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Workers: one per process or thread. Challenges and offers; the checks are in `check`.
+//! Workers, one per process or thread: challenges, replies, offers, and what an accepted check gives. The checks
+//! are in `check`.
 
 use std::ffi::c_char;
 use std::hash::{BuildHasher, RandomState};
@@ -22,41 +23,42 @@ use sipoauth_core::sip::challenge::{Challenge, may_be_challenged};
 use sipoauth_core::sip::uri::written_host;
 use zeroize::Zeroizing;
 
-/// One process's or thread's state. Not for two threads at once, not for use across a fork.
+/// The state of one process or thread. Two threads must not use it at once, and a child must not use it after a
+/// fork.
 pub struct sipoauth_worker {
     context: Arc<Context>,
     state: Exclusive<State>,
 }
 
-/// What one call at a time uses.
+/// The part of a worker that one call at a time uses.
 pub(super) struct State {
     pub worker: Worker,
     /// What the texts of the last result borrow from.
     pub last: Box<CheckResult>,
-    /// Blank: for the next one.
+    /// A blank result for the next check.
     pub spare: Box<CheckResult>,
     claim: String,
     /// The token that was handed out last.
     token: Zeroizing<String>,
     reply: Reply,
-    /// It may wait for networks.
+    /// The worker may wait for networks.
     pub may_wait: bool,
     /// Names the check of the last result.
     pub check: u64,
-    /// Names what the last PENDING result needs.
+    /// Names the job of the last PENDING result.
     pub job: u64,
-    /// A call has not come to its end: it panicked.
+    /// True while a call runs. If it is still true when the next call begins, the call before panicked.
     broken: bool,
 }
 
 impl State {
-    /// Another check begins: it has another name, which is not 0.
+    /// Begins another check, which gets another name that is not 0.
     #[inline]
     pub fn next_check(&mut self) {
         self.check = self.check.wrapping_add(1).max(1);
     }
 
-    /// What is borrowed from the last result would be another check's.
+    /// An error when `check` does not name the last check, because the last result then belongs to another one.
     pub fn is_last(&self, check: u64) -> Status {
         if check != 0 && check == self.check { Ok(()) } else { Err(SIPOAUTH_E_STALE) }
     }
@@ -65,8 +67,9 @@ impl State {
 /// First cookie of a request that waits in sipoauth_worker_check_wait; never given to a done function.
 pub(super) const WAITING: u64 = NOBODY[0];
 
-/// Makes a worker. Called after the fork, in the process that uses it; several per process are possible. `flags`: 0, or
-/// SIPOAUTH_WORKER_MAY_WAIT for a process or thread that handles no SIP: only its workers take the functions that wait.
+/// Makes a worker. Call this after the fork, in the process that uses the worker; a process may have several.
+/// `flags` is 0, or SIPOAUTH_WORKER_MAY_WAIT for a process or thread that handles no SIP. Only workers with that
+/// flag can be used with the functions that wait.
 ///
 /// `*out` is NULL on every failure; else the caller owns it and gives it back with sipoauth_worker_free. Returns
 /// SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_CONFIG; `err` gets a sentence, as for sipoauth_config_set.
@@ -101,7 +104,7 @@ pub unsafe extern "C" fn sipoauth_worker_new(
                 token: Zeroizing::default(),
                 reply: Reply::default(),
                 may_wait: flags & SIPOAUTH_WORKER_MAY_WAIT != 0,
-                // Somewhere: the checks of two workers are not to be taken for each other.
+                // The start is random, so that a check of one worker is not taken for one of another worker.
                 check: RandomState::new().hash_one(()),
                 job: 0,
                 broken: false,
@@ -145,7 +148,7 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
             state.worker.forget();
             *state.spare = CheckResult::default();
         }
-        // It may be among the inputs, so it is wiped afterwards.
+        // The token of the last call may be among the inputs, so it is wiped afterwards.
         let _token = std::mem::take(&mut state.token);
         let status = run(&mut state);
         state.broken = false;
@@ -153,12 +156,12 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
     })
 }
 
-/// A claim of the token that a check accepted, whatever sipoauth_worker_require said since: strings as they are,
-/// everything else as JSON. `check` is that of the worker's last result. `path` is dotted ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a
-/// failure.
+/// Gives a claim of the token that a check accepted, whatever sipoauth_worker_require has said since. Strings are
+/// given as they are, everything else as JSON. `check` comes from the worker's last result. `path` is dotted
+/// ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a failure.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (it has no such
-/// claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (the token
+/// has no such claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// Changed in ABI version 5.
 ///
@@ -188,16 +191,17 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
     }
 }
 
-/// The access token of the request that a check accepted, for a request to `next_hop` (sip-oauth-01 section 3.8): of a
-/// code or proof, the one that the proxy holds. `check` is that of the worker's last result. `next_hop` is the SIP URI to which the
-/// request really goes; it must be one of the setting `application_servers`. Of a token that was encrypted for this proxy
-/// the signed one in it is given, and only where that setting asks for TLS. `token` is a secret: it goes into that
-/// request's Authorization header field as `Bearer` and the token and nowhere else. It borrows from the worker until its next
-/// call, which wipes it; it is empty after a failure. Never blocks.
+/// Gives the access token of the request that a check accepted, for a request to `next_hop` (sip-oauth-01 section
+/// 3.8). For a code or proof it is the token that the proxy holds. `check` comes from the worker's last result.
+/// `next_hop` is the SIP URI to which the request really goes; it must be one of the setting
+/// `application_servers`. If the token was encrypted for this proxy, the signed token inside it is given, and only
+/// where that setting asks for TLS. `token` is a secret. The host writes it after `Bearer` into the Authorization
+/// header field of that request and nowhere else. It borrows from the worker until its next call, which wipes it;
+/// it is empty after a failure. Never blocks.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the check was not accepted),
-/// SIPOAUTH_E_STORE (the session's token cannot be had now: it is in Redis, has ended, or the store fails),
-/// SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_MISMATCH (this next hop gets no token), SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the
+/// check was not accepted), SIPOAUTH_E_STORE (the session's token is not available now, because it is in Redis,
+/// has ended, or the store fails), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// Changed in ABI version 5.
 ///
@@ -230,13 +234,15 @@ pub unsafe extern "C" fn sipoauth_worker_token(
     }
 }
 
-/// What the 2xx to a REGISTER must carry when its check was accepted with token_response = 1 (sip-oauth-01 section 4.3);
-/// `check` is that of the worker's last result: a JSON object with access_token, token_type, expires_in, scope and, if there is one,
-/// refresh_token, of type application/json. It is a secret of the phone's. It borrows from the worker until its next call,
-/// which wipes it; it is empty after a failure. Never blocks. Since ABI version 4.
+/// Gives the body that the 2xx to a REGISTER must carry when its check was accepted with token_response = 1
+/// (sip-oauth-01 section 4.3). `check` comes from the worker's last result. The body is of type application/json,
+/// a JSON object with access_token, token_type, expires_in, scope and, if there is one, refresh_token. It is a
+/// secret of the phone. It borrows from the worker until its next call, which wipes it; it is empty after a
+/// failure. Never blocks. Since ABI version 4.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was no such check), SIPOAUTH_E_STORE (the tokens cannot be had: the
-/// answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (it was not such a check), SIPOAUTH_E_STORE (the tokens
+/// are not available, so the answer must become a 503), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY
+/// or SIPOAUTH_E_PANIC.
 ///
 /// Changed in ABI version 5.
 ///
@@ -266,13 +272,15 @@ pub unsafe extern "C" fn sipoauth_worker_token_response(
     }
 }
 
-/// Asks the I/O service to do what a PENDING request needs; `job` is that of the last result of this worker.
-/// `reply_to_tag` is the To tag that the final answer to the request will have, if that is known only now that the
-/// request is parked; else empty. Never blocks. The cookies come back through the done function of sipoauth_io_step, in the I/O service's process, when the request can go on, at
-/// the latest after pending_timeout; then check again with SIPOAUTH_CHECK_RESUMED, in any process.
+/// Asks the I/O service to do what a PENDING request needs. `job` comes from the last result of this worker.
+/// `reply_to_tag` is the To tag that the final answer to the request will have, if it is known only now that the
+/// request is parked; else it is empty. Never blocks. When the request can go on, at the latest after
+/// pending_timeout, the cookies come back through the done function of sipoauth_io_step, in the I/O service's
+/// process. Then check the request again with SIPOAUTH_CHECK_RESUMED, in any process.
 ///
-/// Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached: sipoauth_worker_refuse), SIPOAUTH_E_STALE (`job` is
-/// another one's), SIPOAUTH_E_ARGUMENT (also when cookie0 is UINT64_MAX), SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_FULL (max_pending is reached; call sipoauth_worker_refuse), SIPOAUTH_E_STALE
+/// (`job` is not that of the last result), SIPOAUTH_E_ARGUMENT (also when cookie0 is UINT64_MAX),
+/// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
 /// `worker` is NULL or valid, `reply_to_tag` valid for its length.
@@ -297,12 +305,12 @@ pub unsafe extern "C" fn sipoauth_worker_submit(
     }
 }
 
-/// Makes a challenge (RFC 8898 section 4): WWW-Authenticate or Proxy-Authenticate with the Bearer scheme, then Location (and
-/// Contact) where the setting `location` asks for it. The status that goes with it is 401, 407 or 302. A host that
-/// challenges by other schemes, too, adds the header lines to its own answer. Never blocks.
+/// Makes a challenge (RFC 8898 section 4): WWW-Authenticate or Proxy-Authenticate with the Bearer scheme, then
+/// Location (and Contact) if the setting `location` asks for it. Its status is 401, 407 or 302. A host that also
+/// challenges by other schemes adds the header lines to its own answer. Never blocks.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STATE (a request of this method is not challenged), SIPOAUTH_E_ARGUMENT,
-/// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC; `reply` says 503 then.
+/// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC. After a failure `reply` says 503.
 ///
 /// Changed in ABI version 5.
 ///
@@ -330,18 +338,19 @@ pub unsafe extern "C" fn sipoauth_worker_challenge(
     }
 }
 
-/// Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge, Retry-After,
-/// Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` is that of the worker's last
-/// result, or of a result of sipoauth_worker_require or sipoauth_worker_refuse since; 0 gives the answer for a check that
-/// has failed. Of `request` role, method, realm, from_uri, to_uri and source_ip (for the log) are looked at. After a failure
-/// `reply` says 503 with Retry-After. Never blocks. Since ABI version 5.
+/// Makes the answer to a request that was not accepted: status, Reason-Phrase and header lines (a challenge,
+/// Retry-After, Accept, or the Date that lets a phone correct its clock, RFC 4474 section 6). `check` comes from
+/// the worker's last result, or from a later result of sipoauth_worker_require or sipoauth_worker_refuse; 0 gives
+/// the answer for a check that has failed. The function reads these members of `request`: role, method, realm,
+/// from_uri, to_uri and source_ip (for the log). After a failure `reply` says 503 with Retry-After. Never blocks.
+/// Since ABI version 5.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (the request was accepted), SIPOAUTH_E_ARGUMENT,
 /// SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// # Safety
-/// `worker` is NULL or valid; `request` and what it points to is valid during the call; `reply` is NULL or valid and its
-/// struct_size set.
+/// `worker` is NULL or valid; `request` and what it points to is valid during the call; `reply` is NULL or valid
+/// and its struct_size set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_reply(
     worker: *mut sipoauth_worker,
@@ -372,7 +381,7 @@ pub unsafe extern "C" fn sipoauth_worker_reply(
     }
 }
 
-/// Hands out a reply whose texts stay in the worker until its next call; 503 after a failure.
+/// Gives the caller a reply whose texts stay in the worker until its next call; 503 after a failure.
 ///
 /// # Safety
 /// `worker` is NULL or valid; `reply` is NULL or valid and its struct_size set.
@@ -399,7 +408,7 @@ pub(super) unsafe fn replying(
             Err(status) => return status,
         };
         with_worker(worker, |state| {
-            // The texts of the last one may be among the inputs, so they live until here.
+            // The texts of the last reply may be among the inputs, so they live until here.
             state.reply = make(state)?;
             let Reply { status, phrase, headers } = &state.reply;
             place.put(sipoauth_reply {
@@ -413,8 +422,9 @@ pub(super) unsafe fn replying(
     }
 }
 
-/// Which challenge the configuration offers an endpoint: SIPOAUTH_OFFER_ in `*offer`. Many phones cannot parse a Bearer
-/// challenge, even beside a Digest one. After a failure `*offer` is SIPOAUTH_OFFER_BEARER.
+/// Tells which challenge the configuration offers an endpoint, as a SIPOAUTH_OFFER_ number in `*offer`. Many
+/// phones cannot parse a Bearer challenge, even beside a Digest one. After a failure `*offer` is
+/// SIPOAUTH_OFFER_BEARER.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about connections: accepted credentials bind theirs, and stand in for those that later requests on it
-//! do not carry.
+//! The part of a worker for connections. Accepted credentials bind their connection, and count for later requests
+//! on it that carry none.
 
 use super::sessions::wait_for_store;
 use super::{CheckResult, Handling, Worker};
@@ -14,12 +14,12 @@ use sipoauth_core::reason::Reason;
 use sipoauth_core::records::bound_identity::BoundIdentity;
 use sipoauth_core::text::secret::SecretText;
 
-/// True where connections count at all. UDP has none.
+/// True when a request on this connection can bind it. UDP has no connections.
 pub(super) fn is_bound_by(policy: &Policy, transport: &str, connection: u64) -> bool {
     policy.settings.connection_auth && connection != 0 && matches!(transport, "tcp" | "tls" | "ws" | "wss")
 }
 
-/// The connection of a request that binds it.
+/// The connection of a request, if the request can bind it.
 fn connection_of<'a>(policy: &Policy, request: &Request<'a>) -> Option<Connection<'a>> {
     is_bound_by(policy, request.transport, request.connection)
         .then_some(Connection { number: request.connection, peer: request.source })
@@ -33,7 +33,7 @@ impl Worker {
         BoundIdentity::decode(&table.get(&connection, now)?)
     }
 
-    /// After the answer: what was accepted binds the connection. What was refused does not unbind it.
+    /// Called after the answer. An accepted request binds its connection. A refused request does not unbind it.
     pub(super) fn note_connection(&self, answer: &Answer, request: &Request<'_>, now: i64) {
         let Some(connection) = connection_of(&self.placed.policy, request) else {
             return;
@@ -53,11 +53,11 @@ impl Worker {
         }
     }
 
-    /// What a session of a bound connection needs from a store over the network.
+    /// Waits for the account of a session, which must come from a store over the network.
     pub(super) fn wait_for_account(&mut self, answer: Answer, work: Work, handling: &Handling<'_>) -> CheckResult {
         if answer.carried == Carried::Connection && handling.no_wait {
-            // An ACK cannot wait, but it comes again, and then the sessions are known. The outcome is no matter: it is
-            // refused for now in either case.
+            // An ACK cannot wait, but it comes again, and then the sessions are known. Whether the work was
+            // submitted does not matter, because the request is refused for now in either case.
             let _ = self.submit_for_nobody(work, handling);
             return CheckResult {
                 answer: Answer { reason: Some(Reason::StoreUnavailable), ..answer },
@@ -68,7 +68,8 @@ impl Worker {
     }
 }
 
-/// What binds a connection: accepted credentials that the request itself carried.
+/// The identity to which the request binds its connection. Only accepted credentials that the request itself
+/// carried count.
 fn identity_of(answer: &Answer, request: &Request<'_>) -> Option<BoundIdentity> {
     if answer.reason != Some(Reason::Ok) {
         return None;

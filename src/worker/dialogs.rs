@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about dialogs: marks those that were let in, and knows them again.
+//! The part of a worker for dialogs. It marks the dialogs that were let in, and recognizes them later.
 
 use super::Worker;
 use sipoauth_core::ports::Level;
 use sipoauth_core::sip::dialog_mark::DialogKey;
 use sipoauth_core::text::fingerprint::printable;
 
-/// What a request says of its dialog.
+/// The parts of a request that identify its dialog.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DialogParts<'a> {
     /// The value of Call-ID.
@@ -18,8 +18,8 @@ pub struct DialogParts<'a> {
 }
 
 impl Worker {
-    /// The URI parameter, with its semicolon, for the Record-Route of a request that was let in. None when it forms no
-    /// dialog.
+    /// The URI parameter, with its semicolon, for the Record-Route of a request that was let in. None when the
+    /// request forms no dialog.
     pub fn dialog_mark(&mut self, parts: &DialogParts<'_>, now: Option<i64>) -> Option<String> {
         let now = self.prepare(now) / 1000;
         self.with_dialog_key(|key| key.mark(parts.call_id, parts.from_tag, now))
@@ -38,7 +38,8 @@ impl Worker {
         marked
     }
 
-    /// The key of `store_key` outlives restarts, and all proxies that share it have it.
+    /// Uses the key of `store_key` if there is one, because it outlives restarts and all proxies that share it
+    /// have it.
     fn with_dialog_key<T>(&self, use_key: impl FnOnce(&DialogKey) -> T) -> T {
         match &self.placed.policy.dialog_key {
             Some(key) => use_key(key),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about what an accepted token or session gives beyond a yes: levels of service, the bound of a
-//! registration, and the token itself for application servers.
+//! The part of a worker for what an accepted token or session gives beyond acceptance: levels of service, the
+//! limit of a registration, and the token itself for application servers.
 
 use zeroize::Zeroizing;
 
@@ -21,10 +21,10 @@ use sipoauth_core::rules::scope_rules::has_scopes;
 use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::fingerprint::printable;
 
-/// Octets of a request that UDP carries safely.
+/// The largest request that UDP carries safely, in octets.
 const UDP_LIMIT: usize = 1300;
 
-/// What a script asks of the request that was accepted.
+/// What a script requires of the request that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand<'a> {
     /// A level of service.
@@ -40,14 +40,15 @@ pub enum Withheld {
     NotAccepted,
     /// The next hop is no application server.
     ForeignNextHop,
-    /// The token was encrypted on its way here; it does not go on in the clear.
+    /// The token came here encrypted, so it does not go on in the clear.
     Unprotected,
     /// The session's token cannot be read here now, or has ended and is not refreshed yet.
     NotNow,
 }
 
 impl Worker {
-    /// What the provider's policy says beside yes or no. `now` in Unix seconds.
+    /// Adds what the provider's policy says beside the verdict: services, expiry limit and needed scopes. `now` is
+    /// in Unix seconds.
     pub(super) fn add_grants(&self, verdict: &mut CheckResult, request: &Request<'_>, now: i64) {
         let policy = &self.placed.policy;
         let provider = verdict.answer.provider.map(|p| &policy.providers[p]);
@@ -63,7 +64,7 @@ impl Worker {
             (Reason::InsufficientScope, Some(provider)) => {
                 verdict.needed_scope = provider.scope_for(provider.rules.scopes.of_method(request.method));
             }
-            // The first challenge says it too, so that one sign-in is enough.
+            // The first challenge names the scopes too, so that one sign-in is enough.
             (Reason::NoCredentials, _) if verdict.answer.challenge.is_none() => {
                 let aor = Aor::parse(if request.is_register() { request.to } else { request.from });
                 let provider = policy.provider_for_domain(aor.as_ref().map_or("", Aor::host));
@@ -76,16 +77,16 @@ impl Worker {
         }
     }
 
-    /// Asks more of what the last check accepted. Reason, status and needed scopes then are about that; who was accepted
-    /// stays, and it is no refusal of the request, for the script may go on. False, and nothing changes, when no check
-    /// was accepted or nothing is named.
+    /// Requires more of what the last check accepted. Reason, status and needed scopes then belong to this
+    /// requirement, and the accepted identity stays. A denial does not refuse the request, because the script may
+    /// go on. False, and nothing changes, when no check was accepted or nothing is named.
     pub fn require(&mut self, verdict: &mut CheckResult, demand: Demand<'_>) -> bool {
         let (Demand::Service(name) | Demand::Scope(name)) = demand;
         if !verdict.granted || name.trim().is_empty() {
             return false;
         }
         let policy = &self.placed.policy;
-        // By name: the configuration may be another one since the check.
+        // Found by name, because the configuration may have changed since the check.
         let provider = policy.providers.iter().find(|p| p.name == verdict.provider());
         let scopes = match demand {
             Demand::Scope(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
@@ -95,7 +96,7 @@ impl Worker {
         let needed = provider.filter(|_| !given && !scopes.is_empty());
         verdict.needed_scope = needed.map_or_else(String::new, |p| p.scope_for(&scopes));
         verdict.answer.reason = Some(if given { Reason::Ok } else { Reason::InsufficientScope });
-        // A service that no scope of this provider gives: another token would not help.
+        // No scope of this provider gives the service, so another token would not help.
         verdict.status = if scopes.is_empty() { 403 } else { self.status_of(&verdict.answer, verdict.proxy) };
         if !given {
             self.context.arena().shared().counters.add_reason(Reason::InsufficientScope);
@@ -107,7 +108,7 @@ impl Worker {
         true
     }
 
-    /// Once: each call may ask for it.
+    /// Warns only once, because each call may ask for the service.
     fn tell_unknown_service(&mut self, name: &str) {
         if !std::mem::replace(&mut self.told.unknown_service, true) {
             let name = printable(name, 128);
@@ -117,7 +118,8 @@ impl Worker {
         }
     }
 
-    /// Once: larger requests do not belong on UDP, where fragments get lost (RFC 3261 section 18.1.1).
+    /// Warns once about large requests. They do not belong on UDP, where fragments get lost (RFC 3261 section
+    /// 18.1.1).
     pub(super) fn hint_about_size(&mut self, verdict: &CheckResult, request: &Request<'_>) {
         let octets = request.octets.len();
         let is_large = request.transport == "udp" && octets > UDP_LIMIT && verdict.answer.carried == Carried::Token;
@@ -131,8 +133,9 @@ impl Worker {
         }
     }
 
-    /// The access token of what the last check accepted, for a request to this next hop (a SIP URI). Of one that was
-    /// encrypted for this proxy, which nobody else can read, the signed token in it. Does not wait.
+    /// The access token that the last check accepted, for a request to this next hop (a SIP URI). Nobody else can
+    /// read a token that was encrypted for this proxy, so for such a token this is the signed token inside it.
+    /// Does not wait.
     pub fn token(&mut self, verdict: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
         if !verdict.granted {
             return Err(Withheld::NotAccepted);
@@ -144,7 +147,8 @@ impl Worker {
             (Some(token), _) => (Zeroizing::new(token.token.to_string()), token.signed.clone()),
             (None, Some(session)) => {
                 let token = self.token_of_session(&session.id)?;
-                // It came from its issuer; what is not encrypted for this proxy may be for the next hop.
+                // The token came from its issuer. If this proxy cannot decrypt it, it may be encrypted for the
+                // next hop.
                 let opened = self.placed.policy.decryption.open(&token).ok();
                 let signed = opened.and_then(OpenedToken::into_decrypted);
                 (token, signed)
@@ -160,7 +164,7 @@ impl Worker {
         Ok(token)
     }
 
-    /// Once: each call may lead there.
+    /// Warns only once, because each call may lead there.
     fn tell_unprotected(&mut self, next_hop: &str) {
         if !std::mem::replace(&mut self.told.unprotected, true) {
             let line = format!(
@@ -172,8 +176,8 @@ impl Worker {
         }
     }
 
-    /// With a local store, or right after they were issued: what is in Redis is for the I/O service, which hands over
-    /// sealed what a phone is to get.
+    /// The tokens of a session, which can be read with a local store, or right after they were issued. Only the
+    /// I/O service reads Redis, and it hands over, sealed, what a phone is to get.
     fn tokens_of(&self, session: &SessionId) -> Result<Tokens, Withheld> {
         let now = now_millis();
         let view = SessionView::as_known_after_wait(&self.context, &self.placed.policy, now);
@@ -184,7 +188,7 @@ impl Worker {
     }
 
     fn token_of_session(&self, session: &SessionId) -> Result<Zeroizing<String>, Withheld> {
-        // One that was not kept before application_servers was set comes with the next refresh.
+        // A token that was not kept, because application_servers was not set then, comes with the next refresh.
         let token = self.tokens_of(session)?.access_token.ok_or(Withheld::NotNow)?;
         Ok(Zeroizing::new(token.0.clone()))
     }
@@ -202,12 +206,12 @@ impl Worker {
     }
 }
 
-/// The phone is to be told its tokens.
+/// True when the answer gives the phone its tokens.
 pub fn gives_tokens(answer: &Answer) -> bool {
     answer.reason == Some(Reason::Ok) && matches!(answer.carried, Carried::Password | Carried::Refresh)
 }
 
-/// What was said in the log and need not be said with each request; forgotten with each new configuration.
+/// Warnings that were logged and need not be repeated with each request. A new configuration resets them.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     unknown_service: bool,
@@ -219,7 +223,8 @@ fn service(provider: &Provider, name: &str) -> Option<Vec<String>> {
     provider.rules.scopes.of_service(name).map(<[String]>::to_vec)
 }
 
-/// Within the leeway nothing is left of a token, but 0 would be the end of the registration.
+/// Seconds until `until`, at least 1. Within the leeway a token has no time left, but 0 would end the
+/// registration.
 pub(super) fn seconds_left(until: i64, now: i64) -> u32 {
     u32::try_from(until.saturating_sub(now).max(1)).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about the Key-Derivation scheme. Some HMACs for each request; no key is ever derived here.
+//! The part of a worker for the Key-Derivation scheme. Each request costs some HMACs; no key is ever derived here.
 
 use super::session_view::SessionView;
 use super::{CheckResult, Handling, Worker};
@@ -9,17 +9,17 @@ use sipoauth_core::keys::verifier::{NOBODYS, Verifier};
 use sipoauth_core::reason::Reason;
 use sipoauth_core::sip::challenge::may_be_challenged;
 
-/// Where the account of a request is.
+/// Where the account of a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountSource<'a> {
-    /// In the store.
+    /// From the store.
     Store,
     /// The caller has looked it up: a verifier's line, or an empty text when there is no such user.
     Given(&'a str),
 }
 
 impl Worker {
-    /// Checks the Key-Derivation credentials of a request. A verdict of 401 or 407 has the challenge.
+    /// Checks the Key-Derivation credentials of a request. A result with status 401 or 407 has the challenge.
     pub fn check_key_derivation(
         &mut self,
         request: &Request<'_>,
@@ -59,7 +59,7 @@ impl Worker {
             }
             AccountSource::Given(line) => line,
         };
-        // The same work for who does not exist.
+        // A user who does not exist costs the same work as one who does.
         let Ok(verifier) = Verifier::parse(if line.is_empty() { NOBODYS } else { line }) else {
             return refuse(Reason::AccountMalformed);
         };

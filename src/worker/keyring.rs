@@ -40,8 +40,8 @@ impl Keyring {
         Keyring { entries: placed.places.iter().map(entry).collect() }
     }
 
-    /// Takes over what was published since the last call. True when keys have changed, so that tokens which they
-    /// verified must be verified again.
+    /// Takes over the keys that were published since the last call. True when keys have changed, because tokens
+    /// that they verified must then be verified again.
     pub fn refresh(&mut self, context: &Context, now: i64, max_stale: i64) -> bool {
         let mut changed = false;
         for entry in self.entries.iter_mut().filter(|e| e.source != 0) {
@@ -62,7 +62,7 @@ impl Keyring {
         context.arena().slots()[entry.slot].state(entry.source)
     }
 
-    /// The generation of a provider's keys, as far as they were taken over.
+    /// The generation of the provider's keys that this keyring has taken over.
     pub fn generation(&self, provider: usize) -> u64 {
         self.entries[provider].generation
     }

@@ -53,54 +53,54 @@ use tokens::{AnswerView, DecryptionView};
 /// How the host handles this request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Handling<'a> {
-    /// It was parked once.
+    /// The request was parked once.
     pub resumed: bool,
-    /// It cannot be parked.
+    /// The request cannot be parked.
     pub no_wait: bool,
     /// Text of the source address, for limits.
     pub source: &'a str,
-    /// The sender's port where his address may be forged. The worker finds it out itself.
+    /// The sender's port, if the sender's address may be forged. The worker finds it out itself.
     pub datagram: Option<u16>,
     /// Unix seconds; None reads the clock.
     pub now: Option<i64>,
-    /// What [`Worker::begin`] has said, where it was called for this request.
+    /// What [`Worker::begin`] returned, if it was called for this request.
     pub begun: Option<i64>,
     /// Answer with 407 instead of 401.
     pub proxy: bool,
 }
 
-/// What came out of a check.
+/// The outcome of a check.
 #[derive(Clone, Debug, Default)]
 pub struct CheckResult {
-    /// Everything known of the token, but for what `acceptance` has.
+    /// Everything that is known of the token, except what `acceptance` has.
     pub answer: Answer,
-    /// The earlier request that this one is like, as which it was accepted.
+    /// The acceptance of an earlier request, if this request was accepted because it is like that one.
     pub acceptance: Option<Arc<Acceptance>>,
     /// Suggested SIP status.
     pub status: u32,
-    /// Seconds, with status 503.
+    /// Seconds for Retry-After, with status 503.
     pub retry_after: u32,
-    /// What must be done first: the host parks the request and submits it as a job.
+    /// What must be done first. The host parks the request and submits this as a job.
     pub pending: Option<Errand>,
-    /// The policy by which it was judged.
+    /// The policy by which the request was judged.
     pub policy: Option<Arc<Policy>>,
     /// The session of an accepted code or proof, as text.
     pub session: String,
-    /// For the end of a registration with a code.
+    /// The ticket for the end of a registration with a code.
     pub ticket: String,
     /// The services that an accepted token or session gives, separated by a comma.
     pub services: String,
-    /// The scopes that a token needs for this, when one was missing.
+    /// The scopes that a token needs for the request, when one was missing.
     pub needed_scope: String,
     /// Most seconds for which an accepted REGISTER may be bound; 0: no limit.
     pub expires_limit: u32,
-    /// The check itself was accepted, whatever was asked for later: identity, claims and token go by this.
+    /// The check itself was accepted, whatever was required later. Identity, claims and token depend on this.
     pub granted: bool,
-    /// It was made in the proxy's role.
+    /// The check was made in the proxy's role.
     pub proxy: bool,
-    /// Where the request came from, unless it was accepted: for the log.
+    /// Where the request came from, for the log. Empty when the request was accepted.
     pub source: String,
-    /// The address-of-record that it was sent for, unless it was accepted: for the log.
+    /// The address-of-record that the request was sent for, for the log. Empty when the request was accepted.
     pub address: String,
 }
 
@@ -112,10 +112,10 @@ impl CheckResult {
     }
 }
 
-/// Retry-After while a code is exchanged for a host that cannot wait, seconds.
+/// Retry-After in seconds while a code is exchanged, or a token asked about, for a host that cannot wait.
 const SOON: u32 = 1;
 
-/// One process's or thread's state.
+/// The state of one process or thread.
 pub struct Worker {
     context: Arc<Context>,
     process: u32,
@@ -126,7 +126,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Made after the fork, in the process that uses it.
+    /// Makes a worker. Call this after the fork, in the process that uses the worker.
     pub fn new(context: Arc<Context>) -> Result<Worker, ConfigError> {
         let placed = context.policy()?;
         Ok(Worker {
@@ -139,7 +139,7 @@ impl Worker {
         })
     }
 
-    /// False after a fork: the child must make its own.
+    /// False in a child after a fork. The child must make its own worker.
     pub fn is_own_process(&self) -> bool {
         self.process == process_id::id()
     }
@@ -174,7 +174,8 @@ impl Worker {
         verdict
     }
 
-    /// Redeems a code that did not come in the body of `request`, the registration that it is for.
+    /// Redeems a code that did not come in the body of `request`. `request` is the registration that the code is
+    /// for.
     pub fn exchange(
         &mut self,
         request: &Request<'_>,
@@ -193,7 +194,8 @@ impl Worker {
         self.conclude(decision, request, handling, now)
     }
 
-    /// What `look` says of a request. A key that this process can store itself is stored, and then it is there.
+    /// Decides about a request with `look`. If a key must be stored first and this process can store it, it does
+    /// so and looks again.
     fn with_key_stored(
         &mut self,
         request: &Request<'_>,
@@ -205,7 +207,7 @@ impl Worker {
             && self.stores_itself()
         {
             decision = match self.bind(registration, request.message.reply_to_tag, now) {
-                // What could not be bound has changed meanwhile, and the store says how.
+                // If the key could not be bound, the record has changed meanwhile, and the store says how.
                 Ok(()) | Err(SessionError::NotThere | SessionError::NotConfigured | SessionError::Malformed) => {
                     match look(self) {
                         Decision::NeedKeyStored(mut answer, _) => refused(&mut answer, Reason::SessionEnded),
@@ -218,7 +220,7 @@ impl Worker {
         decision
     }
 
-    /// Checks a REGISTER with Digest credentials, whose nonce the host has checked, and which asks for tokens.
+    /// Checks a REGISTER that asks for tokens and has Digest credentials whose nonce the host has checked.
     pub fn check_password(
         &mut self,
         request: &Request<'_>,
@@ -261,7 +263,7 @@ impl Worker {
         check_connection(policy, known, &mut self.cache, request, &bound, now / 1000).unwrap_or(decision)
     }
 
-    /// The store is this process's to write; otherwise only the I/O service's.
+    /// True when this process may write the store itself. Otherwise only the I/O service may.
     pub fn stores_itself(&self) -> bool {
         self.context.sessions().is_some_and(|access| access.is_local())
     }
@@ -276,7 +278,7 @@ impl Worker {
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
         let mut decision =
             check_token(&self.placed.policy, known, &mut self.cache, token, TokenUsage::default(), now / 1000);
-        // A token that counts only with its proof does not count alone.
+        // A token that counts only together with its proof does not count alone.
         if let Decision::Done(answer) = &mut decision
             && answer.reason == Some(Reason::Ok)
             && answer.provider.is_some_and(|provider| self.placed.policy.providers[provider].pairs_tokens)
@@ -349,7 +351,7 @@ impl Worker {
         if let (Some(Work::Exchange(_) | Work::Bind(..)), Some(sessions)) =
             (verdict.pending.as_ref().map(|errand| &errand.work), &self.placed.policy.sessions)
         {
-            // It is judged as what it was when it came, however long it waits.
+            // However long the request waits, it is judged by the time when it came.
             let name = arrival_of(&sessions.hash_key, request);
             self.context.arena().shared().arrivals.put(name, now.unsigned_abs());
         }
@@ -382,8 +384,9 @@ impl Worker {
         let shared = self.context.arena().shared();
         let (state, judged) = (self.keyring.state(&self.context, provider), self.keyring.generation(provider));
         let refusal = answer.reason.take().unwrap_or(Reason::KeyUnknown);
-        // Of a key that is not there, its name. One that was tried may be replaced at any time, under its name or without
-        // one, and a token that a stranger has forged must say nothing about others.
+        // A key that does not exist is remembered by its name. If keys were tried, only this token is remembered,
+        // because such keys may be replaced at any time, under their names or without a name, and a token that a
+        // stranger has forged must not affect other tokens.
         let missing = answer.unverified.as_ref().map_or("", |token| {
             let is_named = refusal == Reason::KeyUnknown && !token.kid.is_empty() && !token.tried;
             if is_named { &token.kid } else { &token.fingerprint }
@@ -432,7 +435,7 @@ impl Worker {
         verdict
     }
 
-    /// Status, statistics and log line of a decided request.
+    /// Sets the status of a decided request, counts the request and logs it.
     fn finish(&self, verdict: &mut CheckResult, proxy: bool) {
         verdict.proxy = proxy;
         let settings = &self.placed.policy.settings;
@@ -470,7 +473,8 @@ impl Worker {
     /// The SIP status that goes with an answer.
     fn status_of(&self, answer: &Answer, proxy: bool) -> u32 {
         let (policy, reason) = (&self.placed.policy, answer.reason());
-        // Nobody signs in elsewhere with a password of ours.
+        // A challenge of the Key-Derivation scheme never redirects, because nobody signs in elsewhere with a
+        // password of this proxy.
         let redirects = policy.location == Location::Redirect && answer.challenge.is_none();
         match reason.outcome() {
             Outcome::Accepted => 200,
@@ -489,7 +493,7 @@ impl Worker {
         self.context.log().log(level, &describe(verdict, verdict.answer.reason()));
     }
 
-    /// The result for a request that was to be parked but could not be.
+    /// The result for a request that should have been parked but could not be.
     pub fn overloaded(&self, mut verdict: CheckResult) -> CheckResult {
         verdict.pending = None;
         verdict.answer.reason = Some(Reason::Overloaded);
@@ -505,7 +509,7 @@ impl Worker {
         verdict
     }
 
-    /// The result for a request that the host failed to handle. It may have been counted already.
+    /// The result for a request that the host failed to handle. The request may have been counted already.
     pub fn failed(&self) -> CheckResult {
         let answer = Answer { reason: Some(Reason::Internal), ..Answer::default() };
         let retry_after = self.placed.policy.settings.retry_after;
@@ -542,7 +546,7 @@ impl Worker {
         &self.placed
     }
 
-    /// The context it belongs to.
+    /// The context that this worker belongs to.
     pub fn context(&self) -> &Arc<Context> {
         &self.context
     }
@@ -559,7 +563,8 @@ pub fn claim_text(payload: &[u8], path: &str) -> Option<String> {
     Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
-/// The address that the request uses is a part of what is wrong. It says who someone is, so it is not in every line.
+/// True when the address that the request uses is a part of what is wrong. It identifies a user, so not every log
+/// line has it.
 fn is_about_address(answer: &Answer) -> bool {
     use Reason::{AorMismatch, DomainMismatch, IdentityMissing, ThirdPartyRegistration};
     let owner = matches!(answer.reason(), AorMismatch | DomainMismatch | IdentityMissing | ThirdPartyRegistration);
@@ -576,7 +581,7 @@ fn describe(verdict: &CheckResult, reason: Reason) -> String {
     let (session, aor) = match &verdict.answer.session {
         Some(used) => (verdict.session.as_str(), used.aor.as_str()),
         None if is_about_address(&verdict.answer) => ("", verdict.address.as_str()),
-        // Who it was let in as, and not for all.
+        // The check let the request in as this user, but a later requirement was not met.
         None if verdict.granted => ("", verdict.token().map_or("", |token| token.shown(verdict.answer.aor).aor)),
         None => ("", ""),
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about requests that it has accepted before, as phones send them all day: nothing of them is parsed
-//! again.
+//! The part of a worker for requests like those that it has accepted before. Phones send them all day, so nothing
+//! of them is parsed again.
 
 use std::sync::Arc;
 
@@ -17,14 +17,15 @@ use sipoauth_core::reason::Reason;
 use sipoauth_core::rules::claims::NO_END;
 use sipoauth_core::sip::credentials::bearer_text;
 
-/// What of a request shows that it is like an earlier one. Octets that need not be UTF-8: they are only compared.
+/// The parts of a request that show whether it is like an earlier one. They need not be UTF-8, because they are
+/// only compared.
 #[derive(Clone, Copy)]
 pub struct Repeated<'a> {
-    /// What decides beside the token.
+    /// The parts that decide beside the token.
     pub asking: RequestKey<'a>,
     /// The body of the only credential header field; empty when there is none, or more than one.
     pub credentials: &'a [u8],
-    /// It has a body.
+    /// The request has a body.
     pub has_body: bool,
     /// As in [`Request::transport`].
     pub transport: &'a str,
@@ -48,19 +49,19 @@ impl<'a> From<&Request<'a>> for Repeated<'a> {
     }
 }
 
-/// How far a request is known.
+/// How much of a request the worker knows.
 pub enum Recognized {
-    /// It was accepted before, and is again.
+    /// The same request was accepted before, and this one is accepted, too.
     Accepted,
-    /// Its credentials are this token, which was verified before.
+    /// The credentials are this token, which was verified before.
     Token(Arc<VerifiedToken>),
-    /// Not at all.
+    /// Nothing is known.
     Not,
 }
 
 impl Worker {
-    /// What every check begins with, once: takes over a new configuration and new keys. Returns the time in Unix
-    /// milliseconds.
+    /// Every check begins with this, once: it takes over a new configuration and new keys. Returns the time in
+    /// Unix milliseconds.
     pub fn begin(&mut self, handling: &Handling<'_>) -> i64 {
         match handling.begun {
             Some(now) => now,
@@ -68,15 +69,15 @@ impl Worker {
         }
     }
 
-    /// Nothing but its bare token and [`RequestKey`] decides about this request.
+    /// True when nothing but the bare token and the [`RequestKey`] decides about this request.
     fn is_simple(&self, repeated: &Repeated<'_>) -> bool {
         let policy = &self.placed.policy;
         (!repeated.has_body || policy.sessions.is_none())
             && !is_bound_by(policy, repeated.transport, repeated.connection)
     }
 
-    /// Looks a request up. It is accepted when the same was accepted before, with the same token, and policy, keys and time
-    /// still allow it; otherwise `verdict`, which is blank, stays so.
+    /// Looks a request up. The worker accepts it if it accepted the same request before, with the same token, and if policy,
+    /// keys and time still allow it. Otherwise `verdict` stays blank.
     pub fn recognize(
         &mut self,
         repeated: &Repeated<'_>,
@@ -94,7 +95,7 @@ impl Worker {
             Known::Nothing => return Recognized::Not,
         };
         let provider = &self.placed.policy.providers[acceptance.provider];
-        // Keys that are too old to verify a token are too old to stand behind a verified one.
+        // Keys that are too old to verify a token are also too old to vouch for a verified one.
         let keys_are_good = !provider.watches_keys() || self.keyring.fetched(acceptance.provider).is_some();
         if !acceptance.holds(now) || !keys_are_good {
             return Recognized::Token(Arc::clone(&acceptance.token));
@@ -103,7 +104,7 @@ impl Worker {
         (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
         (answer.provider, answer.aor) = (Some(acceptance.provider), Some(acceptance.aor));
         (verdict.status, verdict.granted, verdict.proxy) = (200, true, handling.proxy);
-        // It is there already, mostly, and counting who has it costs more than looking.
+        // It is usually set already. Comparing pointers is cheaper than cloning the Arc.
         if verdict.policy.as_ref().is_none_or(|policy| !Arc::ptr_eq(policy, &self.placed.policy)) {
             verdict.policy = Some(Arc::clone(&self.placed.policy));
         }
@@ -159,7 +160,7 @@ impl CheckResult {
             .map_or_else(|| self.answer.granted_scope(), |acceptance| &acceptance.token.claims.scope)
     }
 
-    /// As if nothing was asked; buffers are kept, and the policy, which says nothing without a provider.
+    /// Makes the result blank. It keeps its buffers, and also the policy, which means nothing without a provider.
     pub fn clear(&mut self) {
         let answer = &mut self.answer;
         (answer.reason, answer.provider, answer.token, answer.aor) = (None, None, None, None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about answers to requests that were not accepted: status, phrase and header lines.
+//! The part of a worker for answers to requests that were not accepted: status, phrase and header lines.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,25 +13,25 @@ use sipoauth_core::sip::challenge::{Challenge, may_be_challenged};
 /// Longest Reason-Phrase in octets.
 const MAX_PHRASE: usize = 159;
 
-/// Of the request that is answered.
+/// What an answer needs to know of its request.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     /// Its method.
     pub method: &'a str,
     /// The realm that its challenge names; empty: the configured one, else the domain.
     pub realm: &'a str,
-    /// Domain of its address.
+    /// Domain of the request's address-of-record.
     pub domain: &'a str,
-    /// It is challenged as a proxy does it.
+    /// The request is challenged in the role of a proxy.
     pub proxy: bool,
     /// Its sender's address, for the log.
     pub source: &'a str,
 }
 
-/// An answer.
+/// An answer to a request that was not accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
-    /// SIP status; 0: nothing is to be sent.
+    /// SIP status; 0: no answer is sent.
     pub status: u32,
     /// Reason-Phrase.
     pub phrase: String,
@@ -44,7 +44,7 @@ impl Reply {
         Reply { status, phrase: phrase.to_owned(), headers }
     }
 
-    /// One that challenges, with these lines.
+    /// An answer that challenges, with these header lines.
     pub fn challenge(status: u32, headers: String) -> Reply {
         let phrase = match status {
             302 => "Moved Temporarily",
@@ -56,14 +56,14 @@ impl Reply {
 }
 
 impl Worker {
-    /// The answer that goes with the result of a check, or of what was required afterwards; None: it was accepted.
+    /// The answer for the result of a check, or of a later requirement. None when the request was accepted.
     pub fn reply(&mut self, result: &mut CheckResult, request: &Answered<'_>) -> Option<Reply> {
         let reason = result.answer.reason();
         if reason == Reason::Ok && result.pending.is_none() {
             return None;
         }
         if result.granted {
-            // What was required is a refusal only now.
+            // The failed requirement refuses the request only now, so it is logged now.
             request.source.clone_into(&mut result.source);
             self.tell_refusal(result, Level::Info);
         }
@@ -73,7 +73,7 @@ impl Worker {
             403 => Reply::new(403, "Forbidden", String::new()),
             400 => Reply::new(400, &phrase(reason.text()), String::new()),
             415 => Reply::new(415, "Unsupported Media Type", format!("Accept: {CONTENT_TYPE}\r\n")),
-            // Nobody waits for what is pending when it is answered.
+            // A result that is still pending also gets a 503, because a host that answers does not wait.
             _ => {
                 let seconds = match result.retry_after {
                     0 => self.placed.policy.settings.retry_after,
@@ -120,7 +120,7 @@ fn date_line(now: i64) -> String {
     format!("Date: {}\r\n", httpdate::fmt_http_date(time))
 }
 
-/// A sentence as Reason-Phrase: it tells a phone's developer what to mend.
+/// A sentence as Reason-Phrase. It tells a phone's developer what to fix.
 fn phrase(sentence: &str) -> String {
     let printable = sentence.chars().filter(|c| matches!(c, ' '..='~'));
     printable.take(MAX_PHRASE).collect()

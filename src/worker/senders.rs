@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about senders: who sent a request, for limits and log lines, and whether he is known to be there.
+//! The part of a worker for senders: who sent a request, for limits and log lines, and whether something was
+//! accepted from that sender lately.
 
 use super::{Handling, Worker};
 use crate::process::context::Context;
@@ -8,8 +9,8 @@ use sipoauth_core::sip::sender::{Datagram, Network, Sender};
 use sipoauth_core::sip::via::sender_of;
 
 impl Worker {
-    /// The same handling, with the one who sent the request to the proxies that are trusted. What such a proxy tells of a
-    /// sender may have come over UDP, whatever his Via says.
+    /// The same handling, with the sender from whom the trusted proxies got the request. Such a proxy may have got
+    /// it over UDP, whatever its Via says, so the address that it tells may be forged.
     pub(super) fn sent_by<'a>(&self, request: &Request<'a>, handling: &Handling<'a>) -> Handling<'a> {
         let peer = (handling.source, request.source.1);
         let trusted = &self.placed.policy.trusted_hops;
@@ -23,7 +24,7 @@ impl Worker {
     }
 }
 
-/// The sender as limits count him. `now` in Unix milliseconds.
+/// The sender as limits count senders. `now` is in Unix milliseconds.
 pub(super) fn sender(context: &Context, handling: &Handling<'_>, now: i64) -> Sender {
     let network = Network::of(handling.source);
     let datagram = handling.datagram.map(|port| {
@@ -33,7 +34,7 @@ pub(super) fn sender(context: &Context, handling: &Handling<'_>, now: i64) -> Se
     Sender { network, datagram }
 }
 
-/// Something of him was accepted.
+/// Notes that something was accepted from this sender.
 pub(super) fn note_accepted(context: &Context, handling: &Handling<'_>, now: i64) {
     if let Some(port) = handling.datagram {
         context.arena().shared().shown_senders.note(&Network::of(handling.source), port, now);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The stored records as a worker sees them without waiting: a local store itself, or what the I/O service has put into
-//! shared memory.
+//! The stored records as a worker sees them without waiting. They come from a local store, or from what the I/O
+//! service has put into shared memory.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use sipoauth_core::ports::store::StoreError;
 use sipoauth_core::records::session::{CodeRecord, CodeState, Record};
 use sipoauth_core::sip::sender::Network;
 
-/// A parked request may go on so long after its deadline, in milliseconds.
+/// How long after its deadline a parked request may still go on, in milliseconds.
 const LATE: i64 = 5000;
 
 /// The view of one call.
@@ -35,30 +35,31 @@ pub struct SessionView<'a> {
     pub now: i64,
     /// Text of the sender's address.
     pub source: &'a str,
-    /// What the I/O service has put into shared memory was asked for by this very request.
+    /// This request has asked for what the I/O service put into shared memory, or must be content with it.
     pub asked: bool,
-    /// Somebody has waited until it was there.
+    /// A request has waited until the records were there.
     has_waited: bool,
 }
 
 impl<'a> SessionView<'a> {
-    /// For a request: one that was parked has asked already, and who cannot wait must be content with what is known.
+    /// The view of a request. A parked request has asked already, and a request that cannot wait must be content
+    /// with what is known.
     pub fn new(context: &'a Context, policy: &'a Policy, handling: &Handling<'a>, now: i64) -> SessionView<'a> {
         let asked = handling.resumed || handling.no_wait;
         SessionView { context, policy, now, source: handling.source, asked, has_waited: handling.resumed }
     }
 
-    /// For whoever takes what is known now, and is nobody's request.
+    /// The view for a call that takes what is known now and does not belong to a request.
     pub fn as_known(context: &'a Context, policy: &'a Policy, now: i64) -> SessionView<'a> {
         SessionView { context, policy, now, source: "", asked: true, has_waited: false }
     }
 
-    /// The same for what follows from a request that may have waited.
+    /// The same for a call that follows from a request which may have waited.
     pub fn as_known_after_wait(context: &'a Context, policy: &'a Policy, now: i64) -> SessionView<'a> {
         SessionView { has_waited: true, ..SessionView::as_known(context, policy, now) }
     }
 
-    /// The work that an account would have made, so that the time tells less of who has none.
+    /// Does the work that an account would have caused, so that the time tells less about who has no account.
     fn open_decoy(&self) {
         if let Some(access) = self.context.sessions() {
             let account = unseal_account(access.sealer(), DECOY, access.decoy());
@@ -66,7 +67,7 @@ impl<'a> SessionView<'a> {
         }
     }
 
-    /// A record.
+    /// Reads a record.
     pub(super) fn read<T: Record>(&self, key: &str) -> Known<T> {
         self.read_by(key, |access, sealed| unseal(access.sealer(), key, sealed))
     }
@@ -154,7 +155,7 @@ impl KnownSessions for SessionView<'_> {
 
     fn arrived(&self, name: u64) -> i64 {
         let noted = self.context.arena().shared().arrivals.get(name).filter(|_| self.asked);
-        // Its low 24 bits; a request does not wait for hours.
+        // The table has the low 24 bits of the time. They are enough, because a request does not wait for hours.
         let waited = noted.map_or(0, |noted| (self.now - noted as i64) & 0xFF_FFFF);
         let longest = i64::from(self.policy.settings.pending_timeout) * 1000 + LATE;
         if waited <= longest { self.now - waited } else { self.now }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about codes and proofs: what must be done first, and the end of a registration.
+//! The part of a worker for codes and proofs: what must be done first, and the end of a registration.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,9 +20,9 @@ use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::ports::store::StoreError;
 use sipoauth_core::reason::Reason;
 
-/// What a digest-string in a ticket is sealed as.
+/// The name under which the digest-string in a ticket is sealed.
 const TICKET: &str = "ticket";
-/// Longest ticket in octets; one that would be longer has no digest-string.
+/// Longest ticket in octets. A ticket that would be longer has no digest-string.
 const MAX_TICKET: usize = 4096;
 
 impl Worker {
@@ -36,10 +36,11 @@ impl Worker {
     ) -> CheckResult {
         let shared = self.context.arena().shared();
         if handling.resumed {
-            // An earlier try may have failed: that is nothing that this request has waited for.
+            // An earlier try may have failed, but this request has not waited for that one.
             let failed = Failures::of_exchanges(shared).get(&registration.code, now / 1000);
             let number = failed.filter(|failed| failed.at >= registration.arrived / 1000).map(|failed| failed.reason);
-            // What has a proof may have waited for its session or a comparison: a request waits only once.
+            // A refresh or a password comes with a proof, so the request may have waited for its session or for a
+            // comparison instead. A request waits only once, so nobody waits for the exchange that begins below.
             if number.is_some() || !matches!(grant, TokenGrant::Refresh(_) | TokenGrant::Password(_)) {
                 answer.reason = Some(number.and_then(Reason::from_number).unwrap_or(Reason::ExchangeUnavailable));
                 return CheckResult { answer, ..CheckResult::default() };
@@ -64,7 +65,7 @@ impl Worker {
         CheckResult { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..CheckResult::default() }
     }
 
-    /// Compares a proof that is right with those that were seen, here and, if so configured, at other proxies.
+    /// Compares a valid proof with those that were seen before, here and, if so configured, at other proxies.
     pub(super) fn compare(&self, answer: Answer, uses: &[Use], handling: &Handling<'_>, now: i64) -> CheckResult {
         let window = i64::from(self.placed.policy.settings.pop_window);
         let guard = self.context.arena().replay_guard();
@@ -108,7 +109,8 @@ impl Worker {
 
     /// What the host keeps of a registration until its answer goes out.
     pub(super) fn ticket(&self, registration: &mut Registration) -> String {
-        // The digest-string holds the code; the ticket travels through the host.
+        // The ticket travels through the host and the digest-string contains the code, so the digest-string is
+        // sealed.
         let sealer = self.context.sessions().map(|access| access.sealer());
         let seal = |digest: String| Some(URL_SAFE_NO_PAD.encode(sealer?.seal(TICKET, digest.as_bytes())));
         registration.digest = registration.digest.take().and_then(seal);
@@ -131,18 +133,19 @@ impl Worker {
         Ok(registration)
     }
 
-    /// A registration is answered with this status, 200 or above, and this To tag. An error: a 2xx must become a 503 with
-    /// Retry-After of so many seconds.
+    /// Takes note that a registration is answered with this status, 200 or above, and this To tag. After an error
+    /// a 2xx must become a 503, with Retry-After of that many seconds.
     pub fn answered(&mut self, ticket: &str, status: u32, to_tag: &[u8]) -> Result<(), (SessionError, u32)> {
         if status >= 300 {
-            // What cannot be taken back now ends with its code.
+            // A key that cannot be taken back now ends with its code.
             let _ = self.withdraw(ticket, to_tag);
             return Ok(());
         }
         self.confirm(ticket, to_tag).map_err(|error| (error, self.placed.policy.settings.retry_after))
     }
 
-    /// A registration with a code is answered with this To tag: its key must be stored before the answer leaves.
+    /// Confirms a registration with a code that is answered with this To tag. Its key must be stored before the
+    /// answer leaves.
     pub fn confirm(&mut self, ticket: &str, to_tag: &[u8]) -> Result<(), SessionError> {
         let now = self.prepare(None);
         let registration = self.registration(ticket)?;
@@ -155,7 +158,8 @@ impl Worker {
         let known = SessionView::as_known_after_wait(&self.context, &self.placed.policy, now);
         if registration.tagged && !known.has_key(sessions, &registration, to_tag) {
             if !self.stores_itself() {
-                // The answer cannot be held back until a network has answered; it is a 503 then, and the phone comes again.
+                // The answer cannot be held back until a network has answered, so it becomes a 503 and the phone
+                // comes again.
                 let _ = self.withdraw(ticket, to_tag);
                 return Err(SessionError::Store(StoreError::Away("the key was not stored in time".into())));
             }
@@ -167,7 +171,8 @@ impl Worker {
         Ok(())
     }
 
-    /// The key is stored, and should this fail, the registration counts as confirmed soon.
+    /// Notes in the store that the answer leaves. The key is stored already. If this fails, the registration still
+    /// counts as confirmed soon.
     fn note_confirmed(&self, registration: &Registration, now: i64) {
         let Some(access) = self.context.sessions() else { return };
         let policy = &self.placed.policy;
@@ -177,8 +182,8 @@ impl Worker {
         }
     }
 
-    /// Somebody has shown what another has redeemed. With a short code he must not be told by the answer that it is one of
-    /// those that somebody has: he has no more tries than with any other code.
+    /// Somebody has sent a code that another phone has redeemed. The answer must not tell whether a short code
+    /// belongs to somebody, so the sender has no more tries than with any other code.
     pub(super) fn note_attempt(&self, attempt: &Attempt, handling: &Handling<'_>, now: i64) -> Option<Reason> {
         let shared = self.context.arena().shared();
         shared.counters.add(Counter::CodeAttempts);
@@ -188,7 +193,7 @@ impl Worker {
         (!allowed).then_some(Reason::CodeTries)
     }
 
-    /// A registration with a code was refused after all.
+    /// Takes back a registration with a code that was refused after all.
     pub fn withdraw(&mut self, ticket: &str, to_tag: &[u8]) -> Result<(), SessionError> {
         let now = self.prepare(None);
         let registration = self.registration(ticket)?;
@@ -205,7 +210,7 @@ impl Worker {
     }
 }
 
-/// What only the I/O service can look up.
+/// Waits for work that only the I/O service can do.
 pub(super) fn wait_for_store(mut answer: Answer, handling: &Handling<'_>, work: impl FnOnce() -> Work) -> CheckResult {
     if handling.resumed || handling.no_wait {
         answer.reason = Some(Reason::StoreUnavailable);

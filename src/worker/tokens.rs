@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about tokens that only their server can judge, and encrypted ones.
+//! The part of a worker for encrypted tokens, and for tokens that only their authorization server can judge.
 
 use super::senders::sender;
 use super::{CheckResult, Handling, SOON, Worker};
@@ -15,7 +15,7 @@ use sipoauth_core::reason::Reason;
 use sipoauth_core::records::session::decode;
 use sipoauth_core::sip::sender::Sender;
 
-/// What the I/O service has put into shared memory, as one call sees it.
+/// The answers about tokens that the I/O service has put into shared memory, as one call sees them.
 pub(super) struct AnswerView<'a> {
     context: &'a Context,
     asked: Asked,
@@ -37,7 +37,7 @@ impl<'a> AnswerView<'a> {
 
 impl KnownAnswers for AnswerView<'_> {
     fn answer(&self, id: &TokenId) -> Option<TokenAnswer> {
-        // Who has asked hears first whether it came to nothing.
+        // A request that has asked first hears whether its question failed.
         let failures = Failures::of_introspections(self.context.arena().shared());
         if self.asked == Asked::Yes
             && let Some(NotedFailure { reason, at }) = failures.get(&id.0, self.now / 1000)
@@ -60,7 +60,7 @@ impl KnownAnswers for AnswerView<'_> {
     }
 }
 
-/// What forged encrypted tokens of one source have cost in this minute, over all processes.
+/// Counts what forged encrypted tokens of one source have cost in this minute, over all processes.
 pub(super) struct DecryptionView<'a> {
     context: &'a Context,
     handling: Handling<'a>,
@@ -113,7 +113,8 @@ impl Worker {
         if !handling.no_wait && !handling.resumed {
             return CheckResult { answer, pending: Some(work.into()), ..CheckResult::default() };
         }
-        // Nobody waits, also because a request waits only once; but whoever asks again soon finds the answer.
+        // Nobody waits for this, because the request cannot wait or has waited once already. A request that comes
+        // again soon finds the answer.
         let begun = self.submit_for_nobody(work, handling);
         let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
         answer.reason = Some(begun.err().unwrap_or(reason));

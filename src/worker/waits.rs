@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A worker's part about waiting: whether a request may wait is decided before the host makes a transaction for it, so
-//! that a request that is refused costs no memory that others need.
+//! The part of a worker for waiting. It decides whether a request may wait before the host makes a transaction for
+//! the request, so that a refused request costs no memory that others need.
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +16,7 @@ use sipoauth_core::reason::Reason;
 use sipoauth_core::sip::sender::Crowd;
 
 impl Worker {
-    /// Lets a request wait that has work for the I/O service, or refuses it.
+    /// Lets a request with work for the I/O service wait, or refuses it.
     pub(super) fn admit(&self, verdict: &mut CheckResult, handling: &Handling<'_>) {
         let Some(errand) = &mut verdict.pending else { return };
         match self.party_of(&errand.work, handling) {
@@ -28,17 +28,17 @@ impl Worker {
         }
     }
 
-    /// What this work waits for, and for whom; or why it cannot wait now.
+    /// What this work waits for, and who sent it; or why it cannot wait now.
     fn party_of(&self, work: &Work, handling: &Handling<'_>) -> Result<Party, Reason> {
         let shared = self.context.arena().shared();
-        // Nobody would take it up.
+        // The I/O service cannot take jobs now.
         if shared.deaf.load(Relaxed) != 0 {
             return Err(Reason::Overloaded);
         }
         let now = now_millis();
         Charges::new(shared, &self.placed.policy.settings, now).look(work)?;
         let source = match work {
-            // What was granted must be taken back, whoever sent it.
+            // A key that was granted must be taken back, whatever share of the places its sender has.
             Work::Unbind(..) => 0,
             _ => self.tag_of(handling, now),
         };
@@ -53,8 +53,9 @@ impl Worker {
         Ok(party)
     }
 
-    /// A number for those with whom the sender shares his allowances, which nobody else can compute; 0 where the host does
-    /// not tell the source. Forged datagrams of a network wait apart from its phones that have shown themselves.
+    /// A number for the senders who share an allowance with this one; nobody else can compute it. It is 0 when the
+    /// host does not tell the source. Forged datagrams of a network wait apart from those of its phones from which
+    /// something was accepted.
     fn tag_of(&self, handling: &Handling<'_>, now: i64) -> u32 {
         if handling.source.is_empty() {
             return 0;
@@ -72,7 +73,7 @@ impl Worker {
         Rules { all: policy.settings.max_pending as usize, several, now }
     }
 
-    /// The provider whose server or keys are waited for, or the store.
+    /// The number of the provider whose server or keys the work waits for, or 0 for the store.
     fn cause_of(&self, work: &Work) -> u16 {
         let providers = &self.placed.policy.providers;
         let named = |name: &str| providers.iter().position(|p| p.name == name);
@@ -85,8 +86,8 @@ impl Worker {
         index.and_then(|index| u16::try_from(index + 1).ok()).unwrap_or(u16::MAX)
     }
 
-    /// Hands a parked request to the I/O service. `to_tag` is that of its final answer, as far as it is known now. An
-    /// error means: refuse it now with 503.
+    /// Hands a parked request to the I/O service. `to_tag` is that of its final answer, if it is known now. After
+    /// an error the request must be refused now with 503.
     pub fn submit(&mut self, errand: Errand, to_tag: &[u8], cookies: [u64; 2]) -> io::Result<()> {
         let Errand { mut work, party } = errand;
         let now = now_millis();
@@ -108,7 +109,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Has work done for which nobody waits.
+    /// Submits work for which nobody waits.
     pub(super) fn submit_for_nobody(&mut self, work: Work, handling: &Handling<'_>) -> Result<(), Reason> {
         let party = self.party_of(&work, handling)?;
         self.submit(Errand { work, party }, &[], NOBODY).map_err(|_| Reason::Overloaded)

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A request that was accepted with a token: the same request with the same token is accepted again, as long as policy
-//! and keys stay as they were (a cache is emptied when they change) and the time is within the token's bounds.
+//! Remembers a request that was accepted with a token. The same request with the same token is accepted again as
+//! long as policy and keys stay the same (the cache is emptied when they change) and the time is within the
+//! token's bounds.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::token_cache::VerifiedToken;
 
-/// Most octets of what is remembered of a request: it bounds the memory of a full cache.
+/// Most octets that method, From and To of a remembered request may have together. This bounds the memory of a
+/// full cache.
 const MAX_ASKED: usize = 256;
 
-/// What of a request decides beside its token, where nothing else does.
+/// The parts of a request that decide about it besides its token, if nothing else in the request does.
 #[derive(Clone, Copy)]
 pub struct RequestKey<'a> {
     /// The method.
@@ -38,18 +40,19 @@ pub struct TokenFacts<'a> {
     pub kid: &'a str,
     /// The token's name in logs.
     pub fingerprint: &'a str,
-    /// The services that it gives, separated by a comma.
+    /// The services that the token gives, separated by a comma.
     pub services: &'a str,
 }
 
-/// Method, From and To come first, then what is shown, then the token.
+/// Number of texts: method, From and To come first, then what is shown, then the token.
 const TEXTS: usize = 12;
 
-/// What was accepted, and what that gave.
+/// An accepted request, with its token and what is shown of both.
 pub struct Acceptance {
-    /// One after the other: with many tokens each look at another place of the memory costs more than a comparison.
+    /// All texts, one after the other. With many tokens, each access to another place in memory costs more than a
+    /// comparison.
     texts: Box<str>,
-    /// Where each of them ends.
+    /// Where each of the texts ends, in octets.
     ends: [u16; TEXTS],
     /// Unix seconds within which the token's times are good.
     span: Range<i64>,
@@ -71,7 +74,8 @@ impl std::fmt::Debug for Acceptance {
 }
 
 impl Acceptance {
-    /// None when the request, or what is shown of it, is too long to be remembered. `aor` as in the answer.
+    /// None when the request, or what is shown of it, is too long to be remembered. `aor` is the index from the
+    /// answer.
     pub fn new(
         asking: &RequestKey<'_>,
         span: Range<i64>,
@@ -102,26 +106,27 @@ impl Acceptance {
         &self.texts[begin.into()..self.ends[index].into()]
     }
 
-    /// True when it was the same that was accepted, octet by octet. `token` is what stands for the token.
+    /// True when this token and this request are what was accepted, octet by octet. `token` is the text in the
+    /// place of the token.
     #[inline]
     pub fn is_of(&self, token: &[u8], asking: &RequestKey<'_>) -> bool {
         let is = |index, text: &[u8]| *self.text(index).as_bytes() == *text;
         is(11, token) && is(2, asking.to) && is(1, asking.from) && is(0, asking.method)
     }
 
-    /// True when the token's times are good, in Unix seconds.
+    /// True when the token's times are good at `now`, in Unix seconds.
     #[inline]
     pub fn holds(&self, now: i64) -> bool {
         self.span.contains(&now)
     }
 
-    /// The services that it gives, separated by a comma.
+    /// The services that the token gives, separated by a comma.
     #[inline]
     pub fn services(&self) -> &str {
         self.text(10)
     }
 
-    /// What is shown of it.
+    /// What is shown of the request and its token.
     #[inline]
     pub fn shown(&self) -> TokenFacts<'_> {
         TokenFacts {

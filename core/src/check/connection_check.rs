@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests without credentials on a connection whose phone has signed in: judged as if the phone had sent its token or
-//! proof again, by the configuration, keys, sessions and time of now.
+//! Requests without credentials on a connection whose phone has signed in. They are judged as if the phone had
+//! sent its token or proof again, by the current configuration, keys, sessions and time.
 
 use super::session_check::{Known, SessionCheck};
 use super::token_cache::TokenCache;
@@ -12,7 +12,8 @@ use crate::records::bound_identity::BoundIdentity;
 use crate::records::session::SessionId;
 use crate::sip::uri::Aor;
 
-/// Checks a request that carries nothing by what its connection is bound to. None: as if it were not bound.
+/// Checks a request without credentials by the identity that its connection is bound to. None means that the
+/// request must be treated as if its connection were not bound.
 pub fn check_connection(
     policy: &Policy,
     known: Knowledge<'_>,
@@ -42,7 +43,8 @@ pub fn check_connection(
         answer.reason = Some(Reason::ConnectionExpired);
     }
     let other = [Reason::AorMismatch, Reason::ThirdPartyRegistration, Reason::DomainMismatch];
-    // A REGISTER without credentials is how a sign-in begins: another user of the same phone is asked for a token.
+    // A sign-in begins with a REGISTER without credentials, so another user of the same phone is asked for a
+    // token.
     let begins = request.is_register() && answer.reason.is_some_and(|reason| other.contains(&reason));
     (!begins).then_some(decision)
 }
@@ -61,7 +63,7 @@ fn by_session(look: &SessionCheck<'_>, id: &SessionId, aor: &str) -> Decision {
         }
     };
     let Some((account, index)) = session else {
-        // Nobody is asked to sign in again because of what was true a moment ago.
+        // What is known may be outdated, and nobody should have to sign in again because of that.
         return if fresh { decide(Answer::default(), Reason::SessionEnded) } else { fetch() };
     };
     let session = &account.sessions[index];

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a proof covers of a request, whichever way the proof travels and whichever key made it; and how the use of a proof
-//! is named.
+//! What a proof covers of a request, however the proof travels and whichever key made it. Also, how a use of a
+//! proof is named.
 //!
-//! A use is named by key, Call-ID and CSeq. A digest-string can be read in one way only, so every request that a proof
-//! fits has the same name: a second name made of the whole digest-string would find nothing more, and would cost an entry
-//! of the guard and a question to Redis. Of the same name is the same request again only what brings the same proof, which
-//! stands for the digest-string.
+//! A use is named by key, Call-ID and CSeq. A digest-string can be read in one way only, so every request that a
+//! proof fits has the same name. A second name made of the whole digest-string would find nothing more, and would
+//! cost an entry of the guard and a query to Redis. A request with a name that was seen before counts as the same
+//! request again only if it brings the same proof, which stands for the digest-string.
 
 use super::replay::{hash_of, hash_of_octets};
 use super::{Message, Request};
@@ -13,8 +13,8 @@ use crate::config::sessions::Sessions;
 use crate::records::session::{Session, SignIn};
 use crate::sip::digest_string::{DigestError, DigestParts, digest_of_request, split_cseq};
 
-/// The digest-string of a request with this message-body, and its Date in Unix seconds. A request of which no proof can
-/// be made, or which says more than a proof covers, is an error.
+/// The digest-string of a request with this message-body, and its Date in Unix seconds. It is an error if no proof
+/// of the request can be made, or if the request says more than a proof covers.
 pub(super) fn covered_by_proof(
     settings: &Sessions,
     request: &Request<'_>,
@@ -29,8 +29,9 @@ pub(super) fn covered_by_proof(
     Ok((text, date.ok_or(DigestError::Date)?))
 }
 
-/// No Contact, one URI and `*` are three things: a proof of a REGISTER that asks which bindings there are must not serve
-/// one that removes them all. A host whose number does not fit has not said which of them it is.
+/// No Contact, one URI and `*` are three different cases, because a proof of a REGISTER that asks which bindings
+/// there are must not serve one that removes them all. It is an error if the host's number of Contacts does not
+/// fit, because the case is not known then.
 fn covered_contact<'a>(settings: &Sessions, message: &Message<'a>) -> Result<&'a [u8], DigestError> {
     match (message.contacts, message.contact) {
         (0, b"") => Ok(b""),
@@ -40,13 +41,14 @@ fn covered_contact<'a>(settings: &Sessions, message: &Message<'a>) -> Result<&'a
     }
 }
 
-/// Names the use of a proof. Another spelling of the same CSeq is the same request.
+/// Names the use of a proof. Two spellings of the same CSeq give the same name.
 pub(super) fn name_of(hash_key: &[u8; 16], owner: &[u8], message: (&[u8], &[u8])) -> u64 {
     let (call_id, cseq) = message;
     hash_of(hash_key, (owner, call_id, split_cseq(cseq)))
 }
 
-/// Whose use it is: the session's. A sign-in with a password proves its key before it has a session, so there it is the key's.
+/// The owner of a use, as part of its name: the session. A sign-in with a password proves its key before it has a
+/// session, so there it is the key.
 pub(super) fn owner_of(session: &Session) -> &[u8] {
     match session.keys.last() {
         Some(key) if session.sign_in == SignIn::Password => &key.0,
@@ -54,13 +56,15 @@ pub(super) fn owner_of(session: &Session) -> &[u8] {
     }
 }
 
-/// How a request with this proof came, and what it was: only of the same path it is the same request again. The sender
-/// chooses all of it, so nobody else may be able to compute it.
+/// Hash of how a request with this proof came, and of what it contained. Only a request with the same path counts
+/// as the same request again. The sender chooses everything that is hashed, so nobody without the key may be able
+/// to compute the hash.
 ///
-/// A retransmission is the same message, octet for octet (RFC 3261 section 17.1), and no proof covers all of it: a copy may
-/// have another Request-URI, Route or Expires. Where the host does not give the message, what it tells of it must do. It is
-/// so over TCP, too: there a client sends nothing again, but a proxy without state passes on what came twice over UDP
-/// (section 16.11), a script may ask twice, and a request that had to wait is looked at again.
+/// A retransmission is the same message, octet for octet (RFC 3261 section 17.1). No proof covers the whole
+/// message: a copy may have another Request-URI, Route or Expires. If the host does not give the message, the
+/// parts that it gives must suffice. The same request can also come again over TCP. There a client retransmits
+/// nothing, but a stateless proxy passes on what came twice over UDP (section 16.11), a script may ask twice, and
+/// a request that had to wait is checked again.
 pub(super) fn path_of(hash_key: &[u8; 16], request: &Request<'_>, pop: &[u8]) -> u64 {
     let Request { method, uri, octets, transport, source, message, .. } = *request;
     let said = match octets {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every rule about a token, one after the other, with the values that it compares: the same rules that
-//! [`check_token`](super::token_check::check_token) stops at, without stopping.
+//! Judges a token by every rule, one after the other, and shows the values that each rule compares. The rules are
+//! those of [`check_token`](super::token_check::check_token), which stops at the first rule that fails; this
+//! module goes on.
 
 use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, TokenId, known_answer};
@@ -21,39 +22,39 @@ use crate::sip::uri::Aor;
 use crate::text::fingerprint::printable;
 use crate::text::json::Json;
 
-/// Characters of a value from the token that are shown.
+/// At most this many characters of a value from the token are shown.
 const MAX_TEXT: usize = 200;
 
-/// How a rule has judged.
+/// The result of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// The token fulfils it.
+    /// The token fulfills the rule.
     Fulfilled,
-    /// It does not.
+    /// The token does not fulfill the rule.
     Failed(Reason),
-    /// It cannot be told.
+    /// The rule cannot be judged with what is known.
     Unknown,
 }
 
-/// One rule.
+/// One rule and its result.
 #[derive(Clone, Debug)]
 pub struct ExplainedStep {
-    /// Its name.
+    /// The name of the rule.
     pub rule: &'static str,
-    /// How it has judged.
+    /// The result of the rule.
     pub judged: Judged,
-    /// What was compared.
+    /// The values that the rule compared.
     pub detail: String,
 }
 
 /// How the token is used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExplainedUse<'a> {
-    /// udp, tcp, tls, sctp, ws, wss, or empty when nobody knows.
+    /// udp, tcp, tls, sctp, ws, wss, or empty when it is not known.
     pub transport: &'a str,
-    /// The certificate of the client on whose connection it comes.
+    /// The certificate of the client on whose connection the token comes.
     pub certificate: PeerCertificate<'a>,
-    /// In which request; without one nobody asks who may use the token.
+    /// The request in which the token is used. Without one, it is not judged who may use the token.
     pub request: Option<UsingRequest<'a>>,
 }
 
@@ -74,7 +75,7 @@ impl UsingRequest<'_> {
     }
 }
 
-/// Judges by every rule that can be judged by. `now` in Unix seconds.
+/// Judges a token by every rule that can be applied to it. `now` in Unix seconds.
 pub fn explain(
     policy: &Policy,
     known: Knowledge<'_>,
@@ -88,7 +89,7 @@ pub fn explain(
     steps.add("size", fits, format!("{length} octets, max_token_size is {most}"));
     let request = used.request;
     let aor = request.and_then(|sent| Aor::parse(if sent.is_register() { sent.to } else { sent.from }));
-    // What is no JWT at all may be one that only its server can read.
+    // A text that is not a JWT may be a token that only its server can read.
     let opaque = policy.provider_for_opaque(aor.as_ref().map_or("", Aor::host)).filter(|_| !is_jose(token));
     let usage = TokenUsage { domain: "", transport: used.transport, certificate: used.certificate };
     let context = ExplainContext { policy, known, token, request, usage, now };
@@ -158,7 +159,7 @@ pub fn explain(
     steps.0
 }
 
-/// What all questions are about.
+/// What all steps need.
 struct ExplainContext<'a> {
     policy: &'a Policy,
     known: Knowledge<'a>,
@@ -169,7 +170,7 @@ struct ExplainContext<'a> {
 }
 
 impl ExplainContext<'_> {
-    /// A token that only its server can judge.
+    /// Explains a token that only its server can judge.
     fn opaque(&self, mut steps: Steps, index: usize) -> Vec<ExplainedStep> {
         let provider = &self.policy.providers[index];
         steps.add("form", Ok(()), format!("provider {} has opaque tokens: its server is asked", provider.name));
@@ -195,7 +196,7 @@ impl ExplainContext<'_> {
         steps.0
     }
 
-    /// What the server says of the token, if it says that it is active.
+    /// The server's answer about the token, if it says that the token is active.
     fn introspection(&self, steps: &mut Steps, provider: &Provider) -> Option<Vec<u8>> {
         let introspection = provider.introspection.as_ref()?;
         let id = TokenId::new(&provider.issuer, self.token);
@@ -213,7 +214,7 @@ impl ExplainContext<'_> {
         answer
     }
 
-    /// What the server says of scopes and of the token's end counts.
+    /// Applies what the server says about the token's scopes and expiry.
     fn confirmed(&self, steps: &mut Steps, provider: &Provider, claims: &mut Claims, answer: &[u8]) {
         let said = Json::parse(answer).map_err(|_| ClaimFault::from(Reason::IntrospectionUnavailable));
         let narrowed = said.and_then(|json| claims.narrowed_by(&json));
@@ -231,7 +232,7 @@ impl ExplainContext<'_> {
         }
     }
 
-    /// Who the token's user is, and whether he may send the request.
+    /// Who the token's user is, and whether that user may send the request.
     fn user(&self, steps: &mut Steps, provider: &Provider, json: &Json<'_>, claims: &Claims) {
         let owned = provider.addresses(json);
         let addresses = list(owned.iter().map(|aor| aor.as_str()));
@@ -282,8 +283,8 @@ impl Steps {
         self.0.push(ExplainedStep { rule, judged, detail: printable(&detail, 4 * MAX_TEXT) });
     }
 
-    /// The provider by whose rules the token is judged. Where there is only one, it judges tokens of others, too: then
-    /// everything that is wrong can be seen at once.
+    /// The provider by whose rules the token is judged. If only one provider is configured, its rules also judge
+    /// tokens of other issuers, so that everything that is wrong can be seen at once.
     fn provider(&mut self, policy: &Policy, claims: &Claims) -> Option<usize> {
         let found = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref());
         let issuer = printable(&claims.issuer, MAX_TEXT);
@@ -298,7 +299,7 @@ impl Steps {
         found.or((policy.providers.len() == 1).then_some(0))
     }
 
-    /// RFC 8898 section 2.1.2, as far as the provider asks for it.
+    /// Judges the token's protection on its way (RFC 8898 section 2.1.2), as far as the provider asks for it.
     fn protection(&mut self, provider: &Provider, encrypted: bool, transport: &str) {
         if provider.encryption != Encryption::Allowed {
             let accepted = provider.encryption.accepts(encrypted, transport);
@@ -311,11 +312,11 @@ impl Steps {
 
     fn claims(&mut self, provider: &Provider, json: &Json<'_>, claims: &Claims, now: i64) {
         let rules = &provider.rules;
-        // Whether there is a provider for the issuer was an earlier question.
+        // Another step has already judged whether there is a provider for the issuer.
         for (rule, judge) in TokenRules::CLAIM_RULES.iter().filter(|(rule, _)| *rule != "issuer") {
             let judged = judge(rules, claims, now);
             let detail = match judged {
-                // Of the claims that a rule needs only this one may be absent.
+                // Of the claims that a rule needs, only `aud` may be absent here.
                 Err(reason @ Reason::ClaimMissing) => {
                     let whose =
                         if provider.strategy == TokenStrategy::Opaque { INTROSPECTION_ANSWER } else { ACCESS_TOKEN };
@@ -337,7 +338,7 @@ impl Steps {
         self.add("required claims", rules.check_required_claims(json), detail);
     }
 
-    /// The key that the token is bound to, if it is (RFC 7800).
+    /// Judges the key that the token is bound to, if there is one (RFC 7800).
     fn binding(&mut self, provider: &Provider, claims: &Claims, usage: TokenUsage<'_>) {
         let Some(key) = &claims.confirmation else { return };
         let name = key.name();
@@ -401,7 +402,7 @@ fn header_detail(rule: &str, rules: &TokenRules, header: &Header) -> String {
     }
 }
 
-/// Why a token is taken for an ID token, and what lets it count.
+/// Says why a token is taken for an ID token, and which setting lets it count.
 fn kind_detail(rules: &TokenRules, json: &Json<'_>, claims: &Claims, judged: Result<(), Reason>) -> String {
     let marks = id_token_marks(json, claims);
     let marks = match (marks.is_empty(), claims.is_id_token) {
@@ -454,7 +455,7 @@ fn issuer_text(rule: &IssuerRule) -> String {
     }
 }
 
-/// Texts with commas; "nothing" when there is none.
+/// Joins texts with commas; "nothing" when there is none.
 fn list<T: AsRef<str>>(texts: impl Iterator<Item = T>) -> String {
     let texts: Vec<String> = texts.map(|text| printable(text.as_ref(), MAX_TEXT)).collect();
     if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }

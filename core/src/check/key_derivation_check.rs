@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Requests of phones that prove a password without sending it (draft-yusef-sipcore-key-derivation-00).
 //!
-//! Nobody can tell a user who does not exist from one who does: there is always an account to challenge with and to
-//! compare with, and the same is done for both.
+//! Nobody can tell a user who does not exist from one who does. There is always an account to challenge with and
+//! to compare with, and the same steps are taken for both.
 
 use super::covered::{covered_by_proof, path_of};
 use super::replay::{Use, hash_of};
@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 
 /// Where accounts come from.
 pub trait KnownAccounts {
-    /// The account of an address-of-record, canonical.
+    /// The account of a canonical address-of-record.
     fn verifier(&self, aor: &str) -> Known<Verifier>;
-    /// What is known is what is stored now, not what was a moment ago.
+    /// True when what is known is what is stored now, not what was stored a moment ago.
     fn is_fresh(&self) -> bool;
 }
 
-/// The account that the caller has looked up himself; None: there is no such user.
+/// The account that the caller has looked up itself; None if there is no such user.
 pub struct GivenAccount(pub Option<Verifier>);
 
 impl KnownAccounts for GivenAccount {
@@ -41,18 +41,19 @@ impl KnownAccounts for GivenAccount {
     }
 }
 
-/// A proof whose account is not known here, and what tells whether it is right and new once the account is.
+/// A proof whose account this worker does not know, with what is needed to judge whether the proof is correct and
+/// new once the account is known.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct OpenKeyProof {
     digest: Vec<u8>,
     nonce: Option<String>,
     pop: KeyOctets,
-    /// How it is named in comparisons, and the path by which it came.
+    /// The names of the proof in comparisons, each with the path by which the request came.
     pub names: Vec<(u64, u64)>,
 }
 
 impl OpenKeyProof {
-    /// The key of this account made it.
+    /// True when the key of this account made the proof.
     pub fn is_by(&self, verifier: &Verifier) -> bool {
         let nonce = self.nonce.as_deref().map(Into::into);
         let response = KeyResponse { username: None, realm: None, nonce, pop: self.pop.0 };
@@ -60,7 +61,8 @@ impl OpenKeyProof {
     }
 }
 
-/// Checks a request. An answer of 401 or 407 has the challenge; `realm` is named in it, `random` makes its nonce.
+/// Checks a request. An answer of 401 or 407 has the challenge, which names `realm` and has a nonce made from
+/// `random`.
 pub fn check_key_derivation(
     policy: &Policy,
     known: &dyn KnownAccounts,
@@ -76,7 +78,7 @@ pub fn check_key_derivation(
         Ok(asked) => asked,
         Err(reason) => return Decision::Done(Answer::refuse(reason)),
     };
-    // Whoever it is: to the location service he would be somebody else.
+    // No user may use this address, because the location service would take it for another one.
     if policy.settings.location_folds_case && asked.aor.has_upper_case() {
         return Decision::Done(Answer::refuse(Reason::AorMismatch));
     }
@@ -99,7 +101,7 @@ pub fn check_key_derivation(
     };
     let carried = Carried::KeyDerivation;
     if !(response.is_from_holder(&key, &asked.digest) & exists) {
-        // Nobody is asked for his password again because of what was true a moment ago.
+        // The known account may be outdated, and nobody should have to enter a password again because of that.
         return if known.is_fresh() { refuse(carried, Reason::PopInvalid, challenge()) } else { need() };
     }
     if is_stale(policy, policy.settings.leeway.into(), asked.date, now) {
@@ -109,7 +111,7 @@ pub fn check_key_derivation(
     Decision::NeedComparison(answer, asked.uses(now), None)
 }
 
-/// What a request asks for, as far as the account does not matter.
+/// What a request says, as far as the account is not needed to read it.
 struct RequestFacts<'a> {
     settings: &'a Sessions,
     response: Option<KeyResponse<'a>>,
@@ -149,8 +151,8 @@ impl<'a> RequestFacts<'a> {
         self.names.iter().map(|(proof, path)| Use { proof: *proof, path: *path, date: self.date, now }).collect()
     }
 
-    /// What the I/O service needs to compare the proof with those of other proxies as soon as it knows the account: a
-    /// request waits only once.
+    /// What the I/O service needs to compare the proof with those of other proxies. It does so as soon as it knows
+    /// the account, so that a request waits only once.
     fn open_proof(&self) -> Option<Box<OpenKeyProof>> {
         let response =
             self.response.as_ref().filter(|_| self.settings.cluster_replay && self.digest.len() <= MAX_OPEN)?;
@@ -163,8 +165,9 @@ impl<'a> RequestFacts<'a> {
     }
 }
 
-/// What must not be seen twice, each with the path by which it came: the phone's nonce, which belongs to one request,
-/// and the request itself. The latter also for proofs with a nonce: at the end of the body that would be another's.
+/// The names that must not be seen twice, each with the path by which the request came: the phone's nonce, which
+/// belongs to one request, and the request itself. A proof with a nonce needs the second name, too. If a part of
+/// the nonce is moved to the end of the body, the proof still fits, but with another nonce.
 fn names(settings: &Sessions, request: &Request<'_>, aor: &str, response: &KeyResponse<'_>) -> Vec<(u64, u64)> {
     let hash_key = &settings.hash_key;
     let path = path_of(hash_key, request, &response.pop);
@@ -185,7 +188,8 @@ fn is_user_of(username: &str, aor: &Aor) -> bool {
         .any(|named| named.user() == aor.user() && named.host() == domain)
 }
 
-/// The account of a user who does not exist: the same each time, known to this store's proxies only.
+/// Makes the account of a user who does not exist. It is the same each time, and only proxies of this store can
+/// make it.
 fn unknown_user(policy: &Policy, settings: &Sessions, aor: &str) -> Verifier {
     let part = |label: &[u8]| hmac_sha256(&*settings.unknown_users, &[label, aor.as_bytes()]);
     let defaults = &policy.new_accounts;

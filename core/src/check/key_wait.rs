@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What to do with a request whose key is not known: wait for a fetch, or answer now.
 //!
-//! Fetches are rare by design: forged key ids must not make this proxy storm the authorization server.
+//! Fetches are rare by design, because forged key ids must not make this proxy flood the authorization server.
 
 use crate::reason::Reason;
 
-/// How long a fetch that did not bring a key is proof that there is none, in milliseconds.
+/// For how long a fetch that did not bring a key proves that the key does not exist, in milliseconds.
 const MISSING_FOR: i64 = 60_000;
 
-/// A provider's fetch state, as the I/O process last told it.
+/// A provider's fetch state, as the I/O process last reported it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotState {
-    /// Unix milliseconds of the last successful fetch, 0: never.
+    /// Unix milliseconds of the last successful fetch; 0 if there was none.
     pub fetched_at: i64,
     /// Unix milliseconds of the next planned fetch.
     pub next_fetch_at: i64,
@@ -25,7 +25,7 @@ pub struct SlotState {
     pub asked: bool,
     /// Fetches since start.
     pub fetches: u64,
-    /// Generation of the key set, 0: none.
+    /// Generation of the key set; 0 if there is none.
     pub generation: u64,
 }
 
@@ -33,11 +33,11 @@ pub struct SlotState {
 pub struct Situation {
     /// The provider's fetch state.
     pub state: SlotState,
-    /// Some keys are there and young enough; only the token's key is missing.
+    /// There are keys that are young enough; only the token's key is missing.
     pub have_keys: bool,
     /// The last fetch is known not to have brought this key.
     pub known_missing: bool,
-    /// The request was parked once.
+    /// The request has been parked before.
     pub resumed: bool,
     /// The host can park the request.
     pub can_park: bool,
@@ -58,14 +58,15 @@ pub enum KeyWait {
     Unknown,
     /// Answer 503 with this Retry-After in seconds.
     NotNow(Reason, u32),
-    /// Answer 503 and have the keys fetched as soon as that is allowed.
+    /// Answer 503 with this Retry-After in seconds, and fetch the keys as soon as that is allowed.
     NotNowAndFetch(Reason, u32),
 }
 
-/// Decides. `source_allowed` is asked only when this request would cause a fetch because of its key id.
+/// Decides. `source_allowed` is called only when this request would cause a fetch because of its key id.
 pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> KeyWait {
     let Situation { state, now, retry_after, .. } = *situation;
-    // For a while only: a kid that a stranger guessed before it was published must not stay unknown.
+    // The key counts as missing for a while only, because a kid that a stranger guessed before it was published
+    // must not stay unknown.
     if situation.have_keys && situation.known_missing && now < state.fetched_at.saturating_add(MISSING_FOR) {
         return KeyWait::Unknown;
     }
@@ -87,7 +88,7 @@ pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> K
     if now < state.not_before {
         let seconds = u32::try_from((state.not_before - now + 999) / 1000).unwrap_or(retry_after).max(1);
         let reason = if state.failures > 0 || !situation.have_keys { outage } else { Reason::KeyRefreshLimited };
-        // In an outage the pauses between attempts are the limit, and who asks does not matter.
+        // In an outage, the pauses between attempts are the limit, so it does not matter which source asks.
         let counts = situation.have_keys && state.failures == 0 && !state.asked;
         if counts && !source_allowed() {
             return KeyWait::NotNow(reason, seconds);

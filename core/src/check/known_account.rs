@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The sessions of an address, with what each check of a proof needs of them and can be made once.
+//! The sessions of an address, with what each check of a proof needs and what can be prepared once for all checks.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -11,13 +11,13 @@ use crate::keys::pop::PopKey;
 use crate::records::session::{Account, Session};
 use crate::text::secret::KeyOctets;
 
-/// An opened account.
+/// An opened account, with its prepared keys.
 pub struct KnownAccount {
     account: Account,
     prepared: Vec<PreparedKey>,
 }
 
-/// Of one session.
+/// What is prepared for one session.
 struct PreparedKey {
     used: Arc<UsedSession>,
     keys: Vec<OnceLock<PopKey>>,
@@ -39,7 +39,7 @@ impl Deref for KnownAccount {
 }
 
 impl KnownAccount {
-    /// Of an account that was just opened.
+    /// Prepares an account that was just opened.
     pub fn new(account: Account) -> KnownAccount {
         let prepared = account.sessions.iter().map(|session| PreparedKey {
             used: Arc::new(used(&account.aor, session)),
@@ -48,7 +48,7 @@ impl KnownAccount {
         KnownAccount { prepared: prepared.collect(), account }
     }
 
-    /// About how much memory it takes.
+    /// About how many octets of memory the account takes.
     pub fn octets(&self) -> usize {
         let session = |session: &Session| {
             let shown = session.instance.len() + session.subject.len() + session.client_id.len() + session.scope.len();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One question, three answers: accepted, refused, or something is needed first.
+//! Checks of SIP requests. A check has one of three answers: accepted, refused, or something is needed first.
 
 pub mod acceptance;
 pub mod connection_check;
@@ -38,14 +38,14 @@ use token_answer::{KnownAnswers, TokenId};
 use token_cache::{TokenCache, VerifiedToken};
 use token_check::{TokenUsage, check_binding, check_remembered_token};
 
-/// What is looked at of a SIP request.
+/// The parts of a SIP request that a check uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
     /// The method.
     pub method: &'a str,
-    /// The Request-URI as the sender wrote it, raw octets; empty: not known.
+    /// The Request-URI as the sender wrote it, raw octets; empty if it is not known.
     pub uri: &'a [u8],
-    /// The whole request as it was received, raw octets; empty: not known.
+    /// The whole request as it was received, raw octets; empty if it is not known.
     pub octets: &'a [u8],
     /// addr-spec of From.
     pub from: &'a str,
@@ -57,19 +57,19 @@ pub struct Request<'a> {
     pub credentials: &'a [&'a str],
     /// udp, tcp, tls, sctp, ws, wss or empty.
     pub transport: &'a str,
-    /// The host's number of the connection on which it came straight from the phone; 0: none.
+    /// The host's number for the connection on which the request came straight from the phone; 0 if there is none.
     pub connection: u64,
-    /// Where it came from: address and port.
+    /// The address and port that the request came from.
     pub source: (&'a str, u16),
-    /// What the client of its connection has proved itself with.
+    /// The certificate by which the client of the connection has proved itself.
     pub certificate: PeerCertificate<'a>,
-    /// Bodies of all Via header fields, in order: tell who sent it to proxies that are trusted.
+    /// Bodies of all Via header fields, in order. Behind trusted proxies, they tell who sent the request.
     pub vias: &'a [&'a str],
-    /// What codes and proofs depend on.
+    /// The parts that codes and proofs depend on.
     pub message: Message<'a>,
 }
 
-/// Further parts of a SIP request, raw octets of the message. Empty: not there.
+/// Further parts of a SIP request, as raw octets of the message. A part that is not there is empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Message<'a> {
     /// Content-Type
@@ -90,11 +90,11 @@ pub struct Message<'a> {
     pub instance: &'a str,
     /// branch of the topmost Via.
     pub branch: &'a [u8],
-    /// To tag of the coming answer.
+    /// To tag of the answer that the host will send.
     pub reply_to_tag: &'a [u8],
     /// How many Contacts there are.
     pub contacts: u32,
-    /// `reg-id` of the Contact (RFC 5626), 0: none.
+    /// `reg-id` of the Contact (RFC 5626); 0 if there is none.
     pub reg_id: u32,
 }
 
@@ -104,7 +104,7 @@ impl Request<'_> {
         self.method.eq_ignore_ascii_case("REGISTER")
     }
 
-    /// The SIP domain of the address that it is sent for, canonical; empty when that is no address.
+    /// The SIP domain of the address for which the request is sent, canonical; empty if that is not a SIP address.
     pub fn domain(&self) -> String {
         let address = Aor::parse(if self.is_register() { self.to } else { self.from });
         address.as_ref().map_or("", Aor::host).to_owned()
@@ -119,7 +119,7 @@ impl Request<'_> {
 /// What a request carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Carried {
-    /// Nothing of ours.
+    /// Nothing that is checked here.
     #[default]
     Nothing,
     /// A token.
@@ -128,11 +128,11 @@ pub enum Carried {
     Code,
     /// A proof of possession.
     Proof,
-    /// Nothing; its connection stood in.
+    /// Nothing. The sign-in that its connection is bound to was used instead.
     Connection,
-    /// Digest credentials and the wish for tokens.
+    /// Digest credentials, with a request for tokens.
     Password,
-    /// A refresh token of the phone's own.
+    /// A refresh token that the phone holds itself.
     Refresh,
     /// A token and a proof of possession.
     TokenAndProof,
@@ -144,11 +144,11 @@ pub enum Carried {
 pub trait KnownKeys {
     /// The fetched keys of a provider; None when there are none or they are too old.
     fn fetched(&self, provider: usize) -> Option<&KeySet>;
-    /// When they were fetched, Unix seconds; 0: never, or that is not known.
+    /// When the keys were fetched, Unix seconds; 0 if never, or if that is not known.
     fn fetched_at(&self, provider: usize) -> i64;
 }
 
-/// What came out.
+/// The outcome of a check.
 #[derive(Debug)]
 pub enum Decision {
     /// Decided.
@@ -157,21 +157,23 @@ pub enum Decision {
     NeedKeys(Answer),
     /// The authorization server must be asked about the token.
     NeedIntrospection(Answer, IntrospectionQuestion),
-    /// The code, or another thing, must be exchanged, or the result of its exchange fetched.
+    /// The code, or another grant, must be exchanged, or the result of its exchange must be fetched.
     NeedExchange(Answer, Box<(TokenGrant, Registration)>),
     /// The key of this registration must be stored.
     NeedKeyStored(Answer, Box<Registration>),
-    /// The sessions of this address-of-record must be fetched, and a proof be compared that other proxies may know.
+    /// The sessions of this address-of-record must be fetched. The proof, if any, must also be compared with those
+    /// that other proxies have seen.
     NeedAccount(Answer, String, Option<Box<OpenProof>>),
-    /// The account of this address-of-record must be fetched, and a proof be compared that other proxies may know.
+    /// The account of this address-of-record must be fetched. The proof, if any, must also be compared with those
+    /// that other proxies have seen.
     NeedKeyAccount(Answer, String, Option<Box<OpenKeyProof>>),
-    /// The proof is right; these names of it must be compared with those that were seen. Then something may have to be
-    /// exchanged.
+    /// The proof is correct. These uses of it must be compared with those that were seen before. After that, the
+    /// grant, if any, must be exchanged.
     NeedComparison(Answer, Vec<Use>, Option<Box<(TokenGrant, Registration)>>),
 }
 
 impl Decision {
-    /// What is known so far.
+    /// The answer, as far as it is known.
     pub fn answer_mut(&mut self) -> &mut Answer {
         match self {
             Decision::Done(answer)
@@ -186,24 +188,24 @@ impl Decision {
     }
 }
 
-/// A token about which a server must be asked.
+/// A token about which its authorization server must be asked.
 #[derive(Debug)]
 pub struct IntrospectionQuestion {
-    /// Where its answer will be found.
+    /// The id under which the server's answer will be found.
     pub id: TokenId,
     /// The token.
     pub token: SecretText,
 }
 
-/// The limit of what forged encrypted tokens may cost: anybody can ask for the use of a private key.
+/// Limits what forged encrypted tokens may cost, because anybody can make the proxy use a private key.
 pub trait Decryptions {
-    /// A private key may be used for a token of this sender.
+    /// True when a private key may be used for a token of this sender.
     fn allowed(&self) -> bool;
-    /// It was used in vain: nothing in the token is its issuer's.
+    /// Notes that a private key was used in vain: nothing in the token comes from its issuer.
     fn failed(&self);
 }
 
-/// No limit: for whoever checks tokens of his own.
+/// No limit, for callers that check their own tokens.
 pub struct Unlimited;
 
 impl Decryptions for Unlimited {
@@ -214,23 +216,23 @@ impl Decryptions for Unlimited {
     fn failed(&self) {}
 }
 
-/// What a check may know beside the configuration.
+/// What a check may know besides the configuration.
 #[derive(Clone, Copy)]
 pub struct Knowledge<'a> {
     /// Keys.
     pub keys: &'a dyn KnownKeys,
-    /// What servers have said of tokens.
+    /// What authorization servers have said about tokens.
     pub answers: &'a dyn KnownAnswers,
     /// Sessions.
     pub sessions: &'a dyn KnownSessions,
-    /// Private keys.
+    /// Whether private keys may be used.
     pub decryptions: &'a dyn Decryptions,
 }
 
-/// The outcome of a check with what is known of the token.
+/// The result of a check, with what is known about the token.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// Why.
+    /// Why the check ended as it did.
     pub reason: Option<Reason>,
     /// The provider, once it is known.
     pub provider: Option<usize>,
@@ -246,29 +248,30 @@ pub struct Answer {
     pub session: Option<Arc<UsedSession>>,
     /// The address-of-record of an accepted account, canonical.
     pub account: Option<Box<str>>,
-    /// An accepted registration with a code or a password: its end must be told.
+    /// An accepted registration with a code or a password. The host must report the final answer to it.
     pub registration: Option<Box<Registration>>,
-    /// Somebody else has shown what was redeemed already.
+    /// Set when somebody else has shown a code or credentials that were redeemed already.
     pub attempt: Option<Box<Attempt>>,
     /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
     pub challenge: Option<Box<KeyChallenge>>,
-    /// The key that the token is bound to and whose possession was not proved, as
-    /// [`Confirmation::name`](crate::rules::confirmation::Confirmation::name) has it: for the log only.
+    /// The key that the token is bound to and whose possession was not proved, as named by
+    /// [`Confirmation::name`](crate::rules::confirmation::Confirmation::name). For the log only.
     pub unproved_key: Option<Box<str>>,
-    /// What a token that is not accepted says of itself, and what is wrong with its claims: for the log only.
+    /// What a token that is not accepted says about itself, and what is wrong with its claims. For the log only.
     pub unverified: Option<Box<Unverified>>,
 }
 
-/// A try to redeem what another has redeemed. For the log and the limits: its sender is told that the code is refused.
+/// An attempt to redeem what somebody else has redeemed. It is for the log and the limits only; its sender is just
+/// told that the code is refused.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// What gave it away.
+    /// The difference that gave the attempt away.
     pub differs: Differs,
-    /// With a short code: the address that was to be registered.
+    /// For a short code, the address that the request tried to register.
     pub short_code_of: Option<String>,
 }
 
-/// What a token says of itself.
+/// What a token says about itself.
 #[derive(Clone, Debug, Default)]
 pub struct Unverified {
     /// `iss`
@@ -277,14 +280,14 @@ pub struct Unverified {
     pub kid: String,
     /// The token's name in logs.
     pub fingerprint: String,
-    /// The claim that is missing or of the wrong type, and of what; empty when that is not the reason.
+    /// A sentence about the claim that is missing or has the wrong type; empty when that is not the reason.
     pub claim_fault: String,
-    /// Keys were tried, and none has signed it.
+    /// True when keys were tried and none of them has signed the token.
     pub tried: bool,
 }
 
 impl Answer {
-    /// The reason; an answer without one would be a refusal.
+    /// The reason. An answer without one counts as a refusal.
     #[inline]
     pub fn reason(&self) -> Reason {
         self.reason.unwrap_or(Reason::Internal)
@@ -299,8 +302,8 @@ impl Answer {
         }
     }
 
-    /// Unix seconds until which what was accepted may be used: a registration must not outlive it. Not the time until
-    /// which a session's tokens are good when they can be refreshed.
+    /// Unix seconds until which the accepted token or session may be used. A registration must not last longer. If
+    /// the tokens of a session can be refreshed, this is the end of the session, not of its tokens.
     pub fn allows_until(&self) -> Option<i64> {
         match (&self.token, &self.session) {
             (Some(token), _) => Some(token.claims.expires_at).filter(|end| *end != NO_END),
@@ -309,7 +312,7 @@ impl Answer {
         }
     }
 
-    /// Notes what is wrong with the claims of a token, or of what its server says of it.
+    /// Notes what is wrong with the claims of a token, or with those in its server's answer.
     #[cold]
     fn note(&mut self, fault: ClaimFault, whose: &str) -> Reason {
         if let Some(sentence) = fault.sentence(whose) {
@@ -347,14 +350,14 @@ pub fn check_request(
             (look.proof(&pop, look.request.message.body, None), Carried::Proof)
         });
     };
-    // A phone that asks for new tokens may send the old one, which may have ended.
+    // A phone that asks for new tokens may send the old one, which may have expired.
     if let Some(Ok(Grant::Refresh { refresh_token, pop, covered })) = grant_of(policy, request) {
         let name = token_name(&token);
         return check_session(policy, known.sessions, request, now, |look| {
             (look.refresh(refresh_token, &pop, &covered, Some(name)), Carried::Refresh)
         });
     }
-    // A JWT says itself whose it is.
+    // A JWT names its issuer itself. The domain is needed only if some provider has tokens that do not.
     let domain = if policy.asks_for_domains { request.domain() } else { String::new() };
     let foreign = policy.asks_for_domains.then(|| policy.provider_for_foreign_token(&token, &domain)).flatten();
     if let Some(provider) = foreign {
@@ -379,8 +382,8 @@ pub fn check_request(
     }
 }
 
-/// A token from elsewhere that says itself that it is bound to a key, which its sender has not proved: its server, which
-/// sees neither the phone nor its connection, cannot judge that.
+/// Refuses a token from elsewhere that says it is bound to a key, if its sender has not proved that key. The
+/// server cannot judge this, because it sees neither the phone nor its connection.
 fn unproved_foreign_token(policy: &Policy, provider: usize, token: &str, request: &Request<'_>) -> Option<Answer> {
     let claims = unverified_claims(&policy.decryption, token)?;
     let usage = request.usage("");
@@ -389,7 +392,8 @@ fn unproved_foreign_token(policy: &Policy, provider: usize, token: &str, request
     Some(answer)
 }
 
-/// The token is good. With a proof beside it, both must belong to one session (sip-oauth section 4.6).
+/// Continues when the token is good. If a proof came with it, both must belong to one session (sip-oauth section
+/// 4.6).
 fn beside_proof(
     policy: &Policy,
     sessions: &dyn KnownSessions,
@@ -413,7 +417,7 @@ fn beside_proof(
     decision
 }
 
-/// What the body of a REGISTER says of codes, proofs and tokens; None: nothing.
+/// Reads what the body of a REGISTER says about codes, proofs and tokens; None if it says nothing.
 fn grant_of(policy: &Policy, request: &Request<'_>) -> Option<Result<Grant, Reason>> {
     let Message { content_type, body, .. } = request.message;
     // A body of another type beside other credentials is not meant for us.
@@ -422,7 +426,8 @@ fn grant_of(policy: &Policy, request: &Request<'_>) -> Option<Result<Grant, Reas
     looked_at.then(|| grant::read(content_type, body))
 }
 
-/// Checks a REGISTER with Digest credentials, whose nonce the host has found good: it may ask for tokens (sip-oauth section 4.3).
+/// Checks a REGISTER that may ask for tokens with Digest credentials (sip-oauth section 4.3). The host has checked
+/// their nonce.
 pub fn check_password(
     policy: &Policy,
     sessions: &dyn KnownSessions,
@@ -452,7 +457,7 @@ pub fn check_code(
     check_session(policy, sessions, request, now, |look| (look.code(code.clone()), Carried::Code))
 }
 
-/// Of an accepted token: may its user send this request?
+/// Whether the user of an accepted token may send this request.
 fn check_user(policy: &Policy, checked: Decision, request: &Request<'_>) -> Decision {
     let mut answer = match checked {
         Decision::Done(answer) if answer.reason == Some(Reason::Ok) => answer,
@@ -485,7 +490,7 @@ fn check_body(policy: &Policy, sessions: &dyn KnownSessions, request: &Request<'
         Grant::Refresh { refresh_token, pop, covered } => {
             (look.refresh(refresh_token, &pop, &covered, None), Carried::Refresh)
         }
-        // Until Digest has said who it is, the phone is to be challenged by it.
+        // The phone must first get a Digest challenge, because Digest has not authenticated the user yet.
         Grant::Password { .. } => {
             let served = policy.provider_for_passwords(&request.domain()).is_some();
             let reason = if served { Reason::NoCredentials } else { Reason::GrantUnsupported };

@@ -3,10 +3,11 @@
 
 use crate::rules::confirmation::{Thumbprint, thumbprint};
 
-/// Reads the certificate, DER or PEM; None or nothing: the client showed none.
+/// Reads the certificate, DER or PEM. None or an empty result means that the client showed none.
 type Read<'a> = &'a dyn Fn() -> Option<Vec<u8>>;
 
-/// Where it is had from. The host is asked only when a token is bound to one: that is rare, and it costs more than a check.
+/// The source of the certificate. The host is asked only when a token is bound to a certificate, because that is
+/// rare and asking costs more than a check.
 #[derive(Clone, Copy, Default)]
 pub struct PeerCertificate<'a>(Option<Read<'a>>);
 
@@ -17,12 +18,13 @@ impl std::fmt::Debug for PeerCertificate<'_> {
 }
 
 impl<'a> PeerCertificate<'a> {
-    /// Of a host that can be asked.
+    /// For a host that can be asked for the certificate.
     pub fn new(read: Read<'a>) -> PeerCertificate<'a> {
         PeerCertificate(Some(read))
     }
 
-    /// Its SHA-256 thumbprint (RFC 8705 section 3.1), if the client has shown one on this transport.
+    /// The certificate's SHA-256 thumbprint (RFC 8705 section 3.1), if the client has shown a certificate on this
+    /// transport.
     pub fn thumbprint(self, transport: &str) -> Option<Thumbprint> {
         let read = self.0.filter(|_| matches!(transport, "tls" | "wss"))?;
         thumbprint(&read()?)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What tells one use of a proof of possession from another.
+//! What distinguishes one use of a proof of possession from another.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -10,8 +10,9 @@ use smallvec::SmallVec;
 pub struct Use {
     /// Hash of what makes the proof unique: the session, Call-ID and CSeq.
     pub proof: u64,
-    /// Hash of how the request came and of what it was: its proof, the branch of its Via, its source, its request line and
-    /// the rest of it. The sender chooses these, so he must not be able to compute it.
+    /// Hash of how the request came and of what it contained: its proof, the branch of its Via, its source, its
+    /// request line and the rest of the message. The sender chooses these, so the sender must not be able to
+    /// compute the hash.
     pub path: u64,
     /// Date of the request, Unix seconds.
     pub date: i64,
@@ -19,16 +20,16 @@ pub struct Use {
     pub now: i64,
 }
 
-/// What the guard says.
+/// The verdict of the replay guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// The first use.
     First,
-    /// The same request again, as UDP brings it.
+    /// The same request again, as it happens over UDP.
     Again,
     /// Another request with the same proof.
     Replayed,
-    /// Older than what the guard remembers: it may have been used.
+    /// The proof is older than what the guard remembers, so it may have been used.
     TooOld,
 }
 
@@ -40,7 +41,7 @@ pub fn hash_of(key: &[u8; 16], value: impl Hash) -> u64 {
     gathered.finish()
 }
 
-/// The same of many octets in one piece.
+/// A hash like that of [`hash_of`], for many octets in one piece.
 pub fn hash_of_octets(key: &[u8; 16], octets: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(key);
@@ -48,7 +49,7 @@ pub fn hash_of_octets(key: &[u8; 16], octets: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Everything that is hashed, so that it is hashed at once: that costs half as much as piece by piece.
+/// Gathers everything so that it is hashed at once. That costs half as much as hashing piece by piece.
 #[derive(Default)]
 struct Gathered(SmallVec<[u8; 192]>);
 

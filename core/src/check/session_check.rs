@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests that carry a code, a proof of possession or another thing that is tied to a session.
+//! Requests that carry a code, a proof of possession or another credential that is tied to a session.
 //!
-//! What is stored comes through [`KnownSessions`]; what must be done first is said by [`Decision`].
+//! Stored records come through [`KnownSessions`]. A [`Decision`] says what must be done first.
 
 use std::sync::Arc;
 
@@ -31,22 +31,22 @@ use crate::text::fingerprint::{secret_name, visible};
 use crate::text::secret::{KeyOctets, SecretText};
 use subtle::ConstantTimeEq;
 
-/// Longest that the texts of a registration may be together: they travel through the host.
+/// Most octets that the texts of a registration may have together, because they travel through the host.
 const MAX_TEXTS: usize = 2048;
 
-/// A Date has whole seconds, so it may be this far ahead whatever the leeway.
+/// A Date has whole seconds, so it may be this many seconds ahead, whatever the leeway is.
 const LEAST_AHEAD: i64 = 2;
-/// Longest digest-string that travels to the I/O service.
+/// Longest digest-string, in octets, that travels to the I/O service.
 pub(super) const MAX_OPEN: usize = 16 * 1024;
 
-/// What is known of a record.
+/// What is known about a record.
 #[derive(Clone, Debug)]
 pub enum Known<T> {
-    /// It is there.
+    /// The record exists.
     Found(T),
-    /// It is not.
+    /// There is no such record.
     Absent,
-    /// It must be asked for first.
+    /// The record must be fetched first.
     NotHere,
     /// The store cannot be read.
     Failed,
@@ -58,15 +58,15 @@ pub trait KnownSessions {
     fn account(&self, aor: &str) -> Known<Arc<KnownAccount>>;
     /// The fate of a code.
     fn code(&self, id: &CodeId) -> Known<CodeRecord>;
-    /// What is known is what is stored now, not what was a moment ago.
+    /// True when what is known is what is stored now, not what was stored a moment ago.
     fn is_fresh(&self) -> bool;
-    /// The network of the request's sender, who may have sent it to another proxy.
+    /// The network of the request's sender, who may have sent it through another proxy.
     fn network(&self) -> Network;
-    /// When the request of this name arrived, Unix milliseconds: it may have waited since.
+    /// When the request with this name arrived, Unix milliseconds. It may have waited since then.
     fn arrived(&self, name: u64) -> i64;
 }
 
-/// Where only tokens are looked at: nothing is stored.
+/// For callers that check tokens only: nothing is stored.
 pub struct NoSessions;
 
 impl KnownSessions for NoSessions {
@@ -91,7 +91,7 @@ impl KnownSessions for NoSessions {
     }
 }
 
-/// Names a code, or another thing that can be redeemed once, without revealing it.
+/// Names a code, or another grant that can be redeemed once, without revealing it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CodeId(pub String);
 
@@ -101,44 +101,46 @@ impl CodeId {
         CodeId::new("code", issuer, &[code])
     }
 
-    /// The text of a code is its sender's choice: it must not name another kind of thing.
+    /// `kind` is part of the id, because the sender chooses the text of a code, which must not give the id of
+    /// another kind of grant.
     fn new(kind: &str, issuer: &str, parts: &[&str]) -> CodeId {
         CodeId(secret_name(&[&[kind, issuer], parts].concat()))
     }
 }
 
-/// A registration with a code, or another sign-in, as far as its session is concerned. Holds no secret but in `digest`.
+/// A registration with a code, or another sign-in, as far as its session is concerned. Only `digest` may hold a
+/// secret.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Registration {
-    /// The code's record.
+    /// The id of the code's record.
     pub code: String,
     /// The request's method.
     pub method: String,
     /// The address-of-record, canonical.
     pub aor: String,
-    /// addr-spec of From: who registers it.
+    /// addr-spec of From, which names who registers the address.
     pub from: String,
     /// `+sip.instance`
     pub instance: String,
     /// `reg-id`
     pub reg_id: u32,
-    /// The From tag, raw octets as text that is valid UTF-8; others are refused.
+    /// The From tag, raw octets. A request whose tag is not valid UTF-8 is refused.
     pub from_tag: String,
     /// The Call-ID.
     pub call_id: String,
     /// The code was short.
     pub weak: bool,
-    /// What its sender has shown beside the code; None where everybody who has it may use it.
+    /// What the sender has shown besides the code; None for a grant that everybody who has it may use.
     pub claim: Option<Claim>,
-    /// The request arrived, Unix milliseconds.
+    /// When the request arrived, Unix milliseconds.
     pub arrived: i64,
-    /// Its key is made from the To tag of its answer.
+    /// True when its key is made from the To tag of its answer.
     pub tagged: bool,
-    /// The digest-string of the request, where proofs may be repeated.
+    /// The digest-string of the request, if proofs may be repeated (setting pop_reuse).
     pub digest: Option<String>,
 }
 
-/// A session that a request proved to be its own, or makes.
+/// A session that a request has proved to belong to its sender, or that it makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsedSession {
     /// Its name.
@@ -155,11 +157,12 @@ pub struct UsedSession {
     pub scope: String,
     /// The tokens are good until then, Unix seconds.
     pub valid_until: i64,
-    /// What it allows ends then: with its tokens, unless these can be refreshed.
+    /// What the session allows ends then, Unix seconds: with its tokens, unless these can be refreshed.
     pub allows_until: i64,
 }
 
-/// A proof whose session is not known here: what tells whose it is once the sessions of its address are.
+/// A proof whose session this worker does not know, with what is needed to find the session once the sessions of
+/// its address are known.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct OpenProof {
     pop: KeyOctets,
@@ -172,7 +175,8 @@ pub struct OpenProof {
 }
 
 impl OpenProof {
-    /// How it is named in comparisons, and the path by which it came. None when no session of the account made it.
+    /// The name of the proof in comparisons, and the path by which the request came. None when no session of the
+    /// account made the proof.
     pub fn names(&self, hash_key: &[u8; 16], account: &Account) -> Option<(u64, u64)> {
         let made = |s: &(usize, &Session)| made_by(s.1, &self.pop.0, &self.digest);
         let (_, session) = candidates(account, &self.instance, self.reg_id).find(made)?;
@@ -180,8 +184,9 @@ impl OpenProof {
     }
 }
 
-/// The sessions that a phone may use. One that names no instance may be any of them; one that names its own is no other
-/// that is named. Flows of one phone share what a code has given; who signs in with a password has a key for each flow
+/// The sessions that a phone may use. A phone that names no instance may use any session. A phone whose instance
+/// has sessions may use only these; with any other instance, it may use only sessions without one. Flows of one
+/// phone share the key that a code has given. A phone that signs in with a password has a key for each flow
 /// (sip-oauth sections 6.1 and 6.2).
 fn candidates<'a>(account: &'a Account, instance: &str, reg_id: u32) -> impl Iterator<Item = (usize, &'a Session)> {
     let named = !instance.is_empty() && account.sessions.iter().any(|s| s.instance == instance);
@@ -193,23 +198,23 @@ fn candidates<'a>(account: &'a Account, instance: &str, reg_id: u32) -> impl Ite
     account.sessions.iter().enumerate().filter(fits)
 }
 
-/// What the host knows of the user who signs in by Digest, and whose nonce it has found good.
+/// What the host knows about a user who signs in by Digest. The host has checked the nonce.
 #[derive(Clone, Copy)]
 pub struct DigestUser<'a> {
     /// H(A1) in hex.
     pub ha1: &'a str,
-    /// The password; empty: the host does not know it.
+    /// The password; empty if the host does not know it.
     pub password: &'a str,
 }
 
-/// A proof, and whose it is.
+/// A proof, and the session that it belongs to.
 struct Proven {
     answer: Answer,
     aor: Aor,
     provider: usize,
     account: Arc<KnownAccount>,
     index: usize,
-    /// It is the proof of a registration that may be repeated.
+    /// True for the proof of a registration, if that may be repeated (setting pop_reuse).
     repeated: bool,
     date: i64,
     pop: [u8; 32],
@@ -225,7 +230,7 @@ fn made_by(session: &Session, pop: &[u8; 32], digest: &[u8]) -> bool {
     session.keys.iter().any(|key| bool::from(make_pop(&key.0, digest).ct_eq(pop)))
 }
 
-/// What a look at codes and proofs needs.
+/// What a check of codes and proofs needs.
 pub struct SessionCheck<'a> {
     /// The configuration.
     pub policy: &'a Policy,
@@ -277,14 +282,16 @@ impl SessionCheck<'_> {
             return refuse(answer, Reason::AorMissing);
         };
         let Provider { issuer, rules, aor: templates, .. } = &self.policy.providers[provider];
-        // Without a template the server confirms a user's name, and that is no number.
+        // Without a template, the server confirms only a user's name, which does not make the user the owner of a
+        // telephone number.
         if templates.is_empty() && rules.may_be_anothers(&aor) {
             return refuse(answer, Reason::AorMismatch);
         }
         let aor = rules.spelled(aor);
-        // Who tries another's token must not spoil its fate.
+        // The address is part of the id, so that a user who tries another user's token does not spoil that token's
+        // record.
         let id = CodeId::new("token", issuer, &[aor.as_str(), token]);
-        // One name in two domains may be two users.
+        // The same name in two domains may be two users.
         let username = match rules.domains.len() {
             1 => aor.user().to_owned(),
             _ => format!("{}@{}", aor.user(), aor.host()),
@@ -296,7 +303,8 @@ impl SessionCheck<'_> {
         }
     }
 
-    /// A REGISTER with Digest credentials whose nonce the host has checked, and which asks for tokens (sip-oauth section 4.3).
+    /// A REGISTER that asks for tokens and has Digest credentials whose nonce the host has checked (sip-oauth
+    /// section 4.3).
     pub fn password(&self, known: DigestUser<'_>, proof: Option<(String, Vec<u8>)>) -> Decision {
         let digest = match DigestCredentials::select(self.request.credentials, self.request.realm) {
             Ok(digest) => digest,
@@ -310,14 +318,15 @@ impl SessionCheck<'_> {
         };
         let answer = Answer { provider: Some(provider), ..Answer::default() };
         let rules = &self.policy.providers[provider].rules;
-        // A password is good for its own user, and a realm without further word for the domain of its name.
+        // A password is good for its own user only. Unless `domains` are configured, a realm is good for the
+        // domain of its name only.
         let (user, host) = digest.username.split_once('@').unwrap_or((&digest.username, aor.host()));
         let is_home = !rules.domains.is_empty() || digest.realm.eq_ignore_ascii_case(aor.host());
         let is_named = user == aor.user() && host.eq_ignore_ascii_case(aor.host());
         if !is_home || !is_named || rules.may_be_anothers(&aor) {
             return refuse(answer, Reason::AorMismatch);
         }
-        // Whatever the script has done before: nobody gets tokens who does not know the password.
+        // Whatever the script has done before, only somebody who knows the password gets tokens.
         let (realm, nonce) = (digest.realm.as_bytes(), digest.nonce.as_bytes());
         let key = master_key(self.settings.ha1_form, known.ha1, realm, nonce);
         let Some(key) = key.filter(|_| digest.fits(known.ha1, self.request.method)) else {
@@ -338,7 +347,7 @@ impl SessionCheck<'_> {
             password: (!known.password.is_empty()).then(|| SecretText(known.password.to_owned())),
         };
         match self.registration(provider, id, aor) {
-            // Who sends the credentials of another's request again has shown no password.
+            // Somebody who replays the credentials of another's request has not shown that they know the password.
             Ok(registration) => {
                 let registration = self.claiming(registration, RedemptionFacts::default());
                 let decision = self.redeem(answer, provider, TokenGrant::Password(grant), registration);
@@ -362,7 +371,7 @@ impl SessionCheck<'_> {
         if beside.is_some_and(|name| !session.tokens.contains(&name)) {
             return refuse(answer, Reason::TokenUnbound);
         }
-        // Its access token may have ended: that is why it asks.
+        // The access token may have expired, because that is why the phone asks.
         let judged =
             if self.now >= session.ends_at { Err(Reason::SessionEnded) } else { self.may_use(provider, &proven.aor) };
         if let Err(reason) = judged {
@@ -372,7 +381,8 @@ impl SessionCheck<'_> {
             Ok(used) => used,
             Err(reason) => return refuse(answer, reason),
         };
-        // Another session's refresh token must not spoil the fate of this one.
+        // The session is part of the id, so that a phone that sends another session's refresh token does not spoil
+        // that token's record.
         let issuer = &self.policy.providers[provider].issuer;
         let id = CodeId::new("refresh", issuer, &[&id_text(&session.id), &refresh_token.0]);
         let grant = TokenGrant::Refresh(PhoneRefresh { refresh_token, session: session.id });
@@ -383,7 +393,7 @@ impl SessionCheck<'_> {
         compared_first(Some(used), self.redeem(answer, provider, grant, registration))
     }
 
-    /// What is kept of a request that redeems something.
+    /// What is kept of a request that redeems a grant.
     fn registration(&self, provider: usize, id: CodeId, aor: Aor) -> Result<Registration, Reason> {
         let aor = self.policy.providers[provider].rules.spelled(aor);
         let message = &self.request.message;
@@ -396,7 +406,7 @@ impl SessionCheck<'_> {
         if from_tag.is_empty() || call_id.is_empty() || length > MAX_TEXTS {
             return Err(Reason::PopMalformed);
         }
-        // A code that did not come in a request has none whose proof could be repeated.
+        // A code that did not come in a SIP request, which always has a CSeq, has no proof that could be repeated.
         let is_covered = self.policy.settings.pop_reuse && !message.cseq.is_empty();
         let digest = match is_covered.then(|| covered_by_proof(self.settings, self.request, message.body)) {
             Some(Ok((digest, _))) => String::from_utf8(digest).ok(),
@@ -421,7 +431,8 @@ impl SessionCheck<'_> {
         })
     }
 
-    /// Only its own phone may redeem it once more; beside what is `shown` that is told by the request itself.
+    /// Adds the claim, because only the same phone may redeem the grant once more. Besides what is `shown`, the
+    /// request itself tells which phone it is.
     fn claiming(&self, registration: Registration, shown: RedemptionFacts<'_>) -> Registration {
         let Registration { code, aor, instance, .. } = &registration;
         let network = self.known.network().to_string();
@@ -433,7 +444,7 @@ impl SessionCheck<'_> {
         Registration { claim, ..registration }
     }
 
-    /// What stays the same when a phone sends its request again, be it in another transaction.
+    /// The parts that stay the same when a phone sends its request again, even in another transaction.
     fn request_parts(&self) -> Vec<&[u8]> {
         let Request { method, from, credentials, message, .. } = self.request;
         let Message { from_tag, call_id, cseq, date, contact, body, .. } = message;
@@ -441,7 +452,7 @@ impl SessionCheck<'_> {
         parts.into_iter().chain(credentials.iter().map(|text| text.as_bytes())).collect()
     }
 
-    /// What has become of something that can be redeemed once.
+    /// Decides by the record of a grant, which can be redeemed once.
     fn redeem(&self, answer: Answer, provider: usize, grant: TokenGrant, registration: Registration) -> Decision {
         let record = match self.known.code(&CodeId(registration.code.clone())) {
             Known::Failed => return refuse(answer, Reason::StoreUnavailable),
@@ -449,7 +460,7 @@ impl SessionCheck<'_> {
             Known::Found(record) => record,
         };
         match record.state {
-            // Whoever comes meanwhile waits for what comes of it, and is judged then.
+            // A request that comes meanwhile waits for the result of the exchange, and is judged then.
             CodeState::InFlight(deadline) if self.now * 1000 <= deadline || grant.is_repeatable() => {
                 return Decision::NeedExchange(answer, Box::new((grant, registration)));
             }
@@ -463,7 +474,8 @@ impl SessionCheck<'_> {
             return attempt(answer, differs, &registration);
         }
         match &record.state {
-            // Who has waited hears what happened. It is never sent again, so who comes later must sign in anew.
+            // A request that has waited is told what happened. The grant is never sent again, so a later request
+            // is refused and the phone must sign in anew.
             CodeState::InFlight(given_up) | CodeState::InDoubt(given_up) => {
                 let has_waited = registration.arrived < *given_up;
                 let later = match grant {
@@ -491,13 +503,13 @@ impl SessionCheck<'_> {
             if is_strangers(record, &registration) {
                 return attempt(answer, Differs::Address, &registration);
             }
-            // Who guesses short codes must not learn that one is right.
+            // Somebody who guesses short codes must not learn that one of them is right.
             let is_secret = registration.weak && reason != Reason::InsufficientScope;
             return refuse(answer, if is_secret { Reason::CodeRefused } else { reason });
         }
         let account = match self.known.account(&registration.aor) {
             Known::Failed => return refuse(answer, Reason::StoreUnavailable),
-            // Whoever stores the key fetches the sessions too.
+            // Storing the key also fetches the sessions.
             Known::NotHere => return Decision::NeedKeyStored(answer, Box::new(registration)),
             Known::Absent => None,
             Known::Found(account) => Some(account),
@@ -507,12 +519,12 @@ impl SessionCheck<'_> {
             Some((account, index, &account.sessions[index]))
         });
         match found {
-            // It was there and has been ended: the code must not bring it back.
+            // The session was there and has been ended, and the code must not bring it back.
             None if !exchanged.bound_to.is_empty() => return refuse(answer, Reason::SessionEnded),
             None => return Decision::NeedKeyStored(answer, Box::new(registration)),
             Some((account, index, session)) => {
                 let key = key_of(self.settings, exchanged, &registration, self.request.message.reply_to_tag);
-                // Its scopes may be fewer by now than those of the sign-in.
+                // The session may have fewer scopes by now than at the sign-in.
                 let scopes = &self.policy.providers[provider].rules.scopes;
                 let allowed = scopes.check_method(&registration.method, &session.scope);
                 if let Err(reason) = self.alive(provider, session).and(allowed) {
@@ -524,7 +536,8 @@ impl SessionCheck<'_> {
                 answer.session = Some(account.used(index));
             }
         }
-        // A master-key is stored already, and serves other registrations as well: the answer does not decide about it.
+        // A master-key is stored already and serves other registrations as well, so the answer to this one does
+        // not decide about it.
         registration.tagged = exchanged.sign_in == SignIn::Code && exchanged.master_key.is_none();
         answer.registration = registration.claim.is_some().then(|| Box::new(registration));
         accept(answer)
@@ -556,7 +569,7 @@ impl SessionCheck<'_> {
         }
     }
 
-    /// Whose key made a proof; or what must be done, or be answered, instead.
+    /// Finds the session whose key made a proof. The error says what must be done or answered instead.
     fn prove(&self, pop: &str, covered: &[u8]) -> Result<Proven, Box<Decision>> {
         let request = self.request;
         let stop = |answer, reason| Err(Box::new(refuse(answer, reason)));
@@ -566,7 +579,7 @@ impl SessionCheck<'_> {
         let Some(pop) = pop_from_text(pop) else {
             return stop(Answer::default(), Reason::PopMalformed);
         };
-        // The one that would have made its session, whose spelling of numbers the session has.
+        // The provider that would have made the session. The session has that provider's spelling of numbers.
         let Some(provider) = self.policy.provider_for_sessions(aor.host()) else {
             return stop(Answer::default(), Reason::SessionUnknown);
         };
@@ -583,7 +596,7 @@ impl SessionCheck<'_> {
         let account = match self.known.account(aor.as_str()) {
             Known::Failed => return stop(Answer::default(), Reason::StoreUnavailable),
             Known::NotHere => return fetch(),
-            // Nobody is asked to sign in again because of what was true a moment ago.
+            // What is known may be outdated, and nobody should have to sign in again because of that.
             Known::Absent if !fresh => return fetch(),
             Known::Absent => return stop(Answer::default(), Reason::SessionUnknown),
             Known::Found(account) => account,
@@ -599,7 +612,7 @@ impl SessionCheck<'_> {
         Ok(Proven { answer, aor, provider, account, index, repeated, date, pop })
     }
 
-    /// The use of a proof whose Date is right.
+    /// The use of a proof. It is an error if the Date is too far from now.
     fn dated(&self, proven: &Proven) -> Result<Use, Reason> {
         self.use_of(owner_of(proven.session()), &proven.pop, proven.date, proven.provider)
     }
@@ -616,8 +629,9 @@ impl SessionCheck<'_> {
         if is_stale(self.policy, leeway, date, self.now) { Err(Reason::PopStale) } else { Ok(()) }
     }
 
-    /// A proof beside Digest credentials: the phone has come to the same master-key. Digest says that the request is new,
-    /// but the proof must not serve another request once the session has this key.
+    /// Checks a proof that came with Digest credentials, which shows that the phone has derived the same
+    /// master-key. Digest says that the request is new, but the proof must not serve another request once the
+    /// session has this key.
     fn fits_master_key(&self, key: &Key, pop: &str, covered: &[u8], provider: usize) -> Result<Use, Reason> {
         let pop = pop_from_text(pop).ok_or(Reason::PopMalformed)?;
         let (digest, date) = covered_by_proof(self.settings, self.request, covered).map_err(|error| error.reason())?;
@@ -627,7 +641,7 @@ impl SessionCheck<'_> {
         self.use_of(&**key, &pop, date, provider)
     }
 
-    /// The message-body of the digest-string where the proof is in the body.
+    /// The message-body of the digest-string if the proof is in the body.
     pub fn covered_in_body<'b>(&self, without_pop: &'b [u8]) -> &'b [u8] {
         if self.settings.empty_pop_body { &[] } else { without_pop }
     }
@@ -651,8 +665,8 @@ impl SessionCheck<'_> {
         })
     }
 
-    /// What the I/O service needs to compare the proof with those of other proxies as soon as it knows its session: a
-    /// request waits only once.
+    /// What the I/O service needs to compare the proof with those of other proxies. It does so as soon as it knows
+    /// the session, so that a request waits only once.
     fn open_proof(&self, pop: &[u8; 32], digest: &[u8]) -> Option<Box<OpenProof>> {
         let message = &self.request.message;
         (self.settings.cluster_replay && digest.len() <= MAX_OPEN).then(|| {
@@ -668,12 +682,12 @@ impl SessionCheck<'_> {
         })
     }
 
-    /// How the request with this proof came.
+    /// The path of the request with this proof, as in [`path_of`].
     fn path(&self, pop: &[u8; 32]) -> u64 {
         path_of(&self.settings.hash_key, self.request, pop)
     }
 
-    /// Everything but the proof itself.
+    /// Checks everything but the proof itself.
     pub(super) fn may_prove(&self, provider: usize, session: &Session, aor: &Aor) -> Result<(), Reason> {
         self.alive(provider, session)?;
         if session.weak && !self.may_be_weak() {
@@ -683,7 +697,7 @@ impl SessionCheck<'_> {
         self.policy.providers[provider].rules.scopes.check_method(self.request.method, &session.scope)
     }
 
-    /// The request is one of the address's owner.
+    /// Checks that the request is one of the address's owner.
     fn may_use(&self, provider: usize, aor: &Aor) -> Result<(), Reason> {
         let owned = std::slice::from_ref(aor);
         let request = self.request;
@@ -704,7 +718,7 @@ impl SessionCheck<'_> {
                 false => Reason::SessionEnded,
             });
         }
-        // Scopes that the server did not tell were judged when the code was exchanged.
+        // If the server did not name the scopes, they were judged when the code was exchanged.
         if !session.scope.is_empty() && !has_scopes(&session.scope, &rules.required_scopes) {
             return Err(Reason::InsufficientScope);
         }
@@ -716,8 +730,8 @@ impl SessionCheck<'_> {
     }
 }
 
-/// The verdict of the guard of this proxy, which `note` asks, about a proof that is right. The first name that was seen decides, so that a
-/// retransmission of what was refused is refused.
+/// The verdict of this proxy's replay guard about a proof that is correct. `note` asks the guard. The first name
+/// that was seen before decides, so that a retransmission of a refused request is refused.
 pub fn compare(mut answer: Answer, uses: &[Use], note: impl Fn(&Use) -> Seen) -> Answer {
     let refusal = uses.iter().find_map(|used| match note(used) {
         Seen::First | Seen::Again => None,
@@ -728,25 +742,26 @@ pub fn compare(mut answer: Answer, uses: &[Use], note: impl Fn(&Use) -> Seen) ->
     answer
 }
 
-/// The Date of a proof is too far from now. Proofs from the future would outlive the guard's memory at a restart, so
-/// into the future the leeway counts.
+/// True when the Date of a proof is too far from now. Proofs from the future would outlive the guard's memory at a
+/// restart, so into the future only the leeway counts.
 pub(super) fn is_stale(policy: &Policy, leeway: i64, date: i64, now: i64) -> bool {
     now - date > i64::from(policy.settings.pop_window) || date - now > leeway.max(LEAST_AHEAD)
 }
 
-/// Names a request that has arrived, however often it is looked at. Nobody else may be able to compute it.
+/// Names a request that has arrived. The name stays the same however often the request is checked. Nobody else may
+/// be able to compute it.
 pub fn arrival_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
     path_of(hash_key, request, b"")
 }
 
-/// Lets a registration in with what has come of a code. `now` in Unix milliseconds.
+/// Decides whether a registration may use the result of a code. `now` in Unix milliseconds.
 pub fn admit(policy: &Policy, record: &CodeRecord, registration: &Registration, now: i64) -> Result<(), Differs> {
-    // Digest credentials have no verifier: whoever has seen them has all of them.
+    // The setting is not for Digest credentials. They have no verifier, and whoever has seen them has all of them.
     let is_password = matches!(&record.state, CodeState::Done(done) if done.sign_in == SignIn::Password);
     let without_verifier = policy.settings.code_flows_without_verifier && !is_password;
     match (&record.redemption, &registration.claim) {
         (Some(redemption), Some(claim)) => {
-            // A check counts in seconds, which are over when something arrives within one.
+            // A check counts in whole seconds, so the request may have arrived after `now`.
             let arrived = registration.arrived;
             redemption.admit(claim, When { arrived, now: now.max(arrived), without_verifier })
         }
@@ -755,13 +770,13 @@ pub fn admit(policy: &Policy, record: &CodeRecord, registration: &Registration, 
     }
 }
 
-/// The server has judged what this registration shows.
+/// True when the server has judged what this registration shows.
 pub fn asks_the_same(record: &CodeRecord, registration: &Registration) -> bool {
     let both = record.redemption.zip(registration.claim);
     both.is_none_or(|(redemption, claim)| redemption.claim.asks_the_same(&claim))
 }
 
-/// The code is its owner's still, and this is not the one who has tried it.
+/// True when the code still belongs to its owner, and this registration is not by the phone that has tried it.
 fn is_strangers(record: &CodeRecord, registration: &Registration) -> bool {
     let both = record.redemption.zip(registration.claim);
     both.is_some_and(|(redemption, claim)| redemption.ownerless && !redemption.is_by(&claim))
@@ -771,7 +786,7 @@ fn reason_of(number: u32) -> Reason {
     Reason::from_number(number).unwrap_or(Reason::CodeRefused)
 }
 
-/// Somebody else shows what was redeemed already.
+/// Refuses a request in which somebody else shows what was redeemed already.
 fn attempt(mut answer: Answer, differs: Differs, registration: &Registration) -> Decision {
     let short_code_of = registration.weak.then(|| registration.aor.clone());
     answer.attempt = Some(Box::new(Attempt { differs, short_code_of }));
@@ -779,7 +794,7 @@ fn attempt(mut answer: Answer, differs: Differs, registration: &Registration) ->
 }
 
 /// Whether a user may register this address with a code, or use it with a token from elsewhere. The key proves the
-/// address in other requests too, so a rule about third parties does not help here.
+/// address in other requests too, so a rule about third parties is not enough here.
 pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registration) -> Result<(), Reason> {
     let owned: Vec<Aor> = user.aors.iter().filter_map(|aor| Aor::parse(aor)).collect();
     let method = registration.method.as_str();
@@ -790,8 +805,8 @@ pub fn may_register(rules: &TokenRules, user: &Identity, registration: &Registra
     rules.scopes.check_method(method, &user.scope)
 }
 
-/// The key that a registration gives, once its To tag is known: one that was given to phone and proxy counts before one
-/// that they make.
+/// The key that a registration gives, once its To tag is known. A key that was given to phone and proxy takes
+/// precedence over one that they make.
 pub fn key_of(
     settings: &Sessions,
     exchanged: &Exchanged,
@@ -823,7 +838,8 @@ pub fn used(aor: &str, session: &Session) -> UsedSession {
     }
 }
 
-/// Nothing is asked for, nor told, with a proof that was used before.
+/// Puts the comparison of the proof first. With a proof that was used before, nothing is exchanged and nothing is
+/// told.
 fn compared_first(used: Option<Use>, decision: Decision) -> Decision {
     match (used, decision) {
         (Some(used), Decision::NeedExchange(answer, then)) => Decision::NeedComparison(answer, vec![used], Some(then)),

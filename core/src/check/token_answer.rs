@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an authorization server has said of a token, as it is kept for a while (RFC 7662 section 4).
+//! What an authorization server has said about a token. The answer is kept for a while (RFC 7662 section 4).
 //!
-//! The answer says who the token stands for; nobody can find the token in it, or by its name.
+//! The answer says who the token stands for. Nobody can find the token from the answer or from its name.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +10,10 @@ use crate::reason::Reason;
 use crate::records::session::Record;
 use crate::text::fingerprint::secret_name;
 
-/// Longest answer in octets: the shared memory has room for so much in one place.
+/// Longest answer in octets. One entry of the shared memory has room for this much.
 pub const MAX_ANSWER: usize = 7 * 1024;
-/// A host that cannot park requests asks again after a moment; an answer must live until then, even where each request
-/// is to be asked for. Seconds.
+/// A host that cannot park requests asks again after a moment, in seconds. An answer must live until then, even if
+/// the server is to be asked for each request.
 const MOMENT: i64 = 3;
 
 /// Names a token without revealing it.
@@ -27,19 +27,19 @@ impl TokenId {
     }
 }
 
-/// What came of an introspection.
+/// The result of an introspection.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum IntrospectionResult {
-    /// The token is active; the JSON object of the answer.
+    /// The token is active. This is the JSON object of the answer.
     Active(Vec<u8>),
-    /// It is not.
+    /// The token is not active.
     Inactive,
-    /// There is no answer; the number of the reason.
+    /// There is no answer. This is the number of the reason.
     Failed(u32),
 }
 
 impl IntrospectionResult {
-    /// Seconds for which it is kept.
+    /// Seconds for which the result is kept.
     fn kept_for(&self, introspection: &Introspection) -> i64 {
         i64::from(match self {
             IntrospectionResult::Active(_) => introspection.cache,
@@ -49,10 +49,10 @@ impl IntrospectionResult {
     }
 }
 
-/// The same with its time.
+/// The result of an introspection, with its time.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TokenAnswer {
-    /// What.
+    /// The result.
     pub said: IntrospectionResult,
     /// When the server was asked, Unix seconds.
     pub asked_at: i64,
@@ -60,7 +60,7 @@ pub struct TokenAnswer {
 
 impl Record for TokenAnswer {}
 
-/// For how long a token may be used without its server being asked again. Unix seconds.
+/// For how long a token may be used before its server must be asked again. Times are Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// When the server was asked.
@@ -70,21 +70,21 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Of a token whose server has not been asked.
+    /// For a token whose server has not been asked.
     pub const NONE: Standing = Standing { asked_at: i64::MIN, until: i64::MIN };
 
-    /// Whether it holds. An answer from the future says that the clock was set back.
+    /// Whether the answer counts. An answer from the future does not, because the clock was set back.
     pub fn holds(&self, now: i64) -> bool {
         self.asked_at <= now.saturating_add(1) && now < self.until
     }
 }
 
-/// What is known of a token now.
+/// What is known about a token now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KnownAnswer {
-    /// It is active; what the server says, and for how long.
+    /// The token is active. This is what the server says, and for how long that counts.
     Active(Vec<u8>, Standing),
-    /// It is not.
+    /// The token is not accepted, for this reason.
     Refused(Reason),
     /// The server must be asked.
     NotHere,
@@ -92,33 +92,33 @@ pub enum KnownAnswer {
 
 /// The answers as this worker can see them without waiting.
 pub trait KnownAnswers {
-    /// What was said last of a token, whenever it was.
+    /// The last answer about a token, however old it is.
     fn answer(&self, id: &TokenId) -> Option<TokenAnswer>;
-    /// How this request stands to the answers.
+    /// Whether this request has asked the server.
     fn asked(&self) -> Asked;
-    /// No request waits longer than so many seconds.
+    /// No request waits longer than this many seconds.
     fn longest_wait(&self) -> i64;
 }
 
-/// How this request stands to the answers.
+/// Whether a request has asked the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// It has not asked yet.
     No,
-    /// It has asked, and goes on now.
+    /// It has asked, has waited, and goes on now.
     Yes,
-    /// It cannot wait: it must be content with what is known.
+    /// It cannot wait, so it must make do with what is known.
     Never,
 }
 
 impl TokenAnswer {
-    /// How long it counts.
+    /// How long the answer counts.
     pub fn standing(&self, introspection: &Introspection) -> Standing {
         Standing { asked_at: self.asked_at, until: self.asked_at.saturating_add(self.said.kept_for(introspection)) }
     }
 }
 
-/// What is known of a token, for a request at this time (Unix seconds).
+/// What is known about a token, for a request at this time (Unix seconds).
 pub fn known_answer(known: &dyn KnownAnswers, id: &TokenId, introspection: &Introspection, now: i64) -> KnownAnswer {
     let Some(answer) = known.answer(id) else {
         return KnownAnswer::NotHere;
@@ -128,7 +128,7 @@ pub fn known_answer(known: &dyn KnownAnswers, id: &TokenId, introspection: &Intr
     let counts = standing.holds(now)
         || match known.asked() {
             Asked::No => false,
-            // What it has asked for was put when it was told to go on, or later.
+            // The server was asked for this request, and no request waits longer than this.
             Asked::Yes => lasts(known.longest_wait() + 1),
             Asked::Never => !matches!(answer.said, IntrospectionResult::Failed(_)) && lasts(MOMENT),
         };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tokens whose signature was verified, remembered by each worker.
 //!
-//! A hit saves the signature check only: time, issuer, audience, client and scope are judged anew on each use. Where the
-//! same request was accepted before ([`Acceptance`]), only the time is: nothing else of it can have changed.
+//! A hit saves the signature check only: time, issuer, audience, client and scope are judged anew on each use. If
+//! the same request was accepted before ([`Acceptance`]), only the time is judged, because nothing else can have
+//! changed.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,16 +19,17 @@ use crate::sip::credentials::stands_alone;
 use crate::sip::uri::Aor;
 use crate::text::fingerprint::visible;
 
-/// Longer tokens are not remembered: it bounds the memory of a full cache.
+/// Tokens of more octets are not remembered. This bounds the memory of a full cache.
 const MAX_TOKEN: usize = 4096;
-/// The end of a token is its signature: as good as random, and only verified tokens get in.
+/// This many octets at the end of a token serve as its key. They belong to the signature, which is as good as
+/// random, and only verified tokens get in.
 const TAIL: usize = 16;
 
 /// A token whose signature and fixed claims are good.
 pub struct VerifiedToken {
     /// The whole token, as it came.
     pub token: Box<str>,
-    /// The signed token that was in it, when it was encrypted for this proxy; wiped when dropped.
+    /// The signed token that was inside, if the token was encrypted for this proxy; wiped when dropped.
     pub signed: Option<Zeroizing<String>>,
     /// Index of its provider in the policy under which it was verified.
     pub provider: usize,
@@ -37,19 +39,19 @@ pub struct VerifiedToken {
     pub fingerprint: String,
     /// The claims that are judged on each use.
     pub claims: Claims,
-    /// What is shown instead of claims with characters that are not seen.
+    /// What is shown instead of claims that have invisible characters.
     pub display: Display,
     /// The addresses its user owns.
     pub aors: Vec<Aor>,
     /// The payload, for the script's questions about other claims.
     pub payload: Vec<u8>,
-    /// For how long its server need not be asked again; of no meaning where it is not asked at all.
+    /// For how long its server need not be asked again. This has no meaning if the server is not asked at all.
     pub standing: Standing,
-    /// The domain that it was used for told whose it is.
+    /// True when only the domain that the token was used for tells its provider.
     pub by_domain: bool,
 }
 
-/// Claims as they are shown, where that is not how they are.
+/// Claims as they are shown, where that differs from their text.
 #[derive(Clone, Default)]
 pub struct Display {
     subject: Option<Box<str>>,
@@ -58,7 +60,7 @@ pub struct Display {
 }
 
 impl Display {
-    /// Of these claims; mostly there is nothing to do.
+    /// For these claims. Usually there is nothing to change.
     pub fn new(claims: &Claims) -> Display {
         let changed = |text: &str| match visible(text) {
             Cow::Borrowed(_) => None,
@@ -73,7 +75,7 @@ impl Display {
 }
 
 impl VerifiedToken {
-    /// What is shown of it. `aor` is the index of the address that a request uses.
+    /// What is shown of the token. `aor` is the index of the address that a request uses.
     pub fn shown(&self, aor: Option<usize>) -> TokenFacts<'_> {
         let claims = &self.claims;
         TokenFacts {
@@ -88,7 +90,7 @@ impl VerifiedToken {
         }
     }
 
-    /// The same token, of which its server has said more.
+    /// The same token, with what its server has said about it.
     pub fn confirmed(&self, claims: Claims, standing: Standing) -> VerifiedToken {
         VerifiedToken {
             token: self.token.clone(),
@@ -134,18 +136,18 @@ pub struct TokenCache {
 struct TokenEntry {
     key: Key,
     used: bool,
-    /// It can be the whole of Bearer credentials.
+    /// Whether the token can be the whole of Bearer credentials.
     stands_alone: bool,
     token: Arc<VerifiedToken>,
     /// The request that was accepted with it last.
     acceptance: Option<Arc<Acceptance>>,
 }
 
-/// What is known of the credentials of a request.
+/// What the cache knows about a request.
 pub enum Known<'a> {
-    /// The same request was accepted with them.
+    /// The same request was accepted with the same credentials.
     Accepted(&'a Arc<Acceptance>),
-    /// They are a token that was verified.
+    /// The credentials are a token that was verified.
     Verified(Arc<VerifiedToken>),
     /// Nothing.
     Nothing,
@@ -166,8 +168,8 @@ impl TokenCache {
         self.find(token.as_bytes()).map(|entry| Arc::clone(&entry.token))
     }
 
-    /// What is known of a request whose only credentials are Bearer credentials with this text, which may be more than a
-    /// token. `request` is None where more decides about it than token and [`RequestKey`].
+    /// What is known about a request whose only credentials are Bearer credentials with this text, which may be more than a
+    /// token. `request` is None if more than the token and a [`RequestKey`] decides about the request.
     #[inline]
     pub fn lookup(&mut self, credentials: &[u8], request: Option<&RequestKey<'_>>) -> Known<'_> {
         let Some(place) = TokenCache::key(credentials).and_then(|key| self.index.get(&key)) else {
@@ -187,7 +189,8 @@ impl TokenCache {
         Known::Verified(Arc::clone(&entry.token))
     }
 
-    /// Remembers what was accepted with a remembered token that was sent alone. It holds as long as the token stays here.
+    /// Remembers what was accepted with a remembered token that was sent alone. It is kept as long as the token
+    /// stays in the cache.
     pub fn accept(&mut self, token: &str, acceptance: Acceptance) {
         if let Some(entry) = self.find(token.as_bytes())
             && entry.stands_alone
@@ -203,7 +206,7 @@ impl TokenCache {
         same.then_some(entry)
     }
 
-    /// Remembers a token, in place of one that was not used lately when the cache is full.
+    /// Remembers a token. When the cache is full, it replaces one that was not used lately.
     pub fn insert(&mut self, token: Arc<VerifiedToken>) {
         let Some(key) = TokenCache::key(token.token.as_bytes()).filter(|k| self.capacity > 0 && k.0 <= MAX_TOKEN)
         else {
@@ -227,7 +230,7 @@ impl TokenCache {
         }
     }
 
-    /// Forgets everything: the keys or the policy have changed.
+    /// Forgets everything. Called when the keys or the policy have changed.
     pub fn clear(&mut self) {
         *self = TokenCache::new(self.capacity);
     }

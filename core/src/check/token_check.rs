@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One token: decrypted, verified, and confirmed by its server where that is asked for, or judged by its server alone.
+//! The check of one token. The token is decrypted, verified and, if configured, confirmed by its server. Or its
+//! server alone judges it.
 
 use std::sync::Arc;
 
@@ -25,12 +26,13 @@ use crate::text::fingerprint::{visible, visible_arc};
 use crate::text::json::Json;
 use crate::text::secret::SecretText;
 
-/// How a token is used. Empty: nobody knows.
+/// How a token is used. A text that is not known is empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenUsage<'a> {
-    /// The SIP domain of the address that it is used for: it tells whose token one is that does not say so itself.
+    /// The SIP domain of the address that the token is used for. It tells the provider of a token that does not
+    /// name its issuer.
     pub domain: &'a str,
-    /// How it came, as in [`super::Request::transport`].
+    /// How the token came, as in [`super::Request::transport`].
     pub transport: &'a str,
     /// As in [`super::Request::certificate`].
     pub certificate: PeerCertificate<'a>,
@@ -49,7 +51,7 @@ pub fn check_token(
     check_remembered_token(policy, known, cache, token, remembered, usage, now)
 }
 
-/// As [`check_token`]; `remembered` is what the cache has of it.
+/// As [`check_token`], for a token that was looked up already. `remembered` is its entry in the cache.
 pub(super) fn check_remembered_token(
     policy: &Policy,
     known: Knowledge<'_>,
@@ -69,7 +71,8 @@ pub(super) fn check_remembered_token(
                 let same = || policy.provider_for_opaque(usage.domain) == Some(verified.provider);
                 verified.standing.holds(now) && (!verified.by_domain || same())
             }
-            // Keys that are too old to verify a token are too old to stand behind a verified one.
+            // If the keys are too old to verify a token, they are also too old for one that they have verified
+            // before.
             _ => !provider.watches_keys() || known.keys.fetched(verified.provider).is_some(),
         }
     };
@@ -125,12 +128,12 @@ pub(super) fn check_remembered_token(
     Decision::Done(answer)
 }
 
-/// What a server gives as its keys may be so old, in seconds: others keep it on the way.
+/// A key set from a server may be this old, in seconds, because caches on the way may keep it.
 const AGE_OF_KEYS: i64 = 300;
 
 enum Refusal {
     Because(Reason),
-    /// Other keys are needed; the reason why those that are there do not verify the token.
+    /// Other keys are needed. This is the reason why the present ones do not verify the token.
     NeedKeys(Reason),
     NeedIntrospection(TokenId),
 }
@@ -141,7 +144,7 @@ impl From<Reason> for Refusal {
     }
 }
 
-/// RFC 8898 section 2.1.2, as far as the provider asks for it.
+/// Checks the token's protection on its way (RFC 8898 section 2.1.2), as far as the provider asks for it.
 fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result<(), Reason> {
     let encrypted = || CompactJwe::split(token).is_some();
     if provider.encryption == Encryption::Allowed || provider.encryption.accepts(encrypted(), transport) {
@@ -151,7 +154,7 @@ fn check_protection(provider: &Provider, token: &str, transport: &str) -> Result
     }
 }
 
-/// A token that is bound to a key (RFC 7800) counts only beside a proof of it.
+/// A token that is bound to a key (RFC 7800) counts only together with a proof of that key.
 pub(super) fn check_binding(
     provider: &Provider,
     claims: &Claims,
@@ -167,7 +170,7 @@ pub(super) fn check_binding(
     }
 }
 
-/// The sender has proved possession of the key by its client certificate (RFC 8705 section 3).
+/// True when the sender has proved possession of the key by its client certificate (RFC 8705 section 3).
 pub(super) fn is_proved(key: &Confirmation, usage: TokenUsage<'_>) -> bool {
     key.is_proved_by(|| usage.certificate.thumbprint(usage.transport))
 }
@@ -177,9 +180,9 @@ struct Reading<'a> {
     hashed: HashedToken<'a>,
     kid: Option<Arc<str>>,
     claims: Option<Claims>,
-    /// Keys were tried that its name or its lack of one allows, and none has signed it.
+    /// Keys were tried that fit the token's `kid` or its lack of one, and none of them has signed the token.
     tried: bool,
-    /// A private key was used for it, and nothing says yet that its issuer made it.
+    /// A private key was used for the token, and nothing shows yet that its issuer made it.
     unproven: bool,
 }
 
@@ -209,7 +212,7 @@ fn verify(
     answer: &mut Answer,
 ) -> Result<VerifiedToken, Refusal> {
     let token = reading.hashed.text;
-    // What is no JWT at all may be one that only its server can read.
+    // A text that is not a JWT may be a token that only its server can read.
     let asked = policy.provider_for_opaque(usage.domain).filter(|_| !is_jose(token));
     let permit = || {
         reading.unproven = known.decryptions.allowed();
@@ -265,19 +268,21 @@ fn verify(
         }
         let fetched = known.keys.fetched(index);
         reading.tried = fetched.is_some_and(|set| set.candidates(header.kid.as_deref(), header.algorithm).is_ok());
-        // The keys were fetched when the token had been issued already, and the one that it should fit is another one.
+        // The keys were fetched after the token was issued, and those that fit its `kid` have not signed it.
+        // Fetching them again would not help.
         let oldest = known.keys.fetched_at(index) - provider.rules.leeway - AGE_OF_KEYS;
         if reading.tried && claims.issued_at.is_some_and(|issued_at| issued_at < oldest) {
             return Err(reason.into());
         }
-        // A token that would be refused anyway is not worth a key fetch. What one of unknown origin says is not told.
+        // A token that would be refused anyway is not worth a key fetch. What is wrong with its claims is told
+        // only if its key is unknown, not if a known key has not signed it.
         let judged = judge(provider, claims, &json, usage, now, answer);
         judged.map_err(|refusal| if reason == Reason::KeyUnknown { refusal } else { reason })?;
         return Err(Refusal::NeedKeys(reason));
     }
     reading.unproven = false;
     judge(provider, claims, &json, usage, now, answer)?;
-    // Nothing of an encrypted token is kept longer than the token.
+    // No part of an encrypted token is kept longer than the token itself.
     if let OpenedToken::AsItCame(_) = opened {
         headers.remember(jws.encoded_header(), &header);
     }
@@ -299,7 +304,7 @@ fn verify(
     })
 }
 
-/// Every rule about what a token says.
+/// Judges a token by every rule about its claims.
 fn judge(
     provider: &Provider,
     claims: &Claims,
@@ -316,7 +321,7 @@ fn judge(
     check_binding(provider, claims, usage, answer)
 }
 
-/// Of the claims that a rule needs only `aud` may be absent.
+/// Of the claims that a rule needs, only `aud` may be absent here.
 fn missing_audience(reason: Reason, whose: &str, answer: &mut Answer) -> Reason {
     match reason {
         Reason::ClaimMissing => answer.note(ClaimFault::missing("aud"), whose),
@@ -324,7 +329,7 @@ fn missing_audience(reason: Reason, whose: &str, answer: &mut Answer) -> Reason 
     }
 }
 
-/// A token that does not say whose it is.
+/// Verifies a token that does not name its issuer, by introspection at the provider that serves its domain.
 fn by_domain(
     policy: &Policy,
     answers: &dyn KnownAnswers,
@@ -338,7 +343,8 @@ fn by_domain(
     Ok(VerifiedToken { by_domain: true, ..token })
 }
 
-/// A token that only its server can read (RFC 7662): its answer is judged as a token's claims are.
+/// Verifies a token that only its server can read (RFC 7662). The server's answer is judged like the claims of a
+/// token.
 fn introspected(
     policy: &Policy,
     answers: &dyn KnownAnswers,
@@ -371,8 +377,8 @@ fn introspected(
     })
 }
 
-/// Where a signature is not enough, the server must have said lately that the token has not been revoked. What it says
-/// of scopes and of the token's end counts.
+/// If a signature is not enough, the server must have said lately that the token has not been revoked. What it
+/// says about scopes and the token's end counts.
 fn confirm(
     policy: &Policy,
     answers: &dyn KnownAnswers,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The proxy's own client at an authorization server: how it says who it is (RFC 6749 section 2.3, RFC 7523, RFC 8705).
+//! The proxy's own client at an authorization server, and how it authenticates (RFC 6749 section 2.3, RFC 7523,
+//! RFC 8705).
 
 use std::collections::BTreeMap;
 
@@ -20,11 +21,11 @@ pub struct Client {
     pub auth: ClientAuth,
     /// The token endpoint, when it is configured.
     pub token_endpoint: Option<String>,
-    /// Metadata documents that name the token endpoint otherwise, tried in this order.
+    /// Metadata documents that name the token endpoint if it is not configured, tried in this order.
     pub discovery: Vec<String>,
     /// redirect_uri of an exchange when the phone sends none.
     pub redirect_uri: Option<String>,
-    /// UserInfo endpoint when configured.
+    /// The UserInfo endpoint, when it is configured.
     pub userinfo_endpoint: Option<String>,
 }
 
@@ -39,10 +40,11 @@ pub enum ClientAuth {
     PrivateKeyJwt {
         /// Signs the assertions.
         key: Box<SigningKey>,
-        /// `aud` of the assertions; None: the endpoint that is asked.
+        /// `aud` of the assertions; None for the endpoint that is asked.
         audience: Option<String>,
     },
-    /// tls_client_auth (RFC 8705 section 2.1), or self_signed_tls_client_auth (section 2.2): the same for a client.
+    /// tls_client_auth (RFC 8705 section 2.1), or self_signed_tls_client_auth (section 2.2), which is the same for
+    /// a client.
     Tls(Box<ClientCertificate>),
     /// A public client.
     None,
@@ -57,7 +59,8 @@ impl ClientAuth {
         }
     }
 
-    /// An endpoint without TLS would never see the certificate.
+    /// Fails if the client needs a certificate and the endpoint has no TLS, because the endpoint would never see
+    /// the certificate.
     pub fn fits(&self, endpoint: &str) -> Result<(), String> {
         match self {
             ClientAuth::Tls(_) if !endpoint.starts_with("https://") => {
@@ -89,7 +92,7 @@ impl Client {
             return Err(fail("client_id", "is empty, or no text".into()));
         }
         let auth = auth(settings, files, fail)?;
-        // Who introspects only, needs no token endpoint.
+        // A client that only introspects needs no token endpoint.
         let exchanges = global.store.is_some() || strategy == TokenStrategy::Jwt;
         let written = settings.token_endpoint.as_ref();
         let (token_endpoint, discovery) = match endpoint(("token_endpoint", written), settings, global, fail) {
@@ -123,7 +126,7 @@ impl Client {
     }
 }
 
-/// The keys of a client, except its id, that are written.
+/// The keys of the client, except its id, that the configuration sets.
 fn given(settings: &ProviderSettings) -> Vec<&'static str> {
     let keys = [
         ("client_secret", settings.client_secret.is_some()),
@@ -158,7 +161,7 @@ fn auth(
         None if has("client_secret") || has("client_secret_file") => "client_secret_basic",
         None => "none",
     };
-    // What would be ignored is a mistake: the operator believes that it is in use.
+    // A setting that would be ignored is a mistake, because the operator believes that it is in use.
     let unused: &[&str] = match method {
         "private_key_jwt" => &["client_secret", "client_secret_file", "client_cert_file"],
         "tls_client_auth" => &["client_secret", "client_secret_file", "client_key_id", "client_assertion_audience"],
@@ -226,7 +229,7 @@ fn auth(
     }
 }
 
-/// An endpoint as it is configured under a key, or the metadata that names it otherwise.
+/// The endpoint that is configured under `key`, or else the metadata documents that name it.
 pub(super) fn endpoint(
     (key, configured): (&'static str, Option<&String>),
     settings: &ProviderSettings,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The certificate by which the proxy's own client shows who it is (mutual TLS, RFC 8705 section 2).
+//! The certificate by which the proxy's own client authenticates (mutual TLS, RFC 8705 section 2).
 
 use std::fmt;
 
@@ -28,7 +28,8 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// Reads a PEM chain and a PEM key (PKCS #8). The error names the setting that is wrong, and what is.
+    /// Reads a PEM chain and a PEM key (PKCS #8). The error names the setting that is wrong, and says what is
+    /// wrong with it.
     pub fn from_pem(chain: &str, key: &str) -> Result<ClientCertificate, (&'static str, String)> {
         const CERT: &str = "client_cert_file";
         const KEY: &str = "client_key_file";
@@ -86,7 +87,7 @@ impl ClientCertificate {
         &self.key_pem
     }
 
-    /// Tells one certificate with its key from any other.
+    /// Identifies the chain together with its key.
     pub fn id(&self) -> [u8; 32] {
         self.id
     }
@@ -118,7 +119,7 @@ impl fmt::Debug for ClientCertificate {
 pub(crate) mod tests {
     use super::*;
 
-    /// Of the key in the tests of `client`, for a hundred years.
+    /// A certificate of the key in the tests of `client`, valid for a hundred years.
     pub(crate) const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n\
         MIIBNjCB6aADAgECAhQOnYhEJnDOdHTbDRggSy64DyY8lDAFBgMrZXAwEDEOMAwG\n\
         A1UEAwwFcHJveHkwIBcNMjYxMTIxMDY1NzQzWhgPMjEyNjEwMjgwNjU3NDNaMBAx\n\

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Encrypted tokens: the keys that open them, and who must send them (RFC 8898 section 2.1.2).
+//! Encrypted tokens: the keys that decrypt them, and when a token must be encrypted (RFC 8898 section 2.1.2).
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,13 @@ use crate::jose::jwe_algorithm::{ContentEncryption, KeyManagement};
 /// Whether the tokens of a provider must be encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encryption {
-    /// They may be.
+    /// Tokens may be encrypted.
     #[default]
     Allowed,
-    /// They must be, unless the request came over TLS or WSS: then nobody but the phone and this proxy has seen them.
+    /// Tokens must be encrypted, unless the request came over TLS or WSS, because then nobody but the phone and
+    /// this proxy has seen them.
     RequiredWithoutTls,
-    /// They must be.
+    /// Tokens must be encrypted.
     Required,
 }
 
@@ -32,7 +33,7 @@ impl Encryption {
         }
     }
 
-    /// True when a token may come like this. An unknown (empty) transport counts as unprotected.
+    /// True when a token may come in this way. An unknown (empty) transport counts as unprotected.
     pub fn accepts(self, encrypted: bool, transport: &str) -> bool {
         encrypted
             || match self {

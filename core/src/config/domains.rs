@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whose users a provider can name: where several are configured, none must be able to name those of another one.
+//! Which users a provider can name. If several providers are configured, none must be able to name the users of
+//! another one.
 
 use super::provider::{Fail, Provider};
 use super::provider_settings::ProviderSettings;
@@ -14,17 +15,17 @@ use crate::sip::uri::Aor;
 pub enum Reach {
     /// Its claims name the host, and nothing limits it.
     Any,
-    /// These, canonical.
+    /// Only these hosts, canonical.
     Hosts(Vec<String>),
 }
 
 impl Reach {
-    /// What `domains` allow; without them what the templates say.
+    /// What `domains` allow, or without them what the templates in `aor` say.
     pub(super) fn new(rules: &TokenRules, aor: &[AorTemplate]) -> Reach {
         if !rules.domains.is_empty() {
             return Reach::Hosts(rules.domains.clone());
         }
-        // Who registers others registers anybody.
+        // If some users may register others, they may register anybody.
         let hosts: Option<Vec<&str>> = aor.iter().map(AorTemplate::known_host).collect();
         match hosts.filter(|_| rules.third_party.is_empty()) {
             Some(hosts) => Reach::Hosts(hosts.into_iter().map(str::to_owned).collect()),
@@ -33,16 +34,17 @@ impl Reach {
     }
 }
 
-/// The host as addresses have it: lower case, no dot at its end, IPv6 in its shortest form. None: it is no host.
+/// The host as addresses have it: lower case, no dot at its end, IPv6 in its shortest form. None if it is not a
+/// host.
 pub(super) fn canonical_host(host: &str) -> Option<String> {
     let aor = Aor::parse(&format!("sip:user@{host}"))?;
-    // Nothing but a host: no port, no parameter, no other user.
+    // The text must be nothing but a host: no port, no parameter, no other user.
     (aor.as_str() == format!("sip:user@{}", aor.host()))
         .then(|| aor.host().to_owned())
         .filter(|_| !host.contains([';', '?', '@']))
 }
 
-/// The tenants with the SIP domains that each one's users are of; empty where no tenant has any.
+/// The tenants, each with the SIP domains of its users; empty if no tenant has any.
 pub type TenantDomains = Vec<(String, Vec<String>)>;
 
 /// Reads `TENANT` and `TENANT=domain domain`.
@@ -114,7 +116,8 @@ pub(super) fn check(providers: &[Provider], settings: &Settings) -> Result<(), C
     check_location(providers, settings)
 }
 
-/// A location service that knows users by name alone makes alice of one domain the alice of each other.
+/// Fails if users of several domains would be mixed up. A location service that knows users by name alone takes
+/// alice of one domain for the alice of every other domain.
 fn check_location(providers: &[Provider], settings: &Settings) -> Result<(), ConfigError> {
     if !settings.location_ignores_domain || settings.shared_user_names {
         return Ok(());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way to authorization servers that are behind an HTTP proxy.
+//! The HTTP proxy through which authorization servers are asked.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -10,13 +10,13 @@ use zeroize::Zeroizing;
 use super::ConfigError;
 use super::settings::Settings;
 
-/// Hosts of this machine: no proxy is a way to them.
+/// Names of this machine, which is never asked through a proxy.
 const OWN: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Longest user and password together, in octets.
 const MAX_CREDENTIALS: usize = 1024;
 
-/// An HTTP proxy, by CONNECT.
+/// An HTTP proxy that is used with CONNECT.
 #[derive(Clone)]
 pub struct HttpProxy {
     /// Host, as in a URL: an IPv6 address in brackets.
@@ -35,7 +35,8 @@ impl std::fmt::Debug for HttpProxy {
 }
 
 impl HttpProxy {
-    /// Reads the settings; None: servers are asked directly. `files` holds the content of every file that is named.
+    /// Reads the settings; None if servers are asked directly. `files` holds the content of every file that is
+    /// named.
     pub(super) fn new(settings: &Settings, files: &BTreeMap<String, String>) -> Result<Option<HttpProxy>, ConfigError> {
         let error = |key: &str, text: String| Err(ConfigError(format!("{key}: {text}")));
         let Some(written) = &settings.http_proxy else {
@@ -49,7 +50,7 @@ impl HttpProxy {
             };
         };
         let form = "write http://HOST:PORT";
-        // What is wrong with it is not repeated before it is known to hold no password.
+        // No error repeats the text before it is known to hold no password.
         let Ok(uri) = written.parse::<Uri>() else {
             return error("http_proxy", format!("is no URL; {form}"));
         };
@@ -60,7 +61,7 @@ impl HttpProxy {
                     .into(),
             );
         }
-        // A port that is none would be taken for no port.
+        // The parser takes an invalid port for no port.
         let has_port = |authority: &str| authority.rsplit_once(':').is_some_and(|(_, rest)| !rest.ends_with(']'));
         if uri.authority().is_some_and(|authority| has_port(authority.as_str()))
             && uri.port_u16().is_none_or(|port| port == 0)
@@ -105,23 +106,24 @@ impl HttpProxy {
                     ),
                 );
             }
-            // Also as it is usually written.
+            // The address is also added in its usual spelling.
             direct.extend(address.map(|address| format!("[{address}]")));
             direct.push(entry.to_ascii_lowercase());
         }
-        // A domain is all of it.
+        // A domain such as .example.com includes the host example.com.
         let domains: Vec<String> =
             direct.iter().filter_map(|entry| entry.strip_prefix('.')).map(String::from).collect();
         direct.extend(domains);
         Ok(Some(HttpProxy { host: host.to_owned(), port: uri.port_u16().unwrap_or(80), credentials, direct }))
     }
 
-    /// Hosts that are asked directly, in lower case; those that begin with a dot stand for all names that end so.
+    /// Hosts that are asked directly, in lower case. An entry that begins with a dot stands for all names that end
+    /// with it.
     pub fn direct(&self) -> &[String] {
         &self.direct
     }
 
-    /// Whether this host is asked through it.
+    /// Whether this host is asked through the proxy.
     pub fn is_way_to(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         !self.direct.iter().any(|entry| if entry.starts_with('.') { host.ends_with(entry) } else { host == *entry })

@@ -13,26 +13,29 @@ pub enum TokenStrategy {
     /// As JWTs, by the provider's keys (RFC 9068).
     #[default]
     Jwt,
-    /// By introspection alone: the text of a token says nothing.
+    /// By introspection alone, because the text of a token says nothing.
     Opaque,
     /// As JWTs, and then by introspection, so that revoked ones are found.
     JwtThenIntrospection,
-    /// Tokens come from elsewhere; the server validates each once and gives another for it (sip-oauth section 5.2).
+    /// Tokens come from elsewhere. The server validates each token once and replaces it with another one
+    /// (sip-oauth section 5.2).
     ValidationGrant,
 }
 
 /// Introspection at a provider.
 #[derive(Debug)]
 pub struct Introspection {
-    /// Endpoint when configured.
+    /// The endpoint, when it is configured.
     pub endpoint: Option<String>,
-    /// Metadata documents that name it otherwise (introspection_endpoint), in this order.
+    /// Metadata documents that name the endpoint if it is not configured (introspection_endpoint), tried in this
+    /// order.
     pub discovery: Vec<String>,
-    /// Whether signed answers are asked for (RFC 9701); None: as the metadata says.
+    /// Whether signed answers are asked for (RFC 9701). If None, the metadata decides.
     pub signed: Option<bool>,
-    /// Positive answers are kept at most so long, seconds; 0: each request is asked for (instant revocation).
+    /// Positive answers are kept for at most this many seconds. With 0, the server is asked for each request
+    /// (instant revocation).
     pub cache: u32,
-    /// Negative answers are kept so long, seconds.
+    /// Negative answers are kept for this many seconds.
     pub negative_cache: u32,
 }
 
@@ -40,7 +43,7 @@ const OPAQUE_CACHE: u32 = 60;
 const NEGATIVE_CACHE: u32 = 10;
 
 impl TokenStrategy {
-    /// As it is written in the configuration.
+    /// The name as it is written in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             TokenStrategy::Jwt => "jwt",
@@ -50,7 +53,7 @@ impl TokenStrategy {
         }
     }
 
-    /// Reads `tokens`.
+    /// Reads the setting `tokens`.
     pub(super) fn new(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<TokenStrategy, ConfigError> {
         match settings.tokens.as_deref() {
             None | Some("jwt") => Ok(TokenStrategy::Jwt),
@@ -131,7 +134,7 @@ impl Introspection {
     }
 }
 
-/// A key of introspection that is written.
+/// A key about introspection that the configuration sets.
 fn given(settings: &ProviderSettings) -> Option<&'static str> {
     let keys = [
         ("introspection_endpoint", settings.introspection_endpoint.is_some()),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Configuration: from the host's parameters and a TOML file to one immutable, validated [`policy::Policy`].
 //!
-//! `source` collects and reads files, `settings` and `provider_settings` are what may be written, `policy` is what it means. Only
-//! `source` touches the file system, and only before the fork or in a reload.
+//! `source` collects and reads files. `settings` and `provider_settings` say what may be written, and `policy`
+//! says what it means. Only `source` touches the file system, and only before the fork or in a reload.
 
 pub mod client;
 pub mod client_certificate;
@@ -33,7 +33,7 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// That mistake as the result of a function.
+/// Makes a [`ConfigError`] the result of a function.
 pub fn error<T>(text: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError(text.into()))
 }

@@ -5,12 +5,13 @@ use super::settings::Settings;
 use super::{ConfigError, error};
 use crate::keys::pbkdf2::{Kdf, Parameters};
 
-/// How the keys of new accounts are derived. Users who do not exist look as if theirs were.
+/// How the keys of new accounts are derived. Users who do not exist look as if their keys were derived in the same
+/// way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewAccounts {
     /// The hash function.
     pub kdf: Kdf,
-    /// How often it is applied.
+    /// The number of PBKDF2 iterations.
     pub iterations: u32,
     /// Length of the keys in bits.
     pub key_size: u32,
@@ -25,7 +26,7 @@ impl NewAccounts {
         Ok(NewAccounts { kdf, iterations: settings.kd_iterations, key_size: kdf.bits() })
     }
 
-    /// An account with these parameters cannot be told from a user who does not exist.
+    /// True when an account with these parameters cannot be told from a user who does not exist.
     pub fn look_like(&self, parameters: &Parameters) -> bool {
         let NewAccounts { kdf, iterations, key_size } = *self;
         (parameters.kdf(), parameters.iterations(), parameters.key_size()) == (kdf, iterations, key_size)

@@ -40,7 +40,7 @@ pub struct OfferRule {
 }
 
 impl OfferRule {
-    /// Checks a rule; `number` counts from 1 for messages.
+    /// Checks a rule. Messages name the rule by `number`, which counts from 1.
     pub fn new(rule: &OfferSettings, number: usize) -> Result<OfferRule, ConfigError> {
         let offer = match rule.offer.as_str() {
             "bearer" => Offer::Bearer,

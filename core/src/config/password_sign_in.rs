@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tokens for users who sign in with a password by Digest (sip-oauth section 4): where they come from, and the keys with
-//! which the proxy signs.
+//! Tokens for users who sign in with a password by Digest (sip-oauth section 4): where they come from, and the
+//! keys with which the proxy signs.
 
 use std::collections::BTreeMap;
 
@@ -20,20 +20,20 @@ use crate::text::json::Json;
 pub enum TokenSource {
     /// The proxy issues them itself.
     Issue,
-    /// The authorization server, for user name and password (RFC 6749 section 4.3).
+    /// The authorization server gives them for user name and password (RFC 6749 section 4.3).
     Password,
-    /// The authorization server, for the proxy's word who the user is (RFC 8693).
+    /// The authorization server gives them for the proxy's assertion of who the user is (RFC 8693).
     TokenExchange,
 }
 
-/// Users of a provider may sign in with a password.
+/// Settings of a provider whose users may sign in with a password.
 #[derive(Debug)]
 pub struct PasswordSignIn {
     /// Where the tokens come from.
     pub source: TokenSource,
-    /// What the proxy signs with, the first one, and what it has signed with before.
+    /// The proxy signs with the first key. It has signed with the others before.
     pub keys: Vec<SigningKey>,
-    /// Seconds for which an access token is good that the proxy issues.
+    /// Seconds for which an access token that the proxy issues is good.
     pub lifetime: i64,
 }
 
@@ -97,7 +97,7 @@ impl PasswordSignIn {
         Ok(Some(PasswordSignIn { source, keys, lifetime: lifetime.into() }))
     }
 
-    /// The public keys, as a provider's keys are used.
+    /// The public keys, in the form in which a provider's keys are used.
     pub fn key_set(&self) -> KeySet {
         let public = self.keys.iter().filter_map(|key| {
             let jwk = key.public_jwk()?.to_string();
@@ -106,7 +106,7 @@ impl PasswordSignIn {
         KeySet::from_keys(public.collect())
     }
 
-    /// The same for others who verify these tokens (RFC 7517 section 5).
+    /// The public keys as a JWK Set, for others who verify these tokens (RFC 7517 section 5).
     pub fn jwks(&self) -> Value {
         let keys: Vec<Value> = self.keys.iter().filter_map(SigningKey::public_jwk).collect();
         serde_json::json!({ "keys": keys })

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The whole configuration, validated: immutable, replaced as a whole by a reload.
+//! The whole configuration, validated. It is immutable, and a reload replaces it as a whole.
 
 use super::decryption::{Encryption, decryption_keys};
 use super::http_proxy::HttpProxy;
@@ -23,7 +23,8 @@ use crate::text::json::Json;
 
 /// Most providers.
 pub const MAX_PROVIDERS: usize = 64;
-/// Most devices of an address whose sessions must fit into an entry of the record cache.
+/// Most devices of an address with a Redis store, because their sessions must fit into one entry of the record
+/// cache.
 const MAX_REMOTE_DEVICES: u32 = 16;
 
 /// A configuration that makes sense.
@@ -33,13 +34,13 @@ pub struct Policy {
     pub settings: Settings,
     /// The providers.
     pub providers: Vec<Provider>,
-    /// The SIP domain of an address may tell whose its token is.
+    /// True when the SIP domain of an address may tell the provider of a token.
     pub asks_for_domains: bool,
     /// The rules about challenges.
     pub offers: Vec<OfferRule>,
     /// PEM text of `ca_file`.
     pub ca_pem: Option<String>,
-    /// The way to servers behind an HTTP proxy.
+    /// The HTTP proxy through which servers are asked.
     pub http_proxy: Option<HttpProxy>,
     /// How Location is used in challenges.
     pub location: Location,
@@ -47,13 +48,13 @@ pub struct Policy {
     pub application_servers: Vec<NextHopRule>,
     /// Proxies in front of this one, whose Via tells who sent a request.
     pub trusted_hops: IpNetworks,
-    /// The keys that open encrypted tokens.
+    /// The keys that decrypt encrypted tokens.
     pub decryption: DecryptionKeys,
-    /// Sessions; None: codes and proofs of possession are not accepted.
+    /// Settings of sessions. If None, codes and proofs of possession are not accepted.
     pub sessions: Option<Sessions>,
-    /// Makes the marks of dialogs; None: a key of this start does.
+    /// The key that makes the marks of dialogs. If None, a key that is made at the start does.
     pub dialog_key: Option<DialogKey>,
-    /// How the keys of new accounts are derived, and those of users who do not exist.
+    /// How the keys of new accounts are derived, and those that are made up for users who do not exist.
     pub new_accounts: NewAccounts,
 }
 
@@ -161,8 +162,8 @@ impl Policy {
         self.providers.iter().any(|p| p.introspection.is_some())
     }
 
-    /// The provider to ask about a token that does not say whose it is: one that lists the domain it is used for, else
-    /// the first that lists none. Without a domain, the first.
+    /// The provider to ask about a token that does not name its issuer: one that lists the domain it is used for,
+    /// else the first that lists none. Without a domain, the first that has opaque tokens.
     pub fn provider_for_opaque(&self, domain: &str) -> Option<usize> {
         let asked = |p: &Provider| p.strategy == TokenStrategy::Opaque;
         if domain.is_empty() {
@@ -171,7 +172,7 @@ impl Policy {
         self.first_for(domain, asked)
     }
 
-    /// The provider of a session: the one of its name, unless that has become another one.
+    /// The provider of a session: the one of its name, unless that provider has another issuer now.
     pub fn provider_of_session(&self, session: &Session) -> Option<usize> {
         self.providers.iter().position(|p| p.name == session.provider && p.issuer_name == session.issuer)
     }
@@ -206,9 +207,9 @@ impl Policy {
         self.first_for(domain, |p| p.client.is_some() || p.password_sign_in.is_some())
     }
 
-    /// The provider that validates a token from elsewhere, whose server is told it. What another provider may have issued
-    /// is not from elsewhere: a JWT of its issuer, one that is encrypted while this proxy has keys, and an opaque token
-    /// where one is to be introspected.
+    /// The provider whose server validates a token from elsewhere, and so learns the token. A token that another
+    /// provider may have issued is not from elsewhere. This holds for a JWT of its issuer, an encrypted token if
+    /// this proxy has keys, and an opaque token if a provider introspects tokens for this domain.
     pub fn provider_for_foreign_token(&self, token: &str, domain: &str) -> Option<usize> {
         let validates = |p: &Provider| p.strategy == TokenStrategy::ValidationGrant;
         let found = self.first_for(domain, validates)?;
@@ -239,7 +240,8 @@ impl Policy {
         self.application_servers.iter().any(|rule| rule.fits(next_hop))
     }
 
-    /// True when what was in an encrypted token may be sent there, too: an entry of the list asks for TLS.
+    /// True when the content of an encrypted token may be sent to this SIP URI, too, because an entry of the list
+    /// asks for TLS.
     pub fn is_protected_server(&self, next_hop: &str) -> bool {
         self.application_servers.iter().any(|rule| rule.is_protected() && rule.fits(next_hop))
     }

@@ -45,15 +45,15 @@ pub struct Provider {
     pub keys: KeySource,
     /// The hosts of its users' addresses.
     pub reach: Reach,
-    /// It and others that say so may name each other's users.
+    /// This provider and others with the same setting may name each other's users.
     pub shares_domains: bool,
-    /// The domains of each tenant; empty: tenants are not told apart.
+    /// The domains of each tenant; empty if tenants are not told apart.
     pub tenant_domains: TenantDomains,
     /// Whether its tokens must be encrypted.
     pub encryption: Encryption,
     /// Tokens count whatever key they are bound to (setting `cnf`).
     pub ignores_binding: bool,
-    /// The proxy's own client there, with which codes are exchanged and tokens introspected.
+    /// The proxy's own client at this server, which exchanges codes and introspects tokens.
     pub client: Option<Client>,
     /// How its tokens are checked.
     pub strategy: TokenStrategy,
@@ -61,13 +61,14 @@ pub struct Provider {
     pub introspection: Option<Introspection>,
     /// `grant_type` that validates tokens from elsewhere; Some exactly when the strategy is `ValidationGrant`.
     pub validation_grant: Option<String>,
-    /// Users may sign in with a password.
+    /// How users sign in with a password, if they may.
     pub password_sign_in: Option<PasswordSignIn>,
-    /// Tokens count only beside a proof of possession, and proofs of phones that hold their tokens beside one.
+    /// Tokens count only together with a proof of possession, and proofs of phones that hold their tokens only
+    /// together with a token.
     pub pairs_tokens: bool,
     /// The answer to a code must bring a master-key.
     pub requires_master_key: bool,
-    /// Address in challenges.
+    /// Address of the server in challenges.
     pub authz_server: String,
     /// Scopes in challenges, separated by a space.
     pub challenge_scope: String,
@@ -80,7 +81,7 @@ pub enum KeySource {
     Static(KeySet),
     /// A key set at a known address.
     Jwks(String),
-    /// Metadata documents in this order, each completed from the next; all must name the issuer.
+    /// Metadata documents in this order. What one of them lacks is taken from the next. All must name the issuer.
     Discovery(Vec<String>),
 }
 
@@ -97,20 +98,22 @@ impl KeySource {
             KeySource::Static(set) => return jws.verify(header, set),
             _ => fetched.ok_or(Reason::KeyUnknown)?,
         };
-        // Keys without kid are tried one after the other: when none fits, the right one may be new.
+        // Keys without a kid are tried one after the other. When none fits, the right one may be new, so the key
+        // counts as unknown.
         jws.verify(header, set).map_err(|reason| match reason {
             Reason::SignatureInvalid if set.only_guesses(header.kid.as_deref()) => Reason::KeyUnknown,
             reason => reason,
         })
     }
 
-    /// Whether other keys may say something else: the right one is not there, or the server has another one under its name.
+    /// Whether fetching the keys anew may change the result, because the right key is not there or the server has
+    /// another key under its name.
     pub fn may_have_changed(&self, verified: Result<(), Reason>) -> bool {
         let reasons = [Reason::KeyUnknown, Reason::SignatureInvalid, Reason::KeyUnsuitable];
         self.is_fetched() && verified.is_err_and(|reason| reasons.contains(&reason))
     }
 
-    /// Identifies what is fetched: keys published for one source never serve another.
+    /// Identifies the source, so that keys published for one source never serve another; 0 if nothing is fetched.
     pub fn id(&self, issuer: &str) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
@@ -124,12 +127,13 @@ impl KeySource {
 }
 
 impl Provider {
-    /// True when its keys are fetched beforehand and again and again: signatures of tokens depend on them.
+    /// True when its keys are fetched in advance and refreshed regularly, because signatures of tokens depend on
+    /// them.
     pub fn watches_keys(&self) -> bool {
         !matches!(self.strategy, TokenStrategy::Opaque | TokenStrategy::ValidationGrant) && self.keys.is_fetched()
     }
 
-    /// Identifies the keys that are fetched so; 0: none are.
+    /// Identifies the source of the keys that are fetched in this way; 0 if none are.
     pub fn key_source_id(&self) -> u64 {
         if self.watches_keys() { self.keys.id(&self.issuer) } else { 0 }
     }
@@ -209,7 +213,7 @@ impl Provider {
         }
         let algorithms = algorithms(settings, &keys, &fail)?;
         let mut audience = settings.audience.clone();
-        // The server judges tokens from elsewhere, and says whose they are.
+        // The server judges tokens from elsewhere itself, and says whose they are.
         let judges_itself = strategy == TokenStrategy::ValidationGrant;
         if (audience.iter().any(String::is_empty) || audience.is_empty()) && !judges_itself {
             return Err(fail("audience", "is missing; write the 'aud' that tokens for your SIP service have".into()));
@@ -253,12 +257,14 @@ impl Provider {
         if domains.is_empty() {
             domains = tenant_domains.iter().flat_map(|(_, domains)| domains.clone()).collect();
         }
-        // A host with its port is one, too; what is none is never compared with one.
+        // A host with a port counts as a host, too. A text that is not a host stays as it is, because no host ever
+        // equals it.
         if domains.is_empty() && !settings.domain.is_empty() {
             let of_user = Aor::parse(&format!("sip:user@{}", settings.domain));
             domains.push(of_user.map_or_else(|| settings.domain.clone(), |aor| aor.host().to_owned()));
         }
-        // Nobody else's users are asked about at this server, nor told apart by their names there.
+        // Without domains, this server would be asked about users of others, and users of one name could not be
+        // told apart.
         if judges_itself && domains.is_empty() {
             let text = "is missing; write the SIP domain whose users the server knows by their names";
             return Err(fail("domain", text.into()));
@@ -334,15 +340,16 @@ impl Provider {
         })
     }
 
-    /// The scopes that a token needs for a request of this method, as a challenge names them: whoever lacks one gets a new
-    /// token with all of them, or would be refused next for another.
+    /// The scopes that a token needs, as a challenge names them; `more` are those that the request needs besides.
+    /// A phone that lacks one of them must get a new token with all of them, or it would be refused next for
+    /// another scope.
     pub fn scope_for(&self, more: &[String]) -> String {
         let required = self.rules.required_scopes.iter().chain(more).map(String::as_str);
         join_scopes(self.challenge_scope.split_ascii_whitespace().chain(required))
     }
 
-    /// The claims of `aor` that anybody may have written into his account: neither the template nor `required_claims` asks
-    /// whether the server has verified them.
+    /// The claims of `aor` that users may have written into their accounts as they like. Neither the template nor
+    /// `required_claims` asks whether the server has verified them.
     pub fn unverified_claims(&self) -> impl Iterator<Item = &str> {
         let asks = |claim: &str| {
             let told = format!("{claim}_verified");
@@ -370,8 +377,8 @@ impl Provider {
         self.tenant_domains.is_empty() || claims.get("tid").and_then(Json::as_str).is_some_and(is_its)
     }
 
-    /// What of the claims that `aor` names makes no address, because it is neither text nor integer, or because a token
-    /// stands for so many addresses at most: a sentence for each.
+    /// The values of the claims in `aor` that make no address, because they are neither text nor integer, or
+    /// because a token stands for at most [`MAX_AORS`] addresses. Each is described by a sentence.
     pub fn skipped(&self, claims: &Json<'_>) -> Vec<String> {
         let (mut skipped, mut all) = (Vec::new(), Vec::new());
         for template in &self.aor {
@@ -388,7 +395,7 @@ impl Provider {
         skipped
     }
 
-    /// The addresses that claims make and that count for nothing, each with the reason.
+    /// The addresses that claims make but that do not count, each with the reason.
     pub fn dropped(&self, claims: &Json<'_>) -> Vec<(Aor, &'static str)> {
         let (mut numbers, mut made) = (Vec::new(), Vec::new());
         for template in &self.aor {
@@ -439,7 +446,7 @@ fn validation_grant(
     }
 }
 
-/// Items such as `INVITE=sip.call`, each name once.
+/// Reads items such as `INVITE=sip.call`. Each name may be given once.
 fn needed_scopes(
     key: &str,
     items: &[String],
@@ -578,7 +585,7 @@ pub(super) fn discovery_urls(issuer: &str) -> Vec<String> {
     urls
 }
 
-/// https anywhere; http only to this machine unless `allow_http`.
+/// Accepts https to any host, but http only to this machine unless `allow_http` is set.
 pub fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|e| format!("'{url}' is not a URL: {e}"))?;
     let host = uri.host().unwrap_or("");

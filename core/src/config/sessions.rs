@@ -10,23 +10,23 @@ use crate::keys::master_key::Ha1Form;
 use crate::keys::shared_key::{KeyOrder, hmac_sha256};
 use zeroize::Zeroizing;
 
-/// Sessions are on.
+/// Settings of sessions, for a proxy that has a store.
 pub struct Sessions {
-    /// Where they are kept.
+    /// Where sessions are kept.
     pub place: StorePlace,
-    /// What the sealing key is made from.
+    /// The secret from which the sealing key is made.
     pub key: Secret,
-    /// For hashes of what peers choose, so that they cannot choose the hash.
+    /// Key for hashes of texts that peers choose, so that the peers cannot choose the hash.
     pub hash_key: [u8; 16],
-    /// What the accounts of users who do not exist are made from.
+    /// The secret from which the accounts of users who do not exist are made.
     pub unknown_users: Zeroizing<[u8; 32]>,
     /// Order of the parts of the shared key.
     pub key_order: KeyOrder,
     /// How H(A1) enters the master-key.
     pub ha1_form: Ha1Form,
-    /// The digest-string has an empty body where the proof travels in the body.
+    /// The digest-string has an empty body if the proof travels in the body.
     pub empty_pop_body: bool,
-    /// The digest-string has an empty Contact where the request has `*`.
+    /// The digest-string has an empty Contact if the request has `*`.
     pub empty_star: bool,
     /// Proofs cover the Request-URI.
     pub covers_request_uri: bool,
@@ -50,13 +50,13 @@ pub enum StorePlace {
     Redis {
         /// redis://, rediss:// or unix://
         url: Secret,
-        /// Instead of the one in the URL.
+        /// The password to use instead of the one in the URL.
         password: Option<Secret>,
     },
 }
 
 impl StorePlace {
-    /// Redis at another host without TLS.
+    /// True for Redis at another host without TLS.
     pub fn is_unprotected(&self) -> bool {
         let StorePlace::Redis { url, .. } = self else { return false };
         let text = std::str::from_utf8(url.expose()).unwrap_or("");
@@ -65,7 +65,7 @@ impl StorePlace {
         check_url(&format!("http://{address}"), false).is_err()
     }
 
-    /// Every process may open the store and call it; otherwise only the I/O process may.
+    /// True when every process may open and call the store. Otherwise, only the I/O process may.
     pub fn is_local(&self) -> bool {
         matches!(self, StorePlace::Folder(_))
     }
@@ -108,7 +108,8 @@ impl Sessions {
     }
 }
 
-/// The secret of `store_key` or `store_key_file`, which is of use without a store, too: it makes the marks of dialogs.
+/// The secret of `store_key` or `store_key_file`. It is also used without a store, because it makes the marks of
+/// dialogs.
 pub(super) fn store_key(settings: &Settings, files: &BTreeMap<String, String>) -> Result<Option<Secret>, ConfigError> {
     let key = match (&settings.store_key, &settings.store_key_file) {
         (Some(_), Some(_)) => return error("store_key_file: store_key is set too; choose one"),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One setting as a row of a table, and the macro that makes a structure and its table of the same rows.
+//! One setting as a row of a table, and the macro that makes a structure and its table from the same rows.
 
 use std::collections::BTreeMap;
 
 use super::settings::{OneOrMany, Secret};
 
-/// What a key takes.
+/// The kind of value that a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A text.
@@ -16,26 +16,26 @@ pub enum Kind {
     File,
     /// A whole number.
     Number {
-        /// The least.
+        /// The least value.
         least: u32,
-        /// The most.
+        /// The greatest value.
         most: u32,
-        /// Its unit; empty: a count.
+        /// Its unit; empty for a count.
         unit: &'static str,
     },
     /// yes or no.
     Boolean,
-    /// One of these.
+    /// One of these words.
     Choice(&'static [&'static str]),
-    /// Some of these.
+    /// A list of some of these words.
     Words(&'static [&'static str]),
-    /// Texts.
+    /// A list of texts.
     List,
-    /// Names with values, in the file only.
+    /// Names with values. Can be written in the file only.
     Table,
 }
 
-/// When a change counts.
+/// When a change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     /// After a reload.
@@ -47,19 +47,19 @@ pub enum Takes {
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// As it is written.
+    /// The key as it is written in the configuration.
     pub key: &'static str,
-    /// What it takes.
+    /// The kind of its value.
     pub kind: Kind,
-    /// When a change counts.
+    /// When a change takes effect.
     pub takes: Takes,
-    /// What it means, in Markdown.
+    /// What the setting means, in Markdown.
     pub text: &'static str,
 }
 
-/// A value, as far as what is common to all settings looks at it.
+/// A value, as far as checks that are common to all settings read it.
 pub(super) trait SettingValue {
-    /// The value of a number or of yes (1) and no (0).
+    /// The value of a number; 1 for yes and 0 for no.
     fn number(&self) -> Option<u32> {
         None
     }
@@ -100,7 +100,8 @@ impl SettingValue for String {}
 impl SettingValue for Option<String> {}
 impl SettingValue for Option<Secret> {}
 
-/// The first value that is out of its range, or has a word that is not possible: its key, and what is wrong.
+/// Finds the first value that is out of its range or has a word that is not possible. Returns its key and what is
+/// wrong.
 pub(super) fn first_fault(table: &'static [Setting], values: &[&dyn SettingValue]) -> Option<(&'static str, String)> {
     table.iter().zip(values).find_map(|(setting, value)| {
         let text = match setting.kind {
@@ -118,7 +119,8 @@ pub(super) fn first_fault(table: &'static [Setting], values: &[&dyn SettingValue
     })
 }
 
-/// A structure of settings, each with the name of what reads it, its default and its row of the table.
+/// Makes a structure of settings and its table. Each setting has the name of the function that reads it, its
+/// default and its row of the table.
 macro_rules! settings {
     (
         $(#[$meta:meta])*

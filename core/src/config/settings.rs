@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What may be written in the configuration: every global key with its type, range, default and meaning, once. The parser,
-//! the module's parameters and `docs/reference/settings.md` are made of this table.
+//! What may be written in the configuration: every global key with its type, range, default and meaning, once. The
+//! parser, the module's parameters and `docs/reference/settings.md` are made from this table.
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -15,47 +15,47 @@ settings! {
     /// The whole configuration.
     pub struct Settings, table GLOBAL {
         realm: String, "as_it_is", String::new(), Kind::Text, Takes::Reload,
-            "realm of challenges when the script names none; default: the domain of the address";
+            "realm of challenges if the script names none; default: the domain of the address";
         leeway: u32, "number", 30, Kind::Number { least: 0, most: 600, unit: "s" }, Takes::Reload,
             "tolerated clock difference";
         retry_after: u32, "number", 5, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
             "Retry-After of a 503";
         users: u32, "number", 16_384, Kind::Number { least: 32, most: 1_048_576, unit: "" }, Takes::Restart,
-            "users that this proxy serves at the same time. The memory that all its processes share follows: proofs against replay (16 for each; those of Key-Derivation with a nonce count as two), connections for `connection_auth` (1; write several times the number that you expect), answers about tokens (half as many, up to 7 kB each; of longer ones what no rule looks at is left out, the largest first, and `$oauth(claim:…)` does not have it), and records from Redis (half as many sessions and accounts, and half of that again for others). Beyond it memories get shorter, never wrong";
+            "users that this proxy serves at the same time. The size of the memory that its processes share follows from it. It has room for 16 proofs per user against replay (a proof of Key-Derivation with a nonce counts as two), for one connection per user with `connection_auth` (so write several times the number of users that you expect), for half as many answers about tokens, and for half as many records from Redis, and a quarter as many other ones. An answer about a token may have 7 kB. Of a longer one the proxy drops the largest members that no rule looks at, and `$oauth(claim:…)` does not have them. With more users the proxy forgets sooner, but never judges wrongly";
         max_pending: u32, "number", 500, Kind::Number { least: 1, most: 100_000, unit: "" }, Takes::Reload,
-            "requests that may wait for an authorization server or for the store at once; one source has at most a quarter of them, see [Who may wait](../guide/limits.md#who-may-wait)";
+            "requests that may wait for an authorization server or for the store at the same time. One source has at most a quarter of them, see [Who may wait](../guide/limits.md#who-may-wait)";
         pending_timeout: u32, "number", 5, Kind::Number { least: 1, most: 30, unit: "s" }, Takes::Reload,
             "longest wait of one request";
         key_burst: u32, "number", 3, Kind::Number { least: 1, most: 100, unit: "" }, Takes::Reload,
-            "fetches in a row, per provider, for unknown key ids and for signatures that do not fit a known one";
+            "key fetches in a row, per provider, because of unknown key ids or of signatures that do not fit a known one";
         key_cooldown: u32, "number", 10, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
-            "after `key_burst` of them, one more in so much time";
+            "after `key_burst` fetches, one more fetch is allowed in this time";
         key_source_limit: u32, "number", 2, Kind::Number { least: 1, most: 1000, unit: "per minute" }, Takes::Reload,
-            "fetches that one source may cause, see [Limits per source](../guide/limits.md#limits-per-source)";
+            "key fetches that one source may cause, see [Limits per source](../guide/limits.md#limits-per-source)";
         key_max_stale: u32, "number", 86_400, Kind::Number { least: 60, most: 31_536_000, unit: "s" }, Takes::Reload,
-            "keys serve so long after their last successful fetch. They are fetched every 15 minutes, or sooner if the server's cache headers say so";
+            "how long keys serve after their last successful fetch. The proxy fetches them every 15 minutes, or sooner if the server's cache headers say so";
         token_cache_size: u32, "number", 4096, Kind::Number { least: 0, most: 1_000_000, unit: "" }, Takes::Reload,
-            "verified tokens that each worker remembers, about 5 kB each, and four times as many accounts with sessions, about 2.5 kB each; 0: none";
+            "verified tokens that each worker remembers, about 5 kB each. It also remembers four times as many accounts with sessions, about 2.5 kB each. 0: none";
         max_token_size: u32, "number", 16_384, Kind::Number { least: 256, most: 65_536, unit: "octets" }, Takes::Reload,
             "longest token";
         decryption_key_files: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
-            "files with the private keys that decrypt tokens, newest first: PEM (PKCS #8), JWK or JWK Set; without any, encrypted tokens are refused. See [Encrypted tokens](../guide/encrypted-tokens.md)";
+            "files with the private keys that decrypt tokens, newest first: PEM (PKCS #8), JWK or JWK Set. Without such keys encrypted tokens are refused. See [Encrypted tokens](../guide/encrypted-tokens.md)";
         decryption_algorithms: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
-            "accepted `alg` of encrypted tokens, of RSA-OAEP-256, RSA-OAEP (SHA-1), ECDH-ES, ECDH-ES+A128KW, ECDH-ES+A256KW and dir; default: all but RSA-OAEP";
+            "accepted `alg` of encrypted tokens: RSA-OAEP-256, RSA-OAEP (SHA-1), ECDH-ES, ECDH-ES+A128KW, ECDH-ES+A256KW, dir; default: all but RSA-OAEP";
         http_timeout: u32, "number", 5, Kind::Number { least: 1, most: 60, unit: "s" }, Takes::Reload,
             "longest HTTP exchange";
         connect_timeout: u32, "number", 2, Kind::Number { least: 1, most: 60, unit: "s" }, Takes::Reload,
-            "longest time until a connection stands";
+            "longest time for opening a connection";
         http_threads: u32, "number", 16, Kind::Number { least: 2, most: 256, unit: "" }, Takes::Restart,
-            "threads that talk to authorization servers and to Redis. Half of them may exchange codes or introspect tokens at one provider, up to an eighth refresh tokens; some are left for keys and for Redis";
+            "threads that talk to authorization servers and to Redis. At most half of them exchange codes or introspect tokens at one provider, and at most an eighth refresh tokens. Some are kept free for keys and for Redis";
         ca_file: Option<String>, "as_it_is", None, Kind::File, Takes::Reload,
             "certificate authorities to trust, PEM; default: the system's";
         http_proxy: Option<String>, "as_it_is", None, Kind::Text, Takes::Reload,
-            "`http://HOST:PORT`: servers are asked through this HTTP proxy (CONNECT); the environment is not looked at";
+            "`http://HOST:PORT`: the proxy asks servers through this HTTP proxy (CONNECT). It does not look at the environment";
         no_proxy: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
-            "hosts without port (IPv6 in brackets), and domains such as `.example.com`, that are asked directly; `localhost`, `127.0.0.1` and `[::1]` always are";
+            "hosts without port (IPv6 in brackets) and domains such as `.example.com` that the proxy asks directly. It always asks `localhost`, `127.0.0.1` and `[::1]` directly";
         http_proxy_credentials_file: Option<String>, "as_it_is", None, Kind::File, Takes::Reload,
-            "file with `USER:PASSWORD` for that proxy; a line end at its end is not part of it";
+            "file with `USER:PASSWORD` for that HTTP proxy. A line end at its end does not count";
         allow_http: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "allows http:// to other hosts than this one: anyone on the path can then forge tokens";
         location: String, "text", "no".into(), Kind::Choice(&["no", "yes", "302"]), Takes::Reload,
@@ -63,69 +63,69 @@ settings! {
         scope_status: u32, "number", 401, Kind::Choice(&["401", "403"]), Takes::Reload,
             "status for a token that lacks a scope: 401 (407 for a proxy) or 403";
         limit_expires: bool, "boolean", true, Kind::Boolean, Takes::Reload,
-            "registrations end with the token they were made with, see below";
+            "a registration ends with the token that it was made with, see below";
         location_folds_case: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "users that differ in case only are one to the location service: only names in lower case own an address. The Kamailio module sets it itself when the registrar module is loaded (`case_sensitive=0`); write it where another server is the registrar";
+            "the location service takes users whose names differ in case only for one user. Then only names in lower case own an address. If the registrar module is loaded, the Kamailio module sets this itself (`case_sensitive=0`). Write it where another server is the registrar";
         location_ignores_domain: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "the location service knows users by name alone. The Kamailio module sets it itself when usrloc is loaded (`use_domain=0`)";
+            "the location service tells users apart by name alone. If usrloc is loaded, the Kamailio module sets this itself (`use_domain=0`)";
         shared_user_names: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "acknowledges that users of one name in several domains are one user, for `location_ignores_domain`";
+            "with `location_ignores_domain`: acknowledges that users with the same name in several domains are one user";
         application_servers: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
-            "next hops that get the user's access token: host, host:port or `sip:host:port;transport=tls`";
+            "next hops that get the user's access token: `host`, `host:port` or `sip:host:port;transport=tls`";
         store: Option<Secret>, "as_it_is", None, Kind::Secret, Takes::Restart,
-            "where sessions are kept: a folder, or `redis://`, `rediss://`, `unix://`. Without it codes and proofs are not accepted";
+            "where the proxy keeps sessions: a folder, or `redis://`, `rediss://`, `unix://`. Without it the proxy accepts neither codes nor proofs";
         store_key: Option<Secret>, "as_it_is", None, Kind::Secret, Takes::Restart,
-            "the secret that encrypts the store, at least 32 octets. Without a store it is of use, too: dialogs go on after a restart";
+            "the secret that encrypts the store, at least 32 octets. It is of use without a store, too, because dialogs then go on after a restart";
         store_key_file: Option<String>, "as_it_is", None, Kind::File, Takes::Restart,
-            "file with that secret; a line end at its end is not part of it";
+            "file with that secret. A line end at its end does not count";
         store_password_file: Option<String>, "as_it_is", None, Kind::File, Takes::Restart,
             "file with the password of Redis";
         store_size: u32, "number", 1024, Kind::Number { least: 1, most: 1_048_576, unit: "MiB" }, Takes::Restart,
-            "largest size of the folder. The file shows that size at once but uses what is needed, and at most 2 MiB more: copy it with `mdb_copy` or as a sparse file, and never over a folder in use. A process whose files are limited to less (`LimitFSIZE=`) does not open it";
+            "largest size of the folder. The file shows this size at once, but takes only the room that it needs, and at most 2 MiB more. Copy it with `mdb_copy` or as a sparse file, and never over a folder in use. A process whose files are limited to less (`LimitFSIZE=`) cannot open it";
         store_durable: bool, "boolean", false, Kind::Boolean, Takes::Restart,
-            "every write is on the disk before it counts; without it a killed process loses nothing, a power cut the last second or, on file systems that reorder writes, more";
+            "every write is on the disk before it counts. Without this setting a killed process loses nothing, but a power cut loses the last second, or more on file systems that reorder writes";
         store_timeout: u32, "number", 500, Kind::Number { least: 10, most: 10_000, unit: "ms" }, Takes::Restart,
             "longest wait for Redis";
         store_cache: u32, "number", 30, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
-            "records from Redis serve so long without being asked for again";
+            "how long records from Redis serve without being asked for again";
         session_lifetime: u32, "number", 2_592_000, Kind::Number { least: 60, most: 315_360_000, unit: "s" }, Takes::Reload,
-            "a session ends then, whatever its tokens say";
+            "longest life of a session, whatever its tokens say";
         max_devices: u32, "number", 8, Kind::Number { least: 1, most: 64, unit: "" }, Takes::Reload,
-            "devices of one address; the one that signed in first makes room. With Redis at most 16";
+            "devices of one address. The device that signed in first makes room for a new one. With Redis at most 16";
         code_lifetime: u32, "number", 600, Kind::Number { least: 10, most: 86_400, unit: "s" }, Takes::Reload,
-            "a code cannot be valid any more after that";
+            "longest time that a code may be valid for";
         code_flows_without_verifier: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "a code that came without `code_verifier` serves other flows of its phone after its registration, too: whoever has seen code and `+sip.instance` can then get a key as well";
+            "a code without `code_verifier` serves other flows of its phone also after its registration. Then whoever has seen code and `+sip.instance` can get a key, too";
         code_source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
             "exchanges of codes and of tokens from elsewhere that one source may cause";
         introspection_source_limit: u32, "number", 1200, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
             "introspections that one source may cause";
         decryption_source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
-            "encrypted tokens that one source may send in vain: beyond it, 503 without any work";
+            "encrypted tokens that one source may send in vain. Further ones are answered with 503 without any work";
         short_code_tries: u32, "number", 5, Kind::Number { least: 1, most: 1000, unit: "in 10 minutes" }, Takes::Reload,
-            "short codes that may be tried for one address-of-record. A code is short when it consists of digits, 30 at most; space, `-`, `.`, `_` and `/` between them do not count";
+            "short codes that may be tried for one address-of-record. A code is short when it consists of at most 30 digits; space, `-`, `.`, `_` and `/` between them do not count";
         short_code_source_tries: u32, "number", 20, Kind::Number { least: 1, most: 65_535, unit: "in 10 minutes" }, Takes::Reload,
-            "short codes that one source may try. Its limit comes first: one without any takes none from an address";
+            "short codes that one source may try. This limit comes first: a source that has no tries left takes none from an address";
         allow_unprotected_short_codes: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "accepts short codes over UDP, TCP and WS: who listens can then find the key by trying all codes";
+            "accepts short codes over UDP, TCP and WS. Then whoever listens can find the key by trying all codes";
         trusted_hops: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
-            "proxies in front of this one, as addresses or networks (`10.0.0.1, 10.1.0.0/24, 2001:db8::/64`): what they write into Via tells who sent a request, see [Limits per source](../guide/limits.md#limits-per-source)";
+            "proxies in front of this one, as addresses or networks (`10.0.0.1, 10.1.0.0/24, 2001:db8::/64`). What they write into Via tells who sent a request, see [Limits per source](../guide/limits.md#limits-per-source)";
         dialect: Vec<String>, "comma_list", Vec::new(), Kind::Words(&DIALECT), Takes::Reload,
-            "where phones differ from the drafts' text. `slides_key`: the shared key is made of call-id, from-tag and to-tag with `|` between them, as on the slides of IETF 100. `raw_ha1`: H(A1) enters the master-key as its octets, not as lower-case hex. `empty_body`: a proof in the body covers an empty body, not everything but itself. `empty_star`: a proof covers nothing where the Contact is `*`, as RFC 4474 has it; then whoever intercepts an unused proof of a REGISTER without Contact can remove all bindings with it. `request_uri`: proofs cover the Request-URI, too, which RFC 4474 leaves out; for phones that can, where no proxy in between changes it";
+            "where phones differ from the text of the drafts. `slides_key`: the shared key is made of call-id, from-tag and to-tag with `|` between them, as on the slides of IETF 100. `raw_ha1`: H(A1) enters the master-key as octets, not as lower-case hex. `empty_body`: a proof in the body covers an empty body, instead of the body without the proof. `empty_star`: a proof covers nothing where the Contact is `*`, as RFC 4474 has it. Then whoever intercepts an unused proof of a REGISTER without Contact can remove all bindings with it. `request_uri`: proofs also cover the Request-URI, which RFC 4474 leaves out. Phones must be able to do so, and no proxy in between may change it";
         pop_window: u32, "number", 300, Kind::Number { least: 5, most: 3600, unit: "s" }, Takes::Reload,
-            "how old the Date of a proof may be; into the future `leeway` counts";
+            "how old the Date of a proof may be. It may be `leeway` in the future";
         pop_reuse: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "accepts the first registration's proof again and again (3rd-party-authentication section 2.1.3 read literally): whoever sees it once can repeat it, in a REGISTER";
+            "accepts the proof of the first registration again and again, as 3rd-party-authentication section 2.1.3 says literally. Then whoever sees it once can repeat it in a REGISTER";
         replay_scope: String, "as_it_is", "proxy".into(), Kind::Choice(&["proxy", "cluster"]), Takes::Reload,
-            "`cluster`: proofs are compared over all proxies that share a Redis store";
+            "`cluster`: all proxies that share a Redis store compare their proofs";
         kd_kdf: String, "as_it_is", Kdf::default().short_name().into(), Kind::Choice(&["sha256", "sha512"]), Takes::Reload,
-            "hash function of new Key-Derivation accounts, and of users who do not exist; their keys are as long as its result";
+            "hash function of new Key-Derivation accounts, and of users who do not exist. Their keys are as long as its result";
         kd_iterations: u32, "number", DEFAULT_ITERATIONS, Kind::Number { least: 1000, most: 10_000_000, unit: "" }, Takes::Reload,
-            "their iterations of PBKDF2";
+            "iterations of PBKDF2 of these accounts";
         connection_auth: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "requests without credentials are judged by those that were sent earlier on their connection (TCP, TLS, WS, WSS); turned on at a restart only";
+            "the proxy judges a request without credentials by those that were sent earlier on its connection (TCP, TLS, WS, WSS). It can be turned on at a restart only";
     } beside {
-        /// Nothing is kept: only tokens are judged, so what needs a store does without.
+        /// Only tokens are judged and nothing is kept. Features that need a store do without one.
         #[serde(skip)]
         without_store: bool = false,
         /// The authorization servers.
@@ -158,7 +158,7 @@ pub const GONE: [(&str, &str); 12] = [
 pub const KEY_REFRESH_INTERVAL: u32 = 900;
 
 impl Settings {
-    /// What needs a store has one, or does without because only tokens are judged.
+    /// True when features that need a store have one, or do without because only tokens are judged.
     pub fn may_keep(&self) -> bool {
         self.store.is_some() || self.without_store
     }
@@ -168,39 +168,39 @@ impl Settings {
         self.dialect.iter().any(|spoken| spoken == word)
     }
 
-    /// Proofs that are remembered against replay.
+    /// How many proofs are remembered against replay.
     pub fn remembered_proofs(&self) -> usize {
         (self.users as usize * 16).max(1024)
     }
 
-    /// Connections that are bound to who signed in on them.
+    /// How many connections can be bound to the user who signed in on them.
     pub fn bound_connections(&self) -> usize {
         (self.users as usize).max(64)
     }
 
-    /// Records from Redis in shared memory, and answers about tokens.
+    /// How many records from Redis, and how many answers about tokens, shared memory holds.
     pub fn shared_records(&self) -> usize {
         self.users as usize / 2
     }
 
-    /// Threads that one provider may keep busy: never all that may work for phones.
+    /// How many threads one provider may keep busy. These are never all threads that may work for phones.
     pub fn threads_per_provider(&self) -> u32 {
         (self.http_threads / 2).min((threads_for_phones(self.http_threads) - 1).max(1))
     }
 
-    /// What is out of its range, or is none of the words that are possible.
+    /// Fails if a value is out of its range, or is none of the words that are possible.
     pub(super) fn check_ranges(&self) -> Result<(), ConfigError> {
         first_fault(GLOBAL, &self.values()).map_or(Ok(()), |(key, text)| error(format!("{key}: {text}")))
     }
 
-    /// The settings that shape what exists since the start, with their values.
+    /// The settings whose change needs a restart, with their numeric values.
     pub fn of_the_start(&self) -> Vec<(&'static str, u32)> {
         let shaping = GLOBAL.iter().zip(self.values()).filter(|(setting, _)| setting.takes == Takes::Restart);
         shaping.filter_map(|(setting, value)| Some((setting.key, value.number()?))).collect()
     }
 }
 
-/// How many of the threads may work for phones at once: some are left for keys and for the store.
+/// How many of the threads may work for phones at once. The others are left for keys and for the store.
 pub fn threads_for_phones(threads: u32) -> u32 {
     threads - threads / 4 - 1
 }
@@ -293,12 +293,12 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
     deserializer.deserialize_any(ListVisitor)
 }
 
-/// As it is written.
+/// Reads a value as it is written.
 pub(super) fn as_it_is<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     T::deserialize(deserializer)
 }
 
-/// A list of texts, or one text whose parts are separated by commas: a host's parameters are texts.
+/// A list of texts, or one text whose parts are separated by commas, because a host's parameters are texts.
 fn comma_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let parts = list(deserializer)?;
     Ok(parts.iter().flat_map(|part| part.split(',')).map(|part| part.trim().to_owned()).collect())
@@ -311,7 +311,7 @@ pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
 }
 
-/// A whole number, also written as text: a host's parameters are texts.
+/// A whole number, which may be written as text, because a host's parameters are texts.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     struct NumberVisitor;
     impl Visitor<'_> for NumberVisitor {

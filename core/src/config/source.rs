@@ -12,7 +12,7 @@ use super::{ConfigError, error};
 /// Largest configuration or key file in octets.
 const MAX_FILE: u64 = 256 * 1024;
 
-/// What the host has said so far. Reading it twice gives the same unless a file has changed.
+/// What the host has configured so far. Loading it twice gives the same result unless a file has changed.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
     globals: toml::Table,
@@ -21,7 +21,7 @@ pub struct Source {
     without_store: bool,
 }
 
-/// The settings together with the content of every file they name: complete without the file system.
+/// The settings together with the content of every file they name, so that the file system is no longer needed.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Bundle {
     /// The settings.
@@ -57,7 +57,7 @@ impl Source {
         Ok(())
     }
 
-    /// Only tokens are judged: the store and its secrets are left out, and what needs them does without.
+    /// Leaves out the store and its secrets, because only tokens are judged. Features that need them do without.
     pub fn leave_out_store(&mut self) {
         self.without_store = true;
     }
@@ -134,7 +134,7 @@ fn parse_file(path: &str, text: &str) -> Result<toml::Table, ConfigError> {
         let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
         ConfigError(format!("{path}, line {line}: {}", one_line(e.message())))
     };
-    // Parsed twice: as settings for messages with a line number, as a table for merging.
+    // The text is parsed twice: as settings for messages with a line number, and as a table for merging.
     toml::from_str::<Settings>(text).map_err(|e| place(&e))?;
     toml::from_str::<toml::Table>(text).map_err(|e| place(&e))
 }
@@ -164,7 +164,7 @@ fn parse_line(line: &str) -> Result<ProviderSettings, ConfigError> {
     table.try_into().map_err(|e: toml::de::Error| ConfigError(format!("provider: {}", one_line(e.message()))))
 }
 
-/// A list with commas.
+/// Splits a text at its commas into a list.
 fn split(value: &str) -> toml::Value {
     toml::Value::Array(value.split(',').map(|v| toml::Value::String(v.trim().to_owned())).collect())
 }
@@ -182,7 +182,7 @@ fn one_line(text: &str) -> String {
     if let Some(whose) = home_of(unknown) {
         return format!("unknown key '{unknown}' here: it is a key of {whose}");
     }
-    // In a short word three other letters are another word.
+    // A short word may differ in fewer letters, because three other letters would make it another word.
     let most = (unknown.len() / 3).clamp(1, 3);
     let near = names.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
     match near.filter(|(distance, _)| *distance <= most) {
@@ -191,7 +191,7 @@ fn one_line(text: &str) -> String {
     }
 }
 
-/// Where a key belongs that is not known where it stands.
+/// Where a key belongs, if it is not known at its present place.
 fn home_of(key: &str) -> Option<&'static str> {
     let has = |value: serde_json::Result<serde_json::Value>| value.is_ok_and(|value| value.get(key).is_some());
     if has(serde_json::to_value(ProviderSettings::default())) {

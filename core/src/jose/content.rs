@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::jwe_algorithm::ContentEncryption;
 
-/// What is decrypted, and what vouches for it.
+/// What is decrypted, and what authenticates it.
 #[derive(Clone, Copy)]
 pub struct Content<'a> {
     /// The initialization vector.
@@ -48,7 +48,8 @@ impl Content<'_> {
         Some(text)
     }
 
-    /// RFC 7518 section 5.2.2.2: nothing is decrypted before the tag is right, so that padding tells nothing.
+    /// RFC 7518 section 5.2.2.2: nothing is decrypted before the tag is right, so that the padding reveals
+    /// nothing.
     fn cbc(
         &self,
         hash: hmac::Algorithm,

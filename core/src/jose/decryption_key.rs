@@ -21,7 +21,7 @@ const MAX_KID: usize = 256;
 /// A key that decrypts.
 pub struct DecryptionKey {
     kid: Option<String>,
-    /// The operator gave it that `kid`: a token that names another means another key.
+    /// The operator gave the key its `kid`, so a token that names another `kid` is for another key.
     named: bool,
     /// The JWK's `alg`: the only one that the key may be used with.
     restriction: Option<Restriction>,
@@ -103,7 +103,7 @@ impl DecryptionKey {
         }
     }
 
-    /// The key's id: the JWK's, else the RFC 7638 thumbprint; None for a secret without.
+    /// The key's id: the JWK's, else the RFC 7638 thumbprint; None for a secret without an id.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
@@ -139,7 +139,7 @@ impl DecryptionKey {
         Some(jwk.into())
     }
 
-    /// True when some token that is encrypted in this way is for a key like this one.
+    /// True when a token that is encrypted in this way can be for this key.
     pub fn fits(&self, alg: KeyManagement, enc: ContentEncryption) -> bool {
         let of_type = match &self.material {
             PrivateMaterial::Rsa { .. } => alg.is_rsa(),
@@ -164,8 +164,8 @@ impl DecryptionKey {
         same_curve && self.fits(header.alg, header.enc)
     }
 
-    /// The content key. None when it cannot be had, but never for RSA: there a wrong key is drawn, so that nobody
-    /// learns at which step a forged token failed (RFC 7516 section 11.5).
+    /// The content key. None when it cannot be decrypted or derived. For RSA, a failure gives a random key
+    /// instead, so that nobody learns at which step a forged token failed (RFC 7516 section 11.5).
     pub fn content_key(&self, header: &JweHeader, encrypted_key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let length = header.enc.key_len();
         let key = match &self.material {
@@ -235,7 +235,7 @@ fn aes_unwrap(
     Some(content_key)
 }
 
-/// A content key of zeros is what broken senders and forgers use.
+/// True for a key of zeros, which only broken senders and forgers use.
 fn is_zero(key: &[u8]) -> bool {
     bool::from(key.ct_eq(&vec![0; key.len()]))
 }

@@ -13,9 +13,11 @@ use crate::text::json::Json;
 
 /// Most keys in all.
 pub const MAX_KEYS: usize = 16;
-/// Most keys that are tried for one token: each try costs a private-key operation that anybody can ask for.
+/// Most keys that are tried for one token, because each try costs a private-key operation that anybody can ask
+/// for.
 const MAX_CANDIDATES: usize = 4;
-/// The same of RSA keys, the dearest by far, for a token that names none of them: an old and a new one.
+/// Most RSA keys that are tried for a token that names none of them: an old and a new one. Trying an RSA key costs
+/// by far the most.
 const MAX_UNNAMED_RSA: usize = 2;
 
 /// Keys, and the algorithms that they may be used with. Without a key every encrypted token is refused.
@@ -29,12 +31,12 @@ pub struct DecryptionKeys {
 pub enum OpenedToken<'a> {
     /// It was not encrypted.
     AsItCame(&'a str),
-    /// What an encrypted token holds, wiped when dropped, and what its header repeats of it.
+    /// The content of an encrypted token, wiped when dropped, and the claims that its header repeats.
     Decrypted(Zeroizing<String>, Vec<(&'static str, String)>),
 }
 
 impl OpenedToken<'_> {
-    /// What was encrypted.
+    /// The content of a token that was encrypted.
     pub fn into_decrypted(self) -> Option<Zeroizing<String>> {
         match self {
             OpenedToken::AsItCame(_) => None,
@@ -42,7 +44,7 @@ impl OpenedToken<'_> {
         }
     }
 
-    /// False when the header of the encrypted token repeats claims otherwise (RFC 7519 section 5.3).
+    /// False when the header of the encrypted token repeats a claim with another value (RFC 7519 section 5.3).
     pub fn agrees_with(&self, claims: &Json<'_>) -> bool {
         let same = |(name, value): &(&str, String)| claims.get(name).is_some_and(|claim| claim.to_string() == *value);
         match self {
@@ -66,7 +68,7 @@ impl std::ops::Deref for OpenedToken<'_> {
 /// Why an encrypted token is not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotOpened {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The `kid` that the token names, for the log.
     pub kid: String,
@@ -95,7 +97,8 @@ impl DecryptionKeys {
         self.open_if(token, || true)
     }
 
-    /// The same when `permit`, which is asked right before a private key is used, says yes; else "overloaded".
+    /// Like [`DecryptionKeys::open`], but calls `permit` right before a private key is used. If that says no, the
+    /// reason is "overloaded".
     pub fn open_if<'a>(&self, token: &'a str, permit: impl FnOnce() -> bool) -> Result<OpenedToken<'a>, NotOpened> {
         let refuse = |kid: &str| {
             let kid = kid.to_owned();
@@ -144,7 +147,8 @@ impl DecryptionKeys {
             .ok_or(Reason::DecryptionFailed)
     }
 
-    /// Keys of that name; else those that have no name of the operator's, for the server may have given them one.
+    /// Keys with the token's `kid`. If there are none, those without a `kid` from the operator, because the server
+    /// may have given them one.
     fn candidates(&self, header: &JweHeader) -> Result<Vec<&DecryptionKey>, Reason> {
         let kid = header.kid.as_deref();
         let is_named = |key: &&DecryptionKey| key.kid() == kid;
@@ -164,7 +168,7 @@ impl DecryptionKeys {
     }
 }
 
-/// Three parts. Whether they are a JWS is seen when they are read as one.
+/// True for a text of three parts. Whether they are a JWS turns out when they are read.
 fn is_signed(text: &str) -> bool {
     text.bytes().filter(|octet| *octet == b'.').count() == 2
 }

@@ -48,7 +48,7 @@ impl Curve {
         }
     }
 
-    /// The agreement.
+    /// The algorithm of the key agreement.
     pub fn algorithm(self) -> &'static agreement::Algorithm {
         match self {
             Curve::P256 => &agreement::ECDH_P256,
@@ -86,7 +86,7 @@ pub struct Ephemeral {
 }
 
 impl Ephemeral {
-    /// Reads an `epk`. None when it is no public key on a supported curve.
+    /// Reads an `epk`. None when it is not a public key on a supported curve.
     pub fn from_jwk(jwk: &Json<'_>) -> Option<Ephemeral> {
         if jwk.get("d").is_some() {
             return None;

@@ -9,7 +9,7 @@ use crate::text::fingerprint::hex;
 
 /// Length of a fingerprint in characters.
 pub const LEN: usize = 16;
-/// Characters of a signature that need no allocation: that of RSA with 2048 bits has 342.
+/// A signature of up to this many characters needs no allocation. That of RSA with 2048 bits has 342.
 const USUAL: usize = 512;
 
 /// The first 8 octets of a hash of the token in lower-case hex.
@@ -17,7 +17,8 @@ pub fn token_fingerprint(token: &str) -> String {
     HashedToken::new(token).fingerprint
 }
 
-/// Fingerprint and hash of a token in one go: hashing it is the dearest part of its check after its signature.
+/// Fingerprint and hash of a token. They are made together, because hashing is the most expensive part of a check
+/// after the signature.
 pub struct HashedToken<'a> {
     /// The token.
     pub text: &'a str,
@@ -28,8 +29,9 @@ pub struct HashedToken<'a> {
 }
 
 impl HashedToken<'_> {
-    /// Hashes it: a JWS as what is signed, then that hash and the signature, every character of it; any other token as it
-    /// is. A token with a forged signature has another name than the genuine one.
+    /// Hashes a token. For a JWS, it hashes what is signed, and then that hash with every character of the
+    /// signature. Any other token is hashed as it is. So a token with a forged signature has another name than the
+    /// genuine one.
     pub fn new(text: &str) -> HashedToken<'_> {
         let named = |octets: &[u8]| hex(&digest(&SHA256, octets).as_ref()[..LEN / 2]);
         let Ok(jws) = CompactJws::split(text) else {

@@ -46,7 +46,7 @@ pub struct JweHeader {
     pub replicated: Vec<(&'static str, String)>,
 }
 
-/// The decoded parts but for the header.
+/// The decoded parts, without the header.
 pub struct JweParts {
     /// The encrypted content key.
     pub encrypted_key: Vec<u8>,
@@ -63,7 +63,7 @@ impl JweParts {
 }
 
 impl<'a> CompactJwe<'a> {
-    /// Splits a token; None when it has not five parts.
+    /// Splits a token; None when it does not have five parts.
     pub fn split(token: &'a str) -> Option<CompactJwe<'a>> {
         let dots = dots(token);
         let [first, second, third, fourth] = dots.as_slice() else {
@@ -97,7 +97,8 @@ impl<'a> CompactJwe<'a> {
         if json.get("crit").is_some() || json.get("b64").is_some() {
             return Err(Reason::CriticalUnknown);
         }
-        // A few octets could inflate to any size, and its length would tell of the content (RFC 8725 section 3.6).
+        // A few octets could inflate to any size, and the compressed length would reveal something about the
+        // content (RFC 8725 section 3.6).
         if json.get("zip").is_some() {
             return Err(Reason::TokenMalformed);
         }

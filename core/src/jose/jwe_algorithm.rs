@@ -8,9 +8,9 @@ pub enum KeyManagement {
     RsaOaep256,
     /// RSA-OAEP with SHA-1, only where it is configured.
     RsaOaep,
-    /// Key agreement, its result is the content key.
+    /// Key agreement whose result is the content key.
     EcdhEs,
-    /// Key agreement, its result unwraps the content key: AES key wrap with 128 bits.
+    /// Key agreement whose result unwraps the content key, by AES key wrap with 128 bits.
     EcdhEsA128Kw,
     /// The same with 256 bits.
     EcdhEsA256Kw,
@@ -24,7 +24,7 @@ impl KeyManagement {
     /// All that are supported.
     pub const ALL: [KeyManagement; 6] = [RsaOaep256, RsaOaep, EcdhEs, EcdhEsA128Kw, EcdhEsA256Kw, Dir];
 
-    /// Those that are accepted when nothing is configured: SHA-1 stays out.
+    /// Those that are accepted when nothing is configured. Algorithms with SHA-1 are not among them.
     pub const DEFAULT: [KeyManagement; 5] = [RsaOaep256, EcdhEs, EcdhEsA128Kw, EcdhEsA256Kw, Dir];
 
     /// The `alg` value.

@@ -27,7 +27,7 @@ pub struct VerificationKey {
     /// The only algorithm this key may be used with, when the key says so.
     algorithm: Option<Algorithm>,
     material: Material,
-    /// One parsed key per RSA algorithm, or one in all for the other types; parsed at first use.
+    /// One parsed key for each RSA algorithm, or a single one for the other key types; parsed at first use.
     parsed: [OnceLock<Option<ParsedPublicKey>>; 6],
     /// A secret made ready for HS256, HS384 and HS512, each at first use.
     prepared: [OnceLock<hmac::Key>; 3],
@@ -47,12 +47,12 @@ enum Material {
 }
 
 impl VerificationKey {
-    /// Reads one JWK. `allow_private` lets symmetric keys and private members pass: only for local files.
+    /// Reads one JWK. `allow_private` lets symmetric keys and private members pass; it is for local files only.
     pub fn from_jwk(jwk: &Json<'_>, allow_private: bool) -> Result<VerificationKey, JwkError> {
         if !matches!(jwk, Json::Object(_)) {
             return Err(JwkError::NotAnObject);
         }
-        // An empty text is absence, as some servers write it.
+        // An empty text counts as absent, because some servers write it so.
         let text = |name: &'static str| -> Result<Option<&str>, JwkError> {
             let text = jwk.get(name).map(|v| v.as_str().ok_or(JwkError::WrongType(name))).transpose()?;
             Ok(text.filter(|text| !text.is_empty()))
@@ -141,7 +141,8 @@ impl VerificationKey {
                 return Err(JwkError::ShortSecret(secret.len(), least));
             }
         }
-        // An unfit RSA key parses; the algorithms refuse a short one only at use, so it is looked at here.
+        // An unfit RSA key can be parsed, and the algorithms refuse a short one only at use, so the modulus is
+        // checked here.
         let modulus = match &material {
             Material::Rsa { n, .. } => Some(n.as_slice()),
             Material::Spki(der) if key_type == KeyType::Rsa => Some(rsa::modulus_of_spki(der).unwrap_or_default()),
@@ -205,7 +206,8 @@ impl VerificationKey {
         }
     }
 
-    /// The same for a message of which only the hash is given, the algorithm's own. False for HMAC and EdDSA, too.
+    /// Like [`VerificationKey::verify`], for a message of which only the hash is given. It must be the hash that
+    /// the algorithm uses. False for HMAC and EdDSA, too.
     pub fn verify_hash(&self, algorithm: Algorithm, hash: &Digest, signature: &[u8]) -> bool {
         let key = self.suits(algorithm).then(|| self.parsed(algorithm)).flatten();
         key.is_some_and(|key| key.verify_digest_sig(hash, signature).is_ok())
@@ -269,7 +271,7 @@ fn strip_zeros(octets: &[u8]) -> &[u8] {
     &octets[octets.iter().take_while(|octet| **octet == 0).count()..]
 }
 
-/// Why a modulus is not fit to verify with; one that is makes an invalid key.
+/// Why a modulus is not fit to verify with. If it is fit, the key is invalid for another reason.
 fn unfit(n: &[u8]) -> JwkError {
     match n.first() {
         _ if rsa::is_fit(n) => JwkError::Invalid(KeyType::Rsa),
@@ -282,7 +284,8 @@ fn unfit(n: &[u8]) -> JwkError {
 fn point(x: &[u8], y: &[u8], len: usize) -> Result<Material, JwkError> {
     let mut point = vec![4];
     for (name, coordinate) in [("x", x), ("y", y)] {
-        // RFC 7518 section 6.2.1.2 asks for the full length of the curve; some servers write them as integers are.
+        // RFC 7518 section 6.2.1.2 asks for the full length of the curve, but some servers write coordinates like
+        // integers.
         let digits = strip_zeros(coordinate);
         let missing = len.checked_sub(digits.len()).ok_or(JwkError::Length(name, digits.len(), len))?;
         point.resize(point.len() + missing, 0);

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a key is not used, in words for whoever runs its server.
+//! Why a key is not used, in words for the operator of its server.
 //!
-//! The words of a key set are a stranger's: what is repeated of them is short and printable.
+//! A stranger has written the key set, so what is repeated from it is short and printable.
 
 use std::fmt;
 
 use super::algorithm::{Algorithm, KeyType};
 use crate::text::fingerprint::printable;
 
-/// Characters of the key's own words that are repeated.
+/// At most this many characters of a text from the key are repeated.
 const MAX_WORD: usize = 32;
 
 /// What is wrong with a JWK or a PEM key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwkError {
-    /// Something else than a JSON object.
+    /// The key is something other than a JSON object.
     NotAnObject,
     /// This member is not there.
     Missing(&'static str),
@@ -22,7 +22,8 @@ pub enum JwkError {
     WrongType(&'static str),
     /// This member is not base64url.
     NotBase64(&'static str),
-    /// This member has so many octets, and none longer (or of another length) than the second number can be right.
+    /// This member has this many octets (first number). The second number is the greatest length that is right, or
+    /// the only one.
     Length(&'static str, usize, usize),
     /// A `kty` that is not supported.
     UnknownType(String),
@@ -34,33 +35,33 @@ pub enum JwkError {
     Unsupported,
     /// `use` says that the key does not verify signatures.
     OtherUse(String),
-    /// `key_ops` says so.
+    /// `key_ops` says that the key does not verify signatures.
     OtherOperations,
     /// `alg` and the key's type do not agree.
     AlgorithmMismatch(Algorithm, KeyType),
-    /// An RSA key of so many bits.
+    /// An RSA key of this many bits, which is too short or too long.
     RsaLength(usize),
     /// An RSA key whose private key can be computed (ROCA, CVE-2017-15361).
     Roca,
     /// A shared secret of fewer octets than its algorithm needs.
     ShortSecret(usize, usize),
-    /// The numbers of the key make none.
+    /// The numbers of the key do not make a key.
     Invalid(KeyType),
     /// A shared secret in a place where only public keys belong.
     SecretNotAllowed,
-    /// A private key: whoever published it has lost it.
+    /// A private key. Because it was published, it is no longer secret.
     PrivateKey,
     /// Another shared secret has the same name.
     SharedName,
 }
 
 impl JwkError {
-    /// A key's own word, as far as it is repeated.
+    /// A text from the key, as it is repeated.
     pub(super) fn word(text: &str) -> String {
         printable(text, MAX_WORD)
     }
 
-    /// The key is there for something else than signatures, which is no mistake beside one that verifies.
+    /// True when the key is for something other than signatures, which is no mistake beside a key that verifies.
     pub fn is_other_use(&self) -> bool {
         matches!(self, JwkError::OtherUse(_) | JwkError::OtherOperations)
     }

@@ -32,7 +32,8 @@ pub struct Header {
     pub kid: Option<Arc<str>>,
     /// `typ` in lower case without a leading "application/"; empty when absent.
     pub typ: String,
-    /// True when the header has a `nonce`: Microsoft Graph signs over a changed header.
+    /// True when the header has a `nonce`, as in tokens for Microsoft Graph, whose signature covers a changed
+    /// header.
     pub has_nonce: bool,
 }
 
@@ -62,7 +63,7 @@ impl<'a> CompactJws<'a> {
         self.signature
     }
 
-    /// With SHA-256 of all but the signature, so that it need not be made again.
+    /// Adds the SHA-256 of all but the signature, so that it need not be computed again.
     pub fn with_hash(self, hash: Digest) -> CompactJws<'a> {
         CompactJws { hash: Some(hash), ..self }
     }

@@ -11,11 +11,12 @@ use crate::text::json::Json;
 
 /// Most keys of one set.
 pub const MAX_KEYS: usize = 64;
-/// Most keys that are tried for one signature: of those without a kid, and of those that share the token's.
+/// Most keys that are tried for one signature: `MAX_NAMESAKES` of those that share the token's kid, else
+/// `MAX_CANDIDATES`.
 const MAX_CANDIDATES: usize = 8;
 const MAX_NAMESAKES: usize = 4;
 
-/// Characters of a rejected key's kid that are shown.
+/// At most this many characters of a rejected key's kid are shown.
 const MAX_SHOWN_KID: usize = 64;
 
 /// Keys to try for a signature.
@@ -24,9 +25,10 @@ pub type Candidates<'a> = SmallVec<[&'a VerificationKey; MAX_CANDIDATES]>;
 /// Where a key set comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Fetched from an authorization server: public keys only, one odd key does not spoil the set.
+    /// Fetched from an authorization server. Only public keys are accepted, and one odd key does not spoil the
+    /// set.
     Fetched,
-    /// Configured by the operator: may be one or more shared secrets, but never mixed with public keys.
+    /// Configured by the operator. The set may hold one or more shared secrets, but never mixed with public keys.
     Configured,
 }
 
@@ -44,22 +46,22 @@ pub struct Rejected {
     pub kid: String,
     /// Its place in the set, from 1.
     pub place: usize,
-    /// Why.
+    /// Why the key is not used.
     pub error: JwkError,
 }
 
 impl Rejected {
-    /// What it is called: by its id, or by its place.
+    /// The name of the key: its id, or else its place.
     pub fn name(&self) -> String {
         if self.kid.is_empty() { format!("key {}", self.place) } else { format!("key '{}'", self.kid) }
     }
 
-    /// Why it is not used; with its place where it has no other name.
+    /// Why the key is not used. If the key has no id, the note names its place.
     pub fn note(&self) -> String {
         if self.kid.is_empty() { format!("key {}: {}", self.place, self.error) } else { self.error.to_string() }
     }
 
-    /// The same for a process that reads it as JSON.
+    /// The id and the note, for a process that reads them as JSON.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({"kid": self.kid, "note": self.note()})
     }
@@ -79,7 +81,7 @@ pub enum NoCandidate {
 pub enum KeySetError {
     /// Not JSON, or no "keys" array.
     NotAKeySet,
-    /// No key of the set can be used; why each is not.
+    /// No key of the set can be used. The list says why, for each key.
     NoUsableKey(Vec<Rejected>),
     /// More keys than allowed.
     TooMany,
@@ -167,8 +169,8 @@ impl KeySet {
         self.rejected.push(Rejected { kid: printable(kid, MAX_SHOWN_KID), place, error });
     }
 
-    /// Two shared secrets under one kid, even if one is broken: the operator has mixed something up, so neither is used. A
-    /// server's public keys may share one: each is tried.
+    /// Drops shared secrets that have the same kid, even if one of them is broken, because the operator has mixed
+    /// something up. A server's public keys may share a kid, and each of them is tried.
     fn drop_ambiguous_secrets(&mut self, secrets: &[(&str, usize)]) {
         let named = |kid: &str| secrets.iter().filter(|(other, _)| *other == kid).count();
         let (dropped, kept): (Vec<_>, _) = std::mem::take(&mut self.keys)
@@ -211,7 +213,7 @@ impl KeySet {
         }
     }
 
-    /// True when a token with this kid can only be matched by trying keys that have none.
+    /// True when a token with this kid can only be matched by trying keys that have no kid.
     pub fn only_guesses(&self, kid: Option<&str>) -> bool {
         let named = |k: &VerificationKey| k.kid().is_some() && (kid.is_none() || k.kid() == kid);
         !self.keys.iter().any(named)

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Protected headers that were read lately: the tokens of one key have the same one, letter by letter.
+//! Protected headers that were read lately. They are remembered because the tokens of one key have the same
+//! header, letter by letter.
 
 use std::sync::Arc;
 
 use super::jws::Header;
 
-/// Most that are known at a time.
+/// Most headers that are remembered at a time.
 const MAX: usize = 8;
-/// Longer ones are not remembered, in characters.
+/// Headers of more characters are not remembered.
 const MAX_LEN: usize = 1024;
 
-/// Headers by their text. What is made of a text depends on nothing else, so none is ever out of date.
+/// Headers by their text. A decoded header depends on nothing but its text, so no entry is ever out of date.
 #[derive(Debug, Default)]
 pub struct KnownHeaders {
     known: Vec<(Box<str>, Arc<Header>)>,
@@ -18,13 +19,13 @@ pub struct KnownHeaders {
 }
 
 impl KnownHeaders {
-    /// What was made of a text, which is still encoded.
+    /// The decoded header of an encoded text.
     pub fn get(&self, encoded: &str) -> Option<Arc<Header>> {
         self.known.iter().find(|(text, _)| **text == *encoded).map(|(_, header)| Arc::clone(header))
     }
 
-    /// Remembers one, in place of the oldest. To be called with those of good tokens only: others must not crowd them
-    /// out.
+    /// Remembers a header, in place of the oldest one if there are too many. Call it with headers of good tokens
+    /// only, because others must not crowd these out.
     pub fn remember(&mut self, encoded: &str, header: &Arc<Header>) {
         if encoded.len() > MAX_LEN || self.known.iter().any(|(text, _)| **text == *encoded) {
             return;

@@ -26,12 +26,12 @@ use smallvec::SmallVec;
 
 use crate::reason::Reason;
 
-/// Where the dots of a text are, the first five of them: what tells the kinds of tokens apart.
+/// Where the first five dots of a text are. They tell the kinds of tokens apart.
 fn dots(text: &str) -> SmallVec<[usize; 5]> {
     memchr_iter(b'.', text.as_bytes()).take(5).collect()
 }
 
-/// True for what begins as a JWS or JWE in compact form does: a text that only its server can read does not.
+/// True for a text that begins like a JWS or JWE in compact form. A token that only its server can read does not.
 pub fn is_jose(text: &str) -> bool {
     let header = text.split_once('.').and_then(|(header, _)| decode(header).ok());
     header.is_some_and(|header| header.first() == Some(&b'{') && header.last() == Some(&b'}'))

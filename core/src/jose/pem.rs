@@ -8,7 +8,7 @@ use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 use super::jwk::VerificationKey;
 
-/// Reads every key of a PEM text. The error says what is wrong with it.
+/// Reads every key of a PEM text. The error says what is wrong with the text.
 pub fn keys_from_pem(pem: &[u8]) -> Result<Vec<VerificationKey>, String> {
     let mut keys = Vec::new();
     for block in SubjectPublicKeyInfoDer::pem_slice_iter(pem) {

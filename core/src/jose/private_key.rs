@@ -13,7 +13,7 @@ use super::rsa;
 use super::thumbprint::of_members;
 use crate::text::json::Json;
 
-/// Longest RSA modulus in bits: a longer one would keep a SIP worker busy.
+/// Longest RSA modulus in bits. A longer one would keep a SIP worker busy for too long.
 const MAX_RSA_BITS: usize = 4096;
 const UNFIT: &str = "is not a key that can be used: RSA of 2048 to 4096 bits, P-256, P-384, P-521 or X25519";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which RSA moduli are fit to verify with. Arithmetic is done elsewhere.
+//! Which RSA moduli are fit to verify with. The arithmetic of RSA is done elsewhere.
 
 /// Shortest and longest modulus in octets (2048 and 8192 bits).
 const LENGTHS: std::ops::RangeInclusive<usize> = 256..=1024;
@@ -15,8 +15,8 @@ pub fn has_fit_length(n: &[u8]) -> bool {
     LENGTHS.contains(&n.len())
 }
 
-/// ROCA's primes are powers of 65537 modulo many small primes, and so are their products. Another modulus passes
-/// for one with a chance of less than 2⁻²⁵.
+/// ROCA's primes are powers of 65537 modulo many small primes, and so are their products. Another modulus is taken
+/// for such a product with a probability of less than 2⁻²⁵.
 fn is_roca(n: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
         3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,

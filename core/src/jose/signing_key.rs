@@ -56,7 +56,7 @@ impl SigningKey {
         Ok(SigningKey { kid, pair })
     }
 
-    /// Reads a P-256 key that signs tokens of the proxy's own; it is named by its thumbprint (RFC 7638).
+    /// Reads a P-256 key that signs the proxy's own tokens. Its kid is its thumbprint (RFC 7638).
     pub fn for_issuer(pem: &[u8]) -> Result<SigningKey, String> {
         let mut key = SigningKey::from_pem(pem, None)?;
         let Some(jwk) = key.public_jwk() else {
@@ -66,7 +66,7 @@ impl SigningKey {
         Ok(key)
     }
 
-    /// Its name.
+    /// The key's id.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
@@ -76,7 +76,7 @@ impl SigningKey {
         let Pair::Ec(pair, Algorithm::ES256) = &self.pair else {
             return None;
         };
-        // 4, x, y (SEC 1 section 2.3.3)
+        // The point is 4, x, y (SEC 1 section 2.3.3).
         let (x, y) = pair.public_key().as_ref().get(1..)?.split_at_checked(32)?;
         let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
         let mut jwk =
@@ -87,7 +87,7 @@ impl SigningKey {
         Some(jwk)
     }
 
-    /// What it signs with.
+    /// The algorithm that the key signs with.
     pub fn algorithm(&self) -> Algorithm {
         match &self.pair {
             Pair::Rsa(_) => Algorithm::RS256,

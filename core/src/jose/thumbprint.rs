@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The base64url SHA-256 thumbprint of a public JWK; None for another type than RSA, EC and OKP.
+/// The base64url SHA-256 thumbprint of a public JWK; None for types other than RSA, EC and OKP.
 pub fn thumbprint(jwk: &Value) -> Option<String> {
     let names: &[&str] = match jwk.get("kty")?.as_str()? {
         "RSA" => &["e", "kty", "n"],

@@ -14,14 +14,15 @@ pub enum Ha1Form {
     Raw,
 }
 
-/// True for H(A1) as hex text: 32 digits (MD5) or 64 (SHA-256, SHA-512/256). Nothing but zeros is what a script writes for
-/// a user who is not known: everybody knows that.
+/// True for H(A1) as hex text: 32 digits (MD5) or 64 (SHA-256, SHA-512/256). A text of zeros is refused, because
+/// scripts write it for unknown users, and everybody knows it.
 pub fn is_ha1(text: &str) -> bool {
     [32, 64].contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) && text.bytes().any(|b| b != b'0')
 }
 
 /// master-key = HMAC-SHA256(H(A1), realm ‖ nonce), plain concatenation. `ha1` is hex text of 32 (MD5) or 64 digits
-/// (SHA-256, SHA-512/256) in any case; None when [`is_ha1`] says no. `realm` and `nonce` are as in the challenge, unquoted.
+/// (SHA-256, SHA-512/256) in any case; None when [`is_ha1`] says no. `realm` and `nonce` are as in the challenge,
+/// unquoted.
 pub fn master_key(form: Ha1Form, ha1: &str, realm: &[u8], nonce: &[u8]) -> Option<Key> {
     if !is_ha1(ha1) {
         return None;

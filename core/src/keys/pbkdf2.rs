@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use aws_lc_rs::pbkdf2;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Iterations of accounts and challenges: fewer protect nobody, more would keep a phone busy for a minute.
+/// Iterations of accounts and challenges. Fewer protect nobody, and more would keep a phone busy for a minute.
 pub const ITERATIONS: RangeInclusive<u32> = 1000..=10_000_000;
 /// Octets of salt.
 pub const SALT: RangeInclusive<usize> = 8..=64;
@@ -83,7 +83,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Within the bounds of accounts and challenges; the error says what is not. `key_size` in bits.
+    /// Checks the bounds of accounts and challenges. The error says what is outside them. `key_size` in bits.
     pub fn new(kdf: Kdf, iterations: u32, salt: Vec<u8>, key_size: u32) -> Result<Parameters, &'static str> {
         if !ITERATIONS.contains(&iterations) {
             return Err("the iterations must be between 1000 and 10000000");
@@ -102,7 +102,7 @@ impl Parameters {
         self.kdf
     }
 
-    /// How often it is applied.
+    /// The number of iterations.
     pub fn iterations(&self) -> u32 {
         self.iterations
     }
@@ -117,7 +117,7 @@ impl Parameters {
         self.key_size
     }
 
-    /// Derives the master-key. Slow by design: never in a process that serves others.
+    /// Derives the master-key. This is slow by design, so never call it in a process that serves others.
     pub fn derive(&self, password: &[u8]) -> MasterKey {
         let mut key = vec![0; self.key_size as usize / 8];
         let iterations = NonZeroU32::new(self.iterations).expect("the bounds begin above zero");
@@ -126,7 +126,7 @@ impl Parameters {
     }
 }
 
-/// True for a length of keys, in bits, that is used.
+/// True for a key length, in bits, that is allowed.
 pub fn is_key_size(bits: u32) -> bool {
     KEY_SIZE.contains(&bits) && bits.is_multiple_of(8)
 }
@@ -145,7 +145,7 @@ impl MasterKey {
         Some(MasterKey(Zeroizing::new(octets)))
     }
 
-    /// Its octets: a secret.
+    /// Its octets, which are a secret.
     pub fn octets(&self) -> &[u8] {
         &self.0
     }

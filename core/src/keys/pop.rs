@@ -23,18 +23,19 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE
 /// A shared key made ready for many proofs.
 pub struct PopKey(Prepared);
 
-/// Where the processor has instructions for SHA-256, sha2 takes 0.29 µs for 300 octets and AWS-LC, with more around it,
-/// 0.42 µs. Elsewhere sha2 is portable code, and AWS-LC, which has code for AVX, takes half its time.
+/// If the processor has instructions for SHA-256, sha2 takes 0.29 µs for 300 octets and AWS-LC, which has more
+/// overhead, takes 0.42 µs. Elsewhere sha2 is portable code, and AWS-LC, which has code for AVX, takes half as
+/// long.
 enum Prepared {
     Sha2(Hmac<Sha256>),
     AwsLc(Box<aws_lc::Key>),
 }
 
 impl PopKey {
-    /// About how much memory one takes.
+    /// About how many octets of memory a prepared key takes.
     pub const OCTETS: usize = size_of::<PopKey>() + size_of::<aws_lc::Key>();
 
-    /// A key of any length.
+    /// Prepares a shared key of any length.
     pub fn new(shared_key: &[u8]) -> PopKey {
         PopKey(if has_sha_instructions() { Prepared::sha2(shared_key) } else { Prepared::aws_lc(shared_key) })
     }
@@ -98,7 +99,7 @@ pub fn pop_from_text(text: &str) -> Option<[u8; LEN]> {
     if text.len() == LEN * 2 {
         return decode_hex(text);
     }
-    // Room for what is too long, as far as decoding goes by whole groups.
+    // There is room for a text that is too long, because decoding goes by whole groups.
     let mut room = [0; LEN + 4];
     let is_standard = text.bytes().any(|b| b == b'+' || b == b'/');
     let length = if is_standard { &STANDARD } else { &URL_SAFE }.decode_slice(text, &mut room).ok()?;

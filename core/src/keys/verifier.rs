@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use super::pbkdf2::{Kdf, MasterKey, Parameters};
 
-/// Longest line.
+/// Longest line in octets.
 pub const MAX_LEN: usize = 256;
 
-/// One that is nobody's, for who must do the same work whether there is a verifier or not.
+/// A verifier that is nobody's, for callers that must do the same work whether a user has a verifier or not.
 pub const NOBODYS: &str =
     "$pbkdf2-sha256$i=600000,l=32$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -25,12 +25,12 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Derives the key. Slow by design.
+    /// Derives the key. This is slow by design.
     pub fn derive(parameters: Parameters, password: &[u8]) -> Verifier {
         Verifier { key: parameters.derive(password), parameters }
     }
 
-    /// Reads a line; the error says what is wrong and shows nothing of it.
+    /// Reads a line. The error says what is wrong, and shows nothing of the line.
     pub fn parse(text: &str) -> Result<Verifier, &'static str> {
         if text.len() > MAX_LEN {
             return Err("the verifier is too long");
@@ -62,7 +62,7 @@ impl Verifier {
         Ok(Verifier { parameters: Parameters::new(kdf, iterations, salt, octets * 8)?, key })
     }
 
-    /// The line: as secret as a key.
+    /// The line, which is as secret as a key.
     pub fn to_text(&self) -> Zeroizing<String> {
         let (parameters, key) = (&self.parameters, self.key.octets());
         let mut text = Zeroizing::new(String::with_capacity(MAX_LEN));

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes what a server says of a token small enough to be kept: users who are in a thousand groups have long answers.
-//! What goes is what no rule looks at; the verdict stays the same.
+//! Makes an introspection answer small enough to be kept, because users who are in a thousand groups have long
+//! answers. Only what no rule looks at is left out, so the verdict stays the same.
 
 use crate::config::provider::Provider;
 use crate::rules::aor_template::MAX_AORS;
 use crate::rules::claims::Claims;
 use crate::text::json::Json;
 
-/// Members that are looked at, the largest first: a bound of the work, not of the answer.
+/// At most this many members are tried, the largest first. This bounds the work, not the answer.
 const CANDIDATES: usize = 64;
 
-/// Whether they are there at all counts.
+/// Members that are never left out, because their mere presence counts.
 const KEPT: [&str; 3] = ["active", "scope", "scp"];
 
-/// The text of an answer that says active, in at most `most` octets. Members that change nothing are left out, the largest
-/// first; of lists that a rule looks at, the values that it does not look for. None: what the rules need is too long.
+/// Returns the text of an answer that says active, in at most `most` octets. It leaves out members that do not
+/// change the verdict, the largest first. From lists that a rule looks at, it leaves out the values that no rule
+/// looks for. None: what the rules need is too long.
 pub fn fit(mut answer: Json<'_>, provider: &Provider, most: usize) -> Option<Vec<u8>> {
     let mut length = length(&answer);
     if length > most {
@@ -35,13 +36,13 @@ fn length(json: &Json<'_>) -> usize {
     json.to_string().len()
 }
 
-/// All that is ever concluded from an answer.
+/// Everything that the proxy ever concludes from an answer.
 fn verdict(answer: &Json<'_>, provider: &Provider) -> impl PartialEq + use<> {
     let claims = Claims::from_introspection(answer, &provider.issuer);
     (claims, provider.addresses(answer), provider.rules.check_required_claims(answer))
 }
 
-/// Leaves members out until so many octets are gone, and says how many are.
+/// Leaves members out until `octets` octets are gone, and returns how many are gone.
 fn leave_out(answer: &mut Json<'_>, octets: usize, is_same: impl Fn(&Json<'_>) -> bool) -> usize {
     let Json::Object(members) = &*answer else { return 0 };
     let mut sizes: Vec<(usize, String)> = members
@@ -71,7 +72,7 @@ fn take<'a>(answer: &mut Json<'a>, name: &str) -> Option<(usize, (std::borrow::C
     Some((index, members.remove(index)))
 }
 
-/// Of lists that rules look at, only what they look for stays.
+/// Keeps, in lists that rules look at, only the values that the rules look for.
 fn shorten_lists(answer: &mut Json<'_>, provider: &Provider) {
     let required = provider.rules.required_claims.iter().map(|(path, wanted)| (path.as_str(), wanted.as_slice()));
     let addresses = provider.aor.iter().flat_map(|template| template.paths()).map(|path| (path, &[][..]));
@@ -160,7 +161,7 @@ mod tests {
         let scope = (0..2000).map(|number| format!("s{number}")).collect::<Vec<_>>().join(" ");
         let answer = serde_json::json!({"active": true, "sub": "alice", "aud": "sip", "exp": 99, "scope": scope});
         assert_eq!(fitted(&answer, "aor=sip:{sub}@example.test", 7168), None);
-        // What makes an ID token of it stays, or it would count as an access token.
+        // The mark of an ID token stays. Without it the token would count as an access token.
         let answer = serde_json::json!({"active": true, "sub": "alice", "aud": "sip", "exp": 99, "at_hash": "h".repeat(100), "x": "y".repeat(8000)});
         assert!(fitted(&answer, "aor=sip:{sub}@example.test", 7168).unwrap()["at_hash"].is_string());
     }

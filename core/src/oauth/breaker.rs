@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Leaves a server alone that does not answer: callers are refused at once instead of queueing up, and after each pause
-//! one of them tries.
+//! A circuit breaker for a server that does not answer. Callers are refused at once instead of queueing up, and
+//! after each pause one of them may try.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// When it opens, and for how long.
+/// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Failures in a row that open it.
+    /// Number of failures in a row that open the breaker.
     pub failures: u32,
     /// First pause in milliseconds; each further one is twice as long.
     pub first_pause: i64,
@@ -32,7 +32,7 @@ struct BreakerState {
 }
 
 impl Breaker {
-    /// For a server that is thought to work.
+    /// A breaker for a server that is assumed to work.
     pub fn new(patience: Patience) -> Breaker {
         Breaker { patience, state: Mutex::default() }
     }
@@ -41,8 +41,8 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// May the server be asked? If not: why it failed. Of the callers after a pause one may, for at most `trial`
-    /// milliseconds.
+    /// Ok when the caller may ask the server; otherwise the error says why the server failed. After a pause only one
+    /// caller may ask, and the others are refused for at most `trial` milliseconds until it reports the outcome.
     pub fn check(&self, now: i64, trial: i64) -> Result<(), String> {
         let mut state = self.state();
         if state.failures < self.patience.failures {
@@ -56,7 +56,7 @@ impl Breaker {
         Ok(())
     }
 
-    /// Nothing was sent after all: another one may try.
+    /// The caller sent nothing after all, so another one may try.
     pub fn unused(&self) {
         let mut state = self.state();
         if state.trying {

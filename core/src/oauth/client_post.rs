@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One POST by the proxy's own client: client authentication, and texts of the answer that may be logged.
+//! One POST by the proxy's own client. It adds the client authentication, and makes texts of the answer fit for
+//! the log.
 
 use aws_lc_rs::rand;
 use base64::Engine;
@@ -16,12 +17,12 @@ use crate::text::form::{push_pair, push_text};
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Seconds for which an assertion is good.
 const ASSERTION_LIFETIME: i64 = 60;
-/// Characters of a peer's text that are logged.
+/// At most this many characters of a peer's text are logged.
 const MAX_TEXT: usize = 200;
-/// A part of a secret of this length is not logged either.
+/// Parts of a secret are not logged either if they have at least this many octets.
 const MIN_PART: usize = 6;
 
-/// A form that is ready to be sent, with what must not be seen of it.
+/// A form that is ready to be sent, and the secrets in it that must not reach a log.
 pub(super) struct ClientPost<'a> {
     client: &'a Client,
     endpoint: &'a str,
@@ -31,8 +32,8 @@ pub(super) struct ClientPost<'a> {
 }
 
 impl<'a> ClientPost<'a> {
-    /// `parameters` of the request; of these, `secrets` must not be seen in a log. `now` in Unix seconds. The error is
-    /// a sentence.
+    /// `parameters` are those of the request; `secrets` are the values among them that must not reach a log. `now`
+    /// is in Unix seconds. The error is a sentence.
     pub(super) fn new(
         client: &'a Client,
         endpoint: &'a str,
@@ -50,8 +51,8 @@ impl<'a> ClientPost<'a> {
         Ok(post)
     }
 
-    /// Sends it; unless it is `repeatable`, certainly not twice. Nor is an assertion, which a server may take once only.
-    /// The texts of an error are fit for the log.
+    /// Sends the form, and never twice unless it is `repeatable`. A form with a client assertion is never sent
+    /// twice, because a server may accept an assertion only once. The texts of an error are fit for the log.
     pub(super) fn send(&self, http: &dyn Post, accept: &str, repeatable: bool) -> Result<Answered, PostError> {
         let form = Form {
             url: self.endpoint,
@@ -64,20 +65,22 @@ impl<'a> ClientPost<'a> {
         http.post(&form).map_err(|error| error.map(|text| self.say(&text)))
     }
 
-    /// A peer's text made fit for the log: with the endpoint, and without what it was sent.
+    /// Makes a peer's text fit for the log: puts the endpoint before it, and removes the secrets that the peer was
+    /// sent.
     pub(super) fn say(&self, text: &str) -> String {
         format!("{}: {}", self.endpoint, printable(&redact(text, &self.hidden), MAX_TEXT))
     }
 
-    /// Says who the client is, in the body or in the Authorization header field.
+    /// Adds the client authentication to the body or to the Authorization header field.
     fn authenticate(&mut self, now: i64) -> Result<(), String> {
         let (client, body) = (self.client, &mut self.body);
         match &client.auth {
-            // The certificate shows who it is, and this which client that is (RFC 8705 section 2).
+            // With mutual TLS the certificate authenticates the client, and client_id says which client it is
+            // (RFC 8705 section 2).
             ClientAuth::None | ClientAuth::Tls(_) => push_pair(body, "client_id", &client.id),
             ClientAuth::Basic(secret) => {
                 let secret = Zeroizing::new(String::from_utf8_lossy(secret.expose()).into_owned());
-                // Both are form-encoded first (RFC 6749 section 2.3.1), so that neither can hold a ':'.
+                // The id and the secret are form-encoded first (RFC 6749 section 2.3.1), so neither can contain a ':'.
                 let mut pair = Zeroizing::new(String::new());
                 push_text(&mut pair, &client.id);
                 pair.push(':');
@@ -118,14 +121,14 @@ impl<'a> ClientPost<'a> {
     }
 }
 
-/// A peer's text without the secrets that it was sent, whole, form-encoded or in part.
+/// Returns a peer's text without the secrets that the peer was sent: whole, form-encoded or in part.
 fn redact(text: &str, secrets: &[Zeroizing<String>]) -> String {
     let mut text = text.to_owned();
     let present = || secrets.iter().filter(|secret| !secret.is_empty());
     for secret in present() {
         let mut encoded = Zeroizing::new(String::new());
         push_text(&mut encoded, secret);
-        // A server that writes the form anew may write a space the other way.
+        // A server that encodes the form anew may write a space as '+'.
         let plus = Zeroizing::new(encoded.replace("%20", "+"));
         for form in [secret, &encoded, &plus] {
             text = text.replace(form.as_str(), "…");

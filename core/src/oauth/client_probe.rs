@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One request as some client of a server, and its answer as it came: for who wants to know what the server makes of that
-//! client. Nothing follows from an answer here.
+//! One request as some client of a server, and the server's answer as it came. It is for an operator who wants to
+//! know how the server treats that client. The proxy concludes nothing from the answer.
 
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ pub enum ReplyContent {
     Tokens,
     /// An OAuth error.
     Error,
-    /// What is said of a token that was asked about: it is active, or not.
+    /// An introspection answer: whether the token is active.
     Active(bool),
     /// Anything else.
     Other,
@@ -29,7 +29,7 @@ pub enum ReplyContent {
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// What it holds.
+    /// What the answer holds.
     pub content: ReplyContent,
     /// The error's code, empty when there is none.
     pub error: String,
@@ -37,8 +37,9 @@ pub struct Reply {
     pub text: String,
 }
 
-/// Sends `parameters`, of which `secrets` must not be seen in the texts. `now` in Unix seconds. The error is a sentence:
-/// there is no answer. Blocks: never called in a SIP worker.
+/// Sends `parameters`; `secrets` are the values among them that must not appear in the texts. `now` is in Unix
+/// seconds. The error is a sentence that says why there is no answer. The call blocks, so a SIP worker must never
+/// make it.
 pub fn ask_as(
     client: &Client,
     http: &dyn Post,

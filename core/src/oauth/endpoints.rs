@@ -13,16 +13,16 @@ use crate::ports::Fetch;
 /// An endpoint of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// Of RFC 6749.
+    /// The token endpoint (RFC 6749).
     Token,
-    /// Of RFC 7662.
+    /// The introspection endpoint (RFC 7662).
     Introspection,
-    /// Of OpenID Connect Core section 5.3, by GET.
+    /// The UserInfo endpoint (OpenID Connect Core section 5.3), which is asked by GET.
     UserInfo,
 }
 
 impl Endpoint {
-    /// Its member of the metadata, and the setting that names it otherwise.
+    /// The member of the metadata that names the endpoint. The setting that names it instead is called the same.
     fn member(self) -> &'static str {
         match self {
             Endpoint::Token => "token_endpoint",
@@ -38,10 +38,10 @@ pub struct Endpoints {
     found: Mutex<HashMap<Source, Found>>,
 }
 
-/// Issuer, metadata addresses, whether it is the one for mutual TLS, and which: what is found for one source never
-/// serves another.
+/// Issuer, metadata addresses, whether the endpoint is the one for mutual TLS, and which endpoint it is. What is
+/// found for one source never serves another.
 type Source = (String, Vec<String>, bool, Endpoint);
-/// What metadata says, or what it lacks, and when it was read.
+/// What the metadata says, or why there is no endpoint, and when the metadata was read.
 type Found = (Result<Announced, MetadataError>, i64);
 
 impl Endpoints {
@@ -50,9 +50,9 @@ impl Endpoints {
         Endpoints::default()
     }
 
-    /// The address of a provider's endpoint, and what its metadata says of it. Metadata is read again after
-    /// 15 minutes; what it said before serves while it cannot be read. Where there is none, it is looked for
-    /// again after key_cooldown. `now` in Unix seconds.
+    /// The address of a provider's endpoint, and what its metadata says about it. Metadata is read again after
+    /// 15 minutes. What it said before stays in use while it cannot be read. Where there is no metadata, it is
+    /// looked for again after key_cooldown. `now` is in Unix seconds.
     pub fn resolve(
         &self,
         fetch: &dyn Fetch,
@@ -68,7 +68,7 @@ impl Endpoints {
             (Endpoint::Token, _) => (&client.token_endpoint, &client.discovery, true),
             (Endpoint::UserInfo, _) => (&client.userinfo_endpoint, &client.discovery, false),
             (Endpoint::Introspection, Some(introspection)) => (&introspection.endpoint, &introspection.discovery, true),
-            // Of a user who signs in with a code.
+            // Without a configured introspection, the endpoint only helps to identify a user who signs in with a code.
             (Endpoint::Introspection, None) => (&None, &client.discovery, false),
         };
         if let Some(endpoint) = configured {
@@ -85,7 +85,8 @@ impl Endpoints {
             return found.clone();
         }
         if let Some((found, _)) = &known {
-            // One reads it again; meanwhile, and for a while should that fail, what is known serves the others.
+            // This caller reads the metadata again. Meanwhile, and for `pause` seconds if that fails, the others
+            // use what is known.
             self.note(key.clone(), found.clone(), now - interval + pause);
         }
         let wanted = WantedEndpoint {
@@ -104,7 +105,8 @@ impl Endpoints {
                 Ok(endpoint)
             }
             (Err(_), Some((Ok(endpoint), _))) => Ok(endpoint),
-            // What is needed is looked for again; what the server may do without is not, or not soon.
+            // An endpoint that is needed is looked for again by the next caller. One that a server may lack is
+            // looked for again only after a while.
             (Err(error @ MetadataError::Absent(_)), _) if !is_needed => {
                 self.note(key, Err(error.clone()), now);
                 Err(error)

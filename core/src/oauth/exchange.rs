@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A code becomes tokens and an identity, a refresh token becomes new tokens (RFC 6749 sections 4.1.3 and 6).
+//! Exchanges a code for tokens and an identity, and a refresh token for new tokens (RFC 6749 sections 4.1.3 and 6).
 //!
-//! A code is sent at most once: what cannot be known for sure is said so, and never tried again.
+//! A code is sent at most once. If the outcome cannot be known for sure, the error says so, and the code is never
+//! tried again.
 
 use super::endpoints::Endpoint;
 use super::kept_keys::Refetched;
@@ -22,7 +23,7 @@ use crate::rules::claims::Claims;
 use crate::rules::scope_rules::has_scopes;
 use crate::text::secret::{KeyOctets, SecretText};
 
-/// What a phone sends to sign in.
+/// What a phone sends to sign in with a code.
 #[derive(Clone, Copy)]
 pub struct CodeGrant<'a> {
     /// `code`
@@ -44,9 +45,9 @@ pub struct Granted {
     pub refresh_token: Option<SecretText>,
     /// The ID token, verified.
     pub id_token: Option<SecretText>,
-    /// The access token is good until then, Unix seconds.
+    /// The access token is valid until this time, in Unix seconds.
     pub expires_at: i64,
-    /// What the server has given as key for proofs of possession (sip-oauth section 3.5).
+    /// The key for proofs of possession that the server has given (sip-oauth section 3.5).
     pub master_key: Option<KeyOctets>,
 }
 
@@ -57,39 +58,41 @@ pub struct Refreshed {
     pub access_token: SecretText,
     /// The new refresh token; None: the old one stays.
     pub refresh_token: Option<SecretText>,
-    /// The ID token as it came: not verified, so nothing may be concluded from it.
+    /// The ID token as it came. It is not verified, so nothing may be concluded from it.
     pub id_token: Option<SecretText>,
     /// Granted scopes, when the answer or the access token names them.
     pub scope: Option<String>,
-    /// The access token is good until then, Unix seconds.
+    /// The access token is valid until this time, in Unix seconds.
     pub expires_at: i64,
 }
 
 /// Why there are no tokens. The texts are for the log and hold no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// The code or the refresh token is not accepted: the user must sign in again.
+    /// The server does not accept the code or the refresh token, so the user must sign in again.
     Refused(String),
-    /// The request is refused, and the server does not say why. Where it accepts the proxy's client otherwise, the code
-    /// or the refresh token is not accepted.
+    /// The server refuses the request and does not say why. If it otherwise accepts the proxy's client, it does
+    /// not accept the code or the refresh token.
     RequestRefused(String),
-    /// The server refuses the proxy itself: the operator must act, unless it accepts the client otherwise.
+    /// The server refuses the proxy's own client. The operator must act, unless the server otherwise accepts the
+    /// client.
     ClientRefused(String),
-    /// The configuration is not enough to ask the server, or has another address than the server: the operator must act.
+    /// The configuration does not suffice to ask the server, or has another address than the server. The operator
+    /// must act.
     Misconfigured(String),
-    /// The request was certainly not acted upon: it may be sent again later.
+    /// The server certainly did not act on the request, so it may be sent again later.
     Unavailable(Trouble),
-    /// The answer was lost or cannot be read: nobody knows whether the code or the refresh token is spent.
+    /// The answer was lost or cannot be read, so nobody knows whether the code or the refresh token is spent.
     InDoubt(Trouble),
     /// Tokens came, but they do not fit the configuration.
     Denied(Reason),
-    /// Tokens came, but they do not fit the configuration, or nothing says which address their user has: what there was
-    /// instead.
+    /// Tokens came, but they do not fit the configuration, or nothing says which address their user has. The text
+    /// says what there was instead.
     Unfit(Reason, String),
 }
 
 impl TokenError {
-    /// Of these claims of a token.
+    /// The error for a fault in the claims of what `whose` names, such as "access token".
     pub(super) fn of(fault: ClaimFault, whose: &str) -> TokenError {
         match fault.sentence(whose) {
             Some(sentence) => TokenError::Unfit(fault.reason, sentence),
@@ -98,12 +101,12 @@ impl TokenError {
     }
 }
 
-/// Without its address the server is not asked.
+/// Without the address of its endpoint a server cannot be asked.
 impl From<MetadataError> for TokenError {
     fn from(error: MetadataError) -> TokenError {
         match error {
             MetadataError::Failed(why) => TokenError::Unavailable(Trouble::unanswered(why)),
-            // A server that is just being set up may have it soon.
+            // A server that is still being set up may publish its metadata soon.
             MetadataError::NoDocument(why) => TokenError::Unavailable(Trouble::answered(why)),
             MetadataError::Absent(why) | MetadataError::Unusable(why) => TokenError::Misconfigured(why),
         }
@@ -116,10 +119,10 @@ impl From<Reason> for TokenError {
     }
 }
 
-/// Lifetime of an access token that does not say, in seconds.
+/// Assumed lifetime, in seconds, of an access token whose lifetime is not stated.
 const UNKNOWN_LIFETIME: i64 = 3600;
 
-/// A server that is asked for tokens of a user who signs in.
+/// A server that the proxy asks for the tokens of a user who signs in.
 pub struct TokenServer<'a> {
     /// HTTP.
     pub http: &'a dyn Post,
@@ -127,15 +130,16 @@ pub struct TokenServer<'a> {
     pub endpoint: &'a str,
     /// The configuration.
     pub policy: &'a Policy,
-    /// Index of the provider in it.
+    /// Index of the provider in the configuration.
     pub provider: usize,
-    /// The provider's keys as far as they are fetched.
+    /// The provider's keys, if they have been fetched.
     pub keys: Option<&'a KeySet>,
-    /// Called at most once, when they do not verify a token.
+    /// Fetches the keys anew. Called at most once, when `keys` do not verify a token.
     pub fetch_keys: &'a dyn Fn() -> Option<Refetched>,
     /// Finds the server's other endpoints.
     pub resolve: &'a dyn Fn(Endpoint) -> Result<Announced, MetadataError>,
-    /// The time in Unix seconds: it goes on while the server is asked, and what the server issues is of after that.
+    /// Returns the time in Unix seconds. It is a function because time passes while the server is asked, and the
+    /// server issues its tokens after the question was sent.
     pub now: &'a dyn Fn() -> i64,
 }
 
@@ -152,7 +156,7 @@ impl TokenServer<'_> {
         ask(self.http, self.endpoint, self.client()?, Question::SignIn, form, secrets, (self.now)())
     }
 
-    /// What the tokens say of their user is verified; where they say nothing and with `ask`, the server is asked.
+    /// Verifies what the tokens say about their user. If they say nothing and `ask` is set, asks the server.
     pub(super) fn granted(&self, tokens: IssuedTokens, ask: bool) -> Result<Granted, TokenError> {
         let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
         let scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
@@ -160,7 +164,7 @@ impl TokenServer<'_> {
         self.granted_to(tokens, identity)
     }
 
-    /// They belong to this user.
+    /// Like [`TokenServer::granted`], for tokens that are known to belong to `identity`.
     pub(super) fn granted_to(&self, tokens: IssuedTokens, mut identity: Identity) -> Result<Granted, TokenError> {
         let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
         identity.scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
@@ -211,7 +215,7 @@ pub fn refresh(
     let tokens = ask(http, endpoint, client, Question::Refresh, &form, &[refresh_token], now)?;
     let claims = unverified_claims(&policy.decryption, &tokens.access_token.0);
     let scope = scope_of(&tokens, claims.as_ref());
-    // Without a word about scopes they are the old ones (RFC 6749 section 6).
+    // If the server says nothing about scopes, the old ones stay (RFC 6749 section 6).
     if let Some(scope) = &scope {
         check_scope(provider, scope)?;
     }

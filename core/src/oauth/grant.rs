@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a phone puts into the body of a REGISTER: an authorization code or a proof of possession
-//! (3rd-party-authentication sections 2.1.1 and 2.1.3), or a word about tokens of its own (sip-oauth section 4).
+//! (3rd-party-authentication sections 2.1.1 and 2.1.3), or a request about its own tokens (sip-oauth section 4).
 
 use std::borrow::Cow;
 
@@ -13,9 +13,10 @@ use crate::text::secret::{KeyOctets, SecretText};
 
 /// The media type of these bodies.
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
-/// Longest body in octets: room for the longest code, or token, with all of it escaped.
+/// Longest body in octets. It has room for the longest code with every octet escaped, or for the longest token.
 const MAX_BODY: usize = 32 * 1024;
-/// Longest code in octets; some servers put everything that they must remember into it.
+/// Longest code in octets. Codes can be long, because some servers put everything that they must remember into the
+/// code.
 const MAX_CODE: usize = 8 * 1024;
 /// Longest PKCE verifier (RFC 7636 section 4.1).
 const MAX_VERIFIER: usize = 128;
@@ -23,7 +24,7 @@ const MAX_VERIFIER: usize = 128;
 const MAX_REDIRECT: usize = 1024;
 /// Longest proof in characters: 64 of hex.
 const MAX_POP: usize = 64;
-/// Most digits of a short code: more of them cannot be found by trying (2 to the power of 100).
+/// Most digits of a short code. A code with more digits cannot be found by trying (2 to the power of 100).
 const MAX_SHORT: usize = 30;
 
 /// What the body asks for.
@@ -38,7 +39,7 @@ pub enum Grant {
         /// The body that the proof covers.
         covered: Vec<u8>,
     },
-    /// `grant_type=password`: the user signs in by Digest and wants tokens. With a proof, if the phone sends one.
+    /// `grant_type=password`: the user signs in by Digest and wants tokens. The phone may send a proof, too.
     Password {
         /// The proof and the body that it covers.
         proof: Option<(String, Vec<u8>)>,
@@ -54,7 +55,7 @@ pub enum Grant {
     },
 }
 
-/// What tokens are asked for with.
+/// What the proxy exchanges for tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum TokenGrant {
     /// An authorization code.
@@ -68,7 +69,7 @@ pub enum TokenGrant {
 }
 
 impl TokenGrant {
-    /// The sign-in that it is a part of.
+    /// The kind of sign-in that the grant is a part of.
     pub fn sign_in(&self) -> SignIn {
         match self {
             TokenGrant::Code(_) => SignIn::Code,
@@ -77,24 +78,24 @@ impl TokenGrant {
         }
     }
 
-    /// It is not spent by being sent: when the answer is lost, it may be sent again.
+    /// True when sending does not spend the grant. It may then be sent again if the answer is lost.
     pub fn is_repeatable(&self) -> bool {
         matches!(self, TokenGrant::Password(_) | TokenGrant::ForeignToken(_))
     }
 }
 
-/// Who was authenticated by Digest.
+/// A user whom the host has authenticated by Digest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PasswordGrant {
     /// The user's name in the credentials.
     pub username: String,
-    /// The master-key that follows from them.
+    /// The master-key that is derived from the credentials.
     pub master_key: KeyOctets,
     /// The password, where the host knows it and the authorization server wants it.
     pub password: Option<SecretText>,
 }
 
-/// A token from elsewhere, and whose it is said to be.
+/// A token from elsewhere, and the user to whom it is said to belong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ForeignToken {
     /// The token.
@@ -103,7 +104,7 @@ pub struct ForeignToken {
     pub username: String,
 }
 
-/// A refresh token, and the session that proved to be its own.
+/// A refresh token, and the session whose key the phone has proved.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct PhoneRefresh {
     /// The refresh token.
@@ -124,7 +125,7 @@ pub struct CodeRequest {
 }
 
 impl CodeRequest {
-    /// A code with what came beside it; an empty text was not sent.
+    /// A code with the parameters that came beside it. An empty text means that the parameter was not sent.
     pub fn new(code: &str, code_verifier: &str, redirect_uri: &str) -> Result<CodeRequest, Reason> {
         if code.len() > MAX_CODE || code_verifier.len() > MAX_VERIFIER || redirect_uri.len() > MAX_REDIRECT {
             return Err(Reason::BodyTooLarge);
@@ -144,8 +145,9 @@ impl CodeRequest {
         })
     }
 
-    /// True for a code that is made to be typed: digits only, so few that someone who has seen messages made with a key
-    /// from it can find it by trying. Signs that people write between digits make it no other.
+    /// True for a code that is made to be typed. It has digits only, and so few of them that somebody who has seen
+    /// messages made with a key from the code can find it by trying. Separators that people write between digits
+    /// do not count.
     pub fn is_short(&self) -> bool {
         let is_between = |octet: u8| matches!(octet, b' ' | b'-' | b'.' | b'_' | b'/');
         let code = self.code.0.bytes();
@@ -159,7 +161,7 @@ fn is_verifier(text: &str) -> bool {
     text.len() >= 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
-/// True for the media type of grants; an absent Content-Type counts as it.
+/// True for the media type of grants, and when there is no Content-Type.
 pub fn is_form(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or("").trim();
     media_type.is_empty() || media_type.eq_ignore_ascii_case(CONTENT_TYPE)
@@ -186,7 +188,7 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<Grant, Reason> {
             value => Ok(value.filter(|v| !v.is_empty())),
         }
     };
-    // A '+' of base64 that was not escaped has become a space.
+    // Decoding has turned a '+' of base64 that was not escaped into a space.
     let escaped = |pop: &Cow<'_, str>| match pop.as_bytes().contains(&b' ') {
         true => pop.replace(' ', "+"),
         false => pop.to_string(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Asking an authorization server about a token (RFC 7662), with plain and signed answers (RFC 9701).
 //!
-//! Only a clear answer about the token refuses it. Whatever else comes back says something about the server, or about
-//! the proxy's own client there, and never that the token is wrong.
+//! Only a clear answer about the token refuses it. Any other answer says something about the server, or about the
+//! proxy's own client there, and never that the token is wrong.
 
 use std::fmt;
 
@@ -22,31 +22,32 @@ use crate::ports::{Answered, Post, PostError};
 use crate::reason::Reason;
 use crate::text::json::Json;
 
-/// Servers that compare Accept letter by letter give plain answers for this only.
+/// Some servers compare Accept letter by letter, and give plain answers only for exactly this value.
 const PLAIN: &str = "application/json";
-/// Signed answers are preferred to plain ones.
+/// Prefers signed answers to plain ones.
 const SIGNED: &str = "application/token-introspection+jwt, application/json;q=0.5";
 
 /// What the server says of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Introspected {
-    /// It is active. The JSON object of the answer (for RFC 9701 the token_introspection member), as text.
+    /// The token is active. Holds the JSON object of the answer (for RFC 9701 the token_introspection member), as
+    /// text.
     Active(Vec<u8>),
-    /// It is not.
+    /// The token is not active.
     Inactive,
 }
 
 /// Why there is no answer about the token. The texts are sentences for the log and hold no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IntrospectionError {
-    /// The server refuses the proxy itself: the operator must act.
+    /// The server refuses the proxy's own client. The operator must act.
     ClientRefused(String),
-    /// The request is refused with a word that is neither about the token nor about the client: where the server accepts
-    /// the client otherwise, it is about the token.
+    /// The server refuses the request with an error code that is neither about the token nor about the client. If
+    /// the server otherwise accepts the client, the refusal is about the token.
     RequestRefused(String),
-    /// No answer, or one that says that the server does not work now; may be asked again.
+    /// There is no answer, or one that says that the server does not work now. The proxy may ask again.
     Unavailable(Trouble),
-    /// The server works, but what it says of this token cannot be used.
+    /// The server works, but what it says about this token cannot be used.
     Unusable(String),
 }
 
@@ -61,8 +62,9 @@ impl fmt::Display for IntrospectionError {
     }
 }
 
-/// Asks about a token. `keys` are the provider's keys as far as they are fetched; `fetch_keys` is called at most
-/// once, when they do not verify a signed answer. `now` in Unix seconds. Blocks: never called in a SIP worker.
+/// Asks about a token. `keys` are the provider's keys, if they have been fetched. `fetch_keys` is called at most
+/// once, when these keys do not verify a signed answer. `now` is in Unix seconds. The call blocks, so a SIP worker
+/// must never make it.
 pub fn introspect(
     http: &dyn Post,
     endpoint: &Announced,
@@ -111,7 +113,7 @@ pub fn introspect(
                 _ => return Err(unusable("the signed answer is not a JSON object")),
             }
         }
-        // Some servers call JSON text/json or text/html, or give it no name.
+        // Some servers send JSON as text/json or text/html, or without a Content-Type.
         _ => Json::parse(&body).map_err(|e| unusable(&format!("the answer cannot be read as JSON: {e}")))?,
     };
     match IntrospectionResponse::from_json(&json).map_err(unusable)? {
@@ -120,14 +122,14 @@ pub fn introspect(
         }
         IntrospectionResponse::Active => Ok(Introspected::Active(body.to_vec())),
         IntrospectionResponse::Inactive => Ok(Introspected::Inactive),
-        // Some servers say 200 to errors too.
+        // Some servers send errors with status 200, too.
         IntrospectionResponse::Error(error) => {
             judge_failure(status, Some(&error), provider.strategy, &|text| post.say(text))
         }
     }
 }
 
-/// Takes a signed answer apart.
+/// Splits a signed answer and reads its header.
 fn open(body: &[u8]) -> Result<(CompactJws<'_>, Header), String> {
     let not_signed = || "the answer is called a JWT, but is none".to_owned();
     let text = std::str::from_utf8(body).map_err(|_| not_signed())?.trim();
@@ -164,7 +166,7 @@ fn bad_signature(reason: Reason) -> String {
     format!("the signed answer cannot be trusted: {}", reason.code())
 }
 
-/// What an answer without a word about the token means. `say` makes a text fit for the log.
+/// Judges an answer that does not say whether the token is active. `say` makes a text fit for the log.
 fn judge_failure(
     status: u16,
     error: Option<&ErrorResponse>,
@@ -176,7 +178,8 @@ fn judge_failure(
     let is_of_other_type = error.is_some_and(|error| error.error == "unsupported_token_type");
     Err(match verdict(Question::Introspection, status, error) {
         Verdict::NotNow | Verdict::InDoubt => Unavailable(Trouble::of_status(status, text)),
-        // The server issues such tokens, if at all, without keeping them. Where all are opaque, this one is not good.
+        // The server keeps no such tokens, even if it issues some. Where all tokens are opaque, this one is
+        // therefore not valid.
         Verdict::RequestRefused if is_of_other_type && strategy == TokenStrategy::Opaque => {
             return Ok(Introspected::Inactive);
         }

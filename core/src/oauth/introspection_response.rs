@@ -12,9 +12,9 @@ pub const SIGNED_TYP: &str = "token-introspection+jwt";
 /// An answer that can be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IntrospectionResponse {
-    /// The token is good as far as the server knows; what else it says must still be judged.
+    /// The token is valid as far as the server knows. The rest of the answer must still be judged.
     Active,
-    /// The token is not good: unknown, ended, revoked, or not for the one who asks.
+    /// The token is not valid: it is unknown, has ended, was revoked, or is not for the client that asks.
     Inactive,
     /// An OAuth error.
     Error(ErrorResponse),
@@ -38,8 +38,9 @@ impl IntrospectionResponse {
     }
 }
 
-/// The answer in the claims of a signed one, whose signature is checked elsewhere: it must come from this issuer, be
-/// meant for this client, and not be from the future. `leeway` in seconds, `now` in Unix seconds.
+/// Returns the answer in the claims of a signed answer, whose signature is checked elsewhere. The signed answer
+/// must come from this issuer, be meant for this client, and not be from the future. `leeway` is in seconds, `now`
+/// in Unix seconds.
 pub fn signed_answer<'j, 'a>(
     claims: &'j Json<'a>,
     issuer: &str,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keys that only now and then verify something, signed answers or ID tokens of a provider whose tokens are opaque:
-//! fetched when they are needed, and kept.
+//! Keys that are needed only now and then, for signed answers or ID tokens of a provider whose access tokens are
+//! opaque. They are fetched when they are needed, and kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,8 @@ pub struct KeptKeys(Mutex<HashMap<u64, Arc<Mutex<KeptKeySet>>>>);
 pub struct Refetched {
     /// The keys.
     pub keys: KeySet,
-    /// They have just come from the server. Otherwise it was not asked, or gave none, and they are older.
+    /// True when the keys have just come from the server. Otherwise the server was not asked or gave no keys, and
+    /// these keys are older.
     pub is_current: bool,
 }
 
@@ -32,9 +33,9 @@ impl From<KeySet> for Refetched {
 struct KeptKeySet {
     /// The public keys as a JWK set.
     document: Option<Vec<u8>>,
-    /// Of the document, Unix seconds.
+    /// When the document was fetched, in Unix seconds.
     fetched_at: i64,
-    /// Of the last fetch, Unix seconds; None: there was none.
+    /// When the last fetch was tried, in Unix seconds; None: never.
     tried_at: Option<i64>,
 }
 
@@ -44,13 +45,14 @@ impl KeptKeys {
         KeptKeys::default()
     }
 
-    /// The keys, unless they are due to be fetched again. `now` in Unix seconds.
+    /// The keys, unless they are due to be fetched again. `now` is in Unix seconds.
     pub fn get(&self, source: u64, now: i64) -> Option<KeySet> {
         lock(&self.place(source)).young(KEY_REFRESH_INTERVAL, now)
     }
 
-    /// Fetches the keys anew; who asks meanwhile waits for the same fetch. There is at most one per key_cooldown, and
-    /// what was fetched before serves for key_max_stale. `now` in Unix seconds. Blocks: never called in a SIP worker.
+    /// Fetches the keys anew. Callers that ask meanwhile wait for the same fetch. There is at most one fetch per
+    /// key_cooldown, and keys that were fetched before stay in use for key_max_stale. `now` is in Unix seconds.
+    /// The call blocks, so a SIP worker must never make it.
     pub fn fetch(
         &self,
         source: u64,

@@ -5,7 +5,7 @@ use super::metadata::{WantedEndpoint, endpoint_of_metadata};
 use crate::jose::key_set::{KeySet, Origin, Rejected};
 use crate::ports::Fetch;
 
-/// What key sets may be (RFC 7517 section 8.5); some servers compare Accept letter by letter.
+/// Accept value for key sets (RFC 7517 section 8.5). Some servers compare Accept letter by letter.
 pub const KEY_SET_TYPES: &str = "application/jwk-set+json, application/json, */*;q=0.1";
 
 /// What to fetch, as plain data that can cross to another thread.
@@ -17,7 +17,7 @@ pub struct KeyPlan {
     pub jwks_uri: Option<String>,
     /// Metadata addresses, tried in this order.
     pub discovery: Vec<String>,
-    /// http to other hosts is allowed.
+    /// True when http to other hosts than this one is allowed.
     pub allow_http: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct FetchedKeys {
     pub keys: KeySet,
     /// Where they came from.
     pub jwks_uri: String,
-    /// Seconds for which they may be kept, when the server says so.
+    /// Seconds for which the keys may be kept. None: the server does not say.
     pub max_age: Option<u64>,
 }
 
@@ -47,7 +47,7 @@ impl From<String> for NoKeys {
     }
 }
 
-/// Fetches.
+/// Fetches the keys of a plan.
 pub fn fetch_keys(fetch: &dyn Fetch, plan: &KeyPlan) -> Result<FetchedKeys, NoKeys> {
     let jwks_uri = match &plan.jwks_uri {
         Some(uri) => uri.clone(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Metadata of an authorization server: the documents of OpenID Connect Discovery and of RFC 8414, as one.
+//! Metadata of an authorization server: the documents of OpenID Connect Discovery and of RFC 8414, read as one.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use crate::ports::{Fetch, FetchError};
 use crate::text::fingerprint::printable;
 use crate::text::json::Json;
 
-/// What metadata may be (RFC 8414 section 3.2); some servers compare Accept letter by letter, some have odd names for JSON.
+/// Accept value for metadata (RFC 8414 section 3.2). Some servers compare Accept letter by letter, and some have
+/// odd media types for JSON.
 pub const METADATA_TYPES: &str = "application/json, */*;q=0.1";
 
 /// What is looked for in metadata.
@@ -16,11 +17,11 @@ pub const METADATA_TYPES: &str = "application/json, */*;q=0.1";
 pub struct WantedEndpoint<'a> {
     /// The issuer that every document must name.
     pub issuer: &'a str,
-    /// The member that is an address.
+    /// The member that holds the address.
     pub member: &'a str,
-    /// The address for clients with a certificate goes first (RFC 8705 section 5).
+    /// True when the address for clients with a certificate is preferred (RFC 8705 section 5).
     pub mutual_tls: bool,
-    /// http to other hosts is allowed.
+    /// True when http to other hosts than this one is allowed.
     pub allow_http: bool,
 }
 
@@ -29,7 +30,7 @@ pub struct WantedEndpoint<'a> {
 pub struct Announced {
     /// The address.
     pub address: String,
-    /// The server signs answers about tokens (RFC 9701 section 7).
+    /// True when the server signs introspection answers (RFC 9701 section 7).
     pub signs_introspection: bool,
 }
 
@@ -40,7 +41,7 @@ pub enum MetadataError {
     Absent(String),
     /// There is no metadata where it should be.
     NoDocument(String),
-    /// The metadata must not be believed, or what it says cannot be used.
+    /// The metadata must not be trusted, or what it says cannot be used.
     Unusable(String),
     /// The metadata cannot be read now.
     Failed(String),
@@ -54,8 +55,8 @@ impl fmt::Display for MetadataError {
     }
 }
 
-/// The address that a server's metadata gives. A document that does not exist, or lacks the member, is completed from
-/// the next one: some servers have an endpoint in one of them only.
+/// Returns the address that a server's metadata gives. If a document does not exist or lacks the member, the next
+/// one is tried, because some servers name an endpoint in one document only.
 pub fn endpoint_of_metadata(
     fetch: &dyn Fetch,
     discovery: &[String],
@@ -63,7 +64,7 @@ pub fn endpoint_of_metadata(
 ) -> Result<Announced, MetadataError> {
     use MetadataError::{Absent, Failed, NoDocument, Unusable};
     let mut problem: Option<(bool, String)> = None;
-    // What a document lacks tells more than that the other one is not there.
+    // For the operator, a member that a document lacks says more than another document that does not exist.
     let mut note = |is_document: bool, text: String| {
         if problem.as_ref().is_none_or(|(known, _)| is_document && !known) {
             problem = Some((is_document, text));
@@ -78,7 +79,7 @@ pub fn endpoint_of_metadata(
             }
             Err(e) => return Err(Failed(format!("{url}: {e}"))),
         };
-        // A server of web pages answers with one whatever is asked for.
+        // A web server may answer every request with a web page.
         let Ok(json @ Json::Object(_)) = Json::parse(&document.body) else {
             note(false, format!("{url}: the answer is not a JSON metadata document"));
             continue;
@@ -183,7 +184,7 @@ mod tests {
         }
         let text = find(vec![(OIDC, Err(FetchError::Status(404))), (RFC_8414, Ok(BARE))]).unwrap_err();
         assert!(text.starts_with(RFC_8414), "{text}");
-        // A server that does not work now may have it.
+        // The document that cannot be read now may have the member.
         for status in [407, 408, 425, 429, 502] {
             let text = find(vec![(OIDC, Ok(BARE)), (RFC_8414, Err(FetchError::Status(status)))]).unwrap_err();
             assert!(text.contains(&format!("HTTP status {status}")), "{text}");

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! When a provider's keys are fetched: planned ahead, on request within limits, and every few seconds while it fails.
+//! When a provider's keys are fetched: planned ahead, on request within limits, and every few seconds while
+//! fetches fail.
 
 /// The limits, from the configuration. Times are in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Longest time between two planned fetches.
     pub interval: i64,
-    /// Time in which one more fetch on request becomes allowed.
+    /// Time after which one more fetch on request becomes allowed.
     pub cooldown: i64,
     /// Fetches on request that are allowed in a row.
     pub burst: u32,
@@ -14,10 +15,10 @@ pub struct Limits {
 
 /// Shortest time between two planned fetches, whatever the server's cache headers say.
 const MIN_INTERVAL: i64 = 60_000;
-/// When a fetch that found no room is tried again, in milliseconds.
+/// Milliseconds after which a fetch that could not begin is tried again.
 const SOON: i64 = 100;
-/// The wait after a failure, whatever the number: a server that is back is asked within five seconds, and one that is not
-/// hears of this proxy no more often than every two.
+/// Milliseconds to wait after a failure, however many there were. A server that is back is asked within five
+/// seconds, and a server that is still down is asked at most every two seconds.
 const RETRY: i64 = 2000;
 
 /// The plan of one provider. Times are Unix milliseconds.
@@ -25,7 +26,7 @@ const RETRY: i64 = 2000;
 pub struct RefreshPlan {
     /// The next planned fetch.
     pub next: i64,
-    /// Before this, no request may cause a fetch.
+    /// Before this time no request may cause a fetch.
     pub not_before: i64,
     /// Failures in a row.
     pub failures: u32,
@@ -39,7 +40,8 @@ impl RefreshPlan {
         RefreshPlan { next: now, not_before: 0, failures: 0, spent: 0, refilled: now }
     }
 
-    /// True when a fetch is due: planned, or asked for and allowed. An allowed one is taken from the allowance.
+    /// True when a fetch is due, because it was planned, or because it is asked for and allowed. A fetch that was
+    /// asked for counts against the allowance.
     pub fn start(&mut self, asked: bool, now: i64, limits: &Limits) -> bool {
         if now >= self.next {
             return true;
@@ -60,7 +62,7 @@ impl RefreshPlan {
         true
     }
 
-    /// What `start` allowed could not begin: it is tried again soon.
+    /// The fetch that `start` allowed could not begin. It is tried again soon.
     pub fn put_off(&mut self, asked: bool, now: i64) {
         if now >= self.next {
             self.next = now + SOON;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Grants by which tokens are had without a code: a password that the proxy has checked, or a token from elsewhere
+//! Grants that get tokens without a code: a password that the proxy has checked, or a token from elsewhere
 //! (sip-oauth sections 4 and 5).
 
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use crate::records::session::Identity;
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
-/// Has the server give tokens to a user whose password the host has checked; `aor` is his address.
+/// Asks the server for the tokens of a user whose password the host has checked. `aor` is the user's address.
 pub fn for_password(
     server: &TokenServer<'_>,
     sign_in: &PasswordSignIn,
@@ -50,7 +50,7 @@ pub fn for_password(
         form.push(("scope", &scope));
     }
     let tokens = server.ask(&form, &[password, &assertion])?;
-    // Tokens that say nothing of their user are those of the one whom the server was told.
+    // Tokens that do not name their user belong to the user whom the request named.
     match server.granted(tokens.clone(), false) {
         Err(TokenError::Unfit(Reason::IdentityMissing, _)) => {
             server.granted_to(tokens, identity(provider, &grant.username, aor))
@@ -59,7 +59,7 @@ pub fn for_password(
     }
 }
 
-/// Has the server validate a token from elsewhere and give another for it (sip-oauth section 5.2).
+/// Asks the server to validate a token from elsewhere and to issue another one for it (sip-oauth section 5.2).
 pub fn for_foreign_token(
     server: &TokenServer<'_>,
     grant_type: &str,
@@ -74,7 +74,7 @@ pub fn for_foreign_token(
         form.push(("scope", &scope));
     }
     let tokens = server.ask(&form, &[token])?;
-    // A server whose answer names the user is not taken at the phone's word.
+    // Where the server's answer names the user ('aor' is configured), the name that the phone gave does not count.
     if provider.aor.is_empty() {
         server.granted_to(tokens, identity(provider, &grant.username, aor))
     } else {
@@ -82,7 +82,7 @@ pub fn for_foreign_token(
     }
 }
 
-/// Whom the server has confirmed.
+/// The identity of a user whom the server has confirmed.
 fn identity(provider: &Provider, username: &str, aor: &str) -> Identity {
     Identity {
         subject: username.to_owned(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who the tokens of an exchange stand for: the verified ID token first, then the access token, then what the server
-//! says when it is asked.
+//! Finds out for whom the tokens of an exchange stand. The verified ID token comes first, then the access token,
+//! then what the server says when it is asked.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -29,7 +29,7 @@ use crate::text::fingerprint::printable;
 use crate::text::json::Json;
 use crate::text::secret::SecretText;
 
-/// The keys of a provider, fetched anew at most once, and those that decrypt its tokens.
+/// The keys of a provider, which are fetched anew at most once, and the keys that decrypt its tokens.
 pub(super) struct Keys<'a> {
     decryption: &'a DecryptionKeys,
     known: Option<&'a KeySet>,
@@ -66,7 +66,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A user whose tokens have come, and whose addresses are looked for.
+/// The search for the addresses of a user whose tokens have come.
 struct Search<'a> {
     server: &'a TokenServer<'a>,
     provider: &'a Provider,
@@ -75,15 +75,16 @@ struct Search<'a> {
     access_token: &'a str,
     /// `sub` of the ID token, verified.
     subject: Option<String>,
-    /// What was looked at and has no address, and what it has instead.
+    /// The sources that were read and have no address, and what they have instead.
     seen: Vec<String>,
-    /// A server that could have told did not answer. It works all the same: it has just issued tokens.
+    /// Set when an endpoint that could have told did not answer. The server works all the same, because it has
+    /// just issued tokens.
     trouble: Option<Trouble>,
 }
 
-/// Finds the user's addresses: in the ID token, in the access token, and with `ask`, at the server: what it says of the
-/// access token (RFC 7662), then of its user (OpenID Connect Core section 5.3). `scope` is what is known of the granted
-/// scopes.
+/// Finds the user's addresses in the ID token or in the access token. If neither has one and `ask` is set, asks
+/// the server about the access token (RFC 7662), then about its user (OpenID Connect Core section 5.3). `scope`
+/// holds the granted scopes as far as they are known.
 pub(super) fn identify(
     server: &TokenServer<'_>,
     tokens: &IssuedTokens,
@@ -126,7 +127,7 @@ impl Search<'_> {
                 }
             }
             Err(unfit @ TokenError::Unfit(..)) if id_token.is_none() => return Err(unfit),
-            // What is wrong with the access token matters only when there was nothing else to go by.
+            // What is wrong with the access token matters only when there is no ID token.
             Err(TokenError::Denied(reason))
                 if id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
             {
@@ -149,7 +150,7 @@ impl Search<'_> {
         self.seen.push(format!("{source}: {what}"));
     }
 
-    /// What gives no address is noted.
+    /// Returns what was read if it has an address. Otherwise notes what it has instead.
     fn or_note(&mut self, read: Read, source: &str) -> Option<Read> {
         if !read.aors.is_empty() {
             return Some(read);
@@ -169,7 +170,7 @@ impl Search<'_> {
         }
     }
 
-    /// None where there is no such endpoint, or its address is not to be had now.
+    /// None when there is no such endpoint, or its address cannot be found now.
     fn endpoint(&mut self, which: Endpoint) -> Option<Announced> {
         match (self.server.resolve)(which) {
             Ok(endpoint) => Some(endpoint),
@@ -185,10 +186,10 @@ impl Search<'_> {
         }
     }
 
-    /// The server's own word about an access token that it has just issued.
+    /// Asks the server about the access token that it has just issued.
     fn introspect(&mut self) -> Result<Option<Read>, TokenError> {
         const SOURCE: &str = "introspection";
-        // A server tells nobody about tokens of whom it cannot tell who he is.
+        // A server tells nothing about tokens to a client that does not authenticate.
         if matches!(self.client.auth, ClientAuth::None) {
             return Ok(None);
         }
@@ -222,12 +223,12 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// What the server says of the user to whoever has his access token. It must be the user of the ID token, where there
-    /// is one: tokens of two users may have been mixed up (OpenID Connect Core section 5.3.2).
+    /// Asks the server about the user of the access token. If there is an ID token, the answer must be about the
+    /// same user, because the tokens of two users may have been mixed up (OpenID Connect Core section 5.3.2).
     fn ask_for_user(&mut self) -> Result<Option<Read>, TokenError> {
         const SOURCE: &str = "userinfo";
         let provider = self.provider;
-        // Only the ID token says of which tenant he is.
+        // Only the ID token says to which tenant the user belongs.
         let has_tenants = provider.rules.issuers.iter().any(|issuer| matches!(issuer, IssuerRule::Tenant { .. }));
         if has_tenants && self.subject.is_none() {
             return Ok(None);
@@ -269,7 +270,8 @@ impl Search<'_> {
         Ok(self.or_note(read, SOURCE))
     }
 
-    /// The payload of a signed answer. Whose it is and for whom it may leave out (OpenID Connect Core section 5.3.2).
+    /// Returns the payload of a signed answer. The answer may leave out its issuer and its audience (OpenID
+    /// Connect Core section 5.3.2).
     fn verified(&self, text: &str) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         let jws = CompactJws::split(text)?;
         let header = jws.header()?;
@@ -293,23 +295,23 @@ impl Search<'_> {
     }
 }
 
-/// Claims of an access token that came from its issuer over TLS: its signature is not checked.
+/// Claims of an access token that came from its issuer over TLS, so its signature is not checked.
 pub fn unverified_claims(decryption: &DecryptionKeys, token: &str) -> Option<Claims> {
     let token = decryption.open(token).ok()?;
     let payload = CompactJws::split(&token).ok()?.unverified_payload().ok()?;
     Claims::from_json(&Json::parse(&payload).ok()?).ok()
 }
 
-/// What a good token, or an answer, says of its user.
+/// What a valid token, or an answer, says about its user.
 struct Read {
     subject: String,
-    /// Empty when no claim makes one.
+    /// Empty when no claim makes an address.
     aors: Vec<String>,
     /// The names of its claims.
     names: String,
 }
 
-/// Most names of claims that are told.
+/// At most this many names of claims are put into a text.
 const MAX_NAMES: usize = 30;
 
 impl Read {
@@ -329,7 +331,7 @@ impl Read {
     }
 }
 
-/// OpenID Connect Core section 3.1.3.7.
+/// Judges an ID token (OpenID Connect Core section 3.1.3.7).
 fn from_id_token(
     provider: &Provider,
     client_id: &str,
@@ -364,7 +366,8 @@ fn from_id_token(
     read(provider, &rules, (token, ID_TOKEN), keys, now, check)
 }
 
-/// The access token by the provider's own rules. Scopes are judged apart: the answer itself may name them.
+/// Judges the access token by the provider's own rules. Scopes are judged elsewhere, because the answer itself may
+/// name them.
 fn from_access_token(provider: &Provider, token: &str, keys: &Keys<'_>, now: i64) -> Result<Read, TokenError> {
     let rules = TokenRules { required_scopes: Vec::new(), ..provider.rules.clone() };
     read(provider, &rules, (token, ACCESS_TOKEN), keys, now, |_, _| Ok(()))
@@ -391,7 +394,7 @@ fn read(
     rules.check_header(&header)?;
     // A token that would be refused anyway is not worth a key fetch.
     rules.check_claims(&claims, now).map_err(|reason| match reason {
-        // Of the claims that a rule needs only this one may be absent.
+        // `aud` is the only claim that a rule needs and that `Claims::from_json` lets be absent.
         Reason::ClaimMissing => unreadable(ClaimFault::missing("aud")),
         other => other.into(),
     })?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tokens that the proxy issues itself to users who signed in with a password (sip-oauth section 4; access tokens as in
-//! RFC 9068), and its word about a user for a server that issues them (RFC 8693).
+//! Tokens that the proxy issues itself to users who signed in with a password (sip-oauth section 4; access tokens
+//! as in RFC 9068), and the proxy's assertion about a user for a server that issues them (RFC 8693).
 
 use aws_lc_rs::rand;
 use base64::Engine;
@@ -15,7 +15,7 @@ use crate::config::provider::{OWN_CLAIM, Provider};
 use crate::records::session::Identity;
 use crate::text::secret::SecretText;
 
-/// Seconds for which the proxy's word about a user counts.
+/// Seconds for which the proxy's assertion about a user is valid.
 const ASSERTION_LIFETIME: i64 = 60;
 
 /// Issues an access token and a refresh token for the owner of an address. `now` in Unix seconds.
@@ -66,7 +66,8 @@ pub fn issue(
     })
 }
 
-/// The proxy's word that this user has signed in, for the token endpoint `audience`: a JWT, good for a minute.
+/// The proxy's assertion that this user has signed in, for the token endpoint `audience`. It is a JWT that is
+/// valid for one minute.
 pub(super) fn assertion(
     sign_in: &PasswordSignIn,
     client_id: &str,

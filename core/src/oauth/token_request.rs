@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One request to a token endpoint, and what the answer means for whoever asked.
+//! One request to a token endpoint, and what the answer means for the caller.
 
 use zeroize::Zeroizing;
 
@@ -10,7 +10,8 @@ use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
 use crate::config::client::Client;
 use crate::ports::{Post, PostError};
 
-/// Asks for tokens. `grant` holds the parameters of the grant; of these, `secrets` must not be seen in an error.
+/// Asks for tokens. `grant` holds the parameters of the grant; `secrets` are the values among them that must not
+/// appear in an error.
 pub(super) fn ask(
     http: &dyn Post,
     endpoint: &str,
@@ -31,7 +32,7 @@ pub(super) fn ask(
     judge(question, answered.status, TokenResponse::parse(&received), &|text| post.say(text))
 }
 
-/// What an answer means. `say` makes a text fit for the log.
+/// Judges an answer. `say` makes a text fit for the log.
 fn judge(
     question: Question,
     status: u16,
@@ -39,7 +40,7 @@ fn judge(
     say: &dyn Fn(&str) -> String,
 ) -> Result<IssuedTokens, TokenError> {
     let error = match response {
-        // RFC 6749 section 5.1 has 200; tokens that came are used.
+        // RFC 6749 section 5.1 requires status 200, but tokens that come with another 2xx are used, too.
         Ok(TokenResponse::Issued(tokens)) if (200..=299).contains(&status) => return Ok(tokens),
         Err(ResponseError::OtherType(other)) if (200..=299).contains(&status) => {
             let text = format!("the tokens are of type '{other}', only Bearer is supported");
@@ -48,7 +49,7 @@ fn judge(
         Err(ResponseError::Malformed(problem)) if (200..=299).contains(&status) => {
             return Err(TokenError::InDoubt(Trouble::answered(say(problem))));
         }
-        // Some servers say 200 to errors too.
+        // Some servers send errors with status 200, too.
         Ok(TokenResponse::Error(error)) => Some(error),
         Ok(TokenResponse::Issued(_)) | Err(_) => None,
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a token endpoint answers: tokens (RFC 6749 section 5.1) or an error (section 5.2). And what this proxy itself
-//! answers to a phone that asked for tokens.
+//! The answers of a token endpoint: tokens (RFC 6749 section 5.1) or an error (section 5.2). Also the answer of
+//! this proxy itself to a phone that asked for tokens.
 
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -42,7 +42,7 @@ pub struct IssuedTokens {
     pub master_key: Option<KeyOctets>,
 }
 
-/// The same as a phone gets it in the 200 to its REGISTER (sip-oauth section 4.3), JSON.
+/// Tokens as JSON, as a phone gets them in the 200 to its REGISTER (sip-oauth section 4.3).
 pub fn token_response(
     access_token: &str,
     refresh_token: Option<&str>,
@@ -60,14 +60,14 @@ pub fn token_response(
         scope: &'a str,
     }
     let body = Body { access_token, token_type: "Bearer", expires_in, refresh_token, scope };
-    // Wide enough that nothing is left behind by growing.
+    // Large enough that the buffer never grows, because growing would leave copies of the tokens in memory.
     let room = 6 * (access_token.len() + refresh_token.map_or(0, str::len) + scope.len()) + 128;
     let mut text = Zeroizing::new(Vec::with_capacity(room));
     serde_json::to_writer(&mut *text, &body).expect("texts and a number can be written");
     Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).expect("JSON is UTF-8"))
 }
 
-/// An OAuth error. The server controls both texts, and may repeat in them what it was sent.
+/// An OAuth error. The server controls both texts, and may repeat in them what the proxy sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
     /// `error`
@@ -79,15 +79,15 @@ pub struct ErrorResponse {
 /// Why an answer is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResponseError {
-    /// Not the JSON of RFC 6749: what is wrong with it.
+    /// The answer is not the JSON of RFC 6749. Says what is wrong with it.
     Malformed(&'static str),
     /// The tokens are of another type than Bearer, for example DPoP.
     OtherType(String),
 }
 
 impl TokenResponse {
-    /// Reads the body of an answer. Without `token_type` the tokens are Bearer tokens: no server that gives others leaves it
-    /// out. A wrong type is never taken as absence.
+    /// Reads the body of an answer. Without `token_type` the tokens count as Bearer tokens, because no server that
+    /// issues others leaves it out. A member of the wrong JSON type never counts as absent.
     pub fn parse(body: &[u8]) -> Result<TokenResponse, ResponseError> {
         use ResponseError::Malformed;
         let json = Json::parse(body).map_err(|_| Malformed("the answer is not JSON"))?;
@@ -108,7 +108,8 @@ impl TokenResponse {
         let master_key = master_key(&json).map_err(Malformed)?;
         let id_token = token("id_token", "id_token is not a text, or too long")?;
         let access_token = token("access_token", "access_token is not a text, or too long")?;
-        // sip-oauth section 3.5: the server gives an ID token and the master-key, and the ID token stands for the user.
+        // By sip-oauth section 3.5 a server may give only an ID token and the master-key. The ID token then takes
+        // the place of the access token.
         let access_token = match (access_token, &id_token, &master_key) {
             (None, Some(id_token), Some(_)) => id_token.clone(),
             (access_token, ..) => access_token.ok_or(Malformed("access_token is missing"))?,
@@ -152,8 +153,8 @@ impl TokenResponse {
 }
 
 impl ErrorResponse {
-    /// The error that a JSON answer holds (RFC 6749 section 5.2), if any; an empty one is none. The error says what is wrong
-    /// with it.
+    /// The OAuth error that a JSON answer holds (RFC 6749 section 5.2), if any. An empty `error` counts as absent.
+    /// On failure the text says what is wrong with the answer.
     pub fn from_json(json: &Json<'_>) -> Result<Option<ErrorResponse>, &'static str> {
         let Some(error) = json.get("error") else { return Ok(None) };
         let error = error.as_str().ok_or("error is not a text")?;

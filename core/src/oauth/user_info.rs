@@ -6,7 +6,7 @@ use crate::config::client::Client;
 use crate::ports::{Answered, Post, PostError};
 use crate::text::fingerprint::printable;
 
-/// What came. Nothing of it is verified.
+/// The answer of the server. Nothing in it is verified.
 pub(super) enum UserInfo {
     /// JSON.
     Plain(Vec<u8>),
@@ -14,15 +14,15 @@ pub(super) enum UserInfo {
     Signed(String),
 }
 
-/// Why nothing came. The texts are sentences for the log and hold no secret.
+/// Why the server says nothing about the user. The texts are sentences for the log and hold no secret.
 pub(super) enum UserInfoError {
-    /// No answer, or one that says that the server does not work now.
+    /// There is no answer, or one that says that the server does not work now.
     Unavailable(Trouble),
-    /// The server does not tell.
+    /// The server does not tell, or its answer cannot be used.
     Refused(String),
 }
 
-/// Asks. Blocks: never called in a SIP worker.
+/// Asks the server. The call blocks, so a SIP worker must never make it.
 pub(super) fn user_info(
     http: &dyn Post,
     endpoint: &str,
@@ -39,7 +39,8 @@ pub(super) fn user_info(
     if status != 200 {
         let text = say(&sentence(status, None, "userinfo_endpoint"));
         return Err(match verdict(Question::Introspection, status, None) {
-            // Of a request that changes nothing there is no doubt: it was not answered as it should be.
+            // The request changes nothing on the server, so there is no doubt about its outcome. The server just
+            // did not answer as it should.
             Verdict::InDoubt if status < 300 => Refused(text),
             Verdict::NotNow | Verdict::InDoubt => Unavailable(Trouble::of_status(status, text)),
             Verdict::Refused | Verdict::RequestRefused | Verdict::ClientRefused | Verdict::Elsewhere => Refused(text),

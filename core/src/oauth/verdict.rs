@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an endpoint's answer means when it does not hold what was asked for: docs/reference/server-answers.md as code.
+//! What an endpoint's answer means when it does not hold what was asked for. This is
+//! docs/reference/server-answers.md as code.
 //!
-//! An answer is never called an outage, and what a server says of one code or token is never called the operator's
-//! fault.
+//! An answer with a status below 500 never counts as an outage, and what a server says about one code or token
+//! never counts as the operator's fault.
 
 use std::fmt;
 
@@ -15,49 +16,49 @@ pub enum Question {
     SignIn,
     /// Tokens for a refresh token.
     Refresh,
-    /// What the server says of a token.
+    /// What the server says about a token.
     Introspection,
 }
 
 /// What the answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// What was sent is not good, says the server: the code, the refresh token or the token.
+    /// The server says that what was sent is not valid: the code, the refresh token or the token.
     Refused,
-    /// The request is turned away, and the server does not say that it is for the proxy's client. Where it serves that
-    /// client otherwise, it is for what was sent.
+    /// The server refuses the request, and does not say that the proxy's client is the cause. If it otherwise
+    /// serves that client, the cause is what was sent.
     RequestRefused,
-    /// The proxy's client is turned away: the operator must act, unless the server serves that client otherwise.
+    /// The server refuses the proxy's client. The operator must act, unless the server otherwise serves that client.
     ClientRefused,
-    /// The address is wrong: the operator must act.
+    /// The address is wrong. The operator must act.
     Elsewhere,
-    /// It was certainly not acted upon, and may be asked again.
+    /// The server certainly did not act on the request, and may be asked again.
     NotNow,
-    /// Nobody knows what became of it.
+    /// Nobody knows whether the server acted on the request.
     InDoubt,
 }
 
-/// A question that has no answer. The server may have been reached all the same.
+/// Why a question has no usable answer. The server may have been reached all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// A sentence for the log, without secrets.
     pub why: String,
-    /// The server works: it need not be left alone for a while.
+    /// True when the server works, so that it need not be left alone for a while.
     pub answered: bool,
 }
 
 impl Trouble {
-    /// Nothing came, or nothing whole.
+    /// No answer came, or only a part of one.
     pub fn unanswered(why: String) -> Trouble {
         Trouble { why, answered: false }
     }
 
-    /// An answer came that is of no use.
+    /// An answer came, but it is of no use.
     pub fn answered(why: String) -> Trouble {
         Trouble { why, answered: true }
     }
 
-    /// The same of an answer with this status: a server with an error of its own does not work.
+    /// Trouble with an answer that has this status. A server with an error of its own (500 and above) does not work.
     pub fn of_status(status: u16, why: String) -> Trouble {
         Trouble { why, answered: status < 500 }
     }
@@ -69,15 +70,16 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// What an answer means that is an error, or no OAuth answer at all. `error` is the OAuth error in its body.
+/// Judges an answer that is an error, or no OAuth answer at all. `error` is the OAuth error in its body.
 pub fn verdict(question: Question, status: u16, error: Option<&ErrorResponse>) -> Verdict {
     let word = error.map_or_else(String::new, |error| error.error.to_ascii_lowercase());
     match (status, word.as_str()) {
         (425 | 429 | 503, _) | (_, "temporarily_unavailable" | "slow_down") => Verdict::NotNow,
         (408 | 500..=599, _) | (_, "server_error") => Verdict::InDoubt,
-        // 407 is an HTTP proxy's.
+        // 407 comes from an HTTP proxy.
         (300..=399 | 407, _) => Verdict::Elsewhere,
-        // A status between that is no refusal, and no word: whether it was acted upon is not known.
+        // A status below 300 is no refusal, and there is no error code. So nobody knows whether the server acted
+        // on the request.
         (..=399, "") => Verdict::InDoubt,
         (_, word) if blames_client(status, word) => Verdict::ClientRefused,
         (_, word) if blames_what_was_sent(question, word) => Verdict::Refused,
@@ -85,31 +87,34 @@ pub fn verdict(question: Question, status: u16, error: Option<&ErrorResponse>) -
     }
 }
 
-/// The word is about the proxy's client, what it may do, or the way to the server.
+/// True when the error code is about the proxy's client, what the client may do, or the way to the server.
 fn blames_client(status: u16, word: &str) -> bool {
-    // Auth0 says so of a wrong client secret.
+    // Auth0 answers access_denied with 401 to a wrong client secret.
     let is_known =
         word == "unsupported_grant_type" || word == "invalid_grant_type" || word == "access_denied" && status == 401;
     is_known || ["client", "secret", "https", "ssl", "tls"].iter().any(|part| has_piece(word, part))
 }
 
-/// The word is about the code, the refresh token or the token, or about the user who must do something first.
+/// True when the error code is about the code, the refresh token or the token, or about something that the user
+/// must do first.
 fn blames_what_was_sent(question: Question, word: &str) -> bool {
-    // About these the phone has no say, and what is missing is not bad.
+    // The phone has no say in these, and something that is missing is not invalid.
     let others = ["type", "hint", "method", "unsupported", "missing"];
     let names = |part| has_piece(word, part) && !others.iter().any(|other| has_piece(word, other));
     if question == Question::Introspection {
-        // Not the client's, but the token's right: RFC 6750 section 3.1, and what others have made of it.
+        // Such an error code is about the token and not about the client: that of RFC 6750 section 3.1, and what
+        // other servers have made of it.
         return word == "invalid_grant" || names("token");
     }
     // RFC 6749 section 5.2, RFC 8628 section 3.5, OpenID Connect Core section 3.1.2.6.
     let is_standard = word == "invalid_grant" || word == "access_denied" || word == "expired_token";
-    // A refresh token that is refused in other words is looked at in `refresh_task`: its access token is good still.
+    // `refresh_task` handles a refresh token that is refused with other error codes, because its access token is
+    // still valid.
     let is_other = question == Question::SignIn && (names("code") || names("token") || names("grant"));
     is_standard || is_other || word.ends_with("_required")
 }
 
-/// `bad_verification_code` has `code`.
+/// True when the error code has this part between separators: `bad_verification_code` has `code`.
 fn has_piece(word: &str, part: &str) -> bool {
     word.split(['_', '-', ' ', '.']).any(|piece| piece == part)
 }

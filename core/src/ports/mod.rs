@@ -12,7 +12,7 @@ use crate::config::client_certificate::ClientCertificate;
 pub struct Document {
     /// The body, at most 1 MiB.
     pub body: Vec<u8>,
-    /// Seconds for which it may be kept (Cache-Control max-age), when the server says so.
+    /// Seconds for which the document may be kept (Cache-Control max-age). None: the server does not say.
     pub max_age: Option<u64>,
 }
 
@@ -21,7 +21,7 @@ pub struct Document {
 pub enum FetchError {
     /// The server answered with another status than 200.
     Status(u16),
-    /// Anything else: a sentence.
+    /// Any other failure, as a sentence.
     Failed(String),
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for FetchError {
     }
 }
 
-/// Gets documents. Blocks: never called in a SIP worker.
+/// Gets documents. A call blocks, so a SIP worker must never make one.
 pub trait Fetch: Send + Sync {
     /// GET without redirects, with the limits of the configuration. `accept` is the value of the Accept header field.
     fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError>;
@@ -43,7 +43,7 @@ pub trait Fetch: Send + Sync {
 /// One POST of a form.
 #[derive(Clone, Copy)]
 pub struct Form<'a> {
-    /// Where to.
+    /// The URL to post to.
     pub url: &'a str,
     /// Value of the Authorization header field, when there is one.
     pub authorization: Option<&'a str>,
@@ -51,9 +51,9 @@ pub struct Form<'a> {
     pub body: &'a str,
     /// Value of the Accept header field.
     pub accept: &'a str,
-    /// Shown in the TLS handshake, when there is one.
+    /// The client certificate for the TLS handshake, if there is one.
     pub certificate: Option<&'a ClientCertificate>,
-    /// It does no harm when the server receives it twice.
+    /// True when it does no harm if the server receives the form twice.
     pub repeatable: bool,
 }
 
@@ -83,16 +83,16 @@ impl fmt::Debug for Answered {
 /// Why a POST has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PostError {
-    /// The request was certainly not received: it may be sent again.
+    /// The server certainly did not receive the request, so it may be sent again.
     NotSent(String),
-    /// It may have been received and acted upon.
+    /// The server may have received the request and acted on it.
     InDoubt(String),
-    /// An answer came, and cannot be read.
+    /// An answer came, but it cannot be read.
     Unreadable(String),
 }
 
 impl PostError {
-    /// The same with another text.
+    /// The same error with its text changed by `text`.
     pub fn map(self, text: impl FnOnce(String) -> String) -> PostError {
         match self {
             PostError::NotSent(why) => PostError::NotSent(text(why)),
@@ -102,13 +102,13 @@ impl PostError {
     }
 }
 
-/// Asks endpoints. Blocks: never called in a SIP worker.
+/// Asks endpoints. A call blocks, so a SIP worker must never make one.
 pub trait Post: Send + Sync {
     /// POST without redirects, with the limits of the configuration.
     fn post(&self, form: &Form<'_>) -> Result<Answered, PostError>;
 
-    /// GET with an access token as Bearer token, which does no harm when the server receives it twice; with a client
-    /// certificate when there is one.
+    /// GET with an access token as Bearer token, and with the client certificate if there is one. It does no harm
+    /// if the server receives the request twice.
     fn user_info(&self, url: &str, token: &str, certificate: Option<&ClientCertificate>)
     -> Result<Answered, PostError>;
 }

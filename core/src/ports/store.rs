@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where sessions are kept: small records under keys, each with an end and, if wanted, a time at which it is due.
+//! The store that keeps sessions. It holds small records under keys. Each record has a time at which it expires
+//! and, if wanted, a time at which it is due.
 //!
-//! A store knows nothing of what it holds: values come sealed. Times are Unix milliseconds.
+//! A store cannot read its values, because callers seal them. Times are Unix milliseconds.
 
 use std::fmt;
 
@@ -12,21 +13,21 @@ pub struct Write<'a> {
     pub key: &'a str,
     /// Its value, at most [`MAX_VALUE`] octets.
     pub value: &'a [u8],
-    /// From this time on it is as if it did not exist.
+    /// From this time on the record counts as absent.
     pub expires_at: i64,
-    /// When it shall turn up in [`Store::due`]; None: never.
+    /// When the record turns up in [`Store::due`]; None: never.
     pub due_at: Option<i64>,
 }
 
 /// Longest value in octets.
 pub const MAX_VALUE: usize = 256 * 1024;
 
-/// Keys found by a scan, and where the next one begins; None at the end.
+/// The keys that one call of [`Store::scan`] found, and where the next call begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The keys, in no order that a caller may rely on; a key may turn up twice.
     pub keys: Vec<String>,
-    /// For the next call.
+    /// `from` for the next call; None at the end.
     pub next: Option<String>,
 }
 
@@ -37,20 +38,20 @@ pub struct StoreUsage {
     pub records: u64,
     /// Octets in use, as the store counts them.
     pub bytes: u64,
-    /// Octets that may be in use; 0: not known.
+    /// Octets that the store may use; 0: not known.
     pub limit: u64,
 }
 
-/// Why a store cannot do what it is asked. Never a denial: the answer to a phone is 503.
+/// Why a store cannot do what it is asked. This never refuses a phone's credentials: the answer to the phone is 503.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// There is no room for another record.
     Full,
-    /// It cannot be written.
+    /// The store cannot be written.
     ReadOnly(String),
-    /// Its content cannot be read.
+    /// The content of the store cannot be read.
     Corrupt(String),
-    /// It cannot be reached, or did not answer in time.
+    /// The store cannot be reached, or did not answer in time.
     Away(String),
 }
 
@@ -67,12 +68,13 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// A store. Every call comes to an end in bounded time.
+/// A store. Every call returns in bounded time.
 pub trait Store: Send + Sync {
     /// The value of a record that has not expired.
     fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Shows the value of a record that has not expired, if there is one, without a copy where that is possible.
+    /// Calls `look` with the value of a record, if there is one that has not expired. Stores that can do so avoid
+    /// a copy.
     fn look(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
         if let Some(value) = self.get(key, now)? {
             look(&value);
@@ -80,34 +82,37 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Writes a record if the present value is `expected` (None: there is none, or it has expired); false when it
-    /// is another. Atomic over all processes and proxies that use the store.
+    /// Writes a record if its present value is `expected` (None: there is no record, or it has expired). Returns
+    /// false when the present value is another one. Atomic over all processes and proxies that use the store.
     fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError>;
 
-    /// The same for what follows from a record that is there already, and must not be lost: the fate of a code that was
-    /// claimed and sent, the tokens that came. It may use room that is kept back from new records.
+    /// Like [`Store::put`], for a write that follows from an existing record and must not be lost: the fate of a code
+    /// that was claimed and sent, or the tokens that came. It may use room that the store keeps back from new records.
     fn put_owed(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
         self.put(write, expected, now)
     }
 
-    /// True when it will not write again before it is opened anew.
+    /// True when the store will not write again before it is opened anew.
     fn is_given_up(&self) -> bool {
         false
     }
 
-    /// Removes a record if its value is `expected`; None: whatever it is. False when there was nothing to remove.
+    /// Removes a record if its value is `expected` (None: whatever its value is). Returns false when there was
+    /// nothing to remove.
     fn remove(&self, key: &str, expected: Option<&[u8]>) -> Result<bool, StoreError>;
 
     /// At most `limit` keys of records that are due now, the longest due first.
     fn due(&self, now: i64, limit: usize) -> Result<Vec<String>, StoreError>;
 
-    /// Keys that begin with `prefix`, some at a time (about `limit`); `from` is None at first, then [`Page::next`].
+    /// Keys that begin with `prefix`, about `limit` of them per call. `from` is None in the first call, then
+    /// [`Page::next`].
     fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Page, StoreError>;
 
-    /// What must be done now and then by one process: drops a bounded number of expired records, makes earlier
-    /// writes durable. The number of records dropped. Fails, too, when the disk has no room for another record.
+    /// Maintenance that one process must do now and then. It drops a bounded number of expired records, makes
+    /// earlier writes durable, and returns the number of records that it dropped. It also fails when the disk has
+    /// no room for another record.
     fn upkeep(&self, now: i64) -> Result<u64, StoreError>;
 
-    /// How full it is.
+    /// How full the store is.
     fn usage(&self) -> Result<StoreUsage, StoreError>;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who signed in on a connection: what stands in for credentials that later requests on it do not carry.
+//! Who signed in on a connection. This replaces the credentials that later requests on the connection do not carry.
 //!
-//! It is what the phone sent, not what came of it, so that everything about it is judged anew on each use.
+//! It holds what the phone sent and not the verdict on it, so that everything is judged anew on each use.
 
 use zeroize::Zeroizing;
 
@@ -14,26 +14,28 @@ const SESSION: u8 = 2;
 /// What a connection is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoundIdentity {
-    /// The token that was sent on it.
+    /// The token that was sent on the connection.
     Token {
         /// The token.
         token: SecretText,
-        /// The SIP domain of the address that it was accepted for: it tells whose a token is that does not say so itself,
-        /// and no later request may have it sent to another domain's server.
+        /// The SIP domain of the address that the token was accepted for. The domain determines the server of a
+        /// token that does not name its issuer, and no later request may cause the token to be sent to another
+        /// domain's server.
         domain: String,
     },
-    /// The session whose code or proof was sent on it.
+    /// The session whose code or proof was sent on the connection.
     Session {
-        /// Its name.
+        /// The session's name.
         id: SessionId,
-        /// Its address-of-record, canonical.
+        /// The session's address-of-record, canonical.
         aor: String,
     },
 }
 
 impl BoundIdentity {
-    /// One octet for the kind; then two for the length of the domain (big-endian), domain and token, or 16 octets of the
-    /// session's name and the address. UTF-8. None for a domain that is longer than a message can be.
+    /// Writes one octet for the kind. For a token, two octets with the length of the domain (big-endian), the
+    /// domain and the token follow; for a session, the 16 octets of its name and the address. Texts are UTF-8.
+    /// None when the domain is too long for its length field; no message is that long.
     pub fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
         let length;
         let parts: [&[u8]; 4] = match self {

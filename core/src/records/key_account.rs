@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The record of a user whose password a server can verify without knowing it.
 //!
-//! Its version is its own: sessions of an older program may be forgotten, passwords may not.
+//! The record has a version of its own, because sessions of an older program may be forgotten, but passwords may not.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use crate::keys::verifier::Verifier;
 use crate::text::secret::SecretText;
 
-/// An account. Sealed as a whole before it is stored.
+/// An account. It is sealed as a whole before it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct KeyAccount {
-    /// The address-of-record, canonical: its user is the user name.
+    /// The address-of-record, canonical. Its user part is the user name.
     pub aor: String,
     /// The verifier's line: kdf, iterations, salt and master-key.
     verifier: SecretText,
@@ -26,7 +26,7 @@ impl KeyAccount {
         KeyAccount { aor: aor.to_owned(), verifier: SecretText(verifier.to_text().to_string()) }
     }
 
-    /// Its verifier; None when the line is none.
+    /// The verifier; None when the line cannot be read as one.
     pub fn verifier(&self) -> Option<Verifier> {
         Verifier::parse(&self.verifier.0).ok()
     }

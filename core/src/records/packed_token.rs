@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How tokens are written in stored records: a JWT without base64url, its random octets as they are, the rest
-//! compressed. What would not come back octet by octet is kept as it is.
+//! How tokens are written in stored records. A JWT is stored without base64url, with its random octets as they are
+//! and the rest compressed. A token that would not come back octet by octet is stored as it is.
 //!
-//! Compressed is what authorization servers say, no text that a phone chooses; so the length of a record tells nothing
-//! to somebody who tries out texts.
+//! Only texts of authorization servers are compressed, never a text that a phone chooses. So the length of a
+//! record tells nothing to an attacker who tries out texts.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,35 +15,35 @@ use super::session::MAX_TOKEN;
 use crate::text::packed_text::{UUID_LEN, push_uuid, uuid_octets};
 use crate::text::secret::SecretText;
 
-/// First octet: what follows.
+/// Values of the first octet, which says what follows.
 const AS_IT_IS: u8 = 0;
 const COMPRESSED: u8 = 1;
 
-/// Stands for a UUID in the text; its octets are among the raw ones.
+/// Mark of a UUID in the text. The octets of the UUID are among the raw ones.
 const UUID: u8 = 1;
-/// Stands for a time, or another number of ten digits; its four octets are among the raw ones.
+/// Mark of a time, or of another number of ten digits. Its four octets are among the raw ones.
 const NUMBER: u8 = 2;
-/// Ends a part of text.
+/// Mark at the end of a part that is text.
 const END: u8 = 3;
-/// Stands for a part that is no text; its length in two octets and itself are among the raw ones.
+/// Mark of a part that is no text. Its length in two octets and the part itself are among the raw ones.
 const RAW: u8 = 4;
-/// With its place added, stands for a UUID that came before.
+/// This value plus the index of an earlier UUID is the mark of the same UUID.
 const AGAIN: u8 = 0x10;
-/// UUIDs that can come again.
+/// At most this many UUIDs get an index.
 const MAX_AGAIN: usize = 8;
 
-/// Digits of a number that has a mark.
+/// Number of digits of a number that gets a mark.
 const DIGITS: usize = 10;
 /// Compressed data refers back at most 2 to this power octets.
 const WINDOW_BITS: u8 = 12;
 /// Most parts of a token: a JWE has five.
 const MAX_PARTS: usize = 5;
 
-/// What tokens are made of, with '%' for a UUID, '#' for a number and '~' for the end of a part. Compressed data refers to it,
-/// so it must never change under one version of records.
+/// What tokens are made of, with '%' for a UUID, '#' for a number and '~' for the end of a part. Compressed data
+/// refers to this text, so it must never change under one version of records.
 const WORDS: &[u8] = br#"{"error":"","realm_access":{"roles":["offline_access","uma_authorization","default-roles-"]},"resource_access":{"account":{"roles":["manage-account","view-profile"]}},"preferred_username":"@example.com","email_verified":true,"name":"","given_name":"","family_name":"","acr":"1","allowed-origins":["https://login.microsoftonline.com/","https://sts.windows.net/","appid":"","appidacr":"1","idp":"","oid":"","tid":"","uti":"","ver":"2.0","upn":"","nbf":#,"cid":"","uid":"","scp":["openid","profile","email","offline_access"],"client_id":"","token_use":"refresh","auth_time":#,"nonce":"","at_hash":"","session_state":"","reuse_id":"","enc":"A256GCM","A128CBC-HS256","alg":"dir","alg":"RSA-OAEP","alg":"RSA-OAEP-256","cty":"JWT","x5t":"","zip":"DEF","alg":"HS256","typ":"JWT","alg":"ES256","alg":"RS256","typ":"JWT","kid":""}~{"alg":"HS512","typ" : "JWT","kid" : "%"}~{"exp":#,"iat":#,"jti":"%","iss":"https:///realms/","aud":"https:///realms/","sub":"%","typ":"Offline","typ":"Refresh","azp":"","session_state":"%","scope":"openid web-origins service_account basic acr roles phone address email profile offline_access","reuse_id":"%","sid":"%"}~"#;
 
-/// The same with the marks themselves.
+/// `WORDS` with the marks themselves.
 const DICTIONARY: [u8; WORDS.len()] = {
     let mut dictionary = [0; WORDS.len()];
     let mut place = 0;
@@ -80,12 +80,13 @@ pub mod token {
     }
 }
 
-/// No mark.
+/// True for an octet of text, which is no mark.
 fn is_text(octet: &u8) -> bool {
     *octet >= b' ' || matches!(octet, b'\t' | b'\n' | b'\r')
 }
 
-/// A token in two: text with marks, and the octets for which they stand, which no compression makes shorter.
+/// A token in two halves: text with marks, and the octets for which the marks stand. No compression makes these
+/// octets shorter.
 #[derive(Default)]
 struct Parted {
     text: Zeroizing<Vec<u8>>,
@@ -143,7 +144,7 @@ impl Parted {
         }
     }
 
-    /// The token; None when these are not two halves of one.
+    /// Returns the token; None when these are not the two halves of one token.
     fn joined(text: &[u8], mut raw: &[u8]) -> Option<String> {
         let mut take = |length: usize| {
             let (taken, rest) = raw.split_at_checked(length)?;
@@ -189,21 +190,21 @@ impl Parted {
     }
 }
 
-/// The number that a text begins with, if it has ten digits and fits.
+/// The number that a text begins with, if it has ten digits and fits a u32.
 fn number_of(before: &[u8], text: &[u8]) -> Option<u32> {
     let is_digit = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_digit);
     let digits = text.get(..DIGITS)?;
     if digits[0] == b'0' || is_digit(before.last()) || is_digit(text.get(DIGITS)) {
         return None;
     }
-    // A sign would be read, too.
+    // `parse` would accept a sign, too.
     digits.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
 }
 
 fn compress(octets: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut compress = Compress::new_with_window_bits(Compression::best(), false, WINDOW_BITS);
     compress.set_dictionary(&DICTIONARY).ok()?;
-    // More than it can become.
+    // The compressed text never needs more than this.
     let mut out = Zeroizing::new(Vec::with_capacity(octets.len() + 64));
     let status = compress.compress_vec(octets, &mut out, FlushCompress::Finish).ok()?;
     (status == Status::StreamEnd).then_some(out)
@@ -314,7 +315,7 @@ mod tests {
         ] {
             assert_eq!(Parted::joined(text, raw), None, "{text:?}");
         }
-        // More than any token: what it claims is not allocated.
+        // Both expand to more than any token has. That much memory is never allocated.
         let bomb = compress(&vec![b'a'; 1 << 20]).unwrap();
         assert_eq!(unpack_token(&[&[COMPRESSED, 0, 0], bomb.as_slice()].concat()), None);
         let bomb = [&[UUID][..], &[AGAIN; 1024], &[END]].concat();

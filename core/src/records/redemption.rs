@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys::shared_key::hmac_sha256;
 
-/// Milliseconds for which the answer to a request may be lost and asked for again: 64*T1 (RFC 3261 section 17.1.2.2).
+/// Milliseconds for which a phone may send a request again because the answer was lost: 64*T1 (RFC 3261
+/// section 17.1.2.2).
 pub const RETRANSMISSION: i64 = 32_000;
 
-/// Stands for a text in a record and reveals nothing of it: the first octets of an HMAC under a key of the store.
+/// Stands for a text in a record and reveals nothing about the text: the first octets of an HMAC under a key of
+/// the store.
 pub type Mark = [u8; 8];
 
-/// The mark of what is not there.
+/// The mark of an absent text.
 const NOTHING: Mark = [0; 8];
 
 /// What the sender of a request shows beside the code.
@@ -28,13 +30,14 @@ pub struct RedemptionFacts<'a> {
     pub address: &'a str,
     /// `+sip.instance`; empty: none.
     pub instance: &'a str,
-    /// The network from which it came.
+    /// The network from which the request came.
     pub network: &'a str,
-    /// The request and the path by which it came (transport, connection, address and port), as they are when it is sent again.
+    /// The parts of the request and of the path by which it came (transport, connection, address and port) that
+    /// are the same when the phone sends the request again.
     pub request: &'a [&'a [u8]],
 }
 
-/// The marks of what was shown. Those of two codes are not to be compared: each code has its own.
+/// The marks of what was shown with a code. Marks for two codes must not be compared, because they depend on the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Claim {
     code_verifier: Mark,
@@ -45,10 +48,10 @@ pub struct Claim {
     request: Mark,
 }
 
-/// What is wrong with a claim on a code that was used. For the log: its sender is told nothing of it.
+/// What is wrong with a claim on a code that was used. This is for the log; the sender is not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Differs {
-    /// There is another code_verifier, or none where there was one.
+    /// There is another code_verifier, or none although there was one.
     CodeVerifier,
     /// Another redirect_uri.
     RedirectUri,
@@ -58,13 +61,13 @@ pub enum Differs {
     Instance,
     /// Another source network, while the first registration was not confirmed.
     Network,
-    /// Nothing, but the first registration is confirmed, and nothing shows that this is the same phone: it has no
-    /// code_verifier or no `+sip.instance`.
+    /// Nothing is different, but the first registration is confirmed, and nothing shows that this is the same
+    /// phone, because there is no code_verifier or no `+sip.instance`.
     Unproved,
 }
 
 impl Differs {
-    /// As it is called in the log.
+    /// The name of the difference in the log.
     pub fn name(self) -> &'static str {
         match self {
             Differs::CodeVerifier => "code_verifier",
@@ -102,17 +105,17 @@ impl Claim {
         }
     }
 
-    /// What the authorization server judges beside the code is the same.
+    /// True when the two claims agree in what the authorization server judges beside the code.
     pub fn asks_the_same(&self, other: &Claim) -> bool {
         self.code_verifier == other.code_verifier && self.redirect_uri == other.redirect_uri
     }
 
-    /// It is the same request, perhaps sent again.
+    /// True when the two claims come from the same request, perhaps sent again.
     pub fn is_same_request(&self, other: &Claim) -> bool {
         self == other
     }
 
-    /// The first thing that makes it another phone's.
+    /// The first difference that makes `other` the claim of another phone.
     fn differs(&self, other: &Claim) -> Option<Differs> {
         let fields = [
             (self.code_verifier == other.code_verifier, Differs::CodeVerifier),
@@ -126,45 +129,47 @@ impl Claim {
 
 /// Who has redeemed a code, kept as long as the code's record.
 ///
-/// Three cases are let in with what has come of the code:
+/// Who gets the result of a code that was used:
 ///
 /// 1. *The same claim before the first registration is confirmed*: the same code_verifier, redirect_uri, address,
-///    instance and source network, which must be known. A request that arrived before counts as before, however long it waited. The very
-///    request of the first registration, by the same path, also counts for 64*T1 after that: its 200 may be lost.
+///    instance and source network, which must be known. A request that arrived before the confirmation counts as
+///    before, however long it waited. The very request of the first registration, sent again by the same path,
+///    gets the result for another 64*T1, because its 200 may have been lost.
 /// 2. *Another flow or proxy of the same phone after that* (sip-oauth-01 section 6.1): the same code_verifier,
 ///    redirect_uri, address and instance, and neither verifier nor instance may be missing.
-/// 3. *Nobody else.* His request is refused like one with a wrong code, and changes nothing for the owner.
+/// 3. *Nobody else.* Any other request is refused like one with a wrong code, and changes nothing for the owner.
 ///
-/// What an attacker needs: the code alone is worth nothing once it was used. With code and instance, both of which
-/// stand in requests, he would have to be in the phone's network before its 200 has left. With the verifier, too, he has
-/// read a whole registration, and only TLS would have stopped him; where he could read the answer as well, he has the key
-/// without asking anybody.
+/// What an attacker needs: the code alone is worth nothing once it was used. An attacker with the code and the
+/// instance, both of which stand in requests, would have to be in the phone's network before its 200 has left. An
+/// attacker with the verifier, too, has read a whole registration, and only TLS could have prevented that. An
+/// attacker who could read the answer as well has the key without asking anybody.
 ///
-/// *Confirmed* is the first registration when its 2xx has left with the key, as far as this proxy can know:
+/// The first registration is *confirmed* when its 2xx has left with the key, as far as this proxy can know:
 ///
-/// - With a folder: when the host has told the library of the 2xx, be it its own answer (with or
-///   without a transaction) or one of a registrar that passes through. A host that does not tell has it confirmed 64*T1
-///   after the key was stored.
-/// - With Redis, where a worker may not wait for a write: when the key was stored, which is before the 2xx leaves.
-/// - An answer of 300 and above to that registration takes it back: the same claim may come again.
+/// - With a folder: when the host has told the library about the 2xx. This may be the host's own answer (with or
+///   without a transaction) or a registrar's answer that passes through. If the host does not tell, the
+///   registration is confirmed 64*T1 after the key was stored.
+/// - With Redis: when the key was stored, which is before the 2xx leaves, because a worker may not wait for a write.
+/// - An answer of 300 and above to that registration takes the confirmation back, so the same claim may come again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Redemption {
-    /// Of the first registration.
+    /// The claim of the first registration.
     pub claim: Claim,
-    /// Confirmed from then on, Unix milliseconds; 0: no key is stored for an answer.
+    /// The registration is confirmed from this time on, in Unix milliseconds; 0: no key is stored for an answer.
     pub confirmed_at: i64,
-    /// The server took the code, but the address is not one of its user's: the code is still his.
+    /// True when the server accepted the code, but the address is not one of its user's. The user may still use
+    /// the code.
     pub ownerless: bool,
 }
 
-/// When a claim came, Unix milliseconds, and what the configuration says of claims without a verifier.
+/// When a claim came, in Unix milliseconds, and what the configuration says about claims without a verifier.
 #[derive(Clone, Copy, Debug)]
 pub struct When {
-    /// The request arrived.
+    /// When the request arrived.
     pub arrived: i64,
-    /// It is judged.
+    /// When the request is judged.
     pub now: i64,
-    /// A code that came without a verifier serves other flows of its phone as well.
+    /// True when a code that came without a verifier may serve other flows of its phone as well.
     pub without_verifier: bool,
 }
 
@@ -174,7 +179,7 @@ impl Redemption {
         Redemption { claim, ..Redemption::default() }
     }
 
-    /// It is a claim of the first one.
+    /// True when the claim is from the phone that made the first one.
     pub fn is_by(&self, claim: &Claim) -> bool {
         self.claim.differs(claim).is_none()
     }
@@ -182,7 +187,8 @@ impl Redemption {
     /// Lets a claim in, or says why not.
     pub fn admit(&self, claim: &Claim, when: When) -> Result<(), Differs> {
         if self.ownerless {
-            // Whose address it is is judged by the tokens. What the server has not judged is not his.
+            // The tokens decide who owns the address. Only the verifier and the redirect_uri must be those that
+            // the server has judged.
             return match self.claim.differs(claim) {
                 Some(field @ (Differs::CodeVerifier | Differs::RedirectUri)) => Err(field),
                 _ => Ok(()),
@@ -193,7 +199,7 @@ impl Redemption {
         }
         let same_network = self.claim.network == claim.network;
         let same_request = self.claim.request == claim.request;
-        // Where the host does not tell from where requests come, each may come from anywhere.
+        // If the host does not tell where requests come from, each of them may come from anywhere.
         let is_near = claim.network != NOTHING || same_request;
         let is_before = self.confirmed_at == 0 || when.arrived < self.confirmed_at;
         let is_again = same_request && when.arrived < self.confirmed_at + RETRANSMISSION;

@@ -29,7 +29,7 @@ impl Sealer {
         &self.check
     }
 
-    /// Nonce, ciphertext, tag.
+    /// Returns the nonce, the ciphertext and the tag, one after the other.
     pub fn seal(&self, name: &str, plain: &[u8]) -> Vec<u8> {
         let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(plain);
@@ -39,7 +39,7 @@ impl Sealer {
         sealed
     }
 
-    /// None when it was sealed under another secret or name, or was changed.
+    /// Opens a record. None when it was sealed under another secret or name, or was changed.
     pub fn open(&self, name: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut octets = Zeroizing::new(rest.to_vec());

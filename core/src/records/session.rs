@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is kept of a phone that signed in: the session with its keys, the tokens, and the fate of what it signed in with.
+//! What the store keeps of a phone that signed in: the session with its keys, the tokens, and the fate of the
+//! grant that the phone signed in with.
 //!
-//! Encoded by postcard behind one octet of version; sealed as a whole before it is stored.
+//! Records are encoded by postcard behind one octet with the version, and sealed as a whole before they are stored.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -15,30 +16,31 @@ use crate::text::secret::{KeyOctets, SecretText};
 /// Most keys of a session: each 200 OK to the same code makes one.
 pub const MAX_KEYS: usize = 4;
 
-/// Most access tokens of a session that its phone may use at once: one that was just refreshed may still be on its way.
+/// Most access tokens of a session that its phone may use at once. A request with the token before the last
+/// refresh may still be on its way.
 pub const MAX_TOKENS: usize = 2;
 
 /// Longest token in octets.
 pub const MAX_TOKEN: usize = 16 * 1024;
 
-/// Names a session: 6 octets of the time at which it began, in Unix milliseconds, so that stored sessions stand one after the
-/// other, and 10 random ones.
+/// The name of a session: 6 octets with the time at which it began, in Unix milliseconds, so that sessions are
+/// stored in order of time, and 10 random octets.
 pub type SessionId = [u8; 16];
 
-/// Names an access token: it reveals nothing of it.
+/// The name of an access token, which reveals nothing about the token.
 pub type TokenName = [u8; 16];
 
-/// The name of an access token.
+/// Makes the name of an access token: the first 16 octets of its SHA-256.
 pub fn token_name(token: &str) -> TokenName {
     let mut name = TokenName::default();
     name.copy_from_slice(&Sha256::digest(token.as_bytes())[..16]);
     name
 }
 
-/// Names an issuer: a provider of the same name may become another one.
+/// The name of an issuer. Records have it because a provider may get another issuer under the same name.
 pub type IssuerName = [u8; 8];
 
-/// The name of an issuer.
+/// Makes the name of an issuer: the first 8 octets of its SHA-256.
 pub fn issuer_name(issuer: &str) -> IssuerName {
     let mut name = IssuerName::default();
     name.copy_from_slice(&Sha256::digest(issuer.as_bytes())[..8]);
@@ -51,14 +53,14 @@ pub enum SignIn {
     /// With an authorization code (3rd-party-authentication section 2, sip-oauth section 3).
     #[default]
     Code,
-    /// With a password, by Digest; it holds the tokens itself (sip-oauth section 4).
+    /// With a password, by Digest. The phone holds the tokens itself (sip-oauth section 4).
     Password,
     /// With a token from elsewhere, which its server has replaced (sip-oauth section 5).
     ForeignToken,
 }
 
 impl SignIn {
-    /// The phone holds the tokens and refreshes them itself.
+    /// True when the phone holds the tokens and refreshes them itself.
     pub fn phone_holds_tokens(self) -> bool {
         self == SignIn::Password
     }
@@ -69,20 +71,20 @@ impl SignIn {
 pub struct Account {
     /// The address, canonical.
     pub aor: String,
-    /// Its devices, the one that signed in last first.
+    /// The sessions of its devices, the latest sign-in first.
     pub sessions: Vec<Session>,
 }
 
 /// One device that signed in. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Session {
-    /// Its name.
+    /// The session's name.
     pub id: SessionId,
     /// Name of the provider.
     pub provider: String,
-    /// Its issuer: a provider of that name may become another one.
+    /// The provider's issuer, because a provider may get another issuer under the same name.
     pub issuer: IssuerName,
-    /// How it was made.
+    /// How the phone signed in.
     pub sign_in: SignIn,
     /// `+sip.instance`, empty when the phone gave none.
     #[serde(with = "packed_text::text")]
@@ -105,17 +107,17 @@ pub struct Session {
     pub proofs: Vec<KeyOctets>,
     /// The user signed in at this time.
     pub created_at: i64,
-    /// The tokens are good until then.
+    /// The tokens are valid until this time.
     pub valid_until: i64,
-    /// The session ends then, whatever the tokens say.
+    /// The session ends at this time, whatever the tokens say.
     pub ends_at: i64,
-    /// There is a refresh token, so that valid_until can move.
+    /// There is a refresh token, so valid_until can move.
     pub renewable: bool,
     /// The keys come from a short code.
     pub weak: bool,
 }
 
-/// Who a code stood for.
+/// The user for whom a code stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Identity {
     /// `sub`
@@ -133,22 +135,23 @@ pub struct Identity {
 /// The fate of a code.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum CodeState {
-    /// Being exchanged, by a process that may die; Unix milliseconds at which it has given up at the latest.
+    /// A process is exchanging the code. That process may die, so this holds the Unix milliseconds at which it has
+    /// given up at the latest.
     InFlight(i64),
-    /// The authorization server refused it with the code_verifier and redirect_uri of the one who redeemed it; the number
-    /// of the reason.
+    /// The authorization server refused the code with the code_verifier and the redirect_uri of the first claim.
+    /// Holds the number of the reason.
     Refused(u32),
-    /// It is spent and nothing may come of it, whoever shows it; the number of the reason.
+    /// The code is spent, and nobody gets anything for it. Holds the number of the reason.
     Spent(u32),
-    /// The server's answer was lost or cannot be read: nobody knows whether the code is spent. Unix milliseconds at which
-    /// that was known.
+    /// The server's answer was lost or cannot be read, so nobody knows whether the code is spent. Holds the Unix
+    /// milliseconds at which that was known.
     InDoubt(i64),
-    /// Exchanged.
+    /// The code was exchanged.
     Done(Box<Exchanged>),
 }
 
 impl CodeState {
-    /// Nothing came of it that is known: with another code_verifier the server may say something else.
+    /// True when no exchange is known to have succeeded. With another code_verifier the server may say something else.
     pub fn is_a_try(&self) -> bool {
         matches!(self, CodeState::InFlight(_) | CodeState::Refused(_) | CodeState::InDoubt(_))
     }
@@ -157,21 +160,21 @@ impl CodeState {
 /// What came of a code.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Exchanged {
-    /// The session that it makes.
+    /// The session that the code makes.
     pub session: SessionId,
-    /// Who it stands for.
+    /// The user for whom the code stands.
     pub identity: Identity,
-    /// The address that used it first; empty: none yet. No other may.
+    /// The address that used the code first; empty: none yet. No other address may use it.
     pub bound_to: String,
-    /// What it was.
+    /// How the user signed in.
     pub sign_in: SignIn,
     /// The code, from which the keys are made; empty for other sign-ins.
     pub code: SecretText,
-    /// The master-key, which is the key instead (sip-oauth sections 3.5 and 4.3).
+    /// The master-key, which takes the place of a key from the code (sip-oauth sections 3.5 and 4.3).
     pub master_key: Option<KeyOctets>,
     /// The access token, when the phone holds it.
     pub token: Option<TokenName>,
-    /// The tokens are good until then, Unix seconds.
+    /// The tokens are valid until this time, in Unix seconds.
     pub valid_until: i64,
     /// There is a refresh token.
     pub renewable: bool,
@@ -182,10 +185,10 @@ pub struct Exchanged {
 pub struct CodeRecord {
     /// Name of the provider.
     pub provider: String,
-    /// Its fate.
+    /// The fate of the code.
     pub state: CodeState,
-    /// Who redeemed it first. None: it says itself who may use it, because it is one of its address's own (a token from
-    /// elsewhere) or comes with a proof (a refresh token).
+    /// Who redeemed the code first. None for grants that need no such check, because the record belongs to one
+    /// address (a token from elsewhere) or the grant comes with a proof (a refresh token).
     pub redemption: Option<Redemption>,
 }
 
@@ -194,29 +197,29 @@ pub struct CodeRecord {
 pub struct Tokens {
     /// Name of the provider.
     pub provider: String,
-    /// Its issuer.
+    /// The provider's issuer.
     pub issuer: IssuerName,
     /// The session's address, empty until a phone has registered with it.
     pub aor: String,
-    /// How the session was made: what the phone holds is not refreshed by the proxy.
+    /// How the phone signed in. The proxy does not refresh tokens that the phone holds.
     pub sign_in: SignIn,
-    /// The access token, where somebody is to get it: the phone, or an application server.
+    /// The access token, if the phone or an application server is to get it.
     #[serde(with = "packed_token::token")]
     pub access_token: Option<SecretText>,
     /// The refresh token.
     #[serde(with = "packed_token::token")]
     pub refresh_token: Option<SecretText>,
-    /// The access token is good until then, Unix seconds.
+    /// The access token is valid until this time, in Unix seconds.
     pub expires_at: i64,
-    /// The session ends then, Unix seconds.
+    /// The session ends at this time, in Unix seconds.
     pub ends_at: i64,
-    /// They are refreshed then, Unix milliseconds; 0: not planned.
+    /// The tokens are refreshed at this time, in Unix milliseconds; 0: not planned.
     pub refresh_at: i64,
     /// Refreshes that failed in a row because the server could not be reached.
     pub failures: u32,
 }
 
-/// A kind of record. A change of its fields is a new version of this kind: the others stay as they are.
+/// A kind of record. A change of its fields needs a new version of this kind only; other kinds keep theirs.
 pub trait Record: Serialize + for<'a> Deserialize<'a> {
     /// The first octet of such a record.
     const VERSION: u8 = 3;
@@ -234,7 +237,7 @@ pub fn encode<T: Record>(record: &T) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(octets.expect("plain data in memory can always be written"))
 }
 
-/// True for a record that an older version of this program has written: it counts as absent.
+/// True for a record that an older version of this program has written. Such a record counts as absent.
 pub fn is_outdated<T: Record>(octets: &[u8]) -> bool {
     octets.first().is_some_and(|version| (1..T::VERSION).contains(version))
 }
@@ -246,7 +249,8 @@ pub fn decode<T: Record>(octets: &[u8]) -> Option<T> {
 }
 
 impl Session {
-    /// Puts a key first, drops the oldest; false when it is there already.
+    /// Puts a key first, and drops the oldest one if there are more than [`MAX_KEYS`]. Returns false when the key
+    /// is there already.
     pub fn add_key(&mut self, key: KeyOctets) -> bool {
         if self.keys.contains(&key) {
             return false;
@@ -258,7 +262,7 @@ impl Session {
 }
 
 impl Session {
-    /// The phone has a new access token.
+    /// Notes that the phone has a new access token.
     pub fn add_token(&mut self, name: TokenName) {
         self.tokens.retain(|known| *known != name);
         self.tokens.insert(0, name);

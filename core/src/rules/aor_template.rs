@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From claims to addresses-of-record: `{sip}`, `sip:{email}`, `sip:{preferred_username}@{domain}`, `sip:{phone|e164}@{domain}`.
+//! Makes addresses-of-record from claims: `{sip}`, `sip:{email}`, `sip:{preferred_username}@{domain}`,
+//! `sip:{phone|e164}@{domain}`.
 //!
-//! A claim can fill only the place it was given: its text is escaped as a user or must be a plain host name. Where
-//! telephone numbers have a plan, only the filter `e164` makes one: a user who is called like a number does not own it.
+//! A claim can fill only the place it was given, because its text is escaped as a user or must be a plain host
+//! name. With the setting e164, only the filter `e164` makes telephone numbers, because a user whose name reads as
+//! a number does not own that number.
 
 use std::borrow::Cow;
 
@@ -24,7 +26,7 @@ pub struct AorTemplate {
     uses_domain: bool,
     /// The host, without port, when no claim names it.
     host: Option<String>,
-    /// The plan of telephone numbers, and whether this template makes them.
+    /// The country of the setting e164. `makes_numbers` says whether this template makes telephone numbers.
     country: Option<Country>,
     makes_numbers: bool,
 }
@@ -37,7 +39,7 @@ enum TemplateForm {
     Address { scheme: &'static str, claim: TemplateClaim },
     /// The claim is the user; the host, with its port, is known and canonical.
     User { scheme: &'static str, claim: TemplateClaim, host: String },
-    /// User and host apart.
+    /// User and host are made separately.
     Parts { scheme: &'static str, user: Vec<Segment>, host: Vec<Segment> },
 }
 
@@ -46,7 +48,7 @@ enum TemplateForm {
 struct TemplateClaim {
     path: String,
     filters: Vec<Filter>,
-    /// `verified`: it counts only beside a claim `…_verified` that is true.
+    /// `verified`: the claim counts only beside a claim `…_verified` that is true.
     verified: bool,
 }
 
@@ -65,7 +67,8 @@ impl Filter {
     fn apply<'a>(&self, value: Cow<'a, str>) -> Option<Cow<'a, str>> {
         match self {
             Filter::E164(country) => country.normalize(&value).map(Cow::Owned),
-            // Nothing but ASCII: elsewhere two users' letters can become one (U+212A is another 'k').
+            // Only ASCII letters change. Outside ASCII, letters of two users can become the same one (U+212A
+            // becomes 'k').
             Filter::Lower => Some(Cow::Owned(value.to_ascii_lowercase())),
             Filter::Local => value.rsplit_once('@').map(|(local, _)| Cow::Owned(local.to_owned())),
         }
@@ -92,12 +95,13 @@ impl TemplateClaim {
         Ok(TemplateClaim { path, filters, verified: !verified.is_empty() })
     }
 
-    /// True when its value is a telephone number, or none at all.
+    /// True when every filtered value is a telephone number.
     fn makes_numbers(&self) -> bool {
         self.filters.iter().any(|filter| matches!(filter, Filter::E164(_)))
     }
 
-    /// The same claim without the filter that makes a number of a user: its value is a whole address.
+    /// The same claim without the filter `e164`. The value is a whole address, and the filter would take it for a
+    /// user.
     fn as_address(&self) -> TemplateClaim {
         let filters = self.filters.iter().filter(|filter| !matches!(filter, Filter::E164(_)));
         TemplateClaim { filters: filters.cloned().collect(), ..self.clone() }
@@ -108,7 +112,7 @@ impl TemplateClaim {
         ["email", "phone_number"].contains(&name)
     }
 
-    /// Servers say `true`; some write it as text.
+    /// Servers say `true`; some write `true` as text.
     fn is_verified(&self, claims: &Json<'_>) -> bool {
         let told = claims.path(&format!("{}_verified", self.path));
         told.is_some_and(|told| matches!(told, Json::Bool(true)) || told.as_str() == Some("true"))
@@ -123,7 +127,7 @@ impl TemplateClaim {
         found.into_iter().take(MAX_AORS).filter_map(|value| self.filtered(value)).collect()
     }
 
-    /// What of the claim is no text, integer or list of them, or too much, in words.
+    /// Appends a sentence for each type of value that is neither text nor integer, and for values beyond the limit.
     fn skipped(&self, claims: &Json<'_>, out: &mut Vec<String>) {
         let Some(found) = claims.path(&self.path) else { return };
         let mut add = |sentence: String| {
@@ -151,7 +155,7 @@ impl TemplateClaim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
     Text(String),
-    /// `{domain}`, filtered. None makes no address.
+    /// `{domain}`, filtered. With None the template makes no address.
     Domain(Option<String>),
     Claim(TemplateClaim),
 }
@@ -164,7 +168,7 @@ impl Segment {
         }
     }
 
-    /// Within an address `{domain}` is no claim.
+    /// Within an address `{domain}` stands for the setting, and not for a claim.
     fn in_address(self, domain: &str) -> Segment {
         match self {
             Segment::Claim(claim) if claim.path == DOMAIN => {
@@ -176,8 +180,8 @@ impl Segment {
 }
 
 impl AorTemplate {
-    /// Reads a template; the error says what is wrong with it. `country` is that of national telephone numbers, `domain`
-    /// what `{domain}` stands for.
+    /// Reads a template; the error says what is wrong with it. `country` is the one of national telephone numbers;
+    /// `domain` is what `{domain}` stands for.
     pub fn parse(text: &str, country: Option<&Country>, domain: &str) -> Result<AorTemplate, String> {
         let split = |text| split(text, country);
         let whole = |form, claim: &TemplateClaim| {
@@ -234,18 +238,19 @@ impl AorTemplate {
         }
     }
 
-    /// The paths of its claims.
+    /// The paths of the claims that the template uses.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.claims().into_iter().map(|claim| claim.path.as_str())
     }
 
-    /// Values of its claims that make no address because they are neither text nor integer, or too many: a sentence for each.
+    /// Appends a sentence for values of its claims that make no address because they are neither text nor integer,
+    /// or because there are too many.
     pub fn skipped_values(&self, claims: &Json<'_>, out: &mut Vec<String>) {
         self.claims().into_iter().for_each(|claim| claim.skipped(claims, out));
     }
 
-    /// The claims that a user may have set himself and whose owner a server can verify (OpenID Connect Core section 5.1),
-    /// where the template does not ask for that.
+    /// The claims that users may have set themselves and that a server can verify (OpenID Connect Core
+    /// section 5.1), if the template does not ask for that.
     pub fn unverified_claims(&self) -> impl Iterator<Item = &str> {
         self.claims()
             .into_iter()
@@ -253,7 +258,7 @@ impl AorTemplate {
             .map(|claim| claim.path.as_str())
     }
 
-    /// The canonical host of every address that it makes, without port; None: a claim names it.
+    /// The canonical host, without port, of every address that the template makes; None: a claim names the host.
     pub fn known_host(&self) -> Option<&str> {
         self.host.as_deref()
     }
@@ -272,7 +277,8 @@ impl AorTemplate {
         });
     }
 
-    /// Appends the addresses that count for nothing: their user reads as a telephone number, and this template makes none.
+    /// Appends the addresses that do not count, because their user reads as a telephone number and this template
+    /// does not make telephone numbers.
     pub fn dropped_numbers(&self, claims: &Json<'_>, out: &mut Vec<Aor>) {
         self.each(claims, |aor| {
             if !self.makes_numbers && self.made(aor.clone()).is_none() && out.len() < MAX_AORS && !out.contains(&aor) {
@@ -281,7 +287,7 @@ impl AorTemplate {
         });
     }
 
-    /// The address, if this template may make it, numbers in their one spelling.
+    /// Returns the address if this template may make it. A telephone number gets its international spelling.
     fn made(&self, aor: Aor) -> Option<Aor> {
         match &self.country {
             Some(country) if self.makes_numbers => aor.with_user(&country.normalize_user(aor.user())?),
@@ -310,7 +316,8 @@ impl AorTemplate {
     }
 }
 
-/// The canonical host, with its port, of a template whose host has no claim; None when it has one, or makes no address.
+/// The canonical host, with its port, of a template whose host has no claim; None when the host has a claim, or
+/// makes no address.
 fn known_host(scheme: &str, host: &[Segment]) -> Option<String> {
     if host.iter().any(|segment| matches!(segment, Segment::Claim(_))) {
         return None;
@@ -417,7 +424,7 @@ mod tests {
         for text in ["sip:boss@{domain}", "sip:boss@x", "sip:{domain}@x", "sips:a-{domain|lower}@{domain}"] {
             assert!(AorTemplate::parse(text, None, "x").unwrap_err().contains("every user would own"), "{text}");
         }
-        // A trunk of each customer's.
+        // Each customer has a trunk.
         assert!(AorTemplate::parse("sip:trunk@{host}", None, "x").is_ok());
         assert!(uses("sip:{a}@{domain}") && uses("sip:{domain}-{a}@x") && !uses("sip:{a}@x") && !uses("{domain}"));
     }

@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which claim is missing or of the wrong type, for whoever runs the authorization server: the reason alone does not say.
+//! Says which claim is missing or has the wrong type. Whoever runs the authorization server has to know, and the
+//! reason alone does not say.
 
 use crate::reason::Reason;
 use crate::text::json::Json;
 
-/// What was read: names for people.
+/// Names, for people, of what was read.
 pub const ACCESS_TOKEN: &str = "access token";
 /// See [`ACCESS_TOKEN`].
 pub const ID_TOKEN: &str = "ID token";
 /// See [`ACCESS_TOKEN`].
 pub const INTROSPECTION_ANSWER: &str = "introspection answer";
 
-/// Why claims are of no use.
+/// Why claims cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimFault {
     /// The reason of the refusal.
     pub reason: Reason,
-    /// The claim; empty when the reason is not one about a single claim.
+    /// The claim; empty when the reason is not about a single claim.
     claim: String,
     /// What was found in its place; empty when it is missing.
     found: &'static str,
 }
 
 impl ClaimFault {
-    /// A claim that is needed is not there.
+    /// The fault of a claim that is needed and missing.
     pub fn missing(claim: &str) -> ClaimFault {
         ClaimFault { reason: Reason::ClaimMissing, claim: claim.to_owned(), found: "" }
     }
 
-    /// The claim has a value that it must not have.
+    /// The fault of a claim that has a value which it must not have.
     pub(super) fn malformed(claim: &str, value: &Json<'_>) -> ClaimFault {
         let found = match (claim, value) {
             ("cnf", Json::Object(_)) => "an object whose x5t#S256 is not a SHA-256 thumbprint",
@@ -43,7 +44,8 @@ impl ClaimFault {
         ClaimFault { reason: Reason::ClaimMalformed, claim: claim.to_owned(), found }
     }
 
-    /// Words about what was read, such as [`ACCESS_TOKEN`], for the log; None when the reason says all.
+    /// A text for the log; None when the reason says everything. `whose` is the name of what was read, such as
+    /// [`ACCESS_TOKEN`].
     pub fn sentence(&self, whose: &str) -> Option<String> {
         let Self { claim, found, .. } = self;
         match (claim.as_str(), *found) {

@@ -15,10 +15,10 @@ use crate::text::json::Json;
 pub const NO_END: i64 = i64::MAX;
 /// Values of `typ` by which Keycloak tells other tokens from access tokens.
 const OTHER_KINDS: [&str; 4] = ["ID", "Refresh", "Offline", "Logout"];
-/// Most values of an array claim that are looked at; more make the token malformed.
+/// Most values of an array claim. More values make the token malformed.
 const MAX_VALUES: usize = 256;
 
-/// The checked-for-type claims of one token, owned so that they can be kept with a verified token.
+/// The claims of one token, with their types checked. They are owned, so that they can be kept with a verified token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// `iss`
@@ -41,7 +41,7 @@ pub struct Claims {
     pub clients: Vec<String>,
     /// The token names a permission or the client it was issued to, as access tokens do.
     pub has_access_marks: bool,
-    /// Roles are all that makes an access token of it: ID tokens have them, too.
+    /// Only roles make the token look like an access token. ID tokens have roles, too.
     pub has_roles_only: bool,
     /// The token describes a sign-in, not a permission (OpenID Connect Core section 2), or is a refresh token.
     pub is_id_token: bool,
@@ -55,8 +55,8 @@ impl Claims {
         Claims::read(json, None, None)
     }
 
-    /// Reads the answer of an introspection endpoint (RFC 7662 section 2.2) whose `active` is true. `issuer` is the one
-    /// that was asked: an answer need not name it. An answer without `exp` has no end ([`NO_END`]).
+    /// Reads the answer of an introspection endpoint (RFC 7662 section 2.2) whose `active` is true. `issuer` is the
+    /// one that was asked, because an answer need not name it. An answer without `exp` has no end ([`NO_END`]).
     pub fn from_introspection(json: &Json<'_>, issuer: &str) -> Result<Claims, ClaimFault> {
         let claims = Claims::read(json, Some(issuer), Some(NO_END))?;
         let word = |name: &str| -> Result<&str, ClaimFault> {
@@ -69,14 +69,15 @@ impl Claims {
         if claims.is_id_token || is(kind, &other) || is(usage, &other) {
             return Err(Reason::IdToken.into());
         }
-        // A token of another type, such as DPoP, is not good without a proof.
+        // A token of another type, such as DPoP, is not valid without a proof.
         if !is(kind, &["", "Bearer", "access_token"]) {
             return Err(Reason::TypeNotAccepted.into());
         }
         Ok(Claims { has_access_marks: true, has_roles_only: false, ..claims })
     }
 
-    /// These claims of a JWT with what its server says of it: its end, and its scopes where the answer names them.
+    /// Narrows these claims of a JWT by what its server says about it: the end, the confirmation, and the scopes
+    /// if the answer names them.
     pub fn narrowed_by(&self, answer: &Json<'_>) -> Result<Claims, ClaimFault> {
         let said = Claims::from_introspection(answer, &self.issuer)?;
         let mut claims = self.clone();
@@ -91,7 +92,8 @@ impl Claims {
         Ok(claims)
     }
 
-    /// `issuer` and `expires_at` where the claim may be absent: in an answer.
+    /// `issuer` and `expires_at` take the place of absent claims in an answer. They are None for a token, where
+    /// these claims must be present.
     fn read(json: &Json<'_>, issuer: Option<&str>, expires_at: Option<i64>) -> Result<Claims, ClaimFault> {
         let Json::Object(members) = json else {
             return Err(Reason::TokenMalformed.into());
@@ -144,7 +146,7 @@ impl Claims {
     }
 }
 
-/// What decides about a token, among its members.
+/// The members of a token that decide about it.
 #[derive(Default)]
 struct Found<'a> {
     issuer: Option<&'a str>,
@@ -159,7 +161,7 @@ struct Found<'a> {
     /// `azp`, `client_id`, `appid` and `cid`
     clients: [Option<&'a str>; 4],
     has_roles: bool,
-    /// `gty`: the grant by which it was had (Auth0).
+    /// `gty`: the grant by which the client got the token (Auth0).
     has_grant_type: bool,
     has_nonce: bool,
     is_about_sign_in: bool,
@@ -174,7 +176,7 @@ impl<'a> Found<'a> {
             let seconds = if is_answer { value.as_seconds() } else { value.as_numeric_date() };
             seconds.map(Some)
         };
-        // By length first: most names are none of these, and that is soon seen.
+        // The length is compared first, because that quickly rules out most names, which are none of these.
         match (name.len(), name) {
             (3, "iss") => self.issuer = text()?,
             (3, "tid") => self.tenant = text()?,
@@ -190,11 +192,12 @@ impl<'a> Found<'a> {
             (3, "cid") => self.clients[3] = text()?,
             (5, "scope") => self.scopes[0] = Some(value),
             (3, "scp") => self.scopes[1] = Some(value),
-            // An ID token has a hash of what was issued with it, or a nonce and no scope; Keycloak names the kind.
+            // An ID token has a hash of what was issued with it, or a nonce and no scope. Keycloak names the kind
+            // in `typ`.
             (7, "at_hash") | (6, "c_hash" | "s_hash") => self.is_about_sign_in = true,
             (5, "roles") => self.has_roles = true,
             (3, "gty") => self.has_grant_type = true,
-            // Amazon Cognito names the kind.
+            // Amazon Cognito names the kind in `token_use`.
             (9, "token_use") => self.is_about_sign_in |= value.as_str() == Some("id"),
             (5, "nonce") => self.has_nonce = true,
             (3, "cnf") => self.confirmation = Some(Box::new(Confirmation::from_json(value).ok()?)),
@@ -208,7 +211,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The members by which a token is taken for one about a sign-in, for people.
+/// Names, for people, of the members by which a token counts as one about a sign-in.
 pub fn id_token_marks(json: &Json<'_>, claims: &Claims) -> Vec<&'static str> {
     let text = |name: &str| json.get(name).and_then(Json::as_str);
     let marks = [
@@ -222,8 +225,8 @@ pub fn id_token_marks(json: &Json<'_>, claims: &Claims) -> Vec<&'static str> {
     marks.into_iter().filter(|mark| mark.1).map(|mark| mark.0).collect()
 }
 
-/// True when the audience is a service rather than the client that signed the user in: another one than the client that
-/// the token names, or, when it names none, a URI.
+/// True when the audience is a service rather than the client that signed the user in. If the token names clients,
+/// none of them may be an audience. If it names none, every audience must be a URI.
 fn is_for_service(audience: &[&str], clients: &[String]) -> bool {
     match clients {
         [] => !audience.is_empty() && audience.iter().all(|text| text.contains(':')),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::reason::Reason;
 use crate::text::json::Json;
 
-/// base64url as in the RFC's own example, whose last character has bits that are not zero: they belong to no octet.
+/// base64url that accepts the RFC's own example. Its last character has bits that are not zero and belong to no octet.
 const BASE64URL: GeneralPurpose =
     GeneralPurpose::new(&base64::alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
@@ -32,8 +32,8 @@ pub enum Confirmation {
 }
 
 impl Confirmation {
-    /// Reads the value of `cnf`. Where a certificate is named, members that name no key are ignored, as RFC 7800 section
-    /// 3.1 has it; a value that names nothing known binds the token to something unknown.
+    /// Reads the value of `cnf`. Where a certificate is named, members that name no key are ignored, as RFC 7800
+    /// section 3.1 says. A value that names nothing known binds the token to something unknown.
     pub fn from_json(cnf: &Json<'_>) -> Result<Confirmation, Reason> {
         let Json::Object(members) = cnf else { return Err(Reason::ClaimMalformed) };
         let certificate = members.iter().find(|(name, _)| name == CERTIFICATE);
@@ -46,7 +46,7 @@ impl Confirmation {
         Ok(Confirmation::Other(names.join(",")))
     }
 
-    /// Both must hold.
+    /// Combines two confirmations, both of which must hold.
     pub fn and(self, other: Confirmation) -> Confirmation {
         if self == other {
             return self;
@@ -54,7 +54,7 @@ impl Confirmation {
         Confirmation::Other([self.name(), other.name()].join(","))
     }
 
-    /// The members of `cnf` that name the key, separated by a comma; "nothing known" for an empty one.
+    /// The members of `cnf` that name the key, separated by a comma; "nothing known" when there are none.
     pub fn name(&self) -> &str {
         match self {
             Confirmation::Certificate(_) => CERTIFICATE,
@@ -63,8 +63,8 @@ impl Confirmation {
         }
     }
 
-    /// True when the sender has proved possession of the key: by this client certificate of its TLS connection. Asks for
-    /// the certificate only when one is named.
+    /// True when the sender has proved possession of the key by the client certificate of its TLS connection.
+    /// Calls `certificate` only when the token names a certificate.
     pub fn is_proved_by(&self, certificate: impl FnOnce() -> Option<Thumbprint>) -> bool {
         match self {
             Confirmation::Certificate(named) => certificate().is_some_and(|shown| shown == *named),
@@ -78,7 +78,8 @@ fn thumbprint_from_text(text: &str) -> Option<Thumbprint> {
     BASE64URL.decode(text).ok()?.try_into().ok()
 }
 
-/// The thumbprint of a certificate, which comes as DER or as PEM text whose first certificate counts. None: it is none.
+/// The thumbprint of a certificate, which comes as DER or as PEM text whose first certificate counts. None: it is
+/// no certificate.
 pub fn thumbprint(certificate: &[u8]) -> Option<Thumbprint> {
     let der = match certificate.first()? {
         // A DER certificate is a SEQUENCE.

@@ -8,7 +8,7 @@ const MOST: usize = 15;
 /// Fewer digits are an extension of a private branch exchange rather than a public number.
 const LEAST: usize = 7;
 
-/// Most layers of escapes that are taken off a user.
+/// Most layers of escapes that are removed from a user.
 const MOST_ESCAPES: usize = 4;
 
 /// Longest dialling prefix in digits.
@@ -35,15 +35,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Country {
     code: String,
-    /// Before an international number.
+    /// Prefix before an international number.
     international: String,
-    /// Before a national number; not part of the international one. Empty where national numbers have none.
+    /// Prefix before a national number, which is not part of the international number. Empty where national
+    /// numbers have no prefix.
     trunk: String,
 }
 
 impl Country {
-    /// Reads a country code with its dialling prefixes, `CODE/TRUNK/INTERNATIONAL`: "61/0/0011", or "34//00" without trunk
-    /// prefix. The code alone is enough for countries that are known here. The error says what is wrong.
+    /// Reads a country code with its dialling prefixes, `CODE/TRUNK/INTERNATIONAL`: "61/0/0011", or "34//00" without
+    /// trunk prefix. The code alone is enough for countries that this module knows. The error says what is wrong.
     pub fn parse(text: &str) -> Result<Country, String> {
         let mut parts = text.split('/').map(str::trim);
         let code = parts.next().unwrap_or_default();
@@ -75,9 +76,9 @@ impl Country {
         Ok(Country { code: code.to_owned(), international: international.to_owned(), trunk: trunk.to_owned() })
     }
 
-    /// `+` and the digits of a number that is written internationally (`+49 30…`, `0049 30…`) or nationally (`030…`),
-    /// with the visual separators of RFC 3966 or without, perhaps as a `tel:` URI. None for everything else: a number
-    /// without any prefix may be of any place, unless the country has no trunk prefix.
+    /// Returns `+` and the digits of a number that is written internationally (`+49 30…`, `0049 30…`) or nationally
+    /// (`030…`), with the visual separators of RFC 3966 or without, perhaps as a `tel:` URI. None for everything else.
+    /// A number without any prefix may belong to any place, unless the country has no trunk prefix.
     pub fn normalize(&self, text: &str) -> Option<String> {
         let text = without_scheme(text.trim_matches(' '));
         let (plus, rest) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
@@ -102,20 +103,20 @@ impl Country {
         // "+49 (0)30 …" dials nothing: the trunk prefix has no place in an international number.
         let misplaced =
             self.trunk.starts_with('0') && number.strip_prefix(&self.code).is_some_and(|n| n.starts_with('0'));
-        // Theirs all have ten digits behind the country code.
+        // With these country codes, all numbers have ten digits behind the code.
         let fixed = matches!(self.code.as_str(), "1" | "7") && number.starts_with(&self.code) && number.len() != 11;
         let valid = (LEAST..=MOST).contains(&number.len()) && !number.starts_with('0') && !misplaced && !fixed;
         valid.then(|| format!("+{number}"))
     }
 
-    /// The same for the user part of a SIP URI, whose escapes stand for what they escape.
+    /// Like [`Country::normalize`], for the user part of a SIP URI, whose escapes are decoded.
     pub fn normalize_user(&self, user: &str) -> Option<String> {
         self.normalize(&unescaped(user)?)
     }
 
-    /// True when a user may be taken for a telephone number, here or by whoever looks less closely: escaped more than
-    /// once, with parameters or other white space, or international and of any length. Everything that
-    /// [`Country::normalize_user`] makes a number of is among it.
+    /// True when a user may be taken for a telephone number, here or by a less strict reader: also when it is
+    /// escaped more than once, has parameters or other white space, or is international and too long. True for
+    /// everything that [`Country::normalize_user`] makes a number of.
     pub fn reads_as_number(&self, user: &str) -> bool {
         let mut text = Cow::Borrowed(user);
         for _ in 0..MOST_ESCAPES {
@@ -134,7 +135,7 @@ impl Country {
     }
 }
 
-/// Without the scheme of RFC 3966.
+/// Removes the scheme `tel:` of RFC 3966.
 fn without_scheme(text: &str) -> &str {
     match text.get(..4) {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => &text[4..],
@@ -142,7 +143,7 @@ fn without_scheme(text: &str) -> &str {
     }
 }
 
-/// The text without one layer of escapes; None when that is no text.
+/// Removes one layer of escapes; None when the result is not UTF-8.
 fn unescaped(user: &str) -> Option<Cow<'_, str>> {
     if !user.contains('%') {
         return Some(Cow::Borrowed(user));

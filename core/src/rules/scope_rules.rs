@@ -6,7 +6,7 @@ use crate::reason::Reason;
 /// Stands for every method that has no rule of its own.
 const OTHERS: &str = "*";
 
-/// A method or a service, and the scopes that it needs, all of them.
+/// A method or a service, and the scopes that it needs. It needs all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeededScopes {
     /// The method or service.
@@ -21,7 +21,8 @@ impl NeededScopes {
         let (name, scopes) =
             text.split_once('=').ok_or_else(|| format!("'{text}' has no '=': write for example INVITE=sip.call"))?;
         let (name, scopes) = (name.trim(), scopes.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        // RFC 3261 section 25.1: token. A service has the same form, so that lists of them need no quotes.
+        // A method is a token (RFC 3261 section 25.1). A service has the same form, so that lists of services need
+        // no quotes.
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)) {
             return Err(format!("'{name}' is no name: write letters, digits and '-', '.' or '_'"));
         }
@@ -35,7 +36,7 @@ impl NeededScopes {
     }
 }
 
-/// RFC 6749 section 3.3, but for the comma, which is rather a list that was not split.
+/// A scope of RFC 6749 section 3.3. A comma is refused, because it probably means a list that was not split.
 fn is_scope(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E) && b != b',')
 }
@@ -56,23 +57,23 @@ pub fn has_scope(granted: &str, scope: &str) -> bool {
     granted.split(' ').any(|s| s == scope)
 }
 
-/// True when it has all of them.
+/// True when the list has all of these scopes.
 pub fn has_scopes(granted: &str, scopes: &[String]) -> bool {
     scopes.iter().all(|scope| has_scope(granted, scope))
 }
 
-/// The rules of one provider beyond what every token needs.
+/// The scope rules of one provider, beyond the scopes that every token needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeRules {
-    /// Methods.
+    /// The scopes that methods need.
     pub methods: Vec<NeededScopes>,
-    /// Levels of service.
+    /// The scopes that levels of service need.
     pub services: Vec<NeededScopes>,
 }
 
 impl ScopeRules {
     /// The scopes that a request of this method needs. Methods are compared without regard to case: hosts such as
-    /// Kamailio take "invite" for INVITE, so that must not be a way around a rule. Where there is no method, no rule fits.
+    /// Kamailio take "invite" for INVITE, so that must not be a way around a rule. Without a method no rule applies.
     pub fn of_method(&self, method: &str) -> &[String] {
         if method.is_empty() {
             return &[];

@@ -21,9 +21,9 @@ pub enum IssuerRule {
     Exact(String),
     /// Microsoft Entra: the text around `{tenantid}`; the token's `tid` must be one of the tenants.
     Tenant {
-        /// Before the tenant.
+        /// The text before the tenant.
         prefix: String,
-        /// After it.
+        /// The text after the tenant.
         suffix: String,
         /// The tenants that may sign in.
         tenants: Vec<String>,
@@ -31,7 +31,7 @@ pub enum IssuerRule {
 }
 
 impl IssuerRule {
-    /// True when a token of this issuer and tenant may be looked at.
+    /// True when tokens of this issuer and tenant are accepted.
     pub fn accepts(&self, issuer: &str, tenant: Option<&str>) -> bool {
         match self {
             IssuerRule::Exact(text) => text == issuer,
@@ -82,7 +82,7 @@ pub struct TokenRules {
     pub third_party: Vec<Aor>,
     /// Telephone numbers are compared in their international spelling.
     pub country: Option<Country>,
-    /// The location service takes users that differ in case only for one.
+    /// True when the location service takes users that differ only in case for the same user.
     pub folds_case: bool,
 }
 
@@ -147,7 +147,7 @@ impl TokenRules {
         begin.saturating_sub(self.leeway)..claims.expires_at.saturating_add(self.leeway)
     }
 
-    /// Rules about further claims; their answer does not change while the rules stay the same.
+    /// Judges the rules about further claims. The result does not change while the rules stay the same.
     pub fn check_required_claims(&self, payload: &Json<'_>) -> Result<(), Reason> {
         for (path, wanted) in &self.required_claims {
             let has = payload.path(path).is_some_and(|value| match value.as_strings() {
@@ -161,13 +161,14 @@ impl TokenRules {
         Ok(())
     }
 
-    /// The token's user must own the address: To of a REGISTER, From of any other request.
-    /// The index is that of the address of `owned` that matched.
+    /// The token's user must own the address: To of a REGISTER, From of any other request. Returns the index of
+    /// the address in `owned` that matched.
     pub fn check_owner(&self, owned: &[Aor], method: &str, from: &str, to: &str) -> Result<usize, Reason> {
         if owned.is_empty() {
             return Err(Reason::IdentityMissing);
         }
-        // Hosts such as Kamailio take "register" for REGISTER, so this must too, or only From would be judged.
+        // Hosts such as Kamailio take "register" for REGISTER, so this check must do the same. Otherwise it would
+        // judge only From.
         let registers = method.eq_ignore_ascii_case("REGISTER");
         let address = self.address_among(owned, if registers { to } else { from }).ok_or(Reason::AorMissing)?;
         if !self.domains.is_empty() && !self.serves(address.host()) {
@@ -186,7 +187,8 @@ impl TokenRules {
         }
     }
 
-    /// As [`TokenRules::address`]; one that is written as an owned one is that one.
+    /// Like [`TokenRules::address`]. A URI that is written exactly as an owned address is that address, so it need
+    /// not be parsed.
     fn address_among<'a>(&self, owned: &'a [Aor], uri: &str) -> Option<Cow<'a, Aor>> {
         match owned.iter().find(|aor| aor.as_str() == uri) {
             Some(aor) => Some(Cow::Borrowed(aor)),
@@ -194,27 +196,28 @@ impl TokenRules {
         }
     }
 
-    /// An address as it is compared: canonical, a telephone number in its international spelling. Owned addresses must be
-    /// of this form too.
+    /// An address in the form in which addresses are compared: canonical, with a telephone number in its
+    /// international spelling. Owned addresses must have this form, too.
     pub fn address(&self, uri: &str) -> Option<Aor> {
         Aor::parse(uri).map(|aor| self.spelled(aor))
     }
 
-    /// The same for one that is canonical already.
+    /// Like [`TokenRules::address`], for an address that is canonical already.
     pub fn spelled(&self, aor: Aor) -> Aor {
         let aor = if self.folds_case && aor.has_upper_case() { aor.in_lower_case() } else { aor };
         let number = self.country.as_ref().and_then(|country| country.normalize_user(aor.user()));
         number.and_then(|number| aor.with_user(&number)).unwrap_or(aor)
     }
 
-    /// True when an address that a name makes may be another user's: it reads as a telephone number, or the location
-    /// service takes it for the one in lower case. Nobody owns such a one by his name, whoever has confirmed the name.
+    /// True when an address that was made from a user name may belong to another user, because it reads as a
+    /// telephone number, or because the location service takes it for the same address in lower case. A name makes
+    /// nobody the owner of such an address, whoever has confirmed the name.
     pub fn may_be_anothers(&self, aor: &Aor) -> bool {
         let reads_as_number = || self.country.as_ref().is_some_and(|country| country.reads_as_number(aor.user()));
         self.is_folded(aor) || reads_as_number()
     }
 
-    /// True when the location service takes it for another address.
+    /// True when the location service takes the address for another one.
     pub fn is_folded(&self, aor: &Aor) -> bool {
         self.folds_case && aor.has_upper_case()
     }
@@ -359,7 +362,7 @@ mod tests {
         assert_eq!(check("tel:+49301234567"), Err(Reason::AorMissing));
     }
 
-    /// The script's realm decides nothing about owners: a provider is good for its own domains only.
+    /// The script's realm decides nothing about owners. A provider counts for its own domains only.
     #[test]
     fn a_token_is_good_for_its_own_providers_domains() {
         let of = |domain: &str| TokenRules { domains: vec![domain.into()], ..rules() };

@@ -8,19 +8,19 @@ use smallvec::SmallVec;
 use crate::reason::Reason;
 use crate::text::fingerprint::shown;
 
-/// Most header fields that are looked at; more are refused.
+/// Most header fields that are read. A request with more is refused.
 pub const MAX_HEADERS: usize = 16;
-/// Octets that are looked at at once.
+/// Octets that are checked at once.
 const CHUNK: usize = 32;
 /// Most parameters of one header field.
 const MAX_PARAMS: usize = 16;
 
-/// Credentials of one request: one, mostly.
+/// The credentials of one request. There is mostly only one.
 pub(super) type Few<T> = SmallVec<[T; 1]>;
 
-/// What follows the scheme and white space; None for another scheme.
+/// Returns what follows the scheme and white space; None for another scheme.
 pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
-    // Octet by octet: white space is ASCII.
+    // White space is ASCII, so the octets can be compared one by one.
     let is_text = |octet: &u8| !is_lws((*octet).into());
     let trim_start = |text: &'a str| &text[text.bytes().position(|octet| is_text(&octet)).unwrap_or(text.len())..];
     let end = body.as_bytes().iter().rposition(is_text).map_or(0, |last| last + 1);
@@ -30,9 +30,10 @@ pub(super) fn after_scheme<'a>(body: &'a str, scheme: &str) -> Option<&'a str> {
     (ends && body[..scheme.len()].eq_ignore_ascii_case(scheme)).then(|| trim_start(rest))
 }
 
-/// Of the credentials in one request those that are for `realm`, letter by letter: for a registrar as for a proxy one that
-/// names another realm is meant for somebody else and is passed over (RFC 3261 sections 22.2 and 22.3). One without a
-/// realm counts for any (RFC 8898 section 2.3), and with an empty `realm` any counts.
+/// Picks the credential for `realm` from those of one request. Realms are compared letter by letter. A credential
+/// that names another realm is meant for another server and is passed over, by a registrar and by a proxy alike
+/// (RFC 3261 sections 22.2 and 22.3). A credential without a realm counts for any realm (RFC 8898 section 2.3),
+/// and with an empty `realm` every credential counts.
 pub(super) fn for_realm<T>(mut found: Few<T>, realm: &str, realm_of: impl Fn(&T) -> Option<&str>) -> Result<T, Reason> {
     let ours = |one: &T| realm_of(one) == Some(realm);
     if found.iter().any(ours) {
@@ -51,19 +52,19 @@ pub(super) fn is_lws(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
 
-/// Without branches, so that many are looked at at once.
+/// There are no branches, so the compiler can check many octets at once.
 fn is_token68(b: u8) -> bool {
-    // '-', '.', '/' and the digits follow each other.
+    // '-', '.', '/' and the digits follow each other in ASCII.
     (b | 0x20).is_ascii_lowercase() | matches!(b, b'-'..=b'9') | (b == b'_') | (b == b'~') | (b == b'+')
 }
 
-/// How many characters of a token68 the text begins with, without the `=` at its end.
+/// The number of token68 characters that the text begins with, without the `=` at its end.
 pub(super) fn token68_len(text: &str) -> usize {
     let octets = text.as_bytes();
     let whole = |chunk: &[u8]| chunk.iter().fold(true, |all, b| all & is_token68(*b));
     let begin = octets.chunks_exact(CHUNK).take_while(|chunk| whole(chunk)).count() * CHUNK;
     match octets.last_chunk::<CHUNK>() {
-        // The last one overlaps what was looked at.
+        // The last chunk overlaps those that were checked.
         Some(last) if octets.len() < begin + CHUNK && whole(last) => octets.len(),
         _ => begin + octets[begin..].iter().take_while(|b| is_token68(**b)).count(),
     }
@@ -73,13 +74,13 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b)
 }
 
-/// Calls `put` with the name, in lower case, and value of each parameter. None when the text is not a list of at most 16, one has no value (a
-/// realm may be empty), or `put` does not want it.
+/// Calls `put` with the name (in lower case) and the value of each parameter. None when the text is not a list of
+/// at most 16 parameters, when a value is empty (a realm may be empty), or when `put` returns None.
 pub(super) fn read_params<'a>(text: &'a str, mut put: impl FnMut(&str, Cow<'a, str>) -> Option<()>) -> Option<()> {
     read_params_or_empty(text, |name, value| if value.is_empty() && name != "realm" { None } else { put(name, value) })
 }
 
-/// The same where every value may be empty: Digest phones write `opaque=""`.
+/// Like [`read_params`], but every value may be empty, because phones with Digest write `opaque=""`.
 pub(super) fn read_params_or_empty<'a>(
     text: &'a str,
     mut put: impl FnMut(&str, Cow<'a, str>) -> Option<()>,
@@ -111,7 +112,7 @@ pub(super) fn read_params_or_empty<'a>(
     None
 }
 
-/// Fills a parameter's place; None when it was filled before.
+/// Stores the value of a parameter; None when the parameter came before.
 pub(super) fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
@@ -134,8 +135,8 @@ fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
     None
 }
 
-/// Writes `name="value"`, after a comma unless it is the first one. A control character can never end the line, and what
-/// is not seen is a '?'.
+/// Writes `name="value"`, after a comma unless it is the first parameter. Control characters are left out, so none
+/// can end the line, and other hidden characters become a '?'.
 pub(super) fn push_quoted(name: &str, value: &str, out: &mut String) {
     if !out.ends_with(' ') {
         out.push_str(", ");

@@ -21,8 +21,8 @@ pub struct Challenge<'a> {
     pub location: Location,
 }
 
-/// Where the phone is told the address of the authorization server beside the challenge itself
-/// (3rd-party-authentication section 2.1.1 and its earlier form). Only towards a registrar's phones.
+/// Where the phone finds the address of the authorization server, beside the challenge itself
+/// (3rd-party-authentication section 2.1.1 and its earlier form). Only a registrar uses this, and no proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Location {
     /// Nowhere.

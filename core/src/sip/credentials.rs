@@ -37,7 +37,7 @@ impl std::fmt::Debug for Bearer<'_> {
     }
 }
 
-/// True when a credential header field is of a scheme that is read here, whether or not the rest of it can be.
+/// True when a credential header field has a scheme that sipoauth reads, whether or not the rest can be parsed.
 pub fn is_ours(body: &str) -> bool {
     [SCHEME, key_derivation::SCHEME].iter().any(|scheme| {
         let body = body.trim_start_matches(is_lws);
@@ -48,8 +48,9 @@ pub fn is_ours(body: &str) -> bool {
 
 /// Finds the Bearer credential for `realm` among the bodies of all credential header fields of a request.
 ///
-/// Header fields of other schemes may stand beside it. A credential that names another realm is passed over, whether this
-/// is a registrar or a proxy. One without a realm, or with an empty one, counts for any (RFC 8898 section 2.3).
+/// Header fields of other schemes may stand beside it. A credential that names another realm is passed over,
+/// whether this is a registrar or a proxy. A credential without a realm, or with an empty one, counts for any
+/// realm (RFC 8898 section 2.3).
 pub fn select<'a>(bodies: &[&'a str], realm: &str) -> Result<Bearer<'a>, Reason> {
     if bodies.len() > MAX_HEADERS {
         return Err(Reason::CredentialsMalformed);
@@ -67,7 +68,7 @@ fn named_realm<'a>(bearer: &'a Bearer<'_>) -> Option<&'a str> {
     bearer.realm.as_deref().filter(|realm| !realm.is_empty())
 }
 
-/// True for a token that [`select`] takes as it is from credentials that consist of it.
+/// True for a token that [`select`] takes unchanged from credentials that consist of the token alone.
 pub fn stands_alone(token: &str) -> bool {
     !token.is_empty() && token68_len(token) == token.len()
 }
@@ -77,9 +78,9 @@ pub fn is_bearer(body: &str) -> bool {
     after_scheme(body, SCHEME).is_some()
 }
 
-/// What stands after the scheme in a credential header body, without the white space around it; None for another scheme.
-/// It may be a token that is known, and can be looked up before [`select`] reads it octet by octet: nothing here looks at its
-/// characters.
+/// What stands after the scheme in a credential header body, without the white space around it; None for another
+/// scheme. The characters are not checked. The text can be looked up as a known token before [`select`] reads it octet by
+/// octet.
 #[inline]
 pub fn bearer_text(body: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = body.split_at_checked(SCHEME.len())?;

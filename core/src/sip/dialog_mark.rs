@@ -2,11 +2,11 @@
 //! The mark by which a proxy knows the dialogs that it let in: a parameter of its Record-Route URI, which both parties
 //! bring back in the Route of later requests (RFC 3261 sections 12.2.1.1 and 16.6).
 //!
-//! Most requests within a dialog carry no credentials (ACK, BYE, PRACK …), and anybody can write a To tag. The mark is an
-//! HMAC over what the dialog-forming request had and no later one changes: its Call-ID, and the tag of the party that
-//! sent it, which is in From or in To of everything that follows. The To tag, the contacts and the rest of the route are
-//! not known yet, or change, so they are not covered: who is a party of the dialog, or has seen its messages, can send
-//! what has its Call-ID and tag to any address.
+//! Most requests within a dialog carry no credentials (ACK, BYE, PRACK …), and anybody can write a To tag. The
+//! mark is an HMAC over two parts of the dialog-forming request that no later request changes: its Call-ID, and
+//! the tag of the party that sent it, which later requests have in From or in To. The To tag, the contacts and the
+//! rest of the route are not known yet, or change, so the mark does not cover them. This means that a party of the
+//! dialog, or somebody who has seen its messages, can send a request with its Call-ID and tag to any address.
 
 use subtle::ConstantTimeEq;
 
@@ -16,8 +16,8 @@ use crate::text::fingerprint::push_hex;
 /// Name of the URI parameter. Names and values of URI parameters are compared without regard to case (RFC 3261 section
 /// 19.1.4), so the value is hexadecimal.
 pub const PARAMETER: &str = "oauth";
-/// Days for which a mark counts after the one on which it was made. What goes on for longer is refused with 481, which
-/// ends a call and makes a subscriber subscribe anew (RFC 6665 section 4.1.2.3).
+/// Days for which a mark is valid after the day on which it was made. After that, requests within the dialog are
+/// refused with 481, which ends a call and makes a subscriber subscribe anew (RFC 6665 section 4.1.2.3).
 pub const LIFETIME: u16 = 30;
 /// Octets of the HMAC in a mark.
 const MAC: usize = 16;
@@ -25,7 +25,7 @@ const MAC: usize = 16;
 const LENGTH: usize = 2 + MAC;
 const DAY: i64 = 86_400;
 
-/// What makes the marks of a proxy, or of all proxies of a cluster.
+/// The key that makes the marks of a proxy, or of all proxies of a cluster.
 pub struct DialogKey(Key);
 
 impl std::fmt::Debug for DialogKey {
@@ -35,7 +35,7 @@ impl std::fmt::Debug for DialogKey {
 }
 
 impl DialogKey {
-    /// Derived from a secret of any length, which serves other purposes, too.
+    /// Derives the key from a secret of any length, which serves other purposes, too.
     pub fn new(secret: &[u8]) -> DialogKey {
         DialogKey(hmac_sha256(secret, &[b"sipoauth dialog marks 1"]))
     }
@@ -53,11 +53,12 @@ impl DialogKey {
         Some(text)
     }
 
-    /// True when the parameters of the proxy's own Route URI, without the semicolon before the first, have the mark of
-    /// the dialog with this Call-ID of which one of the tags is the first party's.
+    /// True when `parameters` have the mark of the dialog with this Call-ID, and one of `tags` is the tag of the
+    /// party that formed the dialog. `parameters` are those of the proxy's own Route URI, without the semicolon
+    /// before the first one.
     pub fn is_genuine(&self, parameters: &[u8], call_id: &[u8], tags: [&[u8]; 2], now: i64) -> bool {
         let Some(mark) = mark_among(parameters) else { return false };
-        // A message without one of them is within no dialog.
+        // A message without a Call-ID or without one of the tags is within no dialog.
         if call_id.is_empty() || tags.iter().any(|tag| tag.is_empty()) {
             return false;
         }
@@ -79,7 +80,8 @@ fn today(now: i64) -> u16 {
     u16::try_from(now.max(0) / DAY).unwrap_or(u16::MAX)
 }
 
-/// The one mark among URI parameters. Two are none: it would depend on the reader which one counts.
+/// The only mark among URI parameters. Two marks count as none, because it would depend on the reader which one
+/// counts.
 fn mark_among(parameters: &[u8]) -> Option<[u8; LENGTH]> {
     let mut found = None;
     for parameter in parameters.split(|octet| *octet == b';') {
@@ -189,7 +191,7 @@ mod tests {
             (&b"call@192.0.2.2"[..], TAGS),
             (b"call@192.0.2.1c", TAGS),
             (b"CALL@192.0.2.1", TAGS),
-            // The end of one field is no beginning of the next.
+            // Octets must not move from the end of one field to the beginning of the next.
             (b"call@192.0.2.1c", [b"aller", callee]),
             (b"call@192.0.2.", [b"1caller", callee]),
             (b"", TAGS),

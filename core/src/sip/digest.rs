@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The client's side of Digest (RFC 7616, for SIP RFC 3261 section 22.4 and RFC 8760): H(A1), and the credentials that
-//! answer a challenge. Session algorithms and `auth-int` are not known here.
+//! The client's side of Digest (RFC 7616, for SIP RFC 3261 section 22.4 and RFC 8760): H(A1), and the credentials
+//! that answer a challenge. Session algorithms and `auth-int` are not supported.
 
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
@@ -12,11 +12,11 @@ use crate::text::fingerprint::hex;
 /// The hash of a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DigestAlgorithm {
-    /// What RFC 2617 began with, and what a challenge without `algorithm` means.
+    /// MD5 of RFC 2617, which is also what a challenge without `algorithm` means.
     Md5,
-    /// RFC 7616's.
+    /// SHA-256 of RFC 7616.
     Sha256,
-    /// RFC 7616's, SHA-512/256 of FIPS 180-4.
+    /// SHA-512/256 of FIPS 180-4, added by RFC 7616.
     Sha512_256,
 }
 
@@ -47,7 +47,7 @@ impl DigestAlgorithm {
     }
 }
 
-/// H(A1) in lower-case hex: as good as the password for this realm.
+/// H(A1) in lower-case hex. For this realm it is worth as much as the password.
 pub fn ha1(algorithm: DigestAlgorithm, username: &str, realm: &str, password: &str) -> Zeroizing<String> {
     Zeroizing::new(algorithm.hash(&[username.as_bytes(), realm.as_bytes(), password.as_bytes()]))
 }
@@ -55,22 +55,22 @@ pub fn ha1(algorithm: DigestAlgorithm, username: &str, realm: &str, password: &s
 /// What the credentials are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct DigestInput<'a> {
-    /// The challenge's.
+    /// The algorithm of the challenge.
     pub algorithm: DigestAlgorithm,
     /// Whose password it is.
     pub username: &'a str,
-    /// The challenge's, unquoted.
+    /// The realm of the challenge, unquoted.
     pub realm: &'a str,
-    /// The challenge's, unquoted.
+    /// The nonce of the challenge, unquoted.
     pub nonce: &'a str,
-    /// The challenge's, when it has one.
+    /// The opaque value of the challenge, when it has one.
     pub opaque: Option<&'a str>,
     /// The request's method.
     pub method: &'a str,
     /// The request's URI, for HTTP path and query.
     pub uri: &'a str,
-    /// How often this nonce has been used, this time included, and a random text; when the challenge offers
-    /// `qop=auth`.
+    /// When the challenge offers `qop=auth`: how often this nonce has been used, this time included, and a random
+    /// text.
     pub auth: Option<(u32, &'a str)>,
 }
 
@@ -130,7 +130,7 @@ mod tests {
         for (algorithm, response) in [
             (DigestAlgorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
             (DigestAlgorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
-            // The RFC's example of this hash was not made with it; this one is by Python's hashlib.
+            // The RFC's example for this hash was not made with it. This value was made with Python's hashlib.
             (DigestAlgorithm::Sha512_256, "430d05014cecc49cab6fbe03176d41a1da86cbfe24a16580e22aaad928d960d0"),
         ] {
             let answer = DigestInput { algorithm, ..MUFASA };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The server's side of Digest, as far as the master-key depends on it: the credentials of a request (RFC 7616 section
-//! 3.4), and whether somebody who knows H(A1) made them. Whether their nonce is good is for the host to say, which has
-//! given it out.
+//! The server's side of Digest, as far as the master-key depends on it: the credentials of a request (RFC 7616
+//! section 3.4), and whether somebody who knows H(A1) made them. The host has to check the nonce of the
+//! credentials, because the host has issued it.
 
 use std::borrow::Cow;
 
@@ -30,7 +30,7 @@ pub struct DigestCredentials<'a> {
 }
 
 impl<'a> DigestCredentials<'a> {
-    /// Finds those of a realm among the bodies of all credential header fields of a request.
+    /// Finds the credentials for a realm among the bodies of all credential header fields of a request.
     pub fn select(bodies: &[&'a str], realm: &str) -> Result<DigestCredentials<'a>, Reason> {
         if bodies.len() > MAX_HEADERS {
             return Err(Reason::CredentialsMalformed);
@@ -66,8 +66,9 @@ impl<'a> DigestCredentials<'a> {
         })
     }
 
-    /// True when they were made by somebody who knows this H(A1), for a request of this method. Session algorithms and
-    /// `auth-int` are not known here; without `qop` there is no nonce count, and whoever has seen them could repeat them.
+    /// True when somebody who knows this H(A1) has made the credentials, for a request of this method. Session
+    /// algorithms and `auth-int` are not supported. Credentials without `qop` never fit, because they have no
+    /// nonce count, so whoever has seen them could repeat them.
     pub fn fits(&self, ha1: &str, method: &str) -> bool {
         let given =
             |value: &Option<Cow<'a, str>>| value.as_deref().filter(|value| !value.is_empty()).map(str::to_owned);

@@ -3,17 +3,17 @@
 //!
 //! `addr-spec "|" addr-spec "|" callid "|" 1*DIGIT SP Method "|" SIP-date "|" [addr-spec] "|" message-body`
 //!
-//! Where the Contact is `*`, RFC 4474 has the empty text of no Contact at all. Here it is `*`, so that a proof of the one
-//! is none of the other; whoever wants the RFC's text gives an empty Contact.
+//! For a Contact of `*`, RFC 4474 has the same empty text as for no Contact at all. This library has `*`, so that
+//! a proof for one is not a proof for the other. A caller that wants the RFC's text gives an empty Contact.
 //!
-//! Only the body may have a '|', which no grammar of RFC 3261 allows in the other parts. So each digest-string is that of
-//! one request: nobody moves the end of one part to the beginning of the next.
+//! Only the body may have a '|', which no grammar of RFC 3261 allows in the other parts. So each digest-string
+//! belongs to one request only, because nobody can move the end of one part to the beginning of the next.
 
 use super::sip_date;
 use crate::reason::Reason;
 
 const SEPARATOR: u8 = b'|';
-/// Separators before the body.
+/// Number of separators before the body.
 const SEPARATORS: usize = 6;
 
 /// The parts of a message that the digest-string covers. All are raw octets of the message.
@@ -40,21 +40,22 @@ pub fn digest_string(parts: &DigestParts<'_>) -> Result<Vec<u8>, DigestError> {
     write(parts, None, None).map(|(text, _)| text)
 }
 
-/// The same with the Request-URI in it, which RFC 4474 leaves out: an addition of this library, for phones and proxies that
-/// agree on it. The octets of the request line stand behind the method, after one space:
+/// Like [`digest_string`], but with the Request-URI, which RFC 4474 leaves out. This is an addition of this
+/// library, for phones and proxies that agree on it. The Request-URI, with the octets of the request line, stands
+/// behind the method and one space:
 ///
 /// `addr-spec "|" addr-spec "|" callid "|" 1*DIGIT SP Method SP Request-URI "|" SIP-date "|" [addr-spec] "|" message-body`
 ///
-/// Methods have no space, so no digest-string with a Request-URI is ever one without. An error names the Request-URI when
-/// it is empty or has a space, a control character or a '|'.
+/// Methods have no space, so a digest-string with a Request-URI never equals one without. An error names the
+/// Request-URI when it is empty or has a space, a control character or a '|'.
 pub fn digest_string_with_uri(parts: &DigestParts<'_>, uri: &[u8]) -> Result<Vec<u8>, DigestError> {
     write(parts, None, Some(uri)).map(|(text, _)| text)
 }
 
-/// The digest-string of a request with this method, and the Date in it as Unix seconds; None when it is not a time since
-/// 1970. The digest-string has the method of CSeq, so that must be the request's own (RFC 3261 section 8.1.1.5), letter by
-/// letter: methods have case (section 7.1). Otherwise a proof of one method would serve another. With a `uri`, that of
-/// [`digest_string_with_uri`].
+/// The digest-string of a request with this method, and its Date as Unix seconds (None when the Date is not a time
+/// since 1970). The digest-string has the method of CSeq, so this must be the request's own method (RFC 3261
+/// section 8.1.1.5), letter by letter, because methods are case-sensitive (section 7.1). Otherwise a proof for one
+/// method would serve another. With a `uri`, the digest-string is that of [`digest_string_with_uri`].
 pub fn digest_of_request(
     parts: &DigestParts<'_>,
     method: &[u8],
@@ -114,7 +115,8 @@ fn write(
     ] {
         out.extend_from_slice(part);
     }
-    // Counted in one pass over what was copied anyway; where it does not fit, the part is looked for.
+    // The separators are counted in one pass over what was copied anyway. If their number is wrong, `divided`
+    // looks for the part that has one.
     if separators(&out) != SEPARATORS {
         return Err(divided(parts));
     }
@@ -122,12 +124,13 @@ fn write(
     Ok((out, date.seconds))
 }
 
-/// Not empty, and without what would end it.
+/// True when the Request-URI is not empty and has no octet that would end it.
 fn is_request_uri(uri: &[u8]) -> bool {
     !uri.is_empty() && uri.iter().all(|octet| *octet > b' ' && *octet != 0x7F && *octet != SEPARATOR)
 }
 
-/// Counted in octets, of as many as one can count: that is done for many at a time, and takes a twelfth of the time.
+/// Counts in a u8, in chunks that are no longer than a u8 can count. So the compiler can count many octets at a
+/// time, which takes a twelfth of the time.
 fn separators(text: &[u8]) -> usize {
     let of_chunk = |chunk: &[u8]| chunk.iter().fold(0u8, |count, octet| count + u8::from(*octet == SEPARATOR));
     text.chunks(u8::MAX.into()).map(|chunk| usize::from(of_chunk(chunk))).sum()
@@ -146,7 +149,8 @@ fn divided(parts: &DigestParts<'_>) -> DigestError {
     all.iter().find(|(part, _)| part.contains(&SEPARATOR)).map_or(DigestError::Date, |(_, error)| *error)
 }
 
-/// Which part of a message keeps a digest-string from being built: each of them also when it has a '|'.
+/// The part of a message because of which a digest-string cannot be built. Each variant also means that the part
+/// has a '|'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DigestError {
     /// From is missing.
@@ -161,7 +165,7 @@ pub enum DigestError {
     Date,
     /// There are several Contacts, or one that cannot be read.
     Contact,
-    /// The Request-URI is to be covered, and it is missing or cannot be one.
+    /// The proof has to cover the Request-URI, but the Request-URI is missing or malformed.
     RequestUri,
 }
 
@@ -246,7 +250,7 @@ mod tests {
         for uri in [&b""[..], b" ", b"sip:a b", b"sip:a|b", b"sip:a\tb", b"sip:a\r\n", b"sip:\x7f"] {
             assert_eq!(digest_string_with_uri(&parts(), uri), Err(DigestError::RequestUri), "{uri:?}");
         }
-        // What looks like one in CSeq is no method.
+        // A method in CSeq with something like a Request-URI behind it is no method.
         let forged = DigestParts { cseq: b"7 INVITE sip:b@y;transport=tcp", ..parts() };
         assert_eq!(digest_string(&forged), Err(DigestError::Cseq));
     }

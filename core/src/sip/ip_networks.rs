@@ -10,17 +10,17 @@ use super::sender::address_of;
 pub struct IpNetworks(Vec<(IpAddr, u32)>);
 
 impl IpNetworks {
-    /// Reads addresses and networks in CIDR notation. The error says which is wrong, and what to write.
+    /// Reads addresses and networks in CIDR notation. The error says which entry is wrong, and what to write.
     pub fn parse<'a>(list: impl IntoIterator<Item = &'a str>) -> Result<IpNetworks, String> {
         list.into_iter().map(|text| network(text.trim())).collect::<Result<_, _>>().map(IpNetworks)
     }
 
-    /// True when it has no network.
+    /// True when the list has no network.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// True when the text is an address in one of them. IPv4 inside of IPv6 is IPv4.
+    /// True when the text is an address in one of the networks. An IPv4 address inside an IPv6 address counts as IPv4.
     pub fn contains(&self, text: &str) -> bool {
         let Some(address) = address_of(text) else {
             return false;
@@ -38,7 +38,7 @@ fn network(text: &str) -> Result<(IpAddr, u32), String> {
     };
     let written: IpAddr = address.parse().map_err(|_| wrong())?;
     let address = address_of(address).ok_or_else(wrong)?;
-    // The bits of a network that is written as IPv6 and means IPv4.
+    // The number of prefix bits that come on top when a network is written as IPv6 and means IPv4.
     let inside = if written.is_ipv6() && address.is_ipv4() { 96 } else { 0 };
     let most = if address.is_ipv4() { 32 } else { 128 };
     let length = match length {

@@ -2,9 +2,9 @@
 //! The Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00 sections 3 and 4): its challenges, its credentials,
 //! and the proofs in both.
 //!
-//! A server proves the key before the phone does, to anybody who asks. So its nonces bear a mark that only who has the
-//! key can make, and a proof over such a nonce is never taken for a phone's: else a challenge could be sent back as the
-//! answer to itself.
+//! A server proves that it has the key before the phone does, and to anybody who asks. So the server's nonces have
+//! a mark that only a holder of the key can make, and a proof over such a nonce is never taken for a phone's.
+//! Otherwise somebody could send a challenge back as the answer to itself.
 
 use std::borrow::Cow;
 
@@ -20,26 +20,26 @@ use crate::reason::Reason;
 
 /// The scheme's name.
 pub const SCHEME: &str = "Key-Derivation";
-/// Characters of a nonce.
+/// Allowed length of a nonce in characters.
 const NONCE: std::ops::RangeInclusive<usize> = 16..=128;
 /// Octets of each half of a server's nonce: random ones, then their mark.
 const HALF: usize = 16;
 /// Characters of a server's nonce.
 const SERVER_NONCE: usize = 43;
-/// A digest-string begins with the scheme of a URI, so no proof is ever a mark.
+/// Input of the HMAC for a mark. A digest-string begins with the scheme of a URI, so no proof is ever a mark.
 const MARK: &[u8] = b"\0nonce of a server";
 
-/// True when a credential header field has this scheme.
+/// True when one of the credential header fields has this scheme.
 pub fn is_among(bodies: &[&str]) -> bool {
     bodies.iter().any(|body| after_scheme(body, SCHEME).is_some())
 }
 
-/// pop = HMAC-SHA256(master-key, digest-string ‖ nonce); with an empty nonce the proof of later requests.
+/// pop = HMAC-SHA256(master-key, digest-string ‖ nonce); an empty nonce gives the proof of later requests.
 pub fn proof(key: &MasterKey, digest_string: &[u8], nonce: &str) -> Key {
     hmac_sha256(key.octets(), &[digest_string, nonce.as_bytes()])
 }
 
-/// A server's nonce of 16 random octets.
+/// Makes a server's nonce from 16 random octets.
 pub fn server_nonce(key: &MasterKey, random: &[u8; HALF]) -> String {
     let mut octets = [0; 2 * HALF];
     octets[..HALF].copy_from_slice(random);
@@ -51,13 +51,14 @@ fn mark(key: &MasterKey, random: &[u8]) -> Key {
     hmac_sha256(key.octets(), &[MARK, random])
 }
 
-/// True when a server made the end of `digest_string` ‖ `nonce`: however it is divided, the proof is a challenge's.
+/// True when `digest_string` ‖ `nonce` ends with a server's nonce. However the text is divided into the two, its
+/// proof is then that of a challenge.
 fn is_a_servers(key: &MasterKey, digest_string: &[u8], nonce: &str) -> bool {
     let from_digest = SERVER_NONCE.saturating_sub(nonce.len()).min(digest_string.len());
     let from_nonce = nonce.len().saturating_sub(SERVER_NONCE);
     let mut end = digest_string[digest_string.len() - from_digest..].to_vec();
     end.extend_from_slice(&nonce.as_bytes()[from_nonce..]);
-    // Whatever the text is, the same work is done.
+    // The same work is done for every text.
     let mut octets = [0; 2 * HALF];
     let decoded = URL_SAFE_NO_PAD.decode_slice(&end, &mut octets).is_ok_and(|len| len == octets.len());
     let marked = mark(key, &octets[..HALF])[..HALF].ct_eq(&octets[HALF..]);
@@ -68,14 +69,14 @@ fn is_nonce(text: &str) -> bool {
     NONCE.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// What a server asks, and by which it proves that it has the key.
+/// What a server sends to challenge a phone, and to prove that the server has the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChallenge {
     /// The protection domain.
     pub realm: String,
     /// How the phone derives its key.
     pub parameters: Parameters,
-    /// New with each challenge.
+    /// The nonce, which is new with each challenge.
     pub nonce: String,
     /// The server's proof over the request that it challenges.
     pub pop: [u8; LEN],
@@ -109,8 +110,8 @@ impl KeyChallenge {
         out
     }
 
-    /// Reads the value of a WWW-Authenticate or Proxy-Authenticate header field. None for another scheme; an error says
-    /// what is wrong, also when this server asks for less or more than is safe.
+    /// Reads the value of a WWW-Authenticate or Proxy-Authenticate header field. None for another scheme. The
+    /// error says what is wrong, also when the server asks for less or more than is safe.
     pub fn parse(body: &str) -> Option<Result<KeyChallenge, &'static str>> {
         Some(Self::parse_params(after_scheme(body, SCHEME)?))
     }
@@ -149,8 +150,9 @@ impl KeyChallenge {
         })
     }
 
-    /// For phones: the challenge comes from a server that has the key. `digest_string` is that of the request which was
-    /// challenged, `sent_nonce` the nonce in its own credentials, if it had any: a stranger could send those back.
+    /// For phones: true when the challenge comes from a server that has the key. `digest_string` is that of the
+    /// request that was challenged. `sent_nonce` is the nonce in that request's own credentials, if it had any,
+    /// because a stranger could send those credentials back.
     pub fn is_from_holder(&self, key: &MasterKey, digest_string: &[u8], sent_nonce: Option<&str>) -> bool {
         let right = proof(key, digest_string, &self.nonce).ct_eq(&self.pop);
         bool::from(right) && sent_nonce != Some(self.nonce.as_str())
@@ -178,8 +180,8 @@ impl std::fmt::Debug for KeyResponse<'_> {
 }
 
 impl<'a> KeyResponse<'a> {
-    /// For phones: credentials for the request with this digest-string. With a nonce the answer to a challenge, without
-    /// one the proof of a later request.
+    /// For phones: credentials for the request with this digest-string. With a nonce they answer a challenge;
+    /// without one they prove a later request.
     pub fn new(
         username: &'a str,
         realm: Option<&'a str>,
@@ -216,7 +218,7 @@ impl<'a> KeyResponse<'a> {
         for_realm(found, realm, |response| response.realm.as_deref().filter(|realm| !realm.is_empty()))
     }
 
-    /// The phone has the key: the proof is right, and not one of a server.
+    /// True when the phone has the key: the proof is right, and is not one that a server made.
     pub fn is_from_holder(&self, key: &MasterKey, digest_string: &[u8]) -> bool {
         let nonce = self.nonce.as_deref().unwrap_or_default();
         let right = proof(key, digest_string, nonce).ct_eq(&self.pop);
@@ -320,7 +322,7 @@ mod tests {
         assert!(challenge.is_from_holder(&key(), DIGEST, Some(NONCE_TEXT)));
         assert!(!challenge.is_from_holder(&key(), b"another request", None));
         assert!(!challenge.is_from_holder(&MasterKey::from_octets(vec![8; 32]).unwrap(), DIGEST, None));
-        // Its own answer, sent back by somebody else.
+        // The phone's own answer, sent back by somebody else.
         let sent = KeyResponse::new("alice", None, Some(NONCE_TEXT), &key(), DIGEST);
         let echo = KeyChallenge { nonce: NONCE_TEXT.to_owned(), pop: sent.pop, ..challenge };
         assert!(!echo.is_from_holder(&key(), DIGEST, Some(NONCE_TEXT)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who may be sent a user's token (sip-oauth-01 section 3.8): next hops are compared with a list.
+//! Which servers may get a user's token (sip-oauth-01 section 3.8). Next hops are compared with a list.
 //!
-//! A URI that could be read in two ways is never in the list: the token would go where another reader goes.
+//! A URI that could be read in two ways never fits the list, because the token would go where another reader sends it.
 
 use super::uri::push_host;
 
@@ -37,23 +37,23 @@ impl NextHopRule {
         Ok(NextHopRule { host, port, transport })
     }
 
-    /// True when nothing but TLS leads there: `sips:`, `transport=tls` or `transport=wss`.
+    /// True when the rule allows TLS only: `sips:`, `transport=tls` or `transport=wss`.
     pub fn is_protected(&self) -> bool {
         matches!(self.transport.as_deref(), Some("tls" | "wss"))
     }
 
-    /// True for this very machine.
+    /// True when the host is this very machine.
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// True when a request to this SIP URI goes to the server.
+    /// True when a request to this SIP URI goes to the server of this rule.
     pub fn fits(&self, uri: &str) -> bool {
         let Some(hop) = Hop::parse(uri) else {
             return false;
         };
         let transport = hop.transport.as_deref().unwrap_or("udp");
-        // RFC 3261 section 19.1.2: 5061 where TLS is meant.
+        // The default port is 5061 for TLS (RFC 3261 section 19.1.2).
         let port = hop.port.unwrap_or(if matches!(transport, "tls" | "wss") { 5061 } else { 5060 });
         self.host == hop.host
             && self.port.is_none_or(|p| p == port)
@@ -69,7 +69,7 @@ impl Hop {
             "sips" => true,
             _ => return None,
         };
-        // A user that holds ';' or '?', and headers, are what parsers disagree about.
+        // Parsers disagree about headers, and about a user that has a ';' or '?'.
         let server = match rest.split_once('@') {
             Some((user, server)) if !user.is_empty() && !user.contains([';', '?', '<', '>', '"', '[', ' ']) => server,
             Some(_) => return None,
@@ -84,7 +84,7 @@ impl Hop {
         for param in parts {
             let (name, value) = param.split_once('=').unwrap_or((param, ""));
             match name.to_ascii_lowercase().as_str() {
-                // The request would go there instead.
+                // The request would go to this address instead.
                 "maddr" => return None,
                 "transport" if transport.is_none() && !value.is_empty() => transport = Some(value.to_ascii_lowercase()),
                 "transport" => return None,
@@ -187,7 +187,7 @@ mod tests {
     }
 
     proptest! {
-        /// However a URI is written, what fits ends with the host, its port and parameters.
+        /// However a URI is written, it fits only when its host is that of the rule.
         #[test]
         fn nothing_but_the_host_decides(user in "\\PC{0,12}", host in "[a-z.@;?/]{0,12}", tail in "[;?@:=a-z0-9.]{0,16}") {
             let rule = NextHopRule::parse("as.example.com").unwrap();

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who sent a request, as limits count senders.
+//! Who sent a request, in the form in which limits count senders.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-/// Longest text of a source that is no address, in octets; what is longer is cut.
+/// Longest text of a source that is no address, in octets. A longer text is cut.
 const MAX_TEXT: usize = 255;
-/// IPv4 addresses behind a translator (RFC 6052 section 2.1), without their last 32 bits.
+/// The IPv6 addresses that a translator makes from IPv4 addresses (RFC 6052 section 2.1), without their last 32 bits.
 const TRANSLATED: [u16; 6] = [0x64, 0xFF9B, 0, 0, 0, 0];
 
 /// What counts as one source, however it is written: an IPv4 address, or the 64 bits above those that an IPv6 host
-/// chooses freely. An IPv4 address inside of an IPv6 address (mapped, or translated by 64:ff9b::/96) is that IPv4
-/// address. What is no address counts as its text.
+/// chooses freely. An IPv4 address inside an IPv6 address (mapped, or translated by 64:ff9b::/96) is that IPv4
+/// address. A source that is no address counts as its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum Network {
     /// An IPv4 address.
@@ -24,7 +24,8 @@ pub enum Network {
 }
 
 impl Network {
-    /// That of a host's text: with or without brackets, zone id (RFC 4007 section 11) and port.
+    /// The network of an address as a host writes it: with or without brackets, zone id (RFC 4007 section 11) and
+    /// port.
     pub fn of(source: &str) -> Network {
         match address_of(source) {
             Some(IpAddr::V4(address)) => Network::V4(address.octets()),
@@ -54,10 +55,11 @@ impl std::fmt::Display for Network {
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub struct Sender {
-    /// Where from.
+    /// The network that the request came from.
     pub network: Network,
-    /// Set where the address may be forged: over UDP, or told by a proxy that may have got it so. A handshake shows that
-    /// an address can receive, so over TCP, TLS and WebSocket it is None.
+    /// Set when the address may be forged, because the request came over UDP, or because a proxy that tells the
+    /// address may have got the request over UDP. Over TCP, TLS and WebSocket it is None, because a handshake
+    /// shows that an address can receive.
     pub datagram: Option<Datagram>,
 }
 
@@ -66,28 +68,28 @@ pub struct Sender {
 pub struct Datagram {
     /// The port; 0: not known.
     pub port: u16,
-    /// Something was accepted from this address and port lately.
+    /// True when something was accepted from this address and port lately.
     pub shown: bool,
 }
 
-/// Senders of one network who have one allowance together.
+/// Senders of one network that share one allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Crowd {
-    /// Those with connections.
+    /// The senders with connections.
     Connected,
-    /// Those of whom something was accepted lately.
+    /// The senders from whom something was accepted lately.
     Shown,
-    /// All others: whoever sends datagrams with this address in them.
+    /// All others: anybody may send datagrams with this source address.
     Strangers,
 }
 
 impl Sender {
-    /// One whose address is not forged, of a host's text of the address.
+    /// A sender whose address is not forged. `source` is the address as a host writes it.
     pub fn new(source: &str) -> Sender {
         Sender { network: Network::of(source), datagram: None }
     }
 
-    /// With whom he shares an allowance.
+    /// The senders with which this one shares an allowance.
     pub fn crowd(&self) -> Crowd {
         match self.datagram {
             None => Crowd::Connected,
@@ -104,7 +106,7 @@ pub fn address_of(text: &str) -> Option<IpAddr> {
         return Some(plain(address));
     }
     if let Some(rest) = text.strip_prefix('[') {
-        // Behind the bracket may be a port.
+        // A port may follow the bracket.
         let (inside, port) = rest.split_once(']')?;
         let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
         return is_port.then(|| without_zone(inside))?.map(plain);

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// Length of a SIP-date in its canonical form.
 pub const LEN: usize = 29;
-/// What is the same in all of them.
+/// The octets that are the same in every canonical SIP-date. A '_' is a place that differs.
 const SHAPE: &[u8; LEN] = b"___, __ ___ ____ __:__:__ GMT";
 
 /// A SIP-date that was read.
@@ -17,7 +17,7 @@ pub struct SipDate {
     pub seconds: Option<i64>,
 }
 
-/// A number of at most so many digits.
+/// Reads a number of at most `width` digits and at most `most`.
 fn number(text: &[u8], width: usize, most: u32) -> Option<u32> {
     let digits = !text.is_empty() && text.len() <= width && text.iter().all(u8::is_ascii_digit);
     let value = text.iter().fold(0, |value, digit| value * 10 + u32::from(digit.wrapping_sub(b'0')));
@@ -30,11 +30,11 @@ const MONTHS: [&[u8; 3]; 12] =
 
 /// Reads a SIP-date in any spacing and case.
 pub fn read(date: &[u8]) -> Option<SipDate> {
-    // As nearly every phone writes it.
+    // Nearly every phone writes the canonical form.
     date.try_into().ok().and_then(read_canonical).or_else(|| read_any(date))
 }
 
-/// Reads one that is canonical already; None for any other.
+/// Reads a SIP-date that is canonical already; None for any other.
 fn read_canonical(text: &[u8; LEN]) -> Option<SipDate> {
     let mut shape = *text;
     let mut digits = [0; 12];
@@ -89,7 +89,7 @@ fn read_any(date: &[u8]) -> Option<SipDate> {
     Some(SipDate { text, seconds: seconds_of(year, month, day, [hour, minute, second]) })
 }
 
-/// Days from 1970 to the first of a month, January being 0; years as they are counted today.
+/// Days from 1970 to the first of a month of the Gregorian calendar. January is month 0.
 fn days_before(year: u32, month: usize) -> i64 {
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let past = i64::from(year) - 1;

@@ -33,8 +33,8 @@ impl Aor {
         canonicalize(text, &mut out).then_some(Aor(out))
     }
 
-    /// One that is put together of a scheme with its colon, a user, who is escaped, and a canonical host, perhaps with a
-    /// port. None when there is no user, or the whole is too long.
+    /// Makes an address from a scheme with its colon, a user, which is escaped here, and a canonical host, perhaps
+    /// with a port. None when there is no user, or when the result is too long.
     pub fn of_user(scheme: &str, user: &str, host: &str) -> Option<Aor> {
         let mut text = String::with_capacity(scheme.len() + user.len() + 1 + host.len());
         text.push_str(scheme);
@@ -49,7 +49,7 @@ impl Aor {
         &self.0
     }
 
-    /// The user part, escapes as they are in the canonical text.
+    /// The user part, with escapes as they are in the canonical text.
     pub fn user(&self) -> &str {
         let rest = self.0.split_once(':').map_or("", |p| p.1);
         rest.split_once('@').map_or("", |p| p.0)
@@ -61,7 +61,7 @@ impl Aor {
         Aor::parse(&format!("{scheme}:{user}@{}", rest.split_once('@')?.1))
     }
 
-    /// True when a letter of the user is in upper case; an escape is none.
+    /// True when a letter of the user is in upper case. Escapes do not count.
     pub fn has_upper_case(&self) -> bool {
         let user = self.user().as_bytes();
         // Canonical text escapes no letter, so both octets behind a '%' are hex.
@@ -104,7 +104,8 @@ fn host_of(canonical: &str) -> &str {
     &canonical[begin..begin + end.unwrap_or(rest.len())]
 }
 
-/// Appends the canonical form of a sip or sips URI to `out`. False, with `out` unspecified, when it is not one.
+/// Appends the canonical form of a sip or sips URI to `out`. Returns false, and leaves `out` unspecified, when the
+/// text is no such URI.
 pub fn canonicalize(text: &str, out: &mut String) -> bool {
     if text.len() > MAX_LEN {
         return false;
@@ -177,7 +178,8 @@ fn canonical_user(user: &str, out: &mut String) -> bool {
     true
 }
 
-/// An octet that was escaped, or comes from a claim: unreserved ones stand for themselves, all others are escaped.
+/// Appends an octet that was escaped, or that comes from a claim. Unreserved octets stand for themselves, and all
+/// others are escaped.
 fn push_user_octet(octet: u8, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     if is_unreserved(octet) {

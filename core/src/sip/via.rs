@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who sent a request to a proxy in front of this one (RFC 3261 section 18.2.1, RFC 3581 section 4).
 //!
-//! A server writes into the topmost Via where the request really came from. So what a trusted server has received tells
-//! the Via below its own. What is further below was written by others, and is believed only as far as they are trusted.
+//! A server writes into the topmost Via where the request really came from. So the Via below a trusted server's
+//! own tells where that server got the request. The Vias further below were written by others, and are believed
+//! only as far as those are trusted.
 
 use super::ip_networks::IpNetworks;
 use super::sender::address_of;
@@ -13,8 +14,8 @@ const MAX_VIAS: usize = 10;
 /// Where a request came from: address and port. Port 0: not known.
 pub type From<'a> = (&'a str, u16);
 
-/// The first one on the way back from `peer` who is not trusted; the last trusted one when a Via does not tell who was
-/// before it. `vias` are the bodies of all Via header fields in order.
+/// The first sender on the way back from `peer` that is not trusted. It is the last trusted one when a Via does
+/// not tell who was before it. `vias` are the bodies of all Via header fields in order.
 pub fn sender_of<'a>(peer: From<'a>, vias: &[&'a str], trusted: &IpNetworks) -> From<'a> {
     let mut sender = peer;
     for via in vias.iter().flat_map(|body| values(body)).take(MAX_VIAS).skip(1) {
@@ -29,7 +30,7 @@ pub fn sender_of<'a>(peer: From<'a>, vias: &[&'a str], trusted: &IpNetworks) -> 
     sender
 }
 
-/// Parts between the separators that are in no quoted string.
+/// The parts between separators. A separator in a quoted string does not count.
 fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -53,8 +54,9 @@ fn values(body: &str) -> impl Iterator<Item = &str> {
     split(body, b',')
 }
 
-/// What the server above has written into a Via about where it got the request from. A sent-by counts only when it is an
-/// address: a server that gets a request from elsewhere must add `received`. None when that is missing or ambiguous.
+/// What the server above has written into a Via about where it got the request from. Without `received`, the
+/// sent-by counts, but only when it is an address, because a server must add `received` when the request came from
+/// elsewhere. None when the source is missing or ambiguous.
 fn received_from(via: &str) -> Option<From<'_>> {
     let mut parts = split(via, b';');
     let (mut received, mut rport) = (None, None);
@@ -67,7 +69,7 @@ fn received_from(via: &str) -> Option<From<'_>> {
             _ if name.eq_ignore_ascii_case("rport") => &mut rport,
             _ => continue,
         };
-        // Of two, one is the sender's own.
+        // If there are two, the sender has written one of them.
         if place.replace(value).is_some() {
             return None;
         }
@@ -77,7 +79,7 @@ fn received_from(via: &str) -> Option<From<'_>> {
         None => host_of(sent_by)?,
     };
     address_of(address)?;
-    // A port that the server has not written is the sender's word.
+    // A port that the server has not written is only the sender's word.
     let port = rport.and_then(|port| port.parse().ok()).unwrap_or(0);
     Some((address, port))
 }

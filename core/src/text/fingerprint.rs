@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-/// Names a secret where it is looked up: SHA-256 over each part with its length before it, in hex. The first parts say
-/// what it is and whose, so that nothing is taken for something else.
+/// The name under which a secret is looked up: SHA-256, in hex, over each part with its length before it. The
+/// first parts say what the secret is and whose, so that it is never taken for another one.
 pub fn secret_name(parts: &[&str]) -> String {
     let add = |hash: Sha256, part: &&str| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part);
     hex(&parts.iter().fold(Sha256::new(), add).finalize())
 }
 
-/// No digit.
+/// Value of an octet that is no digit.
 const NONE: u8 = 0xFF;
-/// What each octet stands for as a hex digit in lower case.
+/// The value of each octet as a hex digit in lower case.
 const NIBBLES: [u8; 256] = {
     let mut nibbles = [NONE; 256];
     let mut value = 0;
@@ -27,7 +27,7 @@ const NIBBLES: [u8; 256] = {
 };
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// What a digit of lower-case hex stands for.
+/// The value of a lower-case hex digit.
 pub fn nibble(digit: u8) -> Option<u8> {
     Some(NIBBLES[usize::from(digit)]).filter(|nibble| *nibble != NONE)
 }
@@ -47,9 +47,9 @@ pub fn push_hex(out: &mut String, octets: &[u8]) {
     }
 }
 
-/// Characters that are not seen, or change how others are seen, beside the controls (C0 and C1): the general category Cf,
-/// what else is ignored by default (both of Unicode 16), and the separators of lines and paragraphs. First and last of
-/// each range.
+/// Characters that are invisible, or change how others are displayed, beside the controls (C0 and C1): the general
+/// category Cf, other characters that are ignored by default (both of Unicode 16), and the separators of lines and
+/// paragraphs. Each entry is the first and the last character of a range.
 const HIDDEN: &[(char, char)] = &[
     ('\u{AD}', '\u{AD}'),
     ('\u{34F}', '\u{34F}'),
@@ -70,7 +70,7 @@ const HIDDEN: &[(char, char)] = &[
     ('\u{FEFF}', '\u{FEFF}'),
     ('\u{FFA0}', '\u{FFA0}'),
     ('\u{FFF0}', '\u{FFFB}'),
-    // What stands for octets that are no text.
+    // U+FFFD stands for octets that are no text.
     ('\u{FFFD}', '\u{FFFF}'),
     ('\u{110BD}', '\u{110BD}'),
     ('\u{110CD}', '\u{110CD}'),
@@ -93,8 +93,8 @@ pub fn shown(c: char) -> char {
     if is_hidden(c) { '?' } else { c }
 }
 
-/// Text that a peer controls with a '?' for every character that is not seen: nothing in it begins a line, changes the
-/// direction of writing, or makes two texts look alike.
+/// Replaces every hidden character of a text that a peer controls with a '?'. Nothing in the result begins a line,
+/// changes the direction of writing, or makes two texts look alike.
 pub fn visible(text: &str) -> Cow<'_, str> {
     let plain = |octet: u8| (b' '..0x7F).contains(&octet);
     if text.bytes().all(plain) || !text.contains(is_hidden) {
@@ -103,7 +103,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
-/// The same for a text that is long-lived and shared.
+/// Like [`visible`], for a text that is long-lived and shared.
 pub fn visible_arc(text: Arc<str>) -> Arc<str> {
     match visible(&text) {
         Cow::Borrowed(_) => text,
@@ -111,7 +111,7 @@ pub fn visible_arc(text: Arc<str>) -> Arc<str> {
     }
 }
 
-/// Makes text that a peer controls safe for one log line: as [`visible`], and its length is capped.
+/// Makes a text that a peer controls safe for one log line: like [`visible`], but also caps its length.
 pub fn printable(text: &str, max_chars: usize) -> String {
     let mut out: String = text.chars().take(max_chars).map(shown).collect();
     if text.chars().nth(max_chars).is_some() {

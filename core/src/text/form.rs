@@ -28,7 +28,7 @@ pub fn push_pair(out: &mut String, name: &str, value: &str) {
     push_text(out, value);
 }
 
-/// Appends a name or a value, encoded. A space is `%20`, which every reader of forms knows; some that read client
+/// Appends a name or a value, encoded. A space is `%20`, which every reader of forms knows. Some readers of client
 /// credentials (RFC 6749 section 2.3.1) do not know '+'.
 pub fn push_text(out: &mut String, text: &str) {
     for part in form_urlencoded::byte_serialize(text.as_bytes()) {
@@ -72,7 +72,8 @@ pub fn octets_without(body: &[u8], name: &str) -> Vec<u8> {
     out
 }
 
-/// Printable ASCII that stands for itself. Without branches, so that many octets are looked at at once.
+/// True for printable ASCII that stands for itself. There are no branches, so the compiler can check many octets
+/// at once.
 fn is_plain(text: &[u8]) -> bool {
     text.iter().fold(true, |all, octet| all & matches!(octet, b' '..=b'~') & (*octet != b'%') & (*octet != b'+'))
 }

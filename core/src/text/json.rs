@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Strict JSON for what a server says: no duplicate members, bounded depth, nothing after the value. It is liberal where
-//! the meaning is plain, the same way for tokens, key sets, metadata and answers: a member that is null is absent, a list
-//! may hold null, and a byte order mark is skipped. What an endpoint answers may have numbers as digits in a string; a
-//! signed token may not, since RFC 7519 gives each claim its type.
+//! Strict JSON for what a server says: no duplicate members, bounded depth, nothing after the value. The reader is
+//! liberal where the meaning is plain, in the same way for tokens, key sets, metadata and answers: a member that
+//! is null counts as absent, a list may hold null, and a byte order mark is skipped. The answer of an endpoint may
+//! have numbers as digits in a string. A signed token may not, because RFC 7519 gives each claim its type.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,18 +14,18 @@ use smallvec::{SmallVec, smallvec};
 pub const MAX_DEPTH: usize = 16;
 /// Most members of all objects and arrays of one document, unless it is large.
 const MAX_NODES: usize = 4096;
-/// A large document may have one for so many octets.
+/// A large document may have one member per so many octets.
 const OCTETS_PER_NODE: usize = 16;
 /// Most members of one object: the search for duplicates is quadratic.
 const MAX_MEMBERS: usize = 256;
 
-/// Some servers write it before JSON (RFC 8259 section 8.1 lets readers skip it).
+/// Some servers write this mark before JSON (RFC 8259 section 8.1 lets readers skip it).
 const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
 /// The texts of a member.
 pub type Texts<'a> = SmallVec<[Cow<'a, str>; 2]>;
 
-/// Tokens rarely have more.
+/// Tokens rarely have more members than this.
 const USUAL_MEMBERS: usize = 24;
 
 /// A JSON value that borrows from the text where no escape stands in the way.
@@ -51,10 +51,10 @@ impl<'a> Json<'a> {
     /// Parses one document.
     pub fn parse(text: &'a [u8]) -> Result<Json<'a>, serde_json::Error> {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        // Checked once, and not string by string.
+        // UTF-8 is checked once for the whole text, and not string by string.
         let text = std::str::from_utf8(text).map_err(serde_json::Error::custom)?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        // A large answer may have more of them, and costs no more for each octet.
+        // A large answer may have more nodes, because it costs no more per octet.
         let mut nodes = MAX_NODES.max(text.len() / OCTETS_PER_NODE);
         let value = Seed { depth: 0, nodes: &mut nodes }.deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -78,7 +78,7 @@ impl<'a> Json<'a> {
         self.get(first)?.path(rest)
     }
 
-    /// The same for a change.
+    /// Like [`Json::path`], for a change.
     pub fn path_mut(&mut self, path: &str) -> Option<&mut Json<'a>> {
         let Json::Object(members) = self else { return None };
         if let Some(index) = members.iter().position(|(name, _)| name == path) {
@@ -105,7 +105,8 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A string, or each string of an array; null among them is skipped. None for any other type, even within the array.
+    /// A string, or each string of an array. A null in the array is skipped. None for any other type, even within
+    /// the array.
     pub fn as_strings(&self) -> Option<SmallVec<[&str; 2]>> {
         match self {
             Json::Str(s) => Some(smallvec![&**s]),
@@ -122,7 +123,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// What it is, for people: "a string", "null" and so on.
+    /// The type of the value, for people: "a string", "null" and so on.
     pub fn kind(&self) -> &'static str {
         match self {
             Json::Null => "null",
@@ -143,7 +144,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The same in an answer of a server, where it may also be digits in a string.
+    /// Like [`Json::as_numeric_date`], for an answer of a server, where the number may also be digits in a string.
     pub fn as_seconds(&self) -> Option<i64> {
         match self {
             Json::Str(s) if s.bytes().all(|octet| octet.is_ascii_digit()) => s.parse().ok(),
@@ -254,13 +255,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 return Err(A::Error::custom("duplicate member or too many"));
             }
             marks |= mark;
-            // A name counts as well.
+            // The name counts as a node as well.
             *self.nodes = self.nodes.saturating_sub(1);
             let value = map.next_value_seed(self.child())?;
             has_null |= value == Json::Null;
             members.push((name, value));
         }
-        // Only now: a name that stands twice is refused whatever it is.
+        // Nulls are removed only now, because a name that stands twice is refused whatever its values are.
         if has_null {
             members.retain(|(_, value)| *value != Json::Null);
         }
@@ -268,7 +269,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// A bit for a name, which others may share: a name whose bit was not seen was not seen either.
+/// A bit for a name. Names may share a bit, but a name whose bit was not seen was not seen either.
 fn mark_of(name: &str) -> u64 {
     let octet = |at: usize| name.as_bytes().get(at).map_or(0, |octet| usize::from(*octet));
     let mixed = name.len() + octet(0) * 3 + octet(name.len() / 2) * 5 + octet(name.len().wrapping_sub(1)) * 7;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How texts are written in stored records: UUIDs as 16 octets, usual scopes as one each. What would not come back octet by
-//! octet is kept as it is.
+//! How texts are written in stored records: a UUID takes 16 octets, and a usual scope takes one. A text that would
+//! not come back octet by octet is stored as it is.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::fingerprint::{nibble, push_hex};
 
-/// First octet: what follows.
+/// Values of the first octet, which says what follows.
 const AS_IT_IS: u8 = 0;
 const UUID: u8 = 1;
 const URN: u8 = 2;
@@ -14,11 +14,11 @@ const URN: u8 = 2;
 const URN_BEGIN: &str = "<urn:uuid:";
 /// Places of the hyphens in a UUID.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
-/// Length of a UUID.
+/// Length of a UUID in characters.
 pub const UUID_LEN: usize = 36;
 
-/// Scopes that many servers know. Records refer to them by their places, so these must never change under one version of
-/// records.
+/// Scopes that many servers know. Records refer to a scope by its index here, so the order must never change under
+/// one version of records.
 const SCOPES: [&str; 16] = [
     "openid",
     "profile",
@@ -37,9 +37,9 @@ const SCOPES: [&str; 16] = [
     "sip",
     "api",
 ];
-/// What its place is added to.
+/// The octet of a known scope is this value plus the index of the scope.
 const SCOPE: u8 = 0x80;
-/// Ends another scope.
+/// Ends a scope that is not among the known ones.
 const SPACE: u8 = b' ';
 
 /// For serde: a text that may be a UUID.
@@ -109,7 +109,7 @@ fn unpack_scope(packed: &[u8]) -> Option<String> {
     Some(words.join(" "))
 }
 
-/// A UUID in lower case.
+/// Reads a UUID that is written in lower case.
 pub fn uuid_octets(text: &[u8]) -> Option<[u8; 16]> {
     if text.len() != UUID_LEN || HYPHENS.iter().any(|place| text[*place] != b'-') {
         return None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Secrets that are stored: erased when they are dropped, never shown.
+//! Secrets that are stored. They are erased when they are dropped, and never shown.
 
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
