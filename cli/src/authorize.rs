@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sipoauth_core::config::provider::check_url;
+use sipoauth_core::config::urls::check_url;
 use sipoauth_core::keys::master_key::Ha1Form;
 use sipoauth_core::text::fingerprint::printable;
 use sipoauth_core::text::form;

@@ -6,8 +6,9 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime};
 
 use sipoauth::io_process::http::HttpClient;
+use sipoauth_core::config::key_source::KeySource;
 use sipoauth_core::config::policy::Policy;
-use sipoauth_core::config::provider::{KeySource, Provider};
+use sipoauth_core::config::provider::Provider;
 use sipoauth_core::jose::key_set::{KeySet, Origin, Rejected};
 use sipoauth_core::oauth::key_fetch::KEY_SET_TYPES;
 use sipoauth_core::oauth::metadata::{METADATA_TYPES, WantedEndpoint, endpoint_of_metadata};

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use super::ConfigError;
 use super::client_certificate::ClientCertificate;
 use super::introspection::TokenStrategy;
-use super::provider::{Fail, TENANT, check_url, discovery_urls};
+use super::provider::{Fail, TENANT};
 use super::provider_settings::ProviderSettings;
 use super::settings::{Secret, Settings};
+use super::urls::{check_url, discovery_urls};
 use crate::jose::signing_key::SigningKey;
 
 /// A client whose settings make sense.

@@ -2,6 +2,7 @@
 //! Which users a provider can name. If several providers are configured, none must be able to name the users of
 //! another one.
 
+use super::introspection::TokenStrategy;
 use super::provider::{Fail, Provider};
 use super::provider_settings::ProviderSettings;
 use super::settings::Settings;
@@ -81,6 +82,34 @@ pub(super) fn tenants(
         }
     }
     Ok((names, if says { all } else { Vec::new() }))
+}
+
+/// The SIP domains that a provider serves, canonical: `domains`, those of its tenants, or `domain`.
+pub(super) fn domains(
+    settings: &ProviderSettings,
+    tenants: &TenantDomains,
+    strategy: TokenStrategy,
+    fail: &Fail<'_>,
+) -> Result<Vec<String>, ConfigError> {
+    let host = |domain: &String| {
+        let wrong = || fail("domains", format!("'{domain}' is no host name such as example.com"));
+        canonical_host(domain).ok_or_else(wrong)
+    };
+    let mut domains = settings.domains.iter().map(host).collect::<Result<Vec<_>, _>>()?;
+    if domains.is_empty() {
+        domains = tenants.iter().flat_map(|(_, domains)| domains.clone()).collect();
+    }
+    // A host with its port is one, too. A text that is no host is never compared with one.
+    if domains.is_empty() && !settings.domain.is_empty() {
+        let of_user = Aor::parse(&format!("sip:user@{}", settings.domain));
+        domains.push(of_user.map_or_else(|| settings.domain.clone(), |aor| aor.host().to_owned()));
+    }
+    // The server of tokens from elsewhere is not asked about other domains' users, whom it might know by the same names.
+    if strategy == TokenStrategy::ValidationGrant && domains.is_empty() {
+        let text = "is missing; write the SIP domain whose users the server knows by their names";
+        return Err(fail("domain", text.into()));
+    }
+    Ok(domains)
 }
 
 /// Fails when one provider can name the users of another one, unless both say that they share them.

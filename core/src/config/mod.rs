@@ -10,6 +10,7 @@ pub mod decryption;
 pub mod domains;
 pub mod http_proxy;
 pub mod introspection;
+pub mod key_source;
 pub mod new_accounts;
 pub mod offer;
 pub mod password_sign_in;
@@ -20,6 +21,7 @@ pub mod sessions;
 pub mod setting;
 pub mod settings;
 pub mod source;
+pub mod urls;
 
 /// A sentence that names where the mistake is, the key, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]

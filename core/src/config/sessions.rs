@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::provider::check_url;
 use super::settings::{Secret, Settings};
+use super::urls::check_url;
 use super::{ConfigError, error};
 use crate::keys::master_key::Ha1Form;
 use crate::keys::shared_key::{KeyOrder, hmac_sha256};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::config::provider::check_url;
+use crate::config::urls::check_url;
 use crate::ports::{Fetch, FetchError};
 use crate::text::fingerprint::printable;
 use crate::text::json::Json;
