@@ -113,8 +113,15 @@ impl Provider {
         let (tenants, tenant_domains) = tenants(settings, &fail)?;
         let domains = domains(settings, &tenant_domains, strategy, &fail)?;
         let third_party = third_party(settings, &fail)?;
-        let encryption = Encryption::from_name(&settings.encryption)
-            .ok_or_else(|| fail("encryption", format!("'{}' is not possible", settings.encryption)))?;
+        let encryption = Encryption::from_name(&settings.encryption).ok_or_else(|| {
+            let text = "is not possible, write allowed, required_without_tls or required";
+            fail("encryption", format!("'{}' {text}", settings.encryption))
+        })?;
+        let ignores_binding = choice("cnf", &settings.cnf, &[("", false), ("check", false), ("ignore", true)], &fail)?;
+        let pairs_tokens = match &settings.token_pop {
+            None => password_sign_in.is_some(),
+            Some(word) => choice("token_pop", word, &[("required", true), ("optional", false)], &fail)?,
+        };
         let authz_server = settings.authz_server.clone().unwrap_or_else(|| settings.issuer.clone());
         check_url(&authz_server, global.allow_http).map_err(|e| fail("authz_server", e))?;
         let scope = if settings.scope.is_empty() { &settings.required_scopes } else { &settings.scope };
@@ -138,7 +145,6 @@ impl Provider {
             folds_case: global.location_folds_case,
         };
         rules.third_party = rules.third_party.iter().map(|aor| rules.spelled(aor.clone())).collect();
-        let pairs_tokens = settings.token_pop.as_deref().map_or(password_sign_in.is_some(), |word| word == "required");
         Ok(Provider {
             name: name.to_owned(),
             issuer: settings.issuer.clone(),
@@ -157,7 +163,7 @@ impl Provider {
             pairs_tokens,
             requires_master_key: settings.require_master_key,
             encryption,
-            ignores_binding: settings.cnf == "ignore",
+            ignores_binding,
             authz_server,
             challenge_scope: scope.join(" "),
         })
@@ -308,6 +314,16 @@ fn templates(
         return Err(fail("domain", "is missing, but aor uses {domain}; write your SIP domain".into()));
     }
     Ok(templates)
+}
+
+/// Reads one of several words; an empty one stands for a setting that is not written.
+fn choice<T: Copy>(key: &str, text: &str, words: &[(&str, T)], fail: &Fail<'_>) -> Result<T, ConfigError> {
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<_> = words.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
+    let (last, others) = words.split_last().expect("there is something to choose from");
+    Err(fail(key, format!("'{text}' is not possible, write {} or {last}", others.join(", "))))
 }
 
 fn third_party(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<Vec<Aor>, ConfigError> {
