@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The sign-in at an authorization server that asks for Digest (sip-oauth section 3.4): a code comes of it, and a key
-//! that the server will tell the proxy.
+//! The sign-in at an authorization server that asks for Digest (sip-oauth section 3.4). It yields a code, and a key
+//! that the server later gives to the proxy.
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,11 +27,11 @@ const SERVER: &str = "the authorization server";
 
 /// Who signs in, and where.
 pub struct Authorization<'a> {
-    /// The address; its query parameters stay.
+    /// The address. Its own query parameters stay in the request.
     pub url: &'a str,
     /// The address-of-record.
     pub aor: &'a str,
-    /// Where a browser would be sent to, when that matters.
+    /// The address that a browser would be redirected to, if the server needs one.
     pub redirect_uri: Option<&'a str>,
     /// The user.
     pub login: &'a Login,
@@ -65,7 +65,7 @@ impl Authorization<'_> {
         let uri: Uri = address.parse().map_err(|e| format!("--authorize: {e}"))?;
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let (credentials, response) = answer.credentials("GET", target, 1)?;
-        // The password could be guessed from it.
+        // The report hides the response, because it allows guesses of the password.
         report.redactor.hide_all(&response);
         let answered = self.get(&agent, &address, Some(&credentials), report)?;
         if answered.status == 401 {
@@ -143,7 +143,7 @@ impl AuthorizeReply {
         self.params().into_iter().find(|(name, value)| name == "code" && !value.is_empty()).map(|(_, value)| value)
     }
 
-    /// The code out of the body, which is where the draft has it, or else out of Location.
+    /// The code from the body, where the draft puts it, or else from Location.
     fn code(&self, state: &str) -> Result<String, String> {
         let status = self.status;
         let params = self.params();
@@ -167,7 +167,7 @@ fn headers(response: &Response<Body>) -> Vec<(String, String)> {
     response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect()
 }
 
-/// As the proxy's own client: TLS verified, no redirects, no proxies of the environment.
+/// An HTTP client with the rules of the proxy's own: TLS verified, no redirects, no proxies from the environment.
 fn agent(ca_file: Option<&Path>, timeout: Duration) -> Result<Agent, String> {
     let config = Agent::config_builder()
         .tls_config(tls::http_settings(ca_file)?)

@@ -37,13 +37,13 @@ pub struct ConfigurationOptions {
 /// A configuration that is not checked yet.
 #[derive(Default)]
 pub struct WrittenConfiguration {
-    /// What the host and the options say.
+    /// The settings of the files and the options.
     pub source: Source,
-    /// Where it was read, for people.
+    /// Where the configuration came from, for messages.
     pub origin: String,
     /// The files it was read from, as far as the tool knows them.
     pub files: Vec<PathBuf>,
-    /// What may be read differently by Kamailio.
+    /// One sentence for each place that Kamailio may read differently.
     pub notes: Vec<String>,
 }
 
@@ -56,26 +56,28 @@ pub struct Configuration {
 }
 
 impl ConfigurationOptions {
-    /// Reads and checks; the error is the sentence that would stop the proxy's start.
+    /// Reads and checks the configuration. The error is the sentence with which the proxy would refuse to start.
     pub fn read(&self) -> Result<Configuration, String> {
         self.checked(self.written()?)
     }
 
-    /// The same for who only judges tokens: a store is not needed, nor may its key be readable for this user.
+    /// The same for commands that only judge tokens. It leaves out the store, because these commands do not need it and
+    /// this user may not be able to read its key.
     pub fn read_for_tokens(&self) -> Result<Configuration, String> {
         let mut written = self.written()?;
         written.source.leave_out_store();
         self.checked(written)
     }
 
-    /// The same for who only looks into the store. Where the options say all of it, no file is read, nor need one be there.
+    /// The same for commands that only use the store. If the options describe the store completely, no file is read and
+    /// none has to exist.
     pub fn read_for_store(&self) -> Result<Configuration, String> {
         let says = |key: &str| self.settings.iter().any(|setting| setting.starts_with(key));
         if self.is_named() || !says("store=") || !says("store_key=") && !says("store_key_file=") {
             return self.read();
         }
         let mut written = WrittenConfiguration::default();
-        // A configuration has a provider; nothing is asked of this one.
+        // A configuration needs a provider, but no request goes to this one.
         let nobody =
             "name=none;issuer=http://127.0.0.1;jwks_uri=http://127.0.0.1/;audience=none;clients=none;aor={sub}";
         written.source.add_provider(nobody).map_err(|e| e.0)?;
@@ -89,7 +91,7 @@ impl ConfigurationOptions {
         Ok(Configuration { written, policy })
     }
 
-    /// Something is named, or there is a file at the usual place.
+    /// Do the options name a configuration or a setting, or is there a file at the usual place?
     pub fn is_there(&self) -> bool {
         self.is_named() || !self.settings.is_empty() || Path::new(DEFAULT).exists()
     }
@@ -98,7 +100,7 @@ impl ConfigurationOptions {
         self.kamailio.is_some() || self.config.is_some() || !self.providers.is_empty()
     }
 
-    /// Reads only.
+    /// Reads the configuration without checking it.
     pub fn written(&self) -> Result<WrittenConfiguration, String> {
         let mut written = WrittenConfiguration::default();
         let kamailio = match &self.kamailio {
@@ -178,7 +180,7 @@ struct System;
 impl IncludedFiles for System {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut octets = Vec::new();
-        // One octet more shows that it is too long; a device would never end.
+        // The limit is for devices, which never end. The one octet beyond it shows that a file is too long.
         File::open(path)?.take(MAX_FILE as u64 + 1).read_to_end(&mut octets)?;
         Ok(octets)
     }

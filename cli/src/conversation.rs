@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The requests of one run and their answers, shown as they come and go.
+//! The requests of one run and their answers. Each is shown when it is sent or received.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,16 +17,16 @@ use crate::transport::{SipConnection, Transport, TransportEvent};
 /// RFC 3261 section 18.1.1: a larger request should not go over UDP.
 const UDP_LIMIT: usize = 1300;
 const MAX_RETRIES: u32 = 3;
-/// Nobody waits longer in front of a terminal.
+/// In seconds. The tool does not wait for a longer Retry-After, because the user sits in front of a terminal.
 const MAX_WAIT: u32 = 300;
 
 /// A phone's talk with its proxy.
 pub struct Conversation<'a> {
-    /// What the phone is going to say.
+    /// What the phone sends.
     pub plan: &'a Plan,
-    /// Where it is shown.
+    /// Where requests and answers are shown.
     pub report: &'a mut Report,
-    /// What is to be shown at the end.
+    /// What the report shows at the end.
     pub ending: Ending,
     options: &'a RegisterOptions,
     tls: Option<Arc<ClientConfig>>,
@@ -38,14 +38,14 @@ pub struct Conversation<'a> {
 pub struct RequestAndReply {
     /// The answer.
     pub response: Response,
-    /// What a proof in the request covers.
+    /// The digest-string that a proof in the request covers.
     pub digest_string: Vec<u8>,
     request: SipRequest,
     octets: Vec<u8>,
 }
 
 impl<'a> Conversation<'a> {
-    /// Connects.
+    /// Connects to the proxy.
     pub fn open(options: &'a RegisterOptions, plan: &'a Plan, report: &'a mut Report) -> Result<Self, String> {
         let tls = match plan.transport {
             Transport::Tls => Some(tls::settings(options.ca_file.as_deref())?),
@@ -55,7 +55,7 @@ impl<'a> Conversation<'a> {
         Ok(Conversation { plan, report, ending: Ending::default(), options, tls, connection, cseq: 0 })
     }
 
-    /// Sends a request that shows this. On 503 it is tried again, when that was asked for.
+    /// Sends a request with this evidence. With `--retry` it tries again after a 503.
     pub fn send(&mut self, evidence: &Evidence<'_>) -> Result<RequestAndReply, String> {
         let mut attempt = 1;
         loop {
@@ -95,7 +95,7 @@ impl<'a> Conversation<'a> {
         self.plan.contact_uri(self.connection.local())
     }
 
-    /// After a pause a stream may be gone.
+    /// Opens a TCP or TLS connection again, because the peer may close it during a pause.
     fn reconnect(&mut self) -> Result<(), String> {
         let plan = self.plan;
         if plan.transport != Transport::Udp {
@@ -117,7 +117,7 @@ impl<'a> Conversation<'a> {
             TransportEvent::Provisional(response) => report.received(response),
             TransportEvent::Ignored(why) => report.note(&format!("← something that does not count: {why}")),
         })?;
-        // The password could be guessed from a server's proof.
+        // The report hides the server's proof, because it allows guesses of the password.
         let proofs =
             response.challenges().into_iter().filter_map(|challenge| challenge.param("pop").map(str::to_owned));
         proofs.for_each(|proof| report.redactor.hide_all(&proof));

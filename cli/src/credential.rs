@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the phone has to show for itself: read from where it is, and kept out of what is printed.
+//! Reads the credential that the phone shows to the proxy, and hides its secrets in the output.
 
 use std::path::Path;
 
@@ -17,7 +17,8 @@ use crate::secret::{password_file, token_file, typed_or_read};
 pub struct Login {
     /// The user.
     pub username: String,
-    /// The password: never sent, and not in the redactor, whose marks in a printed text would tell where it stands.
+    /// The password. It is never sent. The redactor does not know it, because a mask in a printed text would tell that
+    /// the password is there.
     pub password: Zeroizing<String>,
 }
 
@@ -29,11 +30,11 @@ pub struct Code {
     pub verifier: Option<String>,
     /// redirect_uri of the sign-in.
     pub redirect_uri: Option<String>,
-    /// The key that the sign-in gave, and its user; without it a key is derived from the code.
+    /// The key from the sign-in, and its user. Without it the key is derived from the code.
     pub master_key: Option<(Key, String)>,
 }
 
-/// What the phone shows for itself.
+/// The credential that the phone shows to the proxy.
 pub enum Credential {
     /// Nothing.
     None,
@@ -58,7 +59,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Reads what the options name.
+    /// Reads the credential that the options name.
     pub fn read(
         options: &RegisterOptions,
         state: Option<&PhoneState>,
@@ -92,7 +93,7 @@ impl Credential {
         Ok(Credential::None)
     }
 
-    /// Is the body of the request the credential's?
+    /// Does the credential use the body of the request?
     pub fn takes_the_body(&self) -> bool {
         match self {
             Credential::Pop { place, .. } => *place == PopPlace::Body,
@@ -103,7 +104,7 @@ impl Credential {
         }
     }
 
-    /// Does it make a key of its own, whatever the state file holds?
+    /// Does the credential lead to a new key, whatever the state file holds?
     pub fn signs_in(&self) -> bool {
         matches!(
             self,
@@ -115,7 +116,7 @@ impl Credential {
     }
 }
 
-/// What the state file holds, for --pop, --token-pop and --refresh.
+/// The credential from the state file, for --pop, --token-pop and --refresh.
 fn kept(options: &RegisterOptions, state: Option<&PhoneState>, redactor: &mut Redactor) -> Result<Credential, String> {
     let file = options.state.as_deref().unwrap_or(Path::new("")).display();
     let state = state
@@ -168,7 +169,7 @@ fn given_token(options: &RegisterOptions, redactor: &mut Redactor) -> Result<Opt
     bearer(token, redactor).map(Some)
 }
 
-/// A token must be what RFC 6750 allows; anything else would be another header.
+/// A token may only have the characters that RFC 6750 allows. Others would change the header.
 fn bearer(token: String, redactor: &mut Redactor) -> Result<String, String> {
     let shape = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
     if token.is_empty() || !token.bytes().all(shape) {

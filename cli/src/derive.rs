@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth derive`: the shared key and the proof that a phone must come to, for whoever builds one.
+//! `sipoauth derive`: computes the shared key and the proof that a phone must compute as well, for phone developers.
 
 use std::fs;
 use std::io::{self, Read};
@@ -156,7 +156,7 @@ fn pop(options: &PopOptions) -> Result<u8, String> {
     Ok(if fits == Some(false) { crate::outcome::REFUSED } else { 0 })
 }
 
-/// A secret of the command line, or of standard input without its line end.
+/// A secret from the command line, or from standard input without its line end.
 fn secret(given: &str) -> Result<Zeroizing<String>, String> {
     let mut text = Zeroizing::new(given.to_owned());
     if given == "-" {

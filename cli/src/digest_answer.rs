@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The answer to a Digest challenge, over SIP or HTTP, and the master-key that comes of it.
+//! The answer to a Digest challenge, over SIP or HTTP, and the master-key that both sides then have.
 
 use sipoauth_core::keys::master_key::{Ha1Form, master_key};
 use sipoauth_core::keys::shared_key::Key;
@@ -22,7 +22,8 @@ pub struct DigestAnswer {
 }
 
 impl DigestAnswer {
-    /// Answers the first Digest challenge that can be answered (RFC 7616 section 3.7). `who` asks.
+    /// Answers the first Digest challenge that can be answered (RFC 7616 section 3.7). Errors call its
+    /// sender `who`.
     pub fn new(challenges: &[HeaderChallenge], login: &Login, who: &str) -> Result<DigestAnswer, String> {
         let digests: Vec<&HeaderChallenge> = challenges.iter().filter(|challenge| challenge.is("Digest")).collect();
         let mut problem = match challenges.first() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What one request shows for itself: credentials in its header, a grant in its body, a proof in either.
+//! The evidence that one request carries: credentials in its header, a grant in its body, a proof in either.
 
 use sipoauth_core::keys::pbkdf2::MasterKey;
 use sipoauth_core::keys::pop::{make_pop, pop_to_text};
@@ -10,17 +10,17 @@ use crate::digest_answer::DigestAnswer;
 use crate::options::PopBody;
 use crate::plan::random_hex;
 
-/// Everything that a request shows.
+/// All evidence of one request.
 pub struct Evidence<'a> {
     /// Authorization or Proxy-Authorization.
     pub header: &'static str,
-    /// What stands there.
+    /// The credentials in that header field.
     pub credentials: Credentials<'a>,
     /// The form in the body, without a proof.
     pub form: Option<String>,
-    /// With which key a proof is added to the form.
+    /// The key of the proof that is added to the form, and what the digest-string takes as message-body.
     pub form_proof: Option<(&'a Key, PopBody)>,
-    /// The request has a Date, and its digest-string is wanted, also without a proof.
+    /// The request has a Date and a digest-string even without a proof.
     pub dated: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct Evidence<'a> {
 pub enum Credentials<'a> {
     /// There is none.
     None,
-    /// RFC 8898.
+    /// An access token (RFC 8898).
     Bearer(&'a str),
     /// The answer to a Digest challenge.
     Digest(&'a DigestAnswer),
@@ -38,12 +38,12 @@ pub enum Credentials<'a> {
     KeyDerivation { key: &'a MasterKey, username: &'a str, with_nonce: bool },
 }
 
-/// What a request needs of the evidence.
+/// The evidence as text, for one request.
 #[derive(Default)]
 pub struct RequestEvidence {
     /// Value of the header field.
     pub credentials: Option<String>,
-    /// What is added to the body.
+    /// The parameter that is added to the body.
     pub parameter: String,
     /// What must not be printed.
     pub secrets: Vec<String>,
@@ -55,18 +55,18 @@ impl<'a> Evidence<'a> {
         Evidence { header, credentials, form: None, form_proof: None, dated: false }
     }
 
-    /// Is the request's digest-string wanted?
+    /// Does the request need a digest-string?
     pub fn needs_digest_string(&self) -> bool {
         let proof = matches!(self.credentials, Credentials::Proof { .. } | Credentials::KeyDerivation { .. });
         proof || self.form_proof.is_some() || self.dated
     }
 
-    /// What of this body, which has no proof yet, the digest-string covers.
+    /// The part of `body` that the digest-string covers. `body` has no proof yet.
     pub fn covered<'b>(&self, body: &'b str) -> &'b str {
         if matches!(self.form_proof, Some((_, PopBody::Empty))) { "" } else { body }
     }
 
-    /// The evidence of a request with this method, URI and digest-string. `attempt` counts from 1.
+    /// Writes the evidence of a request with this method, URI and digest-string. `attempt` counts from 1.
     pub fn write(
         &self,
         method: &str,
@@ -82,7 +82,7 @@ impl<'a> Evidence<'a> {
             Credentials::Digest(answer) => {
                 let (value, response) = answer.credentials(method, uri, attempt)?;
                 written.credentials = Some(value);
-                // The password could be guessed from it.
+                // The response is a secret, because it allows guesses of the password.
                 written.secrets.push(response);
             }
             Credentials::Proof { key, token } => {

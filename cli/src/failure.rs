@@ -17,7 +17,7 @@ impl ToolFailure {
     }
 }
 
-/// Wrong options, a file, the network, or an answer that does not hold what it must.
+/// The cause is wrong options, a file, the network, or an answer that lacks something it must have.
 impl From<String> for ToolFailure {
     fn from(sentence: String) -> ToolFailure {
         ToolFailure::new(crate::EXIT_ERROR, sentence)

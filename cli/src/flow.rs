@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From what the phone has to the proxy's final answer: one request, or a challenge and the request that answers it.
+//! The exchange up to the proxy's final answer: one request, or a challenge and the request that answers it.
 
 use sipoauth_core::jose::hashed_token::token_fingerprint;
 use sipoauth_core::keys::master_key::Ha1Form;
@@ -24,7 +24,7 @@ const PASSWORD_GRANT: &str = "grant_type=password";
 const WRONG_PASSWORD: &str = "the user name or the password is wrong";
 const PROOF_REFUSED: &str = "though it has the same key; look into the proxy's log";
 
-/// How it ended.
+/// How the exchange ended.
 pub struct FlowEnd {
     /// The last request and its answer.
     pub exchanged: RequestAndReply,
@@ -32,7 +32,7 @@ pub struct FlowEnd {
     pub key: Option<SharedKey>,
     /// New tokens.
     pub tokens: Option<HeldTokens>,
-    /// What one more challenge means, when one has been answered already.
+    /// What another challenge means after one has been answered.
     pub refusal: Option<&'static str>,
 }
 
@@ -47,7 +47,7 @@ impl FlowEnd {
     }
 }
 
-/// Sends what the credential needs. A sign-in elsewhere has been done before.
+/// Sends the requests that the credential needs. A sign-in at the authorization server has been done before.
 pub fn run(
     talk: &mut Conversation<'_>,
     credential: &Credential,
@@ -93,7 +93,7 @@ pub fn run(
     Ok(done)
 }
 
-/// sip-oauth section 4.3.
+/// The password grant of sip-oauth section 4.3.
 fn password(
     talk: &mut Conversation<'_>,
     login: &Login,
@@ -120,7 +120,7 @@ fn password(
     Ok(done)
 }
 
-/// key-derivation sections 3 to 5.
+/// The exchange of key-derivation sections 3 to 5.
 fn key_derivation(talk: &mut Conversation<'_>, login: &Login) -> Result<FlowEnd, ToolFailure> {
     let first = Evidence { dated: true, ..Evidence::new(talk.plan.credential_header, Credentials::None) };
     let first = FlowEnd::new(talk.send(&first)?);
@@ -147,7 +147,7 @@ fn code_form(code: &Code) -> String {
     form
 }
 
-/// The key that a registration with this code leaves: the sign-in's, or one of the 200 OK that completes it.
+/// The key after a registration with this code: the key from the sign-in, or one that is derived with the 200 OK.
 fn key_of(code: &Code, response: &Response, order: Order) -> Result<SharedKey, String> {
     if let Some((key, username)) = &code.master_key {
         return Ok(SharedKey::of_password(KeyKind::MasterKey, key.as_slice(), username));
@@ -161,7 +161,7 @@ fn key_of(code: &Code, response: &Response, order: Order) -> Result<SharedKey, S
     let mut key = SharedKey::new(order.into(), octets.as_slice());
     let text = |octets| String::from_utf8_lossy(octets).into_owned();
     (key.from_tag, key.to_tag, key.call_id) = (text(from), text(to), text(call_id));
-    // Everything else that the key is made of is on the wire, so a fingerprint would give a short code away.
+    // All other inputs of the key are visible on the wire, so a short code could be guessed from a fingerprint.
     key.fingerprint = (code.code.len() >= LONG).then(|| token_fingerprint(key.text()));
     Ok(key)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The insides of SIP header values: lists, parameters, addresses and challenges. Works on raw octets, because tags
-//! go into the shared key exactly as they were sent.
+//! Reads SIP header values: lists, parameters, addresses and challenges. It works on raw octets, because tags go into
+//! the shared key exactly as they were sent.
 
 /// Cuts at a separator that is neither in a quoted string nor between angle brackets.
 fn split(value: &[u8], separator: u8) -> Vec<&[u8]> {
@@ -24,7 +24,7 @@ fn split(value: &[u8], separator: u8) -> Vec<&[u8]> {
     parts
 }
 
-/// The values of a header field that may list several with commas.
+/// The values of a header field that may hold several, separated by commas.
 pub fn list(value: &[u8]) -> Vec<&[u8]> {
     split(value, b',')
 }
@@ -67,7 +67,7 @@ pub struct HeaderChallenge {
 }
 
 impl HeaderChallenge {
-    /// Is it of this scheme?
+    /// Is the challenge of this scheme?
     pub fn is(&self, scheme: &str) -> bool {
         self.scheme.eq_ignore_ascii_case(scheme)
     }
@@ -77,7 +77,7 @@ impl HeaderChallenge {
         self.params.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The challenge alone, as others would write it.
+    /// This challenge as header text, with every value in quotes.
     pub fn to_text(&self) -> String {
         let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
         let params = self.params.iter().map(|(name, value)| format!("{name}=\"{}\"", quoted(value)));
@@ -85,7 +85,7 @@ impl HeaderChallenge {
     }
 }
 
-/// The challenges of one header value; HTTP allows several, separated by commas. What cannot be read is passed over.
+/// The challenges of one header value; HTTP allows several, separated by commas. Unreadable parts are skipped.
 pub fn challenges(value: &[u8]) -> Vec<HeaderChallenge> {
     let mut found: Vec<HeaderChallenge> = Vec::new();
     for item in list(value) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth jwks`: the keys of each provider, and why one is not used.
+//! `sipoauth jwks`: the keys of each provider, and why a key is not used.
 
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ pub struct JwksOptions {
     configuration: ConfigurationOptions,
 }
 
-/// Where keys came from, and the keys or why there are none.
+/// Where a key set came from, and its keys or the reason why there are none.
 struct Fetched {
     name: String,
     from: String,
@@ -105,7 +105,7 @@ fn fetch_one(provider: &Provider, policy: &Policy, http: &HttpClient) -> Fetched
         };
         let usable = keys.keys().len();
         let from = format!("{usable} configured key(s)");
-        // What is configured stays with the configuration; its public part is all that is shown.
+        // Of configured keys the tool shows only the public part.
         let document = keys.to_public_jwks();
         let keys = KeySet::from_jwks(&document, Origin::Fetched);
         return Fetched { name, from, keys: keys.map_err(|_| "PEM keys and secrets are not shown".to_owned().into()) };
@@ -119,7 +119,7 @@ fn fetch_one(provider: &Provider, policy: &Policy, http: &HttpClient) -> Fetched
     }
 }
 
-/// A provider of which only the key set matters, with the settings that say how to fetch.
+/// A policy with one provider, of which only the key set matters, and with the settings that say how to fetch it.
 fn policy_for(uri: &str, configuration: &ConfigurationOptions) -> Result<Policy, String> {
     let mut source = Source::default();
     for setting in &configuration.settings {

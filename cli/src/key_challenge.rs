@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A Key-Derivation challenge as the phone takes it: it derives the key, and goes on only when the proxy has it, too.
+//! The phone's side of a Key-Derivation challenge. The phone derives the key, and goes on only if the proxy has it as
+//! well.
 
 use sipoauth_core::keys::pbkdf2::MasterKey;
 use sipoauth_core::sip::key_derivation::{KeyChallenge, SCHEME};
@@ -12,7 +13,7 @@ use crate::outcome::UNPROVEN;
 const SENTENCE: &str = "the server did not prove that it knows the password, so nothing more is sent to it: either it is not the \
      proxy that it claims to be, or the password or the user name is another";
 
-/// The key of a proxy that challenged the request with this digest-string.
+/// Derives the key. Fails unless the challenge of the request with this digest-string proves that the proxy has it.
 pub fn proven_key(
     challenges: &[HeaderChallenge],
     login: &Login,

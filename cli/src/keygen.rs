@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth keygen`: secrets and keys that are good enough, in files that only their owner can read.
+//! `sipoauth keygen`: makes strong secrets and keys, in files that only their owner can read.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -146,7 +146,7 @@ impl KeygenCommand {
     }
 }
 
-/// PKCS #8 of a private key, and its public JWK without names.
+/// A private key in PKCS #8 (DER), and its public JWK without `kid`, `alg` and `use`.
 type Pair = (Zeroizing<Vec<u8>>, Value);
 
 /// 32 random octets as 'openssl rand -base64 32' writes them.
@@ -171,7 +171,7 @@ impl Purpose {
         if self == Purpose::Decryption { "enc" } else { "sig" }
     }
 
-    /// What to do with both parts.
+    /// What the user does next with the private and the public part.
     fn advice(self, out: &Path, kid: &str) -> String {
         let out = out.display();
         match self {
@@ -210,7 +210,7 @@ fn key((private, mut jwk): Pair, algorithm: &str, purpose: Purpose, options: &Ke
 fn p256() -> Result<Pair, String> {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| RANDOM)?;
     let private = pair.to_pkcs8v1().map_err(|_| RANDOM)?;
-    // 4, x, y
+    // The public key is the octet 4, then x and y.
     let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
     let public = json!({"kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y)});
     Ok((Zeroizing::new(private.as_ref().to_vec()), public))
@@ -256,7 +256,7 @@ fn pem(der: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// Makes a file; one that is there is never written over.
+/// Makes a file. It never overwrites an existing one.
 fn write(path: &Path, content: &[u8]) -> Result<(), String> {
     if path == Path::new("-") {
         return io::stdout().write_all(content).map_err(|e| format!("standard output: {e}"));

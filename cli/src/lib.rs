@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the operator's tool knows of the proxies whose configuration it reads.
+//! The part of the operator's tool that reads the configuration of a proxy.
 #![forbid(unsafe_code)]
 
 pub mod kamailio;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The operator's tool: checks a configuration and its servers, looks at tokens, keys and sessions as the proxy does,
-//! and plays the phone towards a proxy, so that a sign-in can be tried and seen without one.
+//! and plays the phone towards a proxy, so that an operator can try a sign-in without a phone.
 #![forbid(unsafe_code)]
 
 mod accounts;
@@ -42,7 +42,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Wrong options, a file that cannot be read, a server that does not answer.
+/// The exit code for wrong options, a file that cannot be read, or a server that does not answer.
 pub const EXIT_ERROR: u8 = 1;
 
 /// OAuth sign-in for SIP: the operator's tool.
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // clap would leave with 2, which means "sign-in needed" here. A closed pipe is no reason to complain.
+            // clap would exit with 2, which means "sign-in needed" here. A closed pipe is not an error.
             let _ = error.print();
             return if error.use_stderr() { EXIT_ERROR.into() } else { ExitCode::SUCCESS };
         }

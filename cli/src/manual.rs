@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The manual page sipoauth(1), made of the same tables as the tool's help.
+//! The manual page sipoauth(1), made from the same tables as the tool's help.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::Cli;
 
-/// Options that most commands have. The page explains them once.
+/// The heading of the options that most commands have. The page explains them once.
 const COMMON: &str = "Configuration";
 
 #[test]
@@ -56,7 +56,7 @@ fn is_common(argument: &clap::Arg) -> bool {
     argument.get_help_heading() == Some(COMMON)
 }
 
-/// The commands that have none below them.
+/// The commands that have no subcommands.
 fn leaves(command: &Command) -> Vec<&Command> {
     if command.has_subcommands() { command.get_subcommands().flat_map(leaves).collect() } else { vec![command] }
 }
@@ -87,7 +87,7 @@ fn described(command: &Command) -> String {
     [without_head(&head.render()), options(command, is_own), without_head(&examples.render())].concat()
 }
 
-/// The options that these are, without the title of their section.
+/// The options that `are` selects, without the title of their section.
 fn options(command: &Command, are: impl Fn(&clap::Arg) -> bool) -> String {
     let shown = command.clone().mut_args(|argument| {
         let is_hidden = argument.is_hide_set() || !are(&argument);
@@ -98,7 +98,7 @@ fn options(command: &Command, are: impl Fn(&clap::Arg) -> bool) -> String {
     without_head(&String::from_utf8(text).expect("UTF-8")).replacen(".SH OPTIONS\n", "", 1)
 }
 
-/// Each text that is rendered begins with what a page needs once.
+/// Removes the preamble that each rendered text begins with. A page needs it only once.
 fn without_head(text: &str) -> String {
     text.replacen(&Roff::new().render(), "", 1)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SIP messages: requests are written, responses are read (RFC 3261 section 7). Whatever a server sends is either a
-//! response or a sentence that says why it is none.
+//! Writes SIP requests and reads SIP responses (RFC 3261 section 7). Anything that a server sends becomes either a
+//! response or a sentence that says why it is not one.
 
 use crate::header::{self, HeaderChallenge};
 
@@ -35,8 +35,8 @@ impl SipRequest {
         self.headers.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
     }
 
-    /// Does the response answer this request (RFC 3261 section 17.1.3)? Call-ID and From tag are compared as well: a
-    /// shared key comes from them.
+    /// Does the response answer this request (RFC 3261 section 17.1.3)? Call-ID and From tag are compared as well,
+    /// because the shared key is derived from them.
     pub fn is_answered_by(&self, response: &Response) -> bool {
         let via = response.header("Via").map(header::list).unwrap_or_default();
         let branch = via.first().and_then(|via| header::param(via, "branch"));
@@ -92,7 +92,7 @@ impl Response {
         self.headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
     }
 
-    /// A header field that begins with a number, for example Retry-After.
+    /// The number that a header field begins with, for example Retry-After.
     pub fn number(&self, name: &str) -> Option<u32> {
         let value = self.header(name)?;
         let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -104,12 +104,12 @@ impl Response {
         self.header("To").and_then(header::tag)
     }
 
-    /// All challenges, of whatever scheme.
+    /// All challenges, of any scheme.
     pub fn challenges(&self) -> Vec<HeaderChallenge> {
         ["WWW-Authenticate", "Proxy-Authenticate"].into_iter().flat_map(|name| self.challenges_in(name)).collect()
     }
 
-    /// Where credentials are asked for, and the challenges that do so; None when this answer asks for none.
+    /// The header field for the credentials that the response asks for, and its challenges. None when it asks for none.
     pub fn asks(&self) -> Option<(&'static str, Vec<HeaderChallenge>)> {
         match self.status {
             401 => Some(("Authorization", self.challenges_in("WWW-Authenticate").collect())),
@@ -128,8 +128,8 @@ impl Response {
     }
 }
 
-/// The length of the first message in what a stream has brought so far; None until it is complete. A stream whose
-/// messages cannot be told apart is an error.
+/// The length of the first message in the octets that a stream has delivered so far; None until the message is
+/// complete. Fails when the stream cannot be split into messages.
 pub fn frame(buffer: &[u8]) -> Result<Option<usize>, &'static str> {
     let Some(end) = end_of_head(buffer) else {
         return if buffer.len() >= MAX_LEN { Err("its header is larger than 64 KiB") } else { Ok(None) };

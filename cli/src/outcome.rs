@@ -12,9 +12,9 @@ use crate::message::Response;
 pub const ACCEPTED: u8 = 0;
 /// The user must sign in.
 pub const SIGN_IN: u8 = 2;
-/// The proxy says no.
+/// The proxy refuses the request.
 pub const REFUSED: u8 = 3;
-/// The proxy says later.
+/// The proxy asks to try again later.
 pub const NOT_NOW: u8 = 4;
 /// The proxy did not prove that it has the key.
 pub const UNPROVEN: u8 = 5;
@@ -40,7 +40,7 @@ pub struct RegisterOutcome {
     pub retry_after: Option<u32>,
 }
 
-/// What was asked, as far as the answer's meaning depends on it.
+/// The parts of the request that the meaning of its answer depends on.
 pub struct SentRequest<'a> {
     /// Was it a REGISTER?
     pub register: bool,
@@ -48,7 +48,7 @@ pub struct SentRequest<'a> {
     pub contact: &'a str,
     /// Seconds asked for.
     pub expires: u32,
-    /// What a challenge means, when one has been answered already.
+    /// What another challenge means after one has been answered.
     pub refusal: Option<&'static str>,
 }
 
@@ -120,7 +120,7 @@ fn granted(response: &Response, asked: &SentRequest<'_>) -> u32 {
     granted.or_else(|| response.number("Expires")).unwrap_or(asked.expires)
 }
 
-/// The address of the authorization server beside the challenge: Location, or the Contact of a 302.
+/// The address of the authorization server outside the challenge: Location, or the Contact of a 302.
 fn location(response: &Response) -> Option<String> {
     let contact = if response.status == 302 { response.header("Contact") } else { None };
     let value = response.header("Location").or(contact)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the operator sees: lines for people or one JSON value for machines, and a moving line while it waits. Nothing
-//! that a server or a token says can steer the terminal.
+//! The output for the operator: lines for people or one JSON value for machines, and a progress line while the tool
+//! waits. Control characters from a server or a token do not reach the terminal.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -9,15 +9,15 @@ use sipoauth_core::text::fingerprint::{is_hidden, printable};
 
 const MAX_LINE: usize = 4096;
 
-/// Prints.
+/// Prints the results.
 #[derive(Clone, Copy)]
 pub struct Output {
-    /// Machines read it.
+    /// Print JSON, not lines for people.
     pub json: bool,
 }
 
 impl Output {
-    /// A line for people.
+    /// Prints a line for people, unless JSON was asked for.
     pub fn line(self, line: &str) {
         if !self.json {
             // A reader that has gone, for example head, is not worth a complaint.
@@ -25,21 +25,21 @@ impl Output {
         }
     }
 
-    /// A name and its value, unless there is none.
+    /// Prints a name and its value, unless the value is empty.
     pub fn field(self, name: &str, value: &str) {
         if !value.is_empty() {
             self.line(&format!("  {name:<18} {value}"));
         }
     }
 
-    /// The value for machines.
+    /// Prints the value for machines, if JSON was asked for.
     pub fn value(self, value: &Value) {
         if self.json {
             let _ = writeln!(io::stdout(), "{}", escaped(&value.to_string()));
         }
     }
 
-    /// What went wrong on this side; the exit code for it.
+    /// Prints an error of the tool itself and returns its exit code.
     pub fn error(self, sentence: &str) -> u8 {
         let sentence = printable(sentence, MAX_LINE);
         self.value(&json!({"result": "error", "exit_code": crate::EXIT_ERROR, "message": sentence}));
@@ -47,13 +47,13 @@ impl Output {
         crate::EXIT_ERROR
     }
 
-    /// A remark that is not the result.
+    /// Prints a remark on standard error, because it is not part of the result.
     pub fn remark(self, sentence: &str) {
         let _ = writeln!(io::stderr(), "sipoauth: {}", printable(sentence, MAX_LINE));
     }
 }
 
-/// JSON whose characters that are not seen are escaped: a terminal shows what is there, and a reader gets it whole.
+/// Escapes the invisible characters of JSON text. A terminal then shows them, and a JSON reader gets the same value.
 fn escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -66,11 +66,11 @@ fn escaped(json: &str) -> String {
     out
 }
 
-/// Says on a terminal what is waited for; gone when it is dropped.
+/// A line on a terminal that says what the tool waits for. Dropping this value clears the line.
 pub struct Progress(bool);
 
 impl Progress {
-    /// Begins to wait.
+    /// Shows the line, if standard error is a terminal.
     pub fn new(what: &str) -> Progress {
         let shown = io::stderr().is_terminal();
         if shown {
@@ -100,7 +100,7 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// A moment as UTC text and relative to now; times that no clock shows stay numbers.
+/// A moment as UTC text and relative to now; times before 1970 or after the year 9999 stay numbers.
 pub fn moment(seconds: i64, now: i64) -> String {
     let relative = match seconds.saturating_sub(now) {
         0 => "now".to_owned(),
@@ -116,7 +116,7 @@ pub fn moment(seconds: i64, now: i64) -> String {
     }
 }
 
-/// Unix seconds.
+/// The current time in Unix seconds.
 pub fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))

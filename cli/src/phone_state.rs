@@ -47,7 +47,7 @@ pub struct PhoneState {
     pub tokens: Option<HeldTokens>,
 }
 
-/// Where a key came from, and so how it proves itself.
+/// Where a key came from. The form of its proofs depends on this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyKind {
@@ -84,17 +84,18 @@ pub struct SharedKey {
     /// To tag of the 200 OK, when the key came from it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub to_tag: String,
-    /// Whose password the key came from.
+    /// The user whose password the key came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// A short name for the key; none when it came from a short code or a password, which could be guessed from it.
+    /// A short name for the key. A key from a short code or a password has none, because the code or the password could
+    /// be guessed from it.
     pub fingerprint: Option<String>,
-    /// When it was derived, as an HTTP date.
+    /// When the key was derived, as an HTTP date.
     pub since: String,
 }
 
 impl SharedKey {
-    /// Keeps a key as of now; the fields that say where it came from are still to be filled in.
+    /// A key that was derived now. The caller fills in the fields that say where it came from.
     pub fn new(kind: KeyKind, octets: &[u8]) -> SharedKey {
         let empty = String::new;
         SharedKey {
@@ -109,7 +110,7 @@ impl SharedKey {
         }
     }
 
-    /// Keeps a key that came from a user's password. The password could be guessed from a fingerprint, so it has none.
+    /// A key that came from a user's password. It has no fingerprint, because the password could be guessed from one.
     pub fn of_password(kind: KeyKind, octets: &[u8], username: &str) -> SharedKey {
         SharedKey { username: Some(username.to_owned()), ..SharedKey::new(kind, octets) }
     }
@@ -119,12 +120,12 @@ impl SharedKey {
         self.key.text()
     }
 
-    /// Where it came from.
+    /// Where the key came from.
     pub fn kind(&self) -> KeyKind {
         self.order
     }
 
-    /// The raw key, when it is one of 32 octets.
+    /// The raw key, if it has 32 octets.
     pub fn octets(&self) -> Option<Key> {
         pop_from_text(self.text()).map(Zeroizing::new)
     }
@@ -171,7 +172,7 @@ impl PhoneState {
         let broken = |why: String| {
             format!("the state file {name} is broken ({why}): remove it and sign in again, for example with --code")
         };
-        // serde_json's own words would quote what stands there.
+        // The message of serde_json itself would quote the content of the file.
         let state: PhoneState =
             serde_json::from_str(&text).map_err(|e| broken(format!("line {}, column {}", e.line(), e.column())))?;
         if state.version != VERSION {
@@ -201,7 +202,7 @@ impl PhoneState {
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    // One that an earlier process of this number left behind.
+    // An earlier process with the same id may have left one behind.
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;

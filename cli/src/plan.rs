@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the phone is going to say: the options and the state file, checked and put together, and the requests that
-//! follow from them.
+//! The plan of one run: checks the options and the state file, puts them together, and makes the phone's requests from
+//! them.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ use crate::transport::{Server, Transport};
 pub struct PlanStep<'a> {
     /// The CSeq number.
     pub cseq: u32,
-    /// How often this has been tried, this time included.
+    /// How often this request has been tried, this time included.
     pub attempt: u32,
     /// The Date.
     pub date: Option<&'a str>,
@@ -30,7 +30,7 @@ pub struct PlanStep<'a> {
 pub struct Outgoing {
     /// The request.
     pub request: SipRequest,
-    /// What a proof in it covers; empty when the evidence needs none.
+    /// The digest-string that a proof in the request covers. Empty when the evidence needs none.
     pub digest_string: Vec<u8>,
     /// What must not be printed.
     pub secrets: Vec<String>,
@@ -66,7 +66,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Checks what was asked for.
+    /// Checks the options and the state file.
     pub fn new(options: &RegisterOptions, state: Option<&PhoneState>, credential: &Credential) -> Result<Plan, String> {
         let known = state.filter(|_| options.continues());
         let aor = options.aor.clone().or_else(|| known.map(|s| s.aor.clone()));
@@ -149,7 +149,7 @@ impl Plan {
         self.method == "REGISTER"
     }
 
-    /// The request that shows this.
+    /// Makes the request with this evidence.
     pub fn request(&self, local: SocketAddr, step: &PlanStep<'_>, evidence: &Evidence<'_>) -> Result<Outgoing, String> {
         let branch = random_hex(8)?;
         let cseq = format!("{} {}", step.cseq, self.method);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keeps secrets out of what is printed, also where a server sends them back.
+//! Keeps secrets out of the output, also where a server sends them back.
 
-/// A secret shorter than this is masked whole: four characters of a code from a keypad are most of it.
+/// A secret with fewer octets is masked completely, because four characters are most of a code typed on a keypad.
 pub const LONG: usize = 16;
 const SHOWN: usize = 4;
 
 /// Knows the secrets of one run.
 pub struct Redactor {
     show: bool,
-    /// What is looked for and what stands in its place, longest first.
+    /// Each secret and its mask, the longest secret first.
     secrets: Vec<(String, String)>,
 }
 
@@ -23,13 +23,13 @@ impl Redactor {
         self.show
     }
 
-    /// A token or code: its first characters stay, so that two can be told apart.
+    /// Masks a token or code. The first characters stay, so that two can be told apart.
     pub fn hide(&mut self, secret: &str) {
         let mask: String = secret.chars().take(if secret.len() < LONG { 0 } else { SHOWN }).chain(['…']).collect();
         self.push(secret, mask);
     }
 
-    /// A key or a proof: nothing stays, because a short code could be guessed from a part of what is derived from it.
+    /// Masks a key or a proof completely, because even a part of it could be used to guess the short code behind it.
     pub fn hide_all(&mut self, secret: &str) {
         self.push(secret, "…".to_owned());
     }
@@ -54,7 +54,7 @@ impl Redactor {
     }
 }
 
-/// Replaces where no letter or digit stands beside: a code such as 5060 is not every part of a longer number.
+/// Replaces a word where no letter or digit is next to it. So a code such as 5060 does not match in a longer number.
 fn replace_words(text: &str, word: &str, mask: &str) -> String {
     let (mut out, mut rest, mut before) = (String::with_capacity(text.len()), text, None);
     while let Some(at) = rest.find(word) {

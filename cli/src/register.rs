@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth register`: the phone's side of a sign-in, from the credential to the key and the tokens that are kept.
+//! `sipoauth register`: the phone's side of a sign-in, from the credential to the saved key and tokens.
 
 use std::time::SystemTime;
 
@@ -31,7 +31,7 @@ fn register(options: &RegisterOptions, report: &mut Report) -> Result<u8, ToolFa
     let plan = Plan::new(options, known.as_ref(), &credential)?;
     let mut state = remember(&plan, known, &credential)?;
     if let Some(path) = &options.state {
-        // A code works once. Whether its key can be kept is found out before the code is spent.
+        // A code works only once. So this finds out whether the key can be saved before the code is used.
         state.save(path)?;
     }
     if let Credential::Authorize { url, login } = &credential {
@@ -58,7 +58,7 @@ fn register(options: &RegisterOptions, report: &mut Report) -> Result<u8, ToolFa
     Ok(exit)
 }
 
-/// Keeps a new key and new tokens, and what is to be said of them.
+/// Saves a new key and new tokens, and notes what the report says about them.
 fn keep(
     done: &mut FlowEnd,
     state: &mut PhoneState,
@@ -87,7 +87,7 @@ fn keep(
     Ok(())
 }
 
-/// The state file's next content. Keys and tokens belong to one address: with another one they are gone.
+/// The next content of the state file. Keys and tokens belong to one address-of-record, so another one drops them.
 fn remember(plan: &Plan, known: Option<PhoneState>, credential: &Credential) -> Result<PhoneState, String> {
     let mut state = PhoneState::new(plan.aor.clone(), plan.server.to_string(), plan.transport, plan.instance.clone());
     state.reg_id = plan.reg_id;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the operator sees: the exchange with arrows and one line of result, or one JSON object. Nothing is printed that
-//! has not been through the redactor, and nothing that a server sends can steer the terminal.
+//! The output for the operator: the exchange with arrows and one line of result, or one JSON object. All of it goes
+//! through the redactor, and control characters from a server do not reach the terminal.
 
 use std::io::{self, Write};
 
@@ -17,7 +17,7 @@ const MAX_LINE: usize = 4096;
 /// What is known at the end besides the outcome.
 #[derive(Default)]
 pub struct Ending {
-    /// How the state file changed, to follow the outcome's sentence.
+    /// How the state file changed. The report adds this to the outcome's sentence.
     pub saved: Option<String>,
     /// A short name for the shared key.
     pub key_fingerprint: Option<String>,
@@ -27,13 +27,13 @@ pub struct Ending {
     pub tokens: Option<String>,
     /// Status line of each repetition, and whether it came with the same To tag.
     pub repeats: Vec<(String, bool)>,
-    /// How often UDP had to send again.
+    /// The number of retransmissions over UDP.
     pub sent_again: u32,
     /// The exit code.
     pub exit: u8,
 }
 
-/// Prints.
+/// Prints the report.
 pub struct Report {
     /// The secrets of this run.
     pub redactor: Redactor,
@@ -47,7 +47,7 @@ impl Report {
         Report { redactor: Redactor::new(show_secrets), json, quiet }
     }
 
-    /// A request that goes out.
+    /// Prints a request that goes out.
     pub fn sent(&self, to: &str, octets: &[u8]) {
         self.note(&format!("→ {to}"));
         for line in String::from_utf8_lossy(octets).trim_end().split("\r\n") {
@@ -55,7 +55,7 @@ impl Report {
         }
     }
 
-    /// An answer that came in.
+    /// Prints an answer that came in.
     pub fn received(&self, response: &Response) {
         self.note(&format!("← {}", response.status_line()));
         for (name, value) in &response.headers {
@@ -67,7 +67,7 @@ impl Report {
         }
     }
 
-    /// Tokens can be in a body under names that nobody foresaw, so it is shown on request only.
+    /// A body can have tokens under unexpected names, so it is shown only on request.
     fn body(&self, response: &Response) -> String {
         if self.redactor.shows() {
             String::from_utf8_lossy(&response.body).into_owned()
@@ -76,14 +76,14 @@ impl Report {
         }
     }
 
-    /// One more line for the reader.
+    /// Prints one more line for people.
     pub fn note(&self, line: &str) {
         if !self.json && !self.quiet {
             self.print(line);
         }
     }
 
-    /// The result.
+    /// Prints the result.
     pub fn end(&self, response: &Response, outcome: &RegisterOutcome, ending: &Ending) {
         if self.json {
             return self.print_json(&self.object(response, outcome, ending));
@@ -113,7 +113,7 @@ impl Report {
         self.print(&format!("{}{saved}", outcome.sentence));
     }
 
-    /// What ended the run before an outcome.
+    /// Prints the failure that ended the run before an outcome.
     pub fn failed(&self, failure: &ToolFailure) {
         let sentence = self.clean(&failure.sentence);
         if self.json {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Secrets on their way in: from the command line, a file or standard input. And texts that do not stay in memory.
+//! Reads secrets from the command line, a file or standard input, and wipes secret texts from memory.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,13 +10,13 @@ use zeroize::Zeroizing;
 
 const MAX_LEN: u64 = 64 * 1024;
 
-/// A text of the state file that does not stay in memory.
+/// A text of the state file that is wiped from memory when it is dropped.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(from = "String", into = "String")]
 pub struct Wiped(Zeroizing<String>);
 
 impl Wiped {
-    /// The text: a secret.
+    /// The text, which is a secret.
     pub fn text(&self) -> &str {
         &self.0
     }
@@ -34,7 +34,7 @@ impl From<Wiped> for String {
     }
 }
 
-/// A token or a code as it was typed, or from standard input when that is `-`.
+/// A token or a code as it was typed, or read from standard input if that is `-`.
 pub fn typed_or_read(text: &str, what: &str) -> Result<String, String> {
     if text != "-" {
         return Ok(text.to_owned());
@@ -43,15 +43,15 @@ pub fn typed_or_read(text: &str, what: &str) -> Result<String, String> {
     Ok(read.trim().to_owned())
 }
 
-/// A token out of a file.
+/// A token from a file.
 pub fn token_file(path: &Path) -> Result<String, String> {
     let read = File::open(path).and_then(read_text);
     let text = read.map_err(|e| format!("--token-file {} cannot be read: {e}", path.display()))?;
     Ok(text.trim().to_owned())
 }
 
-/// A password out of a file, or from standard input when that is `-`. White space may belong to it, the line end does
-/// not.
+/// A password from a file, or from standard input if that is `-`. White space may belong to the password, the line end
+/// does not.
 pub fn password_file(path: &Path) -> Result<Zeroizing<String>, String> {
     let read = if path == Path::new("-") { read_text(io::stdin()) } else { File::open(path).and_then(read_text) };
     let mut text = read.map_err(|e| format!("--password-file {} cannot be read: {e}", path.display()))?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth sessions`: who is signed in with a code, and how that is ended, straight in the store of the
-//! configuration: also while no proxy runs.
+//! `sipoauth sessions`: lists and ends the sessions of users who signed in with a code. It works directly on the
+//! store of the configuration, so it also works while no proxy runs.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The store of the configuration, opened by the tool: also while no proxy runs.
+//! Opens the store of the configuration. This also works while no proxy runs.
 
 use std::io;
 use std::path::Path;
@@ -34,8 +34,8 @@ pub struct OfAddress {
     pub common: Common,
 }
 
-/// alice@example.com stands for sip:alice@example.com, as in the RPC commands. An empty text, which a variable that is not
-/// set leaves in a script, is none.
+/// alice@example.com stands for sip:alice@example.com, as in the RPC commands. An empty text is not an address, because
+/// a script passes one when a variable is not set.
 pub fn address(text: &str) -> Result<String, String> {
     let text = text.trim();
     let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
@@ -46,7 +46,7 @@ pub fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// What the library has to say goes to standard error.
+/// Writes the library's warnings and errors to standard error.
 struct ToStderr;
 
 impl Log for ToStderr {
@@ -57,7 +57,7 @@ impl Log for ToStderr {
     }
 }
 
-/// Opens what is there. A store that is not there yet is not made: it would belong to whoever runs this.
+/// Opens an existing store. It does not make a new one, because that would belong to the user who runs this tool.
 pub fn open(common: &Common) -> Result<Context, String> {
     let configuration = common.configuration.read_for_store()?;
     let Some(sessions) = &configuration.policy.sessions else {
@@ -81,7 +81,7 @@ pub fn open(common: &Common) -> Result<Context, String> {
     Context::new(configuration.written.source, Arc::new(ToStderr)).map_err(|e| e.to_string())
 }
 
-/// Says on a terminal that the store is waited for.
+/// Shows on a terminal that the tool waits for the store.
 pub fn waiting<T>(work: impl FnOnce() -> T) -> T {
     let _progress = Progress::new("store");
     work()

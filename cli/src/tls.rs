@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! TLS towards the proxy and the authorization server: always verified, against the operator's authorities or the system's.
+//! TLS to the proxy and the authorization server. It always verifies certificates, against the operator's authorities
+//! or the system's.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -32,7 +33,7 @@ pub fn settings(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
 pub fn http_settings(ca_file: Option<&Path>) -> Result<TlsConfig, String> {
     let roots = match ca_file {
         Some(file) => {
-            // As the other connections: a certificate that cannot be used is named.
+            // This reports a certificate that cannot be used, as for the other connections.
             roots(file)?;
             let own: Vec<_> = certificates(file)?.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
             RootCerts::new_with_certs(&own)
@@ -63,7 +64,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     all.map_err(|e| format!("--ca-file {name} is not PEM: {e:?}"))
 }
 
-/// Shakes hands over a connected stream.
+/// Does the TLS handshake over a connected stream.
 pub fn connect<S: Read + Write>(
     settings: &Arc<ClientConfig>,
     server: &Server,

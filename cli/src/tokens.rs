@@ -12,7 +12,7 @@ use crate::message::Response;
 use crate::redact::Redactor;
 use crate::secret::Wiped;
 
-/// The tokens as they are kept.
+/// The tokens as the state file keeps them.
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct HeldTokens {
     /// The access token.
@@ -20,17 +20,17 @@ pub struct HeldTokens {
     /// The refresh token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<Wiped>,
-    /// What the access token is good for.
+    /// What the access token allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// When the access token ends, as an HTTP date.
+    /// When the access token expires, as an HTTP date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
 }
 
 impl HeldTokens {
-    /// Reads them out of a 200 OK. `old` are those that these replace: a refresh token that is not sent anew goes on
-    /// (RFC 6749 section 6).
+    /// Reads the tokens from a 200 OK. They replace `old`, but its refresh token stays valid if the response has no new
+    /// one (RFC 6749 section 6).
     pub fn read(response: &Response, old: Option<&HeldTokens>, redactor: &mut Redactor) -> Result<HeldTokens, String> {
         let failed = |why: &str| format!("{}, but there are no tokens in it: {why}", response.status_line());
         let issued = match TokenResponse::parse(&response.body) {
@@ -54,7 +54,7 @@ impl HeldTokens {
         })
     }
 
-    /// One line about them that has no secret.
+    /// One line about the tokens, without secrets.
     pub fn summary(&self) -> String {
         let mut out = format!("access token {}", token_fingerprint(self.access_token.text()));
         out.extend(self.scope.iter().map(|scope| format!(", scope {scope:?}")));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One request, one answer: UDP with the retransmissions of RFC 3261 section 17.1.2, TCP and TLS. Every wait has an end.
+//! Sends one request and receives its answer over UDP (with the retransmissions of RFC 3261 section 17.1.2), TCP or
+//! TLS. Every wait has a limit.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -15,7 +16,7 @@ use crate::tls;
 
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
-/// Timer F: when a request has failed.
+/// Timer F: a request without an answer has failed after this time.
 const TIMER_F: Duration = T1.saturating_mul(64);
 
 /// How the proxy is reached.
@@ -91,7 +92,7 @@ pub enum TransportEvent<'a> {
     Ignored(&'static str),
 }
 
-/// A stream on which no operation outlasts the deadline, not even one that a peer feeds octet by octet.
+/// A stream on which no operation lasts longer than the deadline, even if the peer sends one octet at a time.
 struct Bounded {
     stream: TcpStream,
     deadline: Instant,
@@ -128,7 +129,7 @@ enum Wire {
     Tls(Box<StreamOwned<ClientConnection, Bounded>>),
 }
 
-/// The phone's line to the proxy.
+/// The phone's connection to the proxy.
 pub struct SipConnection {
     wire: Wire,
     server: Server,
@@ -137,7 +138,7 @@ pub struct SipConnection {
 }
 
 impl SipConnection {
-    /// Connects; `tls` settings make it TLS.
+    /// Connects. With `tls` settings a stream uses TLS.
     pub fn open(
         server: &Server,
         transport: Transport,
@@ -222,7 +223,7 @@ impl SipConnection {
         }
     }
 
-    /// Forgets datagrams that are still waiting: a late double answer must not pass for the answer to a repetition.
+    /// Drops datagrams that are still waiting, because a late duplicate must not count as the answer to a repetition.
     fn drain(&mut self) {
         if let Wire::Udp(socket) = &self.wire
             && socket.set_nonblocking(true).is_ok()
@@ -248,7 +249,7 @@ impl SipConnection {
         sent.map_err(|e| self.broken(&e))
     }
 
-    /// The next message, or None when there is none until then.
+    /// The next message, or None if none arrives before `until`.
     fn receive(&mut self, until: Instant) -> Result<Option<Vec<u8>>, String> {
         loop {
             if let Some(message) = self.take_framed()? {
@@ -286,7 +287,7 @@ impl SipConnection {
         }
     }
 
-    /// A whole message out of what the stream brought. Empty lines before it are keep-alives.
+    /// Takes a whole message from the received octets. Empty lines before it are keep-alives.
     fn take_framed(&mut self) -> Result<Option<Vec<u8>>, String> {
         let blank = self.buffer.iter().take_while(|b| b"\r\n".contains(b)).count();
         self.buffer.drain(..blank);

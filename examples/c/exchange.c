@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Exchanges an authorization code that the program has got in its own way, and makes the key that it now shares with
- * the phone (3rd-party-authentication section 2.1.2).
+ * Exchanges an authorization code that the program got in some way of its own, and makes the key that it now shares
+ * with the phone (3rd-party-authentication section 2.1.2).
  *
  *   cc exchange.c -o exchange $(pkg-config --cflags --libs sipoauth) -pthread
  *   ./exchange 'name=corp;issuer=https://login.example.com;audience=sip;aor={sip};domain=example.com;client_id=sip-proxy;client_secret_file=/etc/example/secret' \
@@ -10,12 +10,13 @@
  * It reads three lines: the code, the PKCE verifier and the redirect_uri; the last two may be empty. Secrets do not
  * belong on a command line.
  *
- * What is told of the code's sender protects its owner: the transport on which it came (short codes are accepted over TLS
- * only), his address, and the instance of his phone. A program that does not know them leaves them empty, never invents
- * them. The tags and the Call-ID are those of the phone's REGISTER; these here stand for them.
+ * Facts about the code's sender protect its owner: the transport on which the code came (short codes are accepted over
+ * TLS only), the sender's address, and the instance of the phone. A program that does not know them leaves them empty
+ * and never invents them. The tags and the Call-ID must be those of the phone's REGISTER; here constants stand for
+ * them.
  *
  * This program may block, so its worker has SIPOAUTH_WORKER_MAY_WAIT, and a thread does the network work. A SIP server
- * calls sipoauth_worker_exchange instead, and parks what is PENDING: park.c shows that.
+ * calls sipoauth_worker_exchange instead, and parks a request whose verdict is PENDING, as park.c does.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,7 +25,7 @@
 
 #include <sipoauth.h>
 
-/* Of the REGISTER that this code stands for: both sides make the key of them. */
+/* The values of the phone's REGISTER and of its answer. Both sides make the key from them. */
 #define FROM_TAG "from-tag-of-the-phone"
 #define CALL_ID "call-id-of-the-phone"
 #define TO_TAG "to-tag-of-the-answer"
@@ -53,7 +54,7 @@ static sipoauth_str text(const char *value)
     return str;
 }
 
-/* A line of standard input without its end; empty at the end. */
+/* A line of standard input without its line end; empty at the end of the input. */
 static sipoauth_str read_line(char *line, int size)
 {
     if (fgets(line, size, stdin) == NULL)
@@ -91,12 +92,12 @@ static int exchange(sipoauth_worker *worker, const char *address)
         return 1;
     printf("subject %.*s, session %.*s\n", (int)result.subject.len, result.subject.ptr, (int)result.session.len,
             result.session.ptr);
-    /* the key is stored before the phone hears of it */
+    /* the key is stored before the phone gets its answer */
     if (sipoauth_worker_answered(worker, result.ticket, 200, text(TO_TAG), &retry_after) != SIPOAUTH_OK) {
         printf("the key cannot be stored: try again in %u s\n", (unsigned)retry_after);
         return 1;
     }
-    /* as the phone does; it is a secret, so only that it is there is shown */
+    /* makes the key as the phone does; the key is a secret, so only its length is shown */
     if (sipoauth_shared_key(SIPOAUTH_KEY_ORDER_DRAFT, code.code, code.from_tag, code.to_tag, code.call_id, key)
             != SIPOAUTH_OK)
         return 1;

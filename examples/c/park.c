@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A registrar over UDP that never waits: a request whose keys must be fetched, or whose code must be exchanged, is
- * parked, and is looked at again when the I/O service gives it back.
+ * A registrar over UDP that never waits. It parks a request whose keys must be fetched, or whose code must be
+ * exchanged, and checks the request again when the I/O service gives it back.
  *
  *   cc park.c -o park $(pkg-config --cflags --libs sipoauth) -pthread
  *   ./park 5060 'name=corp;issuer=https://login.example.com;audience=sip;aor=sip:{preferred_username}@example.com'
  *
- * It shows how a SIP server uses the library, and no more. It keeps no bindings, so nothing is done with expires_limit; it
- * reads no compact or folded header fields and one Via; and it gives no tokens to phones that sign in with a password. It
- * ends when its standard input does.
+ * It only shows how a SIP server uses the library. It keeps no bindings, so it does nothing with expires_limit. It
+ * reads no compact or folded header fields and only one Via. It gives no tokens to phones that sign in with a password.
+ * It ends when its standard input ends.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -64,7 +64,7 @@ static void print_log(void *user, uint32_t level, const char *line, size_t len)
         fprintf(stderr, "%.*s\n", (int)len, line);
 }
 
-/* ---- as much of SIP as it takes */
+/* ---- as much of SIP as the example needs */
 
 static sipoauth_str text(const char *value)
 {
@@ -99,7 +99,7 @@ static sipoauth_str header(const char *from, const char *name)
     return none;
 }
 
-/* How many header fields of this name there are, and the bodies of as many of them as there is room for. */
+/* Returns the number of header fields of this name, and stores the bodies of as many of them as there is room for. */
 static size_t headers(const char *message, const char *name, sipoauth_str *bodies, size_t room)
 {
     sipoauth_str field;
@@ -180,7 +180,7 @@ static void fill(sipoauth_request *request, sipoauth_str credentials[MAX_CREDENT
     request->call_id = header(message->text, "Call-ID");
     request->cseq = header(message->text, "CSeq");
     request->date = header(message->text, "Date");
-    /* a proof covers one Contact: a comma may begin another one */
+    /* a proof covers one Contact, and a comma may begin another one */
     contact = header(message->text, "Contact");
     request->contact_uri = uri_of(contact);
     request->contact_count = (uint32_t)headers(message->text, "Contact", NULL, 0);
@@ -197,7 +197,7 @@ static void fill(sipoauth_request *request, sipoauth_str credentials[MAX_CREDENT
         request->credentials_count = MAX_CREDENTIALS; /* one more than the library accepts */
 }
 
-/* The phone has sent a parked request again: it is answered once. */
+/* Has the phone sent a parked request again? It is answered only once. */
 static int is_parked(const struct message *message)
 {
     size_t place;
@@ -212,7 +212,7 @@ static int is_parked(const struct message *message)
     return 0;
 }
 
-/* Keeps the request and asks the I/O service; 0 when it must be refused. */
+/* Keeps the request and asks the I/O service. Returns 0 when the request must be refused. */
 static int park(const struct message *message, uint64_t job)
 {
     uint64_t place;
@@ -239,7 +239,7 @@ static void handle(const struct message *message, uint32_t flags)
     memset(&reply, 0, sizeof(reply));
     reply.struct_size = sizeof(reply);
 
-    /* should the check fail, the result says "denied" and names no check: 503 */
+    /* if the check fails, the result says "denied" and names no check, so the answer is 503 */
     sipoauth_worker_check(worker, &request, flags, &result);
     if (result.verdict == SIPOAUTH_VERDICT_PENDING) {
         if (park(message, result.job))
@@ -247,7 +247,7 @@ static void handle(const struct message *message, uint32_t flags)
         sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, result.job, &result);
     }
     if (result.verdict == SIPOAUTH_VERDICT_ACCEPTED) {
-        /* of a sign-in with a code the key is stored before the 200 leaves */
+        /* after a sign-in with a code, the key is stored before the 200 leaves */
         if (!result.confirm
                 || sipoauth_worker_answered(worker, result.ticket, 200, text(TO_TAG), NULL) == SIPOAUTH_OK) {
             answer(message, 200, text("OK"), text(""));
@@ -274,7 +274,7 @@ static void serve(void)
             if (len > 0) {
                 message.len = (size_t)len;
                 message.text[len] = '\0';
-                /* answers are none of a registrar's business */
+                /* a registrar ignores SIP responses */
                 if (strncmp(message.text, "SIP/2.0 ", 8) != 0 && !is_parked(&message))
                     handle(&message, 0);
             }

@@ -11,7 +11,7 @@
 struct answer {
     rpc_t *rpc;
     void *ctx;
-    int full;    /* no more room for an answer */
+    int full;    /* the answer has no more room */
     int count;
 };
 
@@ -70,7 +70,7 @@ void oauth_rpc_accounts_show(rpc_t *rpc, void *ctx)
         rpc->fault(ctx, 404, "This address has no account");
 }
 
-/* Numbers do not count: kamcmd makes one of a password of digits, and loses zeros. */
+/* A number is refused, because kamcmd turns a password of digits into a number and loses zeros. */
 static int scan_password(rpc_t *rpc, void *ctx, sipoauth_str *password)
 {
     str given = STR_NULL;

@@ -2,8 +2,8 @@
 /*
  * The module's entry points: start before the fork, start of the I/O process, end.
  *
- * mod_init starts nothing (no thread, no random number, no HTTP): what it made is shared by every child. It may run as
- * root, so the folder of sessions is not touched there either.
+ * mod_init starts nothing (no thread, no random number, no HTTP), because every child shares what it makes. It may run
+ * as root, so it does not touch the folder of sessions either.
  */
 #include "core/sr_module.h"
 #include "core/counters.h"
@@ -34,7 +34,7 @@ static int need_modules(void)
 
 static int sip_worker = 0;
 
-/* Its rank does not say it: who runs scripts for other processes has that of an RPC process. */
+/* The rank does not say this, because a process that runs scripts for others has the rank of an RPC process. */
 static int note_script(sip_msg_t *msg, unsigned int flags, void *param)
 {
     (void)msg;
@@ -44,7 +44,7 @@ static int note_script(sip_msg_t *msg, unsigned int flags, void *param)
     return 1;
 }
 
-/* Requests wait while this process does something else. */
+/* True if requests wait while this process does something else. */
 int oauth_is_sip_worker(void)
 {
     return sip_worker;
@@ -85,8 +85,9 @@ static int mod_init(void)
 }
 
 /*
- * In child_init(PROC_INIT): the core runs as its user (-u) already and has not forked yet, so a start with a folder that
- * cannot be used still stops, and what is made there belongs to that user. A child of the library's does the work.
+ * Runs in child_init(PROC_INIT). There the core already runs as its user (-u) and has not forked yet. So a folder that
+ * cannot be used still stops the start, and files made there belong to that user. A child process of the library does
+ * the work.
  */
 static int try_store(void)
 {
@@ -101,7 +102,8 @@ static int try_store(void)
 static int child_init(int rank)
 {
     sip_worker = rank > 0;
-    /* tm numbers the copy of a parked message one less. 0 is what the registrar remembers before a script has set a q. */
+    /* tm gives the copy of a parked message a number that is one less. It must not be 0, which the registrar remembers
+     * before a script has set a q. */
     inc_msg_no();
     if (rank == PROC_INIT) {
         oauth_connection_init();

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Removes the bindings of a revoked session from usrloc, so that calls no longer reach its phone. Works without
- * usrloc, too: then there is nothing to remove here.
+ * Removes the bindings of a revoked session from usrloc, so that calls no longer reach its phone. Without usrloc there
+ * is nothing to remove.
  *
- * usrloc is bound at first use, as it may be loaded after this module. The name of a record is made the way the
+ * usrloc is bound at first use, because it may be loaded after this module. The name of a record is the same as the
  * registrar module makes it.
  */
 #include <string.h>
@@ -47,7 +47,7 @@ static str without_realm_prefix(str host)
     return host;
 }
 
-/* As extract_aor of the registrar. */
+/* Makes the name as extract_aor of the registrar does. */
 static int record_name(sipoauth_str aor, char *text, str *name)
 {
     struct sip_uri uri;
@@ -109,7 +109,8 @@ static int delete_contacts(struct urecord *record, str instance)
 }
 
 /*
- * The bindings that have this +sip.instance; with an empty one those that have none. How many were removed.
+ * Removes the bindings with this +sip.instance; an empty one stands for bindings without one. Returns how many it
+ * removed.
  */
 int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance)
 {
@@ -128,7 +129,7 @@ int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance)
     usrloc.lock_udomain(domain, &name);
     if (usrloc.get_urecord(domain, &name, &record) == 0) {
         count = delete_contacts(record, bare(instance.ptr, (int)instance.len));
-        usrloc.release_urecord(record); /* goes away when it is empty */
+        usrloc.release_urecord(record); /* removes the record if it is empty */
     }
     usrloc.unlock_udomain(domain, &name);
     return count;

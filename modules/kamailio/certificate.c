@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The client certificate of a TLS or WSS connection, for tokens that are bound to one (RFC 8705). The tls module reads
- * it out of its connection; nothing of OpenSSL is used here. The library asks only when it needs it, because the tls
+ * it from its connection, so this file does not use OpenSSL. The library asks for it only when needed, because the tls
  * module logs an error for a client without certificate.
  */
 #include <dlfcn.h>
@@ -16,11 +16,11 @@
 typedef void (*set_connection_f)(struct tcp_connection *connection);
 
 static pv_spec_t *peer_certificate = NULL;
-/* The tls module's own variables know connections of TLS only, not those of WebSocket above TLS. It takes one that it is
- * given by this function, which all versions have but do not offer to other modules. */
+/* The tls module's own variables only know TLS connections, not WebSocket over TLS. This function gives the module such
+ * a connection. All versions have the function, but do not offer it to other modules. */
 static set_connection_f set_connection = NULL;
 
-/* After every module is loaded. Without the tls module no connection has a certificate. */
+/* Called after every module is loaded. Without the tls module no connection has a certificate. */
 void oauth_certificate_init(void)
 {
     static str name = str_init("$tls_peer_raw_cert");
@@ -45,7 +45,7 @@ static sipoauth_str read_certificate(void *user)
     } else {
         if (set_connection == NULL)
             return none;
-        /* the tls module puts back what it was given */
+        /* the tls module itself calls tcpconn_put for the connection that it is given */
         connection = tcpconn_get(msg->rcv.proto_reserved1, 0, 0, 0, 0);
         if (connection == NULL)
             return none;
@@ -60,7 +60,7 @@ static sipoauth_str read_certificate(void *user)
     return found == 0 && (value.flags & PV_VAL_STR) && !(value.flags & PV_VAL_NULL) ? oauth_view(&value.rs) : none;
 }
 
-/* A request that another proxy has passed on came over that proxy's connection. */
+/* Leaves out a request that another proxy has passed on, because it came over that proxy's connection. */
 void oauth_certificate_offer(sipoauth_request *call, sip_msg_t *msg)
 {
     if (peer_certificate == NULL || msg->via2 != NULL)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Challenges (RFC 8898 section 2.1): the library writes the header lines, they are put on the coming reply.
+ * Challenges (RFC 8898 section 2.1). The library writes the header lines, and this file puts them on the coming reply.
  */
 #include <string.h>
 
@@ -23,7 +23,7 @@ int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
     challenge.method = oauth_view(&msg->first_line.u.request.method);
     challenge.realm = oauth_view(realm);
     challenge.domain = oauth_request_domain(msg);
-    /* why the token that came with this very request was refused, and what it needs; else the provider's scopes */
+    /* why the token in this request was refused, and the scopes that it needs; otherwise the provider's scopes */
     if (last != NULL && last->checked) {
         if (last->verdict == SIPOAUTH_VERDICT_DENIED)
             challenge.error = oauth_view(&last->error);
@@ -34,7 +34,7 @@ int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
     return oauth_challenge_by(msg, rc, &reply, flags);
 }
 
-/* What the library has made of a challenge goes out, or onto the script's own answer. */
+/* Sends the challenge that the library has made, or adds it to the script's own answer. */
 int oauth_challenge_by(sip_msg_t *msg, int rc, const sipoauth_reply *reply, int flags)
 {
     if (rc == SIPOAUTH_E_STATE)
@@ -48,7 +48,7 @@ int oauth_challenge_by(sip_msg_t *msg, int rc, const sipoauth_reply *reply, int 
     return oauth_add_headers(msg, reply) < 0 ? OAUTH_ERROR : OAUTH_OK;
 }
 
-/* Which challenges this phone can stand: today's phones differ, some crash on Bearer. */
+/* Which challenges this phone can handle. Today's phones differ, and some crash on Bearer. */
 int oauth_offer(sip_msg_t *msg)
 {
     sipoauth_worker *worker = oauth_worker_get();

@@ -33,7 +33,7 @@ static void prepare(sipoauth_result *result)
     result->verdict = SIPOAUTH_VERDICT_DENIED;
 }
 
-/* Whose the request is, as the script knows it: one of both, or neither. */
+/* What the script knows about the sender of the request: a Digest user, an account, or neither. */
 struct known {
     const struct oauth_digest_user *user;
     const struct oauth_account *account;
@@ -71,7 +71,7 @@ int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
     return oauth_last_store(msg, role, none, &result, OAUTH_ERROR);
 }
 
-/* The tokens of a phone that holds them itself go into the 200. */
+/* Puts the tokens of a phone that holds them itself into the 200. */
 static int add_tokens(sip_msg_t *msg, uint64_t check)
 {
     sipoauth_worker *worker = oauth_worker_get();
@@ -138,7 +138,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
             oauth_last_reset();
             return OAUTH_PARKED;
         }
-        /* the library then says how long to stay away, and counts it */
+        /* the library then counts the refusal and says how long the phone must wait */
         job = result.job;
         prepare(&result);
         if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, job, &result) != SIPOAUTH_OK)
@@ -154,7 +154,7 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
     return check(msg, role, realm, &nothing, resume);
 }
 
-/* By the Key-Derivation scheme, against an account. */
+/* Checks by the Key-Derivation scheme, against an account. */
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
         const struct oauth_resume *resume)
 {
@@ -163,7 +163,7 @@ int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const s
     return check(msg, role, realm, &known, resume);
 }
 
-/* The script has authenticated the user by Digest; what the library needs of that is in the same header field. */
+/* The script has authenticated the user by Digest. The library reads the rest from the same header field. */
 int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume)
 {
@@ -190,7 +190,7 @@ int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
     return store(msg, SIPOAUTH_ROLE_UAS, oauth_view(realm), &result);
 }
 
-/* More of the request that was accepted: a level of service, or scopes. The outcome then is about that. */
+/* Requires more of an accepted request: a level of service, or scopes. The outcome is then about that. */
 int oauth_require(sip_msg_t *msg, uint32_t what, const str *name)
 {
     const struct oauth_last *last = oauth_last_get(msg);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A registration with a code makes a shared key out of the answer's To tag, so the key must be in the store before
- * the answer leaves, and the tag must be the one that really goes out. tm and sl call us when a reply is ready:
- * a 2xx is confirmed with the library, everything else withdraws the key. When it cannot be confirmed, the phone
- * must not see the 2xx: it would hold a key that nobody knows.
+ * The shared key of a registration with a code is made from the answer's To tag. So the key must be in the store before
+ * the answer leaves, and the tag must be the one that really goes out. tm and sl call this file when a reply is ready.
+ * It confirms a 2xx with the library; every other reply withdraws the key. If a 2xx cannot be confirmed, the phone must
+ * not see it, because the phone would hold a key that nobody knows.
  *
- * Both hooks are set for each ticket, as the script may answer either way. Both at once do no harm.
+ * Both hooks are set for each ticket, because the script may answer either way. Both at once do no harm.
  */
 #include <stdio.h>
 #include <string.h>
@@ -61,7 +61,7 @@ static sipoauth_str tag_in(const char *text, int len, char *copy)
     return tag;
 }
 
-/* Tells the library how the request was answered; -1: this 2xx must not leave, but a 503 with so many seconds. */
+/* Tells the library how the request was answered. Returns -1 if a 503 with *retry_after must leave instead of a 2xx. */
 static int answered(sipoauth_str ticket, int code, const char *reply, int len, uint32_t *retry_after)
 {
     char copy[TAG_MAX];
@@ -74,7 +74,7 @@ static int answered(sipoauth_str ticket, int code, const char *reply, int len, u
     return -1;
 }
 
-/* A 503 to the request in private memory, or NULL. The 2xx's own headers (Contact) have no place in it. */
+/* Makes a 503 to the request in private memory, or returns NULL. The headers of the 2xx (Contact) must not be in it. */
 static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_str to_tag, uint32_t retry_after)
 {
     char header[40];
@@ -95,9 +95,9 @@ static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_s
 }
 
 /*
- * tm sends its own copy of the 2xx after this callback and repeats the stored one to retransmissions, both only to a
- * destination with a socket. So a 503 goes out from here once, and the transaction answers nothing any more: the
- * phone's next try makes a new one.
+ * After this callback tm sends its own copy of the 2xx, and it repeats the stored one for retransmissions. It does both
+ * only if the destination has a socket. So this function removes the socket and sends a 503 once. The transaction then
+ * answers nothing more, and the phone's next try makes a new one.
  */
 static void replace_stateful(struct cell *cell, const struct tmcb_params *params, uint32_t retry_after)
 {
@@ -152,7 +152,7 @@ static void stateless_reply(sl_cbp_t *params)
     text = unavailable(msg, &len, tag_in(params->reply->s, params->reply->len, copy), retry_after);
     if (text == NULL) {
         LM_ERR("no memory for a 503\n");
-        params->reply->len = 0; /* nothing rather than the 2xx */
+        params->reply->len = 0; /* send nothing rather than the 2xx */
         return;
     }
     pkg_free(params->reply->s);
@@ -165,7 +165,7 @@ static void drop(void *param)
     shm_free(param);
 }
 
-/* Also before there is a transaction: tm keeps the callback for one that this message may still get. */
+/* Works before there is a transaction, too, because tm keeps the callback for one that this message may still get. */
 static int expect_stateful(sip_msg_t *msg, sipoauth_str text)
 {
     tm_cell_t *cell = oauth_tm.t_gett();

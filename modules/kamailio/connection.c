@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tells the library which connections have ended. Kamailio has room for one listener to that event, which tcpops may
- * have taken, and it tells only of connections that end with what is read from them, not of those that it closes itself
- * after a time-out or a failed write: what the library is not told it forgets two hours after the last use.
+ * Tells the library which connections have ended. Kamailio has room for one listener to that event, and tcpops may have
+ * taken it. Kamailio reports only connections that end because of what is read from them, not those that it closes
+ * itself after a time-out or a failed write. The library forgets a connection that nobody reports two hours after its
+ * last use.
  */
 #include "core/events.h"
 #include "core/tcp_conn.h"
@@ -18,8 +19,8 @@ static int closed(sr_event_param_t *event)
     return 0;
 }
 
-/* Before the fork, but after every mod_init: tcpops does not start when it finds the event taken. Up to Kamailio 6.0 one
- * module can listen, later ones have room for several. */
+/* Called before the fork, but after every mod_init, because tcpops does not start when it finds the event taken. Up to
+ * Kamailio 6.0 one module can listen; later versions have room for several. */
 void oauth_connection_init(void)
 {
     if (sipoauth_context_binds_connections(oauth_context) != 1)

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Takes Bearer and Key-Derivation credentials out of a request before it is relayed: a token is for this proxy, not for
- * the next hop. Nor is the form in a REGISTER: who has its code and sees the answer's tags has the phone's key, who has its
- * refresh token asks for the next one. Other schemes (Digest for a server behind us) stay.
+ * Removes Bearer and Key-Derivation credentials from a request before it is relayed, because a token is for this proxy,
+ * not for the next hop. The form in a REGISTER is not for the next hop either. A server that has its code and sees the
+ * answer's tags has the phone's key, and a server that has its refresh token can get the next one. Other schemes stay,
+ * for example Digest for a server behind this proxy.
  */
 #include "core/data_lump.h"
 #include "core/parser/parse_content.h"
 
 #include "shim.h"
 
-/* Asked twice for the same octets, as when a branch route does it again. */
+/* True if these octets are removed already, for example by an earlier call when a branch route calls again. */
 static int is_removed(const sip_msg_t *msg, const struct lump *lump, const char *from)
 {
     for (; lump != NULL; lump = lump->next) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Marks the dialogs that the script lets in, and knows their later requests by that. The mark is a parameter of the
- * Record-Route URI; only that of the topmost Route counts, and only when this URI is the proxy's own: loose_route() acts
- * on that one alone.
+ * Marks the dialogs that the script accepts, and recognizes their later requests by the mark. The mark is a parameter
+ * of the Record-Route URI. Only the mark of the topmost Route counts, and only if this URI is the proxy's own, because
+ * loose_route() acts on that one alone.
  */
 #include "core/forward.h"
 #include "core/parser/parse_from.h"
@@ -19,7 +19,7 @@
 static rr_api_t rr;
 static int rr_loaded = 0;
 
-/* rr is of no use to a registrar alone, so it may be missing. */
+/* A server that is only a registrar does not need rr, so it may be missing. */
 void oauth_dialogs_init(void)
 {
     rr_loaded = find_module_by_name("rr") != NULL && load_rr_api(&rr) == 0;
@@ -66,7 +66,7 @@ int oauth_dialog_mark(sip_msg_t *msg)
     return rr.add_rr_param(msg, &mark) == 0 ? OAUTH_OK : OAUTH_ERROR;
 }
 
-/* The parameters of the topmost Route URI; -1 when there is none, or it is somebody else's. */
+/* The parameters of the topmost Route URI; -1 when there is none, or it is not this proxy's. */
 static int own_route_parameters(sip_msg_t *msg, str *parameters)
 {
     const rr_t *route;
@@ -77,7 +77,7 @@ static int own_route_parameters(sip_msg_t *msg, str *parameters)
     route = (const rr_t *)msg->route->parsed;
     if (route == NULL || parse_uri(route->nameaddr.uri.s, route->nameaddr.uri.len, &uri) < 0)
         return -1;
-    /* As rr finds it; a GRUU of this proxy names a phone. */
+    /* The same test as in rr. A GRUU of this proxy names a phone. */
     if (uri.host.len <= 0 || uri.gr.s != NULL
             || check_self(&uri.host, uri.port_no != 0 ? uri.port_no : SIP_PORT, 0) != 1)
         return -1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A registration must not outlive the token it was made with (setting limit_expires): save() of the registrar module
- * grants what the Contact header fields ask for, so that is lowered here, never raised. What is changed is the parsed
- * form of the message in this process, which save() reads: the text stays as the phone wrote it.
+ * A registration must not outlive the token it was made with (setting limit_expires). save() of the registrar module
+ * grants what the Contact header fields ask for, so this file lowers that, and never raises it. It changes the parsed
+ * form of the message in this process, which save() reads. The text stays as the phone wrote it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 
 #define DIGITS 12 /* of a uint32_t, with NUL */
 
-/* What save() grants when the phone names nothing; -1: not known. */
+/* The seconds that save() grants when the phone names none; -1: not known. */
 static long default_expires(void)
 {
     int seconds;
@@ -24,7 +24,7 @@ static long default_expires(void)
     return oauth_registrar_number("default_expires", &seconds) < 0 ? -1 : seconds;
 }
 
-/* What save() will start from when a Contact says nothing; -1: not known. */
+/* The seconds that save() starts from when a Contact names none; -1: not known. */
 static long expires_of_message(sip_msg_t *msg)
 {
     const exp_body_t *expires;
@@ -35,7 +35,7 @@ static long expires_of_message(sip_msg_t *msg)
     return expires->valid && (int)expires->val >= 0 ? (long)expires->val : default_expires();
 }
 
-/* The parameter goes with the Contact: the parser's own functions free both. */
+/* The parameter belongs to the Contact. The parser's own functions free both. */
 static int replace(contact_t *contact, uint32_t limit)
 {
     param_t *param = pkg_malloc(sizeof(*param) + DIGITS);
@@ -58,7 +58,7 @@ static int replace(contact_t *contact, uint32_t limit)
     return 0;
 }
 
-/* As save() reads it: a parameter that is no number counts as if nothing was named. */
+/* Reads the seconds as save() does: a parameter that is not a number counts as if the phone named none. */
 static int bound(contact_t *contact, long otherwise, uint32_t limit)
 {
     const param_t *param = contact->expires;
@@ -82,7 +82,7 @@ int oauth_expires_limit(sip_msg_t *msg, uint32_t limit)
         return -1;
     otherwise = expires_of_message(msg);
     for (header = msg->contact; header != NULL; header = next_sibling_hdr(header)) {
-        /* save() refuses what cannot be read */
+        /* save() refuses a Contact that cannot be read */
         if (parse_contact(header) < 0 || header->parsed == NULL)
             return 0;
         for (contact = ((contact_body_t *)header->parsed)->contacts; contact != NULL; contact = contact->next) {

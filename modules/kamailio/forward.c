@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The user's token for an application server (sip-oauth-01 section 3.8), and for nobody else. The library compares the
- * next hop with its list and gives the token out only then.
+ * Forwards the user's token to an application server (sip-oauth-01 section 3.8), and to nobody else. The library
+ * compares the next hop with its list and gives the token out only if the next hop is in it.
  *
- * Only in a branch route: there the next hop is certain, and what is added goes to this branch alone. A header that a
- * request route adds would stay with the request when a failure route sends it on to somebody else.
+ * This works only in a branch route. There the next hop is certain, and an added header goes to this branch alone. A
+ * header that a request route adds would stay in the request when a failure route sends it on to another server.
  */
 #include <string.h>
 
@@ -54,8 +54,8 @@ int oauth_forward_token(sip_msg_t *msg)
     if (last == NULL || !last->granted)
         return OAUTH_ERROR;
     /*
-     * Only a next hop in $du counts. Without one the Request-URI may be the next hop, or else what t_relay_to_... was
-     * given as host and port: a branch route cannot tell which.
+     * Only a next hop in $du counts. Without one the next hop may be the Request-URI, or the host and port that
+     * t_relay_to_... was given. A branch route cannot tell which.
      */
     if (msg->dst_uri.s == NULL || msg->dst_uri.len <= 0) {
         LM_DBG("the next hop is not in $du: no token is forwarded\n");

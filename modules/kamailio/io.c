@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The module's own process: the library's network work, and the continuation of parked requests.
+ * The module's own process. It does the library's network work and continues parked requests.
  *
- * A child that ends takes the whole proxy down, so this one does not end: when the library cannot start here,
- * it tries again later, and meanwhile no request is parked (503 at once instead of a wait for nobody).
+ * A child that ends takes the whole proxy down, so this one does not end. If the library cannot start here, the process
+ * tries again later. Meanwhile no request is parked: it gets a 503 at once, because nobody would continue it.
  */
 #include <signal.h>
 #include <sys/types.h>
@@ -93,11 +93,11 @@ static void run(void)
     _exit(0);
 }
 
-/* In child_init of the main process. */
+/* Called in child_init of the main process. */
 int oauth_io_start(void)
 {
-    /* The rank of an extra worker, not of an RPC process: continuations run script and need what modules
-     * open for SIP workers (database connections of usrloc, for example). */
+    /* The process has the rank of an extra worker, not of an RPC process, because continuations run script and need
+     * what modules open for SIP workers (database connections of usrloc, for example). */
     int pid = fork_process(PROC_XWORKER, "auth_oauth io", 1);
 
     if (pid < 0) {

@@ -2,8 +2,8 @@
 /*
  * The same functions for Lua, Python and the other KEMI languages: KSR.auth_oauth.check(realm) ...
  *
- * check_resume and proxy_check_resume name the script function in which a parked request goes on. They return
- * 0 then: KEMI does not end the script by itself, so the script must leave when it sees 0.
+ * check_resume and proxy_check_resume name the script function in which a parked request goes on. They return 0 when
+ * they park a request. KEMI does not end the script by itself, so the script must exit when it sees 0.
  */
 #include "core/kemi.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The Key-Derivation scheme (draft-yusef-sipcore-key-derivation): checks against the accounts of the store or one that
- * the script has looked up, and the challenge, which the library has made with the check.
+ * The Key-Derivation scheme (draft-yusef-sipcore-key-derivation). A check uses the accounts of the store, or one that
+ * the script has looked up. The library makes the challenge together with the check.
  */
 #include "shim.h"
 
@@ -12,7 +12,7 @@ int oauth_kd_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct
     return oauth_check_account(msg, role, realm, &stored, resume);
 }
 
-/* What scripts make of a variable without a value. */
+/* True for the texts that scripts pass for a variable without a value. */
 static int is_nothing(const str *text)
 {
     static const str null = str_init("<null>"), zero = str_init("0");
@@ -20,7 +20,7 @@ static int is_nothing(const str *text)
     return text->len <= 0 || STR_EQ(*text, null) || STR_EQ(*text, zero);
 }
 
-/* Without an account there is no such user. */
+/* No account means that there is no such user. */
 int oauth_kd_check_account(
         sip_msg_t *msg, uint32_t role, const str *realm, const str *account, const struct oauth_resume *resume)
 {

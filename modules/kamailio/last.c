@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The outcome of the last check in this process, copied: the library's strings live only until its next call.
+ * A copy of the outcome of the last check in this process. It is a copy because the library's strings live only until
+ * its next call.
  *
- * It belongs to one message. Kamailio gives a failure route's copy of message 8 the number 7, so the number
- * alone is not enough: the store is also emptied whenever a script starts. Another message's identity must
- * never be seen.
+ * The outcome belongs to one message. No other message may see its identity. The message number alone does not ensure
+ * this, because Kamailio gives a failure route's copy of message 8 the number 7. So the store is also emptied whenever
+ * a script starts.
  */
 #include <string.h>
 
@@ -18,8 +19,8 @@ static int owned = 0;
 static unsigned int owner_id;
 static int owner_pid;   /* 0 in the messages that xhttp makes */
 
-/* All strings of `last`, one after the other. Two stores in turn: a new outcome may be made from the old one
- * (oauth_check("$oauth(realm)")). */
+/* All strings of `last`, one after the other. Two stores are used in turn, because a new outcome may be made from the
+ * old one (oauth_check("$oauth(realm)")). */
 static struct {
     char *text;
     size_t size;
@@ -109,7 +110,7 @@ static void store_numbers(uint32_t role, const sipoauth_result *result, int code
     last.granted = result->verdict == SIPOAUTH_VERDICT_ACCEPTED;
 }
 
-/* What the library says of a call that fails, without its texts, for which there is no room. */
+/* Stores the library's outcome for a failed call, without its texts, because there is no memory for them. */
 static void store_failure(uint32_t role)
 {
     sipoauth_result failed;
@@ -125,7 +126,7 @@ static void store_failure(uint32_t role)
 
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code)
 {
-    /* one list for what is counted and what is copied */
+    /* one list, so that the same texts are counted and copied */
     const struct {
         str *target;
         sipoauth_str text;
@@ -173,7 +174,7 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     return code;
 }
 
-/* The check behind this outcome was accepted: more can be required of it. */
+/* The check behind this outcome was accepted, so a script can require more of it. */
 void oauth_last_keep_granted(const sip_msg_t *msg)
 {
     if (owned_by(msg))

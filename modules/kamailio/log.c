@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The library's log lines become Kamailio's. The format is constant: a line from the library is never one.
- * The library calls this from the process's main thread only (LM_* is not made for others).
+ * Writes the library's log lines to Kamailio's log. The format is constant, because a line from the library must never
+ * be a format. The library calls this only from the process's main thread, because LM_* is not made for other threads.
  */
 #include "shim.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * modparams: every value goes to the library as text, the library says what is wrong with it. A wrong value
- * stops Kamailio's start. Values may be secrets: they are never logged here.
+ * The modparams. Every value goes to the library as text, and the library says what is wrong with it. A wrong value
+ * stops Kamailio's start. Values may be secrets, so this file never logs them.
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +28,7 @@ void oauth_config_drop(void)
     config = NULL;
 }
 
-/* Kamailio passes "abc" as char pointer and 5 as the pointer's own value. */
+/* Kamailio passes "abc" as a char pointer and 5 as the pointer's own value. */
 static sipoauth_str value_text(modparam_t type, void *value, char *number, size_t size)
 {
     sipoauth_str text = {NULL, 0};
@@ -76,7 +76,7 @@ static int add_provider(modparam_t type, void *value)
     return 0;
 }
 
-/* A modparam callback is not told which parameter it is for: one small function for each. */
+/* A modparam callback is not told which parameter it is for, so each parameter has a small function. */
 #define KEY(name)                                      \
     static int set_##name(modparam_t type, void *value) \
     {                                                  \

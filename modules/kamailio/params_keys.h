@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The modparams that are handed to sipoauth_config_set under the same name, made of the library's table by
- * 'make reference'. Those at the end are of earlier versions: the library says what to write instead.
+ * The modparams that go to sipoauth_config_set under the same name. 'make reference' makes the list from the library's
+ * table. The names at the end are from earlier versions; for these the library says what to write instead.
  */
 KEY(config_file)
 KEY(realm)

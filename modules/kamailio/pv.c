@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * $oauth(name): what the last check of this message said. Null when there is none, or the field is empty.
- * $oauth(claim:path) asks the library for a claim of the accepted token.
+ * $oauth(name) is a field of the outcome of the last check of this message. It is null when there was no check, or the
+ * field is empty. $oauth(claim:path) asks the library for a claim of the accepted token.
  */
 #include <limits.h>
 #include <string.h>
@@ -58,7 +58,7 @@ static const struct {
     {"jwks", ON_JWKS},
 };
 
-/* What a variable in the script stands for; lives as long as the script. */
+/* What a variable in the script stands for. It lives as long as the script. */
 struct variable {
     enum field field;
     str path;   /* of a claim */
@@ -195,7 +195,8 @@ static int part_of_aor(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, str
     return text(msg, param, value, field == ON_USER ? uri.user : uri.host);
 }
 
-/* A script may hold several values at once, as in a comparison, and the library's text lives until its next call. */
+/* The number of values kept. A script may hold several at once, as in a comparison, and the library's text lives only
+ * until its next call. */
 #define CLAIMS 16
 
 static int keep_claim(const sipoauth_str *found, str *kept)
@@ -238,7 +239,7 @@ static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const str
     return pv_get_strval(msg, param, value, &kept);
 }
 
-/* What an accepted phone is to find in its 200, for a script that puts it there itself. */
+/* The tokens for the 200 to an accepted phone, for a script that puts them there itself. */
 static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
 {
     sipoauth_worker *worker = last->token_response ? oauth_worker_get() : NULL;
@@ -252,7 +253,7 @@ static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, 
     return pv_get_strval(msg, param, value, &copy);
 }
 
-/* The public keys of tokens that this proxy issues; of no request. */
+/* The public keys of tokens that this proxy issues. They do not depend on a request. */
 static int jwks(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
 {
     static char keys[OAUTH_JWKS_SIZE];

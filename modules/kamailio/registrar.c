@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Settings of the registrar module as they are now: an RPC command may have changed them. And what registrar and usrloc
- * make of addresses, for the library: whoever it lets in must not get the bindings of somebody else.
+ * Reads the settings of the registrar module as they are now, because an RPC command may have changed them. Also tells
+ * the library how registrar and usrloc treat addresses, so that an accepted user does not get another user's bindings.
  */
 #include <string.h>
 
@@ -12,8 +12,8 @@
 static cfg_ctx_t *settings = NULL;
 
 /*
- * A number that was set with modparam, or its default; 0 when there is no such module or parameter. Neither order of the
- * modules nor their mod_init matters: parameters are set while the script is read.
+ * Reads a number that was set with modparam, or its default. Returns 0 when there is no such module or parameter. The
+ * order of the modules and their mod_init do not matter, because parameters are set while the script is read.
  */
 static int parameter(char *module, char *name, int *number)
 {
@@ -37,7 +37,7 @@ static int tell(sipoauth_config *config, const char *key, const char *value)
     return -1;
 }
 
-/* Where these modules are not loaded, what the operator has set counts: the registrar may be another server. */
+/* If these modules are not loaded, the operator's own settings count, because the registrar may be another server. */
 int oauth_location_tell(sipoauth_config *config)
 {
     int number;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Replies: the library says what they are. They go through sl's API, which uses the transaction when there is one.
+ * Sends replies. The library says what is in them. They go through sl's API, which uses the transaction if there is
+ * one.
  */
 #include <string.h>
 
@@ -21,7 +22,7 @@ int oauth_send(sip_msg_t *msg, const sipoauth_reply *reply)
     return OAUTH_OK;
 }
 
-/* The header lines only, for an answer of the script's own. */
+/* Adds only the header lines, for an answer of the script's own. */
 int oauth_add_headers(sip_msg_t *msg, const sipoauth_reply *reply)
 {
     if (reply->headers.len > 0
@@ -38,7 +39,7 @@ void oauth_reply_begin(sipoauth_reply *reply)
     reply->struct_size = sizeof(*reply);
 }
 
-/* The script has made a mistake: there is nothing to say. */
+/* The script has made a mistake, so there is no outcome to report. */
 static int send_error(sip_msg_t *msg)
 {
     str phrase = str_init("Server Internal Error");
@@ -66,7 +67,7 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         LM_ERR("oauth_reply has nothing to say: the request was accepted\n");
         return OAUTH_ERROR;
     }
-    /* of a request that cannot be parsed its method and role are enough */
+    /* if a request cannot be parsed, its method and role are enough */
     oauth_request_read(&request, msg, last->role, realm != NULL && realm->len > 0 ? realm : &last->realm);
     oauth_reply_begin(&reply);
     rc = sipoauth_worker_reply(oauth_worker_get(), last->check, &request.call, &reply);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Views into a SIP message for the library. Nothing is copied but the address text; everything else points
- * into the message, and the tag of the coming answer into a buffer of sl or tm. A header that is missing is an
- * empty string: the library knows what it needs.
+ * Views into a SIP message for the library. Only the text of the source address is copied. Everything else points into
+ * the message, and the tag of the coming answer points into a buffer of sl or tm. A missing header is an empty string,
+ * because the library knows what it needs.
  */
 #include <string.h>
 
@@ -53,7 +53,7 @@ uint32_t oauth_transport(const sip_msg_t *msg)
     }
 }
 
-/* The header is asked for first, as the parser logs an error for a missing one. */
+/* Looks for the header first, because the parser logs an error for a missing one. */
 static const struct to_body *from_of(sip_msg_t *msg)
 {
     return msg->from == NULL || parse_from_header(msg) < 0 ? NULL : get_from(msg);
@@ -79,7 +79,7 @@ static int is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* A header body may come with its line end and with folded lines; only the ends are cut. */
+/* A header body may come with its line end and with folded lines. Only white space at both ends is cut. */
 sipoauth_str oauth_trimmed(const str *body)
 {
     sipoauth_str view = oauth_view(body);
@@ -102,7 +102,7 @@ static size_t collect(sipoauth_str *list, const hdr_field_t *header)
     return count;
 }
 
-/* The octets that the sender's proof covers: over UDP what lies behind Content-Length does not belong to the body. */
+/* The octets that the sender's proof covers. Over UDP, octets beyond Content-Length do not belong to the body. */
 static sipoauth_str body_of(sip_msg_t *msg)
 {
     sipoauth_str body = {get_body(msg), 0};
@@ -127,8 +127,9 @@ static int is_star(const str *text)
 }
 
 /*
- * In all Contact header fields together; "*" is one, too. What cannot be read counts as several, which no proof covers:
- * no value at all, "<*>", and "*" with more behind it, which the parser takes for "*".
+ * The number of Contacts in all Contact header fields together. "*" counts as one. A field that cannot be read counts
+ * as several Contacts, which no proof covers: no value at all, "<*>", and "*" with more behind it, which the parser
+ * takes for "*".
  */
 static uint32_t contacts_of(sip_msg_t *msg)
 {
@@ -179,8 +180,8 @@ static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
 }
 
 /*
- * The To tag that our answer will have. The phone's own is kept; otherwise sl and tm make different ones, so this
- * holds only until somebody creates a transaction.
+ * The To tag that the answer will have. The phone's own tag is kept. Otherwise sl and tm make different tags, so this
+ * one is valid only until a transaction is created.
  */
 sipoauth_str oauth_reply_to_tag(sip_msg_t *msg)
 {
@@ -195,7 +196,7 @@ sipoauth_str oauth_reply_to_tag(sip_msg_t *msg)
     return oauth_view(&tag);
 }
 
-/* Found in the list of all: tm's copy of a request, which a parked one goes on with, does not point to its Date. */
+/* Searches all header fields, because a parked request goes on with tm's copy, which does not point to its Date. */
 static sipoauth_str date_of(const sip_msg_t *msg)
 {
     sipoauth_str none = {NULL, 0};
@@ -208,14 +209,14 @@ static sipoauth_str date_of(const sip_msg_t *msg)
     return none;
 }
 
-/* The connection of the phone itself. What another proxy has passed on came over that proxy's connection, which many
- * phones share. */
+/* The connection of the phone itself. A request that another proxy has passed on came over that proxy's connection,
+ * which many phones share. */
 static uint64_t connection_of(const sip_msg_t *msg)
 {
     return msg->via2 == NULL ? (uint32_t)msg->rcv.proto_reserved1 : 0;
 }
 
-/* As they came: who wrote which of them, and who is believed, is the library's business. */
+/* The Via header fields as they came. The library decides who wrote which of them, and whom to believe. */
 static size_t collect_vias(sipoauth_str *list, const sip_msg_t *msg)
 {
     const hdr_field_t *header;
@@ -236,7 +237,7 @@ static int32_t complete(void *user)
     sip_msg_t *msg = request->msg;
 
     call->source_port = msg->rcv.src_port;
-    /* what the phone wrote, not what the script made of it since */
+    /* as the phone wrote it, not as the script has changed it since */
     call->request_uri = oauth_view(&msg->first_line.u.request.uri);
     call->message.ptr = msg->buf;
     call->message.len = msg->len;
@@ -254,7 +255,7 @@ static int32_t complete(void *user)
     call->reply_to_tag = oauth_reply_to_tag(msg);
     oauth_certificate_offer(call, msg);
 
-    /* ip_addr2a has one static buffer, which parking a request may use again */
+    /* ip_addr2a has one static buffer, which the code that parks a request may use again */
     strncpy(request->source_ip, ip_addr2a(&msg->rcv.src_ip), sizeof(request->source_ip) - 1);
     request->source_ip[sizeof(request->source_ip) - 1] = '\0';
     call->source_ip.ptr = request->source_ip;

@@ -2,9 +2,10 @@
 /*
  * Where a parked request goes on: a route block, or a function of the KEMI script.
  *
- * The library carries two numbers for us to the I/O process and back. A route block is its index, equal in all
- * processes. A KEMI function is an index into a table in shared memory, so that no pointer travels and nothing
- * leaks when a job is lost; a script names a handful of functions, the table never shrinks.
+ * The library carries two numbers of this module to the I/O process and back. One is the transaction, the other the
+ * place where the request goes on. For a route block that is its index, which is equal in all processes. For a KEMI
+ * function it is an index into a table in shared memory, so that no pointer travels and nothing leaks when a job is
+ * lost. A script names only a handful of functions, so the table never shrinks.
  */
 #include <string.h>
 
@@ -100,7 +101,7 @@ int oauth_resume_running(void)
     return running;
 }
 
-/* In the I/O process, main thread: run the script's continuation for a parked transaction. */
+/* Runs the script's continuation for a parked transaction, in the main thread of the I/O process. */
 void oauth_resume_run(uint64_t transaction, uint64_t cookie)
 {
     static str event = str_init("auth_oauth:resume");
@@ -110,7 +111,7 @@ void oauth_resume_run(uint64_t transaction, uint64_t cookie)
     str name;
     int rc;
 
-    running = 1; /* a check made by the continuation must come to an end */
+    running = 1; /* a check in the continuation must come to a decision */
     if (cookie & IS_CALLBACK) {
         if (index >= table->count) {
             LM_BUG("resume function %llu is not known\n", (unsigned long long)index);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * RPC commands: reload, refresh_keys, providers, keys, stats, and the table of all. No answer holds a secret: the library's
- * state structures have none.
+ * The RPC commands reload, refresh_keys, providers, keys and stats, and the table of all commands. No answer holds a
+ * secret, because the library's state structures have none.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ static const char *accounts_show_doc[] = {"The account of an address", 0};
 static const char *accounts_set_doc[] = {"Write an account: ADDRESS VERIFIER, or ADDRESS password PASSWORD", 0};
 static const char *accounts_remove_doc[] = {"Remove the account of an address", 0};
 
-/* Small numbers as such; the wire formats do not agree on larger ones, so these go as text. */
+/* Adds a small number as a number. The wire formats do not agree on larger ones, so these go as text. */
 int oauth_rpc_add_number(rpc_t *rpc, void *item, const char *name, uint64_t value)
 {
     char *field = (char *)name;
@@ -73,7 +73,7 @@ int oauth_rpc_scan_aor(rpc_t *rpc, void *ctx, char *text, sipoauth_str *aor)
     return 0;
 }
 
-/* A missing one is empty; then ctl would leave a text of its own. */
+/* A missing parameter gives an empty text. ctl would leave a text of its own in `given` then. */
 sipoauth_str oauth_rpc_scan_optional(rpc_t *rpc, void *ctx)
 {
     str given = STR_NULL;
@@ -89,7 +89,7 @@ static int add_text(rpc_t *rpc, void *item, const char *name, const char *value)
     return rpc->struct_add(item, "s", field, (char *)value);
 }
 
-/* kamcmd loses a fault that fills its 256 octets; the log has the whole sentence. */
+/* kamcmd loses a fault that fills its 256 octets, so a long sentence is cut here and is in the log in full. */
 void oauth_rpc_fault(rpc_t *rpc, void *ctx, int code, const char *sentence)
 {
     int cut = strlen(sentence) > FAULT_MAX;
@@ -99,7 +99,8 @@ void oauth_rpc_fault(rpc_t *rpc, void *ctx, int code, const char *sentence)
     rpc->fault(ctx, code, "%.*s%s", cut ? FAULT_MAX - 24 : FAULT_MAX, sentence, cut ? "... (all is in the log)" : "");
 }
 
-/* What went wrong with the store, or with what is looked for in it: `what` ("Sessions") in the store that is called so. */
+/* Reports a failure of the store, or of a search in it. `what` is what was looked for ("Sessions"), `store` is the name
+ * of the store in the sentence. */
 void oauth_rpc_store_fault(rpc_t *rpc, void *ctx, const char *what, const char *store, int rc)
 {
     switch (rc) {
@@ -117,7 +118,7 @@ void oauth_rpc_store_fault(rpc_t *rpc, void *ctx, const char *what, const char *
     }
 }
 
-/* Where a list goes on. */
+/* Adds the place where a list goes on. */
 void oauth_rpc_add_next(rpc_t *rpc, void *ctx, const char *next)
 {
     void *item;
@@ -180,7 +181,7 @@ static int add_provider(rpc_t *rpc, void *ctx, const sipoauth_provider_state *st
     return 0;
 }
 
-/* 0: a reload has taken it away meanwhile. */
+/* Returns 0 if a reload has removed the provider meanwhile. */
 static int provider_state(uint32_t index, sipoauth_provider_state *state)
 {
     memset(state, 0, sizeof(*state));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The functions of a native configuration script: unwrap the parameters, call what the other files offer.
+ * The functions of a native configuration script. They unwrap the parameters and call functions of the other files.
  */
 #include <string.h>
 
@@ -122,7 +122,7 @@ static int fixup_kd_account(void **param, int number)
     return number == 3 ? fixup_resume_route(param) : fixup_spve_null(param, 1);
 }
 
-/* A pseudo-variable without a value is an account that does not exist, as an empty one is. */
+/* A pseudo-variable without a value stands for an account that does not exist, and so does an empty one. */
 static int kd_check_account(sip_msg_t *msg, uint32_t role, char *realm_param, char *account_param, char *route_param)
 {
     struct oauth_resume resume = {0, NULL};

@@ -11,7 +11,7 @@
 struct answer {
     rpc_t *rpc;
     void *ctx;
-    int full;      /* no more room for an answer */
+    int full;      /* the answer has no more room */
     int removed;   /* bindings */
 };
 

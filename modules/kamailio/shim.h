@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * auth_oauth.so, the Kamailio host of libsipoauth: what its C files share.
+ * The declarations that the C files of auth_oauth.so share. auth_oauth.so is the Kamailio host of libsipoauth.
  *
  * The shim copies fields of a SIP message into the library's structures, calls the library, and turns the
  * answer into return codes, pseudo-variables and replies. It decides nothing about tokens and never looks
@@ -22,13 +22,13 @@
 
 #include "sipoauth.h"
 
-/* A sentence from the library about a wrong setting or a failed start. */
+/* The buffer for a sentence from the library about a wrong setting or a failed start. */
 #define OAUTH_ERR_SIZE 1024
 
-/* The public keys of one provider, at most 8 of type EC. */
+/* The buffer for the public keys of one provider, at most 8 of type EC. */
 #define OAUTH_JWKS_SIZE 4096
 
-/* Return codes of the script functions: those of the auth module, own ones at -20 and below. */
+/* Return codes of the script functions: the codes of the auth module, and own codes at -20 and below. */
 #define OAUTH_OK 1
 #define OAUTH_PARKED 0              /* ends the script; the request goes on in the resume route */
 #define OAUTH_ERROR (-1)            /* the library could not be asked */
@@ -36,7 +36,7 @@
 #define OAUTH_STALE (-4)            /* auth: stale nonce; the Date of a proof is too far away */
 #define OAUTH_NO_CREDENTIALS (-5)   /* auth: no credentials */
 #define OAUTH_REUSED (-6)           /* auth: reused nonce; a proof was seen before */
-#define OAUTH_EXPIRED (-7)          /* auth: expired; the token is, or the session has ended */
+#define OAUTH_EXPIRED (-7)          /* auth: expired; the token has expired, or the session has ended */
 #define OAUTH_USER_MISMATCH (-8)    /* auth: user mismatch */
 #define OAUTH_NOT_NOW (-20)         /* cannot be decided now: 503 */
 #define OAUTH_MALFORMED (-21)       /* cannot be authenticated as written: 400, 415 */
@@ -80,10 +80,10 @@ sipoauth_str oauth_request_domain(sip_msg_t *msg);
 sipoauth_str oauth_reply_to_tag(sip_msg_t *msg);
 int oauth_is_request(const sip_msg_t *msg);
 
-/* last.c: what the last check of this process said, as long as the same message is being worked on */
+/* last.c: the outcome of the last check in this process, while the same message is being processed */
 struct oauth_last {
     int checked;           /* a check of this message was made */
-    uint64_t check;        /* names it in later calls of the library; 0: it has failed */
+    uint64_t check;        /* names the check in later calls of the library; 0: the check has failed */
     int code;              /* what the script function returned */
     uint32_t role;
     uint32_t verdict;
@@ -94,8 +94,8 @@ struct oauth_last {
     uint32_t offer;        /* 0: oauth_offer was not called */
     int64_t expires_at;
     uint32_t expires_limit;
-    uint32_t token_response; /* 1: the 200 is to carry tokens */
-    int granted;           /* the check was accepted, whatever was required since: the identity stays */
+    uint32_t token_response; /* 1: the 200 carries tokens */
+    int granted;           /* the check was accepted; the identity stays, whatever was required since */
     str realm;
     str reason_code;
     str reason_text;
@@ -133,7 +133,7 @@ int oauth_route_find(const char *name);
 
 /* park.c */
 #define OAUTH_PARK_DONE 1     /* suspended, or a retransmission of a suspended request: end the script */
-#define OAUTH_PARK_REFUSED 0  /* could not be suspended or queued: ask again without waiting */
+#define OAUTH_PARK_REFUSED 0  /* could not be suspended or queued: refuse the request */
 int oauth_park_possible(const sip_msg_t *msg);
 int oauth_park_absorbs(sip_msg_t *msg);
 int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t cookie);
@@ -188,7 +188,7 @@ int oauth_confirm_init(void);
 int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket);
 void oauth_confirm_forget(void);
 
-/* tokens.c: what a phone that holds its tokens itself finds in its 2xx */
+/* tokens.c: the tokens in the 2xx to a phone that holds its tokens itself */
 int oauth_tokens_init(void);
 int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens);
 void oauth_tokens_take_over(sip_msg_t *msg);

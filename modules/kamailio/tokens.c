@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The tokens of a phone that holds them itself go into the 2xx to its REGISTER (sip-oauth section 4.3), and into no other
- * answer. What the script will answer is not known when its check is accepted: save() may refuse the Contacts, the next hop
- * may be silent. So the tokens are added to the coming answer, and when sl or tm call with one that is no 2xx, they are
- * taken out again. tm does not call for provisional answers of its own, so until the final one it can send none.
+ * The tokens of a phone that holds them itself go into the 2xx to its REGISTER (sip-oauth section 4.3), and into no
+ * other answer. When a check is accepted, the script's answer is not known yet: save() may refuse the Contacts, or the
+ * next hop may be silent. So the tokens are added to the coming answer. When sl or tm call with an answer that is not a
+ * 2xx, the tokens are removed from it. tm does not call for its own provisional answers, so it cannot send any before
+ * the final one.
  *
- * A script that reads $oauth(token_response) answers with the tokens itself: then nothing is added here.
+ * If a script reads $oauth(token_response), it answers with the tokens itself, so nothing is added here.
  */
 #define _GNU_SOURCE /* memmem */
 #include <string.h>
@@ -23,8 +24,8 @@
 #define LEN(text) (sizeof(text) - 1)
 
 /*
- * In shared memory, owned by the transaction. tm sends only where there is a socket: without one nothing leaves that has
- * not been looked at.
+ * In shared memory, owned by the transaction. tm sends only if there is a socket. Without one, no answer leaves before
+ * this file has checked it.
  */
 struct held {
     struct socket_info *socket; /* taken from the transaction */
@@ -41,7 +42,7 @@ static struct {
     struct held *held;
 } own;
 
-/* What the script has read. */
+/* The tokens that the script has read. */
 static struct {
     char *text;
     size_t size;
@@ -59,7 +60,7 @@ static int is_own(const sip_msg_t *msg)
     return own.body != NULL && msg != NULL && msg->id == own.id && msg->pid == own.pid;
 }
 
-/* Takes the tokens out of a reply, if they are there: its new length. */
+/* Removes the tokens from a reply, if it has any. Returns its new length. */
 static size_t without_tokens(char *reply, size_t len)
 {
     char *end = memmem(reply, len, HEAD_END, LEN(HEAD_END)), *type, *digit;
@@ -112,8 +113,8 @@ static void send_stripped(const struct cell *cell, const struct held *held)
 }
 
 /*
- * tm sends its own copy of a final reply after this. So what is left of one that had tokens goes out from here, again for
- * each retransmission: nobody tells when tm is done with its copy.
+ * After this, tm sends its own copy of a final reply. So a reply that had tokens goes out from here without them, and
+ * again for each retransmission, because nothing tells when tm is done with its copy.
  */
 static void stateful_reply(struct cell *cell, int type, struct tmcb_params *params)
 {
@@ -129,7 +130,7 @@ static void stateful_reply(struct cell *cell, int type, struct tmcb_params *para
     if (held->stripped)
         return;
     let_go(cell, held);
-    /* what comes from the next hop has no tokens of ours */
+    /* a reply of the next hop has no tokens of this proxy */
     if (params->code < 300 || params->rpl != FAKED_REPLY || reply->dst.send_sock == NULL)
         return;
     len = without_tokens(reply->buffer, (size_t)reply->buffer_len);
@@ -146,7 +147,7 @@ static void drop(void *param)
     shm_free(param);
 }
 
-/* Also before there is a transaction: tm keeps the callback for one that this message may still get. */
+/* Works before there is a transaction, too, because tm keeps the callback for one that this message may still get. */
 static int watch(sip_msg_t *msg)
 {
     tm_cell_t *cell = oauth_tm.t_gett();
@@ -171,7 +172,7 @@ static int watch(sip_msg_t *msg)
     return 0;
 }
 
-/* msg_apply_changes() frees what was added. */
+/* Is the lump still there? msg_apply_changes() frees what was added. */
 static int is_there(const sip_msg_t *msg, const struct lump_rpl *lump)
 {
     const struct lump_rpl *one;
@@ -199,7 +200,7 @@ static void forget_own(sip_msg_t *msg)
     memset(&own, 0, sizeof(own));
 }
 
-/* The proxy's own answer is to have none. */
+/* Removes the tokens from the proxy's own answer. */
 void oauth_tokens_take_over(sip_msg_t *msg)
 {
     if (is_own(msg))
@@ -223,7 +224,7 @@ int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens)
     return 0;
 }
 
-/* For the script, until the next one begins. */
+/* Copies the tokens for the script. The copy lives until the next script begins. */
 int oauth_tokens_show(sipoauth_str tokens, str *copy)
 {
     char *bigger;

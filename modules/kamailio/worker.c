@@ -27,7 +27,7 @@ sipoauth_worker *oauth_worker_get(void)
     if (sipoauth_worker_new(oauth_context, 0, &worker, err, sizeof(err)) != SIPOAUTH_OK) {
         LM_ERR("%s\n", err);
         worker = NULL;
-        next_try = time(NULL) + 5; /* not for every request of a flood */
+        next_try = time(NULL) + 5; /* do not try for every request of a flood */
     }
     return worker;
 }

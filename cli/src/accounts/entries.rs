@@ -20,11 +20,11 @@ pub enum AccountCredential<'a> {
 pub struct AccountLine<'a> {
     /// The address-of-record.
     pub aor: Aor,
-    /// What it has.
+    /// The verifier or the password.
     pub credential: AccountCredential<'a>,
 }
 
-/// Reads the lines: the good ones, and number and sentence of the bad ones. Empty lines and comments (#) are neither.
+/// Returns the good lines, and the number of each bad line with a sentence. Empty lines and comments (#) are skipped.
 pub fn read(text: &str, passwords: bool) -> (Vec<AccountLine<'_>>, Vec<(usize, String)>) {
     let (mut entries, mut bad) = (Vec::new(), Vec::new());
     let mut seen: HashMap<String, usize> = HashMap::new();

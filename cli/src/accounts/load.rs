@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth accounts load`: many accounts at once, with a bar, and what they took at the end.
+//! `sipoauth accounts load`: writes many accounts at once. It shows a progress bar, and the time and the size of the
+//! store at the end.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -36,7 +37,7 @@ pub struct LoadOptions {
     pub(super) common: Common,
 }
 
-/// Looks at all lines, then writes what is good. A bad line is named, and costs no other line its account.
+/// Checks all lines, then writes the good ones. A bad line is reported and does not stop the others.
 pub fn run(options: &LoadOptions, output: Output) -> Result<u8, String> {
     let text = read(&options.file)?;
     let (entries, bad) = entries::read(&text, options.passwords);
@@ -58,7 +59,7 @@ pub fn run(options: &LoadOptions, output: Output) -> Result<u8, String> {
     let before = bytes()?;
     let start = Instant::now();
     let written = write_all(&entries, &store, &policy.new_accounts)?;
-    // All are written, whatever this says: the disk may be about to be full.
+    // All accounts are written, even if this fails, for example because the disk is almost full.
     if let Err(error) = store.store().upkeep(crate::output::now() * 1000) {
         output.remark(&error.to_string());
     }
@@ -90,7 +91,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, String> {
     Ok(text)
 }
 
-/// Accounts that can be told from users who do not exist.
+/// Warns about accounts that can be told from users who do not exist.
 fn tell_of_others(entries: &[AccountLine<'_>], new: &NewAccounts, output: Output) {
     let other = |entry: &&AccountLine<'_>| match &entry.credential {
         AccountCredential::Verifier(verifier) => !new.look_like(&verifier.parameters),
@@ -103,7 +104,7 @@ fn tell_of_others(entries: &[AccountLine<'_>], new: &NewAccounts, output: Output
     }
 }
 
-/// Threads take one entry after the other. The number of accounts written; a store that fails ends it.
+/// Writes the entries in several threads and returns the number of accounts written. It stops when the store fails.
 fn write_all(entries: &[AccountLine<'_>], store: &SessionStore, new: &NewAccounts) -> Result<usize, String> {
     let (next, written) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failed: Mutex<Option<String>> = Mutex::new(None);
@@ -114,7 +115,7 @@ fn write_all(entries: &[AccountLine<'_>], store: &SessionStore, new: &NewAccount
             match done {
                 Ok(()) => bar.advance(written.fetch_add(1, Relaxed) + 1),
                 Err(error) => {
-                    // The others find nothing more to do.
+                    // The other threads then find no more entries.
                     next.store(entries.len(), Relaxed);
                     failed.lock().map(|mut failed| failed.get_or_insert(error).len()).ok();
                     return;
@@ -147,7 +148,7 @@ fn write(entry: &AccountLine<'_>, store: &SessionStore, new: &NewAccounts) -> Re
     store.put_key_account(&entry.aor, verifier, crate::output::now() * 1000).map_err(|e| e.to_string())
 }
 
-/// How far it is: a bar on a terminal, else a line for every tenth.
+/// Shows the progress: a bar on a terminal, otherwise a line for every tenth.
 struct Bar {
     bar: Option<ProgressBar>,
     all: usize,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth accounts`: the users of the Key-Derivation scheme, straight in the store of the configuration, or as lines
-//! for a database of the operator's own.
+//! `sipoauth accounts`: manages the users of the Key-Derivation scheme, directly in the store of the configuration or
+//! as lines for the operator's own database.
 
 mod entries;
 mod load;

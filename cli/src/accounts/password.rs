@@ -14,7 +14,7 @@ const MAX: usize = 4096;
 /// Reads a password: the first line, without its end.
 pub fn read(file: Option<&Path>) -> Result<Zeroizing<String>, String> {
     let mut text = Zeroizing::new(String::with_capacity(MAX));
-    // One octet more shows that it is too long: a part of it would make another key.
+    // One octet more shows that the password is too long. A cut password would give another key.
     let most = MAX as u64 + 1;
     match file {
         Some(path) => {
@@ -35,13 +35,13 @@ pub fn read(file: Option<&Path>) -> Result<Zeroizing<String>, String> {
     Ok(text)
 }
 
-/// A terminal that does not show what is typed, until it is dropped.
+/// Until this is dropped, the terminal does not show what is typed.
 struct Hidden;
 
 impl Hidden {
     fn new() -> Hidden {
         let _ = write!(io::stderr(), "Password: ");
-        // Where there is no stty it is shown, as it was typed by its owner.
+        // Without stty the password is visible, but only to the user who types it.
         let _ = Command::new("stty").arg("-echo").status();
         Hidden
     }

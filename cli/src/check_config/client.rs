@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The proxy's own client at a server: are there the endpoints that it needs, and does the server know the client.
+//! Checks the proxy's own client at a server: does the server have the endpoints that it needs, and does it know the
+//! client?
 
 use aws_lc_rs::rand;
 use sipoauth::io_process::http::HttpClient;
@@ -22,23 +23,23 @@ use crate::output::{Progress, now};
 const INTROSPECTS: &str =
     "compare client_id, the secret or key, and client_auth with the client at the server, and allow it to introspect";
 
-/// What is asked about the client of one provider.
+/// The checks of one provider's client.
 #[derive(Clone, Copy)]
 pub struct ClientCheck<'a> {
     /// The configuration.
     pub policy: &'a Policy,
-    /// Which provider.
+    /// The index of the provider.
     pub index: usize,
-    /// For probes.
+    /// Sends the probes.
     pub http: &'a HttpClient,
-    /// What was read from the server already.
+    /// The documents that were already read from the server.
     pub documents: &'a RememberedDocuments<'a>,
     /// Made-up codes and tokens may be sent.
     pub probe: bool,
 }
 
 impl ClientCheck<'_> {
-    /// Everything about the token endpoint, where codes are exchanged.
+    /// Checks the token endpoint, where codes are exchanged.
     pub fn token_endpoint(&self, metadata: Option<&Json<'_>>, findings: &mut Findings) {
         let name = self.name();
         let Some(Announced { address: endpoint, .. }) = self.endpoint(Endpoint::Token, findings) else { return };
@@ -60,7 +61,7 @@ impl ClientCheck<'_> {
         Probe { client, http: self.http, endpoint: &endpoint, name, made_up: &made_up }.run(findings);
     }
 
-    /// Everything about the introspection endpoint.
+    /// Checks the introspection endpoint.
     pub fn introspection_endpoint(&self, findings: &mut Findings) {
         let name = self.name();
         let Some(found) = self.endpoint(Endpoint::Introspection, findings) else { return };
@@ -110,7 +111,7 @@ impl ClientCheck<'_> {
                 };
                 findings.failed("introspection", name, &message, &fix);
             }
-            // The token is not liked: that says nothing about the client.
+            // The server refuses the token, which says nothing about the client.
             Err(IntrospectionError::RequestRefused(text)) => {
                 let message = format!("the server does not tell whether it knows the client: {text}");
                 findings.warning("introspection", name, &message, INTROSPECTS);
@@ -147,7 +148,7 @@ impl ClientCheck<'_> {
         }
     }
 
-    /// This client hears whether a made-up token is active.
+    /// Does the server tell this client whether a made-up token is active?
     fn answers(&self, client: &Client, endpoint: &str) -> bool {
         let Some(token) = made_up() else { return false };
         let form = [("token", token.as_str()), ("token_type_hint", "access_token")];
@@ -156,7 +157,7 @@ impl ClientCheck<'_> {
     }
 }
 
-/// A code, token or secret that no server has issued, another one each time.
+/// A code, token or secret that no server has issued. It is different each time.
 fn made_up() -> Option<String> {
     let mut octets = [0; 16];
     rand::fill(&mut octets).ok()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who may read the files that hold secrets.
+//! Checks who may read the files that hold secrets.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -52,7 +52,8 @@ pub fn check(written: &WrittenConfiguration, bundle: &Bundle, findings: &mut Fin
     }
 }
 
-/// One of the secrets is written in this file. They may come from the command line, too.
+/// Is one of the secrets written in this file? The file is searched, because secrets may also come from the command
+/// line.
 fn holds(file: &Path, secrets: &[&Secret]) -> bool {
     let Ok(text) = std::fs::read(file).map(Zeroizing::new) else { return false };
     let mut written = secrets.iter().map(|secret| secret.expose()).filter(|secret| !secret.is_empty());

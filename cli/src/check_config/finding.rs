@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One thing that was looked at, and the list of all.
+//! The result of one check, and the list of all results.
 
 use serde_json::{Value, json};
 use sipoauth_core::text::fingerprint::printable;
@@ -8,7 +8,7 @@ use crate::output::Output;
 
 const MAX_TEXT: usize = 1000;
 
-/// How it stands.
+/// The status of a checked item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// As it should be.
@@ -19,7 +19,7 @@ pub enum Status {
     Failed,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 struct Finding {
     check: &'static str,
     provider: Option<String>,
@@ -28,34 +28,35 @@ struct Finding {
     fix: Option<String>,
 }
 
-/// All that was found, printed as it comes.
+/// All results. Each is printed when it is added.
 pub struct Findings {
     output: Output,
     all: Vec<Finding>,
 }
 
 impl Findings {
-    /// Nothing yet.
+    /// An empty list.
     pub fn new(output: Output) -> Findings {
         Findings { output, all: Vec::new() }
     }
 
-    /// It is as it should be.
+    /// Adds a check that found nothing wrong.
     pub fn ok(&mut self, check: &'static str, provider: Option<&str>, message: &str) {
         self.add(check, provider, Status::Ok, message, None);
     }
 
-    /// It should be looked at.
+    /// Adds a warning.
     pub fn warning(&mut self, check: &'static str, provider: Option<&str>, message: &str, fix: &str) {
         self.add(check, provider, Status::Warning, message, Some(fix));
     }
 
-    /// It is wrong.
+    /// Adds a failure.
     pub fn failed(&mut self, check: &'static str, provider: Option<&str>, message: &str, fix: &str) {
         self.add(check, provider, Status::Failed, message, Some(fix));
     }
 
-    /// A sentence of the library: what is wrong, and mostly "; " and the fix. `otherwise` is the fix when it has none.
+    /// Adds a failure from a sentence of the library. The sentence says what is wrong, and usually has "; " and the fix
+    /// behind it. `otherwise` is the fix when it has none.
     pub fn failed_with(&mut self, check: &'static str, provider: Option<&str>, sentence: &str, otherwise: &str) {
         let (message, fix) = sentence.split_once("; ").unwrap_or((sentence, otherwise));
         self.failed(check, provider, message, fix);

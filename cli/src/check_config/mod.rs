@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth check-config`: everything that can be wrong with a configuration and the servers that it names, each in
-//! one sentence with the fix, and all in one run.
+//! `sipoauth check-config`: finds everything that can be wrong with a configuration and the servers that it names. It
+//! reports each problem in one sentence with the fix, and all problems in one run.
 
 mod client;
 mod files;
@@ -104,7 +104,8 @@ fn check(options: &CheckOptions, findings: &mut Findings) {
     }
 }
 
-/// A token for a client may be one about a sign-in, and some servers' access tokens look so.
+/// Says whether ID tokens are accepted. A token whose audience is a client may be an ID token, but the access tokens of
+/// some servers look the same.
 fn id_tokens(provider: &Provider, findings: &mut Findings) {
     let rules = &provider.rules;
     let own = provider.client.as_ref().map(|client| &client.id);
@@ -129,7 +130,7 @@ fn unread(sentence: &str) -> &'static str {
     }
 }
 
-/// The proxy names the first mistake; here each provider's first one is named.
+/// The proxy names only the first mistake. This names the first mistake of each provider.
 fn every_mistake(bundle: &Bundle, first: &str, findings: &mut Findings) {
     let settings = &bundle.settings;
     let each = settings.provider.iter().filter_map(|p| Provider::new(p, settings, &bundle.files).err());

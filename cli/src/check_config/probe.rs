@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a token endpoint makes of the proxy's client, told by its answers to a made-up code: with the client's secret, and
-//! with one that is certainly wrong. Only where the two differ does the server say anything about the secret.
+//! Finds out whether a token endpoint knows the proxy's client. It sends a made-up code, once with the client's secret
+//! and once with a secret that is certainly wrong. The answers say something about the secret only if they differ.
 
 use sipoauth::io_process::http::HttpClient;
 use sipoauth_core::config::client::{Client, ClientAuth};
@@ -19,25 +19,25 @@ const NO_SECRET: &str = "no secret or key is configured: write client_secret_fil
 const REDIRECT: &str = "write redirect_uri, if the server compares it, and check again";
 const ENCODED: &str = "the secret has characters that client_secret_basic encodes (RFC 6749 section 2.3.1); where the server does not decode them, write client_auth=client_secret_post";
 const NO_RANDOM: &str = "the system gives no random numbers";
-/// Servers that want a redirect_uri say so before they look at the code.
+/// A server that wants a redirect_uri complains about a missing one before it looks at the code.
 const SOME_URI: &str = "http://127.0.0.1/";
 
 /// What an answer to a made-up code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Meaning {
-    /// Tokens came.
+    /// The server gave tokens.
     Tokens,
-    /// The code is refused: the client was accepted, or not looked at yet.
+    /// The code is refused. The client was accepted or not checked yet.
     Grant,
     /// The request is refused, for whatever reason.
     Request,
-    /// The client may not do this, or is refused so.
+    /// The client may not do this, or the server uses these words to refuse the client.
     NotAllowed,
     /// The client is refused.
     Client,
-    /// Not now.
+    /// The server cannot answer now.
     Busy,
-    /// Codes are not exchanged here.
+    /// The server does not exchange codes.
     NoGrant,
     /// There is no token endpoint here.
     Elsewhere,
@@ -64,7 +64,7 @@ fn meaning(reply: &Reply) -> Meaning {
     }
 }
 
-/// The same answer, but for words that change each time, such as the id of a trace.
+/// Are the answers the same, except for words that change each time, such as a trace id?
 fn are_alike(one: &Reply, other: &Reply) -> bool {
     let lasting = |text: &str| {
         let words =
@@ -90,7 +90,8 @@ fn with_auth(id: &str, auth: ClientAuth) -> Client {
     }
 }
 
-/// A client with the same name and credentials that are certainly wrong; without credentials one with another name.
+/// A client with the same name and credentials that are certainly wrong. A client without credentials gets another
+/// name.
 pub fn impostor(client: &Client, made_up: &str) -> Client {
     let auth = match &client.auth {
         ClientAuth::Basic(_) => ClientAuth::Basic(Secret::from_file(made_up)),
@@ -101,7 +102,7 @@ pub fn impostor(client: &Client, made_up: &str) -> Client {
     with_auth(id, auth)
 }
 
-/// The client with its secret sent the other way, and the names of the way it is sent now and of the other.
+/// The client with its secret sent the other way, and the names of the configured way and of the other.
 pub fn other_way(client: &Client) -> Option<(Client, &'static str, &'static str)> {
     const WAYS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
     let again = |secret: &Secret| Secret::from_file(&String::from_utf8_lossy(secret.expose()));
@@ -113,7 +114,7 @@ pub fn other_way(client: &Client) -> Option<(Client, &'static str, &'static str)
     Some((with_auth(&client.id, auth), from, to))
 }
 
-/// True when the client's name or secret looks otherwise in a Basic header field than it is.
+/// True when a Basic header field must encode characters of the client's name or secret.
 pub fn is_encoded(client: &Client) -> bool {
     let changes = |text: &str| {
         let mut encoded = String::new();
@@ -124,7 +125,7 @@ pub fn is_encoded(client: &Client) -> bool {
     changes(&client.id) || changes(&String::from_utf8_lossy(secret.expose()))
 }
 
-/// What is said where nothing is sent: with a secret that may be misread it is a warning.
+/// Reports that nothing was sent. This is a warning if the server may misread the secret.
 pub fn not_asked(client: &Client, name: Option<&str>, check: &'static str, message: &str, findings: &mut Findings) {
     match is_encoded(client) {
         true => findings.warning(check, name, message, ENCODED),
@@ -132,22 +133,22 @@ pub fn not_asked(client: &Client, name: Option<&str>, check: &'static str, messa
     }
 }
 
-/// Whom to ask, and how.
+/// The probe of one token endpoint.
 pub struct Probe<'a> {
     /// The proxy's client.
     pub client: &'a Client,
-    /// How questions are sent.
+    /// Sends the requests.
     pub http: &'a HttpClient,
     /// The token endpoint.
     pub endpoint: &'a str,
     /// The provider's name.
     pub name: Option<&'a str>,
-    /// Makes a text that no server has issued, another one each time.
+    /// Makes a text that no server has issued, different each time.
     pub made_up: &'a dyn Fn() -> Option<String>,
 }
 
 impl Probe<'_> {
-    /// Asks, and says what follows.
+    /// Sends the requests and reports the result.
     pub fn run(&self, findings: &mut Findings) {
         let progress = Progress::new(self.endpoint);
         let found = self.found();
@@ -169,7 +170,7 @@ impl Probe<'_> {
         };
         let is_refused =
             |reply: &Reply| matches!(meaning(reply), Meaning::Request | Meaning::NotAllowed | Meaning::Client);
-        // The server may refuse the made-up redirect_uri, in whatever words.
+        // The server may refuse the made-up redirect_uri, and may use any words for it.
         if configured.is_none()
             && is_refused(&right)
             && let Ok(without) = self.ask(self.client, None)
@@ -251,7 +252,7 @@ impl Probe<'_> {
         }
     }
 
-    /// The client is refused. Is it only the way in which its secret is sent?
+    /// The server refuses the client. Is the only cause the way in which its secret is sent?
     fn refused(&self, right: &Reply, uri: Option<&str>) -> Found {
         let message = format!("the server refuses the proxy's client: {}", right.text);
         if let Some((other, from, to)) = other_way(self.client)
@@ -282,7 +283,7 @@ impl Probe<'_> {
         let code = (self.made_up)().ok_or(NO_RANDOM)?;
         let mut form = vec![("grant_type", "authorization_code"), ("code", code.as_str())];
         form.extend(redirect_uri.map(|uri| ("redirect_uri", uri)));
-        // Both secrets are hidden in every answer, or the words that are left could differ for that alone.
+        // Both secrets are hidden in every answer. Otherwise the answers could differ only because of them.
         let secret = match &self.client.auth {
             ClientAuth::Basic(secret) | ClientAuth::Post(secret) => String::from_utf8_lossy(secret.expose()),
             _ => Default::default(),
@@ -290,7 +291,7 @@ impl Probe<'_> {
         ask_as(client, self.http, self.endpoint, &form, &[&code, &secret], now())
     }
 
-    /// What the client is known by.
+    /// What the client authenticates with, as a word for messages.
     fn what(&self) -> &'static str {
         match self.client.auth {
             ClientAuth::Basic(_) | ClientAuth::Post(_) => "secret",
@@ -301,7 +302,7 @@ impl Probe<'_> {
     }
 }
 
-/// How it stands, in which words, and what to do.
+/// The status, the message and the fix.
 type Found = (Status, String, String);
 
 fn failed(message: String, fix: &str) -> Found {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Each document is fetched once, however many checks look at it.
+//! Fetches each document only once, even if several checks use it.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,14 +11,14 @@ use crate::output::Progress;
 
 type Fetched = Result<Document, FetchError>;
 
-/// Fetches and remembers.
+/// Fetches documents and remembers them.
 pub struct RememberedDocuments<'h> {
     http: &'h HttpClient,
     known: Mutex<HashMap<String, Fetched>>,
 }
 
 impl RememberedDocuments<'_> {
-    /// Nothing is fetched yet.
+    /// Begins without documents.
     pub fn new(http: &HttpClient) -> RememberedDocuments<'_> {
         RememberedDocuments { http, known: Mutex::default() }
     }

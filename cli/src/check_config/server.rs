@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One provider's server: can it be reached, is its certificate accepted, does it say what the configuration says, can
-//! its keys be used, and what time is it there.
+//! Checks one provider's server: can it be reached, is its certificate accepted, does its metadata agree with the
+//! configuration, can its keys be used, and is its clock right?
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ const FAULTY_KEYS: &str = "have the server publish a key without the faults that
 const ADDRESS: &str = "the server answers, but not with keys at this address: correct jwks_uri, or leave it out where the metadata names it";
 const REACH: &str = "look at the name, the port, a firewall in between, and whether the server runs";
 
-/// Everything about one provider.
+/// Checks everything about one provider.
 pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, findings: &mut Findings) {
     let provider = &policy.providers[index];
     let name = Some(provider.name.as_str());
@@ -48,7 +48,7 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
         return;
     }
     match &provider.keys {
-        // Nothing depends on them: they are fetched when a signed answer must be verified.
+        // Nothing depends on these keys now. The proxy fetches them when it must verify a signed answer.
         _ if !provider.watches_keys() => {}
         KeySource::Static(_) => {}
         KeySource::Jwks(uri) => keys(provider, uri, &documents, findings),
@@ -83,7 +83,7 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
 
 fn metadata_addresses(provider: &Provider) -> Vec<String> {
     match (&provider.keys, &provider.client) {
-        // The issuer of opaque tokens may be a name that leads nowhere.
+        // The issuer of opaque tokens may be a name without a server.
         _ if !provider.watches_keys() && provider.introspection.as_ref().is_some_and(|i| i.endpoint.is_some()) => {
             Vec::new()
         }
@@ -93,13 +93,13 @@ fn metadata_addresses(provider: &Provider) -> Vec<String> {
     }
 }
 
-/// The metadata as it is, for what only warnings depend on.
+/// The metadata as the server sends it, unchecked. It is for checks that only give warnings.
 fn document(addresses: &[String], documents: &RememberedDocuments<'_>) -> Option<Vec<u8>> {
     let body = |url: &String| Some(documents.get(url, METADATA_TYPES).ok()?.body);
     addresses.iter().filter_map(body).find(|body| Json::parse(body).is_ok())
 }
 
-/// Name resolution, connection, TLS and clock, each with its own sentence.
+/// Checks name resolution, connection, TLS and clock, each with its own sentence.
 fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient, findings: &mut Findings) -> bool {
     let name = Some(provider.name.as_str());
     let Some((host, port)) = host_and_port(url) else { return true };
@@ -157,7 +157,8 @@ fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient,
     }
 }
 
-/// HTTP tells the time in whole seconds, and the answer takes time: both are in the server's favour.
+/// Compares the clocks. HTTP gives the time in whole seconds, and the answer takes time. Both count in the server's
+/// favor.
 fn clock(provider: &Provider, server: SystemTime, before: SystemTime, findings: &mut Findings) {
     let ahead = server.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
     let behind = before.duration_since(server + Duration::from_secs(1)).unwrap_or_default().as_secs();
@@ -177,7 +178,7 @@ fn clock(provider: &Provider, server: SystemTime, before: SystemTime, findings: 
     }
 }
 
-/// The mistake that is made most often has its own sentence.
+/// The most common mistake has its own sentence: an issuer that differs only in its final slash.
 fn slash(provider: &Provider, urls: &[String], documents: &RememberedDocuments<'_>) -> Option<(String, String)> {
     let document = document(urls, documents)?;
     let document = Json::parse(&document).ok()?;
@@ -215,7 +216,7 @@ fn keys(provider: &Provider, uri: &str, documents: &RememberedDocuments<'_>, fin
     }
 }
 
-/// The keys of a set that are not used, but for those that are there for something else.
+/// Warns about the keys of a set that are not used, except keys that are there for another use.
 fn not_used(set: &KeySet, name: Option<&str>, findings: &mut Findings) {
     for key in set.rejected().iter().filter(|key| !key.error.is_other_use()) {
         told(key, "tokens signed with it are refused; sipoauth jwks shows all keys", name, findings);

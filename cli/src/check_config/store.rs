@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The store of sessions: can it be used with this key. Nothing is made or changed: a file of another user's would lock
-//! the proxy out.
+//! Checks whether the store of sessions can be used with this key. It makes and changes nothing, because a file that
+//! belongs to another user would lock the proxy out.
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
@@ -28,7 +28,7 @@ const OTHERS_WRITE: u32 = 0o002;
 const OWNER_ALL: u32 = 0o700;
 const OWNER_FILE: u32 = 0o600;
 
-/// Looks at the store, when one is configured.
+/// Checks the store, if one is configured.
 pub fn check(policy: &Policy, offline: bool, findings: &mut Findings) {
     let Some(sessions) = &policy.sessions else { return };
     if let Err(error) = StoreAccess::new(sessions) {
@@ -57,7 +57,7 @@ fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &
         Ok(meta) => meta,
     };
     let (own, owner) = (runs_as(), meta.uid());
-    // Root may do everything, which says nothing of the proxy's user: that should be the folder's owner.
+    // Root may do everything, which says nothing about the proxy's user. That user should be the folder's owner.
     let user = if own == 0 { owner } else { own };
     if user != owner && !may_write(folder) {
         let why = format!("it belongs to {}, this is {}", name_of(owner), name_of(own));
@@ -133,7 +133,7 @@ fn not_there(folder: &Path, room: u64, findings: &mut Findings) {
     findings.ok("store", None, &format!("{shown} will be made at the proxy's first start{condition}"));
 }
 
-/// Nothing is known of what cannot be looked into: neither that it is well nor that it is not.
+/// Warns about a path that this process cannot look into. What is there may be right or wrong.
 fn out_of_sight(path: &Path, why: &str, findings: &mut Findings) {
     let message = format!("cannot look into {}: {why}. Nothing is known of the sessions in it", path.display());
     let fix = match fs::metadata(path) {
@@ -150,7 +150,7 @@ fn run_as(owner: u32) -> String {
     )
 }
 
-/// The user who runs this: the owner of this process's own entry.
+/// The user who runs this: the owner of the entry of this process in /proc.
 fn runs_as() -> u32 {
     fs::metadata("/proc/self").map_or(0, |own| own.uid())
 }
@@ -166,13 +166,13 @@ fn name_of(user: u32) -> String {
     name.unwrap_or_else(|| format!("user {user}"))
 }
 
-/// May this process make something in a folder? Standard Rust cannot ask without doing it.
+/// May this process make a file in a folder? Standard Rust cannot find this out without making one.
 fn may_write(folder: &Path) -> bool {
     let asked = Command::new("test").arg("-w").arg(folder).args(["-a", "-x"]).arg(folder).status();
     asked.map_or(true, |status| status.success())
 }
 
-/// Opens what is there and compares the key.
+/// Opens the existing store and compares the key.
 fn opened(policy: &Policy, sessions: &Sessions, shown: &str, fix: &str, findings: &mut Findings) {
     let progress = Progress::new(&format!("store: {shown}"));
     let look = || -> Result<Looked, StoreError> {
@@ -207,10 +207,11 @@ fn opened(policy: &Policy, sessions: &Sessions, shown: &str, fix: &str, findings
     }
 }
 
-/// Whether the sealing key is the right one (None: there is none yet), how full it is, and what accounts tell.
+/// Whether the store was sealed with this key (None if it has no key yet), its usage, and the accounts that stand out.
 type Looked = (Option<bool>, String, Conspicuous);
 
-/// A challenge for a user who does not exist looks as that of a new account does.
+/// Warns about accounts whose challenges differ from those of a new account, because the challenge for a user who does
+/// not exist looks like that of a new account.
 fn tell_of_accounts(conspicuous: &Conspicuous, findings: &mut Findings) {
     let Conspicuous { all, count, some } = conspicuous;
     if *count == 0 {
@@ -228,7 +229,7 @@ fn tell_of_accounts(conspicuous: &Conspicuous, findings: &mut Findings) {
     findings.warning("accounts", None, &message, fix);
 }
 
-/// The file may grow to store_size MiB. Standard Rust cannot ask a file system, so df does.
+/// The file may grow to store_size MiB. Standard Rust cannot ask for the free space, so this runs df.
 fn free_space(folder: &Path, needed: u64, findings: &mut Findings) {
     let Ok(output) = Command::new("df").arg("-Pk").arg("--").arg(folder).output() else { return };
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The octets of a file and of the definitions that are put in their place, with the line they stand in.
+//! The octets of a file and of the definitions that are expanded in it, with the current line.
 
 /// One file that is being read.
 pub(super) struct Characters {
-    /// Its name in messages, also the place that relative includes start from.
+    /// Its path, for messages. Relative includes start from its directory.
     pub name: String,
     text: Vec<u8>,
     at: usize,
     /// The line of the next octet, from 1.
     pub line: usize,
-    /// Put back to be read first, in reverse.
+    /// Octets that were put back, in reverse order. They are read first.
     pushed: Vec<u8>,
 }
 
@@ -36,12 +36,13 @@ impl Characters {
         Some(octet)
     }
 
-    /// Puts a definition where its name stood. It may end within a line, so a comment in it goes on behind it.
+    /// Puts the value of a definition where its name stood. The value may end within a line, so a comment in the value
+    /// goes on in the text behind it.
     pub fn push_back(&mut self, text: &[u8]) {
         self.pushed.extend(text.iter().rev());
     }
 
-    /// How much was put back and is not read yet.
+    /// How many octets were put back and are not read yet.
     pub fn pending(&self) -> usize {
         self.pushed.len()
     }
@@ -56,7 +57,7 @@ impl Characters {
         }
     }
 
-    /// Takes octets as long as they fit.
+    /// Takes octets as long as `fits` accepts them.
     pub fn take_while(&mut self, fits: impl Fn(u8) -> bool) -> Vec<u8> {
         let mut taken = Vec::new();
         while let Some(octet) = self.peek(0).filter(|octet| fits(*octet)) {
@@ -66,7 +67,7 @@ impl Characters {
         taken
     }
 
-    /// The word under the cursor, which stays there.
+    /// The word at the cursor. The cursor does not move.
     pub fn word(&self) -> Vec<u8> {
         let mut word = Vec::new();
         while let Some(octet) = self.peek(word.len()).filter(|octet| is_word(*octet)) {

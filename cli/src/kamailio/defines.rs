@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// As many as Kamailio has room for.
+/// The limit for definitions and for substitutions, as in Kamailio.
 const MOST: usize = 512;
 
 /// What happens to a name that is defined already.
@@ -52,7 +52,7 @@ impl Defines {
         self.values.get(name)
     }
 
-    /// Ok(false): the pattern is a regular expression, which is not followed here.
+    /// Returns Ok(false) when the pattern is a regular expression, which this tool does not follow.
     pub fn substitute(&mut self, pattern: &str, replacement: &str, flags: &str) -> Result<bool, String> {
         if pattern.contains(['\\', '^', '$', '.', '[', '*', '+', '?', '(', '{', '|']) || flags.contains('i') {
             return Ok(false);
@@ -65,7 +65,7 @@ impl Defines {
         Ok(true)
     }
 
-    /// What a text in quotes becomes.
+    /// Applies the substitutions to a text in quotes.
     pub fn apply(&self, text: String) -> String {
         self.substitutions.iter().fold(text, |text, rule| match rule.all {
             true => text.replace(&rule.pattern, &rule.replacement),

@@ -15,7 +15,7 @@ const MAX_CONDITIONS: usize = 512;
 const MAX_FILES: usize = 1000;
 
 impl Lexer<'_> {
-    /// A line that begins with `#!` or `!!`; false when it is only a comment.
+    /// Acts on a line that begins with `#!` or `!!`. Returns false when it is not a directive.
     pub(super) fn directive(&mut self) -> Result<bool, ConfigError> {
         let file = self.file();
         let mut name = Vec::new();
@@ -112,7 +112,7 @@ impl Lexer<'_> {
         true
     }
 
-    /// Passes over what no condition lets through. Directives count wherever they stand in it.
+    /// Skips the text that a condition excludes. In that text, directives count anywhere in a line.
     pub(super) fn skip_condition(&mut self) -> Result<(), ConfigError> {
         while self.conditions.contains(&false) {
             let Some(file) = self.stack.last_mut() else { return Ok(()) };
@@ -185,7 +185,7 @@ impl Lexer<'_> {
         self.defines.define(name.as_bytes(), value.into_bytes(), Mode::Define).or_else(|e| self.fail(&e))
     }
 
-    /// Puts `$env(NAME)` and `$def(NAME)` in place.
+    /// Replaces `$env(NAME)` and `$def(NAME)` by their values.
     pub fn evaluate(&self, text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;
@@ -209,8 +209,8 @@ impl Lexer<'_> {
         out + rest
     }
 
-    /// The file that a relative name means is looked for beside the including one first: the working directory of
-    /// the proxy, where Kamailio looks first, is not known here.
+    /// Looks for a file with a relative name beside the including file first. Kamailio looks first in the working
+    /// directory of the proxy, but that is not known here.
     pub(super) fn include(&mut self, needed: bool) -> Result<(), ConfigError> {
         let file = self.file();
         file.take_while(is_blank);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Words, texts and marks of a Kamailio configuration: comments, definitions put in place, texts in quotes with their
-//! escapes and joined neighbours.
+//! Splits a Kamailio configuration into words, texts and marks. It skips comments, expands definitions, resolves the
+//! escapes of texts in quotes and joins texts that stand next to each other.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::defines::{Defines, Mode};
 use super::{IncludedFiles, MAX_FILE};
 use sipoauth_core::config::ConfigError;
 
-/// Most definitions that are put in place: a name may stand for itself.
+/// At most this many definitions are expanded, because a name may be defined as itself.
 const MAX_EXPANSIONS: usize = 100_000;
 const MAX_NOTES: usize = 20;
 
@@ -25,7 +25,7 @@ pub(super) enum Token {
 
 pub(super) struct Lexer<'f> {
     pub(super) files: &'f dyn IncludedFiles,
-    /// The file that is read, and those that include it below.
+    /// The last element is the file that is being read. The files that include it are before it.
     pub(super) stack: Vec<Characters>,
     pub(super) defines: Defines,
     pub(super) conditions: Vec<bool>,
@@ -66,7 +66,7 @@ impl<'f> Lexer<'f> {
 
     /// The name that Kamailio defines for a loaded module.
     pub fn define_module(&mut self, module: &str) {
-        // Without room for it Kamailio stops at the next definition, and so does this.
+        // If there is no room for the name, Kamailio stops at the next definition, and so does this lexer.
         let _ = self.defines.define(format!("MOD_{module}").as_bytes(), Vec::new(), Mode::Try);
     }
 
@@ -75,7 +75,7 @@ impl<'f> Lexer<'f> {
         format!("{}:{}", self.stack.last().map_or("", |file| &file.name), self.line)
     }
 
-    /// Remembers what Kamailio may read differently here.
+    /// Remembers that Kamailio may read this place differently.
     pub fn note(&mut self, sentence: &str) {
         if self.notes.len() < MAX_NOTES {
             self.notes.push(format!("{}: {sentence}", self.place()));
@@ -136,7 +136,7 @@ impl<'f> Lexer<'f> {
         }
     }
 
-    /// A word, unless something stands in its place that is to be read instead.
+    /// Reads a word. None when an included file or a definition takes its place; that text is read next.
     fn word(&mut self) -> Result<Option<Token>, ConfigError> {
         let file = self.file();
         let word = file.word();
@@ -183,7 +183,7 @@ impl<'f> Lexer<'f> {
         }
     }
 
-    /// A text in double quotes, with those that follow it immediately.
+    /// A text in double quotes, joined with the quoted texts that directly follow it.
     fn quoted(&mut self) -> Result<Token, ConfigError> {
         let mut text = Vec::new();
         while self.file().peek(0) == Some(b'"') {
@@ -221,7 +221,7 @@ impl<'f> Lexer<'f> {
         Ok(Token::Text(self.defines.apply(String::from_utf8_lossy(&text).into_owned())))
     }
 
-    /// A variable; what stands between its brackets may hold quotes that open no text.
+    /// A variable. Quotes between its brackets do not open a text.
     fn variable(&mut self) -> Result<Token, ConfigError> {
         let file = self.file();
         let mut text = vec![b'$'];
@@ -265,7 +265,7 @@ impl<'f> Lexer<'f> {
     }
 }
 
-/// What stands behind a backslash in double quotes.
+/// Adds what a backslash in double quotes and the characters behind it stand for.
 fn escape(file: &mut Characters, text: &mut Vec<u8>) {
     let Some(octet) = file.peek(0) else {
         text.push(b'\\');
@@ -293,7 +293,7 @@ fn escape(file: &mut Characters, text: &mut Vec<u8>) {
             text.push(octal.1);
             file.skip(octal.0 - 1);
         }
-        // Any other backslash is itself, and what follows it stays.
+        // Any other backslash stands for itself, and the octet behind it is kept.
         _ => {
             text.push(b'\\');
             return;
@@ -302,7 +302,7 @@ fn escape(file: &mut Characters, text: &mut Vec<u8>) {
     file.next();
 }
 
-/// Numbers as Kamailio reads them; what only begins like one is a word.
+/// A number as Kamailio reads it. Text that only begins like a number is a word.
 fn number(word: &str) -> Token {
     let value = match word.strip_prefix("0x") {
         Some(hex) => i64::from_str_radix(hex, 16),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The parameters of auth_oauth in a Kamailio configuration, as Kamailio would hand them over: for tools that look at
-//! the same configuration as the proxy. Only what leads to the parameters is understood; `kamailio -c` judges the rest.
+//! Reads the parameters of auth_oauth from a Kamailio configuration, with the values that Kamailio would pass to the
+//! module. Tools use it to read the same configuration as the proxy. It understands only what affects the parameters;
+//! `kamailio -c` checks the rest.
 
 mod characters;
 mod defines;
@@ -17,7 +18,7 @@ const MODULE: &str = "auth_oauth";
 /// Parameters of the module that the library has no setting for.
 pub const MODULE_ONLY: [&str; 2] = ["location_table", "proxy_accepts_authorization"];
 
-/// A module, its parameter that is 0 by default, and what is true of the location service then.
+/// A module, a parameter of it that is 0 by default, and the setting that is "yes" while the parameter is 0.
 const LOCATION: [(&str, &str, &str); 2] =
     [("registrar", "case_sensitive", "location_folds_case"), ("usrloc", "use_domain", "location_ignores_domain")];
 
@@ -29,9 +30,9 @@ pub const MAX_FILE: usize = 4 * 1024 * 1024;
 pub struct Parameter {
     /// Its name.
     pub key: String,
-    /// Its value; a number as it is written in decimal.
+    /// Its value. A number is in decimal, however the file writes it.
     pub value: String,
-    /// `FILE:LINE` of it.
+    /// Its place, as `FILE:LINE`.
     pub place: String,
 }
 
@@ -40,13 +41,13 @@ pub struct Parameter {
 pub struct Script {
     /// The parameters in order.
     pub parameters: Vec<Parameter>,
-    /// What registrar and usrloc make of addresses, as settings; the module asks these modules itself.
+    /// How registrar and usrloc treat addresses, as settings. In the proxy the module asks these modules itself.
     pub location: Vec<(&'static str, &'static str)>,
-    /// What was read differently from how Kamailio may read it, a sentence each.
+    /// One sentence for each place that Kamailio may read differently.
     pub notes: Vec<String>,
 }
 
-/// Reads files for a [`Script`]; tests and fuzzers have no file system.
+/// Reads files for a [`Script`]. This is a trait because tests and fuzzers have no file system.
 pub trait IncludedFiles {
     /// The octets of a file.
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>>;
@@ -76,7 +77,7 @@ pub fn read(path: &Path, defines: &[String], files: &dyn IncludedFiles) -> Resul
                     return Err(ConfigError(format!("{place}: {word}: write {word} \"NAME.so\"")));
                 };
                 let name = name.rsplit('/').next().unwrap_or(&name).trim_end_matches(".so").to_owned();
-                // Kamailio defines a name for each module, which #!ifdef can ask for.
+                // Kamailio defines a name for each module, which #!ifdef can test.
                 lexer.define_module(&name);
                 loaded.insert(name);
             }
@@ -121,7 +122,7 @@ pub fn read(path: &Path, defines: &[String], files: &dyn IncludedFiles) -> Resul
     Ok(script)
 }
 
-/// `("module", "name", value)`.
+/// Reads `("module", "name", value)`.
 fn arguments(lexer: &mut Lexer<'_>, word: &str, place: &str) -> Result<(String, String, String), ConfigError> {
     let mut next = || lexer.next();
     let mut tokens = [next()?, next()?, next()?, next()?, next()?, next()?, next()?];
@@ -139,7 +140,8 @@ fn arguments(lexer: &mut Lexer<'_>, word: &str, place: &str) -> Result<(String, 
             Some(Token::Mark(b')')),
         ] => Ok((module, key, value)),
         tokens => {
-            // A word where a text belongs is mostly a name that nothing has defined. Where a secret belongs it may be one.
+            // A bare word in place of a text is usually a name that is not defined, so the error shows it. In place of
+            // a secret it may be the secret itself.
             let secret = matches!(&tokens[3], Some(Token::Text(key)) if key == "store_key");
             let word_in_place = tokens.iter().flatten().find_map(|token| match token {
                 Token::Id(name) if !secret => Some(name.clone()),

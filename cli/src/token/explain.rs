@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth token explain`: every rule, and then the proxy's verdict.
+//! `sipoauth token explain`: shows the result of every rule, and then the proxy's verdict.
 
 use serde_json::json;
 use sipoauth_core::check::explain::{Judged, explain};

@@ -23,7 +23,7 @@ pub struct TokenInput {
 }
 
 impl TokenInput {
-    /// The token, without what a header field puts before it.
+    /// The token, without the scheme "Bearer" that a header field puts before it.
     pub fn read(&self) -> Result<Zeroizing<String>, String> {
         let mut text = Zeroizing::new(String::new());
         let mut read = |from: &mut dyn Read, name: &str| {

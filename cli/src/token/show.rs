@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth token show`: header and claims as they stand. Nothing is verified, and it says so.
+//! `sipoauth token show`: shows header and claims as they are. It verifies nothing and says so.
 
 use std::io::{self, Write};
 
@@ -85,7 +85,7 @@ pub fn run(options: &ShowOptions) -> u8 {
             output.field("signature", parts[2]);
             value["signature"] = parts[2].into();
         }
-        // A line of output has a limit, and a token may be longer.
+        // `Output` limits the length of a line, and a token may be longer.
         if !options.json {
             let _ = writeln!(io::stdout(), "  token              {}", token.as_str());
         }
@@ -115,7 +115,7 @@ fn time(name: &str, seconds: i64, now: i64) -> String {
     }
 }
 
-/// What it looks like. A guess: only the server knows what it has issued.
+/// What the token looks like. This is a guess, because only the server knows what it has issued.
 fn kind(parts: &[&str], header: Option<&Map<String, Value>>, claims: Option<&Map<String, Value>>) -> String {
     let kind = match (parts.len(), header, claims) {
         (5, Some(_), _) => "JWE: encrypted, only its header can be read here",

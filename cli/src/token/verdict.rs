@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the proxy would say of a token: by the very function that its workers call, with keys fetched as it fetches
-//! them.
+//! What the proxy would say about a token. This calls the same function as the proxy's workers, and fetches keys in the
+//! same way.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ use sipoauth_core::reason::{Outcome, Reason};
 
 use crate::output::{Output, Progress};
 
-/// What was asked of servers: keys by provider, and what they say of the token.
+/// What servers have answered: keys by provider, and the result of introspection.
 #[derive(Default)]
 pub struct Learned {
     keys: HashMap<usize, KeySet>,
@@ -31,7 +31,7 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// What the engine may know.
+    /// The knowledge that a check may use.
     pub fn knowledge(&self) -> Knowledge<'_> {
         Knowledge { keys: self, answers: self, sessions: &NoSessions, decryptions: &Unlimited }
     }
@@ -42,7 +42,7 @@ impl KnownKeys for Learned {
         self.keys.get(&provider)
     }
 
-    /// They are fetched for each token: `judge` knows that no others will come.
+    /// Always 0. The keys are fetched anew for each token, so `judge` itself knows that no other keys will come.
     fn fetched_at(&self, _: usize) -> i64 {
         0
     }
@@ -58,23 +58,23 @@ impl KnownAnswers for Learned {
     }
 
     fn longest_wait(&self) -> i64 {
-        // It was asked for a moment ago.
+        // In seconds. The answer was fetched a moment ago, so it must never be too old.
         3600
     }
 }
 
-/// What the proxy would say, and what it would have asked servers for.
+/// The answer that the proxy would give, and what servers have answered for it.
 pub struct TokenVerdict {
     /// The proxy's answer.
     pub answer: Answer,
-    /// What servers have said.
+    /// What servers have answered.
     pub learned: Learned,
-    /// Why they have not.
+    /// Why a server has not answered.
     pub problem: Option<String>,
 }
 
-/// Judges. The proxy fetches keys when it starts, so they are fetched here before they are needed. With `all`, a token
-/// of an unknown issuer gets the keys of the only provider there is: everything that is wrong with it shall be seen.
+/// Judges a token. The proxy fetches keys when it starts, so this fetches them before they are needed. If there is only
+/// one provider, `all` uses its keys also for a token of an unknown issuer, to show everything that is wrong with it.
 pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, now: i64) -> TokenVerdict {
     let client = HttpClient::new(policy);
     let mut learned = Learned::default();
@@ -119,7 +119,7 @@ pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, no
     let lacks_keys = matches!(decision, Decision::NeedKeys(_));
     let mut answer = std::mem::take(decision.answer_mut());
     if lacks_keys {
-        // Without a problem the keys are fresh, and the reason is final.
+        // Without a problem the keys are fresh, so the reason is final.
         if problem.is_some() {
             answer.reason = Some(Reason::ProviderUnreachable);
         }
@@ -142,7 +142,7 @@ fn ask(
     introspect(client, &endpoint, provider, learned.fetched(index), &fetch, token, now)
 }
 
-/// The engine's answer to what is known so far.
+/// The decision that follows from what is known so far.
 fn decide(policy: &Policy, learned: &Learned, token: &str, used: ExplainedUse<'_>, now: i64) -> Decision {
     let mut cache = TokenCache::new(0);
     let Some(sent) = used.request else {
@@ -185,12 +185,12 @@ pub fn exit_code(reason: Reason) -> u8 {
     }
 }
 
-/// The claim that is missing or of the wrong type, and of what.
+/// The claim that is missing or of the wrong type, and what should have it.
 fn claim_fault(answer: &Answer) -> &str {
     answer.unverified.as_ref().map_or("", |seen| seen.claim_fault.as_str())
 }
 
-/// The verdict for people.
+/// Prints the verdict for people.
 pub fn print(output: Output, policy: &Policy, verdict: &TokenVerdict) {
     let reason = verdict.answer.reason();
     match reason {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sipoauth token verify`: the proxy's verdict.
+//! `sipoauth token verify`: shows the proxy's verdict on a token.
 
 use sipoauth_core::check::explain::{ExplainedUse, UsingRequest};
 use sipoauth_core::check::peer_certificate::PeerCertificate;
@@ -25,7 +25,7 @@ pub fn run(options: &JudgeOptions) -> u8 {
     exit_code(verdict.answer.reason())
 }
 
-/// What is judged.
+/// A token, and what it is judged with.
 pub struct TokenInQuestion {
     /// The configuration.
     pub policy: Policy,
