@@ -48,7 +48,6 @@ const FIRST_CODE: &str =
 const FIRST_PROOF: &str = "an unused proof is good for whoever brings it first: TLS keeps it, the Date bounds it";
 const UNCOVERED: &str = "the digest-string (RFC 4474 section 9) has no tags, no reg-id and no transport";
 const PER_PROXY: &str = "with replay_scope=proxy each proxy remembers for itself; cluster is tested below";
-const OWN_PORT: &str = "for 32 s the same registration from the same port is its phone's: its 200 may be lost";
 const FAILOVER: &str =
     "for 32 s the same message from the same port is a retransmission, at whichever proxy of the cluster";
 const CONNECTION: &str = "whoever writes into a connection that has signed in is its phone: TLS keeps it";
@@ -216,7 +215,6 @@ fn redeemed(when: When, mv: Move, verifier: bool) -> Rule {
         (_, true) => Accepted(FLOW),
         _ => match mv {
             OtherProxy => Accepted(FAILOVER),
-            OtherBranch | OtherRequestUri | OtherUncovered | TwoContacts | OtherRegId => NotCovered(OWN_PORT),
             _ => Refused(&[Reason::CodeRefused]),
         },
     }

@@ -306,6 +306,31 @@ fn without_a_store_the_sentence_says_so() {
     assert!(proxy.context.list_accounts("", "").is_err());
 }
 
+/// A location service that knows users by name alone takes alice of another domain for the provider's alice.
+#[test]
+fn an_account_of_another_domain_is_no_user_of_the_providers() {
+    const ELSEWHERE: &str = "sip:alice@elsewhere.test";
+    let plant = Plant::new();
+    for (more, expected) in [
+        (json!({}), Reason::NoCredentials),
+        (json!({ "location_ignores_domain": true }), Reason::DomainMismatch),
+        (json!({ "location_ignores_domain": true, "shared_user_names": true }), Reason::NoCredentials),
+    ] {
+        let mut all = settings();
+        all["provider.domain"] = "example.test".into();
+        all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let mut proxy = plant.proxy(&all);
+        let verifier = account(&proxy);
+        proxy.context.put_account(&Aor::parse(ELSEWHERE).expect("an address"), &verifier).expect("a writable store");
+        let other = Sip::register(ELSEWHERE, "other");
+        assert_eq!(ask(&mut proxy, &other).answer.reason(), expected, "{more}");
+        let line = verifier.to_text();
+        let given = ask_about(&mut proxy, &Sip { call_id: "given".into(), ..other }, AccountSource::Given(&line));
+        assert_eq!(given.answer.reason(), expected, "{more}");
+        assert_eq!(ask(&mut proxy, &Sip::register(ALICE, "own")).answer.reason(), Reason::NoCredentials, "{more}");
+    }
+}
+
 #[test]
 fn accounts_are_listed_without_their_keys() {
     let plant = Plant::new();

@@ -545,6 +545,24 @@ fn a_token_from_elsewhere_that_is_bound_to_a_key_is_not_shown_to_the_server() {
     let bound = token(&claims);
     let mut proxy = plant.proxy(&settings);
     assert_eq!(proxy.answer(&with("one", &bound)), (401, Reason::TokenBound));
+    // What cannot be read of it hides no key.
+    for (name, cnf, end) in [
+        ("three", json!({ "x5t#S256": "padded==" }), json!(300)),
+        ("four", json!("a key"), json!(300)),
+        ("five", json!({ "jkt": "x" }), Value::Null),
+        ("six", json!({ "jkt": "x" }), json!("tomorrow")),
+    ] {
+        let mut odd = claims.clone();
+        odd["cnf"] = cnf;
+        if !end.is_number() {
+            odd["exp"] = end;
+        }
+        let (status, reason) = proxy.answer(&with(name, &token(&odd)));
+        assert!(
+            status == 401 && [Reason::ClaimMissing, Reason::ClaimMalformed].contains(&reason),
+            "{name}: {reason:?}"
+        );
+    }
     assert_eq!(plant.endpoint.exchanges(), 0);
     claims.as_object_mut().expect("an object").remove("cnf");
     assert_eq!(proxy.reason(&with("two", &token(&claims))), Reason::CodeRefused, "the server is asked about others");

@@ -196,7 +196,16 @@ fn a_lost_answer_is_given_again_for_a_while() {
     let sip = Sip::with_code(ALICE, "one", &code);
     let session = proxy.sign_in(&sip).session;
     assert_eq!(proxy.sign_in(&sip).session, session);
-    assert_eq!(proxy.sign_in(&Sip { branch: "z9hG4bK-again".into(), ..sip.clone() }).session, session);
+    // A copy that differs in anything is no retransmission: it would register another phone.
+    for copy in [
+        Sip { branch: "z9hG4bK-again".into(), ..sip.clone() },
+        Sip { uri: "sip:elsewhere.example.test".into(), ..sip.clone() },
+        Sip { contacts: 2, ..sip.clone() },
+        Sip { reg_id: 7, ..sip.clone() },
+        Sip { octets: b"REGISTER with another Expires".to_vec(), ..sip.clone() },
+    ] {
+        assert_eq!(proxy.answer(&copy), (401, Reason::CodeRefused), "{copy:?}");
+    }
     // Another port, transport or connection is somebody else's, who may be behind the same address translator.
     for other in
         [Sip { source: ("192.0.2.1".into(), 40_000), ..sip.clone() }, sip.clone().over("wss"), sip.clone().on(7)]

@@ -8,6 +8,7 @@ use super::covered::{covered_by_proof, path_of};
 use super::replay::{Use, hash_of};
 use super::session_check::{Known, MAX_OPEN, is_stale};
 use super::{Answer, Carried, Decision, Request};
+use crate::config::domains::is_mixed_up;
 use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::keys::pbkdf2::{DEFAULT_SALT, MasterKey, Parameters};
@@ -81,6 +82,9 @@ pub fn check_key_derivation(
     // No user may use this address, because the location service would take it for another one.
     if policy.settings.location_folds_case && asked.aor.has_upper_case() {
         return Decision::Done(Answer::refuse(Reason::AorMismatch));
+    }
+    if is_mixed_up(policy, asked.aor.host()) {
+        return Decision::Done(Answer::refuse(Reason::DomainMismatch));
     }
     let need = || Decision::NeedKeyAccount(Answer::default(), asked.aor.as_str().to_owned(), asked.open_proof());
     let unknown = unknown_user(policy, settings, asked.aor.as_str());

@@ -20,15 +20,16 @@ use std::sync::Arc;
 use crate::config::policy::Policy;
 use crate::jose::key_set::KeySet;
 use crate::oauth::grant::{self, CodeRequest, Grant, TokenGrant};
-use crate::oauth::token_identity::unverified_claims;
+use crate::oauth::token_identity::unverified_payload;
 use crate::reason::Reason;
 use crate::records::redemption::Differs;
 use crate::records::session::token_name;
-use crate::rules::claim_fault::ClaimFault;
-use crate::rules::claims::NO_END;
+use crate::rules::claim_fault::{ACCESS_TOKEN, ClaimFault};
+use crate::rules::claims::{Claims, NO_END};
 use crate::sip::credentials::{self, Bearer};
 use crate::sip::key_derivation::KeyChallenge;
 use crate::sip::uri::Aor;
+use crate::text::json::Json;
 use crate::text::secret::SecretText;
 use key_derivation_check::OpenKeyProof;
 use peer_certificate::PeerCertificate;
@@ -385,10 +386,18 @@ pub fn check_request(
 /// Refuses a token from elsewhere that says it is bound to a key, if its sender has not proved that key. The
 /// server cannot judge this, because it sees neither the phone nor its connection.
 fn unproved_foreign_token(policy: &Policy, provider: usize, token: &str, request: &Request<'_>) -> Option<Answer> {
-    let claims = unverified_claims(&policy.decryption, token)?;
-    let usage = request.usage("");
+    let payload = unverified_payload(&policy.decryption, token)?;
+    let json = Json::parse(&payload).ok()?;
     let mut answer = Answer { provider: Some(provider), carried: Carried::Token, ..Answer::default() };
-    answer.reason = Some(check_binding(&policy.providers[provider], &claims, usage, &mut answer).err()?);
+    let refused = match Claims::from_json(&json) {
+        Ok(claims) => check_binding(&policy.providers[provider], &claims, request.usage(""), &mut answer).err(),
+        // The key must be proved, whatever else of the token cannot be read.
+        Err(fault) => {
+            let cnf = json.get("cnf").filter(|cnf| **cnf != Json::Null);
+            cnf.map(|_| answer.note(fault, ACCESS_TOKEN))
+        }
+    };
+    answer.reason = Some(refused?);
     Some(answer)
 }
 

@@ -438,7 +438,12 @@ impl SessionCheck<'_> {
         let network = self.known.network().to_string();
         let Request { transport, connection, source, .. } = self.request;
         let path = format!("{transport} {connection} {} {}", source.0, source.1);
-        let request = [&[path.as_bytes()], &self.request_parts()[..]].concat();
+        let message = self.request.message;
+        let numbers = [message.contacts, message.reg_id].map(u32::to_be_bytes).concat();
+        // Only the same message is the request sent again: a copy with another Contact, Expires or Path would register
+        // somebody else. If the host does not give the message, the parts that it gives must suffice.
+        let rest = [self.request.uri, message.branch, &numbers, self.request.octets];
+        let request = [&[path.as_bytes()], &self.request_parts()[..], &rest].concat();
         let shown = RedemptionFacts { address: aor, instance, network: &network, request: &request, ..shown };
         let claim = Some(Claim::new(&self.settings.hash_key, code, &shown));
         Registration { claim, ..registration }

@@ -3,6 +3,7 @@
 //! another one.
 
 use super::introspection::TokenStrategy;
+use super::policy::Policy;
 use super::provider::{Fail, Provider};
 use super::provider_settings::ProviderSettings;
 use super::settings::Settings;
@@ -143,6 +144,18 @@ pub(super) fn check(providers: &[Provider], settings: &Settings) -> Result<(), C
         }
     }
     check_location(providers, settings)
+}
+
+/// True when the location service would take a user of this host for one of a provider's users, because it knows users by
+/// name alone.
+pub fn is_mixed_up(policy: &Policy, host: &str) -> bool {
+    let is_other = |reach: &Reach| match reach {
+        Reach::Any => true,
+        Reach::Hosts(hosts) => hosts.iter().any(|other| other != host),
+    };
+    let settings = &policy.settings;
+    let by_name_alone = settings.location_ignores_domain && !settings.shared_user_names;
+    by_name_alone && policy.providers.iter().any(|provider| is_other(&provider.reach))
 }
 
 /// Fails if users of several domains would be mixed up. A location service that knows users by name alone takes

@@ -222,6 +222,11 @@ mod tests {
                 true,
                 "domain: is missing; write the SIP domain whose users",
             ),
+            (
+                format!("tokens=validation_grant;validation_grant_type=urn:x:y;encryption=required;{CLIENT}"),
+                true,
+                "encryption: is not possible with tokens = validation_grant",
+            ),
             ("require_master_key=yes;aor={sip}".to_owned(), true, "require_master_key: needs 'client_id'"),
         ] {
             let text = policy(&line, store).err().unwrap_or_else(|| panic!("{line} is accepted"));

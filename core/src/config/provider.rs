@@ -360,6 +360,11 @@ fn validation_grant(
         (_, TokenStrategy::ValidationGrant) if client.is_none() => {
             Err(fail("client_id", "is missing: who validates tokens at this server needs a client there".into()))
         }
+        (_, TokenStrategy::ValidationGrant) if !matches!(settings.encryption.as_str(), "" | "allowed") => {
+            let text = "is not possible with tokens = validation_grant, whose tokens are not this proxy's to decrypt; let \
+                        phones use TLS";
+            Err(fail("encryption", text.into()))
+        }
         (_, TokenStrategy::ValidationGrant) if !has_store => {
             Err(fail("tokens", "validation_grant needs 'store', where what the server says is kept".into()))
         }

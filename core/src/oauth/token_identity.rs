@@ -297,9 +297,13 @@ impl Search<'_> {
 
 /// Claims of an access token that came from its issuer over TLS, so its signature is not checked.
 pub fn unverified_claims(decryption: &DecryptionKeys, token: &str) -> Option<Claims> {
+    Claims::from_json(&Json::parse(&unverified_payload(decryption, token)?).ok()?).ok()
+}
+
+/// The payload of a JWT whose signature somebody else checks; None for a token that is no JWT.
+pub fn unverified_payload(decryption: &DecryptionKeys, token: &str) -> Option<Vec<u8>> {
     let token = decryption.open(token).ok()?;
-    let payload = CompactJws::split(&token).ok()?.unverified_payload().ok()?;
-    Claims::from_json(&Json::parse(&payload).ok()?).ok()
+    CompactJws::split(&token).ok()?.unverified_payload().ok()
 }
 
 /// What a valid token, or an answer, says about its user.
