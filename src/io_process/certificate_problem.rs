@@ -9,7 +9,7 @@ use sipoauth_core::text::fingerprint::printable;
 const ISSUE_AGAIN: &str = "issue it anew, with subjectAltName=DNS:NAME, basicConstraints=CA:FALSE and extendedKeyUsage=serverAuth (openssl x509 -extfile)";
 const NEW_CHAIN: &str = "have the server send its own certificate and those of the authorities between it and the one in ca_file, each issued for that (an authority's with basicConstraints=CA:TRUE)";
 
-/// The sentence.
+/// The sentence for a problem.
 pub(super) fn sentence(problem: &E) -> String {
     let (what, fix) = match problem {
         E::Expired | E::ExpiredContext { .. } => ("has expired", "renew it at the server, or set this machine's clock"),
@@ -43,7 +43,7 @@ pub(super) fn sentence(problem: &E) -> String {
     format!("the server's certificate {what}; {fix}")
 }
 
-/// What rustls hands on without a name of its own.
+/// The sentence for a problem that rustls hands on without a name of its own.
 fn of_another(problem: &E) -> String {
     let inner = match problem {
         E::Other(other) => other.0.downcast_ref::<W>(),
@@ -79,13 +79,13 @@ fn of_another(problem: &E) -> String {
             | W::UnsupportedNameType
             | W::SignatureAlgorithmMismatch,
         ) => ("has a part that is not as RFC 5280 wants it", ISSUE_AGAIN),
-        // So the verifier with the system's authorities calls a wrong extended key usage.
+        // The verifier with the system's authorities uses this text for a wrong extended key usage.
         None if matches!(problem, E::Other(other) if other.0.to_string() == "certificate had invalid extensions") => {
             return sentence(&E::InvalidPurpose);
         }
         _ => ("is not accepted", ISSUE_AGAIN),
     };
-    // Its own word helps whoever looks further.
+    // The library's own words help whoever looks further.
     let word = match (inner, problem) {
         (Some(inner), _) => printable(&inner.to_string(), 80),
         (None, E::Other(other)) => printable(&other.0.to_string(), 80),

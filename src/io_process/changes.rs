@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which records other proxies have changed lately: one that was read before its change must not be remembered after.
+//! Which records other proxies have changed lately. A record that was read before its change must not be cached
+//! after it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// Changes that are remembered.
+/// At most this many changes are remembered.
 const MOST: usize = 4096;
 
 /// A moment between changes.
 pub type Moment = u64;
 
-/// Counts the changes; the threads read it before they read a record.
+/// Counts the changes. A thread reads this clock before it reads a record.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeClock(Arc<AtomicU64>);
 
 impl ChangeClock {
-    /// Now.
+    /// The present moment.
     pub fn now(&self) -> Moment {
         self.0.load(SeqCst)
     }
@@ -35,7 +36,7 @@ impl Changes {
         self.clock.clone()
     }
 
-    /// A record was changed; with an empty key any may have been.
+    /// Notes that a record was changed. An empty key says that any record may have changed.
     pub fn note(&mut self, key: String) {
         let moment = self.clock.0.fetch_add(1, SeqCst) + 1;
         if self.recent.len() == MOST {
@@ -44,7 +45,7 @@ impl Changes {
         self.recent.push_back((moment, key));
     }
 
-    /// True when the record may have changed since.
+    /// True when the record may have changed since that moment.
     pub fn since(&self, moment: Moment, key: &str) -> bool {
         let forgotten = self.recent.len() == MOST && self.recent.front().is_some_and(|(first, _)| *first > moment + 1);
         let later = self.recent.iter().rev().take_while(|(at, _)| *at > moment);

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether the authorization servers accept the proxy's client. A server that refuses a request may mean the client,
-//! which is the operator's business, or what a phone has sent: it tells them apart who knows how others fared.
+//! which is the operator's business, or what a phone has sent. How other requests fared tells the two apart.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use sipoauth_core::oauth::verdict::Question;
 
-/// What was accepted says for so long that the client is good, in milliseconds.
+/// An accepted request shows for this long that the client is good, in milliseconds.
 const LATELY: i64 = 600_000;
-/// After so many refusals in a row it says so no more: the client's secret may have changed since.
+/// After more refusals in a row than this it shows nothing any more, because the client's secret may have changed
+/// since.
 const IN_A_ROW: u32 = 10;
-/// A sign-in says so of refreshes only this time after the first refusal, in milliseconds: the servers of one issuer may
-/// learn of a new secret one by one.
+/// For refreshes, a sign-in shows that the client is good only if it comes later than this after the first refusal,
+/// in milliseconds, because the servers of one issuer may learn of a new secret one by one.
 const SETTLED: i64 = 60_000;
-/// Sessions whose refresh was refused that are remembered, for each provider. Of more, the operator is told.
+/// At most this many sessions whose refresh was refused are remembered for each provider. The operator is told of
+/// refusals of further sessions.
 const SESSIONS: usize = 4096;
 
 #[derive(Default)]
@@ -22,11 +24,11 @@ struct ClientStanding {
     /// Unix milliseconds; 0: not yet.
     accepted: i64,
     refused: u32,
-    /// When the client was first refused at the refresh of a session.
+    /// When the client was first refused at the refresh of a session, by the key of its tokens.
     sessions: HashMap<String, i64>,
 }
 
-/// Of all providers of one configuration, by index, and what they were asked for.
+/// The standing at all providers of one configuration, by the provider's index and what it was asked for.
 #[derive(Default)]
 pub struct ClientStandings(Mutex<HashMap<(usize, Question), ClientStanding>>);
 
@@ -36,7 +38,7 @@ impl ClientStandings {
         look(standings.entry((provider, question)).or_default())
     }
 
-    /// The server has served the client.
+    /// Notes that the server has served the client.
     pub fn accepted(&self, provider: usize, question: Question, now: i64) {
         self.with(provider, question, |standing| {
             standing.accepted = now;
@@ -44,19 +46,20 @@ impl ClientStandings {
         });
     }
 
-    /// The server has refused a request that may be at fault itself: whether it is, because the server serves the client
-    /// otherwise.
+    /// Notes that the server has refused a request that may be at fault itself. True when it is at fault, because
+    /// the server serves the client otherwise.
     pub fn blames_request(&self, provider: usize, question: Question, now: i64) -> bool {
         self.with(provider, question, |standing| {
             standing.refused = standing.refused.saturating_add(1);
-            // Another thread may have noted it a moment later than now.
+            // Another thread may have noted a time that is a moment later than `now`.
             let lately = standing.accepted != 0 && now.saturating_sub(standing.accepted) < LATELY;
             lately && standing.refused <= IN_A_ROW
         })
     }
 
-    /// The server has refused the client at the refresh of this session: whether it has served the client since it did so
-    /// first, at another's or at a sign-in.
+    /// Notes that the server has refused the client at the refresh of this session. True when the session is at
+    /// fault, because the server has served the client since the first such refusal, at another refresh or at a
+    /// sign-in.
     pub fn blames_session(&self, provider: usize, session: &str, now: i64) -> bool {
         let signed_in = self.with(provider, Question::SignIn, |standing| standing.accepted);
         self.with(provider, Question::Refresh, |standing| match standing.sessions.get(session) {
@@ -70,7 +73,7 @@ impl ClientStandings {
         })
     }
 
-    /// The session is refreshed, or ends.
+    /// Forgets a session that was refreshed, or ends.
     pub fn forget_session(&self, session: &str) {
         let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for standing in standings.values_mut() {

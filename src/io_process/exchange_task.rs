@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a thread of the I/O service does with a code, or another thing that can be redeemed once: claims it, exchanges
-//! it, stores what came of it.
+//! What a thread of the I/O service does with a code, or another grant that can be redeemed once: claims it,
+//! exchanges it, stores the result.
 //!
-//! A code is sent by the one who has written the claim, and by nobody else after that, whoever dies meanwhile.
+//! Only the thread that has written the claim on a code sends the code. Nobody else sends it after that, even if
+//! that thread dies.
 
 use std::sync::Arc;
 
@@ -60,31 +61,32 @@ pub struct TaskEnv {
     pub kept_keys: Arc<KeptKeys>,
     /// Which servers accept the proxy's client.
     pub(super) standings: Arc<ClientStandings>,
-    /// Changes by other proxies.
+    /// The clock of changes by other proxies.
     pub clock: ChangeClock,
-    /// Log lines of the threads: the host's log is written by the service's own thread.
+    /// Log lines of the threads. Only the service's own thread writes the host's log.
     pub lines: Arc<LineBuffer>,
 }
 
-/// A record as it was stored at some moment; None: it was not there.
+/// A record as it was stored at some moment.
 #[derive(Debug)]
 pub struct ReadRecord {
     /// Its key.
     pub key: String,
-    /// Its sealed value.
+    /// Its sealed value; None if it was not there.
     pub value: Option<Vec<u8>>,
-    /// Before it was read.
+    /// A moment before it was read.
     pub moment: Moment,
 }
 
-/// What came of a code.
+/// The result of the work on a code.
 #[derive(Debug)]
 pub enum ExchangeOutcome {
-    /// Its fate is stored, and this is what is known of the server.
+    /// The fate of the code is stored, and this is what is known of the server.
     Settled(Ended),
     /// Another proxy exchanges it now.
     Elsewhere,
-    /// It was not sent, or the server did not act upon it: why, what is known of the server, and a sentence for the log.
+    /// The code was not sent, or the server did not act upon it. The fields are the reason, what is known of the
+    /// server, and a sentence for the log.
     Failed(Reason, Ended, String),
 }
 
@@ -101,7 +103,7 @@ impl TaskEnv {
         result
     }
 
-    /// The same for one that adds a record.
+    /// The same for a call that adds a record.
     pub fn noted_addition(&self, added: Result<bool, StoreError>) -> Result<bool, StoreError> {
         if added == Ok(true) {
             self.context.note_worked(&*self.lines, Worked::Addition);
@@ -109,7 +111,8 @@ impl TaskEnv {
         self.noted(added)
     }
 
-    /// A task. Should it end in a panic, that is counted and told, and its event is made from the sentence of the log.
+    /// Makes a task. If it panics, that is counted and logged, and `panicked` makes the event from the logged
+    /// sentence.
     pub fn task(
         &self,
         run: impl FnOnce() -> ServiceEvent + Send + 'static,
@@ -124,7 +127,7 @@ impl TaskEnv {
         })
     }
 
-    /// Stores the key of a registration. Should that fail, the check that follows sees that it is missing.
+    /// Stores the key of a registration. If that fails, the check that follows sees that the key is missing.
     fn bind(&self, registration: &Registration, to_tag: &[u8]) {
         let Ok(store) = self.store() else { return };
         match store.bind(&self.policy, registration, to_tag, now_millis()) {
@@ -140,7 +143,7 @@ impl TaskEnv {
         self.policy.providers.iter().position(|p| p.name == name && gives(p))
     }
 
-    /// How the proxy itself issues tokens for this, without asking a server.
+    /// How the proxy itself issues tokens for this work, without asking a server; None if it does not.
     pub(super) fn issues(&self, work: &Exchange) -> Option<&PasswordSignIn> {
         let own = matches!(work.grant, TokenGrant::Password(_) | TokenGrant::Refresh(_));
         let provider = self.policy.providers.iter().find(|p| own && p.name == work.provider)?;
@@ -161,7 +164,8 @@ impl TaskEnv {
         KeySet::from_jwks(&document, Origin::Fetched).ok()
     }
 
-    /// Fetches the keys of a provider, when they are not configured: within limits, for a stranger may be the cause.
+    /// Fetches the keys of a provider, unless they are configured. There are limits, because a stranger may be the
+    /// cause.
     pub(super) fn fetch_keys(&self, provider: usize) -> Option<Refetched> {
         let settings = &self.policy.settings;
         let plan = key_plan(&self.policy.providers[provider], &self.policy)?;
@@ -177,8 +181,8 @@ impl TaskEnv {
         kept.then(|| provider.keys.id(&provider.issuer))
     }
 
-    /// How long the one who claims a code or a refresh may need for it, in milliseconds: metadata, keys and the request
-    /// itself.
+    /// How long the process that claims a code or a refresh may need for it, in milliseconds: for metadata, keys and
+    /// the request itself.
     pub(super) fn claim_time(&self) -> i64 {
         (i64::from(self.policy.settings.http_timeout) * 4 + 5) * 1000
     }
@@ -195,7 +199,8 @@ impl TaskEnv {
         };
         let registration = &work.registration;
         let exchanged = matches!(outcome, ExchangeOutcome::Settled(_)).then(|| self.exchanged(registration)).flatten();
-        // Only a key that the To tag goes into must wait for it; it is none when another answer has left meanwhile.
+        // Only a key that is made of the To tag needs the tag. The tag does not count when another answer has left
+        // meanwhile.
         let tagged = || !work.to_tag.is_empty() && now_millis() < work.until;
         let complete = |e: &Exchanged| e.sign_in != SignIn::Code || e.master_key.is_some() || tagged();
         if exchanged.as_ref().is_some_and(complete) {
@@ -218,7 +223,7 @@ impl TaskEnv {
     fn settle(&self, work: &Exchange, gate: &Gate) -> Result<ExchangeOutcome, StoreError> {
         let store = self.store()?;
         let id = CodeId(work.registration.code.clone());
-        // What is secret goes to the server that the worker meant, not to another one that has taken its name.
+        // Secrets go to the server that the worker meant, not to another one that has taken its name.
         let provider = self.provider(&work.provider);
         let Some(provider) = provider.filter(|p| self.policy.providers[*p].issuer == work.issuer) else {
             let why = "the provider was removed".into();
@@ -233,12 +238,12 @@ impl TaskEnv {
                 Some((CodeRecord { state: CodeState::InFlight(deadline), .. }, _)) if now <= deadline => {
                     return Ok(ExchangeOutcome::Elsewhere);
                 }
-                // Who claimed it has died.
+                // The process that claimed it has died.
                 Some((CodeRecord { state: CodeState::InFlight(_), .. }, claim)) if work.grant.is_repeatable() => {
                     Some(claim)
                 }
-                // It was refused with another code_verifier, or what came of that is not known: who has tried it must not
-                // have spoilt it for its owner.
+                // The code was refused with another code_verifier, or the result of that try is not known. Whoever
+                // tried it must not have spoilt it for its owner.
                 Some((found, tried)) if found.state.is_a_try() && !asks_the_same(&found, &work.registration) => {
                     Some(tried)
                 }
@@ -276,26 +281,27 @@ impl TaskEnv {
                 Err(error) => Err(error),
             },
         };
-        // Tokens came, whatever is made of them.
+        // In all these cases the server gave tokens, whatever is made of them.
         if of_server == Ended::Well && matches!(fate, Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..))) {
             self.standings.accepted(provider, Question::SignIn, now_millis());
         }
         self.note_fate(&store, provider, work, &claim, fate, of_server)
     }
 
-    /// The code is good, and its sender has no right to the address: it is its owner's still.
+    /// True when the code is good and its sender has no right to the address. The code is still its owner's then.
     fn is_ownerless(&self, provider: usize, work: &Exchange, exchanged: &Exchanged) -> bool {
         let rules = &self.policy.providers[provider].rules;
         let allowed = may_register(rules, &exchanged.identity, &work.registration);
         !matches!(allowed, Ok(()) | Err(Reason::InsufficientScope))
     }
 
-    /// A short code that was guessed is of no use to anybody, and the answer does not tell that it was right.
+    /// A short code that was guessed becomes useless to everybody, and the answer does not tell that the code was
+    /// right.
     fn not_guessed(&self, provider: usize, work: &Exchange, granted: Granted) -> Result<Granted, TokenError> {
         let rules = &self.policy.providers[provider].rules;
         match may_register(rules, &granted.identity, &work.registration) {
             Err(reason) if work.registration.weak => {
-                // Nothing was guessed when only its own user's tokens lack a scope.
+                // If only a scope is missing, the tokens are those of the code's own user, so nothing was guessed.
                 if reason != Reason::InsufficientScope {
                     let text = &work.registration.aor;
                     self.tell(&work.provider, "a short code came with another user's address", text);
@@ -307,7 +313,7 @@ impl TaskEnv {
         }
     }
 
-    /// Stores what has become of a code, unless nothing has.
+    /// Stores what has become of a code. If nothing has, the claim on it is removed.
     fn note_fate(
         &self,
         store: &SessionStore,
@@ -348,9 +354,9 @@ impl TaskEnv {
             Err(TokenError::Denied(reason)) => (CodeState::Spent(reason.number()), ExchangeOutcome::Settled(of_server)),
             Err(TokenError::InDoubt(trouble)) => {
                 self.tell(&work.provider, "what became of a sign-in is not known", &trouble.why);
-                // Its own line says what happened to the code.
+                // The log line above says what happened to the code, so the outcome needs no sentence.
                 let ended = Ended::of(&trouble);
-                // Whoever has asked came before.
+                // The request came before this was known.
                 let known_at = now_millis().max(work.registration.arrived + 1);
                 (CodeState::InDoubt(known_at), ExchangeOutcome::Settled(ended))
             }
@@ -371,8 +377,8 @@ impl TaskEnv {
         Ok(outcome)
     }
 
-    /// Whose mistake it is when a server turns a sign-in away without a word about the code: where it serves the proxy's
-    /// client otherwise, the phone's.
+    /// Decides whose mistake it is when a server refuses a sign-in without a word about the code. If the server
+    /// serves the proxy's client otherwise, it is the phone's.
     fn blamed(&self, provider: usize, work: &Exchange, error: TokenError) -> TokenError {
         let (TokenError::RequestRefused(text) | TokenError::ClientRefused(text)) = &error else { return error };
         let is_refresh = matches!(work.grant, TokenGrant::Refresh(_));
@@ -435,7 +441,7 @@ impl TaskEnv {
         }
     }
 
-    /// Stores the tokens of a session that no phone has yet.
+    /// Stores the tokens of a session with which no phone has registered yet.
     fn keep(
         &self,
         store: &SessionStore,
@@ -443,7 +449,7 @@ impl TaskEnv {
         work: &Exchange,
         granted: Granted,
     ) -> Result<Exchanged, StoreError> {
-        // Its word counts no longer than the token itself.
+        // The word of the server counts no longer than the token itself.
         let valid_until = match &work.grant {
             TokenGrant::ForeignToken(grant) => granted.expires_at.min(self.end_of_token(&grant.token.0)),
             _ => granted.expires_at,
@@ -457,7 +463,7 @@ impl TaskEnv {
         claims.map_or(i64::MAX, |claims| claims.expires_at)
     }
 
-    /// Reads records for the workers' cache; of a local store the workers read them themselves.
+    /// Reads records for the workers' cache. There are none with a local store, which the workers read themselves.
     pub fn look_up(&self, keys: &[String]) -> Vec<ReadRecord> {
         if self.context.sessions().is_none_or(|access| access.is_local()) {
             return Vec::new();
@@ -473,7 +479,7 @@ impl TaskEnv {
         keys.iter().filter_map(read).collect()
     }
 
-    /// Work that needs the store only.
+    /// Does work that needs only the store. Returns the records for the workers' cache.
     pub fn ask_store(&self, work: &Work) -> Vec<ReadRecord> {
         match work {
             Work::Account(aor, open) => {
@@ -510,7 +516,7 @@ impl TaskEnv {
         }
     }
 
-    /// The same for a proof whose session had to be fetched first.
+    /// Compares a proof whose session had to be fetched first.
     fn compare_open(&self, aor: &str, open: &OpenProof) -> Option<ReadRecord> {
         let now = now_millis();
         let account = self.noted(self.store().ok()?.account(aor, now)).ok()??;
@@ -518,7 +524,7 @@ impl TaskEnv {
         self.compare(&Comparison::new(proof, path, self.policy.settings.pop_window.into(), now))
     }
 
-    /// The same for the names of a proof whose account had to be fetched first; of one that is wrong, none.
+    /// Compares the names of a proof whose account had to be fetched first. If the proof is wrong, none is compared.
     fn compare_open_key(&self, aor: &str, open: &OpenKeyProof) -> Vec<ReadRecord> {
         let now = now_millis();
         let account = self.store().ok().and_then(|store| self.noted(store.key_account(aor, now)).ok()?);
@@ -530,7 +536,7 @@ impl TaskEnv {
         names.filter_map(|(proof, path)| self.compare(&Comparison::new(*proof, *path, window, now))).collect()
     }
 
-    /// The first path by which a proof came, over all proxies.
+    /// Notes the path by which a proof came. Returns the first such path, over all proxies.
     fn compare(&self, comparison: &Comparison) -> Option<ReadRecord> {
         let store = self.store().ok()?;
         let Comparison { key, path, expires_at } = comparison;

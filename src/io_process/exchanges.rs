@@ -13,16 +13,16 @@ use crate::process::failures::Failures;
 use crate::process::job::{Exchange, Work};
 use sipoauth_core::reason::Reason;
 
-/// A code that another proxy exchanges is looked at again after this time, in milliseconds.
+/// A code that another proxy is exchanging is looked at again after this time, in milliseconds.
 const LOOK_AGAIN: i64 = 100;
 
 /// What was done for a waiter.
 pub struct ExchangeDone {
     ticket: Ticket,
     work: Work,
-    /// Of an exchange.
+    /// The result of an exchange.
     outcome: ExchangeOutcome,
-    /// What guarded the server of an exchange.
+    /// The gate that guarded the server of an exchange.
     gate: Option<Gate>,
     /// Records for the workers' cache.
     pub records: Vec<ReadRecord>,
@@ -42,17 +42,17 @@ pub struct Exchanges {
 }
 
 impl Exchanges {
-    /// More work.
+    /// Adds work.
     pub fn add(&mut self, work: Work, ticket: Ticket) {
         self.queue.push_back(Queued { ticket, work, not_before: 0 });
     }
 
-    /// When something that waits may begin.
+    /// When work that was put off may begin.
     pub fn next(&self) -> Option<i64> {
         self.queue.iter().map(|q| q.not_before).filter(|t| *t > 0).min()
     }
 
-    /// Gives threads what may begin; what nobody waits for any more is dropped before it has begun.
+    /// Gives threads the work that may begin. Work that nobody waits for any more is dropped before it has begun.
     pub fn dispatch(
         &mut self,
         env: &TaskEnv,
@@ -115,14 +115,15 @@ impl Exchanges {
             return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
         }
         loads.begun(&exchange.provider);
-        // Why an earlier try failed says nothing of this one.
+        // This replaces the failure of an earlier try, which says nothing about this one.
         let failures = Failures::of_exchanges(env.context.arena().shared());
         failures.note(&code, Reason::ExchangeUnavailable, now / 1000);
         self.running.insert(code);
         None
     }
 
-    /// Something is done: who waited for it goes on, unless another proxy has changed the records meanwhile.
+    /// Takes the result of work. The request that waited for it goes on. If another proxy has changed the records
+    /// meanwhile, the work is done again instead.
     pub fn finished(
         &mut self,
         env: &TaskEnv,

@@ -26,23 +26,23 @@ use sipoauth_core::ports::{Answered, Document, Fetch, FetchError, Form, Post, Po
 /// Largest response body in octets.
 const MAX_BODY: u64 = 1024 * 1024;
 
-/// Servers to which one thread keeps connections.
+/// Each thread keeps connections to at most this many servers.
 const SERVERS: usize = 4;
 
 /// A client with the limits of one configuration.
 pub struct HttpClient {
     plain: Agents,
-    /// With a client's certificate, by its id: no connection is ever shared between clients.
+    /// Agents with a client's certificate, by the certificate's id. Clients never share a connection.
     certified: HashMap<[u8; 32], Agents>,
     proxy: Option<HttpProxy>,
 }
 
 struct Agents {
-    /// For each thread another, each with one connection to a server: looking for a free one among all, with the others
-    /// waiting meanwhile, takes longer than the rest of a request.
+    /// One agent for each thread, each with one connection to a server. To look for a free connection among those of
+    /// all threads, while the other threads wait, takes longer than the rest of a request.
     pooled: Vec<Agent>,
-    /// Never uses a connection twice: a server may close an idle one at any time, and whoever posts on it then cannot
-    /// know whether the request was received.
+    /// This agent never uses a connection twice. A server may close an idle connection at any time, and whoever
+    /// posts on it then cannot know whether the server received the request.
     single: Agent,
 }
 
@@ -72,7 +72,7 @@ impl HttpClient {
         let config = |idle_connections, tls: &TlsConfig| {
             Agent::config_builder()
                 .tls_config(tls.clone())
-                // Never that of the environment.
+                // The proxy of the environment is never used.
                 .proxy(proxy.clone())
                 .max_redirects(0)
                 .http_status_as_error(false)
@@ -88,7 +88,7 @@ impl HttpClient {
         let certificates = policy.providers.iter().filter_map(|p| p.client.as_ref()?.auth.certificate());
         let resolver = RememberingResolver::default();
         let agents = |certificate| {
-            // Authorities and certificate are read once for all of them.
+            // The authorities and the certificate are read once for all agents.
             let connector = SharedConnector(Arc::new(DefaultConnector::new()));
             let agent = |config| Agent::with_parts(config, connector.clone(), resolver.clone());
             let tls = tls(certificate);
@@ -126,14 +126,14 @@ impl HttpClient {
 
     fn agents(&self, certificate: Option<&ClientCertificate>) -> Result<&Agents, PostError> {
         let Some(certificate) = certificate else { return Ok(&self.plain) };
-        // Without the certificate nothing must be sent: the answer would be a refusal of the client.
+        // Nothing must be sent without the certificate, because the server would answer with a refusal of the client.
         let missing = || PostError::NotSent("the client's certificate belongs to another configuration".into());
         self.certified.get(&certificate.id()).ok_or_else(missing)
     }
 }
 
 impl Agents {
-    /// That of this thread.
+    /// The agent of this thread.
     fn pooled(&self) -> &Agent {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Relaxed));
@@ -235,8 +235,9 @@ impl Post for HttpClient {
     }
 }
 
-/// Before the first octet of the answer the connection ended. It may be a kept one that the server has closed just
-/// before, without a word (RFC 9112 section 9.3.1): what may be repeated deserves one more try on a fresh one.
+/// True when the connection ended before the first octet of the answer. It may be a kept connection that the server
+/// has closed just before, without a word (RFC 9112 section 9.3.1). A request that may be repeated deserves one more
+/// try on a fresh connection.
 fn is_stale(error: &ureq::Error) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof, WriteZero};
     match error {
@@ -248,7 +249,7 @@ fn is_stale(error: &ureq::Error) -> bool {
     }
 }
 
-/// One request. The error says what is known of it, and what happened.
+/// Sends one request. The error says whether it may have been received, and what happened.
 fn send(agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (PostError, ureq::Error)> {
     let mut body = WatchedBody { rest: form.body.as_bytes(), asked_for: false };
     let mut request = agent
@@ -296,7 +297,7 @@ impl Read for WatchedBody<'_> {
     }
 }
 
-/// Says that an answer is compressed (RFC 9110 section 8.4): nobody has asked for that.
+/// A sentence if an answer is compressed (RFC 9110 section 8.4), because nobody has asked for that.
 fn compression(headers: &HeaderMap) -> Option<String> {
     let coding = headers.get("content-encoding")?.as_bytes().to_ascii_lowercase();
     let coding = String::from_utf8_lossy(&coding);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The thread that takes up what the workers ask for. Whatever is wrong with their socket, it says so and goes on: if it
-//! ended silently, every request that must wait would wait in vain.
+//! The thread that takes the workers' jobs. Whatever is wrong with their socket, it says so and goes on, because
+//! every request that must wait would wait in vain if this thread ended silently.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -14,11 +14,11 @@ use crate::process::context::Context;
 use crate::process::job::Receiver;
 use sipoauth_core::ports::{Level, Log};
 
-/// Between two tries of a socket that fails.
+/// Pause between two tries of a socket that fails.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Wake-ups that follow each other faster than this are counted.
 const RAPID: Duration = Duration::from_millis(10);
-/// So many of them are none: the socket was shut down.
+/// This many rapid wake-ups in a row mean that the socket was shut down.
 const TOO_MANY: u32 = 1000;
 
 /// The thread's work.
@@ -34,7 +34,8 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Log lines go to `lines`; it ends once `ending` is set and the socket is woken, or nobody takes the events.
+    /// Log lines go to `lines`. The thread ends once `ending` is set and the socket is woken, or when nobody takes
+    /// the events.
     pub fn new(
         context: &Arc<Context>,
         events: SyncSender<ServiceEvent>,
@@ -85,7 +86,7 @@ impl Intake {
         }
     }
 
-    /// Requests that would have to wait are refused at once meanwhile.
+    /// Notes a failure of the socket and pauses. Requests that would have to wait are refused at once meanwhile.
     fn failed(&mut self, why: &str) {
         let deaf = &self.context.arena().shared().deaf;
         deaf.store(1, Relaxed);
@@ -99,7 +100,8 @@ impl Intake {
             self.lines.log(Level::Error, &line);
         }
         thread::sleep(PAUSE);
-        // A socket that works has nothing to receive as long as nobody sends.
+        // Workers may send again before the next try, because a socket that works has nothing to receive as long as
+        // nobody sends.
         deaf.store(0, Relaxed);
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a thread of the I/O service does with a token that only its server can judge: looks whether another proxy, or
-//! this one before its last start, has asked already, else asks.
+//! What a thread of the I/O service does with a token that only its server can judge. It looks whether another
+//! proxy, or this one before its last start, has asked already. Otherwise it asks the server.
 
 use super::exchange_task::TaskEnv;
 use super::provider_load::Gate;
@@ -23,19 +23,19 @@ use sipoauth_core::text::json::Json;
 /// What a thread has heard of a token.
 #[derive(Debug)]
 pub enum IntrospectionOutcome {
-    /// It was asked before, and the answer is in the store.
+    /// The server was asked before, and its answer is in the store.
     Stored(TokenAnswer),
     /// The server has answered.
     Answer(TokenAnswer),
-    /// The server was not asked: it did not answer lately, or the source of the request has had its questions.
+    /// The server was not asked: it did not answer lately, or the source of the request has used up its questions.
     NotAsked(Reason),
     /// There is no answer that can be used.
     Nothing {
-        /// Why.
+        /// The reason.
         reason: Reason,
         /// The same for the log.
         why: String,
-        /// The server did answer: it need not be left alone.
+        /// The server did answer, so it need not be left alone.
         answered: bool,
     },
 }
@@ -56,7 +56,8 @@ impl TaskEnv {
             // The provider was removed, or has become another one.
             return IntrospectionOutcome::NotAsked(Reason::IntrospectionUnavailable);
         };
-        // Where each request is asked for, nothing is kept. A store that fails costs a question, no more.
+        // If the server is asked for each request, nothing is kept. A failure of the store costs no more than a
+        // question.
         let keeps = introspection.cache > 0 && self.context.sessions().is_some();
         let store = keeps.then(|| self.store().ok()).flatten();
         if let Some(answer) = store.as_ref().and_then(|store| self.stored(store, work, introspection, now)) {
@@ -87,7 +88,7 @@ impl TaskEnv {
         let endpoint = self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(
             |error| match error {
                 MetadataError::Failed(why) => unavailable(why, false),
-                // A server that is just being set up may have it soon.
+                // A server that is just being set up may have a document soon.
                 MetadataError::NoDocument(why) => unavailable(why, true),
                 MetadataError::Absent(why) | MetadataError::Unusable(why) => nothing(Reason::ClientRefused, why, true),
             },
@@ -114,7 +115,7 @@ impl TaskEnv {
                 })?)
             }
             Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
-            // A server that answers the client's other questions means the token.
+            // A server that answers the client's other questions means the token, not the client.
             Err(IntrospectionError::RequestRefused(_))
                 if self.standings.blames_request(index, Question::Introspection, now_millis()) =>
             {
@@ -129,7 +130,7 @@ impl TaskEnv {
         Ok(TokenAnswer { said, asked_at: now })
     }
 
-    /// What the store knows, if it still counts.
+    /// The answer in the store, if it still holds.
     fn stored(
         &self,
         store: &SessionStore,

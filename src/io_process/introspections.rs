@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The I/O service's part about tokens that only their server can judge: one question for all who ask about the same
-//! token at once.
+//! The I/O service's part about tokens that only their server can judge. All requests that ask about the same token
+//! at once share one question.
 //!
-//! Whoever waited finds the answer in shared memory, or why there is none; what was put there last was put when he went
-//! on, or later.
+//! A request that waited finds the answer in shared memory, or why there is none. What is there was put when the
+//! request went on, or later.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -21,22 +21,22 @@ use sipoauth_core::check::token_answer::{IntrospectionResult, TokenAnswer, Token
 use sipoauth_core::reason::Reason;
 use sipoauth_core::records::session::{decode, encode};
 
-/// A token that is asked about, and who waits for it.
+/// A token that is asked about, and the requests that wait for it.
 struct Flight {
     work: Introspect,
-    /// Those whose question is on its way; None while no thread has it.
+    /// Requests whose question is on its way; None while no thread has it.
     asking: Option<Vec<Ticket>>,
-    /// Those for whom the server is to be asked next.
+    /// Requests for which the server is to be asked next.
     waiting: Vec<Ticket>,
 }
 
 /// An answer, or why there is none.
 pub struct IntrospectionDone {
-    /// Which token.
+    /// The token.
     pub id: TokenId,
-    /// What came of it.
+    /// What the thread has heard.
     pub heard: IntrospectionOutcome,
-    /// What guarded its server.
+    /// The gate that guarded its server.
     pub gate: Gate,
 }
 
@@ -47,7 +47,8 @@ pub struct Introspections {
     queue: VecDeque<TokenId>,
 }
 
-/// A token that is not good may be anybody's invention: it displaces no answer about a good one.
+/// Puts an answer where the workers read it. Anybody can make up a token that is not good, so the answer about it
+/// displaces no answer about a good one.
 fn put(env: &TaskEnv, id: &TokenId, answer: &TokenAnswer, now: i64) {
     let room = if matches!(answer.said, IntrospectionResult::Active(_)) { Room::Kept } else { Room::Passing };
     let arena = env.context.arena();
@@ -55,7 +56,8 @@ fn put(env: &TaskEnv, id: &TokenId, answer: &TokenAnswer, now: i64) {
     Failures::of_introspections(arena.shared()).forget(&id.0);
 }
 
-/// Those who have waited hear why, and nobody takes an answer that has ended for theirs.
+/// Notes a failure for the requests that have waited, and removes an answer that no longer holds, so that nobody
+/// takes it for theirs.
 fn put_failure(env: &TaskEnv, work: &Introspect, reason: Reason, now: i64) {
     let arena = env.context.arena();
     Failures::of_introspections(arena.shared()).note(&work.id.0, reason, now / 1000);
@@ -64,7 +66,7 @@ fn put_failure(env: &TaskEnv, work: &Introspect, reason: Reason, now: i64) {
     }
 }
 
-/// Whether the answer that is there counts still; None when there is none.
+/// Whether the answer that is there still holds; None when there is none.
 fn answer_holds(env: &TaskEnv, work: &Introspect, now: i64) -> Option<bool> {
     let Lookup::Hit(document) = env.context.arena().answers().get(&work.id.0, now, u64::MAX) else {
         return None;
@@ -79,9 +81,9 @@ fn asks_each_time(env: &TaskEnv, provider: &str) -> bool {
 }
 
 impl Introspections {
-    /// Somebody asks about a token.
+    /// Adds a request about a token.
     pub fn add(&mut self, env: &TaskEnv, work: Introspect, ticket: Ticket, waiters: &mut Waiters, now: i64) {
-        // Where each request is to be asked for, a question that is on its way already is too old.
+        // If the server is to be asked for each request, a question that is on its way already is too old.
         let each = asks_each_time(env, &work.provider);
         if let Some(flight) = self.flights.get_mut(&work.id) {
             match &mut flight.asking {
@@ -90,7 +92,7 @@ impl Introspections {
             }
             return;
         }
-        // It came while this request was on its way.
+        // The answer came while this request was on its way.
         if !each && answer_holds(env, &work, now) == Some(true) {
             waiters.finish(ticket);
             return;
@@ -105,7 +107,7 @@ impl Introspections {
         self.flights.insert(work.id.clone(), Flight { work, asking: None, waiting: vec![ticket] });
     }
 
-    /// Gives threads what may begin.
+    /// Gives threads the questions that may begin.
     pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, waiters: &Waiters, loads: &mut Loads) {
         for _ in 0..self.queue.len() {
             let Some(id) = self.queue.pop_front() else { return };
@@ -143,7 +145,7 @@ impl Introspections {
         }
     }
 
-    /// A thread has come back: who waited for it goes on.
+    /// Takes what a thread has heard, and lets the requests that waited for it go on.
     pub fn finished(
         &mut self,
         env: &TaskEnv,
@@ -181,7 +183,8 @@ impl Introspections {
         }
     }
 
-    /// Some have waited too long. An older answer must not be taken for the one they asked for.
+    /// Notes a failure if requests have waited too long. They must not take an older answer for the one that they
+    /// asked for.
     pub fn expired(&mut self, env: &TaskEnv, waiters: &Waiters, now: i64) {
         for flight in self.flights.values_mut() {
             let asking = flight.asking.iter().flatten();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The I/O service's part about keys: when each provider's are fetched, and how they are published.
+//! The I/O service's part about keys: when the keys of each provider are fetched, and how they are published.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -22,7 +22,7 @@ use sipoauth_core::text::fingerprint::printable;
 /// The providers whose keys are fetched.
 #[derive(Default)]
 pub struct KeyFetches {
-    /// By key source.
+    /// By the id of the key source.
     remotes: HashMap<u64, Remote>,
     waiting: Vec<(u32, Ticket)>,
 }
@@ -57,8 +57,8 @@ fn limits(policy: &Policy) -> Limits {
 }
 
 impl KeyFetches {
-    /// Takes a configuration over; what is under way goes on, but nobody waits any more for the keys of a provider that
-    /// is gone.
+    /// Takes a configuration over. Fetches that are under way go on, but nobody waits any more for the keys of a
+    /// provider that is gone.
     pub fn adopt(&mut self, context: &Context, placed: &PlacedPolicy, waiters: &mut Waiters, now: i64) {
         let mut remotes = HashMap::new();
         for (provider, &(slot, source)) in placed.policy.providers.iter().zip(&placed.places) {
@@ -78,7 +78,7 @@ impl KeyFetches {
         self.note_age(context);
     }
 
-    /// Tells how old the oldest keys are.
+    /// Publishes how old the oldest keys are.
     fn note_age(&self, context: &Context) {
         let slots = context.arena().slots();
         let fetched = |remote: &Remote| match slots[remote.slot].fetched_at.load(Relaxed) {
@@ -89,7 +89,7 @@ impl KeyFetches {
         context.arena().shared().oldest_keys.store(oldest, Relaxed);
     }
 
-    /// Those who wait for the keys in a slot go on.
+    /// Lets the requests that wait for the keys in a slot go on.
     fn release(&mut self, index: usize, waiters: &mut Waiters) {
         self.waiting.retain(|(slot, ticket)| {
             let done = usize::try_from(*slot) == Ok(index);
@@ -105,7 +105,7 @@ impl KeyFetches {
         self.remotes.values().filter(|r| !r.in_flight).map(|r| r.refresh.next).min()
     }
 
-    /// Someone waits for keys in a slot that are newer than those of this generation.
+    /// Has a request wait until a slot has keys that are newer than this generation.
     pub fn wait(&mut self, context: &Context, slot: u32, generation: u64, ticket: Ticket, waiters: &mut Waiters) {
         let has_newer = |r: &Remote| context.arena().slots()[r.slot].has_newer(generation);
         if self.remotes.values().any(|r| Ok(r.slot) == usize::try_from(slot) && !has_newer(r)) {
@@ -115,7 +115,7 @@ impl KeyFetches {
         }
     }
 
-    /// Starts the fetches that are due, planned or asked for; `start` says whether there was room.
+    /// Starts the fetches that are due, planned or asked for. `start` returns whether there was room.
     pub fn start_due(
         &mut self,
         context: &Context,
@@ -129,7 +129,8 @@ impl KeyFetches {
             let asked = match slot.wanted() {
                 WantedFetch::No => false,
                 WantedFetch::ByRequest => true,
-                // As if it had been planned for now: neither the allowance nor the pauses of an outage count.
+                // The fetch counts as planned for now, so neither the allowance nor the pauses of an outage hold it
+                // back.
                 WantedFetch::ByOperator => {
                     remote.refresh.next = remote.refresh.next.min(now);
                     true
@@ -151,7 +152,7 @@ impl KeyFetches {
         }
     }
 
-    /// A fetch has ended: publishes the keys, and those who waited go on.
+    /// Takes the result of a fetch: publishes the keys, and lets the requests that waited go on.
     pub fn finished(
         &mut self,
         context: &Context,
@@ -174,7 +175,7 @@ impl KeyFetches {
                 Err(format!("{}: the usable keys need more than 64 KiB", fetched.jwks_uri).into())
             }
         });
-        // Everything is in place before the first log line: the host's log must not decide what the workers see.
+        // Everything is in place before the first log line, so the host's log does not decide what the workers see.
         let first = remote.refresh.failures > 0 || slot.fetched_at.load(Relaxed) == 0;
         let (jwks_uri, error, rejected) = match &published {
             Ok(fetched) => {
@@ -215,7 +216,7 @@ fn describe(name: &str, fetch: &Result<FetchedKeys, NoKeys>, first: bool, failur
             }
             lines.extend(fetched.keys.rejected().iter().map(|key| (Level::Debug, not_used(key))));
         }
-        // The first failure and then every power of two: an outage of a day is some lines, not thousands.
+        // Logs the first failure and then every power of two, so that an outage of a day is some lines, not thousands.
         Err(NoKeys { sentence, rejected }) if failures.is_power_of_two() => {
             let what = if rejected.is_empty() { "fetched" } else { "used" };
             let line = format!("provider '{name}': keys cannot be {what} ({failures} in a row): {sentence}");
@@ -232,7 +233,8 @@ mod tests {
     use super::*;
     use sipoauth_core::jose::key_set::{KeySet, Origin};
 
-    /// The log names every key of a set that has no usable one, and what it says is a stranger's word: short, printable.
+    /// The log names every key of a set that has no usable key. The texts are a stranger's words, so they are short
+    /// and printable.
     #[test]
     fn a_key_set_without_a_usable_key_is_told_key_by_key() {
         let document =

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Log lines that threads have written and the service's own thread hands to the host.
+//! Log lines that threads have written. The service's own thread hands them to the host.
 
 use std::sync::{Mutex, PoisonError};
 
 use sipoauth_core::ports::{Level, Log};
 
-/// Lines that wait at most; more are dropped.
+/// At most this many lines wait; further ones are dropped.
 const MOST: usize = 256;
 
 /// The lines.
@@ -13,7 +13,7 @@ const MOST: usize = 256;
 pub struct LineBuffer(Mutex<Vec<(Level, String)>>);
 
 impl LineBuffer {
-    /// Hands the lines over.
+    /// Hands the lines to the host's log.
     pub fn drain_to(&self, log: &dyn Log) {
         let lines = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for (level, line) in lines {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Threads that may wait: each runs one task at a time and hands back what came of it.
+//! Threads that may wait: each runs one task at a time and hands back its result.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
@@ -9,14 +9,15 @@ use std::thread::{self, JoinHandle, Thread};
 use crate::process::caught::caught;
 use sipoauth_core::config::settings::threads_for_phones;
 
-/// Something that may wait, and makes an event of kind `E`; and what to make of a panic in it, given its place.
+/// Work that may wait and makes an event of type `E`, and a function that makes an event from the place of a panic
+/// in it.
 pub struct Task<E> {
     run: Box<dyn FnOnce() -> E + Send>,
     panicked: Box<dyn FnOnce(String) -> E + Send>,
 }
 
 impl<E> Task<E> {
-    /// A task.
+    /// Makes a task.
     pub fn new(
         run: impl FnOnce() -> E + Send + 'static,
         panicked: impl FnOnce(String) -> E + Send + 'static,
@@ -30,13 +31,14 @@ struct Queue<E>(Mutex<Waiting<E>>);
 
 struct Waiting<E> {
     tasks: VecDeque<Task<E>>,
-    /// The last one is woken first: what it needs, its connections among them, is still at hand.
+    /// The thread that became idle last is woken first, because what it needs, such as its connections, is still at
+    /// hand.
     idle: Vec<Thread>,
     closed: bool,
 }
 
 impl<E> Queue<E> {
-    /// Nothing that is done with the lock held panics half-way, so a poisoned one is as good.
+    /// No change under the lock panics half-way, so a poisoned lock is as good as any.
     fn lock(&self) -> MutexGuard<'_, Waiting<E>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,7 +54,7 @@ impl<E> Queue<E> {
                 return None;
             }
             let current = thread::current();
-            // It is there still when it was woken by something else.
+            // The thread is still in the list if something else has woken it.
             if waiting.idle.iter().all(|thread| thread.id() != current.id()) {
                 waiting.idle.push(current);
             }
@@ -69,7 +71,7 @@ pub struct Pool<E: Send + 'static> {
 }
 
 impl<E: Send + 'static> Pool<E> {
-    /// Starts `size` threads that send their events to `events`; the handles are for the end.
+    /// Starts `size` threads that send their events to `events`. The caller joins the handles at the end.
     pub fn new(size: usize, events: &SyncSender<E>) -> std::io::Result<(Pool<E>, Vec<JoinHandle<()>>)> {
         let waiting = Waiting { tasks: VecDeque::new(), idle: Vec::new(), closed: false };
         let queue = Arc::new(Queue(Mutex::new(waiting)));
@@ -77,14 +79,14 @@ impl<E: Send + 'static> Pool<E> {
         let mut threads = Vec::new();
         for _ in 0..size {
             let (queue, events) = (Arc::clone(&pool.queue), events.clone());
-            // Those that were started end again.
+            // If one thread cannot be started, those that were started end again.
             let thread = spawn("sipoauth io", move || run(&queue, &events)).inspect_err(|_| pool.close())?;
             threads.push(thread);
         }
         Ok((pool, threads))
     }
 
-    /// Hands a task over. False when twice as many wait as there are threads.
+    /// Hands a task over. False when twice as many tasks wait as there are threads.
     pub fn start(&self, task: Task<E>) -> bool {
         let mut waiting = self.queue.lock();
         if waiting.closed || waiting.tasks.len() >= self.size * 2 {
@@ -128,7 +130,7 @@ fn run<E>(queue: &Queue<E>, events: &SyncSender<E>) {
     }
 }
 
-/// A named thread.
+/// Starts a thread with a name.
 pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.into()).spawn(run)
 }

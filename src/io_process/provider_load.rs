@@ -43,15 +43,15 @@ impl LoadKind {
 /// How a thread's try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Nobody has wanted to ask the server: what was needed was known already.
+    /// The server was not needed, because what was wanted was known already.
     Known,
-    /// It was to be asked, and then was not.
+    /// The server was to be asked, and then was not.
     Unused,
-    /// It did its work.
+    /// The server did its work.
     Well,
-    /// It answered, but the answer is of no use: it need not be left alone.
+    /// The server answered, but the answer is of no use. The server need not be left alone.
     Refused,
-    /// It did not answer, or not as it should.
+    /// The server did not answer, or not as it should.
     Badly,
 }
 
@@ -62,8 +62,8 @@ impl Ended {
     }
 }
 
-/// Before the question to a server, for one task. What the store knows is used whether the server answers or not, so the
-/// task asks here only when nothing but the server can help.
+/// What a task passes before it asks a server. What the store knows is used whether the server answers or not, so
+/// the task asks here only when nothing but the server can help.
 #[derive(Clone)]
 pub struct Gate {
     breaker: Arc<Breaker>,
@@ -79,7 +79,7 @@ impl Gate {
         passed
     }
 
-    /// How a task that went through it has ended, or not at all.
+    /// How a task has ended that passed the gate; [`Ended::Known`] if it did not pass.
     pub fn end(&self, ended: Ended) -> Ended {
         if self.passed() { ended } else { Ended::Known }
     }
@@ -116,7 +116,7 @@ impl Load {
     }
 }
 
-/// By the provider's name.
+/// The load of each provider, by its name.
 #[derive(Default)]
 pub struct Loads {
     providers: HashMap<String, Load>,
@@ -132,8 +132,8 @@ impl Loads {
         self.providers.get_mut(provider).expect("it is there now")
     }
 
-    /// Whether there is a thread for more work at this provider: some are left for keys and for the store, and of what
-    /// other providers leave, a half for whichever hangs next.
+    /// Whether there is a thread for more work at this provider. Some threads are left for keys and for the store.
+    /// Half of the threads that other providers leave stay free for the provider that hangs next.
     pub fn has_room(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, provider: &str) -> bool {
         let own = self.of(provider).running;
         let rest = pool.for_phones().saturating_sub(self.running - own.min(self.running));
@@ -142,36 +142,38 @@ impl Loads {
         free && self.running < pool.for_phones() && own < most.min(env.policy.settings.threads_per_provider() as usize)
     }
 
-    /// Whether there is a thread for more work at the store: some are left for the providers, and one for keys.
+    /// Whether there is a thread for more work at the store. Some threads are left for the providers, and one for
+    /// keys.
     pub fn has_room_for_store(&self, pool: &Pool<ServiceEvent>) -> bool {
         let free = self.at_store == 0 || self.running + self.at_store + 1 < pool.size();
         free && self.at_store < (pool.size() / 2).max(1)
     }
 
-    /// A thread has begun work at the store.
+    /// Notes that a thread has begun work at the store.
     pub fn store_begun(&mut self) {
         self.at_store += 1;
     }
 
-    /// It is free again.
+    /// Notes that a thread at the store is free again.
     pub fn store_ended(&mut self) {
         self.at_store = self.at_store.saturating_sub(1);
     }
 
-    /// What the task of a thread asks before it asks the server.
+    /// The gate that the task of a thread passes before it asks the server.
     pub fn gate(&mut self, env: &TaskEnv, provider: &str, service: LoadKind) -> Gate {
         let breaker = Arc::clone(&self.of(provider).of(service).breaker);
         Gate { breaker, trial: env.claim_time(), passed: Arc::default() }
     }
 
-    /// A thread has begun.
+    /// Notes that a thread has begun work at a provider.
     pub fn begun(&mut self, provider: &str) {
         self.of(provider).running += 1;
         self.running += 1;
     }
 
-    /// A thread is free again. What failed is counted, and logged the first time and then at every power of two: an
-    /// outage of a day is some lines, not thousands. `why` is what the log may know; empty: it knows already.
+    /// Notes that a thread is free again. A failure is counted. It is logged the first time and then at every power
+    /// of two, so that an outage of a day is some lines, not thousands. `why` is the text for the log; empty if it
+    /// was logged already.
     pub fn ended(&mut self, env: &TaskEnv, provider: &str, service: LoadKind, ended: Ended, why: &str) {
         self.running = self.running.saturating_sub(1);
         let load = self.of(provider);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a thread of the I/O service does with tokens that are about to end: one process of all proxies refreshes them.
+//! What a thread of the I/O service does with tokens that are about to end. One process of all proxies refreshes them.
 
 use super::PATIENCE;
 use super::exchange_task::TaskEnv;
@@ -20,11 +20,11 @@ use sipoauth_core::records::session::{Exchanged, Identity, Session, Tokens, id_t
 use sipoauth_core::text::secret::SecretText;
 use subtle::ConstantTimeEq;
 
-/// Changes that others overtake, before it is left for later.
+/// If others change the tokens first this many times in a row, the rest is left for later.
 const ATTEMPTS: usize = 16;
-/// A session whose refresh was refused is shown, and its phone told so, for this time in seconds.
+/// How long a session whose refresh was refused is shown, and its phone told so, in seconds.
 const SHOWN: i64 = 86_400;
-/// What a refresh leaves undone when its process dies is done after this time, in milliseconds.
+/// If a process dies during a refresh, what it has left undone is done after this time, in milliseconds.
 const MAKE_UP: i64 = 5000;
 /// Longest time between two tries, in milliseconds.
 const MAX_BACKOFF: i64 = 60_000;
@@ -36,7 +36,7 @@ pub(super) struct Held {
     session: Session,
 }
 
-/// What came of tokens that were due.
+/// The result for tokens that were due.
 #[derive(Debug, Default)]
 pub struct Refresh {
     /// The provider whose server could be asked.
@@ -48,11 +48,11 @@ pub struct Refresh {
 }
 
 impl TaskEnv {
-    /// Refreshes the tokens under this key, unless another process does. `may_ask` says whether a provider's server is
-    /// to be asked now.
+    /// Refreshes the tokens under this key, unless another process does. `may_ask` says whether a provider's server
+    /// may be asked now.
     pub fn refresh(&self, key: &str, may_ask: &dyn Fn(&str) -> bool) -> Refresh {
         let mut refresh = Refresh::default();
-        // A store that fails was noted; what is due stays due.
+        // A failure of the store was noted already, and the tokens stay due.
         let _ = self.refresh_once(key, may_ask, &mut refresh);
         refresh
     }
@@ -90,7 +90,7 @@ impl TaskEnv {
             self.standings.forget_session(key);
             return store.store().remove(key, Some(&sealed)).map(drop);
         };
-        // Another process may have done it between the list of what is due and the lease, or died on the way.
+        // Another process may have refreshed them between the list of due tokens and the lease, or died on the way.
         if tokens.refresh_at > now {
             return self.renew(store, key, None);
         }
@@ -100,7 +100,7 @@ impl TaskEnv {
             return self.put_off(store, key, tokens, &sealed);
         };
         if !may_ask(&tokens.provider) {
-            // Others find out whether the server is back: no failure of these tokens.
+            // Other sessions find out whether the server is back, so this is no failure of these tokens.
             return self.put_off_for(PATIENCE.longest_pause, store, key, tokens, &sealed);
         }
         outcome.provider = Some(tokens.provider.clone());
@@ -120,7 +120,7 @@ impl TaskEnv {
             self.lines.log(Level::Info, &line);
         };
         const WITH_TOKEN: &str = "ends with its access token";
-        // Tokens came, whatever is made of them.
+        // In all these cases the server gave tokens, whatever is made of them.
         if matches!(answer, Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..))) {
             self.standings.accepted(provider, Question::Refresh, now_millis());
         }
@@ -179,7 +179,7 @@ impl TaskEnv {
         store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, Some(due), now).map(drop)
     }
 
-    /// A phone that holds its tokens wants new ones: those of its session that it has proved to be its own.
+    /// Finds the tokens of a phone that holds them and wants new ones. It has proved that the session is its own.
     pub(super) fn tokens_to_refresh(
         &self,
         store: &SessionStore,
@@ -208,7 +208,8 @@ impl TaskEnv {
         Ok(Ok(Held { key, tokens, session }))
     }
 
-    /// Gets them. Nobody else refreshes them, and a refresh token is claimed by who redeems it.
+    /// Gets new tokens for such a phone. Nobody else refreshes these tokens, and whoever redeems a refresh token has
+    /// claimed it.
     pub(super) fn refresh_for_phone(
         &self,
         store: &SessionStore,
@@ -285,7 +286,7 @@ impl TaskEnv {
             tokens.expires_at = refreshed.expires_at;
             tokens.failures = 0;
             tokens.refresh_at = refresh_due(&tokens, now).unwrap_or(0);
-            // The spent refresh token must not stay; should the rest fail, it is made up for soon.
+            // The spent refresh token must not stay. If the rest fails, the early due time has it done soon.
             let soon = due(&tokens).map(|at| at.min(now + MAKE_UP));
             if store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, soon, now)? {
                 return self.renew(store, key, refreshed.scope.as_ref());
@@ -294,7 +295,7 @@ impl TaskEnv {
         Ok(())
     }
 
-    /// The session lives as long as its tokens, which are due when they are to be refreshed.
+    /// Lets the session live as long as its tokens, which are due again when they are to be refreshed.
     fn renew(&self, store: &SessionStore, key: &str, scope: Option<&String>) -> Result<(), StoreError> {
         let now = now_millis();
         let Some((tokens, sealed)) = store.tokens(key, now)? else {
@@ -316,7 +317,7 @@ impl TaskEnv {
         store.put_tokens(key, &tokens, Some(&sealed), tokens.ends_at * 1000, due(&tokens), now).map(drop)
     }
 
-    /// The session is good as long as its access token; then its phone is challenged.
+    /// Lets the session live as long as its access token. Then its phone is challenged.
     fn end_with_token(
         &self,
         store: &SessionStore,
@@ -339,7 +340,7 @@ impl TaskEnv {
         store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, None, now).map(drop)
     }
 
-    /// The next request of this phone is challenged.
+    /// Ends the session, so the next request of its phone is challenged.
     fn end(&self, store: &SessionStore, key: &str, aor: &str, session: &Session) -> Result<(), StoreError> {
         let now = now_millis();
         store.change_account(aor, now, |account| {
@@ -355,7 +356,7 @@ impl TaskEnv {
     }
 }
 
-/// When they are due, if they are.
+/// When the tokens are due; None if they are not.
 fn due(tokens: &Tokens) -> Option<i64> {
     (tokens.refresh_at != 0).then_some(tokens.refresh_at)
 }

@@ -17,7 +17,7 @@ use crate::store::sessions::account_key;
 
 /// Time between two looks at what is due, in milliseconds.
 const LOOK: i64 = 250;
-/// Time between two housekeepings.
+/// Time between two housekeepings, in milliseconds.
 const UPKEEP: i64 = 1000;
 /// Tokens taken up at one look.
 const BATCH: usize = 256;
@@ -26,9 +26,9 @@ const BATCH: usize = 256;
 pub enum RefreshEvent {
     /// The keys of tokens that are due.
     Due(Vec<String>),
-    /// Tokens were looked after; the records that changed are for the workers' cache.
+    /// The refresh of the tokens under this key has ended; the records that changed are for the workers' cache.
     Refreshed(String, Refresh, Vec<ReadRecord>),
-    /// The store was looked after.
+    /// The housekeeping of the store has ended.
     Upkeep,
 }
 
@@ -54,7 +54,7 @@ pub struct Refreshes {
     breakers: Arc<Breakers>,
 }
 
-/// By provider.
+/// By the provider's name.
 type Breakers = Mutex<HashMap<String, Arc<Breaker>>>;
 
 fn breaker_of(breakers: &Breakers, provider: &str) -> Arc<Breaker> {
@@ -63,15 +63,15 @@ fn breaker_of(breakers: &Breakers, provider: &str) -> Arc<Breaker> {
 }
 
 impl Refreshes {
-    /// When there is something to do.
+    /// When there is something to do next.
     pub fn next(&self) -> i64 {
-        // What is under way, or waits for a thread, says so by an event.
+        // Work that is under way, or waits for a thread, has no time, because an event wakes the service for it.
         let look = if self.looking || !self.queue.is_empty() { i64::MAX } else { self.next_look };
         let upkeep = if self.upkeeping { i64::MAX } else { self.next_upkeep };
         look.min(upkeep)
     }
 
-    /// Starts what is due. At most an eighth of the threads refresh: phones that wait come first.
+    /// Starts what is due. At most an eighth of the threads refresh, because phones that wait come first.
     pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, now: i64) {
         if !self.upkeeping && now >= self.next_upkeep {
             self.next_upkeep = now + UPKEEP;
@@ -118,14 +118,14 @@ impl Refreshes {
         }
     }
 
-    /// Something came back.
+    /// Takes what came back from a thread.
     pub fn finished(&mut self, kept: RefreshEvent) {
         match kept {
             RefreshEvent::Upkeep => self.upkeeping = false,
             RefreshEvent::Due(keys) => {
                 self.looking = false;
                 let mut keys: Vec<String> = keys.into_iter().filter(|key| !self.running.contains(key)).collect();
-                // All proxies see the same ones: each begins elsewhere.
+                // All proxies see the same keys, so each begins at a random one.
                 let count = keys.len();
                 keys.rotate_left(((count as f64 * crate::clock::jitter()) as usize).min(count));
                 self.queue.extend(keys);

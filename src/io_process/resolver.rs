@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Addresses of servers. ureq's own resolver starts a thread for each request, also where a connection is open already.
-//! Here an address that is written in the URL is taken as it is, and a name's addresses are remembered for some seconds.
+//! Addresses of servers. ureq's own resolver starts a thread for each request, even if a connection is open already.
+//! This one takes an address in the URL as it is, and remembers the addresses of a name for some seconds.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,12 +12,12 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// How long the addresses of a name are used. A server that moves is found again after it.
+/// How long the addresses of a name are used. A server that moves is found again after that.
 const REMEMBERED: Duration = Duration::from_secs(5);
 /// Names that are remembered: those of the configuration and of the servers' metadata.
 const NAMES: usize = 64;
 
-/// Resolves names by the system, each once in a while.
+/// Resolves names by the system, and remembers the addresses for a while.
 #[derive(Clone, Debug, Default)]
 pub struct RememberingResolver(Arc<RememberedName>);
 
@@ -49,7 +49,7 @@ impl RememberingResolver {
     }
 }
 
-/// The address of a URL whose host is one.
+/// The address of a URL whose host is an address.
 fn literal(uri: &Uri) -> Option<SocketAddr> {
     let host = uri.host()?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -66,7 +66,7 @@ impl Resolver for RememberingResolver {
         if let Some(address) = literal(uri) {
             return Ok(self.list(&[address]));
         }
-        // Scheme, host and port: what ureq tells connections apart by, too.
+        // The scheme, host and port, by which ureq tells connections apart, too.
         let name = format!("{}://{}", uri.scheme_str().unwrap_or(""), uri.authority().map_or("", |a| a.as_str()));
         if let Some(addresses) = self.remembered(&name) {
             return Ok(addresses);

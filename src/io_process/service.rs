@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The I/O service: one per proxy, in a process of its own. Does in threads what may wait, and wakes those who wait.
+//! The I/O service: one per proxy, in a process of its own. It does in threads what may wait, and wakes the requests
+//! that wait for it.
 //!
 //! Only the thread that calls `step` writes to the provider slots, to the record cache and to the host's log.
 
@@ -35,20 +36,20 @@ use sipoauth_core::oauth::kept_keys::KeptKeys;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
 use sipoauth_core::ports::{Level, Log};
 
-/// Events that wait for `step`; beyond it the senders wait, and the workers' queue fills up.
+/// At most this many events wait for `step`. Beyond that the senders wait, and the workers' queue fills up.
 const EVENTS: usize = 1024;
-/// Events taken before those whose work is done are given back.
+/// Most events that a step takes before it gives back the requests whose work is done.
 const BATCH: usize = 256;
-/// Of these, events that put something into the memory that workers read: as many as find room in one of its sets, so
-/// that who waits for one finds it there.
+/// Most events of a step that put something into the memory that workers read. This many fit in one of its sets, so
+/// a request that waits for one finds it there.
 const ANSWERS: usize = 4;
 
 /// Time between two sweeps of the replay guard and of the bound connections, in milliseconds.
 const SWEEP: i64 = 300_000;
-/// What connections are bound to is wiped when it was not used for so long, in milliseconds.
+/// The binding of a connection is wiped when it was not used for this long, in milliseconds.
 const UNUSED_CONNECTION: i64 = 7_200_000;
 
-/// Between a panic of a thread and its next try.
+/// Pause between a panic of a thread and its next try.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What reaches the service's own thread.
@@ -61,9 +62,9 @@ pub enum ServiceEvent {
     Fetched(u64, Result<FetchedKeys, NoKeys>),
     /// Work for a waiter has ended.
     Done(ExchangeDone),
-    /// A token was asked about.
+    /// A question about a token has ended.
     Introspected(IntrospectionDone),
-    /// Upkeep has ended.
+    /// A part of the upkeep has ended.
     Kept(RefreshEvent),
     /// A record was changed by another proxy.
     Changed(String),
@@ -114,8 +115,9 @@ pub struct IoService {
     ending: Arc<AtomicBool>,
 }
 
-/// Whose entries a record may displace. Sessions and accounts are there because somebody has signed in or was entered;
-/// anybody can ask for an address that has none, and anybody can make a code, which is remembered as refused.
+/// The room of the cache that a record belongs to. Sessions and accounts exist because somebody has signed in or was
+/// entered. But anybody can ask for an address that has none, and anybody can make up a code, which is remembered as
+/// refused.
 fn room_of(key: &str, present: bool) -> Room {
     match key.split_once(':').map_or("", |(kind, _)| kind) {
         _ if !present => Room::Passing,
@@ -147,7 +149,7 @@ fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<ReadRecord>, now:
                 env.lines.log(Level::Error, &sentence);
             }
             if !known {
-                // Who has read it before must not put the old one back.
+                // A thread that has read the old record before must not put it back.
                 changes.note(key);
             }
         }
@@ -292,8 +294,8 @@ impl IoService {
         }
     }
 
-    /// What the replay guard need not remember makes room now and then, and tokens of connections that seem to have ended
-    /// leave the memory.
+    /// Now and then clears what the replay guard need not remember, the tokens of connections that seem to have
+    /// ended, and the places of requests whose process has died.
     fn sweep(&mut self, now: i64) {
         if (0..SWEEP).contains(&(now - self.swept)) {
             return;
@@ -332,7 +334,7 @@ impl IoService {
 }
 
 impl IoService {
-    /// As soon as a store over the network is open, changes by other proxies are listened to.
+    /// Listens to changes by other proxies as soon as a store over the network is open.
     fn start_watching(&mut self) {
         let Some(store) = self.watch.as_ref().and(self.context.sessions()).and_then(|access| access.watched()) else {
             return;
@@ -341,7 +343,7 @@ impl IoService {
         let (lines, counters) = (Arc::clone(&self.env.lines), Arc::clone(&self.context));
         let watch = move || {
             let mut tell = |key| drop(events.send(ServiceEvent::Changed(key)));
-            // It comes back when the service ends, or by a panic; then it begins again, and everything may have changed.
+            // The watch returns when the service ends. After a panic it begins again, and any record may have changed.
             while let Err(place) = caught(|| store.watch_changes(&ending, &mut tell)) {
                 counters.arena().shared().counters.add(Counter::Panics);
                 lines.log(Level::Error, &format!("internal error caught at {place}; please report it"));
@@ -366,7 +368,7 @@ impl Drop for IoService {
         self.ending.store(true, Relaxed);
         self.pool.close();
         self.context.jobs().wake();
-        // A thread that hands over an event may wait for room: taking the rest lets it see the end.
+        // A thread may wait for room to hand over an event. Once the rest is taken, it goes on and sees the end.
         let threads = std::mem::take(&mut self.threads);
         let waiting = &self.context.arena().shared().waiting;
         let give_back = |event| {
@@ -380,7 +382,7 @@ impl Drop for IoService {
         // Requests that are still parked are not given back; they must not count against max_pending any longer.
         self.events.try_iter().for_each(give_back);
         self.waiters.abandon(self.context.arena().shared());
-        // Nothing of them may be left when the host unloads or forks next.
+        // No thread may be left when the host unloads the library or forks next.
         for thread in threads {
             let _ = thread.join();
         }

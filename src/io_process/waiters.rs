@@ -28,7 +28,7 @@ struct Waiter {
 }
 
 impl Waiters {
-    /// A new one, with its deadline in Unix milliseconds.
+    /// Adds a request, with its deadline in Unix milliseconds.
     pub fn add(&mut self, deadline: i64, cookies: [u64; 2], place: WaitingPlace) -> Ticket {
         self.next += 1;
         self.waiting.insert(self.next, Waiter { deadline, cookies, place });
@@ -36,12 +36,12 @@ impl Waiters {
         self.next
     }
 
-    /// True while it waits.
+    /// True while the request waits.
     pub fn waits(&self, ticket: Ticket) -> bool {
         self.waiting.contains_key(&ticket)
     }
 
-    /// Its work is done.
+    /// Notes that the work of a request is done.
     pub fn finish(&mut self, ticket: Ticket) {
         if let Some(waiter) = self.waiting.remove(&ticket) {
             self.deadlines.remove(&(waiter.deadline, ticket));
@@ -49,7 +49,7 @@ impl Waiters {
         }
     }
 
-    /// Those whose time is over. True when there are any.
+    /// Ends the wait of requests whose time is over. True when there are any.
     pub fn expire(&mut self, now: i64) -> bool {
         let before = self.done.len();
         while let Some((deadline, ticket)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
@@ -64,7 +64,7 @@ impl Waiters {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Gives back all that are done.
+    /// Gives back all requests that are done.
     pub fn release(&mut self, shared: &Shared, give_back: &mut dyn FnMut([u64; 2])) {
         for Waiter { cookies, place, .. } in std::mem::take(&mut self.done) {
             shared.waiting.give_back(&place);
@@ -76,7 +76,7 @@ impl Waiters {
         }
     }
 
-    /// They are not given back any more, but they keep nobody out.
+    /// Frees the places of all requests without giving the requests back, so that they keep nobody out.
     pub fn abandon(&mut self, shared: &Shared) {
         let waiting = std::mem::take(&mut self.waiting);
         waiting.values().chain(&self.done).for_each(|waiter| shared.waiting.give_back(&waiter.place));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where a panic ends: as a place in the source. Its message is never shown, for it can quote the text that caused
-//! it, and that may be a token.
+//! Turns a panic into its place in the source. The message of a panic is never shown, because it can quote the text
+//! that caused the panic, which may be a token.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
@@ -14,8 +14,8 @@ thread_local! {
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs a function; a panic becomes the place ("file:line") where it happened. Panics outside of `caught` keep the
-/// hook they had.
+/// Runs a function; a panic becomes the place ("file:line") where it happened. Panics outside of `caught` go to the
+/// hook that was set before.
 pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     note_places();
     DEPTH.set(DEPTH.get() + 1);
@@ -37,7 +37,7 @@ fn note_places() {
 
 fn note(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(String::new, |l| format!("{}:{}", l.file(), l.line()));
-    // A thread that is ending has no place for it any more.
+    // A thread that is ending may have dropped `PLACE` already.
     let _ = PLACE.try_with(|noted| noted.replace(place));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What one source may cause: a worker looks before a request may wait, and what is asked of a server is counted where
-//! it is asked, once, whoever has waited for it.
+//! What one source may cause. A worker looks at the limits before a request may wait. The process that asks a server
+//! counts the question, once, however many requests wait for the answer.
 
 use super::job::{Exchange, Work};
 use crate::shared::Shared;
@@ -10,7 +10,7 @@ use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::reason::Reason;
 use sipoauth_core::sip::sender::Sender;
 
-/// Minutes in which tries of short codes are counted.
+/// Length of the period in which tries of short codes are counted, in minutes.
 const SHORT_CODES: u64 = 10;
 
 /// The limits at one time.
@@ -26,7 +26,7 @@ impl<'a> Charges<'a> {
         Charges { shared, settings, minute: (now / 60_000).unsigned_abs() }
     }
 
-    /// Whether what is to be asked of a server for this work would still be asked. Counts nothing.
+    /// Tells whether the limits still allow what this work asks of a server. Counts nothing.
     pub fn look(&self, work: &Work) -> Result<(), Reason> {
         match work {
             Work::Introspect(work) if !self.could_introspect(&work.sender) => Err(Reason::IntrospectionLimited),
@@ -35,7 +35,7 @@ impl<'a> Charges<'a> {
         }
     }
 
-    /// The same for an exchange, and counts it: the code is sent now.
+    /// The same for an exchange, and counts it, because the code is sent now.
     pub fn may_exchange(&self, work: &Exchange) -> Result<(), Reason> {
         self.exchange(work, Charge::Count)
     }
@@ -46,14 +46,14 @@ impl<'a> Charges<'a> {
         if is_unproved(work) && !charge.source(exchanges, sender, self.minute, settings.code_source_limit) {
             return Err(Reason::CodeLimited);
         }
-        // The sender comes first: who is beyond his own limit takes nothing from an address.
+        // The sender's limit comes first, so that a sender beyond his own limit takes nothing from an address.
         let may_try = !work.registration.weak
             || self.short_code_of(sender, charge) && self.short_code_for(&work.registration.aor, charge);
         if may_try { Ok(()) } else { Err(Reason::CodeTries) }
     }
 
-    /// Counts a short code that another has redeemed, and says whether its sender had a try left. The address is not his,
-    /// so he uses up none of its tries.
+    /// Counts a try of a short code that somebody else has redeemed, and says whether its sender had a try left. The
+    /// address is not the sender's, so this uses up none of the address's tries.
     pub fn may_try_another(&self, sender: &Sender, aor: &str) -> bool {
         self.short_code_for(aor, Charge::Look) && self.short_code_of(sender, Charge::Count)
     }
@@ -72,18 +72,18 @@ impl<'a> Charges<'a> {
         }
     }
 
-    /// Whether a server would still be asked about a token from this sender.
+    /// Tells whether the limits still allow a question about a token from this sender.
     pub fn could_introspect(&self, sender: &Sender) -> bool {
         self.shared.source_introspections.has_room(sender, self.minute, self.settings.introspection_source_limit)
     }
 
-    /// The same, and counts it: the server is asked now.
+    /// The same, and counts the question, because the server is asked now.
     pub fn may_introspect(&self, sender: &Sender) -> bool {
         self.shared.source_introspections.allow(sender, self.minute, self.settings.introspection_source_limit)
     }
 }
 
-/// Whether one more use is looked at only, or counted.
+/// Whether a limit is only looked at, or one more use is counted.
 #[derive(Clone, Copy)]
 enum Charge {
     Look,
@@ -99,7 +99,7 @@ impl Charge {
     }
 }
 
-/// Anybody can send these; who sends others has proved who it is.
+/// True for grants that anybody can send. The sender of any other grant has proved who he is.
 fn is_unproved(work: &Exchange) -> bool {
     matches!(work.grant, TokenGrant::Code(_) | TokenGrant::ForeignToken(_))
 }

@@ -37,7 +37,7 @@ struct Publication {
 /// A policy together with the place of each provider in the arena.
 #[derive(Clone, Debug)]
 pub struct PlacedPolicy {
-    /// Which publication it is.
+    /// The number of the publication.
     pub generation: u64,
     /// The policy.
     pub policy: Arc<Policy>,
@@ -45,8 +45,9 @@ pub struct PlacedPolicy {
     pub places: Vec<(usize, u64)>,
 }
 
-/// A slot for each provider whose keys are fetched: the one its key source has already, else one that the previous
-/// configuration does not use, because its fetches may still be under way.
+/// Chooses a slot for each provider whose keys are fetched. A key source keeps the slot that it has. A new one gets
+/// a slot that the previous configuration does not use, because the fetches of that configuration may still be under
+/// way.
 fn place(
     policy: &Policy,
     previous: Option<&PlacedPolicy>,
@@ -76,19 +77,19 @@ fn place(
     Ok(places)
 }
 
-/// What a store has done, from the easiest on. A trouble has ended when it has done what the trouble forbids.
+/// What a store has done, the easiest first. A fault has ended when the store has done what the fault prevents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worked {
-    /// It has answered.
+    /// The store has answered.
     Anything = 1,
-    /// It has been looked after, and can be written.
+    /// The upkeep has succeeded, so the store can be written.
     Upkeep = 2,
     /// A record was added.
     Addition = 3,
 }
 
 impl Worked {
-    /// What shows that a trouble has ended.
+    /// What the store must do to show that a fault has ended.
     fn that_ends(error: &StoreError) -> Worked {
         match error {
             StoreError::Away(_) | StoreError::Corrupt(_) => Worked::Anything,
@@ -106,7 +107,7 @@ pub struct Context {
     jobs: JobQueue,
     sessions: Option<StoreAccess>,
     log: Arc<dyn Log>,
-    /// What this process has read last.
+    /// The configuration that this process has parsed last.
     parsed: Mutex<Option<PlacedPolicy>>,
 }
 
@@ -118,7 +119,7 @@ impl Context {
         let sessions = policy.sessions.as_ref().map(StoreAccess::new).transpose()?;
         let sizes = Sizes {
             providers: policy.providers.len(),
-            // A local store is as fast as the cache, so only one over the network has a cache.
+            // A local store is as fast as the cache, so only a store over the network has one.
             records: match &policy.sessions {
                 Some(sessions) if !sessions.place.is_local() => policy.settings.shared_records(),
                 _ => 0,
@@ -143,7 +144,7 @@ impl Context {
         Ok(context)
     }
 
-    /// Reads the configuration again. A bad one changes nothing.
+    /// Reads the configuration again. A bad configuration changes nothing.
     pub fn reload(&self) -> Result<(), ConfigError> {
         let Some(_guard) = self.arena.begin_reload() else {
             return error("another reload is under way; try again");
@@ -181,8 +182,8 @@ impl Context {
         Ok(())
     }
 
-    /// Has the keys of one provider fetched now, or with an empty name those of all whose keys are fetched, whatever
-    /// the limits say. Returns how many these are.
+    /// Has the keys of one provider fetched now, whatever the limits say. With an empty name it does so for every
+    /// provider whose keys are fetched. Returns how many providers these are.
     pub fn refresh_keys(&self, name: &str) -> Result<usize, ConfigError> {
         let placed = self.policy()?;
         let providers = &placed.policy.providers;
@@ -214,8 +215,8 @@ impl Context {
         Ok(count)
     }
 
-    /// Makes a configuration the one in force, or changes nothing. The slots themselves are written by the I/O service
-    /// only, when it takes the configuration over.
+    /// Puts a configuration into force, or changes nothing. Only the I/O service writes the slots themselves, when
+    /// it takes the configuration over.
     fn publish(&self, bundle: Bundle, policy: &Policy) -> Result<(), ConfigError> {
         let slots = place(policy, self.policy_after(0).as_ref(), self.arena.slots().len())?;
         let publication = serde_json::to_vec(&Publication { bundle, slots });
@@ -227,13 +228,13 @@ impl Context {
         }
     }
 
-    /// The configuration in force, or None when it is the one of this generation already.
+    /// The configuration in force; None if it still has this generation.
     pub fn policy_after(&self, generation: u64) -> Option<PlacedPolicy> {
         let current = self.arena.shared().bundle.generation();
         if current == generation {
             return None;
         }
-        // Status displays ask for every row anew.
+        // A status display asks for the configuration with every row, so the parsed one is kept.
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(placed) = parsed.as_ref().filter(|placed| placed.generation == current) {
             return Some(placed.clone());
@@ -242,7 +243,7 @@ impl Context {
         parsed.clone()
     }
 
-    /// Reads what is published.
+    /// Reads and parses the published configuration.
     fn parse(&self) -> Option<PlacedPolicy> {
         let (generation, octets) = self.arena.shared().bundle.read()?;
         let octets = Zeroizing::new(octets);
@@ -283,19 +284,19 @@ impl Context {
         Ok(access.open(&placed.policy)?)
     }
 
-    /// Opens the store once and gives it back: whether it can be used. In a process that ends afterwards.
+    /// Opens the store once to find out whether it can be used. Called in a process that ends afterwards.
     pub fn try_store(&self) -> Result<(), StoreError> {
         let Some(access) = &self.sessions else { return Ok(()) };
         let placed = self.policy().map_err(|e| StoreError::Away(e.0))?;
         access.open(&placed.policy).map(drop)
     }
 
-    /// Some sessions; of all addresses, or of one.
+    /// One page of sessions: those of `aor`, or those of all addresses if `aor` is empty.
     pub fn list_sessions(&self, aor: &str, from: &str) -> Result<SessionPage, SessionError> {
         self.session_store()?.list(aor, from, now_millis())
     }
 
-    /// Ends sessions of an address: the one with this id, or with an empty `id` all. An empty `aor` is no address.
+    /// Ends the session `id` of an address, or all of them if `id` is empty. An empty `aor` is malformed.
     pub fn revoke_sessions(&self, aor: &str, id: &str) -> Result<Vec<ListedSession>, SessionError> {
         Ok(self.ended(self.session_store()?.revoke(aor, id, now_millis())?))
     }
@@ -327,17 +328,17 @@ impl Context {
         Ok(removed)
     }
 
-    /// Some accounts; of all addresses, or of one.
+    /// One page of accounts: that of `aor`, or those of all addresses if `aor` is empty.
     pub fn list_accounts(&self, aor: &str, from: &str) -> Result<AccountPage, SessionError> {
         self.session_store()?.list_key_accounts(aor, from, now_millis())
     }
 
-    /// True when anybody can tell by a challenge that an account with these parameters exists.
+    /// True when a challenge reveals that an account with these parameters exists.
     pub fn is_conspicuous(&self, parameters: &Parameters) -> bool {
         self.policy().is_ok_and(|placed| !placed.policy.new_accounts.look_like(parameters))
     }
 
-    /// Counts and logs what the operator has ended.
+    /// Counts and logs the sessions that the operator has ended.
     fn ended(&self, ended: Vec<ListedSession>) -> Vec<ListedSession> {
         for ListedSession { aor, session } in &ended {
             self.arena.shared().counters.add(Counter::SessionsRevoked);
@@ -352,13 +353,14 @@ impl Context {
         !self.arena.connections().is_empty()
     }
 
-    /// A connection has ended: what was sent on it leaves the memory.
+    /// Removes the binding of a connection that has ended.
     pub fn forget_connection(&self, number: u64) {
         self.arena.connections().forget(number);
     }
 
-    /// Counts a failure of the store; `log` gets the first one and its end, whichever process sees them. Without an error
-    /// something has worked: `worked` says what, for a store that cannot be written can still be read.
+    /// Counts a failure of the store. `log` gets the first failure and its end, whichever process sees them. None
+    /// says that the store has answered, which ends only some faults: a store that cannot be written can still be
+    /// read.
     pub fn note_store(&self, log: &dyn Log, error: Option<&StoreError>) {
         match error {
             Some(error) => {
@@ -372,7 +374,7 @@ impl Context {
         }
     }
 
-    /// The store has done this.
+    /// Notes what the store has done, and logs it if that ends a fault.
     pub fn note_worked(&self, log: &dyn Log, worked: Worked) {
         let failing = &self.arena.shared().store_failing;
         let before = failing.load(Relaxed);

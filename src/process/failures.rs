@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a question about a token, or an exchange, came to nothing: for the requests that waited for it, and for nobody else.
-//! A failure is no answer, so it has tables of its own, in which it displaces other failures only.
+//! Why a question about a token, or an exchange, has failed. Only the requests that waited for it learn this. A
+//! failure is no answer, so failures have tables of their own, in which they displace only each other.
 
 use crate::shared::Shared;
 use crate::shared::memory_table::MemoryTable;
 use sipoauth_core::reason::Reason;
 
-/// The tables have numbers of 24 bits: the reason has ten of them, the time in seconds the others. They turn over after
-/// four hours, and no request waits that long.
+/// A value in the tables has 24 bits: ten for the reason, the others for the time in seconds. The time wraps around
+/// after four hours, and no request waits that long.
 const TIME_BITS: u32 = 14;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
 /// The failures, as one process sees them.
 pub struct Failures<'a>(&'a MemoryTable<16384>);
 
-/// One of them.
+/// A failure that was noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotedFailure {
     /// The number of the reason.
@@ -24,29 +24,29 @@ pub struct NotedFailure {
 }
 
 impl<'a> Failures<'a> {
-    /// Of questions about tokens, by the id of the token.
+    /// The failures of questions about tokens, by the id of the token.
     pub fn of_introspections(shared: &'a Shared) -> Failures<'a> {
         Failures(&shared.introspection_failures)
     }
 
-    /// Of exchanges, by the id of what was exchanged.
+    /// The failures of exchanges, by the id of what was exchanged.
     pub fn of_exchanges(shared: &'a Shared) -> Failures<'a> {
         Failures(&shared.exchange_failures)
     }
 
-    /// Those who wait for this hear why. `now` in Unix seconds.
+    /// Notes a failure for the requests that wait for this. `now` in Unix seconds.
     pub fn note(&self, id: &str, reason: Reason, now: i64) {
         self.0.put(id, u64::from(reason.number()) << TIME_BITS | now.cast_unsigned() & TIME_MASK);
     }
 
-    /// There is an answer now.
+    /// Removes the failure, because there is an answer now.
     pub fn forget(&self, id: &str) {
         if self.0.get(id).is_some_and(|value| value != 0) {
             self.0.put(id, 0);
         }
     }
 
-    /// The last failure. It says nothing to those who have not waited for it.
+    /// The last failure. It says nothing to a request that has not waited for it.
     pub fn get(&self, id: &str, now: i64) -> Option<NotedFailure> {
         let value = self.0.get(id).filter(|value| *value != 0)?;
         let reason = u32::try_from(value >> TIME_BITS).ok()?;

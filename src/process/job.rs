@@ -15,59 +15,60 @@ use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::sip::sender::Sender;
 use sipoauth_core::text::secret::SecretText;
 
-/// Cookies of work that nobody waits for; the first one marks callers that are not given back by the host either.
+/// Cookies of work that nobody waits for. The first cookie alone marks callers that wait in their own thread or
+/// process, so the host does not give them back either.
 pub const NOBODY: [u64; 2] = [u64::MAX, 0];
 
 /// What the I/O service is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Work {
-    /// Tell when the keys of the provider in this slot were fetched, and are newer than those of this generation.
+    /// Give notice when the keys of the provider in this slot were fetched, and are newer than this generation.
     Keys(u32, u64),
     /// Ask the authorization server about a token.
     Introspect(Box<Introspect>),
-    /// Exchange a code or another thing, or find out what has become of it, and store the key of the registration.
+    /// Exchange a code or another grant, or find out what has become of it, and store the key of the registration.
     Exchange(Box<Exchange>),
-    /// Store the key of a registration whose code was exchanged; the To tag of its answer.
+    /// Store the key of a registration whose code was exchanged. The octets are the To tag of its answer.
     Bind(Box<Registration>, Vec<u8>),
-    /// Take that key back.
+    /// Remove the key that [`Work::Bind`] has stored.
     Unbind(Box<Registration>, Vec<u8>),
-    /// Fetch the sessions of an address-of-record, and compare a proof at once where that is configured.
+    /// Fetch the sessions of an address-of-record, and compare a proof at once if that is configured.
     Account(String, Option<Box<OpenProof>>),
-    /// Fetch the account of an address-of-record, and compare a proof at once where that is configured.
+    /// Fetch the account of an address-of-record, and compare a proof at once if that is configured.
     KeyAccount(String, Option<Box<OpenKeyProof>>),
     /// Compare the names of a proof with those that other proxies have seen.
     Compare(Vec<Comparison>),
 }
 
-/// A token that is to be asked about.
+/// A token about which its server is to be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Introspect {
     /// Name of the provider.
     pub provider: String,
-    /// Where the answer is to be put.
+    /// Where the answer is to be stored.
     pub id: TokenId,
     /// The token.
     pub token: SecretText,
-    /// Who asks, for limits.
+    /// The sender of the request, for limits.
     pub sender: Sender,
 }
 
-/// A code, or another thing, to be exchanged.
+/// A code or another grant to be exchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Exchange {
     /// Name of the provider.
     pub provider: String,
     /// Its issuer.
     pub issuer: String,
-    /// What it is.
+    /// The grant.
     pub grant: TokenGrant,
     /// The registration that brought it.
     pub registration: Registration,
     /// To tag of its answer; empty: not known.
     pub to_tag: Vec<u8>,
-    /// Whoever waits for it has been answered then, Unix milliseconds; 0: nobody waits.
+    /// The time by which the waiting request has been answered, Unix milliseconds; 0 if none waits.
     pub until: i64,
-    /// Who asks, for limits.
+    /// The sender of the request, for limits.
     pub sender: Sender,
 }
 
@@ -76,9 +77,9 @@ pub struct Exchange {
 pub struct Comparison {
     /// Name of the proof's record.
     pub key: String,
-    /// How the request came.
+    /// Hash of how the request came.
     pub path: u64,
-    /// The record is kept so long, Unix milliseconds.
+    /// The end of the record, Unix milliseconds.
     pub expires_at: i64,
 }
 
@@ -89,12 +90,12 @@ impl Comparison {
     }
 }
 
-/// What must be done for a request before it can be judged, and whose place it takes while it waits.
+/// What must be done for a request before it can be judged, and whose share of the waiting places it uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errand {
     /// What to do.
     pub work: Work,
-    /// For what it waits, and who sent it.
+    /// What the request waits for, and who sent it.
     pub party: Party,
 }
 
@@ -111,9 +112,9 @@ pub struct Job {
     pub work: Work,
     /// Unix milliseconds at which the asker gives up.
     pub deadline: i64,
-    /// The asker's own words, given back unchanged.
+    /// Two words of the asker, which it gets back unchanged.
     pub cookies: [u64; 2],
-    /// Where it waits.
+    /// The asker's place in the waiting room.
     pub place: WaitingPlace,
 }
 
@@ -143,9 +144,9 @@ impl JobQueue {
         self.sender.send(&octets).map(drop)
     }
 
-    /// Wakes the receiver without a job: it is to look at the shared memory, or to end.
+    /// Wakes the receiver without a job, so that it looks at the shared memory, or ends.
     pub fn wake(&self) {
-        // An empty datagram that does not fit finds a receiver that is awake anyway.
+        // If the queue has no room for an empty datagram, the receiver is awake anyway.
         let _ = self.sender.send(&[]);
     }
 

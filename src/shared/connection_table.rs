@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What each connection is bound to, where every process finds it: the requests of one connection may be served by
-//! different workers.
+//! What each connection is bound to. Every process can read it, because different workers may serve the requests of
+//! one connection.
 //!
-//! Any process may write, and none takes a lock that it could keep when it dies. Instead each entry carries SHA-256 over
-//! the connection, its peer and the content. Whatever does not agree (half written, written by two at once, another
-//! connection's) is as good as not there, and then the phone is asked for its credentials.
+//! Any process may write, and none takes a lock that it could keep when it dies. Instead each entry carries SHA-256
+//! over the connection, its peer and the content. An entry whose digest does not agree (half written, written by two
+//! processes at once, of another connection) counts as absent, and the phone is asked for its credentials.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 use super::start_key::StartKey;
 use sipoauth_core::sip::sender::Network;
 
-/// Entries that compete for the same connections.
+/// Entries of one set. The hash of a connection's number decides its set.
 const WAYS: usize = 4;
 const WORDS: usize = 505;
 /// Longest content in octets. With it an entry fills one page of memory; pages that no entry has reached cost nothing.
 pub const CAPACITY: usize = WORDS * 8;
-/// Where the hash of the peer's network begins in the word that has the length.
+/// From this bit on, the word that has the length holds a hash of the peer's network.
 const SOURCE_SHIFT: u32 = 16;
-/// Looks at an entry that is being written just now.
+/// How often a reader looks at an entry that is being written just now.
 const TRIES: usize = 3;
 
 /// Room for one connection.
@@ -38,8 +38,8 @@ pub struct ConnectionEntry {
     content: [AtomicU64; WORDS],
 }
 
-/// A connection as the host names it, never 0, and its peer. Hosts number connections, and numbers may come again: the
-/// peer's address and port tell them apart.
+/// A connection as the host names it, never 0, and its peer. Hosts number connections, and a number may come again;
+/// the peer's address and port tell such connections apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection<'a> {
     /// The host's number.
@@ -104,7 +104,7 @@ impl ConnectionEntry {
 
     fn write(&self, source: u64, digest: [u64; 4], content: &[u8]) {
         self.length.store(source << SOURCE_SHIFT | content.len() as u64, Ordering::Relaxed);
-        // To the end: nothing of a longer token stays behind a shorter one.
+        // All words are written, so that nothing of a longer token stays behind a shorter one.
         let mut chunks = content.chunks(8);
         for cell in &self.content {
             let octets = chunks.next().unwrap_or_default();
@@ -117,7 +117,7 @@ impl ConnectionEntry {
         }
     }
 
-    /// The content may be a token: it does not stay longer than it serves.
+    /// Frees the entry. The content may be a token, so it is overwritten.
     fn wipe(&self) {
         self.connection.store(0, Ordering::Release);
         self.digest.iter().chain(&self.content).for_each(|cell| cell.store(0, Ordering::Relaxed));
@@ -152,9 +152,9 @@ impl<'a> ConnectionTable<'a> {
         Some(content)
     }
 
-    /// Binds a connection, in place of what it was bound to before, else of the connection that was not used for the
-    /// longest time: of one of the same source where there is one, so that no source can unbind all others. True when this
-    /// changed something; content that does not fit unbinds it.
+    /// Binds a connection, in place of what it was bound to before. A new connection takes the place of the one that
+    /// was not used for the longest time, if possible of one of the same source, so that no source can unbind all
+    /// others. True when this changed something. Content that does not fit unbinds the connection.
     pub fn put(&self, connection: &Connection<'_>, content: &[u8], now: i64) -> bool {
         if content.len() > CAPACITY || connection.number == 0 {
             self.forget(connection.number);
@@ -178,17 +178,19 @@ impl<'a> ConnectionTable<'a> {
         if own.is_none() {
             entry.wipe();
         }
-        // Also when nothing seems to change: a writer that died may have left the digest and half of the content.
+        // Written even when nothing seems to change, because a writer that died may have left the digest and half of
+        // the content.
         entry.write(source, digest, content);
         entry.used_at.store(now, Ordering::Relaxed);
         entry.connection.store(connection.number, Ordering::Release);
-        // Two writers at once may have taken two entries; the older must not come to light later.
+        // Two writers at once may have taken two entries. Nobody must find the older one later.
         set.iter().filter(|e| e.holds(connection.number) && !std::ptr::eq(*e, entry)).for_each(ConnectionEntry::wipe);
         changed
     }
 
-    /// Wipes what was not used for so long, in milliseconds: hosts do not learn of the end of every connection. Called by
-    /// one process now and then. A binding that is put at this very moment may be lost; its phone is asked again.
+    /// Wipes entries that were not used for `unused` milliseconds, because hosts do not learn of the end of every
+    /// connection. Called by one process now and then. A binding that is put at this very moment may be lost; its
+    /// phone is asked again.
     pub fn sweep(&self, unused: i64, now: i64) {
         for entry in self.entries.iter().filter(|e| !e.holds(0)) {
             if now.saturating_sub(entry.used_at.load(Ordering::Relaxed)) > unused {
@@ -197,7 +199,7 @@ impl<'a> ConnectionTable<'a> {
         }
     }
 
-    /// A connection is not bound any more: it has ended, or what it was bound to has.
+    /// Unbinds a connection, because it has ended, or because what it was bound to has ended.
     pub fn forget(&self, number: u64) {
         if number != 0 {
             self.set(number).iter().filter(|e| e.holds(number)).for_each(ConnectionEntry::wipe);
@@ -331,7 +333,7 @@ mod tests {
         assert_eq!(found(&arena.connections(), &at(1)), None);
     }
 
-    /// Every place at which a writer can die: the entry is whole or not there, and the next writer mends it.
+    /// Wherever a writer dies, the entry is whole or counts as absent, and the next writer mends it.
     #[test]
     fn a_writer_that_died_leaves_nothing_that_counts() {
         let arena = arena(4);

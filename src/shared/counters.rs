@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Statistics, counted by all processes, and the few that are measured.
+//! Statistics: those that all processes count, and the few that are measured.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,7 +10,7 @@ use sipoauth_core::reason::Reason;
 
 macro_rules! counters {
     ($($name:ident = $text:literal, $doc:literal;)*) => {
-        /// What is counted beside the reasons.
+        /// What is counted besides the reasons.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
         pub enum Counter { $(#[doc = $doc] $name,)* }
@@ -50,12 +50,12 @@ counters! {
     Panics = c"panics", "Internal errors caught.";
 }
 
-/// What is measured when it is asked for: it may fall again.
+/// A statistic that is measured when it is asked for, so it may fall again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gauge {
     /// Requests that are parked now.
     Pending,
-    /// Seconds since the last successful key fetch of the provider for which that is longest ago.
+    /// Seconds since the last successful key fetch of the provider with the oldest keys.
     KeyAge,
 }
 
@@ -63,10 +63,12 @@ const GAUGES: &[(Gauge, &std::ffi::CStr)] = &[(Gauge::Pending, c"pending"), (Gau
 
 const REASONS: usize = Reason::ALL.len();
 
-/// Processes that count at the same time rarely share a set: cores that write to one cache line wait for each other.
+/// Number of sets. With several sets, processes that count at the same time rarely share one, so cores rarely wait
+/// for each other to write to one cache line.
 const SETS: usize = 16;
 
-/// One counter per `Counter`, then one per reason. Processes count in sets of their own; what counts is the sum.
+/// One counter per `Counter`, then one per reason. Each process counts in one of the sets; the value is the sum of
+/// all sets.
 #[repr(C)]
 pub struct Counters {
     sets: [Set; SETS],
@@ -90,7 +92,7 @@ pub fn gauge(index: usize) -> Option<Gauge> {
 }
 
 impl Counters {
-    /// Counts one.
+    /// Adds one to a counter.
     pub fn add(&self, counter: Counter) {
         self.add_at(counter as usize);
     }

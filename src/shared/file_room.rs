@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Room on the disk for a file, and how large a file may be. Whoever touches a mapped page for which the disk has no room
-//! is killed by SIGBUS, and whoever writes behind the limit of the process by SIGXFSZ: both are asked for before.
+//! Room on the disk for a file, and how large a file may be. SIGBUS kills a process that touches a mapped page for
+//! which the disk has no room, and SIGXFSZ one that writes beyond its file size limit. So both are checked before.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::AsRawFd as _;
 
-/// Has the file system set room aside for `length` octets from `offset` on. With `grow` the file is as long as that
-/// afterwards, else its length stays. ErrorKind::Unsupported where a file system cannot do that: nothing was changed.
+/// Has the file system set room aside for `length` octets from `offset` on. With `grow` the file reaches at least to
+/// the end of that room afterwards, else its length stays. ErrorKind::Unsupported says that the file system cannot
+/// do that, and that nothing was changed.
 ///
-/// glibc's posix_fallocate is not used, because there it reads and writes octets that other processes may be changing.
+/// glibc's posix_fallocate is not used, because on such a file system it reads and writes octets that other
+/// processes may be changing.
 pub fn set_aside(file: &File, offset: u64, length: u64, grow: bool) -> Result<()> {
     let number = |n: u64| libc::off_t::try_from(n).map_err(|_| Error::from(ErrorKind::FileTooLarge));
     let mode = if grow { 0 } else { libc::FALLOC_FL_KEEP_SIZE };
@@ -36,11 +38,11 @@ pub fn largest_file() -> u64 {
     if known && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur } else { u64::MAX }
 }
 
-/// While it lives no other process has one of the same folder. Ends with its process, too.
+/// A lock on a folder. While it lives, no other process has one on the same folder. It ends with its process, too.
 pub struct Alone(File);
 
 impl Alone {
-    /// Waits for it.
+    /// Waits for the lock.
     pub fn new(folder: &std::path::Path) -> Result<Alone> {
         let folder = File::open(folder)?;
         // SAFETY: an open file; the call touches no memory of ours.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Uses per period, for names that strangers choose: a table of fixed size in which each name has an allowance of its own.
+//! Counts uses per period for names that strangers choose. The table has a fixed size, and each name an allowance of
+//! its own.
 //!
-//! A name is found by a hash with the random key of this start, so nobody can choose one that shares a place with another.
-//! Where a set is full of names of the present period, the one with the fewest uses makes room: invented names, of which
-//! each is used once or twice, displace each other and not a name that was used often. Who is displaced starts anew, and
-//! nobody inherits another's uses, so a full table locks nobody out. To have a name forgotten that was used n times,
-//! somebody must use about as many other names as the table has places, each n times in one period.
+//! A name is found by a hash with the random key of this start, so nobody can choose one that shares a place with
+//! another. If a set is full of names of the present period, the name with the fewest uses makes room. So invented
+//! names, each of which is used once or twice, displace each other and not a name that was used often. A displaced
+//! name starts anew, and no name inherits the uses of another, so a full table locks nobody out. To make the table
+//! forget a name that was used n times, somebody must use about as many other names as the table has places, each n
+//! times in one period.
 #![forbid(unsafe_code)]
 
 use std::hash::Hash;
@@ -13,13 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::start_key::StartKey;
 
-/// Names that compete for the same places.
+/// Cells of one set. The hash of a name decides its set.
 const WAYS: usize = 8;
 
 /// Uses of names in the present period. `N`, a multiple of 8, is the number of names that are told apart at once.
 ///
-/// Each cell is one atomic word (28 bits of the name's hash, 20 of the period, 16 of uses), so who is killed at any
-/// instruction leaves nothing half. The period turns over after 2^20; in minutes that is two years.
+/// Each cell is one atomic word (28 bits of the name's hash, 20 of the period, 16 of uses), so a process that is
+/// killed at any instruction leaves no half-written cell. The period wraps around after 2^20; in minutes that is two
+/// years.
 #[repr(C)]
 pub struct LimitTable<const N: usize> {
     key: StartKey,
@@ -31,12 +34,13 @@ const PERIOD_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const PERIOD_MASK: u64 = ((1 << PERIOD_BITS) - 1) << COUNT_BITS;
 
-/// Where a name of a period is, and how it is written down.
+/// The cells in which a name of a period may be, and how it is written down.
 struct LimitPlace<'a> {
     set: &'a [AtomicU64],
-    /// The way to look at first: it differs from name to name, so that equal ones displace each other evenly.
+    /// The cell to look at first. It differs from name to name, so that names with equal uses displace each other
+    /// evenly.
     first: usize,
-    /// The cell without its uses.
+    /// The value of a cell of this name and period, without its uses.
     mark: u64,
 }
 
@@ -45,12 +49,12 @@ impl LimitPlace<'_> {
         (0..WAYS).map(|way| &self.set[(self.first + way) % WAYS])
     }
 
-    /// Of a cell of this period.
+    /// The uses in a cell, if it belongs to this name and period.
     fn own(&self, cell: u64) -> Option<u64> {
         (cell & !COUNT_MASK == self.mark && cell & COUNT_MASK != 0).then_some(cell & COUNT_MASK)
     }
 
-    /// Uses that are forgotten when this cell makes room; those of another period are forgotten anyway.
+    /// Uses that are forgotten when this cell makes room. Uses of another period are forgotten anyway.
     fn weight(&self, cell: u64) -> u64 {
         if (cell ^ self.mark) & PERIOD_MASK == 0 { cell & COUNT_MASK } else { 0 }
     }
@@ -83,7 +87,7 @@ impl<const N: usize> LimitTable<N> {
             return false;
         }
         let place = self.place(name, period);
-        // Each turn that fails is one that another process has completed.
+        // A turn fails only because another process has completed one.
         loop {
             let mut least: Option<(&AtomicU64, u64)> = None;
             let mut own = None;
@@ -157,7 +161,7 @@ mod tests {
         for way in 0..7 {
             assert!(!table.allow(way, 1, 3), "{way}");
         }
-        // All are used up, and still there is room for one who comes.
+        // All names are used up, and still there is room for a new one.
         while table.allow("eighth", 1, 3) {}
         assert!(table.allow("ninth", 1, 3) && table.used("ninth", 1) == 1);
     }
@@ -182,7 +186,7 @@ mod tests {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        // Two that come first at the same moment may take two places, of which one is forgotten.
+        // Two threads that come first at the same moment may take two places, of which one is forgotten.
         assert!((30_000..=30_004).contains(&allowed), "{allowed}");
     }
 }

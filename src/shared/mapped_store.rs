@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Maps an LMDB environment into this process; all else about it is safe code in `io::lmdb`.
+//! Maps an LMDB environment into this process; all else about it is safe code in `store::lmdb`.
 
 use std::path::Path;
 
@@ -7,7 +7,8 @@ use heed::{Env, EnvFlags, EnvOpenOptions};
 
 /// Places for readers: one per thread of every process that has the folder open.
 const MAX_READERS: u32 = 4096;
-/// Octets of LMDB's lock file for so many readers: its head, which has place for one of them, and 64 for each other one.
+/// Octets of LMDB's lock file for this many readers: its head, which has room for one reader, and 64 for each
+/// further one.
 pub const LOCK_FILE: u64 = 192 + 64 * (MAX_READERS as u64 - 1);
 
 /// Opens the environment of a folder that exists, of at most `map_size` octets (a multiple of the page size), with

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A small lossy map from a name to a number: what must be remembered for a while, at a fixed price.
+//! A small lossy map from names to numbers, of fixed size, for what must be remembered for a while.
 //!
-//! An entry may be displaced by that of another name; every use of it must be harmless then. Nobody can choose a name
-//! that displaces a certain other one, because the hash has a random key.
+//! The entry of one name may displace that of another, and every use of the table must be harmless then. Nobody can
+//! choose a name that displaces a certain other one, because the hash has a random key.
 #![forbid(unsafe_code)]
 
 use std::hash::Hash;
@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::start_key::StartKey;
 
-/// Names that compete for the same places.
+/// Cells of one set. The hash of a name decides its set.
 const WAYS: usize = 4;
 
-/// In each cell 40 bits of the name's hash, never 0, and 24 bits of value. `N` is a multiple of 4.
+/// Each cell holds 40 bits of the name's hash, never 0, and 24 bits of value. `N` is a multiple of 4.
 #[repr(C)]
 pub struct MemoryTable<const N: usize> {
     key: StartKey,
@@ -24,7 +24,7 @@ const VALUE_BITS: u32 = 24;
 const VALUE_MASK: u64 = (1 << VALUE_BITS) - 1;
 
 impl<const N: usize> MemoryTable<N> {
-    /// The cells of a name, that which it displaces first, and its tag.
+    /// The cells of a name, first the one that it displaces, and the name's tag.
     fn place(&self, name: impl Hash) -> (impl Iterator<Item = &AtomicU64>, u64) {
         const { assert!(N >= WAYS && N.is_multiple_of(WAYS)) };
         let hash = self.key.hash(name);

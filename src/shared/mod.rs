@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shared memory between the forked processes: small, hot, losable state of fixed size.
 //!
-//! Made before the fork, never grows. Everything in it is an atomic, so a reader or writer that is killed at any
-//! instruction leaves no lock behind. This room and `capi` are the only ones with unsafe code.
+//! It is made before the fork and never grows. Everything in it is an atomic, so a reader or writer that is killed
+//! at any instruction leaves no lock behind. This room and `capi` are the only ones with unsafe code.
 #![allow(unsafe_code)]
 
 pub mod connection_table;
@@ -49,13 +49,13 @@ pub struct Shared {
     pub waiting: WaitingRoom,
     /// 1 while the I/O service cannot take the workers' jobs.
     pub deaf: AtomicU32,
-    /// Process id of the one that reloads now, 0 when none does.
+    /// Id of the process that reloads the configuration now; 0 when none does.
     reloading: AtomicU64,
     /// Process id of the I/O service, 0 when there is none.
     serving: AtomicU64,
     /// The configuration in force, as JSON.
     pub bundle: Published<{ 512 * 1024 }>,
-    /// For the places of records and connections, and for sources.
+    /// Hash key that decides the places of records and connections, and names sources.
     pub places: StartKey,
     /// Key ids that the last fetch did not bring.
     pub missing_keys: MemoryTable<4096>,
@@ -65,17 +65,17 @@ pub struct Shared {
     pub source_exchanges: SourceLimits<16_384>,
     /// Introspections that a source has caused in the present minute.
     pub source_introspections: SourceLimits<16_384>,
-    /// Encrypted tokens of a source on which a private key was spent in vain in the present minute.
+    /// Encrypted tokens of a source on which the proxy has used a private key in vain in the present minute.
     pub source_decryptions: SourceLimits<16_384>,
     /// Short codes that a source has tried in the present ten minutes.
     pub short_code_sources: SourceLimits<16_384>,
     /// Short codes that were tried for an address-of-record in the present ten minutes.
     pub short_code_addresses: LimitTable<65_536>,
-    /// Senders of datagrams of whom something was accepted lately.
+    /// Senders of datagrams from which something was accepted lately.
     pub shown_senders: ShownSenders,
-    /// Why the last exchange of a code did not come about: a reason and a time, see `runtime::failures`.
+    /// Why the last exchange of a code failed: a reason and a time, see `process::failures`.
     pub exchange_failures: MemoryTable<16384>,
-    /// Why the last introspection of a token did not come about: a reason and a time, see `runtime::failures`.
+    /// Why the last introspection of a token failed: a reason and a time, see `process::failures`.
     pub introspection_failures: MemoryTable<16384>,
     /// When a request that waits for a code arrived: the low 24 bits of Unix milliseconds.
     pub arrivals: MemoryTable<16384>,
@@ -83,10 +83,11 @@ pub struct Shared {
     pub store_failing: AtomicU32,
     /// Callers that wait in a thread or process of their own.
     pub waits: Waits,
-    /// Unix milliseconds of the last successful key fetch of the provider for which that is longest ago; of one that
-    /// has no keys yet, when it was configured. 0: no keys are fetched. Written by the I/O service only.
+    /// Unix milliseconds of the last successful key fetch of the provider with the oldest keys. A provider that has
+    /// no keys yet counts with the time at which it was configured. 0: no keys are fetched. Written by the I/O
+    /// service only.
     pub oldest_keys: AtomicI64,
-    /// Makes the marks of dialogs where no `store_key` does.
+    /// Key for the marks of dialogs if no `store_key` is configured.
     pub dialog_key: StartKey,
 }
 
@@ -104,7 +105,7 @@ impl Shared {
     }
 }
 
-/// How much room is made.
+/// How much room the arena has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
     /// Providers of the first configuration.
@@ -115,7 +116,7 @@ pub struct Sizes {
     pub records: usize,
     /// Answers of authorization servers about tokens.
     pub answers: usize,
-    /// Connections that are bound to who signed in on them.
+    /// Connections that can be bound to the user who signed in on them.
     pub connections: usize,
 }
 
@@ -167,7 +168,8 @@ impl Arena {
         const { assert!(size_of::<ProviderSlot>().is_multiple_of(align_of::<ReplaySet>())) };
         const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheEntry>())) };
         const { assert!(size_of::<CacheEntry>().is_multiple_of(align_of::<ConnectionEntry>())) };
-        // The configuration's secrets are in it: they must not be in a core file. Where that is not possible, so be it.
+        // The mapping has the configuration's secrets, so it must not be in a core file. A failure of this call is
+        // ignored.
         // SAFETY: the mapping that was just made.
         unsafe { libc::madvise(address, length, libc::MADV_DONTDUMP) };
         let base = NonNull::new(address.cast::<Shared>()).ok_or_else(std::io::Error::last_os_error)?;
@@ -208,7 +210,7 @@ impl Arena {
         unsafe { self.first_set().add(self.replay_sets).cast::<CacheEntry>() }
     }
 
-    /// How many entries both caches have.
+    /// How many entries both caches have together.
     fn cached(&self) -> usize {
         rounded(self.records) + rounded(self.answers)
     }
@@ -256,7 +258,7 @@ impl Arena {
         take(&self.shared().serving)
     }
 
-    /// Gives the right back.
+    /// Gives up the right to be the I/O service.
     pub fn end_service(&self) {
         self.shared().serving.store(0, Ordering::Release);
     }

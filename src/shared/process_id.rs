@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The id of this process, without a system call for each question: it is asked for with every request.
+//! The id of this process. Every request needs it, so this module avoids a system call each time.
 //!
-//! It is kept in a page that the kernel empties in every child (MADV_WIPEONFORK, Linux 4.14), so a child never takes its
-//! parent's for its own, however it was forked.
+//! The id is kept in a page that the kernel empties in every child (MADV_WIPEONFORK, Linux 4.14), so a child never
+//! takes its parent's id for its own, however it was forked.
 
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -13,7 +13,7 @@ const LENGTH: usize = 4096;
 /// The id of this process.
 #[inline]
 pub fn id() -> u32 {
-    // SAFETY: what is there was mapped by `page` below, and stays.
+    // SAFETY: the pointer is null, or `page` below has mapped what it points to, which stays mapped.
     match unsafe { PAGE.load(Ordering::Acquire).as_ref() } {
         Some(kept) => match kept.load(Ordering::Relaxed) {
             0 => keep(kept),
@@ -30,7 +30,7 @@ fn keep(place: &AtomicU32) -> u32 {
     id
 }
 
-/// Maps the page; None where the kernel does not do that, and then each call asks it for the id.
+/// Maps the page. None if the kernel cannot empty it in children; each call then asks the kernel for the id.
 #[cold]
 fn page() -> Option<&'static AtomicU32> {
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);

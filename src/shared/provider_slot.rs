@@ -13,13 +13,13 @@ use sipoauth_core::jose::key_set::Rejected;
 /// Most octets of a published key set.
 pub const MAX_KEYS_OCTETS: usize = 64 * 1024;
 
-/// Most octets of a published status: it has room for each key of a set that is rejected.
+/// Most octets of a published status. It has room for all keys of a set if all are rejected.
 const STATUS_OCTETS: usize = 32 * 1024;
 
 /// One provider's keys and their state. Written by the I/O process only, except `wanted`.
 #[repr(C)]
 pub struct ProviderSlot {
-    /// Which key source the slot belongs to; keys of another source are not used. 0: free.
+    /// The key source that the slot belongs to; keys of another source are not used. 0: free.
     pub source: AtomicU64,
     /// Unix milliseconds of the last successful fetch.
     pub fetched_at: AtomicI64,
@@ -31,8 +31,8 @@ pub struct ProviderSlot {
     pub failures: AtomicU32,
     /// 1 while a fetch is under way.
     pub in_flight: AtomicU32,
-    /// From the moment a fetch is asked for until it begins: by a worker, 1 more than the generation of the keys that were
-    /// not enough; by the operator, the largest number.
+    /// Not 0 from the moment a fetch is asked for until it begins. A worker writes 1 more than the generation of the
+    /// keys that were not enough, the operator the largest number.
     wanted: AtomicU64,
     /// Fetches that were started.
     pub fetches: AtomicU64,
@@ -57,24 +57,25 @@ pub enum WantedFetch {
 }
 
 impl ProviderSlot {
-    /// The key set of a key source with its generation; None when there is none, or when the slot belongs to another
-    /// source, also when it was given to that one just now.
+    /// The key set of a key source with its generation. None when there is none, or when the slot belongs to another
+    /// source, even if that source got the slot just now.
     pub fn keys_of(&self, source: u64) -> Option<(u64, Vec<u8>)> {
         if self.source.load(Acquire) != source {
             return None;
         }
         let keys = self.keys.read();
-        // `assign` takes the slot away before it touches the keys, so what was read is the source's if it still has it.
+        // `assign` takes the slot away before it touches the keys. So the keys belong to the source if it still has
+        // the slot.
         keys.filter(|_| self.source.load(Acquire) == source)
     }
 
-    /// A request asks for a fetch, for which the keys of this generation were not enough. Where newer ones have come since,
-    /// nothing is asked for.
+    /// Asks for a fetch for a request, because the keys of this generation were not enough. If newer keys have come
+    /// since, this asks for nothing.
     pub fn want(&self, generation: u64) {
         self.wanted.fetch_max(generation.saturating_add(1), Relaxed);
     }
 
-    /// The operator asks for a fetch.
+    /// Asks for a fetch in the operator's name.
     pub fn demand(&self) {
         self.wanted.store(BY_OPERATOR, Relaxed);
     }
@@ -94,18 +95,18 @@ impl ProviderSlot {
         self.fetched_at.load(Relaxed) != 0 && self.keys.generation() > generation
     }
 
-    /// The fetch that was asked for begins.
+    /// Notes that the fetch that was asked for begins.
     pub fn granted(&self) {
         self.wanted.store(0, Relaxed);
     }
 
-    /// The state as one key source sees it: empty when the slot belongs to another.
+    /// The state as one key source sees it: empty when the slot belongs to another source.
     pub fn state(&self, source: u64) -> SlotState {
         if self.source.load(Acquire) != source {
             return SlotState::default();
         }
         SlotState {
-            // Never later than the keys: tokens are judged by when these were fetched.
+            // This time is never later than that of the keys, because tokens are judged by when the keys were fetched.
             fetched_at: self.fetched_at.load(Acquire),
             next_fetch_at: self.next_fetch_at.load(Relaxed),
             not_before: self.not_before.load(Relaxed),
@@ -117,17 +118,17 @@ impl ProviderSlot {
         }
     }
 
-    /// Tells what came of a fetch. Both texts are short.
+    /// Publishes the result of a fetch. Both texts are short.
     pub fn tell(&self, jwks_uri: &str, error: &str, rejected: &[Rejected]) {
         let status = |rejected: &[Rejected]| {
             let rejected: Vec<_> = rejected.iter().map(Rejected::to_json).collect();
             json!({"jwks_uri": jwks_uri, "error": error, "rejected": rejected}).to_string()
         };
-        // Their names may be longer than is usual: the sentence says how many keys there are.
+        // The key names may be longer than usual. Then the keys are left out; the error text says how many there are.
         let _ = self.status.write(status(rejected).as_bytes()) || self.status.write(status(&[]).as_bytes());
     }
 
-    /// Gives the slot to a key source; only the I/O process does this. What it knew of another is forgotten.
+    /// Gives the slot to a key source and forgets what it knew of another one. Only the I/O process does this.
     pub fn assign(&self, source: u64) {
         if self.source.load(Relaxed) == source {
             return;

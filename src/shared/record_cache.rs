@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Records that came from a store over the network, or answers of authorization servers, kept for a while where every
-//! process can read them.
+//! A cache that every process can read, for records from a store over the network, and another one for answers of
+//! authorization servers.
 //!
-//! What a stranger can cause to be kept has a room of its own: there it displaces its own kind only.
+//! Entries that a stranger can cause have a room of their own, in which they displace only their own kind.
 //!
-//! The I/O process writes, all read without locks. What an entry says is one [`Published`] document that holds the
-//! whole key too, so a reader that meets an entry in the middle of a change takes it for another key's, never for
-//! something it is not.
+//! The I/O process writes; all processes read without locks. The content of an entry is one [`Published`] document
+//! that holds the whole key, too. So a reader that meets an entry in the middle of a change takes it for an entry of
+//! another key, and never gets a wrong value.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use super::published::Published;
 use super::start_key::StartKey;
 
-/// Who makes entries, and whose they may displace.
+/// A part of the cache, by who can make its entries. An entry displaces only entries of its own room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// What belongs to those who have signed in: sessions, answers about good tokens.
+    /// What belongs to users who have signed in: sessions, answers about good tokens.
     Kept,
-    /// What those who have signed in can make as much of as they like: uses of proofs.
+    /// What users who have signed in can make as much of as they like: uses of proofs.
     Uses,
     /// What anybody can make: absent records, codes, tokens that are not good.
     Passing,
@@ -28,20 +28,20 @@ pub enum Room {
 const ROOMS: [Room; 3] = [Room::Kept, Room::Uses, Room::Passing];
 
 impl Room {
-    /// Entries that compete for the same keys.
+    /// Entries of one set. The hash of a key decides its set.
     fn ways(self) -> usize {
         match self {
             Room::Kept => 4,
-            // Who waits for such an entry must find it, however many are put at once.
+            // A request that waits for such an entry must find it, however many are put at once.
             Room::Uses | Room::Passing => 8,
         }
     }
 }
 
-/// Least entries of a room beside that of the kept ones.
+/// Fewest entries of a room other than `Room::Kept`.
 const LEAST: usize = 512;
-/// Longest document: time, kind, key and value; room for the sessions of an address with many devices. Memory that no
-/// document has reached is never touched.
+/// Longest document in octets: time, kind, key and value. It has room for the sessions of an address with many
+/// devices. Memory that no document has reached is never touched.
 pub const CAPACITY: usize = 8192;
 /// Octets before the key: when it was fetched (8), kind (1), length of the key (1).
 const HEADER: usize = 10;
@@ -49,7 +49,8 @@ const HEADER: usize = 10;
 const ABSENT: u8 = 0;
 const PRESENT: u8 = 1;
 
-/// What was overtaken serves those who have waited for it, so long after it was put, in milliseconds: they came before.
+/// An overtaken entry still serves requests that have waited for it, until this many milliseconds after it was put,
+/// because these requests came before the change.
 const GRACE: u64 = 1000;
 
 /// Room for one record.
@@ -57,9 +58,9 @@ const GRACE: u64 = 1000;
 pub struct CacheEntry {
     /// Hash of the key; 0: free.
     tag: AtomicU64,
-    /// As in the document, for the choice of the entry that makes room.
+    /// The time in the document, for the choice of the entry that makes room.
     fetched_at: AtomicI64,
-    /// Its record may have changed: 1.
+    /// 1 when its record may have changed.
     overtaken: AtomicU64,
     document: Published<CAPACITY>,
 }
@@ -78,13 +79,13 @@ pub enum Lookup {
 /// The cache, as one process sees it.
 #[derive(Clone, Copy)]
 pub struct RecordCache<'a> {
-    /// By room.
+    /// One slice for each of `ROOMS`.
     entries: [&'a [CacheEntry]; 3],
     key: &'a StartKey,
 }
 
-/// Entries of each room for at least so many kept records: the others have a quarter of that each. No entries when
-/// nothing is to be kept.
+/// How many entries each room has for at least `records` kept records. The other rooms have a quarter of that each.
+/// There are no entries when nothing is to be kept.
 fn sizes(records: usize) -> [usize; 3] {
     ROOMS.map(|room| match room {
         _ if records == 0 => 0,
@@ -99,7 +100,7 @@ pub(super) fn rounded(records: usize) -> usize {
 }
 
 impl<'a> RecordCache<'a> {
-    /// `entries` are as many as [`rounded`] says for so many records.
+    /// `entries` are as many as [`rounded`] says for `records`.
     pub(super) fn new(entries: &'a [CacheEntry], records: usize, key: &'a StartKey) -> RecordCache<'a> {
         let [kept, uses, _] = sizes(records);
         let (kept, rest) = entries.split_at(kept);
@@ -107,7 +108,8 @@ impl<'a> RecordCache<'a> {
         RecordCache { entries: [kept, uses, passing], key }
     }
 
-    /// Strangers choose some of the keys: they must not be able to choose which others these displace.
+    /// The hash of a key. Strangers choose some of the keys and must not be able to choose which other keys these
+    /// displace, so the hash has a secret key.
     fn tag(&self, key: &str) -> u64 {
         // Not zero, so that a free entry matches no key.
         self.key.hash(key).max(1)
@@ -123,20 +125,21 @@ impl<'a> RecordCache<'a> {
         &entries[first..first + ways]
     }
 
-    /// What was put for a key at most `max_age_ms` ago. Any process, any thread.
+    /// What was put for a key at most `max_age_ms` ago. Any process and any thread may call this.
     pub fn get(&self, key: &str, now: i64, max_age_ms: u64) -> Lookup {
         self.look(key, now, max_age_ms, false)
     }
 
-    /// The same, also for a request that `has_waited` until it was put. Should the record be overtaken before that request
-    /// can read it, the request is judged by what was true when the record was put, a moment ago.
+    /// The same, also for a request that `has_waited` until the record was put. If the record is overtaken before
+    /// that request can read it, the request is judged by what was true when the record was put, a moment ago.
     pub fn look(&self, key: &str, now: i64, max_age_ms: u64, has_waited: bool) -> Lookup {
         let tag = self.tag(key);
         for entry in ROOMS.into_iter().flat_map(|room| self.set(room, tag)) {
             if entry.tag.load(Ordering::Acquire) != tag {
                 continue;
             }
-            // Before the document: one that is put meanwhile must not make an old one look new.
+            // This is read before the document, so that a document that is put meanwhile does not make an old one
+            // look new.
             let is_overtaken = entry.overtaken.load(Ordering::Acquire) != 0;
             let Some((_, mut document)) = entry.document.read() else {
                 continue;
@@ -144,7 +147,7 @@ impl<'a> RecordCache<'a> {
             let Some((fetched_at, kind)) = header(&document, key) else {
                 continue;
             };
-            // A time from the future is as far away as one from the past: the clock was set back.
+            // The clock may have been set back, so a time in the future counts like one as far in the past.
             let age = now.abs_diff(fetched_at);
             if age > max_age_ms || is_overtaken && !(has_waited && age <= GRACE) {
                 return Lookup::Unknown;
@@ -158,11 +161,11 @@ impl<'a> RecordCache<'a> {
         Lookup::Unknown
     }
 
-    /// Remembers a record, or with None that there is none, in the place of the oldest entry of a room. A value that does
-    /// not fit is not remembered: false. Only one thread of the I/O process may do this.
+    /// Remembers a record, or with None that there is none, in the place of the oldest entry of its set. A value
+    /// that does not fit is not remembered: false. Only one thread of the I/O process may do this.
     pub fn put(&self, room: Room, key: &str, value: Option<&[u8]>, now: i64) -> bool {
         let tag = self.tag(key);
-        // What was known of the key before is wrong now, wherever it is.
+        // An earlier entry of the key is wrong now, in whichever room it is.
         ROOMS.into_iter().filter(|other| *other != room).for_each(|other| self.forget_in(other, tag));
         let set = self.set(room, tag);
         let age = |e: &&CacheEntry| {
@@ -202,14 +205,14 @@ impl<'a> RecordCache<'a> {
         self.with_tag(room, tag).for_each(|entry| entry.tag.store(0, Ordering::Release));
     }
 
-    /// Nothing is known about a key any more. Only the thread that puts may do this.
+    /// Removes what is known about a key. Only the thread that puts may do this.
     pub fn forget(&self, key: &str) {
         let tag = self.tag(key);
         ROOMS.into_iter().for_each(|room| self.forget_in(room, tag));
     }
 
-    /// The record under a key may have changed: what is known of it is for those only who have waited for it. Only the
-    /// thread that puts may do this.
+    /// Notes that the record under a key may have changed. Its entry then serves only requests that have waited for
+    /// it. Only the thread that puts may do this.
     pub fn overtake(&self, key: &str) {
         let tag = self.tag(key);
         for entry in ROOMS.into_iter().flat_map(|room| self.with_tag(room, tag)) {
@@ -217,7 +220,7 @@ impl<'a> RecordCache<'a> {
         }
     }
 
-    /// Any record may have changed. Only the thread that puts may do this.
+    /// Notes that any record may have changed. Only the thread that puts may do this.
     pub fn overtake_all(&self) {
         for entry in self.entries.into_iter().flatten() {
             entry.overtaken.store(1, Ordering::Release);

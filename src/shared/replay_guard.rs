@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which proofs of possession were used already, over all processes of this proxy.
 //!
-//! A table of fixed size that loses entries but never forgets that it did: where an entry had to make room, proofs as
-//! old as that entry count as seen. No locks: who comes first is decided by one atomic word.
+//! The table has a fixed size. It loses entries but never forgets that it did: where an entry had to make room,
+//! proofs as old as that entry count as seen. There are no locks; one atomic word decides which process came first.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use sipoauth_core::check::replay::{Seen, Use};
 
-/// Entries that share one floor.
+/// Words of one set: a floor, and the entries that share it.
 const WAYS: usize = 8;
 /// How long a retransmission may follow its request: 64 times T1 (RFC 3261 section 17).
 const RETRANSMISSIONS: u64 = 32;
 
 /// A set of entries.
 ///
-/// An entry has 38 bits of the proof's hash (never 0), 14 bits of its Date in seconds and 12 bits of the time at which it
-/// was noted in units of 4 seconds: both turn over after 4.5 hours, so old entries must be swept before.
+/// An entry has 38 bits of the proof's hash (never 0), 14 bits of its Date in seconds and 12 bits of the time at
+/// which it was noted in units of 4 seconds. Both times wrap around after 4.5 hours, so old entries must be swept
+/// before that.
 #[repr(C)]
 #[derive(Default)]
 pub struct ReplaySet {
-    /// Proofs dated until then count as seen, Unix seconds.
+    /// Proofs with a Date up to this time count as seen, Unix seconds.
     floor: AtomicU64,
     entries: [AtomicU64; WAYS - 1],
-    /// How each came. Written after the entry: until then its retransmission looks like a replay, never the reverse.
+    /// How the request of each entry came. It is written after the entry. Until then a retransmission of that
+    /// request looks like a replay, never the reverse.
     paths: [AtomicU64; WAYS],
 }
 
@@ -81,7 +83,7 @@ impl ReplayGuard<'_> {
                     place = Some((index, old, old_age));
                 }
             }
-            // After the entries: who removes one raises the floor first.
+            // The floor is read after the entries, because a process that removes an entry raises the floor first.
             if used.date <= set.floor.load(SeqCst).cast_signed() {
                 return Seen::TooOld;
             }
@@ -89,7 +91,7 @@ impl ReplayGuard<'_> {
                 return Seen::TooOld;
             };
             if old != 0 && old_age < 0 {
-                // All are dated in the future: a floor there would shut out everybody.
+                // All entries are dated in the future. A floor there would shut out everybody.
                 return Seen::TooOld;
             }
             if old != 0 && old_age <= window {
@@ -116,19 +118,19 @@ impl ReplayGuard<'_> {
         }
     }
 
-    /// Removes what is outside the window anyway. Called by one process every few minutes.
+    /// Removes entries that are outside the window anyway. Called by one process every few minutes.
     pub fn sweep(&self, window: i64, now: i64) {
         for cell in self.sets.iter().flat_map(|set| &set.entries) {
             let old = cell.load(SeqCst);
             if old != 0 && !(-window..=window).contains(&age(old, now)) {
-                // Who has just noted something new here keeps it.
+                // If another process has just noted something new here, that stays.
                 let _ = cell.compare_exchange(old, 0, SeqCst, SeqCst);
             }
         }
     }
 }
 
-/// The same way and Date, and not long ago: a retransmission.
+/// A use with the same path and Date, not long after the first, is a retransmission.
 fn compare(old: u64, new: u64, same_path: bool) -> Seen {
     let same_date = (old >> DATE_SHIFT ^ new >> DATE_SHIFT) & 0x3FFF == 0;
     let since = (new.wrapping_sub(old) & 0xFFF) * UNIT.cast_unsigned();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A random key that all processes share from its first use until the proxy ends: for hashes of what strangers choose, so
-//! that nobody can find two names that share a place in shared memory, and for marks that only this proxy can make. It is
-//! never shown or logged.
+//! A random key that all processes share from its first use until the proxy ends. It hashes names that strangers
+//! choose, so that nobody can find two names that share a place in shared memory. It also makes marks that only this
+//! proxy can make. It is never shown or logged.
 #![forbid(unsafe_code)]
 
 use std::hash::Hash;
@@ -13,11 +13,11 @@ use sipoauth_core::check::replay::hash_of;
 
 const WORDS: usize = 4;
 
-/// The key; 0 is a word that nobody has drawn yet.
+/// The key. A word that nobody has drawn yet is 0.
 ///
-/// Shared memory is made before the fork, where nothing may draw random numbers. So the first process that needs a word
-/// draws it, and all others find it. Each word is decided by one atomic exchange: who is killed before it has drawn
-/// nothing, and who is killed after it has left a whole word.
+/// Shared memory is made before the fork, where nothing may draw random numbers. So the first process that needs a
+/// word draws it, and all others find it. One atomic exchange sets each word: a process that is killed before the
+/// exchange has set nothing, and one that is killed after it has left a whole word.
 #[repr(C)]
 #[derive(Default)]
 pub struct StartKey {
@@ -48,7 +48,7 @@ impl StartKey {
         hash_of(&key, value)
     }
 
-    /// The whole key, for another algorithm than [`StartKey::hash`]: one key has one use.
+    /// The whole key, for another algorithm than [`StartKey::hash`]. A key must have only one of these two uses.
     pub fn octets(&self) -> Zeroizing<[u8; 8 * WORDS]> {
         let mut key = Zeroizing::new([0; 8 * WORDS]);
         for (index, octets) in key.chunks_exact_mut(8).enumerate() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The places of requests that wait for the I/O service: how many there are, what they wait for, and who sent them.
 //!
-//! A place ends with its deadline, so nobody who dies keeps one: not a worker between taking it and handing its request
-//! over, and not the I/O service with requests in its hands.
+//! A place ends with its deadline, so a process that dies keeps none. This holds for a worker that dies between
+//! taking a place and handing its request over, and for an I/O service that dies with requests in its hands.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 /// Most requests that can be allowed to wait at once.
 pub const PLACES: usize = 100_000;
-/// One source has at most this part of the places.
+/// One source has at most one in this many places.
 const SOURCE_SHARE: usize = 4;
 /// Seconds by which the I/O service may be late in giving a request back.
 const GRACE: i64 = 5;
 
 const DEADLINE_SHIFT: u32 = 44;
 const CAUSE_SHIFT: u32 = 32;
-/// The deadline in seconds turns over after twelve days.
+/// The deadline in seconds wraps around after twelve days.
 const TURN: i64 = 1 << (64 - DEADLINE_SHIFT);
 const CAUSES: u16 = (1 << (DEADLINE_SHIFT - CAUSE_SHIFT)) - 2;
 
@@ -42,9 +42,9 @@ pub struct Party {
 /// How many may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// All together.
+    /// All requests together.
     pub all: usize,
-    /// There are several causes: none takes the room of the others.
+    /// There are several causes, so none may take the room of the others.
     pub several: bool,
     /// Unix milliseconds.
     pub now: i64,
@@ -53,11 +53,11 @@ pub struct Rules {
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// All are taken.
+    /// All places are taken.
     All,
-    /// Too many wait for the same.
+    /// Too many requests wait for the same cause.
     Cause,
-    /// Too many of the same source wait.
+    /// Too many requests of the same source wait.
     Source,
 }
 
@@ -78,7 +78,7 @@ fn cause_of(word: u64) -> u64 {
     (word & ((1 << DEADLINE_SHIFT) - 1)) >> CAUSE_SHIFT
 }
 
-/// Whether somebody sits there still. `now` in Unix milliseconds.
+/// Whether a request still has the place. `now` in Unix milliseconds.
 fn is_taken(word: u64, now: i64) -> bool {
     let late = (now / 1000 - (word >> DEADLINE_SHIFT).cast_signed()).rem_euclid(TURN);
     word != 0 && (late <= GRACE || late >= TURN / 2)
@@ -89,7 +89,7 @@ impl WaitingRoom {
         &self.places[..(self.reached.load(Relaxed) as usize).min(all)]
     }
 
-    /// Whether there is a place now.
+    /// Tells whether there is a place now.
     pub fn look(&self, party: Party, rules: &Rules) -> Result<(), Full> {
         let own = party.bits();
         let (mut all, mut of_cause, mut of_source) = (0, 0, 0);
@@ -101,7 +101,8 @@ impl WaitingRoom {
                 of_source += usize::from(word as u32 == own as u32);
             }
         }
-        // What others have leaves the rest, and a half of the rest stays free: whatever hangs next finds room, too.
+        // A cause may take half of what the others leave. The other half stays free, so that the next cause that
+        // hangs finds room, too.
         let most = if rules.several { (rules.all.saturating_sub(all - of_cause) / 2).max(1) } else { rules.all };
         if all >= rules.all {
             Err(Full::All)
@@ -114,8 +115,8 @@ impl WaitingRoom {
         }
     }
 
-    /// Takes a place until a deadline in Unix milliseconds. Processes that do this at the same moment may exceed a share by
-    /// their number, and never the number of all.
+    /// Takes a place until a deadline in Unix milliseconds. Processes that do this at the same moment may exceed a
+    /// share by their number, but never the number of all places.
     pub fn take(&self, party: Party, rules: &Rules, deadline: i64) -> Result<WaitingPlace, Full> {
         self.look(party, rules)?;
         let seconds = (deadline.saturating_add(999) / 1000).rem_euclid(TURN);
@@ -131,19 +132,20 @@ impl WaitingRoom {
         Err(Full::All)
     }
 
-    /// Its request goes on. A place that another has taken meanwhile, because this one was too late, stays his.
+    /// Frees a place, because its request goes on. If this is too late and another request has taken the place
+    /// meanwhile, that request keeps it.
     pub fn give_back(&self, place: &WaitingPlace) {
         if let Some(cell) = self.places.get(place.index as usize) {
             let _ = cell.compare_exchange(place.word, 0, Relaxed, Relaxed);
         }
     }
 
-    /// How many wait.
+    /// How many requests wait.
     pub fn count(&self, now: i64) -> usize {
         self.reached(PLACES).iter().filter(|place| is_taken(place.load(Relaxed), now)).count()
     }
 
-    /// Clears the places of those who died, before their deadlines turn over.
+    /// Clears the places that dead processes have left, before their deadlines wrap around.
     pub fn sweep(&self, now: i64) {
         for place in self.reached(PLACES) {
             let word = place.load(Relaxed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Callers that wait in their own thread or process: the I/O service tells them here that their work is done.
+//! Callers that wait in their own thread or process. The I/O service tells them here that their work is done.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 /// Callers that are told apart at once.
 const PLACES: usize = 256;
 
-/// One number per place: the latest wait there that is over. With more callers than places one may be told too early;
-/// it then finds its work not done.
+/// One number per place: the latest wait there that is over. With more callers than places, a caller may be told too
+/// early; it then finds that its work is not done.
 #[repr(C)]
 pub struct Waits {
     next: AtomicU64,
@@ -16,7 +16,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// A new wait; never 0, never `u64::MAX`.
+    /// The number of a new wait; never 0, never `u64::MAX`.
     pub fn begin(&self) -> u64 {
         self.next.fetch_add(1, SeqCst) + 1
     }
@@ -25,12 +25,12 @@ impl Waits {
         &self.over[wait as usize % PLACES]
     }
 
-    /// The work of a wait is done.
+    /// Notes that the work of a wait is done.
     pub fn end(&self, wait: u64) {
         self.place(wait).fetch_max(wait, SeqCst);
     }
 
-    /// True when it is.
+    /// True when the work of a wait is done.
     pub fn is_over(&self, wait: u64) -> bool {
         self.place(wait).load(SeqCst) >= wait
     }

@@ -19,13 +19,14 @@ use sipoauth_core::ports::store::StoreError;
 use sipoauth_core::records::key_account::KeyAccount;
 use sipoauth_core::records::seal::Sealer;
 
-/// A store that could not be opened is tried again after this time, in milliseconds.
+/// After a failure to open the store, the process waits this long before it tries again, in milliseconds.
 const RETRY: i64 = 1000;
 
-/// Accounts that are kept opened for each token that may be remembered: they are smaller, and who has one sends no token.
+/// How many opened accounts are kept for each token that may be remembered. An account takes less room than a token,
+/// and a user with an account sends no token.
 const ACCOUNTS_PER_TOKEN: usize = 4;
 
-/// What the account that is nobody's is sealed as.
+/// The record name under which the account of [`StoreAccess::decoy`] is sealed.
 pub(crate) const DECOY: &str = "k:nobody";
 
 /// The store's place and key, and what this process has opened of it.
@@ -46,8 +47,8 @@ struct OpenStore {
 }
 
 impl StoreAccess {
-    /// Before the fork: compares the key with the one that the sessions were sealed with, as far as a file tells it.
-    /// Opens nothing.
+    /// Called before the fork. Compares the key with the one that sealed the sessions, if the folder has a file that
+    /// tells it. Opens nothing.
     pub fn new(sessions: &Sessions) -> Result<StoreAccess, ConfigError> {
         let sealer = Sealer::new(sessions.key.expose());
         if let StorePlace::Folder(folder) = &sessions.place
@@ -67,22 +68,23 @@ impl StoreAccess {
         })
     }
 
-    /// True when a configuration means the same store and key.
+    /// True when a configuration names the same store and key.
     pub fn is_for(&self, sessions: &Sessions) -> bool {
         self.place == sessions.place && self.sealer.check() == Sealer::new(sessions.key.expose()).check()
     }
 
-    /// Records are read and written in this process, without a network.
+    /// True when this process reads and writes the records itself, without a network.
     pub fn is_local(&self) -> bool {
         self.place.is_local()
     }
 
-    /// What seals the records.
+    /// The sealer of the records.
     pub fn sealer(&self) -> &Arc<Sealer> {
         &self.sealer
     }
 
-    /// A sealed account that is nobody's, made at first use: no random numbers before the fork.
+    /// A sealed account that belongs to nobody. It is made at first use, because no random numbers are drawn before
+    /// the fork.
     pub fn decoy(&self) -> &[u8] {
         self.decoy.get_or_init(|| {
             let nobody = Verifier::parse(NOBODYS).expect("a constant that a test reads");
@@ -90,7 +92,7 @@ impl StoreAccess {
         })
     }
 
-    /// What this process has opened lately.
+    /// The accounts that this process has opened lately.
     pub(crate) fn accounts(&self, policy: &Policy) -> MutexGuard<'_, AccountCache> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.set_places(ACCOUNTS_PER_TOKEN * policy.settings.token_cache_size as usize);
@@ -105,13 +107,14 @@ impl StoreAccess {
     pub fn open(&self, policy: &Policy) -> Result<Arc<SessionStore>, StoreError> {
         let mut opened = self.opened();
         if opened.process != process_id::id() {
-            // What a parent had opened is the parent's: its memory map and locks must not be touched here.
+            // A store that a parent process opened belongs to the parent: this process must not touch its memory map
+            // and locks.
             std::mem::forget(std::mem::take(&mut *opened));
             opened.process = process_id::id();
         }
         match &opened.store {
             Some(store) if !store.store().is_given_up() => return Ok(Arc::clone(store)),
-            // The others who hold it give it back when their calls end; then it can be opened anew.
+            // The other holders drop the store when their calls end. Then it can be opened anew.
             Some(_) => opened.store = None,
             None => {}
         }
@@ -137,9 +140,11 @@ impl StoreAccess {
 }
 
 impl StoreAccess {
-    /// The store over the network whose changes by others can be watched; None when it is local, or not open yet.
+    /// The store over the network, for a caller that watches it for changes by others. None when the store is local,
+    /// or not open yet.
     pub fn watched(&self) -> Option<Arc<RedisStore>> {
-        // Who opens it now may have to wait for it; the asker must not.
+        // A thread that opens the store now may have to wait for the server; this caller must not wait for that
+        // thread.
         self.opened.try_lock().ok()?.remote.clone()
     }
 

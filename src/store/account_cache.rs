@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Accounts that this process has opened lately. What counts is what is stored: a record that was changed has another
-//! nonce and another tag, and is opened anew.
+//! Accounts that this process has opened lately. The stored record decides: a record that was changed has another
+//! nonce and another tag, so it is opened anew.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -9,17 +9,18 @@ use foldhash::fast::RandomState;
 
 use sipoauth_core::check::known_account::KnownAccount;
 
-/// Accounts that compete for a place.
+/// Places of one set. The address decides which set an account belongs to.
 const WAYS: usize = 8;
-/// Octets that those of one set may take together, unless it is a single one. One of one device takes 2.5 kB.
+/// Octets that the accounts of one set may take together; a single account may take more. An account with one device
+/// takes 2.5 kB.
 const MAX_SET: usize = WAYS * 3072;
 
-/// Nonce and tag of a sealed record; None when it is too short to have both.
+/// Nonce and tag of a sealed record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal([u8; 12], [u8; 16]);
 
 impl Seal {
-    /// That of a sealed record.
+    /// The seal of a record; None when the record is too short to have both parts.
     pub fn of(sealed: &[u8]) -> Option<Seal> {
         let (nonce, rest) = sealed.split_first_chunk()?;
         Some(Seal(*nonce, *rest.last_chunk()?))
@@ -30,9 +31,9 @@ impl Seal {
 pub struct OpenedAccount {
     /// Where it is stored.
     pub key: String,
-    /// The seal of the record that it was.
+    /// The seal of the record that was opened.
     pub seal: Seal,
-    /// What was in it.
+    /// The content of the record.
     pub account: Arc<KnownAccount>,
 }
 
@@ -51,14 +52,14 @@ pub struct AccountCache {
 }
 
 impl AccountCache {
-    /// With room for about so many accounts; what it knew is forgotten when that changes.
+    /// Makes room for about `places` accounts. When that number changes, the cache is emptied.
     pub fn set_places(&mut self, places: usize) {
         if self.places != places {
             *self = AccountCache { places, ..AccountCache::default() };
         }
     }
 
-    /// None when there is no room for anything.
+    /// The set for a hash; None when the cache has no places.
     fn set(&mut self, hash: u64) -> Option<&mut [Option<AccountEntry>]> {
         if self.entries.is_empty() {
             self.entries.resize_with(self.places.next_multiple_of(WAYS), || None);
@@ -68,14 +69,15 @@ impl AccountCache {
         Some(&mut self.entries[first..first + WAYS])
     }
 
-    /// What was opened of this address last. It counts only if its seal is still that of the record.
+    /// The account that was last opened for this address. It is valid only if its seal is still that of the record.
     pub fn get(&mut self, aor: &str) -> Option<Arc<OpenedAccount>> {
         let hash = self.random.hash_one(aor);
         let mut known = self.set(hash)?.iter().flatten();
         known.find(|entry| entry.hash == hash && entry.opened.account.aor == aor).map(|entry| Arc::clone(&entry.opened))
     }
 
-    /// Remembers an account, in place of what was known of it, else of those that came first.
+    /// Remembers an account. It takes the place of what was known of its address, or else of the oldest accounts in
+    /// the set.
     pub fn put(&mut self, opened: OpenedAccount) {
         let aor = &opened.account.aor;
         let hash = self.random.hash_one(aor);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The accounts of the Key-Derivation scheme in the store. They never expire, and no password is in them.
+//! The accounts of the Key-Derivation scheme in the store. They never expire, and they hold no password.
 
 use sha2::{Digest, Sha256};
 
@@ -15,7 +15,7 @@ use sipoauth_core::text::fingerprint::hex;
 
 /// Accounts on a page of a list.
 const PAGE: usize = 100;
-/// What their keys begin with.
+/// The keys of account records begin with this.
 const PREFIX: &str = "k:";
 
 /// An account as the operator sees it: without its key.
@@ -27,18 +27,19 @@ pub struct ListedAccount {
     pub parameters: Parameters,
 }
 
-/// Accounts by whose challenges anybody can tell that they exist: users who do not look as new accounts do.
+/// Accounts whose challenges reveal that they exist. The challenge of an unknown user looks like that of a new
+/// account; those of these accounts do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conspicuous {
-    /// All accounts that could be read.
+    /// The number of all accounts that could be read.
     pub all: u64,
-    /// Those that stand out.
+    /// The number of accounts that stand out.
     pub count: u64,
     /// The addresses of some of them.
     pub some: Vec<String>,
 }
 
-/// Most addresses that are named.
+/// At most this many addresses are named.
 const NAMED: usize = 5;
 
 /// Some accounts, and where the next ones begin.
@@ -50,12 +51,13 @@ pub struct AccountPage {
     pub next: Option<String>,
 }
 
-/// Where the account of an address is.
+/// The key under which the account of an address is stored.
 pub fn key_account_key(aor: &str) -> String {
     format!("{PREFIX}{}", hex(&Sha256::digest(aor.as_bytes())[..16]))
 }
 
-/// Opens and reads the record of an account. One that cannot be read is an error, never an account that is not there.
+/// Opens and reads the record of an account. A record that cannot be read is an error; it never counts as a missing
+/// account.
 pub fn unseal_account(sealer: &Sealer, key: &str, sealed: &[u8]) -> Result<KeyAccount, StoreError> {
     let account = sealer.open(key, sealed).and_then(|octets| KeyAccount::decode(&octets));
     account.ok_or_else(|| StoreError::Corrupt("an account was made with another store_key, or was changed".into()))
@@ -99,7 +101,8 @@ impl SessionStore {
         self.store.remove(&key_account_key(aor.as_str()), None)
     }
 
-    /// Reads all accounts and counts those that were not made as `new` says: by other settings, or elsewhere.
+    /// Reads all accounts and counts those that were not made as `new` says, because they have other settings or
+    /// come from elsewhere.
     pub fn conspicuous_accounts(&self, new: &NewAccounts, now: i64) -> Result<Conspicuous, SessionError> {
         let (mut found, mut from) = (Conspicuous::default(), String::new());
         loop {
@@ -120,7 +123,7 @@ impl SessionStore {
         }
     }
 
-    /// The account of an address, or some accounts.
+    /// The account of an address, or one page of all accounts if `aor` is empty.
     pub fn list_key_accounts(&self, aor: &str, from: &str, now: i64) -> Result<AccountPage, SessionError> {
         let mut page = AccountPage::default();
         let mut add = |account: KeyAccount| {
@@ -137,7 +140,7 @@ impl SessionStore {
         for key in &found.keys {
             match self.key_account_of(key, now) {
                 Ok(account) => account.into_iter().for_each(&mut add),
-                // One that cannot be read must not hide the others; nobody can use it either.
+                // A record that cannot be read must not hide the others. Nobody can use it anyway.
                 Err(StoreError::Corrupt(_)) => {}
                 Err(error) => return Err(error.into()),
             }

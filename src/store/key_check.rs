@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A small file beside a local store that tells which key sealed it: it can be read before the fork, the store cannot.
+//! A small file beside a local store that tells which key sealed it. Unlike the store, it can be read before the fork.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use sipoauth_core::ports::store::StoreError;
 
 const NAME: &str = "key-check";
 
-/// What the file says; None when there is none.
+/// The content of the file; None when there is none.
 pub fn read(folder: &Path) -> Option<String> {
     let text = fs::read_to_string(folder.join(NAME)).ok()?;
     // A power cut may have left it without content.

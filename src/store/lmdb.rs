@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sessions in a folder, by LMDB: every process of one proxy opens it, readers take no lock.
+//! Sessions in a folder, by LMDB. Every process of one proxy opens the folder; readers take no lock.
 //!
-//! A record is its end, its due time and its value under the key. A further database holds places: the beginnings of keys
-//! in the order of the times at which there is something to do, when a record is due or, if that comes first, when it
-//! ends. Both change in one transaction. Records that are not told apart by a place share it. A process that is killed in the middle of one leaves the state before it, and the next writer
-//! takes over the lock of the dead one.
+//! A record is its end, its due time and its value, under its key. A second database holds places in the order of
+//! time. A place is a time and the beginning of a key. Its time is when there is something to do: when the record is
+//! due or, if that comes first, when it ends. Records whose places would be equal share one. A record and its place
+//! change in one transaction. A process that is killed in the middle of a transaction leaves the state before it,
+//! and the next writer takes over the lock of the dead process.
 
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -49,10 +50,10 @@ struct OpenEnvironment {
     times: Table,
     ahead: Ahead,
     files: StoreFiles,
-    /// Its files are not there any more, or LMDB writes no more until it is opened again: the page that says which pages
-    /// count could not be written.
+    /// Set when the files are gone, or when LMDB writes no more until it is opened again: it could not write the
+    /// page that says which pages count.
     given_up: AtomicBool,
-    /// Where the next upkeep goes on when the last one has not looked at all that is overdue.
+    /// Where the next upkeep goes on if the last one has not looked at everything that is overdue.
     upkept: Mutex<Option<Vec<u8>>>,
 }
 
@@ -60,8 +61,8 @@ struct OpenEnvironment {
 static OPENED: Mutex<Vec<Weak<OpenEnvironment>>> = Mutex::new(Vec::new());
 
 impl LmdbStore {
-    /// Opens a folder, or makes it (mode 0700) when only its parent exists. Called after the fork. Opened again in
-    /// the same process it is the same store, with the size it has already.
+    /// Opens a folder, or makes it (mode 0700) when only its parent exists. Called after the fork. A second call in
+    /// the same process returns the same store, with the size that it has already.
     pub fn open(folder: &Path, size_mib: u32, durable: bool) -> Result<LmdbStore, StoreError> {
         let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
         opened.retain(|weak| weak.upgrade().is_some_and(|opened| !opened.given_up.load(Relaxed)));
@@ -102,7 +103,7 @@ impl OpenEnvironment {
         let (given_up, upkept) = (AtomicBool::new(false), Mutex::default());
         let opened = OpenEnvironment { env, folder, process, durable, records, times, ahead, files, given_up, upkept };
         if !opened.ahead.is_whole() {
-            // Without room sessions can still be read.
+            // If there is no room, sessions can still be read.
             let _ = opened.begin();
         }
         Ok(opened)
@@ -117,7 +118,8 @@ impl OpenEnvironment {
         }
     }
 
-    /// Fails when the files were taken away or replaced while they are in use. The next opening takes what is there then.
+    /// Fails when the files were taken away or replaced while they are in use. The next opening uses the files that
+    /// are there then.
     fn still_there(&self, now: i64) -> Result<(), StoreError> {
         if self.files.are_there(&self.folder, now) {
             return Ok(());
@@ -129,8 +131,8 @@ impl OpenEnvironment {
         )))
     }
 
-    /// Begins a change. Room is set aside for it; whether that succeeded counts only for what adds a record, because the
-    /// rest has the room that was set aside before.
+    /// Begins a change and tries to set room aside for it. The inner result says whether there is room. It matters
+    /// only for a change that adds a record, because the others use the room that was set aside before.
     fn begin(&self) -> Result<(RwTxn<'_>, Result<(), StoreError>), StoreError> {
         lmdb_room::within_limit(&self.folder, self.env.info().map_size as u64)?;
         let txn = self.env.write_txn().map_err(self.failed())?;
@@ -169,13 +171,13 @@ impl OpenEnvironment {
         Ok(found)
     }
 
-    /// Deletes a record of which the time is known, and its place if it was the last one there.
+    /// Deletes a record with a known time, and its place if this was the last record there.
     fn delete(&self, txn: &mut RwTxn, key: &[u8], time: i64) -> Result<(), StoreError> {
         self.records.delete(txn, key).map_err(self.failed())?;
         self.leave(txn, &ordered(time, key))
     }
 
-    /// Deletes a place where no record is any more.
+    /// Deletes a place if it has no record any more.
     fn leave(&self, txn: &mut RwTxn, place: &[u8]) -> Result<(), StoreError> {
         if self.records_at(txn, place)?.is_empty() {
             self.times.delete(txn, place).map_err(self.failed())?;
@@ -183,7 +185,8 @@ impl OpenEnvironment {
         Ok(())
     }
 
-    /// Notes the time of a record. Most come in the order of time, and then pages are filled to their ends.
+    /// Adds the place of a record. Most places come in the order of time; appending them fills the pages to their
+    /// ends.
     fn note_time(&self, txn: &mut RwTxn, key: &[u8], time: i64) -> heed::Result<()> {
         let place = ordered(time, key);
         let is_last = self.times.last(txn)?.is_none_or(|(last, _)| last < place.as_slice());
@@ -191,8 +194,9 @@ impl OpenEnvironment {
         self.times.put_with_flags(txn, flags, &place, &[])
     }
 
-    /// Pages of the file that may be in use, pages that are, and those kept back so that a full store can still
-    /// delete: LMDB writes new copies of the pages it changes before the old ones are free.
+    /// The pages that may be in use, those that are, and those that are kept back so that a full store can still
+    /// delete. Deleting needs pages because LMDB writes new copies of the pages it changes before the old ones are
+    /// free.
     fn pages(&self, txn: &RoTxn) -> heed::Result<Pages> {
         let main = self.env.unnamed_database_stat();
         let mut used = 2 + main.branch_pages + main.leaf_pages;
@@ -206,7 +210,8 @@ impl OpenEnvironment {
         Ok(Pages { size, used, limit: all.saturating_sub(reserve), reserve })
     }
 
-    /// Places up to this time, the earliest first, from `after` on; what is looked at is bounded.
+    /// Places up to the time `now` that come after the place `after`, the earliest first. The number of them is
+    /// bounded.
     fn places<'t>(
         &self,
         txn: &'t RoTxn,
@@ -220,7 +225,8 @@ impl OpenEnvironment {
         Ok(range.take(MOST_LOOKED).map(|entry| Ok(entry?.0)))
     }
 
-    /// Places of expired records, a bounded number. What is only due is passed over; it may be much when nobody looks after it.
+    /// Places of expired records, a bounded number. Records that are only due are passed over; there may be many of
+    /// them when no process handles them.
     fn expired(&self, txn: &RoTxn, now: i64) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut upkept = self.upkept.lock().unwrap_or_else(PoisonError::into_inner);
         let after = upkept.take();
@@ -269,7 +275,7 @@ struct LmdbRecord<'t> {
 }
 
 impl LmdbRecord<'_> {
-    /// When there is something to do.
+    /// When there is something to do with the record.
     fn time(&self) -> i64 {
         self.due_at.min(self.expires_at)
     }
@@ -283,7 +289,7 @@ struct Pages {
 }
 
 impl LmdbStore {
-    /// What `look` makes of the value of a record that has not expired.
+    /// The result of `look` for the value of a record that has not expired.
     fn get_with<T>(&self, key: &str, now: i64, look: &mut dyn FnMut(&[u8]) -> T) -> Result<Option<T>, StoreError> {
         let store = &*self.0;
         store.still_there(now)?;
@@ -292,7 +298,7 @@ impl LmdbStore {
         Ok(found.map(|r| look(r.value)))
     }
 
-    /// Writes a record; what is `owed` may use the room that is kept back.
+    /// Writes a record. A record that is `owed` may use the room that is kept back.
     fn put_with(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64, owed: bool) -> Result<bool, StoreError> {
         let store = &*self.0;
         if write.value.len() > MAX_VALUE {
@@ -314,8 +320,8 @@ impl LmdbStore {
         } else if expected.is_some() {
             return Ok(false);
         }
-        // What takes no more room than before may use the reserve, so that sessions go on in a full store. So may what is
-        // owed: it was known to come when its claim was let in.
+        // A record that takes no more room than before may use the reserve, so that sessions go on in a full store.
+        // So may an owed record, because it was expected when its claim was admitted.
         if !owed && (write.value.len() > room || room == 0) {
             set_aside?;
             let pages = store.pages(&txn).map_err(store.failed())?;
@@ -378,7 +384,7 @@ impl Store for LmdbStore {
             if keys.len() >= limit {
                 break;
             }
-            // What ends at this time is for the upkeep.
+            // Records that end at this time are left to the upkeep.
             let records = store.records_at(&txn, place.map_err(store.failed())?)?;
             let due = records.iter().filter(|(_, r)| r.expires_at > now && r.due_at == r.time());
             keys.extend(due.map(|(key, _)| unpacked(key)));
@@ -424,7 +430,7 @@ impl Store for LmdbStore {
     fn upkeep(&self, now: i64) -> Result<u64, StoreError> {
         let store = &*self.0;
         store.still_there(now)?;
-        // A killed reader would keep the pages that it saw from being used again.
+        // Pages that a killed reader saw could not be used again otherwise.
         store.env.clear_stale_readers().map_err(store.failed())?;
         let (reserve, expired) = {
             let txn = store.env.read_txn().map_err(store.failed())?;
@@ -432,7 +438,7 @@ impl Store for LmdbStore {
         };
         let mut dropped = 0;
         let mut result = Ok(());
-        // Few enough for the copies of the changed pages to find room in the reserve.
+        // The parts are so small that the copies of the changed pages find room in the reserve.
         for places in expired.chunks(reserve / 16) {
             match store.drop_expired(places, now) {
                 Ok(count) => dropped += count,
@@ -445,11 +451,11 @@ impl Store for LmdbStore {
         if !store.durable {
             store.env.force_sync().map_err(store.failed())?;
         }
-        // Who looks after it shall know that there is no room before somebody needs it.
+        // This way the caller learns that there is no room before somebody needs it.
         store.begin()?.1.and(result).map(|()| dropped as u64)
     }
 
-    /// Octets are whole pages; beyond the limit records can be changed and removed, but none can be added.
+    /// Octets are counted in whole pages. Beyond the limit records can be changed and removed, but none can be added.
     fn usage(&self) -> Result<StoreUsage, StoreError> {
         let store = &*self.0;
         let txn = store.env.read_txn().map_err(store.failed())?;
@@ -459,20 +465,20 @@ impl Store for LmdbStore {
     }
 }
 
-/// A place in the order: the time, then what it has of the key.
+/// A place as it is stored: the time, then the part of the key that the place holds.
 fn ordered(time: i64, key: &[u8]) -> Place {
     let mut octets = Place::from_slice(&time_octets(time));
     octets.extend_from_slice(place_name(key));
     octets
 }
 
-/// The parts of a place.
+/// The time and the part of the key in a place.
 fn unordered(place: &[u8]) -> (i64, &[u8]) {
     split_time(place).unwrap_or((0, &[]))
 }
 
-/// Gives the file its full length, as a hole that takes no room. From then on a file that ends before its last used
-/// page was cut off, which is found here: later, reading behind its end would kill the process.
+/// Gives the data file its full length, as a hole that takes no room. After that, a file that ends before its last
+/// used page was cut off. This function looks for that, because a later read behind the end would kill the process.
 fn make_whole(folder: &Path, env: &Env) -> Result<Ahead, StoreError> {
     let failed = |e: std::io::Error| lmdb_room::failure(folder, &e);
     let file = env.try_clone_inner_file().map_err(|e| failure(folder, &e))?;

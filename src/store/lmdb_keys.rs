@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How keys are written in LMDB: one letter, a colon and hex digits take half the room. Their first octet has its high
-//! bit set, so that they are never taken for others, which are printable ASCII; they come after these.
+//! How keys are written in LMDB. A key of one letter, a colon and hex digits is packed, which takes half the room.
+//! The first octet of a packed key has its high bit set, so it is never taken for a plain key, which is printable
+//! ASCII. Packed keys come after plain ones.
 
 use smallvec::SmallVec;
 
@@ -8,13 +9,13 @@ use sipoauth_core::text::fingerprint::{nibble, push_hex};
 
 /// Octets of a time, Unix milliseconds.
 const TIME: usize = 6;
-/// The latest time that can be written; it stands for none.
+/// The latest time that can be written; it stands for never.
 pub const NEVER: i64 = (1 << (8 * TIME)) - 1;
 const MARK: u8 = 0x80;
-/// Octets of a packed key in a place.
+/// Octets of a packed key that a place holds.
 const NAME: usize = 9;
 
-/// A letter and what comes after the colon.
+/// The letter of a key, and what comes after the colon.
 fn parts(key: &str) -> Option<(u8, &[u8])> {
     match key.as_bytes() {
         [letter, b':', rest @ ..] if letter.is_ascii() => Some((*letter, rest)),
@@ -29,7 +30,7 @@ fn push_digits(out: &mut Packed, digits: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// A key as it is stored; those of accounts and tokens need no memory of their own.
+/// A key as it is stored. The keys of accounts and tokens need no allocation.
 pub type Packed = SmallVec<[u8; 40]>;
 
 /// A key as it is stored.
@@ -48,7 +49,7 @@ pub fn packed(key: &str) -> Packed {
     out
 }
 
-/// A stored key as it is called.
+/// The key that a stored key stands for.
 pub fn unpacked(stored: &[u8]) -> String {
     match stored {
         [letter, octets @ ..] if letter & MARK != 0 => {
@@ -62,18 +63,18 @@ pub fn unpacked(stored: &[u8]) -> String {
     }
 }
 
-/// True for keys that are stored as they are called.
+/// True for keys that are stored without packing.
 pub fn is_plain(stored: &[u8]) -> bool {
     stored.first().is_none_or(|octet| octet & MARK == 0)
 }
 
-/// What a place in the order of time has of a stored key. Packed names are hashes, or times with random numbers: few have
-/// the same beginning. A plain name is there as a whole.
+/// The part of a stored key that its place in the order of time holds: the beginning of a packed key, the whole of a
+/// plain one. Packed keys are hashes, or times with random numbers, so few have the same beginning.
 pub fn place_name(stored: &[u8]) -> &[u8] {
     if is_plain(stored) { stored } else { &stored[..stored.len().min(NAME)] }
 }
 
-/// The first packed key that may begin with a prefix; None: none does.
+/// The first packed key that may begin with a prefix; None when no packed key can.
 pub fn first_packed(prefix: &str) -> Option<Packed> {
     let mut first = Packed::new();
     match (prefix.as_bytes(), parts(prefix)) {
@@ -88,7 +89,7 @@ pub fn first_packed(prefix: &str) -> Option<Packed> {
     Some(first)
 }
 
-/// A time as it is stored, at least 0; octets sort as times do.
+/// A time as it is stored, at least 0. The octets sort as the times do.
 pub fn time_octets(time: i64) -> [u8; TIME] {
     let mut octets = [0; TIME];
     octets.copy_from_slice(&time.clamp(0, NEVER).to_be_bytes()[8 - TIME..]);
@@ -108,14 +109,14 @@ pub fn split_time(octets: &[u8]) -> Option<(i64, &[u8])> {
 pub struct Times {
     /// Its end.
     pub expires_at: i64,
-    /// When it is due; [`NEVER`]: never.
+    /// When it is due; [`NEVER`] if it is never due.
     pub due_at: i64,
 }
 
-/// The latest end: the high bit before it means something else.
+/// The latest end that can be written. The high bit of an end says that no due time follows.
 const LAST_END: i64 = (1 << (8 * TIME - 1)) - 1;
 
-/// Appends the times that stand before a value: most records are never due, which the high bit says.
+/// Appends the times that stand before a value. Most records are never due, which the high bit of the end says.
 pub fn push_times(out: &mut Vec<u8>, times: Times) {
     let mut end = time_octets(times.expires_at.min(LAST_END));
     if times.due_at >= NEVER {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files of an LMDB folder and their room on the disk. LMDB makes its lock file with a hole and maps it: on a full disk
-//! the first process that needs a new page of it would be killed by SIGBUS. So the files are made here, whole, before
-//! LMDB maps them, and some room is set aside for what must be written whatever happens.
+//! The files of an LMDB folder and their room on the disk. LMDB makes its lock file with a hole and maps it. On a
+//! full disk, SIGBUS would kill the first process that needs a new page of it. So this module makes the files
+//! without holes before LMDB maps them, and sets some room aside for what must be written whatever happens.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind, Result};
@@ -14,9 +14,10 @@ use sipoauth_core::ports::store::StoreError;
 
 const DATA: &str = "data.mdb";
 const LOCK: &str = "lock.mdb";
-/// Pages that are set aside behind the last one in use: what is changed, ended, or follows from a claim needs them.
+/// Pages that are set aside behind the last one in use. Changes and ends of records need them, and what follows from
+/// a claim.
 const AHEAD: u64 = 64;
-/// Pages that are set aside at once, when there is room: not a call for each write.
+/// Further pages that are set aside together with these, when there is room, so that not each write needs a call.
 const AT_ONCE: u64 = 256;
 /// Time between two looks at the files, in milliseconds.
 const LOOK: i64 = 500;
@@ -30,8 +31,8 @@ pub fn prepare(folder: &Path, map_size: u64) -> std::result::Result<(), StoreErr
     prepared.map_err(|e| failure(folder, &e))
 }
 
-/// Takes back the beginning of a data file that was not finished: LMDB would take it for a damaged one.
-/// `was_empty`: it was before the try.
+/// Empties a data file of which the beginning was not finished, because LMDB would take it for a damaged one.
+/// `was_empty`: the file was empty before that attempt.
 pub fn undo_beginning(folder: &Path, was_empty: bool) {
     let file = OpenOptions::new().write(true).open(folder.join(DATA));
     let unfinished = |file: &File| file.metadata().is_ok_and(|meta| (1..2 * page()).contains(&meta.len()));
@@ -43,12 +44,12 @@ pub fn undo_beginning(folder: &Path, was_empty: bool) {
     }
 }
 
-/// True when nothing was ever written to it.
+/// True when nothing was ever written to the data file.
 pub fn is_empty(folder: &Path) -> bool {
     folder.join(DATA).metadata().is_ok_and(|meta| meta.len() == 0)
 }
 
-/// A file larger than the limit of this process would end it by SIGXFSZ.
+/// Fails when a file may grow beyond the limit of this process, because SIGXFSZ would end the process then.
 pub fn within_limit(folder: &Path, map_size: u64) -> std::result::Result<(), StoreError> {
     let largest = file_room::largest_file();
     let needed = map_size.max(mapped_store::LOCK_FILE);
@@ -64,7 +65,7 @@ pub fn within_limit(folder: &Path, map_size: u64) -> std::result::Result<(), Sto
 fn make(folder: &Path) -> std::result::Result<(), StoreError> {
     let shown = folder.display();
     match DirBuilder::new().mode(0o700).create(folder) {
-        // Whatever the umask: its own files must be within reach.
+        // Whatever the umask is, the process must be able to reach its own files.
         Ok(()) => std::fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(|e| failure(folder, &e)),
         Err(_) if folder.is_dir() => Ok(()),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
@@ -80,8 +81,8 @@ fn make(folder: &Path) -> std::result::Result<(), StoreError> {
     }
 }
 
-/// Opens a file of the folder, or makes it. Only its owner may read it, whatever the umask; what root makes in the folder
-/// of another user belongs to that one, who could not open it otherwise.
+/// Opens a file of the folder, or makes it. Only its owner may read it, whatever the umask is. A file that root
+/// makes in the folder of another user is given to that user, who could not open it otherwise.
 fn open(folder: &Path, name: &str) -> Result<File> {
     let path = folder.join(name);
     let mut options = OpenOptions::new();
@@ -93,13 +94,13 @@ fn open(folder: &Path, name: &str) -> Result<File> {
     }
 }
 
-/// Makes an empty file in the folder, in the place of what has its name, that only the folder's owner may read.
+/// Makes an empty file in the folder, which only the folder's owner may read. A file of that name loses its content.
 pub fn new_file(folder: &Path, name: &str) -> Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(folder.join(name))?;
     make_private(folder, &file).map(|()| file)
 }
 
-/// Gives a new file to the one whose folder it is in, and to nobody else.
+/// Makes a new file private, and gives it to the owner of the folder.
 fn make_private(folder: &Path, file: &File) -> Result<()> {
     file.set_permissions(Permissions::from_mode(0o600))?;
     let (owner, own) = (folder.metadata()?, file.metadata()?);
@@ -109,7 +110,7 @@ fn make_private(folder: &Path, file: &File) -> Result<()> {
     Ok(())
 }
 
-/// The lock file, without a hole. A process that has it mapped counts on its length, so that stays.
+/// Makes the lock file without a hole. Its length stays, because a process that has it mapped relies on that length.
 fn lock_file(folder: &Path) -> Result<()> {
     let file = open(folder, LOCK)?;
     let length = file.metadata()?.len().max(mapped_store::LOCK_FILE);
@@ -119,7 +120,7 @@ fn lock_file(folder: &Path) -> Result<()> {
     }
 }
 
-/// Where no room can be set aside, zeros are written: to a file that nobody can have mapped yet.
+/// For file systems that cannot set room aside: writes zeros to a file that nobody can have mapped yet.
 fn whole_lock_file(folder: &Path, file: &File, length: u64) -> Result<()> {
     if file.metadata()?.len() >= length {
         return Ok(());
@@ -137,7 +138,7 @@ fn whole_lock_file(folder: &Path, file: &File, length: u64) -> Result<()> {
     renamed
 }
 
-/// A new data file, still empty, with room for its first pages.
+/// Makes a data file, still empty, with room for its first pages.
 fn data_file(folder: &Path) -> Result<()> {
     let file = open(folder, DATA)?;
     if file.metadata()?.len() > 0 {
@@ -152,21 +153,21 @@ fn data_file(folder: &Path) -> Result<()> {
 /// The room that one process knows to be set aside for the data file.
 pub struct Ahead {
     file: File,
-    /// Up to here.
+    /// Room is set aside up to this offset.
     until: AtomicU64,
     map_size: u64,
 }
 
 impl Ahead {
-    /// For a data file with so many octets in use.
+    /// For a data file of which `used` octets are in use.
     pub fn new(file: File, used: u64, map_size: u64) -> Result<Ahead> {
         // A copy may have holes where the original had unused pages.
         let whole = file.metadata()?.blocks().saturating_mul(512) >= used;
         Ok(Ahead { file, until: AtomicU64::new(if whole { used } else { 0 }), map_size })
     }
 
-    /// Sees to it that what will be written next has room. Called by who may write, before he does; `used` are the octets
-    /// in use.
+    /// Makes sure that what will be written next has room. The process that may write calls this before it writes;
+    /// `used` are the octets in use.
     pub fn make(&self, used: u64) -> Result<()> {
         let until = self.until.load(Relaxed);
         let needed = used.saturating_add(AHEAD * page()).min(self.map_size);
@@ -187,7 +188,7 @@ impl Ahead {
 
     fn set_aside(&self, from: u64, to: u64, used: u64) -> Result<()> {
         match file_room::set_aside(&self.file, from, to - from, true) {
-            // Behind what is in use there is nothing that zeros could spoil.
+            // Behind the part in use there is nothing that zeros could overwrite.
             Err(e) if e.kind() == ErrorKind::Unsupported => {
                 let from = from.max(used);
                 let zeros = vec![0; to.saturating_sub(from) as usize];
@@ -198,8 +199,8 @@ impl Ahead {
     }
 }
 
-/// The files that were opened. Others under their names would be another store, and a lock file of its own for the same
-/// data would let two write at once.
+/// The files that were opened. Other files under their names would be another store, and another lock file for the
+/// same data would let two processes write at once.
 pub struct StoreFiles {
     names: [(u64, u64); 2],
     length: u64,
@@ -208,7 +209,7 @@ pub struct StoreFiles {
 }
 
 impl StoreFiles {
-    /// Those of a folder, just opened.
+    /// The files of a folder, just opened.
     pub fn new(folder: &Path) -> Result<StoreFiles> {
         let (names, length) = StoreFiles::look(folder)?;
         Ok(StoreFiles { names, length, looked: AtomicI64::new(i64::MIN) })
@@ -219,8 +220,8 @@ impl StoreFiles {
         Ok(([(data.dev(), data.ino()), (lock.dev(), lock.ino())], data.len()))
     }
 
-    /// Looks at them now and then: false when they were taken away, replaced or cut off. What is cut off must not be read:
-    /// that would end the process by SIGBUS.
+    /// Looks at the files now and then. False when they were taken away, replaced or cut off. A file that was cut
+    /// off must not be read, because SIGBUS would end the process.
     pub fn are_there(&self, folder: &Path, now: i64) -> bool {
         if (0..LOOK).contains(&now.wrapping_sub(self.looked.load(Relaxed))) {
             return true;

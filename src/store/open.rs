@@ -29,8 +29,8 @@ impl OpenedStore {
     }
 }
 
-/// Opens the store, after the fork. Redis is not asked yet: that it is away shows at the first call. Whether a place
-/// is local can be known without opening it, by [`StorePlace::is_local`].
+/// Opens the store, after the fork. Redis is not contacted yet, so an unreachable server shows only at the first
+/// call. [`StorePlace::is_local`] says without opening whether a place is local.
 pub fn open_store(place: &StorePlace, policy: &Policy) -> Result<OpenedStore, StoreError> {
     let settings = &policy.settings;
     Ok(match place {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sessions in Redis or Valkey, shared by several proxies. Only the I/O process talks to it.
 //!
-//! A record is "sipoauth:" and its key; before the value stand 16 digits, its end in Unix milliseconds, and Redis
-//! drops it then by its own clock. The sorted sets "sipoauth:expiry" and "sipoauth:due" hold the keys by their ends
-//! and due times. Each change is one script, which also publishes who made it and the key on "sipoauth:changed".
-//! One server (with replicas), not a Redis Cluster: the scripts touch several keys.
+//! A record is stored under "sipoauth:" and its key. Before the value stand 16 digits: the end of the record in Unix
+//! milliseconds, at which Redis drops it by its own clock. The sorted sets "sipoauth:expiry" and "sipoauth:due" hold
+//! the keys by their ends and due times. Each change is one script, which also publishes on "sipoauth:changed" who
+//! made the change, and the key. This needs one server (with replicas), not a Redis Cluster, because the scripts
+//! touch several keys.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,26 +27,26 @@ const CHANGED: &str = "sipoauth:changed";
 
 /// Connections that are kept open while nobody uses them.
 const MOST_IDLE: usize = 32;
-/// After a failure callers are refused at once for these times.
+/// After a failure, callers are refused at once for these times.
 const PATIENCE: Patience = Patience { failures: 1, first_pause: 200, longest_pause: 2000 };
-/// A connection that was idle for longer is tried before it carries a command.
+/// A connection that was idle for longer is tested before it carries a command.
 const TRUSTED: Duration = Duration::from_secs(1);
-/// Most records that one step of an upkeep drops, and most steps.
+/// Most records that one step of an upkeep drops, and most steps of an upkeep.
 const MOST_DROPPED: usize = 1000;
 const MOST_ROUNDS: usize = 20;
 /// Octets before a value.
 const HEADER: usize = 16;
-/// Latest end of a record: the digits fit, and the scripts' numbers are exact.
+/// Latest end of a record. It fits in the digits, and the numbers of the scripts are still exact.
 const LATEST: i64 = 9_000_000_000_000_000;
-/// How often a subscription looks whether it shall end, and after how much silence it asks whether the server lives.
+/// How often a subscription checks whether it shall end, and after how much silence it asks whether the server lives.
 const LOOK: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Records about tokens that were introspected, where a new one makes no old one wrong, and leases, which nobody remembers:
-/// nobody need hear of them.
+/// Kinds of records whose changes other proxies need not hear of: a new record about an introspected token makes no
+/// old one wrong, and no cache holds leases.
 const QUIET: [&str; 2] = ["i:", "l:"];
 
-/// SET comes first: in a script only the first write is refused when memory is short.
+/// SET comes first, because Redis refuses only the first write of a script when memory is short.
 const PUT: &str = r"
 local old = redis.call('GET', KEYS[1])
 if old and tonumber(string.sub(old, 1, 16)) <= tonumber(ARGV[5]) then old = false end
@@ -75,7 +76,7 @@ if ARGV[6] == '1' then redis.call('PUBLISH', ARGV[4], ARGV[5] .. ARGV[1]) end
 return 1
 ";
 
-/// What has expired stays in the sets until the next upkeep, so some more keys are looked at than are wanted.
+/// Expired keys stay in the sets until the next upkeep, so the script looks at more keys than it returns.
 const DUE_NOW: &str = r"
 local out = {}
 local limit = tonumber(ARGV[2])
@@ -110,7 +111,7 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// Prepares connections to `url` (redis://, rediss:// or unix://). The password replaces the one in the URL;
-    /// `ca_pem` holds the certificate authorities for rediss://, None: those of the system. Each step of a call
+    /// `ca_pem` holds the certificate authorities for rediss://, None means those of the system. Each step of a call
     /// (connecting, sending, receiving) takes at most `timeout_ms`. Nothing is connected yet.
     pub fn new(
         url: &Secret,
@@ -120,7 +121,7 @@ impl RedisStore {
     ) -> Result<RedisStore, StoreError> {
         let away = |text: String| StoreError::Away(text);
         let text = std::str::from_utf8(url.expose()).map_err(|_| away("store: is not UTF-8".into()))?;
-        // The library's texts on a bad address may repeat it, with the password.
+        // The library's error texts may repeat a bad address, together with its password.
         let mut info: ConnectionInfo =
             text.into_connection_info().map_err(|_| away("store: the address of Redis is not a valid URL".into()))?;
         if let Some(password) = password {
@@ -151,9 +152,9 @@ impl RedisStore {
         })
     }
 
-    /// Calls `tell` with every key that is changed through another handle than this one, until `stop` is set (it returns within
-    /// a second and `timeout_ms`). Changes during a loss of the connection are missed: after each connection `tell`
-    /// is called with an empty key, which says that any record may have changed.
+    /// Calls `tell` with every key that another handle changes, until `stop` is set; then it returns within a second
+    /// and `timeout_ms`. Changes are missed while the connection is lost. So `tell` is called with an empty key
+    /// after each connection, which says that any record may have changed.
     pub fn watch_changes(&self, stop: &Arc<AtomicBool>, tell: &mut dyn FnMut(String)) {
         let mut pause = Duration::from_millis(200);
         while !stop.load(Ordering::Relaxed) {
@@ -220,7 +221,7 @@ impl RedisStore {
                     if connection.check_connection() {
                         return Ok(connection);
                     }
-                    // The others are as old as this one.
+                    // The other connections have been idle for at least as long.
                     self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 }
                 None => return self.connect(),
@@ -228,9 +229,10 @@ impl RedisStore {
         }
     }
 
-    /// Runs one exchange. One that failed on its way is not repeated, because it may have been carried out.
+    /// Runs one exchange. An exchange that failed on its way is not repeated, because the server may have carried it
+    /// out.
     fn run<T>(&self, exchange: impl FnOnce(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
-        // Connecting and one answer; whoever comes meanwhile is refused.
+        // A trial has time for connecting and one answer. Other callers are refused meanwhile.
         if let Err(why) = self.breaker.check(self.clock(), self.timeout.as_millis() as i64 * 4) {
             return Err(self.away(&why));
         }
@@ -292,7 +294,7 @@ fn record(key: &str) -> String {
     format!("{PREFIX}{key}")
 }
 
-/// Every special character of a pattern is taken for itself.
+/// The pattern of all keys that begin with `prefix`. It escapes every special character.
 fn pattern(prefix: &str) -> String {
     let mut out = String::with_capacity(prefix.len() + 1);
     for c in prefix.chars() {
@@ -356,7 +358,7 @@ impl Store for RedisStore {
             scan.arg(EXPIRY).arg(from.unwrap_or("0")).arg("MATCH").arg(pattern(prefix));
             scan.arg("COUNT").arg(limit.max(1)).query(c)
         })?;
-        // Keys and scores take turns.
+        // Keys and scores alternate.
         Ok(Page { keys: found.into_iter().step_by(2).collect(), next: (next != "0").then_some(next) })
     }
 
@@ -375,8 +377,8 @@ impl Store for RedisStore {
         Ok(dropped)
     }
 
-    /// Records are this library's; octets and their limit are the whole server's (used_memory and maxmemory), 0
-    /// where the server does not tell.
+    /// The number of records is this library's. Octets and their limit are those of the whole server (used_memory
+    /// and maxmemory), 0 where the server does not tell.
     fn usage(&self) -> Result<StoreUsage, StoreError> {
         let records = self.run(|c| cmd("ZCARD").arg(EXPIRY).query(c))?;
         let memory: String = self.run(|c| cmd("INFO").arg("memory").query(c)).unwrap_or_default();

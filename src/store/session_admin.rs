@@ -9,7 +9,7 @@ use sipoauth_core::sip::uri::Aor;
 
 /// Accounts on a page of a list.
 const PAGE: usize = 100;
-/// A revoked code is remembered so long, in milliseconds: the longest code_lifetime.
+/// How long a revoked code is remembered, in milliseconds: the longest code_lifetime.
 const REVOKED_CODE: i64 = 86_400_000;
 
 /// A session with its address.
@@ -31,7 +31,7 @@ pub struct SessionPage {
 }
 
 impl SessionStore {
-    /// The sessions of an address, or of some addresses.
+    /// The sessions of an address, or of one page of all addresses if `aor` is empty.
     pub fn list(&self, aor: &str, from: &str, now: i64) -> Result<SessionPage, SessionError> {
         let mut page = SessionPage::default();
         let mut add = |account: Account| {
@@ -50,7 +50,7 @@ impl SessionStore {
         for key in &found.keys {
             match self.read::<Account>(key, now) {
                 Ok(Some((account, _))) => add(account),
-                // One that cannot be read must not hide the others; nobody can use it either.
+                // A record that cannot be read must not hide the others. Nobody can use it anyway.
                 Ok(None) | Err(StoreError::Corrupt(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -59,7 +59,7 @@ impl SessionStore {
         Ok(page)
     }
 
-    /// Ends sessions: one of an address, or all of it.
+    /// Ends one session of an address, or all of them if `id` is empty.
     pub fn revoke(&self, aor: &str, id: &str, now: i64) -> Result<Vec<ListedSession>, SessionError> {
         let aor = Aor::parse(aor).ok_or(SessionError::Malformed)?;
         let mut ended = Vec::new();
@@ -81,7 +81,7 @@ impl SessionStore {
         Ok(ended)
     }
 
-    /// Ends all sessions, and codes that no phone has registered with yet.
+    /// Ends all sessions, and all codes with which no phone has registered yet.
     pub fn revoke_all(&self, now: i64) -> Result<Vec<ListedSession>, SessionError> {
         let mut ended = Vec::new();
         let mut from = String::new();
@@ -114,7 +114,8 @@ impl SessionStore {
                 record.state = CodeState::Spent(Reason::SessionEnded.number());
                 let value = self.sealer.seal(key, &encode(&record));
                 let write = Write { key, value: &value, expires_at: now + REVOKED_CODE, due_at: None };
-                // One that was bound meanwhile belongs to a session that began after the revocation.
+                // This changes nothing if a phone has registered with the code meanwhile: its session began after
+                // the revocation.
                 self.store.put(&write, Some(&sealed), now)?;
             }
             match page.next {

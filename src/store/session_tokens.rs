@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tokens of the sessions: a record of their own, which only the I/O service and who gives a token away read.
+//! The tokens of the sessions. They have a record of their own, which only the I/O process reads, and the process
+//! that gives a token away.
 
 use super::sessions::{ATTEMPTS, SessionStore, overtaken, tokens_key};
 use sipoauth_core::config::policy::Policy;
@@ -9,10 +10,10 @@ use sipoauth_core::ports::store::{StoreError, Write};
 use sipoauth_core::records::session::{Exchanged, SessionId, SignIn, Tokens, encode, token_name};
 use sipoauth_core::text::secret::SecretText;
 
-/// Records of tokens have a multiple of so many octets.
+/// The length of a token record is a multiple of this, in octets.
 const STEP: usize = 16;
 
-/// Access tokens are kept where somebody gets them: the phone itself, or an application server.
+/// Access tokens are kept only if somebody gets them: the phone itself, or an application server.
 pub fn keeps_access_token(policy: &Policy, sign_in: SignIn) -> bool {
     sign_in.phone_holds_tokens() || !policy.settings.application_servers.is_empty()
 }
@@ -37,16 +38,16 @@ impl SessionStore {
         self.store.put_owed(&Write { key, value: &value, expires_at, due_at }, expected, now)
     }
 
-    /// The sealed record, with room for so many octets more.
+    /// The sealed record, with room for `room` more octets.
     fn sealed_tokens(&self, key: &str, tokens: &Tokens, room: usize) -> Vec<u8> {
         let mut octets = encode(tokens);
-        // New tokens that are a little longer or shorter take the place of the old ones.
+        // This way new tokens that are a little longer or shorter fit in the place of the old ones.
         let length = (octets.len() + room).next_multiple_of(STEP);
         octets.resize(length, 0);
         self.sealer.seal(key, &octets)
     }
 
-    /// Stores the tokens of a session that no phone has yet. `valid_until` in Unix seconds.
+    /// Stores the tokens of a session with which no phone has registered yet. `valid_until` is in Unix seconds.
     pub fn keep_granted(
         &self,
         policy: &Policy,
@@ -68,7 +69,8 @@ impl SessionStore {
         };
         let sign_in = grant.sign_in();
         let held = sign_in.phone_holds_tokens();
-        // A token from elsewhere comes with each request: its server is asked again rather than for a refresh.
+        // A phone sends a token from elsewhere with each request, so the proxy asks the token's server about it
+        // again instead of refreshing it.
         let refreshed = sign_in == SignIn::Code;
         let exchanged = Exchanged {
             session,
@@ -93,7 +95,7 @@ impl SessionStore {
             refresh_at: 0,
             failures: 0,
         };
-        // With its address the record must not grow: where records stand close together that would take a new page.
+        // The record must not grow when it gets its address, because in a full page that would take a new page.
         let room = exchanged.identity.aors.iter().map(String::len).max().unwrap_or(0);
         let key = tokens_key(&session);
         let value = self.sealed_tokens(&key, &tokens, room);
@@ -101,8 +103,8 @@ impl SessionStore {
         Ok(exchanged)
     }
 
-    /// From now on the tokens live as long as the session, and are refreshed. False when they are those of another
-    /// address.
+    /// Makes the tokens live as long as the session, and has them refreshed from now on. False when they belong to
+    /// another address.
     pub(super) fn keep_tokens(
         &self,
         session: &SessionId,
@@ -130,16 +132,17 @@ impl SessionStore {
     }
 }
 
-/// Between two refreshes at least, in milliseconds.
+/// Shortest time until the next refresh, in milliseconds.
 const SOONEST: i64 = 1000;
 
-/// When the tokens shall be refreshed: after two thirds of their life, so that a server may be away for the last third,
-/// and earlier by a part that differs from session to session. None without a refresh token, or when the phone does that.
+/// When the tokens are to be refreshed, Unix milliseconds: after two thirds of their life, so that a server may be
+/// away for the last third, and earlier by a part that differs from session to session. None without a refresh
+/// token, or when the phone refreshes them.
 pub fn refresh_due(tokens: &Tokens, now: i64) -> Option<i64> {
     tokens.refresh_token.as_ref().filter(|_| !tokens.sign_in.phone_holds_tokens())?;
     let end = tokens.expires_at.saturating_mul(1000);
     let life = end.saturating_sub(now).max(0);
     let jitter = (life as f64 / 10.0 * crate::clock::jitter()) as i64;
-    // A server that gives no time at all is not asked without end.
+    // A server that grants no lifetime at all must not be asked without a pause.
     Some((end - life / 3 - jitter).max(now.saturating_add(SOONEST)))
 }

@@ -18,23 +18,23 @@ use sipoauth_core::records::session::{
 use sipoauth_core::text::fingerprint::push_hex;
 use sipoauth_core::text::secret::KeyOctets;
 
-/// Changes of one record that others overtake, before the store counts as away.
+/// If others change a record first this many times in a row, the store counts as away.
 pub(super) const ATTEMPTS: usize = 16;
-/// Longest record of an address, in octets; the device that signed in first makes room.
+/// Longest record of an address, in octets. A longer record loses the device that signed in first.
 const MAX_ACCOUNT: usize = 7 * 1024;
 /// The name of the record that tells whether the sealing key is the right one.
 const CHECK: &str = "m:key-check";
 /// The end of the year 9999 in milliseconds.
 pub(super) const FOREVER: i64 = 253_402_300_799_000;
 
-/// What is not possible with sessions.
+/// Why something cannot be done with sessions.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SessionError {
     /// Sessions are not configured.
     NotConfigured,
-    /// What was given cannot be read: an address, or a ticket.
+    /// An argument cannot be read: an address, or a ticket.
     Malformed,
-    /// What was asked for is not there.
+    /// What was asked for does not exist.
     NotThere,
     /// The store cannot be read or written.
     Store(StoreError),
@@ -72,29 +72,30 @@ pub struct SessionStore {
     pub(super) sealer: Arc<Sealer>,
 }
 
-/// Where the sessions of an address are.
+/// The key of the record with the sessions of an address.
 pub fn account_key(aor: &str) -> String {
     let mut key = String::from("a:");
     push_hex(&mut key, &Sha256::digest(aor.as_bytes())[..16]);
     key
 }
 
-/// Where the fate of a code is.
+/// The key of the record with the fate of a code.
 pub fn code_key(id: &CodeId) -> String {
     format!("c:{}", id.0)
 }
 
-/// Where the tokens of a session are.
+/// The key of the record with the tokens of a session.
 pub fn tokens_key(session: &SessionId) -> String {
     format!("t:{}", id_text(session))
 }
 
-/// Where the right to refresh the tokens of a session is.
+/// The key of the lease, which is the right to refresh the tokens of a session.
 pub fn lease_key(tokens_key: &str) -> String {
     format!("l:{}", tokens_key.trim_start_matches("t:"))
 }
 
-/// Opens and reads a record; None: an older version of this program wrote it, and it counts as absent.
+/// Opens and reads a record. None means that an older version of this program wrote it; such a record counts as
+/// absent.
 pub fn unseal<T: Record>(sealer: &Sealer, key: &str, sealed: &[u8]) -> Result<Option<T>, StoreError> {
     let octets = sealer.open(key, sealed);
     if octets.as_ref().is_some_and(|octets| is_outdated::<T>(octets)) {
@@ -106,13 +107,15 @@ pub fn unseal<T: Record>(sealer: &Sealer, key: &str, sealed: &[u8]) -> Result<Op
         .ok_or_else(|| StoreError::Corrupt("a record was made with another store_key, or was changed".into()))
 }
 
-/// Is this the secret that a store's records were sealed under? None: it has none yet. Changes nothing.
+/// Tells whether the store's records were sealed under this secret; None when the store has no secret yet. Changes
+/// nothing.
 pub fn is_sealed_by(store: &dyn Store, sealer: &Sealer, now: i64) -> Result<Option<bool>, StoreError> {
     Ok(store.get(CHECK, now)?.map(|found| found == sealer.check().as_bytes()))
 }
 
 impl SessionStore {
-    /// Takes a store into use. Fails when its records were sealed under another secret; it is left as it is then.
+    /// Takes a store into use. If its records were sealed under another secret, this fails and leaves the store as
+    /// it is.
     pub fn new(store: Arc<dyn Store>, sealer: Arc<Sealer>, now: i64) -> Result<SessionStore, StoreError> {
         let own = sealer.check().as_bytes();
         for _ in 0..ATTEMPTS {
@@ -165,8 +168,8 @@ impl SessionStore {
         self.read(&code_key(id), now)
     }
 
-    /// Writes the fate of a code if its sealed record is still `expected`. Only the claim on it, its first record, may
-    /// find no room: nothing has been sent then.
+    /// Writes the fate of a code if its sealed record is still `expected`. Only the claim, which is the first record
+    /// of a code, may fail for lack of room, because nothing has been sent then.
     pub fn put_code(
         &self,
         id: &CodeId,
@@ -184,13 +187,13 @@ impl SessionStore {
         }
     }
 
-    /// Forgets a code whose exchange was certainly not begun.
+    /// Removes the record of a code whose exchange has certainly not begun.
     pub fn remove_code(&self, id: &CodeId, expected: &[u8]) -> Result<bool, StoreError> {
         self.store.remove(&code_key(id), Some(expected))
     }
 
-    /// Changes the sessions of an address; `change` says whether there is something to write. Without sessions the
-    /// record goes.
+    /// Changes the sessions of an address. `change` returns whether there is something to write. A record without
+    /// sessions is removed.
     pub fn change_account(
         &self,
         aor: &str,
@@ -211,14 +214,14 @@ impl SessionStore {
             let done = match (end, &sealed) {
                 (Some(end), _) => {
                     let mut octets = encode(&account);
-                    // The workers' cache of a store over the network has room for so much.
+                    // With a store over the network, the workers' cache has no room for longer records.
                     while octets.len() > MAX_ACCOUNT && account.sessions.len() > 1 {
                         account.sessions.pop();
                         octets = encode(&account);
                     }
                     let value = self.sealer.seal(&key, &octets);
                     let write = Write { key: &key, value: &value, expires_at: end.saturating_mul(1000), due_at: None };
-                    // A session is what a claim was let in for.
+                    // A session follows from a claim, so it may use the room that is kept back.
                     self.store.put_owed(&write, sealed.as_deref(), now)?
                 }
                 (None, Some(sealed)) => self.store.remove(&key, Some(sealed))?,
@@ -231,11 +234,11 @@ impl SessionStore {
         Err(overtaken())
     }
 
-    /// Stores the session and the key of a registration. Its user must be the one that the code, or what else it signs in
-    /// with, was exchanged for.
+    /// Stores the session and the key of a registration. Its user must be the one for whom the code, or the other
+    /// grant that it signs in with, was exchanged.
     ///
-    /// The session exists before its tokens belong to it, and both before the code does: who dies in between leaves
-    /// what the same code finds again.
+    /// The session is written first, then the owner of its tokens, then the owner of the code. If the process dies
+    /// in between, the same code finds what was written.
     pub fn bind(
         &self,
         policy: &Policy,
@@ -250,7 +253,7 @@ impl SessionStore {
             let Some((mut record, sealed)) = self.code(&id, now)? else {
                 return Err(SessionError::NotThere);
             };
-            // What was seen before may have changed: nobody gets a key whom the record of now does not let in.
+            // The record may have changed since the check: only a phone that the present record admits gets a key.
             let admitted = admit(policy, &record, registration, now).is_ok();
             let CodeState::Done(exchanged) = &mut record.state else {
                 return Err(SessionError::NotThere);
@@ -301,7 +304,7 @@ impl SessionStore {
                     add_proof(&mut session, registration, key);
                     session.add_key(key.clone());
                 }
-                // A phone that signs in again replaces its own session, each flow its own (RFC 5626).
+                // A phone that signs in again replaces its own session; each of its flows (RFC 5626) replaces its own.
                 let flow = |s: &Session| (s.instance.clone(), s.reg_id);
                 let same_phone = |s: &Session| !s.instance.is_empty() && flow(s) == flow(&session);
                 left = account.sessions.extract_if(.., |s| same_phone(s) || s.ends_at <= now / 1000).collect();
@@ -309,7 +312,8 @@ impl SessionStore {
                 left.extend(account.sessions.drain(bounds.devices.min(account.sessions.len())..));
                 true
             })?;
-            // Nobody else looks after tokens that are not to be refreshed. Should it fail, they end by themselves.
+            // The proxy does not refresh tokens that the phone holds, so nothing else removes them. If this fails,
+            // they expire.
             for session in left.iter().filter(|s| s.sign_in.phone_holds_tokens()) {
                 let _ = self.store.remove(&tokens_key(&session.id), None);
             }
@@ -332,7 +336,8 @@ impl SessionStore {
                 return Err(SessionError::NotThere);
             }
             exchanged.bound_to.clone_from(&registration.aor);
-            // A token from elsewhere comes again and again; at the end of its session its server is asked again.
+            // A phone shows a token from elsewhere again and again. At the end of the session, its server is asked
+            // again.
             let expires_at = match exchanged.sign_in {
                 SignIn::ForeignToken => ends_at * 1000,
                 SignIn::Code | SignIn::Password => now + bounds.code_lifetime * 1000,
@@ -344,8 +349,8 @@ impl SessionStore {
         Err(overtaken().into())
     }
 
-    /// The 2xx to a registration leaves: from now on its code serves nobody else. With Redis that is so since its key was
-    /// stored.
+    /// The 2xx to a registration leaves. From now on its code serves nobody else. With Redis, the code serves nobody
+    /// else since its key was stored.
     pub fn confirm(&self, policy: &Policy, registration: &Registration, now: i64) -> Result<(), StoreError> {
         self.change_redemption(registration, now, bounds(policy).code_lifetime, |redemption| {
             let is_new = redemption.confirmed_at == 0 || now < redemption.confirmed_at;
@@ -356,7 +361,7 @@ impl SessionStore {
         })
     }
 
-    /// Takes a key back whose registration was refused after all. Its phone may come again with the same code.
+    /// Removes the key of a registration that was refused after all. The phone may come again with the same code.
     pub fn unbind(
         &self,
         policy: &Policy,
@@ -373,7 +378,7 @@ impl SessionStore {
         };
         self.change_redemption(registration, now, bounds(policy).code_lifetime, |redemption| {
             let is_first = registration.claim.is_some_and(|claim| redemption.claim.is_same_request(&claim));
-            // What was told of a 2xx is not taken back by what another copy of the request got.
+            // A 2xx that was reported counts, whatever another copy of the request was answered.
             let was_told = settings.place.is_local() && redemption.confirmed_at <= now;
             let taken_back = is_first && redemption.confirmed_at != 0 && !was_told;
             if taken_back {
@@ -381,7 +386,7 @@ impl SessionStore {
             }
             taken_back
         })?;
-        // A key that does not depend on this answer serves other registrations as well.
+        // A key that does not depend on the To tag of this answer serves other registrations as well, so it stays.
         let Some(key) = key_of(settings, exchanged, registration, to_tag).filter(|_| registration.tagged) else {
             return Ok(());
         };
@@ -399,7 +404,7 @@ impl SessionStore {
         })?)
     }
 
-    /// Changes what is kept of the one who redeemed a code. `lifetime` of the record in seconds.
+    /// Changes what the record of a code says about its redemption. `lifetime` is that of the record, in seconds.
     fn change_redemption(
         &self,
         registration: &Registration,
@@ -420,13 +425,15 @@ impl SessionStore {
     }
 }
 
-/// When a registration whose key is stored now counts as confirmed, unless the host tells it before. With Redis a worker
-/// could not store that the answer has left; the key is stored for an answer that leaves at once.
+/// When a registration whose key is stored now counts as confirmed, unless the host reports the 2xx before. With
+/// Redis a worker could not store that the answer has left, so the registration counts as confirmed at once: its
+/// answer leaves right after the key is stored.
 fn confirmed_at(settings: &Sessions, now: i64) -> i64 {
     if settings.place.is_local() { now + RETRANSMISSION } else { now }
 }
 
-/// A key was stored, `for_answer` of which the time is given. True when something of the redemption has changed.
+/// Notes that a registration was stored. `for_answer` is the time at which it counts as confirmed; None if it has no
+/// key. True when that time is new.
 fn note_key(
     redemption: &mut Option<Redemption>,
     registration: &Registration,
@@ -448,7 +455,8 @@ fn note_key(
     }
 }
 
-/// The end of a new session. That of a token from elsewhere lasts as long as what its server has said.
+/// The end of a new session, Unix seconds. With a token from elsewhere, it lasts at most as long as the token's
+/// server said.
 fn end_of(exchanged: &Exchanged, latest: i64) -> i64 {
     match exchanged.sign_in {
         SignIn::ForeignToken => exchanged.valid_until.min(latest),
@@ -463,7 +471,7 @@ fn add_proof(session: &mut Session, registration: &Registration, key: &KeyOctets
     }
 }
 
-/// The proof of a registration itself, where proofs may be repeated.
+/// The proof of the registration itself, if the configuration lets proofs be repeated.
 fn proof_of(registration: &Registration, key: &KeyOctets) -> Option<KeyOctets> {
     let digest = registration.digest.as_ref()?;
     Some(KeyOctets(*make_pop(&key.0, digest.as_bytes())))
