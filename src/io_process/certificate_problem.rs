@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a server's certificate is not accepted, in a sentence with the way out ("what is wrong; what to do").
+//! Why a server's certificate is not accepted, as a sentence that also says what to do ("what is wrong; what to do").
 
 use rustls::CertificateError as E;
 use webpki::Error as W;

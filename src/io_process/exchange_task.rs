@@ -44,7 +44,7 @@ use sipoauth_core::reason::Reason;
 use sipoauth_core::records::redemption::Redemption;
 use sipoauth_core::records::session::{CodeRecord, CodeState, Exchanged, SignIn};
 
-/// What a task needs, of one configuration.
+/// What a task needs. All of it belongs to one configuration.
 #[derive(Clone)]
 pub struct TaskEnv {
     /// Shared by all processes.

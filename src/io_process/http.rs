@@ -297,7 +297,7 @@ impl Read for WatchedBody<'_> {
     }
 }
 
-/// A sentence if an answer is compressed (RFC 9110 section 8.4), because nobody has asked for that.
+/// Says that an answer is compressed (RFC 9110 section 8.4), which nobody has asked for; None if it is not.
 fn compression(headers: &HeaderMap) -> Option<String> {
     let coding = headers.get("content-encoding")?.as_bytes().to_ascii_lowercase();
     let coding = String::from_utf8_lossy(&coding);
@@ -331,7 +331,7 @@ fn media_type(value: &str) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
-/// What is wrong with TLS or the server's certificate, and the way out; None when it is something else.
+/// What is wrong with TLS or the server's certificate, and what to do; None when it is something else.
 fn tls_problem(error: &ureq::Error) -> Option<String> {
     let error = match error {
         ureq::Error::Rustls(error) => error,

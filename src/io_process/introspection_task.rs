@@ -33,7 +33,7 @@ pub enum IntrospectionOutcome {
     Nothing {
         /// The reason.
         reason: Reason,
-        /// The same for the log.
+        /// The reason as text for the log.
         why: String,
         /// The server did answer, so it need not be left alone.
         answered: bool,

@@ -204,7 +204,7 @@ impl KeyFetches {
     }
 }
 
-/// What the log says of a fetch. `first`: there was no success just before it.
+/// The log lines about a fetch. `first` says that the fetch before it did not succeed, or that there was none.
 fn describe(name: &str, fetch: &Result<FetchedKeys, NoKeys>, first: bool, failures: u32) -> Vec<(Level, String)> {
     let mut lines = Vec::new();
     let not_used = |key: &Rejected| format!("provider '{name}': {} is not used: {}", key.name(), key.error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The I/O process: the one of a proxy that talks to authorization servers and to Redis.
+//! The I/O process: the process of a proxy that talks to authorization servers and to Redis.
 
 mod certificate_problem;
 pub mod changes;

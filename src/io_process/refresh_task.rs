@@ -129,7 +129,7 @@ impl TaskEnv {
                 self.standings.forget_session(key);
                 return self.take_over(store, key, &refreshed);
             }
-            // Tokens that fit the configuration no more end the session as a refusal does.
+            // Tokens that no longer fit the configuration end the session as a refusal does.
             Err(TokenError::Refused(text) | TokenError::Unfit(_, text)) => {
                 ends("ends", &text);
                 return self.end(store, key, &tokens.aor, &session);

@@ -79,8 +79,8 @@ impl<const N: usize> LimitTable<N> {
         place.ways().find_map(|cell| place.own(cell.load(Relaxed))).unwrap_or(0) as u32
     }
 
-    /// Counts one use of a name in a period; false when it has had `limit` uses already. Limits beyond 65,535 count as
-    /// that.
+    /// Counts one use of a name in a period; false when it has had `limit` uses already. A limit beyond 65,535
+    /// counts as 65,535.
     pub fn allow(&self, name: impl Hash, period: u64, limit: u32) -> bool {
         let limit = u64::from(limit).min(COUNT_MASK);
         if limit == 0 {

@@ -239,8 +239,8 @@ impl Arena {
 
     /// What the connections are bound to; a table without entries binds none.
     pub fn connections(&self) -> ConnectionTable<'_> {
-        // SAFETY: these entries follow those of the caches within the mapping, aligned (asserted in new), zero is a valid
-        // value.
+        // SAFETY: these entries follow those of the caches within the mapping, aligned (asserted in new), zero is a
+        // valid value.
         let entries = unsafe {
             let first = self.first_entry().add(self.cached()).cast::<ConnectionEntry>();
             std::slice::from_raw_parts(first, self.connections)

@@ -83,7 +83,7 @@ impl ShownSenders {
     /// Notes that something was accepted. `now` in Unix milliseconds.
     pub fn note(&self, network: &Network, port: u16, now: i64) {
         let unit = (now / UNIT).unsigned_abs();
-        // Most phones send more than one request in that time.
+        // Most phones send more than one request in that time, so most calls write nothing.
         if self.table.get((network, port)) != Some(unit) {
             self.table.put((network, port), unit);
         }

@@ -57,7 +57,7 @@ struct OpenEnvironment {
     upkept: Mutex<Option<Vec<u8>>>,
 }
 
-/// What this process has open: LMDB must not map a folder twice in one process.
+/// The folders that this process has open, because LMDB must not map a folder twice in one process.
 static OPENED: Mutex<Vec<Weak<OpenEnvironment>>> = Mutex::new(Vec::new());
 
 impl LmdbStore {

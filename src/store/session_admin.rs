@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The operator's view of sessions: who is signed in, and how that is ended.
+//! The operator's view of sessions: who is signed in, and how a session is ended.
 
 use super::sessions::{SessionError, SessionStore, tokens_key};
 use sipoauth_core::ports::store::{StoreError, Write};
