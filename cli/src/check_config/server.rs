@@ -5,7 +5,7 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime};
 
-use sipoauth::io_process::http::HttpClient;
+use sipoauth::io_process::http::{HttpClient, ServerTime};
 use sipoauth_core::config::key_source::KeySource;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
@@ -158,11 +158,16 @@ fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient,
 }
 
 /// Compares the clocks. HTTP gives the time in whole seconds, and the answer takes time. Both count in the server's
-/// favor.
-fn clock(provider: &Provider, server: SystemTime, before: SystemTime, findings: &mut Findings) {
-    let ahead = server.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
-    let behind = before.duration_since(server + Duration::from_secs(1)).unwrap_or_default().as_secs();
+/// favor. An old answer shows only that the clock is ahead, because its date should lie in the past.
+fn clock(provider: &Provider, server: ServerTime, before: SystemTime, findings: &mut Findings) {
+    let ServerTime { date, is_old } = server;
+    let ahead = date.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+    let behind = before.duration_since(date + Duration::from_secs(1)).unwrap_or_default().as_secs();
     let name = Some(provider.name.as_str());
+    if is_old && ahead == 0 {
+        let message = "the answer comes from a cache (it has an Age), so it does not tell the time of the server";
+        return findings.ok("clock", name, message);
+    }
     let difference = ahead.max(behind);
     let message = match ahead {
         0 => format!("the server's clock is {} behind this machine's", span(behind)),
