@@ -5,6 +5,7 @@
 mod client;
 mod files;
 mod finding;
+mod introspection_probe;
 mod probe;
 mod remembered;
 mod server;
