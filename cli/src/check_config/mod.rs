@@ -6,6 +6,7 @@ mod client;
 mod files;
 mod finding;
 mod introspection_probe;
+mod keys;
 mod probe;
 mod remembered;
 mod server;
