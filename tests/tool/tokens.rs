@@ -279,6 +279,48 @@ fn an_answer_is_judged_as_the_proxy_keeps_it() {
     );
 }
 
+/// The proxy shows such a token to its server. The tool cannot say what the server will answer.
+#[test]
+fn a_token_that_only_a_validating_server_can_judge_is_not_called_refused() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let (issuer, usual) = (server.issuer(), line(&server.issuer()));
+    let validating =
+        "name=elsewhere;issuer=https://v.example.test;domain=v.test;client_id=p;client_secret=hush-hush-hush;\
+                      tokens=validation_grant;validation_grant_type=urn:example:sip-token"
+            .to_owned();
+    let own = key.token("ES256", &claims(&issuer, "sip", "alice", 300));
+    let of_validator = key.token("ES256", &claims("https://v.example.test", "sip", "alice", 300));
+    let of_nobody = key.token("ES256", &claims("https://nobody.example.test", "sip", "alice", 300));
+    let request = |user: &'static str| ["--from", user];
+    let (here, there) = (request("sip:alice@v.test"), request(ALICE));
+    for (token, lines, used, is_judged) in [
+        ("opaque-token", vec![&validating], &[][..], false),
+        ("opaque-token", vec![&validating], &here, false),
+        ("opaque-token", vec![&validating, &usual], &there, true),
+        (&of_validator, vec![&validating, &usual], &[], false),
+        (&of_nobody, vec![&validating, &usual], &here, false),
+        (&of_nobody, vec![&validating, &usual], &there, true),
+        (&own, vec![&validating, &usual], &[], true),
+        (&own, vec![&validating, &usual], &there, true),
+    ] {
+        for command in ["verify", "explain"] {
+            let lines = lines.iter().flat_map(|line| ["--provider", line.as_str()]);
+            let arguments: Vec<&str> =
+                ["token", command, "-"].into_iter().chain(lines).chain(used.iter().copied()).collect();
+            let run = run_with(&arguments, token);
+            assert_eq!(
+                run.err.contains("only its server can judge this token"),
+                !is_judged,
+                "{arguments:?}: {}",
+                run.err
+            );
+            assert_eq!(run.code == 1, !is_judged, "{arguments:?}: {}{}", run.out, run.err);
+            assert!(is_judged || !run.out.contains("refused"), "{arguments:?}: {}", run.out);
+        }
+    }
+}
+
 #[test]
 fn who_may_use_a_token() {
     let key = TestKey::p256("k");
