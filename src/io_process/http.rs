@@ -170,14 +170,29 @@ fn client_cert(certificate: &ClientCertificate) -> ClientCert {
     ClientCert::new_with_certs(&chain, key)
 }
 
+/// What an answer says about the server's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerTime {
+    /// When the server wrote the answer, to the second, by its own clock (RFC 9110 section 6.6.1).
+    pub date: SystemTime,
+    /// True when a cache has kept the answer for a while (RFC 9111 section 5.1), so that `date` lies in the past.
+    pub is_old: bool,
+}
+
 impl HttpClient {
-    /// The server's clock, to the second, as its answer to a GET tells it (RFC 9110 section 6.6.1); None when it does
-    /// not tell. The error is a sentence.
-    pub fn server_time(&self, url: &str) -> Result<Option<SystemTime>, String> {
+    /// The server's clock as its answer to a GET tells it; None when it does not tell. The error is a sentence.
+    pub fn server_time(&self, url: &str) -> Result<Option<ServerTime>, String> {
         let response = self.plain.pooled().get(url).call().map_err(|e| self.describe(url, &e))?;
-        let date = response.headers().get("date").and_then(|value| value.to_str().ok());
-        Ok(date.and_then(|date| httpdate::parse_http_date(date).ok()))
+        Ok(server_time(response.headers()))
     }
+}
+
+/// An Age that cannot be read comes from a cache all the same. Its value is not added to Date, because a cache may
+/// compute it from Date and its own clock. The sum would then be the time of the cache.
+fn server_time(headers: &HeaderMap) -> Option<ServerTime> {
+    let date = httpdate::parse_http_date(headers.get("date")?.to_str().ok()?).ok()?;
+    let is_old = headers.get_all("age").iter().any(|age| age.as_bytes() != b"0");
+    Some(ServerTime { date, is_old })
 }
 
 impl Fetch for HttpClient {
@@ -378,5 +393,30 @@ mod tests {
         ] {
             assert_eq!(max_age(value), age, "{value}");
         }
+    }
+
+    #[test]
+    fn an_answer_with_an_age_is_older_than_the_servers_clock() {
+        let told = |fields: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, value.parse().expect("a field"));
+            }
+            server_time(&headers)
+        };
+        let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let at = |is_old| Some(ServerTime { date: SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777), is_old });
+        for (ages, is_old) in [
+            (&[][..], false),
+            (&["0"], false),
+            (&["1500"], true),
+            (&["x"], true),
+            (&["0", "5"], true),
+            (&["0, 5"], true),
+        ] {
+            let fields: Vec<_> = [date].into_iter().chain(ages.iter().map(|age| ("age", *age))).collect();
+            assert_eq!(told(&fields), at(is_old), "{ages:?}");
+        }
+        assert_eq!((told(&[("age", "5")]), told(&[("date", "yesterday")])), (None, None));
     }
 }

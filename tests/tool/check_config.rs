@@ -280,6 +280,35 @@ fn every_bad_certificate_has_its_own_sentence() {
     }
 }
 
+/// A cache sends the date on which the server wrote the answer, and the age of the answer.
+#[test]
+fn a_cached_answer_does_not_say_that_the_clock_is_behind() {
+    let server = scripted(&TestKey::p256("k"));
+    let (issuer, line) = (server.issuer(), provider(&server.issuer(), ""));
+    let clock = |fields: Vec<(&'static str, String)>| {
+        server.set(OPENID_CONFIGURATION, Answer::JsonWith(discovery(&issuer), fields));
+        let findings = check(&["--provider", &line]);
+        let found = findings.iter().find(|f| f["check"] == "clock").expect("looked at");
+        format!("{} {}", found["status"], found["message"])
+    };
+    let date = |time| ("Date", httpdate::fmt_http_date(time));
+    let past = SystemTime::now() - Duration::from_secs(1500);
+    for (age, words) in [
+        ("1500", "comes from a cache"),
+        ("1", "comes from a cache"),
+        ("86400", "comes from a cache"),
+        ("soon", "comes from a cache"),
+        ("0", "min behind"),
+    ] {
+        let told = clock(vec![date(past), ("Age", age.to_owned())]);
+        assert!(told.contains(words) && told.contains("failed") == (age == "0"), "{age}: {told}");
+    }
+    // No age makes up for a date in the future.
+    let future = SystemTime::now() + Duration::from_secs(4000);
+    let told = clock(vec![date(future), ("Age", "1500".to_owned())]);
+    assert!(told.contains("failed") && told.contains("min ahead"), "{told}");
+}
+
 /// Each of them is a sentence with the way out, none the name of an error in a library.
 #[test]
 fn certificates_that_a_server_must_not_have_are_told_with_the_fix() {

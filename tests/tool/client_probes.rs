@@ -13,7 +13,7 @@ use crate::check_config::{check, provider, scripted};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::scripted_server::{Answer, OPENID_CONFIGURATION, Received, ScriptedServer, discovery};
 use crate::support::temporary::Directory;
-use crate::support::token::TestKey;
+use crate::support::token::{TestKey, now};
 
 const STORE_KEY: &str = "0123456789abcdef0123456789abcdef";
 const SECRET: &str = "hush-hush-hush";
@@ -333,21 +333,41 @@ fn the_real_server_with_and_without_redirect_uri() {
 #[test]
 fn what_is_said_of_a_secret_at_an_introspection_endpoint_is_what_the_answers_tell() {
     let inactive = || Answer::Json(json!({"active": false}));
-    for (name, answer, found) in [
-        ("usual", error(401, "invalid_client"), ("ok", "answers the proxy's client")),
-        ("anybody", inactive(), ("warning", "it does not say whether the proxy's are right")),
+    let client = || error(401, "invalid_client");
+    let token = || error(401, "invalid_token");
+    let knows = ("ok", "answers the proxy's client");
+    let silent = ("warning", "it does not say whether the proxy's are right");
+    let refuses = ("failed", "refuses to introspect for the proxy's client");
+    for (name, right, wrong, with_right, with_wrong) in [
+        ("usual", inactive(), client(), knows, refuses),
+        ("anybody", inactive(), inactive(), silent, silent),
+        ("token first", token(), token(), silent, silent),
+        ("token first, 400", error(400, "invalid_token"), error(400, "invalid_token"), silent, silent),
+        ("another word for a token", error(404, "token_not_found"), error(404, "token_not_found"), silent, silent),
+        ("an error for the token, another for the client", token(), client(), knows, refuses),
+        ("busy at once", inactive(), error(429, "slow_down"), silent, ("failed", "gives no usable answer")),
+        ("broken for others", inactive(), error(500, "server_error"), silent, ("failed", "gives no usable answer")),
+        (
+            "request first",
+            error(400, "invalid_request"),
+            error(400, "invalid_request"),
+            ("warning", "does not tell whether it knows the client"),
+            ("warning", "does not tell whether it knows the client"),
+        ),
+        (
+            "request after the client",
+            error(400, "invalid_request"),
+            client(),
+            ("warning", "the server knows the client, but"),
+            refuses,
+        ),
     ] {
-        let server = scripted(&TestKey::p256("k"));
-        server.set(
-            "/introspect",
-            Answer::computed(
-                move |received| {
-                    if is_secret(&Sent::of(received), received) { inactive() } else { answer.clone() }
-                },
-            ),
-        );
-        let told = introspection(&server, SECRET);
-        assert!(told.0 == found.0 && told.1.contains(found.1), "{name}: {told:?}");
+        let server = introspecting(right, wrong);
+        for (secret, found) in [(SECRET, with_right), ("a-wrong-secret", with_wrong)] {
+            let told = introspection(&server, secret);
+            assert!(told.0 == found.0 && told.1.contains(found.1), "{name}, {secret}: {told:?}");
+            assert_eq!(told.2.is_empty(), told.0 == "ok", "{name}, {secret}: {told:?}");
+        }
     }
     let server = scripted(&TestKey::p256("k"));
     server.set(
@@ -363,9 +383,55 @@ fn what_is_said_of_a_secret_at_an_introspection_endpoint_is_what_the_answers_tel
     assert!(told.0 == "failed" && told.1.contains("refuses to introspect"), "{told:?}");
 }
 
+/// A server that introspects, and answers so to the secret and to others.
+fn introspecting(right: Answer, wrong: Answer) -> ScriptedServer {
+    let server = scripted(&TestKey::p256("k"));
+    let answer = move |received: &Received| {
+        if is_secret(&Sent::of(received), received) { right.clone() } else { wrong.clone() }
+    };
+    server.set("/introspect", Answer::computed(answer));
+    server
+}
+
+/// Answers that are JWTs are read as well as plain ones.
+#[test]
+fn what_is_said_of_a_secret_is_what_signed_answers_tell() {
+    let key = TestKey::p256("k");
+    let server = scripted(&key);
+    let claims =
+        json!({"iss": server.issuer(), "aud": "proxy", "iat": now(), "token_introspection": {"active": false}});
+    let signed = key.jws("ES256", &json!({"alg": "ES256", "kid": "k", "typ": "token-introspection+jwt"}), &claims);
+    let signed = || {
+        let of_type = vec![("Content-Type", "application/token-introspection+jwt".to_owned())];
+        Answer::Full(200, of_type, signed.clone().into_bytes())
+    };
+    for (name, for_others, status) in
+        [("anybody", None, "warning"), ("usual", Some(error(401, "invalid_client")), "ok")]
+    {
+        let (right, wrong) = (signed(), for_others.unwrap_or_else(signed));
+        let answer = move |received: &Received| {
+            let is_ours = is_secret(&Sent::of(received), received);
+            let accepts = received.header("accept").is_some_and(|accept| accept.contains("token-introspection+jwt"));
+            match (accepts, is_ours) {
+                (false, _) => Answer::Status(406),
+                (true, true) => right.clone(),
+                (true, false) => wrong.clone(),
+            }
+        };
+        server.set("/introspect", Answer::computed(answer));
+        let told = introspection_with(&server, SECRET, ";introspection_signed=yes");
+        assert!(told.0 == status, "{name}: {told:?}");
+        assert_eq!(told.1.contains("wrong credentials, too: it does not say whether"), name == "anybody", "{told:?}");
+    }
+}
+
 fn introspection(server: &ScriptedServer, secret: &str) -> (String, String, String) {
+    introspection_with(server, secret, "")
+}
+
+fn introspection_with(server: &ScriptedServer, secret: &str, more: &str) -> (String, String, String) {
     let more = format!(
-        ";client_id=proxy;client_secret={secret};tokens=opaque;introspection_endpoint={}/introspect",
+        ";client_id=proxy;client_secret={secret};tokens=opaque;introspection_endpoint={}/introspect{more}",
         server.issuer()
     );
     let findings = check(&["--provider", &provider(&server.issuer(), &more)]);

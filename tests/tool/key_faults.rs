@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::check_config::{check, failed, provider, scripted};
 use crate::run;
-use crate::support::scripted_server::{JWKS, key_set};
+use crate::support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, discovery, key_set};
 use crate::support::temporary::Directory;
 use crate::support::token::{TestKey, encode};
 
@@ -86,6 +86,94 @@ fn a_server_is_not_advised_to_do_what_it_does() {
     let (message, fix) = (&failed(&findings)[0]["message"], &failed(&findings)[0]["fix"]);
     assert!(message.as_str().is_some_and(|message| message.contains("it is empty")), "{message}");
     assert!(fix.as_str().is_some_and(|fix| fix.contains("P-256")), "{fix}");
+}
+
+/// The line of a provider with opaque tokens, and the settings of a store.
+fn opaque(issuer: &str, more: &str) -> (String, [String; 2]) {
+    let client = "client_id=proxy;client_secret=hush-hush-hush;tokens=opaque";
+    let line = provider(issuer, &format!(";{client};introspection_endpoint={issuer}/introspect{more}"));
+    (line, ["store=/nonexistent/store".to_owned(), "store_key=0123456789abcdef0123456789abcdef".to_owned()])
+}
+
+/// What `check-config` says of keys, of the metadata that leads to them, and of algorithms: status and message.
+fn said_of_keys(arguments: &[&str]) -> Vec<(String, String)> {
+    let findings = check(&[arguments, &["--no-probe"]].concat());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of_keys = findings.iter().filter(|f| ["keys", "metadata", "algorithms"].contains(&&*text(&f["check"])));
+    let said: Vec<_> = of_keys.map(|f| (text(&f["status"]), text(&f["message"]))).collect();
+    assert!(said.iter().all(|(status, _)| status != "failed"), "a server may give nothing that is signed: {said:?}");
+    said
+}
+
+/// Opaque tokens need no keys. ID tokens of sign-ins and signed answers do.
+#[test]
+fn keys_for_id_tokens_and_signed_answers_are_looked_at() {
+    let good = TestKey::p256("good");
+    let server = scripted(&good);
+    let issuer = server.issuer();
+    let (line, [store, store_key]) = opaque(&issuer, "");
+    let with_store = ["--set", &store, "--set", &store_key];
+    let foreign = "client_id=proxy;client_secret=hush-hush-hush;tokens=validation_grant;validation_grant_type=urn:x:y";
+    let foreign = format!("name=corp;issuer={issuer};domain=example.test;{foreign}");
+    let signed = opaque(&issuer, ";introspection_signed=yes").0;
+    let signs_in = [&["--provider", &line][..], &with_store].concat();
+    let validates = [&["--provider", &foreign][..], &with_store].concat();
+    let is_told = ["--provider", &signed];
+    let unused = json!({"keys": [TestKey::secp256k1("curve").jwk()]});
+    for arguments in [&signs_in[..], &validates, &is_told] {
+        server.set_keys(key_set(&[good.jwk()]));
+        let said = said_of_keys(arguments);
+        let verifies =
+            |(status, message): &(String, String)| status == "ok" && message.contains("they verify ID tokens");
+        assert!(said.iter().any(verifies), "{said:?}");
+        for (name, answer, words) in [
+            ("unusable", Answer::Json(unused.clone()), "no usable signature key"),
+            ("none", Answer::NoKeys, "no usable signature key"),
+            ("not there", Answer::Status(404), "HTTP status 404"),
+            ("a web page", Answer::Html, "not a JSON Web Key Set"),
+        ] {
+            server.set(JWKS, answer);
+            let said = said_of_keys(arguments);
+            let warned = said.iter().find(|(_, message)| message.contains("ID tokens and signed answers"));
+            let Some((status, message)) = warned else { panic!("{name}: {said:?}") };
+            assert!(status == "warning" && message.contains(words), "{name}: {said:?}");
+            let text = run(&[&["check-config", "--no-probe"], arguments].concat()).out;
+            assert!(!text.contains("Everything is as it should be"), "{name}: {text}");
+        }
+    }
+    // Nothing depends on them.
+    assert_eq!(said_of_keys(&["--provider", &line]), []);
+}
+
+/// The keys may be nowhere, or fit nothing that the proxy accepts.
+#[test]
+fn keys_for_id_tokens_and_signed_answers_must_be_found_and_fit() {
+    let server = scripted(&TestKey::p256("good"));
+    let issuer = server.issuer();
+    let warned = |line: &str, words: &str| {
+        let [store, store_key] = opaque(&issuer, "").1;
+        let said = said_of_keys(&["--provider", line, "--set", &store, "--set", &store_key]);
+        let found = |(status, message): &(String, String)| {
+            status == "warning" && message.contains(words) && message.contains("ID tokens and signed answers")
+        };
+        assert!(said.iter().any(found), "{words}: {said:?}");
+    };
+    let token_endpoint = format!(";token_endpoint={issuer}/token");
+    let usual = opaque(&issuer, &token_endpoint).0;
+    warned(&opaque(&issuer, ";algorithms=RS256").0, "algorithms accepts RS256, but the server's keys are for ES256");
+    let name = usual.replace(&format!("issuer={issuer};"), &format!("issuer=corp;authz_server={issuer};"));
+    warned(&name, "nothing says where the server's keys are");
+    let mut metadata = discovery(&issuer);
+    metadata.as_object_mut().expect("members").remove("jwks_uri");
+    server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
+    warned(&usual, "the metadata has no jwks_uri");
+    server.set(OPENID_CONFIGURATION, Answer::Json(discovery(&format!("{issuer}/"))));
+    warned(&usual, "the final slash counts");
+    // Keys of the operator's own fit no better.
+    let directory = Directory::new("key-purpose");
+    let file = directory.write("keys.json", key_set(&[TestKey::p256("own").jwk()]).to_string());
+    let own = format!("{token_endpoint};algorithms=RS256;jwks_file={}", file.display());
+    warned(&opaque(&issuer, &own).0, "algorithms accepts RS256");
 }
 
 /// A key set is somebody else's text.

@@ -12,7 +12,7 @@ use sipoauth_core::reason::Reason;
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::certificates::Authority;
 use crate::support::encryption::Recipient;
-use crate::support::scripted_server::{Answer, JWKS, ScriptedServer, key_set};
+use crate::support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer, discovery, key_set};
 use crate::support::temporary::Directory;
 use crate::support::token::{TestKey, claims, encode, now};
 use crate::{run, run_with};
@@ -200,6 +200,125 @@ fn the_server_is_asked_about_opaque_tokens() {
     assert_eq!(judge(&good, &needs, &invite), (3, "insufficient_scope".into(), "method scope".into()));
     assert_eq!(judge(&good, &needs, &["--method", "MESSAGE", "--from", ALICE]).0, 0);
     assert_eq!(judge(&good, &line("wrong", ""), &[]), (4, "client_refused".into(), String::new()));
+}
+
+/// A provider whose tokens are opaque, at a scripted server.
+fn opaque(issuer: &str) -> String {
+    let client = "client_id=sip-proxy;client_secret=hush-hush-hush;tokens=opaque";
+    format!("name=corp;issuer={issuer};audience=sip;aor={{sip}};domain=example.test;{client}")
+}
+
+#[test]
+fn a_server_that_does_not_tell_of_a_token_has_the_reason_of_the_proxy() {
+    let mut server = ScriptedServer::start(key_set(&[TestKey::p256("k").jwk()]));
+    let (issuer, line) = (server.issuer(), opaque(&server.issuer()));
+    let judge = |name: &str, exit: i32, reason: &str, words: &str| {
+        let (code, value) = judged("an-opaque-token", &["--provider", &line]);
+        assert_eq!((code, value["reason"].as_str()), (exit, Some(reason)), "{name}: {value}");
+        let problem = value["problem"].as_str().unwrap_or_default();
+        assert!(problem.contains(words) && problem.is_empty() == words.is_empty(), "{name}: {value}");
+    };
+    let with = |name: &str, value: &str| {
+        let mut metadata = discovery(&issuer);
+        metadata["introspection_endpoint"] = json!(format!("{issuer}/introspect"));
+        metadata[name] = json!(value);
+        Answer::Json(metadata)
+    };
+    // The operator must act, or the server may tell soon.
+    let (operator, later) = ("client_refused", "introspection_unavailable");
+    for (name, metadata, reason, words) in [
+        ("no endpoint", Answer::Json(discovery(&issuer)), operator, "no introspection_endpoint"),
+        ("an empty endpoint", with("introspection_endpoint", ""), operator, "no introspection_endpoint"),
+        ("not protected", with("introspection_endpoint", "http://as.example.test/i"), operator, "not protected"),
+        ("another issuer", with("issuer", "https://as.example.test"), operator, "calls itself issuer"),
+        ("no metadata", Answer::Status(404), later, "HTTP status 404"),
+        ("a web page", Answer::Html, later, "not a JSON metadata document"),
+        ("broken", Answer::Status(500), later, "HTTP status 500"),
+    ] {
+        server.set(OPENID_CONFIGURATION, metadata);
+        judge(name, 4, reason, words);
+    }
+    server.set(OPENID_CONFIGURATION, with("issuer", &issuer));
+    for (name, status, error, (code, reason), words) in [
+        ("client", 401, "invalid_client", (4, operator), "invalid_client"),
+        ("request", 400, "invalid_request", (4, operator), "takes this for token_inactive"),
+        ("token", 400, "invalid_token", (3, "token_inactive"), ""),
+        ("address", 404, "", (4, operator), "404"),
+        ("busy", 429, "slow_down", (4, later), "429"),
+        ("broken", 500, "server_error", (4, later), "500"),
+        ("no answer to the question", 200, "", (4, later), "no 'active'"),
+    ] {
+        let error = if error.is_empty() { json!({}) } else { json!({"error": error}) };
+        server.set("/introspect", Answer::Full(status, vec![], error.to_string().into_bytes()));
+        judge(name, code, reason, words);
+    }
+    server.stop();
+    judge("away", 4, later, "127.0.0.1");
+}
+
+/// The proxy has room for 7 kB of an answer.
+#[test]
+fn an_answer_is_judged_as_the_proxy_keeps_it() {
+    let server = ScriptedServer::start(key_set(&[TestKey::p256("k").jwk()]));
+    let line = format!("{};introspection_endpoint={}/introspect", opaque(&server.issuer()), server.issuer());
+    let judge = |name: &str, value: Value| {
+        let mut answer = claims(&server.issuer(), "sip", "alice", 300);
+        (answer["active"], answer[name]) = (json!(true), value);
+        server.set("/introspect", Answer::Json(answer));
+        judged("an-opaque-token", &["--provider", &line])
+    };
+    let scopes = |count: usize| json!((0..count).map(|number| format!("s{number}")).collect::<Vec<_>>().join(" "));
+    assert_eq!(judge("scope", scopes(20)).0, 0);
+    let (code, value) = judge("picture", json!("x".repeat(9000)));
+    assert_eq!((code, value["aors"].as_array().map(Vec::len)), (0, Some(1)), "{value}");
+    let (code, value) = judge("scope", scopes(4000));
+    assert_eq!((code, value["reason"].as_str()), (4, Some("introspection_unavailable")), "{value}");
+    assert!(
+        value["problem"].as_str().is_some_and(|problem| problem.contains("octets, the rules need more")),
+        "{value}"
+    );
+}
+
+/// The proxy shows such a token to its server. The tool cannot say what the server will answer.
+#[test]
+fn a_token_that_only_a_validating_server_can_judge_is_not_called_refused() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let (issuer, usual) = (server.issuer(), line(&server.issuer()));
+    let validating =
+        "name=elsewhere;issuer=https://v.example.test;domain=v.test;client_id=p;client_secret=hush-hush-hush;\
+                      tokens=validation_grant;validation_grant_type=urn:example:sip-token"
+            .to_owned();
+    let own = key.token("ES256", &claims(&issuer, "sip", "alice", 300));
+    let of_validator = key.token("ES256", &claims("https://v.example.test", "sip", "alice", 300));
+    let of_nobody = key.token("ES256", &claims("https://nobody.example.test", "sip", "alice", 300));
+    let request = |user: &'static str| ["--from", user];
+    let (here, there) = (request("sip:alice@v.test"), request(ALICE));
+    for (token, lines, used, is_judged) in [
+        ("opaque-token", vec![&validating], &[][..], false),
+        ("opaque-token", vec![&validating], &here, false),
+        ("opaque-token", vec![&validating, &usual], &there, true),
+        (&of_validator, vec![&validating, &usual], &[], false),
+        (&of_nobody, vec![&validating, &usual], &here, false),
+        (&of_nobody, vec![&validating, &usual], &there, true),
+        (&own, vec![&validating, &usual], &[], true),
+        (&own, vec![&validating, &usual], &there, true),
+    ] {
+        for command in ["verify", "explain"] {
+            let lines = lines.iter().flat_map(|line| ["--provider", line.as_str()]);
+            let arguments: Vec<&str> =
+                ["token", command, "-"].into_iter().chain(lines).chain(used.iter().copied()).collect();
+            let run = run_with(&arguments, token);
+            assert_eq!(
+                run.err.contains("only its server can judge this token"),
+                !is_judged,
+                "{arguments:?}: {}",
+                run.err
+            );
+            assert_eq!(run.code == 1, !is_judged, "{arguments:?}: {}{}", run.out, run.err);
+            assert!(is_judged || !run.out.contains("refused"), "{arguments:?}: {}", run.out);
+        }
+    }
 }
 
 #[test]

@@ -5,23 +5,24 @@
 use aws_lc_rs::rand;
 use sipoauth::io_process::http::HttpClient;
 use sipoauth::io_process::key_fetches::key_plan;
-use sipoauth_core::config::client::Client;
 use sipoauth_core::config::policy::Policy;
-use sipoauth_core::oauth::client_probe::{ReplyContent, ask_as};
 use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
-use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
+use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, accepted_types, introspect};
 use sipoauth_core::oauth::key_fetch::fetch_keys;
 use sipoauth_core::oauth::metadata::Announced;
 use sipoauth_core::text::fingerprint::hex;
 use sipoauth_core::text::json::Json;
 
 use super::finding::Findings;
-use super::probe::{Probe, impostor, not_asked, other_way};
+use super::introspection_probe::{Difference, IntrospectionProbe};
+use super::probe::{Probe, not_asked, other_way};
 use super::remembered::RememberedDocuments;
 use crate::output::{Progress, now};
 
 const INTROSPECTS: &str =
     "compare client_id, the secret or key, and client_auth with the client at the server, and allow it to introspect";
+const TRY_A_TOKEN: &str =
+    "compare the client with the one at the server; sipoauth token verify with a token that is good now tells more";
 
 /// The checks of one provider's client.
 #[derive(Clone, Copy)]
@@ -80,17 +81,10 @@ impl ClientCheck<'_> {
         let progress = Progress::new(endpoint);
         let answer = introspect(self.http, &found, provider, None, &fetch, &token, now());
         drop(progress);
+        let accept = accepted_types(provider, &found);
+        let probe = IntrospectionProbe { http: self.http, endpoint, accept, made_up: &made_up };
         match answer {
-            Ok(Introspected::Inactive) if self.answers(&impostor(client, &token), endpoint) => {
-                let message = format!(
-                    "{endpoint} answers a client with wrong credentials, too: it does not say whether the proxy's are right"
-                );
-                let fix = "have the server ask for client authentication here (RFC 7662 section 2.1): others can find out about tokens";
-                findings.warning("introspection", name, &message, fix);
-            }
-            Ok(Introspected::Inactive) => {
-                findings.ok("introspection", name, &format!("{endpoint} answers the proxy's client"));
-            }
+            Ok(Introspected::Inactive) => inactive(name, endpoint, probe.compare(client), findings),
             Ok(Introspected::Active(_)) => {
                 let message = format!("{endpoint} calls a token active that was made up");
                 let fix = "this is no introspection endpoint to trust; look at introspection_endpoint";
@@ -98,8 +92,7 @@ impl ClientCheck<'_> {
             }
             Err(IntrospectionError::ClientRefused(text)) => {
                 if let Some((other, from, to)) = other_way(client)
-                    && self.answers(&other, endpoint)
-                    && !self.answers(&impostor(&other, &token), endpoint)
+                    && probe.knows(&other)
                 {
                     let message = format!("the server refuses the secret by {from} and accepts it by {to}: {text}");
                     return findings.failed("introspection", name, &message, &format!("write client_auth={to}"));
@@ -113,7 +106,14 @@ impl ClientCheck<'_> {
             }
             // The server refuses the token, which says nothing about the client.
             Err(IntrospectionError::RequestRefused(text)) => {
-                let message = format!("the server does not tell whether it knows the client: {text}");
+                let message = match probe.compare(client) {
+                    Difference::Differs => {
+                        format!(
+                            "the server knows the client, but does not say whether a made-up token is active: {text}"
+                        )
+                    }
+                    _ => format!("the server does not tell whether it knows the client: {text}"),
+                };
                 findings.warning("introspection", name, &message, INTROSPECTS);
             }
             Err(error @ (IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_))) => {
@@ -147,14 +147,23 @@ impl ClientCheck<'_> {
             }
         }
     }
+}
 
-    /// Does the server tell this client whether a made-up token is active?
-    fn answers(&self, client: &Client, endpoint: &str) -> bool {
-        let Some(token) = made_up() else { return false };
-        let form = [("token", token.as_str()), ("token_type_hint", "access_token")];
-        let reply = ask_as(client, self.http, endpoint, &form, &[&token], now());
-        reply.is_ok_and(|reply| reply.status == 200 && matches!(reply.content, ReplyContent::Active(_)))
-    }
+/// Tells what follows when a made-up token is not active for the proxy's client.
+fn inactive(name: Option<&str>, endpoint: &str, difference: Difference, findings: &mut Findings) {
+    let (why, fix) = match difference {
+        Difference::Differs => {
+            return findings.ok("introspection", name, &format!("{endpoint} answers the proxy's client"));
+        }
+        Difference::ServesAnybody => (
+            "answers a client with wrong credentials, too",
+            "have the server ask for client authentication here (RFC 7662 section 2.1): others can find out about tokens",
+        ),
+        Difference::Alike => ("refuses a made-up token in the same way for wrong credentials", TRY_A_TOKEN),
+        Difference::Unknown => ("has no usable answer now to wrong credentials", "check again later"),
+    };
+    let message = format!("{endpoint} {why}: it does not say whether the proxy's are right");
+    findings.warning("introspection", name, &message, fix);
 }
 
 /// A code, token or secret that no server has issued. It is different each time.

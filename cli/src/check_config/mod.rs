@@ -5,6 +5,8 @@
 mod client;
 mod files;
 mod finding;
+mod introspection_probe;
+mod keys;
 mod probe;
 mod remembered;
 mod server;

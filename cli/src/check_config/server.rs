@@ -5,37 +5,23 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime};
 
-use sipoauth::io_process::http::HttpClient;
+use sipoauth::io_process::http::{HttpClient, ServerTime};
 use sipoauth_core::config::key_source::KeySource;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
-use sipoauth_core::jose::key_set::{KeySet, Origin, Rejected};
-use sipoauth_core::oauth::key_fetch::KEY_SET_TYPES;
-use sipoauth_core::oauth::metadata::{METADATA_TYPES, WantedEndpoint, endpoint_of_metadata};
-use sipoauth_core::ports::{Fetch, FetchError};
 use sipoauth_core::text::json::Json;
 
 use super::client::ClientCheck;
 use super::finding::Findings;
+use super::keys::{self, REACH};
 use super::remembered::RememberedDocuments;
 use crate::output::{Progress, span};
-
-const DOCUMENT: &str = "open the address in a browser: the metadata of the issuer must be there; discovery_url names it when it is elsewhere";
-const KEYS: &str = "the server must publish a signing key: RSA of at least 2048 bits, P-256, P-384 or Ed25519";
-const FAULTY_KEYS: &str = "have the server publish a key without the faults that are named for each below";
-const ADDRESS: &str = "the server answers, but not with keys at this address: correct jwks_uri, or leave it out where the metadata names it";
-const REACH: &str = "look at the name, the port, a firewall in between, and whether the server runs";
 
 /// Checks everything about one provider.
 pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, findings: &mut Findings) {
     let provider = &policy.providers[index];
-    let name = Some(provider.name.as_str());
     let documents = RememberedDocuments::new(http);
-    if let KeySource::Static(set) = &provider.keys {
-        findings.ok("keys", name, &format!("{} configured key(s), {}", set.keys().len(), algorithms(set)));
-        not_used(set, name, findings);
-        algorithms_fit(provider, set, findings);
-    }
+    keys::configured(policy, provider, findings);
     let metadata = metadata_addresses(provider);
     let introspects = provider.introspection.as_ref();
     let fixed = match &provider.keys {
@@ -47,27 +33,8 @@ pub fn check(policy: &Policy, index: usize, http: &HttpClient, probe: bool, find
     if !reachable(policy, provider, first, http, findings) {
         return;
     }
-    match &provider.keys {
-        // Nothing depends on these keys now. The proxy fetches them when it must verify a signed answer.
-        _ if !provider.watches_keys() => {}
-        KeySource::Static(_) => {}
-        KeySource::Jwks(uri) => keys(provider, uri, &documents, findings),
-        KeySource::Discovery(urls) => {
-            let allow_http = policy.settings.allow_http;
-            let wanted = WantedEndpoint { issuer: &provider.issuer, member: "jwks_uri", mutual_tls: false, allow_http };
-            match endpoint_of_metadata(&documents, urls, &wanted) {
-                Ok(announced) => {
-                    findings.ok("metadata", name, &format!("names the issuer {} and its keys", provider.issuer));
-                    keys(provider, &announced.address, &documents, findings);
-                }
-                Err(sentence) => match slash(provider, urls, &documents) {
-                    Some((message, fix)) => findings.failed("metadata", name, &message, &fix),
-                    None => findings.failed_with("metadata", name, &sentence.to_string(), DOCUMENT),
-                },
-            }
-        }
-    }
-    let document = document(&metadata, &documents);
+    keys::fetched(policy, index, &documents, findings);
+    let document = keys::document(&metadata, &documents);
     let document = document.as_ref().and_then(|body| Json::parse(body).ok());
     if let Some(document) = &document {
         supported_scopes(provider, document, findings);
@@ -91,12 +58,6 @@ fn metadata_addresses(provider: &Provider) -> Vec<String> {
         (_, Some(client)) => client.discovery.clone(),
         _ => Vec::new(),
     }
-}
-
-/// The metadata as the server sends it, unchecked. It is for checks that only give warnings.
-fn document(addresses: &[String], documents: &RememberedDocuments<'_>) -> Option<Vec<u8>> {
-    let body = |url: &String| Some(documents.get(url, METADATA_TYPES).ok()?.body);
-    addresses.iter().filter_map(body).find(|body| Json::parse(body).is_ok())
 }
 
 /// Checks name resolution, connection, TLS and clock, each with its own sentence.
@@ -158,11 +119,16 @@ fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient,
 }
 
 /// Compares the clocks. HTTP gives the time in whole seconds, and the answer takes time. Both count in the server's
-/// favor.
-fn clock(provider: &Provider, server: SystemTime, before: SystemTime, findings: &mut Findings) {
-    let ahead = server.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
-    let behind = before.duration_since(server + Duration::from_secs(1)).unwrap_or_default().as_secs();
+/// favor. An old answer shows only that the clock is ahead, because its date should lie in the past.
+fn clock(provider: &Provider, server: ServerTime, before: SystemTime, findings: &mut Findings) {
+    let ServerTime { date, is_old } = server;
+    let ahead = date.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+    let behind = before.duration_since(date + Duration::from_secs(1)).unwrap_or_default().as_secs();
     let name = Some(provider.name.as_str());
+    if is_old && ahead == 0 {
+        let message = "the answer comes from a cache (it has an Age), so it does not tell the time of the server";
+        return findings.ok("clock", name, message);
+    }
     let difference = ahead.max(behind);
     let message = match ahead {
         0 => format!("the server's clock is {} behind this machine's", span(behind)),
@@ -176,81 +142,6 @@ fn clock(provider: &Provider, server: SystemTime, before: SystemTime, findings: 
     } else {
         findings.ok("clock", name, "the server's clock agrees with this machine's");
     }
-}
-
-/// The most common mistake has its own sentence: an issuer that differs only in its final slash.
-fn slash(provider: &Provider, urls: &[String], documents: &RememberedDocuments<'_>) -> Option<(String, String)> {
-    let document = document(urls, documents)?;
-    let document = Json::parse(&document).ok()?;
-    let named = document.get("issuer")?.as_str()?;
-    let configured = provider.issuer.as_str();
-    (named != configured && named.trim_end_matches('/') == configured.trim_end_matches('/')).then(|| {
-        let message =
-            format!("the server calls itself '{named}', configured is '{configured}': the final slash counts");
-        (message, format!("write issuer={named}"))
-    })
-}
-
-fn keys(provider: &Provider, uri: &str, documents: &RememberedDocuments<'_>, findings: &mut Findings) {
-    let name = Some(provider.name.as_str());
-    let body = match documents.get(uri, KEY_SET_TYPES) {
-        Ok(document) => document.body,
-        Err(error) => {
-            let fix = if matches!(error, FetchError::Status(400..=499)) { ADDRESS } else { REACH };
-            return findings.failed_with("keys", name, &format!("{uri}: {error}"), fix);
-        }
-    };
-    match KeySet::from_jwks(&body, Origin::Fetched) {
-        Err(error) => {
-            let fix = if error.rejected().is_empty() { KEYS } else { FAULTY_KEYS };
-            findings.failed("keys", name, &format!("{uri}: {error}"), fix);
-            for key in error.rejected() {
-                told(key, "every token that is signed with it is refused", name, findings);
-            }
-        }
-        Ok(set) => {
-            findings.ok("keys", name, &format!("{} usable key(s), {}", set.keys().len(), algorithms(&set)));
-            not_used(&set, name, findings);
-            algorithms_fit(provider, &set, findings);
-        }
-    }
-}
-
-/// Warns about the keys of a set that are not used, except keys that are there for another use.
-fn not_used(set: &KeySet, name: Option<&str>, findings: &mut Findings) {
-    for key in set.rejected().iter().filter(|key| !key.error.is_other_use()) {
-        told(key, "tokens signed with it are refused; sipoauth jwks shows all keys", name, findings);
-    }
-}
-
-fn told(key: &Rejected, fix: &str, name: Option<&str>, findings: &mut Findings) {
-    findings.warning("keys", name, &format!("{} is not used: {}", key.name(), key.error), fix);
-}
-
-fn algorithms(set: &KeySet) -> String {
-    use sipoauth_core::jose::algorithm::Algorithm;
-    let suited = Algorithm::ALL.into_iter().filter(|a| set.keys().iter().any(|key| key.suits(*a)));
-    format!("for {}", suited.map(Algorithm::name).collect::<Vec<_>>().join(", "))
-}
-
-/// A token needs an accepted algorithm and a key for it.
-fn algorithms_fit(provider: &Provider, set: &KeySet, findings: &mut Findings) {
-    let accepted = &provider.rules.algorithms;
-    if set.keys().iter().any(|key| accepted.iter().any(|algorithm| key.suits(*algorithm))) {
-        return;
-    }
-    let names: Vec<&str> = accepted.iter().map(|algorithm| algorithm.name()).collect();
-    let message = format!(
-        "algorithms accepts {}, but the server's keys are {}: no token can be accepted",
-        names.join(", "),
-        algorithms(set)
-    );
-    findings.failed(
-        "algorithms",
-        Some(&provider.name),
-        &message,
-        "write an algorithm of the keys in algorithms, or remove it",
-    );
 }
 
 fn supported_scopes(provider: &Provider, document: &Json<'_>, findings: &mut Findings) {

@@ -3,6 +3,7 @@
 
 mod explain;
 mod input;
+mod introspection;
 mod show;
 mod verdict;
 mod verify;

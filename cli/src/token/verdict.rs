@@ -15,12 +15,10 @@ use sipoauth_core::check::token_check::{TokenUsage, check_token};
 use sipoauth_core::check::{Answer, Decision, Knowledge, KnownKeys, Request, Unlimited, check_request};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::jose::key_set::KeySet;
-use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
-use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth_core::oauth::key_fetch::fetch_keys;
-use sipoauth_core::oauth::verdict::Trouble;
 use sipoauth_core::reason::{Outcome, Reason};
 
+use super::introspection::{NoAnswer, ask};
 use crate::output::{Output, Progress};
 
 /// What servers have answered: keys by provider, and the result of introspection.
@@ -95,24 +93,12 @@ pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, no
     if let Decision::NeedIntrospection(answer, question) = &mut decision {
         let provider = answer.provider.unwrap_or(0);
         let progress = Progress::new(&format!("{}: introspection", policy.providers[provider].name));
-        let asked = ask(policy, provider, &client, &learned, token, now);
+        let asked = ask(policy, provider, &client, learned.fetched(provider), token, now);
         drop(progress);
-        let said = match asked {
-            Ok(Introspected::Active(claims)) => IntrospectionResult::Active(claims),
-            Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
-            Err(error) => {
-                let reason = match error {
-                    IntrospectionError::ClientRefused(_) | IntrospectionError::RequestRefused(_) => {
-                        Reason::ClientRefused
-                    }
-                    IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_) => {
-                        Reason::IntrospectionUnavailable
-                    }
-                };
-                problem = Some(error.to_string());
-                IntrospectionResult::Failed(reason.number())
-            }
-        };
+        let said = asked.unwrap_or_else(|NoAnswer { reason, why }| {
+            problem = Some(why);
+            IntrospectionResult::Failed(reason.number())
+        });
         learned.answer = Some((question.id.clone(), TokenAnswer { said, asked_at: now }));
         decision = decide(policy, &learned, token, used, now);
     }
@@ -125,21 +111,6 @@ pub fn judge(policy: &Policy, token: &str, used: ExplainedUse<'_>, all: bool, no
         }
     }
     TokenVerdict { answer, learned, problem }
-}
-
-fn ask(
-    policy: &Policy,
-    index: usize,
-    client: &HttpClient,
-    learned: &Learned,
-    token: &str,
-    now: i64,
-) -> Result<Introspected, IntrospectionError> {
-    let provider = &policy.providers[index];
-    let endpoint = Endpoints::new().resolve(client, policy, index, Endpoint::Introspection, now);
-    let endpoint = endpoint.map_err(|why| IntrospectionError::Unavailable(Trouble::unanswered(why.to_string())))?;
-    let fetch = || Some(fetch_keys(client, &key_plan(provider, policy)?).ok()?.keys.into());
-    introspect(client, &endpoint, provider, learned.fetched(index), &fetch, token, now)
 }
 
 /// The decision that follows from what is known so far.

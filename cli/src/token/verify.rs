@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `sipoauth token verify`: shows the proxy's verdict on a token.
 
+use sipoauth_core::check::Request;
 use sipoauth_core::check::explain::{ExplainedUse, UsingRequest};
 use sipoauth_core::check::peer_certificate::PeerCertificate;
+use sipoauth_core::config::introspection::TokenStrategy;
 use sipoauth_core::config::policy::Policy;
+use sipoauth_core::config::provider::Provider;
+use sipoauth_core::jose::is_jose;
 use sipoauth_core::rules::confirmation::thumbprint;
 use zeroize::Zeroizing;
 
@@ -46,11 +50,28 @@ pub fn read(options: &JudgeOptions) -> Result<TokenInQuestion, String> {
         let content = std::fs::read(file).map_err(|error| named(error.to_string()))?;
         thumbprint(&content).map(|_| content).ok_or_else(|| named("holds no certificate".to_owned()))
     });
-    Ok(TokenInQuestion {
-        policy: configuration.policy,
-        token: options.input.read()?,
-        certificate: certificate.transpose()?,
-    })
+    let (policy, token) = (configuration.policy, options.input.read()?);
+    match judged_elsewhere(&policy, &token, options) {
+        Some(sentence) => Err(sentence),
+        None => Ok(TokenInQuestion { policy, token, certificate: certificate.transpose()? }),
+    }
+}
+
+/// Why this command cannot judge a token: the proxy shows it to a server, together with the address of the request
+/// that brings it (`tokens = validation_grant`). The server may take that for a sign-in, so the tool does not ask.
+fn judged_elsewhere(policy: &Policy, token: &str, options: &JudgeOptions) -> Option<String> {
+    let validates = |provider: &&Provider| provider.strategy == TokenStrategy::ValidationGrant;
+    let domains = match used(options, PeerCertificate::new(&|| None)).request {
+        Some(UsingRequest { method, from, to }) => vec![Request { method, from, to, ..Request::default() }.domain()],
+        // Without a request, another provider may be meant that introspects opaque tokens.
+        None if !is_jose(token) && policy.provider_for_opaque("").is_some() => return None,
+        None => policy.providers.iter().filter(validates).flat_map(|p| p.rules.domains.clone()).collect(),
+    };
+    let index = domains.iter().find_map(|domain| policy.provider_for_foreign_token(token, domain))?;
+    let name = &policy.providers[index].name;
+    Some(format!(
+        "provider '{name}': tokens = validation_grant: only its server can judge this token, together with the request that brings it; sipoauth register --token-file sends one"
+    ))
 }
 
 /// How the token is used.

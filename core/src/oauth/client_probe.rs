@@ -5,9 +5,11 @@
 use zeroize::Zeroizing;
 
 use super::client_post::ClientPost;
+use super::introspection_response::SIGNED_TYPE;
 use super::token_response::{ErrorResponse, TokenResponse};
 use super::verdict::sentence;
 use crate::config::client::Client;
+use crate::jose::jws::CompactJws;
 use crate::ports::{Post, PostError};
 use crate::text::json::Json;
 
@@ -37,8 +39,8 @@ pub struct Reply {
     pub text: String,
 }
 
-/// Sends `parameters`; `secrets` are the values among them that must not appear in the texts. `now` is in Unix
-/// seconds. The error is a sentence that says why there is no answer. The call blocks, so a SIP worker must never
+/// Sends `parameters`; `secrets` are the values among them that must not appear in the texts. `accept` is the value
+/// of the Accept header field. `now` is in Unix seconds. The error is a sentence that says why there is no answer. The call blocks, so a SIP worker must never
 /// make it.
 pub fn ask_as(
     client: &Client,
@@ -46,20 +48,21 @@ pub fn ask_as(
     endpoint: &str,
     parameters: &[(&str, &str)],
     secrets: &[&str],
+    accept: &str,
     now: i64,
 ) -> Result<Reply, String> {
     let post = ClientPost::new(client, endpoint, parameters, secrets, now)?;
-    let answered = post.send(http, "application/json", false).map_err(|error| match error {
+    let answered = post.send(http, accept, false).map_err(|error| match error {
         PostError::NotSent(text) | PostError::InDoubt(text) | PostError::Unreadable(text) => text,
     })?;
     let (status, body) = (answered.status, Zeroizing::new(answered.body));
     let http = format!("HTTP status {status}");
     let json = Json::parse(&body).ok();
     let error = json.as_ref().and_then(|json| ErrorResponse::from_json(json).ok()?);
-    let active = json.as_ref().and_then(|json| match json.get("active") {
-        Some(Json::Bool(active)) => Some(*active),
-        _ => None,
-    });
+    let active = match answered.content_type.as_str() {
+        SIGNED_TYPE => unverified_activity(&body),
+        _ => json.as_ref().and_then(activity),
+    };
     let (content, text) = match (&error, active) {
         (Some(_), _) => (ReplyContent::Error, sentence(status, error.as_ref(), "the configuration")),
         (None, Some(active)) => (ReplyContent::Active(active), http),
@@ -69,4 +72,19 @@ pub fn ask_as(
         (None, None) => (ReplyContent::Other, http),
     };
     Ok(Reply { status, content, error: error.map(|error| error.error).unwrap_or_default(), text: post.say(&text) })
+}
+
+fn activity(answer: &Json<'_>) -> Option<bool> {
+    match answer.get("active") {
+        Some(Json::Bool(active)) => Some(*active),
+        _ => None,
+    }
+}
+
+/// What a signed answer says (RFC 9701 section 5). Its signature is not verified.
+fn unverified_activity(body: &[u8]) -> Option<bool> {
+    let jws = CompactJws::split(std::str::from_utf8(body).ok()?.trim()).ok()?;
+    let payload = jws.unverified_payload().ok()?;
+    let claims = Json::parse(&payload).ok()?;
+    activity(claims.get("token_introspection")?)
 }

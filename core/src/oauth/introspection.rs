@@ -81,9 +81,7 @@ pub fn introspect(
     let parameters = [("token", token), ("token_type_hint", "access_token")];
     let unanswered = |text| Unavailable(Trouble::unanswered(text));
     let post = ClientPost::new(client, &endpoint.address, &parameters, &[token], now).map_err(unanswered)?;
-    let configured = provider.introspection.as_ref().and_then(|introspection| introspection.signed);
-    let accept = if configured.unwrap_or(endpoint.signs_introspection) { SIGNED } else { PLAIN };
-    let answered = post.send(http, accept, true).map_err(|error| match error {
+    let answered = post.send(http, accepted_types(provider, endpoint), true).map_err(|error| match error {
         PostError::NotSent(text) | PostError::InDoubt(text) => unanswered(text),
         PostError::Unreadable(text) => Unusable(text),
     })?;
@@ -127,6 +125,12 @@ pub fn introspect(
             judge_failure(status, Some(&error), provider.strategy, &|text| post.say(text))
         }
     }
+}
+
+/// The value of Accept with which an endpoint is asked.
+pub fn accepted_types(provider: &Provider, endpoint: &Announced) -> &'static str {
+    let configured = provider.introspection.as_ref().and_then(|introspection| introspection.signed);
+    if configured.unwrap_or(endpoint.signs_introspection) { SIGNED } else { PLAIN }
 }
 
 /// Splits a signed answer and reads its header.
