@@ -261,6 +261,27 @@ fn used_credentials(settings: &Value) {
     anew.sign_in(&mut proxy, &anew.register("three").instance("1"));
 }
 
+/// A host's nonce may be good for longer than a code.
+#[test]
+fn credentials_that_were_used_are_remembered_for_an_hour() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({ "code_lifetime": 10 }));
+    let alice = User::new("alice", "nonce-1");
+    let is_kept = |proxy: &Proxy, seconds: i64| {
+        let access = proxy.context.sessions().expect("sessions are configured");
+        let store = access.open(&proxy.worker.placed().policy).expect("a store");
+        let found = |key: &String| store.raw(key, (now() + seconds) * 1000).expect("a readable store").is_some();
+        proxy.records("c:").iter().all(found)
+    };
+    let verdict = proxy.ask_for_tokens(&alice.register("one"), alice.known());
+    told(&proxy, &verdict, Carried::Password);
+    assert!(proxy.records("c:").len() == 1 && is_kept(&proxy, 3590), "before its answer has left");
+    proxy.worker.confirm(&verdict.ticket, b"to-one").expect("stored");
+    assert!(is_kept(&proxy, 3590) && !is_kept(&proxy, 3700), "after that");
+    let refused = proxy.ask_for_tokens(&alice.register("two"), alice.known());
+    assert_eq!(refused.answer.reason(), Reason::CodeRefused);
+}
+
 #[test]
 fn token_and_proof_belong_together() {
     let plant = Plant::new();
