@@ -22,7 +22,7 @@ use crate::process::context::{Context, Worked};
 use crate::process::job::{Comparison, Exchange, Work};
 use crate::shared::counters::Counter;
 use crate::store::accounts::key_account_key;
-use crate::store::sessions::{SessionError, SessionStore, account_key, code_key, tokens_key};
+use crate::store::sessions::{SessionError, SessionStore, account_key, code_key, fate_lifetime, tokens_key};
 use sipoauth_core::check::key_derivation_check::OpenKeyProof;
 use sipoauth_core::check::session_check::{CodeId, OpenProof, Registration, asks_the_same, may_register};
 use sipoauth_core::config::password_sign_in::{PasswordSignIn, TokenSource};
@@ -229,7 +229,7 @@ impl TaskEnv {
             let why = "the provider was removed".into();
             return Ok(ExchangeOutcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, why));
         };
-        let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
+        let lifetime = fate_lifetime(&self.policy, matches!(work.grant, TokenGrant::Password(_)));
         let redemption = work.registration.claim.map(Redemption::first);
         let record = |state| CodeRecord { provider: work.provider.clone(), state, redemption };
         let claim = loop {
@@ -372,7 +372,7 @@ impl TaskEnv {
         };
         let now = now_millis();
         let record = CodeRecord { provider: work.provider.clone(), state, redemption };
-        let lifetime = i64::from(self.policy.settings.code_lifetime) * 1000;
+        let lifetime = fate_lifetime(&self.policy, matches!(work.grant, TokenGrant::Password(_)));
         self.noted(store.put_code(&id, &record, Some(claim), now + lifetime, now))?;
         Ok(outcome)
     }
@@ -521,7 +521,7 @@ impl TaskEnv {
         let now = now_millis();
         let account = self.noted(self.store().ok()?.account(aor, now)).ok()??;
         let (proof, path) = open.names(&self.policy.sessions.as_ref()?.hash_key, &account)?;
-        self.compare(&Comparison::new(proof, path, self.policy.settings.pop_window.into(), now))
+        self.compare(&Comparison::new(proof, path, now))
     }
 
     /// Compares the names of a proof whose account had to be fetched first. If the proof is wrong, none is compared.
@@ -531,17 +531,16 @@ impl TaskEnv {
         if !account.and_then(|account| account.verifier()).is_some_and(|verifier| open.is_by(&verifier)) {
             return Vec::new();
         }
-        let window = self.policy.settings.pop_window.into();
         let names = open.names.iter();
-        names.filter_map(|(proof, path)| self.compare(&Comparison::new(*proof, *path, window, now))).collect()
+        names.filter_map(|(proof, path)| self.compare(&Comparison::new(*proof, *path, now))).collect()
     }
 
-    /// Notes the path by which a proof came. Returns the first such path, over all proxies.
+    /// Notes a use of a proof. Returns the first use, over all proxies.
     fn compare(&self, comparison: &Comparison) -> Option<ReadRecord> {
         let store = self.store().ok()?;
-        let Comparison { key, path, expires_at } = comparison;
-        let (now, own, moment) = (now_millis(), path.to_be_bytes(), self.clock.now());
-        let write = Write { key, value: &own, expires_at: *expires_at, due_at: None };
+        let Comparison { key, at, .. } = comparison;
+        let (now, own, moment) = (now_millis(), comparison.record(), self.clock.now());
+        let write = Write { key, value: &own, expires_at: at + Comparison::KEPT, due_at: None };
         if self.noted_addition(store.store().put(&write, None, now)).ok()? {
             return Some(ReadRecord { key: key.clone(), value: Some(own.to_vec()), moment });
         }

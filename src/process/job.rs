@@ -11,7 +11,9 @@ use crate::shared::waiting_room::{Party, WaitingPlace};
 use sipoauth_core::check::key_derivation_check::OpenKeyProof;
 use sipoauth_core::check::session_check::{OpenProof, Registration};
 use sipoauth_core::check::token_answer::TokenId;
+use sipoauth_core::config::settings::{MOST_LEEWAY, MOST_POP_WINDOW};
 use sipoauth_core::oauth::grant::TokenGrant;
+use sipoauth_core::records::redemption::RETRANSMISSION;
 use sipoauth_core::sip::sender::Sender;
 use sipoauth_core::text::secret::SecretText;
 
@@ -72,21 +74,41 @@ pub struct Exchange {
     pub sender: Sender,
 }
 
-/// A proof that may have been used at another proxy.
+/// A proof that may have been used at another proxy. Its record holds how the request of the first use came, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Comparison {
     /// Name of the proof's record.
     pub key: String,
     /// Hash of how the request came.
     pub path: u64,
-    /// The end of the record, Unix milliseconds.
-    pub expires_at: i64,
+    /// When the proof is used now, in Unix milliseconds.
+    pub at: i64,
 }
 
 impl Comparison {
-    /// For a proof that is right. `window` in seconds, `now` in Unix milliseconds.
-    pub fn new(proof: u64, path: u64, window: i64, now: i64) -> Comparison {
-        Comparison { key: format!("g:{proof:016x}"), path, expires_at: now + window * 2000 }
+    /// How long the record is kept, in milliseconds: until no proxy takes the Date of the proof. A proxy may have a
+    /// longer `pop_window` than this one, or may get one by a reload.
+    pub const KEPT: i64 = (MOST_LEEWAY as i64 + MOST_POP_WINDOW as i64 + 1) * 1000;
+
+    /// For a proof that is right. `now` in Unix milliseconds.
+    pub fn new(proof: u64, path: u64, now: i64) -> Comparison {
+        Comparison { key: format!("g:{proof:016x}"), path, at: now }
+    }
+
+    /// The record of a first use.
+    pub fn record(&self) -> [u8; 16] {
+        let mut record = [0; 16];
+        record[..8].copy_from_slice(&self.path.to_be_bytes());
+        record[8..].copy_from_slice(&self.at.to_be_bytes());
+        record
+    }
+
+    /// True when this use is the first one, by its record, or the same message again while phones send it again. The
+    /// clocks of proxies may differ a little.
+    pub fn is_again(&self, first: &[u8]) -> bool {
+        let Some((path, at)) = first.split_first_chunk() else { return false };
+        let Ok(at) = at.try_into().map(i64::from_be_bytes) else { return false };
+        *path == self.path.to_be_bytes() && self.at.abs_diff(at) <= RETRANSMISSION.unsigned_abs()
     }
 }
 
@@ -176,6 +198,24 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_message_counts_as_sent_again_for_a_while_only() {
+        let first = Comparison::new(1, 2, 1_000_000).record();
+        let is_again = |path, at| Comparison::new(1, path, at).is_again(&first);
+        for (path, at, wanted) in [
+            (2, 1_000_000, true),
+            (2, 1_000_000 + RETRANSMISSION, true),
+            (2, 1_000_001 + RETRANSMISSION, false),
+            (2, 999_000, true),
+            (2, 999_999 - RETRANSMISSION, false),
+            (3, 1_000_000, false),
+        ] {
+            assert_eq!(is_again(path, at), wanted, "{path} {at}");
+        }
+        let this = Comparison::new(1, 2, 1_000_000);
+        assert!(!this.is_again(&first[..8]) && !this.is_again(b""), "a record without a time");
+    }
 
     #[test]
     fn a_full_queue_refuses_instead_of_blocking() {

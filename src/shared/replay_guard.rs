@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which proofs of possession were used already, over all processes of this proxy.
 //!
-//! The table has a fixed size. It loses entries but never forgets that it did: where an entry had to make room,
-//! proofs as old as that entry count as seen. There are no locks; one atomic word decides which process came first.
+//! The table has a fixed size. It loses entries but never forgets that it did: where an entry had to make room, or was
+//! removed because of its age, proofs as old as that entry count as seen. So they stay used when a reload makes
+//! `pop_window` longer. There are no locks; one atomic word decides which process came first.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use sipoauth_core::check::replay::{Seen, Use};
+use sipoauth_core::config::settings::MOST_LEEWAY;
 
 /// Words of one set: a floor, and the entries that share it.
 const WAYS: usize = 8;
@@ -46,6 +48,8 @@ pub fn sets_for(proofs: usize) -> usize {
 const PROOF_SHIFT: u32 = 26;
 const DATE_SHIFT: u32 = 12;
 const UNIT: i64 = 4;
+/// No proof was accepted that was dated more seconds ahead: such an entry is left from before the clock was set.
+const AHEAD: i64 = MOST_LEEWAY as i64;
 
 fn entry(used: &Use) -> u64 {
     let bits = |value: i64, count: u32| value.cast_unsigned() & ((1 << count) - 1);
@@ -63,9 +67,8 @@ fn age(entry: u64, now: i64) -> i64 {
 }
 
 impl ReplayGuard<'_> {
-    /// Notes a use of a proof that is right in itself. `window` is the age in seconds from which on a Date is refused
-    /// anyway, at most 3600.
-    pub fn note(&self, used: &Use, window: i64) -> Seen {
+    /// Notes a use of a proof that is right in itself.
+    pub fn note(&self, used: &Use) -> Seen {
         if self.sets.is_empty() || used.date <= self.since {
             return Seen::TooOld;
         }
@@ -94,12 +97,8 @@ impl ReplayGuard<'_> {
                 // All entries are dated in the future. A floor there would shut out everybody.
                 return Seen::TooOld;
             }
-            if old != 0 && old_age <= window {
-                let date = (used.now - old_age).max(0);
-                set.floor.fetch_max(date.cast_unsigned(), SeqCst);
-                if used.date <= date {
-                    return Seen::TooOld;
-                }
+            if old != 0 && used.date <= set.raise_floor(old_age, used.now) {
+                return Seen::TooOld;
             }
             if set.entries[index].compare_exchange(old, new, SeqCst, SeqCst).is_err() {
                 continue;
@@ -118,15 +117,29 @@ impl ReplayGuard<'_> {
         }
     }
 
-    /// Removes entries that are outside the window anyway. Called by one process every few minutes.
+    /// Removes proofs that are too old for this window, in seconds. Called by one process every few minutes.
     pub fn sweep(&self, window: i64, now: i64) {
-        for cell in self.sets.iter().flat_map(|set| &set.entries) {
+        for (set, cell) in self.sets.iter().flat_map(|set| set.entries.iter().map(move |cell| (set, cell))) {
             let old = cell.load(SeqCst);
-            if old != 0 && !(-window..=window).contains(&age(old, now)) {
-                // If another process has just noted something new here, that stays.
-                let _ = cell.compare_exchange(old, 0, SeqCst, SeqCst);
+            let old_age = age(old, now);
+            if old == 0 || (-AHEAD..=window).contains(&old_age) {
+                continue;
             }
+            if old_age > window {
+                set.raise_floor(old_age, now);
+            }
+            // If another process has just noted something new here, that stays.
+            let _ = cell.compare_exchange(old, 0, SeqCst, SeqCst);
         }
+    }
+}
+
+impl ReplaySet {
+    /// Notes that an entry of this age is removed: proofs with its Date and earlier ones count as seen. Returns the Date.
+    fn raise_floor(&self, age: i64, now: i64) -> i64 {
+        let date = (now - age).max(0);
+        self.floor.fetch_max(date.cast_unsigned(), SeqCst);
+        date
     }
 }
 
@@ -157,22 +170,22 @@ mod tests {
     fn first_again_replayed() {
         let sets = sets(16);
         let guard = ReplayGuard { sets: &sets, since: NOW - 1000 };
-        assert_eq!(guard.note(&used("a", 1, NOW), 300), Seen::First);
-        assert_eq!(guard.note(&used("a", 1, NOW), 300), Seen::Again);
-        assert_eq!(guard.note(&used("a", 2, NOW), 300), Seen::Replayed);
-        assert_eq!(guard.note(&used("a", 1, NOW - 1), 300), Seen::Replayed);
+        assert_eq!(guard.note(&used("a", 1, NOW)), Seen::First);
+        assert_eq!(guard.note(&used("a", 1, NOW)), Seen::Again);
+        assert_eq!(guard.note(&used("a", 2, NOW)), Seen::Replayed);
+        assert_eq!(guard.note(&used("a", 1, NOW - 1)), Seen::Replayed);
         let later = Use { now: NOW + 40, ..used("a", 1, NOW) };
-        assert_eq!(guard.note(&later, 300), Seen::Replayed);
-        assert_eq!(guard.note(&used("b", 1, NOW), 300), Seen::First);
+        assert_eq!(guard.note(&later), Seen::Replayed);
+        assert_eq!(guard.note(&used("b", 1, NOW)), Seen::First);
     }
 
     #[test]
     fn what_is_older_than_the_guard_is_not_accepted() {
         let sets = sets(1);
         let guard = ReplayGuard { sets: &sets, since: NOW - 10 };
-        assert_eq!(guard.note(&used("a", 1, NOW - 10), 300), Seen::TooOld);
-        assert_eq!(guard.note(&used("a", 1, NOW - 9), 300), Seen::First);
-        assert_eq!(ReplayGuard { sets: &[], since: 0 }.note(&used("a", 1, NOW), 300), Seen::TooOld);
+        assert_eq!(guard.note(&used("a", 1, NOW - 10)), Seen::TooOld);
+        assert_eq!(guard.note(&used("a", 1, NOW - 9)), Seen::First);
+        assert_eq!(ReplayGuard { sets: &[], since: 0 }.note(&used("a", 1, NOW)), Seen::TooOld);
     }
 
     #[test]
@@ -180,23 +193,23 @@ mod tests {
         let sets = sets(1);
         let guard = ReplayGuard { sets: &sets, since: 0 };
         for i in 0..1000i64 {
-            assert_eq!(guard.note(&used(&format!("n{i}"), 1, NOW - 250 + i / 4), 300), Seen::First, "{i}");
+            assert_eq!(guard.note(&used(&format!("n{i}"), 1, NOW - 250 + i / 4)), Seen::First, "{i}");
             // Whatever was used before is never a first use again.
             for j in (0..=i).step_by(37) {
-                let again = guard.note(&used(&format!("n{j}"), 2, NOW - 250 + j / 4), 300);
+                let again = guard.note(&used(&format!("n{j}"), 2, NOW - 250 + j / 4));
                 assert!(matches!(again, Seen::Replayed | Seen::TooOld), "{j} after {i}: {again:?}");
             }
         }
     }
 
     #[test]
-    fn entries_out_of_the_window_make_room_without_a_floor() {
+    fn entries_out_of_the_window_make_room_and_hinder_no_timely_proof() {
         let sets = sets(1);
         let guard = ReplayGuard { sets: &sets, since: 0 };
         for i in 0..7 {
-            assert_eq!(guard.note(&used(&format!("old{i}"), 1, NOW), 300), Seen::First);
+            assert_eq!(guard.note(&used(&format!("old{i}"), 1, NOW)), Seen::First);
         }
-        let later = |name: &str, date| guard.note(&Use { now: NOW + 301, ..used(name, 1, date) }, 300);
+        let later = |name: &str, date| guard.note(&Use { now: NOW + 301, ..used(name, 1, date) });
         assert_eq!(later("x", NOW + 2), Seen::First);
     }
 
@@ -205,9 +218,9 @@ mod tests {
         let sets = sets(1);
         let guard = ReplayGuard { sets: &sets, since: 0 };
         for i in 0..100 {
-            let _ = guard.note(&used(&format!("fast{i}"), 1, NOW + 20), 300);
+            let _ = guard.note(&used(&format!("fast{i}"), 1, NOW + 20));
         }
-        let later = |now| guard.note(&Use { now, ..used("x", 1, now) }, 300);
+        let later = |now| guard.note(&Use { now, ..used("x", 1, now) });
         assert_eq!(later(NOW), Seen::TooOld, "as long as the set is full of them");
         assert_eq!(later(NOW + 22), Seen::First);
     }
@@ -216,20 +229,54 @@ mod tests {
     fn the_path_counts_in_full() {
         let sets = sets(4);
         let guard = ReplayGuard { sets: &sets, since: 0 };
-        assert_eq!(guard.note(&used("a", 0x1234_5678_9ABC, NOW), 300), Seen::First);
-        assert_eq!(guard.note(&used("a", 0xFFFF_5678_9ABC, NOW), 300), Seen::Replayed);
-        assert_eq!(guard.note(&used("a", 0x1234_5678_9ABC, NOW), 300), Seen::Again);
+        assert_eq!(guard.note(&used("a", 0x1234_5678_9ABC, NOW)), Seen::First);
+        assert_eq!(guard.note(&used("a", 0xFFFF_5678_9ABC, NOW)), Seen::Replayed);
+        assert_eq!(guard.note(&used("a", 0x1234_5678_9ABC, NOW)), Seen::Again);
     }
 
     #[test]
     fn what_is_swept_was_outside_the_window() {
         let sets = sets(1);
         let guard = ReplayGuard { sets: &sets, since: 0 };
-        assert_eq!(guard.note(&used("a", 1, NOW), 300), Seen::First);
+        assert_eq!(guard.note(&used("a", 1, NOW)), Seen::First);
         guard.sweep(300, NOW + 300);
-        assert_eq!(guard.note(&used("a", 2, NOW), 300), Seen::Replayed);
+        assert_eq!(guard.note(&used("a", 2, NOW)), Seen::Replayed);
         guard.sweep(300, NOW + 301);
         assert_eq!(sets[0].entries[0].load(SeqCst), 0);
+        let later = |name: &str, date| guard.note(&Use { now: NOW + 301, ..used(name, 1, date) });
+        assert_eq!(later("b", NOW + 1), Seen::First, "no timely proof is hindered");
+    }
+
+    #[test]
+    fn a_longer_window_makes_no_used_proof_new() {
+        let make_room: [fn(&ReplayGuard<'_>); 2] = [
+            |guard| guard.sweep(300, NOW + 301),
+            |guard| {
+                for i in 0..7 {
+                    let fresh = Use { now: NOW + 301, ..used(&format!("b{i}"), 1, NOW + 300) };
+                    assert_eq!(guard.note(&fresh), Seen::First);
+                }
+            },
+        ];
+        for make_room in make_room {
+            let sets = sets(1);
+            let guard = ReplayGuard { sets: &sets, since: 0 };
+            assert_eq!(guard.note(&used("a", 1, NOW)), Seen::First);
+            make_room(&guard);
+            // A reload has made the window longer, so the Date does not refuse the proof.
+            let again = Use { now: NOW + 302, ..used("a", 2, NOW) };
+            assert_eq!(guard.note(&again), Seen::TooOld);
+        }
+    }
+
+    #[test]
+    fn a_leeway_longer_than_the_window_makes_no_used_proof_new() {
+        let sets = sets(1);
+        let guard = ReplayGuard { sets: &sets, since: 0 };
+        let ahead = i64::from(MOST_LEEWAY);
+        assert_eq!(guard.note(&used("a", 1, NOW + ahead)), Seen::First);
+        guard.sweep(5, NOW);
+        assert_eq!(guard.note(&used("a", 2, NOW + ahead)), Seen::Replayed);
     }
 
     #[test]
@@ -242,7 +289,7 @@ mod tests {
                     let (sets, name) = (&sets, &name);
                     scope.spawn(move || {
                         let guard = ReplayGuard { sets, since: 0 };
-                        usize::from(guard.note(&used(name, path, NOW), 300) == Seen::First)
+                        usize::from(guard.note(&used(name, path, NOW)) == Seen::First)
                     })
                 };
                 let threads: Vec<_> = (0..4).map(spawn).collect();

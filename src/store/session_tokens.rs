@@ -2,7 +2,7 @@
 //! The tokens of the sessions. They have a record of their own, which only the I/O process reads, and the process
 //! that gives a token away.
 
-use super::sessions::{ATTEMPTS, SessionStore, overtaken, tokens_key};
+use super::sessions::{ATTEMPTS, SessionStore, fate_lifetime, overtaken, tokens_key};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::exchange::Granted;
 use sipoauth_core::oauth::grant::TokenGrant;
@@ -61,7 +61,7 @@ impl SessionStore {
         session[..6].copy_from_slice(&now.to_be_bytes()[2..]);
         aws_lc_rs::rand::fill(&mut session[6..]).map_err(|_| StoreError::Away("no random numbers".into()))?;
         let provider = &policy.providers[provider];
-        let expires_at = now + i64::from(policy.settings.code_lifetime) * 1000;
+        let expires_at = now + fate_lifetime(policy, matches!(grant, TokenGrant::Password(_)));
         let (code, own_key) = match grant {
             TokenGrant::Code(request) => (request.code.clone(), None),
             TokenGrant::Password(password) => (SecretText::default(), Some(password.master_key.clone())),

@@ -24,6 +24,9 @@ pub(super) const ATTEMPTS: usize = 16;
 const MAX_ACCOUNT: usize = 7 * 1024;
 /// The name of the record that tells whether the sealing key is the right one.
 const CHECK: &str = "m:key-check";
+/// Digest credentials that gave tokens are remembered at least so long, in milliseconds: the host may accept their nonce
+/// for longer than a code is valid.
+const USED_CREDENTIALS: i64 = 3_600_000;
 /// The end of the year 9999 in milliseconds.
 pub(super) const FOREVER: i64 = 253_402_300_799_000;
 
@@ -53,17 +56,17 @@ struct Bounds {
     lifetime: i64,
     /// Most devices of an address.
     devices: usize,
-    /// Life of a code's record in seconds.
-    code_lifetime: i64,
 }
 
 fn bounds(policy: &Policy) -> Bounds {
     let settings = &policy.settings;
-    Bounds {
-        lifetime: settings.session_lifetime.into(),
-        devices: settings.max_devices as usize,
-        code_lifetime: settings.code_lifetime.into(),
-    }
+    Bounds { lifetime: settings.session_lifetime.into(), devices: settings.max_devices as usize }
+}
+
+/// How long the fate of a grant is kept, in milliseconds.
+pub fn fate_lifetime(policy: &Policy, of_password: bool) -> i64 {
+    let lifetime = i64::from(policy.settings.code_lifetime) * 1000;
+    if of_password { lifetime.max(USED_CREDENTIALS) } else { lifetime }
 }
 
 /// A typed view of a store. Times are Unix milliseconds unless they say otherwise.
@@ -340,7 +343,7 @@ impl SessionStore {
             // again.
             let expires_at = match exchanged.sign_in {
                 SignIn::ForeignToken => ends_at * 1000,
-                SignIn::Code | SignIn::Password => now + bounds.code_lifetime * 1000,
+                sign_in => now + fate_lifetime(policy, sign_in == SignIn::Password),
             };
             if self.put_code(&id, &record, Some(&sealed), expires_at, now)? {
                 return Ok(());
@@ -352,7 +355,7 @@ impl SessionStore {
     /// The 2xx to a registration leaves. From now on its code serves nobody else. With Redis, the code serves nobody
     /// else since its key was stored.
     pub fn confirm(&self, policy: &Policy, registration: &Registration, now: i64) -> Result<(), StoreError> {
-        self.change_redemption(registration, now, bounds(policy).code_lifetime, |redemption| {
+        self.change_redemption(policy, registration, now, |redemption| {
             let is_new = redemption.confirmed_at == 0 || now < redemption.confirmed_at;
             if is_new {
                 redemption.confirmed_at = now;
@@ -376,7 +379,7 @@ impl SessionStore {
         let CodeState::Done(exchanged) = &record.state else {
             return Ok(());
         };
-        self.change_redemption(registration, now, bounds(policy).code_lifetime, |redemption| {
+        self.change_redemption(policy, registration, now, |redemption| {
             let is_first = registration.claim.is_some_and(|claim| redemption.claim.is_same_request(&claim));
             // A 2xx that was reported counts, whatever another copy of the request was answered.
             let was_told = settings.place.is_local() && redemption.confirmed_at <= now;
@@ -404,19 +407,21 @@ impl SessionStore {
         })?)
     }
 
-    /// Changes what the record of a code says about its redemption. `lifetime` is that of the record, in seconds.
+    /// Changes what the record of a code says about its redemption.
     fn change_redemption(
         &self,
+        policy: &Policy,
         registration: &Registration,
         now: i64,
-        lifetime: i64,
         change: impl Fn(&mut Redemption) -> bool,
     ) -> Result<(), StoreError> {
         let id = CodeId(registration.code.clone());
         for _ in 0..ATTEMPTS {
             let Some((mut record, sealed)) = self.code(&id, now)? else { return Ok(()) };
+            let of_password = matches!(&record.state, CodeState::Done(done) if done.sign_in == SignIn::Password);
+            let expires_at = now + fate_lifetime(policy, of_password);
             if !record.redemption.as_mut().is_some_and(&change)
-                || self.put_code(&id, &record, Some(&sealed), now + lifetime * 1000, now)?
+                || self.put_code(&id, &record, Some(&sealed), expires_at, now)?
             {
                 return Ok(());
             }

@@ -67,19 +67,18 @@ impl Worker {
 
     /// Compares a valid proof with those that were seen before, here and, if so configured, at other proxies.
     pub(super) fn compare(&self, answer: Answer, uses: &[Use], handling: &Handling<'_>, now: i64) -> CheckResult {
-        let window = i64::from(self.placed.policy.settings.pop_window);
         let guard = self.context.arena().replay_guard();
-        let mut answer = compare(answer, uses, |used| guard.note(used, window));
+        let mut answer = compare(answer, uses, |used| guard.note(used));
         let cluster = self.placed.policy.sessions.as_ref().is_some_and(|s| s.cluster_replay);
         if answer.reason != Some(Reason::Ok) || !cluster {
             return CheckResult { answer, ..CheckResult::default() };
         }
         let mut unknown = Vec::new();
         for used in uses {
-            let comparison = Comparison::new(used.proof, used.path, window, now);
-            let longest = (window * 2000).unsigned_abs();
+            let comparison = Comparison::new(used.proof, used.path, now);
+            let longest = Comparison::KEPT.unsigned_abs();
             match self.context.arena().records().look(&comparison.key, now, longest, handling.resumed) {
-                Lookup::Hit(path) if path == comparison.path.to_be_bytes() => {}
+                Lookup::Hit(first) if comparison.is_again(&first) => {}
                 Lookup::Hit(_) => answer.reason = Some(Reason::PopReplayed),
                 Lookup::Absent | Lookup::Unknown => unknown.push(comparison),
             }

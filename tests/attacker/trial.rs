@@ -4,7 +4,8 @@
 
 use crate::moves::{self, Before, Move};
 use crate::phone::Sip;
-use crate::stage::Stage;
+use crate::stage::{Material, Stage};
+use crate::support::patience::{self, PATIENCE};
 use crate::table::{Rule, When, rule};
 use crate::ways::{Way, carried};
 use sipoauth_core::reason::Reason;
@@ -144,9 +145,29 @@ fn refused(reasons: &[Reason], unharmed: bool, seen: &Seen, path: Path) -> Resul
     Ok(())
 }
 
+/// A proxy that hears of changes while it reads asks to come again.
+fn ask_patiently(stage: &mut Stage, sip: &Sip, own: &Material, at_other_proxy: bool, later: i64) -> (u32, Reason) {
+    let mut got = (0, Reason::Internal);
+    patience::until(PATIENCE, || {
+        let verdict = stage.ask(sip, own, at_other_proxy, later);
+        got = (verdict.status, verdict.answer.reason());
+        got.0 != 503
+    });
+    got
+}
+
+/// For 32 s the same message is a retransmission at the other proxy of the cluster, too, and later a replay.
+fn the_same_message_elsewhere(stage: &mut Stage) {
+    for (later, wanted) in [(20, (200, Reason::Ok)), (40, (403, Reason::PopReplayed))] {
+        let (sip, own) = stage.prepare();
+        assert_eq!(ask_patiently(stage, &sip, &own, false, 0), (200, Reason::Ok), "{:?}", stage.way);
+        let got = ask_patiently(stage, &sip, &own, true, later);
+        assert_eq!(got, wanted, "{:?}, {later} s later\n{}", stage.way, stage.other.log.text());
+    }
+}
+
 /// Proofs and codes at two proxies with `replay_scope=cluster`.
 pub fn of_cluster() {
-    use crate::support::patience::{self, PATIENCE};
     use crate::support::redis::{PASSWORD, Redis};
     use crate::support::temporary::Directory;
     let directory = Directory::new("attacker");
@@ -158,6 +179,8 @@ pub fn of_cluster() {
             "store_password_file": password,
             "store_size": null,
             "replay_scope": "cluster",
+            // What is read now is still known to a request that is judged later.
+            "store_cache": 300,
         });
         let mut stage = Stage::with(way, &settings);
         for mv in [Move::OtherProxy, Move::OtherAddress, Move::OtherBranch] {
@@ -167,20 +190,13 @@ pub fn of_cluster() {
             if mv == Move::OtherProxy {
                 attempt.sip = moves::from_elsewhere(attempt.sip);
             }
-            // A proxy that hears of changes while it reads asks to come again.
-            let patiently = |stage: &mut Stage, sip: &Sip, at_other_proxy| {
-                let mut got = (0, Reason::Internal);
-                patience::until(PATIENCE, || {
-                    let verdict = stage.ask(sip, &own, at_other_proxy, 0);
-                    got = (verdict.status, verdict.answer.reason());
-                    got.0 != 503
-                });
-                got
-            };
+            let patiently =
+                |stage: &mut Stage, sip: &Sip, at_other_proxy| ask_patiently(stage, sip, &own, at_other_proxy, 0);
             assert_eq!(patiently(&mut stage, &sip, false), (200, Reason::Ok), "{way:?}\n{}", stage.proxy.log.text());
             let got = patiently(&mut stage, &attempt.sip, true);
             assert_eq!(got, (403, Reason::PopReplayed), "{way:?} {mv:?}\n{}", stage.other.log.text());
             assert_eq!(patiently(&mut stage, &sip, false), (200, Reason::Ok), "{way:?}: the phone's retransmission");
         }
+        the_same_message_elsewhere(&mut stage);
     }
 }

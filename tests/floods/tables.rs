@@ -45,9 +45,9 @@ fn the_fresh_proofs_of_others_are_first_uses_however_many_one_user_makes() {
     // A thousand proofs a second, as old as they may be: what is lost is as old.
     for number in 0..300_000i64 {
         let now = NOW + number / 1000;
-        guard.note(&used("mallory", number, now - 290, now), 300);
+        guard.note(&used("mallory", number, now - 290, now));
         if number % 1000 == 0 {
-            assert_eq!(guard.note(&used("alice", number, now, now), 300), Seen::First, "{number}");
+            assert_eq!(guard.note(&used("alice", number, now, now)), Seen::First, "{number}");
         }
     }
 }

@@ -2,11 +2,14 @@
 
 //! A proof serves one request: a retransmission is that request again, everything else is a replay.
 
+use crate::key_derivation::cluster;
 use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, Proxy};
+use crate::support::redis::Redis;
 use crate::support::token::now;
 use serde_json::json;
 use sipoauth::worker::Handling;
+use sipoauth_core::config::settings::{MOST_LEEWAY, MOST_POP_WINDOW};
 use sipoauth_core::keys::pop::{make_pop, pop_to_text};
 use sipoauth_core::keys::shared_key::Key;
 use sipoauth_core::reason::Reason;
@@ -82,6 +85,23 @@ fn the_window_of_the_date() {
         let sip = Sip::register(ALICE, &format!("p{i}")).dated(start + offset).prove_in_body(&key);
         assert_eq!(proxy.answer(&sip), wanted, "{offset}");
     }
+}
+
+/// Another proxy may have the longest window that there is, or get it by a reload.
+#[test]
+fn the_record_of_a_use_outlives_every_window() {
+    let (plant, redis) = (Plant::new(), Redis::start(&[]));
+    let [mut proxy] = cluster(&plant, &redis);
+    let code = plant.endpoint.code("alice");
+    let sip = Sip::with_code(ALICE, "one", &code);
+    proxy.sign_in(&sip);
+    let proof = Sip::register(ALICE, "p").prove_in_body(&sip.key(&code, "to-one"));
+    assert_eq!(proxy.answer(&proof), (200, Reason::Ok), "{}", proxy.log.text());
+    let keys = redis.cli(&["--scan", "--pattern", "*g:*"]);
+    assert_eq!(keys.lines().count(), 1, "{keys}");
+    let left: u32 = redis.cli(&["TTL", keys.trim()]).trim().parse().expect("a number");
+    // A minute for a slow machine.
+    assert!(left >= MOST_LEEWAY + MOST_POP_WINDOW - 60, "{left}");
 }
 
 #[test]

@@ -152,6 +152,34 @@ fn a_master_key_of_the_server_is_the_key() {
     }
 }
 
+/// A server may give the same key for two codes. No proof covers `+sip.instance`, which chooses the session.
+#[test]
+fn a_proof_by_a_key_of_two_sessions_is_used_with_the_first() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let key: Key = zeroize::Zeroizing::new([7; 32]);
+    plant.endpoint.add_to_answers(json!({ "master-key": pop_to_text(&key) }));
+    let sign_in = |proxy: &mut Proxy, name: &str, instance: &str| {
+        let code = plant.endpoint.code("alice");
+        proxy.sign_in(&Sip::with_code(ALICE, name, &code).instance(instance)).session
+    };
+    let (phone, tablet) = (sign_in(&mut proxy, "one", "1"), sign_in(&mut proxy, "two", "2"));
+    assert_ne!(phone, tablet);
+    let another_branch = |sip: &Sip, branch: &str| Sip { branch: format!("z9hG4bK-{branch}"), ..sip.clone() };
+    for used in [
+        Sip::register(ALICE, "body").instance("1").prove_in_body(&key),
+        message("header").instance("1").prove_in_header(&key),
+    ] {
+        assert_eq!(proxy.reason(&used), Reason::Ok);
+        let at_the_other = another_branch(&used, "a").instance("2");
+        assert_eq!(proxy.reason(&at_the_other), Reason::PopReplayed, "with the other session");
+        // The phone signs in again: a new session takes the place of the first.
+        assert_ne!(sign_in(&mut proxy, &format!("again-{}", used.method), "1"), phone);
+        assert_eq!(proxy.reason(&another_branch(&used, "b")), Reason::PopReplayed, "with the next session");
+    }
+    assert_eq!(proxy.reason(&message("fresh").instance("1").prove_in_header(&key)), Reason::Ok);
+}
+
 #[test]
 fn a_key_from_the_server_is_as_good_as_its_code_is_short() {
     let plant = Plant::new();
@@ -231,6 +259,27 @@ fn used_credentials(settings: &Value) {
     assert_eq!(proxy.sessions(ALICE).len(), 1);
     let anew = User::new("alice", "nonce-2");
     anew.sign_in(&mut proxy, &anew.register("three").instance("1"));
+}
+
+/// A host's nonce may be good for longer than a code.
+#[test]
+fn credentials_that_were_used_are_remembered_for_an_hour() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({ "code_lifetime": 10 }));
+    let alice = User::new("alice", "nonce-1");
+    let is_kept = |proxy: &Proxy, seconds: i64| {
+        let access = proxy.context.sessions().expect("sessions are configured");
+        let store = access.open(&proxy.worker.placed().policy).expect("a store");
+        let found = |key: &String| store.raw(key, (now() + seconds) * 1000).expect("a readable store").is_some();
+        proxy.records("c:").iter().all(found)
+    };
+    let verdict = proxy.ask_for_tokens(&alice.register("one"), alice.known());
+    told(&proxy, &verdict, Carried::Password);
+    assert!(proxy.records("c:").len() == 1 && is_kept(&proxy, 3590), "before its answer has left");
+    proxy.worker.confirm(&verdict.ticket, b"to-one").expect("stored");
+    assert!(is_kept(&proxy, 3590) && !is_kept(&proxy, 3700), "after that");
+    let refused = proxy.ask_for_tokens(&alice.register("two"), alice.known());
+    assert_eq!(refused.answer.reason(), Reason::CodeRefused);
 }
 
 #[test]

@@ -10,7 +10,6 @@
 use super::replay::{hash_of, hash_of_octets};
 use super::{Message, Request};
 use crate::config::sessions::Sessions;
-use crate::records::session::{Session, SignIn};
 use crate::sip::digest_string::{DigestError, DigestParts, digest_of_request, split_cseq};
 
 /// The digest-string of a request with this message-body, and its Date in Unix seconds. It is an error if no proof
@@ -42,18 +41,13 @@ fn covered_contact<'a>(settings: &Sessions, message: &Message<'a>) -> Result<&'a
 }
 
 /// Names the use of a proof. Two spellings of the same CSeq give the same name.
-pub(super) fn name_of(hash_key: &[u8; 16], owner: &[u8], message: (&[u8], &[u8])) -> u64 {
+///
+/// The key that made the proof is part of the name, and the session is not. Two sessions can have the same key,
+/// because a server may give the same master-key for two codes. A sign-in with a password proves its key before it
+/// has a session.
+pub(super) fn name_of(hash_key: &[u8; 16], key: &[u8; 32], message: (&[u8], &[u8])) -> u64 {
     let (call_id, cseq) = message;
-    hash_of(hash_key, (owner, call_id, split_cseq(cseq)))
-}
-
-/// The owner of a use, as part of its name: the session. A sign-in with a password proves its key before it has a
-/// session, so there it is the key.
-pub(super) fn owner_of(session: &Session) -> &[u8] {
-    match session.keys.last() {
-        Some(key) if session.sign_in == SignIn::Password => &key.0,
-        _ => &session.id,
-    }
+    hash_of(hash_key, (key, call_id, split_cseq(cseq)))
 }
 
 /// Hash of how a request with this proof came, and of what it contained. Only a request with the same path counts

@@ -65,10 +65,10 @@ impl KnownAccount {
         Arc::clone(&self.prepared[index].used)
     }
 
-    /// True when a key of this session made the proof.
-    pub fn made(&self, index: usize, pop: &[u8; 32], digest: &[u8]) -> bool {
-        let keys = self.account.sessions[index].keys.iter().zip(&self.prepared[index].keys);
-        keys.into_iter().any(|(key, prepared)| {
+    /// The key of this session that made the proof, by its place.
+    pub fn maker(&self, index: usize, pop: &[u8; 32], digest: &[u8]) -> Option<usize> {
+        let mut keys = self.account.sessions[index].keys.iter().zip(&self.prepared[index].keys);
+        keys.position(|(key, prepared)| {
             let prepared = prepared.get_or_init(|| PopKey::new(&key.0));
             bool::from(prepared.make_pop(digest).ct_eq(pop))
         })

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 /// One use of a proof.
 #[derive(Clone, Copy, Debug)]
 pub struct Use {
-    /// Hash of what makes the proof unique: the session, Call-ID and CSeq.
+    /// Hash of what makes the proof unique: the key that made it, Call-ID and CSeq.
     pub proof: u64,
     /// Hash of how the request came and of what it contained: its proof, the branch of its Via, its source, its
     /// request line and the rest of the message. The sender chooses these, so the sender must not be able to

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::covered::{covered_by_proof, name_of, owner_of, path_of};
+use super::covered::{covered_by_proof, name_of, path_of};
 use super::known_account::KnownAccount;
 use super::replay::{Seen, Use};
 use super::{Answer, Attempt, Decision, Message, Request};
@@ -178,9 +178,9 @@ impl OpenProof {
     /// The name of the proof in comparisons, and the path by which the request came. None when no session of the
     /// account made the proof.
     pub fn names(&self, hash_key: &[u8; 16], account: &Account) -> Option<(u64, u64)> {
-        let made = |s: &(usize, &Session)| made_by(s.1, &self.pop.0, &self.digest);
-        let (_, session) = candidates(account, &self.instance, self.reg_id).find(made)?;
-        Some((name_of(hash_key, owner_of(session), (&self.call_id, &self.cseq)), self.path))
+        let mut sessions = candidates(account, &self.instance, self.reg_id);
+        let key = sessions.find_map(|(_, session)| maker(session, &self.pop.0, &self.digest))?;
+        Some((name_of(hash_key, &key.0, (&self.call_id, &self.cseq)), self.path))
     }
 }
 
@@ -214,8 +214,9 @@ struct Proven {
     provider: usize,
     account: Arc<KnownAccount>,
     index: usize,
-    /// True for the proof of a registration, if that may be repeated (setting pop_reuse).
-    repeated: bool,
+    /// The place of the session's key that made the proof. None for the proof of a registration, if that may be
+    /// repeated (setting pop_reuse).
+    key: Option<usize>,
     date: i64,
     pop: [u8; 32],
 }
@@ -226,8 +227,9 @@ impl Proven {
     }
 }
 
-fn made_by(session: &Session, pop: &[u8; 32], digest: &[u8]) -> bool {
-    session.keys.iter().any(|key| bool::from(make_pop(&key.0, digest).ct_eq(pop)))
+/// The key of the session that made the proof.
+fn maker<'a>(session: &'a Session, pop: &[u8; 32], digest: &[u8]) -> Option<&'a KeyOctets> {
+    session.keys.iter().find(|key| bool::from(make_pop(&key.0, digest).ct_eq(pop)))
 }
 
 /// What a check of codes and proofs needs.
@@ -365,9 +367,9 @@ impl SessionCheck<'_> {
             Err(decision) => return *decision,
         };
         let (answer, provider, session) = (proven.answer.clone(), proven.provider, proven.session());
-        if proven.repeated || !session.sign_in.phone_holds_tokens() {
+        let Some(key) = proven.key.filter(|_| session.sign_in.phone_holds_tokens()) else {
             return refuse(answer, Reason::RefreshRefused);
-        }
+        };
         if beside.is_some_and(|name| !session.tokens.contains(&name)) {
             return refuse(answer, Reason::TokenUnbound);
         }
@@ -377,7 +379,7 @@ impl SessionCheck<'_> {
         if let Err(reason) = judged {
             return refuse(answer, reason);
         }
-        let used = match self.dated(&proven) {
+        let used = match self.dated(&proven, key) {
             Ok(used) => used,
             Err(reason) => return refuse(answer, reason),
         };
@@ -565,10 +567,10 @@ impl SessionCheck<'_> {
         if let Err(reason) = bound.and_then(|()| self.may_prove(proven.provider, session, &proven.aor)) {
             return refuse(answer, reason);
         }
-        if proven.repeated {
+        let Some(key) = proven.key else {
             return accept(answer);
-        }
-        match self.dated(&proven) {
+        };
+        match self.dated(&proven, key) {
             Ok(used) => Decision::NeedComparison(answer, vec![used], None),
             Err(reason) => refuse(answer, reason),
         }
@@ -606,7 +608,7 @@ impl SessionCheck<'_> {
             Known::Absent => return stop(Answer::default(), Reason::SessionUnknown),
             Known::Found(account) => account,
         };
-        let Some((index, repeated)) = self.prover(&account, &pop, &digest) else {
+        let Some((index, key)) = self.prover(&account, &pop, &digest) else {
             return if fresh { stop(Answer::default(), Reason::PopInvalid) } else { fetch() };
         };
         let session = &account.sessions[index];
@@ -614,18 +616,18 @@ impl SessionCheck<'_> {
             return stop(Answer::default(), Reason::SessionEnded);
         };
         let answer = Answer { provider: Some(provider), session: Some(account.used(index)), ..Answer::default() };
-        Ok(Proven { answer, aor, provider, account, index, repeated, date, pop })
+        Ok(Proven { answer, aor, provider, account, index, key, date, pop })
     }
 
-    /// The use of a proof. It is an error if the Date is too far from now.
-    fn dated(&self, proven: &Proven) -> Result<Use, Reason> {
-        self.use_of(owner_of(proven.session()), &proven.pop, proven.date, proven.provider)
+    /// The use of a proof by the session's key at this place. It is an error if the Date is too far from now.
+    fn dated(&self, proven: &Proven, key: usize) -> Result<Use, Reason> {
+        self.use_of(&proven.session().keys[key].0, &proven.pop, proven.date, proven.provider)
     }
 
-    fn use_of(&self, owner: &[u8], pop: &[u8; 32], date: i64, provider: usize) -> Result<Use, Reason> {
+    fn use_of(&self, key: &[u8; 32], pop: &[u8; 32], date: i64, provider: usize) -> Result<Use, Reason> {
         self.is_timely(date, provider)?;
         let Message { call_id, cseq, .. } = self.request.message;
-        let proof = name_of(&self.settings.hash_key, owner, (call_id, cseq));
+        let proof = name_of(&self.settings.hash_key, key, (call_id, cseq));
         Ok(Use { proof, path: self.path(pop), date, now: self.now })
     }
 
@@ -643,7 +645,7 @@ impl SessionCheck<'_> {
         if !bool::from(make_pop(&**key, &digest).ct_eq(&pop)) {
             return Err(Reason::PopInvalid);
         }
-        self.use_of(&**key, &pop, date, provider)
+        self.use_of(key, &pop, date, provider)
     }
 
     /// The message-body of the digest-string if the proof is in the body.
@@ -656,17 +658,18 @@ impl SessionCheck<'_> {
         if self.request.is_register() { self.request.to } else { self.request.from }
     }
 
-    /// The session whose key made the proof, and whether the proof is the one of its registration.
-    fn prover(&self, account: &KnownAccount, pop: &[u8; 32], digest: &[u8]) -> Option<(usize, bool)> {
+    /// The session that the proof belongs to, and the key that made it. None for the key: the proof is the one of
+    /// the registration.
+    fn prover(&self, account: &KnownAccount, pop: &[u8; 32], digest: &[u8]) -> Option<(usize, Option<usize>)> {
         // What is repeated is the proof of a REGISTER, so it serves no other method.
         let may_repeat = self.policy.settings.pop_reuse && self.request.method == "REGISTER";
         let repeats = |s: &Session| may_repeat && s.proofs.iter().any(|proof| bool::from(proof.0.ct_eq(pop)));
         let message = &self.request.message;
         candidates(account, message.instance, message.reg_id).find_map(|(index, session)| {
-            if account.made(index, pop, digest) {
-                return Some((index, false));
+            if let Some(key) = account.maker(index, pop, digest) {
+                return Some((index, Some(key)));
             }
-            repeats(session).then_some((index, true))
+            repeats(session).then_some((index, None))
         })
     }
 

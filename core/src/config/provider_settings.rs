@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::setting::{Kind, Setting, SettingValue, Takes, first_fault, settings};
-use super::settings::{OneOrMany, Secret, as_it_is, boolean, list, optional_boolean, optional_number, optional_text};
+use super::settings::{
+    MOST_LEEWAY, OneOrMany, Secret, as_it_is, boolean, list, optional_boolean, optional_number, optional_text,
+};
 
 settings! {
     /// One authorization server.
@@ -45,7 +47,7 @@ settings! {
             "accepted `alg`; default every public-key algorithm";
         typ: Vec<String>, "list", Default::default(), Kind::List, Takes::Reload,
             "accepted `typ` headers; default `at+jwt`, `JWT` and none";
-        leeway: Option<u32>, "optional_number", Default::default(), Kind::Number { least: 0, most: 600, unit: "s" }, Takes::Reload,
+        leeway: Option<u32>, "optional_number", Default::default(), Kind::Number { least: 0, most: MOST_LEEWAY, unit: "s" }, Takes::Reload,
             "instead of the global one";
         clients: Vec<String>, "list", Default::default(), Kind::List, Takes::Reload,
             "accepted clients (`azp`, `client_id`, `appid`, `cid`)";

@@ -16,7 +16,7 @@ settings! {
     pub struct Settings, table GLOBAL {
         realm: String, "as_it_is", String::new(), Kind::Text, Takes::Reload,
             "realm of challenges if the script names none; default: the domain of the address";
-        leeway: u32, "number", 30, Kind::Number { least: 0, most: 600, unit: "s" }, Takes::Reload,
+        leeway: u32, "number", 30, Kind::Number { least: 0, most: MOST_LEEWAY, unit: "s" }, Takes::Reload,
             "tolerated clock difference";
         retry_after: u32, "number", 5, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
             "Retry-After of a 503";
@@ -112,7 +112,7 @@ settings! {
             "proxies in front of this one, as addresses or networks (`10.0.0.1, 10.1.0.0/24, 2001:db8::/64`). What they write into Via tells who sent a request, see [Limits per source](../guide/limits.md#limits-per-source)";
         dialect: Vec<String>, "comma_list", Vec::new(), Kind::Words(&DIALECT), Takes::Reload,
             "where phones differ from the text of the drafts. `slides_key`: the shared key is made of call-id, from-tag and to-tag with `|` between them, as on the slides of IETF 100. `raw_ha1`: H(A1) enters the master-key as octets, not as lower-case hex. `empty_body`: a proof in the body covers an empty body, instead of the body without the proof. `empty_star`: a proof covers nothing where the Contact is `*`, as RFC 4474 has it. Then whoever intercepts an unused proof of a REGISTER without Contact can remove all bindings with it. `request_uri`: proofs also cover the Request-URI, which RFC 4474 leaves out. Phones must be able to do so, and no proxy in between may change it";
-        pop_window: u32, "number", 300, Kind::Number { least: 5, most: 3600, unit: "s" }, Takes::Reload,
+        pop_window: u32, "number", 300, Kind::Number { least: 5, most: MOST_POP_WINDOW, unit: "s" }, Takes::Reload,
             "how old the Date of a proof may be. It may be `leeway` in the future";
         pop_reuse: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "accepts the proof of the first registration again and again, as 3rd-party-authentication section 2.1.3 says literally. Then whoever sees it once can repeat it in a REGISTER";
@@ -134,6 +134,11 @@ settings! {
         offer: Vec<OfferSettings> = Vec::new(),
     }
 }
+
+/// The greatest `leeway` that can be configured.
+pub const MOST_LEEWAY: u32 = 600;
+/// The greatest `pop_window` that can be configured.
+pub const MOST_POP_WINDOW: u32 = 3600;
 
 /// Words of `dialect`.
 const DIALECT: [&str; 5] = ["slides_key", "raw_ha1", "empty_body", "empty_star", "request_uri"];
