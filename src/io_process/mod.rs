@@ -18,6 +18,7 @@ pub mod refresh_task;
 pub mod refreshes;
 mod resolver;
 pub mod service;
+pub mod turns;
 pub mod waiters;
 
 use sipoauth_core::oauth::breaker::Patience;

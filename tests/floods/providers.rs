@@ -3,7 +3,7 @@
 //! One provider, one source or the store in trouble against all others: who may wait.
 
 use crate::answers::{INTROSPECT, server};
-use crate::phone::Sip;
+use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, key_set};
 use crate::records;
 use crate::support::patience;
@@ -11,10 +11,13 @@ use crate::support::redis::Redis;
 use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::json;
+use sipoauth::process::job::{Errand, Work};
 use sipoauth::worker::{CheckResult, Handling};
 use sipoauth_core::check::Request;
 use sipoauth_core::reason::Reason;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const FLOOD: &str = "203.0.113.9";
@@ -109,6 +112,42 @@ fn a_hung_provider_leaves_places_and_threads_to_the_others_however_many_sources_
     for number in 0..20 {
         others_are_served(&mut plant, &format!("a-token-of-alice-{number:04}"));
     }
+}
+
+/// One thread serves the phones, and it is busy until all of them wait.
+#[test]
+fn made_up_tokens_of_one_source_hold_up_neither_tokens_nor_codes_of_others() {
+    let (plant, free) = (crate::proxies::Plant::new(), Arc::new(AtomicBool::new(false)));
+    let is_free = Arc::clone(&free);
+    plant.endpoint.server.set(
+        INTROSPECT,
+        Answer::computed(move |_| {
+            patience::until(Duration::from_secs(20), || is_free.load(Ordering::Relaxed));
+            Answer::Json(json!({ "active": false }))
+        }),
+    );
+    let mut proxy = plant.proxy(&json!({
+        "http_threads": 2, "introspection_source_limit": 1000, "provider.tokens": "opaque",
+        "provider.introspection_endpoint": plant.endpoint.server.url(INTROSPECT),
+    }));
+    let look = |proxy: &mut crate::proxies::Proxy, token: &str, source: &str| {
+        let verdict = proxy.worker.check_token(token, &from(source));
+        proxy.park(&verdict).unwrap_or_else(|| panic!("no room: {:?}", verdict.answer.reason()))
+    };
+    let flood: Vec<u64> = (0..60).map(|n| look(&mut proxy, &format!("a-made-up-token-{n:02}"), FLOOD)).collect();
+    let token = look(&mut proxy, "a-token-of-bob-0001", "192.0.2.2");
+    let sip = Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"));
+    let verdict = proxy.look(&sip);
+    let code = proxy.park(&verdict).expect("its code must be exchanged");
+    // Jobs are taken in order, and this one needs no thread.
+    let last = Errand::from(Work::Keys(u32::MAX, 0));
+    proxy.worker.submit(last, &[], [u64::MAX - 1, 0]).expect("room for one more");
+    proxy.until("all of them wait", |proxy| proxy.is_done(u64::MAX - 1));
+    free.store(true, Ordering::Relaxed);
+    proxy.until("the others are served", |proxy| proxy.is_done(token) && proxy.is_done(code));
+    let served = flood.iter().filter(|cookie| proxy.is_done(**cookie)).count();
+    assert!(served <= 20, "{served} of the flood were served first");
+    assert_eq!(proxy.resume(&sip, code).answer.reason(), Reason::Ok, "{}", proxy.log.text());
 }
 
 #[test]
