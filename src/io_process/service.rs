@@ -315,7 +315,7 @@ impl IoService {
 
     fn start_due(&mut self, now: i64) {
         let (pool, env) = (&self.pool, &self.env);
-        self.keys.start_due(&self.context, &self.placed.policy, now, |source, plan| {
+        self.keys.start_due(&self.context, &self.placed.policy, now, pool.for_keys(), |source, plan| {
             let client = Arc::clone(&env.client);
             let fetch = move || {
                 fault::point(plan.jwks_uri.as_deref().unwrap_or(""));

@@ -191,6 +191,41 @@ fn keys_that_never_come_leave_places_to_the_others() {
 }
 
 #[test]
+fn key_servers_that_hang_have_a_quarter_of_the_threads_and_leave_one_to_the_others() {
+    let key = TestKey::p256("k");
+    let hung: Vec<_> = (0..6).map(|_| ScriptedServer::start(key_set(&[&key]))).collect();
+    hung.iter().for_each(|server| server.set(JWKS, Answer::Hang));
+    let well = ScriptedServer::start(key_set(&[&key]));
+    let servers: Vec<_> = hung.iter().chain([&well]).collect();
+    let provider = |(number, server): (usize, &&ScriptedServer)| {
+        json!({ "name": format!("p{number}"), "issuer": server.issuer(), "audience": "sip",
+                "aor": format!("sip:{{preferred_username}}@p{number}.test"), "domains": [format!("p{number}.test")] })
+    };
+    let providers: Vec<_> = servers.iter().enumerate().map(provider).collect();
+    let globals = json!({ "http_threads": 8, "http_timeout": 1, "key_cooldown": 1, "provider": providers });
+    let mut plant = Plant::new(&json!({}), &globals);
+    let (mut most, places) = (0, plant.site.worker.placed().places.clone());
+    let slots = |plant: &Plant| -> Vec<_> {
+        let slots = plant.site.context.arena().slots();
+        places.iter().map(|(slot, source)| slots[*slot].state(*source)).collect()
+    };
+    assert!(patience::until(Duration::from_secs(60), || {
+        plant.step();
+        let states = slots(&plant);
+        most = most.max(states.iter().filter(|state| state.in_flight).count());
+        states[6].fetched_at != 0 && states[..6].iter().all(|state| state.failures > 1)
+    }));
+    assert_eq!(most, 2);
+    let new = TestKey::p256("new");
+    well.set_keys(key_set(&[&key, &new]));
+    let token = new.token("ES256", &token::claims(&well.issuer(), "sip", "alice", 300));
+    let asked: u64 = hung.iter().map(|server| server.count(JWKS)).sum();
+    assert_eq!(plant.ask_from("192.0.2.1", &token).answer.reason(), Reason::Ok, "{}", plant.site.log.text());
+    let meanwhile = hung.iter().map(|server| server.count(JWKS)).sum::<u64>() - asked;
+    assert!(meanwhile <= 4, "{meanwhile} were asked first");
+}
+
+#[test]
 fn a_store_that_hangs_leaves_places_to_those_who_need_none() {
     let (plant, redis) = (crate::proxies::Plant::new(), Redis::start(&[]));
     let (mut proxy, _) = records::signed_in(&plant, &redis, &json!({ "max_pending": 40, "store_timeout": 5000 }));
