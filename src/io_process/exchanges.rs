@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The I/O service's part about codes and the store: what waits, what runs, and which server is left alone.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use super::exchange_task::{ExchangeOutcome, ReadRecord, TaskEnv};
-use super::pool::Pool;
+use super::pool::{Pool, Task};
 use super::provider_load::{Ended, Gate, LoadKind, Loads};
 use super::service::ServiceEvent;
+use super::turns::Turns;
 use super::waiters::{Ticket, Waiters};
 use crate::clock::now_millis;
 use crate::process::failures::Failures;
@@ -34,17 +35,47 @@ struct Queued {
     not_before: i64,
 }
 
+/// Where work that needs the store only is queued.
+const STORE: &str = "";
+
+impl Queued {
+    fn destination(&self) -> &str {
+        match &self.work {
+            Work::Exchange(exchange) => &exchange.provider,
+            _ => STORE,
+        }
+    }
+}
+
 /// Work that waits for a thread, and work that runs.
 #[derive(Default)]
 pub struct Exchanges {
-    queue: VecDeque<Queued>,
+    queue: Turns<Queued>,
     running: HashSet<String>,
 }
 
 impl Exchanges {
-    /// Adds work.
-    pub fn add(&mut self, work: Work, ticket: Ticket) {
-        self.queue.push_back(Queued { ticket, work, not_before: 0 });
+    /// More work.
+    pub fn add(&mut self, work: Work, ticket: Ticket, waiters: &Waiters) {
+        self.push(Queued { ticket, work, not_before: 0 }, waiters);
+    }
+
+    /// What nobody waits for any more is dropped.
+    fn push(&mut self, queued: Queued, waiters: &Waiters) {
+        if let Some(source) = waiters.source(queued.ticket) {
+            let destination = queued.destination().to_owned();
+            self.queue.push(&destination, source, queued);
+        }
+    }
+
+    /// Some have waited too long.
+    pub fn expired(&mut self, waiters: &Waiters) {
+        self.queue.retain(|queued| waiters.waits(queued.ticket));
+    }
+
+    /// The providers that are to be asked.
+    pub fn providers(&self) -> impl Iterator<Item = &String> {
+        self.queue.destinations().filter(|destination| *destination != STORE)
     }
 
     /// When work that was put off may begin.
@@ -52,74 +83,48 @@ impl Exchanges {
         self.queue.iter().map(|q| q.not_before).filter(|t| *t > 0).min()
     }
 
-    /// Gives threads the work that may begin. Work that nobody waits for any more is dropped before it has begun.
-    pub fn dispatch(
+    /// Gives a thread the next exchange of this provider. False when none may begin, or when there is no thread.
+    pub fn begin(
         &mut self,
         env: &TaskEnv,
         pool: &Pool<ServiceEvent>,
-        waiters: &Waiters,
         loads: &mut Loads,
+        provider: &str,
         now: i64,
-    ) {
-        for _ in 0..self.queue.len() {
-            let Some(queued) = self.queue.pop_front() else { return };
-            if waiters.waits(queued.ticket)
-                && let Some(queued) = self.begin(env, pool, queued, loads, now)
-            {
-                self.queue.push_back(queued);
-            }
+    ) -> bool {
+        if !loads.has_room(env, pool, provider) {
+            return false;
         }
-    }
-
-    fn begin(
-        &mut self,
-        env: &TaskEnv,
-        pool: &Pool<ServiceEvent>,
-        queued: Queued,
-        loads: &mut Loads,
-        now: i64,
-    ) -> Option<Queued> {
-        if queued.not_before > now {
-            return Some(queued);
-        }
-        let (ticket, work, not_before) = (queued.ticket, queued.work, 0);
-        let Work::Exchange(exchange) = work else {
-            return begin_store_work(env, pool, loads, Queued { ticket, work, not_before });
-        };
+        let running = &self.running;
+        // A code that is being sent is not sent again meanwhile.
+        let idle = |work: &Work| matches!(work, Work::Exchange(e) if !running.contains(&e.registration.code));
+        let taken = self.queue.take(provider, |queued| queued.not_before <= now && idle(&queued.work));
+        let Some((source, Queued { ticket, work: Work::Exchange(exchange), .. })) = taken else { return false };
         let code = exchange.registration.code.clone();
-        if self.running.contains(&code) || !loads.has_room(env, pool, &exchange.provider) {
-            return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
+        let gate = loads.gate(env, provider, LoadKind::Exchange);
+        if !pool.start(exchange_task(env, ticket, exchange.clone(), gate)) {
+            let queued = Queued { ticket, work: Work::Exchange(exchange), not_before: 0 };
+            self.queue.put_back(provider, source, queued);
+            return false;
         }
-        let gate = loads.gate(env, &exchange.provider, LoadKind::Exchange);
-        let (task_env, task_work, task_gate) = (env.clone(), exchange.clone(), gate.clone());
-        let panicked = (exchange.clone(), gate);
-        let task = env.task(
-            move || {
-                let (outcome, records) = task_env.exchange(&task_work, &task_gate);
-                ServiceEvent::Done(ExchangeDone {
-                    ticket,
-                    work: Work::Exchange(task_work),
-                    outcome,
-                    records,
-                    gate: Some(task_gate),
-                })
-            },
-            move |sentence| {
-                let (outcome, records) =
-                    (ExchangeOutcome::Failed(Reason::Internal, Ended::Unused, sentence), Vec::new());
-                let (work, gate) = (Work::Exchange(panicked.0), Some(panicked.1));
-                ServiceEvent::Done(ExchangeDone { ticket, work, outcome, records, gate })
-            },
-        );
-        if !pool.start(task) {
-            return Some(Queued { ticket, work: Work::Exchange(exchange), not_before });
-        }
-        loads.begun(&exchange.provider);
-        // This replaces the failure of an earlier try, which says nothing about this one.
+        loads.begun(provider, LoadKind::Exchange);
+        // Why an earlier try failed says nothing of this one.
         let failures = Failures::of_exchanges(env.context.arena().shared());
         failures.note(&code, Reason::ExchangeUnavailable, now / 1000);
         self.running.insert(code);
-        None
+        true
+    }
+
+    /// Gives threads what needs the store only.
+    pub fn begin_store_work(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, loads: &mut Loads, now: i64) {
+        while loads.has_room_for_store(pool) {
+            let Some((source, queued)) = self.queue.take(STORE, |queued| queued.not_before <= now) else { return };
+            if !pool.start(store_task(env, &queued)) {
+                self.queue.put_back(STORE, source, queued);
+                return;
+            }
+            loads.store_begun();
+        }
     }
 
     /// Takes the result of work. The request that waited for it goes on. If another proxy has changed the records
@@ -141,7 +146,7 @@ impl Exchanges {
         }
         if elsewhere || overtaken {
             let not_before = if elsewhere { now_millis() + LOOK_AGAIN } else { 0 };
-            self.queue.push_back(Queued { ticket, work, not_before });
+            self.push(Queued { ticket, work, not_before }, waiters);
         } else {
             waiters.finish(ticket);
         }
@@ -170,31 +175,35 @@ impl Exchanges {
     }
 }
 
-/// Gives a thread work that needs the store only.
-fn begin_store_work(env: &TaskEnv, pool: &Pool<ServiceEvent>, loads: &mut Loads, queued: Queued) -> Option<Queued> {
-    if !loads.has_room_for_store(pool) {
-        return Some(queued);
-    }
+fn exchange_task(env: &TaskEnv, ticket: Ticket, exchange: Box<Exchange>, gate: Gate) -> Task<ServiceEvent> {
+    let (task_env, panicked) = (env.clone(), (exchange.clone(), gate.clone()));
+    let done = move |exchange, gate, outcome, records| {
+        let work = Work::Exchange(exchange);
+        ServiceEvent::Done(ExchangeDone { ticket, work, outcome, records, gate: Some(gate) })
+    };
+    env.task(
+        move || {
+            let (outcome, records) = task_env.exchange(&exchange, &gate);
+            done(exchange, gate, outcome, records)
+        },
+        move |sentence| {
+            let (exchange, gate) = panicked;
+            done(exchange, gate, ExchangeOutcome::Failed(Reason::Internal, Ended::Unused, sentence), Vec::new())
+        },
+    )
+}
+
+fn store_task(env: &TaskEnv, queued: &Queued) -> Task<ServiceEvent> {
     let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
     let done = move |work, records| {
-        ServiceEvent::Done(ExchangeDone {
-            ticket,
-            work,
-            outcome: ExchangeOutcome::Settled(Ended::Unused),
-            records,
-            gate: None,
-        })
+        let outcome = ExchangeOutcome::Settled(Ended::Unused);
+        ServiceEvent::Done(ExchangeDone { ticket, work, outcome, records, gate: None })
     };
-    let task = env.task(
+    env.task(
         move || {
             let records = task_env.ask_store(&work);
             done(work, records)
         },
         move |_| done(panicked, Vec::new()),
-    );
-    if !pool.start(task) {
-        return Some(queued);
-    }
-    loads.store_begun();
-    None
+    )
 }

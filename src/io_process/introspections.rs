@@ -5,13 +5,14 @@
 //! A request that waited finds the answer in shared memory, or why there is none. What is there was put when the
 //! request went on, or later.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use super::exchange_task::TaskEnv;
 use super::introspection_task::IntrospectionOutcome;
 use super::pool::Pool;
 use super::provider_load::{Ended, Gate, LoadKind, Loads};
 use super::service::ServiceEvent;
+use super::turns::Turns;
 use super::waiters::{Ticket, Waiters};
 use crate::process::charges::Charges;
 use crate::process::failures::Failures;
@@ -24,7 +25,9 @@ use sipoauth_core::records::session::{decode, encode};
 /// A token that is asked about, and the requests that wait for it.
 struct Flight {
     work: Introspect,
-    /// Requests whose question is on its way; None while no thread has it.
+    /// Who asked first, for turns.
+    source: u32,
+    /// Those whose question is on its way; None while no thread has it.
     asking: Option<Vec<Ticket>>,
     /// Requests for which the server is to be asked next.
     waiting: Vec<Ticket>,
@@ -44,7 +47,7 @@ pub struct IntrospectionDone {
 #[derive(Default)]
 pub struct Introspections {
     flights: HashMap<TokenId, Flight>,
-    queue: VecDeque<TokenId>,
+    queue: Turns<TokenId>,
 }
 
 /// Puts an answer where the workers read it. Anybody can make up a token that is not good, so the answer about it
@@ -103,46 +106,45 @@ impl Introspections {
             waiters.finish(ticket);
             return;
         }
-        self.queue.push_back(work.id.clone());
-        self.flights.insert(work.id.clone(), Flight { work, asking: None, waiting: vec![ticket] });
+        let source = waiters.source(ticket).unwrap_or(0);
+        self.queue.push(&work.provider, source, work.id.clone());
+        self.flights.insert(work.id.clone(), Flight { work, source, asking: None, waiting: vec![ticket] });
     }
 
-    /// Gives threads the questions that may begin.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, waiters: &Waiters, loads: &mut Loads) {
-        for _ in 0..self.queue.len() {
-            let Some(id) = self.queue.pop_front() else { return };
-            let Some(flight) = self.flights.get_mut(&id) else { continue };
-            flight.waiting.retain(|ticket| waiters.waits(*ticket));
-            if flight.waiting.is_empty() {
-                self.flights.remove(&id);
-                continue;
-            }
-            let provider = flight.work.provider.as_str();
-            if !loads.has_room(env, pool, provider) {
-                self.queue.push_back(id);
-                continue;
-            }
-            let gate = loads.gate(env, provider, LoadKind::Introspection);
-            let (task_env, work, task_gate) = (env.clone(), flight.work.clone(), gate.clone());
-            let panicked = (id.clone(), gate);
-            let task = env.task(
-                move || {
-                    let heard = task_env.introspect(&work, &task_gate);
-                    ServiceEvent::Introspected(IntrospectionDone { id: work.id, heard, gate: task_gate })
-                },
-                move |why| {
-                    let ((id, gate), heard) =
-                        (panicked, IntrospectionOutcome::Nothing { reason: Reason::Internal, why, answered: true });
-                    ServiceEvent::Introspected(IntrospectionDone { id, heard, gate })
-                },
-            );
-            if !pool.start(task) {
-                self.queue.push_back(id);
-                return;
-            }
-            loads.begun(provider);
-            flight.asking = Some(std::mem::take(&mut flight.waiting));
+    /// The providers that are to be asked.
+    pub fn providers(&self) -> impl Iterator<Item = &String> {
+        self.queue.destinations()
+    }
+
+    /// Gives a thread the next token of this provider. False when none waits, or when there is no thread.
+    pub fn begin(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, loads: &mut Loads, provider: &str) -> bool {
+        if !loads.has_room(env, pool, provider) {
+            return false;
         }
+        let Some((source, id)) = self.queue.take(provider, |_| true) else { return false };
+        // Those for whom nobody waits have left the queue, too.
+        let Some(flight) = self.flights.get_mut(&id) else { return true };
+        let gate = loads.gate(env, provider, LoadKind::Introspection);
+        let (task_env, work, task_gate) = (env.clone(), flight.work.clone(), gate.clone());
+        let panicked = (id.clone(), gate);
+        let task = env.task(
+            move || {
+                let heard = task_env.introspect(&work, &task_gate);
+                ServiceEvent::Introspected(IntrospectionDone { id: work.id, heard, gate: task_gate })
+            },
+            move |why| {
+                let ((id, gate), heard) =
+                    (panicked, IntrospectionOutcome::Nothing { reason: Reason::Internal, why, answered: true });
+                ServiceEvent::Introspected(IntrospectionDone { id, heard, gate })
+            },
+        );
+        if !pool.start(task) {
+            self.queue.put_back(provider, source, id);
+            return false;
+        }
+        loads.begun(provider, LoadKind::Introspection);
+        flight.asking = Some(std::mem::take(&mut flight.waiting));
+        true
     }
 
     /// Takes what a thread has heard, and lets the requests that waited for it go on.
@@ -179,7 +181,7 @@ impl Introspections {
         if flight.waiting.is_empty() {
             self.flights.remove(&id);
         } else {
-            self.queue.push_back(id);
+            self.queue.push(&flight.work.provider, flight.source, id);
         }
     }
 
@@ -194,5 +196,8 @@ impl Introspections {
                 flight.asking.iter_mut().for_each(|asking| asking.retain(|ticket| waiters.waits(*ticket)));
             }
         }
+        self.flights.retain(|_, flight| flight.asking.is_some() || !flight.waiting.is_empty());
+        let flights = &self.flights;
+        self.queue.retain(|id| flights.contains_key(id));
     }
 }

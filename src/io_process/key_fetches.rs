@@ -25,6 +25,8 @@ pub struct KeyFetches {
     /// By the id of the key source.
     remotes: HashMap<u64, Remote>,
     waiting: Vec<(u32, Ticket)>,
+    /// Fetches that threads have, and whether the one before failed.
+    running: HashMap<u64, bool>,
 }
 
 struct Remote {
@@ -33,6 +35,8 @@ struct Remote {
     key_plan: KeyPlan,
     refresh: RefreshPlan,
     in_flight: bool,
+    /// When its last fetch began, Unix milliseconds.
+    begun: i64,
     /// When it was configured, Unix milliseconds.
     since: i64,
 }
@@ -56,6 +60,10 @@ fn limits(policy: &Policy) -> Limits {
     }
 }
 
+fn has_room_for_failing(running: &HashMap<u64, bool>, most: usize) -> bool {
+    running.values().filter(|fails| **fails).count() < most.saturating_sub(1).max(1)
+}
+
 impl KeyFetches {
     /// Takes a configuration over. Fetches that are under way go on, but nobody waits any more for the keys of a
     /// provider that is gone.
@@ -66,11 +74,15 @@ impl KeyFetches {
                 continue;
             };
             context.arena().slots()[slot].assign(source);
-            let (refresh, in_flight, since) = match self.remotes.remove(&source) {
-                Some(old) => (old.refresh, old.in_flight, old.since),
-                None => (RefreshPlan::new(now), false, now),
+            let name = provider.name.clone();
+            let remote = match self.remotes.remove(&source) {
+                Some(old) => Remote { name, slot, key_plan, ..old },
+                None => {
+                    let refresh = RefreshPlan::new(now);
+                    Remote { name, slot, key_plan, refresh, in_flight: false, begun: 0, since: now }
+                }
             };
-            remotes.insert(source, Remote { name: provider.name.clone(), slot, key_plan, refresh, in_flight, since });
+            remotes.insert(source, remote);
         }
         for gone in std::mem::replace(&mut self.remotes, remotes).into_values() {
             self.release(gone.slot, waiters);
@@ -115,16 +127,20 @@ impl KeyFetches {
         }
     }
 
-    /// Starts the fetches that are due, planned or asked for. `start` returns whether there was room.
+    /// Starts the fetches that are due, planned or asked for, on at most `most` threads. `start` says whether there was
+    /// room. Servers that fail come last and leave one of several threads to the others.
     pub fn start_due(
         &mut self,
         context: &Context,
         policy: &Policy,
         now: i64,
+        most: usize,
         mut start: impl FnMut(u64, KeyPlan) -> bool,
     ) {
         let limits = limits(policy);
-        for (source, remote) in self.remotes.iter_mut().filter(|(_, r)| !r.in_flight) {
+        let mut remotes: Vec<_> = self.remotes.iter_mut().filter(|(_, r)| !r.in_flight).collect();
+        remotes.sort_unstable_by_key(|(_, remote)| (remote.refresh.failures > 0, remote.begun));
+        for (source, remote) in remotes {
             let slot = &context.arena().slots()[remote.slot];
             let asked = match slot.wanted() {
                 WantedFetch::No => false,
@@ -140,8 +156,12 @@ impl KeyFetches {
                 slot.not_before.store(remote.refresh.not_before, Relaxed);
                 continue;
             }
-            if start(*source, remote.key_plan.clone()) {
+            let fails = remote.refresh.failures > 0;
+            let has_room = self.running.len() < most && (!fails || has_room_for_failing(&self.running, most));
+            if has_room && start(*source, remote.key_plan.clone()) {
+                self.running.insert(*source, fails);
                 remote.in_flight = true;
+                remote.begun = now;
                 slot.in_flight.store(1, Relaxed);
                 slot.granted();
                 slot.fetches.fetch_add(1, Relaxed);
@@ -163,6 +183,7 @@ impl KeyFetches {
         now: i64,
     ) {
         let (limits, jitter) = (limits(policy), jitter());
+        self.running.remove(&source);
         let Some(remote) = self.remotes.get_mut(&source) else {
             return; // A reload has removed the provider meanwhile.
         };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The I/O process: the process of a proxy that talks to authorization servers and to Redis.
 
+pub mod backlog;
 mod certificate_problem;
 pub mod changes;
 mod client_standings;
@@ -14,10 +15,12 @@ pub mod key_fetches;
 pub mod line_buffer;
 pub mod pool;
 pub mod provider_load;
+pub mod refresh_shares;
 pub mod refresh_task;
 pub mod refreshes;
 mod resolver;
 pub mod service;
+pub mod turns;
 pub mod waiters;
 
 use sipoauth_core::oauth::breaker::Patience;

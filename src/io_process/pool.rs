@@ -104,6 +104,11 @@ impl<E: Send + 'static> Pool<E> {
         u32::try_from(self.size).map_or(self.size, |size| threads_for_phones(size) as usize)
     }
 
+    /// How many of the threads may fetch keys at once, so that key servers that hang leave threads for everything else.
+    pub fn for_keys(&self) -> usize {
+        (self.size / 4).max(1)
+    }
+
     /// Number of threads.
     pub fn size(&self) -> usize {
         self.size

@@ -16,15 +16,23 @@ use sipoauth_core::oauth::verdict::Trouble;
 use sipoauth_core::ports::Level;
 
 /// What a server is asked for. Each has an endpoint of its own, which works or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoadKind {
     /// Codes are exchanged.
+    #[default]
     Exchange,
     /// Tokens are introspected.
     Introspection,
 }
 
 impl LoadKind {
+    fn other(self) -> LoadKind {
+        match self {
+            LoadKind::Exchange => LoadKind::Introspection,
+            LoadKind::Introspection => LoadKind::Exchange,
+        }
+    }
+
     fn counter(self) -> Counter {
         match self {
             LoadKind::Exchange => Counter::ExchangeErrors,
@@ -97,6 +105,9 @@ struct EndpointLoad {
 #[derive(Default)]
 struct Load {
     running: usize,
+    /// What a thread has begun last, and how many threads had begun anything before.
+    last: LoadKind,
+    turn: u64,
     exchange: EndpointLoad,
     introspection: EndpointLoad,
 }
@@ -122,6 +133,7 @@ pub struct Loads {
     providers: HashMap<String, Load>,
     running: usize,
     at_store: usize,
+    begun: u64,
 }
 
 impl Loads {
@@ -165,10 +177,28 @@ impl Loads {
         Gate { breaker, trial: env.claim_time(), passed: Arc::default() }
     }
 
-    /// Notes that a thread has begun work at a provider.
-    pub fn begun(&mut self, provider: &str) {
-        self.of(provider).running += 1;
+    /// A thread has begun.
+    pub fn begun(&mut self, provider: &str, kind: LoadKind) {
         self.running += 1;
+        self.begun += 1;
+        let turn = self.begun;
+        let load = self.of(provider);
+        load.running += 1;
+        (load.last, load.turn) = (kind, turn);
+    }
+
+    /// What takes its turn at this provider, and what takes it when the first has nothing to do.
+    pub fn turns(&mut self, provider: &str) -> [LoadKind; 2] {
+        let last = self.of(provider).last;
+        [last.other(), last]
+    }
+
+    /// Providers in the order of their turns: the one whose last work began first comes first.
+    pub fn in_turn(&self, mut providers: Vec<String>) -> Vec<String> {
+        providers.sort_unstable();
+        providers.dedup();
+        providers.sort_by_key(|provider| self.providers.get(provider).map_or(0, |load| load.turn));
+        providers
     }
 
     /// Notes that a thread is free again. A failure is counted. It is logged the first time and then at every power

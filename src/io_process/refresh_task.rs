@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a thread of the I/O service does with tokens that are about to end. One process of all proxies refreshes them.
 
-use super::PATIENCE;
+use super::backlog::Late;
 use super::exchange_task::TaskEnv;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
@@ -39,25 +39,33 @@ pub(super) struct Held {
 /// The result for tokens that were due.
 #[derive(Debug, Default)]
 pub struct Refresh {
-    /// The provider whose server could be asked.
+    /// Their provider.
     pub provider: Option<String>,
     /// Whether it answered; None: it was not asked after all.
     pub answered: Option<bool>,
+    /// Why they are refreshed later, unless their server did answer.
+    pub late: Option<Late>,
     /// The address-of-record whose sessions may have changed.
     pub aor: Option<String>,
 }
 
 impl TaskEnv {
-    /// Refreshes the tokens under this key, unless another process does. `may_ask` says whether a provider's server
-    /// may be asked now.
-    pub fn refresh(&self, key: &str, may_ask: &dyn Fn(&str) -> bool) -> Refresh {
+    /// Refreshes the tokens under this key, unless another process does. `early`: also when they were put off and are
+    /// not due again yet. `may_ask` says whether a provider's server is to be asked now.
+    pub fn refresh(&self, key: &str, early: bool, may_ask: &dyn Fn(&str) -> bool) -> Refresh {
         let mut refresh = Refresh::default();
-        // A failure of the store was noted already, and the tokens stay due.
-        let _ = self.refresh_once(key, may_ask, &mut refresh);
+        // A store that fails was noted; what is due stays due.
+        let _ = self.refresh_once(key, early, may_ask, &mut refresh);
         refresh
     }
 
-    fn refresh_once(&self, key: &str, may_ask: &dyn Fn(&str) -> bool, refresh: &mut Refresh) -> Result<(), StoreError> {
+    fn refresh_once(
+        &self,
+        key: &str,
+        early: bool,
+        may_ask: &dyn Fn(&str) -> bool,
+        refresh: &mut Refresh,
+    ) -> Result<(), StoreError> {
         let store = self.store()?;
         let now = now_millis();
         let lease = lease_key(key);
@@ -67,7 +75,7 @@ impl TaskEnv {
         if !self.noted_addition(store.store().put(&write, None, now))? {
             return Ok(());
         }
-        let done = self.refresh_leased(&store, key, may_ask, refresh);
+        let done = self.refresh_leased(&store, key, early, may_ask, refresh);
         let _ = store.store().remove(&lease, Some(&owner));
         self.noted(done)
     }
@@ -76,6 +84,7 @@ impl TaskEnv {
         &self,
         store: &SessionStore,
         key: &str,
+        early: bool,
         may_ask: &dyn Fn(&str) -> bool,
         outcome: &mut Refresh,
     ) -> Result<(), StoreError> {
@@ -90,8 +99,9 @@ impl TaskEnv {
             self.standings.forget_session(key);
             return store.store().remove(key, Some(&sealed)).map(drop);
         };
-        // Another process may have refreshed them between the list of due tokens and the lease, or died on the way.
-        if tokens.refresh_at > now {
+        // Another process may have done it between the list of what is due and the lease, or died on the way.
+        let was_put_off = tokens.failures > 0;
+        if tokens.refresh_at > now && !(early && was_put_off) {
             return self.renew(store, key, None);
         }
         // A refresh token goes to the server that it came from and to no other.
@@ -99,11 +109,11 @@ impl TaskEnv {
         let Some(provider) = self.provider(&tokens.provider).filter(same) else {
             return self.put_off(store, key, tokens, &sealed);
         };
-        if !may_ask(&tokens.provider) {
-            // Other sessions find out whether the server is back, so this is no failure of these tokens.
-            return self.put_off_for(PATIENCE.longest_pause, store, key, tokens, &sealed);
-        }
         outcome.provider = Some(tokens.provider.clone());
+        if !may_ask(&tokens.provider) {
+            outcome.late = Some(Late::Waits);
+            return self.put_off(store, key, tokens, &sealed);
+        }
         let shared = self.context.arena().shared();
         let answer = self.ask_for_new(provider, &refresh_token.0, now / 1000);
         outcome.aor = Some(tokens.aor.clone());
@@ -111,6 +121,7 @@ impl TaskEnv {
             Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.answered,
             _ => true,
         });
+        outcome.late = outcome.answered.filter(|answered| !answered).map(|_| Late::Failed);
         let ends = |what: &str, text: &str| {
             shared.counters.add(Counter::RefreshesRefused);
             self.standings.forget_session(key);
@@ -162,17 +173,6 @@ impl TaskEnv {
     fn put_off(&self, store: &SessionStore, key: &str, mut tokens: Tokens, sealed: &[u8]) -> Result<(), StoreError> {
         let backoff = (1000i64 << tokens.failures.min(6)).min(MAX_BACKOFF);
         tokens.failures = tokens.failures.saturating_add(1);
-        self.put_off_for(backoff, store, key, tokens, sealed)
-    }
-
-    fn put_off_for(
-        &self,
-        backoff: i64,
-        store: &SessionStore,
-        key: &str,
-        mut tokens: Tokens,
-        sealed: &[u8],
-    ) -> Result<(), StoreError> {
         let now = now_millis();
         let due = now + backoff + (backoff as f64 * 0.2 * crate::clock::jitter()) as i64;
         tokens.refresh_at = due;

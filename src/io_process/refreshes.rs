@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The I/O service's part about upkeep: which tokens are due, and the store's own housekeeping.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
-use sipoauth_core::oauth::breaker::Breaker;
-
-use super::PATIENCE;
+use super::backlog::{Backlog, Late};
 use super::exchange_task::{ReadRecord, TaskEnv};
 use super::pool::Pool;
+use super::refresh_shares::{Permit, RefreshShares, ShareRules};
 use super::refresh_task::Refresh;
 use super::service::ServiceEvent;
 use crate::clock::now_millis;
@@ -26,17 +26,28 @@ const BATCH: usize = 256;
 pub enum RefreshEvent {
     /// The keys of tokens that are due.
     Due(Vec<String>),
-    /// The refresh of the tokens under this key has ended; the records that changed are for the workers' cache.
-    Refreshed(String, Refresh, Vec<ReadRecord>),
-    /// The housekeeping of the store has ended.
+    /// Tokens were looked after.
+    Refreshed(Finished),
+    /// The store was looked after.
     Upkeep,
+}
+
+/// What a thread has done with tokens that were due.
+#[derive(Default)]
+pub struct Finished {
+    key: String,
+    refresh: Refresh,
+    /// Their server was left alone, and is back.
+    recovered: bool,
+    /// The records that changed, for the workers' cache.
+    records: Vec<ReadRecord>,
 }
 
 impl RefreshEvent {
     /// The records for the workers' cache.
     pub fn take_records(&mut self) -> Vec<ReadRecord> {
         match self {
-            RefreshEvent::Refreshed(_, _, records) => std::mem::take(records),
+            RefreshEvent::Refreshed(finished) => std::mem::take(&mut finished.records),
             _ => Vec::new(),
         }
     }
@@ -51,15 +62,10 @@ pub struct Refreshes {
     upkeeping: bool,
     queue: VecDeque<String>,
     running: HashSet<String>,
-    breakers: Arc<Breakers>,
-}
-
-/// By the provider's name.
-type Breakers = Mutex<HashMap<String, Arc<Breaker>>>;
-
-fn breaker_of(breakers: &Breakers, provider: &str) -> Arc<Breaker> {
-    let mut breakers = breakers.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(breakers.entry(provider.to_owned()).or_insert_with(|| Arc::new(Breaker::new(PATIENCE))))
+    /// Due, and not refreshed so far.
+    backlog: Backlog,
+    late_first: bool,
+    shares: Arc<RefreshShares>,
 }
 
 impl Refreshes {
@@ -96,29 +102,77 @@ impl Refreshes {
             };
             self.looking = pool.start(env.task(look, |_| ServiceEvent::Kept(RefreshEvent::Due(Vec::new()))));
         }
-        while self.running.len() < (pool.size() / 8).max(1) {
-            let Some(key) = self.queue.pop_front() else { return };
-            let (task_env, breakers, task_key, panicked) =
-                (env.clone(), Arc::clone(&self.breakers), key.clone(), key.clone());
-            let patience = i64::from(env.policy.settings.http_timeout) * 2000;
-            let refresh = move || {
-                let may_ask = |provider: &str| breaker_of(&breakers, provider).check(now_millis(), patience).is_ok();
-                let refresh = task_env.refresh(&task_key, &may_ask);
-                let keys: Vec<String> = refresh.aor.iter().map(|aor| account_key(aor)).collect();
-                let records = task_env.look_up(&keys);
-                ServiceEvent::Kept(RefreshEvent::Refreshed(task_key, refresh, records))
-            };
-            let panicked =
-                move |_| ServiceEvent::Kept(RefreshEvent::Refreshed(panicked, Refresh::default(), Vec::new()));
-            if !pool.start(env.task(refresh, panicked)) {
-                self.queue.push_front(key);
+        let threads = (pool.size() / 8).max(1);
+        let trial = i64::from(env.policy.settings.http_timeout) * 2000;
+        let rules = ShareRules::new(threads, env.policy.providers.len(), trial);
+        while self.running.len() < threads {
+            let Some((key, permit)) = self.take(&rules, now) else { return };
+            if !self.begin(env, pool, rules, key, permit) {
                 return;
             }
-            self.running.insert(key);
         }
     }
 
-    /// Takes what came back from a thread.
+    /// What the store says is due, and what could not be refreshed before, take turns.
+    fn take(&mut self, rules: &ShareRules, now: i64) -> Option<(String, Option<Permit>)> {
+        self.late_first = !self.late_first;
+        let shares = &self.shares;
+        let mut late = || {
+            let may_ask = |provider: &str| shares.permit(provider, rules, now);
+            let (key, permit) = self.backlog.next(|provider| shares.is_left_alone(provider), may_ask)?;
+            Some((key, Some(permit)))
+        };
+        let due = |queue: &mut VecDeque<String>| Some((queue.pop_front()?, None));
+        if self.late_first { late().or_else(|| due(&mut self.queue)) } else { due(&mut self.queue).or_else(late) }
+    }
+
+    /// Gives a thread these tokens. With a permit they come from the backlog. False when there is no thread.
+    fn begin(
+        &mut self,
+        env: &TaskEnv,
+        pool: &Pool<ServiceEvent>,
+        rules: ShareRules,
+        key: String,
+        permit: Option<Permit>,
+    ) -> bool {
+        if self.running.contains(&key) {
+            return true;
+        }
+        let late_at = permit.as_ref().map(|permit| permit.provider().to_owned());
+        let (task_env, shares, task_key, panicked) = (env.clone(), Arc::clone(&self.shares), key.clone(), key.clone());
+        let refresh = move || {
+            let early = permit.is_some();
+            // It ends with this task, also when that panics.
+            let permit = RefCell::new(permit);
+            let may_ask = |provider: &str| {
+                let mut permit = permit.borrow_mut();
+                if permit.as_ref().is_none_or(|permit| permit.provider() != provider) {
+                    *permit = shares.permit(provider, &rules, now_millis());
+                }
+                permit.is_some()
+            };
+            let refresh = task_env.refresh(&task_key, early, &may_ask);
+            let recovered = permit.into_inner().is_some_and(|permit| permit.end(refresh.answered, now_millis()));
+            let keys: Vec<String> = refresh.aor.iter().map(|aor| account_key(aor)).collect();
+            let records = task_env.look_up(&keys);
+            ServiceEvent::Kept(RefreshEvent::Refreshed(Finished { key: task_key, refresh, recovered, records }))
+        };
+        let panicked = move |_| {
+            let finished = Finished { key: panicked, ..Finished::default() };
+            ServiceEvent::Kept(RefreshEvent::Refreshed(finished))
+        };
+        if pool.start(env.task(refresh, panicked)) {
+            self.running.insert(key);
+            return true;
+        }
+        match late_at {
+            Some(provider) => self.backlog.add(&provider, key, Late::Waits),
+            None => self.queue.push_front(key),
+        }
+        false
+    }
+
+    /// Something came back.
     pub fn finished(&mut self, kept: RefreshEvent) {
         match kept {
             RefreshEvent::Upkeep => self.upkeeping = false,
@@ -130,14 +184,15 @@ impl Refreshes {
                 keys.rotate_left(((count as f64 * crate::clock::jitter()) as usize).min(count));
                 self.queue.extend(keys);
             }
-            RefreshEvent::Refreshed(key, refresh, _) => {
+            RefreshEvent::Refreshed(Finished { key, refresh, recovered, .. }) => {
                 self.running.remove(&key);
+                self.backlog.forget(&key);
                 let Some(provider) = refresh.provider else { return };
-                let breaker = breaker_of(&self.breakers, &provider);
-                match refresh.answered {
-                    Some(true) => breaker.succeeded(),
-                    Some(false) => breaker.failed(now_millis(), ""),
-                    None => breaker.unused(),
+                if let Some(late) = refresh.late {
+                    self.backlog.add(&provider, key, late);
+                }
+                if recovered {
+                    self.backlog.recovered(&provider);
                 }
             }
         }

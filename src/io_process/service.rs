@@ -20,7 +20,7 @@ use super::introspections::{IntrospectionDone, Introspections};
 use super::key_fetches::KeyFetches;
 use super::line_buffer::LineBuffer;
 use super::pool::{Pool, spawn};
-use super::provider_load::Loads;
+use super::provider_load::{LoadKind, Loads};
 use super::refreshes::{RefreshEvent, Refreshes};
 use super::waiters::Waiters;
 use crate::clock::now_millis;
@@ -239,6 +239,7 @@ impl IoService {
         self.sweep(now);
         if self.waiters.expire(now) {
             self.introspections.expired(&self.env, &self.waiters, now);
+            self.exchanges.expired(&self.waiters);
         }
         self.env.lines.drain_to(self.context.log());
         self.waiters.release(self.context.arena().shared(), done);
@@ -263,7 +264,7 @@ impl IoService {
                 match work {
                     Work::Keys(slot, generation) => self.keys.wait(&self.context, slot, generation, ticket, waiters),
                     Work::Introspect(work) => self.introspections.add(&self.env, *work, ticket, waiters, now),
-                    work => self.exchanges.add(work, ticket),
+                    work => self.exchanges.add(work, ticket, waiters),
                 }
             }
             ServiceEvent::Woken => {}
@@ -316,7 +317,7 @@ impl IoService {
 
     fn start_due(&mut self, now: i64) {
         let (pool, env) = (&self.pool, &self.env);
-        self.keys.start_due(&self.context, &self.placed.policy, now, |source, plan| {
+        self.keys.start_due(&self.context, &self.placed.policy, now, pool.for_keys(), |source, plan| {
             let client = Arc::clone(&env.client);
             let fetch = move || {
                 fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
@@ -324,12 +325,31 @@ impl IoService {
             };
             pool.start(env.task(fetch, move |sentence| ServiceEvent::Fetched(source, Err(sentence.into()))))
         });
-        self.introspections.dispatch(env, pool, &self.waiters, &mut self.loads);
+        self.ask_for_phones(now);
         if self.context.sessions().is_some() {
-            self.exchanges.dispatch(env, pool, &self.waiters, &mut self.loads, now);
+            let (pool, env) = (&self.pool, &self.env);
+            self.exchanges.begin_store_work(env, pool, &mut self.loads, now);
             self.refreshes.dispatch(env, pool, now);
             self.start_watching();
         }
+    }
+
+    /// Has providers asked for the phones that wait. Providers take turns, and at each of them tokens and codes do.
+    fn ask_for_phones(&mut self, now: i64) {
+        let waiting = self.introspections.providers().chain(self.exchanges.providers());
+        let mut providers = self.loads.in_turn(waiting.cloned().collect());
+        while !providers.is_empty() {
+            providers.retain(|provider| self.ask(provider, now));
+        }
+    }
+
+    /// Has this provider asked for one more. False when nobody waits for that, or there is no thread.
+    fn ask(&mut self, provider: &str, now: i64) -> bool {
+        let (env, pool, loads) = (&self.env, &self.pool, &mut self.loads);
+        loads.turns(provider).into_iter().any(|kind| match kind {
+            LoadKind::Introspection => self.introspections.begin(env, pool, loads, provider),
+            LoadKind::Exchange => self.exchanges.begin(env, pool, loads, provider, now),
+        })
     }
 }
 

@@ -41,7 +41,12 @@ impl Waiters {
         self.waiting.contains_key(&ticket)
     }
 
-    /// Notes that the work of a request is done.
+    /// The number of who sent it, while it waits; 0: not known.
+    pub fn source(&self, ticket: Ticket) -> Option<u32> {
+        self.waiting.get(&ticket).map(|waiter| waiter.place.source())
+    }
+
+    /// Its work is done.
     pub fn finish(&mut self, ticket: Ticket) {
         if let Some(waiter) = self.waiting.remove(&ticket) {
             self.deadlines.remove(&(waiter.deadline, ticket));

@@ -68,6 +68,13 @@ pub struct WaitingPlace {
     word: u64,
 }
 
+impl WaitingPlace {
+    /// Who sent the request that waits there, as [`Party::source`] has it.
+    pub fn source(&self) -> u32 {
+        self.word as u32
+    }
+}
+
 impl Party {
     fn bits(self) -> u64 {
         u64::from(self.cause.min(CAUSES) + 1) << CAUSE_SHIFT | u64::from(self.source)

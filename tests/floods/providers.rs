@@ -3,7 +3,7 @@
 //! One provider, one source or the store in trouble against all others: who may wait.
 
 use crate::answers::{INTROSPECT, server};
-use crate::phone::Sip;
+use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, key_set};
 use crate::records;
 use crate::support::patience;
@@ -11,10 +11,13 @@ use crate::support::redis::Redis;
 use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::json;
+use sipoauth::process::job::{Errand, Work};
 use sipoauth::worker::{CheckResult, Handling};
 use sipoauth_core::check::Request;
 use sipoauth_core::reason::Reason;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const FLOOD: &str = "203.0.113.9";
@@ -111,6 +114,42 @@ fn a_hung_provider_leaves_places_and_threads_to_the_others_however_many_sources_
     }
 }
 
+/// One thread serves the phones, and it is busy until all of them wait.
+#[test]
+fn made_up_tokens_of_one_source_hold_up_neither_tokens_nor_codes_of_others() {
+    let (plant, free) = (crate::proxies::Plant::new(), Arc::new(AtomicBool::new(false)));
+    let is_free = Arc::clone(&free);
+    plant.endpoint.server.set(
+        INTROSPECT,
+        Answer::computed(move |_| {
+            patience::until(Duration::from_secs(20), || is_free.load(Ordering::Relaxed));
+            Answer::Json(json!({ "active": false }))
+        }),
+    );
+    let mut proxy = plant.proxy(&json!({
+        "http_threads": 2, "introspection_source_limit": 1000, "provider.tokens": "opaque",
+        "provider.introspection_endpoint": plant.endpoint.server.url(INTROSPECT),
+    }));
+    let look = |proxy: &mut crate::proxies::Proxy, token: &str, source: &str| {
+        let verdict = proxy.worker.check_token(token, &from(source));
+        proxy.park(&verdict).unwrap_or_else(|| panic!("no room: {:?}", verdict.answer.reason()))
+    };
+    let flood: Vec<u64> = (0..60).map(|n| look(&mut proxy, &format!("a-made-up-token-{n:02}"), FLOOD)).collect();
+    let token = look(&mut proxy, "a-token-of-bob-0001", "192.0.2.2");
+    let sip = Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"));
+    let verdict = proxy.look(&sip);
+    let code = proxy.park(&verdict).expect("its code must be exchanged");
+    // Jobs are taken in order, and this one needs no thread.
+    let last = Errand::from(Work::Keys(u32::MAX, 0));
+    proxy.worker.submit(last, &[], [u64::MAX - 1, 0]).expect("room for one more");
+    proxy.until("all of them wait", |proxy| proxy.is_done(u64::MAX - 1));
+    free.store(true, Ordering::Relaxed);
+    proxy.until("the others are served", |proxy| proxy.is_done(token) && proxy.is_done(code));
+    let served = flood.iter().filter(|cookie| proxy.is_done(**cookie)).count();
+    assert!(served <= 20, "{served} of the flood were served first");
+    assert_eq!(proxy.resume(&sip, code).answer.reason(), Reason::Ok, "{}", proxy.log.text());
+}
+
 #[test]
 fn keys_that_never_come_leave_places_to_the_others() {
     let key = TestKey::p256("k");
@@ -149,6 +188,41 @@ fn keys_that_never_come_leave_places_to_the_others() {
     let verdict = plant.ask_from("192.0.2.1", &token_of(&well, &new));
     assert_eq!(verdict.answer.reason(), Reason::Ok, "{}", plant.site.log.text());
     hung.set(JWKS, Answer::Status(500));
+}
+
+#[test]
+fn key_servers_that_hang_have_a_quarter_of_the_threads_and_leave_one_to_the_others() {
+    let key = TestKey::p256("k");
+    let hung: Vec<_> = (0..6).map(|_| ScriptedServer::start(key_set(&[&key]))).collect();
+    hung.iter().for_each(|server| server.set(JWKS, Answer::Hang));
+    let well = ScriptedServer::start(key_set(&[&key]));
+    let servers: Vec<_> = hung.iter().chain([&well]).collect();
+    let provider = |(number, server): (usize, &&ScriptedServer)| {
+        json!({ "name": format!("p{number}"), "issuer": server.issuer(), "audience": "sip",
+                "aor": format!("sip:{{preferred_username}}@p{number}.test"), "domains": [format!("p{number}.test")] })
+    };
+    let providers: Vec<_> = servers.iter().enumerate().map(provider).collect();
+    let globals = json!({ "http_threads": 8, "http_timeout": 1, "key_cooldown": 1, "provider": providers });
+    let mut plant = Plant::new(&json!({}), &globals);
+    let (mut most, places) = (0, plant.site.worker.placed().places.clone());
+    let slots = |plant: &Plant| -> Vec<_> {
+        let slots = plant.site.context.arena().slots();
+        places.iter().map(|(slot, source)| slots[*slot].state(*source)).collect()
+    };
+    assert!(patience::until(Duration::from_secs(60), || {
+        plant.step();
+        let states = slots(&plant);
+        most = most.max(states.iter().filter(|state| state.in_flight).count());
+        states[6].fetched_at != 0 && states[..6].iter().all(|state| state.failures > 1)
+    }));
+    assert_eq!(most, 2);
+    let new = TestKey::p256("new");
+    well.set_keys(key_set(&[&key, &new]));
+    let token = new.token("ES256", &token::claims(&well.issuer(), "sip", "alice", 300));
+    let asked: u64 = hung.iter().map(|server| server.count(JWKS)).sum();
+    assert_eq!(plant.ask_from("192.0.2.1", &token).answer.reason(), Reason::Ok, "{}", plant.site.log.text());
+    let meanwhile = hung.iter().map(|server| server.count(JWKS)).sum::<u64>() - asked;
+    assert!(meanwhile <= 4, "{meanwhile} were asked first");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::endpoint::refusal;
 use crate::phone::{ALICE, BOB, Sip};
 use crate::plant::{Plant, Proxy};
 use crate::support::scripted_server::Answer;
+use crate::support::token::now;
 use serde_json::json;
 use sipoauth_core::keys::shared_key::Key;
 use sipoauth_core::reason::Reason;
@@ -233,6 +234,43 @@ fn a_server_that_is_away_is_asked_again_and_the_session_recovers() {
     plant.endpoint.server.restart();
     prover.until(&mut proxy, (200, Reason::Ok));
     assert!(plant.endpoint.misused().is_empty());
+}
+
+/// An outage of an hour has put each session off by a minute. The server must not come back to 503 for a minute.
+#[test]
+fn sessions_that_an_outage_has_put_off_are_refreshed_when_the_server_is_back() {
+    let mut plant = Plant::new();
+    plant.endpoint.set_lifetime(LIFETIME);
+    let mut proxy = plant.proxy(&json!({}));
+    for (user, aor, name) in [("alice", ALICE, "one"), ("bob", BOB, "two"), ("alice", ALICE, "three")] {
+        let _ = Prover::sign_in_as(&plant, &mut proxy, (user, aor), name);
+    }
+    plant.endpoint.server.stop();
+    let tokens = |proxy: &Proxy| {
+        let access = proxy.context.sessions().expect("sessions are configured");
+        let store = access.open(&proxy.worker.placed().policy).expect("a store");
+        let now = now() * 1000;
+        let read = |key: String| store.tokens(&key, now).expect("a readable store").map(|(t, sealed)| (key, t, sealed));
+        let all: Vec<_> = proxy.records("t:").into_iter().filter_map(read).collect();
+        (store, all)
+    };
+    proxy.until("all have failed", |proxy| tokens(proxy).1.iter().all(|(_, tokens, _)| tokens.failures > 0));
+    // A refresh that is under way may come in between.
+    let mut put_off = i64::MAX;
+    proxy.until("all are put off", |proxy| {
+        let (store, all) = tokens(proxy);
+        all.into_iter().all(|(key, mut tokens, sealed)| {
+            let now = now() * 1000;
+            (tokens.failures, tokens.refresh_at) = (6, now + 60_000);
+            put_off = put_off.min(tokens.refresh_at);
+            let (end, due) = (tokens.ends_at * 1000, Some(tokens.refresh_at));
+            store.put_tokens(&key, &tokens, Some(&sealed), end, due, now).expect("a store that can be written")
+        })
+    });
+    plant.endpoint.server.restart();
+    proxy.until("all are refreshed", |proxy| tokens(proxy).1.iter().all(|(_, tokens, _)| tokens.failures == 0));
+    assert!(now() * 1000 < put_off, "they waited for the time to which they were put off");
+    assert!(plant.endpoint.misused().is_empty(), "a refresh token was used twice");
 }
 
 #[test]

@@ -56,6 +56,16 @@ impl Breaker {
         Ok(())
     }
 
+    /// Whether the server is left alone, or one caller tries whether it is back.
+    pub fn is_open(&self) -> bool {
+        self.state().failures >= self.patience.failures
+    }
+
+    /// Whether the server did not answer the last time.
+    pub fn has_failed(&self) -> bool {
+        self.state().failures > 0
+    }
+
     /// The caller sent nothing after all, so another one may try.
     pub fn unused(&self) {
         let mut state = self.state();
@@ -97,6 +107,7 @@ mod tests {
             breaker.failed(0, "refused");
         }
         assert_eq!(check(499), Err("refused".into()));
+        assert!(breaker.is_open() && breaker.has_failed());
         assert_eq!(check(500), Ok(()), "one may try");
         assert!(check(501).is_err(), "while it tries, no other may");
         assert_eq!(check(5500), Ok(()), "one that never came back does not keep it shut");
@@ -110,6 +121,7 @@ mod tests {
         breaker.unused();
         assert_eq!(check(12_001), Ok(()), "a try that was none keeps nobody away");
         breaker.succeeded();
+        assert!(!breaker.is_open() && !breaker.has_failed());
         assert!(check(12_001).is_ok() && check(12_001).is_ok());
     }
 }
