@@ -202,7 +202,7 @@ struct partial {
 
 static int32_t complete(void *user)
 {
-    struct partial *partial = user;
+    struct partial *partial = (struct partial *)user;
 
     partial->calls++;
     if (partial->status == SIPOAUTH_OK)
@@ -214,13 +214,15 @@ static int32_t complete(void *user)
 static void accepted_again(void)
 {
     struct message message;
-    struct partial partial = {&message, {0}, SIPOAUTH_OK, 0};
+    struct partial partial;
     char *credentials = bearer(argument("token"));
     sipoauth_result result, first;
     sipoauth_str value = text("old");
     uint64_t check_id;
     int i;
 
+    memset(&partial, 0, sizeof(partial));
+    partial.message = &message;
     message_register(&message, alice, credentials);
     for (i = 0; i < 2; i++)
         first = check(&message, 0);
