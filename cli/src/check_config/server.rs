@@ -196,7 +196,7 @@ fn keys(provider: &Provider, uri: &str, documents: &RememberedDocuments<'_>, fin
     let body = match documents.get(uri, KEY_SET_TYPES) {
         Ok(document) => document.body,
         Err(error) => {
-            let fix = if matches!(error, FetchError::Status(400..=499)) { ADDRESS } else { REACH };
+            let fix = if matches!(error, FetchError::Status(300..=499)) { ADDRESS } else { REACH };
             return findings.failed_with("keys", name, &format!("{uri}: {error}"), fix);
         }
     };
