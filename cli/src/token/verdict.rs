@@ -6,15 +6,16 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use sipoauth::io_process::http::HttpClient;
-use sipoauth::io_process::key_fetches::key_plan;
+use sipoauth::io_process::key_fetches::{fetch_provider_keys, key_plan};
 use sipoauth_core::check::explain::ExplainedUse;
 use sipoauth_core::check::session_check::NoSessions;
-use sipoauth_core::check::token_answer::{Asked, IntrospectionResult, KnownAnswers, TokenAnswer, TokenId};
+use sipoauth_core::check::token_answer::{Asked, IntrospectionResult, KnownAnswers, MAX_ANSWER, TokenAnswer, TokenId};
 use sipoauth_core::check::token_cache::TokenCache;
 use sipoauth_core::check::token_check::{TokenUsage, check_token};
 use sipoauth_core::check::{Answer, Decision, Knowledge, KnownKeys, Request, Unlimited, check_request};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::jose::key_set::KeySet;
+use sipoauth_core::oauth::answer_fit::fit_text;
 use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
 use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth_core::oauth::key_fetch::fetch_keys;
@@ -138,8 +139,14 @@ fn ask(
     let provider = &policy.providers[index];
     let endpoint = Endpoints::new().resolve(client, policy, index, Endpoint::Introspection, now);
     let endpoint = endpoint.map_err(|why| IntrospectionError::Unavailable(Trouble::unanswered(why.to_string())))?;
-    let fetch = || Some(fetch_keys(client, &key_plan(provider, policy)?).ok()?.keys.into());
-    introspect(client, &endpoint, provider, learned.fetched(index), &fetch, token, now)
+    let fetch = || fetch_provider_keys(client, provider, policy).map(Into::into);
+    match introspect(client, &endpoint, provider, learned.fetched(index), &fetch, token, now)? {
+        // The proxy keeps no longer answers, and judges what it keeps.
+        Introspected::Active(claims) => fit_text(claims, provider, MAX_ANSWER)
+            .map(Introspected::Active)
+            .map_err(|why| IntrospectionError::Unusable(format!("{}: {why}", endpoint.address))),
+        Introspected::Inactive => Ok(Introspected::Inactive),
+    }
 }
 
 /// The decision that follows from what is known so far.
