@@ -16,13 +16,16 @@ use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
 use sipoauth_core::oauth::exchange::{CodeGrant, Granted, Refreshed, TokenError, TokenServer, exchange, refresh};
 use sipoauth_core::oauth::kept_keys::Refetched;
 use sipoauth_core::oauth::key_fetch::{KeyPlan, fetch_keys};
+use sipoauth_core::oauth::metadata::MetadataError;
 use sipoauth_core::reason::Reason;
 use sipoauth_core::text::form;
 use sipoauth_core::text::secret::SecretText;
 use std::cell::Cell;
 use support::authorization_server::{AuthorizationServer, Options};
 use support::encryption::Recipient;
-use support::scripted_server::{Answer, OPENID_CONFIGURATION, Received, ScriptedServer, discovery, key_set};
+use support::scripted_server::{
+    Answer, OAUTH_METADATA, OPENID_CONFIGURATION, Received, ScriptedServer, discovery, key_set,
+};
 use support::temporary::Directory;
 use support::token::{TestKey, claims, encode, now, unverified_claims};
 
@@ -62,11 +65,11 @@ impl Proxy {
             .map_err(|e| e.to_string())
     }
 
-    fn keys(&self) -> Option<Refetched> {
+    fn keys(&self) -> Result<Refetched, String> {
         let issuer = self.policy.providers[0].issuer.clone();
         let discovery = vec![format!("{issuer}{OPENID_CONFIGURATION}")];
         let plan = KeyPlan { issuer, jwks_uri: None, discovery, allow_http: false };
-        fetch_keys(&self.http, &plan).ok().map(|fetched| fetched.keys.into())
+        fetch_keys(&self.http, &plan).map(|fetched| fetched.keys.into()).map_err(|no_keys| no_keys.to_string())
     }
 
     fn exchange(&self, grant: &CodeGrant) -> Result<Granted, TokenError> {
@@ -79,7 +82,7 @@ impl Proxy {
         &self,
         endpoint: &str,
         keys: Option<&KeySet>,
-        fetch_keys: &dyn Fn() -> Option<Refetched>,
+        fetch_keys: &dyn Fn() -> Result<Refetched, String>,
         grant: &CodeGrant,
     ) -> Result<Granted, TokenError> {
         let (http, policy) = (&self.http, &self.policy);
@@ -399,10 +402,10 @@ fn nothing_is_sent_twice_and_a_dead_server_is_no_doubt() {
     assert!(bench.proxy.exchange(&CODE).is_ok());
     let tls = bench.server.issuer().replace("http:", "https:");
     let grant = CODE;
-    let sent = bench.proxy.exchange_at(&format!("{tls}/token"), None, &|| None, &grant);
+    let sent = bench.proxy.exchange_at(&format!("{tls}/token"), None, &|| Err("none".into()), &grant);
     assert!(matches!(sent, Err(TokenError::Unavailable(_))), "a failed TLS handshake: {sent:?}");
     let nowhere = "https://host.invalid/token";
-    let sent = bench.proxy.exchange_at(nowhere, None, &|| None, &grant);
+    let sent = bench.proxy.exchange_at(nowhere, None, &|| Err("none".into()), &grant);
     assert!(matches!(sent, Err(TokenError::Unavailable(_))), "{sent:?}");
 }
 
@@ -452,7 +455,7 @@ fn unknown_keys_are_fetched_once() {
     let old = KeySet::from_jwks(key_set(&[old.jwk()]).to_string().as_bytes(), Origin::Fetched).expect("a key");
     let good = KeySet::from_jwks(key_set(&[bench.key.jwk()]).to_string().as_bytes(), Origin::Fetched).expect("a key");
     bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({}))));
-    let run = |known: &KeySet, fetched: &dyn Fn() -> Option<Refetched>| {
+    let run = |known: &KeySet, fetched: &dyn Fn() -> Result<Refetched, String>| {
         let fetches = Cell::new(0);
         let fetch = || {
             fetches.set(fetches.get() + 1);
@@ -460,19 +463,20 @@ fn unknown_keys_are_fetched_once() {
         };
         (bench.proxy.exchange_at(&endpoint, Some(known), &fetch, &CODE), fetches.get())
     };
-    let (result, fetches) = run(&good, &|| None);
+    let (result, fetches) = run(&good, &|| Err("none".into()));
     assert!(result.is_ok() && fetches == 0, "{result:?}");
     let (result, fetches) = run(&old, &|| bench.proxy.keys());
     assert!(result.is_ok() && fetches == 1, "{result:?}");
-    let (result, fetches) = run(&old, &|| None);
-    assert!(matches!(result, Err(TokenError::InDoubt(_))) && fetches == 1, "{result:?}");
+    let (result, fetches) = run(&old, &|| Err("/jwks: HTTP status 404".into()));
+    assert!(matches!(&result, Err(TokenError::InDoubt(_))) && fetches == 1, "{result:?}");
+    assert!(format!("{result:?}").contains("/jwks: HTTP status 404"), "the true reason: {result:?}");
     // The server does not give its keys now, and those that it gave before say nothing of a new one.
     let before = || bench.proxy.keys().map(|found| found.keys);
     bench.server.set_keys(key_set(&[TestKey::p256("k0").jwk()]));
-    let (result, _) = run(&old, &|| before().map(|keys| Refetched { keys, is_current: false }));
+    let (result, _) = run(&old, &|| before().map(|keys| Refetched { keys, why_old: Some("away".into()) }));
     assert!(matches!(&result, Err(TokenError::InDoubt(trouble)) if trouble.answered), "{result:?}");
     bench.server.set_keys(key_set(&[bench.key.jwk()]));
-    let (result, _) = run(&old, &|| before().map(|keys| Refetched { keys, is_current: false }));
+    let (result, _) = run(&old, &|| before().map(|keys| Refetched { keys, why_old: Some("away".into()) }));
     assert!(result.is_ok(), "old keys serve where they fit: {result:?}");
     bench.server.set_keys(key_set(&[TestKey::p256("k0").jwk()]));
     let (result, fetches) = run(&old, &|| bench.proxy.keys());
@@ -649,6 +653,76 @@ fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
     bench.server.set(USER_INFO, Answer::Status(403));
     nobody(bench.exchange(json!({"id_token": id_token})));
     assert_eq!((bench.server.count(INTROSPECT), bench.server.count(USER_INFO)), (0, 1));
+}
+
+/// The OpenID document names no such endpoint, and the other one cannot be had: the code is spent, and nothing is in
+/// doubt about it.
+#[test]
+fn an_optional_endpoint_that_is_not_to_be_had_is_no_doubt_about_the_code() {
+    for (said, words) in [
+        (Answer::Status(404), "no claim that 'aor' asks for"),
+        (Answer::Redirect("https://login.example/".into()), "no claim that 'aor' asks for"),
+        (Answer::Status(500), "oauth-authorization-server: HTTP status 500"),
+        (Answer::Status(503), "oauth-authorization-server: HTTP status 503"),
+        (Answer::Reset, "oauth-authorization-server: "),
+    ] {
+        let (bench, id_token) = nameless_bench("client_secret=hush", &[]);
+        bench.server.set(OAUTH_METADATA, said.clone());
+        let text = nobody(bench.exchange(json!({"id_token": id_token})));
+        assert!(text.contains(words) && text.contains("the ID token has: "), "{said:?}: {text}");
+    }
+}
+
+#[test]
+fn metadata_that_cannot_be_read_is_remembered_for_a_moment_where_a_server_may_lack_the_endpoint() {
+    let (bench, _) = nameless_bench("client_secret=hush", &[]);
+    bench.server.set(OAUTH_METADATA, Answer::Status(500));
+    let at = now();
+    let resolve = |which, now| bench.proxy.endpoints.resolve(&bench.proxy.http, &bench.proxy.policy, 0, which, now);
+    for (after, asked) in [(0, 1), (1, 1), (2, 2), (3, 2)] {
+        let found = resolve(Endpoint::UserInfo, at + after);
+        assert!(matches!(found, Err(MetadataError::Incomplete(_))), "{found:?}");
+        assert_eq!(bench.server.count(OAUTH_METADATA), asked, "after {after} s");
+    }
+    bench.server.set(
+        OAUTH_METADATA,
+        Answer::Json(json!({
+            "issuer": bench.server.issuer(), "userinfo_endpoint": bench.server.url(USER_INFO)
+        })),
+    );
+    assert!(resolve(Endpoint::UserInfo, at + 4).is_ok(), "the server is back");
+}
+
+/// Either document serves alone, whatever becomes of the other one.
+#[test]
+fn the_other_document_is_read_when_one_redirects_or_fails() {
+    let bench = Bench::new("client_secret=hush");
+    bench.server.set(OAUTH_METADATA, Answer::Json(discovery(&bench.server.issuer())));
+    for said in [
+        Answer::Redirect("https://login.example/".into()),
+        Answer::Status(500),
+        Answer::Status(501),
+        Answer::Reset,
+        Answer::Hang,
+        Answer::Garbage,
+        Answer::Huge(1024 * 1024 + 1),
+        Answer::Full(200, vec![("Content-Encoding", "gzip".into())], b"gzip".to_vec()),
+        Answer::Json(json!({"error": "not_found"})),
+    ] {
+        bench.server.set(OPENID_CONFIGURATION, said.clone());
+        let fresh = Endpoints::new();
+        let found = fresh.resolve(&bench.proxy.http, &bench.proxy.policy, 0, Endpoint::Token, now());
+        assert_eq!(found.map(|found| found.address), Ok(bench.server.url(TOKEN)), "{said:?}");
+    }
+    // A redirect is an answer. The server need not be left alone for it.
+    let redirect = || Answer::Redirect("https://login.example/".into());
+    bench.server.set(OPENID_CONFIGURATION, redirect());
+    bench.server.set(OAUTH_METADATA, redirect());
+    let found = Endpoints::new().resolve(&bench.proxy.http, &bench.proxy.policy, 0, Endpoint::Token, now());
+    let Err(error) = found else { panic!("{found:?}") };
+    assert_eq!(error.to_string().matches("redirects are not followed").count(), 2, "{error}");
+    let error = TokenError::from(error);
+    assert!(matches!(&error, TokenError::Unavailable(trouble) if trouble.answered), "{error:?}");
 }
 
 #[test]

@@ -69,12 +69,12 @@ impl Proxy {
         self.endpoints.resolve(&self.http, &self.policy, 0, which, now()).map_err(|e| e.to_string())
     }
 
-    fn fetch_keys(&self) -> Option<Refetched> {
+    fn fetch_keys(&self) -> Result<Refetched, String> {
         self.fetches.set(self.fetches.get() + 1);
         let issuer = self.policy.providers[0].issuer.clone();
         let discovery = vec![format!("{issuer}{OPENID_CONFIGURATION}")];
         let plan = KeyPlan { issuer, jwks_uri: None, discovery, allow_http: false };
-        fetch_keys(&self.http, &plan).ok().map(|fetched| fetched.keys.into())
+        fetch_keys(&self.http, &plan).map(|fetched| fetched.keys.into()).map_err(|no_keys| no_keys.to_string())
     }
 
     fn ask(&self, token: &str) -> Result<Introspected, IntrospectionError> {
@@ -412,6 +412,17 @@ fn active_is_never_guessed() {
 }
 
 #[test]
+fn an_answer_may_have_as_many_members_as_the_user_has_roles() {
+    let bench = Bench::new("client_secret=hush");
+    for roles in [256, 257, 300, 20_000] {
+        let names = (0..roles).map(|number| (format!("role-{number}"), json!(true)));
+        let answer = json!({"active": true, "sub": "alice", "roles": names.collect::<serde_json::Map<_, _>>()});
+        let said = bench.json(answer);
+        assert!(matches!(said, Ok(Introspected::Active(_))), "{roles} roles: {said:?}");
+    }
+}
+
+#[test]
 fn the_content_type_tells_signed_answers_only() {
     let bench = Bench::new("client_secret=hush");
     for content_type in ["", "text/json", "text/html", "application/json, application/json", "application/jwt"] {
@@ -578,7 +589,10 @@ fn keys_are_fetched_for_signed_answers_only_and_once() {
     assert!(unavailable(bench.proxy.ask(TOKEN)).contains("key_unknown"));
     assert_eq!(bench.proxy.fetches.get(), 2);
     bench.server.set(JWKS, Answer::Status(500));
-    assert!(unavailable(bench.proxy.ask(TOKEN)).contains("cannot be fetched now"));
+    assert!(unavailable(bench.proxy.ask(TOKEN)).contains("/jwks: HTTP status 500"), "the true reason");
+    bench.server.set_keys(json!({"keys": [{"kty": "RSA", "kid": "r1", "e": "AQAB"}]}));
+    let text = unavailable(bench.proxy.ask(TOKEN));
+    assert!(text.contains("key 'r1' is not used: n is missing"), "{text}");
 }
 
 #[test]

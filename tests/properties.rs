@@ -423,7 +423,7 @@ proptest! {
         for body in [octets, token.into_bytes(), full.to_string().into_bytes()] {
             let http = Says(Answered { status, content_type: content_type.into(), body });
             let endpoint = Announced { address: "https://as.example.test/i".into(), signs_introspection: false };
-            let told = introspect(&http, &endpoint, provider, None, &|| None, "token", now());
+            let told = introspect(&http, &endpoint, provider, None, &|| Err("none".into()), "token", now());
             if let Ok(Introspected::Active(text)) = told {
                 prop_assert!((200..300).contains(&status) && content_type != "application/token-introspection+jwt");
                 prop_assert_eq!(&full["active"], &json!(true));
@@ -448,7 +448,7 @@ proptest! {
         let endpoint = "https://as.example.test/token";
         let outcome = if code {
             let server = TokenServer {
-                http: &http, endpoint, policy, provider: 0, keys: None, fetch_keys: &|| None,
+                http: &http, endpoint, policy, provider: 0, keys: None, fetch_keys: &|| Err("none".into()),
                 resolve: &|_| Err(MetadataError::Absent("none".into())), now: &now,
             };
             let grant = CodeGrant { code: "a-code", code_verifier: None, redirect_uri: None };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::changes::{ChangeClock, Moment};
 use super::client_standings::ClientStandings;
 use super::http::HttpClient;
-use super::key_fetches::key_plan;
+use super::key_fetches::fetch_provider_keys;
 use super::line_buffer::LineBuffer;
 use super::pool::Task;
 use super::provider_load::{Ended, Gate};
@@ -33,7 +33,6 @@ use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
 use sipoauth_core::oauth::exchange::{CodeGrant, Granted, TokenError, TokenServer, exchange};
 use sipoauth_core::oauth::grant::{PasswordGrant, TokenGrant};
 use sipoauth_core::oauth::kept_keys::{KeptKeys, Refetched};
-use sipoauth_core::oauth::key_fetch::fetch_keys;
 use sipoauth_core::oauth::sign_in_grants::{for_foreign_token, for_password};
 use sipoauth_core::oauth::token_identity::unverified_claims;
 use sipoauth_core::oauth::token_issue::issue;
@@ -164,14 +163,12 @@ impl TaskEnv {
         KeySet::from_jwks(&document, Origin::Fetched).ok()
     }
 
-    /// Fetches the keys of a provider, unless they are configured. There are limits, because a stranger may be the
-    /// cause.
-    pub(super) fn fetch_keys(&self, provider: usize) -> Option<Refetched> {
-        let settings = &self.policy.settings;
-        let plan = key_plan(&self.policy.providers[provider], &self.policy)?;
-        let fetch = || Some(fetch_keys(&*self.client, &plan).ok()?.keys);
+    /// Fetches the keys of a provider within limits, for a stranger may be the cause. The error says why there are none.
+    pub(super) fn fetch_keys(&self, provider: usize) -> Result<Refetched, String> {
         let provider = &self.policy.providers[provider];
-        self.kept_keys.fetch(provider.keys.id(&provider.issuer), settings, now_millis() / 1000, fetch)
+        let fetch = || fetch_provider_keys(&*self.client, provider, &self.policy);
+        let source = provider.keys.id(&provider.issuer);
+        self.kept_keys.fetch(source, &self.policy.settings, now_millis() / 1000, fetch)
     }
 
     /// The source of keys that are fetched only when they are needed.

@@ -197,23 +197,21 @@ fn server_time(headers: &HeaderMap) -> Option<ServerTime> {
 
 impl Fetch for HttpClient {
     fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
-        let failed = |e: ureq::Error| FetchError::Failed(self.describe(url, &e));
+        let failed = |e: ureq::Error| match e {
+            ureq::Error::BodyExceedsLimit(_) => FetchError::Unreadable(describe(&e)),
+            _ => FetchError::Failed(self.describe(url, &e)),
+        };
         let get = |agent: &Agent| agent.get(url).header("accept", accept).call();
         let answered =
             get(self.plain.pooled()).or_else(|e| if is_stale(&e) { get(&self.plain.single) } else { Err(e) });
         let mut response = answered.map_err(failed)?;
         let status = response.status().as_u16();
-        if (300..400).contains(&status) {
-            return Err(FetchError::Failed(format!(
-                "HTTP status {status}: redirects are not followed, write the final address"
-            )));
-        }
         if status != 200 {
             return Err(FetchError::Status(status));
         }
         debug_assert!(response.get_redirect_history().is_none_or(|h| h.len() <= 1));
         if let Some(problem) = compression(response.headers()) {
-            return Err(FetchError::Failed(problem));
+            return Err(FetchError::Unreadable(problem));
         }
         let cache_control = response.headers().get("cache-control").and_then(|v| v.to_str().ok()).map(max_age);
         let body = read_body(response.body_mut()).map_err(failed)?;

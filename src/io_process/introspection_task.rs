@@ -12,7 +12,7 @@ use crate::shared::counters::Counter;
 use crate::store::sessions::SessionStore;
 use sipoauth_core::check::token_answer::{IntrospectionResult, MAX_ANSWER, TokenAnswer, TokenId};
 use sipoauth_core::config::introspection::Introspection;
-use sipoauth_core::oauth::answer_fit::fit;
+use sipoauth_core::oauth::answer_fit::fit_text;
 use sipoauth_core::oauth::endpoints::Endpoint;
 use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth_core::oauth::metadata::MetadataError;
@@ -87,8 +87,8 @@ impl TaskEnv {
         let (client, policy) = (&*self.client, &self.policy);
         let endpoint = self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(
             |error| match error {
-                MetadataError::Failed(why) => unavailable(why, false),
-                // A server that is just being set up may have a document soon.
+                MetadataError::Failed(why) | MetadataError::Incomplete(why) => unavailable(why, false),
+                // A server that is just being set up may have it soon.
                 MetadataError::NoDocument(why) => unavailable(why, true),
                 MetadataError::Absent(why) | MetadataError::Unusable(why) => nothing(Reason::ClientRefused, why, true),
             },
@@ -102,17 +102,11 @@ impl TaskEnv {
             self.standings.accepted(index, Question::Introspection, now_millis());
         }
         let said = match told {
-            Ok(Introspected::Active(claims)) if claims.len() <= MAX_ANSWER => IntrospectionResult::Active(claims),
             Ok(Introspected::Active(claims)) => {
-                let json = Json::parse(&claims).ok();
-                let fitted = json.and_then(|json| fit(json, provider, MAX_ANSWER));
-                IntrospectionResult::Active(fitted.ok_or_else(|| {
-                    let (address, length) = (&endpoint.address, claims.len());
-                    let why = format!(
-                        "{address}: of the answer, which has {length} octets, the rules need more than {MAX_ANSWER}"
-                    );
-                    unavailable(why, true)
-                })?)
+                let fitted = fit_text(claims, provider, MAX_ANSWER);
+                IntrospectionResult::Active(
+                    fitted.map_err(|why| unavailable(format!("{}: {why}", endpoint.address), true))?,
+                )
             }
             Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
             // A server that answers the client's other questions means the token, not the client.

@@ -13,10 +13,10 @@ use sipoauth_core::config::key_source::KeySource;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
 use sipoauth_core::config::settings::KEY_REFRESH_INTERVAL;
-use sipoauth_core::jose::key_set::Rejected;
-use sipoauth_core::oauth::key_fetch::{FetchedKeys, KeyPlan, NoKeys};
+use sipoauth_core::jose::key_set::{KeySet, Rejected};
+use sipoauth_core::oauth::key_fetch::{FetchedKeys, KeyPlan, NoKeys, fetch_keys};
 use sipoauth_core::oauth::refresh_plan::{Limits, RefreshPlan};
-use sipoauth_core::ports::Level;
+use sipoauth_core::ports::{Fetch, Level};
 use sipoauth_core::text::fingerprint::printable;
 
 /// The providers whose keys are fetched.
@@ -49,6 +49,13 @@ pub fn key_plan(provider: &Provider, policy: &Policy) -> Option<KeyPlan> {
         KeySource::Discovery(urls) => (None, urls.clone()),
     };
     Some(KeyPlan { issuer: provider.issuer.clone(), jwks_uri, discovery, allow_http: policy.settings.allow_http })
+}
+
+/// Fetches the keys of a provider now. The error is a sentence that says why there are none. The call blocks, so a SIP
+/// worker must never make it.
+pub fn fetch_provider_keys(fetch: &dyn Fetch, provider: &Provider, policy: &Policy) -> Result<KeySet, String> {
+    let plan = key_plan(provider, policy).ok_or("the keys are configured")?;
+    fetch_keys(fetch, &plan).map(|fetched| fetched.keys).map_err(|no_keys| printable(&no_keys.to_string(), 600))
 }
 
 fn limits(policy: &Policy) -> Limits {
@@ -252,7 +259,7 @@ fn describe(name: &str, fetch: &Result<FetchedKeys, NoKeys>, first: bool, failur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sipoauth_core::jose::key_set::{KeySet, Origin};
+    use sipoauth_core::jose::key_set::Origin;
 
     /// The log names every key of a set that has no usable key. The texts are a stranger's words, so they are short
     /// and printable.

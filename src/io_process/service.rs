@@ -31,6 +31,7 @@ use crate::process::context::{Context, PlacedPolicy};
 use crate::process::job::{Job, Work};
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::endpoints::Endpoints;
 use sipoauth_core::oauth::kept_keys::KeptKeys;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
@@ -157,18 +158,29 @@ fn remember(env: &TaskEnv, changes: &mut Changes, records: Vec<ReadRecord>, now:
     overtaken
 }
 
-fn task_env(context: &Arc<Context>, placed: &PlacedPolicy, clock: ChangeClock, lines: &Arc<LineBuffer>) -> TaskEnv {
+fn task_env(
+    context: &Arc<Context>,
+    placed: &PlacedPolicy,
+    clock: ChangeClock,
+    lines: &Arc<LineBuffer>,
+    kept_keys: Arc<KeptKeys>,
+) -> TaskEnv {
     TaskEnv {
         context: Arc::clone(context),
         policy: Arc::clone(&placed.policy),
         places: Arc::new(placed.places.clone()),
         client: Arc::new(HttpClient::new(&placed.policy)),
         endpoints: Arc::new(Endpoints::new()),
-        kept_keys: Arc::new(KeptKeys::new()),
+        kept_keys,
         standings: Arc::default(),
         clock,
         lines: Arc::clone(lines),
     }
+}
+
+/// The sources of all keys of a configuration.
+fn sources(policy: &Policy) -> Vec<u64> {
+    policy.providers.iter().map(|provider| provider.keys.id(&provider.issuer)).collect()
 }
 
 impl IoService {
@@ -177,7 +189,7 @@ impl IoService {
         let right = Right::take(&context)?;
         let placed = context.policy()?;
         let changes = Changes::default();
-        let env = task_env(&context, &placed, changes.clock(), &Arc::default());
+        let env = task_env(&context, &placed, changes.clock(), &Arc::default(), Arc::default());
         let (event_sender, events) = sync_channel(EVENTS);
         let ending = Arc::new(AtomicBool::new(false));
         let (pool, mut threads) = Pool::new(placed.policy.settings.http_threads as usize, &event_sender)?;
@@ -249,7 +261,9 @@ impl IoService {
     fn follow(&mut self) {
         if let Some(placed) = self.context.policy_after(self.placed.generation) {
             self.placed = placed;
-            self.env = task_env(&self.context, &self.placed, self.changes.clock(), &self.env.lines);
+            let kept_keys = Arc::clone(&self.env.kept_keys);
+            kept_keys.keep_only(&sources(&self.placed.policy));
+            self.env = task_env(&self.context, &self.placed, self.changes.clock(), &self.env.lines, kept_keys);
             self.keys.adopt(&self.context, &self.placed, &mut self.waiters, now_millis());
         }
     }

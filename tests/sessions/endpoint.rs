@@ -81,6 +81,11 @@ impl Endpoint {
         lock(&self.state)
     }
 
+    /// The key set that its server gives.
+    pub fn keys(&self) -> Value {
+        key_set(&[self.state().key.jwk()])
+    }
+
     /// A new code for this user.
     pub fn code(&self, user: &str) -> String {
         let code = random("code");

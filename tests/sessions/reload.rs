@@ -5,6 +5,7 @@
 use crate::endpoint::TOKEN;
 use crate::phone::{ALICE, Sip};
 use crate::plant::Plant;
+use crate::support::scripted_server::{Answer, JWKS};
 use base64::Engine as _;
 use serde_json::json;
 use sipoauth_core::reason::Reason;
@@ -42,4 +43,33 @@ fn sessions_stay_and_a_new_client_secret_is_used() {
     let code = plant.endpoint.code("alice");
     proxy.sign_in(&Sip::with_code(ALICE, "two", &code));
     assert!(used(&plant).ends_with(":the-second-secret-of-the-client"), "{}", used(&plant));
+}
+
+/// The keys of a provider with opaque tokens are fetched when an ID token needs them.
+#[test]
+fn keys_that_are_needed_now_and_then_stay_over_a_reload_and_come_soon_after_a_failure() {
+    let plant = Plant::new();
+    let server = &plant.endpoint.server;
+    let introspection = server.url("/introspect");
+    let settings =
+        json!({ "key_cooldown": 3600, "provider.tokens": "opaque", "provider.introspection_endpoint": introspection });
+    let mut proxy = plant.proxy(&settings);
+
+    server.set(JWKS, Answer::Status(404));
+    let code = plant.endpoint.code("alice");
+    assert_eq!(proxy.reason(&Sip::with_code(ALICE, "away", &code)), Reason::CodeInDoubt);
+    assert!(proxy.log.text().contains("/jwks: HTTP status 404"), "the true reason: {}", proxy.log.text());
+
+    server.set_keys(plant.endpoint.keys());
+    let mut number = 0;
+    proxy.until("the keys are fetched long before key_cooldown has passed", |proxy| {
+        number += 1;
+        let code = plant.endpoint.code("alice");
+        proxy.reason(&Sip::with_code(ALICE, &format!("again-{number}"), &code)) == Reason::Ok
+    });
+
+    server.set(JWKS, Answer::Status(500));
+    proxy.context.reload().expect("a good configuration");
+    let code = plant.endpoint.code("alice");
+    proxy.sign_in(&Sip::with_code(ALICE, "after", &code));
 }

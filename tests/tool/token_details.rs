@@ -110,6 +110,31 @@ fn the_claim_that_is_wrong_is_named_with_its_type_and_its_token() {
     }
 }
 
+/// The tool judges a long answer as the proxy does, which keeps only what rules look at.
+#[test]
+fn a_long_introspection_answer_counts_as_it_does_in_the_proxy() {
+    let server = ScriptedServer::start(key_set(&[]));
+    let issuer = server.issuer();
+    let introspection = format!(
+        "aor={{sip}};client_id=proxy;client_secret=hush-hush;tokens=opaque;introspection_endpoint={issuer}/introspect"
+    );
+    let judge = |answer: Value| {
+        server.set("/introspect", Answer::Json(answer));
+        run_with(&["token", "verify", "-", "--provider", &line(&issuer, &introspection)], "an-opaque-token")
+    };
+    let mut answer = changed(&issuer, &json!({"sip": "sip:alice@example.test"}));
+    answer["active"] = json!(true);
+    for number in 0..300 {
+        answer[format!("attribute-{number}")] = json!("x".repeat(120));
+    }
+    let verified = judge(answer.clone());
+    assert!(verified.out.starts_with("accepted"), "{}", verified.out);
+    answer["scope"] = json!(format!("sip {}", "x".repeat(8000)));
+    let verified = judge(answer);
+    assert!(verified.out.contains("introspection_unavailable"), "{}", verified.out);
+    assert!(verified.out.contains("what the rules look at has more than 7168"), "{}", verified.out);
+}
+
 #[test]
 fn the_claim_of_an_introspection_answer_is_named() {
     let key = TestKey::p256("k");

@@ -4,11 +4,10 @@
 
 use aws_lc_rs::rand;
 use sipoauth::io_process::http::HttpClient;
-use sipoauth::io_process::key_fetches::key_plan;
+use sipoauth::io_process::key_fetches::fetch_provider_keys;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
 use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, accepted_types, introspect};
-use sipoauth_core::oauth::key_fetch::fetch_keys;
 use sipoauth_core::oauth::metadata::Announced;
 use sipoauth_core::text::fingerprint::hex;
 use sipoauth_core::text::json::Json;
@@ -77,7 +76,7 @@ impl ClientCheck<'_> {
             let message = "the system gives no random numbers";
             return findings.failed("introspection", name, message, "look at /dev/urandom");
         };
-        let fetch = || Some(fetch_keys(self.documents, &key_plan(provider, self.policy)?).ok()?.keys.into());
+        let fetch = || fetch_provider_keys(self.documents, provider, self.policy).map(Into::into);
         let progress = Progress::new(endpoint);
         let answer = introspect(self.http, &found, provider, None, &fetch, &token, now());
         drop(progress);

@@ -110,7 +110,7 @@ impl KeyCheck<'_> {
         let body = match documents.get(uri, KEY_SET_TYPES) {
             Ok(document) => document.body,
             Err(error) => {
-                let fix = if matches!(error, FetchError::Status(400..=499)) { ADDRESS } else { REACH };
+                let fix = if matches!(error, FetchError::Status(300..=499)) { ADDRESS } else { REACH };
                 return self.unusable_with("keys", &format!("{uri}: {error}"), fix, findings);
             }
         };

@@ -3,18 +3,15 @@
 //! reason why it has none.
 
 use sipoauth::io_process::http::HttpClient;
-use sipoauth::io_process::key_fetches::key_plan;
+use sipoauth::io_process::key_fetches::fetch_provider_keys;
 use sipoauth_core::check::token_answer::{IntrospectionResult, MAX_ANSWER};
 use sipoauth_core::config::policy::Policy;
-use sipoauth_core::config::provider::Provider;
 use sipoauth_core::jose::key_set::KeySet;
-use sipoauth_core::oauth::answer_fit::fit;
+use sipoauth_core::oauth::answer_fit::fit_text;
 use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
 use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
-use sipoauth_core::oauth::key_fetch::fetch_keys;
 use sipoauth_core::oauth::metadata::MetadataError;
 use sipoauth_core::reason::Reason;
-use sipoauth_core::text::json::Json;
 
 /// The tool does not know how the server has answered a running proxy.
 const IF_SERVED: &str = "a proxy that the server has served within ten minutes takes this for token_inactive";
@@ -41,7 +38,9 @@ impl From<MetadataError> for NoAnswer {
     fn from(error: MetadataError) -> NoAnswer {
         match error {
             // The server may be able to tell soon.
-            MetadataError::Failed(why) | MetadataError::NoDocument(why) => NoAnswer::unavailable(why),
+            MetadataError::Failed(why) | MetadataError::Incomplete(why) | MetadataError::NoDocument(why) => {
+                NoAnswer::unavailable(why)
+            }
             MetadataError::Absent(why) | MetadataError::Unusable(why) => NoAnswer::client_refused(why),
         }
     }
@@ -69,22 +68,12 @@ pub fn ask(
 ) -> Result<IntrospectionResult, NoAnswer> {
     let provider = &policy.providers[index];
     let endpoint = Endpoints::new().resolve(client, policy, index, Endpoint::Introspection, now)?;
-    let fetch = || Some(fetch_keys(client, &key_plan(provider, policy)?).ok()?.keys.into());
+    let fetch = || fetch_provider_keys(client, provider, policy).map(Into::into);
     match introspect(client, &endpoint, provider, keys, &fetch, token, now)? {
-        Introspected::Active(claims) => kept(claims, provider, &endpoint.address),
+        // What the proxy keeps of an answer. It judges the token by that, and not by the whole answer.
+        Introspected::Active(claims) => fit_text(claims, provider, MAX_ANSWER)
+            .map(IntrospectionResult::Active)
+            .map_err(|why| NoAnswer::unavailable(format!("{}: {why}", endpoint.address))),
         Introspected::Inactive => Ok(IntrospectionResult::Inactive),
     }
-}
-
-/// What the proxy keeps of an answer. It judges the token by that, and not by the whole answer.
-fn kept(claims: Vec<u8>, provider: &Provider, address: &str) -> Result<IntrospectionResult, NoAnswer> {
-    if claims.len() <= MAX_ANSWER {
-        return Ok(IntrospectionResult::Active(claims));
-    }
-    let fitted = Json::parse(&claims).ok().and_then(|json| fit(json, provider, MAX_ANSWER));
-    fitted.map(IntrospectionResult::Active).ok_or_else(|| {
-        let length = claims.len();
-        let why = format!("{address}: of the answer, which has {length} octets, the rules need more than {MAX_ANSWER}");
-        NoAnswer::unavailable(why)
-    })
 }

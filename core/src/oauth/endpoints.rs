@@ -10,6 +10,10 @@ use crate::config::policy::Policy;
 use crate::config::settings::KEY_REFRESH_INTERVAL;
 use crate::ports::Fetch;
 
+/// Seconds for which metadata that cannot be read is not read again for an endpoint that a server may lack. Each
+/// sign-in would wait for it otherwise.
+const MOMENT: i64 = 2;
+
 /// An endpoint of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -113,6 +117,10 @@ impl Endpoints {
             }
             (Err(error @ MetadataError::NoDocument(_)), _) if !is_needed => {
                 self.note(key, Err(error.clone()), now - interval + pause);
+                Err(error)
+            }
+            (Err(error @ (MetadataError::Failed(_) | MetadataError::Incomplete(_))), _) if !is_needed => {
+                self.note(key, Err(error.clone()), now - interval + pause.min(MOMENT));
                 Err(error)
             }
             (Err(error), _) => Err(error),

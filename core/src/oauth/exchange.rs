@@ -105,7 +105,9 @@ impl TokenError {
 impl From<MetadataError> for TokenError {
     fn from(error: MetadataError) -> TokenError {
         match error {
-            MetadataError::Failed(why) => TokenError::Unavailable(Trouble::unanswered(why)),
+            MetadataError::Failed(why) | MetadataError::Incomplete(why) => {
+                TokenError::Unavailable(Trouble::unanswered(why))
+            }
             // A server that is still being set up may publish its metadata soon.
             MetadataError::NoDocument(why) => TokenError::Unavailable(Trouble::answered(why)),
             MetadataError::Absent(why) | MetadataError::Unusable(why) => TokenError::Misconfigured(why),
@@ -135,7 +137,7 @@ pub struct TokenServer<'a> {
     /// The provider's keys, if they have been fetched.
     pub keys: Option<&'a KeySet>,
     /// Fetches the keys anew. Called at most once, when `keys` do not verify a token.
-    pub fetch_keys: &'a dyn Fn() -> Option<Refetched>,
+    pub fetch_keys: &'a dyn Fn() -> Result<Refetched, String>,
     /// Finds the server's other endpoints.
     pub resolve: &'a dyn Fn(Endpoint) -> Result<Announced, MetadataError>,
     /// Returns the time in Unix seconds. It is a function because time passes while the server is asked, and the

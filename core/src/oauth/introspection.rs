@@ -70,7 +70,7 @@ pub fn introspect(
     endpoint: &Announced,
     provider: &Provider,
     keys: Option<&KeySet>,
-    fetch_keys: &dyn Fn() -> Option<Refetched>,
+    fetch_keys: &dyn Fn() -> Result<Refetched, String>,
     token: &str,
     now: i64,
 ) -> Result<Introspected, IntrospectionError> {
@@ -153,7 +153,7 @@ fn verify(
     jws: &CompactJws<'_>,
     header: &Header,
     keys: Option<&KeySet>,
-    fetch_keys: &dyn Fn() -> Option<Refetched>,
+    fetch_keys: &dyn Fn() -> Result<Refetched, String>,
 ) -> Result<(), String> {
     if !provider.rules.algorithms.contains(&header.algorithm) {
         return Err(bad_signature(Reason::AlgorithmNotAllowed));
@@ -162,8 +162,12 @@ fn verify(
     if !provider.keys.may_have_changed(verified) {
         return verified.map_err(bad_signature);
     }
-    let fresh = fetch_keys().ok_or("the answer is signed, but the keys that verify it cannot be fetched now")?;
-    provider.keys.verify(jws, header, Some(&fresh.keys)).map_err(bad_signature)
+    let fresh = fetch_keys()
+        .map_err(|why| format!("the answer is signed, but the keys that verify it cannot be had now: {why}"))?;
+    provider.keys.verify(jws, header, Some(&fresh.keys)).map_err(|reason| match fresh.why_old {
+        Some(why) => format!("{}; newer keys cannot be had now: {why}", bad_signature(reason)),
+        None => bad_signature(reason),
+    })
 }
 
 fn bad_signature(reason: Reason) -> String {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Getting a provider's keys: metadata (OpenID Connect Discovery, RFC 8414), then the key set.
 
+use std::fmt;
+
 use super::metadata::{WantedEndpoint, endpoint_of_metadata};
 use crate::jose::key_set::{KeySet, Origin, Rejected};
 use crate::ports::Fetch;
@@ -39,6 +41,20 @@ pub struct NoKeys {
     pub sentence: String,
     /// The keys that came, when none of them can be used.
     pub rejected: Vec<Rejected>,
+}
+
+/// At most this many rejected keys are named in one sentence.
+const MAX_NAMED: usize = 4;
+
+/// The sentence, and why the keys that came cannot be used.
+impl fmt::Display for NoKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)?;
+        for key in self.rejected.iter().take(MAX_NAMED) {
+            write!(f, "; {} is not used: {}", key.name(), key.error)?;
+        }
+        Ok(())
+    }
 }
 
 impl From<String> for NoKeys {
@@ -111,7 +127,8 @@ mod tests {
         ];
         assert!(fetch(pages).is_ok());
         let none = fetch(vec![("https://as.example/oidc", missing.clone()), ("https://as.example/8414", missing)]);
-        assert_eq!(none.unwrap_err().sentence, "https://as.example/oidc: HTTP status 404");
+        let both = "https://as.example/oidc: HTTP status 404; https://as.example/8414: HTTP status 404";
+        assert_eq!(none.unwrap_err().sentence, both);
     }
 
     #[test]
@@ -132,7 +149,8 @@ mod tests {
         let empty =
             fetch(vec![("https://as.example/oidc", Ok(METADATA)), ("https://as.example/jwks", Ok(r#"{"keys":[]}"#))]);
         assert!(empty.unwrap_err().sentence.contains("no usable"));
-        let down = fetch(vec![("https://as.example/oidc", Err(FetchError::Status(500)))]);
-        assert_eq!(down.unwrap_err().sentence, "https://as.example/oidc: HTTP status 500");
+        let down = fetch(vec![("https://as.example/oidc", Err(FetchError::Status(500))), missing()]);
+        let both = "https://as.example/oidc: HTTP status 500; https://as.example/8414: HTTP status 404";
+        assert_eq!(down.unwrap_err().sentence, both);
     }
 }

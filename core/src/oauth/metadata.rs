@@ -43,82 +43,114 @@ pub enum MetadataError {
     NoDocument(String),
     /// The metadata must not be trusted, or what it says cannot be used.
     Unusable(String),
+    /// A document was read that names no such endpoint. Another one, which may name it, cannot be read now.
+    Incomplete(String),
     /// The metadata cannot be read now.
     Failed(String),
 }
 
 impl fmt::Display for MetadataError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use MetadataError::{Absent, Failed, NoDocument, Unusable};
-        let (Absent(text) | NoDocument(text) | Unusable(text) | Failed(text)) = self;
+        use MetadataError::{Absent, Failed, Incomplete, NoDocument, Unusable};
+        let (Absent(text) | NoDocument(text) | Unusable(text) | Incomplete(text) | Failed(text)) = self;
         f.write_str(text)
     }
 }
 
-/// Returns the address that a server's metadata gives. If a document does not exist or lacks the member, the next
-/// one is tried, because some servers name an endpoint in one document only.
+/// Why a document does not give the address. For the operator the first kinds say more than the last ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Problem {
+    /// The document lacks the member.
+    Lacking,
+    /// The document does not name its issuer.
+    Nameless,
+    /// The document cannot be read now.
+    Away,
+    /// There is no document: the server says so, or sends something else.
+    Missing,
+}
+
+/// Returns the address that a server's metadata gives. If a document cannot be read or lacks the member, the next
+/// one is tried, because some servers publish one document only, or name an endpoint in one only.
 pub fn endpoint_of_metadata(
     fetch: &dyn Fetch,
     discovery: &[String],
     wanted: &WantedEndpoint<'_>,
 ) -> Result<Announced, MetadataError> {
-    use MetadataError::{Absent, Failed, NoDocument, Unusable};
-    let mut problem: Option<(bool, String)> = None;
-    // For the operator, a member that a document lacks says more than another document that does not exist.
-    let mut note = |is_document: bool, text: String| {
-        if problem.as_ref().is_none_or(|(known, _)| is_document && !known) {
-            problem = Some((is_document, text));
-        }
-    };
+    let mut problems = Vec::new();
     for url in discovery {
-        let document = match fetch.get(url, METADATA_TYPES) {
-            Ok(document) => document,
-            Err(FetchError::Status(status @ (400..=499))) if ![407, 408, 425, 429].contains(&status) => {
-                note(false, format!("{url}: HTTP status {status}"));
-                continue;
-            }
-            Err(e) => return Err(Failed(format!("{url}: {e}"))),
-        };
-        // A web server may answer every request with a web page.
-        let Ok(json @ Json::Object(_)) = Json::parse(&document.body) else {
-            note(false, format!("{url}: the answer is not a JSON metadata document"));
-            continue;
-        };
-        check_issuer(&json, wanted).map_err(|e| Unusable(format!("{url}: {e}")))?;
-        match address(&json, wanted) {
-            Some(address) => {
-                check_url(address, wanted.allow_http).map_err(|e| Unusable(format!("{url}: {e}")))?;
-                let algorithms = json.get("introspection_signing_alg_values_supported");
-                return Ok(Announced {
-                    address: address.to_owned(),
-                    signs_introspection: algorithms
-                        .and_then(Json::as_strings)
-                        .is_some_and(|list| list.iter().any(|name| *name != "none")),
-                });
-            }
-            None => {
-                let member = wanted.member;
-                note(true, format!("{url}: the metadata has no {member}; set {member} yourself"));
-            }
+        match endpoint_of_document(fetch, url, wanted)? {
+            Ok(announced) => return Ok(announced),
+            Err((problem, text)) => problems.push((problem, format!("{url}: {text}"))),
         }
     }
-    Err(match problem {
-        Some((true, text)) => Absent(text),
-        Some((false, text)) => NoDocument(text),
-        None => NoDocument("no metadata address".into()),
-    })
+    Err(sum_up(problems))
+}
+
+/// The outer error ends the search, because a document that contradicts the configuration must not be passed over.
+fn endpoint_of_document(
+    fetch: &dyn Fetch,
+    url: &str,
+    wanted: &WantedEndpoint<'_>,
+) -> Result<Result<Announced, (Problem, String)>, MetadataError> {
+    let document = match fetch.get(url, METADATA_TYPES) {
+        Ok(document) => document,
+        Err(error) => return Ok(Err((problem_of(&error), error.to_string()))),
+    };
+    // A web server may answer every request with a web page.
+    let Ok(json @ Json::Object(_)) = Json::parse(&document.body) else {
+        return Ok(Err((Problem::Missing, "the answer is not a JSON metadata document".into())));
+    };
+    if json.get("issuer").and_then(Json::as_str).is_none() {
+        return Ok(Err((Problem::Nameless, "the metadata has no issuer".into())));
+    }
+    let unusable = |text| MetadataError::Unusable(format!("{url}: {text}"));
+    check_issuer(&json, wanted).map_err(unusable)?;
+    let Some(address) = address(&json, wanted) else {
+        let member = wanted.member;
+        return Ok(Err((Problem::Lacking, format!("the metadata has no {member}; set {member} yourself"))));
+    };
+    check_url(address, wanted.allow_http).map_err(|e| unusable(e.to_string()))?;
+    let algorithms = json.get("introspection_signing_alg_values_supported").and_then(Json::as_strings);
+    let signs_introspection = algorithms.is_some_and(|list| list.iter().any(|name| *name != "none"));
+    Ok(Ok(Announced { address: address.to_owned(), signs_introspection }))
+}
+
+/// A redirect leads to another place, often to a page to sign in. That is an answer, and no outage.
+fn problem_of(error: &FetchError) -> Problem {
+    match error {
+        FetchError::Status(407 | 408 | 425 | 429) => Problem::Away,
+        FetchError::Status(..=499) | FetchError::Unreadable(_) => Problem::Missing,
+        FetchError::Status(_) | FetchError::Failed(_) => Problem::Away,
+    }
+}
+
+/// The error that names every document, when none gives the address.
+fn sum_up(mut problems: Vec<(Problem, String)>) -> MetadataError {
+    use MetadataError::{Absent, Failed, Incomplete, NoDocument, Unusable};
+    problems.sort_by_key(|(problem, _)| *problem);
+    let has = |wanted| problems.iter().any(|(problem, _)| *problem == wanted);
+    let texts: Vec<&str> = problems.iter().map(|(_, text)| text.as_str()).collect();
+    let text = texts.join("; ");
+    match (has(Problem::Away), has(Problem::Lacking), has(Problem::Nameless)) {
+        (true, false, false) => Failed(text),
+        (true, ..) => Incomplete(text),
+        (false, true, _) => Absent(text),
+        (false, false, true) => Unusable(text),
+        (false, false, false) if text.is_empty() => NoDocument("no metadata address".into()),
+        (false, false, false) => NoDocument(text),
+    }
 }
 
 fn check_issuer(json: &Json<'_>, wanted: &WantedEndpoint<'_>) -> Result<(), String> {
-    match json.get("issuer").map(Json::as_str) {
-        Some(Some(named)) if named == wanted.issuer => Ok(()),
-        Some(Some(other)) => Err(format!(
+    match json.get("issuer").and_then(Json::as_str) {
+        Some(named) if named == wanted.issuer => Ok(()),
+        other => Err(format!(
             "the server calls itself issuer '{}', configured is '{}'; write exactly what the server says, or set {}",
-            printable(other, 200),
+            printable(other.unwrap_or_default(), 200),
             wanted.issuer,
             wanted.member,
         )),
-        _ => Err("the metadata has no issuer".into()),
     }
 }
 
@@ -145,14 +177,18 @@ mod tests {
         }
     }
 
-    fn find(pages: Vec<(&'static str, Result<&'static str, FetchError>)>) -> Result<Announced, String> {
+    fn find(pages: Vec<(&'static str, Result<&'static str, FetchError>)>) -> Result<Announced, MetadataError> {
         let wanted = WantedEndpoint {
             issuer: "https://as.example",
             member: "introspection_endpoint",
             mutual_tls: false,
             allow_http: false,
         };
-        endpoint_of_metadata(&Pages(pages), &[OIDC.into(), RFC_8414.into()], &wanted).map_err(|e| e.to_string())
+        endpoint_of_metadata(&Pages(pages), &[OIDC.into(), RFC_8414.into()], &wanted)
+    }
+
+    fn refusal(pages: Vec<(&'static str, Result<&'static str, FetchError>)>) -> String {
+        find(pages).unwrap_err().to_string()
     }
 
     const BARE: &str = r#"{"issuer":"https://as.example","introspection_endpoint":null}"#;
@@ -162,8 +198,11 @@ mod tests {
     #[test]
     fn one_document_is_completed_from_the_other() {
         let wanted = Announced { address: "https://as.example/i".into(), signs_introspection: false };
-        for first in [Ok(BARE), Ok("<html>"), Ok(""), Ok("[]"), Err(FetchError::Status(404))] {
-            assert_eq!(find(vec![(OIDC, first), (RFC_8414, Ok(WHOLE))]), Ok(wanted.clone()));
+        let pages = [BARE, "<html>", "", "[]", r#"{"error":"not_found"}"#].map(Ok);
+        let failures = [301, 302, 404, 407, 429, 500, 501, 503].map(|status| Err(FetchError::Status(status)));
+        let others = [Err(FetchError::Failed("no answer".into())), Err(FetchError::Unreadable("compressed".into()))];
+        for first in pages.into_iter().chain(failures).chain(others) {
+            assert_eq!(find(vec![(OIDC, first.clone()), (RFC_8414, Ok(WHOLE))]), Ok(wanted.clone()), "{first:?}");
         }
         assert_eq!(find(vec![(OIDC, Ok(WHOLE))]), Ok(wanted), "the second is not needed");
     }
@@ -171,7 +210,7 @@ mod tests {
     #[test]
     fn they_must_agree_on_the_issuer() {
         for pages in [vec![(OIDC, Ok(BARE)), (RFC_8414, Ok(OTHER))], vec![(OIDC, Ok(OTHER)), (RFC_8414, Ok(WHOLE))]] {
-            let text = find(pages).unwrap_err();
+            let text = refusal(pages);
             assert!(text.contains("'https://evil.example'"), "{text}");
         }
     }
@@ -179,16 +218,48 @@ mod tests {
     #[test]
     fn what_a_document_lacks_is_said_before_that_the_other_is_missing() {
         for second in [Ok("<html>"), Err(FetchError::Status(404)), Ok(BARE)] {
-            let text = find(vec![(OIDC, Ok(BARE)), (RFC_8414, second)]).unwrap_err();
+            let text = refusal(vec![(OIDC, Ok(BARE)), (RFC_8414, second)]);
             assert!(text.starts_with(OIDC) && text.contains("has no introspection_endpoint"), "{text}");
         }
-        let text = find(vec![(OIDC, Err(FetchError::Status(404))), (RFC_8414, Ok(BARE))]).unwrap_err();
+        let text = refusal(vec![(OIDC, Err(FetchError::Status(404))), (RFC_8414, Ok(BARE))]);
         assert!(text.starts_with(RFC_8414), "{text}");
         // The document that cannot be read now may have the member.
         for status in [407, 408, 425, 429, 502] {
-            let text = find(vec![(OIDC, Ok(BARE)), (RFC_8414, Err(FetchError::Status(status)))]).unwrap_err();
+            let text = refusal(vec![(OIDC, Ok(BARE)), (RFC_8414, Err(FetchError::Status(status)))]);
             assert!(text.contains(&format!("HTTP status {status}")), "{text}");
         }
+    }
+
+    #[test]
+    fn an_outage_of_one_document_is_told_from_an_answer() {
+        let away = |text: &str| FetchError::Failed(text.into());
+        let kind = |first: Result<&'static str, FetchError>, second: Result<&'static str, FetchError>| {
+            let error = find(vec![(OIDC, first), (RFC_8414, second)]).unwrap_err();
+            assert!(error.to_string().contains(OIDC) && error.to_string().contains(RFC_8414), "both: {error}");
+            match error {
+                MetadataError::Absent(_) => "absent",
+                MetadataError::NoDocument(_) => "no document",
+                MetadataError::Unusable(_) => "unusable",
+                MetadataError::Incomplete(_) => "incomplete",
+                MetadataError::Failed(_) => "failed",
+            }
+        };
+        for (status, alone, beside) in [
+            (302, "no document", "absent"),
+            (404, "no document", "absent"),
+            (407, "failed", "incomplete"),
+            (500, "failed", "incomplete"),
+            (503, "failed", "incomplete"),
+        ] {
+            let failure = Err(FetchError::Status(status));
+            assert_eq!(kind(failure.clone(), Err(FetchError::Status(404))), alone, "{status}");
+            assert_eq!(kind(Ok(BARE), failure.clone()), beside, "{status}");
+            assert_eq!(kind(failure, Ok(BARE)), beside, "{status}");
+        }
+        assert_eq!(kind(Err(away("no answer")), Err(FetchError::Status(302))), "failed");
+        assert_eq!(kind(Err(FetchError::Unreadable("compressed".into())), Ok(BARE)), "absent");
+        assert_eq!(kind(Ok("{}"), Err(FetchError::Status(404))), "unusable");
+        assert_eq!(kind(Ok("{}"), Err(away("no answer"))), "incomplete");
     }
 
     #[test]

@@ -33,34 +33,38 @@ use crate::text::secret::SecretText;
 pub(super) struct Keys<'a> {
     decryption: &'a DecryptionKeys,
     known: Option<&'a KeySet>,
-    fetch: &'a dyn Fn() -> Option<Refetched>,
-    fresh: OnceCell<Option<Refetched>>,
+    fetch: &'a dyn Fn() -> Result<Refetched, String>,
+    fresh: OnceCell<Result<Refetched, String>>,
 }
 
 impl<'a> Keys<'a> {
     pub(super) fn new(
         decryption: &'a DecryptionKeys,
         known: Option<&'a KeySet>,
-        fetch: &'a dyn Fn() -> Option<Refetched>,
+        fetch: &'a dyn Fn() -> Result<Refetched, String>,
     ) -> Keys<'a> {
         Keys { decryption, known, fetch, fresh: OnceCell::new() }
     }
 
     fn verify(&self, provider: &Provider, jws: &CompactJws<'_>, header: &Header) -> Result<(), TokenError> {
         let known = match self.fresh.get() {
-            Some(fresh) => fresh.as_ref().map(|fresh| &fresh.keys),
+            Some(fresh) => fresh.as_ref().ok().map(|fresh| &fresh.keys),
             None => self.known,
         };
         let verified = provider.keys.verify(jws, header, known);
         if !provider.keys.may_have_changed(verified) {
             return verified.map_err(TokenError::Denied);
         }
-        let fresh = self.fresh.get_or_init(self.fetch).as_ref();
-        let verified = provider.keys.verify(jws, header, fresh.map(|fresh| &fresh.keys));
-        if provider.keys.may_have_changed(verified) && !fresh.is_some_and(|fresh| fresh.is_current) {
+        let fresh = self.fresh.get_or_init(self.fetch);
+        let (keys, why) = match fresh {
+            Ok(Refetched { keys, why_old }) => (Some(keys), why_old.as_deref()),
+            Err(why) => (None, Some(why.as_str())),
+        };
+        let verified = provider.keys.verify(jws, header, keys);
+        if let Some(why) = why.filter(|_| provider.keys.may_have_changed(verified)) {
             // The code is spent, and nobody knows who it stood for.
-            let why = "tokens came, but the keys that verify them are not there and cannot be fetched now";
-            return Err(TokenError::InDoubt(Trouble::answered(why.into())));
+            let why = format!("tokens came, but there are no current keys to verify them: {why}");
+            return Err(TokenError::InDoubt(Trouble::answered(why)));
         }
         verified.map_err(TokenError::Denied)
     }
@@ -175,7 +179,8 @@ impl Search<'_> {
         match (self.server.resolve)(which) {
             Ok(endpoint) => Some(endpoint),
             Err(MetadataError::Absent(_)) => None,
-            Err(MetadataError::NoDocument(why) | MetadataError::Unusable(why)) => {
+            // A server may lack this endpoint. Where its other document names none, there is no doubt about the code.
+            Err(MetadataError::NoDocument(why) | MetadataError::Unusable(why) | MetadataError::Incomplete(why)) => {
                 self.note("metadata", &why);
                 None
             }

@@ -21,6 +21,8 @@ pub struct Document {
 pub enum FetchError {
     /// The server answered with another status than 200.
     Status(u16),
+    /// An answer came, but it cannot be read. A sentence says why.
+    Unreadable(String),
     /// Any other failure, as a sentence.
     Failed(String),
 }
@@ -28,8 +30,11 @@ pub enum FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            FetchError::Status(status @ 300..=399) => {
+                write!(f, "HTTP status {status}: redirects are not followed, write the final address")
+            }
             FetchError::Status(status) => write!(f, "HTTP status {status}"),
-            FetchError::Failed(text) => f.write_str(text),
+            FetchError::Unreadable(text) | FetchError::Failed(text) => f.write_str(text),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! have numbers as digits in a string. A signed token may not, because RFC 7519 gives each claim its type.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -14,10 +15,10 @@ use smallvec::{SmallVec, smallvec};
 pub const MAX_DEPTH: usize = 16;
 /// Most members of all objects and arrays of one document, unless it is large.
 const MAX_NODES: usize = 4096;
-/// A large document may have one member per so many octets.
-const OCTETS_PER_NODE: usize = 16;
-/// Most members of one object: the search for duplicates is quadratic.
-const MAX_MEMBERS: usize = 256;
+/// A large document may have one member per so many octets. Short names of groups need no more.
+const OCTETS_PER_NODE: usize = 4;
+/// Up to this many members, comparing the names is faster than hashing them.
+const FEW_MEMBERS: usize = 64;
 
 /// Some servers write this mark before JSON (RFC 8259 section 8.1 lets readers skip it).
 const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
@@ -247,14 +248,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Json<'de>, A::Error> {
         let mut members: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(USUAL_MEMBERS);
-        let (mut marks, mut has_null) = (0, false);
+        let (mut names, mut has_null) = (SeenNames::default(), false);
         while let Some(name) = map.next_key_seed(Name)? {
-            let mark = mark_of(&name);
-            let is_twice = marks & mark != 0 && members.iter().any(|(n, _)| *n == name);
-            if is_twice || members.len() == MAX_MEMBERS {
-                return Err(A::Error::custom("duplicate member or too many"));
+            if !names.add(&name, &members) {
+                return Err(A::Error::custom("duplicate member"));
             }
-            marks |= mark;
             // The name counts as a node as well.
             *self.nodes = self.nodes.saturating_sub(1);
             let value = map.next_value_seed(self.child())?;
@@ -266,6 +264,31 @@ impl<'de> Visitor<'de> for Seed<'_> {
             members.retain(|(_, value)| *value != Json::Null);
         }
         Ok(Json::Object(members))
+    }
+}
+
+/// The names that an object has so far.
+#[derive(Default)]
+struct SeenNames<'a> {
+    /// The bits of all names.
+    marks: u64,
+    /// The names of an object with many members. Without them the search would be quadratic.
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> SeenNames<'a> {
+    /// Adds a name. False: it is one of `members`, which are those so far.
+    fn add(&mut self, name: &Cow<'a, str>, members: &[(Cow<'a, str>, Json<'a>)]) -> bool {
+        if members.len() < FEW_MEMBERS {
+            let mark = mark_of(name);
+            let is_twice = self.marks & mark != 0 && members.iter().any(|(other, _)| other == name);
+            self.marks |= mark;
+            return !is_twice;
+        }
+        if self.many.is_empty() {
+            self.many.extend(members.iter().map(|(other, _)| other.clone()));
+        }
+        self.many.insert(name.clone())
     }
 }
 
@@ -397,19 +420,36 @@ mod tests {
     }
 
     #[test]
-    fn finds_a_second_one_among_many_and_bounds_them() {
-        let names: Vec<String> = (0..MAX_MEMBERS + 1).map(|i| format!("{}{i}", ["", "n", "claim-"][i % 3])).collect();
+    fn finds_a_second_one_among_many() {
+        let names: Vec<String> = (0..300).map(|i| format!("{}{i}", ["", "n", "claim-"][i % 3])).collect();
         let text = |names: &[&String]| {
             let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":0")).collect();
             format!("{{{}}}", members.join(","))
         };
         let all: Vec<&String> = names.iter().collect();
-        assert!(Json::parse(text(&all).as_bytes()).is_err());
-        assert!(Json::parse(text(&all[1..]).as_bytes()).is_ok());
-        for again in &all[1..200] {
-            let twice: Vec<&String> = all[1..200].iter().chain([again]).copied().collect();
-            assert!(Json::parse(text(&twice).as_bytes()).is_err(), "{again}");
+        for count in [FEW_MEMBERS - 1, FEW_MEMBERS, FEW_MEMBERS + 1, 300] {
+            let few = &all[..count];
+            assert!(Json::parse(text(few).as_bytes()).is_ok(), "{count}");
+            for again in few {
+                let twice: Vec<&String> = few.iter().chain([again]).copied().collect();
+                assert!(Json::parse(text(&twice).as_bytes()).is_err(), "{count} {again}");
+            }
         }
+        let escaped = format!("{},\"\\u0063laim-2\":1}}", text(&all).trim_end_matches('}'));
+        assert!(Json::parse(escaped.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn members_and_elements_are_bounded_by_the_length_only() {
+        let object = |count: usize| {
+            let members: Vec<String> = (0..count).map(|i| format!("\"role-{i:06}\":true")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let list = |element: &str, count: usize| format!("[{}]", vec![element; count].join(","));
+        for text in [object(300), object(50_000), list("\"g1\"", 200_000), list("1", MAX_NODES - 1)] {
+            assert!(Json::parse(text.as_bytes()).is_ok(), "{} octets", text.len());
+        }
+        assert!(Json::parse(list("1", 500_000).as_bytes()).is_err(), "short elements would need much memory");
     }
 
     proptest! {
