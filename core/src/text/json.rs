@@ -278,6 +278,7 @@ struct SeenNames<'a> {
 
 impl<'a> SeenNames<'a> {
     /// Adds a name. False: it is one of `members`, which are those so far.
+    #[expect(clippy::ptr_arg, reason = "a borrowed name stays borrowed")]
     fn add(&mut self, name: &Cow<'a, str>, members: &[(Cow<'a, str>, Json<'a>)]) -> bool {
         if members.len() < FEW_MEMBERS {
             let mark = mark_of(name);
