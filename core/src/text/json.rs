@@ -250,7 +250,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut members: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(USUAL_MEMBERS);
         let (mut names, mut has_null) = (SeenNames::default(), false);
         while let Some(name) = map.next_key_seed(Name)? {
-            if !names.add(&name, &members) {
+            if !names.add(name.clone(), &members) {
                 return Err(A::Error::custom("duplicate member"));
             }
             // The name counts as a node as well.
@@ -278,18 +278,17 @@ struct SeenNames<'a> {
 
 impl<'a> SeenNames<'a> {
     /// Adds a name. False: it is one of `members`, which are those so far.
-    #[expect(clippy::ptr_arg, reason = "a borrowed name stays borrowed")]
-    fn add(&mut self, name: &Cow<'a, str>, members: &[(Cow<'a, str>, Json<'a>)]) -> bool {
+    fn add(&mut self, name: Cow<'a, str>, members: &[(Cow<'a, str>, Json<'a>)]) -> bool {
         if members.len() < FEW_MEMBERS {
-            let mark = mark_of(name);
-            let is_twice = self.marks & mark != 0 && members.iter().any(|(other, _)| other == name);
+            let mark = mark_of(&name);
+            let is_twice = self.marks & mark != 0 && members.iter().any(|(other, _)| *other == name);
             self.marks |= mark;
             return !is_twice;
         }
         if self.many.is_empty() {
             self.many.extend(members.iter().map(|(other, _)| other.clone()));
         }
-        self.many.insert(name.clone())
+        self.many.insert(name)
     }
 }
 
