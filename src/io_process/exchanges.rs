@@ -8,7 +8,7 @@ use super::pool::Pool;
 use super::provider_load::{Ended, Gate, LoadKind, Loads};
 use super::service::ServiceEvent;
 use super::waiters::{Ticket, Waiters};
-use crate::clock::now_millis;
+use crate::clock::{has_come, now_millis};
 use crate::process::failures::Failures;
 use crate::process::job::{Exchange, Work};
 use sipoauth_core::reason::Reason;
@@ -79,7 +79,7 @@ impl Exchanges {
         loads: &mut Loads,
         now: i64,
     ) -> Option<Queued> {
-        if queued.not_before > now {
+        if !has_come(queued.not_before, now, LOOK_AGAIN) {
             return Some(queued);
         }
         let (ticket, work, not_before) = (queued.ticket, queued.work, 0);

@@ -40,6 +40,7 @@ use sipoauth_core::config::ConfigError;
 use sipoauth_core::config::offer::{Offer, SipEndpoint, choose};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::grant::CodeRequest;
+use sipoauth_core::oauth::refresh_plan::longest_pause;
 use sipoauth_core::ports::Level;
 use sipoauth_core::reason::{Outcome, Reason};
 use sipoauth_core::records::session::id_text;
@@ -168,7 +169,7 @@ impl Worker {
         let decision = self.with_key_stored(request, now, |worker| worker.look(request, sent.clone(), handling, now));
         let verdict = self.conclude(decision, request, handling, now);
         if sent.is_some() {
-            self.note_acceptance(&verdict, request);
+            self.note_acceptance(&verdict, request, now);
         }
         self.hint_about_size(&verdict, request);
         verdict
@@ -399,6 +400,7 @@ impl Worker {
             can_park: !handling.no_wait,
             now,
             pending_timeout: i64::from(settings.pending_timeout) * 1000,
+            longest_pause: longest_pause(i64::from(settings.key_cooldown) * 1000),
             retry_after: settings.retry_after,
         };
         let minute = (now / 60_000).unsigned_abs();
