@@ -269,9 +269,15 @@ impl Worker {
         self.context.sessions().is_some_and(|access| access.is_local())
     }
 
-    /// Checks a bare token.
+    /// Checks a bare token that nobody is known to have sent.
     pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> CheckResult {
+        self.check_token_of(&Request::default(), token, handling)
+    }
+
+    /// Checks a bare token. Limits count it for the sender of `request`; nothing else of the request is looked at.
+    pub fn check_token_of(&mut self, request: &Request<'_>, token: &str, handling: &Handling<'_>) -> CheckResult {
         let now = self.prepare(handling.now);
+        let handling = &self.sent_by(request, handling);
         let sessions = SessionView::as_known(&self.context, &self.placed.policy, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);

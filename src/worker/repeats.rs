@@ -143,10 +143,10 @@ impl Worker {
         if !judged_alone || is_bound || !self.is_simple(&repeated) {
             return;
         }
-        // A request outside this time is checked in full, so its sender is noted again as one who is not a stranger. If
-        // the clock is set back, that happens at once.
+        // A request outside this time is checked in full, so its sender is noted again as one who is not a stranger. The
+        // time is bounded on both sides, because the clock may be set back.
         let (now, Range { start, end }) = (now / 1000, provider.rules.span(&token.claims));
-        let span = start.max(now)..end.min(now.saturating_add(UNIT / 1000));
+        let span = start.max(now.saturating_sub(UNIT / 1000))..end.min(now.saturating_add(UNIT / 1000));
         if let Some(acceptance) = Acceptance::new(&repeated.asking, span, token, aor, &verdict.services) {
             self.cache.accept(&token.token, acceptance);
         }
