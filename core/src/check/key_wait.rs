@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(decide(&Situation { state: closed, ..situation() }, || true), KeyWait::Park);
         let failing = SlotState { failures: 3, ..closed };
         let no_keys = Situation { state: failing, have_keys: false, can_park: false, ..situation() };
-        assert_eq!(decide(&no_keys, || true), KeyWait::NotNowAndFetch(Reason::ProviderUnreachable, 7));
+        assert_eq!(decide(&no_keys, || true), KeyWait::NotNowAndFetch(Reason::KeysTooOld, 7));
         let fetched = SlotState { fetched_at: HOURS, ..situation().state };
         let missing = Situation { state: fetched, known_missing: true, ..situation() };
         assert_eq!(decide(&missing, || true), KeyWait::Park, "a key is not missing for hours");
