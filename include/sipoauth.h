@@ -1343,10 +1343,16 @@ int32_t sipoauth_worker_check_password(struct sipoauth_worker *worker,
  token that came without TLS and without a proof, so it is denied with pop_missing where the provider has
  `token_pop=required`.
 
+ Limits count the token for the sender of `request`, as its source_ip, source_port, transport and vias tell. Nothing
+ else of the request is looked at. If `request` is NULL, the sender is not known, and all such tokens count for one
+ sender. Changed in ABI version 5.
+
  # Safety
- `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
+ `worker` is NULL or valid; `request` is NULL, or it and what it points to is valid during the call; `token` is valid
+ for its length; `result` as for sipoauth_worker_check.
  */
 int32_t sipoauth_worker_check_token(struct sipoauth_worker *worker,
+                                    const struct sipoauth_request *request,
                                     struct sipoauth_str token,
                                     uint32_t flags,
                                     struct sipoauth_result *result);

@@ -174,6 +174,8 @@ int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_di
 
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
 {
+    struct oauth_request request;
+    const sipoauth_request *call = NULL;
     sipoauth_result result;
     sipoauth_worker *worker = oauth_worker_get();
     uint32_t flags = oauth_resume_running() ? SIPOAUTH_CHECK_RESUMED : SIPOAUTH_CHECK_NO_WAIT;
@@ -182,7 +184,16 @@ int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
     if (worker == NULL)
         return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
     prepare(&result);
-    rc = sipoauth_worker_check_token(worker, oauth_view(token), flags, &result);
+    /* limits count the sender of the request; a reply has none */
+    if (oauth_is_request(msg)) {
+        if (oauth_request_read(&request, msg, SIPOAUTH_ROLE_UAS, realm) < 0) {
+            if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_MALFORMED, 0, &result) != SIPOAUTH_OK)
+                return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
+            return store(msg, SIPOAUTH_ROLE_UAS, oauth_view(realm), &result);
+        }
+        call = &request.call;
+    }
+    rc = sipoauth_worker_check_token(worker, call, oauth_view(token), flags, &result);
     if (rc != SIPOAUTH_OK) {
         LM_ERR("the check failed (%d)\n", rc);
         return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);

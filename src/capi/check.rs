@@ -161,25 +161,23 @@ pub unsafe extern "C" fn sipoauth_worker_check_password(
 /// token that came without TLS and without a proof, so it is denied with pop_missing where the provider has
 /// `token_pop=required`.
 ///
+/// Limits count the token for the sender of `request`, as its source_ip, source_port, transport and vias tell. Nothing
+/// else of the request is looked at. If `request` is NULL, the sender is not known, and all such tokens count for one
+/// sender. Changed in ABI version 5.
+///
 /// # Safety
-/// `worker` is NULL or valid, `token` valid for its length, `result` as for sipoauth_worker_check.
+/// `worker` is NULL or valid; `request` is NULL, or it and what it points to is valid during the call; `token` is valid
+/// for its length; `result` as for sipoauth_worker_check.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sipoauth_worker_check_token(
     worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
     token: sipoauth_str,
     flags: u32,
     result: *mut sipoauth_result,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    unsafe {
-        judge(worker, result, |state| {
-            // The token may be a text of the last result, so that result lives until the end.
-            let _last = std::mem::take(&mut state.last);
-            let token = text(token)?;
-            *state.last = state.worker.check_token(&token, &handling(flags)?);
-            Ok(())
-        })
-    }
+    unsafe { judge(worker, result, |state| check_token(state, request, token, flags)) }
 }
 
 /// Gives the result for a request that the host could not handle. `why` is SIPOAUTH_REFUSE_FULL for the request of
@@ -384,6 +382,29 @@ unsafe fn exchange(state: &mut State, code: *const sipoauth_code, flags: u32) ->
         };
         let handling = Handling { now: (c.now != 0).then_some(c.now), source: &source, ..handling(flags)? };
         *state.last = state.worker.exchange(&request, code, &handling);
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `token` and a non-NULL `request` and what they point to are valid.
+unsafe fn check_token(state: &mut State, request: *const sipoauth_request, token: sipoauth_str, flags: u32) -> Status {
+    // The texts of the last answer may be among the inputs, so it lives until the end.
+    let _last = std::mem::take(&mut *state.last);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (token, handling) = (text(token)?, handling(flags)?);
+        if request.is_null() {
+            *state.last = state.worker.check_token(&token, &handling);
+            return Ok(());
+        }
+        let given = whole(request)?;
+        let (transport, source_port) = (transport_name(given.transport)?, port(given.source_port)?);
+        let (source, vias) = (lossy(octets(given.source_ip)?), vias(&given)?);
+        let vias: Few<Cow<'_, str>> = vias.iter().map(|body| lossy(body)).collect();
+        let vias: Few<&str> = vias.iter().map(AsRef::as_ref).collect();
+        let sender = Request { transport, source: (&source, source_port), vias: &vias, ..Request::default() };
+        *state.last = state.worker.check_token_of(&sender, &token, &Handling { source: &source, ..handling });
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::provider_load::{Ended, Gate, LoadKind, Loads};
 use super::service::ServiceEvent;
 use super::turns::Turns;
 use super::waiters::{Ticket, Waiters};
-use crate::clock::now_millis;
+use crate::clock::{has_come, now_millis};
 use crate::process::failures::Failures;
 use crate::process::job::{Exchange, Work};
 use sipoauth_core::reason::Reason;
@@ -98,7 +98,8 @@ impl Exchanges {
         let running = &self.running;
         // A code that is being sent is not sent again meanwhile.
         let idle = |work: &Work| matches!(work, Work::Exchange(e) if !running.contains(&e.registration.code));
-        let taken = self.queue.take(provider, |queued| queued.not_before <= now && idle(&queued.work));
+        let taken =
+            self.queue.take(provider, |queued| has_come(queued.not_before, now, LOOK_AGAIN) && idle(&queued.work));
         let Some((source, Queued { ticket, work: Work::Exchange(exchange), .. })) = taken else { return false };
         let code = exchange.registration.code.clone();
         let gate = loads.gate(env, provider, LoadKind::Exchange);
@@ -118,7 +119,10 @@ impl Exchanges {
     /// Gives threads what needs the store only.
     pub fn begin_store_work(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, loads: &mut Loads, now: i64) {
         while loads.has_room_for_store(pool) {
-            let Some((source, queued)) = self.queue.take(STORE, |queued| queued.not_before <= now) else { return };
+            let Some((source, queued)) = self.queue.take(STORE, |queued| has_come(queued.not_before, now, LOOK_AGAIN))
+            else {
+                return;
+            };
             if !pool.start(store_task(env, &queued)) {
                 self.queue.put_back(STORE, source, queued);
                 return;

@@ -11,7 +11,7 @@ use super::pool::Pool;
 use super::refresh_shares::{Permit, RefreshShares, ShareRules};
 use super::refresh_task::Refresh;
 use super::service::ServiceEvent;
-use crate::clock::now_millis;
+use crate::clock::{has_come, now_millis};
 use crate::process::context::Worked;
 use crate::store::sessions::account_key;
 
@@ -79,7 +79,7 @@ impl Refreshes {
 
     /// Starts what is due. At most an eighth of the threads refresh, because phones that wait come first.
     pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, now: i64) {
-        if !self.upkeeping && now >= self.next_upkeep {
+        if !self.upkeeping && has_come(self.next_upkeep, now, UPKEEP) {
             self.next_upkeep = now + UPKEEP;
             let task_env = env.clone();
             let upkeep = move || {
@@ -92,7 +92,7 @@ impl Refreshes {
             };
             self.upkeeping = pool.start(env.task(upkeep, |_| ServiceEvent::Kept(RefreshEvent::Upkeep)));
         }
-        if !self.looking && self.queue.is_empty() && now >= self.next_look {
+        if !self.looking && self.queue.is_empty() && has_come(self.next_look, now, LOOK) {
             self.next_look = now + LOOK;
             let task_env = env.clone();
             let look = move || {

@@ -11,6 +11,9 @@ use crate::shared::waiting_room::WaitingPlace;
 /// Names a waiter.
 pub type Ticket = u64;
 
+/// Longest wait of a request, in milliseconds: the most that `pending_timeout` can be.
+const LONGEST: i64 = 30_000;
+
 /// The waiting requests.
 #[derive(Default)]
 pub struct Waiters {
@@ -54,10 +57,17 @@ impl Waiters {
         }
     }
 
-    /// Ends the wait of requests whose time is over. True when there are any.
+    /// Those whose time is over. True when there are any. A deadline that lies further ahead than it can was set before the
+    /// clock was set back, so it has passed.
     pub fn expire(&mut self, now: i64) -> bool {
         let before = self.done.len();
         while let Some((deadline, ticket)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, ticket));
+            self.done.extend(self.waiting.remove(&ticket));
+        }
+        while let Some((deadline, ticket)) = self.deadlines.last().copied()
+            && deadline.saturating_sub(now) > LONGEST
+        {
             self.deadlines.remove(&(deadline, ticket));
             self.done.extend(self.waiting.remove(&ticket));
         }
@@ -85,5 +95,20 @@ impl Waiters {
     pub fn abandon(&mut self, shared: &Shared) {
         let waiting = std::mem::take(&mut self.waiting);
         waiting.values().chain(&self.done).for_each(|waiter| shared.waiting.give_back(&waiter.place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_lets_nobody_wait_for_hours() {
+        const HOURS: i64 = 10_000_000;
+        let mut waiters = Waiters::default();
+        let [old, new] = [HOURS + 5000, 5000].map(|deadline| waiters.add(deadline, NOBODY, WaitingPlace::default()));
+        assert!(waiters.expire(0));
+        assert!(!waiters.waits(old) && waiters.waits(new));
+        assert!(!waiters.expire(4999) && waiters.expire(5000));
     }
 }

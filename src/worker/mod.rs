@@ -40,6 +40,7 @@ use sipoauth_core::config::ConfigError;
 use sipoauth_core::config::offer::{Offer, SipEndpoint, choose};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::grant::CodeRequest;
+use sipoauth_core::oauth::refresh_plan::longest_pause;
 use sipoauth_core::ports::Level;
 use sipoauth_core::reason::{Outcome, Reason};
 use sipoauth_core::records::session::id_text;
@@ -168,7 +169,7 @@ impl Worker {
         let decision = self.with_key_stored(request, now, |worker| worker.look(request, sent.clone(), handling, now));
         let verdict = self.conclude(decision, request, handling, now);
         if sent.is_some() {
-            self.note_acceptance(&verdict, request);
+            self.note_acceptance(&verdict, request, now);
         }
         self.hint_about_size(&verdict, request);
         verdict
@@ -268,9 +269,15 @@ impl Worker {
         self.context.sessions().is_some_and(|access| access.is_local())
     }
 
-    /// Checks a bare token.
+    /// Checks a bare token that nobody is known to have sent.
     pub fn check_token(&mut self, token: &str, handling: &Handling<'_>) -> CheckResult {
+        self.check_token_of(&Request::default(), token, handling)
+    }
+
+    /// Checks a bare token. Limits count it for the sender of `request`; nothing else of the request is looked at.
+    pub fn check_token_of(&mut self, request: &Request<'_>, token: &str, handling: &Handling<'_>) -> CheckResult {
         let now = self.prepare(handling.now);
+        let handling = &self.sent_by(request, handling);
         let sessions = SessionView::as_known(&self.context, &self.placed.policy, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
@@ -399,6 +406,7 @@ impl Worker {
             can_park: !handling.no_wait,
             now,
             pending_timeout: i64::from(settings.pending_timeout) * 1000,
+            longest_pause: longest_pause(i64::from(settings.key_cooldown) * 1000),
             retry_after: settings.retry_after,
         };
         let minute = (now / 60_000).unsigned_abs();

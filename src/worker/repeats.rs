@@ -2,12 +2,14 @@
 //! The part of a worker for requests like those that it has accepted before. Phones send them all day, so nothing
 //! of them is parsed again.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::connections::is_bound_by;
 use super::grants::seconds_left;
 use super::{CheckResult, Handling, Worker};
 use crate::shared::counters::Counter;
+use crate::shared::source_limits::UNIT;
 use sipoauth_core::check::acceptance::{Acceptance, RequestKey};
 use sipoauth_core::check::token_cache::{Known, VerifiedToken};
 use sipoauth_core::check::{Carried, KnownKeys, Request};
@@ -123,8 +125,9 @@ impl Worker {
         Recognized::Accepted
     }
 
-    /// Remembers an accepted request whose credentials were a known token, where nothing else decides.
-    pub(super) fn note_acceptance(&mut self, verdict: &CheckResult, request: &Request<'_>) {
+    /// Remembers an accepted request whose credentials were a known token, where nothing else decides. `now` is in Unix
+    /// milliseconds.
+    pub(super) fn note_acceptance(&mut self, verdict: &CheckResult, request: &Request<'_>, now: i64) {
         let answer = &verdict.answer;
         let accepted = verdict.granted && answer.cached && answer.carried == Carried::Token && answer.session.is_none();
         let (Some(token), Some(aor), true) = (&answer.token, answer.aor, accepted) else {
@@ -140,7 +143,10 @@ impl Worker {
         if !judged_alone || is_bound || !self.is_simple(&repeated) {
             return;
         }
-        let span = provider.rules.span(&token.claims);
+        // A request outside this time is checked in full, so its sender is noted again as one who is not a stranger. The
+        // time is bounded on both sides, because the clock may be set back.
+        let (now, Range { start, end }) = (now / 1000, provider.rules.span(&token.claims));
+        let span = start.max(now.saturating_sub(UNIT / 1000))..end.min(now.saturating_add(UNIT / 1000));
         if let Some(acceptance) = Acceptance::new(&repeated.asking, span, token, aor, &verdict.services) {
             self.cache.accept(&token.token, acceptance);
         }

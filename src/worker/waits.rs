@@ -13,7 +13,6 @@ use crate::process::job::{Errand, Job, NOBODY, Work};
 use crate::shared::counters::Counter;
 use crate::shared::waiting_room::{Full, Party, Rules};
 use sipoauth_core::reason::Reason;
-use sipoauth_core::sip::sender::Crowd;
 
 impl Worker {
     /// Lets a request with work for the I/O service wait, or refuses it.
@@ -54,15 +53,14 @@ impl Worker {
     }
 
     /// A number for the senders who share an allowance with this one; nobody else can compute it. It is 0 when the
-    /// host does not tell the source. Forged datagrams of a network wait apart from those of its phones from which
-    /// something was accepted.
+    /// host does not tell the source. The crowds of a network wait apart, as they do for all limits, so forged datagrams
+    /// take no place of its phones with connections.
     fn tag_of(&self, handling: &Handling<'_>, now: i64) -> u32 {
         if handling.source.is_empty() {
             return 0;
         }
         let sender = sender(&self.context, handling, now);
-        let is_stranger = sender.crowd() == Crowd::Strangers;
-        let hash = self.context.arena().shared().places.hash((is_stranger, &sender.network));
+        let hash = self.context.arena().shared().places.hash((sender.crowd(), &sender.network));
         (hash as u32).max(1)
     }
 

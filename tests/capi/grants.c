@@ -83,7 +83,7 @@ static void services(sipoauth_worker *worker, const char *credentials)
     require(worker, SIPOAUTH_REQUIRE_SCOPE, "sip", SIPOAUTH_E_STATE);
     check(worker, "INVITE", NULL);
     require(worker, SIPOAUTH_REQUIRE_SERVICE, "chat", SIPOAUTH_E_STATE);
-    EXPECT_STATUS(sipoauth_worker_check_token(worker, text(argument("token")), 0, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_check_token(worker, NULL, text(argument("token")), 0, &result), SIPOAUTH_OK);
     require(worker, SIPOAUTH_REQUIRE_SERVICE, "talk", SIPOAUTH_E_STALE);
     last = result.check;
     EXPECT(require(worker, SIPOAUTH_REQUIRE_SERVICE, "talk", SIPOAUTH_OK).verdict == SIPOAUTH_VERDICT_ACCEPTED);

@@ -77,7 +77,7 @@ static void expect_panic(sipoauth_worker *worker, const char *token, const char 
     EXPECT_STATUS(sipoauth_worker_check_wait(worker, &message.request, 10, &result), SIPOAUTH_E_PANIC);
     expect_denied(&result);
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_check_token(worker, text(token), 0, &result), SIPOAUTH_E_PANIC);
+    EXPECT_STATUS(sipoauth_worker_check_token(worker, NULL, text(token), 0, &result), SIPOAUTH_E_PANIC);
     expect_denied(&result);
     EXPECT(panics() == before + 3);
     free(credentials);

@@ -136,7 +136,7 @@ static void child_of_worker(sipoauth_worker *parents)
     CHILD_EXPECT(sipoauth_worker_check(parents, &message.request, 0, &result) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.status == 503);
     CHILD_EXPECT(sipoauth_worker_check_wait(parents, &message.request, 1, &result) == SIPOAUTH_E_PROCESS);
-    CHILD_EXPECT(sipoauth_worker_check_token(parents, text("x"), 0, &result) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_worker_check_token(parents, NULL, text("x"), 0, &result) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_refuse(parents, SIPOAUTH_REFUSE_FULL, 1, &result) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_claim(parents, 1, text("sub"), &value) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_worker_submit(parents, 0, text(""), 1, 2) == SIPOAUTH_E_PROCESS);

@@ -180,14 +180,14 @@ static void accepted(void)
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED);
 
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_check_token(worker, text(argument("token")), 0, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_check_token(worker, NULL, text(argument("token")), 0, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_ACCEPTED && result.aor.len == 0);
     EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &value), SIPOAUTH_OK);
     EXPECT_TEXT(value, "alice");
-    EXPECT_STATUS(sipoauth_worker_check_token(worker, text("no.token.x"), 0, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_check_token(worker, NULL, text("no.token.x"), 0, &result), SIPOAUTH_OK);
     EXPECT_REFUSED(result, 401, "token_malformed");
     EXPECT_STATUS(sipoauth_worker_claim(worker, result.check, text("sub"), &value), SIPOAUTH_E_STATE);
-    EXPECT_STATUS(sipoauth_worker_check_token(worker, text(""), SIPOAUTH_CHECK_NO_WAIT, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_check_token(worker, NULL, text(""), SIPOAUTH_CHECK_NO_WAIT, &result), SIPOAUTH_OK);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED);
     free(credentials);
 }
@@ -377,7 +377,7 @@ static void large(void)
     result = check(&message, 0);
     EXPECT(result.verdict == SIPOAUTH_VERDICT_DENIED && result.status != 200);
     result = blank_result();
-    EXPECT_STATUS(sipoauth_worker_check_token(worker, octets(body, megabyte), 0, &result), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_worker_check_token(worker, NULL, octets(body, megabyte), 0, &result), SIPOAUTH_OK);
     EXPECT_REFUSED(result, 400, "token_too_large");
     free(body);
 

@@ -15,6 +15,7 @@ use sipoauth::process::job::{Errand, Work};
 use sipoauth::worker::{CheckResult, Handling};
 use sipoauth_core::check::Request;
 use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::sender::Network;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -276,5 +277,45 @@ fn a_service_that_ends_with_requests_in_its_hands_leaves_no_place_taken() {
         // Some are in its hands, others in the socket.
         plant.step();
         plant.restart();
+    }
+}
+
+/// The sender of a token over this transport. Port 5060 is that of a phone, port 6000 a forged one.
+fn sender(transport: &'static str, source: &'static str, port: u16) -> Request<'static> {
+    Request { transport, source: (source, port), ..Request::default() }
+}
+
+#[test]
+fn connected_and_known_phones_and_strangers_of_one_address_wait_apart() {
+    let server = server();
+    server.set(INTROSPECT, Answer::Hang);
+    let mut plant =
+        Plant::new(&crate::answers::provider(&server), &json!({ "max_pending": 40, "pending_timeout": 30 }));
+    plant.site.context.arena().shared().shown_senders.note(&Network::of(FLOOD), 5060, now() * 1000);
+    for (transport, port) in [("udp", 6000), ("udp", 5060), ("tls", 7000)] {
+        let parked = |number: &u32| {
+            let (token, request) = (format!("a-token-{transport}-{port}-{number}"), sender(transport, FLOOD, port));
+            let verdict = plant.site.worker.check_token_of(&request, &token, &from(FLOOD));
+            plant.park(&verdict).is_some()
+        };
+        assert_eq!((0..20).filter(parked).count(), 10, "{transport} {port}");
+    }
+}
+
+#[test]
+fn bare_tokens_of_one_source_leave_room_to_those_of_others() {
+    let server = server();
+    server.set(INTROSPECT, Answer::Hang);
+    let mut plant =
+        Plant::new(&crate::answers::provider(&server), &json!({ "max_pending": 40, "pending_timeout": 30 }));
+    for (source, expected) in [(FLOOD, 10), ("192.0.2.1", 10)] {
+        let parked = |number: &u32| {
+            let (token, request) = (format!("a-bare-token-{source}-{number}"), sender("udp", source, 5060));
+            let verdict = plant.site.worker.check_token_of(&request, &token, &from(source));
+            let is_parked = plant.park(&verdict).is_some();
+            assert!(is_parked || verdict.answer.reason() == Reason::IntrospectionLimited);
+            is_parked
+        };
+        assert_eq!((0..40).filter(parked).count(), expected, "{source}");
     }
 }

@@ -12,6 +12,7 @@ use sipoauth::worker::{CheckResult, Handling, Worker};
 use sipoauth_core::check::acceptance::RequestKey;
 use sipoauth_core::check::{Message, Request};
 use sipoauth_core::reason::Reason;
+use sipoauth_core::sip::sender::Network;
 use std::sync::{Mutex, OnceLock};
 
 const BOB: &str = "sip:bob@example.test";
@@ -103,6 +104,25 @@ fn a_token_that_ends_between_two_requests_is_refused() {
         assert_eq!(is_repeated(&mut site.worker, &request, time), expected == Reason::Ok, "{time}");
         assert_eq!(site.worker.check(&request, &at(time)).answer.reason(), expected, "{time}");
     }
+}
+
+/// A phone whose requests are all compared instead of parsed stays known to the limits.
+#[test]
+fn a_phone_that_is_recognized_all_day_is_no_stranger() {
+    let key = TestKey::p256("k");
+    let start = now();
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({ "exp": start + 86_400 }));
+    let (credentials, source) = ([header.as_str()], "192.0.2.1");
+    let request = Request { transport: "udp", source: (source, 5060), ..register(&credentials) };
+    let mut recognized = 0;
+    for time in (start..start + 6 * 3600).step_by(300) {
+        recognized += u32::from(is_repeated(&mut site.worker, &request, time));
+        let verdict = site.worker.check(&request, &Handling { source, ..at(time) });
+        assert_eq!(verdict.answer.reason(), Reason::Ok);
+        let shown = &site.context.arena().shared().shown_senders;
+        assert!(shown.knows(&Network::of(source), 5060, time * 1000), "{} s later", time - start);
+    }
+    assert!(recognized > 36, "{recognized} of 72");
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub struct Situation {
     pub now: i64,
     /// Longest time a request is parked, milliseconds.
     pub pending_timeout: i64,
+    /// The longest time that `not_before` can lie ahead, milliseconds.
+    pub longest_pause: i64,
     /// Retry-After when nothing better is known, seconds.
     pub retry_after: u32,
 }
@@ -62,12 +64,18 @@ pub enum KeyWait {
     NotNowAndFetch(Reason, u32),
 }
 
+/// True when the times differ by less than `span`. A time from the future is as far away as one from the past, because
+/// the clock may have been set back.
+fn is_near(now: i64, then: i64, span: i64) -> bool {
+    now.abs_diff(then) < span.unsigned_abs()
+}
+
 /// Decides. `source_allowed` is called only when this request would cause a fetch because of its key id.
 pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> KeyWait {
     let Situation { state, now, retry_after, .. } = *situation;
     // The key counts as missing for a while only, because a kid that a stranger guessed before it was published
     // must not stay unknown.
-    if situation.have_keys && situation.known_missing && now < state.fetched_at.saturating_add(MISSING_FOR) {
+    if situation.have_keys && situation.known_missing && is_near(now, state.fetched_at, MISSING_FOR) {
         return KeyWait::Unknown;
     }
     let outage =
@@ -75,7 +83,7 @@ pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> K
     if situation.resumed {
         // A parked request goes on when a fetch has ended or its time is over. Only a fetch that ended
         // successfully after it was parked can tell that the key does not exist.
-        let answered = state.failures == 0 && state.fetched_at > now - situation.pending_timeout;
+        let answered = state.failures == 0 && is_near(now, state.fetched_at, situation.pending_timeout);
         return match (situation.have_keys, answered) {
             (true, true) => KeyWait::Unknown,
             _ if state.failures > 0 => KeyWait::NotNow(outage, retry_after),
@@ -85,7 +93,8 @@ pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> K
     if state.in_flight {
         return if situation.can_park { KeyWait::Park } else { KeyWait::NotNow(outage, retry_after) };
     }
-    if now < state.not_before {
+    // A pause that ends later than it can was begun before the clock was set back, so it is over.
+    if (1..=situation.longest_pause).contains(&state.not_before.saturating_sub(now)) {
         let seconds = u32::try_from((state.not_before - now + 999) / 1000).unwrap_or(retry_after).max(1);
         let reason = if state.failures > 0 || !situation.have_keys { outage } else { Reason::KeyRefreshLimited };
         // In an outage, the pauses between attempts are the limit, so it does not matter which source asks.
@@ -114,6 +123,7 @@ mod tests {
             can_park: true,
             now: 2_000_000,
             pending_timeout: 5_000,
+            longest_pause: 10_000,
             retry_after: 7,
         }
     }
@@ -122,6 +132,21 @@ mod tests {
     fn an_unknown_key_is_worth_one_fetch() {
         assert_eq!(decide(&situation(), || true), KeyWait::Park);
         assert_eq!(decide(&situation(), || false), KeyWait::NotNow(Reason::KeyRefreshLimited, 60));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_sends_nobody_away() {
+        const HOURS: i64 = 10_000_000;
+        let closed = SlotState { not_before: HOURS, ..situation().state };
+        assert_eq!(decide(&Situation { state: closed, ..situation() }, || true), KeyWait::Park);
+        let failing = SlotState { failures: 3, ..closed };
+        let no_keys = Situation { state: failing, have_keys: false, can_park: false, ..situation() };
+        assert_eq!(decide(&no_keys, || true), KeyWait::NotNowAndFetch(Reason::KeysTooOld, 7));
+        let fetched = SlotState { fetched_at: HOURS, ..situation().state };
+        let missing = Situation { state: fetched, known_missing: true, ..situation() };
+        assert_eq!(decide(&missing, || true), KeyWait::Park, "a key is not missing for hours");
+        let resumed = Situation { state: fetched, resumed: true, ..situation() };
+        assert_eq!(decide(&resumed, || true), KeyWait::NotNow(Reason::WaitTimeout, 7), "no fetch has ended since");
     }
 
     #[test]

@@ -48,7 +48,9 @@ impl Breaker {
         if state.failures < self.patience.failures {
             return Ok(());
         }
-        if now < state.until {
+        // A pause that ends later than any pause can was begun before the clock was set back, so it is over.
+        let longest = trial.max(self.patience.longest_pause);
+        if (1..=longest).contains(&state.until.saturating_sub(now)) {
             return Err(state.why.clone());
         }
         state.until = now + trial;
@@ -97,6 +99,19 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_every_pause() {
+        let breaker = Breaker::new(Patience { failures: 1, first_pause: 500, longest_pause: 4000 });
+        let check = |now| breaker.check(now, 5000);
+        breaker.failed(10_000_000, "refused");
+        assert_eq!(check(0), Ok(()), "one may try");
+        assert!(check(4999).is_err(), "while it tries, no other may");
+        assert_eq!(check(10_000_000), Ok(()));
+        assert_eq!(check(5000), Ok(()), "a trial, too, is over");
+        breaker.failed(5000, "refused");
+        assert!(check(5999).is_err() && check(6000).is_ok(), "pauses are as long as before");
+    }
 
     #[test]
     fn one_tries_after_each_pause_and_pauses_grow() {

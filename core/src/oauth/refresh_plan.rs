@@ -20,6 +20,14 @@ const SOON: i64 = 100;
 /// Milliseconds to wait after a failure, however many there were. A server that is back is asked within five
 /// seconds, and a server that is still down is asked at most every two seconds.
 const RETRY: i64 = 2000;
+/// Longest time to wait after a failure.
+const LONGEST_RETRY: i64 = RETRY * 3 / 2;
+
+/// The longest time for which requests may cause no fetch. A time that lies further ahead was set before the clock was
+/// set back, so it has passed.
+pub fn longest_pause(cooldown: i64) -> i64 {
+    cooldown.max(LONGEST_RETRY)
+}
 
 /// The plan of one provider. Times are Unix milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +48,25 @@ impl RefreshPlan {
         RefreshPlan { next: now, not_before: 0, failures: 0, spent: 0, refilled: now }
     }
 
+    /// The clock may have been set back. A time that lies further ahead than it can has passed, because nobody must
+    /// wait until the old time comes round again.
+    fn follow_clock(&mut self, now: i64, limits: &Limits) {
+        let longest = if self.failures > 0 { LONGEST_RETRY } else { limits.interval.max(MIN_INTERVAL) };
+        if self.next.saturating_sub(now) > longest {
+            self.next = now;
+        }
+        if self.not_before.saturating_sub(now) > longest_pause(limits.cooldown) {
+            self.not_before = 0;
+        }
+        if self.refilled > now {
+            (self.refilled, self.spent) = (now, 0);
+        }
+    }
+
     /// True when a fetch is due, because it was planned, or because it is asked for and allowed. A fetch that was
     /// asked for counts against the allowance.
     pub fn start(&mut self, asked: bool, now: i64, limits: &Limits) -> bool {
+        self.follow_clock(now, limits);
         if now >= self.next {
             return true;
         }
@@ -86,7 +110,7 @@ impl RefreshPlan {
     /// After a failure.
     pub fn failed(&mut self, now: i64, jitter: f64) {
         self.failures = self.failures.saturating_add(1);
-        self.next = now + RETRY + (RETRY as f64 * 0.5 * jitter) as i64;
+        self.next = now + RETRY + ((LONGEST_RETRY - RETRY) as f64 * jitter) as i64;
         self.not_before = self.next;
     }
 }
@@ -127,6 +151,30 @@ mod tests {
         plan.succeeded(0, Some(u64::MAX), 1.0, &LIMITS);
         assert_eq!(plan.next, 810_000);
         assert!(!plan.start(false, 809_999, &LIMITS) && plan.start(false, 810_000, &LIMITS));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_delays_nothing() {
+        const HOURS: i64 = 10_000_000;
+        let at = |now| {
+            let mut plan = RefreshPlan::new(now);
+            assert!(plan.start(false, now, &LIMITS));
+            plan
+        };
+        let mut failed = at(HOURS);
+        failed.failed(HOURS, 1.0);
+        assert!(failed.start(false, 0, &LIMITS), "after a failure");
+        failed.failed(0, 1.0);
+        assert!(!failed.start(true, 0, &LIMITS) && !failed.start(true, 2999, &LIMITS), "the pause is a pause");
+        let mut planned = at(HOURS);
+        planned.succeeded(HOURS, None, 0.0, &LIMITS);
+        assert!(planned.start(false, 0, &LIMITS), "the planned fetch");
+        let mut spent = at(HOURS);
+        spent.succeeded(HOURS, None, 0.0, &LIMITS);
+        while spent.start(true, HOURS, &LIMITS) {}
+        spent.succeeded(0, None, 0.0, &LIMITS);
+        assert!(spent.start(true, 1, &LIMITS), "the allowance");
+        assert_eq!(spent.not_before, 0);
     }
 
     #[test]
