@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use smallvec::{SmallVec, smallvec};
 use zeroize::Zeroizing;
 
-use super::convert::{Place, lossy, octets, structure, text, utf8};
+use super::convert::{Place, borrowed, lossy, octets, structure, text, utf8};
 use super::guard::Status;
 use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
@@ -414,8 +414,13 @@ unsafe fn check_token(state: &mut State, request: *const sipoauth_request, token
 unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32) -> Status {
     let State { worker, last, spare, .. } = state;
     // SAFETY: the caller's promise.
-    let core = unsafe { structure(request).and_then(|request| Core::read(&request, flags)) };
-    let mut core = core.inspect_err(|_| **last = CheckResult::default())?;
+    let mut core = match unsafe { borrowed(request).and_then(|request| Core::read(request, flags)) } {
+        Ok(core) => core,
+        Err(status) => {
+            **last = CheckResult::default();
+            return Err(status);
+        }
+    };
     let begun = worker.begin(&core.handling);
     core.handling.begun = Some(begun);
     let sent = match worker.recognize(&core.repeated, &core.handling, spare) {

@@ -110,6 +110,19 @@ pub unsafe fn structure<T: Structure>(ptr: *const T) -> Result<T, i32> {
     }
 }
 
+/// As [`structure`], without the copy.
+///
+/// # Safety
+/// As for [`structure`], and nobody writes to the structure during `'a`.
+#[inline]
+pub unsafe fn borrowed<'a, T: Structure>(ptr: *const T) -> Result<&'a T, i32> {
+    // SAFETY: the caller's promise; the structure is as large as T.
+    unsafe {
+        size_of_callers(ptr)?;
+        Ok(&*ptr)
+    }
+}
+
 /// Memory of the caller for an answer. Its pointer was checked, and a safe value was written to it at once.
 pub struct Place<T>(*mut T);
 
