@@ -40,20 +40,18 @@ impl Behind {
     }
 
     /// A trial takes another one each time, so one that always fails does not hide that the server is back.
-    fn for_trial(&self) -> Option<&String> {
-        let after = (Excluded(&self.last), Unbounded);
-        let next = |keys: &'_ BTreeSet<String>| keys.range::<String, _>(after).next().cloned();
+    fn for_trial(&self) -> Option<String> {
         let all = [&self.waiting, &self.failed];
-        let key = all.iter().filter_map(|keys| next(keys)).min();
-        let found = key.and_then(|key| all.iter().find_map(|keys| keys.get(&key)));
-        found.or_else(|| all.iter().filter_map(|keys| keys.first()).min())
+        let after = (Excluded(&self.last), Unbounded);
+        let next = all.iter().filter_map(|keys| keys.range::<String, _>(after).next()).min();
+        next.or_else(|| all.iter().filter_map(|keys| keys.first()).min()).cloned()
     }
 
     fn take(&mut self, trial: bool) -> Option<String> {
         if !trial {
             return self.waiting.pop_first();
         }
-        let key = self.for_trial()?.clone();
+        let key = self.for_trial()?;
         self.waiting.remove(&key);
         self.failed.remove(&key);
         self.last.clone_from(&key);
