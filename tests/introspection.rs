@@ -605,7 +605,10 @@ fn the_endpoint_is_found_or_said_to_be_missing() {
     bench.server.set(OPENID_CONFIGURATION, Answer::Json(discovery(&bench.server.issuer())));
     let fresh = Proxy::new(&bench.server.issuer(), "client_id=proxy;client_secret=hush");
     let text = fresh.endpoint(Endpoint::Introspection).unwrap_err();
-    assert!(text.contains("no introspection_endpoint; set introspection_endpoint"), "{text}");
+    assert!(
+        text.contains("no introspection_endpoint, ") && text.ends_with("; set introspection_endpoint yourself"),
+        "{text}"
+    );
     let url = bench.server.url("/here");
     let line = format!("client_id=proxy;client_secret=hush;introspection_endpoint={url}");
     let configured = Proxy::new(&bench.server.issuer(), &line);

@@ -163,7 +163,8 @@ impl TaskEnv {
         KeySet::from_jwks(&document, Origin::Fetched).ok()
     }
 
-    /// Fetches the keys of a provider within limits, for a stranger may be the cause. The error says why there are none.
+    /// Fetches the keys of a provider within limits, because a stranger may be the cause. The error says why there are
+    /// none.
     pub(super) fn fetch_keys(&self, provider: usize) -> Result<Refetched, String> {
         let provider = &self.policy.providers[provider];
         let fetch = || fetch_provider_keys(&*self.client, provider, &self.policy);

@@ -127,7 +127,7 @@ mod tests {
         ];
         assert!(fetch(pages).is_ok());
         let none = fetch(vec![("https://as.example/oidc", missing.clone()), ("https://as.example/8414", missing)]);
-        let both = "https://as.example/oidc: HTTP status 404; https://as.example/8414: HTTP status 404";
+        let both = "https://as.example/oidc: HTTP status 404, https://as.example/8414: HTTP status 404";
         assert_eq!(none.unwrap_err().sentence, both);
     }
 
@@ -150,7 +150,7 @@ mod tests {
             fetch(vec![("https://as.example/oidc", Ok(METADATA)), ("https://as.example/jwks", Ok(r#"{"keys":[]}"#))]);
         assert!(empty.unwrap_err().sentence.contains("no usable"));
         let down = fetch(vec![("https://as.example/oidc", Err(FetchError::Status(500))), missing()]);
-        let both = "https://as.example/oidc: HTTP status 500; https://as.example/8414: HTTP status 404";
+        let both = "https://as.example/oidc: HTTP status 500, https://as.example/8414: HTTP status 404";
         assert_eq!(down.unwrap_err().sentence, both);
     }
 }

@@ -130,8 +130,7 @@ fn sum_up(mut problems: Vec<(Problem, String)>) -> MetadataError {
     use MetadataError::{Absent, Failed, Incomplete, NoDocument, Unusable};
     problems.sort_by_key(|(problem, _)| *problem);
     let has = |wanted| problems.iter().any(|(problem, _)| *problem == wanted);
-    let texts: Vec<&str> = problems.iter().map(|(_, text)| text.as_str()).collect();
-    let text = texts.join("; ");
+    let text = join(&problems);
     match (has(Problem::Away), has(Problem::Lacking), has(Problem::Nameless)) {
         (true, false, false) => Failed(text),
         (true, ..) => Incomplete(text),
@@ -140,6 +139,15 @@ fn sum_up(mut problems: Vec<(Problem, String)>) -> MetadataError {
         (false, false, false) if text.is_empty() => NoDocument("no metadata address".into()),
         (false, false, false) => NoDocument(text),
     }
+}
+
+/// One sentence of all. What to do comes last, after a semicolon, because the tool shows it apart.
+fn join(problems: &[(Problem, String)]) -> String {
+    let parts = problems.iter().map(|(_, text)| text.split_once("; ").unwrap_or((text, "")));
+    let (texts, mut fixes): (Vec<&str>, Vec<&str>) = parts.unzip();
+    fixes.retain(|fix| !fix.is_empty());
+    fixes.dedup();
+    [vec![texts.join(", ").as_str()], fixes].concat().join("; ")
 }
 
 fn check_issuer(json: &Json<'_>, wanted: &WantedEndpoint<'_>) -> Result<(), String> {
@@ -221,6 +229,13 @@ mod tests {
             let text = refusal(vec![(OIDC, Ok(BARE)), (RFC_8414, second)]);
             assert!(text.starts_with(OIDC) && text.contains("has no introspection_endpoint"), "{text}");
         }
+        let twice = refusal(vec![(OIDC, Ok(BARE)), (RFC_8414, Ok(BARE))]);
+        assert!(twice.ends_with("has no introspection_endpoint; set introspection_endpoint yourself"), "{twice}");
+        let (what, fix) = twice.split_once("; ").unwrap();
+        assert!(
+            what.contains(OIDC) && what.contains(RFC_8414) && !fix.contains("; "),
+            "what to do comes last: {twice}"
+        );
         let text = refusal(vec![(OIDC, Err(FetchError::Status(404))), (RFC_8414, Ok(BARE))]);
         assert!(text.starts_with(RFC_8414), "{text}");
         // The document that cannot be read now may have the member.
