@@ -47,7 +47,7 @@ settings! {
         connect_timeout: u32, "number", 2, Kind::Number { least: 1, most: 60, unit: "s" }, Takes::Reload,
             "longest time for opening a connection";
         http_threads: u32, "number", 16, Kind::Number { least: 2, most: 256, unit: "" }, Takes::Restart,
-            "threads that talk to authorization servers and to Redis. At most half of them exchange codes or introspect tokens at one provider, and at most an eighth refresh tokens. Some are kept free for keys and for Redis";
+            "threads that talk to authorization servers and to Redis. At most half of them exchange codes or introspect tokens at one provider, at most an eighth refresh tokens, and at most a quarter fetch keys. Some are kept free for keys and for Redis";
         ca_file: Option<String>, "as_it_is", None, Kind::File, Takes::Reload,
             "certificate authorities to trust, PEM; default: the system's";
         http_proxy: Option<String>, "as_it_is", None, Kind::Text, Takes::Reload,
