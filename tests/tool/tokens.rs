@@ -274,7 +274,7 @@ fn an_answer_is_judged_as_the_proxy_keeps_it() {
     let (code, value) = judge("scope", scopes(4000));
     assert_eq!((code, value["reason"].as_str()), (4, Some("introspection_unavailable")), "{value}");
     assert!(
-        value["problem"].as_str().is_some_and(|problem| problem.contains("octets, the rules need more")),
+        value["problem"].as_str().is_some_and(|problem| problem.contains("what the rules look at has more")),
         "{value}"
     );
 }
