@@ -12,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header reference demo demo-stop test test-servers lint fuzz-check bench bench-keep instructions-accept install install-kamailio clean help
+.PHONY: all lib kamailio header reference demo demo-stop test test-servers lint bench bench-keep instructions-accept install install-kamailio clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -23,7 +23,6 @@ help:
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
 	@echo "make test-servers       other people's authorization servers, installed and run here, with the guides for them"
 	@echo 'make bench [QUICK=1]    how fast it is, with the goals; QUICK=1 takes few rounds; make bench-keep writes benches/RESULTS.md'
-	@echo 'make fuzz-check         do the fuzz targets compile? After changes of what they call'
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
@@ -59,10 +58,6 @@ test-servers:
 
 lint:
 	tools/lint.sh
-
-# A workspace of its own, with dependencies of its own: some minutes at first.
-fuzz-check:
-	$(CARGO) check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check
 
 instructions-accept:
 	tools/instructions.sh accept
