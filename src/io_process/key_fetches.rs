@@ -12,7 +12,6 @@ use crate::shared::provider_slot::WantedFetch;
 use sipoauth_core::config::key_source::KeySource;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
-use sipoauth_core::config::settings::KEY_REFRESH_INTERVAL;
 use sipoauth_core::jose::key_set::{KeySet, Rejected};
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, KeyPlan, NoKeys, fetch_keys};
 use sipoauth_core::oauth::refresh_plan::{Limits, RefreshPlan};
@@ -56,15 +55,6 @@ pub fn key_plan(provider: &Provider, policy: &Policy) -> Option<KeyPlan> {
 pub fn fetch_provider_keys(fetch: &dyn Fetch, provider: &Provider, policy: &Policy) -> Result<KeySet, String> {
     let plan = key_plan(provider, policy).ok_or("the keys are configured")?;
     fetch_keys(fetch, &plan).map(|fetched| fetched.keys).map_err(|no_keys| printable(&no_keys.to_string(), 600))
-}
-
-fn limits(policy: &Policy) -> Limits {
-    let settings = &policy.settings;
-    Limits {
-        interval: i64::from(KEY_REFRESH_INTERVAL) * 1000,
-        cooldown: i64::from(settings.key_cooldown) * 1000,
-        burst: settings.key_burst,
-    }
 }
 
 fn has_room_for_failing(running: &HashMap<u64, bool>, most: usize) -> bool {
@@ -144,7 +134,7 @@ impl KeyFetches {
         most: usize,
         mut start: impl FnMut(u64, KeyPlan) -> bool,
     ) {
-        let limits = limits(policy);
+        let limits = Limits::new(&policy.settings);
         let mut remotes: Vec<_> = self.remotes.iter_mut().filter(|(_, r)| !r.in_flight).collect();
         remotes.sort_unstable_by_key(|(_, remote)| (remote.refresh.failures > 0, remote.begun));
         for (source, remote) in remotes {
@@ -189,7 +179,7 @@ impl KeyFetches {
         waiters: &mut Waiters,
         now: i64,
     ) {
-        let (limits, jitter) = (limits(policy), jitter());
+        let (limits, jitter) = (Limits::new(&policy.settings), jitter());
         self.running.remove(&source);
         let Some(remote) = self.remotes.get_mut(&source) else {
             return; // A reload has removed the provider meanwhile.

@@ -91,14 +91,6 @@ impl KeptKeys {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
-    Limits {
-        interval: i64::from(KEY_REFRESH_INTERVAL) * 1000,
-        cooldown: i64::from(settings.key_cooldown) * 1000,
-        burst: settings.key_burst,
-    }
-}
-
 impl Place {
     fn new(now: i64) -> Place {
         let kept = KeptKeySet {
@@ -122,10 +114,10 @@ impl Place {
     ) -> Result<Refetched, String> {
         let _one_at_a_time = lock(&self.fetching);
         let has_waited = lock(&self.kept).attempts != seen;
-        let may_fetch = !has_waited && lock(&self.kept).plan.start(true, now * 1000, &limits(settings));
+        let may_fetch = !has_waited && lock(&self.kept).plan.start(true, now * 1000, &Limits::new(settings));
         if may_fetch {
             let fetched = fetch();
-            lock(&self.kept).note(fetched, now, &limits(settings));
+            lock(&self.kept).note(fetched, now, &Limits::new(settings));
         }
         lock(&self.kept).after_attempt(has_waited || may_fetch, settings.key_max_stale, now)
     }

@@ -2,6 +2,8 @@
 //! When a provider's keys are fetched: planned ahead, on request within limits, and every few seconds while
 //! fetches fail.
 
+use crate::config::settings::{KEY_REFRESH_INTERVAL, Settings};
+
 /// The limits, from the configuration. Times are in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -11,6 +13,17 @@ pub struct Limits {
     pub cooldown: i64,
     /// Fetches on request that are allowed in a row.
     pub burst: u32,
+}
+
+impl Limits {
+    /// The limits that the settings give.
+    pub fn new(settings: &Settings) -> Limits {
+        Limits {
+            interval: i64::from(KEY_REFRESH_INTERVAL) * 1000,
+            cooldown: i64::from(settings.key_cooldown) * 1000,
+            burst: settings.key_burst,
+        }
+    }
 }
 
 /// Shortest time between two planned fetches, whatever the server's cache headers say.
