@@ -237,7 +237,7 @@ impl Bench {
         let key = TestKey::p256("k1");
         let server = ScriptedServer::start(key_set(&[key.jwk()]));
         let client = format!("client_id=proxy;{client}");
-        let globals = [&[("http_timeout", "1"), ("connect_timeout", "1")], globals].concat();
+        let globals = [&[("http_timeout", "1")], globals].concat();
         let proxy = Proxy::with(&server.issuer(), &client, &globals);
         Bench { server, key, proxy }
     }

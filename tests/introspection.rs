@@ -333,7 +333,7 @@ impl Bench {
         metadata["introspection_endpoint"] = json!(server.url(INTROSPECTION));
         server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
         let client = format!("client_id=proxy;{client}");
-        let proxy = Proxy::with(&server.issuer(), &client, &[("http_timeout", "1"), ("connect_timeout", "1")]);
+        let proxy = Proxy::with(&server.issuer(), &client, &[("http_timeout", "1")]);
         Bench { server, key, proxy }
     }
 

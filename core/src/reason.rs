@@ -158,7 +158,7 @@ reasons! {
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
     AorMissing = 53, "aor_missing", BadRequest, "", "The request has no usable To (REGISTER) or From address.";
     IdentityMissing = 54, "identity_missing", Forbidden, "", "No claim of the token makes an address-of-record by the provider's 'aor' setting: it is missing, or its value does not count (sipoauth token explain says why).";
-    ShortCodeUnprotected = 55, "short_code_unprotected", Forbidden, "", "A short code (digits only, 30 at most), or a key made from one, is not accepted over this transport: use TLS or WSS (allow_unprotected_short_codes).";
+    ShortCodeUnprotected = 55, "short_code_unprotected", Forbidden, "", "A short code (digits only, 30 at most), or a key made from one, is not accepted over this transport: use TLS or WSS (setting allow).";
     CodeTries = 56, "code_tries", Forbidden, "", "Too many short codes were tried for this address or from this source (short_code_tries): wait some minutes.";
     DigestMismatch = 57, "digest_mismatch", Forbidden, "", "The Digest credentials were not made with the H(A1) that the script gives, or in a way that is not known here (a session algorithm, auth-int).";
     ProviderUnreachable = 60, "provider_unreachable", NotNow, "", "There are no keys of the authorization server now: it does not answer, or its answer has none that can be used.";
@@ -171,10 +171,10 @@ reasons! {
     StoreUnavailable = 67, "store_unavailable", NotNow, "", "The session store cannot be read or written now.";
     ReplayGuardYoung = 68, "replay_guard_young", NotNow, "", "The proof is older than this proxy's memory of proofs: send it again with a new Date.";
     ClientRefused = 69, "client_refused", NotNow, "", "The authorization server refuses the request of the proxy's own client: the log has its words, which tell whether it is client_id, client_secret, client_auth, what the client may do, or the endpoint.";
-    CodeLimited = 70, "code_limited", NotNow, "", "Too many codes come from this source address (code_source_limit).";
+    CodeLimited = 70, "code_limited", NotNow, "", "Too many codes come from this source address (source_limit).";
     RefreshOverdue = 71, "refresh_overdue", NotNow, "", "The session's tokens have ended and could not be refreshed yet: the authorization server does not answer, or refuses the proxy's own client; the log says which.";
     IntrospectionUnavailable = 72, "introspection_unavailable", NotNow, "", "The authorization server cannot be asked about the token now, or gives no usable answer.";
-    IntrospectionLimited = 73, "introspection_limited", NotNow, "", "Too many tokens that must be asked about come from this source address (introspection_source_limit).";
+    IntrospectionLimited = 73, "introspection_limited", NotNow, "", "Too many tokens that must be asked about come from this source address (source_limit).";
     DecryptionKeyUnknown = 80, "decryption_key_unknown", Challenge, "invalid_token", "The token is encrypted for another key than those in 'decryption_key_files'.";
     DecryptionFailed = 81, "decryption_failed", Challenge, "invalid_token", "The token cannot be decrypted: it is damaged, forged, or encrypted for another key.";
     EncryptionRequired = 82, "encryption_required", Challenge, "invalid_token", "The provider's 'encryption' asks for an encrypted token: have the authorization server encrypt it for this proxy, or use TLS.";

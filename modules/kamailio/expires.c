@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A registration must not outlive the token it was made with (setting limit_expires). save() of the registrar module
+ * A registration must not outlive the token it was made with (setting allow). save() of the registrar module
  * grants what the Contact header fields ask for, so this file lowers that, and never raises it. It changes the parsed
  * form of the message in this process, which save() reads. The text stays as the phone wrote it.
  */

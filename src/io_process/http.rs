@@ -77,7 +77,7 @@ impl HttpClient {
                 .max_redirects(0)
                 .http_status_as_error(false)
                 .timeout_global(seconds(settings.http_timeout))
-                .timeout_connect(seconds(settings.connect_timeout))
+                .timeout_connect(seconds(settings.connect_timeout()))
                 .max_response_header_size(32 * 1024)
                 .max_idle_connections(idle_connections * SERVERS)
                 .max_idle_connections_per_host(idle_connections)

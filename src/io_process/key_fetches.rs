@@ -47,7 +47,7 @@ pub fn key_plan(provider: &Provider, policy: &Policy) -> Option<KeyPlan> {
         KeySource::Jwks(uri) => (Some(uri.clone()), Vec::new()),
         KeySource::Discovery(urls) => (None, urls.clone()),
     };
-    Some(KeyPlan { issuer: provider.issuer.clone(), jwks_uri, discovery, allow_http: policy.settings.allow_http })
+    Some(KeyPlan { issuer: provider.issuer.clone(), jwks_uri, discovery, allow_http: policy.settings.allows_http() })
 }
 
 /// Fetches the keys of a provider now. The error is a sentence that says why there are none. The call blocks, so a SIP

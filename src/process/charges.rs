@@ -43,7 +43,7 @@ impl<'a> Charges<'a> {
     fn exchange(&self, work: &Exchange, charge: Charge) -> Result<(), Reason> {
         let (settings, shared, sender) = (self.settings, self.shared, &work.sender);
         let exchanges = &shared.source_exchanges;
-        if is_unproved(work) && !charge.source(exchanges, sender, self.minute, settings.code_source_limit) {
+        if is_unproved(work) && !charge.source(exchanges, sender, self.minute, settings.source_limit) {
             return Err(Reason::CodeLimited);
         }
         // The sender's limit comes first, so that a sender beyond his own limit takes nothing from an address.
@@ -59,7 +59,7 @@ impl<'a> Charges<'a> {
     }
 
     fn short_code_of(&self, sender: &Sender, charge: Charge) -> bool {
-        let (sources, limit) = (&self.shared.short_code_sources, self.settings.short_code_source_tries);
+        let (sources, limit) = (&self.shared.short_code_sources, self.settings.short_codes_per_source());
         charge.source(sources, sender, self.minute / SHORT_CODES, limit)
     }
 
@@ -74,12 +74,12 @@ impl<'a> Charges<'a> {
 
     /// Tells whether the limits still allow a question about a token from this sender.
     pub fn could_introspect(&self, sender: &Sender) -> bool {
-        self.shared.source_introspections.has_room(sender, self.minute, self.settings.introspection_source_limit)
+        self.shared.source_introspections.has_room(sender, self.minute, self.settings.introspections_per_source())
     }
 
     /// The same, and counts the question, because the server is asked now.
     pub fn may_introspect(&self, sender: &Sender) -> bool {
-        self.shared.source_introspections.allow(sender, self.minute, self.settings.introspection_source_limit)
+        self.shared.source_introspections.allow(sender, self.minute, self.settings.introspections_per_source())
     }
 }
 

@@ -57,7 +57,7 @@ impl Worker {
             (Reason::Ok, Some(provider)) => {
                 verdict.granted = true;
                 verdict.services = provider.rules.scopes.services(verdict.answer.granted_scope());
-                if policy.settings.limit_expires && request.is_register() {
+                if policy.settings.limits_expires() && request.is_register() {
                     verdict.expires_limit = verdict.answer.allows_until().map_or(0, |until| seconds_left(until, now));
                 }
             }

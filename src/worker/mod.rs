@@ -414,7 +414,7 @@ impl Worker {
             shared.source_fetches.allow_network(
                 &sender(&self.context, handling, now),
                 minute,
-                settings.key_source_limit,
+                settings.key_fetches_per_source(),
             )
         };
         let mut verdict = CheckResult::default();

@@ -113,7 +113,7 @@ impl Worker {
         verdict.services.push_str(acceptance.services());
         let ends = acceptance.expires_at;
         let limited =
-            self.placed.policy.settings.limit_expires && repeated.asking.method.eq_ignore_ascii_case(b"REGISTER");
+            self.placed.policy.settings.limits_expires() && repeated.asking.method.eq_ignore_ascii_case(b"REGISTER");
         if limited && ends != NO_END {
             verdict.expires_limit = seconds_left(ends, now);
         }

@@ -71,7 +71,7 @@ pub(super) struct DecryptionView<'a> {
 impl<'a> DecryptionView<'a> {
     /// `now` in Unix milliseconds.
     pub fn new(context: &'a Context, policy: &Policy, handling: &Handling<'a>, now: i64) -> DecryptionView<'a> {
-        DecryptionView { context, handling: *handling, now, limit: policy.settings.decryption_source_limit }
+        DecryptionView { context, handling: *handling, now, limit: policy.settings.source_limit }
     }
 
     fn failures(&self) -> &SourceLimits<16_384> {

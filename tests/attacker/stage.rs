@@ -291,7 +291,7 @@ fn settings(way: Way, plant: &Plant, key: &TestKey) -> Value {
         Way::OpaqueToken => json!({
             "provider.tokens": "opaque",
             "provider.introspection_endpoint": plant.endpoint.server.url("/introspect"),
-            "introspection_source_limit": 10_000,
+            "source_limit": 1000,
         }),
         Way::ForeignToken => json!({
             "provider.tokens": "validation_grant",
@@ -301,7 +301,7 @@ fn settings(way: Way, plant: &Plant, key: &TestKey) -> Value {
             "provider.aor": null,
         }),
         Way::Code | Way::CodeWithVerifier | Way::CodeOfMasterKey => json!({}),
-        Way::ShortCode => json!({ "short_code_tries": 1000, "short_code_source_tries": 1000 }),
+        Way::ShortCode => json!({ "short_code_tries": 1000, "source_limit": 6000 }),
         Way::ProofInBody | Way::ProofInHeader | Way::ProofWithMasterKey => json!({}),
         Way::TokenAndProof | Way::Password | Way::Refresh => json!({
             "provider.password_grant": "issue",

@@ -59,7 +59,7 @@ void test_replies(sipoauth_worker *worker);
 void test_dialogs(sipoauth_worker *worker);
 void test_processes(void);
 /* With a store in a folder of this name. */
-sipoauth_context *make_store_context(const char *folder, const char *pop_reuse);
+sipoauth_context *make_store_context(const char *folder, const char *allow);
 void test_sessions(void);
 void test_exchange(void);
 void test_passwords(void);

@@ -43,8 +43,8 @@ static void settings(void)
     EXPECT_STATUS(set(config, "leeway", "-3"), SIPOAUTH_E_CONFIG);
     EXPECT_STATUS(set(config, "leeway", "\xff"), SIPOAUTH_E_CONFIG);
     EXPECT(says("UTF-8"));
-    EXPECT_STATUS(set(config, "allow_http", "perhaps"), SIPOAUTH_E_CONFIG);
-    EXPECT(says("allow_http"));
+    EXPECT_STATUS(set(config, "connection_auth", "perhaps"), SIPOAUTH_E_CONFIG);
+    EXPECT(says("connection_auth"));
     EXPECT_STATUS(set(config, "config_file", ""), SIPOAUTH_E_CONFIG);
     EXPECT_STATUS(set(config, "", "x"), SIPOAUTH_E_CONFIG);
     EXPECT_STATUS(set(config, "provider", "name=x"), SIPOAUTH_E_CONFIG);

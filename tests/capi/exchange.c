@@ -214,7 +214,7 @@ static void by_waiting(sipoauth_context *context, sipoauth_io *io)
 
 void test_exchange(void)
 {
-    sipoauth_context *context = make_store_context("exchange", "yes");
+    sipoauth_context *context = make_store_context("exchange", "pop_reuse");
     sipoauth_worker *worker = NULL;
     sipoauth_io *io = NULL;
 

@@ -61,11 +61,12 @@ static void resumed(void *user, uint64_t cookie0, uint64_t cookie1)
     *(int *)user += 1;
 }
 
-sipoauth_context *make_store_context(const char *name, const char *pop_reuse)
+sipoauth_context *make_store_context(const char *name, const char *allow)
 {
     /* under valgrind everything takes its time, threads above all */
-    static const char *const patient[][2] = {{"http_threads", "5"},     {"pending_timeout", "30"},
-                                             {"http_timeout", "60"},    {"connect_timeout", "60"},
+    static const char *const patient[][2] = {{"http_threads", "5"},
+                                             {"pending_timeout", "30"},
+                                             {"http_timeout", "60"},
                                              {"application_servers", "as.example.test"}};
     char line[1024], folder[1024];
     sipoauth_config *config = sipoauth_config_new();
@@ -77,7 +78,8 @@ sipoauth_context *make_store_context(const char *name, const char *pop_reuse)
     snprintf(folder, sizeof(folder), "%s/%s", argument("directory"), name);
     EXPECT_STATUS(sipoauth_config_set(config, text("store"), text(folder), err, sizeof(err)), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_config_set(config, text("store_size"), text("8"), err, sizeof(err)), SIPOAUTH_OK);
-    EXPECT_STATUS(sipoauth_config_set(config, text("pop_reuse"), text(pop_reuse), err, sizeof(err)), SIPOAUTH_OK);
+    if (allow != NULL)
+        EXPECT_STATUS(sipoauth_config_set(config, text("allow"), text(allow), err, sizeof(err)), SIPOAUTH_OK);
     for (i = 0; i < sizeof(patient) / sizeof(patient[0]); i++)
         EXPECT_STATUS(sipoauth_config_set(config, text(patient[i][0]), text(patient[i][1]), err, sizeof(err)),
                       SIPOAUTH_OK);
@@ -260,7 +262,7 @@ static void child(sipoauth_context *context, sipoauth_worker *parents, const int
 
 void test_sessions(void)
 {
-    sipoauth_context *context = make_store_context("sessions", "no"), *without;
+    sipoauth_context *context = make_store_context("sessions", NULL), *without;
     sipoauth_worker *worker = NULL;
     sipoauth_io *io = NULL;
     struct seen seen;

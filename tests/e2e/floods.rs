@@ -94,7 +94,7 @@ fn transactions(stack: &Stack) -> u64 {
 fn a_thousand_wrong_codes_a_second_of_one_source_cost_another_user_nothing() {
     let (directory, codes, tokens) = (Directory::new("floods"), CodeServer::start(), introspection());
     let provider = format!("{};domains=example.test", codes.provider());
-    let settings = format!("code_source_limit = 300\n{}", opaque_provider(&tokens, "opaque"));
+    let settings = format!("source_limit = 300\n{}", opaque_provider(&tokens, "opaque"));
     let builder = phones::with_settings(phones::stored("public-ua.cfg", &provider, &directory), &directory, &settings);
     let stack = phones::run(builder.define("DEBUG", 1));
     let login = codes.code("carol");

@@ -101,7 +101,7 @@ fn several_domains_need_a_location_service_that_tells_them_apart() {
         assert!(log.contains("use_domain") && log.contains("shared_user_names"), "{log}");
     }
     for settings in
-        ["modparam(\"usrloc\", \"use_domain\", 1)\n", "modparam(\"auth_oauth\", \"shared_user_names\", \"yes\")\n"]
+        ["modparam(\"usrloc\", \"use_domain\", 1)\n", "modparam(\"auth_oauth\", \"allow\", \"shared_user_names\")\n"]
     {
         let stack = Stack::new(plant.builder(open, &script(&both, settings, "save(\"location\");")));
         stack.wait_for_keys();

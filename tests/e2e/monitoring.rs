@@ -27,7 +27,7 @@ fn names() -> impl Iterator<Item = String> {
 }
 
 fn watched(provider: &str, config: &Directory) -> Stack {
-    let limits = config.write("limits.toml", "pending_timeout = 10\nkey_source_limit = 10\n");
+    let limits = config.write("limits.toml", "pending_timeout = 10\nsource_limit = 600\n");
     let builder = configured("tests/e2e/monitoring.cfg", provider).define_port("METRICS_PORT");
     // One worker, so that it is known which tokens it has seen.
     Stack::new(builder.workers(1).define_string("CONFIG_FILE", limits.to_str().expect("UTF-8")))

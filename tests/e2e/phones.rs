@@ -28,7 +28,7 @@ pub const STORE_KEY: &str = "a secret of the tests, at least 32 octets";
 const PROOF: &str = "grant_type=proof-of-possession";
 const SCOPE: &str = "openid sip profile offline_access";
 /// Settings of tests that sign in more phones than one address would.
-const MANY: &str = "code_source_limit = 65535\nmax_pending = 1000\n";
+const MANY: &str = "source_limit = 65535\nmax_pending = 1000\n";
 
 fn text(path: PathBuf) -> String {
     path.to_str().expect("our own paths are UTF-8").to_owned()

@@ -9,7 +9,7 @@ use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::tool_phone::ToolPhone;
 
-const CODES: &str = "code_source_limit = 65535\n";
+const CODES: &str = "source_limit = 65535\n";
 
 /// The proxy, and the key of Alice's phone, which is in.
 fn start(settings: &str) -> (Directory, CodeServer, Stack, Vec<u8>) {

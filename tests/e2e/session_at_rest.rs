@@ -176,7 +176,7 @@ fn when_the_folder_is_full_codes_wait_and_proofs_go_on() {
     let directory = Directory::new("full");
     let server = CodeServer::start();
     let builder = stored("public-ua.cfg", &server.provider(), &directory).define("DEBUG", 2);
-    let stack = run(with_settings(builder, &directory, "code_source_limit = 65535\nstore_size = 1\n"));
+    let stack = run(with_settings(builder, &directory, "source_limit = 65535\nstore_size = 1\n"));
     let mut phones: Vec<(String, Vec<u8>)> = Vec::new();
     let login = |user: &str| -> Value { server.code(user) };
     let full = loop {

@@ -91,7 +91,7 @@ fn an_edge_overwrites_what_the_phone_claims() {
         let own = format!("SIP/2.0/UDP 192.168.0.7:5060{claim};branch=z9hG4bK-{number}");
         let request = sent(&server, &format!("kid-{number}"), &[&own]);
         let reply = edge.request(&mut edge.udp(), &request);
-        // Beyond key_source_limit it is 503, and a 503 of the next hop is a 500 to the edge (RFC 3261 section 16.7).
+        // Beyond the limit of key fetches it is 503, and a 503 of the next hop is a 500 to the edge (RFC 3261 section 16.7).
         assert!([401, 500].contains(&reply.status), "{reply:?}");
     }
     for number in 0..3 {

@@ -48,7 +48,7 @@ pub fn provider(server: &ScriptedServer) -> Value {
 }
 
 fn plant(server: &ScriptedServer, globals: &Value) -> Plant {
-    let usual = json!({ "introspection_source_limit": 5 });
+    let usual = json!({ "source_limit": 1 });
     let mut plant = Plant::new(&provider(server), &merged(&usual, globals));
     assert_eq!(plant.reason(GOOD), Reason::Ok, "{}", plant.site.log.text());
     plant

@@ -13,7 +13,7 @@ use sipoauth::worker::Handling;
 use sipoauth_core::reason::Reason;
 use std::time::Duration;
 
-/// Limits count by the minute: what was under way when one ended is tried again.
+/// Limits count by the minute, so a test that crosses into the next minute is tried again.
 fn within_a_minute(attempt: impl Fn()) {
     loop {
         if now() % 60 > 50 {
@@ -34,7 +34,7 @@ fn within_a_minute(attempt: impl Fn()) {
 fn a_code_counts_once_and_not_at_all_when_its_fate_is_known() {
     within_a_minute(|| {
         let plant = proxies::Plant::new();
-        let mut proxy = plant.proxy(&json!({ "code_source_limit": 2 }));
+        let mut proxy = plant.proxy(&json!({ "source_limit": 2 }));
         let first = Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"));
         let wrong = Sip::with_code(ALICE, "two", "a-code-that-nobody-has-given-out");
         for _ in 0..5 {
@@ -58,7 +58,7 @@ fn a_code_counts_once_and_not_at_all_when_its_fate_is_known() {
 fn short_codes_beyond_the_tries_do_not_wait() {
     within_a_minute(|| {
         let plant = proxies::Plant::new();
-        let mut proxy = plant.proxy(&json!({ "short_code_tries": 3, "short_code_source_tries": 20 }));
+        let mut proxy = plant.proxy(&json!({ "short_code_tries": 3 }));
         for number in 0..3 {
             let sip = Sip::with_code(ALICE, &format!("n{number}"), &format!("12345{number}"));
             assert_eq!(proxy.reason(&sip), Reason::CodeRefused);
@@ -73,7 +73,7 @@ fn short_codes_beyond_the_tries_do_not_wait() {
 fn a_token_counts_once_for_all_that_wait_for_it() {
     within_a_minute(|| {
         let server = server();
-        let mut plant = Plant::new(&provider(&server), &json!({ "introspection_source_limit": 2, "max_pending": 100 }));
+        let mut plant = Plant::new(&provider(&server), &json!({ "source_limit": 1, "max_pending": 100 }));
         let handling = Handling { source: "192.0.2.1", ..Handling::default() };
         let mut waiting = Vec::new();
         for _ in 0..10 {
@@ -86,11 +86,14 @@ fn a_token_counts_once_for_all_that_wait_for_it() {
             let reason = plant.site.worker.check_token("a-token-of-nobody", &resumed).answer.reason();
             assert_eq!(reason, Reason::TokenInactive);
         }
-        assert_eq!(plant.reason("another-token-of-nobody"), Reason::TokenInactive);
-        let verdict = plant.site.worker.check_token("a-third-token-of-nobody", &handling);
+        // Ten questions are one source's with this limit.
+        for number in 1..10 {
+            assert_eq!(plant.reason(&format!("token-{number}-of-nobody")), Reason::TokenInactive);
+        }
+        let verdict = plant.site.worker.check_token("the-eleventh-token-of-nobody", &handling);
         assert_eq!((verdict.answer.reason(), verdict.status), (Reason::IntrospectionLimited, 503));
         assert!(verdict.pending.is_none(), "it must not wait for that");
-        assert_eq!(server.count(INTROSPECT), 2);
+        assert_eq!(server.count(INTROSPECT), 10);
     });
 }
 
@@ -100,7 +103,7 @@ fn an_outage_uses_up_nobodys_introspections() {
         let server = server();
         server.set(INTROSPECT, Answer::Status(500));
         // Three failures, and the server is left alone.
-        let mut plant = Plant::new(&provider(&server), &json!({ "introspection_source_limit": 40 }));
+        let mut plant = Plant::new(&provider(&server), &json!({ "source_limit": 4 }));
         for number in 0..200 {
             assert_eq!(plant.reason(&format!("a-token-{number:05}")), Reason::IntrospectionUnavailable);
         }

@@ -128,7 +128,7 @@ fn made_up_tokens_of_one_source_hold_up_neither_tokens_nor_codes_of_others() {
         }),
     );
     let mut proxy = plant.proxy(&json!({
-        "http_threads": 2, "introspection_source_limit": 1000, "provider.tokens": "opaque",
+        "http_threads": 2, "source_limit": 100, "provider.tokens": "opaque",
         "provider.introspection_endpoint": plant.endpoint.server.url(INTROSPECT),
     }));
     let look = |proxy: &mut crate::proxies::Proxy, token: &str, source: &str| {

@@ -15,7 +15,7 @@ pub fn settings(plant: &Plant, redis: &Redis) -> Value {
         "store_password_file": plant.directory.write("redis-password", PASSWORD),
         "store_cache": 3600,
         "users": 32,
-        "code_source_limit": 65535,
+        "source_limit": 65535,
     })
 }
 

@@ -179,7 +179,7 @@ fn a_location_service_without_domains_serves_one() {
         let sentence = refused(several.clone(), &ignores).unwrap_or_else(|| panic!("accepted: {several}"));
         assert!(sentence.contains("use_domain") && sentence.contains("shared_user_names"), "{sentence}");
         assert_eq!(refused(several.clone(), &json!({})), None);
-        let acknowledged = json!({ "location_ignores_domain": true, "shared_user_names": true });
+        let acknowledged = json!({ "location_ignores_domain": true, "allow": "shared_user_names" });
         assert_eq!(refused(several, &acknowledged), None);
     }
     let two = provider("two", json!({ "aor": "sip:{sub}@{domain}", "domain": "b.test" }));

@@ -27,7 +27,7 @@ pub fn all() -> Value {
 pub fn bench(recipient: &Recipient, globals: &Value) -> (Site, TestKey, String) {
     let key = TestKey::p256("k");
     // Most tests forge more tokens than anybody may.
-    let globals = merged(&json!({ "decryption_source_limit": 65535 }), globals);
+    let globals = merged(&json!({ "source_limit": 65535 }), globals);
     let site = Site::decrypting(&[key.jwk()], &[&recipient.private], &json!({}), &globals);
     let jws = key.token("ES256", &claims(&json!({})));
     (site, key, jws)

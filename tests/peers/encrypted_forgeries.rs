@@ -339,7 +339,7 @@ fn jwe_one_level_of_nesting() {
 #[test]
 fn forged_encrypted_tokens_of_one_source_stop_to_cost_anything() {
     let recipient = Recipient::rsa();
-    let (mut site, key, jws) = bench(&recipient, &json!({ "decryption_source_limit": 3 }));
+    let (mut site, key, jws) = bench(&recipient, &json!({ "source_limit": 3 }));
     let encrypt = |jws: &str| recipient.encrypt("RSA-OAEP-256", "A128GCM", jws);
     let good = encrypt(&jws);
     let garbled = Recipient::other_rsa().encrypt("RSA-OAEP-256", "A128GCM", &jws);

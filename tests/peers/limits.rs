@@ -67,7 +67,7 @@ fn liboauth2_failed_verifications_cause_no_more_fetches_than_unknown_kids() {
     assert_eq!(plant.reason(&good), Reason::Ok);
 }
 
-/// It has lost its keys, say, and calls the new one as it called the old one.
+/// The server has lost its keys, for example, and gives the new key the old name.
 #[test]
 fn a_new_key_under_the_old_kid_is_taken_at_once() {
     let old = TestKey::p256("k");
@@ -89,7 +89,7 @@ fn a_new_key_under_the_old_kid_is_taken_at_once() {
     }
 }
 
-/// Phones keep their tokens for an hour: those of the key before say nothing new once the keys were fetched after them.
+/// Phones keep their tokens for an hour. After the keys were fetched, older tokens of the earlier key show nothing new.
 #[test]
 fn tokens_that_are_older_than_the_keys_are_refused_and_cause_no_fetch() {
     let (old, new) = (TestKey::p256("k"), TestKey::p256("k"));
@@ -185,7 +185,7 @@ fn one_source_address_cannot_use_up_the_budget_of_all() {
     let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
     let server = ScriptedServer::start(key_set(&[&key]));
     // The allowance counts by the minute: at a turn of the minute it may come twice.
-    let limits = json!({ "key_source_limit": 2, "key_burst": 6, "key_cooldown": 3600 });
+    let limits = json!({ "source_limit": 120, "key_burst": 6, "key_cooldown": 3600 });
     let mut plant = Plant::at(&server, &limits).started();
     for number in 0..50 {
         plant.ask_from("192.0.2.66", &token(&server, &TestKey::p256(&format!("random-{number}"))));
@@ -199,7 +199,7 @@ fn one_source_address_cannot_use_up_the_budget_of_all() {
 fn one_ipv6_network_is_one_source_however_it_is_written() {
     let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
     let server = ScriptedServer::start(key_set(&[&key]));
-    let limits = json!({ "key_source_limit": 2, "key_burst": 6, "key_cooldown": 3600 });
+    let limits = json!({ "source_limit": 120, "key_burst": 6, "key_cooldown": 3600 });
     let mut plant = Plant::at(&server, &limits).started();
     for number in 0..50 {
         let source = match number % 4 {
@@ -220,7 +220,7 @@ fn one_ipv6_network_is_one_source_however_it_is_written() {
 fn an_ipv4_address_is_the_same_source_inside_of_ipv6() {
     let key = TestKey::p256("k");
     let server = ScriptedServer::start(key_set(&[&key]));
-    let limits = json!({ "key_source_limit": 2, "key_burst": 6, "key_cooldown": 3600 });
+    let limits = json!({ "source_limit": 120, "key_burst": 6, "key_cooldown": 3600 });
     let mut plant = Plant::at(&server, &limits).started();
     let sources = ["192.0.2.66", "::ffff:192.0.2.66", "[::FFFF:c000:242]", "0:0:0:0:0:ffff:192.0.2.66"];
     for number in 0..20 {
@@ -234,7 +234,7 @@ fn flexisip_parked_requests_are_bounded_in_number_and_time() {
     let key = TestKey::p256("k");
     let mut server = ScriptedServer::start(key_set(&[&key]));
     server.set(JWKS, Answer::Hang);
-    let limits = json!({ "max_pending": 3, "pending_timeout": 1, "http_timeout": 60, "connect_timeout": 60 });
+    let limits = json!({ "max_pending": 3, "pending_timeout": 1, "http_timeout": 60 });
     let mut plant = Plant::at(&server, &limits);
     plant.until("a fetch begins", |state| state.in_flight);
     let token = token(&server, &key);
@@ -251,7 +251,7 @@ fn flexisip_parked_requests_are_bounded_in_number_and_time() {
     let verdict = check(&mut plant, false);
     assert!(verdict.pending.is_none());
     assert_eq!((verdict.answer.reason(), verdict.status), (Reason::Overloaded, 503));
-    // One that was let through just before.
+    // This request was let through just before.
     assert!(plant.site.worker.submit(waits, &[], [99, 0]).is_err());
     for cookie in parked {
         plant.wait_for(cookie);
@@ -279,7 +279,7 @@ fn the_service_ends_when_it_is_dropped() {
 fn many_requests_with_one_new_kid_wait_for_one_fetch() {
     let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
     let server = ScriptedServer::start(key_set(&[&key]));
-    let mut plant = Plant::at(&server, &json!({ "key_source_limit": 1 })).started();
+    let mut plant = Plant::at(&server, &json!({ "source_limit": 60 })).started();
     server.set_keys(key_set(&[&key, &new]));
     let token = token(&server, &new);
     let mut parked = Vec::new();

@@ -35,7 +35,7 @@ impl Plant {
         let usual = json!({
             "key_cooldown": 1,
             "key_burst": 50,
-            "key_source_limit": 1000,
+            "source_limit": 60_000,
             "http_timeout": 10,
             // Only tests of this time-out may meet it.
             "pending_timeout": 30,

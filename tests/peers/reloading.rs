@@ -72,7 +72,7 @@ fn requests_for_a_provider_that_is_removed_do_not_wait_for_their_time_to_end() {
 fn the_operator_has_keys_fetched_whatever_the_limits_say() {
     let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
     let server = ScriptedServer::start(key_set(&[&old]));
-    let limits = json!({ "key_burst": 1, "key_cooldown": 3600, "key_source_limit": 1 });
+    let limits = json!({ "key_burst": 1, "key_cooldown": 3600, "source_limit": 60 });
     let mut plant = Plant::at(&server, &limits).started();
     let (first, second) = (plant::token(&server, &old), plant::token(&server, &new));
     assert_eq!([plant.reason(&first), plant.reason(&second)], [Reason::Ok, Reason::KeyUnknown]);
@@ -182,9 +182,9 @@ fn a_bad_configuration_leaves_the_old_one_in_force_and_says_why() {
 #[test]
 fn what_a_reload_makes_dangerous_is_said_again() {
     let site = Site::remote(&json!({}), &json!({}));
-    assert!(!site.log.text().contains("allow_http"));
-    site.reload_globals(&json!({ "allow_http": true })).expect("a good configuration");
-    assert!(site.log.text().contains("allow_http is set"), "{}", site.log.text());
+    assert!(!site.log.text().contains("allow has http"));
+    site.reload_globals(&json!({ "allow": "http" })).expect("a good configuration");
+    assert!(site.log.text().contains("allow has http"), "{}", site.log.text());
 }
 
 #[test]

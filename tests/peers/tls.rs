@@ -31,7 +31,7 @@ fn flexisip_the_servers_certificate_is_verified() {
     let good = server(authority.good());
     assert_eq!(answer(&good, &trusted).0, Reason::Ok);
     // The system's authorities know nothing of ours, and another authority is not ours.
-    for globals in [json!({}), json!({ "ca_file": other.ca_file() }), json!({ "allow_http": true })] {
+    for globals in [json!({}), json!({ "ca_file": other.ca_file() }), json!({ "allow": "http" })] {
         let (reason, log) = answer(&good, &globals);
         assert_eq!(reason, Reason::ProviderUnreachable, "{globals}");
         assert!(log.contains("certificate"), "{log}");

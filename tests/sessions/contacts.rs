@@ -138,7 +138,7 @@ fn the_text_of_rfc_4474_is_a_dialect() {
 #[test]
 fn a_registration_of_several_contacts_leaves_no_proof_to_repeat() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "pop_reuse": true }));
+    let mut proxy = plant.proxy(&json!({ "allow": "pop_reuse" }));
     let code = plant.endpoint.code("alice");
     let sip = Sip { contacts: 2, ..Sip::with_code(ALICE, "one", &code) };
     proxy.sign_in(&sip);

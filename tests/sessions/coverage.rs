@@ -113,7 +113,7 @@ fn key_derivation_is_for_one_method_too() {
 #[test]
 fn a_proof_that_is_repeated_is_one_of_a_register() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "pop_reuse": true }));
+    let mut proxy = plant.proxy(&json!({ "allow": "pop_reuse" }));
     let code = plant.endpoint.code("alice");
     // What would be kept to be repeated must be of a REGISTER.
     let odd = Sip { cseq: "1 INVITE".into(), ..Sip::with_code(ALICE, "odd", &code) };

@@ -122,7 +122,7 @@ fn registrations_end_with_tokens_that_are_not_refreshed() {
     let bound = limit(&mut proxy, "two");
     assert!((90..=100).contains(&bound), "{bound}");
     let mut free = plant
-        .proxy(&json!({ "session_lifetime": 5000, "limit_expires": false, "store": plant.directory.file("other") }));
+        .proxy(&json!({ "session_lifetime": 5000, "allow": "long_registrations", "store": plant.directory.file("other") }));
     assert_eq!(limit(&mut free, "three"), 0);
 }
 

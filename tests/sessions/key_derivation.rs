@@ -314,7 +314,7 @@ fn an_account_of_another_domain_is_no_user_of_the_providers() {
     for (more, expected) in [
         (json!({}), Reason::NoCredentials),
         (json!({ "location_ignores_domain": true }), Reason::DomainMismatch),
-        (json!({ "location_ignores_domain": true, "shared_user_names": true }), Reason::NoCredentials),
+        (json!({ "location_ignores_domain": true, "allow": "shared_user_names" }), Reason::NoCredentials),
     ] {
         let mut all = settings();
         all["provider.domain"] = "example.test".into();

@@ -66,10 +66,9 @@ pub fn configuration(issuer: &str, store: &Path, globals: &Value) -> String {
         "store_size": 16,
         // Only tests of time-outs may meet one.
         "http_timeout": 30,
-        "connect_timeout": 30,
         "store_timeout": 10_000,
         "pending_timeout": 30,
-        "code_source_limit": 1000,
+        "source_limit": 1000,
         "provider": [{
             "name": "as",
             "issuer": issuer,

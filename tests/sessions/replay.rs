@@ -129,7 +129,8 @@ fn a_proof_does_not_cover_a_second_contact() {
 fn the_first_proof_repeats_where_that_is_set() {
     for reuse in [true, false] {
         let plant = Plant::new();
-        let (mut proxy, sip, key) = signed_in(&plant, &json!({ "pop_reuse": reuse }));
+        let allow = if reuse { vec!["pop_reuse"] } else { Vec::new() };
+        let (mut proxy, sip, key) = signed_in(&plant, &json!({ "allow": allow }));
         // Of the registration itself, whose body is the one with the code.
         let first = pop_to_text(&make_pop(&*key, &sip.digest(&sip.body)));
         for i in 0..3 {
@@ -148,7 +149,7 @@ fn the_first_proof_repeats_where_that_is_set() {
 #[test]
 fn the_first_proof_repeats_when_the_to_tag_was_not_predicted() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "pop_reuse": true }));
+    let mut proxy = plant.proxy(&json!({ "allow": "pop_reuse" }));
     let code = plant.endpoint.code("alice");
     let sip = Sip { reply_to_tag: String::new(), ..Sip::with_code(ALICE, "one", &code) };
     let ticket = proxy.ask(&sip).ticket;

@@ -15,7 +15,7 @@ use std::time::Duration;
 fn neither_files_nor_log_hold_a_secret() {
     let plant = Plant::new();
     plant.endpoint.set_lifetime(2);
-    let mut proxy = plant.proxy(&json!({ "pop_reuse": true }));
+    let mut proxy = plant.proxy(&json!({ "allow": "pop_reuse" }));
     let verifier = "the-verifier-of-the-phone-0123456789-0123456789";
     let mut octets: Vec<Vec<u8>> = vec![verifier.into(), STORE_KEY.into()];
     for name in ["one", "two", "three"] {

@@ -64,7 +64,7 @@ fn a_short_code_whose_scopes_allow_no_registration_is_no_attack() {
 #[test]
 fn a_source_is_a_network_of_one_host() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "short_code_source_tries": 2 }));
+    let mut proxy = plant.proxy(&json!({ "source_limit": 12 }));
     for i in 0..4 {
         let sip = Sip::with_code(&format!("sip:user{i}@example.test"), "one", &format!("1000000{i}")).over("tls");
         let sip = Sip { source: (format!("2001:db8:0:1::{i:x}"), 5061), ..sip };
@@ -76,7 +76,7 @@ fn a_source_is_a_network_of_one_host() {
 #[test]
 fn a_short_code_passes_unprotected_where_that_is_set() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "allow_unprotected_short_codes": true }));
+    let mut proxy = plant.proxy(&json!({ "allow": "unprotected_short_codes" }));
     plant.endpoint.add_code(CODE, &["alice"]);
     let sip = Sip::with_code(ALICE, "one", CODE).over("udp");
     proxy.sign_in(&sip);
@@ -121,7 +121,7 @@ fn tries_are_limited_for_each_address() {
 #[test]
 fn tries_are_limited_for_each_source() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "short_code_source_tries": 4 }));
+    let mut proxy = plant.proxy(&json!({ "source_limit": 24 }));
     for i in 0..6 {
         let sip = Sip::with_code(&format!("sip:user{i}@example.test"), "one", &format!("{}", 20_000_000 + i));
         let wanted = if i < 4 { (401, Reason::CodeRefused) } else { (403, Reason::CodeTries) };
@@ -133,7 +133,7 @@ fn tries_are_limited_for_each_source() {
 #[test]
 fn codes_are_limited_for_each_source() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "code_source_limit": 3 }));
+    let mut proxy = plant.proxy(&json!({ "source_limit": 3 }));
     let from = |source: &str, i: u32| {
         let sip = Sip::with_code(ALICE, "one", &format!("a-code-that-nobody-has-given-out-{i:04}"));
         Sip { source: (source.into(), 5060), ..sip }
@@ -150,7 +150,7 @@ fn codes_are_limited_for_each_source() {
 #[test]
 fn a_source_beyond_its_limit_costs_no_address_its_tries() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "short_code_source_tries": 2, "short_code_tries": 3 }));
+    let mut proxy = plant.proxy(&json!({ "source_limit": 12, "short_code_tries": 3 }));
     let guess = |aor: &str, code: u32, source: &str| {
         let sip = Sip::with_code(aor, "one", &format!("{code:08}")).over("tls");
         Sip { source: (source.into(), 5061), ..sip }

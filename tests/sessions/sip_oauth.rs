@@ -183,7 +183,7 @@ fn a_proof_by_a_key_of_two_sessions_is_used_with_the_first() {
 #[test]
 fn a_key_from_the_server_is_as_good_as_its_code_is_short() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "allow_unprotected_short_codes": false }));
+    let mut proxy = plant.proxy(&json!({}));
     let key: Key = zeroize::Zeroizing::new([9; 32]);
     plant.endpoint.add_to_answers(json!({ "master_key": pop_to_text(&key) }));
     plant.endpoint.add_code("12345678", &["alice"]);
@@ -225,7 +225,7 @@ fn credentials_that_were_used_give_no_tokens_to_who_has_seen_them() {
 /// Whoever has seen Digest credentials has seen all of them, so that setting is about codes.
 #[test]
 fn neither_do_they_where_codes_serve_flows_without_a_verifier() {
-    used_credentials(&json!({ "code_flows_without_verifier": true }));
+    used_credentials(&json!({ "allow": "flows_without_verifier" }));
 }
 
 fn used_credentials(settings: &Value) {

@@ -17,7 +17,7 @@ fn invented(number: u32, port: u16, transport: &'static str) -> Sip {
 }
 
 fn proxy(plant: &Plant) -> Proxy {
-    plant.proxy(&json!({ "code_source_limit": LIMIT }))
+    plant.proxy(&json!({ "source_limit": LIMIT }))
 }
 
 /// Runs within one minute: the limits count by the minute.
@@ -89,7 +89,7 @@ fn a_phone_that_was_accepted_is_not_locked_out_by_forged_datagrams_of_its_addres
 fn behind_a_trusted_hop_each_phone_has_its_own_allowance() {
     in_one_minute(|| {
         let plant = Plant::new();
-        let settings = json!({ "code_source_limit": LIMIT, "trusted_hops": ["10.0.0.0/24", "2001:db8:e::1"] });
+        let settings = json!({ "source_limit": LIMIT, "trusted_hops": ["10.0.0.0/24", "2001:db8:e::1"] });
         let mut proxy = plant.proxy(&settings);
         let by_edge = |number, edge: &str, phone: &str| Sip {
             source: (edge.into(), 5060),
@@ -122,7 +122,7 @@ fn behind_a_trusted_hop_each_phone_has_its_own_allowance() {
 fn what_a_stranger_writes_into_via_changes_nothing() {
     in_one_minute(|| {
         let plant = Plant::new();
-        let settings = json!({ "code_source_limit": LIMIT, "trusted_hops": "10.0.0.0/24" });
+        let settings = json!({ "source_limit": LIMIT, "trusted_hops": "10.0.0.0/24" });
         let mut proxy = plant.proxy(&settings);
         let reasons = (0..10).map(|number| {
             let vias = vec![

@@ -157,7 +157,7 @@ fn without_a_verifier_a_confirmed_code_is_worth_nothing() {
         is_refused(&plant, &mut proxy, "confirmed", &sip("one").dated(now() - 9));
         is_refused(&plant, &mut proxy, "confirmed", &Sip { contact: "sip:mallory@203.0.113.5".into(), ..sip("one") });
     }
-    let mut lenient = plant.proxy(&json!({ "code_flows_without_verifier": true }));
+    let mut lenient = plant.proxy(&json!({ "allow": "flows_without_verifier" }));
     let code = plant.endpoint.code("alice");
     lenient.sign_in(&shown("one", &code, None, Some(REDIRECT)).instance("1"));
     let other = from("198.51.100.9", shown("two", &code, None, Some(REDIRECT)));
@@ -367,7 +367,7 @@ fn who_comes_first_with_his_own_address_gets_nothing_and_leaves_everything() {
 #[test]
 fn a_short_code_that_was_used_looks_like_any_other() {
     let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "short_code_source_tries": 4, "short_code_tries": 100 }));
+    let mut proxy = plant.proxy(&json!({ "source_limit": 24, "short_code_tries": 100 }));
     let used = "48151623";
     plant.endpoint.add_code(used, &["alice"]);
     proxy.sign_in(&from("198.51.100.9", Sip::with_code(ALICE, "one", used)));

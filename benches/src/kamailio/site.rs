@@ -77,7 +77,7 @@ impl Site {
         let cache = "token_cache_size = 32768\n";
         let store_key = write(&base, "store-key", "a secret of the benches, at least 32 octets")?;
         let store = format!(
-            "store = \"{}\"\nstore_key_file = \"{}\"\ncode_source_limit = 65535\nusers = 262144\n",
+            "store = \"{}\"\nstore_key_file = \"{}\"\nsource_limit = 65535\nusers = 262144\n",
             base.join("store").display(),
             store_key.display()
         );
@@ -87,7 +87,7 @@ impl Site {
             "{client}tokens = \"opaque\"\nintrospection_cache = 3600\nintrospection_endpoint = \"{}\"\n",
             server.url("/introspect")
         );
-        let limits = format!("{WAITING}introspection_source_limit = 65535\nusers = 131072\n");
+        let limits = format!("{WAITING}source_limit = 65535\nusers = 131072\n");
         let jwt = |name: &'static str, algorithm: Algorithm| -> Result<Option<Proxy>, String> {
             if !has_module("jwt.so") {
                 return Ok(None);

@@ -73,7 +73,7 @@ pub fn fetched(policy: &Policy, index: usize, documents: &RememberedDocuments<'_
         _ if check.purpose == Purpose::Nothing => {}
         KeySource::Static(_) => {}
         KeySource::Jwks(uri) => check.key_set(uri, documents, findings),
-        KeySource::Discovery(urls) => check.discovered(urls, policy.settings.allow_http, documents, findings),
+        KeySource::Discovery(urls) => check.discovered(urls, policy.settings.allows_http(), documents, findings),
     }
 }
 

@@ -78,7 +78,7 @@ fn reachable(policy: &Policy, provider: &Provider, url: &str, http: &HttpClient,
             return false;
         }
     };
-    let timeout = Duration::from_secs(policy.settings.connect_timeout.into());
+    let timeout = Duration::from_secs(policy.settings.connect_timeout().into());
     let mut failure = "it has no address".to_owned();
     let connected = addresses.iter().any(|address| {
         TcpStream::connect_timeout(address, timeout).map_err(|error| failure = format!("{address}: {error}")).is_ok()

@@ -12,6 +12,7 @@ use super::{Answer, Attempt, Decision, Message, Request};
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::config::sessions::Sessions;
+use crate::config::settings::{FLOWS_WITHOUT_VERIFIER, POP_REUSE, UNPROTECTED_SHORT_CODES};
 use crate::keys::master_key::master_key;
 use crate::keys::pop::{make_pop, pop_from_text};
 use crate::keys::shared_key::{Key, shared_key};
@@ -136,7 +137,7 @@ pub struct Registration {
     pub arrived: i64,
     /// True when its key is made from the To tag of its answer.
     pub tagged: bool,
-    /// The digest-string of the request, if proofs may be repeated (setting pop_reuse).
+    /// The digest-string of the request, if proofs may be repeated (`pop_reuse` in the setting allow).
     pub digest: Option<String>,
 }
 
@@ -215,7 +216,7 @@ struct Proven {
     account: Arc<KnownAccount>,
     index: usize,
     /// The place of the session's key that made the proof. None for the proof of a registration, if that may be
-    /// repeated (setting pop_reuse).
+    /// repeated (`pop_reuse` in the setting allow).
     key: Option<usize>,
     date: i64,
     pop: [u8; 32],
@@ -409,7 +410,7 @@ impl SessionCheck<'_> {
             return Err(Reason::PopMalformed);
         }
         // A code that did not come in a SIP request, which always has a CSeq, has no proof that could be repeated.
-        let is_covered = self.policy.settings.pop_reuse && !message.cseq.is_empty();
+        let is_covered = self.policy.settings.allows(POP_REUSE) && !message.cseq.is_empty();
         let digest = match is_covered.then(|| covered_by_proof(self.settings, self.request, message.body)) {
             Some(Ok((digest, _))) => String::from_utf8(digest).ok(),
             Some(Err(error @ DigestError::Cseq)) => return Err(error.reason()),
@@ -662,7 +663,7 @@ impl SessionCheck<'_> {
     /// the registration.
     fn prover(&self, account: &KnownAccount, pop: &[u8; 32], digest: &[u8]) -> Option<(usize, Option<usize>)> {
         // What is repeated is the proof of a REGISTER, so it serves no other method.
-        let may_repeat = self.policy.settings.pop_reuse && self.request.method == "REGISTER";
+        let may_repeat = self.policy.settings.allows(POP_REUSE) && self.request.method == "REGISTER";
         let repeats = |s: &Session| may_repeat && s.proofs.iter().any(|proof| bool::from(proof.0.ct_eq(pop)));
         let message = &self.request.message;
         candidates(account, message.instance, message.reg_id).find_map(|(index, session)| {
@@ -734,7 +735,7 @@ impl SessionCheck<'_> {
     }
 
     fn may_be_weak(&self) -> bool {
-        self.policy.settings.allow_unprotected_short_codes || matches!(self.request.transport, "tls" | "wss")
+        self.policy.settings.allows(UNPROTECTED_SHORT_CODES) || matches!(self.request.transport, "tls" | "wss")
     }
 }
 
@@ -766,7 +767,7 @@ pub fn arrival_of(hash_key: &[u8; 16], request: &Request<'_>) -> u64 {
 pub fn admit(policy: &Policy, record: &CodeRecord, registration: &Registration, now: i64) -> Result<(), Differs> {
     // The setting is not for Digest credentials. They have no verifier, and whoever has seen them has all of them.
     let is_password = matches!(&record.state, CodeState::Done(done) if done.sign_in == SignIn::Password);
-    let without_verifier = policy.settings.code_flows_without_verifier && !is_password;
+    let without_verifier = policy.settings.allows(FLOWS_WITHOUT_VERIFIER) && !is_password;
     match (&record.redemption, &registration.claim) {
         (Some(redemption), Some(claim)) => {
             // A check counts in whole seconds, so the request may have arrived after `now`.

@@ -104,7 +104,7 @@ impl Client {
             auth.fits(url).map_err(|e| fail("token_endpoint", e))?;
         }
         if let Some(url) = &settings.userinfo_endpoint {
-            check_url(url, global.allow_http)
+            check_url(url, global.allows_http())
                 .and_then(|()| auth.fits(url))
                 .map_err(|e| fail("userinfo_endpoint", e))?;
         }
@@ -238,7 +238,7 @@ pub(super) fn endpoint(
     fail: &Fail<'_>,
 ) -> Result<(Option<String>, Vec<String>), ConfigError> {
     if let Some(url) = configured {
-        check_url(url, global.allow_http).map_err(|e| fail(key, e))?;
+        check_url(url, global.allows_http()).map_err(|e| fail(key, e))?;
         return Ok((Some(url.clone()), Vec::new()));
     }
     let discovery = match &settings.discovery_url {
@@ -247,7 +247,7 @@ pub(super) fn endpoint(
     };
     for url in &discovery {
         let no_address = || Err(format!("{TENANT} makes it no address"));
-        let checked = if url.contains(TENANT) { no_address() } else { check_url(url, global.allow_http) };
+        let checked = if url.contains(TENANT) { no_address() } else { check_url(url, global.allows_http()) };
         checked.map_err(|e| fail(key, format!("is missing, and the issuer does not lead to it: {e}")))?;
     }
     Ok((None, discovery))

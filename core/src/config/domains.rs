@@ -6,7 +6,7 @@ use super::introspection::TokenStrategy;
 use super::policy::Policy;
 use super::provider::{Fail, Provider};
 use super::provider_settings::ProviderSettings;
-use super::settings::Settings;
+use super::settings::{SHARED_USER_NAMES, Settings};
 use super::{ConfigError, error};
 use crate::rules::aor_template::AorTemplate;
 use crate::rules::token_rules::TokenRules;
@@ -154,14 +154,14 @@ pub fn is_mixed_up(policy: &Policy, host: &str) -> bool {
         Reach::Hosts(hosts) => hosts.iter().any(|other| other != host),
     };
     let settings = &policy.settings;
-    let by_name_alone = settings.location_ignores_domain && !settings.shared_user_names;
+    let by_name_alone = settings.location_ignores_domain && !settings.allows(SHARED_USER_NAMES);
     by_name_alone && policy.providers.iter().any(|provider| is_other(&provider.reach))
 }
 
 /// Fails if users of several domains would be mixed up. A location service that knows users by name alone takes
 /// alice of one domain for the alice of every other domain.
 fn check_location(providers: &[Provider], settings: &Settings) -> Result<(), ConfigError> {
-    if !settings.location_ignores_domain || settings.shared_user_names {
+    if !settings.location_ignores_domain || settings.allows(SHARED_USER_NAMES) {
         return Ok(());
     }
     let mut all: Vec<&str> = Vec::new();
@@ -179,7 +179,7 @@ fn check_location(providers: &[Provider], settings: &Settings) -> Result<(), Con
     error(format!(
         "location_ignores_domain: the location service knows users by name alone (usrloc has use_domain = 0), but users of \
          several domains sign in ({}), and one would get the calls of another; set modparam(\"usrloc\", \"use_domain\", 1) or \
-         list one SIP domain in domains, or write shared_user_names = yes if users of one name are one user",
+         list one SIP domain in domains, or write allow = shared_user_names if users of one name are one user",
         all.join(", ")
     ))
 }

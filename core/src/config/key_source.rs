@@ -37,7 +37,7 @@ impl KeySource {
         fail: &Fail<'_>,
     ) -> Result<KeySource, ConfigError> {
         let mut source = given(settings, files, fail)?;
-        let check = |key: &str, url: &str| check_url(url, global.allow_http).map_err(|e| fail(key, e));
+        let check = |key: &str, url: &str| check_url(url, global.allows_http()).map_err(|e| fail(key, e));
         match &mut source {
             KeySource::Static(_) => {}
             KeySource::Jwks(uri) => check("jwks_uri", uri)?,
@@ -45,7 +45,7 @@ impl KeySource {
                 let named = settings.discovery_url.is_some();
                 // Opaque tokens need no keys, so an issuer that is only a name will do.
                 if strategy == TokenStrategy::Opaque && settings.introspection_endpoint.is_some() && !named {
-                    urls.retain(|url| check_url(url, global.allow_http).is_ok());
+                    urls.retain(|url| check_url(url, global.allows_http()).is_ok());
                 }
                 let key = if named { "discovery_url" } else { "issuer" };
                 urls.iter().try_for_each(|url| check(key, url))?;

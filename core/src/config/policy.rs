@@ -249,9 +249,9 @@ impl Policy {
     /// Warnings for the log at start.
     pub fn warnings(&self) -> Vec<String> {
         let mut out = Vec::new();
-        if self.settings.allow_http {
+        if self.settings.allows_http() {
             out.push(
-                "allow_http is set: keys may be fetched without protection, anyone on the path can forge tokens".into(),
+                "allow has http: keys may be fetched without protection, anyone on the path can forge tokens".into(),
             );
         }
         let open = |(rule, _): &(&NextHopRule, &String)| !rule.is_protected() && !rule.is_loopback();
@@ -342,13 +342,13 @@ mod tests {
             "{GOOD};method_scopes=INVITE=sip.call sip.pstn,*=sip;services=pstn=sip.pstn;e164=49;required_scopes=sip"
         );
         let policy =
-            policy(&[&line], &[("application_servers", "as.example, 10.0.0.5:5080"), ("limit_expires", "no")]).unwrap();
+            policy(&[&line], &[("application_servers", "as.example, 10.0.0.5:5080"), ("allow", "long_registrations")]).unwrap();
         let provider = &policy.providers[0];
         assert_eq!(provider.scope_for(provider.rules.scopes.of_method("INVITE")), "sip sip.call sip.pstn");
         assert_eq!(provider.rules.scopes.of_method("MESSAGE"), ["sip"]);
         assert_eq!(provider.rules.address("sip:0301234567@x").unwrap().as_str(), "sip:+49301234567@x");
         assert!(policy.is_application_server("sip:bob@10.0.0.5:5080") && !policy.is_application_server("sip:10.0.0.5"));
-        assert!(!policy.settings.limit_expires);
+        assert!(!policy.settings.limits_expires());
     }
 
     #[test]

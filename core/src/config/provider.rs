@@ -123,7 +123,7 @@ impl Provider {
             Some(word) => choice("token_pop", word, &[("required", true), ("optional", false)], &fail)?,
         };
         let authz_server = settings.authz_server.clone().unwrap_or_else(|| settings.issuer.clone());
-        check_url(&authz_server, global.allow_http).map_err(|e| fail("authz_server", e))?;
+        check_url(&authz_server, global.allows_http()).map_err(|e| fail("authz_server", e))?;
         let scope = if settings.scope.is_empty() { &settings.required_scopes } else { &settings.scope };
         let mut rules = TokenRules {
             issuers: issuer_rules(settings, &tenants, &fail)?,

@@ -30,8 +30,6 @@ settings! {
             "key fetches in a row, per provider, because of unknown key ids or of signatures that do not fit a known one";
         key_cooldown: u32, "number", 10, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
             "after `key_burst` fetches, one more fetch is allowed in this time";
-        key_source_limit: u32, "number", 2, Kind::Number { least: 1, most: 1000, unit: "per minute" }, Takes::Reload,
-            "key fetches that one source may cause, see [Limits per source](../guide/limits.md#limits-per-source)";
         key_max_stale: u32, "number", 86_400, Kind::Number { least: 60, most: 31_536_000, unit: "s" }, Takes::Reload,
             "how long keys serve after their last successful fetch. The proxy fetches them every 15 minutes, or sooner if the server's cache headers say so";
         token_cache_size: u32, "number", 4096, Kind::Number { least: 0, most: 1_000_000, unit: "" }, Takes::Reload,
@@ -43,9 +41,7 @@ settings! {
         decryption_algorithms: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
             "accepted `alg` of encrypted tokens: RSA-OAEP-256, RSA-OAEP (SHA-1), ECDH-ES, ECDH-ES+A128KW, ECDH-ES+A256KW, dir; default: all but RSA-OAEP";
         http_timeout: u32, "number", 5, Kind::Number { least: 1, most: 60, unit: "s" }, Takes::Reload,
-            "longest HTTP exchange";
-        connect_timeout: u32, "number", 2, Kind::Number { least: 1, most: 60, unit: "s" }, Takes::Reload,
-            "longest time for opening a connection";
+            "longest HTTP exchange. Two fifths of it, but at least a second, are left for opening the connection";
         http_threads: u32, "number", 16, Kind::Number { least: 2, most: 256, unit: "" }, Takes::Restart,
             "threads that talk to authorization servers and to Redis. At most half of them exchange codes or introspect tokens at one provider, at most an eighth refresh tokens, and at most a quarter fetch keys. Some are kept free for keys and for Redis";
         ca_file: Option<String>, "as_it_is", None, Kind::File, Takes::Reload,
@@ -56,20 +52,16 @@ settings! {
             "hosts without port (IPv6 in brackets) and domains such as `.example.com` that the proxy asks directly. It always asks `localhost`, `127.0.0.1` and `[::1]` directly";
         http_proxy_credentials_file: Option<String>, "as_it_is", None, Kind::File, Takes::Reload,
             "file with `USER:PASSWORD` for that HTTP proxy. A line end at its end does not count";
-        allow_http: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "allows http:// to other hosts than this one: anyone on the path can then forge tokens";
+        allow: Vec<String>, "comma_list", Vec::new(), Kind::Words(&ALLOWED), Takes::Reload,
+            "what is refused unless the operator takes its risk. `http`: addresses of servers may be `http://` on other hosts than this one; anyone on the path can then forge tokens. `shared_user_names`: with `location_ignores_domain`, users with the same name in several domains are one user. `long_registrations`: a registration may outlive the token that it was made with, see below. `flows_without_verifier`: a code without `code_verifier` serves other flows of its phone also after its registration; then whoever has seen code and `+sip.instance` can get a key, too. `unprotected_short_codes`: short codes count over UDP, TCP and WS, too; then whoever listens can find the key by trying all codes. `pop_reuse`: the proof of the first registration counts again and again, as 3rd-party-authentication section 2.1.3 says literally; then whoever sees it once can repeat it in a REGISTER";
         location: String, "text", "no".into(), Kind::Choice(&["no", "yes", "302"]), Takes::Reload,
             "`yes` adds `Location: <authorization server>` to a 401 (3rd-party-authentication section 2.1.1); `302` answers 302 with Location and Contact instead (its earlier form)";
         scope_status: u32, "number", 401, Kind::Choice(&["401", "403"]), Takes::Reload,
             "status for a token that lacks a scope: 401 (407 for a proxy) or 403";
-        limit_expires: bool, "boolean", true, Kind::Boolean, Takes::Reload,
-            "a registration ends with the token that it was made with, see below";
         location_folds_case: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "the location service takes users whose names differ in case only for one user. Then only names in lower case own an address. If the registrar module is loaded, the Kamailio module sets this itself (`case_sensitive=0`). Write it where another server is the registrar";
         location_ignores_domain: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "the location service tells users apart by name alone. If usrloc is loaded, the Kamailio module sets this itself (`use_domain=0`)";
-        shared_user_names: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "with `location_ignores_domain`: acknowledges that users with the same name in several domains are one user";
         application_servers: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
             "next hops that get the user's access token: `host`, `host:port` or `sip:host:port;transport=tls`";
         store: Option<Secret>, "as_it_is", None, Kind::Secret, Takes::Restart,
@@ -94,28 +86,16 @@ settings! {
             "devices of one address. The device that signed in first makes room for a new one. With Redis at most 16";
         code_lifetime: u32, "number", 600, Kind::Number { least: 10, most: 86_400, unit: "s" }, Takes::Reload,
             "longest time that a code may be valid for";
-        code_flows_without_verifier: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "a code without `code_verifier` serves other flows of its phone also after its registration. Then whoever has seen code and `+sip.instance` can get a key, too";
-        code_source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
-            "exchanges of codes and of tokens from elsewhere that one source may cause";
-        introspection_source_limit: u32, "number", 1200, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
-            "introspections that one source may cause";
-        decryption_source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
-            "encrypted tokens that one source may send in vain. Further ones are answered with 503 without any work";
+        source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
+            "exchanges of codes and of tokens from elsewhere that one source may cause. Its other limits follow: ten times as many introspections, as many encrypted tokens in vain, a 60th of it in key fetches, and in ten minutes a sixth of it in tries of short codes; at least one of each. See [Limits per source](../guide/limits.md#limits-per-source)";
         short_code_tries: u32, "number", 5, Kind::Number { least: 1, most: 1000, unit: "in 10 minutes" }, Takes::Reload,
-            "short codes that may be tried for one address-of-record. A code is short when it consists of at most 30 digits; space, `-`, `.`, `_` and `/` between them do not count";
-        short_code_source_tries: u32, "number", 20, Kind::Number { least: 1, most: 65_535, unit: "in 10 minutes" }, Takes::Reload,
-            "short codes that one source may try. This limit comes first: a source that has no tries left takes none from an address";
-        allow_unprotected_short_codes: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "accepts short codes over UDP, TCP and WS. Then whoever listens can find the key by trying all codes";
+            "short codes that may be tried for one address-of-record. The limit of their source comes first: a source that has no tries left takes none from an address. A code is short when it consists of at most 30 digits; space, `-`, `.`, `_` and `/` between them do not count";
         trusted_hops: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
             "proxies in front of this one, as addresses or networks (`10.0.0.1, 10.1.0.0/24, 2001:db8::/64`). What they write into Via tells who sent a request, see [Limits per source](../guide/limits.md#limits-per-source)";
         dialect: Vec<String>, "comma_list", Vec::new(), Kind::Words(&DIALECT), Takes::Reload,
             "where phones differ from the text of the drafts. `slides_key`: the shared key is made of call-id, from-tag and to-tag with `|` between them, as on the slides of IETF 100. `raw_ha1`: H(A1) enters the master-key as octets, not as lower-case hex. `empty_body`: a proof in the body covers an empty body, instead of the body without the proof. `empty_star`: a proof covers nothing where the Contact is `*`, as RFC 4474 has it. Then whoever intercepts an unused proof of a REGISTER without Contact can remove all bindings with it. `request_uri`: proofs also cover the Request-URI, which RFC 4474 leaves out. Phones must be able to do so, and no proxy in between may change it";
         pop_window: u32, "number", 300, Kind::Number { least: 5, most: MOST_POP_WINDOW, unit: "s" }, Takes::Reload,
             "how old the Date of a proof may be. It may be `leeway` in the future";
-        pop_reuse: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "accepts the proof of the first registration again and again, as 3rd-party-authentication section 2.1.3 says literally. Then whoever sees it once can repeat it in a REGISTER";
         replay_scope: String, "as_it_is", "proxy".into(), Kind::Choice(&["proxy", "cluster"]), Takes::Reload,
             "`cluster`: all proxies that share a Redis store compare their proofs";
         kd_kdf: String, "as_it_is", Kdf::default().short_name().into(), Kind::Choice(&["sha256", "sha512"]), Takes::Reload,
@@ -140,11 +120,34 @@ pub const MOST_LEEWAY: u32 = 600;
 /// The greatest `pop_window` that can be configured.
 pub const MOST_POP_WINDOW: u32 = 3600;
 
+/// Words of `allow`.
+const ALLOWED: [&str; 6] = [
+    HTTP,
+    SHARED_USER_NAMES,
+    LONG_REGISTRATIONS,
+    FLOWS_WITHOUT_VERIFIER,
+    UNPROTECTED_SHORT_CODES,
+    POP_REUSE,
+];
+
+/// Word of `allow`: http:// to other hosts.
+pub const HTTP: &str = "http";
+/// Word of `allow`: users with the same name in several domains are one user.
+pub const SHARED_USER_NAMES: &str = "shared_user_names";
+/// Word of `allow`: registrations that outlive their token.
+pub const LONG_REGISTRATIONS: &str = "long_registrations";
+/// Word of `allow`: codes without a verifier that serve several flows.
+pub const FLOWS_WITHOUT_VERIFIER: &str = "flows_without_verifier";
+/// Word of `allow`: short codes over transports that anyone can read.
+pub const UNPROTECTED_SHORT_CODES: &str = "unprotected_short_codes";
+/// Word of `allow`: proofs that count again.
+pub const POP_REUSE: &str = "pop_reuse";
+
 /// Words of `dialect`.
 const DIALECT: [&str; 5] = ["slides_key", "raw_ha1", "empty_body", "empty_star", "request_uri"];
 
 /// Keys of earlier versions, and what to write instead.
-pub const GONE: [(&str, &str); 12] = [
+pub const GONE: [(&str, &str); 24] = [
     ("key_order", "write dialect = slides_key for key_order = slides"),
     ("ha1_form", "write dialect = raw_ha1 for ha1_form = raw"),
     ("pop_body", "write dialect = empty_body for pop_body = empty"),
@@ -156,6 +159,18 @@ pub const GONE: [(&str, &str); 12] = [
     ("introspection_cache_size", "it follows users: half as many"),
     ("http_per_provider", "it follows http_threads: half as many"),
     ("key_refresh_interval", "keys are fetched every 15 minutes; remove it"),
+    ("allow_http", "write allow = http"),
+    ("shared_user_names", "write allow = shared_user_names"),
+    ("limit_expires", "write allow = long_registrations for limit_expires = no"),
+    ("code_flows_without_verifier", "write allow = flows_without_verifier"),
+    ("allow_unprotected_short_codes", "write allow = unprotected_short_codes"),
+    ("pop_reuse", "write allow = pop_reuse"),
+    ("code_source_limit", "write source_limit"),
+    ("introspection_source_limit", "it follows source_limit: ten times as many"),
+    ("decryption_source_limit", "it follows source_limit: as many"),
+    ("key_source_limit", "it follows source_limit: a 60th"),
+    ("short_code_source_tries", "it follows source_limit: a sixth in ten minutes"),
+    ("connect_timeout", "it follows http_timeout: two fifths"),
     ("kd_key_size", "keys are as long as the result of kd_kdf; remove it"),
 ];
 
@@ -166,6 +181,41 @@ impl Settings {
     /// True when features that need a store have one, or do without because only tokens are judged.
     pub fn may_keep(&self) -> bool {
         self.store.is_some() || self.without_store
+    }
+
+    /// True for a word of `allow`.
+    pub fn allows(&self, word: &str) -> bool {
+        self.allow.iter().any(|allowed| allowed == word)
+    }
+
+    /// True when an `http://` address may be of another host than this one.
+    pub fn allows_http(&self) -> bool {
+        self.allows(HTTP)
+    }
+
+    /// True when a registration must not outlive the token that it was made with.
+    pub fn limits_expires(&self) -> bool {
+        !self.allows(LONG_REGISTRATIONS)
+    }
+
+    /// How many introspections one source may cause in a minute.
+    pub fn introspections_per_source(&self) -> u32 {
+        self.source_limit * 10
+    }
+
+    /// How many key fetches one source may cause in a minute.
+    pub fn key_fetches_per_source(&self) -> u32 {
+        (self.source_limit / 60).max(1)
+    }
+
+    /// How many short codes one source may try in ten minutes.
+    pub fn short_codes_per_source(&self) -> u32 {
+        (self.source_limit / 6).max(1)
+    }
+
+    /// Most seconds for opening a connection.
+    pub fn connect_timeout(&self) -> u32 {
+        (self.http_timeout * 2 / 5).max(1)
     }
 
     /// True for a word of `dialect`.

@@ -16,7 +16,7 @@ pub(super) fn discovery_urls(issuer: &str) -> Vec<String> {
     urls
 }
 
-/// Accepts https to any host, but http only to this machine unless `allow_http` is set.
+/// Accepts https to any host, but http only to this machine unless `allow_http`.
 pub fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|e| format!("'{url}' is not a URL: {e}"))?;
     let host = uri.host().unwrap_or("");
@@ -24,7 +24,7 @@ pub fn check_url(url: &str, allow_http: bool) -> Result<(), String> {
         Some("https") if !host.is_empty() => Ok(()),
         Some("http") if is_loopback(host) || allow_http && !host.is_empty() => Ok(()),
         Some("http") => {
-            Err(format!("'{url}' is not protected; write https:// (or set allow_http = true on a closed network)"))
+            Err(format!("'{url}' is not protected; write https:// (or set allow = http on a closed network)"))
         }
         _ => Err(format!("'{url}' is not an https URL")),
     }

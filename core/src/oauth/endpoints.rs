@@ -97,7 +97,7 @@ impl Endpoints {
             issuer: &provider.issuer,
             member: which.member(),
             mutual_tls,
-            allow_http: policy.settings.allow_http,
+            allow_http: policy.settings.allows_http(),
         };
         let found = endpoint_of_metadata(fetch, discovery, &wanted).and_then(|endpoint| {
             let fits = client.auth.fits(&endpoint.address).map_err(MetadataError::Unusable);

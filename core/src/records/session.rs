@@ -103,7 +103,7 @@ pub struct Session {
     pub keys: Vec<KeyOctets>,
     /// The access tokens that the phone holds, newest first: a proof belongs to one of them.
     pub tokens: Vec<TokenName>,
-    /// Proofs of the registrations that made the keys, for phones that repeat them (setting pop_reuse).
+    /// Proofs of the registrations that made the keys, for phones that repeat them (`pop_reuse` in the setting allow).
     pub proofs: Vec<KeyOctets>,
     /// The user signed in at this time.
     pub created_at: i64,
