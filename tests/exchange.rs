@@ -369,14 +369,14 @@ fn servers_that_fail() {
         );
     };
     [429, 503].into_iter().for_each(unavailable);
-    // Whether the code was spent before these, nobody knows.
+    // Nobody knows whether the code was spent before these answers.
     [408, 500, 502, 504].into_iter().for_each(|status| in_doubt(Answer::Status(status)));
     for status in [400, 401, 403, 404] {
         let result = bench.answer(Answer::Full(status, vec![], b"<html>".to_vec()));
         assert!(matches!(result, Err(TokenError::RequestRefused(_))), "{status}: {result:?}");
     }
     let elsewhere = bench.server.url("/elsewhere");
-    // However the client fares otherwise: the address is wrong.
+    // The address is wrong, however the client does elsewhere.
     let redirected = bench.answer(Answer::Redirect(elsewhere));
     let says = |text: &str| text.contains("redirects are not followed");
     assert!(matches!(&redirected, Err(TokenError::Misconfigured(text)) if says(text)), "{redirected:?}");
@@ -570,7 +570,7 @@ fn what_the_server_says_when_it_is_asked_tells_when_no_token_does() {
     }
 }
 
-/// Whose a signed answer is, and for whom, it may leave out; what it says of that must be right.
+/// A signed answer may leave out its issuer and its audience. If it names them, they must be right.
 #[test]
 fn a_signed_answer_about_the_user_is_of_this_server_and_for_this_client() {
     let (bench, _) = nameless_bench("client_secret=hush", &["userinfo_endpoint"]);
@@ -603,7 +603,7 @@ fn a_signed_answer_about_the_user_is_of_this_server_and_for_this_client() {
     }
 }
 
-/// Without an ID token nothing says of which tenant the user is.
+/// Without an ID token, nothing tells the user's tenant.
 #[test]
 fn where_tenants_are_told_apart_userinfo_does_not_tell_who_signed_in_alone() {
     let tenants = "accepted_issuers=https://login.example/{tenantid}/v2.0;tenants=t1";
@@ -646,7 +646,7 @@ fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
         assert!(matches!(&result, Err(TokenError::InDoubt(trouble)) if trouble.answered), "{said:?}: {result:?}");
     }
 
-    // Nobody is asked who has no such endpoint, nor is a public client believed to be itself.
+    // A server without such an endpoint is not asked, and a public client does not prove who it is.
     let (bench, id_token) = nameless_bench("client_secret=hush", &[]);
     nobody(bench.exchange(json!({"id_token": id_token})));
     let (bench, id_token) = nameless_bench("", &BOTH);

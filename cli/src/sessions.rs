@@ -83,13 +83,14 @@ impl SessionsCommand {
         match self {
             SessionsCommand::List(_) => Ok(listed(output, &list(context)?)),
             SessionsCommand::Show(options) => {
-                let found = waiting(|| context.list_sessions(&options.aor, "")).map_err(|e| say(&e))?.sessions;
+                let found = waiting(|| context.admin().list_sessions(&options.aor, "")).map_err(|e| say(&e))?.sessions;
                 listed(output, &found);
                 Ok(if found.is_empty() { crate::outcome::REFUSED } else { 0 })
             }
             SessionsCommand::Revoke(options) => {
-                let ended = waiting(|| context.revoke_sessions(&options.aor, options.id.as_deref().unwrap_or("")))
-                    .map_err(|e| say(&e))?;
+                let ended =
+                    waiting(|| context.admin().revoke_sessions(&options.aor, options.id.as_deref().unwrap_or("")))
+                        .map_err(|e| say(&e))?;
                 told(output, &ended);
                 Ok(if ended.is_empty() { crate::outcome::REFUSED } else { 0 })
             }
@@ -97,7 +98,7 @@ impl SessionsCommand {
                 if !options.yes && !confirmed(list(context)?.len())? {
                     return Err("nothing was ended".into());
                 }
-                told(output, &waiting(|| context.revoke_all_sessions()).map_err(|e| say(&e))?);
+                told(output, &waiting(|| context.admin().revoke_all_sessions()).map_err(|e| say(&e))?);
                 Ok(0)
             }
         }
@@ -108,7 +109,7 @@ fn list(context: &Context) -> Result<Vec<ListedSession>, String> {
     let mut all = Vec::new();
     let mut from = String::new();
     loop {
-        let page = waiting(|| context.list_sessions("", &from)).map_err(|e| say(&e))?;
+        let page = waiting(|| context.admin().list_sessions("", &from)).map_err(|e| say(&e))?;
         all.extend(page.sessions);
         match page.next {
             Some(next) => from = next,

@@ -44,10 +44,10 @@ pub unsafe extern "C" fn sipoauth_context_account_put(
             let aor = Aor::parse(&aor).ok_or_else(|| told("this is not a SIP address"))?;
             let verifier = match (line.is_empty(), password.is_empty()) {
                 (false, true) => Verifier::parse(line).map_err(told)?,
-                (true, false) => context.derive_verifier(password).map_err(failure)?,
+                (true, false) => context.admin().derive_verifier(password).map_err(failure)?,
                 _ => return Err(told("either a verifier or a password is needed")),
             };
-            context.put_account(&aor, &verifier).map_err(failure)
+            context.admin().put_account(&aor, &verifier).map_err(failure)
         })
     }
 }
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn sipoauth_context_account_remove(
         // SAFETY: the caller's promise.
         let (aor, removed) = unsafe { (text(aor)?, Place::new(removed, 0)?) };
         let aor = Aor::parse(&aor).ok_or(SIPOAUTH_E_INPUT)?;
-        removed.put(context.remove_account(&aor).map_err(number)?.into());
+        removed.put(context.admin().remove_account(&aor).map_err(number)?.into());
         Ok(())
     })
 }
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn sipoauth_context_accounts(
         // SAFETY: the caller's promise; `length` outlives the buffer.
         let (aor, from, next) = unsafe { (text(aor)?, text(from)?, Buffer::new(next, next_cap, &raw mut length)?) };
         next.put(b"\0")?;
-        let page = context.list_accounts(&aor, &from).map_err(number)?;
+        let page = context.admin().list_accounts(&aor, &from).map_err(number)?;
         for ListedAccount { aor, parameters } in page.accounts.iter().filter(|_| each.is_some()) {
             let state = sipoauth_account_state {
                 struct_size: size_of::<sipoauth_account_state>() as u32,
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn sipoauth_context_accounts(
                 iterations: parameters.iterations(),
                 key_size: parameters.key_size(),
                 aor: aor.as_str().into(),
-                stands_out: context.is_conspicuous(parameters).into(),
+                stands_out: context.admin().is_conspicuous(parameters).into(),
             };
             if let Some(each) = each {
                 each(user, &raw const state);

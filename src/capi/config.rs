@@ -189,7 +189,9 @@ pub unsafe extern "C" fn sipoauth_context_reload(
     // SAFETY: the caller's promise.
     unsafe {
         let context = shared(context);
-        guard_told(context.as_deref(), err, err_cap, || Ok(context.as_ref().ok_or(SIPOAUTH_E_ARGUMENT)?.reload()?))
+        guard_told(context.as_deref(), err, err_cap, || {
+            Ok(context.as_ref().ok_or(SIPOAUTH_E_ARGUMENT)?.admin().reload()?)
+        })
     }
 }
 
@@ -217,7 +219,7 @@ pub unsafe extern "C" fn sipoauth_context_refresh_keys(
         guard_told(context.as_deref(), err, err_cap, || {
             let count = Place::new(count, 0)?;
             let context = context.as_ref().ok_or(SIPOAUTH_E_ARGUMENT)?;
-            count.put(context.refresh_keys(configured("provider", provider)?)? as u32);
+            count.put(context.admin().refresh_keys(configured("provider", provider)?)? as u32);
             Ok(())
         })
     }

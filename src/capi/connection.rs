@@ -20,7 +20,7 @@ pub unsafe extern "C" fn sipoauth_context_connection_closed(context: *const sipo
     // SAFETY: the caller's promise.
     let context = unsafe { shared(context) };
     guard(context.as_deref(), || {
-        context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?.forget_connection(connection);
+        context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?.arena().connections().forget(connection);
         Ok(())
     })
 }
@@ -38,6 +38,6 @@ pub unsafe extern "C" fn sipoauth_context_binds_connections(context: *const sipo
     // SAFETY: the caller's promise.
     let context = unsafe { shared(context) };
     guard_or(context.as_deref(), SIPOAUTH_E_PANIC, || {
-        context.as_deref().map_or(SIPOAUTH_E_ARGUMENT, |context| i32::from(context.remembers_connections()))
+        context.as_deref().map_or(SIPOAUTH_E_ARGUMENT, |context| i32::from(!context.arena().connections().is_empty()))
     })
 }

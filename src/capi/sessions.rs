@@ -99,7 +99,7 @@ pub unsafe extern "C" fn sipoauth_context_sessions(
         // SAFETY: the caller's promise; `length` outlives the buffer.
         let (aor, from, next) = unsafe { (text(aor)?, text(from)?, Buffer::new(next, next_cap, &raw mut length)?) };
         next.put(b"\0")?;
-        let page = context.list_sessions(&aor, &from).map_err(number)?;
+        let page = context.admin().list_sessions(&aor, &from).map_err(number)?;
         show(&page.sessions, each, user);
         next.put(format!("{}\0", page.next.unwrap_or_default()).as_bytes())
     })
@@ -130,7 +130,8 @@ pub unsafe extern "C" fn sipoauth_context_sessions_revoke(
         // SAFETY: the caller's promise.
         let (aor, session, count) = unsafe { (text(aor)?, text(session)?, Place::new(count, 0)?) };
         let all = aor.is_empty() && session.is_empty();
-        let ended = if all { context.revoke_all_sessions() } else { context.revoke_sessions(&aor, &session) };
+        let ended =
+            if all { context.admin().revoke_all_sessions() } else { context.admin().revoke_sessions(&aor, &session) };
         let ended = ended.map_err(number)?;
         show(&ended, each, user);
         count.put(ended.len() as u64);

@@ -364,7 +364,7 @@ pub unsafe extern "C" fn sipoauth_worker_reply(
             let r = whole(request)?;
             let (method, realm, from, to) = (text(r.method)?, text(r.realm)?, text(r.from_uri)?, text(r.to_uri)?);
             let asked = Request { method: &method, from: &from, to: &to, ..Request::default() };
-            let domain = written_host(if asked.is_register() { &to } else { &from });
+            let domain = written_host(asked.address());
             let source = text(r.source_ip)?;
             let proxy = role_is_proxy(r.role)?;
             let answered = Answered { method: &method, realm: &realm, domain, proxy, source: &source };

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What exists before the fork and is shared by all processes after it.
 
+mod admin;
+
+pub use admin::Admin;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,18 +18,11 @@ use crate::clock::now_millis;
 use crate::shared::counters::Counter;
 use crate::shared::{Arena, Sizes};
 use crate::store::access::StoreAccess;
-use crate::store::accounts::{AccountPage, derive_verifier};
-use crate::store::session_admin::{ListedSession, SessionPage};
-use crate::store::sessions::{SessionError, SessionStore};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::source::{Bundle, Source};
 use sipoauth_core::config::{ConfigError, error};
-use sipoauth_core::keys::pbkdf2::Parameters;
-use sipoauth_core::keys::verifier::Verifier;
 use sipoauth_core::ports::store::StoreError;
 use sipoauth_core::ports::{Level, Log};
-use sipoauth_core::records::session::id_text;
-use sipoauth_core::sip::uri::Aor;
 
 /// The configuration as it is published to the processes: complete, with the slot of each provider.
 #[derive(Deserialize, Serialize)]
@@ -144,77 +141,6 @@ impl Context {
         Ok(context)
     }
 
-    /// Reads the configuration again. A bad configuration changes nothing.
-    pub fn reload(&self) -> Result<(), ConfigError> {
-        let Some(_guard) = self.arena.begin_reload() else {
-            return error("another reload is under way; try again");
-        };
-        let bundle = self.source.load()?;
-        let policy = Policy::new(&bundle)?;
-        let unchanged = match (&self.sessions, &policy.sessions) {
-            (None, None) => true,
-            (Some(access), Some(sessions)) => access.is_for(sessions),
-            _ => false,
-        };
-        if !unchanged {
-            return error("store, store_key: cannot be changed by a reload; restart the proxy");
-        }
-        if policy.introspects() && !self.arena.keeps_answers() {
-            return error(
-                "tokens: introspection cannot be begun by a reload, there is no memory for answers; restart the proxy",
-            );
-        }
-        if policy.settings.connection_auth && self.arena.connections().is_empty() {
-            return error("connection_auth: cannot be turned on by a reload; restart the proxy");
-        }
-        self.publish(bundle, &policy)?;
-        self.jobs.wake();
-        for warning in policy.warnings() {
-            self.log.log(Level::Warn, &warning);
-        }
-        let settings = policy.settings.of_the_start().into_iter().zip(self.started.iter().copied());
-        for ((name, value), (_, started)) in settings.filter(|(now, started)| now != started) {
-            let line = format!("{name}: {started} goes on to count; {value} is taken over when the proxy is restarted");
-            self.log.log(Level::Warn, &line);
-        }
-        self.arena.shared().counters.add(Counter::Reloads);
-        self.log.log(Level::Info, &format!("configuration reloaded, {} provider(s)", policy.providers.len()));
-        Ok(())
-    }
-
-    /// Has the keys of one provider fetched now, whatever the limits say. With an empty name it does so for every
-    /// provider whose keys are fetched. Returns how many providers these are.
-    pub fn refresh_keys(&self, name: &str) -> Result<usize, ConfigError> {
-        let placed = self.policy()?;
-        let providers = &placed.policy.providers;
-        if !name.is_empty() {
-            match providers.iter().find(|p| p.name == name) {
-                None => {
-                    let known: Vec<_> = providers.iter().map(|p| p.name.as_str()).collect();
-                    let name = sipoauth_core::text::fingerprint::printable(name, 63);
-                    return error(format!("no provider is called '{name}'; there are: {}", known.join(", ")));
-                }
-                Some(provider) if !provider.keys.is_fetched() => {
-                    return error(format!("provider '{name}': its keys are configured, not fetched; use reload"));
-                }
-                Some(_) => {}
-            }
-        }
-        let mut count = 0;
-        for (provider, &(slot, source)) in providers.iter().zip(&placed.places) {
-            if source != 0 && (name.is_empty() || provider.name == name) {
-                self.arena.slots()[slot].demand();
-                self.log.log(Level::Info, &format!("provider '{}': the operator has its keys fetched", provider.name));
-                count += 1;
-            }
-        }
-        if count == 0 {
-            return error("the keys of every provider are configured, none are fetched; use reload");
-        }
-        self.jobs.wake();
-        Ok(count)
-    }
-
     /// Puts a configuration into force, or changes nothing. Only the I/O service writes the slots themselves, when
     /// it takes the configuration over.
     fn publish(&self, bundle: Bundle, policy: &Policy) -> Result<(), ConfigError> {
@@ -226,6 +152,11 @@ impl Context {
         } else {
             error(format!("the configuration with its files has {} octets, at most 524288 are possible", octets.len()))
         }
+    }
+
+    /// What an operator does.
+    pub fn admin(&self) -> Admin<'_> {
+        Admin { context: self }
     }
 
     /// The configuration in force; None if it still has this generation.
@@ -277,85 +208,11 @@ impl Context {
         self.sessions.as_ref()
     }
 
-    /// The opened store, for calls that may wait.
-    fn session_store(&self) -> Result<Arc<SessionStore>, SessionError> {
-        let access = self.sessions.as_ref().ok_or(SessionError::NotConfigured)?;
-        let placed = self.policy().map_err(|_| SessionError::NotConfigured)?;
-        Ok(access.open(&placed.policy)?)
-    }
-
     /// Opens the store once to find out whether it can be used. Called in a process that ends afterwards.
     pub fn try_store(&self) -> Result<(), StoreError> {
         let Some(access) = &self.sessions else { return Ok(()) };
         let placed = self.policy().map_err(|e| StoreError::Away(e.0))?;
         access.open(&placed.policy).map(drop)
-    }
-
-    /// One page of sessions: those of `aor`, or those of all addresses if `aor` is empty.
-    pub fn list_sessions(&self, aor: &str, from: &str) -> Result<SessionPage, SessionError> {
-        self.session_store()?.list(aor, from, now_millis())
-    }
-
-    /// Ends the session `id` of an address, or all of them if `id` is empty. An empty `aor` is malformed.
-    pub fn revoke_sessions(&self, aor: &str, id: &str) -> Result<Vec<ListedSession>, SessionError> {
-        Ok(self.ended(self.session_store()?.revoke(aor, id, now_millis())?))
-    }
-
-    /// Ends every session of every address.
-    pub fn revoke_all_sessions(&self) -> Result<Vec<ListedSession>, SessionError> {
-        Ok(self.ended(self.session_store()?.revoke_all(now_millis())?))
-    }
-
-    /// Derives the verifier of a new account. Slow by design.
-    pub fn derive_verifier(&self, password: &[u8]) -> Result<Verifier, SessionError> {
-        let placed = self.policy().map_err(|_| SessionError::NotConfigured)?;
-        Ok(derive_verifier(&placed.policy.new_accounts, password)?)
-    }
-
-    /// Writes an account, also over an earlier one.
-    pub fn put_account(&self, aor: &Aor, verifier: &Verifier) -> Result<(), SessionError> {
-        self.session_store()?.put_key_account(aor, verifier, now_millis())?;
-        self.log.log(Level::Info, &format!("the account of {} was written by the operator", aor.as_str()));
-        Ok(())
-    }
-
-    /// Removes an account; false when there was none.
-    pub fn remove_account(&self, aor: &Aor) -> Result<bool, SessionError> {
-        let removed = self.session_store()?.remove_key_account(aor)?;
-        if removed {
-            self.log.log(Level::Info, &format!("the account of {} was removed by the operator", aor.as_str()));
-        }
-        Ok(removed)
-    }
-
-    /// One page of accounts: that of `aor`, or those of all addresses if `aor` is empty.
-    pub fn list_accounts(&self, aor: &str, from: &str) -> Result<AccountPage, SessionError> {
-        self.session_store()?.list_key_accounts(aor, from, now_millis())
-    }
-
-    /// True when a challenge reveals that an account with these parameters exists.
-    pub fn is_conspicuous(&self, parameters: &Parameters) -> bool {
-        self.policy().is_ok_and(|placed| !placed.policy.new_accounts.look_like(parameters))
-    }
-
-    /// Counts and logs the sessions that the operator has ended.
-    fn ended(&self, ended: Vec<ListedSession>) -> Vec<ListedSession> {
-        for ListedSession { aor, session } in &ended {
-            self.arena.shared().counters.add(Counter::SessionsRevoked);
-            let line = format!("session {} of {aor} was ended by the operator", id_text(&session.id));
-            self.log.log(Level::Info, &line);
-        }
-        ended
-    }
-
-    /// True when connections can be bound.
-    pub fn remembers_connections(&self) -> bool {
-        !self.arena.connections().is_empty()
-    }
-
-    /// Removes the binding of a connection that has ended.
-    pub fn forget_connection(&self, number: u64) {
-        self.arena.connections().forget(number);
     }
 
     /// Counts a failure of the store. `log` gets the first failure and its end, whichever process sees them. None

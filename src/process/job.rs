@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::shared::waiting_room::{Party, WaitingPlace};
 use sipoauth_core::check::key_derivation_check::OpenKeyProof;
-use sipoauth_core::check::session_check::{OpenProof, Registration};
+use sipoauth_core::check::proof::OpenProof;
+use sipoauth_core::check::registration::Registration;
 use sipoauth_core::check::token_answer::TokenId;
 use sipoauth_core::config::settings::{MOST_LEEWAY, MOST_POP_WINDOW};
 use sipoauth_core::oauth::grant::TokenGrant;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use sipoauth_core::check::session_check::{CodeId, Registration, admit, key_of, may_register};
+use sipoauth_core::check::registration::{CodeId, Registration, admit, key_of, may_register};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::sessions::Sessions;
 use sipoauth_core::keys::pop::make_pop;

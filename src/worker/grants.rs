@@ -9,7 +9,7 @@ use super::{CheckResult, Worker};
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
 use crate::store::sessions::tokens_key;
-use sipoauth_core::check::session_check::Known;
+use sipoauth_core::check::known_sessions::Known;
 use sipoauth_core::check::{Answer, Carried, Request};
 use sipoauth_core::config::provider::Provider;
 use sipoauth_core::jose::decryption_keys::OpenedToken;
@@ -66,7 +66,7 @@ impl Worker {
             }
             // The first challenge names the scopes too, so that one sign-in is enough.
             (Reason::NoCredentials, _) if verdict.answer.challenge.is_none() => {
-                let aor = Aor::parse(if request.is_register() { request.to } else { request.from });
+                let aor = Aor::parse(request.address());
                 let provider = policy.provider_for_domain(aor.as_ref().map_or("", Aor::host));
                 let scopes = provider.rules.scopes.of_method(request.method);
                 if !scopes.is_empty() {

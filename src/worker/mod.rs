@@ -32,7 +32,8 @@ use sessions::wait_for_store;
 use sipoauth_core::check::acceptance::Acceptance;
 use sipoauth_core::check::connection_check::check_connection;
 use sipoauth_core::check::key_wait::{KeyWait, Situation, decide};
-use sipoauth_core::check::session_check::{DigestUser, arrival_of};
+use sipoauth_core::check::registration::arrival_of;
+use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::check::token_cache::{TokenCache, VerifiedToken};
 use sipoauth_core::check::token_check::{TokenUsage, check_token};
 use sipoauth_core::check::{Answer, Carried, Decision, Knowledge, Request, check_code, check_password, check_request};
@@ -368,7 +369,7 @@ impl Worker {
         }
         if !matches!(outcome, Outcome::Accepted | Outcome::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
-            let address = Aor::parse(if request.is_register() { request.to } else { request.from });
+            let address = Aor::parse(request.address());
             verdict.address = address.map_or_else(String::new, |aor| aor.as_str().to_owned());
         }
         if let Some(attempt) = &verdict.answer.attempt {

@@ -12,7 +12,7 @@ use crate::shared::counters::Counter;
 use crate::shared::source_limits::UNIT;
 use sipoauth_core::check::acceptance::{Acceptance, RequestKey};
 use sipoauth_core::check::token_cache::{Known, VerifiedToken};
-use sipoauth_core::check::{Carried, KnownKeys, Request};
+use sipoauth_core::check::{Answer, Carried, KnownKeys, Request};
 use sipoauth_core::config::decryption::Encryption;
 use sipoauth_core::config::introspection::TokenStrategy;
 use sipoauth_core::reason::Reason;
@@ -143,8 +143,7 @@ impl Worker {
         if !judged_alone || is_bound || !self.is_simple(&repeated) {
             return;
         }
-        // A request outside this time is checked in full, so its sender is noted again as one who is not a stranger. The
-        // time is bounded on both sides, because the clock may be set back.
+        // A request outside this time is checked in full, so its sender is noted again as a known one. The time is bounded on both sides, because the clock may be set back.
         let (now, Range { start, end }) = (now / 1000, provider.rules.span(&token.claims));
         let span = start.max(now.saturating_sub(UNIT / 1000))..end.min(now.saturating_add(UNIT / 1000));
         if let Some(acceptance) = Acceptance::new(&repeated.asking, span, token, aor, &verdict.services) {
@@ -168,22 +167,47 @@ impl CheckResult {
 
     /// Makes the result blank. It keeps its buffers, and also the policy, which means nothing without a provider.
     pub fn clear(&mut self) {
-        let answer = &mut self.answer;
-        (answer.reason, answer.provider, answer.token, answer.aor) = (None, None, None, None);
-        (answer.cached, answer.carried) = (false, Carried::Nothing);
-        (answer.session, answer.account, answer.registration) = (None, None, None);
-        (answer.challenge, answer.unverified, answer.unproved_key) = (None, None, None);
-        (self.status, self.retry_after, self.expires_limit, self.pending) = (0, 0, 0, None);
-        (self.granted, self.proxy, self.acceptance) = (false, false, None);
-        for text in [
-            &mut self.session,
-            &mut self.ticket,
-            &mut self.services,
-            &mut self.needed_scope,
-            &mut self.source,
-            &mut self.address,
-        ] {
+        // A new field has to be named here.
+        let CheckResult {
+            answer,
+            acceptance,
+            status,
+            retry_after,
+            pending,
+            policy: _,
+            session,
+            ticket,
+            services,
+            needed_scope,
+            expires_limit,
+            granted,
+            proxy,
+            source,
+            address,
+        } = self;
+        *answer = Answer::default();
+        (*acceptance, *pending) = (None, None);
+        (*status, *retry_after, *expires_limit) = (0, 0, 0);
+        (*granted, *proxy) = (false, false);
+        for text in [session, ticket, services, needed_scope, source, address] {
             text.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sipoauth_core::check::Attempt;
+    use sipoauth_core::records::redemption::Differs;
+
+    #[test]
+    fn a_blank_result_has_nothing_of_the_request_before() {
+        let mut result = CheckResult::default();
+        result.answer.attempt = Some(Box::new(Attempt { differs: Differs::CodeVerifier, short_code_of: None }));
+        result.address.push_str("sip:mallory@example.test");
+        result.clear();
+        let blank = CheckResult { policy: result.policy.clone(), ..CheckResult::default() };
+        assert_eq!(format!("{result:?}"), format!("{blank:?}"));
     }
 }

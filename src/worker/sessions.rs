@@ -13,8 +13,8 @@ use crate::process::job::{Comparison, Exchange, Work};
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::Lookup;
 use crate::store::sessions::SessionError;
-use sipoauth_core::check::replay::Use;
-use sipoauth_core::check::session_check::{Registration, compare};
+use sipoauth_core::check::registration::Registration;
+use sipoauth_core::check::replay::{Use, judge_uses};
 use sipoauth_core::check::{Answer, Attempt, Request};
 use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::ports::store::StoreError;
@@ -68,7 +68,7 @@ impl Worker {
     /// Compares a valid proof with those that were seen before, here and, if so configured, at other proxies.
     pub(super) fn compare(&self, answer: Answer, uses: &[Use], handling: &Handling<'_>, now: i64) -> CheckResult {
         let guard = self.context.arena().replay_guard();
-        let mut answer = compare(answer, uses, |used| guard.note(used));
+        let mut answer = judge_uses(answer, uses, |used| guard.note(used));
         let cluster = self.placed.policy.sessions.as_ref().is_some_and(|s| s.cluster_replay);
         if answer.reason != Some(Reason::Ok) || !cluster {
             return CheckResult { answer, ..CheckResult::default() };

@@ -90,7 +90,7 @@ pub fn from_elsewhere(sip: Sip) -> Sip {
     Sip { source: ("203.0.113.66".into(), 6666), branch, connection: 666, ..sip }
 }
 
-/// None: the request has nothing that could be changed so.
+/// None if the request has nothing that this move could change.
 pub fn apply(mv: Move, way: Way, honest: &Sip, own: &Material, others: &Material) -> Option<Attempt> {
     let mut attempt = Attempt { sip: honest.clone(), at_other_proxy: false, later: 0, before: Before::Nothing };
     let sip = &mut attempt.sip;

@@ -164,9 +164,10 @@ impl Stage {
                 base.body(&format!("{}&pop={proof}", own.refreshing()))
             }
             Way::KeyDerivation => {
-                let verifier = self.proxy.context.derive_verifier(own.user.as_bytes()).expect("a store is configured");
+                let verifier =
+                    self.proxy.context.admin().derive_verifier(own.user.as_bytes()).expect("a store is configured");
                 let address = Aor::parse(&own.aor).expect("an address");
-                self.proxy.context.put_account(&address, &verifier).expect("a writable store");
+                self.proxy.context.admin().put_account(&address, &verifier).expect("a writable store");
                 own.password_key = Some(verifier.key.clone());
                 let message = to_bob(base);
                 let key = own.password_key.as_ref().expect("just derived");
@@ -265,7 +266,7 @@ impl Stage {
     }
 
     pub fn revoke(&mut self, aor: &str) {
-        let _ = self.proxy.context.revoke_sessions(aor, "");
+        let _ = self.proxy.context.admin().revoke_sessions(aor, "");
     }
 
     /// A good configuration that differs a little.
@@ -276,7 +277,7 @@ impl Stage {
             false => text.replace("http_timeout = 29", "http_timeout = 30"),
         };
         fs::write(&self.proxy.configuration, changed).expect("our own file");
-        self.proxy.context.reload().expect("a good configuration");
+        self.proxy.context.admin().reload().expect("a good configuration");
     }
 }
 

@@ -208,7 +208,7 @@ fn redeemed(when: When, mv: Move, verifier: bool) -> Rule {
     }
     let address = mv == OtherAddress;
     match (when, verifier) {
-        // Whoever has not got his answer yet comes from where he came before.
+        // A phone without its answer comes again from the same address.
         (When::Again, _) if address => Refused(&[Reason::CodeRefused]),
         (When::Again, _) => Accepted("a phone whose answer was lost tries anew"),
         // It is the phone again: over another flow, through another proxy, from another network.

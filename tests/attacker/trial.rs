@@ -112,7 +112,7 @@ fn judge(way: Way, when: When, expected: &Rule, seen: &Seen, path: Path) -> Resu
         Rule::Accepted(why) | Rule::NotCovered(why) if path == Path::Own && seen.status != 200 => {
             Err(format!("though it must be accepted: {why}"))
         }
-        // What is accepted from the phone itself is from elsewhere as good as the octets themselves are from there.
+        // A move that the phone itself may make has, from elsewhere, the same result as the unchanged octets from there.
         Rule::Accepted(_) | Rule::NotCovered(_) if path == Path::Foreign => {
             let elsewhere = rule(way, when, Move::OtherAddress);
             match (&elsewhere, seen.status) {

@@ -103,7 +103,7 @@ pub fn of_body(grant: &Grant) -> Way {
     }
 }
 
-/// What its honest request is accepted as; with [`of_carried`] this goes round in a circle.
+/// The kind that the honest request is accepted as. `assert_complete` compares it with [`of_carried`].
 pub fn carried(way: Way) -> Carried {
     match way {
         Way::Token | Way::EncryptedToken | Way::OpaqueToken | Way::ForeignToken => Carried::Token,
@@ -124,7 +124,7 @@ pub fn assert_complete() {
     for sign_in in [SignIn::Code, SignIn::Password, SignIn::ForeignToken] {
         assert!(!of_sign_in(sign_in).is_empty(), "{sign_in:?}");
     }
-    // That these compile is what they are for.
+    // These lines only have to compile.
     let _: fn(&TokenGrant) -> Way = of_redeemed;
     let _: fn(&Grant) -> Way = of_body;
 }

@@ -114,7 +114,7 @@ static void test_tokens(sipoauth_worker *worker, sipoauth_io *io)
     EXPECT_STATUS(sipoauth_worker_token_response(NULL, result.check, &body), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_worker_token_response(worker, result.check, NULL), SIPOAUTH_E_ARGUMENT);
 
-    /* nobody gets tokens who does not know the password, and no earlier answer outlives a call that fails */
+    /* without the password nobody gets tokens, and no earlier answer outlives a call that fails */
     EXPECT_STATUS(sipoauth_worker_check_password(worker, &message.request, text("00000000000000000000000000000001"), none,
                                                  0, &result),
                   SIPOAUTH_OK);

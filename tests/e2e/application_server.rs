@@ -323,7 +323,7 @@ fn an_invented_dialog_leads_nobody_to_the_gateway() {
             plant.application.gets_nothing_but_acks();
         }
     }
-    // Whose dialog names the service is asked for it.
+    // A dialog that names the service needs its scope in every request.
     let rich = plant.token("sip sip.call sip.pstn");
     let mut request = plant.message("INVITE", NUMBER, &rich);
     plant.stack.udp().send(&request).expect("sent");

@@ -176,7 +176,7 @@ pub fn routed(mut request: Request, routes: &[String]) -> Request {
 
 /// Nobody gets anywhere with a To tag that he has made up, with or without a token.
 fn invented_dialogs_lead_nowhere(place: &mut Place, elsewhere: &Elsewhere) {
-    // A phone that is connected already, as those are whom ;alias= names.
+    // The victim is connected already, like the phones that ;alias= names.
     let mut victim = place.stack.tcp();
     let mut stranger = place.stack.tcp();
     let token = place.token("alice");
@@ -224,7 +224,7 @@ fn preloaded_routes_are_removed(place: &mut Place, elsewhere: &Elsewhere) {
         register.set("Path", format!("<sip:{foreign};lr>")).set("Route", format!("<sip:{foreign};lr>"));
         register.set("Supported", "path").set("To", format!("<sip:carol@example.test>{to_tag}"));
         if place.forwards {
-            // Even to somebody else than the next hop.
+            // The target may even be somebody other than the next hop.
             register.uri = format!("sip:{foreign}");
             let mut phone = place.stack.tcp();
             phone.send(&register).expect("sent");

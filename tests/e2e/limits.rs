@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a peer can send that is too much.
+//! Messages that are too large or too many.
 
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::scripted_server::{self, ScriptedServer};

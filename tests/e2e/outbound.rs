@@ -185,7 +185,7 @@ fn one_code_and_one_master_key_serve_both_flows() {
     let phone = ToolPhone::new("alice");
     let code = ["--code", login.code.as_str(), "--redirect-uri", "http://127.0.0.1/cb"];
     site.sign_in(&phone, &[&code[..], &["--code-verifier", VERIFIER]].concat());
-    // Who has the code alone, or another phone's instance, is nobody at either edge.
+    // Knowing only the code, or another phone's instance, gives nothing at either edge.
     for (i, edge) in site.edges.iter().enumerate() {
         let own = ["--instance", INSTANCE, "--reg-id", "1"];
         let other = ["--instance", OTHER_INSTANCE, "--reg-id", "1", "--code-verifier", VERIFIER];

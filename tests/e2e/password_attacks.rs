@@ -67,7 +67,7 @@ fn nobody_signs_in_as_a_user_who_does_not_exist() {
         let reply = sign(&stack, "nobody", guess, Request::register(NOBODY), auth);
         challenge(&reply);
     }
-    // Nor can anybody tell him from a user with another password.
+    // Nobody can tell him from a user with another password either.
     let look = |user: &str| {
         let reply = sign(&stack, user, &hash("bob"), Request::register(&aor(user)), Some((1, "c")));
         let names: Vec<_> = reply.headers.iter().map(|(name, _)| name.clone()).collect();

@@ -197,7 +197,7 @@ fn ack_bye_and_cancel_of_others_go_nowhere() {
     let ringing = invite();
     let octets = alice.send(&ringing).expect("sent");
     let received = text(&mut bob);
-    // The very CANCEL of Alice, over another connection.
+    // Exactly Alice's CANCEL, over another connection.
     let via = String::from_utf8_lossy(&octets).lines().find(|l| l.starts_with("Via: ")).expect("a Via")[5..].to_owned();
     let mut cancel = Request { method: "CANCEL".to_owned(), ..ringing.clone() };
     cancel.set("CSeq", "1 CANCEL").set("Via", via);
@@ -303,7 +303,7 @@ fn a_cancel_that_cannot_wait_for_the_server_ends_only_what_its_connection_began(
     let (_, cancel) = ring(&mut alice, &mut bob);
     // An answer counts for three seconds.
     std::thread::sleep(Duration::from_millis(4500));
-    // Alice's very CANCEL, from one who has signed in and of whom as little is known.
+    // Exactly Alice's CANCEL, from Mallory, who has signed in.
     mallory.send(&cancel).expect("sent");
     assert_eq!(final_reply(&mut mallory).status, 503, "{}", stack.module_log());
     hears_nothing(&mut bob);
@@ -372,7 +372,7 @@ fn tcpops_keeps_the_event_and_connections_are_bound_all_the_same() {
     stack.finish();
 }
 
-/// What opaque tokens do not say themselves, the domain of their user does: not that of just any later From.
+/// The domain of its user tells the provider of an opaque token, and the domain of a later From does not.
 #[test]
 fn a_token_of_one_domain_never_reaches_the_server_of_another() {
     let (directory, server) = (Directory::new("domains"), AuthorizationServer::start());

@@ -100,7 +100,7 @@ fn a_proof_of_a_query_removes_no_binding() {
             assert_eq!(stack.request(&mut phone, &unused).status, 200, "the query itself");
             assert!(bindings(&mut phone).contains(&contact), "nothing was removed");
         }
-        // Who means all of them says so, also in the compact form.
+        // A phone that means all bindings says so, also in the compact form.
         let all = prove(&key, query().with("Contact", "*").with("Expires", "0"));
         let compact = all.headers.iter().map(|(name, value)| (name.replace("Contact", "m"), value.clone())).collect();
         assert_eq!(

@@ -98,7 +98,7 @@ fn authorization_counts_where_the_phone_knows_no_other() {
     stack.finish();
 }
 
-/// Who has the code and sees the answer has the key.
+/// Whoever has the code and sees the answer can derive the key.
 #[test]
 fn the_next_hop_sees_neither_codes_nor_proofs() {
     let (server, next, directory) = (AuthorizationServer::start(), NextHop::new(), Directory::new("proxy"));

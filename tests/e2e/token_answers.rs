@@ -29,7 +29,7 @@ fn ask(stack: &Stack, phone: &mut Client, headers: &[(&str, &str)]) -> Vec<u8> {
         request.set("Authorization", credentials(&offered, "alice", &hash("alice"), &request, Some((count, "c"))));
         request.clone()
     };
-    // Who cannot wait comes again.
+    // A phone that cannot wait comes again.
     if headers.iter().any(|(name, _)| *name == "X-Stateless") {
         let stored = stack.counter("keys_stored");
         phone.send(&answer(1)).expect("sent");

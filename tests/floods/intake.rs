@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const CHILD: &str = "SIPOAUTH_TEST_INTAKE";
 
-/// In a process of its own: which of its sockets are those of the jobs must be certain.
+/// Runs in a process of its own, so that the sockets of the jobs are known.
 fn in_a_child(name: &str) -> bool {
     if std::env::var_os(CHILD).is_some() {
         return true;

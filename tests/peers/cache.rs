@@ -111,7 +111,7 @@ fn the_scopes_of_the_method_are_judged_on_a_cache_hit() {
     assert!(site.log.text().contains("needed_scope=sip.register"), "{}", site.log.text());
 }
 
-/// Within the leeway a token still counts, and what is left of it is the least there is.
+/// Within the leeway a token still counts, and its registration gets the shortest time.
 #[test]
 fn a_registration_is_bound_by_what_is_left_of_its_token() {
     let key = TestKey::p256("k");

@@ -97,7 +97,7 @@ fn no_other_connection_transport_or_peer() {
         assert_eq!(reason(&mut site.worker, &other), Reason::NoCredentials);
         assert_eq!(reason(&mut site.worker, &Request { transport: "tls", ..other }), Reason::NoCredentials);
     }
-    site.context.forget_connection(7);
+    site.context.arena().connections().forget(7);
     assert_eq!(reason(&mut site.worker, &good), Reason::NoCredentials, "it has ended");
 }
 

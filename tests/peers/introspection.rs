@@ -280,7 +280,7 @@ fn answers_in_unusual_shapes_are_used() {
         server.server.set(INTROSPECT, Answer::Full(200, headers, body));
         assert_eq!(server.opaque(&json!({})).ask(TOKEN).answer.reason(), Reason::Ok, "{content_type}");
     }
-    // What has ended has ended, whatever its shape.
+    // A token that has ended stays refused, whatever its shape is.
     let server = Server::saying(&json!({ "exp": (now() - 60).to_string() }));
     assert_eq!(server.opaque(&json!({})).ask(TOKEN).answer.reason(), Reason::TokenExpired);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whose a telephone number is: of whom a template with `|e164` names, never of somebody who is called like it.
+//! Who owns a telephone number: the user whom a template with `|e164` names, and never a user whose name only looks
+//! like it.
 
 use crate::site::{Site, claims};
 use crate::support::knows_nothing::KNOWS_NOTHING;

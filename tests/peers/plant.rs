@@ -87,7 +87,7 @@ impl Plant {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !ended.load(Ordering::Relaxed) {
-                    // Long steps: it is inside of one nearly always.
+                    // The steps are long, so the service is nearly always inside one.
                     let mut seen = Vec::new();
                     service.step(STEP * 10, &mut |[cookie, _]| seen.push(cookie));
                     done.lock().expect("no panic while held").extend(seen);
@@ -137,7 +137,13 @@ impl Plant {
     pub fn park(&mut self, verdict: &CheckResult) -> Option<u64> {
         let work = verdict.pending.clone()?;
         self.cookie += 1;
-        self.site.worker.submit(work, &[], [self.cookie, 0]).expect("room for one more");
+        let start = Instant::now();
+        // The queue is full where the service has had no turn yet.
+        while let Err(error) = self.site.worker.submit(work.clone(), &[], [self.cookie, 0]) {
+            let full = error.kind() == std::io::ErrorKind::WouldBlock;
+            assert!(full && start.elapsed() < PATIENCE, "room for one more: {error}");
+            std::thread::yield_now();
+        }
         Some(self.cookie)
     }
 

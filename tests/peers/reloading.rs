@@ -80,20 +80,20 @@ fn the_operator_has_keys_fetched_whatever_the_limits_say() {
     server.set_keys(key_set(&[&new]));
     for name in ["as", ""] {
         let fetches = plant.state().fetches;
-        assert_eq!(plant.site.context.refresh_keys(name).map_err(|e| e.0), Ok(1));
+        assert_eq!(plant.site.context.admin().refresh_keys(name).map_err(|e| e.0), Ok(1));
         plant.until("the keys are fetched", |state| state.fetches > fetches && !state.in_flight && !state.asked);
     }
-    // The allowance is not given back: whether the old key is gone for good is not asked for its sake.
+    // The allowance is not given back. Nobody asks for its sake whether the old key is gone.
     assert_eq!([plant.reason(&first), plant.reason(&second)], [Reason::KeyRefreshLimited, Reason::Ok]);
 
     // In an outage too: the pause until the next attempt does not count.
     server.set(JWKS, Answer::Status(500));
     let failed = |plant: &mut Plant, wanted: u32| {
-        plant.site.context.refresh_keys("as").expect("a provider whose keys are fetched");
+        plant.site.context.admin().refresh_keys("as").expect("a provider whose keys are fetched");
         plant.until("the fetch fails", |state| state.failures >= wanted && !state.in_flight);
     };
     (1..=3).for_each(|failures| failed(&mut plant, failures));
-    let error = plant.site.context.refresh_keys("x\ny").expect_err("no such provider").0;
+    let error = plant.site.context.admin().refresh_keys("x\ny").expect_err("no such provider").0;
     assert!(error.contains("no provider is called 'x?y'; there are: as"), "{error}");
 }
 
@@ -101,7 +101,7 @@ fn the_operator_has_keys_fetched_whatever_the_limits_say() {
 fn keys_that_are_configured_are_not_fetched() {
     let site = Site::new(&[TestKey::p256("k").jwk()], &json!({}));
     for name in ["as", ""] {
-        let error = site.context.refresh_keys(name).expect_err("nothing to fetch").0;
+        let error = site.context.admin().refresh_keys(name).expect_err("nothing to fetch").0;
         assert!(error.contains("configured") && error.contains("reload"), "{error}");
     }
     assert_eq!(statistic(&site, "key_age"), 0);
@@ -120,7 +120,7 @@ fn the_age_of_keys_is_that_of_the_oldest() {
     let oldest = |plant: &Plant| plant.site.context.arena().shared().oldest_keys.load(Ordering::Relaxed);
     let added = token::now() * 1000;
     while plant.state().fetched_at < added + 2000 {
-        plant.site.context.refresh_keys("a").expect("its keys are fetched");
+        plant.site.context.admin().refresh_keys("a").expect("its keys are fetched");
         plant.step();
     }
     assert!(oldest(&plant) < added + 1000, "the fetches of one do not hide that the other has no keys");
@@ -173,7 +173,7 @@ fn a_bad_configuration_leaves_the_old_one_in_force_and_says_why() {
     }
     let config = site.file("sipoauth.toml");
     std::fs::remove_file(&config).expect("ours");
-    let error = site.context.reload().expect_err("the file is gone").0;
+    let error = site.context.admin().reload().expect_err("the file is gone").0;
     assert!(error.contains("config_file: cannot read") && error.contains("sipoauth.toml"), "{error}");
     assert_eq!(site.token(&token), Reason::Ok);
     assert_eq!(statistic(&site, "reloads"), 0);

@@ -32,7 +32,7 @@ fn is_repeated(worker: &mut Worker, request: &Request<'_>, time: i64) -> bool {
     matches!(recognized, Recognized::Accepted)
 }
 
-/// What comes of it without its credentials being parsed; None: nothing.
+/// The result without parsing the credentials; None if there is none.
 fn judged_at_a_glance(worker: &mut Worker, request: &Request<'_>, handling: &Handling<'_>) -> Option<Reason> {
     match worker.recognize(&Repeated::from(request), handling, &mut CheckResult::default()) {
         Recognized::Accepted => Some(Reason::Ok),
@@ -247,7 +247,7 @@ fn one_rule_about_realms_for_registrar_and_proxy_at_first_and_at_a_glance() {
             }
         }
     }
-    // Beside one of this realm others may stand; without a realm of one's own any counts.
+    // Credentials of other realms may stand beside one of this realm. Without a realm, any counts.
     let foreign = "Bearer other.token.x, realm=\"other.test\"";
     for list in [[foreign, &header], [&header, foreign]] {
         assert_eq!(site.worker.check(&register(&list), &at(time)).answer.reason(), Reason::Ok);

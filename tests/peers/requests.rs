@@ -129,7 +129,7 @@ fn a_refusal_is_logged_with_its_source_and_where_it_matters_the_address() {
     assert!(!log.contains("word") && !log.contains("\nx"), "{log}");
 }
 
-/// Whoever wrote it: what is not seen reaches neither the log nor a variable.
+/// Invisible characters reach neither the log nor a variable, whoever wrote them.
 #[test]
 fn what_a_stranger_writes_is_seen_as_it_is_in_log_and_result() {
     let key = TestKey::p256("k");

@@ -94,7 +94,7 @@ impl Site {
     pub fn try_reload_with(&self, provider: &Value, globals: &Value) -> Result<(), String> {
         let provider = merged(&json!({ "jwks_file": self.directory.file("keys.json") }), provider);
         self.directory.write("sipoauth.toml", configuration(&provider, globals));
-        self.context.reload().map_err(|error| error.0)
+        self.context.admin().reload().map_err(|error| error.0)
     }
 
     /// Another provider, by a reload, whose keys come from where it says.
@@ -105,7 +105,7 @@ impl Site {
     /// The same, or the sentence with which it is refused.
     pub fn try_reload(&self, provider: &Value) -> Result<(), String> {
         self.directory.write("sipoauth.toml", configuration(provider, &json!({})));
-        self.context.reload().map_err(|e| e.to_string())
+        self.context.admin().reload().map_err(|e| e.to_string())
     }
 
     /// These global settings beside or instead of those there were, by a reload; the sentence when they are refused.
@@ -116,7 +116,7 @@ impl Site {
     /// Any configuration file, by a reload.
     pub fn reload_text(&self, text: &str) -> Result<(), String> {
         self.directory.write("sipoauth.toml", text);
-        self.context.reload().map_err(|e| e.to_string())
+        self.context.admin().reload().map_err(|e| e.to_string())
     }
 
     /// A path in the folder of the configuration.
@@ -135,7 +135,7 @@ impl Site {
             .collect();
         let text = toml::to_string(&json!({ "provider": providers })).expect("no nulls");
         self.directory.write("sipoauth.toml", text);
-        self.context.reload().unwrap_or_else(|error| panic!("{error}"));
+        self.context.admin().reload().unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The answer to a bare token.

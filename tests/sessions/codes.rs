@@ -231,7 +231,7 @@ fn two_addresses_that_race_for_a_code_get_one_session() {
         for (sip, reason) in messages.iter().zip(&reasons) {
             assert_eq!(proxy.sessions(&sip.to).len(), usize::from(*reason == Reason::Ok), "{reasons:?}");
         }
-        proxy.context.revoke_all_sessions().expect("a store");
+        proxy.context.admin().revoke_all_sessions().expect("a store");
     }
 }
 

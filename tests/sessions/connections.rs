@@ -47,7 +47,7 @@ fn a_code_and_a_proof_bind_until_the_session_is_ended() {
     assert_eq!(proxy.answer(&Sip::register(BOB, "q").on(6)), (401, Reason::NoCredentials));
     // Replays and wrong proofs are no better for the connection.
     assert_eq!(proxy.answer(&bare("BYE", 5).prove_in_header(&Key::default())), (401, Reason::PopInvalid));
-    proxy.context.revoke_sessions(ALICE, "").expect("a store");
+    proxy.context.admin().revoke_sessions(ALICE, "").expect("a store");
     for connection in [5, 6] {
         assert_eq!(proxy.answer(&bare("BYE", connection)), (401, Reason::SessionEnded));
     }
@@ -77,7 +77,7 @@ fn a_session_of_a_provider_that_is_gone_ends() {
     let globals = json!({ "connection_auth": true, "provider.name": "another" });
     let text = crate::plant::configuration(&plant.endpoint.server.issuer(), &plant.store(), &globals);
     std::fs::write(&proxy.configuration, text).expect("our own file");
-    proxy.context.reload().expect("a good configuration");
+    proxy.context.admin().reload().expect("a good configuration");
     assert_eq!(proxy.answer(&bare("INVITE", 5)), (401, Reason::SessionEnded));
 }
 
@@ -103,7 +103,7 @@ fn with_redis_a_request_waits_for_its_session_and_an_ack_is_sent_again() {
     let verdict = now_or_never(&mut proxy, &bare("ACK", 5));
     assert_eq!((verdict.status, verdict.answer.reason()), (503, Reason::StoreUnavailable));
     proxy.until("the session is fetched", |proxy| now_or_never(proxy, &bare("ACK", 5)).status == 200);
-    proxy.context.revoke_sessions(ALICE, "").expect("a store");
+    proxy.context.admin().revoke_sessions(ALICE, "").expect("a store");
     proxy.until("the end is known", |proxy| {
         now_or_never(proxy, &bare("ACK", 5)).answer.reason() == Reason::SessionEnded
     });

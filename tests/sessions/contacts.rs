@@ -39,7 +39,7 @@ fn a_proof_of_a_query_removes_no_binding() {
             let named = Sip { contact: "sip:mallory@203.0.113.9".into(), contacts: 1, ..unused.clone() };
             assert_eq!(proxy.answer(&named), INVALID);
             assert_eq!((proxy.answer(&unused), proxy.answer(&unused)), (OK, OK), "the query itself, and again");
-            // Who means all of them says so.
+            // A phone that means all bindings says so.
             let unused = prove(all_bindings(&query(&format!("a{i}")).over(transport)), &key);
             assert_eq!(proxy.answer(&Sip { contact: String::new(), contacts: 0, ..unused.clone() }), INVALID);
             let named = Sip { contact: "sip:phone@192.0.2.1".into(), ..unused.clone() };

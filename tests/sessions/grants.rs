@@ -121,8 +121,9 @@ fn registrations_end_with_tokens_that_are_not_refreshed() {
     plant.endpoint.give_no_refresh_tokens();
     let bound = limit(&mut proxy, "two");
     assert!((90..=100).contains(&bound), "{bound}");
-    let mut free = plant
-        .proxy(&json!({ "session_lifetime": 5000, "allow": "long_registrations", "store": plant.directory.file("other") }));
+    let mut free = plant.proxy(
+        &json!({ "session_lifetime": 5000, "allow": "long_registrations", "store": plant.directory.file("other") }),
+    );
     assert_eq!(limit(&mut free, "three"), 0);
 }
 
@@ -144,7 +145,7 @@ fn only_application_servers_get_its_token() {
     let refused = proxy.ask(&Sip::of_method("MESSAGE", ALICE, "three"));
     assert_eq!(proxy.worker.token(&refused, "sip:as.example.test"), Err(Withheld::NotAccepted));
     // Its session is ended in between: the tokens are gone.
-    let ended = proxy.context.revoke_sessions(ALICE, "").expect("a store");
+    let ended = proxy.context.admin().revoke_sessions(ALICE, "").expect("a store");
     assert_eq!(ended.len(), 1);
     assert_eq!(proxy.worker.token(&verdict, "sip:as.example.test"), Err(Withheld::NotNow));
     assert!(!proxy.log.text().contains("access-"), "{}", proxy.log.text());

@@ -26,8 +26,8 @@ pub fn settings() -> Value {
 
 /// Alice has an account. Her verifier.
 pub fn account(proxy: &Proxy) -> Verifier {
-    let verifier = proxy.context.derive_verifier(PASSWORD).expect("a store is configured");
-    proxy.context.put_account(&Aor::parse(ALICE).expect("an address"), &verifier).expect("a writable store");
+    let verifier = proxy.context.admin().derive_verifier(PASSWORD).expect("a store is configured");
+    proxy.context.admin().put_account(&Aor::parse(ALICE).expect("an address"), &verifier).expect("a writable store");
     verifier
 }
 
@@ -148,7 +148,7 @@ fn each_proof_and_nonce_serves_one_request() {
     let moved = Sip { branch: "z9hG4bK-moved".into(), ..Sip::register(ALICE, "one") };
     assert_eq!(answer(&mut proxy, &prove(&key, &moved, Some("fedcba9876543210"))), replayed);
     assert_eq!(answer(&mut proxy, &prove(&key, &moved, None)), replayed);
-    // Nor when the nonce has become the end of its body.
+    // It is not accepted either when the nonce has become the end of the body.
     let with_body = Sip { body: NONCE.as_bytes().to_vec(), credentials: Vec::new(), ..moved };
     let pop = sip.credentials[1].split("pop=").nth(1).unwrap().to_owned();
     let split = Sip { credentials: vec![format!("Key-Derivation pop={pop}")], ..with_body };
@@ -205,7 +205,7 @@ fn users_who_do_not_exist_look_like_others() {
     assert_eq!(challenge(&mut proxy, &Sip::register(BOB, "d")).parameters, unknown.parameters);
     assert_eq!(challenge(&mut proxy, &Sip::register(ALICE, "d")).parameters, known.parameters);
     assert_eq!(answer(&mut proxy, &prove(&key, &Sip::register(ALICE, "e"), None)), (200, Reason::Ok));
-    let removed = proxy.context.remove_account(&Aor::parse(ALICE).unwrap());
+    let removed = proxy.context.admin().remove_account(&Aor::parse(ALICE).unwrap());
     assert_eq!(removed, Ok(true));
     assert_eq!(answer(&mut proxy, &prove(&key, &Sip::register(ALICE, "f"), None)), (401, Reason::PopInvalid));
 }
@@ -276,7 +276,7 @@ fn whose_account_it_is() {
 fn accounts_of_the_operators_own_database() {
     let plant = Plant::new();
     let mut proxy = plant.proxy(&settings());
-    let verifier = proxy.context.derive_verifier(PASSWORD).unwrap();
+    let verifier = proxy.context.admin().derive_verifier(PASSWORD).unwrap();
     let line = verifier.to_text();
     let proved = prove(&verifier.key, &Sip::register(ALICE, "one"), Some(NONCE));
     let verdict = ask_about(&mut proxy, &proved, AccountSource::Given(&line));
@@ -303,7 +303,7 @@ fn without_a_store_the_sentence_says_so() {
     let mut proxy = plant.proxy(&none);
     assert_eq!(answer(&mut proxy, &Sip::register(ALICE, "one")), (503, Reason::KeyDerivationNotConfigured));
     assert!(proxy.log.text().contains("needs 'store'"), "{}", proxy.log.text());
-    assert!(proxy.context.list_accounts("", "").is_err());
+    assert!(proxy.context.admin().list_accounts("", "").is_err());
 }
 
 /// A location service that knows users by name alone takes alice of another domain for the provider's alice.
@@ -321,7 +321,11 @@ fn an_account_of_another_domain_is_no_user_of_the_providers() {
         all.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         let mut proxy = plant.proxy(&all);
         let verifier = account(&proxy);
-        proxy.context.put_account(&Aor::parse(ELSEWHERE).expect("an address"), &verifier).expect("a writable store");
+        proxy
+            .context
+            .admin()
+            .put_account(&Aor::parse(ELSEWHERE).expect("an address"), &verifier)
+            .expect("a writable store");
         let other = Sip::register(ELSEWHERE, "other");
         assert_eq!(ask(&mut proxy, &other).answer.reason(), expected, "{more}");
         let line = verifier.to_text();
@@ -336,13 +340,13 @@ fn accounts_are_listed_without_their_keys() {
     let plant = Plant::new();
     let proxy = plant.proxy(&settings());
     let verifier = account(&proxy);
-    proxy.context.put_account(&Aor::parse("sip:BOB@Example.test").unwrap(), &verifier).unwrap();
-    let page = proxy.context.list_accounts("", "").unwrap();
+    proxy.context.admin().put_account(&Aor::parse("sip:BOB@Example.test").unwrap(), &verifier).unwrap();
+    let page = proxy.context.admin().list_accounts("", "").unwrap();
     let mut aors: Vec<_> = page.accounts.iter().map(|account| account.aor.as_str()).collect();
     aors.sort_unstable();
     assert_eq!(aors, ["sip:BOB@example.test", ALICE]);
-    assert_eq!(proxy.context.list_accounts("sip:alice@EXAMPLE.test", "").unwrap().accounts.len(), 1);
-    assert_eq!(proxy.context.list_accounts("sip:carol@example.test", "").unwrap().accounts.len(), 0);
+    assert_eq!(proxy.context.admin().list_accounts("sip:alice@EXAMPLE.test", "").unwrap().accounts.len(), 1);
+    assert_eq!(proxy.context.admin().list_accounts("sip:carol@example.test", "").unwrap().accounts.len(), 0);
     // The record is sealed: neither the key nor the verifier is in the store as it stands.
     let file = std::fs::read(plant.store().join("data.mdb")).unwrap();
     let there = |octets: &[u8]| file.windows(octets.len()).any(|window| window == octets);
@@ -391,8 +395,8 @@ fn proxies_that_share_redis() {
     assert_eq!(answer(&mut four, &fresh), (200, Reason::Ok));
     assert_eq!(answer(&mut one, &Sip { branch: "z9hG4bK-5".into(), ..fresh }), (403, Reason::PopReplayed));
     // A password that is changed elsewhere counts at once, or is asked about when the old one seems wrong.
-    let new = two.context.derive_verifier(b"another password").unwrap();
-    two.context.put_account(&Aor::parse(ALICE).unwrap(), &new).unwrap();
+    let new = two.context.admin().derive_verifier(b"another password").unwrap();
+    two.context.admin().put_account(&Aor::parse(ALICE).unwrap(), &new).unwrap();
     assert_eq!(answer(&mut one, &prove(&new.key, &Sip::register(ALICE, "five"), None)), (200, Reason::Ok));
     assert_eq!(answer(&mut one, &prove(&key, &Sip::register(ALICE, "six"), None)), (401, Reason::PopInvalid));
 }

@@ -68,7 +68,7 @@ fn a_killed_proxy_loses_nothing_that_it_confirmed() {
             let line = lines.next().expect("it lives until it is killed").expect("text");
             count += usize::from(line.contains("confirmed "));
         }
-        // Not at the moment of a line, but at any.
+        // It is killed at any moment, not only when it prints a line.
         std::thread::sleep(Duration::from_micros((round as u64 * 7919) % 20_000));
         child.kill().expect("it runs");
         child.wait().expect("it ends");

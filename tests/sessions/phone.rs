@@ -137,7 +137,7 @@ impl Sip {
         };
         let made =
             if self.covers_uri { digest_string_with_uri(&parts, self.uri.as_bytes()) } else { digest_string(&parts) };
-        // What cannot be made can be imagined: a phone that takes no care.
+        // The library refuses to make this digest-string, so a careless phone makes it here.
         made.unwrap_or_else(|_| self.careless_digest(&parts))
     }
 

@@ -214,7 +214,7 @@ impl Proxy {
     }
 
     pub fn sessions(&self, aor: &str) -> Vec<ListedSession> {
-        self.context.list_sessions(aor, "").expect("a readable store").sessions
+        self.context.admin().list_sessions(aor, "").expect("a readable store").sessions
     }
 
     /// The value of a statistic.

@@ -194,10 +194,10 @@ fn a_scope_that_is_required_later_counts() {
     let configuration = std::fs::read_to_string(&proxy.configuration).expect("ours");
     let stricter = configuration.replace("leeway = 0", "leeway = 0\nrequired_scopes = \"sip.call\"");
     std::fs::write(&proxy.configuration, stricter).expect("ours");
-    proxy.context.reload().expect("a good configuration");
+    proxy.context.admin().reload().expect("a good configuration");
     let proof = |name| Sip::register(ALICE, name).prove_in_body(&key);
     assert_eq!(proxy.answer(&proof("a")), (401, Reason::InsufficientScope));
     std::fs::write(&proxy.configuration, configuration).expect("ours");
-    proxy.context.reload().expect("a good configuration");
+    proxy.context.admin().reload().expect("a good configuration");
     assert_eq!(proxy.answer(&proof("b")), (200, Reason::Ok));
 }

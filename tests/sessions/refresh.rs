@@ -299,11 +299,11 @@ fn a_revoked_session_is_unknown_and_its_tokens_are_left_alone() {
     let endpoint = &plant.endpoint;
     proxy.until("a refresh", |_| endpoint.refreshes() > 0);
     proxy.run_for(Duration::from_millis(100));
-    assert!(proxy.context.revoke_sessions("", &session).is_err(), "an id alone names nothing");
-    assert!(proxy.context.revoke_sessions("", "").is_err(), "no address is not every address");
+    assert!(proxy.context.admin().revoke_sessions("", &session).is_err(), "an id alone names nothing");
+    assert!(proxy.context.admin().revoke_sessions("", "").is_err(), "no address is not every address");
     assert_eq!(proxy.sessions(ALICE).len(), 1);
-    assert!(proxy.context.revoke_sessions(ALICE, &"0".repeat(32)).expect("a store").is_empty());
-    let ended = proxy.context.revoke_sessions("SIP:alice@EXAMPLE.test", &session).expect("a store");
+    assert!(proxy.context.admin().revoke_sessions(ALICE, &"0".repeat(32)).expect("a store").is_empty());
+    let ended = proxy.context.admin().revoke_sessions("SIP:alice@EXAMPLE.test", &session).expect("a store");
     assert_eq!(ended.len(), 1);
     assert!(proxy.sessions("").is_empty());
     assert_eq!(proxy.answer(&Sip::register(ALICE, "p1").prove_in_body(&key)), (401, Reason::SessionUnknown));
@@ -327,7 +327,7 @@ fn revoking_everything_ends_everything() {
     let mut listed = 0;
     let mut from = String::new();
     loop {
-        let page = proxy.context.list_sessions("", &from).expect("a store");
+        let page = proxy.context.admin().list_sessions("", &from).expect("a store");
         listed += page.sessions.len();
         match page.next {
             Some(next) => from = next,
@@ -335,6 +335,6 @@ fn revoking_everything_ends_everything() {
         }
     }
     assert_eq!(listed, users.len());
-    assert_eq!(proxy.context.revoke_all_sessions().expect("a store").len(), users.len());
+    assert_eq!(proxy.context.admin().revoke_all_sessions().expect("a store").len(), users.len());
     assert!(proxy.sessions("").is_empty() && proxy.records("t:").is_empty());
 }

@@ -30,13 +30,13 @@ fn sessions_stay_and_a_new_client_secret_is_used() {
 
     let session = proxy.sessions(ALICE)[0].session.id;
     plant.directory.write("client-secret", "the-second-secret-of-the-client\n");
-    proxy.context.reload().expect("a good configuration");
+    proxy.context.admin().reload().expect("a good configuration");
     assert_eq!(proxy.answer(&Sip::register(ALICE, "p").prove_in_body(&key)), (200, Reason::Ok));
     assert_eq!(proxy.sessions(ALICE)[0].session.id, session);
 
     // A bad configuration costs no session either.
     std::fs::remove_file(&secret).expect("ours");
-    let error = proxy.context.reload().expect_err("the secret is gone").0;
+    let error = proxy.context.admin().reload().expect_err("the secret is gone").0;
     assert!(error.contains("client_secret_file: cannot read") && error.contains("client-secret"), "{error}");
     assert_eq!(proxy.answer(&Sip::register(ALICE, "q").prove_in_body(&key)), (200, Reason::Ok));
 
@@ -69,7 +69,7 @@ fn keys_that_are_needed_now_and_then_stay_over_a_reload_and_come_soon_after_a_fa
     });
 
     server.set(JWKS, Answer::Status(500));
-    proxy.context.reload().expect("a good configuration");
+    proxy.context.admin().reload().expect("a good configuration");
     let code = plant.endpoint.code("alice");
     proxy.sign_in(&Sip::with_code(ALICE, "after", &code));
 }

@@ -392,7 +392,7 @@ fn a_phone_refreshes_its_tokens_itself() {
     let third = told(&proxy, &verdict, Carried::Refresh);
     assert_eq!(token(&mut proxy, "c", &first), Reason::TokenUnbound, "two are enough");
 
-    // Nobody redeems another's, and nobody spoils it by trying.
+    // Nobody can redeem another user's token, and trying does not spoil it.
     assert_eq!(refresh(&mut proxy, "r5", &of_bob["refresh_token"]).answer.reason(), Reason::RefreshRefused);
     let sip = refreshing(Sip::register(BOB, "r6"), &of_bob["refresh_token"], &bob.key());
     let verdict = proxy.ask(&sip);
@@ -551,7 +551,7 @@ fn a_token_from_elsewhere_is_replaced_once() {
     let first = Sip::of_method("INVITE", BOB, "call");
     let of_bob = plant.endpoint.foreign_token("bob");
     assert_eq!(proxy.reason(&with(first, &of_bob)), Reason::Ok, "the first request need not be a REGISTER");
-    let ended = proxy.context.revoke_sessions(ALICE, "").expect("a store");
+    let ended = proxy.context.admin().revoke_sessions(ALICE, "").expect("a store");
     assert_eq!(ended.len(), 1);
     assert_eq!(proxy.answer(&with(Sip::register(ALICE, "three"), &token)), (401, Reason::SessionEnded));
 }
@@ -647,7 +647,7 @@ fn a_token_that_stood_for_its_connection_needs_a_proof_when_the_policy_does() {
     assert_eq!(proxy.reason(&message("later").on(7)), Reason::Ok, "the connection stands for it");
     let file = std::fs::read_to_string(&proxy.configuration).expect("written by the test");
     std::fs::write(&proxy.configuration, file.replace("\"optional\"", "\"required\"")).expect("written");
-    proxy.context.reload().expect("a good configuration");
+    proxy.context.admin().reload().expect("a good configuration");
     assert_eq!(proxy.reason(&message("after").on(7)), Reason::PopMissing);
     let both = with_both(message("both").on(8), &tokens["access_token"], &alice.key());
     assert_eq!(proxy.reason(&both), Reason::Ok);

@@ -46,7 +46,7 @@ fn a_store_that_cannot_be_opened_is_503() {
     let proof = Sip::register(ALICE, "p").prove_in_body(&sip.key(&code, "to-one"));
     assert_eq!(proxy.answer(&sip), (503, Reason::StoreUnavailable));
     assert_eq!(proxy.answer(&proof), (503, Reason::StoreUnavailable));
-    assert!(proxy.context.list_sessions("", "").is_err());
+    assert!(proxy.context.admin().list_sessions("", "").is_err());
     assert_eq!(plant.endpoint.exchanges(), 0, "what cannot be kept is not fetched");
     assert!(proxy.log.text().contains("sessions: the store cannot be"), "{}", proxy.log.text());
     fs::remove_file(plant.store()).expect("the file");
@@ -124,11 +124,11 @@ fn a_reload_cannot_change_the_store() {
     ];
     for changed in changes {
         fs::write(&proxy.configuration, changed).expect("ours");
-        let error = proxy.context.reload().expect_err("the store is another").to_string();
+        let error = proxy.context.admin().reload().expect_err("the store is another").to_string();
         assert!(error.contains("store") && error.contains("restart"), "{error}");
     }
     fs::write(&proxy.configuration, good.replace("http_timeout = 30", "http_timeout = 20")).expect("ours");
-    proxy.context.reload().expect("the same store");
+    proxy.context.admin().reload().expect("the same store");
     let code = plant.endpoint.code("alice");
     proxy.sign_in(&Sip::with_code(ALICE, "one", &code));
 }

@@ -10,7 +10,7 @@ use crate::support::scripted_server::Answer;
 use crate::support::token::now;
 use serde_json::json;
 use sipoauth::process::job::Work;
-use sipoauth_core::check::session_check::CodeId;
+use sipoauth_core::check::registration::CodeId;
 use sipoauth_core::reason::Reason;
 use sipoauth_core::records::redemption::Redemption;
 use sipoauth_core::records::session::{CodeRecord, CodeState};

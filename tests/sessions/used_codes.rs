@@ -303,7 +303,7 @@ fn a_session_that_was_ended_is_not_brought_back() {
     let code = plant.endpoint.code_of_many(&["alice", "sales"]);
     let own = complete("one", &code);
     proxy.sign_in(&own);
-    proxy.context.revoke_sessions(ALICE, "").expect("a store");
+    proxy.context.admin().revoke_sessions(ALICE, "").expect("a store");
     for (what, sip) in strangers(&code) {
         is_refused(&plant, &mut proxy, what, &sip);
     }
@@ -311,7 +311,7 @@ fn a_session_that_was_ended_is_not_brought_back() {
     assert_eq!(proxy.answer(&complete("two", &code)), (401, Reason::SessionEnded));
     let unused = plant.endpoint.code("alice");
     assert_eq!(proxy.reason(&Sip { reply_to_tag: String::new(), ..complete("one", &unused) }), Reason::Ok);
-    proxy.context.revoke_all_sessions().expect("a store");
+    proxy.context.admin().revoke_all_sessions().expect("a store");
     assert_eq!(proxy.reason(&from("198.51.100.9", complete("two", &unused))), Reason::CodeRefused);
     assert_eq!(plant.endpoint.exchanges(), 2);
 }

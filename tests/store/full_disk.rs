@@ -98,7 +98,7 @@ fn no_room(answer: &str, folder: &Path) {
     assert!(answer.contains(folder.to_str().unwrap()) && answer.contains("df -h"), "{answer}");
 }
 
-/// Adds until there is no room; how many it were, and the answer to the last one.
+/// Adds records until there is no room. Returns their number and the last answer.
 fn add_all(other: &mut Other, length: usize) -> (usize, String) {
     for count in 0.. {
         let answer = other.tell(&format!("add k{count} {length}"));
@@ -394,7 +394,7 @@ fn files_that_are_replaced_while_in_use_are_noticed_by_every_process() {
             assert_eq!(other.tell("open"), "None");
         }
         assert_eq!(others[0].tell("add k 100"), "Ok(true)");
-        // Whatever they have looked at just now counts for a while: a clock that is not theirs says it is over.
+        // What a process has just looked at counts for a while. A clock of the test ends that time.
         change(&folder);
         for other in &mut others {
             let noticed = other.tell("later");

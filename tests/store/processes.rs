@@ -74,7 +74,7 @@ fn part_of_a_child() {
     }
 }
 
-/// How many of so many attempts to count on won.
+/// How many of this number of attempts to count on succeeded.
 fn count(store: &dyn Store, attempts: usize) -> usize {
     let mut wins = 0;
     for _ in 0..attempts {

@@ -2,7 +2,7 @@
 
 //! A check that knows the configuration and nothing else: no fetched keys, no answers of servers, no sessions.
 
-use sipoauth_core::check::session_check::NoSessions;
+use sipoauth_core::check::known_sessions::NoSessions;
 use sipoauth_core::check::token_answer::{Asked, KnownAnswers, TokenAnswer, TokenId};
 use sipoauth_core::check::{Knowledge, KnownKeys, Unlimited};
 use sipoauth_core::jose::key_set::KeySet;

@@ -106,6 +106,6 @@ fn wait<T>(
 /// Says nothing about what is waited for.
 fn passes(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionRefused, Interrupted, TimedOut, WouldBlock};
-    // Of a UDP socket the refusal tells of a datagram that was sent before; a stream has it only when it connects.
+    // On a UDP socket this error is about an earlier datagram. On a stream it occurs only while connecting.
     matches!(error.kind(), Interrupted | WouldBlock | TimedOut | ConnectionRefused)
 }

@@ -114,7 +114,7 @@ impl Process {
         self.output.text.lock().expect("no panic while held").clone()
     }
 
-    /// Everything that a process which has ended printed. Of one that runs: once it prints no more for a while.
+    /// Everything that the process printed. If it still runs, this waits until it has printed nothing for a while.
     pub fn settled_output(&mut self) -> String {
         loop {
             let before = self.output();

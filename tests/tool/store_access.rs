@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `check-config` says of a folder that it may not look into, or that its owner cannot use: neither "ok" nor that the
-//! one who runs it is at fault.
+//! `check-config` on a folder that it may not look into, or that its owner cannot use. It neither says "ok" nor blames the
+//! user who runs it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};

@@ -3,7 +3,7 @@
 
 use sipoauth::process::context::Context;
 use sipoauth::store::sessions::SessionStore;
-use sipoauth_core::check::session_check::{CodeId, Registration};
+use sipoauth_core::check::registration::{CodeId, Registration};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::grant::{CodeRequest, TokenGrant};
 use sipoauth_core::records::redemption::{Claim, Redemption, RedemptionFacts};

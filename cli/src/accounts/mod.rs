@@ -27,8 +27,8 @@ Examples:
   sudo -u kamailio sipoauth accounts load users.txt --passwords --dry-run   # lines: alice@example.com her password
   sipoauth accounts derive < password                                       # a line for a database of your own
 
-The store has the key that is derived from a password, never the password. How it is derived say kd_kdf and
-kd_iterations. The proxies see a change at once. Run it as the proxy's user: the store's files must go on belonging to it.
+The store has the key that is derived from a password, never the password. kd_kdf and kd_iterations say how
+it is derived. The proxies see a change at once. Run it as the proxy's user: the store's files must go on belonging to it.
 
 Exit codes: 0 done; 1 wrong options, a bad line, or the store cannot be used; 3 there is no such account.";
 
@@ -103,13 +103,13 @@ impl AccountsCommand {
             }
             AccountsCommand::Show(of) => {
                 let context = open(common)?;
-                let found = waiting(|| context.list_accounts(&of.aor, "")).map_err(|e| say(&e))?.accounts;
+                let found = waiting(|| context.admin().list_accounts(&of.aor, "")).map_err(|e| say(&e))?.accounts;
                 show(output, &context, &found);
                 Ok(if found.is_empty() { crate::outcome::REFUSED } else { 0 })
             }
             AccountsCommand::Remove(of) => {
                 let context = open(common)?;
-                let removed = waiting(|| context.remove_account(&parsed(&of.aor)?).map_err(|e| say(&e)))?;
+                let removed = waiting(|| context.admin().remove_account(&parsed(&of.aor)?).map_err(|e| say(&e)))?;
                 output.line(if removed { "removed" } else { "there is no such account" });
                 output.value(&json!({ "removed": removed }));
                 Ok(if removed { 0 } else { crate::outcome::REFUSED })
@@ -128,14 +128,14 @@ fn set(options: &SetOptions, context: &Context, output: Output) -> Result<u8, St
         None => {
             let password = password::read(options.password_file.as_deref())?;
             let _progress = Progress::new("deriving the key");
-            context.derive_verifier(password.as_bytes()).map_err(|e| say(&e))?
+            context.admin().derive_verifier(password.as_bytes()).map_err(|e| say(&e))?
         }
     };
     let new = context.policy().map_err(|e| e.0)?.policy.new_accounts;
     if !new.look_like(&verifier.parameters) {
         output.remark(OTHER_PARAMETERS);
     }
-    waiting(|| context.put_account(&aor, &verifier)).map_err(|e| say(&e))?;
+    waiting(|| context.admin().put_account(&aor, &verifier)).map_err(|e| say(&e))?;
     output.line(&format!("written: {}", aor.as_str()));
     output.value(&json!({ "written": aor.as_str() }));
     Ok(0)
@@ -160,7 +160,7 @@ fn list(context: &Context) -> Result<Vec<ListedAccount>, String> {
     let mut all = Vec::new();
     let mut from = String::new();
     loop {
-        let page = waiting(|| context.list_accounts("", &from)).map_err(|e| say(&e))?;
+        let page = waiting(|| context.admin().list_accounts("", &from)).map_err(|e| say(&e))?;
         all.extend(page.accounts);
         match page.next {
             Some(next) => from = next,
@@ -170,7 +170,7 @@ fn list(context: &Context) -> Result<Vec<ListedAccount>, String> {
 }
 
 fn show(output: Output, context: &Context, accounts: &[ListedAccount]) {
-    let stands_out = |account: &&ListedAccount| context.is_conspicuous(&account.parameters);
+    let stands_out = |account: &&ListedAccount| context.admin().is_conspicuous(&account.parameters);
     for account in accounts {
         let ListedAccount { aor, parameters } = account;
         let (kdf, iterations, bits) = (parameters.kdf().name(), parameters.iterations(), parameters.key_size());

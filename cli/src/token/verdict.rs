@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sipoauth::io_process::http::HttpClient;
 use sipoauth::io_process::key_fetches::key_plan;
 use sipoauth_core::check::explain::ExplainedUse;
-use sipoauth_core::check::session_check::NoSessions;
+use sipoauth_core::check::known_sessions::NoSessions;
 use sipoauth_core::check::token_answer::{Asked, IntrospectionResult, KnownAnswers, TokenAnswer, TokenId};
 use sipoauth_core::check::token_cache::TokenCache;
 use sipoauth_core::check::token_check::{TokenUsage, check_token};

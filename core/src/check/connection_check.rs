@@ -2,7 +2,8 @@
 //! Requests without credentials on a connection whose phone has signed in. They are judged as if the phone had
 //! sent its token or proof again, by the current configuration, keys, sessions and time.
 
-use super::session_check::{Known, SessionCheck};
+use super::known_sessions::Known;
+use super::session_check::SessionCheck;
 use super::token_cache::TokenCache;
 use super::token_check::check_token;
 use super::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_user};

@@ -5,8 +5,9 @@
 //! to compare with, and the same steps are taken for both.
 
 use super::covered::{covered_by_proof, path_of};
+use super::known_sessions::Known;
+use super::proof::{MAX_OPEN, is_stale};
 use super::replay::{Use, hash_of};
-use super::session_check::{Known, MAX_OPEN, is_stale};
 use super::{Answer, Carried, Decision, Request};
 use crate::config::domains::is_mixed_up;
 use crate::config::policy::Policy;
@@ -132,8 +133,7 @@ impl<'a> RequestFacts<'a> {
             Err(Reason::NoCredentials) => None,
             Err(reason) => return Err(reason),
         };
-        let aor = if request.is_register() { request.to } else { request.from };
-        let aor = Aor::parse(aor).ok_or(Reason::AorMissing)?;
+        let aor = Aor::parse(request.address()).ok_or(Reason::AorMissing)?;
         if request.is_register() && Aor::parse(request.from).as_ref() != Some(&aor) {
             return Err(Reason::ThirdPartyRegistration);
         }

@@ -6,10 +6,31 @@ use std::sync::{Arc, OnceLock};
 
 use subtle::ConstantTimeEq;
 
-use super::session_check::{UsedSession, used};
 use crate::keys::pop::PopKey;
-use crate::records::session::{Account, Session};
+use crate::records::session::{Account, Session, SessionId};
+use crate::text::fingerprint::visible;
 use crate::text::secret::KeyOctets;
+
+/// A session that a request has proved to belong to its sender, or that it makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsedSession {
+    /// Its name.
+    pub id: SessionId,
+    /// The address-of-record.
+    pub aor: String,
+    /// `+sip.instance`
+    pub instance: String,
+    /// `sub`
+    pub subject: String,
+    /// The proxy's client.
+    pub client_id: String,
+    /// Granted scopes.
+    pub scope: String,
+    /// The tokens are good until then, Unix seconds.
+    pub valid_until: i64,
+    /// What the session allows ends then, Unix seconds: with its tokens, unless these can be refreshed.
+    pub allows_until: i64,
+}
 
 /// An opened account, with its prepared keys.
 pub struct KnownAccount {
@@ -72,5 +93,19 @@ impl KnownAccount {
             let prepared = prepared.get_or_init(|| PopKey::new(&key.0));
             bool::from(prepared.make_pop(digest).ct_eq(pop))
         })
+    }
+}
+
+/// What is shown of a session that a request uses.
+fn used(aor: &str, session: &Session) -> UsedSession {
+    UsedSession {
+        id: session.id,
+        aor: aor.to_owned(),
+        instance: visible(&session.instance).into_owned(),
+        subject: visible(&session.subject).into_owned(),
+        client_id: visible(&session.client_id).into_owned(),
+        scope: session.scope.clone(),
+        valid_until: session.valid_until,
+        allows_until: if session.renewable { session.ends_at } else { session.valid_until.min(session.ends_at) },
     }
 }

@@ -8,9 +8,13 @@ pub mod explain;
 pub mod key_derivation_check;
 pub mod key_wait;
 pub mod known_account;
+pub mod known_sessions;
 pub mod peer_certificate;
+pub mod proof;
+pub mod registration;
 pub mod replay;
 pub mod session_check;
+mod sign_in;
 pub mod token_answer;
 pub mod token_cache;
 pub mod token_check;
@@ -32,9 +36,13 @@ use crate::sip::uri::Aor;
 use crate::text::json::Json;
 use crate::text::secret::SecretText;
 use key_derivation_check::OpenKeyProof;
+use known_account::UsedSession;
+use known_sessions::KnownSessions;
 use peer_certificate::PeerCertificate;
+use proof::OpenProof;
+use registration::Registration;
 use replay::Use;
-use session_check::{DigestUser, KnownSessions, OpenProof, Registration, SessionCheck, UsedSession};
+use session_check::{DigestUser, SessionCheck};
 use token_answer::{KnownAnswers, TokenId};
 use token_cache::{TokenCache, VerifiedToken};
 use token_check::{TokenUsage, check_binding, check_remembered_token};
@@ -99,20 +107,25 @@ pub struct Message<'a> {
     pub reg_id: u32,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
     /// True for REGISTER, where To is the address-of-record.
     pub fn is_register(&self) -> bool {
         self.method.eq_ignore_ascii_case("REGISTER")
     }
 
+    /// The address that the request is sent for.
+    pub fn address(&self) -> &'a str {
+        if self.is_register() { self.to } else { self.from }
+    }
+
     /// The SIP domain of the address for which the request is sent, canonical; empty if that is not a SIP address.
     pub fn domain(&self) -> String {
-        let address = Aor::parse(if self.is_register() { self.to } else { self.from });
+        let address = Aor::parse(self.address());
         address.as_ref().map_or("", Aor::host).to_owned()
     }
 
     /// How it uses a token, which belongs to the server of this SIP domain if it does not say so itself.
-    fn usage<'a>(&'a self, domain: &'a str) -> TokenUsage<'a> {
+    fn usage<'b>(&'b self, domain: &'b str) -> TokenUsage<'b> {
         TokenUsage { domain, transport: self.transport, certificate: self.certificate }
     }
 }

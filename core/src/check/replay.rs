@@ -5,6 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use smallvec::SmallVec;
 
+use super::Answer;
+use crate::reason::Reason;
+
 /// One use of a proof.
 #[derive(Clone, Copy, Debug)]
 pub struct Use {
@@ -31,6 +34,18 @@ pub enum Seen {
     Replayed,
     /// The proof is older than what the guard remembers, so it may have been used.
     TooOld,
+}
+
+/// The verdict of this proxy's replay guard about a proof that is correct. `note` asks the guard. The first name
+/// that was seen before decides, so that a retransmission of a refused request is refused.
+pub fn judge_uses(mut answer: Answer, uses: &[Use], note: impl Fn(&Use) -> Seen) -> Answer {
+    let refusal = uses.iter().find_map(|used| match note(used) {
+        Seen::First | Seen::Again => None,
+        Seen::Replayed => Some(Reason::PopReplayed),
+        Seen::TooOld => Some(Reason::ReplayGuardYoung),
+    });
+    answer.reason = Some(refusal.unwrap_or(Reason::Ok));
+    answer
 }
 
 /// A hash that all processes agree on and that nobody without the key can compute.

@@ -342,7 +342,8 @@ mod tests {
             "{GOOD};method_scopes=INVITE=sip.call sip.pstn,*=sip;services=pstn=sip.pstn;e164=49;required_scopes=sip"
         );
         let policy =
-            policy(&[&line], &[("application_servers", "as.example, 10.0.0.5:5080"), ("allow", "long_registrations")]).unwrap();
+            policy(&[&line], &[("application_servers", "as.example, 10.0.0.5:5080"), ("allow", "long_registrations")])
+                .unwrap();
         let provider = &policy.providers[0];
         assert_eq!(provider.scope_for(provider.rules.scopes.of_method("INVITE")), "sip sip.call sip.pstn");
         assert_eq!(provider.rules.scopes.of_method("MESSAGE"), ["sip"]);

@@ -121,14 +121,8 @@ pub const MOST_LEEWAY: u32 = 600;
 pub const MOST_POP_WINDOW: u32 = 3600;
 
 /// Words of `allow`.
-const ALLOWED: [&str; 6] = [
-    HTTP,
-    SHARED_USER_NAMES,
-    LONG_REGISTRATIONS,
-    FLOWS_WITHOUT_VERIFIER,
-    UNPROTECTED_SHORT_CODES,
-    POP_REUSE,
-];
+const ALLOWED: [&str; 6] =
+    [HTTP, SHARED_USER_NAMES, LONG_REGISTRATIONS, FLOWS_WITHOUT_VERIFIER, UNPROTECTED_SHORT_CODES, POP_REUSE];
 
 /// Word of `allow`: http:// to other hosts.
 pub const HTTP: &str = "http";

@@ -19,8 +19,6 @@ pub const UNNAMED_ITERATIONS: u32 = 1000;
 pub const DEFAULT_ITERATIONS: u32 = 600_000;
 /// Octets of salt of new accounts.
 pub const DEFAULT_SALT: usize = 16;
-/// Bits of the key of new accounts.
-pub const DEFAULT_KEY_SIZE: u32 = 256;
 
 /// The hash function in PBKDF2-HMAC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

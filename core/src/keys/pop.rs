@@ -13,8 +13,6 @@ use super::shared_key::{Key, hmac_sha256};
 
 /// Length of a proof in octets.
 pub const LEN: usize = 32;
-/// Length of a proof written as base64url without padding.
-pub const TEXT_LEN: usize = 43;
 
 const LENIENT: Config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);

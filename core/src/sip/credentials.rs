@@ -73,11 +73,6 @@ pub fn stands_alone(token: &str) -> bool {
     !token.is_empty() && token68_len(token) == token.len()
 }
 
-/// True when a credential header body uses the Bearer scheme.
-pub fn is_bearer(body: &str) -> bool {
-    after_scheme(body, SCHEME).is_some()
-}
-
 /// What stands after the scheme in a credential header body, without the white space around it; None for another
 /// scheme. The characters are not checked. The text can be looked up as a known token before [`select`] reads it octet by
 /// octet.

@@ -226,11 +226,6 @@ impl<'a> KeyResponse<'a> {
     }
 }
 
-/// True when a credential header body uses this scheme.
-pub fn is_key_derivation(body: &str) -> bool {
-    after_scheme(body, SCHEME).is_some()
-}
-
 fn parse_response(text: &str) -> Option<KeyResponse<'_>> {
     let (mut username, mut realm, mut nonce, mut pop) = (None, None, None, None);
     let put = |name: &str, value| match name {
