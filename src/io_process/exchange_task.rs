@@ -256,6 +256,11 @@ impl TaskEnv {
             if let Err(reason) = limits.may_exchange(work) {
                 return Ok(ExchangeOutcome::Failed(reason, Ended::Unused, "too many codes".into()));
             }
+            // A server may take a used code that comes again for a stolen one, and end the session of its owner.
+            let is_code = matches!(work.grant, TokenGrant::Code(_));
+            if is_code && before.is_none() && self.noted(store.is_used(&id, now))? {
+                return Ok(ExchangeOutcome::Failed(Reason::CodeRefused, Ended::Unused, String::new()));
+            }
             let deadline = now + self.claim_time();
             let claim = record(CodeState::InFlight(deadline));
             let put = store.put_code(&id, &claim, before.as_deref(), deadline + lifetime, now);

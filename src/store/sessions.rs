@@ -87,6 +87,11 @@ pub fn code_key(id: &CodeId) -> String {
     format!("c:{}", id.0)
 }
 
+/// The key under which it is kept that a code was used, until the session ends that it has made.
+fn used_code_key(id: &CodeId) -> String {
+    format!("u:{}", id.0)
+}
+
 /// The key of the record with the tokens of a session.
 pub fn tokens_key(session: &SessionId) -> String {
     format!("t:{}", id_text(session))
@@ -187,6 +192,20 @@ impl SessionStore {
         match expected {
             Some(_) => self.store.put_owed(&write, expected, now),
             None => self.store.put(&write, None, now),
+        }
+    }
+
+    /// True when a session lives, or could live, that this code has made.
+    pub fn is_used(&self, id: &CodeId, now: i64) -> Result<bool, StoreError> {
+        Ok(self.store.get(&used_code_key(id), now)?.is_some())
+    }
+
+    /// Notes until when a code counts as used. Without room for it, the code is forgotten with its record.
+    fn keep_used(&self, id: &CodeId, expires_at: i64, now: i64) -> Result<(), StoreError> {
+        let write = Write { key: &used_code_key(id), value: b"1", expires_at, due_at: None };
+        match self.store.put_owed(&write, None, now) {
+            Ok(_) | Err(StoreError::Full) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -339,6 +358,9 @@ impl SessionStore {
                 return Err(SessionError::NotThere);
             }
             exchanged.bound_to.clone_from(&registration.aor);
+            if first && exchanged.sign_in == SignIn::Code {
+                self.keep_used(&id, ends_at * 1000, now)?;
+            }
             // A phone shows a token from elsewhere again and again. At the end of the session, its server is asked
             // again.
             let expires_at = match exchanged.sign_in {

@@ -52,6 +52,36 @@ fn strangers(code: &str) -> Vec<(&'static str, Sip)> {
     ]
 }
 
+/// A server may take a used code that comes again for a stolen one, and end the session of its owner.
+#[test]
+fn a_used_code_stays_known_as_long_as_its_session_lives() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let code = plant.endpoint.code("alice");
+    proxy.sign_in(&complete("one", &code));
+    // The end of code_lifetime does this.
+    let access = proxy.context.sessions().expect("sessions are configured");
+    let store = access.open(&proxy.worker.placed().policy).expect("a store");
+    for key in proxy.records("c:") {
+        assert_eq!(store.store().remove(&key, None), Ok(true));
+    }
+    for (name, sip) in
+        [("stranger", from("203.0.113.9", complete("mallory", &code))), ("owner", complete("two", &code))]
+    {
+        assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "{name}");
+    }
+    assert_eq!((plant.endpoint.exchanges(), all_sessions(&proxy).len()), (1, 1));
+}
+
+#[test]
+fn a_sign_in_is_for_one_contact() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let two = Sip { contacts: 2, ..complete("one", &plant.endpoint.code("alice")) };
+    assert_eq!(proxy.answer(&two), (400, Reason::PopMalformed));
+    assert_eq!(plant.endpoint.exchanges(), 0);
+}
+
 /// A stranger is refused, and the owner has what he had.
 fn is_refused(plant: &Plant, proxy: &mut Proxy, what: &str, sip: &Sip) {
     let (sessions, exchanges, attempts) =
@@ -200,7 +230,6 @@ fn a_lost_answer_is_given_again_for_a_while() {
     for copy in [
         Sip { branch: "z9hG4bK-again".into(), ..sip.clone() },
         Sip { uri: "sip:elsewhere.example.test".into(), ..sip.clone() },
-        Sip { contacts: 2, ..sip.clone() },
         Sip { reg_id: 7, ..sip.clone() },
         Sip { octets: b"REGISTER with another Expires".to_vec(), ..sip.clone() },
     ] {
