@@ -134,17 +134,3 @@ fn the_text_of_rfc_4474_is_a_dialect() {
     let of_rfc = all_bindings(&key_derivation::prove(&key, &query("k"), Some(NONCE)));
     assert_eq!(key_derivation::answer(&mut proxy, &of_rfc), OK);
 }
-
-#[test]
-fn a_registration_of_several_contacts_leaves_no_proof_to_repeat() {
-    let plant = Plant::new();
-    let mut proxy = plant.proxy(&json!({ "allow": "pop_reuse" }));
-    let code = plant.endpoint.code("alice");
-    let sip = Sip { contacts: 2, ..Sip::with_code(ALICE, "one", &code) };
-    proxy.sign_in(&sip);
-    let key = sip.key(&code, &sip.reply_to_tag);
-    let pop = pop_to_text(&make_pop(&*key, &sip.digest(&sip.body)));
-    let again = Sip { credentials: vec![format!("Bearer pop=\"{pop}\"")], ..Sip::register(ALICE, "two") };
-    assert_eq!(proxy.answer(&again), INVALID);
-    assert_eq!(proxy.answer(&Sip::register(ALICE, "three").prove_in_body(&key)), OK);
-}

@@ -728,6 +728,47 @@ fn what_others_may_have_issued_is_not_shown_to_the_server() {
 }
 
 /// However he signs in: a name that reads as a number is not the number.
+/// A registrar takes them for one address, but `sessions_revoke` would not find a session of another spelling.
+#[test]
+fn a_name_with_a_password_or_a_foreign_token_owns_one_spelling_of_its_address() {
+    let plant = Plant::new();
+    let mut passwords = issuer(&plant, &json!({}));
+    let mut tokens = plant.proxy(&json!({
+        "provider.tokens": "validation_grant",
+        "provider.validation_grant_type": VALIDATION,
+        "provider.domain": REALM,
+        "provider.aor": null,
+        "store": plant.directory.file("other"),
+    }));
+    let token = plant.endpoint.foreign_token("alice");
+    for (i, address) in
+        ["sip:alice@example.test:5061", "sips:alice@example.test", "sip:alice@example.test:5060"].iter().enumerate()
+    {
+        let alice = User::new("alice", &format!("nonce-{i}"));
+        let asked = alice.answer(Sip::register(address, &format!("p{i}")).body(PASSWORD));
+        let reason = passwords.ask_for_tokens(&asked, alice.known()).answer.reason();
+        assert_eq!(reason, Reason::AorMismatch, "{address}");
+        let sent = Sip { credentials: vec![format!("Bearer {token}")], ..Sip::register(address, &format!("t{i}")) };
+        assert_eq!(tokens.reason(&sent), Reason::AorMismatch, "{address}");
+    }
+    assert_eq!(plant.endpoint.exchanges(), 0);
+}
+
+/// The response covers the name only as a part of H(A1), so whoever has seen it can write the name differently.
+#[test]
+fn used_credentials_stay_used_however_their_name_is_written() {
+    let plant = Plant::new();
+    let mut proxy = issuer(&plant, &json!({}));
+    let alice = User::new("alice", "nonce-1");
+    let honest = alice.register("one");
+    alice.sign_in(&mut proxy, &honest);
+    for name in ["alice", "alice@example.test", "alice@EXAMPLE.test", "alice@eXample.test"] {
+        let credentials = honest.credentials[0].replace("username=\"alice\"", &format!("username=\"{name}\""));
+        let copy = Sip { credentials: vec![credentials], source: ("203.0.113.9".into(), 5060), ..alice.register(name) };
+        assert_eq!(proxy.ask_for_tokens(&copy, alice.known()).answer.reason(), Reason::CodeRefused, "{name}");
+    }
+}
+
 #[test]
 fn a_name_with_a_password_or_a_foreign_token_is_no_telephone_number() {
     let plant = Plant::new();

@@ -119,7 +119,8 @@ impl SessionCheck<'_> {
             Err(reason) => return refuse(answer, reason),
         };
         let issuer = &self.policy.providers[provider].issuer;
-        let id = CodeId::new("password", issuer, &[&digest.username, &digest.realm, &digest.nonce]);
+        // The address stands for the user name, which can be spelled in several ways.
+        let id = CodeId::new("password", issuer, &[aor.as_str(), &digest.realm, &digest.nonce]);
         let grant = PasswordGrant {
             username: digest.username.to_string(),
             master_key: KeyOctets(*key),
@@ -182,6 +183,10 @@ impl SessionCheck<'_> {
     fn registration(&self, provider: usize, id: CodeId, aor: Aor) -> Result<Registration, Reason> {
         let aor = self.policy.providers[provider].rules.spelled(aor);
         let message = &self.request.message;
+        // A session belongs to one phone, and ends with the one binding that has its instance.
+        if message.contacts > 1 {
+            return Err(Reason::PopMalformed);
+        }
         let (Ok(from_tag), Ok(call_id)) = (std::str::from_utf8(message.from_tag), std::str::from_utf8(message.call_id))
         else {
             return Err(Reason::PopMalformed);

@@ -210,11 +210,12 @@ impl TokenRules {
     }
 
     /// True when an address that was made from a user name may belong to another user, because it reads as a
-    /// telephone number, or because the location service takes it for the same address in lower case. A name makes
-    /// nobody the owner of such an address, whoever has confirmed the name.
+    /// telephone number, or because the location service takes it for another address: the one in lower case, or the
+    /// one without port and with the scheme `sip`. A name makes nobody the owner of such an address, whoever has
+    /// confirmed the name.
     pub fn may_be_anothers(&self, aor: &Aor) -> bool {
         let reads_as_number = || self.country.as_ref().is_some_and(|country| country.reads_as_number(aor.user()));
-        self.is_folded(aor) || reads_as_number()
+        self.is_folded(aor) || !aor.is_plain() || reads_as_number()
     }
 
     /// True when the location service takes the address for another one.

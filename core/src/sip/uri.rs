@@ -55,6 +55,12 @@ impl Aor {
         rest.split_once('@').map_or("", |p| p.0)
     }
 
+    /// True for `sip:user@host`, without a port and not `sips`. A location service takes other spellings for the same
+    /// address.
+    pub fn is_plain(&self) -> bool {
+        self.as_str().strip_prefix("sip:").is_some_and(|rest| rest.len() == self.user().len() + 1 + self.host().len())
+    }
+
     /// The same address with another user, which needs no escapes.
     pub fn with_user(&self, user: &str) -> Option<Aor> {
         let (scheme, rest) = self.0.split_once(':')?;
@@ -270,6 +276,20 @@ mod tests {
         match (Aor::parse(a), Aor::parse(b)) {
             (Some(a), Some(b)) => a == b,
             _ => false,
+        }
+    }
+
+    #[test]
+    fn a_plain_address_has_neither_port_nor_sips() {
+        let is_plain = |text: &str| Aor::parse(text).expect("an address").is_plain();
+        assert!(
+            ["SIP:a@B.test", "sip:a%20b@b.test;x=y", "sip:a@[2001:db8::1]", "sip:a@b.test."]
+                .map(is_plain)
+                .iter()
+                .all(|plain| *plain)
+        );
+        for text in ["sips:a@b.test", "sip:a@b.test:5060", "sip:a@[2001:db8::1]:5060"] {
+            assert!(!is_plain(text), "{text}");
         }
     }
 
