@@ -3,7 +3,7 @@
 
 use super::session_view::SessionView;
 use super::{CheckResult, Handling, Worker};
-use sipoauth_core::check::key_derivation_check::{GivenAccount, check_key_derivation};
+use sipoauth_core::check::key_derivation_check::{GivenAccount, check_key_derivation, is_looked_up_as_written};
 use sipoauth_core::check::{Answer, Decision, Request};
 use sipoauth_core::keys::verifier::{NOBODYS, Verifier};
 use sipoauth_core::reason::Reason;
@@ -59,6 +59,9 @@ impl Worker {
             }
             AccountSource::Given(line) => line,
         };
+        if !is_looked_up_as_written(request) {
+            return refuse(Reason::AorMismatch);
+        }
         // A user who does not exist costs the same work as one who does.
         let Ok(verifier) = Verifier::parse(if line.is_empty() { NOBODYS } else { line }) else {
             return refuse(Reason::AccountMalformed);

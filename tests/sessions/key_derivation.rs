@@ -288,6 +288,28 @@ fn accounts_of_the_operators_own_database() {
     }
 }
 
+/// A host looks users up by a part of the address as it is written. Two spellings of one address would show by equal
+/// or different challenges whether there is such a user.
+#[test]
+fn a_given_account_has_one_spelling() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&settings());
+    let line = proxy.context.admin().derive_verifier(PASSWORD).unwrap().to_text();
+    for account in [line.as_str(), ""] {
+        for address in ["sip:%61lice@example.test", "sip:alice@example.test:5061", "sips:alice@example.test"] {
+            for (from, to) in [(address, address), (address, ALICE), (ALICE, address)] {
+                let sip = Sip { from: from.into(), to: to.into(), ..Sip::register(ALICE, "one") };
+                let verdict = ask_about(&mut proxy, &sip, AccountSource::Given(account));
+                assert_eq!(verdict.answer.reason(), Reason::AorMismatch, "{from} {to}");
+                assert!(verdict.answer.challenge.is_none());
+            }
+        }
+        let plain = Sip { from: "SIP:alice@Example.TEST;x=y".into(), ..Sip::register(ALICE, "two") };
+        let verdict = ask_about(&mut proxy, &plain, AccountSource::Given(account));
+        assert_eq!(verdict.answer.reason(), Reason::NoCredentials);
+    }
+}
+
 #[test]
 fn a_redirect_is_for_those_who_sign_in_elsewhere() {
     let plant = Plant::new();

@@ -33,6 +33,16 @@ pub trait KnownAccounts {
 /// The account that the caller has looked up itself; None if there is no such user.
 pub struct GivenAccount(pub Option<Verifier>);
 
+/// True when the request writes its user as callers look users up. With other spellings of the same address, the
+/// challenges for a user who exists would differ from each other, and those for a user who does not would not.
+pub fn is_looked_up_as_written(request: &Request<'_>) -> bool {
+    let is_plain = |text: &str| {
+        let user = text.split_once(':').and_then(|(_, rest)| rest.split_once('@')).map(|(user, _)| user);
+        Aor::parse(text).is_none_or(|aor| aor.is_plain() && user == Some(aor.user()))
+    };
+    is_plain(request.from) && is_plain(request.address())
+}
+
 impl KnownAccounts for GivenAccount {
     fn verifier(&self, _: &str) -> Known<Verifier> {
         self.0.clone().map_or(Known::Absent, Known::Found)
