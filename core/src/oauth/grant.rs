@@ -134,7 +134,7 @@ impl CodeRequest {
             return Err(Reason::GrantIncomplete);
         }
         let is_text = |text: &str| !text.chars().any(char::is_control);
-        if !is_text(code) || !is_text(redirect_uri) || !code_verifier.is_empty() && !is_verifier(code_verifier) {
+        if !is_visible(code) || !is_text(redirect_uri) || !code_verifier.is_empty() && !is_verifier(code_verifier) {
             return Err(Reason::BodyMalformed);
         }
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -154,6 +154,11 @@ impl CodeRequest {
         let digits = code.clone().filter(u8::is_ascii_digit).count();
         code.clone().all(|octet| octet.is_ascii_digit() || is_between(octet)) && (1..=MAX_SHORT).contains(&digits)
     }
+}
+
+/// True when all characters are VSCHAR, of which codes and tokens consist (RFC 6749 appendix A).
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|octet| (b' '..=b'~').contains(&octet))
 }
 
 /// RFC 7636 section 4.1: at least 43 unreserved characters.
@@ -229,6 +234,14 @@ mod tests {
         };
         assert_eq!((code.code.0.as_str(), code.redirect_uri.as_deref()), ("a+b", Some("http://127.0.0.1/cb")));
         assert_eq!(code.code_verifier.map(|v| v.0.len()), Some(43));
+    }
+
+    #[test]
+    fn a_code_consists_of_visible_characters() {
+        assert!(CodeRequest::new("12 34-56~!", "", "").is_ok());
+        for code in ["caf\u{e9}", "\u{1f600}", "a\tb", "a\u{7f}", "a\u{202e}b"] {
+            assert_eq!(CodeRequest::new(code, "", ""), Err(Reason::BodyMalformed), "{code:?}");
+        }
     }
 
     #[test]
