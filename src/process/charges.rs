@@ -26,10 +26,12 @@ impl<'a> Charges<'a> {
         Charges { shared, settings, minute: (now / 60_000).unsigned_abs() }
     }
 
-    /// Tells whether the limits still allow what this work asks of a server. Counts nothing.
-    pub fn look(&self, work: &Work) -> Result<(), Reason> {
+    /// Tells whether the limits still allow what this work asks of a server or a store over the network. Counts
+    /// nothing.
+    pub fn look(&self, work: &Work, sender: impl Fn() -> Sender) -> Result<(), Reason> {
         match work {
             Work::Introspect(work) if !self.could_introspect(&work.sender) => Err(Reason::IntrospectionLimited),
+            Work::Account(..) | Work::KeyAccount(..) if !self.could_look_up(sender()) => Err(Reason::Overloaded),
             Work::Exchange(work) => self.exchange(work, Charge::Look),
             _ => Ok(()),
         }
@@ -70,6 +72,16 @@ impl<'a> Charges<'a> {
             Charge::Look => addresses.used(aor, period) < limit,
             Charge::Count => addresses.allow(aor, period, limit),
         }
+    }
+
+    fn could_look_up(&self, sender: Sender) -> bool {
+        self.shared.source_look_ups.has_room(&sender, self.minute, self.settings.look_ups_per_source())
+    }
+
+    /// Counts a request that was refused after a look-up. Such a request has made the host's transaction, whose memory
+    /// stays taken for some seconds.
+    pub fn looked_up_in_vain(&self, sender: &Sender) {
+        self.shared.source_look_ups.allow(sender, self.minute, self.settings.look_ups_per_source());
     }
 
     /// Tells whether the limits still allow a question about a token from this sender.

@@ -65,6 +65,8 @@ pub struct Shared {
     pub source_exchanges: SourceLimits<16_384>,
     /// Introspections that a source has caused in the present minute.
     pub source_introspections: SourceLimits<16_384>,
+    /// Requests per source that were refused after a look-up in a store over the network.
+    pub source_look_ups: SourceLimits<16_384>,
     /// Encrypted tokens of a source on which the proxy has used a private key in vain in the present minute.
     pub source_decryptions: SourceLimits<16_384>,
     /// Short codes that a source has tried in the present ten minutes.

@@ -367,6 +367,9 @@ impl Worker {
         if outcome == Outcome::Accepted && verdict.pending.is_none() {
             note_accepted(&self.context, handling, now);
         }
+        if handling.resumed && verdict.pending.is_none() && !matches!(outcome, Outcome::Accepted | Outcome::NotNow) {
+            self.note_waited_in_vain(handling, now);
+        }
         if !matches!(outcome, Outcome::Accepted | Outcome::NoCredentials) {
             handling.source.clone_into(&mut verdict.source);
             let address = Aor::parse(request.address());

@@ -35,7 +35,7 @@ impl Worker {
             return Err(Reason::Overloaded);
         }
         let now = now_millis();
-        Charges::new(shared, &self.placed.policy.settings, now).look(work)?;
+        Charges::new(shared, &self.placed.policy.settings, now).look(work, || sender(&self.context, handling, now))?;
         let source = match work {
             // A key that was granted must be taken back, whatever share of the places its sender has.
             Work::Unbind(..) => 0,
@@ -64,9 +64,22 @@ impl Worker {
         (hash as u32).max(1)
     }
 
+    fn looks_up_over_the_network(&self) -> bool {
+        self.context.sessions().is_some_and(|access| !access.is_local())
+    }
+
+    /// Counts a request that has waited, and that is refused now, for its sender.
+    pub(super) fn note_waited_in_vain(&self, handling: &Handling<'_>, now: i64) {
+        if self.looks_up_over_the_network() {
+            let shared = self.context.arena().shared();
+            let sender = sender(&self.context, handling, now);
+            Charges::new(shared, &self.placed.policy.settings, now).looked_up_in_vain(&sender);
+        }
+    }
+
     fn rules(&self, now: i64) -> Rules {
         let policy = &self.placed.policy;
-        let store = self.context.sessions().is_some_and(|access| !access.is_local());
+        let store = self.looks_up_over_the_network();
         let several = policy.providers.len() + usize::from(store) > 1;
         Rules { all: policy.settings.max_pending as usize, several, now }
     }

@@ -96,3 +96,23 @@ fn the_proofs_of_one_user_leave_the_sessions_of_others_in_place() {
         verdict.pending
     );
 }
+
+/// Each of them makes a transaction, whose memory the host needs for others.
+#[test]
+fn look_ups_in_vain_are_limited_for_their_source() {
+    let (plant, redis) = (Plant::new(), Redis::start(&[]));
+    let (mut proxy, key) = signed_in(&plant, &redis, &json!({ "source_limit": 1 }));
+    let strangers_key = [7; 32].into();
+    let invented = |number: u32, source: u32| {
+        let address = format!("sip:nobody{number}@example.test");
+        let sip = Sip::register(&address, &format!("n{number}")).prove_in_body(&strangers_key);
+        Sip { source: from(source), ..sip }
+    };
+    // Ten in a minute, and a new one may begin meanwhile.
+    let reasons: Vec<Reason> = (0..40).map(|number| proxy.reason(&invented(number, 1))).collect();
+    let in_vain = reasons.iter().filter(|reason| **reason == Reason::SessionUnknown).count();
+    assert!((10..=20).contains(&in_vain), "{reasons:?}");
+    assert!(reasons.iter().all(|reason| [Reason::SessionUnknown, Reason::Overloaded].contains(reason)), "{reasons:?}");
+    assert_eq!(proxy.reason(&invented(41, 2)), Reason::SessionUnknown, "others are not affected");
+    assert!(is_known(&mut proxy, &key));
+}

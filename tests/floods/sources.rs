@@ -39,9 +39,10 @@ fn datagram(source: &str, port: u16, shown: bool) -> Sender {
 }
 
 /// Every table that counts sources, with the number of its places before each start had a key.
-const TABLES: [(&str, u64, Allow); 5] = [
+const TABLES: [(&str, u64, Allow); 6] = [
     ("fetches", 1024, |shared, sender, period, limit| shared.source_fetches.allow(sender, period, limit)),
     ("exchanges", 4096, |shared, sender, period, limit| shared.source_exchanges.allow(sender, period, limit)),
+    ("look-ups", 4096, |shared, sender, period, limit| shared.source_look_ups.allow(sender, period, limit)),
     ("introspections", 4096, |shared, sender, period, limit| shared.source_introspections.allow(sender, period, limit)),
     ("decryptions", 4096, |shared, sender, period, limit| shared.source_decryptions.allow(sender, period, limit)),
     ("short codes", 16_384, |shared, sender, period, limit| shared.short_code_sources.allow(sender, period, limit)),

@@ -87,7 +87,7 @@ settings! {
         code_lifetime: u32, "number", 600, Kind::Number { least: 10, most: 86_400, unit: "s" }, Takes::Reload,
             "longest time that a code may be valid for";
         source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
-            "exchanges of codes and of tokens from elsewhere that one source may cause. Its other limits follow: ten times as many introspections, as many encrypted tokens in vain, a 60th of it in key fetches, and in ten minutes a sixth of it in tries of short codes; at least one of each. See [Limits per source](../guide/limits.md#limits-per-source)";
+            "exchanges of codes and of tokens from elsewhere that one source may cause. Its other limits follow: ten times as many introspections, and look-ups in Redis in vain, as many encrypted tokens in vain, a 60th of it in key fetches, and in ten minutes a sixth of it in tries of short codes; at least one of each. See [Limits per source](../guide/limits.md#limits-per-source)";
         short_code_tries: u32, "number", 5, Kind::Number { least: 1, most: 1000, unit: "in 10 minutes" }, Takes::Reload,
             "short codes that may be tried for one address-of-record. The limit of their source comes first: a source that has no tries left takes none from an address. A code is short when it consists of at most 30 digits; space, `-`, `.`, `_` and `/` between them do not count";
         trusted_hops: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
@@ -194,6 +194,11 @@ impl Settings {
 
     /// How many introspections one source may cause in a minute.
     pub fn introspections_per_source(&self) -> u32 {
+        self.source_limit * 10
+    }
+
+    /// How many requests of one source may be refused in a minute after a look-up in Redis.
+    pub fn look_ups_per_source(&self) -> u32 {
         self.source_limit * 10
     }
 
