@@ -12,18 +12,16 @@
 static cfg_ctx_t *settings = NULL;
 
 /*
- * Reads a number that was set with modparam, or its default. Returns 0 when there is no such module or parameter. The
- * order of the modules and their mod_init do not matter, because parameters are set while the script is read.
+ * The place of a parameter, which has what was set with modparam, or its default; NULL when there is no such module or
+ * parameter. The order of the modules and their mod_init do not matter, because parameters are set while the script is
+ * read.
  */
-static int parameter(char *module, char *name, int *number)
+static void *parameter(char *module, char *name, modparam_t wanted)
 {
     modparam_t type = 0;
-    int *value = find_param_export(find_module_by_name(module), name, PARAM_INT, &type);
+    void *value = find_param_export(find_module_by_name(module), name, wanted, &type);
 
-    if (value == NULL || (type & PARAM_USE_FUNC))
-        return 0;
-    *number = *value;
-    return 1;
+    return (type & PARAM_USE_FUNC) ? NULL : value;
 }
 
 static int tell(sipoauth_config *config, const char *key, const char *value)
@@ -40,14 +38,18 @@ static int tell(sipoauth_config *config, const char *key, const char *value)
 /* If these modules are not loaded, the operator's own settings count, because the registrar may be another server. */
 int oauth_location_tell(sipoauth_config *config)
 {
-    int number;
+    const int *case_sensitive = parameter("registrar", "case_sensitive", PARAM_INT);
+    const int *use_domain = parameter("usrloc", "use_domain", PARAM_INT);
+    const str *prefix = parameter("registrar", "realm_prefix", PARAM_STR);
+    int mixes_domains;
 
-    if (parameter("registrar", "case_sensitive", &number)
-            && tell(config, "location_folds_case", number != 0 ? "no" : "yes") < 0)
+    if (case_sensitive != NULL && tell(config, "location_folds_case", *case_sensitive != 0 ? "no" : "yes") < 0)
         return -1;
-    if (parameter("usrloc", "use_domain", &number)
-            && tell(config, "location_ignores_domain", number != 0 ? "no" : "yes") < 0)
-        return -1;
+    if (use_domain != NULL) {
+        /* without its prefix a domain is the same as another one */
+        mixes_domains = *use_domain == 0 || (prefix != NULL && prefix->len > 0);
+        return tell(config, "location_ignores_domain", mixes_domains ? "yes" : "no");
+    }
     return 0;
 }
 

@@ -13,6 +13,7 @@ struct answer {
     void *ctx;
     int full;      /* the answer has no more room */
     int removed;   /* bindings */
+    int nameless;  /* a session without an instance is left */
 };
 
 static void add_session(void *user, const sipoauth_session_state *session)
@@ -46,6 +47,37 @@ static void remove_bindings(void *user, const sipoauth_session_state *session)
     answer->removed += oauth_bindings_remove(session->aor, session->instance);
 }
 
+static void note_left(void *user, const sipoauth_session_state *session)
+{
+    struct answer *answer = user;
+
+    if (session->instance.len == 0)
+        answer->nameless = 1;
+}
+
+/*
+ * A phone may have used its session also in a REGISTER whose Contact has no instance. Nothing tells whose such a binding
+ * is, so it goes, unless a session without an instance is left.
+ */
+static void remove_nameless(struct answer *answer, sipoauth_str aor)
+{
+    sipoauth_str none = {NULL, 0};
+    char next[NEXT_MAX] = "";
+
+    if (sipoauth_context_sessions(oauth_context, aor, none, note_left, answer, next, sizeof(next)) == SIPOAUTH_OK
+            && !answer->nameless)
+        answer->removed += oauth_bindings_remove(aor, none);
+}
+
+static void remove_all_bindings(void *user, const sipoauth_session_state *session)
+{
+    sipoauth_str none = {NULL, 0};
+    struct answer *answer = user;
+
+    remove_bindings(user, session);
+    answer->removed += oauth_bindings_remove(session->aor, none);
+}
+
 static void fault(const struct answer *answer, int rc)
 {
     oauth_rpc_store_fault(answer->rpc, answer->ctx, "Sessions", "session store", rc);
@@ -53,7 +85,7 @@ static void fault(const struct answer *answer, int rc)
 
 void oauth_rpc_sessions_list(rpc_t *rpc, void *ctx)
 {
-    struct answer answer = {rpc, ctx, 0, 0};
+    struct answer answer = {.rpc = rpc, .ctx = ctx};
     sipoauth_str all = {NULL, 0};
     char next[NEXT_MAX] = "";
     int rc;
@@ -69,7 +101,7 @@ void oauth_rpc_sessions_list(rpc_t *rpc, void *ctx)
 
 void oauth_rpc_sessions_show(rpc_t *rpc, void *ctx)
 {
-    struct answer answer = {rpc, ctx, 0, 0};
+    struct answer answer = {.rpc = rpc, .ctx = ctx};
     sipoauth_str aor, start = {NULL, 0};
     char text[OAUTH_RPC_AOR_MAX], next[NEXT_MAX] = "";
     int rc;
@@ -85,12 +117,15 @@ static void end_sessions(struct answer *answer, sipoauth_str aor, sipoauth_str s
 {
     uint64_t count = 0;
     void *item;
-    int rc = sipoauth_context_sessions_revoke(oauth_context, aor, session, remove_bindings, answer, &count);
+    int rc = sipoauth_context_sessions_revoke(oauth_context, aor, session,
+            aor.len > 0 ? remove_bindings : remove_all_bindings, answer, &count);
 
     if (rc != SIPOAUTH_OK) {
         fault(answer, rc);
         return;
     }
+    if (aor.len > 0 && count > 0)
+        remove_nameless(answer, aor);
     if (answer->rpc->add(answer->ctx, "{", &item) < 0)
         return;
     oauth_rpc_add_number(answer->rpc, item, "revoked", count);
@@ -101,7 +136,7 @@ static void end_sessions(struct answer *answer, sipoauth_str aor, sipoauth_str s
 
 void oauth_rpc_sessions_revoke(rpc_t *rpc, void *ctx)
 {
-    struct answer answer = {rpc, ctx, 0, 0};
+    struct answer answer = {.rpc = rpc, .ctx = ctx};
     char text[OAUTH_RPC_AOR_MAX];
     sipoauth_str aor;
 
@@ -111,7 +146,7 @@ void oauth_rpc_sessions_revoke(rpc_t *rpc, void *ctx)
 
 void oauth_rpc_sessions_revoke_all(rpc_t *rpc, void *ctx)
 {
-    struct answer answer = {rpc, ctx, 0, 0};
+    struct answer answer = {.rpc = rpc, .ctx = ctx};
     sipoauth_str all = {NULL, 0};
 
     end_sessions(&answer, all, all);

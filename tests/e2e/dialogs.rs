@@ -4,6 +4,7 @@
 //! themselves, marks of other dialogs. And the calls that must go on beside that.
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use crate::phones::{ALICE, STORE_KEY, proxy_provider, run, stored};
 use crate::stack::{Stack, configured, provider, scripted_provider};
@@ -490,6 +491,13 @@ fn what_belongs_to_a_transaction_needs_no_mark() {
     until(&mut alice, |reply| reply.status == 180);
     let mut cancel = Request { method: "CANCEL".to_owned(), ..ringing };
     cancel.headers.retain(|(name, _)| !["Authorization", "Contact"].contains(&&**name));
+    // A copy of it from elsewhere ends nothing.
+    let mut stranger = place.stack.tcp();
+    stranger
+        .send(&cancel.clone().with("CSeq", "1 CANCEL").with("From", "<sip:nobody@nowhere.invalid>;tag=n"))
+        .expect("sent");
+    until(&mut stranger, |reply| reply.status == 481);
+    assert!(place.bob.receive_octets(Duration::from_millis(500)).is_err());
     alice.send(&cancel.with("CSeq", "1 CANCEL")).expect("sent");
     assert!(text(&mut place.bob).starts_with("CANCEL "));
     place.stack.finish();

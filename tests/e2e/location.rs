@@ -100,6 +100,9 @@ fn several_domains_need_a_location_service_that_tells_them_apart() {
         let log = plant.builder(aor, &script(&both, "", "save(\"location\");")).start_refused();
         assert!(log.contains("use_domain") && log.contains("shared_user_names"), "{log}");
     }
+    let prefix = "modparam(\"usrloc\", \"use_domain\", 1)\nmodparam(\"registrar\", \"realm_prefix\", \"sip.\")\n";
+    let log = plant.builder(open, &script(&both, prefix, "save(\"location\");")).start_refused();
+    assert!(log.contains("realm_prefix") && log.contains("shared_user_names"), "{log}");
     for settings in
         ["modparam(\"usrloc\", \"use_domain\", 1)\n", "modparam(\"auth_oauth\", \"allow\", \"shared_user_names\")\n"]
     {

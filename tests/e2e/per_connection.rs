@@ -204,6 +204,14 @@ fn ack_bye_and_cancel_of_others_go_nowhere() {
     cancel.headers.retain(|(name, _)| name != "Contact");
     assert_eq!(stack.request(&mut mallory, &cancel).status, 403, "{}", stack.module_log());
     hears_nothing(&mut bob);
+    // In her own name Mallory may send requests, but not end what somebody else has begun.
+    let mallorys = "sip:mallory@example.test";
+    let mut signed_in = stack.tcp();
+    register(&stack, &mut signed_in, mallorys, &server.token("mallory", "es256"));
+    cancel.set("From", format!("<{mallorys}>;tag=m"));
+    signed_in.send(&cancel).expect("sent");
+    assert_eq!(final_reply(&mut signed_in).status, 481, "{}", stack.module_log());
+    hears_nothing(&mut bob);
     bob.send_octets(answer(&received, CONTACT).as_bytes()).expect("sent");
     let accepted = final_reply(&mut alice);
     assert_eq!(accepted.status, 200);

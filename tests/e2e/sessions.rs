@@ -176,6 +176,22 @@ fn a_dialog_of_registrations_keeps_its_tag() {
 }
 
 #[test]
+fn revoking_removes_a_binding_in_which_the_phone_named_no_instance() {
+    let (_directory, server, stack) = start("public-ua.cfg");
+    let contact = format!("<sip:desk@127.0.0.1:9>;+sip.instance=\"{INSTANCE}\"");
+    let desk = signed_in(&stack, &server, &mut stack.tcp(), Some(&contact));
+    let mut nameless = Request::register(ALICE);
+    nameless.set("Contact", "<sip:soft@127.0.0.1:9>");
+    assert_eq!(stack.request(&mut stack.tcp(), &prove(&desk, nameless)).status, 200, "{}", stack.module_log());
+    let bindings = || stack.rpc("ul.dump", &[]).expect("usrloc");
+    assert!(bindings().contains("sip:desk@") && bindings().contains("sip:soft@"), "{}", bindings());
+    let answer = stack.rpc("auth_oauth.sessions_revoke", &[ALICE]).expect("revoked");
+    assert!(answer.contains("revoked: 1") && answer.contains("bindings_removed: 2"), "{answer}");
+    assert!(!bindings().contains("127.0.0.1:9"), "{}", bindings());
+    stack.finish();
+}
+
+#[test]
 fn revoking_by_rpc_ends_the_session_and_removes_its_binding() {
     let (_directory, server, stack) = start("public-ua.cfg");
     let contact = |user| format!("<sip:{user}@127.0.0.1:9>;+sip.instance=\"{INSTANCE}\"");

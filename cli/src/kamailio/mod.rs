@@ -64,6 +64,8 @@ pub fn read(path: &Path, defines: &[String], files: &dyn IncludedFiles) -> Resul
     let mut script = Script::default();
     let mut loaded = BTreeSet::new();
     let mut numbers: BTreeMap<(&'static str, &'static str), bool> = BTreeMap::new();
+    // Without its prefix a domain is the same as another one.
+    let mut has_prefix = false;
     while let Some(token) = lexer.next()? {
         match token {
             Token::Id(word) if word == "loadmodule" || word == "loadmodulex" => {
@@ -88,6 +90,9 @@ pub fn read(path: &Path, defines: &[String], files: &dyn IncludedFiles) -> Resul
                     if key == name && modules.split('|').any(|named| named == module) {
                         numbers.insert((module, name), value.parse().is_ok_and(|number: i64| number != 0));
                     }
+                }
+                if key == "realm_prefix" && modules.split('|').any(|named| named == "registrar") {
+                    has_prefix = !value.is_empty();
                 }
                 if !modules.split('|').any(|name| name == MODULE) {
                     if modules.contains(['.', '*', '+', '?', '[', '(', '^', '$']) {
@@ -115,7 +120,7 @@ pub fn read(path: &Path, defines: &[String], files: &dyn IncludedFiles) -> Resul
         )));
     }
     for (module, name, setting) in LOCATION.into_iter().filter(|(module, ..)| loaded.contains(*module)) {
-        let is_set = numbers.get(&(module, name)).copied().unwrap_or(false);
+        let is_set = numbers.get(&(module, name)).copied().unwrap_or(false) && !(has_prefix && name == "use_domain");
         script.location.push((setting, if is_set { "no" } else { "yes" }));
     }
     script.notes = lexer.notes();

@@ -177,9 +177,10 @@ fn check_location(providers: &[Provider], settings: &Settings) -> Result<(), Con
         return Ok(());
     }
     error(format!(
-        "location_ignores_domain: the location service knows users by name alone (usrloc has use_domain = 0), but users of \
-         several domains sign in ({}), and one would get the calls of another; set modparam(\"usrloc\", \"use_domain\", 1) or \
-         list one SIP domain in domains, or write allow = shared_user_names if users of one name are one user",
+        "location_ignores_domain: the location service mixes up domains (usrloc has use_domain = 0, or the registrar a \
+         realm_prefix), but users of several domains sign in ({}), and one would get the calls of another; set \
+         modparam(\"usrloc\", \"use_domain\", 1) and no realm_prefix, or list one SIP domain in domains, or write allow = \
+         shared_user_names if users of one name are one user",
         all.join(", ")
     ))
 }
