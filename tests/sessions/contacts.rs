@@ -9,7 +9,6 @@ use crate::phone::{ALICE, Sip};
 use crate::plant::Plant;
 use crate::sip_oauth::{User, issuer, refreshing, with_both};
 use serde_json::json;
-use sipoauth_core::keys::pop::{make_pop, pop_to_text};
 use sipoauth_core::reason::Reason;
 
 const INVALID: (u32, Reason) = (401, Reason::PopInvalid);
