@@ -112,6 +112,7 @@ fn bearer(mv: Move, asked: bool) -> Rule {
 
 fn foreign_token(when: When, mv: Move) -> Rule {
     match mv {
+        TwoContacts => Refused(&[Reason::PopMalformed]),
         OtherTo | TokenOfAnother => Refused(&[Reason::CodeRefused]),
         OtherFrom => Refused(&[Reason::ThirdPartyRegistration]),
         AfterRevocation if when != When::First => Refused(&[Reason::SessionEnded]),
@@ -139,7 +140,6 @@ fn foreign_token(when: When, mv: Move) -> Rule {
         | OtherContact
         | ContactStar
         | NoContact
-        | TwoContacts
         | OtherInstance
         | OtherRegId
         | OtherBody
@@ -160,6 +160,7 @@ fn foreign_token(when: When, mv: Move) -> Rule {
 /// A code is redeemed by a REGISTER of its user, once.
 fn code(when: When, mv: Move, verifier: bool) -> Rule {
     match mv {
+        TwoContacts => Refused(&[Reason::PopMalformed]),
         AfterRevocation if when == When::First => NotCovered(FIRST_CODE),
         AfterRevocation => Refused(&[Reason::SessionEnded]),
         OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
@@ -188,7 +189,6 @@ fn code(when: When, mv: Move, verifier: bool) -> Rule {
         | OtherContact
         | ContactStar
         | NoContact
-        | TwoContacts
         | OtherInstance
         | OtherRegId
         | ReorderedBody
@@ -222,6 +222,7 @@ fn redeemed(when: When, mv: Move, verifier: bool) -> Rule {
 
 fn short_code(when: When, mv: Move) -> Rule {
     match mv {
+        TwoContacts => Refused(&[Reason::PopMalformed]),
         OtherFrom | OtherTo if when == When::First => Burnt(&[Reason::CodeRefused], GUESSED),
         OtherFrom | OtherTo => Refused(&[Reason::CodeRefused]),
         OtherTransport => Refused(&[Reason::ShortCodeUnprotected]),
@@ -248,7 +249,6 @@ fn short_code(when: When, mv: Move) -> Rule {
         | OtherContact
         | ContactStar
         | NoContact
-        | TwoContacts
         | OtherInstance
         | OtherRegId
         | OtherBody
@@ -450,6 +450,7 @@ fn refresh(when: When, mv: Move) -> Rule {
 /// Digest credentials give tokens once. That they are new is for the host to say, too: nonce_count, qop (docs/guide/passwords-and-tokens.md).
 fn password(when: When, mv: Move) -> Rule {
     match mv {
+        TwoContacts => Refused(&[Reason::PopMalformed]),
         AfterRevocation if when == When::First => NotCovered(FIRST_CODE),
         AfterRevocation => Refused(&[Reason::SessionEnded]),
         OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::NoCredentials]),
@@ -477,7 +478,6 @@ fn password(when: When, mv: Move) -> Rule {
         | OtherContact
         | ContactStar
         | NoContact
-        | TwoContacts
         | OtherInstance
         | OtherRegId
         | RespelledBody
