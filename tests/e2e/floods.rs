@@ -96,7 +96,7 @@ fn a_thousand_wrong_codes_a_second_of_one_source_cost_another_user_nothing() {
     let provider = format!("{};domains=example.test", codes.provider());
     let settings = format!("source_limit = 300\n{}", opaque_provider(&tokens, "opaque"));
     let builder = phones::with_settings(phones::stored("public-ua.cfg", &provider, &directory), &directory, &settings);
-    let stack = phones::run(builder.define("DEBUG", 1).define("MAX_CONTACTS", 0));
+    let stack = phones::run(builder.define("DEBUG", 1));
     let login = codes.code("carol");
     let mut phone = stack.udp();
     let (request, reply) = register(&stack, &mut phone, with_code("sip:carol@example.test", &login));
@@ -123,7 +123,7 @@ fn twelve_thousand_made_up_tokens_of_one_source_cost_another_user_nothing() {
     let settings = directory.write("settings.toml", opaque_provider(&tokens, "opaque"));
     let fixed = "name=fixed;issuer=https://fixed.example.test;audience=sip;aor={sip};domains=example.test;\
                  secret=0123456789abcdef0123456789abcdef";
-    let builder = configured("registrar-sso.cfg", fixed).define("DEBUG", 1).define("MAX_CONTACTS", 0);
+    let builder = configured("registrar-sso.cfg", fixed).define("DEBUG", 1);
     let stack = Stack::new(builder.define_string("CONFIG_FILE", settings.to_str().expect("UTF-8")));
     let good = format!("{GOOD}0123456789");
     assert_eq!(stack.register(&mut stack.udp(), "sip:bob@opaque.test", &good).status, 200, "{}", stack.module_log());
@@ -144,7 +144,7 @@ fn six_hundred_tokens_that_name_a_hung_provider_cost_the_users_of_another_nothin
     let settings = directory.write("settings.toml", settings);
     let fixed = "name=fixed;issuer=https://fixed.example.test;audience=sip;aor={sip};domains=example.test;\
                  secret=0123456789abcdef0123456789abcdef";
-    let builder = configured("registrar-sso.cfg", fixed).define("DEBUG", 1).define("MAX_CONTACTS", 0);
+    let builder = configured("registrar-sso.cfg", fixed).define("DEBUG", 1);
     let stack = Stack::new(builder.define_string("CONFIG_FILE", settings.to_str().expect("UTF-8")));
     let junk = |_| with_token("sip:bob@hung.test", &unique("made-up-token-0123456789"));
     let flooded = beside(&stack, (600, 600), junk, 8, |_| {
@@ -164,7 +164,7 @@ fn used(stack: &Stack) -> i64 {
 /// The other line of that table.
 #[test]
 fn a_websocket_connection_takes_so_much_shared_memory() {
-    let (_directory, _server, stack) = phones::start_with_codes(|b| b.define("DEBUG", 1).define("MAX_CONTACTS", 0));
+    let (_directory, _server, stack) = phones::start_with_codes(|b| b.define("DEBUG", 1));
     let port = stack.kamailio.port();
     let first = Client::ws(port);
     let before = used(&stack);
@@ -186,7 +186,7 @@ fn a_waiting_request_takes_so_much_shared_memory() {
     let settings = directory.write("settings.toml", settings);
     let fixed = "name=fixed;issuer=https://fixed.example.test;audience=sip;aor={sip};domains=example.test;\
                  secret=0123456789abcdef0123456789abcdef";
-    let builder = configured("registrar-sso.cfg", fixed).define("DEBUG", 1).define("MAX_CONTACTS", 0);
+    let builder = configured("registrar-sso.cfg", fixed).define("DEBUG", 1);
     let stack = Stack::new(builder.define_string("CONFIG_FILE", settings.to_str().expect("UTF-8")));
     let used = || used(&stack);
     let wait = |phone: &mut Client, count: u64| {

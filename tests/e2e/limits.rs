@@ -28,6 +28,25 @@ fn a_token_of_28_kilobytes_gets_400_with_the_reason() {
     stack.finish();
 }
 
+/// A user with a token cannot fill the memory of the registrar.
+#[test]
+fn contacts_of_one_user_are_limited() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
+    let stack = Stack::new(configured("registrar-sso.cfg", &scripted_provider(&server)).define("MAX_CONTACTS", 64));
+    stack.wait_for_keys();
+    let token = key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300));
+    let register = |first: usize, count: usize| {
+        let contacts: Vec<_> = (first..first + count).map(|port| format!("<sip:alice@127.0.0.1:{port}>")).collect();
+        let mut request = Request::register(ALICE).with("Authorization", format!("Bearer {token}"));
+        request.set("Contact", contacts.join(", "));
+        stack.request(&mut stack.tcp(), &request).status
+    };
+    assert_eq!([register(10_000, 40), register(11_000, 24), register(12_000, 1)], [200, 200, 503]);
+    assert_eq!(register(10_000, 40), 200, "the bindings that are there are refreshed");
+    stack.finish();
+}
+
 #[test]
 fn more_credentials_than_are_looked_at_are_refused() {
     let server = ScriptedServer::start(scripted_server::key_set(&[TestKey::p256("k").jwk()]));
