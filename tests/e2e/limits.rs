@@ -6,6 +6,7 @@ use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::sip::Request;
 use crate::support::token::{self, TestKey};
+use std::time::Duration;
 
 const ALICE: &str = "sip:alice@example.test";
 
@@ -43,6 +44,13 @@ fn contacts_of_one_user_are_limited() {
         stack.request(&mut stack.tcp(), &request).status
     };
     assert_eq!([register(10_000, 40), register(11_000, 24), register(12_000, 1)], [200, 200, 503]);
+    let mut phone = stack.udp();
+    let mut one_more = Request::register(ALICE).with("Authorization", format!("Bearer {token}"));
+    one_more.set("Contact", "<sip:alice@127.0.0.1:12000>");
+    phone.send(&one_more).expect("sent");
+    assert_eq!(phone.receive().expect("a reply").status, 503);
+    let second = phone.receive_octets(Duration::from_millis(500));
+    assert!(second.is_err(), "one final reply: {}", String::from_utf8_lossy(&second.unwrap_or_default()));
     assert_eq!(register(10_000, 40), 200, "the bindings that are there are refreshed");
     stack.finish();
 }
