@@ -148,7 +148,7 @@ fn derive(options: &DeriveOptions) -> Result<u8, String> {
     let new = if options.configuration.is_there() {
         options.configuration.read()?.policy.new_accounts
     } else {
-        NewAccounts::new(&Settings::default()).map_err(|e| e.0)?
+        NewAccounts::new(&Settings::default())
     };
     let password = password::read(options.password_file.as_deref())?;
     let verifier = derive_verifier(&new, password.as_bytes()).map_err(|e| e.to_string())?;

@@ -23,13 +23,12 @@ pub enum Encryption {
 }
 
 impl Encryption {
-    /// Reads the setting.
-    pub fn from_name(name: &str) -> Option<Encryption> {
-        match name {
-            "" | "allowed" => Some(Encryption::Allowed),
-            "required_without_tls" => Some(Encryption::RequiredWithoutTls),
-            "required" => Some(Encryption::Required),
-            _ => None,
+    /// The rule for a word of the setting.
+    pub fn from_word(word: &str) -> Encryption {
+        match word {
+            "allowed" => Encryption::Allowed,
+            "required_without_tls" => Encryption::RequiredWithoutTls,
+            _ => Encryption::Required,
         }
     }
 
@@ -183,13 +182,10 @@ mod tests {
 
     #[test]
     fn who_must_encrypt() {
-        for (name, unprotected, protected) in [
-            ("", true, true),
-            ("allowed", true, true),
-            ("required_without_tls", false, true),
-            ("required", false, false),
-        ] {
-            let rule = Encryption::from_name(name).unwrap();
+        for (name, unprotected, protected) in
+            [("allowed", true, true), ("required_without_tls", false, true), ("required", false, false)]
+        {
+            let rule = Encryption::from_word(name);
             for (transport, accepted) in [
                 ("udp", unprotected),
                 ("tcp", unprotected),
@@ -202,6 +198,5 @@ mod tests {
                 assert!(rule.accepts(true, transport));
             }
         }
-        assert_eq!(Encryption::from_name("yes"), None);
     }
 }

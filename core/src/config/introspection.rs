@@ -54,16 +54,12 @@ impl TokenStrategy {
     }
 
     /// Reads the setting `tokens`.
-    pub(super) fn new(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<TokenStrategy, ConfigError> {
+    pub(super) fn new(settings: &ProviderSettings) -> TokenStrategy {
         match settings.tokens.as_deref() {
-            None | Some("jwt") => Ok(TokenStrategy::Jwt),
-            Some("opaque") => Ok(TokenStrategy::Opaque),
-            Some("jwt_and_introspection") => Ok(TokenStrategy::JwtThenIntrospection),
-            Some("validation_grant") => Ok(TokenStrategy::ValidationGrant),
-            Some(other) => Err(fail(
-                "tokens",
-                format!("'{other}' is not one of jwt, opaque, jwt_and_introspection, validation_grant"),
-            )),
+            Some("opaque") => TokenStrategy::Opaque,
+            Some("jwt_and_introspection") => TokenStrategy::JwtThenIntrospection,
+            Some("validation_grant") => TokenStrategy::ValidationGrant,
+            _ => TokenStrategy::Jwt,
         }
     }
 }
@@ -106,7 +102,7 @@ impl Introspection {
                 format!("is not possible with tokens = {}: servers introspect access tokens", strategy.name()),
             ));
         }
-        if strategy == TokenStrategy::Opaque && !matches!(settings.encryption.as_str(), "" | "allowed") {
+        if strategy == TokenStrategy::Opaque && !matches!(settings.encryption.as_deref(), None | Some("allowed")) {
             return Err(fail(
                 "encryption",
                 "is not possible with tokens = opaque, which cannot be encrypted; let phones use TLS".into(),
@@ -217,7 +213,7 @@ mod tests {
         for (line, words) in [
             (
                 "tokens=reference",
-                "tokens: 'reference' is not one of jwt, opaque, jwt_and_introspection, validation_grant",
+                "tokens: 'reference' is not possible, write jwt, opaque, jwt_and_introspection or validation_grant",
             ),
             ("tokens=opaque", "client_id: is missing: introspection needs a client"),
             ("tokens=jwt_and_introspection", "client_id: is missing"),

@@ -53,11 +53,7 @@ impl PasswordSignIn {
         let source = match settings.password_grant.as_deref() {
             Some("issue") => TokenSource::Issue,
             Some("password") => TokenSource::Password,
-            Some("token_exchange") => TokenSource::TokenExchange,
-            Some(other) => {
-                let text = format!("'{other}' is not one of issue, password, token_exchange");
-                return Err(fail("password_grant", text));
-            }
+            Some(_) => TokenSource::TokenExchange,
             None => {
                 return match given(settings) {
                     Some(key) => Err(fail(key, "is not used without 'password_grant'; remove it".into())),
@@ -194,7 +190,11 @@ mod tests {
     fn every_mistake_names_provider_key_and_fix() {
         const CLIENT: &str = "aor={sip};client_id=p;client_secret=s";
         for (line, store, words) in [
-            ("password_grant=yes;aor={sip}".to_owned(), true, "'yes' is not one of issue, password, token_exchange"),
+            (
+                "password_grant=yes;aor={sip}".to_owned(),
+                true,
+                "'yes' is not possible, write issue, password or token_exchange",
+            ),
             ("signing_key_files=KEY;aor={sip}".to_owned(), true, "signing_key_files: is not used without"),
             ("token_pop=optional;aor={sip}".to_owned(), true, "token_pop: is not used without 'password_grant'"),
             ("password_grant=issue;signing_key_files=KEY".to_owned(), false, "password_grant: needs 'store'"),

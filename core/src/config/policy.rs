@@ -62,7 +62,7 @@ impl Policy {
     /// Validates a configuration.
     pub fn new(bundle: &Bundle) -> Result<Policy, ConfigError> {
         let settings = &bundle.settings;
-        check_globals(settings)?;
+        settings.check_ranges()?;
         if settings.provider.is_empty() {
             return error(
                 "no provider is configured; add a provider line (name=…;issuer=…;audience=…;aor=…) or a [[provider]] in config_file",
@@ -98,10 +98,9 @@ impl Policy {
         let offers =
             settings.offer.iter().enumerate().map(|(i, o)| OfferRule::new(o, i + 1)).collect::<Result<_, _>>()?;
         let location = match settings.location.as_str() {
-            "no" | "false" | "0" => Location::No,
-            "yes" | "true" | "1" => Location::Header,
+            "yes" => Location::Header,
             "302" => Location::Redirect,
-            other => return error(format!("location: '{other}' is not possible, write no, yes or 302")),
+            _ => Location::No,
         };
         let application_servers = settings.application_servers.iter().map(|hop| NextHopRule::parse(hop));
         let application_servers = application_servers
@@ -148,7 +147,7 @@ impl Policy {
             decryption,
             sessions,
             dialog_key: store_key(settings, &bundle.files)?.map(|secret| DialogKey::new(secret.expose())),
-            new_accounts: NewAccounts::new(settings)?,
+            new_accounts: NewAccounts::new(settings),
         })
     }
 
@@ -286,14 +285,6 @@ fn unverified_issuer(token: &str) -> Option<(String, Option<String>)> {
     let claims = Json::parse(&payload).ok()?;
     let text = |name: &str| claims.get(name)?.as_str().map(str::to_owned);
     Some((text("iss")?, text("tid")))
-}
-
-fn check_globals(s: &Settings) -> Result<(), ConfigError> {
-    s.check_ranges()?;
-    if ![401, 403].contains(&s.scope_status) {
-        return error(format!("scope_status: {} is not possible, write 401 or 403", s.scope_status));
-    }
-    Ok(())
 }
 
 fn check_ca(path: &str, pem: &str) -> Result<(), ConfigError> {

@@ -93,7 +93,7 @@ impl Provider {
             return Err(fail(key, text));
         }
         check_issuer(settings, &fail)?;
-        let strategy = TokenStrategy::new(settings, &fail)?;
+        let strategy = TokenStrategy::new(settings);
         let client = Client::new(settings, strategy, global, files, &fail)?;
         let introspection = Introspection::new(settings, strategy, client.as_ref(), global, &fail)?;
         let password_sign_in = PasswordSignIn::new(settings, client.as_ref(), global.may_keep(), files, &fail)?;
@@ -113,15 +113,9 @@ impl Provider {
         let (tenants, tenant_domains) = tenants(settings, &fail)?;
         let domains = domains(settings, &tenant_domains, strategy, &fail)?;
         let third_party = third_party(settings, &fail)?;
-        let encryption = Encryption::from_name(&settings.encryption).ok_or_else(|| {
-            let text = "is not possible, write allowed, required_without_tls or required";
-            fail("encryption", format!("'{}' {text}", settings.encryption))
-        })?;
-        let ignores_binding = choice("cnf", &settings.cnf, &[("", false), ("check", false), ("ignore", true)], &fail)?;
-        let pairs_tokens = match &settings.token_pop {
-            None => password_sign_in.is_some(),
-            Some(word) => choice("token_pop", word, &[("required", true), ("optional", false)], &fail)?,
-        };
+        let encryption = settings.encryption.as_deref().map_or(Encryption::Allowed, Encryption::from_word);
+        let ignores_binding = settings.cnf.as_deref() == Some("ignore");
+        let pairs_tokens = password_sign_in.is_some() && settings.token_pop.as_deref() != Some("optional");
         let authz_server = settings.authz_server.clone().unwrap_or_else(|| settings.issuer.clone());
         check_url(&authz_server, global.allows_http()).map_err(|e| fail("authz_server", e))?;
         let scope = if settings.scope.is_empty() { &settings.required_scopes } else { &settings.scope };
@@ -316,16 +310,6 @@ fn templates(
     Ok(templates)
 }
 
-/// Reads one of several words; an empty one stands for a setting that is not written.
-fn choice<T: Copy>(key: &str, text: &str, words: &[(&str, T)], fail: &Fail<'_>) -> Result<T, ConfigError> {
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-        return Ok(*value);
-    }
-    let words: Vec<_> = words.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
-    let (last, others) = words.split_last().expect("there is something to choose from");
-    Err(fail(key, format!("'{text}' is not possible, write {} or {last}", others.join(", "))))
-}
-
 fn third_party(settings: &ProviderSettings, fail: &Fail<'_>) -> Result<Vec<Aor>, ConfigError> {
     let address = |text: &String| {
         let wrong = || fail("third_party", format!("'{text}' is not a SIP address such as sip:assistant@example.com"));
@@ -360,7 +344,7 @@ fn validation_grant(
         (_, TokenStrategy::ValidationGrant) if client.is_none() => {
             Err(fail("client_id", "is missing: who validates tokens at this server needs a client there".into()))
         }
-        (_, TokenStrategy::ValidationGrant) if !matches!(settings.encryption.as_str(), "" | "allowed") => {
+        (_, TokenStrategy::ValidationGrant) if !matches!(settings.encryption.as_deref(), None | Some("allowed")) => {
             let text = "is not possible with tokens = validation_grant, whose tokens are not this proxy's to decrypt; let \
                         phones use TLS";
             Err(fail("encryption", text.into()))

@@ -65,9 +65,9 @@ settings! {
             "country code, and the prefixes of national and of international calls where the library does not know them: `49`, `61/0/0011`, `34//00` (no national prefix). The proxy compares telephone numbers of claims and requests as `+49…`, however they are written (`030 123-456`, `0049 30…`, `tel:+49…`). Other texts stay as they are. In countries without a national prefix, seven digits and more are a number. Only the filter `e164` makes a number of a claim, also of the user in a whole address (`{sip|e164}`). Without the filter a claim that reads as a number is dropped, for example that of a user who calls himself `030-123456`, and `sipoauth token explain` names it. A password or a token from elsewhere does not make such a user the owner of a number either. Key-Derivation accounts count as the operator wrote them, letter by letter";
         accept_id_tokens: bool, "boolean", Default::default(), Kind::Boolean, Takes::Reload,
             "ID tokens count as access tokens. Without this setting the proxy takes a token for an ID token in these cases: it has `at_hash`, `c_hash`, `s_hash` or a `nonce` without scope; its `token_use` is `id`; or it names neither scope, role nor client, and its `typ` is not `at+jwt`. An empty scope is none. Roles count only in a token for a service: one whose `aud` is neither the client that the token names nor one of `clients`, or, if it names no client, is a URI such as `api://…`";
-        cnf: String, "as_it_is", Default::default(), Kind::Choice(&["check", "ignore"]), Takes::Reload,
+        cnf: Option<String>, "as_it_is", Default::default(), Kind::Choice(&["check", "ignore"]), Takes::Reload,
             "`check` (default): a token that is bound to a key (RFC 7800) counts only if the phone proves that key. It can do so with its client certificate (`x5t#S256`, RFC 8705). Tokens that are bound to other keys (DPoP's `jkt`, …) are refused. `ignore`: every token counts as a plain Bearer token, also a stolen one";
-        encryption: String, "as_it_is", Default::default(), Kind::Choice(&["allowed", "required_without_tls", "required"]), Takes::Reload,
+        encryption: Option<String>, "as_it_is", Default::default(), Kind::Choice(&["allowed", "required_without_tls", "required"]), Takes::Reload,
             "`allowed` (default), `required_without_tls` (only TLS and WSS carry tokens that are not encrypted) or `required`";
         tokens: Option<String>, "as_it_is", Default::default(), Kind::Choice(&["jwt", "opaque", "jwt_and_introspection", "validation_grant"]), Takes::Reload,
             "`jwt` (default): the proxy checks tokens with the server's keys. `opaque`: it asks the server about each token (introspection, RFC 7662). `jwt_and_introspection`: it does both, so that it finds revoked ones. `validation_grant`: tokens come from elsewhere, and the server validates and replaces them";
@@ -121,7 +121,7 @@ settings! {
 }
 
 impl ProviderSettings {
-    /// The first number that is out of its range: its key, and what is wrong.
+    /// The first value that is not possible: its key, and what is wrong.
     pub(super) fn fault(&self) -> Option<(&'static str, String)> {
         first_fault(OF_A_PROVIDER, &self.values())
     }

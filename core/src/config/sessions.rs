@@ -83,12 +83,10 @@ impl Sessions {
                 "store_key: is missing, but 'store' is set; write a secret of at least 32 octets, for example what 'openssl rand -base64 32' prints, into a file and name it in store_key_file",
             );
         };
-        let cluster_replay = match settings.replay_scope.as_str() {
-            "proxy" => false,
-            "cluster" if matches!(place, StorePlace::Redis { .. }) => true,
-            "cluster" => return error("replay_scope: cluster needs a Redis store, which all proxies share"),
-            other => return error(format!("replay_scope: '{other}' is not possible, write proxy or cluster")),
-        };
+        let cluster_replay = settings.replay_scope == "cluster";
+        if cluster_replay && !matches!(place, StorePlace::Redis { .. }) {
+            return error("replay_scope: cluster needs a Redis store, which all proxies share");
+        }
         let derived = hmac_sha256(key.expose(), &[b"sipoauth hash key 1"]);
         let mut hash_key = [0; 16];
         hash_key.copy_from_slice(&derived[..16]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One setting as a row of a table, and the macro that makes a structure and its table from the same rows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::settings::{OneOrMany, Secret};
@@ -68,11 +69,20 @@ pub(super) trait SettingValue {
     fn texts(&self) -> &[String] {
         &[]
     }
+
+    /// The word of a choice; None if it is not written.
+    fn word(&self) -> Option<Cow<'_, str>> {
+        None
+    }
 }
 
 impl SettingValue for u32 {
     fn number(&self) -> Option<u32> {
         Some(*self)
+    }
+
+    fn word(&self) -> Option<Cow<'_, str>> {
+        Some(self.to_string().into())
     }
 }
 
@@ -96,9 +106,19 @@ impl SettingValue for Option<u32> {
 
 impl SettingValue for Option<bool> {}
 impl SettingValue for BTreeMap<String, OneOrMany> {}
-impl SettingValue for String {}
-impl SettingValue for Option<String> {}
 impl SettingValue for Option<Secret> {}
+
+impl SettingValue for String {
+    fn word(&self) -> Option<Cow<'_, str>> {
+        Some(self.as_str().into())
+    }
+}
+
+impl SettingValue for Option<String> {
+    fn word(&self) -> Option<Cow<'_, str>> {
+        self.as_deref().map(Cow::from)
+    }
+}
 
 /// Finds the first value that is out of its range or has a word that is not possible. Returns its key and what is
 /// wrong.
@@ -112,6 +132,11 @@ pub(super) fn first_fault(table: &'static [Setting], values: &[&dyn SettingValue
             Kind::Words(words) => {
                 let unknown = value.texts().iter().find(|text| !words.contains(&text.as_str()))?;
                 format!("'{unknown}' is not possible, write some of {}", words.join(", "))
+            }
+            Kind::Choice(words) => {
+                let word = value.word().filter(|word| !words.contains(&&**word))?;
+                let (last, others) = words.split_last()?;
+                format!("'{word}' is not possible, write {} or {last}", others.join(", "))
             }
             _ => return None,
         };
@@ -205,5 +230,39 @@ mod tests {
         }
         let provider = ProviderSettings { leeway: Some(601), ..ProviderSettings::default() };
         assert_eq!(provider.fault().unwrap().0, "leeway");
+    }
+
+    #[test]
+    fn each_choice_takes_its_words_only() {
+        let check =
+            |setting: &Setting, word: &str, fault: &dyn Fn(serde_json::Value) -> Option<(&'static str, String)>| {
+                let value = word.parse::<u32>().ok().filter(|_| setting.key == "scope_status");
+                let value = value.map_or_else(|| serde_json::Value::from(word), Into::into);
+                fault(serde_json::json!({ setting.key: value }))
+            };
+        let global = |value| first_fault(GLOBAL, &serde_json::from_value::<Settings>(value).unwrap().values());
+        let of_provider = |value| serde_json::from_value::<ProviderSettings>(value).unwrap().fault();
+        let mut count = 0;
+        for (table, fault) in [
+            (GLOBAL, &global as &dyn Fn(serde_json::Value) -> Option<(&'static str, String)>),
+            (OF_A_PROVIDER, &of_provider),
+        ] {
+            for setting in table {
+                let Kind::Choice(words) = setting.kind else { continue };
+                count += 1;
+                for word in words {
+                    assert_eq!(check(setting, word, fault), None, "{}", setting.key);
+                }
+                let wrong = if setting.key == "scope_status" { "402" } else { "neither" };
+                let (key, text) = check(setting, wrong, fault).unwrap();
+                let last = words[words.len() - 1];
+                assert!(
+                    key == setting.key && text.starts_with(&format!("'{wrong}' is not possible, write ")),
+                    "{text}"
+                );
+                assert!(text.ends_with(&format!(" or {last}")), "{text}");
+            }
+        }
+        assert_eq!(count, 10);
     }
 }

@@ -54,7 +54,7 @@ settings! {
             "file with `USER:PASSWORD` for that HTTP proxy. A line end at its end does not count";
         allow: Vec<String>, "comma_list", Vec::new(), Kind::Words(&ALLOWED), Takes::Reload,
             "what is refused unless the operator takes its risk. `http`: addresses of servers may be `http://` on other hosts than this one; anyone on the path can then forge tokens. `shared_user_names`: with `location_ignores_domain`, users with the same name in several domains are one user. `long_registrations`: a registration may outlive the token that it was made with, see below. `flows_without_verifier`: a code without `code_verifier` serves other flows of its phone also after its registration; then whoever has seen code and `+sip.instance` can get a key, too. `unprotected_short_codes`: short codes count over UDP, TCP and WS, too; then whoever listens can find the key by trying all codes. `pop_reuse`: the proof of the first registration counts again and again, as 3rd-party-authentication section 2.1.3 says literally; then whoever sees it once can repeat it in a REGISTER";
-        location: String, "text", "no".into(), Kind::Choice(&["no", "yes", "302"]), Takes::Reload,
+        location: String, "word_or_boolean", "no".into(), Kind::Choice(&["no", "yes", "302"]), Takes::Reload,
             "`yes` adds `Location: <authorization server>` to a 401 (3rd-party-authentication section 2.1.1); `302` answers 302 with Location and Contact instead (its earlier form)";
         scope_status: u32, "number", 401, Kind::Choice(&["401", "403"]), Takes::Reload,
             "status for a token that lacks a scope: 401 (407 for a proxy) or 403";
@@ -363,6 +363,16 @@ pub(super) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     #[derive(Deserialize)]
     struct Text(#[serde(deserialize_with = "text")] String);
     Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
+}
+
+/// A word, or a boolean as "yes" or "no".
+fn word_or_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let word = text(deserializer)?;
+    Ok(match word.as_str() {
+        "true" | "1" => "yes".to_owned(),
+        "false" | "0" => "no".to_owned(),
+        _ => word,
+    })
 }
 
 /// A whole number, which may be written as text, because a host's parameters are texts.
