@@ -4,23 +4,25 @@
 //! A code is sent at most once. If the outcome cannot be known for sure, the error says so, and the code is never
 //! tried again.
 
+use std::collections::HashSet;
+
 use super::endpoints::Endpoint;
 use super::kept_keys::Refetched;
 use super::metadata::{Announced, MetadataError};
 use super::token_identity::{identify, unverified_claims};
-use super::token_request::ask;
+use super::token_request::{TokenEndpoint, ask};
 use super::token_response::IssuedTokens;
 use super::verdict::{Question, Trouble};
 use crate::config::client::Client;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::jose::key_set::KeySet;
-use crate::ports::Post;
+use crate::ports::{Log, Post};
 use crate::reason::Reason;
 use crate::records::session::Identity;
 use crate::rules::claim_fault::ClaimFault;
 use crate::rules::claims::Claims;
-use crate::rules::scope_rules::has_scopes;
+use crate::rules::scope_rules::{add_scopes, has_scopes};
 use crate::text::secret::{KeyOctets, SecretText};
 
 /// What a phone sends to sign in with a code.
@@ -74,6 +76,9 @@ pub enum TokenError {
     /// The server refuses the request and does not say why. If it otherwise accepts the proxy's client, it does
     /// not accept the code or the refresh token.
     RequestRefused(String),
+    /// There is an answer, but no word of OAuth in it. If the server serves others afterwards, it does not accept the
+    /// code or the refresh token.
+    Unexplained(String),
     /// The server refuses the proxy's own client. The operator must act, unless the server otherwise accepts the
     /// client.
     ClientRefused(String),
@@ -128,6 +133,8 @@ const UNKNOWN_LIFETIME: i64 = 3600;
 pub struct TokenServer<'a> {
     /// HTTP.
     pub http: &'a dyn Post,
+    /// Learns what is odd about an answer that is used.
+    pub log: &'a dyn Log,
     /// The token endpoint.
     pub endpoint: &'a str,
     /// The configuration.
@@ -155,13 +162,15 @@ impl TokenServer<'_> {
     }
 
     pub(super) fn ask(&self, form: &[(&str, &str)], secrets: &[&str]) -> Result<IssuedTokens, TokenError> {
-        ask(self.http, self.endpoint, self.client()?, Question::SignIn, form, secrets, (self.now)())
+        let (client, provider) = (self.client()?, &self.provider().name);
+        let endpoint = TokenEndpoint { http: self.http, log: self.log, address: self.endpoint, provider, client };
+        ask(endpoint, Question::SignIn, form, secrets, (self.now)())
     }
 
     /// Verifies what the tokens say about their user. If they say nothing and `ask` is set, asks the server.
     pub(super) fn granted(&self, tokens: IssuedTokens, ask: bool) -> Result<Granted, TokenError> {
         let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
-        let scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
+        let scope = scope_of(self.provider(), &tokens, claims.as_ref()).unwrap_or_default();
         let identity = identify(self, &tokens, &scope, ask)?;
         self.granted_to(tokens, identity)
     }
@@ -169,7 +178,7 @@ impl TokenServer<'_> {
     /// Like [`TokenServer::granted`], for tokens that are known to belong to `identity`.
     pub(super) fn granted_to(&self, tokens: IssuedTokens, mut identity: Identity) -> Result<Granted, TokenError> {
         let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
-        identity.scope = scope_of(&tokens, claims.as_ref()).unwrap_or_default();
+        identity.scope = scope_of(self.provider(), &tokens, claims.as_ref()).unwrap_or_default();
         check_scope(self.provider(), &identity.scope)?;
         Ok(Granted {
             identity,
@@ -205,6 +214,7 @@ pub fn exchange(server: &TokenServer<'_>, grant: &CodeGrant<'_>) -> Result<Grant
 /// Exchanges a refresh token. `now` in Unix seconds.
 pub fn refresh(
     http: &dyn Post,
+    log: &dyn Log,
     endpoint: &str,
     policy: &Policy,
     provider: usize,
@@ -212,11 +222,12 @@ pub fn refresh(
     now: i64,
 ) -> Result<Refreshed, TokenError> {
     let provider = &policy.providers[provider];
-    let client = client_of(provider)?;
+    let endpoint =
+        TokenEndpoint { http, log, address: endpoint, provider: &provider.name, client: client_of(provider)? };
     let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
-    let tokens = ask(http, endpoint, client, Question::Refresh, &form, &[refresh_token], now)?;
+    let tokens = ask(endpoint, Question::Refresh, &form, &[refresh_token], now)?;
     let claims = unverified_claims(&policy.decryption, &tokens.access_token.0);
-    let scope = scope_of(&tokens, claims.as_ref());
+    let scope = scope_of(provider, &tokens, claims.as_ref());
     // If the server says nothing about scopes, the old ones stay (RFC 6749 section 6).
     if let Some(scope) = &scope {
         check_scope(provider, scope)?;
@@ -235,8 +246,34 @@ fn client_of(provider: &Provider) -> Result<&Client, TokenError> {
     provider.client.as_ref().ok_or_else(missing)
 }
 
-fn scope_of(tokens: &IssuedTokens, claims: Option<&Claims>) -> Option<String> {
-    tokens.scope.clone().or_else(|| claims.map(|claims| claims.scope.clone()).filter(|scope| !scope.is_empty()))
+/// The scopes that the answer or the access token names. If the answer has some that cannot be read, nothing is known of
+/// any but those of the access token.
+fn scope_of(provider: &Provider, tokens: &IssuedTokens, claims: Option<&Claims>) -> Option<String> {
+    let named = |scope: &&str| !scope.is_empty();
+    let of_token = claims.map(|claims| claims.scope.as_str()).filter(named);
+    let scope = tokens.scope.as_deref();
+    scope.filter(named).or(of_token).or(scope).map(|scope| fitted(provider, scope))
+}
+
+/// Longest list of scopes, in octets, that a session keeps.
+const MAX_SCOPE: usize = 4096;
+
+/// Shortens a long list of scopes. Those that the configuration names come first.
+fn fitted(provider: &Provider, scope: &str) -> String {
+    if scope.len() <= MAX_SCOPE {
+        return scope.to_owned();
+    }
+    let rules = &provider.rules;
+    let needed = rules.scopes.methods.iter().chain(&rules.scopes.services).flat_map(|rule| &rule.scopes);
+    let needed: HashSet<&str> = rules.required_scopes.iter().chain(needed).map(String::as_str).collect();
+    let (named, others): (Vec<&str>, Vec<&str>) = scope.split(' ').partition(|scope| needed.contains(scope));
+    let mut out = String::new();
+    for scope in named.into_iter().chain(others) {
+        if out.len() + 1 + scope.len() <= MAX_SCOPE {
+            add_scopes(&mut out, &[scope]);
+        }
+    }
+    out
 }
 
 fn check_scope(provider: &Provider, scope: &str) -> Result<(), Reason> {

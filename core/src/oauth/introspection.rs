@@ -12,7 +12,7 @@ use super::client_post::ClientPost;
 use super::introspection_response::{IntrospectionResponse, SIGNED_TYP, SIGNED_TYPE, signed_answer};
 use super::kept_keys::Refetched;
 use super::metadata::Announced;
-use super::token_response::ErrorResponse;
+use super::token_response::{ErrorResponse, readable};
 use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
 use crate::config::introspection::TokenStrategy;
 use crate::config::provider::Provider;
@@ -42,9 +42,12 @@ pub enum Introspected {
 pub enum IntrospectionError {
     /// The server refuses the proxy's own client. The operator must act.
     ClientRefused(String),
-    /// The server refuses the request with an error code that is neither about the token nor about the client. If
-    /// the server otherwise accepts the client, the refusal is about the token.
+    /// The server refuses the request with an error code that is neither about the token nor about the client, or
+    /// with none. If the server otherwise accepts the client, the refusal is about the token.
     RequestRefused(String),
+    /// There is an answer, but no word of OAuth in it. If the server answers about others afterwards, the refusal is
+    /// about the token.
+    Unexplained(String),
     /// There is no answer, or one that says that the server does not work now. The proxy may ask again.
     Unavailable(Trouble),
     /// The server works, but what it says about this token cannot be used.
@@ -56,6 +59,7 @@ impl fmt::Display for IntrospectionError {
         match self {
             IntrospectionError::ClientRefused(why)
             | IntrospectionError::RequestRefused(why)
+            | IntrospectionError::Unexplained(why)
             | IntrospectionError::Unusable(why) => f.write_str(why),
             IntrospectionError::Unavailable(trouble) => trouble.fmt(f),
         }
@@ -89,7 +93,7 @@ pub fn introspect(
     let body = Zeroizing::new(body);
     let unusable = |problem: &str| Unusable(post.say(problem));
     if !(200..=299).contains(&status) {
-        let error = Json::parse(&body).ok().and_then(|json| ErrorResponse::from_json(&json).ok()?);
+        let error = Json::parse(&readable(&body)).ok().and_then(|json| ErrorResponse::from_json(&json).ok()?);
         return judge_failure(status, error.as_ref(), provider.strategy, &|text| post.say(text));
     }
     let payload;
@@ -181,20 +185,19 @@ fn judge_failure(
     strategy: TokenStrategy,
     say: &dyn Fn(&str) -> String,
 ) -> Result<Introspected, IntrospectionError> {
-    use IntrospectionError::{ClientRefused, RequestRefused, Unavailable};
+    use IntrospectionError::{ClientRefused, RequestRefused, Unavailable, Unexplained};
     let text = say(&sentence(status, error, "introspection_endpoint"));
     let is_of_other_type = error.is_some_and(|error| error.error == "unsupported_token_type");
     Err(match verdict(Question::Introspection, status, error) {
         Verdict::NotNow | Verdict::InDoubt => Unavailable(Trouble::of_status(status, text)),
         // The server keeps no such tokens, even if it issues some. Where all tokens are opaque, this one is
         // therefore not valid.
-        Verdict::RequestRefused if is_of_other_type && strategy == TokenStrategy::Opaque => {
-            return Ok(Introspected::Inactive);
-        }
-        Verdict::RequestRefused if is_of_other_type => ClientRefused(format!("{text}; write tokens = jwt")),
+        _ if is_of_other_type && strategy == TokenStrategy::Opaque => return Ok(Introspected::Inactive),
+        _ if is_of_other_type => ClientRefused(format!("{text}; write tokens = jwt")),
         Verdict::Refused => return Ok(Introspected::Inactive),
-        Verdict::RequestRefused if error.is_some() => RequestRefused(text),
-        Verdict::RequestRefused | Verdict::ClientRefused | Verdict::Elsewhere => ClientRefused(text),
+        Verdict::RequestRefused => RequestRefused(text),
+        Verdict::Unexplained => Unexplained(text),
+        Verdict::ClientRefused | Verdict::Elsewhere => ClientRefused(text),
     })
 }
 
@@ -210,6 +213,7 @@ mod tests {
             Ok(Introspected::Active(_)) => "active",
             Err(IntrospectionError::ClientRefused(_)) => "client",
             Err(IntrospectionError::RequestRefused(_)) => "request",
+            Err(IntrospectionError::Unexplained(_)) => "unexplained",
             Err(IntrospectionError::Unavailable(Trouble { answered: false, .. })) => "down",
             Err(IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_)) => "unavailable",
         }
@@ -221,9 +225,12 @@ mod tests {
             (400, "invalid_client", "client"),
             (401, "invalid_client", "client"),
             (401, "", "client"),
-            (403, "", "client"),
-            (404, "", "client"),
-            (302, "", "client"),
+            (401, "Unauthorized", "client"),
+            (400, "", "request"),
+            (403, "", "unexplained"),
+            (404, "", "unexplained"),
+            (404, "Not Found", "unexplained"),
+            (302, "", "unexplained"),
             (200, "invalid_client", "client"),
             (401, "invalid_token", "inactive"),
             (400, "invalid_token", "inactive"),
@@ -235,7 +242,9 @@ mod tests {
             (429, "invalid_client", "unavailable"),
             (400, "temporarily_unavailable", "unavailable"),
             (400, "server_error", "unavailable"),
-            (500, "invalid_client", "down"),
+            (500, "invalid_client", "client"),
+            (500, "invalid_token", "inactive"),
+            (500, "", "down"),
             (503, "", "down"),
         ] {
             for strategy in [TokenStrategy::Opaque, TokenStrategy::JwtThenIntrospection] {

@@ -8,28 +8,45 @@ use super::exchange::TokenError;
 use super::token_response::{IssuedTokens, ResponseError, TokenResponse};
 use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
 use crate::config::client::Client;
-use crate::ports::{Post, PostError};
+use crate::ports::{Level, Log, Post, PostError};
+
+/// What all requests to one token endpoint need.
+#[derive(Clone, Copy)]
+pub(super) struct TokenEndpoint<'a> {
+    pub http: &'a dyn Post,
+    /// Learns what is odd about an answer that is used.
+    pub log: &'a dyn Log,
+    pub address: &'a str,
+    /// The name of the provider.
+    pub provider: &'a str,
+    pub client: &'a Client,
+}
 
 /// Asks for tokens. `grant` holds the parameters of the grant; `secrets` are the values among them that must not
 /// appear in an error.
 pub(super) fn ask(
-    http: &dyn Post,
-    endpoint: &str,
-    client: &Client,
+    TokenEndpoint { http, log, address, provider, client }: TokenEndpoint<'_>,
     question: Question,
     grant: &[(&str, &str)],
     secrets: &[&str],
     now: i64,
 ) -> Result<IssuedTokens, TokenError> {
     let not_sent = |text| TokenError::Unavailable(Trouble::unanswered(text));
-    let post = ClientPost::new(client, endpoint, grant, secrets, now).map_err(not_sent)?;
+    let post = ClientPost::new(client, address, grant, secrets, now).map_err(not_sent)?;
     let answered = post.send(http, "application/json", false).map_err(|error| match error {
         PostError::NotSent(text) => not_sent(text),
         PostError::InDoubt(text) => TokenError::InDoubt(Trouble::unanswered(text)),
+        PostError::Unreadable(text) if question == Question::Refresh => TokenError::Unexplained(text),
         PostError::Unreadable(text) => TokenError::InDoubt(Trouble::answered(text)),
     })?;
     let received = Zeroizing::new(answered.body);
-    judge(question, answered.status, TokenResponse::parse(&received), &|text| post.say(text))
+    let tokens = judge(question, answered.status, TokenResponse::parse(&received), &|text| post.say(text))?;
+    // A refresh comes once an hour for each session, so its log lines would be many.
+    let level = if question == Question::Refresh { Level::Debug } else { Level::Info };
+    for what in &tokens.odd {
+        log.log(level, &format!("provider '{provider}': an answer with tokens is odd: {}", post.say(what)));
+    }
+    Ok(tokens)
 }
 
 /// Judges an answer. `say` makes a text fit for the log.
@@ -39,16 +56,24 @@ fn judge(
     response: Result<TokenResponse, ResponseError>,
     say: &dyn Fn(&str) -> String,
 ) -> Result<IssuedTokens, TokenError> {
+    let no_tokens = |problem: &str| match question {
+        Question::Refresh => TokenError::Unexplained(say(&format!("HTTP status {status}, but {problem}"))),
+        // The code may be spent.
+        _ => TokenError::InDoubt(Trouble::answered(say(problem))),
+    };
     let error = match response {
         // RFC 6749 section 5.1 requires status 200, but tokens that come with another 2xx are used, too.
-        Ok(TokenResponse::Issued(tokens)) if (200..=299).contains(&status) => return Ok(tokens),
+        Ok(TokenResponse::Issued(tokens)) if (200..=299).contains(&status) => {
+            return match tokens.master_key_problem {
+                // The phone would make its proofs with another key than the proxy. A refresh gives no such key.
+                Some(problem) if question != Question::Refresh => Err(no_tokens(problem)),
+                _ => Ok(tokens),
+            };
+        }
         Err(ResponseError::OtherType(other)) if (200..=299).contains(&status) => {
-            let text = format!("the tokens are of type '{other}', only Bearer is supported");
-            return Err(TokenError::InDoubt(Trouble::answered(say(&text))));
+            return Err(no_tokens(&format!("the tokens are of type '{other}', only Bearer is supported")));
         }
-        Err(ResponseError::Malformed(problem)) if (200..=299).contains(&status) => {
-            return Err(TokenError::InDoubt(Trouble::answered(say(problem))));
-        }
+        Err(ResponseError::Malformed(problem)) if (200..=299).contains(&status) => return Err(no_tokens(problem)),
         // Some servers send errors with status 200, too.
         Ok(TokenResponse::Error(error)) => Some(error),
         Ok(TokenResponse::Issued(_)) | Err(_) => None,
@@ -58,6 +83,7 @@ fn judge(
     Err(match verdict(question, status, error.as_ref()) {
         Verdict::Refused => TokenError::Refused(text),
         Verdict::RequestRefused => TokenError::RequestRefused(text),
+        Verdict::Unexplained => TokenError::Unexplained(text),
         Verdict::ClientRefused => TokenError::ClientRefused(text),
         Verdict::Elsewhere => TokenError::Misconfigured(text),
         Verdict::NotNow => TokenError::Unavailable(trouble(text)),
@@ -87,6 +113,42 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_oauth_counts_more_than_an_error_of_the_server() {
+        for question in [Question::SignIn, Question::Refresh] {
+            for status in [500, 502, 503, 504] {
+                let say = |word: &str| outcome(question, status, &format!(r#"{{"error":"{word}"}}"#));
+                assert!(matches!(say("invalid_grant"), Err(TokenError::Refused(_))), "{question:?} {status}");
+                assert!(matches!(say("invalid_client"), Err(TokenError::ClientRefused(_))), "{question:?} {status}");
+                let other = say("token_service_down");
+                assert!(matches!(other, Err(TokenError::InDoubt(_) | TokenError::Unavailable(_))), "{status}: {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refresh_whose_answer_has_no_tokens_was_answered() {
+        for (status, body) in [
+            (200, "<html>"),
+            (200, ""),
+            (200, "{}"),
+            (200, r#"{"success":false}"#),
+            (200, r#"{"access_token":"a","token_type":"DPoP"}"#),
+            (204, ""),
+            (302, ""),
+            (404, "404 page not found"),
+            (403, "<html>"),
+            (413, ""),
+            (404, r#"{"status":404,"error":"Not Found"}"#),
+        ] {
+            let said = outcome(Question::Refresh, status, body);
+            assert!(matches!(said, Err(TokenError::Unexplained(_))), "{status} {body}: {said:?}");
+        }
+        let odd = r#"{"access_token":"a","refresh_token":"r","id_token":false,"master-key":7,"scope":true}"#;
+        assert!(outcome(Question::Refresh, 200, odd).is_ok());
+        assert!(matches!(outcome(Question::SignIn, 200, odd), Err(TokenError::InDoubt(_))), "a master-key is for proofs");
+    }
+
+    #[test]
     fn answers_are_no_outages_but_those_of_a_server_with_an_error_of_its_own() {
         for (status, body, down) in [
             (200, r#"{"access_token":"a","token_type":"DPoP"}"#, false),
@@ -102,7 +164,6 @@ mod tests {
             (500, r#"{"error":"server_error"}"#, true),
             (502, "<html>", true),
             (503, r#"{"access_token":"a"}"#, true),
-            (504, r#"{"error":"invalid_grant"}"#, true),
         ] {
             let (TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) =
                 outcome(Question::SignIn, status, body).expect_err(body)

@@ -2,6 +2,8 @@
 //! The answers of a token endpoint: tokens (RFC 6749 section 5.1) or an error (section 5.2). Also the answer of
 //! this proxy itself to a phone that asked for tokens.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -11,8 +13,6 @@ use crate::rules::scope_rules::add_scopes;
 use crate::text::json::Json;
 use crate::text::secret::{KeyOctets, SecretText};
 
-/// Longest list of scopes in octets.
-const MAX_SCOPE: usize = 4096;
 /// Longest lifetime in seconds that is believed: ten years.
 const MAX_LIFETIME: i64 = 315_360_000;
 
@@ -36,10 +36,15 @@ pub struct IssuedTokens {
     pub refresh_token: Option<SecretText>,
     /// `id_token`
     pub id_token: Option<SecretText>,
-    /// `scope`, separated by one space.
+    /// `scope`, separated by one space. Empty when the answer has one that cannot be read: then nobody knows of any
+    /// scope, and earlier ones do not stay.
     pub scope: Option<String>,
     /// `master-key` or `master_key` (sip-oauth section 3.5), 32 octets written as base64url, base64 or hex.
     pub master_key: Option<KeyOctets>,
+    /// What is wrong with the master-key of the answer.
+    pub master_key_problem: Option<&'static str>,
+    /// Sentences about members that count as absent because they cannot be read.
+    pub odd: Vec<String>,
 }
 
 /// Tokens as JSON, as a phone gets them in the 200 to its REGISTER (sip-oauth section 4.3).
@@ -81,75 +86,155 @@ pub struct ErrorResponse {
 pub enum ResponseError {
     /// The answer is not the JSON of RFC 6749. Says what is wrong with it.
     Malformed(&'static str),
-    /// The tokens are of another type than Bearer, for example DPoP.
+    /// The tokens can only be used with a proof, for example those of type DPoP.
     OtherType(String),
 }
 
 impl TokenResponse {
-    /// Reads the body of an answer. Without `token_type` the tokens count as Bearer tokens, because no server that
-    /// issues others leaves it out. A member of the wrong JSON type never counts as absent.
+    /// Reads the body of an answer. Tokens that came are used if the access token can be: the code is spent, and asking
+    /// again would not help. Any other member of a wrong type or size counts as absent, and `odd` names it.
     pub fn parse(body: &[u8]) -> Result<TokenResponse, ResponseError> {
         use ResponseError::Malformed;
-        let json = Json::parse(body).map_err(|_| Malformed("the answer is not JSON"))?;
+        let text = readable(body);
+        let json = Json::parse(&text).map_err(|_| Malformed("the answer is not JSON"))?;
         if !matches!(json, Json::Object(_)) {
             return Err(Malformed("the answer is not a JSON object"));
         }
-        if let Some(error) = ErrorResponse::from_json(&json).map_err(Malformed)? {
-            return Ok(TokenResponse::Error(error));
+        let mut odd = Vec::new();
+        match ErrorResponse::from_json(&json) {
+            Ok(Some(error)) => return Ok(TokenResponse::Error(error)),
+            Ok(None) => {}
+            Err(_) => odd.push(absent(&json, "error")),
         }
-        let token = |name: &str, problem: &'static str| match json.get(name) {
+        let token = |name: &str| match json.get(name) {
             None => Ok(None),
             Some(value) => match value.as_str() {
                 Some("") => Ok(None),
                 Some(text) if is_token(text) => Ok(Some(SecretText(text.to_owned()))),
-                _ => Err(Malformed(problem)),
+                _ => Err(absent(&json, name)),
             },
         };
-        let master_key = master_key(&json).map_err(Malformed)?;
-        let id_token = token("id_token", "id_token is not a text, or too long")?;
-        let access_token = token("access_token", "access_token is not a text, or too long")?;
+        let mut optional = |name: &str| token(name).unwrap_or_else(|what| {
+            odd.push(what);
+            None
+        });
+        let id_token = optional("id_token");
+        // The second spelling is that of sip-oauth section 3.5.
+        let refresh_token = optional("refresh_token").or_else(|| optional("token_refresh"));
+        let (master_key, master_key_problem) = match master_key(&json) {
+            Ok(key) => (key, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        let access_token = token("access_token").map_err(|_| Malformed("access_token is not a text, or too long"))?;
         // By sip-oauth section 3.5 a server may give only an ID token and the master-key. The ID token then takes
         // the place of the access token.
         let access_token = match (access_token, &id_token, &master_key) {
             (None, Some(id_token), Some(_)) => id_token.clone(),
             (access_token, ..) => access_token.ok_or(Malformed("access_token is missing"))?,
         };
-        let token_type =
-            json.get("token_type").map(|value| value.as_str().ok_or(Malformed("token_type is not a text")));
-        let token_type = token_type.transpose()?.filter(|text| !text.is_empty()).unwrap_or("Bearer");
-        if !token_type.eq_ignore_ascii_case("Bearer") {
-            return Err(ResponseError::OtherType(token_type.to_owned()));
+        if let Some(token_type) = json.get("token_type") {
+            let named = token_type.texts_within();
+            if let Some(other) = named.iter().find(|text| needs_proof(text)) {
+                return Err(ResponseError::OtherType(other.to_string()));
+            }
+            if !named.iter().any(|text| text.is_empty() || text.trim().eq_ignore_ascii_case("Bearer")) {
+                odd.push(match token_type.as_str() {
+                    Some(other) => format!("token_type is '{other}', and is read as Bearer"),
+                    None => absent(&json, "token_type"),
+                });
+            }
         }
-        let expires_in = json
-            .get("expires_in")
-            .or_else(|| json.get("expires"))
-            .map(|value| value.as_seconds().filter(|seconds| *seconds >= 0))
-            .map(|seconds| seconds.ok_or(Malformed("expires_in is not a number of seconds")))
-            .transpose()?
-            .map(|seconds| seconds.min(MAX_LIFETIME));
-        let mut scope = String::new();
-        if let Some(value) = json.get("scope") {
-            add_scopes(
-                &mut scope,
-                &value.as_strings().ok_or(Malformed("scope is neither a text nor a list of texts"))?,
-            );
+        let lifetimes = ["expires_in", "expires"].into_iter().filter(|name| json.get(name).is_some());
+        let mut expires_in = None;
+        for name in lifetimes {
+            match json.get(name).and_then(lifetime) {
+                Some(seconds) => expires_in = expires_in.or(Some(seconds)),
+                None => odd.push(absent(&json, name)),
+            }
         }
-        if scope.len() > MAX_SCOPE {
-            return Err(Malformed("scope is too long"));
-        }
+        let scope = json.get("scope").and_then(|value| {
+            let (scope, all) = scopes_in(value);
+            if !all {
+                odd.push(format!("scope is {}, and only texts in it are read", value.kind()));
+            }
+            // What says nothing, such as "" or [], counts as absent.
+            Some(scope).filter(|scope| !scope.is_empty() || !all)
+        });
         Ok(TokenResponse::Issued(IssuedTokens {
             access_token,
             expires_in,
-            // The second spelling is that of sip-oauth section 3.5.
-            refresh_token: match token("refresh_token", "refresh_token is not a text, or too long")? {
-                None => token("token_refresh", "token_refresh is not a text, or too long")?,
-                refresh_token => refresh_token,
-            },
+            refresh_token,
             id_token,
-            scope: Some(scope).filter(|scope| !scope.is_empty()),
+            scope,
             master_key,
+            master_key_problem,
+            odd,
         }))
     }
+}
+
+/// An answer of a token endpoint as UTF-8. Some servers write descriptions as ISO 8859-1. A token with such an octet is
+/// still refused.
+pub(super) fn readable(body: &[u8]) -> Zeroizing<Vec<u8>> {
+    match String::from_utf8_lossy(body) {
+        Cow::Borrowed(text) => Zeroizing::new(text.as_bytes().to_vec()),
+        Cow::Owned(text) => Zeroizing::new(text.into_bytes()),
+    }
+}
+
+/// Says that a member counts as absent, and why.
+fn absent(json: &Json<'_>, name: &str) -> String {
+    match json.get(name) {
+        Some(Json::Str(_)) => format!("{name} cannot be read or is too long, and counts as absent"),
+        Some(value @ (Json::Int(_) | Json::Float(_))) => format!("{name} is {value}, and counts as absent"),
+        value => format!("{name} is {}, and counts as absent", value.map_or("missing", Json::kind)),
+    }
+}
+
+/// True for the types of tokens that are worth nothing without a proof that the proxy cannot make, and for N_A
+/// (RFC 8693 section 2.2.1), which is no access token. Other names than Bearer are mistakes of servers that issue
+/// no such tokens.
+fn needs_proof(token_type: &str) -> bool {
+    const TYPES: [&str; 6] = ["dpop", "pop", "mac", "hok", "proof", "signed"];
+    let lower = token_type.trim().to_ascii_lowercase();
+    let mut pieces = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    pieces.any(|piece| TYPES.contains(&piece)) || ["n_a", "n/a", "na"].contains(&lower.as_str())
+}
+
+/// Seconds that are a number, or one in a text, with or without a fraction; ten years at most.
+fn lifetime(value: &Json<'_>) -> Option<i64> {
+    let seconds = match value {
+        Json::Int(seconds) => *seconds as f64,
+        Json::Float(seconds) => *seconds,
+        Json::Str(text) => {
+            let text = text.trim();
+            let is_plain = text.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
+            text.parse().ok().filter(|_| is_plain)?
+        }
+        _ => return None,
+    };
+    (seconds >= 0.0).then_some(seconds.min(MAX_LIFETIME as f64) as i64)
+}
+
+/// The scopes in a text or a list of texts, and whether that is all there is. False and an empty object are how some
+/// languages write an empty list.
+fn scopes_in(value: &Json<'_>) -> (String, bool) {
+    let mut scope = String::new();
+    let all = match value {
+        Json::Bool(false) => true,
+        Json::Object(members) => members.is_empty(),
+        Json::Array(items) => {
+            let texts: Vec<&str> = items.iter().filter_map(Json::as_str).collect();
+            add_scopes(&mut scope, &texts);
+            texts.len() == items.iter().filter(|item| **item != Json::Null).count()
+        }
+        Json::Str(text) => {
+            add_scopes(&mut scope, &[text]);
+            true
+        }
+        _ => false,
+    };
+    (scope, all)
 }
 
 impl ErrorResponse {
@@ -256,8 +341,8 @@ mod tests {
             r#""master-key":7"#,
             r#""master-key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc","master_key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwg""#,
         ] {
-            let text = format!(r#"{{"access_token":"a","token_type":"Bearer",{members}}}"#);
-            assert!(matches!(problem(&text), ResponseError::Malformed(_)), "{text}");
+            let tokens = issued(&format!(r#"{{"access_token":"a","token_type":"Bearer",{members}}}"#));
+            assert!(tokens.master_key.is_none() && tokens.master_key_problem.is_some(), "{members}");
         }
         assert_eq!(problem(r#"{"id_token":"i"}"#), ResponseError::Malformed("access_token is missing"));
     }
@@ -273,31 +358,88 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_not_absence() {
-        for members in [
-            r#""access_token":1"#,
-            r#""access_token":"a","expires_in":"soon""#,
-            r#""access_token":"a","expires_in":"""#,
-            r#""access_token":"a","expires_in":-1"#,
-            r#""access_token":"a","expires_in":true"#,
-            r#""access_token":"a","refresh_token":{}"#,
-            r#""access_token":"a","id_token":false"#,
-            r#""access_token":"a","scope":{"x":1}"#,
-            r#""access_token":"a","scope":[["x"]]"#,
-            r#""access_token":"a\n""#,
-            r#""access_token":"""#,
+    fn tokens_are_used_whatever_else_is_odd() {
+        let text = |text: &str| Some(SecretText(text.into()));
+        let long = "a".repeat(MAX_TOKEN + 1);
+        for (members, expires_in) in [
+            (r#""expires_in":"""#.to_owned(), None),
+            (r#""expires_in":"soon""#.to_owned(), None),
+            (r#""expires_in":-1"#.to_owned(), None),
+            (r#""expires_in":"-1""#.to_owned(), None),
+            (r#""expires_in":true"#.to_owned(), None),
+            (r#""expires_in":{},"expires":60"#.to_owned(), Some(60)),
+            (r#""error":false"#.to_owned(), None),
+            (r#""error":0"#.to_owned(), None),
+            (r#""error":[]"#.to_owned(), None),
+            (r#""token_type":"BearerToken""#.to_owned(), None),
+            (r#""token_type":"JWT""#.to_owned(), None),
+            (r#""token_type":"access_token""#.to_owned(), None),
+            (r#""token_type":"urn:ietf:params:oauth:token-type:access_token""#.to_owned(), None),
+            (r#""token_type":7"#.to_owned(), None),
+            (format!(r#""token_refresh":"{long}""#), None),
         ] {
-            let text = format!(r#"{{{members},"token_type":"Bearer"}}"#);
-            assert!(matches!(problem(&text), ResponseError::Malformed(_)), "{text}");
+            let tokens = issued(&format!(r#"{{"access_token":"a","refresh_token":"r","id_token":"i",{members}}}"#));
+            assert_eq!((&tokens.refresh_token, &tokens.id_token), (&text("r"), &text("i")), "{members:.60}");
+            assert_eq!(tokens.expires_in, expires_in, "{members:.60}");
+            assert_eq!(tokens.odd.len(), usize::from(!members.contains("token_refresh")), "{members:.60}: {:?}", tokens.odd);
         }
-        assert_eq!(problem(r#"{"access_token":"a","token_type":"DPoP"}"#), ResponseError::OtherType("DPoP".into()));
+        for (value, seconds) in
+            [("18446744073709551615", MAX_LIFETIME), ("1e16", MAX_LIFETIME), (r#""111111111111111111111""#, MAX_LIFETIME), (r#""3600.0""#, 3600)]
+        {
+            let tokens = issued(&format!(r#"{{"access_token":"a","token_type":"Bearer ","expires_in":{value}}}"#));
+            assert_eq!((tokens.expires_in, tokens.odd), (Some(seconds), Vec::new()), "{value}");
+        }
+        for value in ["false", "{}", "7", "\"\\u00e9\"", &format!("\"{long}\"")] {
+            let tokens = issued(&format!(r#"{{"access_token":"a","refresh_token":{value},"id_token":{value}}}"#));
+            assert_eq!((tokens.refresh_token, tokens.id_token, tokens.odd.len()), (None, None, 2), "{value:.40}");
+        }
+        let latin = b"{\"access_token\":\"a\",\"name\":\"J\xf6rg\"}";
+        assert!(matches!(TokenResponse::parse(latin), Ok(TokenResponse::Issued(tokens)) if tokens.access_token.0 == "a"));
+    }
+
+    #[test]
+    fn a_scope_that_cannot_be_read_gives_nothing() {
+        for (value, scope, odd) in [
+            ("false", None, 0),
+            ("{}", None, 0),
+            ("[]", None, 0),
+            ("[null]", None, 0),
+            (r#"["sip",7]"#, Some("sip"), 1),
+            ("[7]", Some(""), 1),
+            (r#"[["sip"]]"#, Some(""), 1),
+            (r#"{"sip":true}"#, Some(""), 1),
+            ("true", Some(""), 1),
+            ("7", Some(""), 1),
+        ] {
+            let tokens = issued(&format!(r#"{{"access_token":"a","scope":{value}}}"#));
+            assert_eq!((tokens.scope.as_deref(), tokens.odd.len()), (scope, odd), "{value}");
+        }
+        let many = "scope-of-a-busy-user ".repeat(1000);
+        assert_eq!(issued(&format!(r#"{{"access_token":"a","scope":"{many}"}}"#)).scope.as_deref(), Some(many.trim()));
+    }
+
+    #[test]
+    fn without_an_access_token_that_can_be_used_there_are_no_tokens() {
+        let long = "a".repeat(MAX_TOKEN + 1);
+        for value in ["1", "false", r#""a\n""#, r#""""#, "null", &format!("\"{long}\"")] {
+            let text = format!(r#"{{"access_token":{value},"token_type":"Bearer"}}"#);
+            assert!(matches!(problem(&text), ResponseError::Malformed(_)), "{text:.60}");
+        }
+        let latin = b"{\"access_token\":\"J\xf6rg\"}";
+        assert!(matches!(TokenResponse::parse(latin), Err(ResponseError::Malformed(_))));
+        for other in ["DPoP", "PoP", "mac", "N_A", " dpop", "urn:example:pop"] {
+            let text = format!(r#"{{"access_token":"a","token_type":"{other}"}}"#);
+            assert_eq!(problem(&text), ResponseError::OtherType(other.into()));
+        }
+        assert_eq!(
+            problem(r#"{"access_token":"a","token_type":["Bearer","DPoP"]}"#),
+            ResponseError::OtherType("DPoP".into())
+        );
         for text in
             ["", "[]", "<html>", r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#, r#"{"error":{}}"#]
         {
             assert!(matches!(problem(text), ResponseError::Malformed(_)), "{text}");
         }
-        let long = "a".repeat(MAX_TOKEN + 1);
-        problem(&format!(r#"{{"access_token":"{long}","token_type":"Bearer"}}"#));
     }
 
     #[test]

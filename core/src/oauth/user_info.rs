@@ -43,7 +43,11 @@ pub(super) fn user_info(
             // did not answer as it should.
             Verdict::InDoubt if status < 300 => Refused(text),
             Verdict::NotNow | Verdict::InDoubt => Unavailable(Trouble::of_status(status, text)),
-            Verdict::Refused | Verdict::RequestRefused | Verdict::ClientRefused | Verdict::Elsewhere => Refused(text),
+            Verdict::Refused
+            | Verdict::RequestRefused
+            | Verdict::Unexplained
+            | Verdict::ClientRefused
+            | Verdict::Elsewhere => Refused(text),
         });
     }
     match content_type.as_str() {

@@ -3,7 +3,8 @@
 //! docs/reference/server-answers.md as code.
 //!
 //! An answer with a status below 500 never counts as an outage, and what a server says about one code or token
-//! never counts as the operator's fault.
+//! never counts as the operator's fault. An answer without a word of OAuth never counts against what was sent, unless
+//! the server serves others.
 
 use std::fmt;
 
@@ -28,6 +29,9 @@ pub enum Verdict {
     /// The server refuses the request, and does not say that the proxy's client is the cause. If it otherwise
     /// serves that client, the cause is what was sent.
     RequestRefused,
+    /// There is an answer, but no word of OAuth in it. A proxy in front of the server, or a wrong address, answers
+    /// so to everybody. Only if the server serves others afterwards, the cause is what was sent.
+    Unexplained,
     /// The server refuses the proxy's client. The operator must act, unless the server otherwise serves that client.
     ClientRefused,
     /// The address is wrong. The operator must act.
@@ -73,18 +77,73 @@ impl fmt::Display for Trouble {
 /// Judges an answer that is an error, or no OAuth answer at all. `error` is the OAuth error in its body.
 pub fn verdict(question: Question, status: u16, error: Option<&ErrorResponse>) -> Verdict {
     let word = error.map_or_else(String::new, |error| error.error.to_ascii_lowercase());
-    match (status, word.as_str()) {
-        (425 | 429 | 503, _) | (_, "temporarily_unavailable" | "slow_down") => Verdict::NotNow,
-        (408 | 500..=599, _) | (_, "server_error") => Verdict::InDoubt,
+    let word = word.as_str();
+    match status {
+        425 | 429 => return Verdict::NotNow,
+        _ if word == "temporarily_unavailable" || word == "slow_down" => return Verdict::NotNow,
+        500..=599 if is_standard(word) => {}
+        503 => return Verdict::NotNow,
+        408 | 500..=599 => return Verdict::InDoubt,
         // 407 comes from an HTTP proxy.
-        (300..=399 | 407, _) => Verdict::Elsewhere,
+        407 => return Verdict::Elsewhere,
+        300..=399 => return Verdict::Unexplained,
+        // A refresh can be tried again, so what became of it need not be known.
+        ..=399 if error.is_none() && question == Question::Refresh => return Verdict::Unexplained,
         // A status below 300 is no refusal, and there is no error code. So nobody knows whether the server acted
         // on the request.
-        (..=399, "") => Verdict::InDoubt,
-        (_, word) if blames_client(status, word) => Verdict::ClientRefused,
-        (_, word) if blames_what_was_sent(question, word) => Verdict::Refused,
-        _ => Verdict::RequestRefused,
+        ..=399 if error.is_none() => return Verdict::InDoubt,
+        _ => {}
     }
+    match word {
+        "server_error" => Verdict::InDoubt,
+        _ if blames_client(status, word) => Verdict::ClientRefused,
+        _ if blames_what_was_sent(question, word) => Verdict::Refused,
+        // RFC 6749 section 5.2 and RFC 7662 section 2.3 keep this status for clients that are not accepted.
+        _ if status == 401 && !["code", "token", "grant"].iter().any(|part| names(word, part)) => {
+            Verdict::ClientRefused
+        }
+        // RFC 6749 section 5.2: the status of a server that has read the request and does not accept it.
+        _ if status == 400 || status == 422 || is_word(word) => Verdict::RequestRefused,
+        _ => Verdict::Unexplained,
+    }
+}
+
+/// True when the error code is one of RFC 6749 section 5.2, RFC 6750 section 3.1 or RFC 8628 section 3.5. A server
+/// that says it has judged the request, whatever its status is.
+fn is_standard(word: &str) -> bool {
+    const STANDARD: [&str; 9] = [
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_token",
+        "expired_token",
+        "access_denied",
+    ];
+    STANDARD.contains(&word)
+}
+
+/// False for what web frameworks write where OAuth has its error code: a sentence, the number of the HTTP status, or
+/// its name.
+fn is_word(word: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "unauthorized",
+        "forbidden",
+        "notfound",
+        "methodnotallowed",
+        "conflict",
+        "gone",
+        "payloadtoolarge",
+        "contenttoolarge",
+        "unsupportedmediatype",
+        "misdirectedrequest",
+        "locked",
+        "upgraderequired",
+    ];
+    let letters: String = word.chars().filter(char::is_ascii_alphabetic).collect();
+    !letters.is_empty() && !word.trim().contains(' ') && !NAMES.contains(&letters.as_str())
 }
 
 /// True when the error code is about the proxy's client, what the client may do, or the way to the server.
@@ -98,9 +157,7 @@ fn blames_client(status: u16, word: &str) -> bool {
 /// True when the error code is about the code, the refresh token or the token, or about something that the user
 /// must do first.
 fn blames_what_was_sent(question: Question, word: &str) -> bool {
-    // The phone has no say in these, and something that is missing is not invalid.
-    let others = ["type", "hint", "method", "unsupported", "missing"];
-    let names = |part| has_piece(word, part) && !others.iter().any(|other| has_piece(word, other));
+    let names = |part| names(word, part);
     if question == Question::Introspection {
         // Such an error code is about the token and not about the client: that of RFC 6750 section 3.1, and what
         // other servers have made of it.
@@ -112,6 +169,13 @@ fn blames_what_was_sent(question: Question, word: &str) -> bool {
     // still valid.
     let is_other = question == Question::SignIn && (names("code") || names("token") || names("grant"));
     is_standard || is_other || word.ends_with("_required")
+}
+
+/// True when the error code is about the thing itself, such as a token, and not about its type or its absence. The
+/// phone has no say in these, and something that is missing is not invalid.
+fn names(word: &str, part: &str) -> bool {
+    let others = ["type", "hint", "method", "unsupported", "missing"];
+    has_piece(word, part) && !others.iter().any(|other| has_piece(word, other))
 }
 
 /// True when the error code has this part between separators: `bad_verification_code` has `code`.
@@ -169,19 +233,24 @@ mod tests {
     #[test]
     fn every_cell_of_the_table() {
         use Question::{Introspection, Refresh, SignIn};
-        use Verdict::{ClientRefused, Elsewhere, InDoubt, NotNow, Refused, RequestRefused};
+        use Verdict::{ClientRefused, Elsewhere, InDoubt, NotNow, Refused, RequestRefused, Unexplained};
         for question in [SignIn, Refresh, Introspection] {
             for word in WORDS {
-                for status in [425, 429, 503] {
+                for status in [425, 429] {
                     assert_eq!(of(question, status, word), NotNow, "{question:?} {status} {word}");
                 }
                 let is_pause = ["temporarily_unavailable", "slow_down"].contains(&word);
-                for status in [408, 500, 501, 502, 504, 520, 599] {
-                    let wanted = if is_pause { NotNow } else { InDoubt };
+                for status in [408, 500, 501, 502, 503, 504, 520, 599] {
+                    let wanted = match status {
+                        500.. if is_standard(word) => of(question, 403, word),
+                        503 => NotNow,
+                        _ if is_pause => NotNow,
+                        _ => InDoubt,
+                    };
                     assert_eq!(of(question, status, word), wanted, "{question:?} {status} {word}");
                 }
             }
-            for status in [200, 400, 401, 403, 404, 422] {
+            for status in [200, 400, 403, 404, 422] {
                 for (word, wanted) in [
                     ("temporarily_unavailable", NotNow),
                     ("slow_down", NotNow),
@@ -211,16 +280,29 @@ mod tests {
                     assert_eq!(of(question, status, word), wanted, "{question:?} {status} {word}");
                 }
             }
-            for status in [400, 401, 403, 404, 405, 410, 415, 422, 451] {
+            for word in ["", "unauthorized", "Unauthorized", "something_new", "invalid_request", "missing_token", "401"] {
+                assert_eq!(of(question, 401, word), ClientRefused, "{question:?} {word}");
+            }
+            for word in ["invalid_grant", "expired_token"] {
+                assert_eq!(of(question, 401, word), Refused, "{question:?} {word}");
+            }
+            for status in [400, 422] {
                 assert_eq!(of(question, status, ""), RequestRefused, "{question:?} {status}");
             }
-            for status in [200, 201, 204, 206, 100] {
-                assert_eq!(of(question, status, ""), InDoubt, "{question:?} {status}");
-            }
-            for status in [301, 302, 303, 307, 308, 407] {
-                for word in ["", "invalid_grant", "invalid_client"] {
-                    assert_eq!(of(question, status, word), Elsewhere, "{question:?} {status} {word}");
+            for status in [403, 404, 405, 410, 413, 415, 421, 423, 426, 451] {
+                for word in ["", "Not Found", "forbidden", "METHOD_NOT_ALLOWED", "the page is not here", "404"] {
+                    assert_eq!(of(question, status, word), Unexplained, "{question:?} {status} {word}");
                 }
+            }
+            for status in [200, 201, 204, 206, 100] {
+                let wanted = if question == Refresh { Unexplained } else { InDoubt };
+                assert_eq!(of(question, status, ""), wanted, "{question:?} {status}");
+            }
+            for word in ["", "invalid_grant", "invalid_client"] {
+                for status in [301, 302, 303, 307, 308] {
+                    assert_eq!(of(question, status, word), Unexplained, "{question:?} {status} {word}");
+                }
+                assert_eq!(of(question, 407, word), Elsewhere, "{question:?} {word}");
             }
             assert_eq!(of(question, 401, "access_denied"), ClientRefused);
         }
