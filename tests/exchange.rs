@@ -23,6 +23,7 @@ use sipoauth_core::text::secret::SecretText;
 use std::cell::Cell;
 use support::authorization_server::{AuthorizationServer, Options};
 use support::encryption::Recipient;
+use support::log_lines::Lines;
 use support::scripted_server::{
     Answer, OAUTH_METADATA, OPENID_CONFIGURATION, Received, ScriptedServer, discovery, key_set,
 };
@@ -87,12 +88,13 @@ impl Proxy {
     ) -> Result<Granted, TokenError> {
         let (http, policy) = (&self.http, &self.policy);
         let resolve = &|which| self.endpoints.resolve(http, policy, 0, which, now());
-        exchange(&TokenServer { http, endpoint, policy, provider: 0, keys, fetch_keys, resolve, now: &now }, grant)
+        let log = &Lines::default();
+        exchange(&TokenServer { http, log, endpoint, policy, provider: 0, keys, fetch_keys, resolve, now: &now }, grant)
     }
 
     fn refresh(&self, token: &SecretText) -> Result<Refreshed, TokenError> {
         let endpoint = self.endpoint().expect("metadata");
-        refresh(&self.http, &endpoint, &self.policy, 0, &token.0, now())
+        refresh(&self.http, &Lines::default(), &endpoint, &self.policy, 0, &token.0, now())
     }
 }
 
@@ -371,15 +373,17 @@ fn servers_that_fail() {
     [429, 503].into_iter().for_each(unavailable);
     // Nobody knows whether the code was spent before these answers.
     [408, 500, 502, 504].into_iter().for_each(|status| in_doubt(Answer::Status(status)));
-    for status in [400, 401, 403, 404] {
-        let result = bench.answer(Answer::Full(status, vec![], b"<html>".to_vec()));
-        assert!(matches!(result, Err(TokenError::RequestRefused(_))), "{status}: {result:?}");
+    let page = |status| bench.answer(Answer::Full(status, vec![], b"<html>".to_vec()));
+    assert!(matches!(page(400), Err(TokenError::RequestRefused(_))));
+    assert!(matches!(page(401), Err(TokenError::ClientRefused(_))));
+    for status in [403, 404, 405, 410, 413, 415, 421, 426] {
+        let result = page(status);
+        assert!(matches!(result, Err(TokenError::Unexplained(_))), "{status}: {result:?}");
     }
     let elsewhere = bench.server.url("/elsewhere");
-    // The address is wrong, however the client does elsewhere.
     let redirected = bench.answer(Answer::Redirect(elsewhere));
     let says = |text: &str| text.contains("redirects are not followed");
-    assert!(matches!(&redirected, Err(TokenError::Misconfigured(text)) if says(text)), "{redirected:?}");
+    assert!(matches!(&redirected, Err(TokenError::Unexplained(text)) if says(text)), "{redirected:?}");
     assert_eq!(bench.server.count("/elsewhere"), 0);
     assert!(bench.exchange(json!({})).is_ok(), "and all is well again");
 }

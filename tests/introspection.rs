@@ -31,6 +31,7 @@ use std::time::Duration;
 use support::authorization_server::{AuthorizationServer, Options, TokenRequest};
 use support::certificates::{Authority, Certificate};
 use support::knows_nothing::KNOWS_NOTHING;
+use support::log_lines::Lines;
 use support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer, discovery, key_set};
 use support::token::{TestKey, encode, now};
 
@@ -260,6 +261,7 @@ fn a_certificate_says_who_the_proxy_is() {
         };
         let server = TokenServer {
             http: &proxy.http,
+            log: &Lines::default(),
             endpoint: &endpoint.address,
             policy: &proxy.policy,
             provider: 0,
@@ -271,7 +273,7 @@ fn a_certificate_says_who_the_proxy_is() {
         let granted = exchange(&server, &grant).expect(client);
         assert_eq!(granted.identity.aors, ["sip:alice@example.test"], "{client}");
         let old = granted.refresh_token.expect("offline_access").0.clone();
-        assert!(refresh(&proxy.http, &endpoint.address, &proxy.policy, 0, &old, now()).is_ok(), "{client}");
+        assert!(refresh(&proxy.http, &Lines::default(), &endpoint.address, &proxy.policy, 0, &old, now()).is_ok(), "{client}");
     }
     let other = world.authority.client("somebody-else");
     let stranger = Authority::new();
@@ -454,7 +456,6 @@ fn an_outage_says_nothing_about_the_token() {
         Answer::Status(500),
         Answer::Status(502),
         Answer::Status(503),
-        Answer::Full(500, vec![], br#"{"error":"invalid_client"}"#.to_vec()),
         Answer::Full(500, vec![], br#"{"active":false}"#.to_vec()),
         Answer::Full(400, vec![], br#"{"error":"temporarily_unavailable"}"#.to_vec()),
     ] {
@@ -471,7 +472,9 @@ fn an_outage_says_nothing_about_the_token() {
         assert!(text.contains("the answer "), "{content_type}: {text}");
     }
     let elsewhere = bench.server.url("/elsewhere");
-    let text = client_refused(bench.answer(Answer::Redirect(elsewhere)));
+    let Err(IntrospectionError::Unexplained(text)) = bench.answer(Answer::Redirect(elsewhere)) else {
+        panic!("a redirect is no answer")
+    };
     assert!(text.contains("redirects are not followed, write the final address in introspection_endpoint"), "{text}");
     assert_eq!(bench.server.count("/elsewhere"), 0);
     assert!(bench.json(good).is_ok(), "and all is well again");
@@ -505,12 +508,21 @@ fn a_refused_client_is_never_a_bad_token() {
         (401, r#"{"error":"invalid_client"}"#),
         (400, r#"{"error":"invalid_client"}"#),
         (200, r#"{"error":"invalid_client"}"#),
+        (500, r#"{"error":"invalid_client"}"#),
         (401, r#"{"active":false}"#),
-        (403, r#"{"active":false}"#),
-        (403, "<html>"),
-        (404, ""),
+        (401, ""),
+        (401, "<html>"),
+        (401, r#"{"error":"Unauthorized","message":"Bad credentials"}"#),
+        (401, r#"{"ErrorCode":"invalid_client"}"#),
     ] {
         client_refused(bench.answer(Answer::Full(status, vec![], body.into())));
+    }
+    let latin = b"{\"error\":\"invalid_client\",\"error_description\":\"falsches Geheimnis f\xfcr diesen Client\"}".to_vec();
+    client_refused(bench.answer(Answer::Full(400, vec![], latin)));
+    // No word at all: a proxy in front of the server may say the same of every token.
+    for (status, body) in [(403, r#"{"active":false}"#), (403, "<html>"), (404, ""), (302, "")] {
+        let answer = bench.answer(Answer::Full(status, vec![], body.into()));
+        assert!(matches!(answer, Err(IntrospectionError::Unexplained(_))), "{answer:?}");
     }
     // A word that is neither about the client nor about the token: the token's, where the client is served otherwise.
     for (status, body) in [(400, r#"{"error":"invalid_request"}"#), (403, r#"{"error":"access_denied"}"#)] {

@@ -151,7 +151,7 @@ reasons! {
     PopMalformed = 45, "pop_malformed", BadRequest, "", "The proof, or what it covers (From, To, Call-ID, CSeq, Date, one Contact), is missing or cannot be read.";
     PopStale = 46, "pop_stale", Forbidden, "", "Stale Date: the Date of the request is too far from the present time (pop_window).";
     PopReplayed = 47, "pop_replayed", Forbidden, "", "This proof was used before: send a request with a new CSeq or Call-ID.";
-    TokenInactive = 48, "token_inactive", Challenge, "invalid_token", "The authorization server says that the token is not active: it has ended, was revoked, or is none of its own.";
+    TokenInactive = 48, "token_inactive", Challenge, "invalid_token", "The authorization server says that the token is not active, or refuses to answer about it and not about others: it has ended, was revoked, or is none of its own.";
     RefreshRefused = 49, "refresh_refused", Challenge, "invalid_token", "The refresh token is not the one of this session, was replaced, or is not accepted by the authorization server: sign in again.";
     AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user, or the user name in Key-Derivation credentials, is not this address-of-record's.";
     ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
@@ -161,6 +161,7 @@ reasons! {
     ShortCodeUnprotected = 55, "short_code_unprotected", Forbidden, "", "A short code (digits only, 30 at most), or a key made from one, is not accepted over this transport: use TLS or WSS (setting allow).";
     CodeTries = 56, "code_tries", Forbidden, "", "Too many short codes were tried for this address or from this source (short_code_tries): wait some minutes.";
     DigestMismatch = 57, "digest_mismatch", Forbidden, "", "The Digest credentials were not made with the H(A1) that the script gives, or in a way that is not known here (a session algorithm, auth-int).";
+    CodeSpent = 58, "code_spent", Challenge, "invalid_token", "This code was sent to the authorization server before, and the answer was lost or could not be used. A code is never sent twice: sign in again.";
     ProviderUnreachable = 60, "provider_unreachable", NotNow, "", "There are no keys of the authorization server now: it does not answer, or its answer has none that can be used.";
     KeysTooOld = 61, "keys_too_old", NotNow, "", "The keys of the authorization server are older than key_max_stale, and it gives no newer ones now.";
     Overloaded = 62, "overloaded", NotNow, "", "Too many requests are waiting: all that may (max_pending), or the share of this provider, source or store.";
@@ -172,7 +173,7 @@ reasons! {
     ReplayGuardYoung = 68, "replay_guard_young", NotNow, "", "The proof is older than this proxy's memory of proofs: send it again with a new Date.";
     ClientRefused = 69, "client_refused", NotNow, "", "The authorization server refuses the request of the proxy's own client: the log has its words, which tell whether it is client_id, client_secret, client_auth, what the client may do, or the endpoint.";
     CodeLimited = 70, "code_limited", NotNow, "", "Too many codes come from this source address (source_limit).";
-    RefreshOverdue = 71, "refresh_overdue", NotNow, "", "The session's tokens have ended and could not be refreshed yet: the authorization server does not answer, or refuses the proxy's own client; the log says which.";
+    RefreshOverdue = 71, "refresh_overdue", NotNow, "", "The session's tokens have ended and could not be refreshed yet: the authorization server does not answer, gives an answer without tokens, or refuses the proxy's own client; the log says which.";
     IntrospectionUnavailable = 72, "introspection_unavailable", NotNow, "", "The authorization server cannot be asked about the token now, or gives no usable answer.";
     IntrospectionLimited = 73, "introspection_limited", NotNow, "", "Too many tokens that must be asked about come from this source address (source_limit).";
     DecryptionKeyUnknown = 80, "decryption_key_unknown", Challenge, "invalid_token", "The token is encrypted for another key than those in 'decryption_key_files'.";

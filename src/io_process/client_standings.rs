@@ -15,70 +15,145 @@ const IN_A_ROW: u32 = 10;
 /// For refreshes, a sign-in shows that the client is good only if it comes later than this after the first refusal,
 /// in milliseconds, because the servers of one issuer may learn of a new secret one by one.
 const SETTLED: i64 = 60_000;
-/// At most this many sessions whose refresh was refused are remembered for each provider. The operator is told of
-/// refusals of further sessions.
-const SESSIONS: usize = 4096;
+/// At most this many refusals are remembered for each provider and question. The operator is told of further ones.
+const REMEMBERED: usize = 4096;
 
 #[derive(Default)]
 struct ClientStanding {
     /// Unix milliseconds; 0: not yet.
     accepted: i64,
+    /// The place of that in the order of all that was noted.
+    accepted_at: u64,
+    /// Refusals in a row, and the place of the last one.
     refused: u32,
-    /// When the client was first refused at the refresh of a session, by the key of its tokens.
-    sessions: HashMap<String, i64>,
+    refused_at: u64,
+    /// When a session, a code or a token was first refused, by its key.
+    first: HashMap<String, i64>,
 }
 
 /// The standing at all providers of one configuration, by the provider's index and what it was asked for.
 #[derive(Default)]
-pub struct ClientStandings(Mutex<HashMap<(usize, Question), ClientStanding>>);
+pub struct ClientStandings(Mutex<Standings>);
+
+#[derive(Default)]
+struct Standings {
+    all: HashMap<(usize, Question), ClientStanding>,
+    /// How much was noted.
+    noted: u64,
+}
+
+impl Standings {
+    fn of(&mut self, provider: usize, question: Question) -> &mut ClientStanding {
+        self.all.entry((provider, question)).or_default()
+    }
+
+    /// When the server last served the client at one of these questions, and the place of that in the order.
+    fn accepted(&self, provider: usize, questions: &[Question]) -> (i64, u64) {
+        let known = questions.iter().filter_map(|question| self.all.get(&(provider, *question)));
+        known.map(|standing| (standing.accepted, standing.accepted_at)).max_by_key(|(_, at)| *at).unwrap_or_default()
+    }
+}
+
+/// The questions whose success shows that the client is good. The token endpoint authenticates it in the same way for
+/// sign-ins and for refreshes.
+fn alike(question: Question) -> &'static [Question] {
+    match question {
+        Question::SignIn | Question::Refresh => &[Question::SignIn, Question::Refresh],
+        Question::Introspection => &[Question::Introspection],
+    }
+}
+
+/// What a server has refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blamed {
+    /// The request, with no word about the client.
+    Request,
+    /// The client, which may be what the client may do: a server that refreshes for it need not take codes from it.
+    Client,
+}
 
 impl ClientStandings {
-    fn with<T>(&self, provider: usize, question: Question, look: impl FnOnce(&mut ClientStanding) -> T) -> T {
-        let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        look(standings.entry((provider, question)).or_default())
+    fn with<T>(&self, look: impl FnOnce(&mut Standings) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes that the server has served the client.
     pub fn accepted(&self, provider: usize, question: Question, now: i64) {
-        self.with(provider, question, |standing| {
-            standing.accepted = now;
-            standing.refused = 0;
+        self.with(|standings| {
+            standings.noted += 1;
+            let at = standings.noted;
+            let standing = standings.of(provider, question);
+            (standing.accepted, standing.accepted_at) = (now, at);
         });
     }
 
     /// Notes that the server has refused a request that may be at fault itself. True when it is at fault, because
     /// the server serves the client otherwise.
-    pub fn blames_request(&self, provider: usize, question: Question, now: i64) -> bool {
-        self.with(provider, question, |standing| {
-            standing.refused = standing.refused.saturating_add(1);
+    pub fn blames_request(&self, provider: usize, question: Question, blamed: Blamed, now: i64) -> bool {
+        self.with(|standings| {
+            let (accepted, _) = standings.accepted(provider, alike(question));
+            let (_, row_ended_at) = match blamed {
+                Blamed::Request => standings.accepted(provider, alike(question)),
+                Blamed::Client => standings.accepted(provider, &[question]),
+            };
+            standings.noted += 1;
+            let at = standings.noted;
+            let standing = standings.of(provider, question);
+            if row_ended_at > standing.refused_at {
+                standing.refused = 0;
+            }
+            (standing.refused, standing.refused_at) = (standing.refused.saturating_add(1), at);
             // Another thread may have noted a time that is a moment later than `now`.
-            let lately = standing.accepted != 0 && now.saturating_sub(standing.accepted) < LATELY;
+            let lately = accepted != 0 && now.saturating_sub(accepted) < LATELY;
             lately && standing.refused <= IN_A_ROW
         })
     }
 
-    /// Notes that the server has refused the client at the refresh of this session. True when the session is at
-    /// fault, because the server has served the client since the first such refusal, at another refresh or at a
-    /// sign-in.
+    /// Notes that the server has refused the client at the refresh of this session, or has given no OAuth answer. True
+    /// when the session is at fault, because the server has served the client since the first such answer, at another
+    /// refresh or at a sign-in.
     pub fn blames_session(&self, provider: usize, session: &str, now: i64) -> bool {
-        let signed_in = self.with(provider, Question::SignIn, |standing| standing.accepted);
-        self.with(provider, Question::Refresh, |standing| match standing.sessions.get(session) {
-            Some(first) => standing.accepted > *first || signed_in > first.saturating_add(SETTLED),
-            None => {
-                if standing.sessions.len() < SESSIONS {
-                    standing.sessions.insert(session.to_owned(), now);
+        self.with(|standings| {
+            let (signed_in, _) = standings.accepted(provider, &[Question::SignIn]);
+            let standing = standings.of(provider, Question::Refresh);
+            match standing.first.get(session) {
+                Some(first) => standing.accepted > *first || signed_in > first.saturating_add(SETTLED),
+                None => {
+                    if standing.first.len() < REMEMBERED {
+                        standing.first.insert(session.to_owned(), now);
+                    }
+                    false
                 }
-                false
             }
         })
     }
 
-    /// Forgets a session that was refreshed, or ends.
-    pub fn forget_session(&self, session: &str) {
-        let mut standings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for standing in standings.values_mut() {
-            standing.sessions.remove(session);
-        }
+    /// Notes that the server has given no OAuth answer about this code or token. True when it is at fault, because the
+    /// server has served the client since the first such answer.
+    pub fn blames_later(&self, provider: usize, question: Question, key: &str, now: i64) -> bool {
+        self.with(|standings| {
+            let (accepted, _) = standings.accepted(provider, alike(question));
+            let first = &mut standings.of(provider, question).first;
+            if let Some(first) = first.get(key) {
+                return accepted > *first;
+            }
+            if first.len() >= REMEMBERED {
+                first.retain(|_, first| now.saturating_sub(*first) < LATELY);
+            }
+            if first.len() < REMEMBERED {
+                first.insert(key.to_owned(), now);
+            }
+            false
+        })
+    }
+
+    /// Forgets a session that was refreshed, or ends, or a code or token that the server has accepted or refused.
+    pub fn forget(&self, key: &str) {
+        self.with(|standings| {
+            for standing in standings.all.values_mut() {
+                standing.first.remove(key);
+            }
+        });
     }
 }
 
@@ -89,7 +164,7 @@ mod tests {
     #[test]
     fn a_client_that_was_served_lately_is_not_to_blame() {
         let standings = ClientStandings::default();
-        let blames = |now| standings.blames_request(0, Question::SignIn, now);
+        let blames = |now| standings.blames_request(0, Question::SignIn, Blamed::Client, now);
         assert!(!blames(1000), "nothing is known of it yet");
         standings.accepted(0, Question::Introspection, 1000);
         standings.accepted(1, Question::SignIn, 1000);
@@ -101,6 +176,46 @@ mod tests {
     }
 
     #[test]
+    fn refreshes_show_that_the_client_is_good_at_sign_ins() {
+        let standings = ClientStandings::default();
+        let blames = |blamed| standings.blames_request(0, Question::SignIn, blamed, 1000);
+        assert!(!blames(Blamed::Request) && !blames(Blamed::Client));
+        for _ in 0..20 {
+            standings.accepted(0, Question::Refresh, 1000);
+            assert!(blames(Blamed::Request));
+        }
+        standings.accepted(0, Question::SignIn, 1000);
+        let client = || {
+            standings.accepted(0, Question::Refresh, 1000);
+            blames(Blamed::Client)
+        };
+        assert!((0..10).all(|_| client()) && !client(), "it may have lost the right to exchange codes");
+    }
+
+    #[test]
+    fn what_got_no_oauth_answer_is_to_blame_when_another_is_served_afterwards() {
+        let standings = ClientStandings::default();
+        for (question, served) in
+            [(Question::SignIn, Question::Refresh), (Question::Introspection, Question::Introspection)]
+        {
+            let blames = |key: &str, now| standings.blames_later(0, question, key, now);
+            standings.accepted(0, served, 1000);
+            assert!(!blames("a", 2000) && !blames("a", 3000), "a proxy in front of it may answer");
+            standings.accepted(0, served, 4000);
+            assert!(blames("a", 5000) && !blames("b", 5000) && blames("a", 6000));
+            standings.forget("a");
+            assert!(!blames("a", 7000));
+            for n in 0..2 * REMEMBERED {
+                blames(&n.to_string(), 8000);
+            }
+            assert!(standings.with(|standings| standings.of(0, question).first.len()) <= REMEMBERED);
+            assert!(!blames("late", 700_000));
+            standings.accepted(0, served, 700_001);
+            assert!(blames("late", 700_002), "old ones make room");
+        }
+    }
+
+    #[test]
     fn a_session_is_to_blame_when_others_are_refreshed() {
         let standings = ClientStandings::default();
         let blames = |session: &str, now| standings.blames_session(0, session, now);
@@ -109,15 +224,15 @@ mod tests {
         standings.accepted(0, Question::Refresh, 3500);
         assert!(!blames("b", 4000), "not before its own second try");
         assert!(blames("a", 4000) && !blames("b", 5000));
-        standings.forget_session("a");
+        standings.forget("a");
         assert!(!blames("a", 6000));
         standings.accepted(0, Question::SignIn, 66_000);
         assert!(!blames("a", 66_600) && !blames("c", 66_600));
         standings.accepted(0, Question::SignIn, 66_001);
         assert!(blames("a", 66_600) && !blames("c", 66_600));
-        for n in 0..2 * SESSIONS {
+        for n in 0..2 * REMEMBERED {
             blames(&n.to_string(), 7000);
         }
-        assert!(standings.with(0, Question::Refresh, |standing| standing.sessions.len()) <= SESSIONS);
+        assert!(standings.with(|standings| standings.of(0, Question::Refresh).first.len()) <= REMEMBERED);
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::changes::{ChangeClock, Moment};
-use super::client_standings::ClientStandings;
+use super::client_standings::{Blamed, ClientStandings};
 use super::http::HttpClient;
 use super::key_fetches::fetch_provider_keys;
 use super::line_buffer::LineBuffer;
@@ -365,7 +365,10 @@ impl TaskEnv {
                 (CodeState::InDoubt(known_at), ExchangeOutcome::Settled(ended))
             }
             Err(
-                TokenError::RequestRefused(text) | TokenError::ClientRefused(text) | TokenError::Misconfigured(text),
+                TokenError::RequestRefused(text)
+                | TokenError::Unexplained(text)
+                | TokenError::ClientRefused(text)
+                | TokenError::Misconfigured(text),
             ) => {
                 return not_done(Reason::ClientRefused, Ended::Refused, text);
             }
@@ -384,13 +387,20 @@ impl TaskEnv {
     /// Decides whose mistake it is when a server refuses a sign-in without a word about the code. If the server
     /// serves the proxy's client otherwise, it is the phone's.
     fn blamed(&self, provider: usize, work: &Exchange, error: TokenError) -> TokenError {
-        let (TokenError::RequestRefused(text) | TokenError::ClientRefused(text)) = &error else { return error };
-        let is_refresh = matches!(work.grant, TokenGrant::Refresh(_));
-        let is_request = matches!(error, TokenError::RequestRefused(_));
-        if is_refresh && is_request {
-            return TokenError::Refused(text.clone());
-        }
-        match self.standings.blames_request(provider, Question::SignIn, now_millis()) {
+        let blames = |blamed| self.standings.blames_request(provider, Question::SignIn, blamed, now_millis());
+        let (text, is_phones) = match &error {
+            TokenError::RequestRefused(text) if matches!(work.grant, TokenGrant::Refresh(_)) => {
+                return TokenError::Refused(text.clone());
+            }
+            TokenError::RequestRefused(text) => (text, blames(Blamed::Request)),
+            TokenError::ClientRefused(text) => (text, blames(Blamed::Client)),
+            TokenError::Unexplained(text) => {
+                let code = code_key(&CodeId(work.registration.code.clone()));
+                (text, self.standings.blames_later(provider, Question::SignIn, &code, now_millis()))
+            }
+            _ => return error,
+        };
+        match is_phones {
             true => TokenError::Refused(format!("{text}; the server accepts the proxy's client at other sign-ins")),
             false => error,
         }
@@ -414,6 +424,7 @@ impl TaskEnv {
         let fetched = self.keys(provider);
         let server = TokenServer {
             http: client,
+            log: &*self.lines,
             endpoint: &endpoint.address,
             policy,
             provider,
@@ -423,8 +434,8 @@ impl TaskEnv {
             now: &|| now_millis() / 1000,
         };
         self.context.arena().shared().counters.add(Counter::Exchanges);
-        let provider = &policy.providers[provider];
-        match (&work.grant, &provider.password_sign_in, &provider.validation_grant) {
+        let settings = &policy.providers[provider];
+        let granted = match (&work.grant, &settings.password_sign_in, &settings.validation_grant) {
             (TokenGrant::Code(request), ..) => {
                 let grant = CodeGrant {
                     code: &request.code.0,
@@ -442,7 +453,17 @@ impl TaskEnv {
                 let why = "this provider does not give tokens so any more".into();
                 Err(TokenError::Unavailable(Trouble::answered(why)))
             }
+        };
+        // The endpoint may have moved.
+        let doubted = match &granted {
+            Err(TokenError::Unexplained(_)) => Some(Endpoint::Token),
+            Err(TokenError::Unfit(Reason::IdentityMissing, _)) => Some(Endpoint::UserInfo),
+            _ => None,
+        };
+        if let Some(which) = doubted {
+            self.endpoints.doubt(policy, provider, which, now_millis() / 1000);
         }
+        granted
     }
 
     /// Stores the tokens of a session with which no phone has registered yet.

@@ -2,6 +2,7 @@
 //! What a thread of the I/O service does with a token that only its server can judge. It looks whether another
 //! proxy, or this one before its last start, has asked already. Otherwise it asks the server.
 
+use super::client_standings::Blamed;
 use super::exchange_task::TaskEnv;
 use super::provider_load::Gate;
 use crate::clock::now_millis;
@@ -12,11 +13,13 @@ use crate::shared::counters::Counter;
 use crate::store::sessions::SessionStore;
 use sipoauth_core::check::token_answer::{IntrospectionResult, MAX_ANSWER, TokenAnswer, TokenId};
 use sipoauth_core::config::introspection::Introspection;
+use sipoauth_core::config::provider::Provider;
 use sipoauth_core::oauth::answer_fit::fit_text;
 use sipoauth_core::oauth::endpoints::Endpoint;
 use sipoauth_core::oauth::introspection::{Introspected, IntrospectionError, introspect};
 use sipoauth_core::oauth::metadata::MetadataError;
 use sipoauth_core::oauth::verdict::Question;
+use sipoauth_core::ports::{Level, Log};
 use sipoauth_core::reason::Reason;
 use sipoauth_core::text::json::Json;
 
@@ -103,6 +106,7 @@ impl TaskEnv {
         }
         let said = match told {
             Ok(Introspected::Active(claims)) => {
+                self.standings.forget(&work.id.0);
                 let fitted = fit_text(claims, provider, MAX_ANSWER);
                 IntrospectionResult::Active(
                     fitted.map_err(|why| unavailable(format!("{}: {why}", endpoint.address), true))?,
@@ -110,10 +114,17 @@ impl TaskEnv {
             }
             Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
             // A server that answers the client's other questions means the token, not the client.
-            Err(IntrospectionError::RequestRefused(_))
-                if self.standings.blames_request(index, Question::Introspection, now_millis()) =>
+            Err(IntrospectionError::RequestRefused(why))
+                if self.standings.blames_request(index, Question::Introspection, Blamed::Request, now_millis()) =>
             {
-                IntrospectionResult::Inactive
+                self.guessed(provider, &why)
+            }
+            Err(IntrospectionError::Unexplained(why)) => {
+                self.endpoints.doubt(policy, index, Endpoint::Introspection, now);
+                match self.standings.blames_later(index, Question::Introspection, &work.id.0, now_millis()) {
+                    true => self.guessed(provider, &why),
+                    false => return Err(nothing(Reason::ClientRefused, why, true)),
+                }
             }
             Err(IntrospectionError::RequestRefused(why) | IntrospectionError::ClientRefused(why)) => {
                 return Err(nothing(Reason::ClientRefused, why, true));
@@ -122,6 +133,16 @@ impl TaskEnv {
             Err(IntrospectionError::Unavailable(trouble)) => return Err(unavailable(trouble.why, trouble.answered)),
         };
         Ok(TokenAnswer { said, asked_at: now })
+    }
+
+    /// The server did not say that the token is not active, so its words are in the log.
+    fn guessed(&self, provider: &Provider, why: &str) -> IntrospectionResult {
+        let name = &provider.name;
+        let line = format!(
+            "provider '{name}': a token counts as not active: {why}; the server answers the proxy's client about others"
+        );
+        self.lines.log(Level::Info, &line);
+        IntrospectionResult::Inactive
     }
 
     /// The answer in the store, if it still holds.

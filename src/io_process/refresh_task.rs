@@ -90,13 +90,13 @@ impl TaskEnv {
     ) -> Result<(), StoreError> {
         let now = now_millis();
         let Some((tokens, sealed)) = store.tokens(key, now)? else {
-            self.standings.forget_session(key);
+            self.standings.forget(key);
             return Ok(());
         };
         let account = store.account(&tokens.aor, now)?;
         let session = account.and_then(|a| a.sessions.into_iter().find(|s| key.ends_with(&id_text(&s.id))));
         let (Some(session), Some(refresh_token)) = (session, tokens.refresh_token.clone()) else {
-            self.standings.forget_session(key);
+            self.standings.forget(key);
             return store.store().remove(key, Some(&sealed)).map(drop);
         };
         // Another process may have done it between the list of what is due and the lease, or died on the way.
@@ -124,7 +124,7 @@ impl TaskEnv {
         outcome.late = outcome.answered.filter(|answered| !answered).map(|_| Late::Failed);
         let ends = |what: &str, text: &str| {
             shared.counters.add(Counter::RefreshesRefused);
-            self.standings.forget_session(key);
+            self.standings.forget(key);
             let (name, id, aor) = (&tokens.provider, id_text(&session.id), &tokens.aor);
             let line =
                 format!("provider '{name}': session {id} of {aor} {what}: its tokens were not refreshed: {text}");
@@ -137,7 +137,7 @@ impl TaskEnv {
         }
         let text = match answer {
             Ok(refreshed) => {
-                self.standings.forget_session(key);
+                self.standings.forget(key);
                 return self.take_over(store, key, &refreshed);
             }
             // Tokens that no longer fit the configuration end the session as a refusal does.
@@ -153,11 +153,14 @@ impl TaskEnv {
                 ends(WITH_TOKEN, &text);
                 return self.end_with_token(store, key, tokens, &sealed, &session);
             }
-            Err(TokenError::ClientRefused(text)) if self.standings.blames_session(provider, key, now_millis()) => {
+            Err(TokenError::ClientRefused(text) | TokenError::Unexplained(text))
+                if self.standings.blames_session(provider, key, now_millis()) =>
+            {
                 ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client otherwise"));
                 return self.end_with_token(store, key, tokens, &sealed, &session);
             }
             Err(TokenError::Misconfigured(text)) => text,
+            Err(TokenError::Unexplained(text)) => format!("there is an answer, but none of OAuth: {text}"),
             Err(TokenError::ClientRefused(text)) => format!("the server refuses the proxy's client: {text}"),
             Err(TokenError::Unavailable(trouble) | TokenError::InDoubt(trouble)) => trouble.why,
         };
@@ -269,7 +272,11 @@ impl TaskEnv {
         self.context.arena().shared().counters.add(Counter::Refreshes);
         let (client, policy) = (&*self.client, &self.policy);
         let endpoint = self.endpoints.resolve(client, policy, provider, Endpoint::Token, now)?;
-        refresh(client, &endpoint.address, policy, provider, refresh_token, now)
+        let refreshed = refresh(client, &*self.lines, &endpoint.address, policy, provider, refresh_token, now);
+        if let Err(TokenError::Unexplained(_)) = &refreshed {
+            self.endpoints.doubt(policy, provider, Endpoint::Token, now);
+        }
+        refreshed
     }
 
     fn take_over(&self, store: &SessionStore, key: &str, refreshed: &Refreshed) -> Result<(), StoreError> {

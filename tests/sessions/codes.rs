@@ -308,6 +308,14 @@ fn tokens_that_come_in_an_unusual_shape_are_used() {
         json!({ "token_type": "" }),
         json!({ "error": "", "error_description": "" }),
         json!({ "error": null, "master-key": null, "expires_in": null }),
+        json!({ "expires_in": -1 }),
+        json!({ "expires_in": "" }),
+        json!({ "expires_in": false, "error": false }),
+        json!({ "expires_in": 1e16, "error": [] }),
+        json!({ "scope": ["openid", 7, "sip"], "error": 0 }),
+        json!({ "scope": format!("{}sip", "scope-of-a-busy-user ".repeat(400)) }),
+        json!({ "token_type": "BearerToken", "refresh_token": false }),
+        json!({ "token_type": "urn:ietf:params:oauth:token-type:access_token" }),
     ];
     for (i, shape) in shapes.into_iter().enumerate() {
         plant.endpoint.add_to_answers(shape.clone());

@@ -77,6 +77,13 @@ impl Endpoint {
         Endpoint { server, state }
     }
 
+    /// The endpoint has this path from now on, and the old one answers 404.
+    pub fn move_to(&self, path: &str) {
+        let answering = Arc::clone(&self.state);
+        self.server.set(path, Answer::computed(move |request| lock(&answering).answer(request)));
+        self.server.set(TOKEN, Answer::Full(404, Vec::new(), b"404 page not found".to_vec()));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }

@@ -140,12 +140,10 @@ impl Prover {
 #[test]
 fn a_refusal_in_any_words_ends_the_session_with_its_access_token() {
     let bare = |status| Answer::Full(status, Vec::new(), Vec::new());
-    let page = |status| Answer::Full(status, Vec::new(), b"<html>no".to_vec());
     for (answer, words) in [
         (bare(400), "HTTP status 400"),
-        (bare(401), "HTTP status 401"),
-        (bare(404), "HTTP status 404"),
-        (page(403), "HTTP status 403"),
+        (bare(422), "HTTP status 422"),
+        (refusal(500, "invalid_request"), "invalid_request"),
         (refusal(400, "invalid_request"), "invalid_request"),
         (refusal(401, "invalid_token"), "invalid_token"),
         // The word is not in the log: it looks like a part of this server's refresh tokens.
@@ -184,24 +182,59 @@ fn after_a_refusal_the_access_token_is_good_until_it_ends() {
     assert!(accepted > 0 && start.elapsed() >= Duration::from_secs(10), "{accepted} {:?}", start.elapsed());
 }
 
-/// The operator's fault, as long as nothing shows that it is not.
+/// The operator's fault, or that of a proxy in front of the server, as long as nothing shows that it is not.
 #[test]
 fn a_client_that_is_refused_ends_no_session_until_others_show_that_it_is_good() {
-    for (status, word) in [(401, "invalid_client"), (400, "unauthorized_client"), (403, "unauthorized_client")] {
+    let bare = |status| Answer::Full(status, Vec::new(), Vec::new());
+    let page = |status| Answer::Full(status, Vec::new(), b"<html>no".to_vec());
+    const CLIENT: &str = "refuses the proxy's client: ";
+    const NO_OAUTH: &str = "there is an answer, but none of OAuth: ";
+    for (answer, word) in [
+        (refusal(401, "invalid_client"), CLIENT),
+        (refusal(400, "unauthorized_client"), CLIENT),
+        (refusal(403, "unauthorized_client"), CLIENT),
+        (refusal(500, "invalid_client"), CLIENT),
+        (refusal(401, "unauthorized"), CLIENT),
+        (bare(401), CLIENT),
+        (page(401), CLIENT),
+        (page(403), NO_OAUTH),
+        (page(404), NO_OAUTH),
+        (refusal(404, "Not Found"), NO_OAUTH),
+        (bare(413), NO_OAUTH),
+        (bare(204), NO_OAUTH),
+        (Answer::Html, NO_OAUTH),
+        (Answer::Json(json!({ "success": false })), NO_OAUTH),
+        (Answer::Redirect("/login".into()), NO_OAUTH),
+    ] {
         let plant = Plant::new();
         plant.endpoint.set_lifetime(4);
-        plant.endpoint.answer_refreshes_of("alice", refusal(status, word));
+        plant.endpoint.answer_refreshes_of("alice", answer);
         let mut proxy = plant.proxy(&json!({}));
         let mut alice = Prover::sign_in(&plant, &mut proxy, "one");
         assert_eq!(alice.until_refused(&mut proxy).0, (503, Reason::RefreshOverdue), "{word}");
         assert!(
-            proxy.log.text().contains(&format!("refuses the proxy's client: {}", plant.endpoint.server.url("/token")))
+            proxy.log.text().contains(&format!("{word}{}", plant.endpoint.server.url("/token"))),
+            "{}",
+            proxy.log.text()
         );
         let mut bob = Prover::sign_in_as(&plant, &mut proxy, ("bob", BOB), "two");
         alice.until(&mut proxy, (401, Reason::SessionEnded));
         assert!(proxy.log.text().contains("accepts the proxy's client otherwise"), "{}", proxy.log.text());
         assert_eq!(bob.answer(&mut proxy), (200, Reason::Ok));
     }
+}
+
+/// Where refresh tokens rotate, the old one is spent.
+#[test]
+fn an_odd_member_costs_no_refreshed_tokens() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(4);
+    let mut proxy = plant.proxy(&json!({}));
+    let mut prover = Prover::sign_in(&plant, &mut proxy, "one");
+    let long = "x".repeat(17 * 1024);
+    plant.endpoint.add_to_answers(json!({ "id_token": long, "error": false, "master-key": 7, "token_type": "JWT" }));
+    prover.is_accepted_for(std::slice::from_mut(&mut proxy), Duration::from_secs(10));
+    assert!(plant.endpoint.refreshes() > 1 && plant.endpoint.misused().is_empty());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use crate::endpoint::{TOKEN, refusal};
 use crate::phone::{ALICE, Sip};
 use crate::plant::{Plant, Proxy};
-use crate::support::scripted_server::Answer;
+use crate::support::scripted_server::{Answer, OPENID_CONFIGURATION, discovery};
 use crate::support::token::now;
 use serde_json::json;
 use sipoauth::process::job::Work;
@@ -73,7 +73,7 @@ fn after_an_error_of_the_server_the_code_is_not_sent_again() {
         plant.endpoint.answer_codes(Answer::Status(status));
         assert_eq!(proxy.answer(&sip), (503, Reason::CodeInDoubt));
         plant.endpoint.answer_codes(None);
-        assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "the user must sign in anew");
+        assert_eq!(proxy.answer(&sip), (401, Reason::CodeSpent), "the user must sign in anew");
         assert_eq!(plant.endpoint.exchanges(), before + 1);
     }
     assert!(plant.endpoint.misused().is_empty());
@@ -129,7 +129,7 @@ fn a_phones_own_mistake_is_not_the_operators_where_the_client_is_served() {
         (403, "unauthorized_client"),
         (400, "invalid_redirect_uri"),
         (400, ""),
-        (403, ""),
+        (401, "Unauthorized"),
     ] {
         let plant = Plant::new();
         let mut proxy = plant.proxy(&json!({}));
@@ -155,6 +155,64 @@ fn a_phones_own_mistake_is_not_the_operators_where_the_client_is_served() {
         let log = proxy.log.text();
         assert!(log.contains("accepts the proxy's client at other sign-ins") && log.contains(word), "{log}");
     }
+}
+
+/// An ingress without a server behind it says the same to everybody.
+#[test]
+fn an_answer_without_a_word_of_oauth_blames_a_code_only_if_another_is_served_afterwards() {
+    let page = |status| Answer::Full(status, Vec::new(), b"404 page not found".to_vec());
+    for answer in [page(404), page(403), page(421), refusal(404, "Not Found"), Answer::Redirect("/login".into())] {
+        let plant = Plant::new();
+        let mut proxy = plant.proxy(&json!({}));
+        proxy.sign_in(&Sip::with_code(ALICE, "before", &plant.endpoint.code("alice")));
+        let good = Sip::with_code(ALICE, "good", &plant.endpoint.code("alice"));
+        let bad = Sip::with_code(ALICE, "bad", &plant.endpoint.code("alice"));
+        for _ in 0..3 {
+            plant.endpoint.answer_codes(answer.clone());
+            assert_eq!(proxy.answer(&good), (503, Reason::ClientRefused), "{answer:?}");
+            assert_eq!(proxy.answer(&bad), (503, Reason::ClientRefused), "{answer:?}");
+        }
+        plant.endpoint.answer_codes(None);
+        proxy.sign_in(&good);
+        plant.endpoint.answer_codes(answer.clone());
+        assert_eq!(proxy.answer(&bad), (401, Reason::CodeRefused), "{answer:?}");
+        assert!(proxy.log.text().contains("accepts the proxy's client at other sign-ins"), "{}", proxy.log.text());
+    }
+}
+
+/// The metadata names the new address, and is not read again for a quarter of an hour otherwise.
+#[test]
+fn a_token_endpoint_that_has_moved_is_looked_for() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({ "key_cooldown": 1 }));
+    let server = &plant.endpoint.server;
+    proxy.sign_in(&Sip::with_code(ALICE, "one", &plant.endpoint.code("alice")));
+    let mut metadata = discovery(&server.issuer());
+    metadata["token_endpoint"] = json!(server.url("/moved"));
+    server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
+    plant.endpoint.move_to("/moved");
+    proxy.run_for(Duration::from_millis(1100));
+    let sip = Sip::with_code(ALICE, "two", &plant.endpoint.code("alice"));
+    assert_eq!(proxy.answer(&sip), (503, Reason::ClientRefused));
+    proxy.sign_in(&sip);
+    assert_eq!((plant.endpoint.exchanges(), plant.endpoint.misused().len()), (2, 0));
+}
+
+/// After a restart nobody has signed in yet, but the sessions of before are refreshed.
+#[test]
+fn a_refresh_shows_that_the_client_is_good_at_sign_ins() {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(6);
+    drop(plant.proxy(&json!({})).sign_in(&Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"))));
+    let mut proxy = plant.proxy(&json!({}));
+    proxy.until("the session is refreshed", |_| plant.endpoint.refreshes() > 0);
+    proxy.run_for(Duration::from_millis(200));
+    plant.endpoint.answer_codes(refusal(400, "invalid_request"));
+    let sip = Sip::with_code(ALICE, "two", &plant.endpoint.code("alice"));
+    for _ in 0..3 {
+        assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "{}", proxy.log.text());
+    }
+    assert_eq!(plant.endpoint.exchanges(), 2, "a code that is refused is not sent again");
 }
 
 /// However odd it is: whoever answers is there.
@@ -196,9 +254,9 @@ fn a_code_whose_answer_was_lost_is_never_sent_again() {
         plant.endpoint.answer_codes(answer.clone());
         assert_eq!(proxy.answer(&sip).0, 503, "{answer:?}");
         plant.endpoint.answer_codes(None);
-        assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "{answer:?}");
+        assert_eq!(proxy.answer(&sip), (401, Reason::CodeSpent), "{answer:?}");
         let mut other = plant.proxy(&json!({}));
-        assert_eq!(other.answer(&sip), (401, Reason::CodeRefused), "{answer:?}");
+        assert_eq!(other.answer(&sip), (401, Reason::CodeSpent), "{answer:?}");
         assert_eq!(plant.endpoint.exchanges(), 1, "{answer:?}");
     }
 }
@@ -223,7 +281,7 @@ fn the_claim_of_a_dead_process_is_never_taken_over() {
     let [past, future] = ["one", "two"].map(|name| (plant.endpoint.code("alice"), name));
     let sip = Sip::with_code(ALICE, past.1, &past.0);
     claim(&mut proxy, &plant, &past.0, &sip, now() * 1000 - 5000);
-    assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "it came after that was given up");
+    assert_eq!(proxy.answer(&sip), (401, Reason::CodeSpent), "it came after that was given up");
     let other = Sip { source: ("198.51.100.7".into(), 5060), ..Sip::with_code(ALICE, "other", &past.0) };
     assert_eq!(proxy.answer(&other), (401, Reason::CodeRefused));
 
@@ -232,7 +290,7 @@ fn the_claim_of_a_dead_process_is_never_taken_over() {
     claim(&mut proxy, &plant, &future.0, &sip, now() * 1000 + 12_000);
     assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable));
     assert!(start.elapsed() >= Duration::from_millis(1500), "it waits: {:?}", start.elapsed());
-    proxy.until("it is given up", |proxy| proxy.answer(&sip) == (401, Reason::CodeRefused));
+    proxy.until("it is given up", |proxy| proxy.answer(&sip) == (401, Reason::CodeSpent));
     assert!(start.elapsed() >= Duration::from_secs(10), "not before its time: {:?}", start.elapsed());
     assert_eq!(plant.endpoint.exchanges(), 0);
 }

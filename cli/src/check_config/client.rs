@@ -89,7 +89,14 @@ impl ClientCheck<'_> {
                 let fix = "this is no introspection endpoint to trust; look at introspection_endpoint";
                 findings.failed("introspection", name, &message, fix);
             }
-            Err(IntrospectionError::ClientRefused(text)) => {
+            Err(IntrospectionError::RequestRefused(text) | IntrospectionError::Unexplained(text))
+                if probe.compare(client) == Difference::Differs =>
+            {
+                let message =
+                    format!("the server knows the client, but does not say whether a made-up token is active: {text}");
+                findings.warning("introspection", name, &message, INTROSPECTS);
+            }
+            Err(IntrospectionError::ClientRefused(text) | IntrospectionError::Unexplained(text)) => {
                 if let Some((other, from, to)) = other_way(client)
                     && probe.knows(&other)
                 {
@@ -105,14 +112,7 @@ impl ClientCheck<'_> {
             }
             // The server refuses the token, which says nothing about the client.
             Err(IntrospectionError::RequestRefused(text)) => {
-                let message = match probe.compare(client) {
-                    Difference::Differs => {
-                        format!(
-                            "the server knows the client, but does not say whether a made-up token is active: {text}"
-                        )
-                    }
-                    _ => format!("the server does not tell whether it knows the client: {text}"),
-                };
+                let message = format!("the server does not tell whether it knows the client: {text}");
                 findings.warning("introspection", name, &message, INTROSPECTS);
             }
             Err(error @ (IntrospectionError::Unavailable(_) | IntrospectionError::Unusable(_))) => {

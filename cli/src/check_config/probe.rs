@@ -58,9 +58,9 @@ fn meaning(reply: &Reply) -> Meaning {
         (Verdict::ClientRefused, _, "unauthorized_client") => Meaning::NotAllowed,
         (Verdict::ClientRefused, _, "unsupported_grant_type" | "invalid_grant_type") => Meaning::NoGrant,
         (Verdict::ClientRefused, ..) | (_, 401, _) => Meaning::Client,
-        (Verdict::RequestRefused, 404 | 405, _) => Meaning::Elsewhere,
-        (Verdict::RequestRefused, 403, _) => Meaning::NotAllowed,
-        (Verdict::RequestRefused, ..) => Meaning::Request,
+        (Verdict::RequestRefused | Verdict::Unexplained, 300..=399 | 404 | 405, _) => Meaning::Elsewhere,
+        (Verdict::RequestRefused | Verdict::Unexplained, 403, _) => Meaning::NotAllowed,
+        (Verdict::RequestRefused | Verdict::Unexplained, ..) => Meaning::Request,
     }
 }
 

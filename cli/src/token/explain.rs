@@ -21,7 +21,12 @@ pub fn run(options: &JudgeOptions) -> u8 {
     let shown = || certificate.clone();
     let used = used(options, PeerCertificate::new(&shown));
     let verdict = judge(&policy, &token, used, true, now);
-    let steps = explain(&policy, verdict.learned.knowledge(), &token, used, now);
+    let mut steps = explain(&policy, verdict.learned.knowledge(), &token, used, now);
+    if let (Some(step), Some(problem)) =
+        (steps.iter_mut().find(|step| step.rule == "introspection" && step.judged == Judged::Unknown), &verdict.problem)
+    {
+        step.detail.clone_from(problem);
+    }
     for step in &steps {
         let (mark, reason) = match step.judged {
             Judged::Fulfilled => ("ok     ", String::new()),

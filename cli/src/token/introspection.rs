@@ -15,6 +15,7 @@ use sipoauth_core::reason::Reason;
 
 /// The tool does not know how the server has answered a running proxy.
 const IF_SERVED: &str = "a proxy that the server has served within ten minutes takes this for token_inactive";
+const IF_SERVED_LATER: &str = "a proxy that the server serves afterwards takes the next such answer for token_inactive";
 
 /// Why there is no answer: the reason that the proxy gives, and a sentence.
 pub struct NoAnswer {
@@ -51,6 +52,7 @@ impl From<IntrospectionError> for NoAnswer {
         match error {
             IntrospectionError::ClientRefused(why) => NoAnswer::client_refused(why),
             IntrospectionError::RequestRefused(why) => NoAnswer::client_refused(format!("{why}; {IF_SERVED}")),
+            IntrospectionError::Unexplained(why) => NoAnswer::client_refused(format!("{why}; {IF_SERVED_LATER}")),
             IntrospectionError::Unusable(why) => NoAnswer::unavailable(why),
             IntrospectionError::Unavailable(trouble) => NoAnswer::unavailable(trouble.why),
         }

@@ -205,7 +205,7 @@ impl ExplainContext<'_> {
                 (Judged::Fulfilled, "the server says that the token is active", Some(answer))
             }
             KnownAnswer::Refused(reason) if reason.outcome() == Outcome::NotNow => {
-                (Judged::Unknown, "the server gives no answer", None)
+                (Judged::Unknown, "the server gives no answer that can be used", None)
             }
             KnownAnswer::Refused(reason) => (Judged::Failed(reason), "the server does not say that it is active", None),
             KnownAnswer::NotHere => (Judged::Unknown, "the server was not asked", None),

@@ -275,7 +275,7 @@ impl SessionCheck<'_> {
                 let has_waited = registration.arrived < *given_up;
                 let later = match grant {
                     TokenGrant::Refresh(_) => Reason::RefreshRefused,
-                    _ => Reason::CodeRefused,
+                    _ => Reason::CodeSpent,
                 };
                 refuse(answer, if has_waited { Reason::CodeInDoubt } else { later })
             }

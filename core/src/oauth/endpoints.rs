@@ -127,6 +127,20 @@ impl Endpoints {
         }
     }
 
+    /// Has metadata read again for an endpoint that gives no OAuth answers, because it may have moved. Metadata that was
+    /// read within key_cooldown, or will be read within it, is not read earlier. `now` is in Unix seconds.
+    pub fn doubt(&self, policy: &Policy, provider: usize, which: Endpoint, now: i64) {
+        let interval = i64::from(KEY_REFRESH_INTERVAL);
+        let pause = i64::from(policy.settings.key_cooldown).min(interval);
+        let issuer = &policy.providers[provider].issuer;
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((of, _, _, endpoint), (_, since)) in found.iter_mut() {
+            if of == issuer && *endpoint == which && (pause..interval - pause).contains(&now.saturating_sub(*since)) {
+                *since = now - interval;
+            }
+        }
+    }
+
     fn note(&self, key: Source, endpoint: Result<Announced, MetadataError>, since: i64) {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (endpoint, since));
     }
