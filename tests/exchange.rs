@@ -506,6 +506,56 @@ fn the_access_token_tells_when_the_id_token_does_not() {
     assert_eq!(denied(other), Reason::AudienceMismatch);
 }
 
+#[test]
+fn what_is_wrong_with_an_id_token_is_said_of_the_id_token() {
+    let bench = Bench::new("client_secret=hush");
+    let of = |header: Value| bench.exchange(json!({"id_token": bench.key.jws("ES256", &header, &bench.id_claims())}));
+    for typ in ["JWT", "JOSE", "jose", "id_token+jwt", "application/id_token+jwt"] {
+        assert!(of(json!({"alg": "ES256", "kid": "k1", "typ": typ})).is_ok(), "{typ}");
+    }
+    let secret = TestKey::hmac("h", b"the-client-secret-0123456789abcdef");
+    let symmetric = secret.jws("HS256", &json!({"alg": "HS256"}), &bench.id_claims());
+    for (result, reason, words) in [
+        (of(json!({"alg": "ES256", "kid": "k1", "typ": "at+jwt"})), Reason::TypeNotAccepted, "its typ 'at+jwt'"),
+        (bench.exchange(json!({"id_token": symmetric})), Reason::AlgorithmNotAllowed, "signed with the client secret"),
+        (bench.with_claim("aud", json!("another")), Reason::AudienceMismatch, "ID token: audience_mismatch"),
+    ] {
+        match result {
+            Err(TokenError::Unfit(why, text)) => {
+                assert!(why == reason && text.starts_with("ID token: ") && text.contains(words), "{why:?} {text}");
+            }
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+}
+
+/// Such an access token is for the server's own endpoints. It tells as little as an opaque one.
+#[test]
+fn an_access_token_that_only_its_server_can_read_does_not_end_the_search() {
+    let (bench, _) = nameless_bench("client_secret=hush", &["userinfo_endpoint"]);
+    let issuer = bench.server.issuer();
+    let tells = json!({"sub": "alice", "sip": "sip:alice@example.test"});
+    let access = |audience: &str, seconds| bench.key.token("ES256", &claims(&issuer, audience, "alice", seconds));
+    let foreign = TestKey::p256("k9").token("ES256", &claims(&issuer, AUDIENCE, "alice", 60));
+    let none = format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(claims(&issuer, AUDIENCE, "alice", 60).to_string()));
+    for (token, reason) in [
+        (access("https://as.example/userinfo", 60), Reason::AudienceMismatch),
+        (foreign, Reason::KeyUnknown),
+        (none, Reason::AlgorithmNotAllowed),
+    ] {
+        bench.server.set(USER_INFO, Answer::Json(tells.clone()));
+        let granted = bench.exchange(json!({"id_token": null, "access_token": token})).expect("userinfo tells");
+        assert_eq!(granted.identity.aors, ["sip:alice@example.test"], "{reason:?}");
+        bench.server.set(USER_INFO, Answer::Json(json!({"sub": "alice"})));
+        assert_eq!(denied(bench.exchange(json!({"id_token": null, "access_token": token}))), reason);
+    }
+    bench.server.set(USER_INFO, Answer::Json(tells));
+    let forged = TestKey::p256("k1").token("ES256", &claims(&issuer, AUDIENCE, "alice", 60));
+    for (token, reason) in [(forged, Reason::SignatureInvalid), (access(AUDIENCE, -120), Reason::TokenExpired)] {
+        assert_eq!(denied(bench.exchange(json!({"id_token": null, "access_token": token}))), reason);
+    }
+}
+
 const INTROSPECT: &str = "/introspect";
 const USER_INFO: &str = "/me";
 
@@ -568,6 +618,24 @@ fn what_the_server_says_when_it_is_asked_tells_when_no_token_does() {
             bench.server.set(USER_INFO, Answer::Full(200, vec![("Content-Type", "application/jwt".into())], body));
             exchange()
         };
+        let plain = claims.to_string();
+        let jws = bench.key.jws("ES256", &json!({"alg": "ES256", "kid": "k1"}), &claims);
+        for (status, content_type, body) in [
+            (200, "application/jwt", format!("{jws}\n")),
+            (200, "application/jwt", format!("\u{feff}{jws}")),
+            (200, "application/json", jws.clone()),
+            (200, "application/jwt, application/jwt", jws.clone()),
+            (200, "", format!("{jws}\r\n")),
+            (200, "application/jwt", plain.clone()),
+            (200, "text/html", format!("\u{feff}{plain}\n")),
+            (201, "application/json", plain.clone()),
+            (203, "application/jwt", jws.clone()),
+        ] {
+            let answer = Answer::Full(status, vec![("Content-Type", content_type.into())], body.into_bytes());
+            bench.server.set(USER_INFO, answer);
+            let granted = exchange().unwrap_or_else(|error| panic!("{status} {content_type}: {error:?}"));
+            assert_eq!(granted.identity.aors, ["sip:carol@example.test"], "{status} {content_type}");
+        }
         assert_eq!(signed(&bench.key).expect("signed").identity.aors, ["sip:carol@example.test"]);
         let text = nobody(signed(&TestKey::p256("k1")));
         assert!(text.contains("userinfo: the signed answer cannot be used: signature_invalid"), "{text}");
@@ -632,7 +700,8 @@ fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
         (Answer::Json(json!(["alice"])), "not a JSON object"),
         (Answer::Html, "not a JSON object"),
         (Answer::Status(204), "HTTP status 204"),
-        (jwt("no JWT"), "cannot be used: token_opaque"),
+        (jwt("no JWT"), "not a JSON object"),
+        (Answer::Empty, "HTTP status 200"),
         (jwt("e30.e30.e30.e30.e30"), "cannot be used: token_encrypted"),
         (Answer::Status(401), "HTTP status 401"),
         (Answer::Status(403), "HTTP status 403"),

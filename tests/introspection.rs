@@ -469,7 +469,7 @@ fn an_outage_says_nothing_about_the_token() {
         ("application/json", r#"{"active":true} "#.repeat(2).as_str()),
     ] {
         let text = unavailable(bench.typed(content_type, body));
-        assert!(text.contains("the answer "), "{content_type}: {text}");
+        assert!(text.contains(" answer "), "{content_type}: {text}");
     }
     let elsewhere = bench.server.url("/elsewhere");
     let Err(IntrospectionError::Unexplained(text)) = bench.answer(Answer::Redirect(elsewhere)) else {
@@ -542,6 +542,14 @@ fn a_signed_answer_must_be_signed_by_the_provider_for_this_client() {
     let good = bench.sign(&bench.key, json!({}), &claims);
     let Ok(Introspected::Active(text)) = signed(&good) else { panic!("a good answer") };
     assert_eq!(serde_json::from_slice::<Value>(&text).ok(), Some(claims["token_introspection"].clone()));
+    for content_type in ["application/jwt", "application/json", "", &format!("{SIGNED}, {SIGNED}")] {
+        for body in [good.clone(), format!("{good}\r\n"), format!("\u{feff}{good}")] {
+            let told = bench.typed(content_type, &body);
+            assert!(matches!(&told, Ok(Introspected::Active(said)) if *said == text), "{content_type}: {told:?}");
+        }
+        let stranger = TestKey::p256("k1");
+        unavailable(bench.typed(content_type, &bench.sign(&stranger, json!({}), &claims)));
+    }
     let mut inactive = claims.clone();
     inactive["token_introspection"] = json!({"active": false});
     assert_eq!(signed(&bench.sign(&bench.key, json!({}), &inactive)), Ok(Introspected::Inactive));

@@ -124,7 +124,7 @@ reasons! {
     GrantIncomplete = 18, "grant_incomplete", BadRequest, "", "The body lacks the parameter that its grant_type needs: code or pop.";
     BodyType = 19, "body_type", UnsupportedMedia, "", "The body is of another type than application/x-www-form-urlencoded.";
     TokenMalformed = 20, "token_malformed", Challenge, "invalid_token", "The token is not a well-formed JWT.";
-    TypeNotAccepted = 21, "token_type_not_accepted", Challenge, "invalid_token", "The 'typ' of the token is not one the provider's 'typ' setting accepts.";
+    TypeNotAccepted = 21, "token_type_not_accepted", Challenge, "invalid_token", "The 'typ' of the token is not one the provider's 'typ' setting accepts, or that of an ID token is not JWT, JOSE or id_token+jwt.";
     AlgorithmNotAllowed = 22, "algorithm_not_allowed", Challenge, "invalid_token", "The token's 'alg' is not in the provider's 'algorithms', or its encryption is not in 'decryption_algorithms'.";
     CriticalUnknown = 23, "critical_header_unknown", Challenge, "invalid_token", "The token's 'crit' header names an extension that is not supported.";
     IssuerUnknown = 24, "issuer_unknown", Challenge, "invalid_token", "No provider is configured for the token's 'iss'.";

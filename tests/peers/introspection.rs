@@ -336,6 +336,8 @@ fn a_missing_active_and_other_odd_answers_are_an_outage_and_no_denial() {
         (Answer::Reset, Reason::IntrospectionUnavailable),
         (error(401, "invalid_client"), Reason::ClientRefused),
         (error(403, "forbidden"), Reason::ClientRefused),
+        (error(401, "Unauthorized"), Reason::ClientRefused),
+        (Answer::Full(404, vec![], b"404 page not found".to_vec()), Reason::ClientRefused),
     ] {
         let server = Server::start();
         server.server.set(INTROSPECT, answer.clone());
@@ -348,6 +350,54 @@ fn a_missing_active_and_other_odd_answers_are_an_outage_and_no_denial() {
         server.server.set(INTROSPECT, Answer::Json(active()));
         let again = patience::until(PATIENCE, || plant.reason(TOKEN) == Reason::Ok);
         assert!(again, "{answer:?}: never again\n{}", plant.site.log.text());
+    }
+}
+
+/// A server that says that alice's token is active, and gives this answer about others.
+fn refusing(others: Answer) -> Server {
+    let server = Server::start();
+    let answer = move |request: &Received| {
+        if request.body.contains("a-good-token") { Answer::Json(active()) } else { others.clone() }
+    };
+    server.server.set(INTROSPECT, Answer::computed(answer));
+    server
+}
+
+#[test]
+fn a_dead_token_that_is_refused_without_a_word_is_not_active() {
+    let status = |status, body: &str| Answer::Full(status, vec![], body.into());
+    for answer in [status(400, ""), status(400, "<html>"), status(422, "{}")] {
+        let mut plant = refusing(answer.clone()).opaque(&json!({}));
+        assert_eq!(plant.reason("a-dead-token-1"), Reason::ClientRefused, "nothing is known of the client: {answer:?}");
+        assert_eq!(plant.reason("a-good-token"), Reason::Ok);
+        assert_eq!(plant.reason("a-dead-token-1"), Reason::TokenInactive, "{answer:?}");
+        let log = plant.site.log.text();
+        assert!(log.contains("a token counts as not active: ") && log.contains("HTTP status 4"), "{log}");
+    }
+    // A proxy in front of the server says this of every token.
+    for answer in [status(404, "<html>"), status(403, ""), status(410, r#"{"error":"Gone"}"#), status(302, "")] {
+        let mut plant = refusing(answer.clone()).opaque(&json!({ "introspection_cache": 0 }));
+        assert_eq!(plant.reason("a-good-token"), Reason::Ok);
+        for _ in 0..3 {
+            assert_eq!(plant.reason("a-dead-token-1"), Reason::ClientRefused, "{answer:?}");
+        }
+        assert_eq!(plant.reason("a-good-token"), Reason::Ok);
+        assert_eq!(plant.reason("a-dead-token-1"), Reason::TokenInactive, "{answer:?}");
+        assert_eq!(plant.reason("a-dead-token-2"), Reason::ClientRefused, "{answer:?}");
+    }
+}
+
+/// One changed secret must not log everybody out.
+#[test]
+fn a_refused_client_costs_no_good_token_whatever_the_word_is() {
+    let status = |body: &str| Answer::Full(401, vec![], body.into());
+    for body in ["", "<html>", r#"{"error":"unauthorized"}"#, r#"{"error":"invalid_request"}"#, r#"{"ErrorCode":"invalid_client"}"#]
+    {
+        let mut plant = refusing(status(body)).opaque(&json!({}));
+        assert_eq!(plant.reason("a-good-token"), Reason::Ok);
+        for user in 0..10 {
+            assert_eq!(plant.reason(&format!("token-of-user-{user}")), Reason::ClientRefused, "{body}");
+        }
     }
 }
 

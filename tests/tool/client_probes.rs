@@ -355,6 +355,21 @@ fn what_is_said_of_a_secret_at_an_introspection_endpoint_is_what_the_answers_tel
             ("warning", "does not tell whether it knows the client"),
         ),
         (
+            "no word for the token",
+            Answer::Full(400, vec![], Vec::new()),
+            client(),
+            ("warning", "the server knows the client, but"),
+            refuses,
+        ),
+        (
+            "a page for the token",
+            Answer::Full(404, vec![], b"<html>".to_vec()),
+            client(),
+            ("warning", "the server knows the client, but"),
+            refuses,
+        ),
+        ("a page for all", Answer::Status(404), Answer::Status(404), refuses, refuses),
+        (
             "request after the client",
             error(400, "invalid_request"),
             client(),

@@ -5,7 +5,7 @@
 use zeroize::Zeroizing;
 
 use super::client_post::ClientPost;
-use super::introspection_response::SIGNED_TYPE;
+use super::introspection_response::jwt_in;
 use super::token_response::{ErrorResponse, TokenResponse};
 use super::verdict::sentence;
 use crate::config::client::Client;
@@ -59,9 +59,9 @@ pub fn ask_as(
     let http = format!("HTTP status {status}");
     let json = Json::parse(&body).ok();
     let error = json.as_ref().and_then(|json| ErrorResponse::from_json(json).ok()?);
-    let active = match answered.content_type.as_str() {
-        SIGNED_TYPE => unverified_activity(&body),
-        _ => json.as_ref().and_then(activity),
+    let active = match jwt_in(&body) {
+        Some(signed) => unverified_activity(signed),
+        None => json.as_ref().and_then(activity),
     };
     let (content, text) = match (&error, active) {
         (Some(_), _) => (ReplyContent::Error, sentence(status, error.as_ref(), "the configuration")),
@@ -82,8 +82,8 @@ fn activity(answer: &Json<'_>) -> Option<bool> {
 }
 
 /// What a signed answer says (RFC 9701 section 5). Its signature is not verified.
-fn unverified_activity(body: &[u8]) -> Option<bool> {
-    let jws = CompactJws::split(std::str::from_utf8(body).ok()?.trim()).ok()?;
+fn unverified_activity(signed: &str) -> Option<bool> {
+    let jws = CompactJws::split(signed).ok()?;
     let payload = jws.unverified_payload().ok()?;
     let claims = Json::parse(&payload).ok()?;
     activity(claims.get("token_introspection")?)

@@ -9,7 +9,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::client_post::ClientPost;
-use super::introspection_response::{IntrospectionResponse, SIGNED_TYP, SIGNED_TYPE, signed_answer};
+use super::introspection_response::{IntrospectionResponse, SIGNED_TYP, SIGNED_TYPE, jwt_in, signed_answer};
 use super::kept_keys::Refetched;
 use super::metadata::Announced;
 use super::token_response::{ErrorResponse, readable};
@@ -97,9 +97,13 @@ pub fn introspect(
         return judge_failure(status, error.as_ref(), provider.strategy, &|text| post.say(text));
     }
     let payload;
-    let json = match content_type.as_str() {
-        SIGNED_TYPE => {
-            let (jws, header) = open(&body).map_err(|problem| unusable(&problem))?;
+    let signed = jwt_in(&body);
+    let json = match signed {
+        _ if content_type == SIGNED_TYPE && signed.is_none() => {
+            return Err(unusable("the answer is called a JWT, but is none"));
+        }
+        Some(text) => {
+            let (jws, header) = open(text).map_err(|problem| unusable(&problem))?;
             payload = jws.unverified_payload().map_err(|_| unusable("the signed answer is not base64url"))?;
             let claims = Json::parse(&payload).map_err(|_| unusable("the signed answer holds no JSON"))?;
             let leeway = provider.rules.leeway;
@@ -116,10 +120,10 @@ pub fn introspect(
             }
         }
         // Some servers send JSON as text/json or text/html, or without a Content-Type.
-        _ => Json::parse(&body).map_err(|e| unusable(&format!("the answer cannot be read as JSON: {e}")))?,
+        None => Json::parse(&body).map_err(|e| unusable(&format!("the answer cannot be read as JSON: {e}")))?,
     };
     match IntrospectionResponse::from_json(&json).map_err(unusable)? {
-        IntrospectionResponse::Active if content_type == SIGNED_TYPE => {
+        IntrospectionResponse::Active if signed.is_some() => {
             Ok(Introspected::Active(json.to_string().into_bytes()))
         }
         IntrospectionResponse::Active => Ok(Introspected::Active(body.to_vec())),
@@ -138,9 +142,8 @@ pub fn accepted_types(provider: &Provider, endpoint: &Announced) -> &'static str
 }
 
 /// Splits a signed answer and reads its header.
-fn open(body: &[u8]) -> Result<(CompactJws<'_>, Header), String> {
-    let not_signed = || "the answer is called a JWT, but is none".to_owned();
-    let text = std::str::from_utf8(body).map_err(|_| not_signed())?.trim();
+fn open(text: &str) -> Result<(CompactJws<'_>, Header), String> {
+    let not_signed = || "the answer looks like a JWT, but is none".to_owned();
     let jws = CompactJws::split(text).map_err(|reason| match reason {
         Reason::TokenEncrypted => "the answer is encrypted; have the server only sign it".to_owned(),
         _ => not_signed(),

@@ -38,6 +38,15 @@ impl IntrospectionResponse {
     }
 }
 
+/// The JWT that an answer is; None when it is something else. The Content-Type says too little: servers call a JWT
+/// JSON, JSON a JWT, and write the type twice. What a JWT is for is in its own header.
+pub fn jwt_in(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?.trim_start_matches('\u{feff}').trim();
+    let is_compact = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet));
+    let parts = text.split('.').count();
+    (is_compact && (parts == 3 || parts == 5)).then_some(text)
+}
+
 /// Returns the answer in the claims of a signed answer, whose signature is checked elsewhere. The signed answer
 /// must come from this issuer, be meant for this client, and not be from the future. `leeway` is in seconds, `now`
 /// in Unix seconds.
@@ -93,6 +102,17 @@ mod tests {
         let error = ErrorResponse { error: "invalid_client".into(), description: "who?".into() };
         let text = r#"{"error":"invalid_client","error_description":"who?"}"#;
         assert_eq!(read(text), Ok(IntrospectionResponse::Error(error)));
+    }
+
+    #[test]
+    fn a_jwt_is_known_by_its_form() {
+        for text in ["e30.e30.c2ln", "\u{feff}e30.e30.c2ln\r\n", " a.b.c.d.e", "e30.e30."] {
+            let wanted = text.trim_start_matches('\u{feff}').trim();
+            assert_eq!(jwt_in(text.as_bytes()), Some(wanted), "{text:?}");
+        }
+        for text in ["", "{}", "\u{feff}{\"a\":\"b.c.d\"}", "a.b", "a.b.c.d", "<p>a.b.c</p>", "a. b.c"] {
+            assert_eq!(jwt_in(text.as_bytes()), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -81,6 +81,9 @@ struct Search<'a> {
     subject: Option<String>,
     /// The sources that were read and have no address, and what they have instead.
     seen: Vec<String>,
+    /// Why the access token cannot be verified, if there is no ID token. It may be one for the server itself, which
+    /// the server still knows when it is asked about it.
+    unverified: Option<Reason>,
     /// Set when an endpoint that could have told did not answer. The server works all the same, because it has
     /// just issued tokens.
     trouble: Option<Trouble>,
@@ -104,6 +107,7 @@ pub(super) fn identify(
         access_token: &tokens.access_token.0,
         subject: None,
         seen: Vec::new(),
+        unverified: None,
         trouble: None,
     };
     match search.find(tokens.id_token.as_ref(), ask)? {
@@ -132,12 +136,15 @@ impl Search<'_> {
             }
             Err(unfit @ TokenError::Unfit(..)) if id_token.is_none() => return Err(unfit),
             // What is wrong with the access token matters only when there is no ID token.
-            Err(TokenError::Denied(reason))
-                if id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) =>
-            {
-                return Err(TokenError::Denied(reason));
+            Err(TokenError::Denied(reason)) => {
+                self.note("the access token is not read", reason.code());
+                if id_token.is_none() && ![Reason::TokenOpaque, Reason::TokenEncrypted].contains(&reason) {
+                    if !is_for_others(reason) {
+                        return Err(TokenError::Denied(reason));
+                    }
+                    self.unverified = Some(reason);
+                }
             }
-            Err(TokenError::Denied(reason)) => self.note("the access token is not read", reason.code()),
             Err(TokenError::Unfit(_, text)) => self.note("the access token is not read", &text),
             Err(other) => return Err(other),
         }
@@ -167,6 +174,10 @@ impl Search<'_> {
         match self.trouble {
             // The code is spent, and nobody knows who it stood for.
             Some(trouble) => TokenError::InDoubt(trouble),
+            None if self.unverified.is_some() => {
+                let reason = self.unverified.unwrap_or(Reason::IdentityMissing);
+                TokenError::Unfit(reason, self.seen.join("; "))
+            }
             None => {
                 let text = format!("no claim that 'aor' asks for; {}", self.seen.join("; "));
                 TokenError::Unfit(Reason::IdentityMissing, text)
@@ -300,6 +311,26 @@ impl Search<'_> {
     }
 }
 
+/// True when a token that is refused so may be one that only its own server can read, as an opaque one. A forged,
+/// ended or forbidden one is never among them.
+fn is_for_others(reason: Reason) -> bool {
+    use Reason::{
+        AlgorithmNotAllowed, AudienceMismatch, CriticalUnknown, ForeignToken, KeyUnknown, KeyUnsuitable,
+        TokenMalformed, TypeNotAccepted,
+    };
+    let all = [
+        AlgorithmNotAllowed,
+        AudienceMismatch,
+        CriticalUnknown,
+        ForeignToken,
+        KeyUnknown,
+        KeyUnsuitable,
+        TokenMalformed,
+        TypeNotAccepted,
+    ];
+    all.contains(&reason)
+}
+
 /// Claims of an access token that came from its issuer over TLS, so its signature is not checked.
 pub fn unverified_claims(decryption: &DecryptionKeys, token: &str) -> Option<Claims> {
     Claims::from_json(&Json::parse(&unverified_payload(decryption, token)?).ok()?).ok()
@@ -352,7 +383,7 @@ fn from_id_token(
         issuers: provider.rules.issuers.clone(),
         audience: vec![client_id.to_owned()],
         algorithms: provider.rules.algorithms.clone(),
-        typ: vec![String::new(), "jwt".into()],
+        typ: ["", "jwt", "jose", "id_token+jwt", "id-token+jwt"].map(str::to_owned).to_vec(),
         leeway: provider.rules.leeway,
         accept_id_tokens: true,
         ..TokenRules::default()
@@ -372,7 +403,29 @@ fn from_id_token(
             Some(_) => Err(Reason::ClientNotAllowed.into()),
         }
     };
-    read(provider, &rules, (token, ID_TOKEN), keys, now, check)
+    read(provider, &rules, (token, ID_TOKEN), keys, now, check).map_err(|error| match error {
+        TokenError::Denied(reason) => TokenError::Unfit(reason, about_id_token(token, keys, reason)),
+        other => other,
+    })
+}
+
+/// Why an ID token is refused. The text of the reason alone would be taken for one about the access token.
+fn about_id_token(token: &str, keys: &Keys<'_>, reason: Reason) -> String {
+    let opened = keys.decryption.open(token);
+    let header = opened.as_ref().ok().and_then(|token| CompactJws::split(token).ok()?.header().ok());
+    let what = match (reason, &header) {
+        (Reason::TypeNotAccepted, Some(header)) => format!(
+            "its typ '{}' is not that of an ID token; the setting typ is about access tokens only",
+            printable(&header.typ, 40)
+        ),
+        (Reason::AlgorithmNotAllowed, Some(header)) if header.algorithm.is_symmetric() => {
+            "it is signed with the client secret, which this proxy does not verify: have the server sign ID tokens of \
+             this client with a key that it publishes (id_token_signed_response_alg)"
+                .into()
+        }
+        _ => reason.text().to_owned(),
+    };
+    format!("{ID_TOKEN}: {}: {what}", reason.code())
 }
 
 /// Judges the access token by the provider's own rules. Scopes are judged elsewhere, because the answer itself may

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Asking a server about the user of an access token (OpenID Connect Core section 5.3).
 
+use super::introspection_response::jwt_in;
 use super::verdict::{Question, Trouble, Verdict, sentence, verdict};
 use crate::config::client::Client;
 use crate::ports::{Answered, Post, PostError};
@@ -35,8 +36,8 @@ pub(super) fn user_info(
         PostError::NotSent(text) | PostError::InDoubt(text) => Unavailable(Trouble::unanswered(say(&text))),
         PostError::Unreadable(text) => Refused(say(&text)),
     })?;
-    let Answered { status, content_type, body } = answered;
-    if status != 200 {
+    let Answered { status, body, .. } = answered;
+    if !(200..=299).contains(&status) || body.is_empty() {
         let text = say(&sentence(status, None, "userinfo_endpoint"));
         return Err(match verdict(Question::Introspection, status, None) {
             // The request changes nothing on the server, so there is no doubt about its outcome. The server just
@@ -50,10 +51,8 @@ pub(super) fn user_info(
             | Verdict::Elsewhere => Refused(text),
         });
     }
-    match content_type.as_str() {
-        "application/jwt" => String::from_utf8(body)
-            .map(UserInfo::Signed)
-            .map_err(|_| Refused(say("the answer is called a JWT, but is none"))),
-        _ => Ok(UserInfo::Plain(body)),
-    }
+    Ok(match jwt_in(&body) {
+        Some(text) => UserInfo::Signed(text.to_owned()),
+        None => UserInfo::Plain(body),
+    })
 }
