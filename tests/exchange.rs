@@ -537,7 +537,8 @@ fn an_access_token_that_only_its_server_can_read_does_not_end_the_search() {
     let tells = json!({"sub": "alice", "sip": "sip:alice@example.test"});
     let access = |audience: &str, seconds| bench.key.token("ES256", &claims(&issuer, audience, "alice", seconds));
     let foreign = TestKey::p256("k9").token("ES256", &claims(&issuer, AUDIENCE, "alice", 60));
-    let none = format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(claims(&issuer, AUDIENCE, "alice", 60).to_string()));
+    let none =
+        format!("{}.{}.", encode(r#"{"alg":"none"}"#), encode(claims(&issuer, AUDIENCE, "alice", 60).to_string()));
     for (token, reason) in [
         (access("https://as.example/userinfo", 60), Reason::AudienceMismatch),
         (foreign, Reason::KeyUnknown),

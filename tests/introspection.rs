@@ -273,7 +273,10 @@ fn a_certificate_says_who_the_proxy_is() {
         let granted = exchange(&server, &grant).expect(client);
         assert_eq!(granted.identity.aors, ["sip:alice@example.test"], "{client}");
         let old = granted.refresh_token.expect("offline_access").0.clone();
-        assert!(refresh(&proxy.http, &Lines::default(), &endpoint.address, &proxy.policy, 0, &old, now()).is_ok(), "{client}");
+        assert!(
+            refresh(&proxy.http, &Lines::default(), &endpoint.address, &proxy.policy, 0, &old, now()).is_ok(),
+            "{client}"
+        );
     }
     let other = world.authority.client("somebody-else");
     let stranger = Authority::new();
@@ -517,7 +520,8 @@ fn a_refused_client_is_never_a_bad_token() {
     ] {
         client_refused(bench.answer(Answer::Full(status, vec![], body.into())));
     }
-    let latin = b"{\"error\":\"invalid_client\",\"error_description\":\"falsches Geheimnis f\xfcr diesen Client\"}".to_vec();
+    let latin =
+        b"{\"error\":\"invalid_client\",\"error_description\":\"falsches Geheimnis f\xfcr diesen Client\"}".to_vec();
     client_refused(bench.answer(Answer::Full(400, vec![], latin)));
     // No word at all: a proxy in front of the server may say the same of every token.
     for (status, body) in [(403, r#"{"active":false}"#), (403, "<html>"), (404, ""), (302, "")] {

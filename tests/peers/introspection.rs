@@ -367,8 +367,9 @@ fn refusing(others: Answer) -> Server {
 fn a_dead_token_that_is_refused_without_a_word_is_not_active() {
     let status = |status, body: &str| Answer::Full(status, vec![], body.into());
     for answer in [status(400, ""), status(400, "<html>"), status(422, "{}")] {
-        let mut plant = refusing(answer.clone()).opaque(&json!({}));
-        assert_eq!(plant.reason("a-dead-token-1"), Reason::ClientRefused, "nothing is known of the client: {answer:?}");
+        let server = refusing(answer.clone());
+        let mut plant = server.opaque(&json!({}));
+        assert_eq!(plant.reason("a-dead-token-1"), Reason::ClientRefused, "{answer:?}\n{}", plant.site.log.text());
         assert_eq!(plant.reason("a-good-token"), Reason::Ok);
         assert_eq!(plant.reason("a-dead-token-1"), Reason::TokenInactive, "{answer:?}");
         let log = plant.site.log.text();
@@ -376,7 +377,8 @@ fn a_dead_token_that_is_refused_without_a_word_is_not_active() {
     }
     // A proxy in front of the server says this of every token.
     for answer in [status(404, "<html>"), status(403, ""), status(410, r#"{"error":"Gone"}"#), status(302, "")] {
-        let mut plant = refusing(answer.clone()).opaque(&json!({ "introspection_cache": 0 }));
+        let server = refusing(answer.clone());
+        let mut plant = server.opaque(&json!({ "introspection_cache": 0 }));
         assert_eq!(plant.reason("a-good-token"), Reason::Ok);
         for _ in 0..3 {
             assert_eq!(plant.reason("a-dead-token-1"), Reason::ClientRefused, "{answer:?}");
@@ -391,9 +393,15 @@ fn a_dead_token_that_is_refused_without_a_word_is_not_active() {
 #[test]
 fn a_refused_client_costs_no_good_token_whatever_the_word_is() {
     let status = |body: &str| Answer::Full(401, vec![], body.into());
-    for body in ["", "<html>", r#"{"error":"unauthorized"}"#, r#"{"error":"invalid_request"}"#, r#"{"ErrorCode":"invalid_client"}"#]
-    {
-        let mut plant = refusing(status(body)).opaque(&json!({}));
+    for body in [
+        "",
+        "<html>",
+        r#"{"error":"unauthorized"}"#,
+        r#"{"error":"invalid_request"}"#,
+        r#"{"ErrorCode":"invalid_client"}"#,
+    ] {
+        let server = refusing(status(body));
+        let mut plant = server.opaque(&json!({}));
         assert_eq!(plant.reason("a-good-token"), Reason::Ok);
         for user in 0..10 {
             assert_eq!(plant.reason(&format!("token-of-user-{user}")), Reason::ClientRefused, "{body}");

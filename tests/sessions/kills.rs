@@ -85,7 +85,10 @@ fn a_killed_proxy_loses_nothing_that_it_confirmed() {
         every_record_opens(&proxy);
         // The code that was under way is finished, or in doubt, or known to be lost; it is never sent again.
         let (status, reason) = proxy.answer(&sip(round, count));
-        assert!([200, 503].contains(&status) || [Reason::CodeRefused, Reason::CodeSpent].contains(&reason), "{status} {reason:?}");
+        assert!(
+            [200, 503].contains(&status) || [Reason::CodeRefused, Reason::CodeSpent].contains(&reason),
+            "{status} {reason:?}"
+        );
     }
     let mut proxy = plant.proxy(&json!({}));
     for (round, count) in &confirmed {

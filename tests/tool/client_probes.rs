@@ -368,7 +368,13 @@ fn what_is_said_of_a_secret_at_an_introspection_endpoint_is_what_the_answers_tel
             ("warning", "the server knows the client, but"),
             refuses,
         ),
-        ("a page for all", Answer::Status(404), Answer::Status(404), refuses, refuses),
+        (
+            "a page for all",
+            Answer::Full(404, vec![], b"<html>".to_vec()),
+            Answer::Full(404, vec![], b"<html>".to_vec()),
+            refuses,
+            refuses,
+        ),
         (
             "request after the client",
             error(400, "invalid_request"),

@@ -123,9 +123,7 @@ pub fn introspect(
         None => Json::parse(&body).map_err(|e| unusable(&format!("the answer cannot be read as JSON: {e}")))?,
     };
     match IntrospectionResponse::from_json(&json).map_err(unusable)? {
-        IntrospectionResponse::Active if signed.is_some() => {
-            Ok(Introspected::Active(json.to_string().into_bytes()))
-        }
+        IntrospectionResponse::Active if signed.is_some() => Ok(Introspected::Active(json.to_string().into_bytes())),
         IntrospectionResponse::Active => Ok(Introspected::Active(body.to_vec())),
         IntrospectionResponse::Inactive => Ok(Introspected::Inactive),
         // Some servers send errors with status 200, too.

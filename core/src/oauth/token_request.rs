@@ -120,7 +120,10 @@ mod tests {
                 assert!(matches!(say("invalid_grant"), Err(TokenError::Refused(_))), "{question:?} {status}");
                 assert!(matches!(say("invalid_client"), Err(TokenError::ClientRefused(_))), "{question:?} {status}");
                 let other = say("token_service_down");
-                assert!(matches!(other, Err(TokenError::InDoubt(_) | TokenError::Unavailable(_))), "{status}: {other:?}");
+                assert!(
+                    matches!(other, Err(TokenError::InDoubt(_) | TokenError::Unavailable(_))),
+                    "{status}: {other:?}"
+                );
             }
         }
     }
@@ -145,7 +148,10 @@ mod tests {
         }
         let odd = r#"{"access_token":"a","refresh_token":"r","id_token":false,"master-key":7,"scope":true}"#;
         assert!(outcome(Question::Refresh, 200, odd).is_ok());
-        assert!(matches!(outcome(Question::SignIn, 200, odd), Err(TokenError::InDoubt(_))), "a master-key is for proofs");
+        assert!(
+            matches!(outcome(Question::SignIn, 200, odd), Err(TokenError::InDoubt(_))),
+            "a master-key is for proofs"
+        );
     }
 
     #[test]

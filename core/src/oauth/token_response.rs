@@ -114,10 +114,12 @@ impl TokenResponse {
                 _ => Err(absent(&json, name)),
             },
         };
-        let mut optional = |name: &str| token(name).unwrap_or_else(|what| {
-            odd.push(what);
-            None
-        });
+        let mut optional = |name: &str| {
+            token(name).unwrap_or_else(|what| {
+                odd.push(what);
+                None
+            })
+        };
         let id_token = optional("id_token");
         // The second spelling is that of sip-oauth section 3.5.
         let refresh_token = optional("refresh_token").or_else(|| optional("token_refresh"));
@@ -381,11 +383,19 @@ mod tests {
             let tokens = issued(&format!(r#"{{"access_token":"a","refresh_token":"r","id_token":"i",{members}}}"#));
             assert_eq!((&tokens.refresh_token, &tokens.id_token), (&text("r"), &text("i")), "{members:.60}");
             assert_eq!(tokens.expires_in, expires_in, "{members:.60}");
-            assert_eq!(tokens.odd.len(), usize::from(!members.contains("token_refresh")), "{members:.60}: {:?}", tokens.odd);
+            assert_eq!(
+                tokens.odd.len(),
+                usize::from(!members.contains("token_refresh")),
+                "{members:.60}: {:?}",
+                tokens.odd
+            );
         }
-        for (value, seconds) in
-            [("18446744073709551615", MAX_LIFETIME), ("1e16", MAX_LIFETIME), (r#""111111111111111111111""#, MAX_LIFETIME), (r#""3600.0""#, 3600)]
-        {
+        for (value, seconds) in [
+            ("18446744073709551615", MAX_LIFETIME),
+            ("1e16", MAX_LIFETIME),
+            (r#""111111111111111111111""#, MAX_LIFETIME),
+            (r#""3600.0""#, 3600),
+        ] {
             let tokens = issued(&format!(r#"{{"access_token":"a","token_type":"Bearer ","expires_in":{value}}}"#));
             assert_eq!((tokens.expires_in, tokens.odd), (Some(seconds), Vec::new()), "{value}");
         }
@@ -394,7 +404,9 @@ mod tests {
             assert_eq!((tokens.refresh_token, tokens.id_token, tokens.odd.len()), (None, None, 2), "{value:.40}");
         }
         let latin = b"{\"access_token\":\"a\",\"name\":\"J\xf6rg\"}";
-        assert!(matches!(TokenResponse::parse(latin), Ok(TokenResponse::Issued(tokens)) if tokens.access_token.0 == "a"));
+        assert!(
+            matches!(TokenResponse::parse(latin), Ok(TokenResponse::Issued(tokens)) if tokens.access_token.0 == "a")
+        );
     }
 
     #[test]

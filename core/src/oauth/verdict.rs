@@ -280,7 +280,8 @@ mod tests {
                     assert_eq!(of(question, status, word), wanted, "{question:?} {status} {word}");
                 }
             }
-            for word in ["", "unauthorized", "Unauthorized", "something_new", "invalid_request", "missing_token", "401"] {
+            for word in ["", "unauthorized", "Unauthorized", "something_new", "invalid_request", "missing_token", "401"]
+            {
                 assert_eq!(of(question, 401, word), ClientRefused, "{question:?} {word}");
             }
             for word in ["invalid_grant", "expired_token"] {
