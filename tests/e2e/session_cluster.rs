@@ -227,7 +227,7 @@ fn without_redis_phones_come_back_later_and_nobody_signs_in_again() {
     let key = key_of(&cluster.a, &bob, &request, &reply);
     assert_eq!(registration_with_proof(&cluster.b, &aor("bob"), &key).status, 200);
     for stack in [&cluster.a, &cluster.b] {
-        for reason in ["session_unknown", "session_ended", "pop_invalid", "code_refused"] {
+        for reason in ["session_unknown", "session_ended", "pop_invalid", "code_refused", "code_spent"] {
             assert_eq!(stack.counter(&format!("reason_{reason}")), 0, "{reason}\n{}", stack.module_log());
         }
     }

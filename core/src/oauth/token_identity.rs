@@ -171,17 +171,12 @@ impl Search<'_> {
     }
 
     fn into_error(self) -> TokenError {
-        match self.trouble {
+        let seen = self.seen.join("; ");
+        match (self.trouble, self.unverified) {
             // The code is spent, and nobody knows who it stood for.
-            Some(trouble) => TokenError::InDoubt(trouble),
-            None if self.unverified.is_some() => {
-                let reason = self.unverified.unwrap_or(Reason::IdentityMissing);
-                TokenError::Unfit(reason, self.seen.join("; "))
-            }
-            None => {
-                let text = format!("no claim that 'aor' asks for; {}", self.seen.join("; "));
-                TokenError::Unfit(Reason::IdentityMissing, text)
-            }
+            (Some(trouble), _) => TokenError::InDoubt(trouble),
+            (None, Some(reason)) => TokenError::Unfit(reason, seen),
+            (None, None) => TokenError::Unfit(Reason::IdentityMissing, format!("no claim that 'aor' asks for; {seen}")),
         }
     }
 
