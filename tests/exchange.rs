@@ -835,6 +835,11 @@ fn scopes_and_lifetime() {
     assert_eq!(denied(bench.exchange(json!({"scope": "x", "access_token": access}))), Reason::InsufficientScope);
     assert_eq!(denied(bench.exchange(json!({}))), Reason::InsufficientScope);
 
+    // Many scopes are shortened. Those that the configuration names stay.
+    let many = format!("{}sip", "scope-of-a-busy-user ".repeat(400));
+    let kept = scope(json!({"scope": many})).expect("many");
+    assert!(kept.starts_with("sip scope-of-a-busy-user") && kept.len() <= 4096, "{}", kept.len());
+
     let left = |members| bench.exchange(members).expect("tokens").expires_at - now();
     assert!((58..=60).contains(&left(json!({"scope": "sip"}))));
     assert!((75..=77).contains(&left(json!({"access_token": access, "expires_in": null}))));
@@ -842,6 +847,9 @@ fn scopes_and_lifetime() {
 
     bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({"scope": "x"}))));
     let old = SecretText("r".into());
+    assert!(matches!(bench.proxy.refresh(&old), Err(TokenError::Denied(Reason::InsufficientScope))));
+    // Nobody knows what these are, so the old ones do not stay.
+    bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({"scope": [7]}))));
     assert!(matches!(bench.proxy.refresh(&old), Err(TokenError::Denied(Reason::InsufficientScope))));
     bench.server.set(TOKEN, Answer::Json(bench.tokens(json!({}))));
     let refreshed = bench.proxy.refresh(&old).expect("the scopes are the old ones");

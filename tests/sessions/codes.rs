@@ -322,6 +322,10 @@ fn tokens_that_come_in_an_unusual_shape_are_used() {
         let sip = Sip::with_code(ALICE, &format!("shape-{i}"), &plant.endpoint.code("alice"));
         assert_eq!(proxy.answer(&sip), (200, Reason::Ok), "{shape}\n{}", proxy.log.text());
     }
+    let log = proxy.log.text();
+    for odd in ["expires_in is -1, and counts as absent", "token_type is 'BearerToken', and is read as Bearer"] {
+        assert!(log.contains("provider 'as': an answer with tokens is odd: ") && log.contains(odd), "{odd}: {log}");
+    }
 }
 
 #[test]
