@@ -688,6 +688,24 @@ fn where_tenants_are_told_apart_userinfo_does_not_tell_who_signed_in_alone() {
 }
 
 #[test]
+fn a_user_whom_the_server_numbers_is_the_same_one_in_every_answer() {
+    for number in ["18446744073709551615", "123456789012345678901", "1001.0"] {
+        let (bench, _) = nameless_bench("client_secret=hush", &BOTH);
+        let mut nameless = bench.id_claims();
+        nameless["sip"] = Value::Null;
+        nameless["sub"] = json!("0");
+        let payload = nameless.to_string().replace("\"0\"", number);
+        let header = json!({"alg": "ES256", "kid": bench.key.kid}).to_string();
+        let id_token = bench.key.jws_octets("ES256", header.as_bytes(), payload.as_bytes());
+        bench.server.set(INTROSPECT, Answer::Json(json!({"active": false})));
+        let said = format!("{{\"sub\":{number},\"sip\":\"sip:alice@example.test\"}}");
+        bench.server.set(USER_INFO, Answer::Full(200, Vec::new(), said.into_bytes()));
+        let granted = bench.exchange(json!({"id_token": id_token})).expect("userinfo tells");
+        assert_eq!(granted.identity.subject, number.trim_end_matches(".0"));
+    }
+}
+
+#[test]
 fn whoever_cannot_tell_who_signed_in_is_no_outage_unless_it_is_one() {
     let (bench, id_token) = nameless_bench("client_secret=hush", &BOTH);
     let exchange = || bench.exchange(json!({"id_token": id_token}));

@@ -126,7 +126,7 @@ reasons! {
     TokenMalformed = 20, "token_malformed", Challenge, "invalid_token", "The token is not a well-formed JWT.";
     TypeNotAccepted = 21, "token_type_not_accepted", Challenge, "invalid_token", "The 'typ' of the token is not one the provider's 'typ' setting accepts, or that of an ID token is not JWT, JOSE or id_token+jwt.";
     AlgorithmNotAllowed = 22, "algorithm_not_allowed", Challenge, "invalid_token", "The token's 'alg' is not in the provider's 'algorithms', or its encryption is not in 'decryption_algorithms'.";
-    CriticalUnknown = 23, "critical_header_unknown", Challenge, "invalid_token", "The token's 'crit' header names an extension that is not supported.";
+    CriticalUnknown = 23, "critical_header_unknown", Challenge, "invalid_token", "The token's header has 'crit' or 'b64', which name an extension that is not supported.";
     IssuerUnknown = 24, "issuer_unknown", Challenge, "invalid_token", "No provider is configured for the token's 'iss'.";
     KeyUnknown = 25, "key_unknown", Challenge, "invalid_token", "The authorization server publishes no usable key with the token's 'kid', or none for its 'alg' where the token names no key.";
     SignatureInvalid = 26, "signature_invalid", Challenge, "invalid_token", "The token's signature does not verify.";
@@ -190,6 +190,7 @@ reasons! {
     AccountMalformed = 93, "account_malformed", NotNow, "", "The account that the script gave is no verifier ($pbkdf2-sha256$i=...,l=...$SALT$KEY).";
     TokenBound = 94, "token_bound", Challenge, "invalid_token", "The token is bound to a key (cnf) whose possession the sender has not proved: send it over TLS with the client certificate that it names, or have the authorization server issue a plain Bearer token.";
     RequestMalformed = 95, "malformed_request", BadRequest, "", "The proxy cannot parse the request.";
+    ProofNeeded = 96, "proof_needed", Challenge, "invalid_token", "The authorization server says that the token needs a proof with each request, or is no access token ('token_type', such as DPoP or N_A): have it issue plain Bearer tokens.";
 }
 
 impl Reason {

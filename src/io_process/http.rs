@@ -22,6 +22,7 @@ use sipoauth_core::config::client_certificate::ClientCertificate;
 use sipoauth_core::config::http_proxy::HttpProxy;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::ports::{Answered, Document, Fetch, FetchError, Form, Post, PostError};
+use sipoauth_core::text::charset::to_utf8;
 
 /// Largest response body in octets.
 const MAX_BODY: u64 = 1024 * 1024;
@@ -214,7 +215,7 @@ impl Fetch for HttpClient {
             return Err(FetchError::Unreadable(problem));
         }
         let cache_control = response.headers().get("cache-control").and_then(|v| v.to_str().ok()).map(max_age);
-        let body = read_body(response.body_mut()).map_err(failed)?;
+        let body = read_body(&mut response).map_err(failed)?;
         Ok(Document { body, max_age: cache_control.flatten() })
     }
 }
@@ -289,7 +290,7 @@ fn read_answer(mut response: Response<Body>) -> Result<Answered, (PostError, ure
     if let Some(problem) = compression(response.headers()) {
         return Err((PostError::Unreadable(problem), ureq::Error::StatusCode(status)));
     }
-    let body = read_body(response.body_mut()).map_err(|e| match e {
+    let body = read_body(&mut response).map_err(|e| match e {
         ureq::Error::BodyExceedsLimit(_) => (PostError::Unreadable(describe(&e)), e),
         _ => (PostError::InDoubt(describe(&e)), e),
     })?;
@@ -320,8 +321,11 @@ fn compression(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-fn read_body(body: &mut Body) -> Result<Vec<u8>, ureq::Error> {
-    body.with_config().limit(MAX_BODY).read_to_vec()
+/// The body of an answer, in UTF-8.
+fn read_body(response: &mut Response<Body>) -> Result<Vec<u8>, ureq::Error> {
+    let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec()?;
+    let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok());
+    Ok(to_utf8(body, content_type.unwrap_or_default()))
 }
 
 fn describe(error: &ureq::Error) -> String {

@@ -268,6 +268,9 @@ fn answers_in_unusual_shapes_are_used() {
         json!({ "exp": end.to_string(), "iat": (now() - 9).to_string(), "nbf": (now() - 9).to_string() }),
         json!({ "exp": end as f64 + 0.5, "iat": now() as f64 - 9.25 }),
         json!({ "scope": ["openid", null, "sip"], "aud": [AUDIENCE, null], "sub": 1234 }),
+        json!({ "exp": "", "nbf": "", "client_id": 1001, "token_type": "JWT" }),
+        json!({ "exp": format!("{end}.5"), "token_type": "urn:ietf:params:oauth:token-type:access_token" }),
+        json!({ "sub": 18_446_744_073_709_551_615_u64, "cid": 7, "tid": 7, "exp": 1e16 }),
     ] {
         let server = Server::saying(&changes);
         let verdict = server.opaque(&json!({ "required_scopes": ["sip"] })).ask(TOKEN);
@@ -279,6 +282,24 @@ fn answers_in_unusual_shapes_are_used() {
         let body = format!("\u{feff}{}", active()).into_bytes();
         server.server.set(INTROSPECT, Answer::Full(200, headers, body));
         assert_eq!(server.opaque(&json!({})).ask(TOKEN).answer.reason(), Reason::Ok, "{content_type}");
+    }
+    let body = active().to_string();
+    let (open, rest) = body.split_at(1);
+    let more = format!(
+        "{open}\"family_name\":\"Zo\u{eb}\",\"cut\":\"x\\ud83d\",\"deep\":{}1{},\"huge\":1e400,{rest}",
+        "[".repeat(40),
+        "]".repeat(40)
+    );
+    let utf_16: Vec<u8> = format!("\u{feff}{more}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let latin: Vec<u8> = more.chars().map(|character| u8::try_from(character).expect("Latin")).collect();
+    for (charset, body) in [("utf-8", more.into_bytes()), ("utf-16", utf_16), ("ISO-8859-1", latin)] {
+        let server = Server::start();
+        let headers = vec![("Content-Type", format!("application/json; charset={charset}"))];
+        server.server.set(INTROSPECT, Answer::Full(200, headers, body));
+        let verdict = server.opaque(&json!({})).ask(TOKEN);
+        assert_eq!(verdict.answer.reason(), Reason::Ok, "{charset}");
+        let token = verdict.answer.token.expect("an accepted one");
+        assert_eq!(sipoauth::worker::claim_text(&token.payload, "family_name").as_deref(), Some("Zo\u{eb}"));
     }
     // A token that has ended stays refused, whatever its shape is.
     let server = Server::saying(&json!({ "exp": (now() - 60).to_string() }));
@@ -308,7 +329,7 @@ fn a_token_for_another_audience_user_or_without_them_is_refused() {
         (json!({ "exp": now() - 60 }), Reason::TokenExpired),
         (json!({ "exp": "soon" }), Reason::ClaimMalformed),
         (json!({ "iss": "https://other.example" }), Reason::IssuerUnknown),
-        (json!({ "token_type": "DPoP" }), Reason::TypeNotAccepted),
+        (json!({ "token_type": "DPoP" }), Reason::ProofNeeded),
     ] {
         let server = Server::saying(&changes);
         let verdict = server.opaque(&json!({})).ask(TOKEN);
@@ -564,18 +585,87 @@ fn one_source_leaves_room_for_others_while_the_server_hangs() {
     assert!(plant.park(&verdict).is_some(), "there is room");
 }
 
+/// Tokens that look like JWTs and are none that a proxy could read, beside those of this issuer.
+fn unreadable(issuer: &str) -> Vec<(&'static str, String)> {
+    let key = TestKey::p256("k");
+    let own = token::claims(issuer, AUDIENCE, "alice", 300);
+    let header = json!({ "alg": "ES256", "kid": "k", "typ": "at+jwt" });
+    let without = |name: &str| {
+        let mut claims = own.clone();
+        claims.as_object_mut().expect("an object").remove(name);
+        key.token("ES256", &claims)
+    };
+    let with = |changes: &Value| key.token("ES256", &merged(&own, changes));
+    let headed = |changes: &Value| key.jws("ES256", &merged(&header, changes), &own);
+    let payload = |octets: &[u8]| key.jws_octets("ES256", header.to_string().as_bytes(), octets);
+    let encrypted = |header: &str| format!("{}.AAAA.AAAA.AAAA.AAAA", token::encode(header));
+    vec![
+        ("no exp", without("exp")),
+        ("no iss", without("iss")),
+        ("another iss", with(&json!({ "iss": "http://internal.example" }))),
+        ("iss a number", with(&json!({ "iss": 7 }))),
+        ("exp a text", with(&json!({ "exp": "soon" }))),
+        ("aud an object", with(&json!({ "aud": {} }))),
+        ("alg ES512", headed(&json!({ "alg": "ES512" }))),
+        ("alg none", token::unsigned(&json!({ "alg": "none" }), &own)),
+        ("kid a number", headed(&json!({ "kid": 5 }))),
+        ("crit", headed(&json!({ "crit": ["x"] }))),
+        ("no JSON", payload(b"\x01\x02")),
+        ("a list", payload(b"[1]")),
+        ("no base64url", format!("{}.+.AAAA", token::encode(header.to_string()))),
+        ("JWE of the server", encrypted(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#)),
+        ("JWE of another kind", encrypted(r#"{"alg":"PBES2-HS256+A128KW","enc":"A256GCM","zip":"DEF"}"#)),
+    ]
+}
+
 #[test]
-fn a_jwt_that_cannot_be_read_is_not_shown_to_another_server() {
+fn a_jwt_that_cannot_be_read_is_shown_to_the_server_of_opaque_tokens() {
     let server = Server::start();
     let mut plant = server.opaque(&json!({}));
-    let key = TestKey::p256("k");
-    let claims = token::claims("https://other.example", AUDIENCE, "alice", 300);
-    let odd = key.jws("ES256", &json!({ "alg": "ES256", "crit": ["x"] }), &claims);
-    let encrypted = format!("{}.AAAA.AAAA.AAAA.AAAA", token::encode(r#"{"alg":"dir","enc":"A128GCM"}"#));
-    assert_eq!(plant.reason(&key.token("ES256", &claims)), Reason::IssuerUnknown);
-    assert_eq!(plant.reason(&odd), Reason::CriticalUnknown);
-    assert_eq!(plant.reason(&encrypted), Reason::TokenEncrypted);
-    assert_eq!(server.asked(), 0);
+    for (count, (what, token)) in (1..).zip(unreadable(&server.server.issuer())) {
+        assert_eq!(plant.reason(&token), Reason::Ok, "{what}: {}", plant.site.log.text());
+        assert_eq!(plant.reason(&token), Reason::Ok, "{what}: from the cache");
+        assert_eq!(server.asked(), count, "{what}");
+    }
+    let (_, revoked) = unreadable(&server.server.issuer()).swap_remove(1);
+    let revoked = format!("{revoked}x");
+    server.revoke(&revoked);
+    assert_eq!(plant.reason(&revoked), Reason::TokenInactive);
+}
+
+#[test]
+fn an_invalid_jwt_of_another_provider_is_not_shown_to_the_server_of_opaque_tokens() {
+    let (server, jwts) = (Server::start(), ScriptedServer::start(key_set(&[&TestKey::p256("k")])));
+    let mut plant = server.opaque(&json!({}));
+    let opaque = format!(
+        "name=opaque;issuer={};audience={AUDIENCE};aor=sip:{{preferred_username}}@example.test;shared_domains=yes;tokens=opaque;\
+         client_id=sip-proxy;client_secret={SECRET};introspection_endpoint={}",
+        server.server.issuer(),
+        server.server.url(INTROSPECT)
+    );
+    let jwt = format!(
+        "name=jwt;issuer={};audience={AUDIENCE};aor=sip:{{preferred_username}}@example.test;shared_domains=yes",
+        jwts.issuer()
+    );
+    plant.site.reload_lines(&[&jwt, &opaque]);
+    let nameless = ["no iss", "another iss", "iss a number", "no JSON", "a list", "no base64url"];
+    for (what, token) in unreadable(&jwts.issuer()) {
+        let reason = plant.reason(&token);
+        if nameless.contains(&what) || what.starts_with("JWE") {
+            assert_eq!(reason, Reason::Ok, "{what}: it is not one of the other provider");
+        } else {
+            assert!(
+                [Reason::ClaimMissing, Reason::ClaimMalformed, Reason::AlgorithmNotAllowed].contains(&reason)
+                    || [Reason::TokenMalformed, Reason::CriticalUnknown].contains(&reason),
+                "{what}: {reason:?}"
+            );
+        }
+    }
+    assert_eq!(server.asked(), 8);
+    let header = json!({ "alg": "RSA-OAEP", "enc": "A256GCM", "iss": jwts.issuer() }).to_string();
+    let encrypted = format!("{}.AAAA.AAAA.AAAA.AAAA", token::encode(header));
+    assert_eq!(plant.reason(&encrypted), Reason::TokenEncrypted, "its header names the other provider");
+    assert_eq!(server.asked(), 8);
 }
 
 #[test]

@@ -87,6 +87,10 @@ fn verdict_and_explanation_agree_with_each_other_and_with_the_rules() {
         assert_eq!((code, explanation["reason"].as_str()), (3, Some(reason.code())), "{name}: {explanation}");
         assert_eq!(failed_rules(&explanation), [rule], "{name}: {explanation}");
     }
+    let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": "k"}).to_string();
+    let twice = key.jws_octets("ES256", header.as_bytes(), b"{\"sub\":1,\"sub\":2}");
+    let text = run_with(&["token", "explain", "-", "--provider", &line], &twice);
+    assert!(text.out.contains("cannot be read as JSON: a name stands twice in an object"), "{}", text.out);
     let (code, explanation) = judged(&good, &["--provider", &line]);
     assert_eq!((code, &explanation["aors"]), (0, &json!([ALICE])), "{explanation}");
     assert_eq!(explanation["fingerprint"], token_fingerprint(&good));
@@ -206,6 +210,30 @@ fn the_server_is_asked_about_opaque_tokens() {
 fn opaque(issuer: &str) -> String {
     let client = "client_id=sip-proxy;client_secret=hush-hush-hush;tokens=opaque";
     format!("name=corp;issuer={issuer};audience=sip;aor={{sip}};domain=example.test;{client}")
+}
+
+#[test]
+fn what_looks_like_a_jwt_is_judged_and_explained_like_any_other_opaque_token() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[key.jwk()]));
+    let (issuer, line) = (server.issuer(), opaque(&server.issuer()));
+    let mut metadata = discovery(&issuer);
+    metadata["introspection_endpoint"] = json!(server.url("/introspect"));
+    server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
+    server.set("/introspect", Answer::Json(json!({"active": true, "aud": "sip", "sip": ALICE, "scope": "sip"})));
+    let mut endless = claims(&issuer, "sip", "alice", 300);
+    endless["exp"] = json!("");
+    let strangers = claims("https://other.example", "sip", "alice", 300);
+    for token in [
+        key.token("ES256", &endless),
+        key.token("ES256", &strangers),
+        key.jws("ES256", &json!({"alg": "ES512"}), &claims(&issuer, "sip", "alice", 300)),
+        "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.AAAA.AAAA.AAAA.AAAA".to_owned(),
+    ] {
+        let (code, explanation) = judged(&token, &["--provider", &line]);
+        assert_eq!((code, &explanation["aors"]), (0, &json!([ALICE])), "{explanation}");
+        assert_eq!(failed_rules(&explanation), [""; 0], "{explanation}");
+    }
 }
 
 #[test]

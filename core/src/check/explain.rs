@@ -12,7 +12,6 @@ use crate::config::introspection::TokenStrategy;
 use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::jose::decryption_keys::OpenedToken;
-use crate::jose::is_jose;
 use crate::jose::jws::{CompactJws, Header};
 use crate::reason::{Outcome, Reason};
 use crate::rules::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
@@ -89,36 +88,43 @@ pub fn explain(
     steps.add("size", fits, format!("{length} octets, max_token_size is {most}"));
     let request = used.request;
     let aor = request.and_then(|sent| Aor::parse(if sent.is_register() { sent.to } else { sent.from }));
-    // A text that is not a JWT may be a token that only its server can read.
-    let opaque = policy.provider_for_opaque(aor.as_ref().map_or("", Aor::host)).filter(|_| !is_jose(token));
+    // A token that cannot be read as a JWT may be one that only its server can read.
+    let domain = aor.as_ref().map_or("", Aor::host);
+    let asked = |named: Option<usize>| policy.asked_about(named, domain);
     let usage = TokenUsage { domain: "", transport: used.transport, certificate: used.certificate };
     let context = ExplainContext { policy, known, token, request, usage, now };
-    let opened = match (policy.decryption.open(token), opaque) {
-        (Ok(opened), _) => opened,
-        (Err(_), Some(index)) => return context.opaque(steps, index),
-        (Err(refused), None) => {
+    let opened = match policy.decryption.open(token) {
+        Ok(opened) => opened,
+        Err(refused) => {
+            if let Some(index) = asked(policy.provider_named_by_header(token)) {
+                return context.opaque(steps, index);
+            }
             steps.add("encryption", Err(refused.reason), format!("encrypted for the key '{}'", refused.kid));
             return steps.0;
         }
     };
+    let jws = CompactJws::split(&opened);
+    let header = jws.as_ref().map_err(|e| *e).and_then(CompactJws::header);
+    let payload = jws.as_ref().map_err(|e| *e).and_then(CompactJws::unverified_payload);
+    let json = payload.as_ref().map_err(|e| ClaimFault::from(*e));
+    let json = json.and_then(|payload| Json::parse(payload).map_err(|error| ClaimFault::unreadable(&error)));
+    let agrees = |json: &Json<'_>| if opened.agrees_with(json) { Ok(()) } else { Err(Reason::TokenMalformed) };
+    let read = |json| agrees(json).map_err(ClaimFault::from).and_then(|()| Claims::from_json(json));
+    let claims = json.as_ref().map_err(Clone::clone).and_then(read);
+    let named = json.as_ref().ok().and_then(|json| policy.provider_named_in(json));
+    if (header.is_err() || claims.is_err() || named.is_none())
+        && let Some(index) = asked(named)
+    {
+        return context.opaque(steps, index);
+    }
     if let OpenedToken::Decrypted(..) = opened {
         steps.add("encryption", Ok(()), "decrypted; the rest is about what was in it".to_owned());
     }
     let parts = opened.split('.').count();
-    let jws = CompactJws::split(&opened);
-    let header = jws.as_ref().map_err(|e| *e).and_then(CompactJws::header);
-    if let (Err(_), Some(index)) = (&header, opaque) {
-        return context.opaque(steps, index);
-    }
     steps.add("form", jws.as_ref().map(drop).map_err(|e| *e), format!("{parts} part(s), a signed JWT has 3"));
     let Ok(jws) = jws else { return steps.0 };
     let detail = header.as_ref().map_or_else(|_| "the protected header is not accepted".to_owned(), describe_header);
     steps.add("header", header.as_ref().map(drop).map_err(|e| *e), detail);
-    let payload = jws.unverified_payload();
-    let json = payload.as_ref().map_err(|e| *e).and_then(|p| Json::parse(p).map_err(|_| Reason::TokenMalformed));
-    let agrees = |json: &Json<'_>| if opened.agrees_with(json) { Ok(()) } else { Err(Reason::TokenMalformed) };
-    let read = |json| agrees(json).map_err(ClaimFault::from).and_then(|()| Claims::from_json(json));
-    let claims = json.as_ref().map_err(|e| ClaimFault::from(*e)).and_then(read);
     let detail = match &claims {
         Ok(_) => "every claim has its type".to_owned(),
         Err(fault) => fault.sentence(ACCESS_TOKEN).unwrap_or_else(|| "the claims cannot be read".to_owned()),

@@ -14,7 +14,6 @@ use crate::config::policy::Policy;
 use crate::config::provider::Provider;
 use crate::jose::decryption_keys::{NotOpened, OpenedToken};
 use crate::jose::hashed_token::HashedToken;
-use crate::jose::is_jose;
 use crate::jose::jwe::CompactJwe;
 use crate::jose::jws::CompactJws;
 use crate::jose::known_headers::KnownHeaders;
@@ -212,8 +211,15 @@ fn verify(
     answer: &mut Answer,
 ) -> Result<VerifiedToken, Refusal> {
     let token = reading.hashed.text;
-    // A text that is not a JWT may be a token that only its server can read.
-    let asked = policy.provider_for_opaque(usage.domain).filter(|_| !is_jose(token));
+    // A token that cannot be read as a JWT, or that is of no provider, may be one that only its server can read. If
+    // the token names a provider, only that one counts, so another server cannot rescue an invalid JWT.
+    let not_read = |fault: ClaimFault, named: Option<usize>, answer: &mut Answer| {
+        let Some(index) = policy.asked_about(named, usage.domain) else {
+            return Err(answer.note(fault, ACCESS_TOKEN).into());
+        };
+        let token = introspected(policy, known.answers, index, token, usage, now, answer)?;
+        Ok(VerifiedToken { by_domain: named.is_none(), ..token })
+    };
     let permit = || {
         reading.unproven = known.decryptions.allowed();
         reading.unproven
@@ -221,13 +227,13 @@ fn verify(
     let jws = reading.hashed.jws;
     let opened =
         if jws.is_some() { Ok(OpenedToken::AsItCame(token)) } else { policy.decryption.open_if(token, permit) };
-    let opened = match (opened, asked) {
-        (Ok(opened), _) => opened,
-        (Err(NotOpened { reason: Reason::Overloaded, .. }), _) => return Err(Reason::Overloaded.into()),
-        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, usage, now, answer),
-        (Err(refused), None) => {
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(NotOpened { reason: Reason::Overloaded, .. }) => return Err(Reason::Overloaded.into()),
+        Err(refused) => {
+            let named = policy.provider_named_by_header(token);
             reading.kid = Some(refused.kid.into());
-            return Err(refused.reason.into());
+            return not_read(refused.reason.into(), named, answer);
         }
     };
     let read_header = |jws: CompactJws<'_>| match headers.get(jws.encoded_header()) {
@@ -235,21 +241,34 @@ fn verify(
         None => jws.header().map(Arc::new),
     };
     let jws = jws.map_or_else(|| CompactJws::split(&opened), Ok);
-    let (header, jws) = match (jws.and_then(|jws| Ok((read_header(jws)?, jws))), asked) {
-        (Ok(jws), _) => jws,
-        (Err(_), Some(provider)) => return by_domain(policy, known.answers, provider, token, usage, now, answer),
-        (Err(reason), None) => return Err(reason.into()),
+    let (header, jws) = match jws.and_then(|jws| Ok((read_header(jws)?, jws))) {
+        Ok(jws) => jws,
+        Err(reason) => {
+            let named = policy.provider_named_by(&opened);
+            return not_read(reason.into(), named, answer);
+        }
     };
-    let payload = jws.unverified_payload()?;
-    let json = Json::parse(&payload).map_err(|_| Reason::TokenMalformed)?;
-    if !opened.agrees_with(&json) {
-        return Err(Reason::TokenMalformed.into());
-    }
-    let claims = Claims::from_json(&json).map_err(|fault| answer.note(fault, ACCESS_TOKEN))?;
-    let claims = reading.claims.insert(claims);
+    let payload = match jws.unverified_payload() {
+        Ok(payload) => payload,
+        Err(reason) => return not_read(reason.into(), None, answer),
+    };
+    let json = match Json::parse(&payload) {
+        Ok(json) => json,
+        Err(error) => return not_read(ClaimFault::unreadable(&error), None, answer),
+    };
+    let agrees = if opened.agrees_with(&json) { Ok(()) } else { Err(Reason::TokenMalformed.into()) };
+    let claims = match agrees.and_then(|()| Claims::from_json(&json)) {
+        Ok(claims) => reading.claims.insert(claims),
+        Err(fault) => {
+            let named = policy.provider_named_in(&json);
+            return not_read(fault, named, answer);
+        }
+    };
     reading.kid.clone_from(&header.kid);
 
-    let index = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()).ok_or(Reason::IssuerUnknown)?;
+    let Some(index) = policy.provider_for_issuer(&claims.issuer, claims.tenant.as_deref()) else {
+        return not_read(Reason::IssuerUnknown.into(), None, answer);
+    };
     answer.provider = Some(index);
     let provider = &policy.providers[index];
     // Its server judges tokens together with the request that brings them.
@@ -327,20 +346,6 @@ fn missing_audience(reason: Reason, whose: &str, answer: &mut Answer) -> Reason 
         Reason::ClaimMissing => answer.note(ClaimFault::missing("aud"), whose),
         other => other,
     }
-}
-
-/// Verifies a token that does not name its issuer, by introspection at the provider that serves its domain.
-fn by_domain(
-    policy: &Policy,
-    answers: &dyn KnownAnswers,
-    index: usize,
-    token: &str,
-    usage: TokenUsage<'_>,
-    now: i64,
-    answer: &mut Answer,
-) -> Result<VerifiedToken, Refusal> {
-    let token = introspected(policy, answers, index, token, usage, now, answer)?;
-    Ok(VerifiedToken { by_domain: true, ..token })
 }
 
 /// Verifies a token that only its server can read (RFC 7662). The server's answer is judged like the claims of a

@@ -171,6 +171,33 @@ impl Policy {
         self.first_for(domain, asked)
     }
 
+    /// The provider to ask about a token that cannot be read as a JWT, or that is of no provider. `named` is the
+    /// provider that the token names all the same. Without one, the domain tells whom to ask.
+    pub fn asked_about(&self, named: Option<usize>, domain: &str) -> Option<usize> {
+        match named {
+            Some(index) => (self.providers[index].strategy == TokenStrategy::Opaque).then_some(index),
+            None => self.provider_for_opaque(domain),
+        }
+    }
+
+    /// The provider that a JWT names as its issuer, whatever else is wrong with the token.
+    pub fn provider_named_by(&self, token: &str) -> Option<usize> {
+        let payload = CompactJws::split(token).ok()?.unverified_payload().ok()?;
+        self.provider_named_in(&Json::parse(&payload).ok()?)
+    }
+
+    /// The provider that the header of an encrypted token names as its issuer (RFC 7519 section 5.3).
+    pub fn provider_named_by_header(&self, token: &str) -> Option<usize> {
+        let header = CompactJwe::split(token)?.unverified_header().ok()?;
+        self.provider_named_in(&Json::parse(&header).ok()?)
+    }
+
+    /// The provider that claims name as their issuer.
+    pub fn provider_named_in(&self, claims: &Json<'_>) -> Option<usize> {
+        let text = |name: &str| claims.get(name).and_then(Json::as_str);
+        self.provider_for_issuer(text("iss")?, text("tid"))
+    }
+
     /// The provider of a session: the one of its name, unless that provider has another issuer now.
     pub fn provider_of_session(&self, session: &Session) -> Option<usize> {
         self.providers.iter().position(|p| p.name == session.provider && p.issuer_name == session.issuer)

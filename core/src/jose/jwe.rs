@@ -78,12 +78,14 @@ impl<'a> CompactJwe<'a> {
         })
     }
 
-    /// Decodes the protected header.
+    /// Decodes the protected header without any check but that of its length.
+    pub fn unverified_header(&self) -> Result<Vec<u8>, Reason> {
+        if self.header.len() > MAX_HEADER { Err(Reason::TokenMalformed) } else { decode(self.header) }
+    }
+
+    /// Reads the protected header.
     pub fn header(&self) -> Result<JweHeader, Reason> {
-        if self.header.len() > MAX_HEADER {
-            return Err(Reason::TokenMalformed);
-        }
-        let octets = decode(self.header)?;
+        let octets = self.unverified_header()?;
         let json = Json::parse(&octets).map_err(|_| Reason::TokenMalformed)?;
         if !matches!(json, Json::Object(_)) {
             return Err(Reason::TokenMalformed);

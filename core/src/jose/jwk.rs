@@ -70,13 +70,15 @@ impl VerificationKey {
             return Err(JwkError::OtherUse(JwkError::word(usage)));
         }
         if let Some(operations) = jwk.get("key_ops") {
-            let operations = operations.as_strings().ok_or(JwkError::WrongType("key_ops"))?;
-            let verifies = operations.contains(&"verify") || allow_private && operations.contains(&"sign");
+            let mut operations = operations.as_strings().ok_or(JwkError::WrongType("key_ops"))?;
+            operations.retain(|operation| !operation.is_empty());
+            let signs = allow_private && operations.contains(&"sign");
+            let verifies = operations.is_empty() || operations.contains(&"verify") || signs;
             if !verifies {
                 return Err(JwkError::OtherOperations);
             }
         }
-        if jwk.get("d").is_some() && !allow_private {
+        if jwk.get("d").is_some_and(|d| d.as_str() != Some("")) && !allow_private {
             return Err(JwkError::PrivateKey);
         }
         let curve = text("crv")?;

@@ -53,6 +53,8 @@ pub enum JwkError {
     PrivateKey,
     /// Another shared secret has the same name.
     SharedName,
+    /// So many keys, of which this is the first, are not used or not named, because the set has too many.
+    Surplus(usize),
 }
 
 impl JwkError {
@@ -99,6 +101,9 @@ impl fmt::Display for JwkError {
             JwkError::SecretNotAllowed => f.write_str("a shared secret does not belong in a public key set"),
             JwkError::PrivateKey => {
                 f.write_str("a private key in a public key set: everybody can sign with it, replace it")
+            }
+            JwkError::Surplus(count) => {
+                write!(f, "keys left out from here on: {count} (64 at most are used, and 64 others named)")
             }
             JwkError::SharedName => f.write_str("another shared secret has the same kid"),
         }

@@ -7,9 +7,9 @@ use super::algorithm::{Algorithm, KeyType};
 use super::jwk::VerificationKey;
 use super::jwk_error::JwkError;
 use crate::text::fingerprint::printable;
-use crate::text::json::Json;
+use crate::text::json::{Json, JsonError};
 
-/// Most keys of one set.
+/// Most keys of one set that are used, and most that are named because they are not.
 pub const MAX_KEYS: usize = 64;
 /// Most keys that are tried for one signature: `MAX_NAMESAKES` of those that share the token's kid, else
 /// `MAX_CANDIDATES`.
@@ -79,11 +79,13 @@ pub enum NoCandidate {
 /// Why a document is not a usable key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySetError {
-    /// Not JSON, or no "keys" array.
+    /// Not the JSON that is accepted.
+    NotJson(JsonError),
+    /// No "keys" array.
     NotAKeySet,
     /// No key of the set can be used. The list says why, for each key.
     NoUsableKey(Vec<Rejected>),
-    /// More keys than allowed.
+    /// More configured keys than allowed.
     TooMany,
     /// Secrets and public keys in one set.
     Mixed,
@@ -102,6 +104,7 @@ impl KeySetError {
 impl std::fmt::Display for KeySetError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            KeySetError::NotJson(error) => return write!(f, "the answer is not a JSON Web Key Set: {error}"),
             KeySetError::NotAKeySet => "the answer is not a JSON Web Key Set",
             KeySetError::NoUsableKey(rejected) if rejected.is_empty() => {
                 "the key set has no usable signature key: it is empty"
@@ -120,18 +123,18 @@ impl std::fmt::Display for KeySetError {
 impl KeySet {
     /// Parses a JWK Set. A single JWK is accepted for configured keys.
     pub fn from_jwks(document: &[u8], origin: Origin) -> Result<KeySet, KeySetError> {
-        let json = Json::parse(document).map_err(|_| KeySetError::NotAKeySet)?;
+        let json = Json::parse(document).map_err(KeySetError::NotJson)?;
         let configured = origin == Origin::Configured;
         let jwks: &[Json<'_>] = match json.get("keys") {
             Some(Json::Array(keys)) => keys,
             None if configured && json.get("kty").is_some() => std::slice::from_ref(&json),
             _ => return Err(KeySetError::NotAKeySet),
         };
-        if jwks.len() > MAX_KEYS {
+        if configured && jwks.len() > MAX_KEYS {
             return Err(KeySetError::TooMany);
         }
         let mut set = KeySet::default();
-        let mut secrets = Vec::new();
+        let (mut secrets, mut surplus) = (Vec::new(), Vec::new());
         for (place, jwk) in (1..).zip(jwks) {
             let text = |name: &str| jwk.get(name).and_then(Json::as_str).unwrap_or("");
             let key = VerificationKey::from_jwk(jwk, configured);
@@ -141,10 +144,15 @@ impl KeySet {
             if text("kty") == KeyType::Secret.kty() {
                 secrets.push((text("kid"), place));
             }
+            let has_room = if key.is_ok() { set.keys.len() < MAX_KEYS } else { set.rejected.len() < MAX_KEYS };
             match key {
-                Ok(key) => set.keys.push(key),
-                Err(error) => set.reject(text("kid"), place, error),
+                Ok(key) if has_room => set.keys.push(key),
+                Err(error) if has_room => set.reject(text("kid"), place, error),
+                _ => surplus.push(place),
             }
+        }
+        if let Some(place) = surplus.first() {
+            set.reject("", *place, JwkError::Surplus(surplus.len()));
         }
         set.drop_ambiguous_secrets(&secrets);
         let secrets = set.keys.iter().filter(|k| k.key_type().kty() == "oct").count();
@@ -258,6 +266,39 @@ mod tests {
             })
             .collect();
         assert_eq!(tried(&many.iter().map(String::as_str).collect::<Vec<_>>()), Ok(4));
+    }
+
+    #[test]
+    fn the_first_keys_of_a_large_set_are_used_and_the_rest_is_counted() {
+        let key = |number: u32| {
+            let seed: Vec<u8> = number.to_be_bytes().into_iter().cycle().take(32).collect();
+            let key = aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+            let x = URL_SAFE_NO_PAD.encode(aws_lc_rs::signature::KeyPair::public_key(&key));
+            format!(r#"{{"kid":"k{number}","kty":"OKP","crv":"Ed25519","x":"{x}"}}"#)
+        };
+        let read = |keys: &[String]| set(&keys.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let copies = read(&vec![key(1); 500]);
+        assert_eq!((copies.keys().len(), copies.rejected().len()), (1, 0), "equal ones count once");
+        let many = read(&(0..70).map(key).collect::<Vec<_>>());
+        assert_eq!(many.keys().len(), MAX_KEYS);
+        assert_eq!(many.rejected(), [Rejected { kid: String::new(), place: 65, error: JwkError::Surplus(6) }]);
+        let other = r#"{"kid":"e","use":"enc","kty":"RSA"}"#.to_owned();
+        let behind = read(&[vec![other; 300], vec![key(1)]].concat());
+        assert_eq!((behind.keys().len(), behind.rejected().len()), (1, MAX_KEYS + 1), "a key behind others is found");
+        assert_eq!(behind.rejected().last().map(|rest| &rest.error), Some(&JwkError::Surplus(236)));
+        let configured = format!(r#"{{"keys":[{}]}}"#, vec![key(1); 65].join(","));
+        assert_eq!(KeySet::from_jwks(configured.as_bytes(), Origin::Configured).unwrap_err(), KeySetError::TooMany);
+    }
+
+    #[test]
+    fn what_a_key_leaves_empty_says_nothing() {
+        for member in [r#""d":"""#, r#""key_ops":"""#, r#""key_ops":[]"#, r#""key_ops":[""]"#, r#""key_ops":"verify""#]
+        {
+            assert_eq!(set(&[&format!("{{{member},{KEY}}}")]).unwrap().keys().len(), 1, "{member}");
+        }
+        for member in [r#""d":"AA""#, r#""d":1"#, r#""d":[]"#, r#""key_ops":["encrypt"]"#, r#""key_ops":"encrypt""#] {
+            assert!(set(&[&format!("{{{member},{KEY}}}")]).is_err(), "{member}");
+        }
     }
 
     #[test]

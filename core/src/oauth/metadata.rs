@@ -98,8 +98,10 @@ fn endpoint_of_document(
         Err(error) => return Ok(Err((problem_of(&error), error.to_string()))),
     };
     // A web server may answer every request with a web page.
-    let Ok(json @ Json::Object(_)) = Json::parse(&document.body) else {
-        return Ok(Err((Problem::Missing, "the answer is not a JSON metadata document".into())));
+    let json = match Json::parse(&document.body) {
+        Ok(json @ Json::Object(_)) => json,
+        Ok(_) => return Ok(Err((Problem::Missing, "the answer is not a JSON metadata document".into()))),
+        Err(e) => return Ok(Err((Problem::Missing, format!("the answer is not a JSON metadata document: {e}")))),
     };
     if json.get("issuer").and_then(Json::as_str).is_none() {
         return Ok(Err((Problem::Nameless, "the metadata has no issuer".into())));

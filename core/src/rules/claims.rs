@@ -15,8 +15,13 @@ use crate::text::json::Json;
 pub const NO_END: i64 = i64::MAX;
 /// Values of `typ` by which Keycloak tells other tokens from access tokens.
 const OTHER_KINDS: [&str; 4] = ["ID", "Refresh", "Offline", "Logout"];
-/// Most values of an array claim. More values make the token malformed.
-const MAX_VALUES: usize = 256;
+/// What the URN of a type of token begins with (RFC 8693 section 3).
+const TOKEN_TYPE_URN: &str = "urn:ietf:params:oauth:token-type:";
+/// Words in a `token_type` that is no access token's.
+const OTHER_TYPES: [&str; 5] = ["refresh", "offline", "idtoken", "code", "ticket"];
+/// `token_type` of tokens that are not valid without a proof. N_A (RFC 8693 section 2.2.1) says that a token is not
+/// used as an access token.
+const PROOF_TYPES: [&str; 4] = ["mac", "hok", "na", "n/a"];
 
 /// The claims of one token, with their types checked. They are owned, so that they can be kept with a verified token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +42,8 @@ pub struct Claims {
     pub issued_at: Option<i64>,
     /// The scopes of `scope` (RFC 9068) and `scp` (Entra, Okta), separated by one space.
     pub scope: String,
-    /// Every client that `azp`, `client_id`, `appid` (Entra v1) and `cid` (Okta) name.
+    /// Every client that `azp` and `client_id` name. If neither is there, those of `appid` (Entra v1) and `cid`
+    /// (Okta), which mean something else on other servers.
     pub clients: Vec<String>,
     /// The token names a permission or the client it was issued to, as access tokens do.
     pub has_access_marks: bool,
@@ -62,16 +68,14 @@ impl Claims {
         let word = |name: &str| -> Result<&str, ClaimFault> {
             json.get(name).map_or(Ok(""), |value| value.as_str().ok_or_else(|| ClaimFault::malformed(name, value)))
         };
-        let (kind, usage) = (word("token_type")?, word("token_use")?);
-        let is = |text: &str, words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
         // Servers introspect refresh tokens and ID tokens too.
-        let other = ["refresh_token", "refresh", "offline", "id_token", "id"];
-        if claims.is_id_token || is(kind, &other) || is(usage, &other) {
+        let is_other = |word: &str| word == "id" || OTHER_TYPES.iter().any(|other| word.contains(other));
+        let (kind, usage) = (token_type(word("token_type")?), token_type(word("token_use")?));
+        if claims.is_id_token || is_other(&kind) || is_other(&usage) {
             return Err(Reason::IdToken.into());
         }
-        // A token of another type, such as DPoP, is not valid without a proof.
-        if !is(kind, &["", "Bearer", "access_token"]) {
-            return Err(Reason::TypeNotAccepted.into());
+        if kind.contains("pop") || PROOF_TYPES.contains(&&*kind) {
+            return Err(Reason::ProofNeeded.into());
         }
         Ok(Claims { has_access_marks: true, has_roles_only: false, ..claims })
     }
@@ -102,17 +106,19 @@ impl Claims {
         for (name, value) in members {
             found.take(name, value, issuer.is_some()).ok_or_else(|| ClaimFault::malformed(name, value))?;
         }
-        let [_, named @ ..] = found.clients;
+        let [azp, client_id, appid, cid] = &found.clients;
         let scope = joined(found.scopes)?;
         let audience = found.audience.map_or(Ok(SmallVec::new()), |value| texts("aud", value))?;
+        let named = if azp.is_some() || client_id.is_some() { [azp, client_id] } else { [appid, cid] };
         let mut clients: Vec<String> = Vec::new();
-        for client in found.clients.into_iter().flatten() {
+        for client in named.into_iter().flatten() {
             if !clients.iter().any(|known| known == client) {
-                clients.push(client.to_owned());
+                clients.push(client.to_string());
             }
         }
         // An empty scope permits nothing, and is no mark of a permission.
-        let has_marks = !scope.is_empty() || named != [None, None, None] || found.has_grant_type;
+        let has_marks =
+            !scope.is_empty() || [client_id, appid, cid].into_iter().any(Option::is_some) || found.has_grant_type;
         let has_roles = found.has_roles && is_for_service(&audience, &clients);
         Ok(Claims {
             issuer: found.issuer.or(issuer).ok_or_else(|| ClaimFault::missing("iss"))?.to_owned(),
@@ -159,7 +165,7 @@ struct Found<'a> {
     /// `scope` and `scp`
     scopes: [Option<&'a Json<'a>>; 2],
     /// `azp`, `client_id`, `appid` and `cid`
-    clients: [Option<&'a str>; 4],
+    clients: [Option<Cow<'a, str>>; 4],
     has_roles: bool,
     /// `gty`: the grant by which the client got the token (Auth0).
     has_grant_type: bool,
@@ -171,25 +177,30 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     /// None: the value is of the wrong type.
     fn take(&mut self, name: &str, value: &'a Json<'a>, is_answer: bool) -> Option<()> {
-        let text = || value.as_str().map(Some);
+        // Others give these names another meaning, so a value of another type is no mistake.
+        let private = || value.as_str().filter(|text| !text.is_empty());
+        // Some servers number their users and clients.
+        let client = || Some(Some(value.as_text()?).filter(|text| !text.is_empty()));
         let date = || {
+            if is_answer && value.as_str() == Some("") {
+                return Some(None);
+            }
             let seconds = if is_answer { value.as_seconds() } else { value.as_numeric_date() };
             seconds.map(Some)
         };
         // The length is compared first, because that quickly rules out most names, which are none of these.
         match (name.len(), name) {
-            (3, "iss") => self.issuer = text()?,
-            (3, "tid") => self.tenant = text()?,
-            // Some servers number their users.
+            (3, "iss") => self.issuer = Some(value.as_str()?),
+            (3, "tid") => self.tenant = private(),
             (3, "sub") => self.subject = Some(value.as_text()?),
             (3, "aud") => self.audience = Some(value),
             (3, "exp") => self.expires_at = date()?,
             (3, "nbf") => self.not_before = date()?,
             (3, "iat") => self.issued_at = date()?,
-            (3, "azp") => self.clients[0] = text()?,
-            (9, "client_id") => self.clients[1] = text()?,
-            (5, "appid") => self.clients[2] = text()?,
-            (3, "cid") => self.clients[3] = text()?,
+            (3, "azp") => self.clients[0] = client()?,
+            (9, "client_id") => self.clients[1] = client()?,
+            (5, "appid") => self.clients[2] = private().map(Cow::Borrowed),
+            (3, "cid") => self.clients[3] = private().map(Cow::Borrowed),
             (5, "scope") => self.scopes[0] = Some(value),
             (3, "scp") => self.scopes[1] = Some(value),
             // An ID token has a hash of what was issued with it, or a nonce and no scope. Keycloak names the kind
@@ -225,6 +236,12 @@ pub fn id_token_marks(json: &Json<'_>, claims: &Claims) -> Vec<&'static str> {
     marks.into_iter().filter(|mark| mark.1).map(|mark| mark.0).collect()
 }
 
+/// A `token_type` in one spelling: "refresh_token", "RefreshToken" and the URN are the same.
+fn token_type(text: &str) -> String {
+    let text = text.trim().to_ascii_lowercase();
+    text.strip_prefix(TOKEN_TYPE_URN).unwrap_or(&text).replace(['_', '-', ' '], "")
+}
+
 /// True when the audience is a service rather than the client that signed the user in. If the token names clients,
 /// none of them may be an audience. If it names none, every audience must be a URI.
 fn is_for_service(audience: &[&str], clients: &[String]) -> bool {
@@ -236,8 +253,7 @@ fn is_for_service(audience: &[&str], clients: &[String]) -> bool {
 
 /// A text, or the texts of a list.
 fn texts<'a>(claim: &str, value: &'a Json<'_>) -> Result<SmallVec<[&'a str; 2]>, ClaimFault> {
-    let texts = value.as_strings().filter(|texts| texts.len() <= MAX_VALUES);
-    texts.ok_or_else(|| ClaimFault::malformed(claim, value))
+    value.as_strings().ok_or_else(|| ClaimFault::malformed(claim, value))
 }
 
 fn joined(scopes: [Option<&Json<'_>>; 2]) -> Result<String, ClaimFault> {
@@ -272,8 +288,10 @@ mod tests {
             ("aud", "[\"sip\",1]"),
             ("scope", "1"),
             ("scp", "[1]"),
+            ("sub", "\"\\ud83d\""),
+            ("iss", "\"\\ud83d\""),
             ("azp", "[]"),
-            ("exp", "1e300"),
+            ("client_id", "{}"),
         ] {
             let mut members = vec![("iss", "\"i\""), ("exp", "1")];
             members.retain(|m| m.0 != name);
@@ -313,7 +331,12 @@ mod tests {
         assert!(plain.has_access_marks && !plain.is_id_token);
         let named = read(r#"{"active":true,"iss":"https://other","exp":120,"token_type":"bearer"}"#).unwrap();
         assert_eq!((named.issuer.as_str(), named.expires_at), ("https://other", 120));
-        for good in [r#""token_type":"access_token""#, r#""typ":"Bearer""#, r#""token_use":"access""#] {
+        let word = |text: &str| format!(r#""token_type":"{text}""#);
+        let kinds =
+            ["access_token", "JWT", "BearerToken", "AccessToken", "Bearer ", "", "opaque", "reference"].map(word);
+        let urns = ["access_token", "jwt"].map(|kind| word(&format!("{TOKEN_TYPE_URN}{kind}")));
+        let others = [r#""typ":"Bearer""#, r#""token_use":"access""#].map(str::to_owned);
+        for good in kinds.into_iter().chain(urns).chain(others) {
             assert!(read(&format!(r#"{{"active":true,{good}}}"#)).is_ok(), "{good}");
         }
         for (members, reason) in [
@@ -324,7 +347,15 @@ mod tests {
             (r#""typ":"Offline""#, Reason::IdToken),
             (r#""typ":"ID""#, Reason::IdToken),
             (r#""at_hash":"x""#, Reason::IdToken),
-            (r#""token_type":"DPoP""#, Reason::TypeNotAccepted),
+            (r#""token_type":"RefreshToken""#, Reason::IdToken),
+            (r#""token_type":"urn:ietf:params:oauth:token-type:refresh_token""#, Reason::IdToken),
+            (r#""token_type":"urn:ietf:params:oauth:token-type:id_token""#, Reason::IdToken),
+            (r#""token_type":"authorization_code""#, Reason::IdToken),
+            (r#""token_type":"DPoP""#, Reason::ProofNeeded),
+            (r#""token_type":"urn:example:dpop""#, Reason::ProofNeeded),
+            (r#""token_type":"PoP""#, Reason::ProofNeeded),
+            (r#""token_type":"mac""#, Reason::ProofNeeded),
+            (r#""token_type":"N_A""#, Reason::ProofNeeded),
             (r#""token_type":1"#, Reason::ClaimMalformed),
             (r#""token_use":[]"#, Reason::ClaimMalformed),
             (r#""iss":1"#, Reason::ClaimMalformed),
@@ -337,6 +368,55 @@ mod tests {
             assert_eq!(read(&format!(r#"{{"active":true,{members}}}"#)), Err(reason), "{members}");
         }
         assert_eq!(read("[]"), Err(Reason::TokenMalformed));
+    }
+
+    #[test]
+    fn an_answer_may_leave_a_claim_empty_or_write_a_number_as_text() {
+        let read = |text: &str| {
+            Claims::from_introspection(&Json::parse(text.as_bytes()).unwrap(), "https://as").map_err(Reason::from)
+        };
+        let empty = read(r#"{"active":true,"exp":"","nbf":"","iat":"","client_id":"","azp":""}"#).unwrap();
+        assert_eq!((empty.expires_at, empty.not_before, empty.issued_at), (NO_END, None, None));
+        assert!(empty.clients.is_empty());
+        let odd = read(r#"{"active":true,"exp":"120.5","nbf":"60.0","iat":1e400,"client_id":1001}"#).unwrap();
+        assert_eq!((odd.expires_at, odd.not_before, odd.issued_at), (120, Some(60), Some(i64::MAX)));
+        assert_eq!(odd.clients, ["1001"]);
+        assert_eq!(claims(r#"{"iss":"i","exp":""}"#), Err(Reason::ClaimMalformed), "a signed token is strict");
+    }
+
+    #[test]
+    fn numbers_of_any_size_name_a_user_and_an_end() {
+        let read = |members: &str| claims(&format!(r#"{{"iss":"i",{members}}}"#)).unwrap();
+        for sub in ["9223372036854775808", "18446744073709551615", "123456789012345678901", "-9223372036854775809"] {
+            assert_eq!(read(&format!(r#""exp":1,"sub":{sub}"#)).subject.as_deref(), Some(sub));
+        }
+        assert_eq!(read(r#""exp":1,"sub":1001.0"#).subject.as_deref(), Some("1001"));
+        for exp in ["9223372036854775808", "1e16", "99999999999999999999.5"] {
+            assert!(read(&format!(r#""exp":{exp}"#)).expires_at >= 10_000_000_000_000_000, "{exp}");
+        }
+    }
+
+    #[test]
+    fn names_that_nobody_has_registered_count_as_text_only_and_after_the_registered_ones() {
+        let read = |members: &str| claims(&format!(r#"{{"iss":"i","exp":1,{members}}}"#)).unwrap();
+        for odd in ["5", "1.5", "true", "[]", "{}", "\"\""] {
+            let read = read(&format!(r#""tid":{odd},"cid":{odd},"appid":{odd}"#));
+            assert_eq!((read.tenant, read.clients.len(), read.has_access_marks), (None, 0, false), "{odd}");
+        }
+        assert_eq!(read(r#""azp":"phones","cid":"customer-7","appid":"x""#).clients, ["phones"]);
+        assert_eq!(read(r#""azp":"","client_id":"phones","cid":"7""#).clients, ["phones"]);
+        assert_eq!(read(r#""azp":"a","client_id":"b""#).clients, ["a", "b"]);
+        assert_eq!(read(r#""azp":"","cid":"okta""#).clients, ["okta"]);
+        assert_eq!(read(r#""appid":"entra","cid":7"#).clients, ["entra"]);
+    }
+
+    #[test]
+    fn lists_are_bounded_by_the_token_only() {
+        let many = (0..1000).map(|number| format!("\"s{number}\"")).collect::<Vec<_>>().join(",");
+        let read =
+            claims(&format!(r#"{{"iss":"i","exp":1,"aud":[{many},"sip"],"scp":[{many}],"scope":["sip"]}}"#)).unwrap();
+        assert_eq!(read.audience.len(), 1001);
+        assert!(read.has_scope("s999") && read.has_scope("sip") && !read.has_scope("s1000"));
     }
 
     #[test]
