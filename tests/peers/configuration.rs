@@ -176,7 +176,7 @@ fn a_key_for_encryption_or_signing_only_does_not_verify() {
     for odd in [
         json!({ "use": "enc" }),
         json!({ "key_ops": ["encrypt"] }),
-        json!({ "key_ops": ["sign"] }),
+        json!({ "key_ops": ["wrapKey"] }),
         json!({ "alg": "RSA-OAEP" }),
     ] {
         let mut site = site_of(&[odd.clone(), json!({ "kid": "other", "alg": "PS256" })]);

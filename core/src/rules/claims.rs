@@ -65,12 +65,13 @@ impl Claims {
     /// one that was asked, because an answer need not name it. An answer without `exp` has no end ([`NO_END`]).
     pub fn from_introspection(json: &Json<'_>, issuer: &str) -> Result<Claims, ClaimFault> {
         let claims = Claims::read(json, Some(issuer), Some(NO_END))?;
-        let word = |name: &str| -> Result<&str, ClaimFault> {
-            json.get(name).map_or(Ok(""), |value| value.as_str().ok_or_else(|| ClaimFault::malformed(name, value)))
-        };
+        let kind = json
+            .get("token_type")
+            .map_or(Ok(""), |value| value.as_str().ok_or_else(|| ClaimFault::malformed("token_type", value)))?;
         // Servers introspect refresh tokens and ID tokens too.
         let is_other = |word: &str| word == "id" || OTHER_TYPES.iter().any(|other| word.contains(other));
-        let (kind, usage) = (token_type(word("token_type")?), token_type(word("token_use")?));
+        let usage = json.get("token_use").and_then(Json::as_str).unwrap_or_default();
+        let (kind, usage) = (token_type(kind), token_type(usage));
         if claims.is_id_token || is_other(&kind) || is_other(&usage) {
             return Err(Reason::IdToken.into());
         }
@@ -90,7 +91,7 @@ impl Claims {
             (Some(own), Some(said)) => Some(Box::new((*own).and(*said))),
             (own, said) => own.or(said),
         };
-        if answer.get("scope").is_some() || answer.get("scp").is_some() {
+        if answer.get("scope").is_some() || answer.get("scp").is_some_and(|scp| scp.as_strings().is_some()) {
             claims.scope = said.scope;
         }
         Ok(claims)
@@ -202,7 +203,7 @@ impl<'a> Found<'a> {
             (5, "appid") => self.clients[2] = private().map(Cow::Borrowed),
             (3, "cid") => self.clients[3] = private().map(Cow::Borrowed),
             (5, "scope") => self.scopes[0] = Some(value),
-            (3, "scp") => self.scopes[1] = Some(value),
+            (3, "scp") => self.scopes[1] = Some(value).filter(|value| value.as_strings().is_some()),
             // An ID token has a hash of what was issued with it, or a nonce and no scope. Keycloak names the kind
             // in `typ`.
             (7, "at_hash") | (6, "c_hash" | "s_hash") => self.is_about_sign_in = true,
@@ -287,7 +288,7 @@ mod tests {
             ("sub", "1.5"),
             ("aud", "[\"sip\",1]"),
             ("scope", "1"),
-            ("scp", "[1]"),
+            ("scope", "[1]"),
             ("sub", "\"\\ud83d\""),
             ("iss", "\"\\ud83d\""),
             ("azp", "[]"),
@@ -357,7 +358,6 @@ mod tests {
             (r#""token_type":"mac""#, Reason::ProofNeeded),
             (r#""token_type":"N_A""#, Reason::ProofNeeded),
             (r#""token_type":1"#, Reason::ClaimMalformed),
-            (r#""token_use":[]"#, Reason::ClaimMalformed),
             (r#""iss":1"#, Reason::ClaimMalformed),
             (r#""exp":"soon""#, Reason::ClaimMalformed),
             (r#""aud":{}"#, Reason::ClaimMalformed),
@@ -400,9 +400,11 @@ mod tests {
     fn names_that_nobody_has_registered_count_as_text_only_and_after_the_registered_ones() {
         let read = |members: &str| claims(&format!(r#"{{"iss":"i","exp":1,{members}}}"#)).unwrap();
         for odd in ["5", "1.5", "true", "[]", "{}", "\"\""] {
-            let read = read(&format!(r#""tid":{odd},"cid":{odd},"appid":{odd}"#));
+            let read = read(&format!(r#""tid":{odd},"cid":{odd},"appid":{odd},"scp":{odd},"token_use":{odd}"#));
             assert_eq!((read.tenant, read.clients.len(), read.has_access_marks), (None, 0, false), "{odd}");
+            assert_eq!(read.scope, "", "{odd}");
         }
+        assert_eq!(read(r#""scope":"a","scp":["b",5]"#).scope, "a");
         assert_eq!(read(r#""azp":"phones","cid":"customer-7","appid":"x""#).clients, ["phones"]);
         assert_eq!(read(r#""azp":"","client_id":"phones","cid":"7""#).clients, ["phones"]);
         assert_eq!(read(r#""azp":"a","client_id":"b""#).clients, ["a", "b"]);
