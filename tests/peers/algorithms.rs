@@ -137,6 +137,18 @@ fn jsonwebtoken_an_unknown_crit_is_refused() {
 }
 
 #[test]
+fn an_empty_kid_names_no_key() {
+    let (key, other) = (TestKey::p256("k"), TestKey::p256("other"));
+    let mut site = Site::new(&[other.jwk(), key.jwk()], &json!({}));
+    let header = json!({ "alg": "ES256", "kid": "", "typ": "at+jwt" });
+    assert_eq!(site.token(&key.jws("ES256", &header, &claims(&json!({})))), Reason::Ok);
+    assert_eq!(
+        site.token(&TestKey::p256("stranger").jws("ES256", &header, &claims(&json!({})))),
+        Reason::SignatureInvalid
+    );
+}
+
+#[test]
 fn jsonwebtoken_typ_dpop_is_refused() {
     let key = TestKey::p256("k");
     let mut site = Site::new(&[key.jwk()], &json!({}));

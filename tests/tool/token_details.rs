@@ -87,10 +87,10 @@ fn the_claim_that_is_wrong_is_named_with_its_type_and_its_token() {
         (json!({"aud": {"a": 1}}), "claims", "aud of the access token is an object"),
         (json!({"aud": ["sip", 7]}), "claims", "aud of the access token is an array with other values than strings"),
         (json!({"scope": true}), "claims", "scope of the access token is a boolean"),
-        (json!({"scp": [[]]}), "claims", "scp of the access token is an array with other values than strings"),
+        (json!({"scope": [[]]}), "claims", "scope of the access token is an array with other values than strings"),
         (json!({"nbf": true}), "claims", "nbf of the access token is a boolean"),
         (json!({"iat": []}), "claims", "iat of the access token is an array"),
-        (json!({"sub": 1.5}), "claims", "sub of the access token is a number"),
+        (json!({"sub": 1.5}), "claims", "sub of the access token is a number with a fraction or an exponent"),
         (json!({"client_id": {}}), "claims", "client_id of the access token is an object"),
         (json!({"cnf": "x"}), "claims", "cnf of the access token is a string"),
         (

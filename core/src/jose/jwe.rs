@@ -118,7 +118,8 @@ impl<'a> CompactJwe<'a> {
         Ok(JweHeader {
             alg,
             enc,
-            kid: text("kid")?.map(str::to_owned),
+            // An empty text counts as absent, as in a key.
+            kid: text("kid")?.filter(|kid| !kid.is_empty()).map(str::to_owned),
             ephemeral,
             apu: party("apu")?,
             apv: party("apv")?,

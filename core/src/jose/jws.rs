@@ -98,7 +98,8 @@ impl<'a> CompactJws<'a> {
         };
         Ok(Header {
             algorithm: Algorithm::from_name(alg).ok_or(Reason::AlgorithmNotAllowed)?,
-            kid: text("kid")?.map(Arc::from),
+            // An empty text counts as absent, as in a key.
+            kid: text("kid")?.filter(|kid| !kid.is_empty()).map(Arc::from),
             typ,
             has_nonce: json.get("nonce").is_some(),
         })
