@@ -103,7 +103,7 @@ impl fmt::Display for JwkError {
                 f.write_str("a private key in a public key set: everybody can sign with it, replace it")
             }
             JwkError::Surplus(count) => {
-                write!(f, "keys left out from here on: {count} (64 at most are used, and 64 others named)")
+                write!(f, "keys left out from here on: {count} (64 at most are used or named)")
             }
             JwkError::SharedName => f.write_str("another shared secret has the same kid"),
         }

@@ -9,7 +9,7 @@ use super::jwk_error::JwkError;
 use crate::text::fingerprint::printable;
 use crate::text::json::{Json, JsonError};
 
-/// Most keys of one set that are used, and most that are named because they are not.
+/// Most keys of one set that are used or named.
 pub const MAX_KEYS: usize = 64;
 /// Most keys that are tried for one signature: `MAX_NAMESAKES` of those that share the token's kid, else
 /// `MAX_CANDIDATES`.
@@ -151,9 +151,7 @@ impl KeySet {
                 _ => surplus.push(place),
             }
         }
-        if let Some(place) = surplus.first() {
-            set.reject("", *place, JwkError::Surplus(surplus.len()));
-        }
+        set.leave_out(surplus);
         set.drop_ambiguous_secrets(&secrets);
         let secrets = set.keys.iter().filter(|k| k.key_type().kty() == "oct").count();
         if secrets > 0 && secrets < set.keys.len() {
@@ -175,6 +173,19 @@ impl KeySet {
 
     fn reject(&mut self, kid: &str, place: usize, error: JwkError) {
         self.rejected.push(Rejected { kid: printable(kid, MAX_SHOWN_KID), place, error });
+    }
+
+    /// Replaces notes by a single one, so that no more keys are used or named than one set may have. `surplus` are the
+    /// places of keys that have no note.
+    fn leave_out(&mut self, mut surplus: Vec<usize>) {
+        let room = MAX_KEYS.saturating_sub(self.keys.len());
+        if surplus.is_empty() && self.rejected.len() <= room {
+            return;
+        }
+        let named = self.rejected.len().min(room.saturating_sub(1));
+        surplus.extend(self.rejected.drain(named..).map(|key| key.place));
+        let first = surplus.iter().min().copied().unwrap_or_default();
+        self.reject("", first, JwkError::Surplus(surplus.len()));
     }
 
     /// Drops shared secrets that have the same kid, even if one of them is broken, because the operator has mixed
@@ -284,8 +295,8 @@ mod tests {
         assert_eq!(many.rejected(), [Rejected { kid: String::new(), place: 65, error: JwkError::Surplus(6) }]);
         let other = r#"{"kid":"e","use":"enc","kty":"RSA"}"#.to_owned();
         let behind = read(&[vec![other; 300], vec![key(1)]].concat());
-        assert_eq!((behind.keys().len(), behind.rejected().len()), (1, MAX_KEYS + 1), "a key behind others is found");
-        assert_eq!(behind.rejected().last().map(|rest| &rest.error), Some(&JwkError::Surplus(236)));
+        assert_eq!((behind.keys().len(), behind.rejected().len()), (1, MAX_KEYS - 1), "a key behind others is found");
+        assert_eq!(behind.rejected().last().map(|rest| &rest.error), Some(&JwkError::Surplus(238)));
         let configured = format!(r#"{{"keys":[{}]}}"#, vec![key(1); 65].join(","));
         assert_eq!(KeySet::from_jwks(configured.as_bytes(), Origin::Configured).unwrap_err(), KeySetError::TooMany);
     }
