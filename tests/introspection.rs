@@ -677,3 +677,30 @@ fn connections_are_used_again_and_may_end_at_any_time() {
     }
     assert!(connections.load(Ordering::SeqCst) >= 3);
 }
+
+/// RFC 9110 section 15.5.9: the server says that it waits no longer while the next request is on its way.
+#[test]
+fn a_kept_connection_that_ends_with_408_costs_nothing() {
+    const ANSWER: &str =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"active\":true}";
+    const GIVEN_UP: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/i", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            for answer in [ANSWER, GIVEN_UP] {
+                if support::scripted_server::read_request(&stream).head.is_empty() {
+                    break;
+                }
+                stream.write_all(answer.as_bytes()).expect("someone who reads");
+            }
+        }
+    });
+    let line = format!("client_id=proxy;client_secret=hush;introspection_endpoint={url}");
+    let proxy = Proxy::with("http://127.0.0.1:1", &line, &[("http_timeout", "2")]);
+    for request in 1..=6 {
+        let said = proxy.ask(TOKEN);
+        assert!(matches!(said, Ok(Introspected::Active(_))), "request {request}: {said:?}");
+    }
+}

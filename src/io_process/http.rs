@@ -6,14 +6,14 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use ureq::http::{HeaderMap, Response, Uri};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
-use ureq::{Agent, Body, Proxy, ProxyProtocol, ResponseExt as _, SendBody};
+use ureq::{Agent, Body, Proxy, ProxyProtocol, RequestBuilder, ResponseExt as _, SendBody};
 use zeroize::Zeroizing;
 
 use super::certificate_problem;
@@ -171,6 +171,31 @@ fn client_cert(certificate: &ClientCertificate) -> ClientCert {
     ClientCert::new_with_certs(&chain, key)
 }
 
+/// The client for requests that may together take a limited time.
+pub struct TimedClient<'a> {
+    client: &'a HttpClient,
+    until: Option<Instant>,
+}
+
+impl HttpClient {
+    /// The same client for requests that may together take so long; None: each as long as is configured.
+    pub fn within(&self, time: Option<Duration>) -> TimedClient<'_> {
+        TimedClient { client: self, until: time.map(|time| Instant::now() + time) }
+    }
+}
+
+impl TimedClient<'_> {
+    fn limited<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        // A time-out of zero would mean none.
+        let rest =
+            self.until.map(|until| until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+        match rest {
+            Some(rest) => request.config().timeout_global(Some(rest)).build(),
+            None => request,
+        }
+    }
+}
+
 /// What an answer says about the server's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerTime {
@@ -198,16 +223,24 @@ fn server_time(headers: &HeaderMap) -> Option<ServerTime> {
 
 impl Fetch for HttpClient {
     fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
+        self.within(None).get(url, accept)
+    }
+}
+
+impl Fetch for TimedClient<'_> {
+    fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
+        let client = self.client;
         let failed = |e: ureq::Error| match e {
-            ureq::Error::BodyExceedsLimit(_) => FetchError::Unreadable(describe(&e)),
-            _ => FetchError::Failed(self.describe(url, &e)),
+            ureq::Error::BodyExceedsLimit(_) | ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
+                FetchError::Unreadable(describe(&e))
+            }
+            _ => FetchError::Failed(client.describe(url, &e)),
         };
-        let get = |agent: &Agent| agent.get(url).header("accept", accept).call();
-        let answered =
-            get(self.plain.pooled()).or_else(|e| if is_stale(&e) { get(&self.plain.single) } else { Err(e) });
-        let mut response = answered.map_err(failed)?;
+        let get = |agent: &Agent| self.limited(agent.get(url).header("accept", accept)).call();
+        let mut response = repeated(&client.plain, get).map_err(failed)?;
         let status = response.status().as_u16();
-        if status != 200 {
+        // 206 brings a part of the document.
+        if !(200..=299).contains(&status) || status == 206 {
             return Err(FetchError::Status(status));
         }
         debug_assert!(response.get_redirect_history().is_none_or(|h| h.len() <= 1));
@@ -222,14 +255,7 @@ impl Fetch for HttpClient {
 
 impl Post for HttpClient {
     fn post(&self, form: &Form<'_>) -> Result<Answered, PostError> {
-        let agents = self.agents(form.certificate)?;
-        if form.repeatable {
-            match send(agents.pooled(), form, "keep-alive") {
-                Err((_, e)) if is_stale(&e) => {}
-                other => return other.map_err(|(error, _)| self.told(form.url, error)),
-            }
-        }
-        send(&agents.single, form, "close").map_err(|(error, _)| self.told(form.url, error))
+        self.within(None).post(form)
     }
 
     fn user_info(
@@ -238,14 +264,56 @@ impl Post for HttpClient {
         token: &str,
         certificate: Option<&ClientCertificate>,
     ) -> Result<Answered, PostError> {
-        let agents = self.agents(certificate)?;
+        self.within(None).user_info(url, token, certificate)
+    }
+}
+
+impl Post for TimedClient<'_> {
+    fn post(&self, form: &Form<'_>) -> Result<Answered, PostError> {
+        let client = self.client;
+        let agents = client.agents(form.certificate)?;
+        if form.repeatable {
+            match self.send(agents.pooled(), form, "keep-alive") {
+                Err((_, e)) if is_stale(&e) => {}
+                Ok(answered) if answered.status == GIVEN_UP => {}
+                other => return other.map_err(|(error, _)| client.told(form.url, error)),
+            }
+        }
+        self.send(&agents.single, form, "close").map_err(|(error, _)| client.told(form.url, error))
+    }
+
+    fn user_info(
+        &self,
+        url: &str,
+        token: &str,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Answered, PostError> {
+        let client = self.client;
         let authorization = Zeroizing::new(format!("Bearer {token}"));
         let get = |agent: &Agent| {
-            agent.get(url).header("accept", "application/json").header("authorization", authorization.as_str()).call()
+            let request = agent.get(url).header("accept", "application/json");
+            self.limited(request.header("authorization", authorization.as_str())).call()
         };
-        let answered = get(agents.pooled()).or_else(|e| if is_stale(&e) { get(&agents.single) } else { Err(e) });
-        let answered = answered.map_err(|e| PostError::InDoubt(self.describe(url, &e)))?;
+        let answered = repeated(client.agents(certificate)?, get);
+        let answered = answered.map_err(|e| PostError::InDoubt(client.describe(url, &e)))?;
         read_answer(answered).map_err(|e| e.0)
+    }
+}
+
+/// The status with which a server ends a kept connection that it no longer waits for a request on (RFC 9110 section
+/// 15.5.9). A request that crosses it may be repeated on a new connection, like one whose connection ends without a
+/// word.
+const GIVEN_UP: u16 = 408;
+
+/// Sends a request that may be repeated, on a kept connection first.
+fn repeated(
+    agents: &Agents,
+    send: impl Fn(&Agent) -> Result<Response<Body>, ureq::Error>,
+) -> Result<Response<Body>, ureq::Error> {
+    match send(agents.pooled()) {
+        Err(e) if is_stale(&e) => send(&agents.single),
+        Ok(response) if response.status().as_u16() == GIVEN_UP => send(&agents.single),
+        other => other,
     }
 }
 
@@ -263,23 +331,25 @@ fn is_stale(error: &ureq::Error) -> bool {
     }
 }
 
-/// Sends one request. The error says whether it may have been received, and what happened.
-fn send(agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (PostError, ureq::Error)> {
-    let mut body = WatchedBody { rest: form.body.as_bytes(), asked_for: false };
-    let mut request = agent
-        .post(form.url)
-        .header("accept", form.accept)
-        .header("connection", connection)
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("content-length", form.body.len());
-    if let Some(authorization) = form.authorization {
-        request = request.header("authorization", authorization);
+impl TimedClient<'_> {
+    /// Sends one request. The error says whether it may have been received, and what happened.
+    fn send(&self, agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (PostError, ureq::Error)> {
+        let mut body = WatchedBody { rest: form.body.as_bytes(), asked_for: false };
+        let mut request = agent
+            .post(form.url)
+            .header("accept", form.accept)
+            .header("connection", connection)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("content-length", form.body.len());
+        if let Some(authorization) = form.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let sent = self.limited(request).send(SendBody::from_reader(&mut body));
+        read_answer(sent.map_err(|e| match body.asked_for {
+            true => (PostError::InDoubt(describe(&e)), e),
+            false => (PostError::NotSent(describe(&e)), e),
+        })?)
     }
-    let sent = request.send(SendBody::from_reader(&mut body));
-    read_answer(sent.map_err(|e| match body.asked_for {
-        true => (PostError::InDoubt(describe(&e)), e),
-        false => (PostError::NotSent(describe(&e)), e),
-    })?)
 }
 
 /// Reads an answer of any status.
@@ -311,14 +381,17 @@ impl Read for WatchedBody<'_> {
     }
 }
 
+/// The content codings that change the octets of a body (RFC 9110 section 8.4.1, RFC 7932, RFC 8878). Servers write
+/// other things there, such as a character set, with a plain body.
+const COMPRESSIONS: [&str; 7] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"];
+
 /// Says that an answer is compressed (RFC 9110 section 8.4), which nobody has asked for; None if it is not.
 fn compression(headers: &HeaderMap) -> Option<String> {
-    let coding = headers.get("content-encoding")?.as_bytes().to_ascii_lowercase();
-    let coding = String::from_utf8_lossy(&coding);
-    (!["", "identity"].contains(&coding.trim())).then(|| {
-        let coding = sipoauth_core::text::fingerprint::printable(coding.trim(), 40);
-        format!("the answer is compressed ({coding}), which was not asked for; switch that off at the server")
-    })
+    let fields = headers.get_all("content-encoding").iter();
+    let fields: Vec<_> = fields.map(|field| String::from_utf8_lossy(field.as_bytes())).collect();
+    let mut codings = fields.iter().flat_map(|field| field.split(',')).map(|coding| coding.trim().to_ascii_lowercase());
+    let coding = codings.find(|coding| COMPRESSIONS.contains(&coding.as_str()))?;
+    Some(format!("the answer is compressed ({coding}), which was not asked for; switch that off at the server"))
 }
 
 /// The body of an answer, in UTF-8.
@@ -337,6 +410,14 @@ fn describe(error: &ureq::Error) -> String {
         ureq::Error::BodyExceedsLimit(_) => "the answer is larger than 1 MiB".into(),
         ureq::Error::ConnectProxyFailed(reason) => {
             sipoauth_core::text::fingerprint::printable(&format!("the connection was not made: {reason}"), 200)
+        }
+        ureq::Error::LargeResponseHeader(..) => "the header of the answer is larger than 32 kB".into(),
+        ureq::Error::Protocol(error) => {
+            // More than 128 header fields are not read, nor header fields of an answer 100.
+            sipoauth_core::text::fingerprint::printable(
+                &format!("the answer is not HTTP that can be read: {error}"),
+                200,
+            )
         }
         ureq::Error::HostNotFound => "the host name cannot be resolved".into(),
         other => sipoauth_core::text::fingerprint::printable(&other.to_string(), 200),
@@ -394,6 +475,34 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(max_age(value), age, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_compressions_are_compression() {
+        let problem = |fields: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append("content-encoding", field.parse().expect("a field"));
+            }
+            compression(&headers)
+        };
+        for plain in
+            [&[][..], &[""], &["identity"], &["UTF-8"], &["none"], &["8bit"], &["identity, identity"], &["a", "b"]]
+        {
+            assert_eq!(problem(plain), None, "{plain:?}");
+        }
+        for (fields, name) in [
+            (&["gzip"][..], "gzip"),
+            (&["X-GZip"], "x-gzip"),
+            (&["deflate"], "deflate"),
+            (&["compress"], "compress"),
+            (&["x-compress"], "x-compress"),
+            (&["identity,br"], "br"),
+            (&["utf-8", " ZSTD "], "zstd"),
+        ] {
+            let text = problem(fields).expect("compressed");
+            assert!(text.contains(&format!("({name})")), "{text}");
         }
     }
 

@@ -216,7 +216,14 @@ fn every_trouble_with_a_server_has_its_own_sentence() {
     server.set(JWKS, Answer::Status(404));
     expect("no key set", &line, "keys", "/jwks: HTTP status 404", "correct jwks_uri");
     server.set(JWKS, Answer::Status(500));
-    expect("keys away", &line, "keys", "/jwks: HTTP status 500", "");
+    expect("keys away", &line, "keys", "/jwks: HTTP status 500", "the server answers with an error of its own");
+    server.set(JWKS, Answer::Huge(1_100_000));
+    expect("too many keys", &line, "keys", "larger than 1 MiB", "the server answers, but not with a key set");
+    server.set(JWKS, Answer::Full(206, vec![], key_set(&[key.jwk()]).to_string().into_bytes()));
+    expect("a part of the keys", &line, "keys", "only a part", "the server answers, but not with a key set");
+    let fields = (0..130).map(|_| ("X-Field", "a".to_owned())).collect();
+    server.set(JWKS, Answer::Full(200, fields, key_set(&[key.jwk()]).to_string().into_bytes()));
+    expect("too many fields", &line, "keys", "not HTTP that can be read", "the server answers, but not with a key set");
     server.set(JWKS, Answer::Html);
     expect("keys HTML", &line, "keys", "not a JSON Web Key Set", "must publish");
     server.set_keys(key_set(&[key.jwk()]));

@@ -21,6 +21,8 @@ const DOCUMENT: &str = "open the address in a browser: the metadata of the issue
 const KEYS: &str = "the server must publish a signing key: RSA of at least 2048 bits, P-256, P-384 or Ed25519";
 const FAULTY_KEYS: &str = "have the server publish a key without the faults that are named for each below";
 const ADDRESS: &str = "the server answers, but not with keys at this address: correct jwks_uri, or leave it out where the metadata names it";
+const UNREADABLE: &str = "the server answers, but not with a key set that can be read: have it send the whole key set as plain JSON of at most 1 MiB";
+const BROKEN: &str = "the server answers with an error of its own: look at its log";
 const NO_ADDRESS: &str = "write jwks_uri, if the server gives ID tokens or signs its answers";
 /// Why the server is not reached.
 pub const REACH: &str = "look at the name, the port, a firewall in between, and whether the server runs";
@@ -110,7 +112,12 @@ impl KeyCheck<'_> {
         let body = match documents.get(uri, KEY_SET_TYPES) {
             Ok(document) => document.body,
             Err(error) => {
-                let fix = if matches!(error, FetchError::Status(300..=499)) { ADDRESS } else { REACH };
+                let fix = match error {
+                    FetchError::Status(300..=499) => ADDRESS,
+                    FetchError::Status(500..) => BROKEN,
+                    FetchError::Status(_) | FetchError::Unreadable(_) => UNREADABLE,
+                    FetchError::Failed(_) => REACH,
+                };
                 return self.unusable_with("keys", &format!("{uri}: {error}"), fix, findings);
             }
         };

@@ -19,7 +19,7 @@ pub struct Document {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchError {
-    /// The server answered with another status than 200.
+    /// The server answered, and the status says that no whole document comes.
     Status(u16),
     /// An answer came, but it cannot be read. A sentence says why.
     Unreadable(String),
@@ -33,6 +33,7 @@ impl fmt::Display for FetchError {
             FetchError::Status(status @ 300..=399) => {
                 write!(f, "HTTP status {status}: redirects are not followed, write the final address")
             }
+            FetchError::Status(206) => f.write_str("HTTP status 206: only a part of the document came"),
             FetchError::Status(status) => write!(f, "HTTP status {status}"),
             FetchError::Unreadable(text) | FetchError::Failed(text) => f.write_str(text),
         }
