@@ -249,10 +249,13 @@ impl TaskEnv {
                 Some(_) => return Ok(ExchangeOutcome::Settled(Ended::Unused)),
                 None => None,
             };
-            if self.issues(work).is_none() && !gate.pass() {
+            let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
+            // Only a code that is sent is counted. A sender that has used up its allowance must not take the trial of
+            // another one.
+            let is_limited = limits.could_exchange(work).is_err();
+            if !is_limited && self.issues(work).is_none() && !gate.pass() {
                 return Ok(ExchangeOutcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, String::new()));
             }
-            let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
             if let Err(reason) = limits.may_exchange(work) {
                 return Ok(ExchangeOutcome::Failed(reason, Ended::Unused, "too many codes".into()));
             }

@@ -102,7 +102,7 @@ impl Exchanges {
             self.queue.take(provider, |queued| has_come(queued.not_before, now, LOOK_AGAIN) && idle(&queued.work));
         let Some((source, Queued { ticket, work: Work::Exchange(exchange), .. })) = taken else { return false };
         let code = exchange.registration.code.clone();
-        let gate = loads.gate(env, provider, LoadKind::Exchange);
+        let gate = loads.gate(env, provider, LoadKind::Exchange, &exchange.sender);
         if !pool.start(exchange_task(env, ticket, exchange.clone(), gate)) {
             let queued = Queued { ticket, work: Work::Exchange(exchange), not_before: 0 };
             self.queue.put_back(provider, source, queued);

@@ -2,9 +2,11 @@
 //! What a thread of the I/O service does with a token that only its server can judge. It looks whether another
 //! proxy, or this one before its last start, has asked already. Otherwise it asks the server.
 
+use std::time::Duration;
+
 use super::client_standings::Blamed;
 use super::exchange_task::TaskEnv;
-use super::provider_load::Gate;
+use super::provider_load::{Ended, Gate};
 use crate::clock::now_millis;
 use crate::fault;
 use crate::process::charges::Charges;
@@ -38,8 +40,8 @@ pub enum IntrospectionOutcome {
         reason: Reason,
         /// The reason as text for the log.
         why: String,
-        /// The server did answer, so it need not be left alone.
-        answered: bool,
+        /// What is known of the server.
+        ended: Ended,
     },
 }
 
@@ -67,14 +69,19 @@ impl TaskEnv {
             self.context.arena().shared().counters.add(Counter::IntrospectionHits);
             return IntrospectionOutcome::Stored(answer);
         }
+        let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
+        // Only a question that is asked is counted, so that an outage uses up nobody's questions. A sender that has
+        // none left must not take the trial of another one.
+        if !limits.could_introspect(&work.sender) {
+            return IntrospectionOutcome::NotAsked(Reason::IntrospectionLimited);
+        }
         if !gate.pass() {
             return IntrospectionOutcome::NotAsked(Reason::IntrospectionUnavailable);
         }
-        let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
         if !limits.may_introspect(&work.sender) {
             return IntrospectionOutcome::NotAsked(Reason::IntrospectionLimited);
         }
-        let answer = match self.ask_about(index, work, now / 1000) {
+        let answer = match self.ask_about(index, work, gate.time(), now / 1000) {
             Ok(answer) => answer,
             Err(nothing) => return nothing,
         };
@@ -84,16 +91,25 @@ impl TaskEnv {
         IntrospectionOutcome::Answer(answer)
     }
 
-    fn ask_about(&self, index: usize, work: &Introspect, now: i64) -> Result<TokenAnswer, IntrospectionOutcome> {
-        let nothing = |reason, why, answered| IntrospectionOutcome::Nothing { reason, why, answered };
-        let unavailable = |why: String, answered| nothing(Reason::IntrospectionUnavailable, why, answered);
-        let (client, policy) = (&*self.client, &self.policy);
+    /// Asks the server, for at most `time` if that is limited.
+    fn ask_about(
+        &self,
+        index: usize,
+        work: &Introspect,
+        time: Option<Duration>,
+        now: i64,
+    ) -> Result<TokenAnswer, IntrospectionOutcome> {
+        let nothing = |reason, why, ended| IntrospectionOutcome::Nothing { reason, why, ended };
+        let unavailable = |why: String, ended| nothing(Reason::IntrospectionUnavailable, why, ended);
+        let (client, policy) = (&self.client.within(time), &self.policy);
         let endpoint = self.endpoints.resolve(client, policy, index, Endpoint::Introspection, now).map_err(
             |error| match error {
-                MetadataError::Failed(why) | MetadataError::Incomplete(why) => unavailable(why, false),
+                MetadataError::Failed(why) | MetadataError::Incomplete(why) => unavailable(why, Ended::Silent),
                 // A server that is just being set up may have it soon.
-                MetadataError::NoDocument(why) => unavailable(why, true),
-                MetadataError::Absent(why) | MetadataError::Unusable(why) => nothing(Reason::ClientRefused, why, true),
+                MetadataError::NoDocument(why) => unavailable(why, Ended::Refused),
+                MetadataError::Absent(why) | MetadataError::Unusable(why) => {
+                    nothing(Reason::ClientRefused, why, Ended::Refused)
+                }
             },
         )?;
         self.context.arena().shared().counters.add(Counter::Introspections);
@@ -109,7 +125,7 @@ impl TaskEnv {
                 self.standings.forget(&work.id.0);
                 let fitted = fit_text(claims, provider, MAX_ANSWER);
                 IntrospectionResult::Active(
-                    fitted.map_err(|why| unavailable(format!("{}: {why}", endpoint.address), true))?,
+                    fitted.map_err(|why| unavailable(format!("{}: {why}", endpoint.address), Ended::Refused))?,
                 )
             }
             Ok(Introspected::Inactive) => IntrospectionResult::Inactive,
@@ -123,14 +139,17 @@ impl TaskEnv {
                 self.endpoints.doubt(policy, index, Endpoint::Introspection, now);
                 match self.standings.blames_later(index, Question::Introspection, &work.id.0, now_millis()) {
                     true => self.guessed(provider, &why),
-                    false => return Err(nothing(Reason::ClientRefused, why, true)),
+                    false => return Err(nothing(Reason::ClientRefused, why, Ended::Refused)),
                 }
             }
             Err(IntrospectionError::RequestRefused(why) | IntrospectionError::ClientRefused(why)) => {
-                return Err(nothing(Reason::ClientRefused, why, true));
+                return Err(nothing(Reason::ClientRefused, why, Ended::Refused));
             }
-            Err(IntrospectionError::Unusable(why)) => return Err(unavailable(why, true)),
-            Err(IntrospectionError::Unavailable(trouble)) => return Err(unavailable(trouble.why, trouble.answered)),
+            Err(IntrospectionError::Unusable(why)) => return Err(unavailable(why, Ended::Refused)),
+            Err(IntrospectionError::Unavailable(trouble)) => {
+                let ended = Ended::of(&trouble);
+                return Err(unavailable(trouble.why, ended));
+            }
         };
         Ok(TokenAnswer { said, asked_at: now })
     }

@@ -124,7 +124,7 @@ impl Introspections {
         let Some((source, id)) = self.queue.take(provider, |_| true) else { return false };
         // Those for whom nobody waits have left the queue, too.
         let Some(flight) = self.flights.get_mut(&id) else { return true };
-        let gate = loads.gate(env, provider, LoadKind::Introspection);
+        let gate = loads.gate(env, provider, LoadKind::Introspection, &flight.work.sender);
         let (task_env, work, task_gate) = (env.clone(), flight.work.clone(), gate.clone());
         let panicked = (id.clone(), gate);
         let task = env.task(
@@ -134,7 +134,7 @@ impl Introspections {
             },
             move |why| {
                 let ((id, gate), heard) =
-                    (panicked, IntrospectionOutcome::Nothing { reason: Reason::Internal, why, answered: true });
+                    (panicked, IntrospectionOutcome::Nothing { reason: Reason::Internal, why, ended: Ended::Refused });
                 ServiceEvent::Introspected(IntrospectionDone { id, heard, gate })
             },
         );
@@ -171,9 +171,9 @@ impl Introspections {
                 put_failure(env, &flight.work, reason, now);
                 (Ended::Unused, String::new())
             }
-            IntrospectionOutcome::Nothing { reason, why, answered } => {
+            IntrospectionOutcome::Nothing { reason, why, ended } => {
                 put_failure(env, &flight.work, reason, now);
-                (if answered { Ended::Refused } else { Ended::Badly }, why)
+                (ended, why)
             }
         };
         loads.ended(env, &flight.work.provider, LoadKind::Introspection, gate.end(ended), &why);

@@ -25,5 +25,5 @@ pub mod waiters;
 
 use sipoauth_core::oauth::breaker::Patience;
 
-/// When an authorization server that does not answer is left alone.
+/// When an authorization server that does not refresh tokens is left alone.
 pub(crate) const PATIENCE: Patience = Patience { failures: 3, first_pause: 500, longest_pause: 4000 };

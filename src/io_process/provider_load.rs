@@ -2,18 +2,18 @@
 //! What the authorization servers do for phones at present, and whether one is left alone for a while.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use super::PATIENCE;
 use super::exchange_task::TaskEnv;
 use super::pool::Pool;
 use super::service::ServiceEvent;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
-use sipoauth_core::oauth::breaker::Breaker;
+use sipoauth_core::oauth::endpoint_guard::{EndpointGuard, HURRY, Outcome, Pass, TrialRules};
 use sipoauth_core::oauth::verdict::Trouble;
 use sipoauth_core::ports::Level;
+use sipoauth_core::sip::sender::Sender;
 
 /// What a server is asked for. Each has an endpoint of its own, which works or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,10 @@ impl LoadKind {
     }
 }
 
+/// Most codes at once that are sent to a server that is left alone. A code that was sent is spent, so its server is
+/// given all the time that there is.
+const CODES_AT_ONCE: usize = 2;
+
 /// How a thread's try ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -59,14 +63,20 @@ pub enum Ended {
     Well,
     /// The server answered, but the answer is of no use. The server need not be left alone.
     Refused,
-    /// The server did not answer, or not as it should.
-    Badly,
+    /// The server answered with an error of its own.
+    Error,
+    /// The server did not answer.
+    Silent,
 }
 
 impl Ended {
     /// What a question without an answer tells of the server.
     pub fn of(trouble: &Trouble) -> Ended {
-        if trouble.answered { Ended::Refused } else { Ended::Badly }
+        match (trouble.answered, trouble.silent) {
+            (true, _) => Ended::Refused,
+            (false, false) => Ended::Error,
+            (false, true) => Ended::Silent,
+        }
     }
 }
 
@@ -74,31 +84,44 @@ impl Ended {
 /// the task asks here only when nothing but the server can help.
 #[derive(Clone)]
 pub struct Gate {
-    breaker: Arc<Breaker>,
-    trial: i64,
-    passed: Arc<AtomicBool>,
+    guard: Arc<EndpointGuard>,
+    rules: TrialRules,
+    sender: Sender,
+    pass: Arc<OnceLock<Pass>>,
 }
 
 impl Gate {
-    /// Whether the server may be asked; if not, it did not answer lately.
+    /// Whether the server may be asked. If not, it does not work, or the sender's own questions failed lately.
     pub fn pass(&self) -> bool {
-        let passed = self.passed() || self.breaker.check(now_millis(), self.trial).is_ok();
-        self.passed.store(passed, Ordering::Relaxed);
-        passed
+        if self.pass.get().is_some() {
+            return true;
+        }
+        let pass = self.guard.pass(&self.sender, now_millis(), &self.rules);
+        pass.is_some_and(|pass| self.pass.set(pass).is_ok())
+    }
+
+    /// How long the server may take; None: as long as usual.
+    pub fn time(&self) -> Option<Duration> {
+        self.pass.get().filter(|pass| pass.is_hurried()).map(|_| Duration::from_millis(HURRY.unsigned_abs()))
     }
 
     /// How a task has ended that passed the gate; [`Ended::Known`] if it did not pass.
     pub fn end(&self, ended: Ended) -> Ended {
-        if self.passed() { ended } else { Ended::Known }
-    }
-
-    fn passed(&self) -> bool {
-        self.passed.load(Ordering::Relaxed)
+        let Some(pass) = self.pass.get() else { return Ended::Known };
+        let outcome = match ended {
+            Ended::Known | Ended::Unused => Outcome::Unused,
+            Ended::Well | Ended::Refused => Outcome::Answered,
+            Ended::Error => Outcome::Error,
+            Ended::Silent => Outcome::Silent,
+        };
+        self.guard.end(pass, outcome, now_millis());
+        ended
     }
 }
 
+#[derive(Default)]
 struct EndpointLoad {
-    breaker: Arc<Breaker>,
+    guard: Arc<EndpointGuard>,
     failures: u32,
 }
 
@@ -110,12 +133,6 @@ struct Load {
     turn: u64,
     exchange: EndpointLoad,
     introspection: EndpointLoad,
-}
-
-impl Default for EndpointLoad {
-    fn default() -> EndpointLoad {
-        EndpointLoad { breaker: Arc::new(Breaker::new(PATIENCE)), failures: 0 }
-    }
 }
 
 impl Load {
@@ -171,10 +188,16 @@ impl Loads {
         self.at_store = self.at_store.saturating_sub(1);
     }
 
-    /// The gate that the task of a thread passes before it asks the server.
-    pub fn gate(&mut self, env: &TaskEnv, provider: &str, service: LoadKind) -> Gate {
-        let breaker = Arc::clone(&self.of(provider).of(service).breaker);
-        Gate { breaker, trial: env.claim_time(), passed: Arc::default() }
+    /// The gate that the task of a thread passes before it asks the server for this sender.
+    pub fn gate(&mut self, env: &TaskEnv, provider: &str, service: LoadKind, sender: &Sender) -> Gate {
+        let guard = Arc::clone(&self.of(provider).of(service).guard);
+        // A question about a token does no harm when it is cut short. A code would be spent.
+        let (patient, hurried) = match service {
+            LoadKind::Introspection => (1, true),
+            LoadKind::Exchange => (CODES_AT_ONCE, false),
+        };
+        let rules = TrialRules { longest: env.claim_time(), patient, hurried };
+        Gate { guard, rules, sender: sender.clone(), pass: Arc::default() }
     }
 
     /// A thread has begun.
@@ -210,15 +233,12 @@ impl Loads {
         load.running = load.running.saturating_sub(1);
         let endpoint = load.of(service);
         match ended {
-            Ended::Known => return,
-            Ended::Unused => return endpoint.breaker.unused(),
+            Ended::Known | Ended::Unused => return,
             Ended::Well => {
-                endpoint.breaker.succeeded();
                 endpoint.failures = 0;
                 return;
             }
-            Ended::Refused => endpoint.breaker.succeeded(),
-            Ended::Badly => endpoint.breaker.failed(now_millis(), why),
+            Ended::Refused | Ended::Error | Ended::Silent => {}
         }
         env.context.arena().shared().counters.add(service.counter());
         if why.is_empty() {

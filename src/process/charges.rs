@@ -32,12 +32,17 @@ impl<'a> Charges<'a> {
         match work {
             Work::Introspect(work) if !self.could_introspect(&work.sender) => Err(Reason::IntrospectionLimited),
             Work::Account(..) | Work::KeyAccount(..) if !self.could_look_up(sender()) => Err(Reason::Overloaded),
-            Work::Exchange(work) => self.exchange(work, Charge::Look),
+            Work::Exchange(work) => self.could_exchange(work),
             _ => Ok(()),
         }
     }
 
-    /// The same for an exchange, and counts it, because the code is sent now.
+    /// The same for an exchange.
+    pub fn could_exchange(&self, work: &Exchange) -> Result<(), Reason> {
+        self.exchange(work, Charge::Look)
+    }
+
+    /// The same, and counts it, because the code is sent now.
     pub fn may_exchange(&self, work: &Exchange) -> Result<(), Reason> {
         self.exchange(work, Charge::Count)
     }

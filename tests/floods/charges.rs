@@ -6,6 +6,7 @@ use crate::answers::{INTROSPECT, provider, server};
 use crate::phone::{ALICE, Sip};
 use crate::plant::Plant;
 use crate::proxies;
+use crate::site::merged;
 use crate::support::scripted_server::Answer;
 use crate::support::token::now;
 use serde_json::json;
@@ -95,6 +96,33 @@ fn a_token_counts_once_for_all_that_wait_for_it() {
         assert!(verdict.pending.is_none(), "it must not wait for that");
         assert_eq!(server.count(INTROSPECT), 10);
     });
+}
+
+/// The server has an error of its own with made-up tokens.
+#[test]
+fn made_up_tokens_of_one_source_keep_no_good_one_from_a_server_that_stumbles_over_them() {
+    let server = server();
+    server.set(
+        INTROSPECT,
+        Answer::computed(|request| match request.body.contains("token=bad") {
+            true => Answer::Status(500),
+            false => Answer::Json(json!({
+                "active": true, "aud": "sip", "client_id": "phone", "exp": now() + 300, "scope": "sip", "sub": "1234",
+                "preferred_username": "alice",
+            })),
+        }),
+    );
+    let uncached = merged(&provider(&server), &json!({ "introspection_cache": 0 }));
+    let mut plant = Plant::new(&uncached, &json!({ "source_limit": 60 }));
+    for number in 0..200 {
+        let verdict = plant.ask_from("203.0.113.9", &format!("bad-token-{number:05}"));
+        assert_eq!(verdict.answer.reason(), Reason::IntrospectionUnavailable);
+        if number % 10 == 0 {
+            let verdict = plant.ask_from("192.0.2.1", &format!("good-token-{number:05}"));
+            assert_eq!(verdict.answer.reason(), Reason::Ok, "{number}: {}", plant.site.log.text());
+        }
+    }
+    assert!(server.count(INTROSPECT) < 50, "{}", server.count(INTROSPECT));
 }
 
 #[test]

@@ -759,3 +759,38 @@ fn a_key_that_the_server_names_must_be_proved() {
         }
     }
 }
+
+/// Whoever has accepted a connection before the outage ended never answers on it.
+#[test]
+fn a_server_that_hung_is_asked_again_soon_after_its_return() {
+    let server = Server::start();
+    let limits = json!({ "http_timeout": 6, "pending_timeout": 30 });
+    let mut plant = server.plant("opaque", &json!({ "introspection_cache": 0 }), &limits);
+    let well = Answer::Json(active());
+    server.server.set(INTROSPECT, Answer::Hang);
+    let ask = |plant: &mut Plant, number: usize| {
+        let (source, token) = (format!("192.0.2.{number}"), format!("a-token-of-phone-{number:04}"));
+        let handling = Handling { source: &source, ..Handling::default() };
+        let verdict = plant.site.worker.check_token(&token, &handling);
+        plant.park(&verdict).expect("it must be asked")
+    };
+    let hung: Vec<u64> = (1..=3).map(|number| ask(&mut plant, number)).collect();
+    hung.into_iter().for_each(|cookie| plant.wait_for(cookie));
+    // This one is tried, and the server is back while it hangs.
+    ask(&mut plant, 4);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        plant.step();
+    }
+    server.server.set(INTROSPECT, well);
+    let back = Instant::now();
+    let mut number = 5;
+    while plant.ask_from(&format!("192.0.2.{number}"), &format!("a-token-of-phone-{number:04}")).answer.reason()
+        != Reason::Ok
+    {
+        assert!(back.elapsed() < Duration::from_secs(5), "{}", plant.site.log.text());
+        number += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+}

@@ -100,6 +100,23 @@ fn the_breaker_opens_and_closes() {
     assert!(plant.endpoint.misused().is_empty());
 }
 
+/// The server has an error of its own with the codes of one phone.
+#[test]
+fn codes_of_one_phone_keep_no_other_from_a_server_that_stumbles_over_them() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    for round in 0..4 {
+        plant.endpoint.answer_codes(Answer::Status(500));
+        for number in 0..4 {
+            let code = format!("a-code-that-the-server-stumbles-over-{round}-{number}");
+            let sip = Sip::with_code(ALICE, &format!("bad-{round}-{number}"), &code);
+            assert_eq!(proxy.answer(&Sip { source: ("203.0.113.9".into(), 5060), ..sip }).0, 503);
+        }
+        plant.endpoint.answer_codes(None);
+        proxy.sign_in(&Sip::with_code(ALICE, &format!("good-{round}"), &plant.endpoint.code("alice")));
+    }
+}
+
 /// A try of the breaker that finds nothing to send must not keep the server away from the others.
 #[test]
 fn a_code_whose_fate_is_known_does_not_keep_the_breaker_open() {

@@ -5,6 +5,7 @@ pub mod answer_fit;
 pub mod breaker;
 mod client_post;
 pub mod client_probe;
+pub mod endpoint_guard;
 pub mod endpoints;
 pub mod exchange;
 pub mod grant;

@@ -49,22 +49,24 @@ pub struct Trouble {
     pub why: String,
     /// True when the server works, so that it need not be left alone for a while.
     pub answered: bool,
+    /// True when no answer came, or only a part of one.
+    pub silent: bool,
 }
 
 impl Trouble {
     /// No answer came, or only a part of one.
     pub fn unanswered(why: String) -> Trouble {
-        Trouble { why, answered: false }
+        Trouble { why, answered: false, silent: true }
     }
 
     /// An answer came, but it is of no use.
     pub fn answered(why: String) -> Trouble {
-        Trouble { why, answered: true }
+        Trouble { why, answered: true, silent: false }
     }
 
     /// Trouble with an answer that has this status. A server with an error of its own (500 and above) does not work.
     pub fn of_status(status: u16, why: String) -> Trouble {
-        Trouble { why, answered: status < 500 }
+        Trouble { why, answered: status < 500, silent: false }
     }
 }
 
