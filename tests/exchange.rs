@@ -898,13 +898,36 @@ fn the_token_endpoint_is_found_once_and_checked() {
     let resolve = |bench: &Bench, now| find(&bench.proxy.endpoints, bench, now);
     let at = now();
     let endpoint = bench.server.url(TOKEN);
-    for after in [0, 1, 899, 900] {
+    let read_again = |bench: &Bench, now| {
+        let Bench { proxy, .. } = bench;
+        let due = proxy.endpoints.take_due();
+        due.inspect(|(provider, which)| {
+            proxy.endpoints.read_again(&proxy.http, &proxy.policy, *provider, *which, now);
+        })
+    };
+    for after in [0, 1, 899] {
         assert_eq!(resolve(&bench, at + after), Ok(endpoint.clone()));
+        assert_eq!(read_again(&bench, at + after), None);
     }
-    assert_eq!(bench.server.count(OPENID_CONFIGURATION), 2, "again after 15 minutes");
+    bench.server.set(OPENID_CONFIGURATION, Answer::Hang);
+    for _ in 0..3 {
+        assert_eq!(resolve(&bench, at + 900), Ok(endpoint.clone()), "nobody waits");
+    }
+    assert_eq!(bench.server.count(OPENID_CONFIGURATION), 1);
+    assert!(read_again(&bench, at + 900).is_some(), "again after 15 minutes");
+    assert_eq!(bench.server.count(OPENID_CONFIGURATION), 2);
+    assert_eq!((resolve(&bench, at + 901), read_again(&bench, at + 901)), (Ok(endpoint.clone()), None));
     bench.server.stop();
-    assert_eq!(resolve(&bench, at + 10_000), Ok(endpoint), "what is known serves while the server is away");
+    for after in [910, 10_000] {
+        assert_eq!(resolve(&bench, at + after), Ok(endpoint.clone()), "what is known serves meanwhile");
+        assert!(read_again(&bench, at + after).is_some());
+    }
     bench.server.restart();
+    let moved = json!({"issuer": bench.server.issuer(), "token_endpoint": bench.server.url("/moved")});
+    bench.server.set(OPENID_CONFIGURATION, Answer::Json(moved));
+    assert_eq!(resolve(&bench, at + 20_000), Ok(endpoint));
+    assert!(read_again(&bench, at + 20_000).is_some());
+    assert_eq!(resolve(&bench, at + 20_000), Ok(bench.server.url("/moved")));
     for (metadata, words) in [
         (json!({"issuer": "https://evil.example"}), "calls itself issuer"),
         (json!({"issuer": bench.server.issuer()}), "no token_endpoint"),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::waiters::{Ticket, Waiters};
-use crate::clock::jitter;
+use crate::clock::{has_come, jitter};
 use crate::process::context::{Context, PlacedPolicy};
 use crate::shared::counters::Counter;
 use crate::shared::provider_slot::WantedFetch;
@@ -13,10 +13,14 @@ use sipoauth_core::config::key_source::KeySource;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
 use sipoauth_core::jose::key_set::{KeySet, Rejected};
+use sipoauth_core::oauth::endpoint_guard::HURRY;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, KeyPlan, NoKeys, fetch_keys};
 use sipoauth_core::oauth::refresh_plan::{Limits, RefreshPlan};
 use sipoauth_core::ports::{Fetch, Level};
 use sipoauth_core::text::fingerprint::printable;
+
+/// A hurried fetch that could not begin is tried again after this time, in milliseconds.
+const SOON: i64 = 100;
 
 /// The providers whose keys are fetched.
 #[derive(Default)]
@@ -24,8 +28,36 @@ pub struct KeyFetches {
     /// By the id of the key source.
     remotes: HashMap<u64, Remote>,
     waiting: Vec<(u32, Ticket)>,
-    /// Fetches that threads have, and whether the one before failed.
-    running: HashMap<u64, bool>,
+    /// Fetches that threads have, by their number.
+    running: HashMap<u64, Fetching>,
+    begun: u64,
+}
+
+/// A fetch that a thread has.
+struct Fetching {
+    source: u64,
+    /// The one before failed.
+    fails: bool,
+    pace: Pace,
+}
+
+/// How long a fetch may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As long as each request may take.
+    Patient,
+    /// [`HURRY`] milliseconds in all. A server that has hung answers new requests once it is back, and not those that
+    /// hang.
+    Hurried,
+}
+
+/// What bounds the threads that fetch keys.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyThreads {
+    /// Threads for patient fetches.
+    pub patient: usize,
+    /// Threads for hurried ones.
+    pub hurried: usize,
 }
 
 struct Remote {
@@ -33,9 +65,13 @@ struct Remote {
     slot: usize,
     key_plan: KeyPlan,
     refresh: RefreshPlan,
-    in_flight: bool,
+    /// The numbers of the fetches that are under way. What comes of any other fetch is too old.
+    patient: Option<u64>,
+    hurried: Option<u64>,
     /// When its last fetch began, Unix milliseconds.
     begun: i64,
+    /// When a hurried fetch may begin, Unix milliseconds.
+    hurry_at: i64,
     /// When it was configured, Unix milliseconds.
     since: i64,
 }
@@ -57,8 +93,22 @@ pub fn fetch_provider_keys(fetch: &dyn Fetch, provider: &Provider, policy: &Poli
     fetch_keys(fetch, &plan).map(|fetched| fetched.keys).map_err(|no_keys| printable(&no_keys.to_string(), 600))
 }
 
-fn has_room_for_failing(running: &HashMap<u64, bool>, most: usize) -> bool {
-    running.values().filter(|fails| **fails).count() < most.saturating_sub(1).max(1)
+impl Remote {
+    fn is_in_flight(&self) -> bool {
+        self.patient.is_some() || self.hurried.is_some()
+    }
+}
+
+/// Patient fetches leave one of several threads to servers that do not fail.
+fn has_room(running: &HashMap<u64, Fetching>, pace: Pace, fails: bool, threads: &KeyThreads) -> bool {
+    let count = |fails: bool| running.values().filter(|f| f.pace == pace && (f.fails || !fails)).count();
+    match pace {
+        Pace::Hurried => count(false) < threads.hurried,
+        Pace::Patient => {
+            let most = threads.patient;
+            count(false) < most && (!fails || count(true) < most.saturating_sub(1).max(1))
+        }
+    }
 }
 
 impl KeyFetches {
@@ -76,7 +126,8 @@ impl KeyFetches {
                 Some(old) => Remote { name, slot, key_plan, ..old },
                 None => {
                     let refresh = RefreshPlan::new(now);
-                    Remote { name, slot, key_plan, refresh, in_flight: false, begun: 0, since: now }
+                    let (patient, hurried) = (None, None);
+                    Remote { name, slot, key_plan, refresh, patient, hurried, begun: 0, hurry_at: now, since: now }
                 }
             };
             remotes.insert(source, remote);
@@ -111,7 +162,12 @@ impl KeyFetches {
 
     /// When the next planned fetch is due.
     pub fn next(&self) -> Option<i64> {
-        self.remotes.values().filter(|r| !r.in_flight).map(|r| r.refresh.next).min()
+        let next = |remote: &Remote| match (remote.patient, remote.hurried) {
+            (None, None) => Some(remote.refresh.next),
+            (Some(_), None) => Some(remote.hurry_at),
+            (_, Some(_)) => None,
+        };
+        self.remotes.values().filter_map(next).min()
     }
 
     /// Has a request wait until a slot has keys that are newer than this generation.
@@ -124,21 +180,55 @@ impl KeyFetches {
         }
     }
 
-    /// Starts the fetches that are due, planned or asked for, on at most `most` threads. `start` says whether there was
-    /// room. Servers that fail come last and leave one of several threads to the others.
+    /// Starts the fetches that are due, planned or asked for. `start` says whether there was room for the fetch with
+    /// this number. Servers that fail come last and leave one of several threads to the others.
     pub fn start_due(
         &mut self,
         context: &Context,
         policy: &Policy,
         now: i64,
-        most: usize,
-        mut start: impl FnMut(u64, KeyPlan) -> bool,
+        threads: &KeyThreads,
+        mut start: impl FnMut(u64, Pace, KeyPlan) -> bool,
     ) {
         let limits = Limits::new(&policy.settings);
-        let mut remotes: Vec<_> = self.remotes.iter_mut().filter(|(_, r)| !r.in_flight).collect();
+        // Where no request may take longer, hurried fetches gain nothing.
+        let may_hurry = i64::from(policy.settings.http_timeout) * 1000 > HURRY;
+        let mut remotes: Vec<_> = self.remotes.iter_mut().filter(|(_, r)| r.hurried.is_none()).collect();
         remotes.sort_unstable_by_key(|(_, remote)| (remote.refresh.failures > 0, remote.begun));
         for (source, remote) in remotes {
             let slot = &context.arena().slots()[remote.slot];
+            let fails = remote.refresh.failures > 0;
+            let mut begin = |remote: &mut Remote, pace| {
+                let number = self.begun + 1;
+                if !has_room(&self.running, pace, fails, threads) || !start(number, pace, remote.key_plan.clone()) {
+                    return false;
+                }
+                self.begun = number;
+                self.running.insert(number, Fetching { source: *source, fails, pace });
+                match pace {
+                    Pace::Patient => remote.patient = Some(number),
+                    Pace::Hurried => remote.hurried = Some(number),
+                }
+                (remote.begun, remote.hurry_at) = (now, now + HURRY);
+                slot.in_flight.store(1, Relaxed);
+                slot.granted();
+                slot.fetches.fetch_add(1, Relaxed);
+                context.arena().shared().counters.add(Counter::KeyFetches);
+                true
+            };
+            if remote.patient.is_some() {
+                if !has_come(remote.hurry_at, now, HURRY) {
+                    continue;
+                }
+                remote.hurry_at = now + SOON;
+                let waits = || self.waiting.iter().any(|(slot, _)| usize::try_from(*slot) == Ok(remote.slot));
+                let fetched = slot.fetched_at.load(Relaxed) != 0;
+                // A fetch beside another one counts like any other where a stranger may be the cause.
+                if may_hurry && (fails || !fetched || waits() && remote.refresh.start(true, now, &limits)) {
+                    begin(remote, Pace::Hurried);
+                }
+                continue;
+            }
             let asked = match slot.wanted() {
                 WantedFetch::No => false,
                 WantedFetch::ByRequest => true,
@@ -153,17 +243,7 @@ impl KeyFetches {
                 slot.not_before.store(remote.refresh.not_before, Relaxed);
                 continue;
             }
-            let fails = remote.refresh.failures > 0;
-            let has_room = self.running.len() < most && (!fails || has_room_for_failing(&self.running, most));
-            if has_room && start(*source, remote.key_plan.clone()) {
-                self.running.insert(*source, fails);
-                remote.in_flight = true;
-                remote.begun = now;
-                slot.in_flight.store(1, Relaxed);
-                slot.granted();
-                slot.fetches.fetch_add(1, Relaxed);
-                context.arena().shared().counters.add(Counter::KeyFetches);
-            } else {
+            if !(begin(remote, Pace::Patient) || fails && may_hurry && begin(remote, Pace::Hurried)) {
                 remote.refresh.put_off(asked, now);
             }
         }
@@ -174,17 +254,29 @@ impl KeyFetches {
         &mut self,
         context: &Context,
         policy: &Policy,
-        source: u64,
+        number: u64,
         result: Result<FetchedKeys, NoKeys>,
         waiters: &mut Waiters,
         now: i64,
     ) {
         let (limits, jitter) = (Limits::new(&policy.settings), jitter());
-        self.running.remove(&source);
+        let Some(Fetching { source, pace, .. }) = self.running.remove(&number) else { return };
         let Some(remote) = self.remotes.get_mut(&source) else {
             return; // A reload has removed the provider meanwhile.
         };
-        remote.in_flight = false;
+        let own = match pace {
+            Pace::Patient => &mut remote.patient,
+            Pace::Hurried => &mut remote.hurried,
+        };
+        if *own != Some(number) {
+            return; // Another fetch has brought the keys meanwhile.
+        }
+        *own = None;
+        if result.is_ok() {
+            (remote.patient, remote.hurried) = (None, None);
+        } else if remote.patient.is_some() {
+            return; // The server may be slow.
+        }
         let slot = &context.arena().slots()[remote.slot];
         let published = result.and_then(|fetched| {
             if slot.keys.write(&fetched.keys.to_public_jwks()) {
@@ -203,7 +295,7 @@ impl KeyFetches {
             }
             Err(NoKeys { sentence, rejected }) => {
                 context.arena().shared().counters.add(Counter::KeyFetchErrors);
-                remote.refresh.failed(now, jitter);
+                remote.refresh.failed(remote.begun, now, jitter);
                 ("", sentence.as_str(), rejected.as_slice())
             }
         };
@@ -212,7 +304,7 @@ impl KeyFetches {
         slot.failures.store(remote.refresh.failures, Relaxed);
         slot.next_fetch_at.store(remote.refresh.next, Relaxed);
         slot.not_before.store(remote.refresh.not_before, Relaxed);
-        slot.in_flight.store(0, Relaxed);
+        slot.in_flight.store(u32::from(remote.is_in_flight()), Relaxed);
         for (level, line) in describe(&remote.name, &published, first, remote.refresh.failures) {
             context.log().log(level, &line);
         }

@@ -109,6 +109,11 @@ impl<E: Send + 'static> Pool<E> {
         (self.size / 4).max(1)
     }
 
+    /// How many more of the threads may fetch keys for a short time.
+    pub fn for_hurried_keys(&self) -> usize {
+        self.size / 4
+    }
+
     /// Number of threads.
     pub fn size(&self) -> usize {
         self.size

@@ -17,7 +17,7 @@ use super::exchanges::{ExchangeDone, Exchanges};
 use super::http::HttpClient;
 use super::intake::Intake;
 use super::introspections::{IntrospectionDone, Introspections};
-use super::key_fetches::KeyFetches;
+use super::key_fetches::{KeyFetches, KeyThreads, Pace};
 use super::line_buffer::LineBuffer;
 use super::pool::{Pool, spawn};
 use super::provider_load::{LoadKind, Loads};
@@ -32,6 +32,7 @@ use crate::process::job::{Job, Work};
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
 use sipoauth_core::config::policy::Policy;
+use sipoauth_core::oauth::endpoint_guard::HURRY;
 use sipoauth_core::oauth::endpoints::Endpoints;
 use sipoauth_core::oauth::kept_keys::KeptKeys;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
@@ -59,8 +60,10 @@ pub enum ServiceEvent {
     Job(Job),
     /// There is a new configuration, or keys that the operator wants.
     Woken,
-    /// A key fetch has ended; the error is a sentence.
+    /// The key fetch with this number has ended; the error is a sentence.
     Fetched(u64, Result<FetchedKeys, NoKeys>),
+    /// The metadata of an endpoint was read again.
+    ReadAgain,
     /// Work for a waiter has ended.
     Done(ExchangeDone),
     /// A question about a token has ended.
@@ -106,6 +109,8 @@ pub struct IoService {
     introspections: Introspections,
     loads: Loads,
     refreshes: Refreshes,
+    /// A thread reads metadata again.
+    reads_again: bool,
     waiters: Waiters,
     changes: Changes,
     watch: Option<SyncSender<ServiceEvent>>,
@@ -208,6 +213,7 @@ impl IoService {
             introspections: Introspections::default(),
             loads: Loads::default(),
             refreshes: Refreshes::default(),
+            reads_again: false,
             waiters: Waiters::default(),
             changes,
             watch,
@@ -282,9 +288,10 @@ impl IoService {
                 }
             }
             ServiceEvent::Woken => {}
-            ServiceEvent::Fetched(source, result) => {
-                self.keys.finished(&self.context, &self.placed.policy, source, result, waiters, now);
+            ServiceEvent::Fetched(number, result) => {
+                self.keys.finished(&self.context, &self.placed.policy, number, result, waiters, now);
             }
+            ServiceEvent::ReadAgain => self.reads_again = false,
             ServiceEvent::Done(mut done) => {
                 let records = std::mem::take(&mut done.records);
                 let overtaken = remember(&self.env, &mut self.changes, records, now);
@@ -331,14 +338,17 @@ impl IoService {
 
     fn start_due(&mut self, now: i64) {
         let (pool, env) = (&self.pool, &self.env);
-        self.keys.start_due(&self.context, &self.placed.policy, now, pool.for_keys(), |source, plan| {
+        let threads = KeyThreads { patient: pool.for_keys(), hurried: pool.for_hurried_keys() };
+        self.keys.start_due(&self.context, &self.placed.policy, now, &threads, |number, pace, plan| {
             let client = Arc::clone(&env.client);
+            let time = (pace == Pace::Hurried).then(|| Duration::from_millis(HURRY.unsigned_abs()));
             let fetch = move || {
                 fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
-                ServiceEvent::Fetched(source, fetch_keys(&*client, &plan))
+                ServiceEvent::Fetched(number, fetch_keys(&client.within(time), &plan))
             };
-            pool.start(env.task(fetch, move |sentence| ServiceEvent::Fetched(source, Err(sentence.into()))))
+            pool.start(env.task(fetch, move |sentence| ServiceEvent::Fetched(number, Err(sentence.into()))))
         });
+        self.read_metadata_again();
         self.ask_for_phones(now);
         if self.context.sessions().is_some() {
             let (pool, env) = (&self.pool, &self.env);
@@ -346,6 +356,21 @@ impl IoService {
             self.refreshes.dispatch(env, pool, now);
             self.start_watching();
         }
+    }
+
+    /// Has one thread at a time read metadata that was read long ago.
+    fn read_metadata_again(&mut self) {
+        if self.reads_again {
+            return;
+        }
+        let Some((provider, which)) = self.env.endpoints.take_due() else { return };
+        let env = self.env.clone();
+        let read = move || {
+            env.endpoints.read_again(&*env.client, &env.policy, provider, which, now_millis() / 1000);
+            ServiceEvent::ReadAgain
+        };
+        // What finds no room becomes due again when it is used next.
+        self.reads_again = self.pool.start(self.env.task(read, |_| ServiceEvent::ReadAgain));
     }
 
     /// Has providers asked for the phones that wait. Providers take turns, and at each of them tokens and codes do.

@@ -10,6 +10,8 @@ use crate::config::policy::Policy;
 use crate::config::settings::KEY_REFRESH_INTERVAL;
 use crate::ports::Fetch;
 
+/// Most endpoints whose metadata waits to be read again.
+const MOST_DUE: usize = 64;
 /// Seconds for which metadata that cannot be read is not read again for an endpoint that a server may lack. Each
 /// sign-in would wait for it otherwise.
 const MOMENT: i64 = 2;
@@ -40,6 +42,8 @@ impl Endpoint {
 #[derive(Debug, Default)]
 pub struct Endpoints {
     found: Mutex<HashMap<Source, Found>>,
+    /// Endpoints in use whose metadata is to be read again, by provider.
+    due: Mutex<Vec<(usize, Endpoint)>>,
 }
 
 /// Issuer, metadata addresses, whether the endpoint is the one for mutual TLS, and which endpoint it is. What is
@@ -54,9 +58,10 @@ impl Endpoints {
         Endpoints::default()
     }
 
-    /// The address of a provider's endpoint, and what its metadata says about it. Metadata is read again after
-    /// 15 minutes. What it said before stays in use while it cannot be read. Where there is no metadata, it is
-    /// looked for again after key_cooldown. `now` is in Unix seconds.
+    /// The address of a provider's endpoint, and what its metadata says about it. Nobody waits for metadata while an
+    /// address is known. After 15 minutes the endpoint becomes due, see [`Endpoints::take_due`]. What the metadata said
+    /// before stays in use while it cannot be read. Where there is no metadata, it is looked for again after
+    /// key_cooldown. `now` is in Unix seconds.
     pub fn resolve(
         &self,
         fetch: &dyn Fetch,
@@ -65,7 +70,30 @@ impl Endpoints {
         which: Endpoint,
         now: i64,
     ) -> Result<Announced, MetadataError> {
-        let provider = &policy.providers[provider];
+        self.find(fetch, policy, provider, which, now, false)
+    }
+
+    /// The next endpoint whose metadata should be read again, by [`Endpoints::read_again`].
+    pub fn take_due(&self) -> Option<(usize, Endpoint)> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Reads the metadata of an endpoint that is due. The call blocks, so nobody who waits for an answer must make it.
+    pub fn read_again(&self, fetch: &dyn Fetch, policy: &Policy, provider: usize, which: Endpoint, now: i64) {
+        // If it fails, what is known stays in use.
+        let _ = self.find(fetch, policy, provider, which, now, true);
+    }
+
+    fn find(
+        &self,
+        fetch: &dyn Fetch,
+        policy: &Policy,
+        index: usize,
+        which: Endpoint,
+        now: i64,
+        again: bool,
+    ) -> Result<Announced, MetadataError> {
+        let provider = &policy.providers[index];
         let no_client = || MetadataError::Unusable("client_id is not configured".into());
         let client = provider.client.as_ref().ok_or_else(no_client)?;
         let (configured, discovery, is_needed) = match (which, &provider.introspection) {
@@ -84,14 +112,17 @@ impl Endpoints {
         let interval = i64::from(KEY_REFRESH_INTERVAL);
         let pause = i64::from(policy.settings.key_cooldown).min(interval);
         if let Some((found, since)) = &known
-            && (0..interval).contains(&now.saturating_sub(*since))
+            && !again
         {
-            return found.clone();
-        }
-        if let Some((found, _)) = &known {
-            // This caller reads the metadata again. Meanwhile, and for `pause` seconds if that fails, the others
-            // use what is known.
+            if (0..interval).contains(&now.saturating_sub(*since)) {
+                return found.clone();
+            }
+            // The metadata is read again. Meanwhile, and for `pause` seconds if that fails, what is known is used.
             self.note(key.clone(), found.clone(), now - interval + pause);
+            if found.is_ok() {
+                self.note_due(index, which);
+                return found.clone();
+            }
         }
         let wanted = WantedEndpoint {
             issuer: &provider.issuer,
@@ -138,6 +169,13 @@ impl Endpoints {
             if of == issuer && *endpoint == which && (pause..interval - pause).contains(&now.saturating_sub(*since)) {
                 *since = now - interval;
             }
+        }
+    }
+
+    fn note_due(&self, provider: usize, which: Endpoint) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        if due.len() < MOST_DUE && !due.contains(&(provider, which)) {
+            due.push((provider, which));
         }
     }
 

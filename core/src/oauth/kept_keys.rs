@@ -134,7 +134,7 @@ impl KeptKeySet {
                 None
             }
             Err(why) => {
-                self.plan.failed(now * 1000, 0.0);
+                self.plan.failed(now * 1000, now * 1000, 0.0);
                 Some(why)
             }
         };

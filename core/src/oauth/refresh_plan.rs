@@ -30,10 +30,10 @@ impl Limits {
 const MIN_INTERVAL: i64 = 60_000;
 /// Milliseconds after which a fetch that could not begin is tried again.
 const SOON: i64 = 100;
-/// Milliseconds to wait after a failure, however many there were. A server that is back is asked within five
-/// seconds, and a server that is still down is asked at most every two seconds.
+/// Milliseconds between the starts of two fetches after a failure, however many there were. A server that is back is
+/// asked within five seconds, and a server that is still down is asked at most every two seconds.
 const RETRY: i64 = 2000;
-/// Longest time to wait after a failure.
+/// Longest such time.
 const LONGEST_RETRY: i64 = RETRY * 3 / 2;
 
 /// The longest time for which requests may cause no fetch. A time that lies further ahead was set before the clock was
@@ -120,10 +120,13 @@ impl RefreshPlan {
         }
     }
 
-    /// After a failure.
-    pub fn failed(&mut self, now: i64, jitter: f64) {
+    /// After a failure of a fetch that began at `begun`. A server that hangs until the time is over need not be left
+    /// alone any longer.
+    pub fn failed(&mut self, begun: i64, now: i64, jitter: f64) {
         self.failures = self.failures.saturating_add(1);
-        self.next = now + RETRY + ((LONGEST_RETRY - RETRY) as f64 * jitter) as i64;
+        // A start in the future was noted before the clock was set back.
+        let begun = begun.min(now);
+        self.next = (begun + RETRY + ((LONGEST_RETRY - RETRY) as f64 * jitter) as i64).max(now);
         self.not_before = self.next;
     }
 }
@@ -175,9 +178,9 @@ mod tests {
             plan
         };
         let mut failed = at(HOURS);
-        failed.failed(HOURS, 1.0);
+        failed.failed(HOURS, HOURS, 1.0);
         assert!(failed.start(false, 0, &LIMITS), "after a failure");
-        failed.failed(0, 1.0);
+        failed.failed(HOURS, 0, 1.0);
         assert!(!failed.start(true, 0, &LIMITS) && !failed.start(true, 2999, &LIMITS), "the pause is a pause");
         let mut planned = at(HOURS);
         planned.succeeded(HOURS, None, 0.0, &LIMITS);
@@ -193,11 +196,16 @@ mod tests {
     #[test]
     fn failures_close_the_gate_for_a_moment_however_many_there_were() {
         let mut plan = fresh();
-        plan.failed(0, 0.0);
+        plan.failed(0, 0, 0.0);
         assert_eq!((plan.next, plan.not_before), (2000, 2000));
+        plan.failed(0, 1500, 0.0);
+        assert_eq!(plan.next, 2000, "from start to start");
+        plan.failed(0, 10_000, 1.0);
+        assert_eq!(plan.next, 10_000, "it has hung long enough");
+        plan.failed(0, 0, 0.0);
         assert!(!plan.start(true, 1999, &LIMITS));
         for _ in 0..100 {
-            plan.failed(0, 1.0);
+            plan.failed(0, 0, 1.0);
         }
         assert_eq!(plan.next, 3000);
         plan.succeeded(1, None, 0.0, &LIMITS);
