@@ -20,7 +20,7 @@ use support::process::Process;
 use support::scripted_server::{Answer, ScriptedServer, key_set};
 use support::sip::Client;
 use support::temporary::Directory;
-use support::token::{TestKey, claims, signing_key};
+use support::token::{TestKey, claims, now, signing_key};
 use support::tool::tool;
 
 const C: [&str; 4] = ["gcc", "-std=c11", "-x", "c"];
@@ -219,9 +219,12 @@ impl World {
         World { server, key, directory: Directory::new("c-abi") }
     }
 
+    /// Older than the library's keys.
     fn token(&self, kid: &str, ttl: i64) -> String {
         let header = json!({ "alg": "RS256", "typ": "at+jwt", "kid": kid });
-        self.key.jws("RS256", &header, &claims(&self.server.issuer(), "sip", "alice", ttl))
+        let mut claims = claims(&self.server.issuer(), "sip", "alice", ttl);
+        claims["iat"] = json!(now() - 100);
+        self.key.jws("RS256", &header, &claims)
     }
 
     fn client(&self, client: &Path) -> Command {

@@ -195,7 +195,9 @@ fn keycloak_keys_for_encryption_sign_nothing() {
     let of_encryption = recording.jwks["keys"].as_array().expect("keys").iter().find(|jwk| jwk["use"] == "enc");
     let mut header = recording.header.clone();
     header["kid"] = of_encryption.expect("Keycloak publishes one")["kid"].clone();
-    let token = recording.signed(&TestKey::other_rsa("x"), &header, json!({}));
+    // It is older than the proxy's keys.
+    let claims = json!({ "iat": now() - 100 });
+    let token = recording.signed(&TestKey::other_rsa("x"), &header, claims);
     let reason = proxy.register(&recording.aor, &token).answer.reason();
     assert_eq!(reason, Reason::KeyUnknown);
 }

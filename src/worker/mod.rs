@@ -402,7 +402,10 @@ impl Worker {
             let is_named = refusal == Reason::KeyUnknown && !token.kid.is_empty() && !token.tried;
             if is_named { &token.kid } else { &token.fingerprint }
         });
+        let early = answer.unverified.as_ref().filter(|token| refusal == Reason::KeyUnknown && !token.tried);
         let situation = Situation {
+            issued_at: early.and_then(|token| token.issued_at),
+            leeway: self.placed.policy.providers[provider].rules.leeway,
             state,
             have_keys: self.keyring.fetched(provider).is_some(),
             known_missing: shared.missing_keys.get((slot, missing)) == Some(state.fetches & 0xFF_FFFF),
@@ -431,6 +434,11 @@ impl Worker {
             KeyWait::Unknown => {
                 shared.missing_keys.put((slot, missing), state.fetches);
                 Some(refusal)
+            }
+            KeyWait::NotYet(seconds) => {
+                shared.missing_keys.put((slot, missing), state.fetches);
+                verdict.retry_after = seconds;
+                Some(Reason::KeyRefreshLimited)
             }
             KeyWait::NotNow(reason, seconds) => {
                 verdict.retry_after = seconds;

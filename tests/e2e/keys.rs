@@ -48,8 +48,11 @@ fn forged_key_ids_cause_few_fetches_and_no_200() {
     let begun = minute();
     let mut statuses = std::collections::BTreeMap::<u16, u32>::new();
     for i in 0..500 {
+        let mut claims = claims(&server);
+        // Every other one says that it is older than the proxy's keys.
+        claims["iat"] = json!(token::now() - 100 * (i % 2));
         let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": format!("forged-{i}")});
-        let reply = stack.register(&mut stack.udp(), ALICE, &key.jws("ES256", &header, &claims(&server)));
+        let reply = stack.register(&mut stack.udp(), ALICE, &key.jws("ES256", &header, &claims));
         *statuses.entry(reply.status).or_default() += 1;
     }
     let fetches = server.count(JWKS) - before;

@@ -2,14 +2,14 @@
 
 //! Key fetches from servers that are broken, hostile or down.
 
-use crate::plant::{Plant, key_set, token};
+use crate::plant::{Plant, key_set, old_token, token};
 use crate::site::merged;
 use crate::support::scripted_server::{Answer, JWKS, OPENID_CONFIGURATION, ScriptedServer, discovery};
 use crate::support::token::TestKey;
 use serde_json::{Value, json};
 use sipoauth_core::check::key_wait::SlotState;
 use sipoauth_core::reason::Reason;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Answers to a request for keys that bring none.
 fn bad_answers(keys: &Value) -> Vec<Answer> {
@@ -71,7 +71,7 @@ fn flexisip_an_odd_answer_never_replaces_good_keys() {
         server.set_keys(key_set(&[&new]));
         plant.until("the keys are fetched after all", recovered);
         assert_eq!(plant.reason(&token(&server, &new)), Reason::Ok, "{answer:?}");
-        assert_eq!(plant.reason(&token(&server, &old)), Reason::KeyUnknown, "{answer:?}");
+        assert_eq!(plant.reason(&old_token(&server, &old)), Reason::KeyUnknown, "{answer:?}");
     }
 }
 
@@ -98,6 +98,89 @@ fn discovery_cannot_lead_to_an_unprotected_address() {
         server.set(OPENID_CONFIGURATION, Answer::Json(document));
         let mut plant = Plant::at(&server, &json!({})).started();
         assert_eq!(plant.reason(&token(&server, &key)), Reason::ProviderUnreachable, "{uri}");
+    }
+}
+
+/// A server behind caches publishes its new key a moment after its first token.
+#[test]
+fn a_key_set_that_lags_behind_the_tokens_refuses_nobody() {
+    let (old, new) = (TestKey::p256("old"), TestKey::p256("new"));
+    let server = ScriptedServer::start(key_set(&[&old]));
+    let mut plant = Plant::at(&server, &json!({ "key_cooldown": 4 })).started();
+    let start = Instant::now();
+    let mut asked = 0;
+    let mut ask = |plant: &mut Plant| {
+        asked += 1;
+        plant.ask_from(&format!("192.0.2.{asked}"), &token(&server, &new))
+    };
+    while start.elapsed() < Duration::from_secs(2) {
+        let verdict = ask(&mut plant);
+        assert_eq!((verdict.answer.reason(), verdict.status), (Reason::KeyRefreshLimited, 503));
+        assert!((1..=4).contains(&verdict.retry_after), "{}", verdict.retry_after);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(server.count(JWKS), 2, "one fetch in this time");
+    server.set_keys(key_set(&[&old, &new]));
+    while ask(&mut plant).answer.reason() != Reason::Ok {
+        assert!(start.elapsed() < Duration::from_secs(8), "{}", plant.site.log.text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(server.count(JWKS), 3);
+    assert_eq!(plant.reason(&old_token(&server, &TestKey::p256("nobody"))), Reason::KeyUnknown);
+}
+
+/// Whoever has accepted a connection before the outage ended never answers on it.
+#[test]
+fn a_server_that_hangs_is_found_within_five_seconds_of_its_return() {
+    let key = TestKey::p256("k");
+    for hung in [OPENID_CONFIGURATION, JWKS] {
+        let server = ScriptedServer::start(key_set(&[&key]));
+        let well = match hung {
+            JWKS => Answer::Json(key_set(&[&key])),
+            _ => Answer::Json(discovery(&server.issuer())),
+        };
+        server.set(hung, Answer::Hang);
+        let mut plant = Plant::at(&server, &json!({ "http_timeout": 20 }));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(5) {
+            plant.step();
+        }
+        assert!((2..=3).contains(&server.count(hung)), "{} in five seconds", server.count(hung));
+        server.set(hung, well);
+        let back = Instant::now();
+        plant.until("the server is found", recovered);
+        assert!(back.elapsed() < Duration::from_secs(5), "{hung}: {:?}", back.elapsed());
+        assert_eq!(plant.reason(&token(&server, &key)), Reason::Ok);
+        assert_eq!(server.count(JWKS), if hung == JWKS { server.count(OPENID_CONFIGURATION) } else { 1 });
+    }
+}
+
+#[test]
+fn a_slow_server_is_found_after_an_outage() {
+    let key = TestKey::p256("k");
+    let server = ScriptedServer::start(key_set(&[&key]));
+    server.set(JWKS, Answer::Status(500));
+    let mut plant = Plant::at(&server, &json!({})).started();
+    server.set(JWKS, Answer::Late(key_set(&[&key]), Duration::from_secs(4)));
+    let start = Instant::now();
+    plant.until("the keys are fetched after all", recovered);
+    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+}
+
+#[test]
+fn any_status_that_brings_a_whole_document_will_do() {
+    let key = TestKey::p256("k");
+    let keys = key_set(&[&key]).to_string().into_bytes();
+    for (status, is_whole) in [(200, true), (201, true), (203, true), (206, false), (204, false)] {
+        let server = ScriptedServer::start(key_set(&[&key]));
+        let metadata = discovery(&server.issuer()).to_string().into_bytes();
+        server.set(JWKS, Answer::Full(status, vec![], keys.clone()));
+        if status != 204 {
+            server.set(OPENID_CONFIGURATION, Answer::Full(status, vec![], metadata));
+        }
+        let mut plant = Plant::at(&server, &json!({})).started();
+        let reason = if is_whole { Reason::Ok } else { Reason::ProviderUnreachable };
+        assert_eq!(plant.reason(&token(&server, &key)), reason, "{status}: {}", plant.site.log.text());
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! Forged key ids and waiting requests: what a stranger can make this proxy do is bounded.
 
-use crate::plant::{Plant, key_set, token};
+use crate::plant::{Plant, key_set, old_token, token};
 use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
 use crate::support::token::TestKey;
 use serde_json::json;
@@ -30,9 +30,13 @@ fn one_unknown_kid_causes_one_fetch_however_often_it_comes() {
     let key = TestKey::p256("k");
     let server = ScriptedServer::start(key_set(&[&key]));
     let mut plant = Plant::at(&server, &json!({ "key_cooldown": 3600 })).started();
-    let forged = token(&server, &TestKey::p256("unknown"));
-    for _ in 0..20 {
-        assert_eq!(plant.reason(&forged), Reason::KeyUnknown);
+    let stranger = TestKey::p256("unknown");
+    for (forged, reason) in
+        [(old_token(&server, &stranger), Reason::KeyUnknown), (token(&server, &stranger), Reason::KeyRefreshLimited)]
+    {
+        for _ in 0..20 {
+            assert_eq!(plant.reason(&forged), reason);
+        }
     }
     assert_eq!(server.count(JWKS), 2);
 }
@@ -46,7 +50,7 @@ fn liboauth2_failed_verifications_cause_no_more_fetches_than_unknown_kids() {
         let reasons: Vec<_> = (0..8).map(|number| plant.reason(&forged(&server, number))).collect();
         (server.count(JWKS), reasons)
     };
-    let (of_kids, unknown) = fetches(&|server, number| token(server, &TestKey::p256(&format!("k{number}"))));
+    let (of_kids, unknown) = fetches(&|server, number| old_token(server, &TestKey::p256(&format!("k{number}"))));
     let (of_signatures, reasons) = fetches(&|server, _| token(server, &TestKey::p256("k")));
     assert_eq!(of_signatures, of_kids);
     let as_unknown = reasons.iter().map(|reason| match reason {
@@ -300,9 +304,9 @@ fn a_kid_that_was_asked_for_too_early_is_found_later() {
     let (key, new) = (TestKey::p256("k"), TestKey::p256("new"));
     let server = ScriptedServer::start(key_set(&[&key]));
     let mut plant = Plant::at(&server, &json!({})).started();
-    assert_eq!(plant.reason(&token(&server, &new)), Reason::KeyUnknown);
+    assert_eq!(plant.reason(&old_token(&server, &new)), Reason::KeyUnknown);
     server.set_keys(key_set(&[&key, &new]));
     // Any other unknown kid brings the keys anew.
-    assert_eq!(plant.reason(&token(&server, &TestKey::p256("other"))), Reason::KeyUnknown);
+    assert_eq!(plant.reason(&old_token(&server, &TestKey::p256("other"))), Reason::KeyUnknown);
     assert_eq!(plant.reason(&token(&server, &new)), Reason::Ok);
 }

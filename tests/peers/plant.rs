@@ -162,6 +162,14 @@ pub fn token(server: &ScriptedServer, key: &TestKey) -> String {
     key.token("ES256", &token::claims(&server.issuer(), AUDIENCE, "alice", 300))
 }
 
+/// The same, but older than any fetch.
+#[allow(dead_code)] // the floods need none
+pub fn old_token(server: &ScriptedServer, key: &TestKey) -> String {
+    let mut claims = token::claims(&server.issuer(), AUDIENCE, "alice", 300);
+    claims["iat"] = json!(token::now() - 100);
+    key.token("ES256", &claims)
+}
+
 pub fn key_set(keys: &[&TestKey]) -> Value {
     scripted_server::key_set(&keys.iter().map(|key| key.jwk()).collect::<Vec<_>>())
 }

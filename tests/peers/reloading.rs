@@ -74,7 +74,7 @@ fn the_operator_has_keys_fetched_whatever_the_limits_say() {
     let server = ScriptedServer::start(key_set(&[&old]));
     let limits = json!({ "key_burst": 1, "key_cooldown": 3600, "source_limit": 60 });
     let mut plant = Plant::at(&server, &limits).started();
-    let (first, second) = (plant::token(&server, &old), plant::token(&server, &new));
+    let (first, second) = (plant::token(&server, &old), plant::old_token(&server, &new));
     assert_eq!([plant.reason(&first), plant.reason(&second)], [Reason::Ok, Reason::KeyUnknown]);
     // What requests may cause is used up, and the old key is compromised.
     server.set_keys(key_set(&[&new]));

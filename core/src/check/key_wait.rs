@@ -37,6 +37,10 @@ pub struct Situation {
     pub have_keys: bool,
     /// The last fetch is known not to have brought this key.
     pub known_missing: bool,
+    /// When the token says that it was issued, in Unix seconds; None if more than its key decides.
+    pub issued_at: Option<i64>,
+    /// How far the server's clock may differ, seconds.
+    pub leeway: i64,
     /// The request has been parked before.
     pub resumed: bool,
     /// The host can park the request.
@@ -58,10 +62,28 @@ pub enum KeyWait {
     Park,
     /// The authorization server has no such key: refuse.
     Unknown,
+    /// The authorization server has not published the key yet: answer 503 with this Retry-After in seconds.
+    NotYet(u32),
     /// Answer 503 with this Retry-After in seconds.
     NotNow(Reason, u32),
     /// Answer 503 with this Retry-After in seconds, and fetch the keys as soon as that is allowed.
     NotNowAndFetch(Reason, u32),
+}
+
+impl Situation {
+    /// True when the last fetch may have come before the server published the key of this token. Key sets of servers
+    /// behind caches lag behind their tokens.
+    fn may_be_early(&self) -> bool {
+        let earliest = (self.state.fetched_at / 1000).saturating_sub(self.leeway);
+        let latest = (self.now / 1000).saturating_add(self.leeway);
+        self.issued_at.is_some_and(|issued_at| (earliest..=latest).contains(&issued_at))
+    }
+
+    /// Seconds until a key that the last fetch did not bring is worth another one.
+    fn seconds_to_next_look(&self) -> Option<u32> {
+        let rest = self.longest_pause - self.now.saturating_sub(self.state.fetched_at);
+        (1..=self.longest_pause).contains(&rest).then(|| u32::try_from((rest + 999) / 1000).unwrap_or(self.retry_after))
+    }
 }
 
 /// True when the times differ by less than `span`. A time from the future is as far away as one from the past, because
@@ -76,7 +98,13 @@ pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> K
     // The key counts as missing for a while only, because a kid that a stranger guessed before it was published
     // must not stay unknown.
     if situation.have_keys && situation.known_missing && is_near(now, state.fetched_at, MISSING_FOR) {
-        return KeyWait::Unknown;
+        if !situation.may_be_early() {
+            return KeyWait::Unknown;
+        }
+        // Its key is looked for again as if it were not known to be missing, but not at once.
+        if let Some(seconds) = situation.seconds_to_next_look() {
+            return KeyWait::NotYet(seconds);
+        }
     }
     let outage =
         if state.fetched_at != 0 && !situation.have_keys { Reason::KeysTooOld } else { Reason::ProviderUnreachable };
@@ -85,6 +113,9 @@ pub fn decide(situation: &Situation, source_allowed: impl FnOnce() -> bool) -> K
         // successfully after it was parked can tell that the key does not exist.
         let answered = state.failures == 0 && is_near(now, state.fetched_at, situation.pending_timeout);
         return match (situation.have_keys, answered) {
+            (true, true) if situation.may_be_early() => {
+                KeyWait::NotYet(situation.seconds_to_next_look().unwrap_or(retry_after))
+            }
             (true, true) => KeyWait::Unknown,
             _ if state.failures > 0 => KeyWait::NotNow(outage, retry_after),
             _ => KeyWait::NotNow(Reason::WaitTimeout, retry_after),
@@ -119,6 +150,8 @@ mod tests {
             state: SlotState { fetched_at: 1_000_000, generation: 1, ..SlotState::default() },
             have_keys: true,
             known_missing: false,
+            issued_at: None,
+            leeway: 30,
             resumed: false,
             can_park: true,
             now: 2_000_000,
@@ -154,6 +187,28 @@ mod tests {
         let at = |now| decide(&Situation { known_missing: true, now, ..situation() }, || true);
         assert_eq!(at(1_059_999), KeyWait::Unknown);
         assert_eq!(at(1_060_000), KeyWait::Park);
+    }
+
+    /// The server may publish the key of a new token a little later than the token.
+    #[test]
+    fn a_token_that_is_newer_than_the_last_fetch_is_not_refused_for_its_key() {
+        // The last fetch was at 1,000 s.
+        let at = |now, issued_at, resumed| {
+            let early = Situation { known_missing: true, issued_at: Some(issued_at), now, ..situation() };
+            decide(&Situation { resumed, ..early }, || true)
+        };
+        for issued_at in [970, 1000, 1034] {
+            assert_eq!(at(1_004_000, issued_at, false), KeyWait::NotYet(6), "{issued_at}");
+            assert_eq!(at(1_004_000, issued_at, true), KeyWait::NotYet(6), "{issued_at}");
+            assert_eq!(at(1_010_000, issued_at, false), KeyWait::Park, "{issued_at}");
+        }
+        for issued_at in [0, 969, 1035, i64::MAX] {
+            assert_eq!(at(1_004_000, issued_at, false), KeyWait::Unknown, "{issued_at}");
+            assert_eq!(at(1_004_000, issued_at, true), KeyWait::Unknown, "{issued_at}");
+        }
+        let state = SlotState { not_before: 1_015_000, ..situation().state };
+        let early = Situation { state, known_missing: true, issued_at: Some(1000), now: 1_010_000, ..situation() };
+        assert_eq!(decide(&early, || false), KeyWait::NotNow(Reason::KeyRefreshLimited, 5), "all limits stay");
     }
 
     #[test]

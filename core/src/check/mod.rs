@@ -298,6 +298,8 @@ pub struct Unverified {
     pub claim_fault: String,
     /// True when keys were tried and none of them has signed the token.
     pub tried: bool,
+    /// `iat`, in Unix seconds.
+    pub issued_at: Option<i64>,
 }
 
 impl Answer {

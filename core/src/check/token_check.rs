@@ -192,6 +192,7 @@ impl<'a> Reading<'a> {
 
     fn into_unverified(self) -> Unverified {
         Unverified {
+            issued_at: self.claims.as_ref().and_then(|claims| claims.issued_at),
             issuer: self.claims.map(|claims| visible(&claims.issuer).into_owned()).unwrap_or_default(),
             kid: visible(self.kid.as_deref().unwrap_or_default()).into_owned(),
             fingerprint: self.hashed.fingerprint,

@@ -188,7 +188,7 @@ pub(super) fn readable(body: &[u8]) -> Zeroizing<Vec<u8>> {
 fn absent(json: &Json<'_>, name: &str) -> String {
     match json.get(name) {
         Some(Json::Str(_)) => format!("{name} cannot be read or is too long, and counts as absent"),
-        Some(value @ (Json::Int(_) | Json::Float(_))) => format!("{name} is {value}, and counts as absent"),
+        Some(value @ (Json::Int(_) | Json::Number(_))) => format!("{name} is {value}, and counts as absent"),
         value => format!("{name} is {}, and counts as absent", value.map_or("missing", Json::kind)),
     }
 }
@@ -207,7 +207,7 @@ fn needs_proof(token_type: &str) -> bool {
 fn lifetime(value: &Json<'_>) -> Option<i64> {
     let seconds = match value {
         Json::Int(seconds) => *seconds as f64,
-        Json::Float(seconds) => *seconds,
+        Json::Number(literal) => literal.parse().ok()?,
         Json::Str(text) => {
             let text = text.trim();
             let is_plain = text.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
