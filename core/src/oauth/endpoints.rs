@@ -167,7 +167,8 @@ impl Endpoints {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         for ((of, _, _, endpoint), (_, since)) in found.iter_mut() {
             if of == issuer && *endpoint == which && (pause..interval - pause).contains(&now.saturating_sub(*since)) {
-                *since = now - interval;
+                *since = now - interval + pause;
+                self.note_due(provider, which);
             }
         }
     }

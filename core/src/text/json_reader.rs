@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reads the text of a JSON document (RFC 8259). Each value must be written as the grammar says. The reader never
-//! guesses, and what it keeps is bounded.
+//! Reads the text of a JSON document (RFC 8259). serde_json checks the grammar of the whole text. Its raw values are then
+//! opened level by level, because a number of any size, half of a surrogate pair, or deep nesting somewhere in a document
+//! must not cost all of it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use memchr::memchr2;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::json::{Json, MAX_DEPTH};
 
@@ -20,9 +22,9 @@ const FEW_MEMBERS: usize = 64;
 const USUAL_MEMBERS: usize = 24;
 
 /// Why a text is not the JSON that is accepted here. It repeats nothing of the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {
-    problem: &'static str,
+    problem: Cow<'static, str>,
     line: usize,
     column: usize,
 }
@@ -42,7 +44,16 @@ impl JsonError {
         let before = &text[..at.min(text.len())];
         let begin = before.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
         let line = 1 + before.iter().filter(|octet| **octet == b'\n').count();
-        JsonError { problem, line, column: before.len() - begin + 1 }
+        JsonError { problem: problem.into(), line, column: before.len() - begin + 1 }
+    }
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> JsonError {
+        let (line, column) = (error.line(), error.column());
+        let text = error.to_string();
+        let problem = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
+        JsonError { problem: problem.to_owned().into(), line, column }
     }
 }
 
@@ -58,20 +69,11 @@ impl std::error::Error for JsonError {}
 pub(super) fn read(octets: &[u8]) -> Result<Json<'_>, JsonError> {
     // UTF-8 is checked once for the whole text, and not string by string.
     let text = std::str::from_utf8(octets).map_err(|e| JsonError::new("it is not UTF-8", octets, e.valid_up_to()))?;
+    let whole: &RawValue = serde_json::from_str(text)?;
     // A large document may have more nodes, because it costs no more per octet.
     let nodes = MAX_NODES.max(text.len() / OCTETS_PER_NODE);
-    let mut reader = Reader { text, at: 0, nodes };
-    let document = reader.value(0).and_then(|value| match reader.peek() {
-        None => Ok(value),
-        Some(_) => Err("the text goes on behind the value"),
-    });
-    document.map_err(|problem| JsonError::new(problem, octets, reader.at))
+    Reader { text, nodes }.value(whole, 0)
 }
-
-type Problem = &'static str;
-
-const END: Problem = "the text ends too early";
-const UNEXPECTED: Problem = "the text is not JSON";
 
 /// The text of a string.
 enum Text<'a> {
@@ -82,226 +84,61 @@ enum Text<'a> {
 
 struct Reader<'a> {
     text: &'a str,
-    at: usize,
     /// How many values and names may still come.
     nodes: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn octet(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    fn fail<T>(&self, problem: &'static str, place: &RawValue) -> Result<T, JsonError> {
+        let at = (place.get().as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        Err(JsonError::new(problem, self.text.as_bytes(), at))
     }
 
-    /// The next octet that is no white space.
-    fn peek(&mut self) -> Option<u8> {
-        while matches!(self.octet(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-        self.octet()
-    }
-
-    /// Takes the next octet that is no white space, if it is this one.
-    fn takes(&mut self, wanted: u8) -> bool {
-        let found = self.peek() == Some(wanted);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn unexpected<T>(&self) -> Result<T, Problem> {
-        Err(if self.octet().is_none() { END } else { UNEXPECTED })
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Json<'a>, Problem> {
-        self.nodes = self.nodes.checked_sub(1).ok_or("there are too many members")?;
+    fn value(&mut self, raw: &'a RawValue, depth: usize) -> Result<Json<'a>, JsonError> {
+        let Some(left) = self.nodes.checked_sub(1) else { return self.fail("there are too many members", raw) };
+        self.nodes = left;
         // No rule looks so deep.
         if depth > MAX_DEPTH {
-            return self.skip().map(|()| Json::Null);
+            return Ok(Json::Null);
         }
-        match self.peek() {
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'"') => Ok(match self.string()? {
+        let text = raw.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'{') => return self.object(text, depth),
+            Some(b'[') => {
+                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                let items: Result<_, _> = items.into_iter().map(|item| self.value(item, depth + 1)).collect();
+                Json::Array(items?)
+            }
+            Some(b'"') => match string(text) {
                 Text::Whole(text) => Json::Str(text),
                 Text::Broken(raw) => Json::BrokenStr(Cow::Borrowed(raw)),
-            }),
-            _ => self.plain(),
-        }
+            },
+            Some(b't') => Json::Bool(true),
+            Some(b'f') => Json::Bool(false),
+            Some(b'n') => Json::Null,
+            _ => text.parse().map_or(Json::Number(Cow::Borrowed(text)), Json::Int),
+        })
     }
 
-    /// A number, or one of the three words.
-    fn plain(&mut self) -> Result<Json<'a>, Problem> {
-        if matches!(self.octet(), Some(b'-' | b'0'..=b'9')) {
-            return self.number();
-        }
-        let rest = &self.text[self.at..];
-        let words = [("true", Json::Bool(true)), ("false", Json::Bool(false)), ("null", Json::Null)];
-        let Some((word, value)) = words.into_iter().find(|(word, _)| rest.starts_with(word)) else {
-            return self.unexpected();
-        };
-        self.at += word.len();
-        Ok(value)
-    }
-
-    fn number(&mut self) -> Result<Json<'a>, Problem> {
-        let begin = self.at;
-        self.at += usize::from(self.octet() == Some(b'-'));
-        if self.octet() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        let mut is_integer = true;
-        if self.octet() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-            is_integer = false;
-        }
-        if matches!(self.octet(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.octet(), Some(b'+' | b'-')));
-            self.digits()?;
-            is_integer = false;
-        }
-        let literal = &self.text[begin..self.at];
-        let small = if is_integer { literal.parse().ok() } else { None };
-        Ok(small.map_or(Json::Number(Cow::Borrowed(literal)), Json::Int))
-    }
-
-    /// One digit or more.
-    fn digits(&mut self) -> Result<(), Problem> {
-        let begin = self.at;
-        while self.octet().is_some_and(|octet| octet.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at > begin { Ok(()) } else { self.unexpected() }
-    }
-
-    /// A string, at whose quote the reader is.
-    fn string(&mut self) -> Result<Text<'a>, Problem> {
-        self.at += 1;
-        let begin = self.at;
-        let (mut unescaped, mut is_broken) = (String::new(), false);
-        loop {
-            let from = self.at;
-            let Some(length) = memchr2(b'"', b'\\', &self.text.as_bytes()[from..]) else {
-                self.at = self.text.len();
-                return Err(END);
-            };
-            let plain = &self.text[from..from + length];
-            if let Some(place) = plain.bytes().position(|octet| octet < 0x20) {
-                self.at = from + place;
-                return Err("a string has a control character");
-            }
-            self.at = from + length + 1;
-            if self.text.as_bytes()[from + length] == b'"' {
-                let whole = if from == begin { Cow::Borrowed(plain) } else { Cow::Owned(unescaped + plain) };
-                let raw = &self.text[begin..self.at - 1];
-                return Ok(if is_broken { Text::Broken(raw) } else { Text::Whole(whole) });
-            }
-            unescaped.push_str(plain);
-            match self.escaped()? {
-                Some(character) => unescaped.push(character),
-                None => is_broken = true,
-            }
-        }
-    }
-
-    /// The character that an escape stands for. None: half of a surrogate pair.
-    fn escaped(&mut self) -> Result<Option<char>, Problem> {
-        let Some(octet) = self.octet() else { return Err(END) };
-        let character = match octet {
-            b'"' | b'\\' | b'/' => octet as char,
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                self.at += 1;
-                return self.unicode();
-            }
-            _ => return Err("a string has an escape that JSON does not know"),
-        };
-        self.at += 1;
-        Ok(Some(character))
-    }
-
-    fn unicode(&mut self) -> Result<Option<char>, Problem> {
-        let unit = self.four_digits()?;
-        if !(0xD800..0xDC00).contains(&unit) {
-            return Ok(char::from_u32(unit));
-        }
-        let behind = self.at;
-        if self.text[behind..].starts_with("\\u") {
-            self.at += 2;
-            let low = self.four_digits()?;
-            if (0xDC00..0xE000).contains(&low) {
-                return Ok(char::from_u32(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)));
-            }
-            // What follows is a character of its own.
-            self.at = behind;
-        }
-        Ok(None)
-    }
-
-    fn four_digits(&mut self) -> Result<u32, Problem> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4).ok_or(END)?;
-        let unit = digits.iter().try_fold(0, |unit, octet| Some(unit * 16 + (*octet as char).to_digit(16)?));
-        let unit = unit.ok_or("a string has an escape that JSON does not know")?;
-        self.at += 4;
-        Ok(unit)
-    }
-
-    fn array(&mut self, depth: usize) -> Result<Json<'a>, Problem> {
-        self.at += 1;
-        let mut items = Vec::new();
-        if self.takes(b']') {
-            return Ok(Json::Array(items));
-        }
-        loop {
-            items.push(self.value(depth + 1)?);
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Json::Array(items));
-                }
-                _ => return self.unexpected(),
-            }
-        }
-    }
-
-    fn object(&mut self, depth: usize) -> Result<Json<'a>, Problem> {
-        self.at += 1;
-        let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(USUAL_MEMBERS);
-        if self.takes(b'}') {
-            return Ok(Json::Object(members));
-        }
+    fn object(&mut self, text: &'a str, depth: usize) -> Result<Json<'a>, JsonError> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let raw = deserializer.deserialize_map(Members)?;
+        let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(raw.len());
         let (mut names, mut has_null) = (SeenNames::default(), false);
-        loop {
-            let name = self.name()?;
+        for (name, value) in raw {
             // The name counts as a node as well.
             self.nodes = self.nodes.saturating_sub(1);
-            match name {
-                Text::Whole(name) => {
-                    if !names.add(name.clone(), &members) {
-                        return Err("a name stands twice in an object");
-                    }
-                    let value = self.value(depth + 1)?;
-                    has_null |= value == Json::Null;
-                    members.push((name, value));
-                }
+            let Text::Whole(key) = string(name.get()) else {
                 // No rule can name this member.
-                Text::Broken(_) => drop(self.value(depth + 1)?),
+                self.value(value, depth + 1)?;
+                continue;
+            };
+            if !names.add(key.clone(), &members) {
+                return self.fail("a name stands twice in an object", name);
             }
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    break;
-                }
-                _ => return self.unexpected(),
-            }
+            let value = self.value(value, depth + 1)?;
+            has_null |= value == Json::Null;
+            members.push((key, value));
         }
         // Nulls are removed only now, because a name that stands twice is refused whatever its values are.
         if has_null {
@@ -309,49 +146,33 @@ impl<'a> Reader<'a> {
         }
         Ok(Json::Object(members))
     }
+}
 
-    /// The name of a member, and the colon behind it.
-    fn name(&mut self) -> Result<Text<'a>, Problem> {
-        if self.peek() != Some(b'"') {
-            return self.unexpected();
-        }
-        let name = self.string()?;
-        if self.takes(b':') { Ok(name) } else { self.unexpected() }
+/// A string whose grammar was checked.
+fn string(raw: &str) -> Text<'_> {
+    let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+    if !inner.contains('\\') {
+        return Text::Whole(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(raw).map_or(Text::Broken(inner), |text: String| Text::Whole(Cow::Owned(text)))
+}
+
+/// The members of an object, in order, also those whose name stands twice.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(&'de RawValue, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
     }
 
-    /// Passes over a value of any depth. It needs one octet of memory per level, and no stack.
-    fn skip(&mut self) -> Result<(), Problem> {
-        let mut open: Vec<u8> = Vec::new();
-        loop {
-            match self.peek() {
-                Some(begin @ (b'{' | b'[')) => {
-                    self.at += 1;
-                    let end = if begin == b'{' { b'}' } else { b']' };
-                    if !self.takes(end) {
-                        open.push(end);
-                        if begin == b'{' {
-                            self.name()?;
-                        }
-                        continue;
-                    }
-                }
-                Some(b'"') => drop(self.string()?),
-                _ => drop(self.plain()?),
-            }
-            loop {
-                let Some(end) = open.last().copied() else { return Ok(()) };
-                if self.takes(b',') {
-                    if end == b'}' {
-                        self.name()?;
-                    }
-                    break;
-                }
-                if !self.takes(end) {
-                    return self.unexpected();
-                }
-                open.pop();
-            }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(USUAL_MEMBERS);
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
         }
+        Ok(members)
     }
 }
 
@@ -399,13 +220,13 @@ mod tests {
     #[test]
     fn the_error_says_what_is_wrong_and_where() {
         for (text, problem) in [
-            ("", "the text ends too early (line 1, column 1)"),
-            ("{\"a\":", "the text ends too early (line 1, column 6)"),
-            ("{\n \"a\":nul}", "the text is not JSON (line 2, column 6)"),
-            ("{} x", "the text goes on behind the value (line 1, column 4)"),
-            ("{\"a\":1,\"a\":2}", "a name stands twice in an object (line 1, column 12)"),
-            ("\"a\tb\"", "a string has a control character (line 1, column 3)"),
-            ("\"\\x\"", "a string has an escape that JSON does not know (line 1, column 3)"),
+            ("", "EOF while parsing a value (line 1, column 0)"),
+            ("{\"a\":", "EOF while parsing a value (line 1, column 5)"),
+            ("{\n \"a\":nul}", "expected ident (line 2, column 9)"),
+            ("{} x", "trailing characters (line 1, column 4)"),
+            ("{\"a\":1,\"a\":2}", "a name stands twice in an object (line 1, column 8)"),
+            ("\"a\tb\"", "control character (\\u0000-\\u001F) found while parsing a string (line 1, column 2)"),
+            ("\"\\x\"", "invalid escape (line 1, column 3)"),
         ] {
             assert_eq!(refused(text), problem, "{text}");
         }
