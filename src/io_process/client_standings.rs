@@ -15,6 +15,8 @@ const IN_A_ROW: u32 = 10;
 /// For refreshes, a sign-in shows that the client is good only if it comes later than this after the first refusal,
 /// in milliseconds, because the servers of one issuer may learn of a new secret one by one.
 const SETTLED: i64 = 60_000;
+/// Up to this many sessions whose refresh is answered without a word of OAuth are at fault themselves.
+const FEW: usize = 2;
 /// At most this many refusals are remembered for each provider and question. The operator is told of further ones.
 const REMEMBERED: usize = 4096;
 
@@ -29,6 +31,8 @@ struct ClientStanding {
     refused_at: u64,
     /// When a session, a code or a token was first refused, by its key.
     first: HashMap<String, i64>,
+    /// Sessions whose refresh was first answered without a word of OAuth since anybody was served.
+    wordless: usize,
 }
 
 /// The standing at all providers of one configuration, by the provider's index and what it was asked for.
@@ -84,6 +88,9 @@ impl ClientStandings {
             let at = standings.noted;
             let standing = standings.of(provider, question);
             (standing.accepted, standing.accepted_at) = (now, at);
+            for question in alike(question) {
+                standings.of(provider, *question).wordless = 0;
+            }
         });
     }
 
@@ -126,6 +133,18 @@ impl ClientStandings {
                 }
             }
         })
+    }
+
+    /// Notes that the refresh of this session was answered without a word of OAuth. True when the session is at fault:
+    /// the server has served others since, or only few sessions got such answers. Where many get them, something in
+    /// front of the server answers.
+    pub fn blames_wordless(&self, provider: usize, session: &str, now: i64) -> bool {
+        let are_few = self.with(|standings| {
+            let standing = standings.of(provider, Question::Refresh);
+            standing.wordless += usize::from(!standing.first.contains_key(session));
+            standing.wordless <= FEW
+        });
+        self.blames_session(provider, session, now) || are_few
     }
 
     /// Notes that the server has given no OAuth answer about this code or token. True when it is at fault, because the
@@ -213,6 +232,16 @@ mod tests {
             standings.accepted(0, served, 700_001);
             assert!(blames("late", 700_002), "old ones make room");
         }
+    }
+
+    #[test]
+    fn few_sessions_are_to_blame_for_answers_without_a_word_and_many_are_not() {
+        let standings = ClientStandings::default();
+        let blames = |session: &str| standings.blames_wordless(0, session, 1000);
+        assert!(blames("a") && blames("b"));
+        assert!(!blames("c") && !blames("d") && !blames("c"));
+        standings.accepted(0, Question::SignIn, 2000);
+        assert!(standings.blames_wordless(0, "e", 2001), "the next ones are few again");
     }
 
     #[test]

@@ -153,9 +153,11 @@ impl TaskEnv {
                 ends(WITH_TOKEN, &text);
                 return self.end_with_token(store, key, tokens, &sealed, &session);
             }
-            Err(TokenError::ClientRefused(text) | TokenError::Unexplained(text))
-                if self.standings.blames_session(provider, key, now_millis()) =>
-            {
+            Err(TokenError::Unexplained(text)) if self.standings.blames_wordless(provider, key, now_millis()) => {
+                ends(WITH_TOKEN, &format!("there is an answer, but none of OAuth: {text}"));
+                return self.end_with_token(store, key, tokens, &sealed, &session);
+            }
+            Err(TokenError::ClientRefused(text)) if self.standings.blames_session(provider, key, now_millis()) => {
                 ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client otherwise"));
                 return self.end_with_token(store, key, tokens, &sealed, &session);
             }

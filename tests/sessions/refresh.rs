@@ -185,38 +185,70 @@ fn after_a_refusal_the_access_token_is_good_until_it_ends() {
 /// The operator's fault, or that of a proxy in front of the server, as long as nothing shows that it is not.
 #[test]
 fn a_client_that_is_refused_ends_no_session_until_others_show_that_it_is_good() {
-    let bare = |status| Answer::Full(status, Vec::new(), Vec::new());
-    let page = |status| Answer::Full(status, Vec::new(), b"<html>no".to_vec());
-    const CLIENT: &str = "refuses the proxy's client: ";
-    const NO_OAUTH: &str = "there is an answer, but none of OAuth: ";
     let cases = [
-        (refusal(401, "invalid_client"), CLIENT),
-        (refusal(400, "unauthorized_client"), CLIENT),
-        (refusal(500, "invalid_client"), CLIENT),
-        (refusal(401, "unauthorized"), CLIENT),
-        (bare(401), CLIENT),
-        (page(403), NO_OAUTH),
-        (refusal(404, "Not Found"), NO_OAUTH),
-        (bare(204), NO_OAUTH),
-        (Answer::Json(json!({ "success": false })), NO_OAUTH),
-        (Answer::Redirect("/login".into()), NO_OAUTH),
+        refusal(401, "invalid_client"),
+        refusal(400, "unauthorized_client"),
+        refusal(500, "invalid_client"),
+        refusal(401, "unauthorized"),
+        Answer::Full(401, Vec::new(), Vec::new()),
     ];
     // Each takes some seconds of waiting.
     std::thread::scope(|scope| {
-        for (answer, word) in cases {
-            scope.spawn(move || others_show_that_a_refusal_is_the_sessions(answer, word));
+        for answer in cases {
+            scope.spawn(move || others_show_that_a_refusal_is_the_sessions(answer));
         }
     });
 }
 
-fn others_show_that_a_refusal_is_the_sessions(answer: Answer, word: &str) {
+/// A page of a proxy in front of the server, for example. For one session it is a refusal, for all of them it is not.
+#[test]
+fn an_answer_without_a_word_ends_few_sessions_and_not_all() {
+    let page = |status| Answer::Full(status, Vec::new(), b"<html>no".to_vec());
+    let cases = [
+        page(403),
+        refusal(404, "Not Found"),
+        Answer::Full(204, Vec::new(), Vec::new()),
+        Answer::Json(json!({ "success": false })),
+        Answer::Redirect("/login".into()),
+    ];
+    std::thread::scope(|scope| {
+        for answer in cases {
+            scope.spawn(move || few_sessions_end(&answer));
+        }
+    });
+}
+
+fn few_sessions_end(answer: &Answer) {
+    let plant = Plant::new();
+    plant.endpoint.set_lifetime(6);
+    plant.endpoint.answer_refreshes(answer.clone());
+    let mut proxy = plant.proxy(&json!({}));
+    let users = [
+        ("alice", ALICE),
+        ("bob", BOB),
+        ("carol", "sip:carol@example.test"),
+        ("dave", "sip:dave@example.test"),
+        ("erin", "sip:erin@example.test"),
+    ];
+    let mut provers = users.map(|user| Prover::sign_in_as(&plant, &mut proxy, user, user.0));
+    let ends = provers.each_mut().map(|prover| prover.until_refused(&mut proxy).0);
+    let count = |end: (u32, Reason)| ends.iter().filter(|found| **found == end).count();
+    assert_eq!((count((401, Reason::SessionEnded)), count((503, Reason::RefreshOverdue))), (2, 3), "{ends:?}");
+    assert!(proxy.log.text().contains("there is an answer, but none of OAuth: "), "{}", proxy.log.text());
+    plant.endpoint.answer_refreshes(None);
+    for (prover, _) in provers.iter_mut().zip(ends).filter(|(_, end)| end.0 == 503) {
+        prover.until(&mut proxy, (200, Reason::Ok));
+    }
+}
+
+fn others_show_that_a_refusal_is_the_sessions(answer: Answer) {
     let plant = Plant::new();
     plant.endpoint.set_lifetime(4);
     plant.endpoint.answer_refreshes_of("alice", answer);
     let mut proxy = plant.proxy(&json!({}));
     let mut alice = Prover::sign_in(&plant, &mut proxy, "one");
-    assert_eq!(alice.until_refused(&mut proxy).0, (503, Reason::RefreshOverdue), "{word}");
-    let words = format!("{word}{}", plant.endpoint.server.url("/token"));
+    assert_eq!(alice.until_refused(&mut proxy).0, (503, Reason::RefreshOverdue));
+    let words = format!("refuses the proxy's client: {}", plant.endpoint.server.url("/token"));
     assert!(proxy.log.text().contains(&words), "{}", proxy.log.text());
     let mut bob = Prover::sign_in_as(&plant, &mut proxy, ("bob", BOB), "two");
     alice.until(&mut proxy, (401, Reason::SessionEnded));
