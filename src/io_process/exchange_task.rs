@@ -250,18 +250,18 @@ impl TaskEnv {
                 None => None,
             };
             let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
-            // Only a code that is sent is counted. A sender that has used up its allowance must not take the trial of
-            // another one.
-            let is_limited = limits.could_exchange(work).is_err();
-            if !is_limited && self.issues(work).is_none() && !gate.pass() {
+            // A server may take a used code that comes again for a stolen one, and end the session of its owner.
+            let is_code = matches!(work.grant, TokenGrant::Code(_));
+            let is_used = is_code && before.is_none() && self.noted(store.is_used(&id, now))?;
+            // What is not sent must not take the trial of another sender.
+            let is_sent = !is_used && limits.could_exchange(work).is_ok() && self.issues(work).is_none();
+            if is_sent && !gate.pass() {
                 return Ok(ExchangeOutcome::Failed(Reason::ExchangeUnavailable, Ended::Unused, String::new()));
             }
             if let Err(reason) = limits.may_exchange(work) {
                 return Ok(ExchangeOutcome::Failed(reason, Ended::Unused, "too many codes".into()));
             }
-            // A server may take a used code that comes again for a stolen one, and end the session of its owner.
-            let is_code = matches!(work.grant, TokenGrant::Code(_));
-            if is_code && before.is_none() && self.noted(store.is_used(&id, now))? {
+            if is_used {
                 return Ok(ExchangeOutcome::Failed(Reason::CodeRefused, Ended::Unused, String::new()));
             }
             let deadline = now + self.claim_time();

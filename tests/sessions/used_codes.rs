@@ -52,6 +52,15 @@ fn strangers(code: &str) -> Vec<(&'static str, Sip)> {
     ]
 }
 
+/// Removes the fates of all codes, as the end of `code_lifetime` does.
+fn forget_records(proxy: &Proxy) {
+    let access = proxy.context.sessions().expect("sessions are configured");
+    let store = access.open(&proxy.worker.placed().policy).expect("a store");
+    for key in proxy.records("c:") {
+        assert_eq!(store.store().remove(&key, None), Ok(true));
+    }
+}
+
 /// A server may take a used code that comes again for a stolen one, and end the session of its owner.
 #[test]
 fn a_used_code_stays_known_as_long_as_its_session_lives() {
@@ -59,18 +68,35 @@ fn a_used_code_stays_known_as_long_as_its_session_lives() {
     let mut proxy = plant.proxy(&json!({}));
     let code = plant.endpoint.code("alice");
     proxy.sign_in(&complete("one", &code));
-    // The end of code_lifetime does this.
-    let access = proxy.context.sessions().expect("sessions are configured");
-    let store = access.open(&proxy.worker.placed().policy).expect("a store");
-    for key in proxy.records("c:") {
-        assert_eq!(store.store().remove(&key, None), Ok(true));
-    }
+    forget_records(&proxy);
     for (name, sip) in
         [("stranger", from("203.0.113.9", complete("mallory", &code))), ("owner", complete("two", &code))]
     {
         assert_eq!(proxy.answer(&sip), (401, Reason::CodeRefused), "{name}");
     }
     assert_eq!((plant.endpoint.exchanges(), all_sessions(&proxy).len()), (1, 1));
+}
+
+/// It is not sent, so it takes no trial of a server that is left alone from somebody else's code.
+#[test]
+fn a_used_code_is_refused_while_the_server_is_left_alone() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let code = plant.endpoint.code("alice");
+    proxy.sign_in(&complete("one", &code));
+    forget_records(&proxy);
+    plant.endpoint.answer_codes(ServerAnswer::Status(503));
+    for number in 1..=4 {
+        let name = format!("n{number}");
+        let sip = from(&format!("198.51.{number}.1"), complete(&name, &plant.endpoint.code("alice")));
+        assert_eq!(proxy.answer(&sip), (503, Reason::ExchangeUnavailable), "{number}");
+    }
+    let asked = plant.endpoint.exchanges();
+    for number in 0..4 {
+        let copy = from("203.0.113.9", complete(&format!("mallory{number}"), &code));
+        assert_eq!(proxy.answer(&copy), (401, Reason::CodeRefused), "{number}");
+    }
+    assert_eq!(plant.endpoint.exchanges(), asked);
 }
 
 #[test]
