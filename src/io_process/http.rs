@@ -32,6 +32,12 @@ const SERVERS: usize = 4;
 
 /// A client with the limits of one configuration.
 pub struct HttpClient {
+    connections: Arc<Connections>,
+    /// When all its requests must have ended; None if each may take as long as is configured.
+    until: Option<Instant>,
+}
+
+struct Connections {
     plain: Agents,
     /// Agents with a client's certificate, by the certificate's id. Clients never share a connection.
     certified: HashMap<[u8; 32], Agents>,
@@ -97,10 +103,26 @@ impl HttpClient {
             let pooled = (0..settings.http_threads).map(|_| agent(kept.clone())).collect();
             Agents { pooled, single: agent(single) }
         };
-        HttpClient {
+        let connections = Connections {
             plain: agents(None),
             certified: certificates.map(|certificate| (certificate.id(), agents(Some(certificate)))).collect(),
             proxy: policy.http_proxy.clone(),
+        };
+        HttpClient { connections: Arc::new(connections), until: None }
+    }
+
+    /// The same client for requests that may together take so long; None: each as long as is configured.
+    pub fn within(&self, time: Option<Duration>) -> HttpClient {
+        HttpClient { connections: Arc::clone(&self.connections), until: time.map(|time| Instant::now() + time) }
+    }
+
+    fn limited<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        // A time-out of zero would mean none.
+        let rest =
+            self.until.map(|until| until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+        match rest {
+            Some(rest) => request.config().timeout_global(Some(rest)).build(),
+            None => request,
         }
     }
 
@@ -111,7 +133,7 @@ impl HttpClient {
 
     fn on_the_way(&self, url: &str, text: String) -> String {
         let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
-        match self.proxy.as_ref().filter(|proxy| proxy.is_way_to(&host)) {
+        match self.connections.proxy.as_ref().filter(|proxy| proxy.is_way_to(&host)) {
             Some(HttpProxy { host, port, .. }) => format!("{text} (through the HTTP proxy {host}:{port})"),
             None => text,
         }
@@ -126,10 +148,10 @@ impl HttpClient {
     }
 
     fn agents(&self, certificate: Option<&ClientCertificate>) -> Result<&Agents, PostError> {
-        let Some(certificate) = certificate else { return Ok(&self.plain) };
+        let Some(certificate) = certificate else { return Ok(&self.connections.plain) };
         // Nothing must be sent without the certificate, because the server would answer with a refusal of the client.
         let missing = || PostError::NotSent("the client's certificate belongs to another configuration".into());
-        self.certified.get(&certificate.id()).ok_or_else(missing)
+        self.connections.certified.get(&certificate.id()).ok_or_else(missing)
     }
 }
 
@@ -171,31 +193,6 @@ fn client_cert(certificate: &ClientCertificate) -> ClientCert {
     ClientCert::new_with_certs(&chain, key)
 }
 
-/// The client for requests that may together take a limited time.
-pub struct TimedClient<'a> {
-    client: &'a HttpClient,
-    until: Option<Instant>,
-}
-
-impl HttpClient {
-    /// The same client for requests that may together take so long; None: each as long as is configured.
-    pub fn within(&self, time: Option<Duration>) -> TimedClient<'_> {
-        TimedClient { client: self, until: time.map(|time| Instant::now() + time) }
-    }
-}
-
-impl TimedClient<'_> {
-    fn limited<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
-        // A time-out of zero would mean none.
-        let rest =
-            self.until.map(|until| until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
-        match rest {
-            Some(rest) => request.config().timeout_global(Some(rest)).build(),
-            None => request,
-        }
-    }
-}
-
 /// What an answer says about the server's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerTime {
@@ -208,7 +205,7 @@ pub struct ServerTime {
 impl HttpClient {
     /// The server's clock as its answer to a GET tells it; None when it does not tell. The error is a sentence.
     pub fn server_time(&self, url: &str) -> Result<Option<ServerTime>, String> {
-        let response = self.plain.pooled().get(url).call().map_err(|e| self.describe(url, &e))?;
+        let response = self.connections.plain.pooled().get(url).call().map_err(|e| self.describe(url, &e))?;
         Ok(server_time(response.headers()))
     }
 }
@@ -223,21 +220,14 @@ fn server_time(headers: &HeaderMap) -> Option<ServerTime> {
 
 impl Fetch for HttpClient {
     fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
-        self.within(None).get(url, accept)
-    }
-}
-
-impl Fetch for TimedClient<'_> {
-    fn get(&self, url: &str, accept: &str) -> Result<Document, FetchError> {
-        let client = self.client;
         let failed = |e: ureq::Error| match e {
             ureq::Error::BodyExceedsLimit(_) | ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
                 FetchError::Unreadable(describe(&e))
             }
-            _ => FetchError::Failed(client.describe(url, &e)),
+            _ => FetchError::Failed(self.describe(url, &e)),
         };
         let get = |agent: &Agent| self.limited(agent.get(url).header("accept", accept)).call();
-        let mut response = repeated(&client.plain, get).map_err(failed)?;
+        let mut response = repeated(&self.connections.plain, get).map_err(failed)?;
         let status = response.status().as_u16();
         // 206 brings a part of the document.
         if !(200..=299).contains(&status) || status == 206 {
@@ -255,31 +245,15 @@ impl Fetch for TimedClient<'_> {
 
 impl Post for HttpClient {
     fn post(&self, form: &Form<'_>) -> Result<Answered, PostError> {
-        self.within(None).post(form)
-    }
-
-    fn user_info(
-        &self,
-        url: &str,
-        token: &str,
-        certificate: Option<&ClientCertificate>,
-    ) -> Result<Answered, PostError> {
-        self.within(None).user_info(url, token, certificate)
-    }
-}
-
-impl Post for TimedClient<'_> {
-    fn post(&self, form: &Form<'_>) -> Result<Answered, PostError> {
-        let client = self.client;
-        let agents = client.agents(form.certificate)?;
+        let agents = self.agents(form.certificate)?;
         if form.repeatable {
             match self.send(agents.pooled(), form, "keep-alive") {
                 Err((_, e)) if is_stale(&e) => {}
                 Ok(answered) if answered.status == GIVEN_UP => {}
-                other => return other.map_err(|(error, _)| client.told(form.url, error)),
+                other => return other.map_err(|(error, _)| self.told(form.url, error)),
             }
         }
-        self.send(&agents.single, form, "close").map_err(|(error, _)| client.told(form.url, error))
+        self.send(&agents.single, form, "close").map_err(|(error, _)| self.told(form.url, error))
     }
 
     fn user_info(
@@ -288,14 +262,13 @@ impl Post for TimedClient<'_> {
         token: &str,
         certificate: Option<&ClientCertificate>,
     ) -> Result<Answered, PostError> {
-        let client = self.client;
         let authorization = Zeroizing::new(format!("Bearer {token}"));
         let get = |agent: &Agent| {
             let request = agent.get(url).header("accept", "application/json");
             self.limited(request.header("authorization", authorization.as_str())).call()
         };
-        let answered = repeated(client.agents(certificate)?, get);
-        let answered = answered.map_err(|e| PostError::InDoubt(client.describe(url, &e)))?;
+        let answered = repeated(self.agents(certificate)?, get);
+        let answered = answered.map_err(|e| PostError::InDoubt(self.describe(url, &e)))?;
         read_answer(answered).map_err(|e| e.0)
     }
 }
@@ -331,7 +304,7 @@ fn is_stale(error: &ureq::Error) -> bool {
     }
 }
 
-impl TimedClient<'_> {
+impl HttpClient {
     /// Sends one request. The error says whether it may have been received, and what happened.
     fn send(&self, agent: &Agent, form: &Form<'_>, connection: &str) -> Result<Answered, (PostError, ureq::Error)> {
         let mut body = WatchedBody { rest: form.body.as_bytes(), asked_for: false };
