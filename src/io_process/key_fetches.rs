@@ -13,7 +13,7 @@ use sipoauth_core::config::key_source::KeySource;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
 use sipoauth_core::jose::key_set::{KeySet, Rejected};
-use sipoauth_core::oauth::endpoint_guard::HURRY;
+use sipoauth_core::oauth::endpoint_guard::{HURRY, Pace};
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, KeyPlan, NoKeys, fetch_keys};
 use sipoauth_core::oauth::refresh_plan::{Limits, RefreshPlan};
 use sipoauth_core::ports::{Fetch, Level};
@@ -39,16 +39,6 @@ struct Fetching {
     /// The one before failed.
     fails: bool,
     pace: Pace,
-}
-
-/// How long a fetch may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// As long as each request may take.
-    Patient,
-    /// [`HURRY`] milliseconds in all. A server that has hung answers new requests once it is back, and not those that
-    /// hang.
-    Hurried,
 }
 
 /// What bounds the threads that fetch keys.

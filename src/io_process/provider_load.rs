@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::service::ServiceEvent;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
-use sipoauth_core::oauth::endpoint_guard::{EndpointGuard, HURRY, Outcome, Pass, TrialRules};
+use sipoauth_core::oauth::endpoint_guard::{EndpointGuard, Outcome, Pass, TrialRules};
 use sipoauth_core::oauth::verdict::Trouble;
 use sipoauth_core::ports::Level;
 use sipoauth_core::sip::sender::Sender;
@@ -102,7 +102,7 @@ impl Gate {
 
     /// How long the server may take; None: as long as usual.
     pub fn time(&self) -> Option<Duration> {
-        self.pass.get().filter(|pass| pass.is_hurried()).map(|_| Duration::from_millis(HURRY.unsigned_abs()))
+        self.pass.get()?.pace().time()
     }
 
     /// How a task has ended that passed the gate; [`Ended::Known`] if it did not pass.

@@ -17,7 +17,7 @@ use super::exchanges::{ExchangeDone, Exchanges};
 use super::http::HttpClient;
 use super::intake::Intake;
 use super::introspections::{IntrospectionDone, Introspections};
-use super::key_fetches::{KeyFetches, KeyThreads, Pace};
+use super::key_fetches::{KeyFetches, KeyThreads};
 use super::line_buffer::LineBuffer;
 use super::pool::{Pool, spawn};
 use super::provider_load::{LoadKind, Loads};
@@ -32,7 +32,6 @@ use crate::process::job::{Job, Work};
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
 use sipoauth_core::config::policy::Policy;
-use sipoauth_core::oauth::endpoint_guard::HURRY;
 use sipoauth_core::oauth::endpoints::Endpoints;
 use sipoauth_core::oauth::kept_keys::KeptKeys;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
@@ -341,10 +340,9 @@ impl IoService {
         let threads = KeyThreads { patient: pool.for_keys(), hurried: pool.for_hurried_keys() };
         self.keys.start_due(&self.context, &self.placed.policy, now, &threads, |number, pace, plan| {
             let client = Arc::clone(&env.client);
-            let time = (pace == Pace::Hurried).then(|| Duration::from_millis(HURRY.unsigned_abs()));
             let fetch = move || {
                 fault::point(plan.jwks_uri.as_deref().unwrap_or(""));
-                ServiceEvent::Fetched(number, fetch_keys(&client.within(time), &plan))
+                ServiceEvent::Fetched(number, fetch_keys(&client.within(pace.time()), &plan))
             };
             pool.start(env.task(fetch, move |sentence| ServiceEvent::Fetched(number, Err(sentence.into()))))
         });

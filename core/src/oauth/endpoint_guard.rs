@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::sip::sender::{Crowd, Network, Sender};
 
@@ -19,8 +20,25 @@ const SENDERS: usize = 256;
 /// A server that needs this long for an error of its own takes a thread as one does that says nothing.
 const SLOW: i64 = 2000;
 
-/// How long a hurried trial may take, in milliseconds.
+/// How long a hurried question may take, in milliseconds.
 pub const HURRY: i64 = 2000;
+
+/// How long a question may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As long as each request may take.
+    Patient,
+    /// [`HURRY`] milliseconds in all. A server that has hung answers new requests once it is back, and not those that
+    /// hang.
+    Hurried,
+}
+
+impl Pace {
+    /// The time for all its requests together; None if each may take as long as is configured.
+    pub fn time(self) -> Option<Duration> {
+        (self == Pace::Hurried).then(|| Duration::from_millis(HURRY.unsigned_abs()))
+    }
+}
 
 /// How trials are made.
 #[derive(Clone, Copy, Debug)]
@@ -42,16 +60,10 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// True when the answer counts only if it comes soon.
-    pub fn is_hurried(&self) -> bool {
-        self.trial == Some(Pace::Hurried)
+    /// How long the question may take.
+    pub fn pace(&self) -> Pace {
+        self.trial.unwrap_or(Pace::Patient)
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    Patient,
-    Hurried,
 }
 
 /// How a question has ended.
@@ -303,15 +315,15 @@ mod tests {
         let pass = |now| guard.pass(&phone(1), now, &RULES);
         assert!(pass(START + 749).is_none());
         let patient = pass(START + 750).expect("a trial");
-        assert!(!patient.is_hurried());
+        assert_eq!(patient.pace(), Pace::Patient);
         let hurried = pass(START + 1500).expect("one more");
-        assert!(hurried.is_hurried() && pass(START + 3000).is_none(), "two at once");
+        assert!(hurried.pace() == Pace::Hurried && pass(START + 3000).is_none(), "two at once");
         guard.end(&hurried, Silent, START + 3500);
         let again = pass(START + 3500).expect("the next one");
-        assert!(again.is_hurried());
+        assert_eq!(again.pace(), Pace::Hurried);
         // Slow, but it works.
         guard.end(&patient, Answered, START + 4000);
-        assert!((0..20).all(|_| pass(START + 4000).is_some_and(|pass| !pass.is_hurried())));
+        assert!((0..20).all(|_| pass(START + 4000).is_some_and(|pass| pass.pace() == Pace::Patient)));
     }
 
     #[test]
