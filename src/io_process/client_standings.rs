@@ -35,6 +35,17 @@ struct ClientStanding {
     wordless: usize,
 }
 
+impl ClientStanding {
+    /// When this key was first refused, if that was before. If it was not, it is remembered while there is room.
+    fn remember(&mut self, key: &str, now: i64) -> Option<i64> {
+        let first = self.first.get(key).copied();
+        if first.is_none() && self.first.len() < REMEMBERED {
+            self.first.insert(key.to_owned(), now);
+        }
+        first
+    }
+}
+
 /// The standing at all providers of one configuration, by the provider's index and what it was asked for.
 #[derive(Default)]
 pub struct ClientStandings(Mutex<Standings>);
@@ -55,6 +66,13 @@ impl Standings {
     fn accepted(&self, provider: usize, questions: &[Question]) -> (i64, u64) {
         let known = questions.iter().filter_map(|question| self.all.get(&(provider, *question)));
         known.map(|standing| (standing.accepted, standing.accepted_at)).max_by_key(|(_, at)| *at).unwrap_or_default()
+    }
+
+    fn blames_session(&mut self, provider: usize, session: &str, now: i64) -> bool {
+        let (signed_in, _) = self.accepted(provider, &[Question::SignIn]);
+        let standing = self.of(provider, Question::Refresh);
+        let first = standing.remember(session, now);
+        first.is_some_and(|first| standing.accepted > first || signed_in > first.saturating_add(SETTLED))
     }
 }
 
@@ -98,10 +116,10 @@ impl ClientStandings {
     /// the server serves the client otherwise.
     pub fn blames_request(&self, provider: usize, question: Question, blamed: Blamed, now: i64) -> bool {
         self.with(|standings| {
-            let (accepted, _) = standings.accepted(provider, alike(question));
-            let (_, row_ended_at) = match blamed {
-                Blamed::Request => standings.accepted(provider, alike(question)),
-                Blamed::Client => standings.accepted(provider, &[question]),
+            let (accepted, accepted_at) = standings.accepted(provider, alike(question));
+            let row_ended_at = match blamed {
+                Blamed::Request => accepted_at,
+                Blamed::Client => standings.accepted(provider, &[question]).1,
             };
             standings.noted += 1;
             let at = standings.noted;
@@ -120,31 +138,19 @@ impl ClientStandings {
     /// when the session is at fault, because the server has served the client since the first such answer, at another
     /// refresh or at a sign-in.
     pub fn blames_session(&self, provider: usize, session: &str, now: i64) -> bool {
-        self.with(|standings| {
-            let (signed_in, _) = standings.accepted(provider, &[Question::SignIn]);
-            let standing = standings.of(provider, Question::Refresh);
-            match standing.first.get(session) {
-                Some(first) => standing.accepted > *first || signed_in > first.saturating_add(SETTLED),
-                None => {
-                    if standing.first.len() < REMEMBERED {
-                        standing.first.insert(session.to_owned(), now);
-                    }
-                    false
-                }
-            }
-        })
+        self.with(|standings| standings.blames_session(provider, session, now))
     }
 
     /// Notes that the refresh of this session was answered without a word of OAuth. True when the session is at fault:
     /// the server has served others since, or only few sessions got such answers. Where many get them, something in
     /// front of the server answers.
     pub fn blames_wordless(&self, provider: usize, session: &str, now: i64) -> bool {
-        let are_few = self.with(|standings| {
+        self.with(|standings| {
             let standing = standings.of(provider, Question::Refresh);
             standing.wordless += usize::from(!standing.first.contains_key(session));
-            standing.wordless <= FEW
-        });
-        self.blames_session(provider, session, now) || are_few
+            let are_few = standing.wordless <= FEW;
+            standings.blames_session(provider, session, now) || are_few
+        })
     }
 
     /// Notes that the server has given no OAuth answer about this code or token. True when it is at fault, because the
@@ -152,17 +158,11 @@ impl ClientStandings {
     pub fn blames_later(&self, provider: usize, question: Question, key: &str, now: i64) -> bool {
         self.with(|standings| {
             let (accepted, _) = standings.accepted(provider, alike(question));
-            let first = &mut standings.of(provider, question).first;
-            if let Some(first) = first.get(key) {
-                return accepted > *first;
+            let standing = standings.of(provider, question);
+            if standing.first.len() >= REMEMBERED && !standing.first.contains_key(key) {
+                standing.first.retain(|_, first| now.saturating_sub(*first) < LATELY);
             }
-            if first.len() >= REMEMBERED {
-                first.retain(|_, first| now.saturating_sub(*first) < LATELY);
-            }
-            if first.len() < REMEMBERED {
-                first.insert(key.to_owned(), now);
-            }
-            false
+            standing.remember(key, now).is_some_and(|first| accepted > first)
         })
     }
 
