@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::keys::pop::pop_from_text;
 use crate::records::session::MAX_TOKEN;
 use crate::rules::scope_rules::add_scopes;
+use crate::rules::token_type::needs_proof;
 use crate::text::json::Json;
 use crate::text::secret::{KeyOctets, SecretText};
 
@@ -193,29 +194,13 @@ fn absent(json: &Json<'_>, name: &str) -> String {
     }
 }
 
-/// True for the types of tokens that are worth nothing without a proof that the proxy cannot make, and for N_A
-/// (RFC 8693 section 2.2.1), which is no access token. Other names than Bearer are mistakes of servers that issue
-/// no such tokens.
-fn needs_proof(token_type: &str) -> bool {
-    const TYPES: [&str; 6] = ["dpop", "pop", "mac", "hok", "proof", "signed"];
-    let lower = token_type.trim().to_ascii_lowercase();
-    let mut pieces = lower.split(|c: char| !c.is_ascii_alphanumeric());
-    pieces.any(|piece| TYPES.contains(&piece)) || ["n_a", "n/a", "na"].contains(&lower.as_str())
-}
-
 /// Seconds that are a number, or one in a text, with or without a fraction; ten years at most.
 fn lifetime(value: &Json<'_>) -> Option<i64> {
     let seconds = match value {
-        Json::Int(seconds) => *seconds as f64,
-        Json::Number(literal) => literal.parse().ok()?,
-        Json::Str(text) => {
-            let text = text.trim();
-            let is_plain = text.bytes().all(|octet| octet.is_ascii_digit() || octet == b'.');
-            text.parse().ok().filter(|_| is_plain)?
-        }
-        _ => return None,
+        Json::Str(text) => Json::Str(text.trim().into()).as_seconds(),
+        other => other.as_numeric_date(),
     };
-    (seconds >= 0.0).then_some(seconds.min(MAX_LIFETIME as f64) as i64)
+    seconds.filter(|seconds| *seconds >= 0).map(|seconds| seconds.min(MAX_LIFETIME))
 }
 
 /// The scopes in a text or a list of texts, and whether that is all there is. False and an empty object are how some

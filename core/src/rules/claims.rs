@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::claim_fault::ClaimFault;
 use super::confirmation::Confirmation;
 use super::scope_rules::{add_scopes, has_scope};
+use super::token_type;
 use crate::reason::Reason;
 use crate::text::json::Json;
 
@@ -15,13 +16,8 @@ use crate::text::json::Json;
 pub const NO_END: i64 = i64::MAX;
 /// Values of `typ` by which Keycloak tells other tokens from access tokens.
 const OTHER_KINDS: [&str; 4] = ["ID", "Refresh", "Offline", "Logout"];
-/// What the URN of a type of token begins with (RFC 8693 section 3).
-const TOKEN_TYPE_URN: &str = "urn:ietf:params:oauth:token-type:";
 /// Words in a `token_type` that is no access token's.
 const OTHER_TYPES: [&str; 5] = ["refresh", "offline", "idtoken", "code", "ticket"];
-/// `token_type` of tokens that are not valid without a proof. N_A (RFC 8693 section 2.2.1) says that a token is not
-/// used as an access token.
-const PROOF_TYPES: [&str; 4] = ["mac", "hok", "na", "n/a"];
 
 /// The claims of one token, with their types checked. They are owned, so that they can be kept with a verified token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,11 +67,10 @@ impl Claims {
         // Servers introspect refresh tokens and ID tokens too.
         let is_other = |word: &str| word == "id" || OTHER_TYPES.iter().any(|other| word.contains(other));
         let usage = json.get("token_use").and_then(Json::as_str).unwrap_or_default();
-        let (kind, usage) = (token_type(kind), token_type(usage));
-        if claims.is_id_token || is_other(&kind) || is_other(&usage) {
+        if claims.is_id_token || is_other(&token_type::spelled(kind)) || is_other(&token_type::spelled(usage)) {
             return Err(Reason::IdToken.into());
         }
-        if kind.contains("pop") || PROOF_TYPES.contains(&&*kind) {
+        if token_type::needs_proof(kind) {
             return Err(Reason::ProofNeeded.into());
         }
         Ok(Claims { has_access_marks: true, has_roles_only: false, ..claims })
@@ -237,12 +232,6 @@ pub fn id_token_marks(json: &Json<'_>, claims: &Claims) -> Vec<&'static str> {
     marks.into_iter().filter(|mark| mark.1).map(|mark| mark.0).collect()
 }
 
-/// A `token_type` in one spelling: "refresh_token", "RefreshToken" and the URN are the same.
-fn token_type(text: &str) -> String {
-    let text = text.trim().to_ascii_lowercase();
-    text.strip_prefix(TOKEN_TYPE_URN).unwrap_or(&text).replace(['_', '-', ' '], "")
-}
-
 /// True when the audience is a service rather than the client that signed the user in. If the token names clients,
 /// none of them may be an audience. If it names none, every audience must be a URI.
 fn is_for_service(audience: &[&str], clients: &[String]) -> bool {
@@ -335,7 +324,7 @@ mod tests {
         let word = |text: &str| format!(r#""token_type":"{text}""#);
         let kinds =
             ["access_token", "JWT", "BearerToken", "AccessToken", "Bearer ", "", "opaque", "reference"].map(word);
-        let urns = ["access_token", "jwt"].map(|kind| word(&format!("{TOKEN_TYPE_URN}{kind}")));
+        let urns = ["access_token", "jwt"].map(|kind| word(&format!("urn:ietf:params:oauth:token-type:{kind}")));
         let others = [r#""typ":"Bearer""#, r#""token_use":"access""#].map(str::to_owned);
         for good in kinds.into_iter().chain(urns).chain(others) {
             assert!(read(&format!(r#"{{"active":true,{good}}}"#)).is_ok(), "{good}");

@@ -8,3 +8,4 @@ pub mod confirmation;
 pub mod e164;
 pub mod scope_rules;
 pub mod token_rules;
+pub mod token_type;
