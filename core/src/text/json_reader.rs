@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::{Json, MAX_DEPTH};
@@ -69,10 +69,14 @@ impl std::error::Error for JsonError {}
 pub(super) fn read(octets: &[u8]) -> Result<Json<'_>, JsonError> {
     // UTF-8 is checked once for the whole text, and not string by string.
     let text = std::str::from_utf8(octets).map_err(|e| JsonError::new("it is not UTF-8", octets, e.valid_up_to()))?;
-    let whole: &RawValue = serde_json::from_str(text)?;
     // A large document may have more nodes, because it costs no more per octet.
-    let nodes = MAX_NODES.max(text.len() / OCTETS_PER_NODE);
-    Reader { text, nodes }.value(whole, 0)
+    let mut reader = Reader { text, nodes: MAX_NODES.max(text.len() / OCTETS_PER_NODE) };
+    // Opening an object checks its grammar, too.
+    if text.trim_start().starts_with('{') {
+        reader.nodes -= 1;
+        return reader.object(text, 0);
+    }
+    reader.value(serde_json::from_str(text)?, 0)
 }
 
 /// The text of a string.
@@ -121,8 +125,7 @@ impl<'a> Reader<'a> {
     }
 
     fn object(&mut self, text: &'a str, depth: usize) -> Result<Json<'a>, JsonError> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let raw = deserializer.deserialize_map(Members)?;
+        let Members(raw) = serde_json::from_str(text)?;
         let mut members: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(raw.len());
         let (mut names, mut has_null) = (SeenNames::default(), false);
         for (name, value) in raw {
@@ -158,21 +161,29 @@ fn string(raw: &str) -> Text<'_> {
 }
 
 /// The members of an object, in order, also those whose name stands twice.
-struct Members;
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(&'de RawValue, &'de RawValue)>;
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'de>, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
         let mut members = Vec::with_capacity(USUAL_MEMBERS);
         while let Some(member) = map.next_entry()? {
             members.push(member);
         }
-        Ok(members)
+        Ok(Members(members))
     }
 }
 
