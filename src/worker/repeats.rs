@@ -143,7 +143,8 @@ impl Worker {
         if !judged_alone || is_bound || !self.is_simple(&repeated) {
             return;
         }
-        // A request outside this time is checked in full, so its sender is noted again as a known one. The time is bounded on both sides, because the clock may be set back.
+        // A request outside this time is checked in full, so its sender is noted again as a known one. The time is
+        // bounded on both sides, because the clock may be set back.
         let (now, Range { start, end }) = (now / 1000, provider.rules.span(&token.claims));
         let span = start.max(now.saturating_sub(UNIT / 1000))..end.min(now.saturating_add(UNIT / 1000));
         if let Some(acceptance) = Acceptance::new(&repeated.asking, span, token, aor, &verdict.services) {

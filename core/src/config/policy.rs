@@ -182,8 +182,8 @@ impl Policy {
 
     /// The provider that a JWT names as its issuer, whatever else is wrong with the token.
     pub fn provider_named_by(&self, token: &str) -> Option<usize> {
-        let payload = CompactJws::split(token).ok()?.unverified_payload().ok()?;
-        self.provider_named_in(&Json::parse(&payload).ok()?)
+        let (issuer, tenant) = unverified_issuer(token)?;
+        self.provider_for_issuer(&issuer, tenant.as_deref())
     }
 
     /// The provider that the header of an encrypted token names as its issuer (RFC 7519 section 5.3).
