@@ -9,7 +9,8 @@ mod support;
 use serde_json::{Value, json};
 use sipoauth::io_process::service::IoService;
 use sipoauth::process::context::Context;
-use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth::worker::result::CheckResult;
+use sipoauth::worker::{Handling, Worker};
 use sipoauth_core::check::Request;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::source::Source;
@@ -130,7 +131,7 @@ impl Proxy {
         };
         let verdict = self.worker.check(&request, &Handling::default());
         let Some(work) = verdict.pending else { return verdict };
-        self.worker.submit(work, &[], [7, 0]).expect("room for one");
+        self.worker.waits().submit(work, &[], [7, 0]).expect("room for one");
         let (mut done, start) = (false, Instant::now());
         while !done {
             assert!(start.elapsed() < PATIENCE, "a parked request is never resumed");

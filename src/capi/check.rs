@@ -14,7 +14,8 @@ use super::types::*;
 use super::worker::{State, WAITING, port, role_is_proxy, sipoauth_worker, transport_name, with_worker};
 use crate::worker::grants::{Demand, gives_tokens};
 use crate::worker::repeats::{Recognized, Repeated};
-use crate::worker::{CheckResult, Handling, Worker};
+use crate::worker::result::CheckResult;
+use crate::worker::{Handling, Worker};
 use sipoauth_core::check::acceptance::RequestKey;
 use sipoauth_core::check::peer_certificate::PeerCertificate;
 use sipoauth_core::check::session_check::DigestUser;
@@ -208,9 +209,9 @@ pub unsafe extern "C" fn sipoauth_worker_refuse(
                 SIPOAUTH_REFUSE_FULL if state.last.pending.is_none() || job != state.job => {
                     return Err(SIPOAUTH_E_STALE);
                 }
-                SIPOAUTH_REFUSE_FULL => state.worker.overloaded(std::mem::take(&mut state.last)),
-                SIPOAUTH_REFUSE_MALFORMED => state.worker.malformed(),
-                SIPOAUTH_REFUSE_FAILED => state.worker.failed(),
+                SIPOAUTH_REFUSE_FULL => state.worker.conclusion().overloaded(std::mem::take(&mut state.last)),
+                SIPOAUTH_REFUSE_MALFORMED => state.worker.conclusion().malformed(),
+                SIPOAUTH_REFUSE_FAILED => state.worker.conclusion().failed(),
                 _ => return Err(SIPOAUTH_E_ARGUMENT),
             };
             state.next_check();
@@ -252,10 +253,10 @@ pub unsafe extern "C" fn sipoauth_worker_require(
                 _ => return Err(SIPOAUTH_E_ARGUMENT),
             };
             state.is_last(check)?;
-            if !state.last.granted {
+            if state.last.granted.is_none() {
                 return Err(SIPOAUTH_E_STATE);
             }
-            if state.worker.require(&mut state.last, demand) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
+            if state.worker.grants().require(&mut state.last, demand) { Ok(()) } else { Err(SIPOAUTH_E_INPUT) }
         })
     }
 }
@@ -322,9 +323,9 @@ fn waiting(state: &mut State, timeout_ms: u32, mut ask: impl FnMut(&mut State, u
         return Ok(());
     };
     let place = state.worker.context().arena().shared().waits.begin();
-    if state.worker.submit(work, &[], [WAITING, place]).is_err() {
+    if state.worker.waits().submit(work, &[], [WAITING, place]).is_err() {
         let last = std::mem::take(&mut *state.last);
-        *state.last = state.worker.overloaded(last);
+        *state.last = state.worker.conclusion().overloaded(last);
         return Ok(());
     }
     let waits = &state.worker.context().arena().shared().waits;
@@ -350,7 +351,7 @@ unsafe fn exchange(state: &mut State, code: *const sipoauth_code, flags: u32) ->
         let [aor, from, source, instance] = [text(c.aor)?, text(c.from_uri)?, text(c.source_ip)?, text(c.instance)?];
         let (secret, verifier, redirect_uri) = (utf8(c.code)?, utf8(c.code_verifier)?, utf8(c.redirect_uri)?);
         let (from_tag, call_id, to_tag) = (octets(c.from_tag)?, octets(c.call_id)?, octets(c.to_tag)?);
-        if to_tag.is_empty() && !state.worker.stores_itself() {
+        if to_tag.is_empty() && !state.worker.context().stores_itself() {
             return Err(SIPOAUTH_E_INPUT);
         }
         let code = match (secret, verifier, redirect_uri) {
@@ -754,9 +755,9 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         result.reason_text = reason.text().into();
         result.error = reason.oauth_error().into();
         result.needed_scope = verdict.needed_scope.as_str().into();
-        if verdict.granted {
-            result.services = verdict.services.as_str().into();
-            result.expires_limit = verdict.expires_limit;
+        if verdict.granted.is_some() {
+            result.services = verdict.services().into();
+            result.expires_limit = verdict.expires_limit();
         }
     }
     if let Some(used) = &answer.session {
@@ -766,7 +767,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         result.scope = used.scope.as_str().into();
         result.instance = used.instance.as_str().into();
         result.session = session.as_str().into();
-        if verdict.granted {
+        if verdict.granted.is_some() {
             result.expires_at = used.valid_until;
         }
         if result.verdict == SIPOAUTH_VERDICT_ACCEPTED {
@@ -775,7 +776,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
             result.token_response = gives_tokens(answer).into();
         }
     }
-    if let Some(account) = answer.account.as_ref().filter(|_| verdict.granted) {
+    if let Some(account) = answer.account.as_ref().filter(|_| verdict.granted.is_some()) {
         result.aor = (**account).into();
     }
     let shown = match (&verdict.acceptance, &answer.token) {
@@ -790,7 +791,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         result.scope = shown.scope.into();
         result.kid = shown.kid.into();
         result.fingerprint = shown.fingerprint.into();
-        if verdict.granted {
+        if verdict.granted.is_some() {
             result.aor = shown.aor.into();
             result.expires_at = Some(expires_at).filter(|end| *end != NO_END).unwrap_or(0);
         }

@@ -38,7 +38,7 @@ pub unsafe extern "C" fn sipoauth_worker_dialog_mark(
         };
         with_worker(worker, |state| {
             let parts = DialogParts { call_id: octets(call_id)?, from_tag: octets(from_tag)?, to_tag: &[] };
-            let mark = state.worker.dialog_mark(&parts, None).ok_or(SIPOAUTH_E_INPUT)?;
+            let mark = state.worker.dialogs(None).mark(&parts).ok_or(SIPOAUTH_E_INPUT)?;
             buffer.put(mark.as_bytes())
         })
     }
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn sipoauth_worker_dialog_check(
         with_worker(worker, |state| {
             let (call_id, from_tag, to_tag) = (octets(call_id)?, octets(from_tag)?, octets(to_tag)?);
             let parts = DialogParts { call_id, from_tag, to_tag };
-            let marked = state.worker.dialog_is_marked(&parts, octets(route_parameters)?, None);
+            let marked = state.worker.dialogs(None).is_marked(&parts, octets(route_parameters)?);
             if marked { Ok(()) } else { Err(SIPOAUTH_E_MISMATCH) }
         })
     }

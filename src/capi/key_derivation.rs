@@ -10,7 +10,7 @@ use super::guard::guard;
 use super::types::*;
 use super::worker::{replying, sipoauth_worker};
 use crate::worker::key_derivation::AccountSource;
-use crate::worker::reply::key_derivation_challenge;
+use crate::worker::replies::key_derivation_challenge;
 use sipoauth_core::keys::pbkdf2::{Kdf, MasterKey, derive};
 use sipoauth_core::keys::pop::pop_to_text;
 use sipoauth_core::sip::key_derivation::proof;

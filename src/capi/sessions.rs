@@ -55,7 +55,7 @@ pub unsafe extern "C" fn sipoauth_worker_answered(
             if !(200..700).contains(&status) {
                 return Err(SIPOAUTH_E_ARGUMENT);
             }
-            match state.worker.answered(&ticket, status, to_tag) {
+            match state.worker.registrations().answered(&ticket, status, to_tag) {
                 Ok(()) => {
                     tell(0);
                     Ok(())

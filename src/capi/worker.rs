@@ -15,8 +15,9 @@ use super::types::*;
 use crate::process::context::Context;
 use crate::process::job::NOBODY;
 use crate::worker::grants::Withheld;
-use crate::worker::reply::{Answered, Reply};
-use crate::worker::{CheckResult, Worker, claim_text};
+use crate::worker::replies::{Answered, Reply};
+use crate::worker::result::CheckResult;
+use crate::worker::{Worker, claim_text};
 use sipoauth_core::check::Request;
 use sipoauth_core::config::offer::SipEndpoint;
 use sipoauth_core::sip::challenge::{Challenge, may_be_challenged};
@@ -183,7 +184,7 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
         with_worker(worker, |state| {
             let path = text(path)?;
             state.is_last(check)?;
-            let accepted = state.last.token().filter(|_| state.last.granted).ok_or(SIPOAUTH_E_STATE)?;
+            let accepted = state.last.token().filter(|_| state.last.granted.is_some()).ok_or(SIPOAUTH_E_STATE)?;
             state.claim = claim_text(&accepted.payload, &path).ok_or(SIPOAUTH_E_ABSENT)?;
             value.put(state.claim.as_str().into());
             Ok(())
@@ -223,7 +224,7 @@ pub unsafe extern "C" fn sipoauth_worker_token(
         with_worker(worker, |state| {
             let next_hop = text(next_hop)?;
             state.is_last(check)?;
-            state.token = state.worker.token(&state.last, &next_hop).map_err(|withheld| match withheld {
+            state.token = state.worker.grants().token(&state.last, &next_hop).map_err(|withheld| match withheld {
                 Withheld::NotAccepted => SIPOAUTH_E_STATE,
                 Withheld::ForeignNextHop | Withheld::Unprotected => SIPOAUTH_E_MISMATCH,
                 Withheld::NotNow => SIPOAUTH_E_STORE,
@@ -262,7 +263,7 @@ pub unsafe extern "C" fn sipoauth_worker_token_response(
         };
         with_worker(worker, |state| {
             state.is_last(check)?;
-            state.token = state.worker.token_response(&state.last).map_err(|withheld| match withheld {
+            state.token = state.worker.grants().token_response(&state.last).map_err(|withheld| match withheld {
                 Withheld::NotAccepted => SIPOAUTH_E_STATE,
                 _ => SIPOAUTH_E_STORE,
             })?;
@@ -300,7 +301,7 @@ pub unsafe extern "C" fn sipoauth_worker_submit(
                 return Err(SIPOAUTH_E_ARGUMENT);
             }
             let work = state.last.pending.clone().filter(|_| job == state.job).ok_or(SIPOAUTH_E_STALE)?;
-            state.worker.submit(work, to_tag, [cookie0, cookie1]).map_err(|_| SIPOAUTH_E_FULL)
+            state.worker.waits().submit(work, to_tag, [cookie0, cookie1]).map_err(|_| SIPOAUTH_E_FULL)
         })
     }
 }
@@ -332,7 +333,7 @@ pub unsafe extern "C" fn sipoauth_worker_challenge(
             }
             let (realm, domain, error, scope) = (text(c.realm)?, text(c.domain)?, text(c.error)?, text(c.scope)?);
             let challenge = Challenge { proxy, realm: &realm, error: &error, scope: &scope, ..Challenge::default() };
-            let (status, lines) = state.worker.challenge(&challenge, &domain);
+            let (status, lines) = state.worker.replies().challenge(&challenge, &domain);
             Ok(Reply::challenge(status, lines))
         })
     }
@@ -376,7 +377,7 @@ pub unsafe extern "C" fn sipoauth_worker_reply(
                     &mut *state.last
                 }
             };
-            state.worker.reply(result, &answered).ok_or(SIPOAUTH_E_STATE)
+            state.worker.replies().to(result, &answered).ok_or(SIPOAUTH_E_STATE)
         })
     }
 }

@@ -208,6 +208,11 @@ impl Context {
         self.sessions.as_ref()
     }
 
+    /// True when each process may write the store itself. Otherwise only the I/O service may.
+    pub fn stores_itself(&self) -> bool {
+        self.sessions.as_ref().is_some_and(StoreAccess::is_local)
+    }
+
     /// Opens the store once to find out whether it can be used. Called in a process that ends afterwards.
     pub fn try_store(&self) -> Result<(), StoreError> {
         let Some(access) = &self.sessions else { return Ok(()) };

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The part of a worker for connections. Accepted credentials bind their connection, and count for later requests
+//! Connections. Accepted credentials bind their connection, and count for later requests
 //! on it that carry none.
 
-use super::sessions::wait_for_store;
-use super::{CheckResult, Handling, Worker};
-use crate::process::job::Work;
+use crate::process::context::Context;
 use crate::shared::connection_table::{CAPACITY, Connection};
 use crate::shared::counters::Counter;
 use sipoauth_core::check::{Answer, Carried, Request};
@@ -25,17 +23,23 @@ fn connection_of<'a>(policy: &Policy, request: &Request<'a>) -> Option<Connectio
         .then_some(Connection { number: request.connection, peer: request.source })
 }
 
-impl Worker {
+/// The connections that requests come on.
+pub(super) struct Connections<'w> {
+    pub context: &'w Context,
+    pub policy: &'w Policy,
+}
+
+impl Connections<'_> {
     /// What the connection of a request is bound to.
-    pub(super) fn bound_to(&self, request: &Request<'_>, now: i64) -> Option<BoundIdentity> {
-        let connection = connection_of(&self.placed.policy, request)?;
+    pub fn bound_to(&self, request: &Request<'_>, now: i64) -> Option<BoundIdentity> {
+        let connection = connection_of(self.policy, request)?;
         let table = self.context.arena().connections();
         BoundIdentity::decode(&table.get(&connection, now)?)
     }
 
     /// Called after the answer. An accepted request binds its connection. A refused request does not unbind it.
-    pub(super) fn note_connection(&self, answer: &Answer, request: &Request<'_>, now: i64) {
-        let Some(connection) = connection_of(&self.placed.policy, request) else {
+    pub fn note(&self, answer: &Answer, request: &Request<'_>, now: i64) {
+        let Some(connection) = connection_of(self.policy, request) else {
             return;
         };
         let shared = self.context.arena().shared();
@@ -51,20 +55,6 @@ impl Worker {
             let line = "the token is too long to be remembered for its connection: the phone must go on sending it";
             self.context.log().log(Level::Debug, line);
         }
-    }
-
-    /// Waits for the account of a session, which must come from a store over the network.
-    pub(super) fn wait_for_account(&mut self, answer: Answer, work: Work, handling: &Handling<'_>) -> CheckResult {
-        if answer.carried == Carried::Connection && handling.no_wait {
-            // An ACK cannot wait, but it comes again, and then the sessions are known. Whether the work was
-            // submitted does not matter, because the request is refused for now in either case.
-            let _ = self.submit_for_nobody(work, handling);
-            return CheckResult {
-                answer: Answer { reason: Some(Reason::StoreUnavailable), ..answer },
-                ..CheckResult::default()
-            };
-        }
-        wait_for_store(answer, handling, || work)
     }
 }
 

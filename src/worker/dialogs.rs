@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The part of a worker for dialogs. It marks the dialogs that were let in, and recognizes them later.
+//! Dialogs: those that were let in are marked, and recognized later.
 
-use super::Worker;
+use crate::process::context::Context;
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::ports::Level;
 use sipoauth_core::sip::dialog_mark::DialogKey;
 use sipoauth_core::text::fingerprint::printable;
@@ -17,19 +18,25 @@ pub struct DialogParts<'a> {
     pub to_tag: &'a [u8],
 }
 
-impl Worker {
+/// The dialogs of one call.
+pub struct Dialogs<'w> {
+    pub(super) context: &'w Context,
+    pub(super) policy: &'w Policy,
+    /// Unix seconds.
+    pub(super) now: i64,
+}
+
+impl Dialogs<'_> {
     /// The URI parameter, with its semicolon, for the Record-Route of a request that was let in. None when the
     /// request forms no dialog.
-    pub fn dialog_mark(&mut self, parts: &DialogParts<'_>, now: Option<i64>) -> Option<String> {
-        let now = self.prepare(now) / 1000;
-        self.with_dialog_key(|key| key.mark(parts.call_id, parts.from_tag, now))
+    pub fn mark(&self, parts: &DialogParts<'_>) -> Option<String> {
+        self.with_key(|key| key.mark(parts.call_id, parts.from_tag, self.now))
     }
 
     /// True when the parameters of the topmost Route URI, which must be the proxy's own, have the mark of this dialog.
-    pub fn dialog_is_marked(&mut self, parts: &DialogParts<'_>, parameters: &[u8], now: Option<i64>) -> bool {
-        let now = self.prepare(now) / 1000;
+    pub fn is_marked(&self, parts: &DialogParts<'_>, parameters: &[u8]) -> bool {
         let tags = [parts.from_tag, parts.to_tag];
-        let marked = self.with_dialog_key(|key| key.is_genuine(parameters, parts.call_id, tags, now));
+        let marked = self.with_key(|key| key.is_genuine(parameters, parts.call_id, tags, self.now));
         if !marked {
             let call_id = printable(&String::from_utf8_lossy(parts.call_id), 128);
             let line = format!("refused: a request within a dialog that has no mark of this proxy (Call-ID {call_id})");
@@ -40,8 +47,8 @@ impl Worker {
 
     /// Uses the key of `store_key` if there is one, because it outlives restarts and all proxies that share it
     /// have it.
-    fn with_dialog_key<T>(&self, use_key: impl FnOnce(&DialogKey) -> T) -> T {
-        match &self.placed.policy.dialog_key {
+    fn with_key<T>(&self, use_key: impl FnOnce(&DialogKey) -> T) -> T {
+        match &self.policy.dialog_key {
             Some(key) => use_key(key),
             None => use_key(&DialogKey::new(&*self.context.arena().shared().dialog_key.octets())),
         }

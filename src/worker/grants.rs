@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The part of a worker for what an accepted token or session gives beyond acceptance: levels of service, the
+//! What an accepted token or session gives beyond acceptance: levels of service, the
 //! limit of a registration, and the token itself for application servers.
 
 use zeroize::Zeroizing;
 
+use super::conclusion::Conclusion;
+use super::result::{CheckResult, Granted};
 use super::session_view::SessionView;
-use super::{CheckResult, Worker};
+use super::told::Told;
 use crate::clock::now_millis;
+use crate::process::context::Context;
 use crate::shared::counters::Counter;
 use crate::store::sessions::tokens_key;
 use sipoauth_core::check::known_sessions::Known;
 use sipoauth_core::check::{Answer, Carried, Request};
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
 use sipoauth_core::jose::decryption_keys::OpenedToken;
 use sipoauth_core::oauth::token_response::token_response;
@@ -19,10 +23,6 @@ use sipoauth_core::reason::Reason;
 use sipoauth_core::records::session::{SessionId, Tokens};
 use sipoauth_core::rules::scope_rules::has_scopes;
 use sipoauth_core::sip::uri::Aor;
-use sipoauth_core::text::fingerprint::printable;
-
-/// The largest request that UDP carries safely, in octets.
-const UDP_LIMIT: usize = 1300;
 
 /// What a script requires of the request that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,117 +46,70 @@ pub enum Withheld {
     NotNow,
 }
 
-impl Worker {
-    /// Adds what the provider's policy says beside the verdict: services, expiry limit and needed scopes. `now` is
-    /// in Unix seconds.
-    pub(super) fn add_grants(&self, verdict: &mut CheckResult, request: &Request<'_>, now: i64) {
-        let policy = &self.placed.policy;
-        let provider = verdict.answer.provider.map(|p| &policy.providers[p]);
-        match (verdict.answer.reason(), provider) {
-            (Reason::Ok, None) => verdict.granted = true,
-            (Reason::Ok, Some(provider)) => {
-                verdict.granted = true;
-                verdict.services = provider.rules.scopes.services(verdict.answer.granted_scope());
-                if policy.settings.limits_expires() && request.is_register() {
-                    verdict.expires_limit = verdict.answer.allows_until().map_or(0, |until| seconds_left(until, now));
-                }
-            }
-            (Reason::InsufficientScope, Some(provider)) => {
-                verdict.needed_scope = provider.scope_for(provider.rules.scopes.of_method(request.method));
-            }
-            // The first challenge names the scopes too, so that one sign-in is enough.
-            (Reason::NoCredentials, _) if verdict.answer.challenge.is_none() => {
-                let aor = Aor::parse(request.address());
-                let provider = policy.provider_for_domain(aor.as_ref().map_or("", Aor::host));
-                let scopes = provider.rules.scopes.of_method(request.method);
-                if !scopes.is_empty() {
-                    verdict.needed_scope = provider.scope_for(scopes);
-                }
-            }
-            _ => {}
-        }
-    }
+/// What was granted to one process's requests, and what more may be required or handed out.
+pub struct Grants<'w> {
+    pub(super) context: &'w Context,
+    pub(super) policy: &'w Policy,
+    pub(super) told: &'w mut Told,
+}
 
+impl Grants<'_> {
     /// Requires more of what the last check accepted. Reason, status and needed scopes then belong to this
     /// requirement, and the accepted identity stays. A denial does not refuse the request, because the script may
     /// go on. False, and nothing changes, when no check was accepted or nothing is named.
-    pub fn require(&mut self, verdict: &mut CheckResult, demand: Demand<'_>) -> bool {
+    pub fn require(&mut self, result: &mut CheckResult, demand: Demand<'_>) -> bool {
         let (Demand::Service(name) | Demand::Scope(name)) = demand;
-        if !verdict.granted || name.trim().is_empty() {
+        if result.granted.is_none() || name.trim().is_empty() {
             return false;
         }
-        let policy = &self.placed.policy;
+        let policy = self.policy;
         // Found by name, because the configuration may have changed since the check.
-        let provider = policy.providers.iter().find(|p| p.name == verdict.provider());
+        let provider = policy.providers.iter().find(|p| p.name == result.provider());
         let scopes = match demand {
             Demand::Scope(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
             Demand::Service(name) => provider.and_then(|p| service(p, name)).unwrap_or_default(),
         };
-        let given = !scopes.is_empty() && has_scopes(verdict.granted_scope(), &scopes);
+        let given = !scopes.is_empty() && has_scopes(result.granted_scope(), &scopes);
         let needed = provider.filter(|_| !given && !scopes.is_empty());
-        verdict.needed_scope = needed.map_or_else(String::new, |p| p.scope_for(&scopes));
-        verdict.answer.reason = Some(if given { Reason::Ok } else { Reason::InsufficientScope });
+        result.needed_scope = needed.map_or_else(String::new, |p| p.scope_for(&scopes));
+        result.answer.reason = Some(if given { Reason::Ok } else { Reason::InsufficientScope });
+        let conclusion = Conclusion { context: self.context, policy };
         // No scope of this provider gives the service, so another token would not help.
-        verdict.status = if scopes.is_empty() { 403 } else { self.status_of(&verdict.answer, verdict.proxy) };
+        result.status = if scopes.is_empty() { 403 } else { conclusion.status_of(&result.answer, result.proxy) };
         if !given {
             self.context.arena().shared().counters.add_reason(Reason::InsufficientScope);
-            self.tell_refusal(verdict, Level::Debug);
+            conclusion.tell_refusal(result, Level::Debug);
         }
         if scopes.is_empty() && !policy.providers.iter().any(|p| service(p, name).is_some()) {
-            self.tell_unknown_service(name);
+            self.told.unknown_service(self.context.log(), name);
         }
         true
-    }
-
-    /// Warns only once, because each call may ask for the service.
-    fn tell_unknown_service(&mut self, name: &str) {
-        if !std::mem::replace(&mut self.told.unknown_service, true) {
-            let name = printable(name, 128);
-            let line =
-                format!("no provider has the service '{name}' that the script asks for: see the setting services");
-            self.context.log().log(Level::Warn, &line);
-        }
-    }
-
-    /// Warns once about large requests. They do not belong on UDP, where fragments get lost (RFC 3261 section
-    /// 18.1.1).
-    pub(super) fn hint_about_size(&mut self, verdict: &CheckResult, request: &Request<'_>) {
-        let octets = request.octets.len();
-        let is_large = request.transport == "udp" && octets > UDP_LIMIT && verdict.answer.carried == Carried::Token;
-        if is_large && !std::mem::replace(&mut self.told.large, true) {
-            let line = format!(
-                "a request with a token has {octets} octets over UDP, more than {UDP_LIMIT} are often lost on the way: let \
-                 phones use TCP, TLS or WebSocket, or have the authorization server issue shorter tokens (ES256, EdDSA, \
-                 fewer claims)"
-            );
-            self.context.log().log(Level::Warn, &line);
-        }
     }
 
     /// The access token that the last check accepted, for a request to this next hop (a SIP URI). Nobody else can
     /// read a token that was encrypted for this proxy, so for such a token this is the signed token inside it.
     /// Does not wait.
-    pub fn token(&mut self, verdict: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
-        if !verdict.granted {
+    pub fn token(&mut self, result: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
+        if result.granted.is_none() {
             return Err(Withheld::NotAccepted);
         }
-        if !self.placed.policy.is_application_server(next_hop) {
+        if !self.policy.is_application_server(next_hop) {
             return Err(Withheld::ForeignNextHop);
         }
-        let (sent, signed) = match (verdict.token(), &verdict.answer.session) {
+        let (sent, signed) = match (result.token(), &result.answer.session) {
             (Some(token), _) => (Zeroizing::new(token.token.to_string()), token.signed.clone()),
             (None, Some(session)) => {
                 let token = self.token_of_session(&session.id)?;
                 // The token came from its issuer. If this proxy cannot decrypt it, it may be encrypted for the
                 // next hop.
-                let opened = self.placed.policy.decryption.open(&token).ok();
+                let opened = self.policy.decryption.open(&token).ok();
                 let signed = opened.and_then(OpenedToken::into_decrypted);
                 (token, signed)
             }
             (None, None) => return Err(Withheld::NotAccepted),
         };
-        if signed.is_some() && !self.placed.policy.is_protected_server(next_hop) {
-            self.tell_unprotected(next_hop);
+        if signed.is_some() && !self.policy.is_protected_server(next_hop) {
+            self.told.unprotected(self.context.log(), next_hop);
             return Err(Withheld::Unprotected);
         }
         let token = signed.unwrap_or(sent);
@@ -164,23 +117,11 @@ impl Worker {
         Ok(token)
     }
 
-    /// Warns only once, because each call may lead there.
-    fn tell_unprotected(&mut self, next_hop: &str) {
-        if !std::mem::replace(&mut self.told.unprotected, true) {
-            let line = format!(
-                "the token of an encrypted one is not sent to {}: write that server into application_servers as \
-                 sip:host:port;transport=tls, and send requests there over TLS",
-                printable(next_hop, 128)
-            );
-            self.context.log().log(Level::Warn, &line);
-        }
-    }
-
     /// The tokens of a session, which can be read with a local store, or right after they were issued. Only the
     /// I/O service reads Redis, and it hands over, sealed, what a phone is to get.
     fn tokens_of(&self, session: &SessionId) -> Result<Tokens, Withheld> {
         let now = now_millis();
-        let view = SessionView::as_known_after_wait(&self.context, &self.placed.policy, now);
+        let view = SessionView::as_known_after_wait(self.context, self.policy, now);
         match view.read::<Tokens>(&tokens_key(session)) {
             Known::Found(tokens) if now / 1000 < tokens.expires_at => Ok(tokens),
             _ => Err(Withheld::NotNow),
@@ -194,9 +135,9 @@ impl Worker {
     }
 
     /// The tokens that a phone gets in the 200 to its REGISTER, as JSON (sip-oauth section 4.3).
-    pub fn token_response(&self, verdict: &CheckResult) -> Result<Zeroizing<String>, Withheld> {
-        let answer = &verdict.answer;
-        let session = answer.session.as_ref().filter(|_| verdict.granted && gives_tokens(answer));
+    pub fn token_response(&self, result: &CheckResult) -> Result<Zeroizing<String>, Withheld> {
+        let answer = &result.answer;
+        let session = answer.session.as_ref().filter(|_| result.granted.is_some() && gives_tokens(answer));
         let session = session.ok_or(Withheld::NotAccepted)?;
         let tokens = self.tokens_of(&session.id)?;
         let refresh_token = tokens.refresh_token.as_ref().map(|token| token.0.as_str());
@@ -206,17 +147,37 @@ impl Worker {
     }
 }
 
+/// Adds what the provider's policy says beside the result: services, expiry limit and needed scopes. `now` is
+/// in Unix seconds.
+pub(super) fn add(policy: &Policy, result: &mut CheckResult, request: &Request<'_>, now: i64) {
+    let provider = result.answer.provider.map(|p| &policy.providers[p]);
+    match (result.answer.reason(), provider) {
+        (Reason::Ok, None) => result.granted = Some(Granted::default()),
+        (Reason::Ok, Some(provider)) => {
+            let services = provider.rules.scopes.services(result.answer.granted_scope());
+            let is_limited = policy.settings.limits_expires() && request.is_register();
+            let until = result.answer.allows_until().filter(|_| is_limited);
+            result.granted = Some(Granted::new(services, until.map_or(0, |until| seconds_left(until, now))));
+        }
+        (Reason::InsufficientScope, Some(provider)) => {
+            result.needed_scope = provider.scope_for(provider.rules.scopes.of_method(request.method));
+        }
+        // The first challenge names the scopes too, so that one sign-in is enough.
+        (Reason::NoCredentials, _) if result.answer.challenge.is_none() => {
+            let aor = Aor::parse(request.address());
+            let provider = policy.provider_for_domain(aor.as_ref().map_or("", Aor::host));
+            let scopes = provider.rules.scopes.of_method(request.method);
+            if !scopes.is_empty() {
+                result.needed_scope = provider.scope_for(scopes);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// True when the answer gives the phone its tokens.
 pub fn gives_tokens(answer: &Answer) -> bool {
     answer.reason == Some(Reason::Ok) && matches!(answer.carried, Carried::Password | Carried::Refresh)
-}
-
-/// Warnings that were logged and need not be repeated with each request. A new configuration resets them.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    unknown_service: bool,
-    unprotected: bool,
-    large: bool,
 }
 
 fn service(provider: &Provider, name: &str) -> Option<Vec<String>> {

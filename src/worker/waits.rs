@@ -1,28 +1,36 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The part of a worker for waiting. It decides whether a request may wait before the host makes a transaction for
-//! the request, so that a refused request costs no memory that others need.
+//! Waiting for the I/O service. It is decided whether a request may wait before the host makes a transaction for the
+//! request, so that a refused request costs no memory that others need.
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::Handling;
+use super::result::CheckResult;
 use super::senders::sender;
-use super::{CheckResult, Handling, Worker};
 use crate::clock::now_millis;
 use crate::process::charges::Charges;
+use crate::process::context::{Context, PlacedPolicy};
 use crate::process::job::{Errand, Job, NOBODY, Work};
 use crate::shared::counters::Counter;
 use crate::shared::waiting_room::{Full, Party, Rules};
 use sipoauth_core::reason::Reason;
 
-impl Worker {
+/// Where requests wait.
+pub struct Waits<'w> {
+    pub(super) context: &'w Context,
+    pub(super) placed: &'w PlacedPolicy,
+}
+
+impl Waits<'_> {
     /// Lets a request with work for the I/O service wait, or refuses it.
-    pub(super) fn admit(&self, verdict: &mut CheckResult, handling: &Handling<'_>) {
-        let Some(errand) = &mut verdict.pending else { return };
+    pub(super) fn admit(&self, result: &mut CheckResult, handling: &Handling<'_>) {
+        let Some(errand) = &mut result.pending else { return };
         match self.party_of(&errand.work, handling) {
             Ok(party) => errand.party = party,
             Err(reason) => {
-                verdict.pending = None;
-                verdict.answer.reason = Some(reason);
+                result.pending = None;
+                result.answer.reason = Some(reason);
             }
         }
     }
@@ -35,7 +43,7 @@ impl Worker {
             return Err(Reason::Overloaded);
         }
         let now = now_millis();
-        Charges::new(shared, &self.placed.policy.settings, now).look(work, || sender(&self.context, handling, now))?;
+        Charges::new(shared, &self.placed.policy.settings, now).look(work, || sender(self.context, handling, now))?;
         let source = match work {
             // A key that was granted must be taken back, whatever share of the places its sender has.
             Work::Unbind(..) => 0,
@@ -59,7 +67,7 @@ impl Worker {
         if handling.source.is_empty() {
             return 0;
         }
-        let sender = sender(&self.context, handling, now);
+        let sender = sender(self.context, handling, now);
         let hash = self.context.arena().shared().places.hash((sender.crowd(), &sender.network));
         (hash as u32).max(1)
     }
@@ -72,7 +80,7 @@ impl Worker {
     pub(super) fn note_waited_in_vain(&self, handling: &Handling<'_>, now: i64) {
         if self.looks_up_over_the_network() {
             let shared = self.context.arena().shared();
-            let sender = sender(&self.context, handling, now);
+            let sender = sender(self.context, handling, now);
             Charges::new(shared, &self.placed.policy.settings, now).looked_up_in_vain(&sender);
         }
     }
@@ -99,7 +107,7 @@ impl Worker {
 
     /// Hands a parked request to the I/O service. `to_tag` is that of its final answer, if it is known now. After
     /// an error the request must be refused now with 503.
-    pub fn submit(&mut self, errand: Errand, to_tag: &[u8], cookies: [u64; 2]) -> io::Result<()> {
+    pub fn submit(&self, errand: Errand, to_tag: &[u8], cookies: [u64; 2]) -> io::Result<()> {
         let Errand { mut work, party } = errand;
         let now = now_millis();
         let deadline = now + i64::from(self.placed.policy.settings.pending_timeout) * 1000;
@@ -121,7 +129,7 @@ impl Worker {
     }
 
     /// Submits work for which nobody waits.
-    pub(super) fn submit_for_nobody(&mut self, work: Work, handling: &Handling<'_>) -> Result<(), Reason> {
+    pub(super) fn submit_for_nobody(&self, work: Work, handling: &Handling<'_>) -> Result<(), Reason> {
         let party = self.party_of(&work, handling)?;
         self.submit(Errand { work, party }, &[], NOBODY).map_err(|_| Reason::Overloaded)
     }

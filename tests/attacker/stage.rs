@@ -11,8 +11,9 @@ use crate::support::scripted_server::{Answer as ServerAnswer, Received, key_set}
 use crate::support::token::{TestKey, claims, now, signing_key};
 use crate::ways::Way;
 use serde_json::{Value, json};
+use sipoauth::worker::Handling;
 use sipoauth::worker::key_derivation::AccountSource;
-use sipoauth::worker::{CheckResult, Handling};
+use sipoauth::worker::result::CheckResult;
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::keys::master_key::{Ha1Form, master_key};
 use sipoauth_core::keys::pbkdf2::MasterKey;
@@ -207,7 +208,11 @@ impl Stage {
         if self.way == Way::ProofWithMasterKey {
             return Key::new(self.master_key());
         }
-        self.proxy.worker.confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("the key is stored");
+        self.proxy
+            .worker
+            .registrations()
+            .confirm(&verdict.ticket, sip.reply_to_tag.as_bytes())
+            .expect("the key is stored");
         sip.key(&code, &sip.reply_to_tag)
     }
 
@@ -230,7 +235,7 @@ impl Stage {
         let sip = digest_answer(sip.body("grant_type=password"), own);
         let hash = hash_of(own);
         let verdict = self.accepted(|proxy| proxy.ask_for_tokens(&sip, DigestUser { ha1: &hash, password: "" }));
-        let tokens = self.proxy.worker.token_response(&verdict).expect("tokens");
+        let tokens = self.proxy.worker.grants().token_response(&verdict).expect("tokens");
         let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
         let text = |name: &str| tokens[name].as_str().expect("a text").to_owned();
         own.token = Some(text("access_token"));
@@ -261,7 +266,11 @@ impl Stage {
     /// The host has sent the answer.
     pub fn confirm(&mut self, sip: &Sip, verdict: &CheckResult) {
         if !verdict.ticket.is_empty() {
-            self.proxy.worker.confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("the key is stored");
+            self.proxy
+                .worker
+                .registrations()
+                .confirm(&verdict.ticket, sip.reply_to_tag.as_bytes())
+                .expect("the key is stored");
         }
     }
 

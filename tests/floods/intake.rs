@@ -108,7 +108,7 @@ fn a_socket_that_is_shut_down_refuses_visibly_and_the_service_ends_when_it_is_to
     let verdict = plant.site.worker.check_token("one-more-token-0123", &Handling::default());
     match verdict.pending {
         None => assert_eq!((verdict.answer.reason(), verdict.status), (Reason::Overloaded, 503)),
-        Some(errand) => assert!(plant.site.worker.submit(errand, &[], [1, 0]).is_err(), "a broken pipe"),
+        Some(errand) => assert!(plant.site.worker.waits().submit(errand, &[], [1, 0]).is_err(), "a broken pipe"),
     }
     drop(plant);
 }

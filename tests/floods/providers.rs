@@ -12,7 +12,8 @@ use crate::support::scripted_server::{Answer, JWKS, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::json;
 use sipoauth::process::job::{Errand, Work};
-use sipoauth::worker::{CheckResult, Handling};
+use sipoauth::worker::Handling;
+use sipoauth::worker::result::CheckResult;
 use sipoauth_core::check::Request;
 use sipoauth_core::reason::Reason;
 use sipoauth_core::sip::sender::Network;
@@ -142,7 +143,7 @@ fn made_up_tokens_of_one_source_hold_up_neither_tokens_nor_codes_of_others() {
     let code = proxy.park(&verdict).expect("its code must be exchanged");
     // Jobs are taken in order, and this one needs no thread.
     let last = Errand::from(Work::Keys(u32::MAX, 0));
-    proxy.worker.submit(last, &[], [u64::MAX - 1, 0]).expect("room for one more");
+    proxy.worker.waits().submit(last, &[], [u64::MAX - 1, 0]).expect("room for one more");
     proxy.until("all of them wait", |proxy| proxy.is_done(u64::MAX - 1));
     free.store(true, Ordering::Relaxed);
     proxy.until("the others are served", |proxy| proxy.is_done(token) && proxy.is_done(code));

@@ -5,7 +5,8 @@
 use crate::site::{ALICE, Site, claims};
 use crate::support::token::{TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth::worker::result::CheckResult;
+use sipoauth::worker::{Handling, Worker};
 use sipoauth_core::check::{Carried, Request};
 use sipoauth_core::reason::Reason;
 

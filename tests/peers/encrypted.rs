@@ -162,7 +162,7 @@ fn jwe_a_cached_token_is_not_decrypted_again_and_judged_anew() {
     // The same signed token, encrypted anew, is another token.
     let again = site.token_at(&recipient.encrypt("RSA-OAEP-256", "A256GCM", &jws), now());
     assert_eq!((again.answer.reason(), again.answer.cached), (Reason::Ok, false));
-    let verified = |verdict: &sipoauth::worker::CheckResult| verdict.answer.token.clone().expect("verified");
+    let verified = |verdict: &sipoauth::worker::result::CheckResult| verdict.answer.token.clone().expect("verified");
     let (outer, other) = (verified(&first), verified(&again));
     assert_ne!(outer.fingerprint, other.fingerprint, "the fingerprint is the outer token's");
     assert_eq!((&*outer.token, &*outer.kid), (token.as_str(), "k"));
@@ -274,10 +274,10 @@ fn application_servers_get_the_signed_token_and_only_over_tls() {
         for uri in
             ["sip:tls.example.test;transport=tls", "sips:sips.example.test", "sip:sips.example.test:5061;transport=tls"]
         {
-            assert_eq!(site.worker.token(&verdict, uri).expect(uri).as_str(), jws, "{uri}");
+            assert_eq!(site.worker.grants().token(&verdict, uri).expect(uri).as_str(), jws, "{uri}");
         }
         for uri in ["sip:as.example.test", "sip:as.example.test;transport=tls", "sip:127.0.0.1"] {
-            assert_eq!(site.worker.token(&verdict, uri), Err(Withheld::Unprotected), "{uri}");
+            assert_eq!(site.worker.grants().token(&verdict, uri), Err(Withheld::Unprotected), "{uri}");
         }
         let shown = format!("{verdict:?}");
         assert!(!shown.contains(&jws) && !shown.contains(&jwe), "{shown}");
@@ -288,5 +288,5 @@ fn application_servers_get_the_signed_token_and_only_over_tls() {
     assert!(!log.contains("'127.0.0.1' gets") && !log.contains("tls.example.test' gets"), "{log}");
     // What was never encrypted goes where the list says.
     let verdict = site.request("MESSAGE", &[&format!("Bearer {jws}")]);
-    assert_eq!(site.worker.token(&verdict, "sip:as.example.test").expect("the token").as_str(), jws);
+    assert_eq!(site.worker.grants().token(&verdict, "sip:as.example.test").expect("the token").as_str(), jws);
 }

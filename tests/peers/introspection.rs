@@ -10,7 +10,8 @@ use crate::support::patience::{self, PATIENCE};
 use crate::support::scripted_server::{Answer, Received, ScriptedServer};
 use crate::support::token::{self, TestKey, now};
 use serde_json::{Value, json};
-use sipoauth::worker::{CheckResult, Handling};
+use sipoauth::worker::Handling;
+use sipoauth::worker::result::CheckResult;
 use sipoauth_core::check::Request;
 use sipoauth_core::reason::Reason;
 use sipoauth_core::text::form;
@@ -677,7 +678,7 @@ fn an_answer_without_an_end_bounds_no_registration() {
     let mut plant = server.opaque(&json!({}));
     assert_eq!(plant.reason(TOKEN), Reason::Ok);
     let verdict = register(&mut plant, TOKEN, false);
-    assert_eq!((verdict.answer.reason(), verdict.expires_limit), (Reason::Ok, 0));
+    assert_eq!((verdict.answer.reason(), verdict.expires_limit()), (Reason::Ok, 0));
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn flexisip_parked_requests_are_bounded_in_number_and_time() {
     assert!(verdict.pending.is_none());
     assert_eq!((verdict.answer.reason(), verdict.status), (Reason::Overloaded, 503));
     // This request was let through just before.
-    assert!(plant.site.worker.submit(waits, &[], [99, 0]).is_err());
+    assert!(plant.site.worker.waits().submit(waits, &[], [99, 0]).is_err());
     for cookie in parked {
         plant.wait_for(cookie);
         let verdict = check(&mut plant, true);

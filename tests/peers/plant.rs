@@ -7,7 +7,8 @@ use crate::support::scripted_server::{self, ScriptedServer};
 use crate::support::token::{self, TestKey};
 use serde_json::{Value, json};
 use sipoauth::io_process::service::IoService;
-use sipoauth::worker::{CheckResult, Handling};
+use sipoauth::worker::Handling;
+use sipoauth::worker::result::CheckResult;
 use sipoauth_core::check::key_wait::SlotState;
 use sipoauth_core::reason::Reason;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,7 +140,7 @@ impl Plant {
         self.cookie += 1;
         let start = Instant::now();
         // The queue is full where the service has had no turn yet.
-        while let Err(error) = self.site.worker.submit(work.clone(), &[], [self.cookie, 0]) {
+        while let Err(error) = self.site.worker.waits().submit(work.clone(), &[], [self.cookie, 0]) {
             let full = error.kind() == std::io::ErrorKind::WouldBlock;
             assert!(full && start.elapsed() < PATIENCE, "room for one more: {error}");
             std::thread::yield_now();

@@ -40,7 +40,7 @@ fn a_request_for_a_provider_that_was_just_added_waits_for_its_keys() {
             site.reload_globals(&both).expect("a good configuration");
             let verdict = site.worker.check_token(&token, &Handling::default());
             let work = verdict.pending.unwrap_or_else(|| panic!("not parked: {:?}", verdict.answer.reason()));
-            site.worker.submit(work, &[], [1000 + round, 0]).expect("room for one more");
+            site.worker.waits().submit(work, &[], [1000 + round, 0]).expect("room for one more");
             resumed(1000 + round);
             let handling = Handling { resumed: true, ..Handling::default() };
             let reason = site.worker.check_token(&token, &handling).answer.reason();

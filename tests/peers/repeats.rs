@@ -8,7 +8,8 @@ use crate::support::token::{TestKey, now};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 use sipoauth::worker::repeats::{Recognized, Repeated};
-use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth::worker::result::CheckResult;
+use sipoauth::worker::{Handling, Worker};
 use sipoauth_core::check::acceptance::RequestKey;
 use sipoauth_core::check::{Message, Request};
 use sipoauth_core::reason::Reason;
@@ -76,14 +77,14 @@ fn the_same_answer_as_before() {
             token.fingerprint,
             verdict.status,
             verdict.provider(),
-            verdict.services,
-            verdict.expires_limit,
-            verdict.granted,
+            verdict.services(),
+            verdict.expires_limit(),
+            verdict.granted.is_some(),
             verdict.proxy,
         )
     };
     assert_eq!(shown(&fast), shown(&slow));
-    assert!(fast.expires_limit > 0 && fast.services == "chat" && fast.provider() == "as");
+    assert!(fast.expires_limit() > 0 && fast.services() == "chat" && fast.provider() == "as");
 }
 
 #[test]

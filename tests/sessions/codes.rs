@@ -159,15 +159,15 @@ fn confirm_stores_the_key_of_another_to_tag_and_withdraw_forgets_it() {
     let ticket = proxy.sign_in(&sip).ticket;
     let proof = |name: &str, tag: &str| Sip::register(ALICE, name).prove_in_header(&sip.key(&code, tag));
     assert_eq!(proxy.reason(&proof("p1", "another")), Reason::PopInvalid);
-    proxy.worker.confirm(&ticket, b"another").expect("stored");
-    proxy.worker.confirm(&ticket, b"another").expect("stored already");
+    proxy.worker.registrations().confirm(&ticket, b"another").expect("stored");
+    proxy.worker.registrations().confirm(&ticket, b"another").expect("stored already");
     assert_eq!(proxy.reason(&proof("p2", "another")), Reason::Ok);
-    proxy.worker.withdraw(&ticket, b"another").expect("forgotten");
-    proxy.worker.withdraw(&ticket, b"another").expect("forgotten already");
+    proxy.worker.registrations().withdraw(&ticket, b"another").expect("forgotten");
+    proxy.worker.registrations().withdraw(&ticket, b"another").expect("forgotten already");
     assert_eq!(proxy.reason(&proof("p3", "another")), Reason::PopInvalid);
     assert_eq!(proxy.reason(&proof("p4", "to-one")), Reason::Ok);
     for (ticket, tag) in [("", "x"), ("{}", "x"), ("null", "x"), (ticket.as_str(), "")] {
-        assert!(proxy.worker.confirm(ticket, tag.as_bytes()).is_err());
+        assert!(proxy.worker.registrations().confirm(ticket, tag.as_bytes()).is_err());
     }
 }
 
@@ -180,7 +180,7 @@ fn a_proxy_that_predicts_no_to_tag_confirms_it() {
     let verdict = proxy.ask(&sip);
     assert_eq!(verdict.answer.reason(), Reason::Ok);
     assert_eq!(proxy.sessions(ALICE)[0].session.keys.len(), 0);
-    proxy.worker.confirm(&verdict.ticket, b"final").expect("stored");
+    proxy.worker.registrations().confirm(&verdict.ticket, b"final").expect("stored");
     let proof = Sip::register(ALICE, "two").prove_in_body(&sip.key(&code, "final"));
     assert_eq!(proxy.reason(&proof), Reason::Ok);
 }

@@ -54,7 +54,7 @@ fn a_code_whose_scopes_allow_no_registration_makes_no_session() {
         let verdict = proxy.ask(&Sip::with_code(ALICE, "one", &code));
         assert_eq!((verdict.status, verdict.answer.reason()), (401, Reason::InsufficientScope));
         assert_eq!(verdict.needed_scope, "sip.register");
-        assert!(verdict.ticket.is_empty() && !verdict.granted);
+        assert!(verdict.ticket.is_empty() && verdict.granted.is_none());
     }
     assert!(proxy.sessions("").is_empty() && plant.endpoint.exchanges() == 1);
 }
@@ -66,19 +66,19 @@ fn services_are_asked_for_after_the_check() {
         plant.proxy(&json!({ "provider.services": ["chat=sip", "pstn=sip.pstn sip"], "scope_status": 403 }));
     let key = sign_in(&plant, &mut proxy);
     let mut verdict = proxy.ask(&Sip::of_method("MESSAGE", ALICE, "two").prove_in_header(&key));
-    assert_eq!((verdict.services.as_str(), verdict.expires_limit), ("chat", 0));
-    assert!(proxy.worker.require(&mut verdict, Demand::Service("pstn")));
+    assert_eq!((verdict.services(), verdict.expires_limit()), ("chat", 0));
+    assert!(proxy.worker.grants().require(&mut verdict, Demand::Service("pstn")));
     assert_eq!((verdict.status, verdict.answer.reason()), (403, Reason::InsufficientScope));
     assert_eq!(verdict.needed_scope, "sip.pstn sip");
-    assert!(proxy.worker.require(&mut verdict, Demand::Service("chat")));
+    assert!(proxy.worker.grants().require(&mut verdict, Demand::Service("chat")));
     assert_eq!((verdict.status, verdict.answer.reason(), verdict.needed_scope.as_str()), (200, Reason::Ok, ""));
-    assert!(proxy.worker.require(&mut verdict, Demand::Service("fax")), "perhaps removed by a reload");
+    assert!(proxy.worker.grants().require(&mut verdict, Demand::Service("fax")), "perhaps removed by a reload");
     assert_eq!((verdict.status, verdict.answer.reason()), (403, Reason::InsufficientScope));
-    assert!(verdict.needed_scope.is_empty() && proxy.worker.require(&mut verdict, Demand::Service("fax")));
+    assert!(verdict.needed_scope.is_empty() && proxy.worker.grants().require(&mut verdict, Demand::Service("fax")));
     assert_eq!(proxy.log.text().matches("no provider has the service 'fax'").count(), 1, "{}", proxy.log.text());
-    assert!(!proxy.worker.require(&mut verdict, Demand::Service(" ")) && verdict.status == 403);
+    assert!(!proxy.worker.grants().require(&mut verdict, Demand::Service(" ")) && verdict.status == 403);
     let mut refused = proxy.ask(&Sip::of_method("MESSAGE", ALICE, "three"));
-    assert!(!proxy.worker.require(&mut refused, Demand::Scope("sip")), "nothing was accepted");
+    assert!(!proxy.worker.grants().require(&mut refused, Demand::Scope("sip")), "nothing was accepted");
     assert_eq!(refused.answer.reason(), Reason::NoCredentials);
 }
 
@@ -109,11 +109,11 @@ fn registrations_end_with_tokens_that_are_not_refreshed() {
     let limit = |proxy: &mut Proxy, name: &str| {
         let code = plant.endpoint.code("alice");
         let first = Sip::with_code(ALICE, name, &code);
-        let limit = proxy.sign_in(&first).expires_limit;
+        let limit = proxy.sign_in(&first).expires_limit();
         let key = first.key(&code, &first.reply_to_tag);
         let verdict = proxy.ask(&Sip::register(ALICE, &format!("{name}-again")).prove_in_body(&key));
         assert_eq!(verdict.answer.reason(), Reason::Ok);
-        assert!(limit - verdict.expires_limit <= 5, "{limit} {}", verdict.expires_limit);
+        assert!(limit - verdict.expires_limit() <= 5, "{limit} {}", verdict.expires_limit());
         limit
     };
     let renewable = limit(&mut proxy, "one");
@@ -133,20 +133,22 @@ fn only_application_servers_get_its_token() {
     let mut proxy = plant.proxy(&json!({ "application_servers": ["as.example.test"] }));
     let key = sign_in(&plant, &mut proxy);
     let verdict = proxy.ask(&Sip::of_method("MESSAGE", ALICE, "two").prove_in_header(&key));
-    let token = proxy.worker.token(&verdict, "sip:bob@as.example.test").expect("the token");
+    let token = proxy.worker.grants().token(&verdict, "sip:bob@as.example.test").expect("the token");
     assert!(plant.endpoint.secrets().contains(&token) && token.starts_with("access-"), "not another one");
     for foreign in ["sip:as.example.test.evil.test", "sip:bob@evil.test", "", "sip:x@as.example.test;maddr=evil.test"] {
-        assert_eq!(proxy.worker.token(&verdict, foreign), Err(Withheld::ForeignNextHop), "{foreign}");
+        assert_eq!(proxy.worker.grants().token(&verdict, foreign), Err(Withheld::ForeignNextHop), "{foreign}");
     }
     // Nor does a question that was answered with no take it away.
     let mut asked = verdict.clone();
-    assert!(proxy.worker.require(&mut asked, Demand::Scope("sip.pstn")) && asked.answer.reason() != Reason::Ok);
-    assert_eq!(proxy.worker.token(&asked, "sip:bob@as.example.test").as_ref(), Ok(&token));
+    assert!(
+        proxy.worker.grants().require(&mut asked, Demand::Scope("sip.pstn")) && asked.answer.reason() != Reason::Ok
+    );
+    assert_eq!(proxy.worker.grants().token(&asked, "sip:bob@as.example.test").as_ref(), Ok(&token));
     let refused = proxy.ask(&Sip::of_method("MESSAGE", ALICE, "three"));
-    assert_eq!(proxy.worker.token(&refused, "sip:as.example.test"), Err(Withheld::NotAccepted));
+    assert_eq!(proxy.worker.grants().token(&refused, "sip:as.example.test"), Err(Withheld::NotAccepted));
     // Its session is ended in between: the tokens are gone.
     let ended = proxy.context.admin().revoke_sessions(ALICE, "").expect("a store");
     assert_eq!(ended.len(), 1);
-    assert_eq!(proxy.worker.token(&verdict, "sip:as.example.test"), Err(Withheld::NotNow));
+    assert_eq!(proxy.worker.grants().token(&verdict, "sip:as.example.test"), Err(Withheld::NotNow));
     assert!(!proxy.log.text().contains("access-"), "{}", proxy.log.text());
 }

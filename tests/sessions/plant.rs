@@ -13,7 +13,8 @@ use sipoauth::process::StartError;
 use sipoauth::process::context::Context;
 use sipoauth::shared::counters;
 use sipoauth::store::session_admin::ListedSession;
-use sipoauth::worker::{CheckResult, Handling, Worker};
+use sipoauth::worker::result::CheckResult;
+use sipoauth::worker::{Handling, Worker};
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::config::source::Source;
 use sipoauth_core::ports::Log;
@@ -189,7 +190,7 @@ impl Proxy {
     pub fn park(&mut self, verdict: &CheckResult) -> Option<u64> {
         let work = verdict.pending.clone()?;
         self.cookie += 1;
-        self.worker.submit(work, &[], [self.cookie, 0]).expect("room for one more");
+        self.worker.waits().submit(work, &[], [self.cookie, 0]).expect("room for one more");
         Some(self.cookie)
     }
 
@@ -209,7 +210,7 @@ impl Proxy {
         let verdict = self.ask(sip);
         assert_eq!((verdict.status, verdict.answer.reason()), (200, Reason::Ok), "{}", self.log.text());
         assert!(!verdict.ticket.is_empty() && verdict.session.len() == 32);
-        self.worker.confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("the key is stored");
+        self.worker.registrations().confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("the key is stored");
         verdict
     }
 

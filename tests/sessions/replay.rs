@@ -154,10 +154,10 @@ fn the_first_proof_repeats_when_the_to_tag_was_not_predicted() {
     let sip = Sip { reply_to_tag: String::new(), ..Sip::with_code(ALICE, "one", &code) };
     let ticket = proxy.ask(&sip).ticket;
     assert!(!ticket.contains(&code), "{ticket}");
-    proxy.worker.confirm(&ticket, b"final").expect("stored");
+    proxy.worker.registrations().confirm(&ticket, b"final").expect("stored");
     let first = pop_to_text(&make_pop(&*sip.key(&code, "final"), &sip.digest(&sip.body)));
     let proof = Sip::register(ALICE, "p").body(&format!("grant_type=proof-of-possession&pop={first}"));
     assert_eq!(proxy.answer(&proof), (200, Reason::Ok));
-    proxy.worker.withdraw(&ticket, b"final").expect("forgotten");
+    proxy.worker.registrations().withdraw(&ticket, b"final").expect("forgotten");
     assert_eq!(proxy.answer(&proof), (401, Reason::PopInvalid), "a withdrawn registration leaves no proof");
 }

@@ -10,7 +10,8 @@ use crate::support::redis::{PASSWORD as PASSWORD_OF_REDIS, Redis};
 use crate::support::scripted_server::Answer as ServerAnswer;
 use crate::support::token::{self, TestKey, now, signing_key};
 use serde_json::{Value, json};
-use sipoauth::worker::{CheckResult, Handling};
+use sipoauth::worker::Handling;
+use sipoauth::worker::result::CheckResult;
 use sipoauth_core::check::Carried;
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::keys::master_key::{Ha1Form, master_key};
@@ -87,10 +88,10 @@ impl User {
 }
 
 /// The tokens that a phone is told.
-fn told(proxy: &Proxy, verdict: &CheckResult, carried: Carried) -> Value {
+fn told(proxy: &mut Proxy, verdict: &CheckResult, carried: Carried) -> Value {
     let got = (verdict.status, verdict.answer.reason(), verdict.answer.carried);
     assert_eq!(got, (200, Reason::Ok, carried), "{}", proxy.log.text());
-    let body = proxy.worker.token_response(verdict).expect("tokens");
+    let body = proxy.worker.grants().token_response(verdict).expect("tokens");
     let tokens: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(tokens["token_type"], "Bearer");
     tokens
@@ -135,8 +136,8 @@ fn a_master_key_of_the_server_is_the_key() {
         let verdict = proxy.ask(&sip);
         assert_eq!((verdict.status, verdict.answer.reason()), (200, Reason::Ok), "{}", proxy.log.text());
         // Its key does not wait for the answer, and is not taken back with it.
-        proxy.worker.withdraw(&verdict.ticket, b"another").expect("nothing to do");
-        proxy.worker.confirm(&verdict.ticket, b"tag").expect("its code is confirmed");
+        proxy.worker.registrations().withdraw(&verdict.ticket, b"another").expect("nothing to do");
+        proxy.worker.registrations().confirm(&verdict.ticket, b"tag").expect("its code is confirmed");
         let derived = sip.key(&code, "tag");
         assert_eq!(
             proxy.reason(&Sip::register(ALICE, &format!("a{name}")).prove_in_body(&derived)),
@@ -238,21 +239,21 @@ fn used_credentials(settings: &Value) {
     let refused = |proxy: &mut Proxy, sip: &Sip, what: &str| {
         let verdict = ask(proxy, sip);
         assert_eq!((verdict.status, verdict.answer.reason()), (401, Reason::CodeRefused), "{what}");
-        assert!(proxy.worker.token_response(&verdict).is_err(), "{what}");
+        assert!(proxy.worker.grants().token_response(&verdict).is_err(), "{what}");
     };
     // Before its answer has left, and after that.
     for confirmed in [false, true] {
         let verdict = ask(&mut proxy, &own);
-        let tokens = told(&proxy, &verdict, Carried::Password);
+        let tokens = told(&mut proxy, &verdict, Carried::Password);
         if confirmed {
-            proxy.worker.confirm(&verdict.ticket, b"to-one").expect("stored");
+            proxy.worker.registrations().confirm(&verdict.ticket, b"to-one").expect("stored");
         }
         refused(&mut proxy, &elsewhere(&own), "the same octets from elsewhere");
         refused(&mut proxy, &own.clone().instance("2"), "another phone");
         refused(&mut proxy, &elsewhere(&alice.register("two").instance("1")), "another request from elsewhere");
         // The phone's own request again: its answer was lost.
         let again = ask(&mut proxy, &own);
-        assert_eq!(told(&proxy, &again, Carried::Password)["access_token"], tokens["access_token"]);
+        assert_eq!(told(&mut proxy, &again, Carried::Password)["access_token"], tokens["access_token"]);
     }
     refused(&mut proxy, &alice.register("two").instance("1"), "a nonce is good for one sign-in");
     assert_eq!(proxy.counted("code_attempts"), 7);
@@ -274,9 +275,9 @@ fn credentials_that_were_used_are_remembered_for_an_hour() {
         proxy.records("c:").iter().all(found)
     };
     let verdict = proxy.ask_for_tokens(&alice.register("one"), alice.known());
-    told(&proxy, &verdict, Carried::Password);
+    told(&mut proxy, &verdict, Carried::Password);
     assert!(proxy.records("c:").len() == 1 && is_kept(&proxy, 3590), "before its answer has left");
-    proxy.worker.confirm(&verdict.ticket, b"to-one").expect("stored");
+    proxy.worker.registrations().confirm(&verdict.ticket, b"to-one").expect("stored");
     assert!(is_kept(&proxy, 3590) && !is_kept(&proxy, 3700), "after that");
     let refused = proxy.ask_for_tokens(&alice.register("two"), alice.known());
     assert_eq!(refused.answer.reason(), Reason::CodeRefused);
@@ -371,7 +372,7 @@ fn a_phone_refreshes_its_tokens_itself() {
         proxy.ask(&refreshing(Sip::register(ALICE, name), token, &alice.key()))
     };
     let verdict = refresh(&mut proxy, "r1", &first["refresh_token"]);
-    let second = told(&proxy, &verdict, Carried::Refresh);
+    let second = told(&mut proxy, &verdict, Carried::Refresh);
     assert_ne!(second["access_token"], first["access_token"]);
     assert_ne!(second["refresh_token"], first["refresh_token"]);
     let token = |proxy: &mut Proxy, name: &str, tokens: &Value| {
@@ -381,7 +382,7 @@ fn a_phone_refreshes_its_tokens_itself() {
 
     // An answer may be lost: the same refresh token gets the same tokens, and the second one is not spent.
     let verdict = refresh(&mut proxy, "r2", &first["refresh_token"]);
-    assert_eq!(told(&proxy, &verdict, Carried::Refresh)["refresh_token"], second["refresh_token"]);
+    assert_eq!(told(&mut proxy, &verdict, Carried::Refresh)["refresh_token"], second["refresh_token"]);
     // Beside the access token, too; but not beside another's.
     let beside = |tokens: &Value, name: &str| Sip {
         credentials: vec![format!("Bearer {}", text(&tokens["access_token"]))],
@@ -389,19 +390,19 @@ fn a_phone_refreshes_its_tokens_itself() {
     };
     assert_eq!(proxy.reason(&beside(&of_bob, "r3")), Reason::TokenUnbound);
     let verdict = proxy.ask(&beside(&second, "r4"));
-    let third = told(&proxy, &verdict, Carried::Refresh);
+    let third = told(&mut proxy, &verdict, Carried::Refresh);
     assert_eq!(token(&mut proxy, "c", &first), Reason::TokenUnbound, "two are enough");
 
     // Nobody can redeem another user's token, and trying does not spoil it.
     assert_eq!(refresh(&mut proxy, "r5", &of_bob["refresh_token"]).answer.reason(), Reason::RefreshRefused);
     let sip = refreshing(Sip::register(BOB, "r6"), &of_bob["refresh_token"], &bob.key());
     let verdict = proxy.ask(&sip);
-    told(&proxy, &verdict, Carried::Refresh);
+    told(&mut proxy, &verdict, Carried::Refresh);
     let stolen = refreshing(Sip::register(ALICE, "r7"), &third["refresh_token"], &bob.key());
     assert_eq!(proxy.reason(&stolen), Reason::PopInvalid);
     let replayed = refreshing(Sip::register(ALICE, "r8"), &third["refresh_token"], &alice.key());
     let verdict = proxy.ask(&replayed);
-    told(&proxy, &verdict, Carried::Refresh);
+    told(&mut proxy, &verdict, Carried::Refresh);
     assert_eq!(proxy.reason(&Sip { branch: "z9hG4bK-o".into(), ..replayed }), Reason::PopReplayed);
     assert_eq!(plant.endpoint.refreshes(), 0, "the proxy refreshes nothing by itself");
 }
@@ -419,7 +420,7 @@ fn a_phone_refreshes_after_a_failure_also_where_its_session_is_looked_up_first()
     let alice = User::new("alice", "n1");
     let user = DigestUser { password: "alice-password", ..alice.known() };
     let verdict = proxy.ask_for_tokens(&alice.register("one"), user);
-    let first = told(&proxy, &verdict, Carried::Password);
+    let first = told(&mut proxy, &verdict, Carried::Password);
     let forget = |proxy: &mut Proxy| proxy.run_for(Duration::from_millis(1200));
     let refresh = |proxy: &mut Proxy, name: &str| {
         proxy.ask(&refreshing(Sip::register(ALICE, name), &first["refresh_token"], &alice.key()))
@@ -437,7 +438,7 @@ fn a_phone_refreshes_after_a_failure_also_where_its_session_is_looked_up_first()
     proxy.until("it is sent, and the phone comes again", |_| plant.endpoint.refreshes() == 3);
     let mut tries = (4..30).map(|number| refresh(&mut proxy, &format!("r{number}")));
     let verdict = tries.find(|verdict| verdict.status != 503).expect("an answer");
-    told(&proxy, &verdict, Carried::Refresh);
+    told(&mut proxy, &verdict, Carried::Refresh);
     assert_eq!(plant.endpoint.refreshes(), 3);
 }
 
@@ -449,15 +450,15 @@ fn what_the_phone_holds_is_not_refreshed_by_the_proxy() {
     let alice = User::new("alice", "n1");
     let user = DigestUser { password: "alice-password", ..alice.known() };
     let verdict = proxy.ask_for_tokens(&alice.register("one"), user);
-    let first = told(&proxy, &verdict, Carried::Password);
-    assert!(verdict.expires_limit <= 2, "a registration lasts as long as the token: {}", verdict.expires_limit);
+    let first = told(&mut proxy, &verdict, Carried::Password);
+    assert!(verdict.expires_limit() <= 2, "a registration lasts as long as the token: {}", verdict.expires_limit());
     proxy.run_for(Duration::from_millis(3200));
     assert_eq!(plant.endpoint.refreshes(), 0);
     // Its access token, opaque here, has ended; it may still ask for another.
     let proof = Sip::register(ALICE, "p").prove_in_body(&alice.key());
     assert_eq!(proxy.reason(&proof), Reason::TokenMissing);
     let verdict = proxy.ask(&refreshing(Sip::register(ALICE, "r"), &first["refresh_token"], &alice.key()));
-    let second = told(&proxy, &verdict, Carried::Refresh);
+    let second = told(&mut proxy, &verdict, Carried::Refresh);
     assert_eq!(plant.endpoint.refreshes(), 1);
     assert_ne!(first["refresh_token"], second["refresh_token"]);
 
@@ -488,7 +489,7 @@ fn sessions_of_passwords_outlive_a_restart() {
     let both = with_both(message("lost"), &tokens["access_token"], &alice.key());
     assert_eq!(proxy.reason(&both), Reason::KeyUnknown);
     let verdict = proxy.ask(&refreshing(Sip::register(ALICE, "r"), &tokens["refresh_token"], &alice.key()));
-    let tokens = told(&proxy, &verdict, Carried::Refresh);
+    let tokens = told(&mut proxy, &verdict, Carried::Refresh);
     assert_eq!(proxy.reason(&with_both(message("new"), &tokens["access_token"], &alice.key())), Reason::Ok);
 }
 
@@ -539,7 +540,7 @@ fn a_token_from_elsewhere_is_replaced_once() {
             if method == "REGISTER" { Sip::register(ALICE, "two") } else { Sip::of_method(method, ALICE, method) };
         let verdict = proxy.ask(&with(sip, &token));
         assert_eq!(verdict.answer.reason(), Reason::Ok, "{method}");
-        let forwarded = proxy.worker.token(&verdict, "sip:as.example.test").expect("a token");
+        let forwarded = proxy.worker.grants().token(&verdict, "sip:as.example.test").expect("a token");
         assert!(forwarded.starts_with("access-"), "the server's token goes on, not the phone's");
     }
     assert_eq!(plant.endpoint.exchanges(), 1);
@@ -690,7 +691,7 @@ fn a_token_alone_does_not_count_where_proofs_are_asked_for() {
     let alice = User::new("alice", "n1");
     let tokens = alice.sign_in(&mut proxy, &alice.register("one"));
     let verdict = proxy.worker.check_token(text(&tokens["access_token"]), &Handling::default());
-    assert_eq!((verdict.status, verdict.granted), (401, false));
+    assert_eq!((verdict.status, verdict.granted.is_some()), (401, false));
     assert_eq!(verdict.answer.reason(), Reason::PopMissing);
 }
 

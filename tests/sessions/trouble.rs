@@ -338,12 +338,12 @@ fn without_a_service_a_full_queue_refuses_now() {
     let verdict = proxy.look(&sip(9));
     for i in 0..2 {
         let errand = proxy.look(&sip(i)).pending.expect("it must be exchanged");
-        assert!(proxy.worker.submit(errand, &[], [i.into(), 0]).is_ok());
+        assert!(proxy.worker.waits().submit(errand, &[], [i.into(), 0]).is_ok());
     }
     // One that was let through before, and one that comes now.
     let errand = verdict.pending.clone().expect("it must be exchanged");
-    assert!(proxy.worker.submit(errand, &[], [9, 0]).is_err());
-    for refused in [proxy.worker.overloaded(verdict), proxy.look(&sip(10))] {
+    assert!(proxy.worker.waits().submit(errand, &[], [9, 0]).is_err());
+    for refused in [proxy.worker.conclusion().overloaded(verdict), proxy.look(&sip(10))] {
         assert_eq!((refused.status, refused.answer.reason()), (503, Reason::Overloaded));
     }
     assert_eq!(plant.endpoint.server.count(TOKEN), 0);

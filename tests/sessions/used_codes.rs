@@ -171,7 +171,7 @@ fn before_it_is_confirmed_everything_must_be_the_same() {
         // The phone itself may come again: with the same request, and with another one.
         assert_eq!(proxy.reason(&own), Reason::Ok);
         assert_eq!(proxy.ask(&complete("two", &code)).session, verdict.session);
-        proxy.worker.confirm(&verdict.ticket, b"to-one").expect("stored");
+        proxy.worker.registrations().confirm(&verdict.ticket, b"to-one").expect("stored");
     }
 }
 
@@ -295,14 +295,14 @@ fn a_registration_that_was_refused_after_all_may_come_again() {
     let mut proxy = plant.proxy(&json!({}));
     let code = plant.endpoint.code("alice");
     let first = proxy.ask(&Sip::with_code(ALICE, "one", &code));
-    proxy.worker.withdraw(&first.ticket, b"to-one").expect("taken back");
+    proxy.worker.registrations().withdraw(&first.ticket, b"to-one").expect("taken back");
     let later = Handling { now: Some(now() + 300), source: "192.0.2.1", ..Handling::default() };
     let second = Sip::with_code(ALICE, "two", &code);
     let verdict = second.read(|request| proxy.worker.check(request, &later));
     assert_eq!((verdict.answer.reason(), &verdict.session), (Reason::Ok, &first.session));
     // Once an answer has left, that of another copy takes nothing back.
-    proxy.worker.confirm(&verdict.ticket, b"to-two").expect("stored");
-    proxy.worker.withdraw(&verdict.ticket, b"a-copy").expect("nothing to do");
+    proxy.worker.registrations().confirm(&verdict.ticket, b"to-two").expect("stored");
+    proxy.worker.registrations().withdraw(&verdict.ticket, b"a-copy").expect("nothing to do");
     is_refused(&plant, &mut proxy, "confirmed", &Sip::with_code(ALICE, "three", &code));
     assert_eq!(plant.endpoint.exchanges(), 1);
 }
@@ -326,7 +326,7 @@ fn what_arrived_before_counts_as_before() {
     for (sip, cookie) in messages.iter().zip(waiting) {
         let verdict = proxy.resume(sip, cookie);
         assert_eq!(verdict.answer.reason(), Reason::Ok, "{}", sip.call_id);
-        proxy.worker.confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("stored");
+        proxy.worker.registrations().confirm(&verdict.ticket, sip.reply_to_tag.as_bytes()).expect("stored");
     }
     let before = keys(&proxy);
     let verdict = proxy.resume(&stranger, mallory);

@@ -148,7 +148,7 @@ impl Proxy {
             let verdict = sip.read(|request| self.worker.check(request, &handling));
             match verdict.pending {
                 Some(work) => {
-                    self.worker.submit(work, &[], [index as u64, 0]).map_err(|e| e.to_string())?;
+                    self.worker.waits().submit(work, &[], [index as u64, 0]).map_err(|e| e.to_string())?;
                     waiting += 1;
                 }
                 None => accepted(verdict.answer.reason)?,

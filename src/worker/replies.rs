@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The part of a worker for answers to requests that were not accepted: status, phrase and header lines.
+//! Answers to requests that were not accepted: status, phrase and header lines.
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{CheckResult, Worker};
+use super::conclusion::Conclusion;
+use super::result::CheckResult;
 use crate::clock::now_millis;
+use crate::process::context::Context;
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::grant::CONTENT_TYPE;
 use sipoauth_core::ports::Level;
 use sipoauth_core::reason::Reason;
@@ -55,17 +58,23 @@ impl Reply {
     }
 }
 
-impl Worker {
+/// Makes the answers of one process.
+pub struct Replies<'w> {
+    pub(super) context: &'w Context,
+    pub(super) policy: &'w Policy,
+}
+
+impl Replies<'_> {
     /// The answer for the result of a check, or of a later requirement. None when the request was accepted.
-    pub fn reply(&mut self, result: &mut CheckResult, request: &Answered<'_>) -> Option<Reply> {
+    pub fn to(&self, result: &mut CheckResult, request: &Answered<'_>) -> Option<Reply> {
         let reason = result.answer.reason();
         if reason == Reason::Ok && result.pending.is_none() {
             return None;
         }
-        if result.granted {
+        if result.granted.is_some() {
             // The failed requirement refuses the request only now, so it is logged now.
-            request.source.clone_into(&mut result.source);
-            self.tell_refusal(result, Level::Info);
+            request.source.clone_into(&mut result.origin.source);
+            Conclusion { context: self.context, policy: self.policy }.tell_refusal(result, Level::Info);
         }
         let reply = match result.status {
             401 | 407 | 302 => return Some(self.challenge_reply(result, request)),
@@ -76,7 +85,7 @@ impl Worker {
             // A result that is still pending also gets a 503, because a host that answers does not wait.
             _ => {
                 let seconds = match result.retry_after {
-                    0 => self.placed.policy.settings.retry_after,
+                    0 => self.policy.settings.retry_after,
                     seconds => seconds,
                 };
                 Reply::new(503, "Service Unavailable", format!("Retry-After: {seconds}\r\n"))
@@ -85,7 +94,7 @@ impl Worker {
         Some(reply)
     }
 
-    fn challenge_reply(&mut self, result: &CheckResult, request: &Answered<'_>) -> Reply {
+    fn challenge_reply(&self, result: &CheckResult, request: &Answered<'_>) -> Reply {
         if !may_be_challenged(request.method) {
             return Reply::default();
         }
@@ -104,6 +113,21 @@ impl Worker {
         };
         let (status, headers) = self.challenge(&challenge, request.domain);
         Reply::challenge(status, headers)
+    }
+
+    /// The status and the header lines of a challenge.
+    pub fn challenge(&self, challenge: &Challenge<'_>, domain: &str) -> (u32, String) {
+        let policy = self.policy;
+        let provider = policy.provider_for_domain(domain);
+        let or = |given, default| if str::is_empty(given) { default } else { given };
+        let challenge = Challenge {
+            realm: or(challenge.realm, or(&policy.settings.realm, domain)),
+            authz_server: or(challenge.authz_server, &provider.authz_server),
+            scope: or(challenge.scope, &provider.challenge_scope),
+            location: policy.location,
+            ..*challenge
+        };
+        (challenge.status(), challenge.header_lines())
     }
 }
 

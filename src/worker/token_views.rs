@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The part of a worker for encrypted tokens, and for tokens that only their authorization server can judge.
+//! What a worker knows without waiting about encrypted tokens, and about tokens that only their authorization server
+//! can judge.
 
+use super::Handling;
 use super::senders::sender;
-use super::{CheckResult, Handling, SOON, Worker};
 use crate::process::context::Context;
 use crate::process::failures::{Failures, NotedFailure};
-use crate::process::job::{Introspect, Work};
 use crate::shared::record_cache::Lookup;
 use crate::shared::source_limits::SourceLimits;
+use sipoauth_core::check::Decryptions;
 use sipoauth_core::check::token_answer::{Asked, IntrospectionResult, KnownAnswers, TokenAnswer, TokenId};
-use sipoauth_core::check::{Answer, Decryptions, IntrospectionQuestion};
 use sipoauth_core::config::policy::Policy;
-use sipoauth_core::reason::Reason;
 use sipoauth_core::records::session::decode;
 use sipoauth_core::sip::sender::Sender;
 
@@ -94,30 +93,5 @@ impl Decryptions for DecryptionView<'_> {
 
     fn failed(&self) {
         self.failures().allow(&self.sender(), self.minute(), self.limit);
-    }
-}
-
-impl Worker {
-    pub(super) fn wait_for_introspection(
-        &mut self,
-        mut answer: Answer,
-        question: IntrospectionQuestion,
-        handling: &Handling<'_>,
-        now: i64,
-    ) -> CheckResult {
-        let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
-        let IntrospectionQuestion { id, token } = question;
-        let work =
-            Introspect { provider: provider.to_owned(), id, token, sender: sender(&self.context, handling, now) };
-        let work = Work::Introspect(Box::new(work));
-        if !handling.no_wait && !handling.resumed {
-            return CheckResult { answer, pending: Some(work.into()), ..CheckResult::default() };
-        }
-        // Nobody waits for this, because the request cannot wait or has waited once already. A request that comes
-        // again soon finds the answer.
-        let begun = self.submit_for_nobody(work, handling);
-        let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
-        answer.reason = Some(begun.err().unwrap_or(reason));
-        CheckResult { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..CheckResult::default() }
     }
 }
