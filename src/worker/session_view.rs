@@ -161,6 +161,10 @@ impl KnownSessions for SessionView<'_> {
         let longest = i64::from(self.policy.settings.pending_timeout) * 1000 + LATE;
         if waited <= longest { self.now - waited } else { self.now }
     }
+
+    fn has_waited(&self) -> bool {
+        self.has_waited
+    }
 }
 
 impl KnownAccounts for SessionView<'_> {

@@ -3,11 +3,16 @@
 // Two JsSIP phones in a real browser (headless Chromium): each sends its token in REGISTER and in nothing else. The
 // first calls the second, hangs up, waits, and calls again.
 //
-//   WS=ws://127.0.0.1:5070   AORS="sip:alice@… sip:bob@…"   TOKENS="… …"   PAUSE_MS=12000
+//   WS=ws://127.0.0.1:5070   AORS="sip:alice@… sip:bob@…"   PAUSE_MS=12000
+//
+// The two tokens come on one line of standard input, after the line "ready": a browser may take long to start, and
+// tokens do not last.
 
+import readline from 'node:readline';
+import { once } from 'node:events';
 import { launch, openPage } from './browser.mjs';
 
-const [aors, tokens] = [process.env.AORS.split(' '), process.env.TOKENS.split(' ')];
+const aors = process.env.AORS.split(' ');
 
 // Runs inside the page.
 async function talk({ ws, aors, tokens, pause }) {
@@ -23,8 +28,11 @@ async function talk({ ws, aors, tokens, pause }) {
     phone.registrator().setExtraHeaders([`Authorization: Bearer ${tokens[i]}`]);
     phone.start();
     await once(phone, 'connected');
+    const refused = once(phone, 'registrationFailed').then(({ cause, response }) => {
+      throw new Error(`${name(i)} is not registered: ${cause} ${response?.status_code}`);
+    });
     phone.register();
-    await once(phone, 'registered');
+    await Promise.race([once(phone, 'registered'), refused]);
     events.push(`${name(i)} registered`);
     phones.push(phone);
   }
@@ -60,6 +68,9 @@ let events = [];
 try {
   const page = await openPage(browser, 'jssip');
   await page.context().grantPermissions(['microphone']);
+  console.log('ready');
+  const [line] = await once(readline.createInterface({ input: process.stdin }), 'line');
+  const tokens = line.split(' ');
   events = await Promise.race([
     page.evaluate(talk, { ws: process.env.WS, aors, tokens, pause: Number(process.env.PAUSE_MS) }),
     new Promise((resolve) => { setTimeout(resolve, 120000, ['no end in time']); }),

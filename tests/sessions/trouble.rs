@@ -280,6 +280,22 @@ fn a_code_whose_answer_was_lost_is_never_sent_again() {
     }
 }
 
+#[test]
+fn a_request_that_waited_is_told_of_doubt_even_if_the_time_of_its_arrival_is_forgotten() {
+    let plant = Plant::new();
+    let mut proxy = plant.proxy(&json!({}));
+    let sip = Sip::with_code(ALICE, "one", &plant.endpoint.code("alice"));
+    plant.endpoint.answer_codes(Answer::Status(500));
+    let verdict = proxy.look(&sip);
+    let cookie = proxy.park(&verdict).expect("it must be exchanged");
+    for name in 0..1_000_000 {
+        proxy.context.arena().shared().arrivals.put(name, 0);
+    }
+    assert_eq!(proxy.resume(&sip, cookie).answer.reason(), Reason::CodeInDoubt);
+    let later = Sip { cseq: "2 REGISTER".into(), ..sip };
+    assert_eq!(proxy.answer(&later), (401, Reason::CodeSpent));
+}
+
 /// Leaves the claim of a process that has died with this registration.
 fn claim(proxy: &mut Proxy, plant: &Plant, code: &str, sip: &Sip, deadline: i64) {
     let Some(Work::Exchange(work)) = proxy.look(sip).pending.map(|errand| errand.work) else {

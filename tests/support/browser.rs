@@ -82,17 +82,18 @@ pub fn register_at(phone: Phone, url: &str, settings: &Settings) -> Outcome {
 }
 
 /// Two JsSIP phones in Chromium, each with its token in REGISTER alone: the first calls the second and hangs up, and
-/// calls again when `pause` has passed since the start. What they saw.
-pub fn call(port: u16, aors: [&str; 2], tokens: [&str; 2], pause: Duration) -> Value {
+/// calls again when `pause` has passed since `tokens` were made, once the browser runs. What they saw.
+pub fn call(port: u16, aors: [&str; 2], tokens: impl FnOnce() -> [String; 2], pause: Duration) -> Value {
     let directory = Directory::new("browser");
     let mut command = kit::node("browser-call.mjs");
     command
         .env("WS", format!("ws://127.0.0.1:{port}"))
         .env("AORS", aors.join(" "))
-        .env("TOKENS", tokens.join(" "))
         .env("PAUSE_MS", pause.as_millis().to_string())
         .env("CHROMIUM", chromium());
     let mut process = Process::start("browser", command, directory.path());
+    process.wait_for("ready", LIMIT).unwrap_or_else(|error| panic!("{error}"));
+    process.send_line(&tokens().join(" "));
     let line = process.wait_for("{\"client\":", LIMIT).unwrap_or_else(|error| panic!("{error}"));
     process.wait(LIMIT);
     serde_json::from_str(&line).expect("the script prints JSON")

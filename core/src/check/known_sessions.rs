@@ -33,6 +33,8 @@ pub trait KnownSessions {
     fn network(&self) -> Network;
     /// When the request with this name arrived, Unix milliseconds. It may have waited since then.
     fn arrived(&self, name: u64) -> i64;
+    /// True when the request was parked once.
+    fn has_waited(&self) -> bool;
 }
 
 /// For callers that check tokens only: nothing is stored.
@@ -57,5 +59,9 @@ impl KnownSessions for NoSessions {
 
     fn arrived(&self, _: u64) -> i64 {
         0
+    }
+
+    fn has_waited(&self) -> bool {
+        false
     }
 }

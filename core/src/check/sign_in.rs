@@ -272,7 +272,9 @@ impl SessionCheck<'_> {
             // A request that has waited is told what happened. The grant is never sent again, so a later request
             // is refused and the phone must sign in anew.
             CodeState::InFlight(given_up) | CodeState::InDoubt(given_up) => {
-                let has_waited = registration.arrived < *given_up;
+                // When there are many requests, the time when this one came may be forgotten.
+                let is_first = record.redemption.zip(registration.claim).is_some_and(|(r, own)| r.claim == own);
+                let has_waited = registration.arrived < *given_up || self.known.has_waited() && is_first;
                 let later = match grant {
                     TokenGrant::Refresh(_) => Reason::RefreshRefused,
                     _ => Reason::CodeSpent,
