@@ -208,7 +208,9 @@ sipoauth_context *make_context(const char *more_provider, const char *max_pendin
     EXPECT_STATUS(set(config, "config_file", path), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "location", "yes"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "application_servers", "10.0.0.5,sip:as.example.test:5070;transport=tls"), SIPOAUTH_OK);
+    /* under valgrind everything takes its time */
     EXPECT_STATUS(set(config, "pending_timeout", "30"), SIPOAUTH_OK);
+    EXPECT_STATUS(set(config, "http_timeout", "60"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "connection_auth", "yes"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "users", "64"), SIPOAUTH_OK);
     EXPECT_STATUS(set(config, "decryption_key_files", argument("private")), SIPOAUTH_OK);
