@@ -63,7 +63,10 @@ async function talk({ ws, aors, tokens, pause }) {
   return events;
 }
 
-const browser = await launch(['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']);
+const browser = await launch([
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+  '--allow-loopback-in-peer-connection',    // the machine may have no other network
+]);
 let events = [];
 try {
   const page = await openPage(browser, 'jssip');
