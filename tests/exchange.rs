@@ -232,15 +232,19 @@ const CODE: CodeGrant<'static> = CodeGrant { code: "a-code-of-alice", code_verif
 
 impl Bench {
     fn new(client: &str) -> Bench {
-        Bench::with(client, &[])
+        Bench::with(client, &[("http_timeout", "10")])
+    }
+
+    /// For servers that do not answer.
+    fn impatient(client: &str) -> Bench {
+        Bench::with(client, &[("http_timeout", "2")])
     }
 
     fn with(client: &str, globals: &[(&str, &str)]) -> Bench {
         let key = TestKey::p256("k1");
         let server = ScriptedServer::start(key_set(&[key.jwk()]));
         let client = format!("client_id=proxy;{client}");
-        let globals = [&[("http_timeout", "1")], globals].concat();
-        let proxy = Proxy::with(&server.issuer(), &client, &globals);
+        let proxy = Proxy::with(&server.issuer(), &client, globals);
         Bench { server, key, proxy }
     }
 
@@ -348,7 +352,7 @@ fn what_is_sent() {
 
 #[test]
 fn servers_that_fail() {
-    let bench = Bench::new("client_secret=hush");
+    let bench = Bench::impatient("client_secret=hush");
     let tokens = bench.tokens(json!({}));
     let in_doubt = |answer: Answer| {
         let name = format!("{answer:?}").chars().take(60).collect::<String>();
@@ -390,7 +394,7 @@ fn servers_that_fail() {
 
 #[test]
 fn nothing_is_sent_twice_and_a_dead_server_is_no_doubt() {
-    let mut bench = Bench::new("client_secret=hush");
+    let mut bench = Bench::impatient("client_secret=hush");
     for answer in [Answer::Reset, Answer::Hang, Answer::Garbage] {
         let before = bench.server.count(TOKEN);
         assert!(bench.answer(answer).is_err());
@@ -788,7 +792,7 @@ fn metadata_that_cannot_be_read_is_remembered_for_a_moment_where_a_server_may_la
 /// Either document serves alone, whatever becomes of the other one.
 #[test]
 fn the_other_document_is_read_when_one_redirects_or_fails() {
-    let bench = Bench::new("client_secret=hush");
+    let bench = Bench::impatient("client_secret=hush");
     bench.server.set(OAUTH_METADATA, Answer::Json(discovery(&bench.server.issuer())));
     for said in [
         Answer::Redirect("https://login.example/".into()),
@@ -891,7 +895,7 @@ fn required_claims_are_those_of_the_token_that_tells() {
 
 #[test]
 fn the_token_endpoint_is_found_once_and_checked() {
-    let mut bench = Bench::new("client_secret=hush");
+    let mut bench = Bench::impatient("client_secret=hush");
     let find = |known: &Endpoints, bench: &Bench, now| {
         known.resolve(&bench.proxy.http, &bench.proxy.policy, 0, Endpoint::Token, now).map(|found| found.address)
     };
