@@ -205,8 +205,8 @@ fn every_trouble_with_a_server_has_its_own_sentence() {
     metadata(Answer::Status(404));
     expect("no metadata", &line, "metadata", "HTTP status 404", "discovery_url");
     let date = |time| vec![("Date", httpdate::fmt_http_date(time))];
-    metadata(Answer::JsonWith(discovery(&issuer), date(SystemTime::now() - Duration::from_secs(300))));
-    expect("clock behind", &line, "clock", "s clock is 4 min behind", "NTP");
+    metadata(Answer::JsonWith(discovery(&issuer), date(SystemTime::now() - Duration::from_secs(330))));
+    expect("clock behind", &line, "clock", "s clock is 5 min behind", "NTP");
     metadata(Answer::JsonWith(discovery(&issuer), date(SystemTime::now() + Duration::from_secs(4000))));
     expect("clock ahead", &line, "clock", "s clock is 66 min ahead", "NTP");
     metadata(Answer::Json(discovery(&issuer)));
