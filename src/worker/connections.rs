@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Connections. Accepted credentials bind their connection, and count for later requests
-//! on it that carry none.
+//! Connections. Accepted credentials bind their connection, and count for later requests on it that carry none.
 
 use crate::process::context::Context;
 use crate::shared::connection_table::{CAPACITY, Connection};

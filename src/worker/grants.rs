@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an accepted token or session gives beyond acceptance: levels of service, the
-//! limit of a registration, and the token itself for application servers.
+//! What an accepted token or session gives beyond acceptance: levels of service, the limit of a registration, and the
+//! token itself for application servers.
 
 use zeroize::Zeroizing;
 

@@ -80,8 +80,6 @@ pub struct Handling<'a> {
     pub proxy: bool,
 }
 
-/// Retry-After in seconds while a code is exchanged, or a token asked about, for a host that cannot wait.
-const SOON: u32 = 1;
 /// The largest request that UDP carries safely, in octets. Fragments of larger ones get lost (RFC 3261 section 18.1.1).
 const UDP_LIMIT: usize = 1300;
 

@@ -2,11 +2,11 @@
 //! What must be done before a request can be answered: a key or a token is asked for, a code is exchanged, a record is
 //! read or written.
 
+use super::Handling;
 use super::keyring::Keyring;
 use super::result::CheckResult;
 use super::senders::sender;
 use super::waits::Waits;
-use super::{Handling, SOON};
 use crate::process::context::{Context, PlacedPolicy};
 use crate::process::failures::Failures;
 use crate::process::job::{Comparison, Errand, Exchange, Introspect, Work};
@@ -18,6 +18,9 @@ use sipoauth_core::check::{Answer, Carried, Decision, IntrospectionQuestion, Kno
 use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::oauth::refresh_plan::longest_pause;
 use sipoauth_core::reason::Reason;
+
+/// Retry-After in seconds while a code is exchanged, or a token asked about, for a host that cannot wait.
+const SOON: u32 = 1;
 
 /// The needs of one request.
 pub(super) struct Needs<'w> {
@@ -124,21 +127,13 @@ impl Needs<'_> {
         result
     }
 
-    fn introspection(&self, mut answer: Answer, question: IntrospectionQuestion) -> CheckResult {
+    fn introspection(&self, answer: Answer, question: IntrospectionQuestion) -> CheckResult {
         let Needs { handling, now, .. } = *self;
         let provider = answer.provider.map_or("", |p| self.placed.policy.providers[p].name.as_str());
         let IntrospectionQuestion { id, token } = question;
         let work = Introspect { provider: provider.to_owned(), id, token, sender: sender(self.context, handling, now) };
-        let work = Work::Introspect(Box::new(work));
-        if !handling.no_wait && !handling.resumed {
-            return CheckResult { answer, pending: Some(work.into()), ..CheckResult::default() };
-        }
-        // Nobody waits for this, because the request cannot wait or has waited once already. A request that comes
-        // again soon finds the answer.
-        let begun = self.waits().submit_for_nobody(work, handling);
         let reason = if handling.resumed { Reason::WaitTimeout } else { Reason::IntrospectionUnavailable };
-        answer.reason = Some(begun.err().unwrap_or(reason));
-        CheckResult { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..CheckResult::default() }
+        self.server(answer, Work::Introspect(Box::new(work)), reason)
     }
 
     fn exchange(
@@ -170,12 +165,17 @@ impl Needs<'_> {
             until: 0,
             sender: sender(self.context, handling, now),
         }));
-        if !handling.no_wait && !handling.resumed {
+        self.server(answer, work, Reason::ExchangeUnavailable)
+    }
+
+    /// Waits for an authorization server. If the request cannot wait, or has waited once already, nobody waits: it is
+    /// refused with this reason, and a request that comes again soon finds the answer.
+    fn server(&self, mut answer: Answer, work: Work, reason: Reason) -> CheckResult {
+        if self.may_wait() {
             return CheckResult { answer, pending: Some(work.into()), ..CheckResult::default() };
         }
-        // Nobody waits, but the phone will ask again.
-        let begun = self.waits().submit_for_nobody(work, handling);
-        answer.reason = Some(begun.err().unwrap_or(Reason::ExchangeUnavailable));
+        let begun = self.waits().submit_for_nobody(work, self.handling);
+        answer.reason = Some(begun.err().unwrap_or(reason));
         CheckResult { answer, retry_after: if begun.is_ok() { SOON } else { 0 }, ..CheckResult::default() }
     }
 
@@ -220,11 +220,15 @@ impl Needs<'_> {
 
     /// Waits for work that only the I/O service can do.
     fn store(&self, mut answer: Answer, work: impl FnOnce() -> Work) -> CheckResult {
-        if self.handling.resumed || self.handling.no_wait {
+        if !self.may_wait() {
             answer.reason = Some(Reason::StoreUnavailable);
             return CheckResult { answer, ..CheckResult::default() };
         }
         CheckResult { answer, pending: Some(work().into()), ..CheckResult::default() }
+    }
+
+    fn may_wait(&self) -> bool {
+        !self.handling.no_wait && !self.handling.resumed
     }
 
     fn waits(&self) -> Waits<'_> {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests like those that were accepted before. Phones send them all day, so nothing
-//! of them is parsed again.
+//! Requests like those that were accepted before. Phones send them all day, so nothing of them is parsed again.
 
 use std::ops::Range;
 use std::sync::Arc;

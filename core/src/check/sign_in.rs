@@ -273,7 +273,8 @@ impl SessionCheck<'_> {
             // is refused and the phone must sign in anew.
             CodeState::InFlight(given_up) | CodeState::InDoubt(given_up) => {
                 // When there are many requests, the time when this one came may be forgotten.
-                let is_first = record.redemption.zip(registration.claim).is_some_and(|(r, own)| r.claim == own);
+                let claims = record.redemption.zip(registration.claim);
+                let is_first = claims.is_some_and(|(first, own)| first.claim.is_same_request(&own));
                 let has_waited = registration.arrived < *given_up || self.known.has_waited() && is_first;
                 let later = match grant {
                     TokenGrant::Refresh(_) => Reason::RefreshRefused,
