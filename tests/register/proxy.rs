@@ -100,6 +100,16 @@ impl Seen {
     }
 }
 
+/// Copies that are there before a request is answered were sent because the answer came late.
+fn drop_copies(socket: &UdpSocket, octets: &[u8]) {
+    let mut buffer = vec![0; 65536];
+    socket.set_nonblocking(true).expect("a socket");
+    while socket.peek(&mut buffer).is_ok_and(|length| &buffer[..length] == octets) {
+        let _ = socket.recv(&mut buffer);
+    }
+    socket.set_nonblocking(false).expect("a socket");
+}
+
 /// What the proxy answers to its n-th request, counted from 0: any number of messages.
 type Script = Box<dyn FnMut(usize, &Seen) -> Vec<Vec<u8>> + Send>;
 
@@ -118,6 +128,7 @@ impl Proxy {
             let mut count = 0;
             while !stop.load(Ordering::Relaxed) {
                 let Ok((octets, from)) = patience::receive_from(&socket, POLL) else { continue };
+                drop_copies(&socket, &octets);
                 let request = Seen::parse(&octets);
                 for answer in script(count, &request) {
                     socket.send_to(&answer, from).expect("loopback");
