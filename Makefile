@@ -12,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header reference demo demo-stop test test-servers lint bench bench-keep instructions-accept install install-kamailio clean help
+.PHONY: all lib kamailio header reference demo demo-stop test test-servers test-versions lint bench bench-keep instructions-accept install install-kamailio clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
 	@echo "make test-servers       other people's authorization servers, installed and run here, with the guides for them"
+	@echo 'make test-versions      the end-to-end tests on other versions of Kamailio'
 	@echo 'make bench [QUICK=1]    how fast it is, with the goals; QUICK=1 takes few rounds; make bench-keep writes benches/RESULTS.md'
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
@@ -55,6 +56,9 @@ test:
 
 test-servers:
 	tools/test-servers.sh
+
+test-versions:
+	tools/test-versions.sh
 
 lint:
 	tools/lint.sh

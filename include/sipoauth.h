@@ -896,6 +896,70 @@ typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, si
 typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
 
 /*
+ One session, for displays. Texts borrow from the library during the callback.
+ */
+typedef struct sipoauth_session_state {
+  /*
+   sizeof(sipoauth_session_state), set by the library.
+   */
+  uint32_t struct_size;
+  /*
+   Number of shared keys of the session.
+   */
+  uint32_t key_count;
+  /*
+   1: there is a refresh token.
+   */
+  uint32_t renewable;
+  /*
+   1: the session was made from a short code.
+   */
+  uint32_t weak;
+  /*
+   The user signed in at this time, Unix seconds.
+   */
+  int64_t created_at;
+  /*
+   The tokens are valid until this time, Unix seconds.
+   */
+  int64_t valid_until;
+  /*
+   The session ends at this time, Unix seconds.
+   */
+  int64_t ends_at;
+  /*
+   32 hex digits.
+   */
+  struct sipoauth_str id;
+  /*
+   The address-of-record, canonical.
+   */
+  struct sipoauth_str aor;
+  /*
+   `+sip.instance`, or empty.
+   */
+  struct sipoauth_str instance;
+  /*
+   Name of the provider.
+   */
+  struct sipoauth_str provider;
+  /*
+   `sub`
+   */
+  struct sipoauth_str subject;
+  /*
+   Granted scopes.
+   */
+  struct sipoauth_str scope;
+} sipoauth_session_state;
+
+/*
+ Takes one session that has ended, and why. Texts borrow from the library during the callback. It must return and must
+ not call the library. Since ABI version 5.
+ */
+typedef void (*sipoauth_ended_fn)(void *user, const struct sipoauth_session_state *session, struct sipoauth_str why);
+
+/*
  The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI
  version 5.
  */
@@ -962,64 +1026,6 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str request_uri;
 } sipoauth_digest_parts;
-
-/*
- One session, for displays. Texts borrow from the library during the callback.
- */
-typedef struct sipoauth_session_state {
-  /*
-   sizeof(sipoauth_session_state), set by the library.
-   */
-  uint32_t struct_size;
-  /*
-   Number of shared keys of the session.
-   */
-  uint32_t key_count;
-  /*
-   1: there is a refresh token.
-   */
-  uint32_t renewable;
-  /*
-   1: the session was made from a short code.
-   */
-  uint32_t weak;
-  /*
-   The user signed in at this time, Unix seconds.
-   */
-  int64_t created_at;
-  /*
-   The tokens are valid until this time, Unix seconds.
-   */
-  int64_t valid_until;
-  /*
-   The session ends at this time, Unix seconds.
-   */
-  int64_t ends_at;
-  /*
-   32 hex digits.
-   */
-  struct sipoauth_str id;
-  /*
-   The address-of-record, canonical.
-   */
-  struct sipoauth_str aor;
-  /*
-   `+sip.instance`, or empty.
-   */
-  struct sipoauth_str instance;
-  /*
-   Name of the provider.
-   */
-  struct sipoauth_str provider;
-  /*
-   `sub`
-   */
-  struct sipoauth_str subject;
-  /*
-   Granted scopes.
-   */
-  struct sipoauth_str scope;
-} sipoauth_session_state;
 
 /*
  Takes one session. It is called within the call that it was passed to. It must return and must not call the
@@ -1605,6 +1611,20 @@ int32_t sipoauth_io_new(struct sipoauth_context *context, struct sipoauth_io **o
  `io` is NULL or valid; `done` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
  */
 int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_done_fn done, void *user);
+
+/*
+ Calls `each` for every session that its authorization server has ended since the last call: it refuses to renew the
+ tokens. `why` is a sentence for people. The session's `valid_until` is the time until which it still counts (Unix
+ seconds), or 0. A host that wants to know calls this after each sipoauth_io_step; at most 1,024 sessions are kept for
+ it. Sessions that an operator ends are not among them. With a store that proxies share, the one that has asked the
+ server tells its host. Since ABI version 5.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `io` is NULL or valid; `each` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
+ */
+int32_t sipoauth_io_ended(struct sipoauth_io *io, sipoauth_ended_fn each, void *user);
 
 /*
  Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).

@@ -6,6 +6,7 @@
 #
 #   tools/setup.sh [build|demo|test|all]     each one includes those before it; default: all
 #   tools/setup.sh bench                     what building and the benches need
+#   tools/setup.sh deb                       what tools/deb.sh needs
 #   tools/setup.sh servers                   what building and tools/test-servers.sh need
 #
 # Everything that does not come from apt stays below target/: target/node (a
@@ -29,6 +30,7 @@ DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-mo
 TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
   baresip-core valgrind python3 openssl redis-server groff-base)
 SERVERS_PACKAGES=(kamailio-websocket-modules kamailio-utils-modules kamailio-extra-modules python3 python3-venv openssl)
+DEB_PACKAGES=(debhelper lintian)
 BENCH_PACKAGES=(kamailio-utils-modules kamailio-sqlite-modules sqlite3)
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -183,15 +185,16 @@ case $GROUP in
   build) packages=("${BUILD_PACKAGES[@]}") ;;
   demo) packages=("${BUILD_PACKAGES[@]}" "${DEMO_PACKAGES[@]}") ;;
   bench) packages=("${BUILD_PACKAGES[@]}" "${BENCH_PACKAGES[@]}") ;;
+  deb) packages=("${BUILD_PACKAGES[@]}" "${DEB_PACKAGES[@]}") ;;
   servers) packages=("${BUILD_PACKAGES[@]}" "${SERVERS_PACKAGES[@]}") ;;
   test | all) packages=("${BUILD_PACKAGES[@]}" "${DEMO_PACKAGES[@]}" "${TEST_PACKAGES[@]}") ;;
-  *) fail "usage: tools/setup.sh [build|demo|test|all|bench|servers]" ;;
+  *) fail "usage: tools/setup.sh [build|demo|test|all|bench|deb|servers]" ;;
 esac
 
 ensure_rust
 ensure_packages "${packages[@]}"
 case $GROUP in
-  build | bench) ;;
+  build | bench | deb) ;;
   servers) ensure_node ;;
   *)
     ensure_node

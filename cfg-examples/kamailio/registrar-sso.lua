@@ -1,7 +1,7 @@
 -- The routing of registrar-sso.cfg in Lua (KEMI).
 --
--- KEMI does not end a script by a function's 0: where a check returns 0, the request waits for the authorization server,
--- and the named function runs when it goes on.
+-- A request that must wait for the authorization server is like a refused one here: reply() then sends nothing, and the
+-- script sees the request again, from the top, when the answer is there.
 
 DOMAIN = "example.test"
 
@@ -15,18 +15,7 @@ function ksr_request_route()
         KSR.sl.sl_send_reply(405, "Method Not Allowed")
         return 1
     end
-    -- A copy of a request that waits.
-    if KSR.tmx.t_precheck_trans() > 0 then
-        KSR.tm.t_check_trans()
-        return 1
-    end
-    return register()
-end
-
-function register()
-    local rc = KSR.auth_oauth.check_resume(DOMAIN, "register")
-    if rc == 0 then return 1 end
-    if rc < 0 then
+    if KSR.auth_oauth.check(DOMAIN) < 0 then
         KSR.auth_oauth.reply()
         return 1
     end

@@ -1,7 +1,7 @@
 # The routing of registrar-sso.cfg in Python (KEMI).
 #
-# KEMI does not end a script by a function's 0: where a check returns 0, the request waits for the authorization server,
-# and the named function runs when it goes on.
+# A request that must wait for the authorization server is like a refused one here: reply() then sends nothing, and the
+# script sees the request again, from the top, when the answer is there.
 import KSR
 
 DOMAIN = "example.test"
@@ -24,17 +24,7 @@ class Registrar:
         if not KSR.is_REGISTER():
             KSR.sl.sl_send_reply(405, "Method Not Allowed")
             return 1
-        # A copy of a request that waits.
-        if KSR.tmx.t_precheck_trans() > 0:
-            KSR.tm.t_check_trans()
-            return 1
-        return self.register(msg)
-
-    def register(self, msg, evname=None):
-        rc = KSR.auth_oauth.check_resume(DOMAIN, "register")
-        if rc == 0:
-            return 1
-        if rc < 0:
+        if KSR.auth_oauth.check(DOMAIN) < 0:
             KSR.auth_oauth.reply()
             return 1
         user, provider = KSR.pv.get("$oauth(user)"), KSR.pv.get("$oauth(provider)")

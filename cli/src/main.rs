@@ -6,6 +6,7 @@
 mod accounts;
 mod authorize;
 mod check_config;
+mod completions;
 mod configuration;
 mod conversation;
 mod credential;
@@ -78,6 +79,8 @@ enum Command {
     Derive(derive::DeriveCommand),
     /// Plays the phone: sends a REGISTER (or another request) and shows what the proxy answers
     Register(Box<options::RegisterOptions>),
+    /// Writes what a shell needs to complete this tool's commands and options
+    Completions(completions::CompletionsOptions),
 }
 
 fn main() -> ExitCode {
@@ -99,5 +102,6 @@ fn main() -> ExitCode {
         Command::Keygen(command) => command.run().into(),
         Command::Derive(command) => command.run().into(),
         Command::Register(options) => register::run(&options).into(),
+        Command::Completions(options) => completions::run(&options).into(),
     }
 }

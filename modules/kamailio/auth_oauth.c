@@ -76,7 +76,7 @@ static int mod_init(void)
         LM_ERR("cannot register the callback that notes which processes run scripts\n");
         return -1;
     }
-    if (oauth_resume_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
+    if (oauth_park_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
         return -1;
     oauth_certificate_init();
     oauth_dialogs_init();
@@ -102,12 +102,13 @@ static int try_store(void)
 static int child_init(int rank)
 {
     sip_worker = rank > 0;
-    /* tm gives the copy of a parked message a number that is one less. It must not be 0, which the registrar remembers
+    /* tm gives the copy of a suspended message a number that is one less. It must not be 0, which the registrar remembers
      * before a script has set a q. */
     inc_msg_no();
     if (rank == PROC_INIT) {
+        oauth_events_init();
         oauth_connection_init();
-        return try_store();
+        return oauth_arrival_init() < 0 ? -1 : try_store();
     }
     return rank == PROC_MAIN ? oauth_io_start() : 0;
 }
@@ -126,7 +127,7 @@ int mod_register(char *path, int *dlflags, void *p1, void *p2)
     (void)dlflags;
     (void)p1;
     (void)p2;
-    return oauth_kemi_register();
+    return oauth_kemi_register() < 0 || oauth_again_register_first() < 0 ? -1 : 0;
 }
 
 struct module_exports exports = {

@@ -37,6 +37,8 @@ int oauth_challenge(sip_msg_t *msg, uint32_t role, const str *realm, int flags)
 /* Sends the challenge that the library has made, or adds it to the script's own answer. */
 int oauth_challenge_by(sip_msg_t *msg, int rc, const sipoauth_reply *reply, int flags)
 {
+    if (oauth_last_is_pending(msg))
+        return OAUTH_ERROR;
     if (rc == SIPOAUTH_E_STATE)
         LM_DBG("this request is not challenged: by its method, or by what the check came to\n");
     else if (rc != SIPOAUTH_OK)

@@ -33,8 +33,9 @@ static void prepare(sipoauth_result *result)
     result->verdict = SIPOAUTH_VERDICT_DENIED;
 }
 
-/* What the script knows about the sender of the request: a Digest user, an account, or neither. */
+/* The script's call: its function without "oauth_", and what the script knows about the sender. */
 struct known {
+    const char *function;
     const struct oauth_digest_user *user;
     const struct oauth_account *account;
 };
@@ -97,6 +98,8 @@ static int store(sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoau
     /* the library's texts live until its next call, so this comes last */
     if (rc == OAUTH_OK && result->token_response && add_tokens(msg, result->check) < 0)
         return oauth_check_failed(msg, role);
+    if (result->verdict == SIPOAUTH_VERDICT_DENIED)
+        oauth_event_denied(msg);
     return rc;
 }
 
@@ -106,7 +109,8 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
     struct oauth_request request;
     sipoauth_result result;
     sipoauth_worker *worker;
-    uint64_t cookie = 0, job;
+    struct oauth_wait wait = {known->function, known->user, NULL, 0};
+    uint64_t job;
     uint32_t flags = 0;
 
     if (!oauth_is_request(msg)) {
@@ -122,20 +126,21 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
             return oauth_check_failed(msg, role);
         return store(msg, role, oauth_view(realm), &result);
     }
-    if (oauth_resume_running())
+    if (oauth_has_waited(msg))
         flags = SIPOAUTH_CHECK_RESUMED;
-    else if (resume == NULL || !oauth_park_possible(msg) || oauth_resume_pack(resume, &cookie) < 0)
+    else if (!oauth_park_possible(msg, resume, &wait))
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
     if (ask(worker, &request.call, known, flags, &result) != SIPOAUTH_OK)
         return oauth_check_failed(msg, role);
-    if (result.verdict == SIPOAUTH_VERDICT_NOT_NOW && flags == 0 && oauth_park_absorbs(msg)) {
-        oauth_last_reset();
+    if ((result.verdict == SIPOAUTH_VERDICT_NOT_NOW || result.verdict == SIPOAUTH_VERDICT_PENDING) && flags == 0
+            && oauth_park_absorbs(msg)) {
+        oauth_last_store_pending(msg, role);
         return OAUTH_PARKED;
     }
     if (result.verdict == SIPOAUTH_VERDICT_PENDING && flags == 0) {
-        if (oauth_park(msg, worker, result.job, cookie) == OAUTH_PARK_DONE) {
-            oauth_last_reset();
+        if (oauth_park(msg, worker, result.job, &wait) == OAUTH_PARK_DONE) {
+            oauth_last_store_pending(msg, role);
             return OAUTH_PARKED;
         }
         /* the library then counts the refusal and says how long the phone must wait */
@@ -149,25 +154,27 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
 
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
 {
-    static const struct known nothing = {NULL, NULL};
+    const struct known known = {role == SIPOAUTH_ROLE_PROXY ? "proxy_check" : "check", NULL, NULL};
 
-    return check(msg, role, realm, &nothing, resume);
+    return check(msg, role, realm, &known, resume);
 }
 
 /* Checks by the Key-Derivation scheme, against an account. */
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
         const struct oauth_resume *resume)
 {
-    const struct known known = {NULL, account};
+    const struct known known = {account->function, NULL, account};
 
     return check(msg, role, realm, &known, resume);
 }
 
-/* The script has authenticated the user by Digest. The library reads the rest from the same header field. */
+/* The script has authenticated the user by Digest. The library reads the rest from the same header field. A script that
+ * sees the request again does not authenticate again, so the user of the first time counts. */
 int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume)
 {
-    const struct known known = {user, NULL};
+    const struct oauth_digest_user *before = oauth_again_user(msg);
+    const struct known known = {"password_grant", before != NULL ? before : user, NULL};
 
     return check(msg, SIPOAUTH_ROLE_UAS, realm, &known, resume);
 }
@@ -178,7 +185,7 @@ int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
     const sipoauth_request *call = NULL;
     sipoauth_result result;
     sipoauth_worker *worker = oauth_worker_get();
-    uint32_t flags = oauth_resume_running() ? SIPOAUTH_CHECK_RESUMED : SIPOAUTH_CHECK_NO_WAIT;
+    uint32_t flags = oauth_has_waited(msg) ? SIPOAUTH_CHECK_RESUMED : SIPOAUTH_CHECK_NO_WAIT;
     int rc;
 
     if (worker == NULL)

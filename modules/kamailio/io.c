@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The module's own process. It does the library's network work and continues parked requests.
+ * The module's own process. It does the library's network work, and runs the script for requests that have waited.
  *
  * A child that ends takes the whole proxy down, so this one does not end. If the library cannot start here, the process
  * tries again later. Meanwhile no request is parked: it gets a 503 at once, because nobody would continue it.
@@ -12,11 +12,14 @@
 #include "core/cfg/cfg_struct.h"
 #include "core/mem/shm.h"
 #include "core/pt.h"
+#include "core/timer.h"
 
 #include "shim.h"
 
 #define STEP_MS 500
+#define SOON_MS 1
 #define RETRY_SECONDS 5
+#define LOOK_SECONDS 5
 
 static volatile int *broken = NULL; /* in shared memory: the library could not start in the I/O process */
 
@@ -41,10 +44,16 @@ int oauth_io_usable(void)
     return !*broken;
 }
 
-static void done(void *user, uint64_t transaction, uint64_t cookie)
+static void done(void *user, uint64_t first, uint64_t second)
 {
     (void)user;
-    oauth_resume_run(transaction, cookie);
+    oauth_park_go_on(first, second);
+}
+
+static void ended(void *user, const sipoauth_session_state *session, sipoauth_str why)
+{
+    (void)user;
+    oauth_event_session_ended(session, "session_ended", why);
 }
 
 static sipoauth_io *start(void)
@@ -66,8 +75,9 @@ static sipoauth_io *start(void)
 static void step(sipoauth_io *io)
 {
     static int failed = 0;
-    int rc = sipoauth_io_step(io, STEP_MS, done, NULL);
+    int rc = sipoauth_io_step(io, oauth_again_look() ? SOON_MS : STEP_MS, done, NULL);
 
+    (void)sipoauth_io_ended(io, ended, NULL);
     if (rc == SIPOAUTH_OK) {
         failed = 0;
         return;
@@ -78,10 +88,22 @@ static void step(sipoauth_io *io)
     usleep(STEP_MS * 1000); /* no busy loop */
 }
 
+/* A request whose job was lost would otherwise wait forever. The check then says that nothing came in time. */
+static void give_back_overdue(void)
+{
+    uint64_t number;
+
+    while ((number = oauth_parked_overdue()) != 0) {
+        LM_ERR("the answer to a request that waits was lost\n");
+        oauth_again_run(number);
+    }
+}
+
 static void run(void)
 {
     pid_t parent = getppid();
     sipoauth_io *io = NULL;
+    unsigned int last_look = get_ticks();
 
     while (getppid() == parent) { /* a proxy killed with -9 must not leave this process behind */
         cfg_update();
@@ -89,6 +111,10 @@ static void run(void)
             io = start();
         else
             step(io);
+        if (get_ticks() - last_look >= LOOK_SECONDS) {
+            last_look = get_ticks();
+            give_back_overdue();
+        }
     }
     _exit(0);
 }
@@ -96,7 +122,7 @@ static void run(void)
 /* Called in child_init of the main process. */
 int oauth_io_start(void)
 {
-    /* The process has the rank of an extra worker, not of an RPC process, because continuations run script and need
+    /* The process has the rank of an extra worker, not of an RPC process, because it runs the script and needs
      * what modules open for SIP workers (database connections of usrloc, for example). */
     int pid = fork_process(PROC_XWORKER, "auth_oauth io", 1);
 

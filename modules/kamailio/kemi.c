@@ -2,50 +2,58 @@
 /*
  * The same functions for Lua, Python and the other KEMI languages: KSR.auth_oauth.check(realm) ...
  *
- * check_resume and proxy_check_resume name the script function in which a parked request goes on. They return 0 when
- * they park a request. KEMI does not end the script by itself, so the script must exit when it sees 0.
+ * KEMI does not end the script when a request must wait. The check then returns a negative number like one that has
+ * failed, and the functions that answer send nothing, so the script need not tell the two apart. Functions that end in
+ * _resume name the script function in which a request goes on whose transaction the script has made before the check.
  */
 #include "core/kemi.h"
 
 #include "shim.h"
 
+static const struct oauth_resume nowhere = {-1, NULL};
+
+static int result(int code)
+{
+    return code == OAUTH_PARKED ? OAUTH_PENDING : code;
+}
+
 static int ki_check(sip_msg_t *msg, str *realm)
 {
-    return oauth_check(msg, SIPOAUTH_ROLE_UAS, realm, NULL);
+    return result(oauth_check(msg, SIPOAUTH_ROLE_UAS, realm, &nowhere));
 }
 
 static int ki_proxy_check(sip_msg_t *msg, str *realm)
 {
-    return oauth_check(msg, SIPOAUTH_ROLE_PROXY, realm, NULL);
+    return result(oauth_check(msg, SIPOAUTH_ROLE_PROXY, realm, &nowhere));
 }
 
 static int ki_check_resume(sip_msg_t *msg, str *realm, str *callback)
 {
-    struct oauth_resume resume = {0, callback};
+    struct oauth_resume resume = {-1, callback};
 
-    return oauth_check(msg, SIPOAUTH_ROLE_UAS, realm, &resume);
+    return result(oauth_check(msg, SIPOAUTH_ROLE_UAS, realm, &resume));
 }
 
 static int ki_proxy_check_resume(sip_msg_t *msg, str *realm, str *callback)
 {
-    struct oauth_resume resume = {0, callback};
+    struct oauth_resume resume = {-1, callback};
 
-    return oauth_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume);
+    return result(oauth_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume));
 }
 
 static int ki_password_grant(sip_msg_t *msg, str *realm, str *ha1)
 {
     struct oauth_digest_user user = {*ha1, STR_NULL};
 
-    return oauth_password_grant(msg, realm, &user, NULL);
+    return result(oauth_password_grant(msg, realm, &user, &nowhere));
 }
 
 static int ki_password_grant_resume(sip_msg_t *msg, str *realm, str *ha1, str *callback, str *password)
 {
     struct oauth_digest_user user = {*ha1, *password};
-    struct oauth_resume resume = {0, callback};
+    struct oauth_resume resume = {-1, callback};
 
-    return oauth_password_grant(msg, realm, &user, &resume);
+    return result(oauth_password_grant(msg, realm, &user, &resume));
 }
 
 static int ki_check_token(sip_msg_t *msg, str *token)
@@ -60,50 +68,50 @@ static int ki_check_token_realm(sip_msg_t *msg, str *token, str *realm)
 
 static int ki_kd_check(sip_msg_t *msg, str *realm)
 {
-    return oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, NULL);
+    return result(oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, &nowhere));
 }
 
 static int ki_proxy_kd_check(sip_msg_t *msg, str *realm)
 {
-    return oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, NULL);
+    return result(oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, &nowhere));
 }
 
 static int ki_kd_check_resume(sip_msg_t *msg, str *realm, str *callback)
 {
-    struct oauth_resume resume = {0, callback};
+    struct oauth_resume resume = {-1, callback};
 
-    return oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, &resume);
+    return result(oauth_kd_check(msg, SIPOAUTH_ROLE_UAS, realm, &resume));
 }
 
 static int ki_proxy_kd_check_resume(sip_msg_t *msg, str *realm, str *callback)
 {
-    struct oauth_resume resume = {0, callback};
+    struct oauth_resume resume = {-1, callback};
 
-    return oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume);
+    return result(oauth_kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, &resume));
 }
 
 static int ki_kd_check_account(sip_msg_t *msg, str *realm, str *account)
 {
-    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, NULL);
+    return result(oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, &nowhere));
 }
 
 static int ki_proxy_kd_check_account(sip_msg_t *msg, str *realm, str *account)
 {
-    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, NULL);
+    return result(oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, &nowhere));
 }
 
 static int ki_kd_check_account_resume(sip_msg_t *msg, str *realm, str *account, str *callback)
 {
-    struct oauth_resume resume = {0, callback};
+    struct oauth_resume resume = {-1, callback};
 
-    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, &resume);
+    return result(oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, account, &resume));
 }
 
 static int ki_proxy_kd_check_account_resume(sip_msg_t *msg, str *realm, str *account, str *callback)
 {
-    struct oauth_resume resume = {0, callback};
+    struct oauth_resume resume = {-1, callback};
 
-    return oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, &resume);
+    return result(oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, &resume));
 }
 
 static int ki_kd_challenge(sip_msg_t *msg, int flags)

@@ -7,7 +7,8 @@
 
 int oauth_kd_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
 {
-    const struct oauth_account stored = {0, {NULL, 0}};
+    const char *function = role == SIPOAUTH_ROLE_PROXY ? "proxy_kd_check" : "kd_check";
+    const struct oauth_account stored = {function, 0, {NULL, 0}};
 
     return oauth_check_account(msg, role, realm, &stored, resume);
 }
@@ -24,7 +25,8 @@ static int is_nothing(const str *text)
 int oauth_kd_check_account(
         sip_msg_t *msg, uint32_t role, const str *realm, const str *account, const struct oauth_resume *resume)
 {
-    struct oauth_account given = {SIPOAUTH_CHECK_GIVEN_ACCOUNT, {NULL, 0}};
+    const char *function = role == SIPOAUTH_ROLE_PROXY ? "proxy_kd_check_account" : "kd_check_account";
+    struct oauth_account given = {function, SIPOAUTH_CHECK_GIVEN_ACCOUNT, {NULL, 0}};
 
     if (!is_nothing(account))
         given.line = oauth_view(account);

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "core/mem/mem.h"
+#include "core/mem/shm.h"
+#include "core/parser/parse_cseq.h"
 #include "core/script_cb.h"
 
 #include "shim.h"
@@ -33,26 +35,6 @@ void oauth_last_reset(void)
     owned = 0;
 }
 
-static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *param)
-{
-    (void)msg;
-    (void)flags;
-    (void)param;
-    oauth_last_reset();
-    oauth_confirm_forget();
-    oauth_tokens_forget();
-    return 1;
-}
-
-int oauth_last_init(void)
-{
-    if (register_script_cb(reset_before_script, PRE_SCRIPT_CB | REQUEST_CB | FAILURE_CB, NULL) < 0) {
-        LM_ERR("cannot register the callback that runs before each script\n");
-        return -1;
-    }
-    return 0;
-}
-
 static int owned_by(const sip_msg_t *msg)
 {
     return msg != NULL && owned && owner_id == msg->id && owner_pid == msg->pid;
@@ -61,6 +43,113 @@ static int owned_by(const sip_msg_t *msg)
 struct oauth_last *oauth_last_get(const sip_msg_t *msg)
 {
     return owned_by(msg) ? &last : NULL;
+}
+
+/* The length of all texts of an outcome together. */
+static size_t length_of(const struct oauth_last *outcome)
+{
+    const str *text;
+    size_t length = 0;
+
+    for (text = &outcome->realm; text <= &outcome->needed_scope; text++)
+        length += (size_t)text->len;
+    return length;
+}
+
+/* Copies all texts of an outcome to this place. */
+static void move_texts(struct oauth_last *outcome, char *at)
+{
+    str *text;
+
+    for (text = &outcome->realm; text <= &outcome->needed_scope; text++) {
+        if (text->len == 0)
+            continue;
+        memcpy(at, text->s, (size_t)text->len);
+        text->s = at;
+        at += text->len;
+    }
+}
+
+/*
+ * The same outcome for the routes in which replies to the request are handled, in whatever process, and for acc: a copy in
+ * shared memory that its transaction owns. It has all that can be read without the library.
+ */
+struct kept {
+    struct oauth_last outcome;
+    char store[];
+};
+
+/* It does nothing, but by it a transaction's copy is found. */
+static void keeps_outcome(struct cell *cell, int type, struct tmcb_params *params)
+{
+    (void)cell;
+    (void)type;
+    (void)params;
+}
+
+static void drop(void *param)
+{
+    shm_free(param);
+}
+
+static void keep(struct cell *cell)
+{
+    struct kept *kept = shm_malloc(sizeof(*kept) + length_of(&last));
+
+    if (kept == NULL) {
+        LM_ERR("no shared memory for the outcome of a check: $oauth is empty in its reply routes\n");
+        return;
+    }
+    kept->outcome = last;
+    move_texts(&kept->outcome, kept->store);
+    /* the newest is found first */
+    if (oauth_tm.register_tmcb(NULL, cell, TMCB_DESTROY, keeps_outcome, kept, drop) <= 0) {
+        LM_ERR("a transaction does not take the outcome of a check\n");
+        shm_free(kept);
+    }
+}
+
+static void transaction_made(struct cell *cell, int type, struct tmcb_params *params)
+{
+    (void)type;
+    if (owned_by(params->req) && last.checked && last.verdict != SIPOAUTH_VERDICT_PENDING)
+        keep(cell);
+}
+
+/* The transaction that this process is working on, if the message belongs to it. */
+static struct cell *transaction_of(const sip_msg_t *msg)
+{
+    struct cell *cell = oauth_tm.t_gett();
+    const sip_msg_t *request;
+
+    if (cell == NULL || cell == T_UNDEFINED || cell->uas.request == NULL)
+        return NULL;
+    request = cell->uas.request;
+    if (request == msg)
+        return cell;
+    if (msg->callid == NULL || request->callid == NULL || !STR_EQ(msg->callid->body, request->callid->body))
+        return NULL;
+    if (msg->cseq == NULL || msg->cseq->parsed == NULL || request->cseq == NULL || request->cseq->parsed == NULL)
+        return NULL;
+    return STR_EQ(get_cseq(msg)->number, get_cseq(request)->number) ? cell : NULL;
+}
+
+/* The outcome for variables: that of this message, or of the request whose transaction the message belongs to. */
+const struct oauth_last *oauth_last_read(const sip_msg_t *msg)
+{
+    const struct tm_callback *one;
+    const struct cell *cell;
+
+    if (owned_by(msg))
+        return &last;
+    cell = msg != NULL ? transaction_of(msg) : NULL;
+    if (cell == NULL)
+        return NULL;
+    for (one = (const struct tm_callback *)cell->tmcb_hl.first; one != NULL; one = one->next) {
+        if (one->callback == keeps_outcome)
+            return &((const struct kept *)one->param)->outcome;
+    }
+    return NULL;
 }
 
 static void take(const sip_msg_t *msg)
@@ -124,54 +213,92 @@ static void store_failure(uint32_t role)
     last.reason_code.len = (int)failed.reason_code.len;
 }
 
-int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code)
+static str text_of(sipoauth_str view)
 {
-    /* one list, so that the same texts are counted and copied */
-    const struct {
-        str *target;
-        sipoauth_str text;
-    } texts[] = {
-        {&last.realm, realm},
-        {&last.reason_code, result->reason_code},
-        {&last.reason_text, result->reason_text},
-        {&last.error, result->error},
-        {&last.provider, result->provider},
-        {&last.issuer, result->issuer},
-        {&last.aor, result->aor},
-        {&last.subject, result->subject},
-        {&last.client_id, result->client_id},
-        {&last.scope, result->scope},
-        {&last.kid, result->kid},
-        {&last.fingerprint, result->fingerprint},
-        {&last.session, result->session},
-        {&last.instance, result->instance},
-        {&last.services, result->services},
-        {&last.needed_scope, result->needed_scope},
-    };
-    const size_t count = sizeof(texts) / sizeof(texts[0]);
-    size_t i, need = 0;
-    char *at;
+    return (str){(char *)view.ptr, (int)view.len};
+}
 
-    for (i = 0; i < count; i++)
-        need += texts[i].text.len;
-    take(msg);
+/* Puts the texts of the outcome into this process's store. */
+static int settle(const sip_msg_t *msg)
+{
+    char *at = reserve(length_of(&last) + 1);
+
     /* all or nothing: half an identity is worse than none */
-    at = reserve(need + 1);
     if (at == NULL) {
         LM_ERR("no private memory for the outcome of a check\n");
+        take(msg);
+        return -1;
+    }
+    move_texts(&last, at);
+    return 0;
+}
+
+int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code)
+{
+    struct cell *cell;
+
+    take(msg);
+    store_numbers(role, result, code);
+    last.realm = text_of(realm);
+    last.reason_code = text_of(result->reason_code);
+    last.reason_text = text_of(result->reason_text);
+    last.error = text_of(result->error);
+    last.provider = text_of(result->provider);
+    last.issuer = text_of(result->issuer);
+    last.aor = text_of(result->aor);
+    last.subject = text_of(result->subject);
+    last.client_id = text_of(result->client_id);
+    last.scope = text_of(result->scope);
+    last.kid = text_of(result->kid);
+    last.fingerprint = text_of(result->fingerprint);
+    last.session = text_of(result->session);
+    last.instance = text_of(result->instance);
+    last.services = text_of(result->services);
+    last.needed_scope = text_of(result->needed_scope);
+    if (settle(msg) < 0) {
         store_failure(role);
         return OAUTH_ERROR;
     }
-    store_numbers(role, result, code);
-    for (i = 0; i < count; i++) {
-        if (texts[i].text.len == 0)
-            continue;
-        memcpy(at, texts[i].text.ptr, texts[i].text.len);
-        texts[i].target->s = at;
-        texts[i].target->len = (int)texts[i].text.len;
-        at += texts[i].text.len;
-    }
+    /* if the transaction is made later, it takes its copy then */
+    cell = transaction_of(msg);
+    if (cell != NULL)
+        keep(cell);
     return code;
+}
+
+/* The end of a session, for the route of that event. */
+int oauth_last_store_ended(const sip_msg_t *msg, const sipoauth_session_state *session, const char *reason, sipoauth_str why)
+{
+    take(msg);
+    last.checked = 1;
+    last.code = OAUTH_DENIED;
+    last.verdict = SIPOAUTH_VERDICT_DENIED;
+    last.expires_at = session->valid_until;
+    last.reason_code.s = (char *)reason;
+    last.reason_code.len = (int)strlen(reason);
+    last.reason_text = text_of(why);
+    last.aor = text_of(session->aor);
+    last.session = text_of(session->id);
+    last.instance = text_of(session->instance);
+    last.provider = text_of(session->provider);
+    last.subject = text_of(session->subject);
+    last.scope = text_of(session->scope);
+    return settle(msg);
+}
+
+/* There is no outcome yet, because the request must wait. */
+void oauth_last_store_pending(const sip_msg_t *msg, uint32_t role)
+{
+    take(msg);
+    last.checked = 1;
+    last.code = OAUTH_PENDING;
+    last.role = role;
+    last.verdict = SIPOAUTH_VERDICT_PENDING;
+}
+
+int oauth_last_is_pending(const sip_msg_t *msg)
+{
+    return owned_by(msg) && last.checked && last.verdict == SIPOAUTH_VERDICT_PENDING;
 }
 
 /* The check behind this outcome was accepted, so a script can require more of it. */
@@ -186,4 +313,28 @@ void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer)
     if (!owned_by(msg))
         take(msg);
     last.offer = offer;
+}
+
+static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *param)
+{
+    (void)msg;
+    (void)flags;
+    (void)param;
+    oauth_last_reset();
+    oauth_confirm_forget();
+    oauth_tokens_forget();
+    return 1;
+}
+
+int oauth_last_init(void)
+{
+    if (register_script_cb(reset_before_script, PRE_SCRIPT_CB | REQUEST_CB | FAILURE_CB, NULL) < 0) {
+        LM_ERR("cannot register the callback that runs before each script\n");
+        return -1;
+    }
+    if (oauth_tm.register_tmcb(NULL, NULL, TMCB_REQUEST_IN, transaction_made, NULL, NULL) <= 0) {
+        LM_ERR("cannot register the callback that sees each transaction\n");
+        return -1;
+    }
+    return 0;
 }

@@ -95,5 +95,6 @@ param_export_t oauth_params[] = {
     {"provider", PARAM_STRING | PARAM_USE_FUNC, (void *)add_provider},
     {"proxy_accepts_authorization", PARAM_INT, &oauth_proxy_accepts_authorization},
     {"location_table", PARAM_STRING, &oauth_location_table},
+    {"event_callback", PARAM_STRING, &oauth_event_callback},
     {0, 0, 0}
 };

@@ -1,33 +1,85 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Parks a request while the I/O process fetches keys: creates the transaction, suspends it and queues the job. The
- * library has said before that there is room, so a request that it refuses costs no transaction. This file never waits.
- * If a step fails, the message stays an ordinary one of this worker.
+ * How a request waits for the I/O service. This file never waits.
+ *
+ * A request that has just arrived is kept as it came, and received again later (again.c). The script then treats it
+ * like one that did not have to wait. If the script or a module has made a transaction already, the transaction is
+ * suspended, and goes on in the route that the script names (resume.c).
+ *
+ * The library has said before that there is room, so a request that it refuses costs no memory. If a step fails, the
+ * message stays an ordinary one of this worker.
  */
 #include "core/route.h"
 
 #include "shim.h"
 
-int oauth_park_possible(const sip_msg_t *msg)
+/* Says that a request waits as it arrived. A suspended transaction has the number of its route here, which is smaller. */
+#define ARRIVED UINT64_MAX
+
+/* The request that this process's script has parked. Only a KEMI script goes on after that. */
+static struct {
+    const sip_msg_t *msg;
+    unsigned int id;
+    uint64_t number;
+} parked;
+
+static int has_transaction(void)
 {
+    const tm_cell_t *cell = oauth_tm.t_gett();
+
+    return cell != NULL && cell != T_UNDEFINED;
+}
+
+/* True while the script sees a request that has waited. It does not wait again. */
+int oauth_has_waited(const sip_msg_t *msg)
+{
+    return oauth_resume_running() || oauth_again_function(msg) != NULL;
+}
+
+/* Finds out how this request can wait. Returns 0 if it cannot. */
+int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume, struct oauth_wait *wait)
+{
+    wait->arrival = NULL;
     /* ACK has no transaction of its own, CANCEL must be answered at once (RFC 3261 9.2, 17.2.1) */
     if (msg->first_line.u.request.method_value == METHOD_ACK || msg->first_line.u.request.method_value == METHOD_CANCEL)
         return 0;
-    return is_route_type(REQUEST_ROUTE | FAILURE_ROUTE) != 0;
+    if (get_route_type() == REQUEST_ROUTE && !has_transaction())
+        wait->arrival = oauth_arrival_of(msg);
+    if (wait->arrival != NULL)
+        return 1;
+    return is_route_type(REQUEST_ROUTE | FAILURE_ROUTE) && oauth_resume_pack(resume, &wait->cookie) == 0;
 }
 
 /* A retransmission of a request that waits or was answered is not judged again, because the request may be the last one
  * that its source was allowed. Scripts that call t_check_trans() first never get here with a retransmission. */
 int oauth_park_absorbs(sip_msg_t *msg)
 {
-    tm_cell_t *cell = oauth_tm.t_gett();
-
-    if (cell != NULL && cell != T_UNDEFINED)
-        return 0;
-    return oauth_tmx.t_check_trans(msg) == 0;
+    return !has_transaction() && oauth_tmx.t_check_trans(msg) == 0;
 }
 
-static void unpark(unsigned int hash, unsigned int label)
+static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait)
+{
+    uint64_t number;
+    int rc = oauth_parked_add(wait->arrival, wait->function, wait->user, &number);
+
+    if (rc < 0)
+        return OAUTH_PARK_REFUSED;
+    if (rc == 0)
+        return OAUTH_PARK_DONE; /* another worker has parked another copy at the same moment */
+    oauth_again_parked(msg);
+    rc = sipoauth_worker_submit(worker, job, oauth_reply_to_tag(msg), number, ARRIVED);
+    if (rc != SIPOAUTH_OK) {
+        LM_DBG("the job of a request was not taken (%d)\n", rc);
+        oauth_parked_drop(number);
+        return OAUTH_PARK_REFUSED;
+    }
+    parked.msg = msg;
+    parked.id = msg->id;
+    parked.number = number;
+    return OAUTH_PARK_DONE;
+}
+
+static void unsuspend(unsigned int hash, unsigned int label)
 {
     tm_cell_t *cell;
 
@@ -39,15 +91,12 @@ static void unpark(unsigned int hash, unsigned int label)
         cell->flags &= ~T_ASYNC_SUSPENDED;
 }
 
-int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t cookie)
+static int suspend(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t cookie)
 {
     unsigned int hash = 0, label = 0;
-    tm_cell_t *cell = oauth_tm.t_gett();
     int rc;
 
-    if (!oauth_io_usable())
-        return OAUTH_PARK_REFUSED;
-    if (cell == NULL || cell == T_UNDEFINED) {
+    if (!has_transaction()) {
         rc = oauth_tm.t_newtran(msg);
         if (rc == 0)
             return OAUTH_PARK_DONE; /* a retransmission: the first copy is parked, and tm has handled this one */
@@ -67,8 +116,47 @@ int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t c
     rc = sipoauth_worker_submit(worker, job, oauth_reply_to_tag(msg), (uint64_t)hash << 32 | label, cookie);
     if (rc != SIPOAUTH_OK) {
         LM_DBG("the job of transaction %u:%u was not taken (%d)\n", hash, label, rc);
-        unpark(hash, label);
+        unsuspend(hash, label);
         return OAUTH_PARK_REFUSED;
     }
     return OAUTH_PARK_DONE;
+}
+
+int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait)
+{
+    if (!oauth_io_usable())
+        return OAUTH_PARK_REFUSED;
+    return wait->arrival != NULL ? park_arrival(msg, worker, job, wait) : suspend(msg, worker, job, wait->cookie);
+}
+
+/* The I/O service gives a request back, with the two numbers that it got. */
+void oauth_park_go_on(uint64_t first, uint64_t second)
+{
+    if (second == ARRIVED)
+        oauth_again_run(first);
+    else
+        oauth_resume_run(first, second);
+}
+
+/* The script has answered by itself, although the request waits. It is not answered twice. */
+static void stateless_reply(sl_cbp_t *reply)
+{
+    if (parked.msg == NULL || reply->req != parked.msg || reply->req->id != parked.id || reply->code < 200)
+        return;
+    parked.msg = NULL;
+    LM_DBG("a request that waits was answered by the script\n");
+    oauth_parked_drop(parked.number);
+}
+
+int oauth_park_init(void)
+{
+    sl_cbelem_t hook = {SLCB_REPLY_READY, stateless_reply, NULL, NULL};
+
+    if (oauth_parked_init() < 0 || oauth_again_init() < 0 || oauth_resume_init() < 0)
+        return -1;
+    if (oauth_sl.register_cb(&hook) < 0) {
+        LM_ERR("cannot watch the stateless replies\n");
+        return -1;
+    }
+    return oauth_again_register();
 }

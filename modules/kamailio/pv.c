@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * $oauth(name) is a field of the outcome of the last check of this message. It is null when there was no check, or the
- * field is empty. $oauth(claim:path) asks the library for a claim of the accepted token.
+ * $oauth(name) is a field of the outcome of the last check of this message, or of the request to which this message is an
+ * answer. It is null when there was no check, or the field is empty. $oauth(claim:path) asks the library for a claim of the
+ * accepted token, which is possible only in the script that has checked it.
  */
 #include <limits.h>
 #include <string.h>
@@ -19,7 +20,8 @@ enum field {
     ON_VERDICT, ON_CODE, ON_REASON, ON_REASON_TEXT, ON_ERROR, ON_STATUS, ON_RETRY_AFTER, ON_AOR, ON_USER, ON_DOMAIN,
     ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
     ON_EXPIRES, ON_EXPIRES_LIMIT, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_SERVICES,
-    ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_JWKS, ON_CLAIM
+    ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_JWKS, ON_AGAIN, ON_ADDRESS,
+    ON_CLAIM
 };
 
 static const struct {
@@ -56,6 +58,8 @@ static const struct {
     {"expires_limit", ON_EXPIRES_LIMIT},
     {"token_response", ON_TOKEN_RESPONSE},
     {"jwks", ON_JWKS},
+    {"again", ON_AGAIN},
+    {"address", ON_ADDRESS},
 };
 
 /* What a variable in the script stands for. It lives as long as the script. */
@@ -229,7 +233,7 @@ static int keep_claim(const sipoauth_str *found, str *kept)
 
 static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last, const str *path)
 {
-    sipoauth_worker *worker = last->granted ? oauth_worker_get() : NULL;
+    sipoauth_worker *worker = last != NULL && last->granted ? oauth_worker_get() : NULL;
     sipoauth_str found = {NULL, 0};
     str kept;
 
@@ -242,7 +246,7 @@ static int claim(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const str
 /* The tokens for the 200 to an accepted phone, for a script that puts them there itself. */
 static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
 {
-    sipoauth_worker *worker = last->token_response ? oauth_worker_get() : NULL;
+    sipoauth_worker *worker = last != NULL && last->token_response ? oauth_worker_get() : NULL;
     sipoauth_str tokens = {NULL, 0};
     str copy;
 
@@ -267,10 +271,32 @@ static int jwks(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
     return pv_get_strval(msg, param, value, &result);
 }
 
+/* The address that the request speaks for, whether it was accepted or not; of a session that has ended, its own. */
+static int address(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
+{
+    sipoauth_str claimed = {NULL, 0};
+    str found = last->aor;
+
+    if (found.len == 0 && oauth_is_request(msg)) {
+        claimed = oauth_request_address(msg);
+        found.s = (char *)claimed.ptr;
+        found.len = (int)claimed.len;
+    }
+    return text(msg, param, value, found);
+}
+
+/* By which function the request had to wait, before the script saw it this time. */
+static int again(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
+{
+    const char *function = oauth_again_function(msg);
+
+    return function != NULL ? word_of(msg, param, value, function) : pv_get_null(msg, param, value);
+}
+
 static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
 {
     const struct variable *variable;
-    const struct oauth_last *last = oauth_last_get(msg);
+    const struct oauth_last *last = oauth_last_read(msg);
     int64_t left;
 
     if (param == NULL || param->pvn.u.dname == NULL)
@@ -278,6 +304,8 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
     variable = param->pvn.u.dname;
     if (variable->field == ON_JWKS)
         return jwks(msg, param, value);
+    if (variable->field == ON_AGAIN)
+        return again(msg, param, value);
     if (last == NULL)
         return pv_get_null(msg, param, value);
     if (variable->field == ON_OFFER)
@@ -302,6 +330,8 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
         return last->retry_after ? number(msg, param, value, last->retry_after) : pv_get_null(msg, param, value);
     case ON_AOR:
         return text(msg, param, value, last->aor);
+    case ON_ADDRESS:
+        return address(msg, param, value, last);
     case ON_USER:
     case ON_DOMAIN:
         return part_of_aor(msg, param, value, last->aor, variable->field);
@@ -343,9 +373,9 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
     case ON_EXPIRES_LIMIT:
         return last->expires_limit ? number(msg, param, value, last->expires_limit) : pv_get_null(msg, param, value);
     case ON_TOKEN_RESPONSE:
-        return token_response(msg, param, value, last);
+        return token_response(msg, param, value, oauth_last_get(msg));
     case ON_CLAIM:
-        return claim(msg, param, value, last, &variable->path);
+        return claim(msg, param, value, oauth_last_get(msg), &variable->path);
     default:
         return pv_get_null(msg, param, value);
     }

@@ -63,6 +63,8 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         LM_ERR("oauth_reply has nothing to say: no check was made for this request\n");
         return send_error(msg);
     }
+    if (oauth_last_is_pending(msg))
+        return OAUTH_OK; /* a KEMI script that goes on: the answer comes when the request has waited */
     if (last->verdict == SIPOAUTH_VERDICT_ACCEPTED) {
         LM_ERR("oauth_reply has nothing to say: the request was accepted\n");
         return OAUTH_ERROR;

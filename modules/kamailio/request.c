@@ -299,14 +299,19 @@ int oauth_request_read(struct oauth_request *request, sip_msg_t *msg, uint32_t r
     return 0;
 }
 
-/* The domain of the address-of-record that the request is about. */
+/* The address-of-record that the request speaks for, as it is written there. */
+sipoauth_str oauth_request_address(sip_msg_t *msg)
+{
+    return msg->first_line.u.request.method_value == METHOD_REGISTER ? uri_of(to_of(msg)) : uri_of(from_of(msg));
+}
+
+/* Its domain. */
 sipoauth_str oauth_request_domain(sip_msg_t *msg)
 {
     sipoauth_str none = {NULL, 0};
-    sipoauth_str uri;
+    sipoauth_str uri = oauth_request_address(msg);
     struct sip_uri parsed;
 
-    uri = msg->first_line.u.request.method_value == METHOD_REGISTER ? uri_of(to_of(msg)) : uri_of(from_of(msg));
     if (uri.len == 0 || parse_uri((char *)uri.ptr, (int)uri.len, &parsed) < 0)
         return none;
     return oauth_view(&parsed.host);

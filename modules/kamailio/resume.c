@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where a parked request goes on: a route block, or a function of the KEMI script.
+ * Where a suspended transaction goes on: a route block, or a function of the KEMI script.
  *
  * The library carries two numbers of this module to the I/O process and back. One is the transaction, the other the
  * place where the request goes on. For a route block that is its index, which is equal in all processes. For a KEMI
@@ -81,11 +81,14 @@ int oauth_route_find(const char *name)
     return index > 0 && index < main_rt.entries && main_rt.rlist[index] != NULL ? index : -1;
 }
 
+/* -1 when the script names nowhere to go on. */
 int oauth_resume_pack(const struct oauth_resume *resume, uint64_t *cookie)
 {
     int index;
 
-    if (resume->callback == NULL) {
+    if (resume->callback == NULL || resume->callback->len <= 0) {
+        if (resume->route < 0)
+            return -1;
         *cookie = (uint64_t)(unsigned int)resume->route << 1;
         return 0;
     }
@@ -101,7 +104,7 @@ int oauth_resume_running(void)
     return running;
 }
 
-/* Runs the script's continuation for a parked transaction, in the main thread of the I/O process. */
+/* Runs the script's continuation for a suspended transaction, in the main thread of the I/O process. */
 void oauth_resume_run(uint64_t transaction, uint64_t cookie)
 {
     static str event = str_init("auth_oauth:resume");

@@ -10,7 +10,7 @@
 
 #include "shim.h"
 
-/* The resume route: usually a constant, found at start; otherwise looked up for each request. */
+/* The resume route: usually a constant, found at start; otherwise looked up for each request. An empty name is none. */
 struct route_param {
     int index;
     void *dynamic;
@@ -25,24 +25,30 @@ static int text_of(sip_msg_t *msg, char *param, str *text, const char *what)
     return 0;
 }
 
-static int route_of(sip_msg_t *msg, const struct route_param *param, int *index)
+static int route_of(sip_msg_t *msg, char *route_param, struct oauth_resume *resume)
 {
+    const struct route_param *param = (struct route_param *)route_param;
     char name[128];
     str text;
 
-    *index = param->index;
+    *resume = OAUTH_RESUME_NOWHERE;
+    if (param == NULL)
+        return 0;
+    resume->route = param->index;
     if (param->dynamic == NULL)
         return 0;
     if (text_of(msg, param->dynamic, &text, "resume_route") < 0)
         return -1;
-    if (text.len <= 0 || text.len >= (int)sizeof(name)) {
-        LM_ERR("the name of a resume route must have 1 to %zu characters\n", sizeof(name) - 1);
+    if (text.len <= 0)
+        return 0;
+    if (text.len >= (int)sizeof(name)) {
+        LM_ERR("the name of a resume route must have at most %zu characters\n", sizeof(name) - 1);
         return -1;
     }
     memcpy(name, text.s, text.len);
     name[text.len] = '\0';
-    *index = oauth_route_find(name);
-    if (*index < 0) {
+    resume->route = oauth_route_find(name);
+    if (resume->route < 0) {
         LM_ERR("there is no route[%s] to resume in\n", name);
         return -1;
     }
@@ -59,13 +65,14 @@ static int fixup_resume_route(void **param)
         return -1;
     }
     memset(route, 0, sizeof(*route));
+    route->index = -1;
     if (strchr(name, '$') != NULL) {
         route->dynamic = *param;
         if (fixup_spve_null(&route->dynamic, 1) < 0) {
             pkg_free(route);
             return -1;
         }
-    } else {
+    } else if (name[0] != '\0') {
         route->index = oauth_route_find(name);
         if (route->index < 0) {
             LM_ERR("there is no route[%s] to resume in: write that route block or mend the name\n", name);
@@ -84,27 +91,22 @@ static int fixup_check(void **param, int number)
 
 static int check(sip_msg_t *msg, uint32_t role, char *realm_param, char *route_param)
 {
-    struct oauth_resume resume = {0, NULL};
+    struct oauth_resume resume;
     str realm;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0)
-        return oauth_check_failed(msg, role);
-    if (route_param == NULL)
-        return oauth_check(msg, role, &realm, NULL);
-    if (route_of(msg, (struct route_param *)route_param, &resume.route) < 0)
+    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
         return oauth_check_failed(msg, role);
     return oauth_check(msg, role, &realm, &resume);
 }
 
 static int kd_check(sip_msg_t *msg, uint32_t role, char *realm_param, char *route_param)
 {
-    struct oauth_resume resume = {0, NULL};
+    struct oauth_resume resume;
     str realm;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0
-            || (route_param != NULL && route_of(msg, (struct route_param *)route_param, &resume.route) < 0))
+    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
         return oauth_check_failed(msg, role);
-    return oauth_kd_check(msg, role, &realm, route_param != NULL ? &resume : NULL);
+    return oauth_kd_check(msg, role, &realm, &resume);
 }
 
 static int w_kd_check(sip_msg_t *msg, char *realm, char *route)
@@ -125,15 +127,14 @@ static int fixup_kd_account(void **param, int number)
 /* A pseudo-variable without a value stands for an account that does not exist, and so does an empty one. */
 static int kd_check_account(sip_msg_t *msg, uint32_t role, char *realm_param, char *account_param, char *route_param)
 {
-    struct oauth_resume resume = {0, NULL};
+    struct oauth_resume resume;
     str realm, account = STR_NULL;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0
-            || (route_param != NULL && route_of(msg, (struct route_param *)route_param, &resume.route) < 0))
+    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
         return oauth_check_failed(msg, role);
     if (fixup_get_svalue(msg, (gparam_t *)account_param, &account) < 0)
         account.len = 0;
-    return oauth_kd_check_account(msg, role, &realm, &account, route_param != NULL ? &resume : NULL);
+    return oauth_kd_check_account(msg, role, &realm, &account, &resume);
 }
 
 static int w_kd_check_account(sip_msg_t *msg, char *realm, char *account, char *route)
@@ -181,15 +182,15 @@ static int w_proxy_check(sip_msg_t *msg, char *realm, char *route)
 static int password_grant(sip_msg_t *msg, char *realm_param, char *ha1_param, char *route_param, char *password_param)
 {
     struct oauth_digest_user user = {STR_NULL, STR_NULL};
-    struct oauth_resume resume = {0, NULL};
+    struct oauth_resume resume;
     str realm;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0 || text_of(msg, ha1_param, &user.ha1, "ha1") < 0
-            || (password_param != NULL && text_of(msg, password_param, &user.password, "password") < 0))
+    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
         return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
-    if (route_param == NULL)
-        return oauth_password_grant(msg, &realm, &user, NULL);
-    if (route_of(msg, (struct route_param *)route_param, &resume.route) < 0)
+    /* when the script sees the request again, its variables for the two are empty, and nobody needs them */
+    if (oauth_again_user(msg) == NULL
+            && (text_of(msg, ha1_param, &user.ha1, "ha1") < 0
+                    || (password_param != NULL && text_of(msg, password_param, &user.password, "password") < 0)))
         return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
     return oauth_password_grant(msg, &realm, &user, &resume);
 }

@@ -7,6 +7,7 @@
 #include "shim.h"
 
 #define NEXT_MAX 512
+#define REVOKED "The operator has ended the session."
 
 struct answer {
     rpc_t *rpc;
@@ -42,9 +43,11 @@ static void add_session(void *user, const sipoauth_session_state *session)
 
 static void remove_bindings(void *user, const sipoauth_session_state *session)
 {
+    const sipoauth_str why = {REVOKED, sizeof(REVOKED) - 1};
     struct answer *answer = user;
 
     answer->removed += oauth_bindings_remove(session->aor, session->instance);
+    oauth_event_session_ended(session, "session_revoked", why);
 }
 
 static void note_left(void *user, const sipoauth_session_state *session)

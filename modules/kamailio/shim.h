@@ -14,6 +14,7 @@
 
 #include "core/sr_module.h"
 #include "core/dprint.h"
+#include "core/ip_addr.h"
 #include "core/rpc.h"
 #include "core/str.h"
 #include "core/parser/msg_parser.h"
@@ -30,7 +31,7 @@
 
 /* Return codes of the script functions: the codes of the auth module, and own codes at -20 and below. */
 #define OAUTH_OK 1
-#define OAUTH_PARKED 0              /* ends the script; the request goes on in the resume route */
+#define OAUTH_PARKED 0              /* ends the script; the request must wait, and goes on later */
 #define OAUTH_ERROR (-1)            /* the library could not be asked */
 #define OAUTH_DENIED (-2)           /* auth: wrong password; also a wrong code or proof */
 #define OAUTH_STALE (-4)            /* auth: stale nonce; the Date of a proof is too far away */
@@ -41,6 +42,7 @@
 #define OAUTH_NOT_NOW (-20)         /* cannot be decided now: 503 */
 #define OAUTH_MALFORMED (-21)       /* cannot be authenticated as written: 400, 415 */
 #define OAUTH_NO_SCOPE (-22)        /* the token lacks a scope */
+#define OAUTH_PENDING (-23)         /* KEMI: the request must wait, and goes on later */
 
 /* auth_oauth.c */
 extern sipoauth_context *oauth_context;   /* made before the fork, shared by all processes */
@@ -76,6 +78,7 @@ sipoauth_str oauth_view(const str *text);
 sipoauth_str oauth_trimmed(const str *body);
 uint32_t oauth_transport(const sip_msg_t *msg);
 int oauth_request_read(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm);
+sipoauth_str oauth_request_address(sip_msg_t *msg);
 sipoauth_str oauth_request_domain(sip_msg_t *msg);
 sipoauth_str oauth_reply_to_tag(sip_msg_t *msg);
 int oauth_is_request(const sip_msg_t *msg);
@@ -96,6 +99,7 @@ struct oauth_last {
     uint32_t expires_limit;
     uint32_t token_response; /* 1: the 200 carries tokens */
     int granted;           /* the check was accepted; the identity stays, whatever was required since */
+    /* the texts, which stand together: realm is the first, needed_scope the last */
     str realm;
     str reason_code;
     str reason_text;
@@ -114,29 +118,111 @@ struct oauth_last {
     str needed_scope;
 };
 struct oauth_last *oauth_last_get(const sip_msg_t *msg);
+const struct oauth_last *oauth_last_read(const sip_msg_t *msg);
 int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, const sipoauth_result *result, int code);
 void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer);
+int oauth_last_store_ended(const sip_msg_t *msg, const sipoauth_session_state *session, const char *reason, sipoauth_str why);
+void oauth_last_store_pending(const sip_msg_t *msg, uint32_t role);
+int oauth_last_is_pending(const sip_msg_t *msg);
 void oauth_last_keep_granted(const sip_msg_t *msg);
 void oauth_last_reset(void);
 int oauth_last_init(void);
 
-/* resume.c: where a parked request goes on */
-struct oauth_resume {
-    int route;             /* index of a route block, used when callback is NULL */
-    const str *callback;   /* name of a KEMI function */
+/* What a script knows of the user whom it has authenticated by Digest. */
+struct oauth_digest_user {
+    str ha1;        /* in hex */
+    str password;   /* empty: not known */
 };
+
+/* arrival.c: the request that this process's script sees, as it arrived */
+struct oauth_part {
+    unsigned short at;
+    unsigned short len;
+};
+struct oauth_arrival {
+    struct receive_info rcv;
+    unsigned int method;        /* METHOD_..., of the CSeq */
+    unsigned short via_port;    /* 0: none */
+    unsigned short len;
+    struct oauth_part branch, host, call_id, cseq; /* in the text; branch and host of the topmost Via */
+    const char *text;           /* len octets and a NUL */
+};
+int oauth_arrival_init(void);
+int oauth_arrival_is_seen(const struct oauth_arrival *arrival);
+int oauth_arrival_keep(const sip_msg_t *msg);
+void oauth_arrival_forget(void);
+const struct oauth_arrival *oauth_arrival_of(const sip_msg_t *msg);
+int oauth_arrival_same(const struct oauth_arrival *one, const struct oauth_arrival *other);
+uint64_t oauth_arrival_hash(const struct oauth_arrival *arrival, uint64_t secret);
+
+/* parked.c: the requests that wait, as they arrived, in shared memory */
+struct oauth_parked {
+    struct oauth_parked *next;
+    uint64_t number;
+    size_t size;
+    unsigned int since;            /* in the core's ticks, which are seconds */
+    int goes_on;                   /* a process runs its script */
+    struct oauth_parked *cancel;   /* came while it went on */
+    const char *function;          /* by which it had to wait; constant, so equal in all processes */
+    struct oauth_digest_user user; /* empty: none */
+    struct oauth_arrival arrival;
+    char store[];                  /* what the two above point to */
+};
+int oauth_parked_init(void);
+int oauth_parked_add(const struct oauth_arrival *arrival, const char *function, const struct oauth_digest_user *user,
+        uint64_t *number);
+int oauth_parked_has(const struct oauth_arrival *arrival);
+int oauth_parked_is_seen(uint64_t number);
+struct oauth_parked *oauth_parked_begin(uint64_t number);
+struct oauth_parked *oauth_parked_end(struct oauth_parked *parked);
+void oauth_parked_drop(uint64_t number);
+int oauth_parked_cancel(const struct oauth_arrival *cancel, struct oauth_parked **invite);
+void oauth_parked_free(struct oauth_parked *parked);
+uint64_t oauth_parked_overdue(void);
+
+/* again.c: a request that has waited is received again */
+int oauth_again_init(void);
+int oauth_again_register(void);
+int oauth_again_register_first(void);
+int oauth_again_look(void);
+const char *oauth_again_function(const sip_msg_t *msg);
+const struct oauth_digest_user *oauth_again_user(const sip_msg_t *msg);
+void oauth_again_parked(sip_msg_t *msg);
+void oauth_again_run(uint64_t number);
+
+/* resume.c: where a suspended transaction goes on */
+struct oauth_resume {
+    int route;             /* index of a route block; -1: none */
+    const str *callback;   /* name of a KEMI function; NULL or empty: none */
+};
+#define OAUTH_RESUME_NOWHERE ((struct oauth_resume){-1, NULL})
 int oauth_resume_init(void);
 int oauth_resume_pack(const struct oauth_resume *resume, uint64_t *cookie);
 void oauth_resume_run(uint64_t transaction, uint64_t cookie);
 int oauth_resume_running(void);
 int oauth_route_find(const char *name);
 
-/* park.c */
-#define OAUTH_PARK_DONE 1     /* suspended, or a retransmission of a suspended request: end the script */
-#define OAUTH_PARK_REFUSED 0  /* could not be suspended or queued: refuse the request */
-int oauth_park_possible(const sip_msg_t *msg);
+/* park.c: how a request waits */
+#define OAUTH_PARK_DONE 1     /* it waits, or is a copy of one that waits or was answered: end the script */
+#define OAUTH_PARK_REFUSED 0  /* it cannot wait now: refuse it */
+struct oauth_wait {
+    const char *function;                 /* of the script, without "oauth_" */
+    const struct oauth_digest_user *user; /* NULL: none */
+    const struct oauth_arrival *arrival;  /* NULL: a transaction is suspended */
+    uint64_t cookie;                      /* where that goes on */
+};
+int oauth_park_init(void);
+int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume, struct oauth_wait *wait);
 int oauth_park_absorbs(sip_msg_t *msg);
-int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t cookie);
+int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait);
+void oauth_park_go_on(uint64_t first, uint64_t second);
+int oauth_has_waited(const sip_msg_t *msg);
+
+/* events.c */
+extern char *oauth_event_callback;
+void oauth_events_init(void);
+void oauth_event_denied(sip_msg_t *msg);
+void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why);
 
 /* io.c */
 int oauth_io_register(void);
@@ -153,15 +239,12 @@ void oauth_certificate_offer(sipoauth_request *call, sip_msg_t *msg);
 /* check.c */
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
 struct oauth_account {
+    const char *function;  /* of the script, without "oauth_" */
     uint32_t flag;         /* SIPOAUTH_CHECK_GIVEN_ACCOUNT, or 0: the account comes from the store */
     sipoauth_str line;
 };
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
         const struct oauth_resume *resume);
-struct oauth_digest_user {
-    str ha1;        /* in hex */
-    str password;   /* empty: not known */
-};
 int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume);
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role);

@@ -9,10 +9,13 @@ use super::config::{shared, sipoauth_context};
 use super::convert::Place;
 use super::guard::{guard, guard_or, guard_told};
 use super::handle::Exclusive;
-use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, sipoauth_done_fn};
+use super::sessions::with_state;
+use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, sipoauth_done_fn, sipoauth_ended_fn};
 use super::worker::WAITING;
+use crate::io_process::refresh_task::SessionEnd;
 use crate::io_process::service::IoService;
 use crate::process::context::Context;
+use sipoauth_core::text::fingerprint::visible;
 
 /// The service that does the network work of all processes. Only one thread at a time may use it, in the process
 /// that made it.
@@ -87,6 +90,35 @@ pub unsafe extern "C" fn sipoauth_io_step(
                 done(user, cookies[0], cookies[1]);
             }
         });
+        Ok(())
+    })
+}
+
+/// Calls `each` for every session that its authorization server has ended since the last call: it refuses to renew the
+/// tokens. `why` is a sentence for people. The session's `valid_until` is the time until which it still counts (Unix
+/// seconds), or 0. A host that wants to know calls this after each sipoauth_io_step; at most 1,024 sessions are kept for
+/// it. Sessions that an operator ends are not among them. With a store that proxies share, the one that has asked the
+/// server tells its host. Since ABI version 5.
+///
+/// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `io` is NULL or valid; `each` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_io_ended(io: *mut sipoauth_io, each: sipoauth_ended_fn, user: *mut c_void) -> i32 {
+    // SAFETY: the caller's promise.
+    let Some(io) = (unsafe { io.as_ref() }) else {
+        return SIPOAUTH_E_ARGUMENT;
+    };
+    guard(Some(&io.context), || {
+        if io.process != std::process::id() {
+            return Err(SIPOAUTH_E_PROCESS);
+        }
+        let ended: Vec<_> = io.service.enter()?.take_ended().collect();
+        let Some(each) = each else { return Ok(()) };
+        for SessionEnd { aor, session, why } in &ended {
+            with_state(aor, session, |state| each(user, state, visible(why).as_ref().into()));
+        }
         Ok(())
     })
 }

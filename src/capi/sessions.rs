@@ -153,24 +153,29 @@ fn show(sessions: &[ListedSession], each: sipoauth_session_fn, user: *mut c_void
         return;
     };
     for ListedSession { aor, session } in sessions {
-        let Session { provider, instance, subject, scope, .. } = session;
-        let id = id_text(&session.id);
-        let (subject, scope) = (visible(subject), visible(scope));
-        let state = sipoauth_session_state {
-            struct_size: size_of::<sipoauth_session_state>() as u32,
-            key_count: session.keys.len() as u32,
-            renewable: session.renewable.into(),
-            weak: session.weak.into(),
-            created_at: session.created_at,
-            valid_until: session.valid_until,
-            ends_at: session.ends_at,
-            id: id.as_str().into(),
-            aor: aor.as_str().into(),
-            instance: instance.as_str().into(),
-            provider: provider.as_str().into(),
-            subject: (*subject).into(),
-            scope: (*scope).into(),
-        };
-        each(user, &raw const state);
+        with_state(aor, session, |state| each(user, state));
     }
+}
+
+/// A session as the host sees it, for the time of this call.
+pub(super) fn with_state(aor: &str, session: &Session, use_it: impl FnOnce(*const sipoauth_session_state)) {
+    let Session { provider, instance, subject, scope, .. } = session;
+    let id = id_text(&session.id);
+    let (subject, scope) = (visible(subject), visible(scope));
+    let state = sipoauth_session_state {
+        struct_size: size_of::<sipoauth_session_state>() as u32,
+        key_count: session.keys.len() as u32,
+        renewable: session.renewable.into(),
+        weak: session.weak.into(),
+        created_at: session.created_at,
+        valid_until: session.valid_until,
+        ends_at: session.ends_at,
+        id: id.as_str().into(),
+        aor: aor.into(),
+        instance: instance.as_str().into(),
+        provider: provider.as_str().into(),
+        subject: (*subject).into(),
+        scope: (*scope).into(),
+    };
+    use_it(&raw const state);
 }

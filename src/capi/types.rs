@@ -489,6 +489,11 @@ pub struct sipoauth_session_state {
 /// library.
 pub type sipoauth_session_fn = Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state)>;
 
+/// Takes one session that has ended, and why. Texts borrow from the library during the callback. It must return and must
+/// not call the library. Since ABI version 5.
+pub type sipoauth_ended_fn =
+    Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state, why: sipoauth_str)>;
+
 /// One account of the Key-Derivation scheme, for displays. Texts borrow from the library during the callback.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -47,6 +47,19 @@ pub struct Refresh {
     pub late: Option<Late>,
     /// The address-of-record whose sessions may have changed.
     pub aor: Option<String>,
+    /// The session, if the server has ended it.
+    pub ended: Option<Box<SessionEnd>>,
+}
+
+/// A session that the authorization server does not renew any more.
+#[derive(Clone, Debug)]
+pub struct SessionEnd {
+    /// Its address-of-record.
+    pub aor: String,
+    /// As it is now: `valid_until` says until when it still counts, in Unix seconds; 0: it does not.
+    pub session: Session,
+    /// A sentence for people.
+    pub why: String,
 }
 
 impl TaskEnv {
@@ -55,7 +68,9 @@ impl TaskEnv {
     pub fn refresh(&self, key: &str, early: bool, may_ask: &dyn Fn(&str) -> bool) -> Refresh {
         let mut refresh = Refresh::default();
         // A store that fails was noted; what is due stays due.
-        let _ = self.refresh_once(key, early, may_ask, &mut refresh);
+        if self.refresh_once(key, early, may_ask, &mut refresh).is_err() {
+            refresh.ended = None;
+        }
         refresh
     }
 
@@ -122,15 +137,18 @@ impl TaskEnv {
             _ => true,
         });
         outcome.late = outcome.answered.filter(|answered| !answered).map(|_| Late::Failed);
-        let ends = |what: &str, text: &str| {
+        const WITH_TOKEN: &str = "ends with its access token";
+        let mut ends = |what: &str, text: &str| {
             shared.counters.add(Counter::RefreshesRefused);
             self.standings.forget(key);
             let (name, id, aor) = (&tokens.provider, id_text(&session.id), &tokens.aor);
             let line =
                 format!("provider '{name}': session {id} of {aor} {what}: its tokens were not refreshed: {text}");
             self.lines.log(Level::Info, &line);
+            let valid_until = if what == WITH_TOKEN { session.valid_until } else { 0 };
+            let session = Session { renewable: false, valid_until, ..session.clone() };
+            outcome.ended = Some(Box::new(SessionEnd { aor: aor.clone(), session, why: text.to_owned() }));
         };
-        const WITH_TOKEN: &str = "ends with its access token";
         // In all these cases the server gave tokens, whatever is made of them.
         if matches!(answer, Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..))) {
             self.standings.accepted(provider, Question::Refresh, now_millis());

@@ -9,7 +9,7 @@ use super::backlog::{Backlog, Late};
 use super::exchange_task::{ReadRecord, TaskEnv};
 use super::pool::Pool;
 use super::refresh_shares::{Permit, RefreshShares, ShareRules};
-use super::refresh_task::Refresh;
+use super::refresh_task::{Refresh, SessionEnd};
 use super::service::ServiceEvent;
 use crate::clock::{has_come, now_millis};
 use crate::process::context::Worked;
@@ -21,6 +21,8 @@ const LOOK: i64 = 250;
 const UPKEEP: i64 = 1000;
 /// Tokens taken up at one look.
 const BATCH: usize = 256;
+/// Ended sessions that are kept for the host. A host that never asks misses nothing by losing the rest.
+const ENDED: usize = 1024;
 
 /// What came back from a thread.
 pub enum RefreshEvent {
@@ -66,6 +68,8 @@ pub struct Refreshes {
     backlog: Backlog,
     late_first: bool,
     shares: Arc<RefreshShares>,
+    /// Sessions that have ended, until the host asks for them.
+    ended: VecDeque<SessionEnd>,
 }
 
 impl Refreshes {
@@ -172,6 +176,11 @@ impl Refreshes {
         false
     }
 
+    /// The sessions that have ended since the last call.
+    pub fn take_ended(&mut self) -> impl Iterator<Item = SessionEnd> {
+        std::mem::take(&mut self.ended).into_iter()
+    }
+
     /// Something came back.
     pub fn finished(&mut self, kept: RefreshEvent) {
         match kept {
@@ -187,6 +196,7 @@ impl Refreshes {
             RefreshEvent::Refreshed(Finished { key, refresh, recovered, .. }) => {
                 self.running.remove(&key);
                 self.backlog.forget(&key);
+                self.ended.extend(refresh.ended.filter(|_| self.ended.len() < ENDED).map(|ended| *ended));
                 let Some(provider) = refresh.provider else { return };
                 if let Some(late) = refresh.late {
                     self.backlog.add(&provider, key, late);

@@ -21,6 +21,7 @@ use super::key_fetches::{KeyFetches, KeyThreads};
 use super::line_buffer::LineBuffer;
 use super::pool::{Pool, spawn};
 use super::provider_load::{LoadKind, Loads};
+use super::refresh_task::SessionEnd;
 use super::refreshes::{RefreshEvent, Refreshes};
 use super::waiters::Waiters;
 use crate::clock::now_millis;
@@ -260,6 +261,11 @@ impl IoService {
         }
         self.env.lines.drain_to(self.context.log());
         self.waiters.release(self.context.arena().shared(), done);
+    }
+
+    /// The sessions that their servers have ended since the last call.
+    pub fn take_ended(&mut self) -> impl Iterator<Item = SessionEnd> {
+        self.refreshes.take_ended()
     }
 
     /// Takes over the configuration in force.

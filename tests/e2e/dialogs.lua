@@ -15,9 +15,7 @@ function ksr_request_route()
 end
 
 function call()
-    local rc = KSR.auth_oauth.check_resume("example.test", "call")
-    if rc == 0 then return 1 end
-    if rc < 0 then
+    if KSR.auth_oauth.check("example.test") < 0 then
         KSR.auth_oauth.reply()
         return 1
     end

@@ -16,7 +16,7 @@ use crate::support::tool::tool;
 /// Before what a page shows of a provider line behind "…".
 const PROVIDER: &str = "name=corp;issuer=https://login.example.com/realms/corp;audience=sip;aor=sip:{preferred_username}@{domain};domain=example.com";
 /// For pages that show some lines of a configuration.
-const MODULES: [&str; 8] = ["tm", "sl", "pv", "textops", "usrloc", "registrar", "tls", "auth_oauth"];
+const MODULES: [&str; 10] = ["tm", "sl", "pv", "textops", "xlog", "pike", "usrloc", "registrar", "tls", "auth_oauth"];
 
 /// A block of code in a page.
 struct Block {
@@ -60,7 +60,7 @@ fn filled_in(text: &str, directory: &Directory) -> String {
 
 #[test]
 fn every_block_is_of_a_known_kind() {
-    let known = ["kamailio", "provider", "sh", "ini", "text"];
+    let known = ["kamailio", "provider", "sh", "ini", "lua", "text"];
     let blocks = blocks();
     assert!(blocks.len() > 14);
     for Block { page, language, text } in blocks {
@@ -92,10 +92,10 @@ fn configuration(block: &Block, directory: &Directory) -> String {
             script.push_str(&format!("modparam(\"auth_oauth\", \"{name}\", \"{value}\")\n"));
         }
     }
-    let (settings, statements) = if text.contains("modparam(") { (text.as_str(), "") } else { ("", text.as_str()) };
-    format!(
-        "{script}{settings}request_route {{\n{statements}exit;\n}}\nroute[REGISTER] {{ exit; }}\nroute[GRANT] {{ exit; }}\n"
-    )
+    let outside = text.contains("modparam(") || text.starts_with("event_route");
+    let (outer, statements) = if outside { (text.as_str(), "") } else { ("", text.as_str()) };
+    let routes = ["PASSWORD", "BIND"].map(|name| format!("route[{name}] {{ exit; }}\n")).concat();
+    format!("{script}{outer}request_route {{\n{statements}exit;\n}}\n{routes}")
 }
 
 /// The files with secrets that the pages speak of.

@@ -140,7 +140,7 @@ fn a_panic_in_the_core_costs_one_request() {
     let key = TestKey::p256("k");
     let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
     let provider = scripted_provider(&server);
-    let mut stack = Stack::new(configured("registrar-sso.cfg", &provider).modules("target/kamailio-fault"));
+    let mut stack = Stack::new(configured("registrar-sso.cfg", &provider).modules("kamailio-fault"));
     stack.wait_for_keys();
     let good = key.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300));
     for transport in ["udp", "tcp", "udp", "tcp"] {

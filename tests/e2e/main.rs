@@ -12,6 +12,7 @@ mod client_certificate;
 mod configuration;
 mod dialogs;
 mod encrypted;
+mod events;
 mod expires;
 mod floods;
 mod full_disk;

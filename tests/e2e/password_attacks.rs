@@ -2,11 +2,14 @@
 
 //! password-tokens.cfg and mixed-fleet.cfg against those who do not know the password.
 
-use crate::passwords::{hash, start, wish_of};
-use crate::phones::{ALICE, FORM, aor};
+use crate::passwords::{hash, start, start_with, wish_of};
+use crate::phones::{ALICE, FORM, aor, with_settings};
 use crate::stack::Stack;
 use crate::support::digest::Challenge;
+use crate::support::scripted_server::{ScriptedServer, key_set};
 use crate::support::sip::{Reply, Request};
+use crate::support::temporary::Directory;
+use crate::support::token::{TestKey, claims};
 use sipoauth_core::sip::digest::{DigestAlgorithm, DigestInput, ha1};
 
 const DOMAIN: &str = "sip:example.test";
@@ -145,5 +148,37 @@ fn a_call_signed_by_digest_cannot_be_sent_again() {
     other.set("From", format!("<{ALICE}>;tag=t"));
     let reply = sign(&stack, "alice", &hash("alice"), other, Some((1, "c")));
     assert_eq!(reply.status, 403, "{reply:?}");
+    stack.finish();
+}
+
+/// `$oauth(again)` lets the script skip Digest where it was passed before the request had to wait. A stranger's request can
+/// be made to wait, too, but by another check.
+#[test]
+fn what_waits_for_another_check_has_not_passed_digest() {
+    let (known, unknown) = (TestKey::p256("known"), TestKey::p256("unknown"));
+    let server = ScriptedServer::start(key_set(&[known.jwk()]));
+    let settings = Directory::new("again");
+    let other = format!(
+        "[[provider]]\nname = \"other\"\nissuer = \"{}\"\naudience = \"sip\"\naor = \"{{sip}}\"\ndomain = \"other.test\"\n",
+        server.issuer()
+    );
+    let (_directory, stack) = start_with(|builder| with_settings(builder, &settings, &other));
+    let token = stack.secrets.keep(unknown.token("ES256", &claims(&server.issuer(), "sip", "alice", 300)));
+    let offered = challenge(&stack.request(&mut stack.udp(), &Request::register(ALICE)));
+    let mut request = wish_of("alice");
+    let guess = credentials(&offered, "alice", &hash("bob"), &request, Some((1, "c")));
+    for values in [[format!("Bearer {token}"), guess.clone()], [guess.clone(), format!("Bearer {token}")]] {
+        request.headers.retain(|(name, _)| name != "Authorization");
+        for value in values {
+            request.add("Authorization", value);
+        }
+        let reply = stack.request(&mut stack.udp(), request.next());
+        assert!([400, 401, 503].contains(&reply.status) && reply.body.is_empty(), "{reply:?}");
+    }
+    let mut alone = Request::register(ALICE);
+    alone.set("Authorization", format!("Bearer {token}"));
+    assert!([401, 503].contains(&stack.request(&mut stack.udp(), &alone).status));
+    assert!(stack.counter("suspended") > 0, "one of them has waited");
+    assert_eq!(stack.counter("tokens_issued"), 0);
     stack.finish();
 }

@@ -14,24 +14,17 @@ local function bind()
 end
 
 function register()
-    local rc = KSR.auth_oauth.check_resume("example.test", "register")
-    if rc == 0 then return 1 end
-    if rc > 0 then return bind() end
+    if KSR.auth_oauth.check("example.test") > 0 then return bind() end
     if KSR.pv.get("$oauth(verdict)") ~= "no_credentials" then
         KSR.auth_oauth.reply()
         return 1
     end
-    if KSR.auth.pv_auth_check("example.test", ha1(), 1, 0) < 0 then
+    -- When it has waited for its tokens, Digest has counted the use of its nonce.
+    if KSR.pv.get("$oauth(again)") ~= "password_grant" and KSR.auth.pv_auth_check("example.test", ha1(), 1, 0) < 0 then
         KSR.auth.auth_challenge("example.test", 1)
         return 1
     end
-    return grant()
-end
-
-function grant()
-    local rc = KSR.auth_oauth.password_grant_resume("example.test", ha1(), "grant", "")
-    if rc == 0 then return 1 end
-    if rc > 0 then return bind() end
+    if KSR.auth_oauth.password_grant("example.test", ha1()) > 0 then return bind() end
     KSR.auth_oauth.reply()
     return 1
 end

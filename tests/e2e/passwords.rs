@@ -59,7 +59,7 @@ pub fn start() -> (Directory, Stack) {
     start_with(|builder| builder)
 }
 
-fn start_with(change: impl FnOnce(Builder) -> Builder) -> (Directory, Stack) {
+pub fn start_with(change: impl FnOnce(Builder) -> Builder) -> (Directory, Stack) {
     let directory = Directory::new("passwords");
     let key = directory.write("signing.pem", signing_key());
     let stack = ready(change(with_users(stored(EXAMPLE, &issuing(&key), &directory))));

@@ -6,6 +6,7 @@
 //! and `CTL_SOCKET` (a string for the ctl module's `binrpc`), and finds our own
 //! module beside the system's.
 
+use super::host::host;
 use super::patience::PATIENCE;
 use super::process::{Process, command, crashed};
 use super::sip::{Client, Request};
@@ -13,8 +14,8 @@ use super::temporary::Directory;
 use super::{kit, ports};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -39,7 +40,7 @@ impl Builder {
         self.port
     }
 
-    /// Our module from another folder than `target/kamailio`.
+    /// Our module from another folder than `kamailio`.
     pub fn modules(mut self, folder: &'static str) -> Self {
         self.modules = folder;
         self
@@ -103,12 +104,13 @@ impl Builder {
     fn launch(self) -> Kamailio {
         let directory = Directory::new("kamailio");
         let socket = directory.file("ctl");
-        let mut run = command(kit::program("kamailio"));
+        let host = host();
+        let mut run = command(&host.program);
         // What Python remembers of a script would stay beside it, in the tree.
         run.env("PYTHONDONTWRITEBYTECODE", "1");
-        run.arg("-f").arg(&self.cfg).args(["-DD", "-E", "-m", "64", "-M", "8"]);
+        run.arg("-f").arg(configuration(&self.cfg, &directory)).args(["-DD", "-E", "-m", "64", "-M", "8"]);
         run.arg("-w").arg(directory.path()).arg("-Y").arg(directory.path());
-        run.arg("-L").arg(module_path(self.modules));
+        run.arg("-L").arg(format!("{}:{}", host.modules.display(), host.own_modules(self.modules).display()));
         run.arg("-A").arg(format!("PORT={}", self.port));
         run.arg("-A").arg(format!("CTL_SOCKET=\"unix:{}\"", socket.display()));
         for (name, value) in &self.defines {
@@ -133,7 +135,7 @@ impl Kamailio {
         Builder {
             cfg: kit::path(cfg.as_ref().to_str().expect("our own paths are UTF-8")),
             port: ports::free(),
-            modules: "target/kamailio",
+            modules: "kamailio",
             // Tests register the same user from many addresses.
             defines: vec![("MAX_CONTACTS".to_owned(), "0".to_owned())],
             arguments: Vec::new(),
@@ -172,7 +174,7 @@ impl Kamailio {
 
     /// Runs an RPC command with kamcmd; what it printed, as an error when it failed.
     pub fn rpc(&self, method: &str, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new(kit::program("kamcmd"))
+        let output = Command::new(&host().control)
             .arg("-s")
             .arg(format!("unix:{}", self.socket.display()))
             .arg(method)
@@ -275,18 +277,11 @@ impl Kamailio {
     }
 }
 
-/// The system's modules and ours, in the form of `-L`.
-fn module_path(ours: &str) -> String {
-    format!("{}:{}", system_modules().display(), kit::path(ours).display())
-}
-
-/// Where Debian put the modules of the installed Kamailio.
-pub fn system_modules() -> PathBuf {
-    let libraries = fs::read_dir("/usr/lib").expect("a Debian system");
-    libraries
-        .flatten()
-        .map(|entry| entry.path().join("kamailio/modules"))
-        .chain([PathBuf::from("/usr/lib64/kamailio/modules")])
-        .find(|path| path.join("tm.so").exists())
-        .expect("Kamailio's modules are installed; run tools/setup.sh")
+/// The configuration itself, or one that begins with what the host adds to each.
+fn configuration(cfg: &Path, directory: &Directory) -> PathBuf {
+    let core = &host().core;
+    if core.is_empty() {
+        return cfg.to_owned();
+    }
+    directory.write("host.cfg", format!("#!KAMAILIO\n{}\ninclude_file \"{}\"\n", core.join("\n"), cfg.display()))
 }

@@ -17,6 +17,7 @@ pub mod digest;
 pub mod digest_phone;
 pub mod encryption;
 pub mod fault_proxy;
+pub mod host;
 pub mod http;
 pub mod kamailio;
 pub mod kit;

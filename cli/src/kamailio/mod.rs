@@ -16,7 +16,7 @@ use sipoauth_core::config::ConfigError;
 
 const MODULE: &str = "auth_oauth";
 /// Parameters of the module that the library has no setting for.
-pub const MODULE_ONLY: [&str; 2] = ["location_table", "proxy_accepts_authorization"];
+pub const MODULE_ONLY: [&str; 3] = ["event_callback", "location_table", "proxy_accepts_authorization"];
 
 /// A module, a parameter of it that is 0 by default, and the setting that is "yes" while the parameter is 0.
 const LOCATION: [(&str, &str, &str); 2] =

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Event routes: a request was denied, a session has ended. A KEMI script names one function for both with the parameter
+ * event_callback. The outcome is in $oauth(...), as after a check.
+ *
+ * Their names begin with "oauth", because Kamailio's grammar has no underscore there: it reads
+ * event_route[auth_oauth:denied] as oauth:denied, too.
+ */
+#include <string.h>
+
+#include "core/action.h"
+#include "core/fmsg.h"
+#include "core/kemi.h"
+#include "core/receive.h"
+#include "core/route.h"
+
+#include "shim.h"
+
+char *oauth_event_callback = NULL;
+
+struct event {
+    str name;
+    int route; /* -1: none */
+};
+
+static struct event denied = {str_init("oauth:denied"), -1};
+static struct event session_ended = {str_init("oauth:session-ended"), -1};
+
+static int route_of(const str *name)
+{
+    int index = route_lookup(&event_rt, name->s);
+
+    return index >= 0 && event_rt.rlist[index] != NULL ? index : -1;
+}
+
+/* Called when the whole script has been read. */
+void oauth_events_init(void)
+{
+    denied.route = route_of(&denied.name);
+    session_ended.route = route_of(&session_ended.name);
+}
+
+static int is_wanted(const struct event *event)
+{
+    return event->route >= 0 || (oauth_event_callback != NULL && oauth_event_callback[0] != '\0');
+}
+
+static void run_function(sip_msg_t *msg, struct event *event, struct run_act_ctx *context)
+{
+    str callback = {oauth_event_callback, (int)strlen(oauth_event_callback)};
+    struct run_act_ctx *before = sr_kemi_act_ctx_get();
+    sr_kemi_eng_t *engine = sr_kemi_eng_get();
+
+    if (engine == NULL)
+        return;
+    sr_kemi_act_ctx_set(context);
+    if (sr_kemi_route(engine, msg, EVENT_ROUTE, &callback, &event->name) < 0)
+        LM_DBG("the function %s has failed\n", oauth_event_callback);
+    sr_kemi_act_ctx_set(before);
+}
+
+static void run(sip_msg_t *msg, struct event *event)
+{
+    static int running = 0; /* a check in an event route has no event of its own */
+    struct run_act_ctx context;
+    int before = get_route_type();
+
+    if (running)
+        return;
+    running = 1;
+    init_run_actions_ctx(&context);
+    set_route_type(EVENT_ROUTE);
+    if (event->route >= 0)
+        run_top_route(event_rt.rlist[event->route], msg, &context);
+    else
+        run_function(msg, event, &context);
+    set_route_type(before);
+    running = 0;
+}
+
+void oauth_event_denied(sip_msg_t *msg)
+{
+    if (is_wanted(&denied))
+        run(msg, &denied);
+}
+
+/* Not within another script, because there is no request. */
+void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why)
+{
+    sip_msg_t *msg;
+
+    if (!is_wanted(&session_ended))
+        return;
+    msg = faked_msg_get_next();
+    if (msg == NULL || oauth_last_store_ended(msg, session, reason, why) < 0)
+        return;
+    run(msg, &session_ended);
+    oauth_last_reset();
+    ksr_msg_env_reset();
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The SIP proxy that the tests run: that of the machine, or another version.
+//!
+//! `SIPOAUTH_HOST` is a folder that `tools/host.sh` has made, with the program `kamailio`, the file `modules` that says
+//! where its own modules are, and our module in the folders `kamailio` and `kamailio-fault`. `SIPOAUTH_HOST_CORE` has
+//! settings of its core for every configuration, separated by `;`.
+
+use super::kit;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::{env, fs};
+
+pub struct Host {
+    /// Takes the arguments of a Kamailio.
+    pub program: PathBuf,
+    /// Takes those of kamcmd.
+    pub control: PathBuf,
+    /// Where the program finds its own modules.
+    pub modules: PathBuf,
+    /// Lines before each configuration.
+    pub core: Vec<String>,
+    folder: PathBuf,
+}
+
+impl Host {
+    /// Our module, from the folder of this name.
+    pub fn own_modules(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// The one of this test run.
+pub fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let core = env::var("SIPOAUTH_HOST_CORE").unwrap_or_default();
+        let core = core.split(';').map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let control = kit::program("kamcmd");
+        let Some(folder) = env::var_os("SIPOAUTH_HOST") else {
+            let (program, modules) = (kit::program("kamailio"), modules_of_the_machine());
+            return Host { program, control, modules, core, folder: kit::path("target") };
+        };
+        let folder = kit::path(folder.to_str().expect("our own paths are UTF-8"));
+        let modules = fs::read_to_string(folder.join("modules")).expect("tools/host.sh has made this folder");
+        Host { program: folder.join("run"), control, modules: modules.trim().into(), core, folder }
+    })
+}
+
+/// Where Debian put the modules of the installed Kamailio.
+fn modules_of_the_machine() -> PathBuf {
+    let libraries = fs::read_dir("/usr/lib").expect("a Debian system");
+    libraries
+        .flatten()
+        .map(|entry| entry.path().join("kamailio/modules"))
+        .chain([PathBuf::from("/usr/lib64/kamailio/modules")])
+        .find(|path| path.join("tm.so").exists())
+        .expect("Kamailio's modules are installed; run tools/setup.sh")
+}

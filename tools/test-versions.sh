@@ -1,0 +1,48 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# The end-to-end tests on other versions of Kamailio, and in their other ways to receive. The machine's own version is
+# tested by 'make test'. A version that cannot be had is said aloud, and counted at the end.
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+PATH=$PATH:$HOME/.cargo/bin
+
+tools/setup.sh test || exit
+results=()
+failed=0
+absent=0
+
+run() {    # name, SIPOAUTH_HOST_CORE, arguments of the tests
+  local name=$1 core=$2 start=$SECONDS
+  shift 2
+  printf '\n==== %s\n' "$name"
+  if SIPOAUTH_HOST_CORE=$core cargo test --test e2e -- --test-threads=6 "$@"; then
+    results+=("passed   $name  ($((SECONDS - start)) s)")
+  else
+    results+=("FAILED   $name  ($((SECONDS - start)) s)")
+    failed=1
+  fi
+}
+
+for version in "trixie 6.0" "sid 6.1"; do
+  read -r suite series <<< "$version"
+  tools/host.sh "$suite" "$series"
+  case $? in
+    0) ;;
+    3) absent=$((absent + 1)); results+=("ABSENT   Kamailio $series (Debian $suite)"); continue ;;
+    *) failed=1; results+=("FAILED   Kamailio $series could not be prepared"); continue ;;
+  esac
+  export SIPOAUTH_HOST=target/hosts/$suite
+  run "Kamailio $series (Debian $suite)" ""
+  run "Kamailio $series, udp_receiver_mode=1" "udp_receiver_mode=1"
+  case $series in
+    6.0) ;;
+    *) run "Kamailio $series, tcp_main_threads=1" "tcp_main_threads=1" ;;
+  esac
+  unset SIPOAUTH_HOST
+done
+
+printf '\n==== versions\n'
+printf '%s\n' "${results[@]}"
+[ "$absent" = 0 ] || echo "$absent of them could not be had and were not tested"
+exit "$failed"
