@@ -41,16 +41,18 @@ bring_root() {
     [ -e "$HOST/root/$folder" ] || [ ! -e "$HOST/root/usr/$folder" ] || ln -s "usr/$folder" "$HOST/root/$folder"
   done
   mkdir -p "$HOST/root/proc" "$HOST/root/tmp" "$HOST/root$PWD"
+  touch "$HOST/root/etc/passwd" "$HOST/root/etc/group"
   touch "$HOST/root/.whole"
 }
 
-# A program that sees the temporary folder and this project as everybody does.
+# A program that sees the temporary folder, this project and the users as everybody does.
 write_run() {
   cat > "$HOST/run" << END
 #!/bin/bash
 exec unshare --mount bash -c '
   root=\$0
-  mount --bind /tmp "\$root/tmp" && mount --bind "$PWD" "\$root$PWD" && mount --bind /dev "\$root/dev" &&
+  mount --rbind /tmp "\$root/tmp" && mount --bind "$PWD" "\$root$PWD" && mount --bind /dev "\$root/dev" &&
+    mount --bind /etc/passwd "\$root/etc/passwd" && mount --bind /etc/group "\$root/etc/group" &&
     mount -t proc proc "\$root/proc" && exec chroot "\$root" /usr/sbin/kamailio "\$@"' "$HOST/root" "\$@"
 END
   chmod 755 "$HOST/run"

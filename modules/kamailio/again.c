@@ -27,8 +27,9 @@
 /* The shortest queue of the async workers that a system allows is longer. A full one would block this process. */
 #define QUEUED_MAX 8
 
-/* Seconds for which a request that a script still seems to see does not go on. */
-#define PATIENCE 1
+/* Seconds for which a request does not go on that a script still seems to see. A module may have ended a script in an
+ * unusual way. */
+#define PATIENCE 30
 
 struct task {
     async_task_t core; /* first, because the core frees what it is given */
@@ -40,6 +41,7 @@ static uint32_t *queued = NULL;
 
 /* The request that has waited and that this process's script sees now, and its number as a message. */
 static const struct oauth_parked *current = NULL;
+static const sip_msg_t *current_msg;
 static unsigned int current_id;
 
 int oauth_again_init(void)
@@ -55,7 +57,7 @@ int oauth_again_init(void)
 
 static int is_current(const sip_msg_t *msg)
 {
-    return current != NULL && msg != NULL && msg->id == current_id && msg->pid == my_pid();
+    return current != NULL && msg == current_msg && msg->id == current_id;
 }
 
 /* The function by which the request had to wait, without "oauth_", or NULL for a request that has not waited. */
@@ -70,9 +72,13 @@ const struct oauth_digest_user *oauth_again_user(const sip_msg_t *msg)
     return is_current(msg) && current->user.ha1.len > 0 ? &current->user : NULL;
 }
 
+/* How many requests are being received, one within the other: an INVITE within its CANCEL. */
+static unsigned int depth = 0;
+
 static int parse(sip_msg_t *msg, const struct oauth_arrival *arrival)
 {
-    static char buffer[BUF_SIZE + 1];
+    static char buffers[2][BUF_SIZE + 1];
+    char *buffer = buffers[depth % 2];
 
     memcpy(buffer, arrival->text, arrival->len + 1u);
     memset(msg, 0, sizeof(*msg));
@@ -111,9 +117,11 @@ static void receive(const struct oauth_arrival *arrival, void (*handle)(sip_msg_
 {
     sip_msg_t msg;
 
+    depth++;
     if (parse(&msg, arrival) < 0) {
         LM_BUG("a request that was parsed before cannot be parsed\n");
     } else {
+        current_msg = &msg;
         current_id = msg.id;
         log_prefix_set(&msg);
         clear_branches();
@@ -125,6 +133,7 @@ static void receive(const struct oauth_arrival *arrival, void (*handle)(sip_msg_
     }
     ksr_msg_env_reset();
     free_sip_msg(&msg);
+    depth--;
     log_prefix_set(NULL);
     oauth_last_reset();
     oauth_confirm_forget();
@@ -180,7 +189,7 @@ static int hand_over(uint64_t number)
 
 /*
  * Requests whose answer came before a script had done with them, in the order in which they came. This process looks at
- * them again a moment later, but not forever: a module may have ended a script in an unusual way.
+ * them again a moment later.
  */
 static struct early {
     struct early *next;
@@ -320,6 +329,7 @@ static int has_seen(sip_msg_t *msg, unsigned int flags, void *param)
     (void)param;
     if (oauth_arrival_of(msg) != NULL)
         oauth_arrival_forget();
+    oauth_last_reset();
     return 1;
 }
 

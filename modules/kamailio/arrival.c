@@ -80,6 +80,14 @@ int oauth_arrival_is_seen(const struct oauth_arrival *arrival)
     return 0;
 }
 
+/* The script does not see it, or has seen it. */
+void oauth_arrival_forget(void)
+{
+    if (owner != NULL)
+        set_mark(0);
+    owner = NULL;
+}
+
 static int part_of(const sip_msg_t *msg, const str *value, struct oauth_part *part)
 {
     if (value->s < msg->buf || value->s + value->len > msg->buf + msg->len)
@@ -95,7 +103,7 @@ int oauth_arrival_keep(const sip_msg_t *msg)
     const struct cseq_body *cseq = msg->cseq != NULL ? msg->cseq->parsed : NULL;
     const struct via_body *via = msg->via1;
 
-    owner = NULL;
+    oauth_arrival_forget();
     if (msg->len > BUF_SIZE || via == NULL || msg->callid == NULL || cseq == NULL)
         return -1;
     memset(&own.branch, 0, sizeof(own.branch));
@@ -112,16 +120,10 @@ int oauth_arrival_keep(const sip_msg_t *msg)
     own.text = text;
     owner = msg;
     owner_id = msg->id;
-    set_mark(mark_of(&own));
+    /* an ACK never waits, and sl may end its way before any callback that would remove the mark */
+    if (own.method != METHOD_ACK)
+        set_mark(mark_of(&own));
     return 0;
-}
-
-/* The script does not see it, or has seen it. */
-void oauth_arrival_forget(void)
-{
-    if (owner != NULL)
-        set_mark(0);
-    owner = NULL;
 }
 
 /* NULL for a message that did not just arrive: one that another module has made, or that tm has kept. */

@@ -117,6 +117,8 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         LM_ERR("only a request can be checked\n");
         return oauth_check_failed(msg, role);
     }
+    if (oauth_last_is_pending(msg))
+        return OAUTH_PARKED; /* a KEMI script tries one check after the other */
     worker = oauth_worker_get();
     if (worker == NULL)
         return oauth_check_failed(msg, role);
@@ -188,6 +190,8 @@ int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
     uint32_t flags = oauth_has_waited(msg) ? SIPOAUTH_CHECK_RESUMED : SIPOAUTH_CHECK_NO_WAIT;
     int rc;
 
+    if (oauth_last_is_pending(msg))
+        return OAUTH_PARKED;
     if (worker == NULL)
         return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
     prepare(&result);

@@ -11,7 +11,6 @@
 #include "core/action.h"
 #include "core/fmsg.h"
 #include "core/kemi.h"
-#include "core/receive.h"
 #include "core/route.h"
 
 #include "shim.h"
@@ -65,8 +64,10 @@ static void run(sip_msg_t *msg, struct event *event)
     struct run_act_ctx context;
     int before = get_route_type();
 
-    if (running)
+    if (running) {
+        LM_DBG("%.*s within an event route is no event\n", event->name.len, event->name.s);
         return;
+    }
     running = 1;
     init_run_actions_ctx(&context);
     set_route_type(EVENT_ROUTE);
@@ -84,17 +85,19 @@ void oauth_event_denied(sip_msg_t *msg)
         run(msg, &denied);
 }
 
-/* Not within another script, because there is no request. */
+/* There is no request. The command that ends a session may come from a script, whose outcome stays. */
 void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why)
 {
     sip_msg_t *msg;
+    void *before;
 
     if (!is_wanted(&session_ended))
         return;
     msg = faked_msg_get_next();
-    if (msg == NULL || oauth_last_store_ended(msg, session, reason, why) < 0)
+    if (msg == NULL)
         return;
-    run(msg, &session_ended);
-    oauth_last_reset();
-    ksr_msg_env_reset();
+    before = oauth_last_set_aside();
+    if (oauth_last_store_ended(msg, session, reason, why) == 0)
+        run(msg, &session_ended);
+    oauth_last_take_back(before);
 }

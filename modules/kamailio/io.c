@@ -12,6 +12,7 @@
 #include "core/cfg/cfg_struct.h"
 #include "core/mem/shm.h"
 #include "core/pt.h"
+#include "core/receive.h"
 #include "core/timer.h"
 
 #include "shim.h"
@@ -54,6 +55,7 @@ static void ended(void *user, const sipoauth_session_state *session, sipoauth_st
 {
     (void)user;
     oauth_event_session_ended(session, "session_ended", why);
+    ksr_msg_env_reset();
 }
 
 static sipoauth_io *start(void)

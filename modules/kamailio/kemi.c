@@ -58,12 +58,12 @@ static int ki_password_grant_resume(sip_msg_t *msg, str *realm, str *ha1, str *c
 
 static int ki_check_token(sip_msg_t *msg, str *token)
 {
-    return oauth_check_token(msg, token, NULL);
+    return result(oauth_check_token(msg, token, NULL));
 }
 
 static int ki_check_token_realm(sip_msg_t *msg, str *token, str *realm)
 {
-    return oauth_check_token(msg, token, realm);
+    return result(oauth_check_token(msg, token, realm));
 }
 
 static int ki_kd_check(sip_msg_t *msg, str *realm)

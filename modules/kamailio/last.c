@@ -18,6 +18,7 @@
 
 static struct oauth_last last;
 static int owned = 0;
+static const sip_msg_t *owner;
 static unsigned int owner_id;
 static int owner_pid;   /* 0 in the messages that xhttp makes */
 
@@ -37,7 +38,7 @@ void oauth_last_reset(void)
 
 static int owned_by(const sip_msg_t *msg)
 {
-    return msg != NULL && owned && owner_id == msg->id && owner_pid == msg->pid;
+    return msg != NULL && owned && owner == msg && owner_id == msg->id && owner_pid == msg->pid;
 }
 
 struct oauth_last *oauth_last_get(const sip_msg_t *msg)
@@ -79,6 +80,12 @@ struct kept {
     char store[];
 };
 
+/* The same in private memory, for the time of an event. */
+struct aside {
+    const sip_msg_t *owner;
+    struct kept kept;
+};
+
 /* It does nothing, but by it a transaction's copy is found. */
 static void keeps_outcome(struct cell *cell, int type, struct tmcb_params *params)
 {
@@ -112,6 +119,7 @@ static void keep(struct cell *cell)
 static void transaction_made(struct cell *cell, int type, struct tmcb_params *params)
 {
     (void)type;
+    oauth_park_taken(params->req);
     if (owned_by(params->req) && last.checked && last.verdict != SIPOAUTH_VERDICT_PENDING)
         keep(cell);
 }
@@ -159,6 +167,7 @@ static void take(const sip_msg_t *msg)
     oauth_last_reset();
     last.offer = offer;
     owned = 1;
+    owner = msg;
     owner_id = msg->id;
     owner_pid = msg->pid;
 }
@@ -284,6 +293,35 @@ int oauth_last_store_ended(const sip_msg_t *msg, const sipoauth_session_state *s
     last.subject = text_of(session->subject);
     last.scope = text_of(session->scope);
     return settle(msg);
+}
+
+/*
+ * Sets the outcome of this process aside while an event route has one of its own. NULL: there is none, or no memory; then
+ * it is gone afterwards.
+ */
+void *oauth_last_set_aside(void)
+{
+    struct aside *aside = owned ? pkg_malloc(sizeof(*aside) + length_of(&last)) : NULL;
+
+    if (aside == NULL)
+        return NULL;
+    aside->owner = owner;
+    aside->kept.outcome = last;
+    move_texts(&aside->kept.outcome, aside->kept.store);
+    return aside;
+}
+
+void oauth_last_take_back(void *set_aside)
+{
+    struct aside *aside = set_aside;
+
+    oauth_last_reset();
+    if (aside == NULL)
+        return;
+    take(aside->owner);
+    last = aside->kept.outcome;
+    (void)settle(aside->owner);
+    pkg_free(aside);
 }
 
 /* There is no outcome yet, because the request must wait. */

@@ -64,6 +64,9 @@ static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, c
 
     if (rc < 0)
         return OAUTH_PARK_REFUSED;
+    parked.msg = msg;
+    parked.id = msg->id;
+    parked.number = number;
     if (rc == 0)
         return OAUTH_PARK_DONE; /* another worker has parked another copy at the same moment */
     oauth_again_parked(msg);
@@ -71,11 +74,9 @@ static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, c
     if (rc != SIPOAUTH_OK) {
         LM_DBG("the job of a request was not taken (%d)\n", rc);
         oauth_parked_drop(number);
+        parked.msg = NULL;
         return OAUTH_PARK_REFUSED;
     }
-    parked.msg = msg;
-    parked.id = msg->id;
-    parked.number = number;
     return OAUTH_PARK_DONE;
 }
 
@@ -138,14 +139,20 @@ void oauth_park_go_on(uint64_t first, uint64_t second)
         oauth_resume_run(first, second);
 }
 
-/* The script has answered by itself, although the request waits. It is not answered twice. */
-static void stateless_reply(sl_cbp_t *reply)
+/* The script answers by itself, or makes a transaction, although the request waits. It is not answered twice. */
+void oauth_park_taken(const sip_msg_t *msg)
 {
-    if (parked.msg == NULL || reply->req != parked.msg || reply->req->id != parked.id || reply->code < 200)
+    if (parked.msg == NULL || msg != parked.msg || msg->id != parked.id)
         return;
     parked.msg = NULL;
     LM_DBG("a request that waits was answered by the script\n");
     oauth_parked_drop(parked.number);
+}
+
+static void stateless_reply(sl_cbp_t *reply)
+{
+    if (reply->code >= 200)
+        oauth_park_taken(reply->req);
 }
 
 int oauth_park_init(void)

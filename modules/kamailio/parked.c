@@ -153,29 +153,32 @@ void oauth_parked_free(struct oauth_parked *parked)
     shm_free(parked);
 }
 
-/* Parks a request. Returns 1, 0 if it waits already, or -1 when there is no memory. */
+/* Parks a request, and says by which number it goes on. Returns 1, 0 if it waits already, or -1 when there is no memory. */
 int oauth_parked_add(const struct oauth_arrival *arrival, const char *function, const struct oauth_digest_user *user,
         uint64_t *number)
 {
     const uint32_t place = place_of(arrival);
     struct oauth_parked *parked = copy_of(arrival, function, user);
-    int is_new;
+    const struct oauth_parked *other;
 
     if (parked == NULL)
         return -1;
     parked->number = __atomic_add_fetch(&room->last_number, 1, __ATOMIC_RELAXED) << PLACE_BITS | place;
     *number = parked->number;
     hold(place);
-    is_new = find(place, arrival, arrival->method) == NULL;
-    if (is_new) {
+    other = find(place, arrival, arrival->method);
+    if (other != NULL) {
+        *number = other->number;
+    } else {
         parked->next = room->places[place];
         room->places[place] = parked;
         __atomic_fetch_add(&room->count, 1, __ATOMIC_SEQ_CST);
     }
     release(place);
-    if (!is_new)
-        oauth_parked_free(parked);
-    return is_new;
+    if (other == NULL)
+        return 1;
+    oauth_parked_free(parked);
+    return 0;
 }
 
 /* True for a copy of a request that is here. */

@@ -126,6 +126,8 @@ void oauth_last_store_pending(const sip_msg_t *msg, uint32_t role);
 int oauth_last_is_pending(const sip_msg_t *msg);
 void oauth_last_keep_granted(const sip_msg_t *msg);
 void oauth_last_reset(void);
+void *oauth_last_set_aside(void);
+void oauth_last_take_back(void *set_aside);
 int oauth_last_init(void);
 
 /* What a script knows of the user whom it has authenticated by Digest. */
@@ -216,6 +218,7 @@ int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume,
 int oauth_park_absorbs(sip_msg_t *msg);
 int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait);
 void oauth_park_go_on(uint64_t first, uint64_t second);
+void oauth_park_taken(const sip_msg_t *msg);
 int oauth_has_waited(const sip_msg_t *msg);
 
 /* events.c */

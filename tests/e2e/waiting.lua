@@ -5,9 +5,13 @@ function ksr_request_route()
         KSR.sl.sl_send_reply(200, "OK")
         return 1
     end
-    if KSR.auth_oauth.check("example.test") < 0 then
-        if KSR.pv.get("$hdr(X-Mode)") == "hasty" then
+    if KSR.auth_oauth.check("example.test") < 0 and KSR.auth_oauth.proxy_check("example.test") < 0 then
+        local mode = KSR.pv.get("$hdr(X-Mode)")
+        if mode == "hasty" then
             KSR.sl.sl_send_reply(403, KSR.pv.get("$oauth(verdict)"))
+        elseif mode == "stateful" then
+            KSR.tm.t_newtran()
+            KSR.tm.t_reply(480, KSR.pv.get("$oauth(verdict)"))
         else
             KSR.auth_oauth.www_challenge("example.test", 0)
             KSR.auth_oauth.reply()

@@ -113,7 +113,9 @@ fn place(change: impl FnOnce(Builder, &Directory) -> Builder) -> Place {
     let (server, rtpengine, directory) = (server(), RtpEngine::start(), Directory::new("waiting"));
     let [callee, tracer] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
     let uri = |socket: &UdpSocket| format!("sip:{}", socket.local_addr().expect("bound"));
+    // At level 3 other lines break into those of acc: Kamailio 6 writes a line in pieces.
     let builder = configured("tests/e2e/waiting.cfg", &provider(&server))
+        .define("DEBUG", 2)
         .define_string("RTPENGINE", &format!("udp:{}", rtpengine.address))
         .define_string("CALLEE", &uri(&callee))
         .define_string("TRACER", &uri(&tracer));
@@ -413,9 +415,10 @@ fn a_cancel_ends_an_invite_that_waits_at_once_and_only_its_callers() {
     place.server.set(INTROSPECTION, Answer::Hang);
     for (mut phone, mut stranger) in [(place.stack.udp(), place.stack.udp()), (place.stack.tcp(), place.stack.tcp())] {
         let invite = place.invite(&place.token(), BOB);
+        let waiting = place.stack.counter("pending") + 1;
         let octets = phone.send(&invite).expect("sent");
         assert_eq!(phone.receive().expect("an answer").status, 100);
-        let waiting = place.stack.counter("pending");
+        place.stack.wait_until("it waits", || place.stack.counter("pending") == waiting);
         let cancel = cancel_of(&octets);
         stranger.send_octets(&cancel).expect("sent");
         let ping = Request::new("OPTIONS", "sip:example.test", ALICE);
@@ -533,13 +536,15 @@ fn a_kemi_script_need_not_tell_a_request_that_waits_from_a_refused_one() {
         assert_eq!((reply.status, reply.header("X-Again")), (200, Some(again)), "{reply:?}");
     }
     assert!(phone.receive_for(SILENCE).is_err(), "nothing else was sent");
-    let hasty = Request::register(ALICE)
-        .with("Authorization", format!("Bearer {}", stack.secrets.keep(unique("an-opaque-token-"))))
-        .with("X-Mode", "hasty");
-    let reply = stack.request(&mut phone, &hasty);
-    assert_eq!((reply.status, &*reply.reason), (403, "pending"), "{reply:?}");
-    stack.wait_until("the server has answered", || stack.counter("resumed") == 2);
-    assert!(phone.receive_for(SILENCE).is_err(), "a script that answers by itself has answered");
+    for (mode, status, resumed) in [("hasty", 403, 2), ("stateful", 480, 3)] {
+        let request = Request::register(ALICE)
+            .with("Authorization", format!("Bearer {}", stack.secrets.keep(unique("an-opaque-token-"))))
+            .with("X-Mode", mode);
+        let reply = stack.request(&mut phone, &request);
+        assert_eq!((reply.status, &*reply.reason), (status, "pending"), "{reply:?}");
+        stack.wait_until("the server has answered", || stack.counter("resumed") == resumed);
+        assert!(phone.receive_for(SILENCE).is_err(), "a script that answers by itself has answered");
+    }
     stack.finish();
 }
 
