@@ -12,11 +12,11 @@ results=()
 failed=0
 absent=0
 
-run() {    # name, SIPOAUTH_HOST_CORE, arguments of the tests
+run() {    # name, TEST_HOST_CORE, arguments of the tests
   local name=$1 core=$2 start=$SECONDS
   shift 2
   printf '\n==== %s\n' "$name"
-  if SIPOAUTH_HOST_CORE=$core cargo test --test e2e -- --test-threads=6 "$@"; then
+  if TEST_HOST_CORE=$core cargo test --test e2e -- --test-threads=6 "$@"; then
     results+=("passed   $name  ($((SECONDS - start)) s)")
   else
     results+=("FAILED   $name  ($((SECONDS - start)) s)")
@@ -32,14 +32,14 @@ for version in "trixie 6.0" "sid 6.1"; do
     3) absent=$((absent + 1)); results+=("ABSENT   Kamailio $series (Debian $suite)"); continue ;;
     *) failed=1; results+=("FAILED   Kamailio $series could not be prepared"); continue ;;
   esac
-  export SIPOAUTH_HOST=target/hosts/$suite
+  export TEST_HOST=target/hosts/$suite
   run "Kamailio $series (Debian $suite)" ""
   run "Kamailio $series, udp_receiver_mode=1" "udp_receiver_mode=1"
   case $series in
     6.0) ;;
     *) run "Kamailio $series, tcp_main_threads=1" "tcp_main_threads=1" ;;
   esac
-  unset SIPOAUTH_HOST
+  unset TEST_HOST
 done
 
 printf '\n==== versions\n'

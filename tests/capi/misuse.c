@@ -290,6 +290,7 @@ static void handles(sipoauth_context *context)
     EXPECT(io == NULL && err[0] != '\0');
     EXPECT_STATUS(sipoauth_io_new(context, NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_io_step(NULL, 0, NULL, NULL), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_io_ended(NULL, NULL, NULL), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_context_try_store(NULL, err, sizeof(err)), SIPOAUTH_E_ARGUMENT);
     EXPECT(err[0] != '\0');
     EXPECT_STATUS(sipoauth_context_try_store(context, err, sizeof(err)), SIPOAUTH_OK);

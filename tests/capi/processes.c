@@ -162,6 +162,7 @@ static void child_of_io(sipoauth_io *parents)
     sipoauth_io *own = NULL;
 
     CHILD_EXPECT(sipoauth_io_step(parents, 0, NULL, NULL) == SIPOAUTH_E_PROCESS);
+    CHILD_EXPECT(sipoauth_io_ended(parents, NULL, NULL) == SIPOAUTH_E_PROCESS);
     CHILD_EXPECT(sipoauth_io_new(context, &own, err, sizeof(err)) == SIPOAUTH_E_BUSY);
     sipoauth_io_free(parents); /* does nothing: its threads are in the parent */
     CHILD_EXPECT(sipoauth_io_new(context, &own, err, sizeof(err)) == SIPOAUTH_E_BUSY);
@@ -204,6 +205,7 @@ void test_processes(void)
     EXPECT(waitpid(io_process, &status, 0) == io_process && WIFSIGNALED(status));
     EXPECT_STATUS(sipoauth_io_new(context, &io, err, sizeof(err)), SIPOAUTH_OK);
     EXPECT_STATUS(sipoauth_io_step(io, 10, NULL, NULL), SIPOAUTH_OK);
+    EXPECT_STATUS(sipoauth_io_ended(io, NULL, NULL), SIPOAUTH_OK);
     child = fork();
     if (child == 0)
         child_of_io(io);

@@ -2,8 +2,8 @@
 
 //! The SIP proxy that the tests run: that of the machine, or another version.
 //!
-//! `SIPOAUTH_HOST` is a folder that `tools/host.sh` has made, with the program `kamailio`, the file `modules` that says
-//! where its own modules are, and our module in the folders `kamailio` and `kamailio-fault`. `SIPOAUTH_HOST_CORE` has
+//! `TEST_HOST` is a folder that `tools/host.sh` has made, with the program `kamailio`, the file `modules` that says
+//! where its own modules are, and our module in the folders `kamailio` and `kamailio-fault`. `TEST_HOST_CORE` has
 //! settings of its core for every configuration, separated by `;`.
 
 use super::kit;
@@ -34,10 +34,10 @@ impl Host {
 pub fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let core = env::var("SIPOAUTH_HOST_CORE").unwrap_or_default();
+        let core = env::var("TEST_HOST_CORE").unwrap_or_default();
         let core = core.split(';').map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         let control = kit::program("kamcmd");
-        let Some(folder) = env::var_os("SIPOAUTH_HOST") else {
+        let Some(folder) = env::var_os("TEST_HOST") else {
             let (program, modules) = (kit::program("kamailio"), modules_of_the_machine());
             return Host { program, control, modules, core, folder: kit::path("target") };
         };
