@@ -12,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header reference demo demo-stop test test-servers test-versions lint bench bench-keep instructions-accept install install-kamailio clean help
+.PHONY: all lib kamailio header reference demo demo-stop test test-servers test-versions test-packages lint bench bench-keep instructions-accept install install-kamailio deb clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -23,10 +23,12 @@ help:
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
 	@echo "make test-servers       other people's authorization servers, installed and run here, with the guides for them"
 	@echo 'make test-versions      the end-to-end tests on other versions of Kamailio'
+	@echo 'make test-packages      the Debian packages, built and used in fresh Debians'
 	@echo 'make bench [QUICK=1]    how fast it is, with the goals; QUICK=1 takes few rounds; make bench-keep writes benches/RESULTS.md'
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
+	@echo 'make deb                Debian packages for the Debian and the Kamailio of this machine, in target/deb'
 	@echo 'make header             include/sipoauth.h anew from src/capi; make reference: settings, parameters and manual pages from their tables'
 
 lib:
@@ -60,6 +62,9 @@ test-servers:
 test-versions:
 	tools/test-versions.sh
 
+test-packages:
+	tools/test-packages.sh
+
 lint:
 	tools/lint.sh
 
@@ -79,6 +84,9 @@ install:
 install-kamailio:
 	@[ -f target/kamailio/auth_oauth.so ] || { echo "auth_oauth.so is not built yet: run make first" >&2; exit 1; }
 	install -m 644 target/kamailio/auth_oauth.so "$(DESTDIR)$$(tools/kamailio-build.sh --modules)/auth_oauth.so"
+
+deb:
+	tools/deb.sh
 
 clean:
 	$(CARGO) clean

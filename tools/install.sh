@@ -7,7 +7,7 @@
 #
 # PREFIX is where it will be used, for example /usr/local; DESTDIR is put before it while a package is made.
 # SIPOAUTH_BUILD names the folder of the built libraries, by default target/release; SIPOAUTH_TOOL names the built tool,
-# by default sipoauth in that folder.
+# by default sipoauth in that folder. SIPOAUTH_LIBDIR names the folder of libraries below PREFIX, by default lib.
 set -eu
 
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
@@ -18,6 +18,7 @@ PREFIX=${1%/}
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${SIPOAUTH_BUILD:-${CARGO_TARGET_DIR:-$ROOT/target}/release}
 TOOL=${SIPOAUTH_TOOL:-$BUILD/sipoauth}
+LIBDIR=${SIPOAUTH_LIBDIR:-lib}
 TO=${2:-}$PREFIX
 VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
 SONAME=libsipoauth.so.${VERSION%%.*}
@@ -26,17 +27,18 @@ for file in "$BUILD/libsipoauth.so" "$BUILD/libsipoauth.a" "$TOOL"; do
   [ -f "$file" ] || fail "$file is missing: build it first (cargo build --release)"
 done
 
-install -d "$TO/bin" "$TO/lib/pkgconfig" "$TO/include" "$TO/share/doc/sipoauth"
+install -d "$TO/bin" "$TO/$LIBDIR/pkgconfig" "$TO/include" "$TO/share/doc/sipoauth"
 for page in "$ROOT"/docs/man/*; do
   install -D -m 644 -t "$TO/share/man/man${page##*.}" "$page"
 done
 install -m 755 "$TOOL" "$TO/bin/sipoauth"
-install -m 755 "$BUILD/libsipoauth.so" "$TO/lib/libsipoauth.so.$VERSION"
-ln -sfn "libsipoauth.so.$VERSION" "$TO/lib/$SONAME"
-ln -sfn "$SONAME" "$TO/lib/libsipoauth.so"
-install -m 644 "$BUILD/libsipoauth.a" "$TO/lib/libsipoauth.a"
+install -m 755 "$BUILD/libsipoauth.so" "$TO/$LIBDIR/libsipoauth.so.$VERSION"
+ln -sfn "libsipoauth.so.$VERSION" "$TO/$LIBDIR/$SONAME"
+ln -sfn "$SONAME" "$TO/$LIBDIR/libsipoauth.so"
+install -m 644 "$BUILD/libsipoauth.a" "$TO/$LIBDIR/libsipoauth.a"
 install -m 644 "$ROOT/include/sipoauth.h" "$TO/include/sipoauth.h"
-sed -e "s|@PREFIX@|$PREFIX|" -e "s|@VERSION@|$VERSION|" "$ROOT/sipoauth.pc.in" > "$TO/lib/pkgconfig/sipoauth.pc"
-chmod 644 "$TO/lib/pkgconfig/sipoauth.pc"
+sed -e "s|@PREFIX@|$PREFIX|" -e "s|@LIBDIR@|$LIBDIR|" -e "s|@VERSION@|$VERSION|" "$ROOT/sipoauth.pc.in" \
+  > "$TO/$LIBDIR/pkgconfig/sipoauth.pc"
+chmod 644 "$TO/$LIBDIR/pkgconfig/sipoauth.pc"
 install -m 644 "$ROOT/LICENSE-MIT" "$ROOT/LICENSE-APACHE" "$ROOT"/examples/c/*.c "$TO/share/doc/sipoauth/"
 printf 'install: sipoauth %s is in %s\n' "$VERSION" "$TO"
