@@ -377,16 +377,6 @@ proptest! {
     }
 
     #[test]
-    fn the_parts_of_two_good_tokens_make_no_third(a in 0..5usize, b in 0..5usize, cut in 0..3usize) {
-        prop_assume!(a != b);
-        let (one, two): (Vec<_>, Vec<_>) = (bench().1[a].split('.').collect(), bench().1[b].split('.').collect());
-        let mixed: Vec<_> = (0..3).map(|i| if i == cut { one[i] } else { two[i] }).collect();
-        // All carry the same claims, so a mixed payload changes nothing.
-        prop_assume!(mixed != one && mixed != two);
-        prop_assert_ne!(reason(&mixed.join(".")), Reason::Ok);
-    }
-
-    #[test]
     fn arbitrary_requests_never_pass(
         method in "[A-Z]{0,9}|REGISTER", from in "\\PC{0,60}", to in "(sip:)?\\PC{0,60}", realm in "\\PC{0,20}",
         credentials in prop::collection::vec("((?i:bearer) )?(token=|pop=)?\"?\\PC{0,60}", 0..4),
@@ -577,6 +567,20 @@ fn no_single_bit_of_a_token_can_be_changed() {
                 octets[place] ^= 1 << bit;
                 let token = String::from_utf8(octets).expect("still ASCII");
                 assert_ne!(reason(&token), Reason::Ok, "octet {place}, bit {bit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_two_good_tokens_make_no_third() {
+    let good: Vec<Vec<&str>> = bench().1.iter().map(|token| token.split('.').collect()).collect();
+    for (one, two) in good.iter().flat_map(|one| good.iter().map(move |two| (one, two))) {
+        for cut in 0..3 {
+            let mixed: Vec<&str> = (0..3).map(|part| if part == cut { one[part] } else { two[part] }).collect();
+            // All carry the same claims, so another's payload changes nothing.
+            if !good.contains(&mixed) {
+                assert_ne!(reason(&mixed.join(".")), Reason::Ok, "{mixed:?}");
             }
         }
     }

@@ -112,7 +112,7 @@ impl Stack {
     }
 
     /// Polls a condition; panics with the log when it does not hold in time.
-    pub fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
+    pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
         assert!(patience::until(PATIENCE, condition), "{what}: not in time\n{}", self.module_log());
     }
 

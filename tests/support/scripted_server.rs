@@ -208,7 +208,7 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, stop: &AtomicBool) {
     let Some(line) = peek_line(&stream) else { return };
     let target = line.split(' ').nth(1).unwrap_or("");
     let path = target.split('?').next().unwrap_or("").to_owned();
-    let answer = {
+    let mut answer = {
         let mut script = script.lock().expect("no panic while held");
         *script.counts.entry(path.clone()).or_default() += 1;
         script.answers.get(&path).cloned().unwrap_or(Answer::Status(404))
@@ -217,10 +217,9 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, stop: &AtomicBool) {
         return;
     }
     let received = read_request(&stream);
-    let answer = match answer {
-        Answer::Computed(Computed(compute)) => compute(&received),
-        answer => answer,
-    };
+    while let Answer::Computed(Computed(compute)) = answer {
+        answer = compute(&received);
+    }
     script.lock().expect("no panic while held").received.insert(path, received);
     let _ = give(&mut stream, answer, stop);
     let _ = stream.shutdown(Shutdown::Write);
