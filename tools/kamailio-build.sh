@@ -24,6 +24,7 @@ OUT=${KAMAILIO_OUT:-$TARGET/kamailio}
 STATICLIB=${SIPOAUTH_STATICLIB:-$TARGET/release/libsipoauth.a}
 INCLUDE=${SIPOAUTH_INCLUDE:-$ROOT/include}
 CC=${CC:-cc}
+. "$ROOT/tools/debian.sh"
 
 fail() { echo "kamailio-build: $*" >&2; exit 1; }
 say() { echo "kamailio-build: $*"; }
@@ -126,37 +127,20 @@ source_list() {
   done > "$1/system.sources"
 }
 
-# The archives that a .dsc file names are here, as it names them; signatures beside them are not needed.
-tars_are_whole() {
-  local sums
-  sums=$(awk '/^[^ ]/ { on = /^Checksums-Sha256:/ } on && $3 ~ /\.tar\.[a-z0-9]+$/ { print $1 "  " $3 }' "$1")
-  [ -n "$sums" ] && sha256sum --check --quiet <<< "$sums" >> source.log 2>&1
-}
-
 fetch_source() {
-  local work=$TARGET/kamailio-src package_version lists apt dsc
+  local work=$TARGET/kamailio-src package_version
   need dpkg-query dpkg
   need apt-get apt
   need dpkg-source dpkg-dev
   package_version=$(dpkg-query -W -f '${source:Version}' kamailio 2>/dev/null) \
     || fail "Kamailio $VERSION was not installed as a Debian package: set KAMAILIO_SRC to its source tree"
   rm -rf "$work.part"
-  mkdir -p "$work.part/parts" "$work.part/lists/partial"
+  mkdir -p "$work.part/parts"
   source_list "$work.part/parts"
-  lists=$work.part
-  apt=(-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$lists/parts" -o Dir::State::lists="$lists/lists"
-    -o Dir::Cache::srcpkgcache= -o Dir::Cache::pkgcache= -o APT::Sandbox::User= -o APT::Get::List-Cleanup=0)
   say "fetching the headers of kamailio $package_version (13 MB)"
-  # another repository of this machine may be out of reach or have no sources: only the result counts
-  (cd "$work.part" && apt-get "${apt[@]}" -qq update > update.log 2>&1) || true
-  # it fails, too, when only the detached signature of upstream is not to be had
-  (cd "$work.part" && apt-get "${apt[@]}" -qq source --download-only "kamailio=$package_version" > source.log 2>&1) || true
-  dsc=$(ls "$work.part"/kamailio_*.dsc 2>/dev/null | head -n 1)
-  [ -n "$dsc" ] && (cd "$work.part" && tars_are_whole "$(basename "$dsc")") \
-    || fail "the source package kamailio $package_version could not be fetched (see $work.part/source.log): check the network, or set KAMAILIO_SRC to a source tree of Kamailio $VERSION"
-  (cd "$work.part" && dpkg-source --no-check -x "$(basename "$dsc")" tree > unpack.log 2>&1) \
-    || fail "the source package could not be unpacked (see $work.part/unpack.log)"
-  rm -rf "$work" "$work.part/lists" "$work.part/parts" "$work.part"/*.tar.*
+  download_source "kamailio=$package_version" "$work.part" \
+    || fail "the source package kamailio $package_version could not be fetched (see $work.part/log): check the network, or set KAMAILIO_SRC to a source tree of Kamailio $VERSION"
+  rm -rf "$work"
   mv "$work.part" "$work"
 }
 

@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 PATH=$PATH:$HOME/.cargo/bin
+. tools/debian.sh
 [ ! -x target/node/bin/node ] || PATH=$PWD/target/node/bin:$PATH
 
 WORK=$PWD/target/packages
@@ -26,32 +27,19 @@ end() {
 }
 trap end EXIT
 
-# Becomes a command in another Debian, which sees this project and the toolchain.
+# Becomes a command in that Debian, which sees this project, the toolchain and the network.
 enter() {
-  local root=$1
+  local root=$1 shared=(/etc/resolv.conf "$PWD") folder
   shift
-  exec unshare --mount bash -c '
-    root=$0
-    mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc" && mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
-    for folder in "$PROJECT" "$HOME/.cargo" "$HOME/.rustup"; do
-      [ ! -d "$folder" ] || { mkdir -p "$root$folder" && mount --bind "$folder" "$root$folder"; }
-    done
-    exec chroot "$root" "$@"' "$root" "$@"
+  for folder in "$HOME/.cargo" "$HOME/.rustup"; do
+    [ ! -d "$folder" ] || shared+=("$folder")
+  done
+  enter_debian "$root" "${shared[@]}" -- "$@"
 }
 within() { (enter "$@"); }
-export PROJECT=$PWD
 
 bring() {    # suite, folder, mmdebstrap's variant, packages
-  [ ! -e "$2/.whole" ] || return 0
-  rm -rf "$2"
-  mkdir -p "$(dirname "$2")"
-  mmdebstrap --quiet --aptopt='Acquire::Check-Valid-Until "false"' --variant="$3" --include="$4" "$1" "$2" > "$2.log" 2>&1 ||
-    fail "Debian $1 could not be brought (see $2.log)"
-  # No service starts here.
-  printf '#!/bin/sh\nexit 101\n' > "$2/usr/sbin/policy-rc.d"
-  chmod 755 "$2/usr/sbin/policy-rc.d"
-  : > "$2/etc/resolv.conf"
-  touch "$2/.whole"
+  bring_debian "$@" || fail "Debian $1 could not be brought (see $2.log)"
 }
 
 build() {    # suite: packages of two revisions
@@ -59,8 +47,8 @@ build() {    # suite: packages of two revisions
   bring "$1" "$builder" buildd ca-certificates,git,python3
   for revision in 1 2; do
     say "$1: building revision $revision"
-    within "$builder" git config --global --add safe.directory "$PROJECT"
-    within "$builder" bash -c "cd '$PROJECT' && tools/deb.sh $revision" > "$WORK/$1/build-$revision.log" 2>&1 ||
+    within "$builder" git config --global --add safe.directory "$PWD"
+    within "$builder" bash -c "cd '$PWD' && tools/deb.sh $revision" > "$WORK/$1/build-$revision.log" 2>&1 ||
       { tail -n 20 "$WORK/$1/build-$revision.log" >&2; fail "$1: revision $revision was not built"; }
     out=$(. "$builder/etc/os-release" && echo "target/deb/$ID-${VERSION_ID:-unstable}")
     rm -rf "$WORK/$1/$revision"
@@ -163,7 +151,6 @@ life() {    # suite
 }
 
 [ "$(id -u)" = 0 ] || fail "run this as root"
-command -v mmdebstrap > /dev/null || apt-get install -y -qq mmdebstrap > /dev/null
 [ -d "$KIT/node_modules" ] || tools/setup.sh test
 mkdir -p "$WORK"
 [ $# -gt 0 ] || set -- bookworm trixie
