@@ -135,9 +135,7 @@ static void receive(const struct oauth_arrival *arrival, void (*handle)(sip_msg_
     free_sip_msg(&msg);
     depth--;
     log_prefix_set(NULL);
-    oauth_last_reset();
-    oauth_confirm_forget();
-    oauth_tokens_forget();
+    oauth_forget_message();
 }
 
 static void pass(uint64_t number)
@@ -329,7 +327,7 @@ static int has_seen(sip_msg_t *msg, unsigned int flags, void *param)
     (void)param;
     if (oauth_arrival_of(msg) != NULL)
         oauth_arrival_forget();
-    oauth_last_reset();
+    oauth_forget_message();
     return 1;
 }
 

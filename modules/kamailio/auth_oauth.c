@@ -32,6 +32,14 @@ static int need_modules(void)
     return 0;
 }
 
+/* The transaction that this process is working on, or NULL. */
+tm_cell_t *oauth_transaction(void)
+{
+    tm_cell_t *cell = oauth_tm.t_gett();
+
+    return cell == T_UNDEFINED ? NULL : cell;
+}
+
 static int sip_worker = 0;
 
 /* The rank does not say this, because a process that runs scripts for others has the rank of an RPC process. */

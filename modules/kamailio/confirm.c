@@ -80,7 +80,7 @@ static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_s
     char header[40];
     int header_len = snprintf(header, sizeof(header), "Retry-After: %u\r\n", retry_after);
     str phrase = str_init("Service Unavailable");
-    str tag = {(char *)to_tag.ptr, (int)to_tag.len};
+    str tag = oauth_text(to_tag);
     const struct to_body *to = request->to != NULL ? get_to(request) : NULL;
     int tagged = to == NULL || to->tag_value.len > 0;
     struct bookmark bookmark;
@@ -168,7 +168,7 @@ static void drop(void *param)
 /* Works before there is a transaction, too, because tm keeps the callback for one that this message may still get. */
 static int expect_stateful(sip_msg_t *msg, sipoauth_str text)
 {
-    tm_cell_t *cell = oauth_tm.t_gett();
+    tm_cell_t *cell = oauth_transaction();
     struct ticket *ticket = shm_malloc(sizeof(*ticket) + text.len);
 
     if (ticket == NULL) {
@@ -177,8 +177,6 @@ static int expect_stateful(sip_msg_t *msg, sipoauth_str text)
     }
     ticket->len = text.len;
     memcpy(ticket->text, text.ptr, text.len);
-    if (cell == T_UNDEFINED)
-        cell = NULL;
     if (oauth_tm.register_tmcb(msg, cell, TMCB_RESPONSE_READY, stateful_reply, ticket, drop) <= 0) {
         LM_ERR("cannot watch for the reply to a registration\n");
         shm_free(ticket);
@@ -204,11 +202,5 @@ int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket)
 
 int oauth_confirm_init(void)
 {
-    sl_cbelem_t hook = {SLCB_REPLY_READY, stateless_reply, NULL, NULL};
-
-    if (oauth_sl.register_cb(&hook) < 0) {
-        LM_ERR("cannot watch the stateless replies\n");
-        return -1;
-    }
-    return 0;
+    return oauth_watch_stateless(stateless_reply);
 }

@@ -30,7 +30,7 @@ static struct {
 } stores[2];
 static int current = 0;
 
-void oauth_last_reset(void)
+static void reset(void)
 {
     memset(&last, 0, sizeof(last));
     owned = 0;
@@ -119,7 +119,6 @@ static void keep(struct cell *cell)
 static void transaction_made(struct cell *cell, int type, struct tmcb_params *params)
 {
     (void)type;
-    oauth_park_taken(params->req);
     if (owned_by(params->req) && last.checked && last.verdict != SIPOAUTH_VERDICT_PENDING)
         keep(cell);
 }
@@ -127,10 +126,10 @@ static void transaction_made(struct cell *cell, int type, struct tmcb_params *pa
 /* The transaction that this process is working on, if the message belongs to it. */
 static struct cell *transaction_of(const sip_msg_t *msg)
 {
-    struct cell *cell = oauth_tm.t_gett();
+    struct cell *cell = oauth_transaction();
     const sip_msg_t *request;
 
-    if (cell == NULL || cell == T_UNDEFINED || cell->uas.request == NULL)
+    if (cell == NULL || cell->uas.request == NULL)
         return NULL;
     request = cell->uas.request;
     if (request == msg)
@@ -164,7 +163,7 @@ static void take(const sip_msg_t *msg)
 {
     uint32_t offer = owned_by(msg) ? last.offer : 0;
 
-    oauth_last_reset();
+    reset();
     last.offer = offer;
     owned = 1;
     owner = msg;
@@ -218,13 +217,7 @@ static void store_failure(uint32_t role)
     sipoauth_worker_refuse(NULL, SIPOAUTH_REFUSE_FAILED, 0, &failed);
     store_numbers(role, &failed, OAUTH_ERROR);
     /* a constant of the library */
-    last.reason_code.s = (char *)failed.reason_code.ptr;
-    last.reason_code.len = (int)failed.reason_code.len;
-}
-
-static str text_of(sipoauth_str view)
-{
-    return (str){(char *)view.ptr, (int)view.len};
+    last.reason_code = oauth_text(failed.reason_code);
 }
 
 /* Puts the texts of the outcome into this process's store. */
@@ -248,22 +241,22 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
 
     take(msg);
     store_numbers(role, result, code);
-    last.realm = text_of(realm);
-    last.reason_code = text_of(result->reason_code);
-    last.reason_text = text_of(result->reason_text);
-    last.error = text_of(result->error);
-    last.provider = text_of(result->provider);
-    last.issuer = text_of(result->issuer);
-    last.aor = text_of(result->aor);
-    last.subject = text_of(result->subject);
-    last.client_id = text_of(result->client_id);
-    last.scope = text_of(result->scope);
-    last.kid = text_of(result->kid);
-    last.fingerprint = text_of(result->fingerprint);
-    last.session = text_of(result->session);
-    last.instance = text_of(result->instance);
-    last.services = text_of(result->services);
-    last.needed_scope = text_of(result->needed_scope);
+    last.realm = oauth_text(realm);
+    last.reason_code = oauth_text(result->reason_code);
+    last.reason_text = oauth_text(result->reason_text);
+    last.error = oauth_text(result->error);
+    last.provider = oauth_text(result->provider);
+    last.issuer = oauth_text(result->issuer);
+    last.aor = oauth_text(result->aor);
+    last.subject = oauth_text(result->subject);
+    last.client_id = oauth_text(result->client_id);
+    last.scope = oauth_text(result->scope);
+    last.kid = oauth_text(result->kid);
+    last.fingerprint = oauth_text(result->fingerprint);
+    last.session = oauth_text(result->session);
+    last.instance = oauth_text(result->instance);
+    last.services = oauth_text(result->services);
+    last.needed_scope = oauth_text(result->needed_scope);
     if (settle(msg) < 0) {
         store_failure(role);
         return OAUTH_ERROR;
@@ -285,13 +278,13 @@ int oauth_last_store_ended(const sip_msg_t *msg, const sipoauth_session_state *s
     last.expires_at = session->valid_until;
     last.reason_code.s = (char *)reason;
     last.reason_code.len = (int)strlen(reason);
-    last.reason_text = text_of(why);
-    last.aor = text_of(session->aor);
-    last.session = text_of(session->id);
-    last.instance = text_of(session->instance);
-    last.provider = text_of(session->provider);
-    last.subject = text_of(session->subject);
-    last.scope = text_of(session->scope);
+    last.reason_text = oauth_text(why);
+    last.aor = oauth_text(session->aor);
+    last.session = oauth_text(session->id);
+    last.instance = oauth_text(session->instance);
+    last.provider = oauth_text(session->provider);
+    last.subject = oauth_text(session->subject);
+    last.scope = oauth_text(session->scope);
     return settle(msg);
 }
 
@@ -315,7 +308,7 @@ void oauth_last_take_back(void *set_aside)
 {
     struct aside *aside = set_aside;
 
-    oauth_last_reset();
+    reset();
     if (aside == NULL)
         return;
     take(aside->owner);
@@ -353,14 +346,20 @@ void oauth_last_store_offer(const sip_msg_t *msg, uint32_t offer)
     last.offer = offer;
 }
 
+/* This process has done with its message: nothing of it is left for the next one. */
+void oauth_forget_message(void)
+{
+    reset();
+    oauth_confirm_forget();
+    oauth_tokens_forget();
+}
+
 static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *param)
 {
     (void)msg;
     (void)flags;
     (void)param;
-    oauth_last_reset();
-    oauth_confirm_forget();
-    oauth_tokens_forget();
+    oauth_forget_message();
     return 1;
 }
 

@@ -23,13 +23,6 @@ static struct {
     uint64_t number;
 } parked;
 
-static int has_transaction(void)
-{
-    const tm_cell_t *cell = oauth_tm.t_gett();
-
-    return cell != NULL && cell != T_UNDEFINED;
-}
-
 /* True while the script sees a request that has waited. It does not wait again. */
 int oauth_has_waited(const sip_msg_t *msg)
 {
@@ -43,7 +36,7 @@ int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume,
     /* ACK has no transaction of its own, CANCEL must be answered at once (RFC 3261 9.2, 17.2.1) */
     if (msg->first_line.u.request.method_value == METHOD_ACK || msg->first_line.u.request.method_value == METHOD_CANCEL)
         return 0;
-    if (get_route_type() == REQUEST_ROUTE && !has_transaction())
+    if (get_route_type() == REQUEST_ROUTE && oauth_transaction() == NULL)
         wait->arrival = oauth_arrival_of(msg);
     if (wait->arrival != NULL)
         return 1;
@@ -54,7 +47,7 @@ int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume,
  * that its source was allowed. Scripts that call t_check_trans() first never get here with a retransmission. */
 int oauth_park_absorbs(sip_msg_t *msg)
 {
-    return !has_transaction() && oauth_tmx.t_check_trans(msg) == 0;
+    return oauth_transaction() == NULL && oauth_tmx.t_check_trans(msg) == 0;
 }
 
 static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait)
@@ -87,8 +80,8 @@ static void unsuspend(unsigned int hash, unsigned int label)
     if (oauth_tm.t_cancel_suspend(hash, label) < 0)
         LM_ERR("cannot take back the suspension of transaction %u:%u\n", hash, label);
     /* Kamailio before 6.0 leaves this flag set and would drop the replies if the request is relayed after all */
-    cell = oauth_tm.t_gett();
-    if (cell != NULL && cell != T_UNDEFINED)
+    cell = oauth_transaction();
+    if (cell != NULL)
         cell->flags &= ~T_ASYNC_SUSPENDED;
 }
 
@@ -97,7 +90,7 @@ static int suspend(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64
     unsigned int hash = 0, label = 0;
     int rc;
 
-    if (!has_transaction()) {
+    if (oauth_transaction() == NULL) {
         rc = oauth_tm.t_newtran(msg);
         if (rc == 0)
             return OAUTH_PARK_DONE; /* a retransmission: the first copy is parked, and tm has handled this one */
@@ -140,7 +133,7 @@ void oauth_park_go_on(uint64_t first, uint64_t second)
 }
 
 /* The script answers by itself, or makes a transaction, although the request waits. It is not answered twice. */
-void oauth_park_taken(const sip_msg_t *msg)
+static void taken(const sip_msg_t *msg)
 {
     if (parked.msg == NULL || msg != parked.msg || msg->id != parked.id)
         return;
@@ -152,18 +145,25 @@ void oauth_park_taken(const sip_msg_t *msg)
 static void stateless_reply(sl_cbp_t *reply)
 {
     if (reply->code >= 200)
-        oauth_park_taken(reply->req);
+        taken(reply->req);
+}
+
+static void transaction_made(struct cell *cell, int type, struct tmcb_params *params)
+{
+    (void)cell;
+    (void)type;
+    taken(params->req);
 }
 
 int oauth_park_init(void)
 {
-    sl_cbelem_t hook = {SLCB_REPLY_READY, stateless_reply, NULL, NULL};
-
     if (oauth_parked_init() < 0 || oauth_again_init() < 0 || oauth_resume_init() < 0)
         return -1;
-    if (oauth_sl.register_cb(&hook) < 0) {
-        LM_ERR("cannot watch the stateless replies\n");
+    if (oauth_tm.register_tmcb(NULL, NULL, TMCB_REQUEST_IN, transaction_made, NULL, NULL) <= 0) {
+        LM_ERR("cannot watch the transactions\n");
         return -1;
     }
+    if (oauth_watch_stateless(stateless_reply) < 0)
+        return -1;
     return oauth_again_register();
 }

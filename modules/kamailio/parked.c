@@ -86,13 +86,27 @@ static struct oauth_parked *find(uint32_t place, const struct oauth_arrival *arr
     return one;
 }
 
-static struct oauth_parked *find_number(uint32_t place, uint64_t number)
+/* The place is a part of the number. */
+static uint32_t place_of_number(uint64_t number)
 {
-    struct oauth_parked *one = room->places[place];
+    return (uint32_t)number & (PLACES - 1);
+}
+
+static struct oauth_parked *find_number(uint64_t number)
+{
+    struct oauth_parked *one = room->places[place_of_number(number)];
 
     while (one != NULL && one->number != number)
         one = one->next;
     return one;
+}
+
+/* NULL also for one that goes on already. */
+static struct oauth_parked *find_waiting(uint64_t number)
+{
+    struct oauth_parked *one = find_number(number);
+
+    return one != NULL && one->goes_on ? NULL : one;
 }
 
 static void take_out(uint32_t place, const struct oauth_parked *parked)
@@ -199,12 +213,12 @@ int oauth_parked_has(const struct oauth_arrival *arrival)
 /* True if it cannot go on yet, because a script still sees it, or a copy of it. */
 int oauth_parked_is_seen(uint64_t number)
 {
-    const uint32_t place = (uint32_t)number & (PLACES - 1);
+    const uint32_t place = place_of_number(number);
     const struct oauth_parked *parked;
     int seen;
 
     hold(place);
-    parked = find_number(place, number);
+    parked = find_number(number);
     seen = parked != NULL && oauth_arrival_is_seen(&parked->arrival);
     release(place);
     return seen;
@@ -213,13 +227,11 @@ int oauth_parked_is_seen(uint64_t number)
 /* The request goes on now, and nobody else lets it go on. NULL: it is not here any more, or goes on already. */
 struct oauth_parked *oauth_parked_begin(uint64_t number)
 {
-    const uint32_t place = (uint32_t)number & (PLACES - 1);
+    const uint32_t place = place_of_number(number);
     struct oauth_parked *parked;
 
     hold(place);
-    parked = find_number(place, number);
-    if (parked != NULL && parked->goes_on)
-        parked = NULL;
+    parked = find_waiting(number);
     if (parked != NULL)
         parked->goes_on = 1;
     release(place);
@@ -229,7 +241,7 @@ struct oauth_parked *oauth_parked_begin(uint64_t number)
 /* It has gone on. Returns the CANCEL that has come meanwhile, or NULL. */
 struct oauth_parked *oauth_parked_end(struct oauth_parked *parked)
 {
-    const uint32_t place = (uint32_t)parked->number & (PLACES - 1);
+    const uint32_t place = place_of_number(parked->number);
     struct oauth_parked *cancel;
 
     hold(place);
@@ -243,13 +255,11 @@ struct oauth_parked *oauth_parked_end(struct oauth_parked *parked)
 /* It does not have to go on any more. */
 void oauth_parked_drop(uint64_t number)
 {
-    const uint32_t place = (uint32_t)number & (PLACES - 1);
+    const uint32_t place = place_of_number(number);
     struct oauth_parked *parked;
 
     hold(place);
-    parked = find_number(place, number);
-    if (parked != NULL && parked->goes_on)
-        parked = NULL;
+    parked = find_waiting(number);
     if (parked != NULL)
         take_out(place, parked);
     release(place);

@@ -274,14 +274,10 @@ static int jwks(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
 /* The address that the request speaks for, whether it was accepted or not; of a session that has ended, its own. */
 static int address(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, const struct oauth_last *last)
 {
-    sipoauth_str claimed = {NULL, 0};
     str found = last->aor;
 
-    if (found.len == 0 && oauth_is_request(msg)) {
-        claimed = oauth_request_address(msg);
-        found.s = (char *)claimed.ptr;
-        found.len = (int)claimed.len;
-    }
+    if (found.len == 0 && oauth_is_request(msg))
+        found = oauth_text(oauth_request_address(msg));
     return text(msg, param, value, found);
 }
 

@@ -11,7 +11,7 @@
 
 int oauth_send(sip_msg_t *msg, const sipoauth_reply *reply)
 {
-    str phrase = {(char *)reply->phrase.ptr, (int)reply->phrase.len};
+    str phrase = oauth_text(reply->phrase);
 
     if (oauth_add_headers(msg, reply) < 0)
         return OAUTH_ERROR;
@@ -80,4 +80,16 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         return OAUTH_ERROR;
     }
     return oauth_send(msg, &reply);
+}
+
+/* Calls this function with each reply that leaves without a transaction, before it leaves. */
+int oauth_watch_stateless(sl_cbf_f ready)
+{
+    sl_cbelem_t hook = {SLCB_REPLY_READY, ready, NULL, NULL};
+
+    if (oauth_sl.register_cb(&hook) < 0) {
+        LM_ERR("cannot watch the stateless replies\n");
+        return -1;
+    }
+    return 0;
 }

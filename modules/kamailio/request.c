@@ -28,6 +28,12 @@ sipoauth_str oauth_view(const str *text)
     return view;
 }
 
+/* The same octets for functions of Kamailio, which do not change them. */
+str oauth_text(sipoauth_str view)
+{
+    return (str){(char *)view.ptr, (int)view.len};
+}
+
 int oauth_is_request(const sip_msg_t *msg)
 {
     return msg != NULL && msg->first_line.type == SIP_REQUEST;

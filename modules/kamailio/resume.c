@@ -133,9 +133,7 @@ void oauth_resume_run(uint64_t transaction, uint64_t cookie)
         rc = oauth_tm.t_continue(hash, label, main_rt.rlist[index]);
     }
     running = 0;
-    oauth_last_reset();
-    oauth_confirm_forget();
-    oauth_tokens_forget();
+    oauth_forget_message();
     if (rc < 0)
         LM_DBG("transaction %u:%u was gone before its check was done\n", hash, label);
 }

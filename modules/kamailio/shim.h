@@ -49,6 +49,7 @@ extern sipoauth_context *oauth_context;   /* made before the fork, shared by all
 extern sl_api_t oauth_sl;
 extern struct tm_binds oauth_tm;
 extern tm_xapi_t oauth_tmx;
+tm_cell_t *oauth_transaction(void);
 extern int oauth_proxy_accepts_authorization;
 int oauth_is_sip_worker(void);
 
@@ -75,6 +76,7 @@ struct oauth_request {
     char source_ip[64];
 };
 sipoauth_str oauth_view(const str *text);
+str oauth_text(sipoauth_str view);
 sipoauth_str oauth_trimmed(const str *body);
 uint32_t oauth_transport(const sip_msg_t *msg);
 int oauth_request_read(struct oauth_request *request, sip_msg_t *msg, uint32_t role, const str *realm);
@@ -125,9 +127,9 @@ int oauth_last_store_ended(const sip_msg_t *msg, const sipoauth_session_state *s
 void oauth_last_store_pending(const sip_msg_t *msg, uint32_t role);
 int oauth_last_is_pending(const sip_msg_t *msg);
 void oauth_last_keep_granted(const sip_msg_t *msg);
-void oauth_last_reset(void);
 void *oauth_last_set_aside(void);
 void oauth_last_take_back(void *set_aside);
+void oauth_forget_message(void);
 int oauth_last_init(void);
 
 /* What a script knows of the user whom it has authenticated by Digest. */
@@ -218,7 +220,6 @@ int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume,
 int oauth_park_absorbs(sip_msg_t *msg);
 int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait);
 void oauth_park_go_on(uint64_t first, uint64_t second);
-void oauth_park_taken(const sip_msg_t *msg);
 int oauth_has_waited(const sip_msg_t *msg);
 
 /* events.c */
@@ -292,6 +293,7 @@ void oauth_reply_begin(sipoauth_reply *reply);
 int oauth_send(sip_msg_t *msg, const sipoauth_reply *reply);
 int oauth_add_headers(sip_msg_t *msg, const sipoauth_reply *reply);
 int oauth_reply(sip_msg_t *msg, const str *realm);
+int oauth_watch_stateless(sl_cbf_f ready);
 
 /* credentials.c */
 int oauth_remove_credentials(sip_msg_t *msg);

@@ -150,7 +150,7 @@ static void drop(void *param)
 /* Works before there is a transaction, too, because tm keeps the callback for one that this message may still get. */
 static int watch(sip_msg_t *msg)
 {
-    tm_cell_t *cell = oauth_tm.t_gett();
+    tm_cell_t *cell = oauth_transaction();
     struct held *held = shm_malloc(sizeof(*held));
 
     if (held == NULL) {
@@ -158,8 +158,6 @@ static int watch(sip_msg_t *msg)
         return -1;
     }
     memset(held, 0, sizeof(*held));
-    if (cell == T_UNDEFINED)
-        cell = NULL;
     if (oauth_tm.register_tmcb(msg, cell, TMCB_RESPONSE_READY | TMCB_REQ_RETR_IN, stateful_reply, held, drop) <= 0) {
         LM_ERR("cannot watch for the answer to a registration\n");
         shm_free(held);
@@ -250,11 +248,5 @@ int oauth_tokens_show(sipoauth_str tokens, str *copy)
 
 int oauth_tokens_init(void)
 {
-    sl_cbelem_t hook = {SLCB_REPLY_READY, stateless_reply, NULL, NULL};
-
-    if (oauth_sl.register_cb(&hook) < 0) {
-        LM_ERR("cannot watch the stateless replies\n");
-        return -1;
-    }
-    return 0;
+    return oauth_watch_stateless(stateless_reply);
 }
