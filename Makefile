@@ -12,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header reference demo demo-stop test test-servers test-versions test-packages lint bench bench-keep instructions-accept install install-kamailio deb clean help
+.PHONY: all lib kamailio header reference demo demo-stop test test-servers test-phones test-versions test-packages lint bench bench-keep instructions-accept install install-kamailio deb clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -22,6 +22,7 @@ help:
 	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
 	@echo "make test-servers       other people's authorization servers, installed and run here, with the guides for them"
+	@echo 'make test-phones         phones that make test does not install: PJSIP, Asterisk'
 	@echo 'make test-versions      the end-to-end tests on other versions of Kamailio'
 	@echo 'make test-packages      the Debian packages, built and used in fresh Debians'
 	@echo 'make bench [QUICK=1]    how fast it is, with the goals; QUICK=1 takes few rounds; make bench-keep writes benches/RESULTS.md'
@@ -58,6 +59,9 @@ test:
 
 test-servers:
 	tools/test-servers.sh
+
+test-phones:
+	tools/test-phones.sh
 
 test-versions:
 	tools/test-versions.sh

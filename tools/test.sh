@@ -30,7 +30,7 @@ for file in tests/*.rs tests/*/main.rs; do
   name=${name%/main.rs}
   name=${name%.rs}
   case $name in
-    e2e | servers | wycheproof) ;;
+    e2e | phones | servers | wycheproof) ;;
     *) targets+=(--test "$name") ;;
   esac
 done

@@ -6,20 +6,33 @@ use std::time::Duration;
 
 use crate::password_attacks;
 use crate::phones::aor;
-use crate::stack::{Stack, example};
+use crate::stack::{Stack, configured, provider};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::digest_phone::{self, Account, Phone};
+use crate::support::kamailio::Kamailio;
 use crate::support::kit;
 use crate::support::sip::{Client, Reply, Request};
+use crate::support::sipp::{self, Transport};
+use crate::support::temporary::Directory;
 use sipoauth_core::sip::digest::{DigestAlgorithm, ha1};
 
 const PASSWORD: &str = "a-password-of-a-desk-phone";
 
+/// Rules that are in the example.
+fn rules() -> String {
+    std::fs::read_to_string(kit::path("cfg-examples/kamailio/mixed-fleet.toml")).expect("it is there")
+}
+
 fn start() -> (AuthorizationServer, Stack) {
-    let server = AuthorizationServer::start();
-    let rules = kit::path("cfg-examples/kamailio/mixed-fleet.toml");
+    start_with(&rules(), "example.test")
+}
+
+fn start_with(rules: &str, domain: &str) -> (AuthorizationServer, Stack) {
+    let (server, directory) = (AuthorizationServer::start(), Directory::new("offers"));
+    let rules = directory.write("offers.toml", rules);
     let stack = Stack::new(
-        example("mixed-fleet.cfg", server.issuer())
+        configured("mixed-fleet.cfg", &provider(server.issuer()).replace("example.test", domain))
+            .define_string("DOMAIN", domain)
             .define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"))
             .define_string("DESK_USER", "desk")
             .define_string("DESK_PASSWORD", PASSWORD),
@@ -29,29 +42,57 @@ fn start() -> (AuthorizationServer, Stack) {
     (server, stack)
 }
 
-#[test]
-fn linphone_and_baresip_register_with_digest() {
-    let (server, stack) = start();
+fn desk(stack: &Stack, transport: &'static str) -> Account {
+    Account {
+        user: "desk".to_owned(),
+        domain: "example.test".to_owned(),
+        password: PASSWORD.to_owned(),
+        port: stack.kamailio.port(),
+        transport,
+    }
+}
+
+/// Phones that know passwords only, whichever 401 they get.
+fn all_register(stack: &Stack) {
     for (phone, transport) in
         [(Phone::Linphone, "udp"), (Phone::Linphone, "tcp"), (Phone::Baresip, "udp"), (Phone::Baresip, "tcp")]
     {
-        let account = Account {
-            user: "desk".to_owned(),
-            domain: "example.test".to_owned(),
-            password: PASSWORD.to_owned(),
-            port: stack.kamailio.port(),
-            transport,
-        };
-        let outcome = digest_phone::register(phone, &account);
+        let outcome = digest_phone::register(phone, &desk(stack, transport));
         assert!(outcome.registered && !outcome.crashed, "{phone:?} {transport}: {}\n{}", outcome.ended, outcome.output);
     }
-    let stranger = Account {
-        user: "desk".to_owned(),
-        domain: "example.test".to_owned(),
-        password: "not-the-password".to_owned(),
-        port: stack.kamailio.port(),
-        transport: "udp",
-    };
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let desk = [sipp::User::with_password("desk", PASSWORD)];
+        let outcome = sipp::run(sipp::DIGEST, transport, stack.kamailio.port(), &desk);
+        assert!(outcome.all_succeeded(), "sipp {transport:?}: {}", outcome.errors);
+    }
+    another_kamailio_registers(stack);
+}
+
+/// Its module uac, which acts on the first challenge only before Kamailio 6.1.
+fn another_kamailio_registers(stack: &Stack) {
+    const REGISTERED: u32 = 1 << 2;
+    let builder = Kamailio::with("tests/e2e/uac.cfg");
+    let own = format!("127.0.0.1:{}", builder.port());
+    let uac = builder.define_string("OWN_ADDRESS", &own).start();
+    let proxy = format!("sip:127.0.0.1:{}", stack.kamailio.port());
+    let domain = "example.test";
+    let user =
+        ["one", "desk", "127.0.0.1", "desk", domain, domain, "desk", PASSWORD, ".", &proxy, "60", "0", "0", ".", "."];
+    uac.rpc("uac.reg_add", &user).expect("it takes the user");
+    stack.wait_until("the other Kamailio registers", || {
+        let info = uac.rpc("uac.reg_info", &["l_uuid", "one"]).expect("the user is there");
+        let flags = info.lines().find_map(|line| line.trim().strip_prefix("flags: ")).expect("flags");
+        flags.parse::<u32>().expect("a number") & REGISTERED != 0
+    });
+    uac.stop().unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn phones_with_passwords_register() {
+    let (server, stack) = start();
+    all_register(&stack);
+    let mut stranger = desk(&stack, "udp");
+    stranger.password = "not-the-password".to_owned();
     let outcome = digest_phone::register_within(Phone::Baresip, &stranger, Duration::from_secs(4));
     assert!(!outcome.registered && !outcome.crashed, "{}\n{}", outcome.ended, outcome.output);
     // A token is welcome at the same proxy, whatever was offered.
@@ -65,6 +106,29 @@ fn linphone_and_baresip_register_with_digest() {
     stack.finish();
 }
 
+/// The rule with the names of phones is there for operators who change the last one.
+#[test]
+fn phones_with_passwords_register_also_where_others_are_offered_both() {
+    let all_but_last = rules();
+    let (all_but_last, _) = all_but_last.rsplit_once("[[offer]]").expect("rules");
+    let (_server, stack) = start_with(&format!("{all_but_last}[[offer]]\noffer = \"both\"\n"), "example.test");
+    let unknown = stack.request(&mut stack.udp(), &Request::register("sip:alice@example.test"));
+    assert_eq!(schemes(&unknown), ["Digest", "Bearer"]);
+    all_register(&stack);
+    stack.finish();
+}
+
+#[test]
+fn sipsak_registers_whether_it_is_offered_one_or_both() {
+    for offer in ["digest", "both"] {
+        let (_server, stack) = start_with(&format!("[[offer]]\noffer = \"{offer}\"\n"), "localhost");
+        let account = Account { domain: "localhost".to_owned(), ..desk(&stack, "udp") };
+        let outcome = digest_phone::register(Phone::Sipsak, &account);
+        assert!(outcome.registered && !outcome.crashed, "{offer}: {}\n{}", outcome.ended, outcome.output);
+        stack.finish();
+    }
+}
+
 #[test]
 fn each_endpoint_is_offered_what_it_can_read() {
     let (_server, stack) = start();
@@ -75,22 +139,15 @@ fn each_endpoint_is_offered_what_it_can_read() {
         assert_eq!(reply.status, 401);
         schemes(&reply)
     };
-    assert_eq!(challenge(&mut stack.udp(), "Linphone/5.1.65"), ["Digest"]);
-    assert_eq!(challenge(&mut stack.udp(), "unknown"), ["Digest"]);
+    for agent in ["Linphone/5.1.65", "Asterisk PBX 22.10.0", "FPBX-17.0.6(22.10)", "PJSUA v2.15.1 Linux", "unknown"] {
+        assert_eq!(challenge(&mut stack.udp(), agent), ["Digest"], "{agent}");
+    }
     stack.finish();
 }
 
 #[test]
 fn where_both_are_offered_bearer_comes_last() {
-    let server = AuthorizationServer::start();
-    let directory = crate::support::temporary::Directory::new("offers");
-    let rules = directory.write("offers.toml", "[[offer]]\nuser_agent = \"*both*\"\noffer = \"both\"\n");
-    let stack = Stack::new(
-        example("mixed-fleet.cfg", server.issuer())
-            .define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"))
-            .define_string("DESK_USER", "desk")
-            .define_string("DESK_PASSWORD", PASSWORD),
-    );
+    let (_server, stack) = start_with("[[offer]]\nuser_agent = \"*both*\"\noffer = \"both\"\n", "example.test");
     let offered = |agent: &str| {
         let mut register = Request::register("sip:alice@example.test");
         register.set("User-Agent", agent);

@@ -36,9 +36,23 @@ fn desk_phones_and_browsers_register_and_reach_each_other() {
     let port = stack.kamailio.port();
     assert!(!stack.kamailio.log().contains("ERROR"), "{}", stack.kamailio.log());
     // A browser is offered Bearer, follows the challenge and registers.
-    let outcome = browser::register(Phone::JssipInNode, port, &Settings::default());
-    assert!(outcome.registered && outcome.statuses == [401, 200], "{:?}\n{}", outcome.json, stack.module_log());
-    assert!(outcome.challenges.iter().all(|challenge| challenge.starts_with("Bearer ")), "{:?}", outcome.challenges);
+    for phone in [Phone::JssipInNode, Phone::JssipInChromium, Phone::SipjsInChromium] {
+        let outcome = browser::register(phone, port, &Settings::default());
+        assert!(outcome.registered && outcome.statuses == [401, 200], "{:?}\n{}", outcome.json, stack.module_log());
+        assert!(
+            outcome.challenges.iter().all(|challenge| challenge.starts_with("Bearer ")),
+            "{:?}",
+            outcome.challenges
+        );
+        // With a password it is offered Digest, which it answers by itself.
+        let desk = Settings {
+            aor: "sip:desk@example.test".to_owned(),
+            password: Some(PASSWORD.to_owned()),
+            ..Settings::default()
+        };
+        let outcome = browser::register(phone, port, &desk);
+        assert!(outcome.registered && outcome.statuses == [200], "{:?}\n{}", outcome.json, stack.module_log());
+    }
     // A desk phone is offered Digest.
     let account = Account {
         user: "desk".to_owned(),

@@ -12,12 +12,13 @@ const LIB = process.env.LIB ?? 'jssip';
 
 // The functions below run inside the page. `answer(challenges)` gives the token.
 
-function registerJssip({ ws, aor }) {
+function registerJssip({ ws, aor, password, userAgent }) {
   return new Promise((resolve) => {
     const events = [];
     let answered = false;
     const ua = new JsSIP.UA({
-      sockets: [new JsSIP.WebSocketInterface(ws)], uri: aor, register: false, session_timers: false,
+      sockets: [new JsSIP.WebSocketInterface(ws)], uri: aor, password, user_agent: userAgent, register: false,
+      session_timers: false,
     });
     ua.on('connected', () => ua.register());
     ua.on('registered', ({ response }) => {
@@ -38,10 +39,12 @@ function registerJssip({ ws, aor }) {
   });
 }
 
-async function registerSipjs({ ws, aor }) {
+async function registerSipjs({ ws, aor, password, userAgent }) {
   const events = [];
   const ua = new SIP.UserAgent({
     uri: SIP.UserAgent.makeURI(aor), transportOptions: { server: ws }, logLevel: 'error',
+    authorizationUsername: /^sips?:([^@]+)@/.exec(aor)[1], authorizationPassword: password,
+    userAgentString: userAgent,
   });
   const attempt = (extraHeaders) => new Promise((resolve) => {
     new SIP.Registerer(ua, { extraHeaders }).register({
@@ -76,7 +79,7 @@ try {
     }
   });
   events = await Promise.race([
-    page.evaluate(LIB === 'jssip' ? registerJssip : registerSipjs, { ws: settings.ws, aor: settings.aor }),
+    page.evaluate(LIB === 'jssip' ? registerJssip : registerSipjs, settings),
     new Promise((resolve) => { setTimeout(resolve, settings.timeout, [{ error: 'no answer in time' }]); }),
   ]);
 } catch (error) {

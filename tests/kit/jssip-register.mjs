@@ -25,6 +25,8 @@ const ua = new JsSIP.UA({
   register: false,
   register_expires: 120,
   session_timers: false,
+  password: settings.password,
+  user_agent: settings.userAgent,
   ...(process.env.PRESET && { authorization_jwt: bearer(settings.token) }),
 });
 let answered = Boolean(process.env.PRESET);

@@ -5,6 +5,7 @@
 //
 //   WS=ws://127.0.0.1:5070   AOR=sip:alice@example.test   RESOURCE=https://sip.example.test/rs256
 //   TOKEN=…                  absent: log in at the authz_server that the challenge names
+//   PASSWORD=…               for a Digest challenge; then no token is fetched, and the User-Agent says so
 //   SCOPE="openid sip"       TIMEOUT_MS=60000
 
 import { login } from './login.mjs';
@@ -13,6 +14,8 @@ export const settings = {
   ws: process.env.WS ?? 'ws://127.0.0.1:5070',
   aor: process.env.AOR ?? 'sip:alice@example.test',
   token: process.env.TOKEN,
+  password: process.env.PASSWORD,
+  userAgent: process.env.PASSWORD ? 'kit (password)' : 'kit',
   resource: process.env.RESOURCE ?? 'https://sip.example.test/rs256',
   scope: process.env.SCOPE ?? 'openid sip',
   timeout: Number(process.env.TIMEOUT_MS ?? 60000),
@@ -33,7 +36,7 @@ export function authzServer(challenges) {
 /** The token to answer these challenges with; undefined when none of them is Bearer. */
 export async function tokenFor(challenges) {
   const issuer = authzServer(challenges);
-  if (!issuer) return undefined;
+  if (!issuer || settings.password) return undefined;
   if (settings.token) return settings.token;
   const user = /^sips?:([^@]+)@/.exec(settings.aor)[1];
   const answer = await login({ issuer, user, resource: settings.resource, scope: settings.scope });

@@ -27,6 +27,8 @@ pub struct Settings {
     pub aor: String,
     /// A token at hand; otherwise the phone logs in at the challenge's `authz_server`.
     pub token: Option<String>,
+    /// For a Digest challenge; then the phone does not log in for a token.
+    pub password: Option<String>,
     /// The full URI of the resource to log in for.
     pub resource: String,
     /// More environment: `TIMEOUT_MS`, `SCOPE`, `DEBUG_SIP`, `NODE_EXTRA_CA_CERTS`, `PRESET` (Node.js only).
@@ -38,6 +40,7 @@ impl Default for Settings {
         Self {
             aor: "sip:alice@example.test".to_owned(),
             token: None,
+            password: None,
             resource: "https://sip.example.test/rs256".to_owned(),
             environment: Vec::new(),
         }
@@ -114,6 +117,9 @@ fn script(phone: Phone, url: &str, settings: &Settings) -> Command {
         .envs(settings.environment.iter().cloned());
     if let Some(token) = &settings.token {
         command.env("TOKEN", token);
+    }
+    if let Some(password) = &settings.password {
+        command.env("PASSWORD", password);
     }
     if phone != Phone::JssipInNode {
         command.env("CHROMIUM", chromium());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Debian's Linphone and baresip: phones that know Digest only, and that some
+//! Debian's Linphone, baresip and sipsak: phones that know Digest only, and that some
 //! challenges crash. They run without sound devices, in a home of their own.
 
 use super::process::{Process, command, crashed};
@@ -17,6 +17,8 @@ const POLL: Duration = Duration::from_millis(300);
 pub enum Phone {
     Linphone,
     Baresip,
+    /// Over UDP only, and its domain must be a name that this machine knows.
+    Sipsak,
 }
 
 /// Where and as whom to register.
@@ -52,11 +54,13 @@ pub fn register_within(phone: Phone, account: &Account, limit: Duration) -> Outc
     let (name, start) = match phone {
         Phone::Linphone => ("linphonec", linphone(account, &home)),
         Phone::Baresip => ("baresip", baresip(account, &home)),
+        Phone::Sipsak => ("sipsak", sipsak(account)),
     };
     // What they print when they are in, and when they have been refused.
     let (accepted, refused) = match phone {
         Phone::Linphone => ("registered, identity=", "Password for "),
         Phone::Baresip => ("} 200 OK", "reg: sip:"),
+        Phone::Sipsak => ("completed successful", "failed"),
     };
     let mut process = Process::start(name, start, home.path());
     let deadline = Instant::now() + limit;
@@ -120,5 +124,13 @@ fn baresip(account: &Account, home: &Directory) -> Command {
     home.write("contacts", "");
     let mut start = command(kit::program("baresip"));
     start.args(["-4", "-f"]).arg(home.path()).args(["-t", "30"]).env("HOME", home.path());
+    start
+}
+
+fn sipsak(account: &Account) -> Command {
+    let Account { user, domain, password, port, .. } = account;
+    let mut start = command(kit::program("sipsak"));
+    let address = format!("sip:{user}@{domain}:{port}");
+    start.args(["-U", "-i", "-v", "-x", "60"]).args(["-u", user, "-a", password, "-s", &address]);
     start
 }

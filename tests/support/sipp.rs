@@ -12,6 +12,8 @@ use std::time::Duration;
 pub const REGISTER: &str = "sipp-register.xml";
 /// REGISTER with the token at once.
 pub const PRESET: &str = "sipp-preset.xml";
+/// REGISTER, 401, REGISTER with the password; see [`User::with_password`].
+pub const DIGEST: &str = "sipp-digest.xml";
 
 /// More than sipp allows itself.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -33,6 +35,10 @@ pub struct User {
 impl User {
     pub fn new(name: &str, token: &str) -> Self {
         Self { name: name.to_owned(), domain: "example.test".to_owned(), token: token.to_owned() }
+    }
+
+    pub fn with_password(name: &str, password: &str) -> Self {
+        Self::new(name, &format!("[authentication username={name} password={password}]"))
     }
 }
 
