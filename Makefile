@@ -12,7 +12,7 @@ CARGO ?= cargo
 # A toolchain that was just installed is not on the PATH of this shell yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: all lib kamailio header reference demo demo-stop test test-servers test-phones test-versions test-packages lint bench bench-keep instructions-accept install install-kamailio deb clean help
+.PHONY: all lib kamailio header reference demo demo-stop test test-servers test-phones test-versions test-packages test-debian lint bench bench-keep instructions-accept install install-kamailio deb dist clean help
 .DEFAULT_GOAL := all
 
 all: lib kamailio
@@ -22,14 +22,16 @@ help:
 	@echo 'make demo [KEEP=1]      the demonstration; KEEP=1 leaves it running, make demo-stop ends it'
 	@echo 'make test               every test; make lint: only formatting, lints, documentation and licences'
 	@echo "make test-servers       other people's authorization servers, installed and run here, with the guides for them"
-	@echo 'make test-phones         phones that make test does not install: PJSIP, Asterisk'
+	@echo 'make test-phones        phones that make test does not install: PJSIP, Asterisk'
 	@echo 'make test-versions      the end-to-end tests on other versions of Kamailio'
 	@echo 'make test-packages      the Debian packages, built and used in fresh Debians'
+	@echo 'make test-debian        make demo and make test from nothing, in a fresh Debian 12 and 13'
 	@echo 'make bench [QUICK=1]    how fast it is, with the goals; QUICK=1 takes few rounds; make bench-keep writes benches/RESULTS.md'
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'
 	@echo 'make deb                Debian packages for the Debian and the Kamailio of this machine, in target/deb'
+	@echo 'make dist               target/dist/sipoauth-VERSION.tar.xz: the source with its crates, which builds without a network'
 	@echo 'make header             include/sipoauth.h anew from src/capi; make reference: settings, parameters and manual pages from their tables'
 
 lib:
@@ -69,6 +71,9 @@ test-versions:
 test-packages:
 	tools/test-packages.sh
 
+test-debian:
+	tools/test-debian.sh
+
 lint:
 	tools/lint.sh
 
@@ -91,6 +96,9 @@ install-kamailio:
 
 deb:
 	tools/deb.sh
+
+dist:
+	tools/dist.sh
 
 clean:
 	$(CARGO) clean
