@@ -7,13 +7,14 @@
 //! made the change, and the key. This needs one server (with replicas), not a Redis Cluster, because the scripts
 //! touch several keys.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::{
-    Client, Connection, ConnectionInfo, ConnectionLike as _, ErrorKind, IntoConnectionInfo as _, RedisError,
-    RedisResult, ServerErrorKind, TlsCertificates, Value, cmd,
+    Client, Cmd, Connection, ConnectionInfo, ConnectionLike as _, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
+    RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value, cmd, from_redis_value,
 };
 
 use sipoauth_core::config::settings::Secret;
@@ -187,7 +188,7 @@ impl RedisStore {
                         _ => {}
                     }
                 }
-                Err(e) if e.is_timeout() => {
+                Err(e) if e.is_timeout() || is_interrupted(&e) => {
                     if heard.elapsed() >= SILENCE {
                         subscription.ping::<Value>()?;
                         heard = Instant::now();
@@ -205,7 +206,11 @@ impl RedisStore {
     }
 
     fn connect(&self) -> RedisResult<Connection> {
-        let connection = self.client.get_connection_with_timeout(self.timeout)?;
+        let connection = match self.client.get_connection_with_timeout(self.timeout) {
+            // Nothing was asked yet, so nothing is in doubt.
+            Err(e) if is_interrupted(&e) => self.client.get_connection_with_timeout(self.timeout)?,
+            other => other?,
+        };
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
         Ok(connection)
@@ -229,15 +234,14 @@ impl RedisStore {
         }
     }
 
-    /// Runs one exchange. An exchange that failed on its way is not repeated, because the server may have carried it
-    /// out.
-    fn run<T>(&self, exchange: impl FnOnce(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
+    /// Runs one command. One that failed on its way is not repeated, because the server may have carried it out.
+    fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
         // A trial has time for connecting and one answer. Other callers are refused meanwhile.
         if let Err(why) = self.breaker.check(self.clock(), self.timeout.as_millis() as i64 * 4) {
             return Err(self.away(&why));
         }
         let mut connection = self.connection().map_err(|e| self.broken(&e))?;
-        match exchange(&mut connection) {
+        match exchange(&mut connection, command) {
             Ok(value) => {
                 self.breaker.succeeded();
                 self.keep(connection);
@@ -285,6 +289,29 @@ impl RedisStore {
     }
 }
 
+/// Sends a command and reads its answer.
+///
+/// Sometimes a signal interrupts the wait for an answer: a container is paused, or a debugger looks at the process. The
+/// library then throws that answer away when it comes. So a PING goes before each command. The wait is for its answer, which
+/// may be lost. The answer to the command comes together with it.
+fn exchange<T: FromRedisValue>(connection: &mut Connection, command: &Cmd) -> RedisResult<T> {
+    let mut octets = cmd("PING").get_packed_command();
+    command.write_packed_command(&mut octets);
+    connection.send_packed_command(&octets)?;
+    match connection.recv_response() {
+        Err(e) if !is_interrupted(&e) => return Err(e),
+        _ => {}
+    }
+    Ok(from_redis_value(connection.recv_response()?.extract_error()?)?)
+}
+
+fn is_interrupted(error: &RedisError) -> bool {
+    // The library shares the error of the system.
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::Interrupted)
+}
+
 /// 1 when other proxies must hear of a change of this record.
 fn is_told(key: &str) -> i32 {
     i32::from(!QUIET.iter().any(|kind| key.starts_with(kind)))
@@ -309,7 +336,7 @@ fn pattern(prefix: &str) -> String {
 
 impl Store for RedisStore {
     fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        let found: Option<Vec<u8>> = self.run(|c| cmd("GET").arg(record(key)).query(c))?;
+        let found: Option<Vec<u8>> = self.run(cmd("GET").arg(record(key)))?;
         let Some(mut octets) = found else {
             return Ok(None);
         };
@@ -329,35 +356,29 @@ impl Store for RedisStore {
         let mut octets = format!("{end:016}").into_bytes();
         octets.extend_from_slice(write.value);
         let due = write.due_at.map_or(String::new(), |due| due.to_string());
-        self.run(|c| {
-            let mut script = cmd("EVAL");
-            script.arg(PUT).arg(3).arg(record(write.key)).arg(EXPIRY).arg(DUE);
-            script.arg(write.key).arg(octets).arg(end).arg(due).arg(now);
-            script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
-            script.arg(&self.origin).arg(is_told(write.key)).query(c)
-        })
+        let mut script = cmd("EVAL");
+        script.arg(PUT).arg(3).arg(record(write.key)).arg(EXPIRY).arg(DUE);
+        script.arg(write.key).arg(octets).arg(end).arg(due).arg(now);
+        script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
+        self.run(script.arg(&self.origin).arg(is_told(write.key)))
     }
 
     fn remove(&self, key: &str, expected: Option<&[u8]>) -> Result<bool, StoreError> {
-        self.run(|c| {
-            let mut script = cmd("EVAL");
-            script.arg(REMOVE).arg(3).arg(record(key)).arg(EXPIRY).arg(DUE).arg(key);
-            script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
-            script.arg(&self.origin).arg(is_told(key)).query(c)
-        })
+        let mut script = cmd("EVAL");
+        script.arg(REMOVE).arg(3).arg(record(key)).arg(EXPIRY).arg(DUE).arg(key);
+        script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
+        self.run(script.arg(&self.origin).arg(is_told(key)))
     }
 
     fn due(&self, now: i64, limit: usize) -> Result<Vec<String>, StoreError> {
-        self.run(|c| cmd("EVAL").arg(DUE_NOW).arg(2).arg(EXPIRY).arg(DUE).arg(now).arg(limit).query(c))
+        self.run(cmd("EVAL").arg(DUE_NOW).arg(2).arg(EXPIRY).arg(DUE).arg(now).arg(limit))
     }
 
     /// Walks the set of the keys, not the whole server, which may hold much else.
     fn scan(&self, prefix: &str, from: Option<&str>, limit: usize) -> Result<Page, StoreError> {
-        let (next, found): (String, Vec<String>) = self.run(|c| {
-            let mut scan = cmd("ZSCAN");
-            scan.arg(EXPIRY).arg(from.unwrap_or("0")).arg("MATCH").arg(pattern(prefix));
-            scan.arg("COUNT").arg(limit.max(1)).query(c)
-        })?;
+        let mut scan = cmd("ZSCAN");
+        scan.arg(EXPIRY).arg(from.unwrap_or("0")).arg("MATCH").arg(pattern(prefix));
+        let (next, found): (String, Vec<String>) = self.run(scan.arg("COUNT").arg(limit.max(1)))?;
         // Keys and scores alternate.
         Ok(Page { keys: found.into_iter().step_by(2).collect(), next: (next != "0").then_some(next) })
     }
@@ -365,10 +386,9 @@ impl Store for RedisStore {
     fn upkeep(&self, now: i64) -> Result<u64, StoreError> {
         let mut dropped = 0;
         for _ in 0..MOST_ROUNDS {
-            let round: u64 = self.run(|c| {
-                let mut script = cmd("EVAL");
-                script.arg(UPKEEP).arg(2).arg(EXPIRY).arg(DUE).arg(now).arg(MOST_DROPPED).arg(PREFIX).query(c)
-            })?;
+            let mut script = cmd("EVAL");
+            script.arg(UPKEEP).arg(2).arg(EXPIRY).arg(DUE).arg(now).arg(MOST_DROPPED).arg(PREFIX);
+            let round: u64 = self.run(&script)?;
             dropped += round;
             if round < MOST_DROPPED as u64 {
                 break;
@@ -380,8 +400,8 @@ impl Store for RedisStore {
     /// The number of records is this library's. Octets and their limit are those of the whole server (used_memory
     /// and maxmemory), 0 where the server does not tell.
     fn usage(&self) -> Result<StoreUsage, StoreError> {
-        let records = self.run(|c| cmd("ZCARD").arg(EXPIRY).query(c))?;
-        let memory: String = self.run(|c| cmd("INFO").arg("memory").query(c)).unwrap_or_default();
+        let records = self.run(cmd("ZCARD").arg(EXPIRY))?;
+        let memory: String = self.run(cmd("INFO").arg("memory")).unwrap_or_default();
         let number = |name| {
             let line = memory.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)

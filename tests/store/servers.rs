@@ -182,3 +182,32 @@ fn every_change_is_told_to_all_proxies() {
     });
     assert!(told.try_recv().is_err());
 }
+
+/// A debugger that looks at the process does this, and so does a container that is paused.
+#[test]
+fn a_signal_ends_no_wait_for_the_server() {
+    extern "C" fn handler(_: libc::c_int) {}
+    // SAFETY: the handler does nothing. With SA_RESTART it would end the wait, too, because the socket has a timeout.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        assert_eq!(libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()), 0);
+    }
+    let server = Redis::start(&[]);
+    let store = redis_store(&server, 5000);
+    add(&store, "first", b"x").unwrap();
+    // SAFETY: no arguments.
+    let waiting = unsafe { libc::syscall(libc::SYS_gettid) };
+    for number in 0..5 {
+        server.cli(&["CLIENT", "PAUSE", "200"]);
+        let signal = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            // SAFETY: a signal with a handler, to a thread of our own, which joins this one before it ends.
+            unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), waiting, libc::SIGUSR2) };
+        });
+        let key = format!("s{number}");
+        assert_eq!(store.put(&write(&key, b"1"), None, clock()), Ok(true));
+        signal.join().unwrap();
+        assert_eq!(store.get(&key, clock()).unwrap().as_deref(), Some(&b"1"[..]), "the answers stay in order");
+    }
+}
