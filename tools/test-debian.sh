@@ -13,13 +13,15 @@ say() { printf 'debian: %s\n' "$*"; }
 fail() { printf 'debian: %s\n' "$*" >&2; exit 1; }
 
 try() {     # suite
-  local suite=$1 root=$PWD/target/debians/$1 shared=(/etc/resolv.conf /sys) folder goal start
+  # The authorities that this machine trusts are trusted there, too.
+  local suite=$1 root=$PWD/target/debians/$1 shared=(/etc/resolv.conf /sys /usr/local/share/ca-certificates) folder goal start
   rm -rf "$root"
   bring_debian "$suite" "$root" minbase ca-certificates,git,make || fail "Debian $suite could not be brought (see $root.log)"
   git clone --quiet --no-hardlinks . "$root/root/sipoauth"
   for folder in "$HOME/.cargo" "$HOME/.rustup"; do
     [ ! -d "$folder" ] || shared+=("$folder")
   done
+  (enter_debian "$root" "${shared[@]}" -- update-ca-certificates) > /dev/null 2>&1
   for goal in demo test; do
     start=$SECONDS
     (enter_debian "$root" "${shared[@]}" -- bash -c "cd /root/sipoauth && exec make $goal") > "$root.$goal.log" 2>&1 ||
