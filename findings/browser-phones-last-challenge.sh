@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
 # JsSIP 3.13.8 and SIP.js 0.21.2: of a 401 with two WWW-Authenticate header fields (RFC 3261 section 20.44 allows it, RFC 8898
-# section 2.1.1 has the phone choose among them) they show the application the last one only, by every function. So a page that looks for a Bearer
-# challenge does not find it when a Digest one follows, and a phone with a password gives up when a Bearer one follows.
+# section 2.1.1 has the phone choose among them) they show the application the last one only, by every function. So a page
+# that looks for a Bearer challenge does not find it when a Digest one follows, and a phone with a password gives up when a
+# Bearer one follows.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
