@@ -49,17 +49,18 @@ enter_debian() {     # root, files and folders, --, command
 
 # Downloads a source package and unpacks it to FOLDER/tree. FOLDER/parts has the lists of apt that name its archive.
 # Returns 1 if that fails; the reason is in FOLDER/log.
-download_source() {     # PACKAGE=VERSION, folder
+download_source() {     # PACKAGE=VERSION, folder, further options of apt
+  local package=$1 folder=$2
+  shift 2
   (
-    cd "$2" || exit 1
+    cd "$folder" || exit 1
     mkdir -p lists/partial
-    apt=(-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$2/parts" -o Dir::State::lists="$2/lists"
-      -o Dir::Cache::srcpkgcache= -o Dir::Cache::pkgcache= -o APT::Sandbox::User= -o APT::Get::List-Cleanup=0
-      -o Acquire::Check-Valid-Until=false)
+    apt=(-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$folder/parts" -o Dir::State::lists="$folder/lists"
+      -o Dir::Cache::srcpkgcache= -o Dir::Cache::pkgcache= -o APT::Sandbox::User= -o APT::Get::List-Cleanup=0 "$@")
     # Another archive may be out of reach or have no sources: only the result counts.
     apt-get "${apt[@]}" -qq update > log 2>&1 || true
     # It fails, too, when only the detached signature of upstream is not to be had.
-    apt-get "${apt[@]}" -qq source --download-only "$1" >> log 2>&1 || true
+    apt-get "${apt[@]}" -qq source --download-only "$package" >> log 2>&1 || true
     dsc=$(find . -maxdepth 1 -name '*.dsc' -print -quit)
     [ -n "$dsc" ] || exit 1
     sums=$(awk '/^[^ ]/ { on = /^Checksums-Sha256:/ } on && $3 ~ /\.tar\.[a-z0-9]+$/ { print $1 "  " $3 }' "$dsc")
