@@ -14,6 +14,7 @@ mod dialogs;
 mod encrypted;
 mod events;
 mod expires;
+mod fleet;
 mod floods;
 mod full_disk;
 mod guides;

@@ -4,42 +4,19 @@
 
 use std::time::Duration;
 
+use crate::fleet::{PASSWORD, rules, rules_with_both_for_others, start};
 use crate::password_attacks;
 use crate::phones::aor;
-use crate::stack::{Stack, configured, provider};
+use crate::stack::Stack;
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::digest_phone::{self, Account, Phone};
 use crate::support::kamailio::Kamailio;
-use crate::support::kit;
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::sipp::{self, Transport};
-use crate::support::temporary::Directory;
 use sipoauth_core::sip::digest::{DigestAlgorithm, ha1};
 
-const PASSWORD: &str = "a-password-of-a-desk-phone";
-
-/// Rules that are in the example.
-fn rules() -> String {
-    std::fs::read_to_string(kit::path("cfg-examples/kamailio/mixed-fleet.toml")).expect("it is there")
-}
-
-fn start() -> (AuthorizationServer, Stack) {
-    start_with(&rules(), "example.test")
-}
-
-fn start_with(rules: &str, domain: &str) -> (AuthorizationServer, Stack) {
-    let (server, directory) = (AuthorizationServer::start(), Directory::new("offers"));
-    let rules = directory.write("offers.toml", rules);
-    let stack = Stack::new(
-        configured("mixed-fleet.cfg", &provider(server.issuer()).replace("example.test", domain))
-            .define_string("DOMAIN", domain)
-            .define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"))
-            .define_string("DESK_USER", "desk")
-            .define_string("DESK_PASSWORD", PASSWORD),
-    );
-    stack.secrets.keep(PASSWORD);
-    stack.wait_for_keys();
-    (server, stack)
+fn start_example() -> (AuthorizationServer, Stack) {
+    start(&rules(), "example.test")
 }
 
 fn desk(stack: &Stack, transport: &'static str) -> Account {
@@ -89,7 +66,7 @@ fn another_kamailio_registers(stack: &Stack) {
 
 #[test]
 fn phones_with_passwords_register() {
-    let (server, stack) = start();
+    let (server, stack) = start_example();
     all_register(&stack);
     let mut stranger = desk(&stack, "udp");
     stranger.password = "not-the-password".to_owned();
@@ -109,9 +86,7 @@ fn phones_with_passwords_register() {
 /// The rule with the names of phones is there for operators who change the last one.
 #[test]
 fn phones_with_passwords_register_also_where_others_are_offered_both() {
-    let all_but_last = rules();
-    let (all_but_last, _) = all_but_last.rsplit_once("[[offer]]").expect("rules");
-    let (_server, stack) = start_with(&format!("{all_but_last}[[offer]]\noffer = \"both\"\n"), "example.test");
+    let (_server, stack) = start(&rules_with_both_for_others(), "example.test");
     let unknown = stack.request(&mut stack.udp(), &Request::register("sip:alice@example.test"));
     assert_eq!(schemes(&unknown), ["Digest", "Bearer"]);
     all_register(&stack);
@@ -121,7 +96,7 @@ fn phones_with_passwords_register_also_where_others_are_offered_both() {
 #[test]
 fn sipsak_registers_whether_it_is_offered_one_or_both() {
     for offer in ["digest", "both"] {
-        let (_server, stack) = start_with(&format!("[[offer]]\noffer = \"{offer}\"\n"), "localhost");
+        let (_server, stack) = start(&format!("[[offer]]\noffer = \"{offer}\"\n"), "localhost");
         let account = Account { domain: "localhost".to_owned(), ..desk(&stack, "udp") };
         let outcome = digest_phone::register(Phone::Sipsak, &account);
         assert!(outcome.registered && !outcome.crashed, "{offer}: {}\n{}", outcome.ended, outcome.output);
@@ -131,7 +106,7 @@ fn sipsak_registers_whether_it_is_offered_one_or_both() {
 
 #[test]
 fn each_endpoint_is_offered_what_it_can_read() {
-    let (_server, stack) = start();
+    let (_server, stack) = start_example();
     let challenge = |client: &mut Client, agent: &str| -> Vec<String> {
         let mut register = Request::register("sip:alice@example.test");
         register.set("User-Agent", agent);
@@ -147,7 +122,7 @@ fn each_endpoint_is_offered_what_it_can_read() {
 
 #[test]
 fn where_both_are_offered_bearer_comes_last() {
-    let (_server, stack) = start_with("[[offer]]\nuser_agent = \"*both*\"\noffer = \"both\"\n", "example.test");
+    let (_server, stack) = start("[[offer]]\nuser_agent = \"*both*\"\noffer = \"both\"\n", "example.test");
     let offered = |agent: &str| {
         let mut register = Request::register("sip:alice@example.test");
         register.set("User-Agent", agent);
@@ -160,7 +135,7 @@ fn where_both_are_offered_bearer_comes_last() {
 
 #[test]
 fn a_password_is_good_for_its_own_address_only() {
-    let (server, stack) = start();
+    let (server, stack) = start_example();
     let token = server.token("alice", "es256");
     assert_eq!(stack.register(&mut stack.udp(), "sip:bob@example.test", &token).status, 403);
     let refused = stack.register(&mut stack.udp(), "sip:alice@example.test", "an-opaque-token-of-some-length");
@@ -174,7 +149,7 @@ fn schemes(reply: &Reply) -> Vec<String> {
 
 #[test]
 fn digest_credentials_of_another_realm_lend_no_name() {
-    let (_server, stack) = start();
+    let (_server, stack) = start_example();
     let foreign = "Digest username=\"alice\", realm=\"x\", nonce=\"n\", uri=\"u\", response=\"r\"";
     let own = "Digest username=\"desk\", realm=\"example.test\", nonce=\"n\", uri=\"u\", response=\"r\"";
     let status = |headers: &[(&str, &str)], user: &str| {
@@ -194,7 +169,7 @@ fn digest_credentials_of_another_realm_lend_no_name() {
 
 #[test]
 fn a_password_counts_once_and_for_users_who_exist() {
-    let (_server, stack) = start();
+    let (_server, stack) = start_example();
     let hash = |user: &str, password: &str| ha1(DigestAlgorithm::Md5, user, "example.test", password).to_string();
     let with = |user: &str, password: &str, auth| {
         let request = Request::new("MESSAGE", "sip:nobody@example.test", &aor(user));

@@ -7,20 +7,20 @@
 mod support;
 
 // What the end-to-end tests have for proxies.
+#[path = "../e2e/fleet.rs"]
+mod fleet;
 #[path = "../e2e/stack.rs"]
 #[allow(dead_code)]
 mod stack;
 
-use stack::{Stack, configured, provider};
+use fleet::{PASSWORD, rules, rules_with_both_for_others};
 use std::process::Command;
 use std::time::Duration;
-use support::authorization_server::AuthorizationServer;
 use support::patience::{self, PATIENCE};
 use support::process::{Process, command};
 use support::temporary::Directory;
 use support::{kit, ports};
 
-const PASSWORD: &str = "a-password-of-a-desk-phone";
 /// The phones try for a shorter time.
 const GIVEN_UP: Duration = Duration::from_secs(20);
 
@@ -29,23 +29,14 @@ type Start<'a> = &'a dyn Fn(u16, &Directory) -> Command;
 
 /// With the rules of the example, also where all whom they do not name are offered both.
 fn registers(start: Start<'_>) {
-    let rules = std::fs::read_to_string(kit::path("cfg-examples/kamailio/mixed-fleet.toml")).expect("it is there");
-    let (all_but_last, _) = rules.rsplit_once("[[offer]]").expect("rules");
-    for rules in [rules.clone(), format!("{all_but_last}[[offer]]\noffer = \"both\"\n")] {
+    for rules in [rules(), rules_with_both_for_others()] {
         assert!(is_registered(&rules, start, PATIENCE), "{rules}");
     }
 }
 
 fn is_registered(rules: &str, start: Start<'_>, limit: Duration) -> bool {
-    let (server, directory) = (AuthorizationServer::start(), Directory::new("phone"));
-    let rules = directory.write("offers.toml", rules);
-    let stack = Stack::new(
-        configured("mixed-fleet.cfg", &provider(server.issuer()))
-            .define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"))
-            .define_string("DESK_USER", "desk")
-            .define_string("DESK_PASSWORD", PASSWORD),
-    );
-    stack.secrets.keep(PASSWORD);
+    let (_server, stack) = fleet::start(rules, "example.test");
+    let directory = Directory::new("phone");
     let phone = Process::start("phone", start(stack.kamailio.port(), &directory), directory.path());
     let is_bound = || stack.rpc("ul.dump", &[]).expect("the RPC exists").contains("AoR: desk");
     let registered = patience::until(limit, is_bound);

@@ -193,21 +193,46 @@ fn a_signal_ends_no_wait_for_the_server() {
         action.sa_sigaction = handler as *const () as usize;
         assert_eq!(libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()), 0);
     }
-    let server = Redis::start(&[]);
-    let store = redis_store(&server, 5000);
-    add(&store, "first", b"x").unwrap();
+    let authority = Authority::new();
+    let ca = std::fs::read_to_string(authority.ca_file()).unwrap();
+    let (plain, encrypted) = (Redis::start(&[]), Redis::start_tls(&authority, &authority.good()));
+    let open: [(&Redis, &dyn Fn() -> RedisStore); 2] = [
+        (&plain, &|| redis_store(&plain, 5000)),
+        (&encrypted, &|| {
+            let url = Secret::from_file(&format!("rediss://127.0.0.1:{}", encrypted.port()));
+            RedisStore::new(&url, Some(&Secret::from_file(PASSWORD)), Some(&ca), 5000).unwrap()
+        }),
+    ];
+    for (server, open) in open {
+        let store = open();
+        add(&store, "first", b"x").unwrap();
+        for number in 0..5 {
+            let key = format!("s{number}");
+            let put = interrupted(server, || store.put(&write(&key, b"1"), None, clock()));
+            assert_eq!(put, Ok(true), "{number}");
+            assert_eq!(store.get(&key, clock()).unwrap().as_deref(), Some(&b"1"[..]), "the answers stay in order");
+            // With a connection that has to be made.
+            let store = open();
+            let got = interrupted(server, || store.get(&key, clock()));
+            assert_eq!(got.unwrap().as_deref(), Some(&b"1"[..]), "{number}");
+        }
+    }
+}
+
+/// The server answers late, and a signal comes meanwhile.
+fn interrupted<T>(server: &Redis, ask: impl FnOnce() -> T) -> T {
     // SAFETY: no arguments.
     let waiting = unsafe { libc::syscall(libc::SYS_gettid) };
-    for number in 0..5 {
-        server.cli(&["CLIENT", "PAUSE", "200"]);
-        let signal = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(50));
-            // SAFETY: a signal with a handler, to a thread of our own, which joins this one before it ends.
-            unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), waiting, libc::SIGUSR2) };
-        });
-        let key = format!("s{number}");
-        assert_eq!(store.put(&write(&key, b"1"), None, clock()), Ok(true));
-        signal.join().unwrap();
-        assert_eq!(store.get(&key, clock()).unwrap().as_deref(), Some(&b"1"[..]), "the answers stay in order");
-    }
+    let server = server.pid().to_string();
+    signal("STOP", &server);
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        // SAFETY: a signal with a handler, to a thread of our own, which joins this one before it ends.
+        unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), waiting, libc::SIGUSR2) };
+        std::thread::sleep(Duration::from_millis(50));
+        signal("CONT", &server);
+    });
+    let answer = ask();
+    other.join().unwrap();
+    answer
 }
