@@ -12,7 +12,11 @@ results=()
 failed=0
 absent=0
 
-run() {    # name, TEST_HOST_CORE, arguments of the tests
+# Kamailio hands its datagrams to the workers of this group.
+UDP_THREADS='udp_receiver_mode=1
+async_workers_group="name=udp;workers=4"'
+
+run() {    # name, lines for the core, arguments of the tests
   local name=$1 core=$2 start=$SECONDS
   shift 2
   printf '\n==== %s\n' "$name"
@@ -34,7 +38,7 @@ for version in "trixie 6.0" "sid 6.1"; do
   esac
   export TEST_HOST=target/hosts/$suite
   run "Kamailio $series (Debian $suite)" ""
-  run "Kamailio $series, udp_receiver_mode=1" "udp_receiver_mode=1"
+  run "Kamailio $series, udp_receiver_mode=1" "$UDP_THREADS"
   case $series in
     6.0) ;;
     *) run "Kamailio $series, tcp_main_threads=1" "tcp_main_threads=1" ;;

@@ -4,7 +4,7 @@
 //!
 //! `TEST_HOST` is a folder that `tools/host.sh` has made, with the program `kamailio`, the file `modules` that says
 //! where its own modules are, and our module in the folders `kamailio` and `kamailio-fault`. `TEST_HOST_CORE` has
-//! settings of its core for every configuration, separated by `;`.
+//! lines for the core in every configuration.
 
 use super::kit;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
         let core = env::var("TEST_HOST_CORE").unwrap_or_default();
-        let core = core.split(';').map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let core = core.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         let control = kit::program("kamcmd");
         let Some(folder) = env::var_os("TEST_HOST") else {
             let (program, modules) = (kit::program("kamailio"), modules_of_the_machine());
