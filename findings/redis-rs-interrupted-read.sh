@@ -8,16 +8,14 @@
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+mkdir "$work/src"
 cd "$work"
-mkdir src
 cat > Cargo.toml << END
 package = { name = "interrupted", version = "1.0.0", edition = "2021" }
 dependencies = { redis = { version = "=1.8.1", default-features = false }, libc = "=0.2.189" }
 END
 cat > src/main.rs << 'END'
-use std::io::{BufRead, BufReader, Write};
-use std::{net::TcpListener, thread, time::Duration};
-
+use std::{io::{BufRead, BufReader, Write}, net::TcpListener, thread, time::Duration};
 /// Answers every command with :1, and INCR after 300 ms with :42.
 fn serve(listener: TcpListener) {
     for mut stream in listener.incoming().map(Result::unwrap) {
@@ -36,19 +34,18 @@ fn main() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     thread::spawn(|| serve(listener));
+    let this = unsafe { libc::pthread_self() };
     for (name, timeout) in [("none", None), ("5 s", Some(Duration::from_secs(5)))] {
         let mut connection = redis::Client::open(&*url).unwrap().get_connection().unwrap();
         connection.set_read_timeout(timeout).unwrap();
-        let this = unsafe { libc::pthread_self() };
         let signal = thread::spawn(move || {
             thread::sleep(Duration::from_millis(100));
             unsafe { libc::pthread_kill(this, libc::SIGUSR1) };
         });
-        let answer: redis::RedisResult<i64> = redis::cmd("INCR").arg("n").query(&mut connection);
+        let answer = redis::cmd("INCR").arg("n").query::<i64>(&mut connection);
         println!("timeout {name}: {:?}", answer.map_err(|e| (e.to_string(), e.is_timeout())));
         signal.join().unwrap();
-        let next: redis::RedisResult<i64> = redis::cmd("GET").arg("n").query(&mut connection);
-        println!("next command: {next:?}");
+        println!("next command: {:?}", redis::cmd("GET").arg("n").query::<i64>(&mut connection));
     }
 }
 END
