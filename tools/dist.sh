@@ -26,7 +26,10 @@ make_tarball() {
   # Fuzz targets and benches are workspaces of their own, with crates that nobody needs to build this.
   git ls-files -z -- . ':!fuzz' ':!benches' | xargs -0 cp --parents -t "$tree"
   mkdir "$tree/.cargo"
-  (cd "$tree" && cargo vendor --quiet --locked --versioned-dirs vendor > .cargo/config.toml)
+  (cd "$tree" && cargo vendor --quiet --locked --versioned-dirs vendor > /dev/null)
+  # What cargo prints of it differs between machines.
+  printf '[source.crates-io]\nreplace-with = "vendored-sources"\n\n[source.vendored-sources]\ndirectory = "vendor"\n' \
+    > "$tree/.cargo/config.toml"
   tar --create --directory "$OUT" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
     --mtime="@$(git log -1 --format=%ct)" "$NAME" | xz -6 > "$TARBALL"
   rm -rf "$tree"
