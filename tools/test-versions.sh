@@ -14,7 +14,7 @@ absent=0
 
 # Kamailio hands its datagrams to the workers of this group.
 UDP_THREADS='udp_receiver_mode=1
-async_workers_group="name=udp;workers=4"'
+async_workers_group="name=udp;workers={workers}"'
 
 run() {    # name, lines for the core, arguments of the tests
   local name=$1 core=$2 start=$SECONDS

@@ -4,7 +4,7 @@
 //!
 //! `TEST_HOST` is a folder that `tools/host.sh` has made, with the program `kamailio`, the file `modules` that says
 //! where its own modules are, and our module in the folders `kamailio` and `kamailio-fault`. `TEST_HOST_CORE` has
-//! lines for the core in every configuration.
+//! lines for the core in every configuration; `{workers}` in them is how many workers the test wants.
 
 use super::kit;
 use std::path::PathBuf;

@@ -32,6 +32,7 @@ pub struct Builder {
     modules: &'static str,
     defines: Vec<(String, String)>,
     arguments: Vec<String>,
+    workers: usize,
 }
 
 impl Builder {
@@ -72,7 +73,8 @@ impl Builder {
     }
 
     /// So many processes receive SIP over UDP, whatever the configuration says.
-    pub fn workers(self, count: usize) -> Self {
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count;
         self.argument("-n").argument(&count.to_string())
     }
 
@@ -108,7 +110,7 @@ impl Builder {
         let mut run = command(&host.program);
         // What Python remembers of a script would stay beside it, in the tree.
         run.env("PYTHONDONTWRITEBYTECODE", "1");
-        run.arg("-f").arg(configuration(&self.cfg, &directory)).args(["-DD", "-E", "-m", "64", "-M", "8"]);
+        run.arg("-f").arg(self.configuration(&directory)).args(["-DD", "-E", "-m", "64", "-M", "8"]);
         run.arg("-w").arg(directory.path()).arg("-Y").arg(directory.path());
         run.arg("-L").arg(format!("{}:{}", host.modules.display(), host.own_modules(self.modules).display()));
         run.arg("-A").arg(format!("PORT={}", self.port));
@@ -119,6 +121,16 @@ impl Builder {
         run.args(&self.arguments);
         let process = Process::start("kamailio", run, directory.path());
         Kamailio { process, directory, socket, port: self.port, defines: self.defines }
+    }
+
+    /// The configuration itself, or one that begins with what the host adds to each.
+    fn configuration(&self, directory: &Directory) -> PathBuf {
+        let core = &host().core;
+        if core.is_empty() {
+            return self.cfg.clone();
+        }
+        let core = core.join("\n").replace("{workers}", &self.workers.to_string());
+        directory.write("host.cfg", format!("#!KAMAILIO\n{core}\ninclude_file \"{}\"\n", self.cfg.display()))
     }
 }
 
@@ -139,6 +151,7 @@ impl Kamailio {
             // Tests register the same user from many addresses.
             defines: vec![("MAX_CONTACTS".to_owned(), "0".to_owned())],
             arguments: Vec::new(),
+            workers: 4,
         }
     }
 
@@ -202,11 +215,15 @@ impl Kamailio {
         found
     }
 
-    /// Ids of the processes that receive SIP over UDP.
+    /// Ids of the processes that handle SIP over UDP.
     pub fn udp_workers(&self) -> Vec<u32> {
-        // "udp receiver child=0 sock=…", with other words around these from version to version.
-        let receives = |name: &str| name.contains("udp") && name.contains("receiver");
-        self.processes().into_iter().filter(|(_, name)| receives(name)).map(|(pid, _)| pid).collect()
+        // "udp receiver child=0 sock=…", with other words around these from version to version. With udp_receiver_mode=1
+        // "udp multithreaded receiver" hands everything to "Async Task Worker - udp".
+        let handles = |name: &str| {
+            name.ends_with("Worker - udp")
+                || name.contains("udp") && name.contains("receiver") && !name.contains("multithreaded")
+        };
+        self.processes().into_iter().filter(|(_, name)| handles(name)).map(|(pid, _)| pid).collect()
     }
 
     /// Waits until the main process has ended by itself; false when it has not.
@@ -275,13 +292,4 @@ impl Kamailio {
         let options = Request::new("OPTIONS", "sip:ready@127.0.0.1", "sip:ready@127.0.0.1");
         client.request(&options).is_ok()
     }
-}
-
-/// The configuration itself, or one that begins with what the host adds to each.
-fn configuration(cfg: &Path, directory: &Directory) -> PathBuf {
-    let core = &host().core;
-    if core.is_empty() {
-        return cfg.to_owned();
-    }
-    directory.write("host.cfg", format!("#!KAMAILIO\n{}\ninclude_file \"{}\"\n", core.join("\n"), cfg.display()))
 }
