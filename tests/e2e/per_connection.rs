@@ -373,7 +373,9 @@ fn tcpops_keeps_the_event_and_connections_are_bound_all_the_same() {
     let mut alice = stack.tcp();
     register(&stack, &mut alice, ALICE, &server.token("alice", "es256"));
     assert_eq!(ask(&stack, &mut alice, "MESSAGE", ALICE).status, 404);
-    assert!(stack.kamailio.log().contains("another module listens to the end of connections"));
+    // From 6.1 on several modules may.
+    let said = stack.kamailio.log().contains("another module listens to the end of connections");
+    assert_eq!(said, stack.kamailio.version() < (6, 1));
     drop(alice);
     stack.wait_until("tcpops is told", || stack.kamailio.log().contains("a connection has ended"));
     assert_eq!(ask(&stack, &mut stack.tcp(), "MESSAGE", ALICE).status, 401);

@@ -204,6 +204,17 @@ impl Kamailio {
         self.process.pid()
     }
 
+    /// Major and minor number.
+    pub fn version(&self) -> (u32, u32) {
+        // "kamailio 5.6.3 (x86_64/linux)"
+        let text = self.rpc("core.version", &[]).expect("the RPC exists");
+        let words: Vec<&str> = text.split([' ', '.']).collect();
+        match words[..] {
+            ["kamailio", major, minor, ..] => (major.parse().expect("a number"), minor.parse().expect("a number")),
+            _ => panic!("{text}"),
+        }
+    }
+
     /// Process ids and descriptions of the main process and all it forked.
     pub fn processes(&self) -> Vec<(u32, String)> {
         let listing = self.rpc("core.ps", &[]).unwrap_or_default();
