@@ -10,6 +10,7 @@
 
 #include "core/action.h"
 #include "core/async_task.h"
+#include "core/cfg/cfg_struct.h"
 #include "core/config.h"
 #include "core/dset.h"
 #include "core/globals.h"
@@ -24,8 +25,12 @@
 
 #include "shim.h"
 
-/* The shortest queue of the async workers that a system allows is longer. A full one would block this process. */
+/* The queue of the async workers takes more on every system. If other modules have filled it, this process waits until there
+ * is room, as they do, or runs the script itself where async_nonblock is set. */
 #define QUEUED_MAX 8
+
+/* So many requests may be put off. Only a sender who plays with copies of his requests has more. */
+#define EARLY_MAX 1000
 
 /* Seconds for which a request does not go on that a script still seems to see. A module may have ended a script in an
  * unusual way. */
@@ -158,6 +163,7 @@ static void pass(uint64_t number)
 
 static void run_task(void *param)
 {
+    cfg_update(); /* the core does it from 6.1 on */
     pass(*(const uint64_t *)param);
     __atomic_fetch_sub(queued, 1, __ATOMIC_RELAXED);
 }
@@ -194,13 +200,15 @@ static struct early {
     uint64_t number;
     unsigned int since; /* in the core's ticks, which are seconds */
 } *early = NULL;
+static unsigned int early_count = 0;
 
 static int postpone(uint64_t number)
 {
-    struct early **end = &early, *one = pkg_malloc(sizeof(*one));
+    struct early **end = &early, *one = early_count < EARLY_MAX ? pkg_malloc(sizeof(*one)) : NULL;
 
     if (one == NULL)
         return -1;
+    early_count++;
     one->next = NULL;
     one->number = number;
     one->since = get_ticks();
@@ -234,6 +242,7 @@ int oauth_again_look(void)
             continue;
         }
         *link = one->next;
+        early_count--;
         go_on(one->number);
         pkg_free(one);
     }
@@ -241,6 +250,7 @@ int oauth_again_look(void)
 }
 
 static str cancel_tag;
+static int was_cancelled;
 
 static void answer_cancelled(sip_msg_t *msg)
 {
@@ -251,7 +261,8 @@ static void answer_cancelled(sip_msg_t *msg)
     int rc = oauth_tm.t_newtran(msg);
 
     if (rc == 0)
-        return; /* tm has answered it already */
+        return; /* a copy of it has got through, and the call goes on */
+    was_cancelled = 1;
     if (rc < 0) {
         oauth_sl.freply(msg, 487, &phrase);
         return;
@@ -267,19 +278,24 @@ static void answer_cancelled(sip_msg_t *msg)
 
 /*
  * The phone gives up while its INVITE waits (RFC 3261 section 9.2). The script never sees this INVITE again. Its answer
- * and that to the CANCEL have the same To tag.
+ * and that to the CANCEL have the same To tag. Returns 0 if the script must see the CANCEL.
  */
-static void answer_cancel(sip_msg_t *cancel, struct oauth_parked *invite)
+static int answer_cancel(sip_msg_t *cancel, struct oauth_parked *invite)
 {
     static str phrase = str_init("canceling");
 
     cancel_tag = (str)STR_NULL;
+    was_cancelled = 0;
     current = invite;
     receive(&invite->arrival, answer_cancelled);
     current = NULL;
     oauth_parked_free(invite);
+    log_prefix_set(cancel);
+    if (!was_cancelled)
+        return 0;
     if (oauth_sl.dreply(cancel, 200, &phrase, &cancel_tag) < 0)
         LM_ERR("cannot answer a CANCEL\n");
+    return 1;
 }
 
 /* The sender of an INVITE that waits is told so (RFC 3261 section 17.2.1). */
@@ -310,9 +326,7 @@ static int arrived(sip_msg_t *msg, unsigned int flags, void *param)
         if (!oauth_parked_cancel(arrival, &invite))
             return 1;
         oauth_arrival_forget();
-        if (invite != NULL)
-            answer_cancel(msg, invite);
-        return 0;
+        return invite != NULL && !answer_cancel(msg, invite);
     }
     if (arrival->method == METHOD_ACK || !oauth_parked_has(arrival))
         return 1;

@@ -50,7 +50,7 @@ static uint64_t octets_of(const char *text, unsigned int len)
     return octets;
 }
 
-/* Equal for copies of a request, and hardly ever for others: that only delays one of them. */
+/* Equal for copies of a request. A sender can make requests for which it is equal; that only delays them. */
 static uint64_t mark_of(const struct oauth_arrival *arrival)
 {
     const struct oauth_part *branch = &arrival->branch, *call_id = &arrival->call_id;
@@ -97,14 +97,15 @@ static int part_of(const sip_msg_t *msg, const str *value, struct oauth_part *pa
     return 0;
 }
 
-/* Returns -1 for a request that cannot be received again: it is too long, or lacks what names it. */
+/* Returns -1 for a request that cannot be received again: it is too long, lacks what names it, or has two methods. */
 int oauth_arrival_keep(const sip_msg_t *msg)
 {
     const struct cseq_body *cseq = msg->cseq != NULL ? msg->cseq->parsed : NULL;
     const struct via_body *via = msg->via1;
 
     oauth_arrival_forget();
-    if (msg->len > BUF_SIZE || via == NULL || msg->callid == NULL || cseq == NULL)
+    if (msg->len > BUF_SIZE || via == NULL || msg->callid == NULL || cseq == NULL
+            || (int)cseq->method_id != msg->first_line.u.request.method_value)
         return -1;
     memset(&own.branch, 0, sizeof(own.branch));
     if (part_of(msg, &via->host, &own.host) < 0 || part_of(msg, &msg->callid->body, &own.call_id) < 0

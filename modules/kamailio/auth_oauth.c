@@ -6,7 +6,7 @@
  * as root, so it does not touch the folder of sessions either.
  */
 #include "core/sr_module.h"
-#include "core/counters.h"
+#include "core/mem/shm.h"
 #include "core/receive.h"
 #include "core/script_cb.h"
 
@@ -38,6 +38,12 @@ tm_cell_t *oauth_transaction(void)
     tm_cell_t *cell = oauth_tm.t_gett();
 
     return cell == T_UNDEFINED ? NULL : cell;
+}
+
+/* For what a callback of a transaction has in shared memory. */
+void oauth_shm_free(void *memory)
+{
+    shm_free(memory);
 }
 
 static int sip_worker = 0;

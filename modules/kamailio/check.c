@@ -72,6 +72,15 @@ int oauth_check_failed(const sip_msg_t *msg, uint32_t role)
     return oauth_last_store(msg, role, none, &result, OAUTH_ERROR);
 }
 
+/* In the route of its own event the outcome of a refused check stays, because the request is answered by it. */
+static int is_refused_here(const sip_msg_t *msg)
+{
+    if (!oauth_event_denied_runs() || oauth_last_get(msg) == NULL)
+        return 0;
+    LM_ERR("no request can be checked in event_route[oauth:denied]\n");
+    return 1;
+}
+
 /* Puts the tokens of a phone that holds them itself into the 200. */
 static int add_tokens(sip_msg_t *msg, uint64_t check)
 {
@@ -117,6 +126,8 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         LM_ERR("only a request can be checked\n");
         return oauth_check_failed(msg, role);
     }
+    if (is_refused_here(msg))
+        return OAUTH_ERROR;
     if (oauth_last_is_pending(msg))
         return OAUTH_PARKED; /* a KEMI script tries one check after the other */
     worker = oauth_worker_get();
@@ -190,6 +201,8 @@ int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
     uint32_t flags = oauth_has_waited(msg) ? SIPOAUTH_CHECK_RESUMED : SIPOAUTH_CHECK_NO_WAIT;
     int rc;
 
+    if (is_refused_here(msg))
+        return OAUTH_ERROR;
     if (oauth_last_is_pending(msg))
         return OAUTH_PARKED;
     if (worker == NULL)

@@ -12,6 +12,7 @@
 
 #include "core/data_lump_rpl.h"
 #include "core/forward.h"
+#include "core/locking.h"
 #include "core/mem/mem.h"
 #include "core/mem/shm.h"
 #include "core/msg_translator.h"
@@ -24,7 +25,9 @@
 
 /* In shared memory, owned by the transaction. */
 struct ticket {
-    size_t len;
+    gen_lock_t lock;
+    struct socket_info *socket; /* taken from the transaction */
+    size_t len;                 /* 0: an answer was judged */
     char text[];
 };
 
@@ -95,11 +98,37 @@ static char *unavailable(const sip_msg_t *request, unsigned int *len, sipoauth_s
 }
 
 /*
- * After this callback tm sends its own copy of the 2xx, and it repeats the stored one for retransmissions. It does both
- * only if the destination has a socket. So this function removes the socket and sends a 503 once. The transaction then
- * answers nothing more, and the phone's next try makes a new one.
+ * tm has stored the 2xx before it calls, and another process would repeat it for a retransmission meanwhile. tm sends
+ * only if the destination has a socket. So the transaction has none until the 2xx is confirmed.
  */
-static void replace_stateful(struct cell *cell, const struct tmcb_params *params, uint32_t retry_after)
+static void keep_back(struct cell *cell, struct ticket *ticket)
+{
+    lock_get(&ticket->lock);
+    if (ticket->len > 0 && ticket->socket == NULL) {
+        ticket->socket = cell->uas.response.dst.send_sock;
+        cell->uas.response.dst.send_sock = NULL;
+    }
+    lock_release(&ticket->lock);
+}
+
+/* The answer was judged: it leaves, or nothing more does. */
+static void judge(struct cell *cell, struct ticket *ticket, int leaves)
+{
+    lock_get(&ticket->lock);
+    ticket->len = 0;
+    if (leaves && ticket->socket != NULL) {
+        cell->uas.response.dst.send_sock = ticket->socket;
+        ticket->socket = NULL;
+    }
+    lock_release(&ticket->lock);
+}
+
+/*
+ * Sends a 503 once. The transaction answers nothing more, and the phone's next try makes a new one. tm logs an error,
+ * from Kamailio 6.1 on with the first octets of the 2xx.
+ */
+static void replace_stateful(const struct cell *cell, const struct ticket *ticket, const struct tmcb_params *params,
+        uint32_t retry_after)
 {
     struct dest_info destination = cell->uas.response.dst;
     char copy[TAG_MAX];
@@ -107,7 +136,7 @@ static void replace_stateful(struct cell *cell, const struct tmcb_params *params
     unsigned int len = 0;
     char *text;
 
-    cell->uas.response.dst.send_sock = NULL;
+    destination.send_sock = ticket->socket;
     if (destination.send_sock == NULL || params->req == NULL)
         return;
     text = unavailable(params->req, &len, tag, retry_after);
@@ -123,14 +152,22 @@ static void stateful_reply(struct cell *cell, int type, struct tmcb_params *para
     struct ticket *ticket = *params->param;
     sipoauth_str view = {ticket->text, ticket->len};
     uint32_t retry_after = 0;
+    int leaves;
 
-    (void)type;
+    if (type & TMCB_REQ_RETR_IN) {
+        if (cell->uas.status >= 200 && cell->uas.status < 300)
+            keep_back(cell, ticket);
+        return;
+    }
     if (params->code < 200 || ticket->len == 0)
         return;
-    ticket->len = 0; /* for this answer only */
+    if (params->code < 300)
+        keep_back(cell, ticket);
     oauth_confirm_forget();
-    if (answered(view, params->code, params->send_buf.s, params->send_buf.len, &retry_after) < 0)
-        replace_stateful(cell, params, retry_after);
+    leaves = answered(view, params->code, params->send_buf.s, params->send_buf.len, &retry_after) == 0;
+    judge(cell, ticket, leaves);
+    if (!leaves)
+        replace_stateful(cell, ticket, params, retry_after);
 }
 
 static void stateless_reply(sl_cbp_t *params)
@@ -160,11 +197,6 @@ static void stateless_reply(sl_cbp_t *params)
     params->reply->len = (int)len;
 }
 
-static void drop(void *param)
-{
-    shm_free(param);
-}
-
 /* Works before there is a transaction, too, because tm keeps the callback for one that this message may still get. */
 static int expect_stateful(sip_msg_t *msg, sipoauth_str text)
 {
@@ -175,9 +207,13 @@ static int expect_stateful(sip_msg_t *msg, sipoauth_str text)
         LM_ERR("no shared memory for the ticket of a registration\n");
         return -1;
     }
+    memset(ticket, 0, sizeof(*ticket));
     ticket->len = text.len;
     memcpy(ticket->text, text.ptr, text.len);
-    if (oauth_tm.register_tmcb(msg, cell, TMCB_RESPONSE_READY, stateful_reply, ticket, drop) <= 0) {
+    if (lock_init(&ticket->lock) == NULL
+            || oauth_tm.register_tmcb(
+                       msg, cell, TMCB_RESPONSE_READY | TMCB_REQ_RETR_IN, stateful_reply, ticket, oauth_shm_free)
+                       <= 0) {
         LM_ERR("cannot watch for the reply to a registration\n");
         shm_free(ticket);
         return -1;

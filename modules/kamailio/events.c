@@ -12,6 +12,8 @@
 #include "core/fmsg.h"
 #include "core/kemi.h"
 #include "core/route.h"
+#include "core/usr_avp.h"
+#include "core/xavp.h"
 
 #include "shim.h"
 
@@ -19,11 +21,12 @@ char *oauth_event_callback = NULL;
 
 struct event {
     str name;
-    int route; /* -1: none */
+    int route;   /* -1: none */
+    int running;
 };
 
-static struct event denied = {str_init("oauth:denied"), -1};
-static struct event session_ended = {str_init("oauth:session-ended"), -1};
+static struct event denied = {str_init("oauth:denied"), -1, 0};
+static struct event session_ended = {str_init("oauth:session-ended"), -1, 0};
 
 static int route_of(const str *name)
 {
@@ -60,15 +63,14 @@ static void run_function(sip_msg_t *msg, struct event *event, struct run_act_ctx
 
 static void run(sip_msg_t *msg, struct event *event)
 {
-    static int running = 0; /* a check in an event route has no event of its own */
     struct run_act_ctx context;
     int before = get_route_type();
 
-    if (running) {
-        LM_DBG("%.*s within an event route is no event\n", event->name.len, event->name.s);
+    if (event->running) {
+        LM_DBG("%.*s within itself is no event\n", event->name.len, event->name.s);
         return;
     }
-    running = 1;
+    event->running = 1;
     init_run_actions_ctx(&context);
     set_route_type(EVENT_ROUTE);
     if (event->route >= 0)
@@ -76,7 +78,7 @@ static void run(sip_msg_t *msg, struct event *event)
     else
         run_function(msg, event, &context);
     set_route_type(before);
-    running = 0;
+    event->running = 0;
 }
 
 void oauth_event_denied(sip_msg_t *msg)
@@ -85,7 +87,48 @@ void oauth_event_denied(sip_msg_t *msg)
         run(msg, &denied);
 }
 
-/* There is no request. The command that ends a session may come from a script, whose outcome stays. */
+/* True in the event's route. Its script has the outcome of the refused check, and the request is answered by it. */
+int oauth_event_denied_runs(void)
+{
+    return denied.running;
+}
+
+/* The variables of scripts that outlive one: AVPs of six kinds, and three kinds of XAVPs. */
+static const avp_flags_t avp_kinds[] = {
+    AVP_TRACK_FROM | AVP_CLASS_URI,
+    AVP_TRACK_FROM | AVP_CLASS_USER,
+    AVP_TRACK_FROM | AVP_CLASS_DOMAIN,
+    AVP_TRACK_TO | AVP_CLASS_URI,
+    AVP_TRACK_TO | AVP_CLASS_USER,
+    AVP_TRACK_TO | AVP_CLASS_DOMAIN,
+};
+#define AVP_KINDS (sizeof(avp_kinds) / sizeof(avp_kinds[0]))
+
+/* Nobody resets the environment in the process of RPC commands. So an event without a request has an empty one of its own. */
+static void run_alone(sip_msg_t *msg, struct event *event)
+{
+    avp_list_t avps[AVP_KINDS] = {NULL}, *avps_before[AVP_KINDS];
+    sr_xavp_t *xavps[3] = {NULL}, **xavps_before[3];
+    size_t i;
+
+    for (i = 0; i < AVP_KINDS; i++)
+        avps_before[i] = set_avp_list(avp_kinds[i], &avps[i]);
+    xavps_before[0] = xavp_set_list(&xavps[0]);
+    xavps_before[1] = xavu_set_list(&xavps[1]);
+    xavps_before[2] = xavi_set_list(&xavps[2]);
+    run(msg, event);
+    for (i = 0; i < AVP_KINDS; i++) {
+        set_avp_list(avp_kinds[i], avps_before[i]);
+        destroy_avp_list(&avps[i]);
+    }
+    xavp_set_list(xavps_before[0]);
+    xavu_set_list(xavps_before[1]);
+    xavi_set_list(xavps_before[2]);
+    for (i = 0; i < sizeof(xavps) / sizeof(xavps[0]); i++)
+        xavp_destroy_list(&xavps[i]);
+}
+
+/* There is no request. The command that ends a session may come from a script, whose outcome and variables stay. */
 void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why)
 {
     sip_msg_t *msg;
@@ -98,6 +141,6 @@ void oauth_event_session_ended(const sipoauth_session_state *session, const char
         return;
     before = oauth_last_set_aside();
     if (oauth_last_store_ended(msg, session, reason, why) == 0)
-        run(msg, &session_ended);
+        run_alone(msg, &session_ended);
     oauth_last_take_back(before);
 }

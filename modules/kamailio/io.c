@@ -12,7 +12,6 @@
 #include "core/cfg/cfg_struct.h"
 #include "core/mem/shm.h"
 #include "core/pt.h"
-#include "core/receive.h"
 #include "core/timer.h"
 
 #include "shim.h"
@@ -55,7 +54,6 @@ static void ended(void *user, const sipoauth_session_state *session, sipoauth_st
 {
     (void)user;
     oauth_event_session_ended(session, "session_ended", why);
-    ksr_msg_env_reset();
 }
 
 static sipoauth_io *start(void)
@@ -74,10 +72,10 @@ static sipoauth_io *start(void)
     return NULL;
 }
 
-static void step(sipoauth_io *io)
+static void step(sipoauth_io *io, int timeout_ms)
 {
     static int failed = 0;
-    int rc = sipoauth_io_step(io, oauth_again_look() ? SOON_MS : STEP_MS, done, NULL);
+    int rc = sipoauth_io_step(io, (uint32_t)timeout_ms, done, NULL);
 
     (void)sipoauth_io_ended(io, ended, NULL);
     if (rc == SIPOAUTH_OK) {
@@ -90,13 +88,14 @@ static void step(sipoauth_io *io)
     usleep(STEP_MS * 1000); /* no busy loop */
 }
 
-/* A request whose job was lost would otherwise wait forever. The check then says that nothing came in time. */
+/* A request whose job was lost would otherwise wait forever. The check then says that nothing came in time. One that is
+ * given to a busy async worker twice goes on once. */
 static void give_back_overdue(void)
 {
     uint64_t number;
 
     while ((number = oauth_parked_overdue()) != 0) {
-        LM_ERR("the answer to a request that waits was lost\n");
+        LM_ERR("a request waits for too long: its answer was lost, or the async workers have too much to do\n");
         oauth_again_run(number);
     }
 }
@@ -106,13 +105,15 @@ static void run(void)
     pid_t parent = getppid();
     sipoauth_io *io = NULL;
     unsigned int last_look = get_ticks();
+    int early;
 
     while (getppid() == parent) { /* a proxy killed with -9 must not leave this process behind */
         cfg_update();
+        early = oauth_again_look();
         if (io == NULL)
             io = start();
         else
-            step(io);
+            step(io, early ? SOON_MS : STEP_MS);
         if (get_ticks() - last_look >= LOOK_SECONDS) {
             last_look = get_ticks();
             give_back_overdue();

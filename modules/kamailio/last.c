@@ -5,10 +5,11 @@
  *
  * The outcome belongs to one message. No other message may see its identity. The message number alone does not ensure
  * this, because Kamailio gives a failure route's copy of message 8 the number 7. So the store is also emptied whenever
- * a script starts.
+ * a script starts, and when it has done with its message.
  */
 #include <string.h>
 
+#include "core/fmsg.h"
 #include "core/mem/mem.h"
 #include "core/mem/shm.h"
 #include "core/parser/parse_cseq.h"
@@ -83,6 +84,8 @@ struct kept {
 /* The same in private memory, for the time of an event. */
 struct aside {
     const sip_msg_t *owner;
+    unsigned int owner_id;
+    int owner_pid;
     struct kept kept;
 };
 
@@ -92,11 +95,6 @@ static void keeps_outcome(struct cell *cell, int type, struct tmcb_params *param
     (void)cell;
     (void)type;
     (void)params;
-}
-
-static void drop(void *param)
-{
-    shm_free(param);
 }
 
 static void keep(struct cell *cell)
@@ -110,7 +108,7 @@ static void keep(struct cell *cell)
     kept->outcome = last;
     move_texts(&kept->outcome, kept->store);
     /* the newest is found first */
-    if (oauth_tm.register_tmcb(NULL, cell, TMCB_DESTROY, keeps_outcome, kept, drop) <= 0) {
+    if (oauth_tm.register_tmcb(NULL, cell, TMCB_DESTROY, keeps_outcome, kept, oauth_shm_free) <= 0) {
         LM_ERR("a transaction does not take the outcome of a check\n");
         shm_free(kept);
     }
@@ -221,14 +219,12 @@ static void store_failure(uint32_t role)
 }
 
 /* Puts the texts of the outcome into this process's store. */
-static int settle(const sip_msg_t *msg)
+static int settle(void)
 {
     char *at = reserve(length_of(&last) + 1);
 
-    /* all or nothing: half an identity is worse than none */
     if (at == NULL) {
         LM_ERR("no private memory for the outcome of a check\n");
-        take(msg);
         return -1;
     }
     move_texts(&last, at);
@@ -257,7 +253,9 @@ int oauth_last_store(const sip_msg_t *msg, uint32_t role, sipoauth_str realm, co
     last.instance = oauth_text(result->instance);
     last.services = oauth_text(result->services);
     last.needed_scope = oauth_text(result->needed_scope);
-    if (settle(msg) < 0) {
+    /* all or nothing: half an identity is worse than none */
+    if (settle() < 0) {
+        take(msg);
         store_failure(role);
         return OAUTH_ERROR;
     }
@@ -285,7 +283,7 @@ int oauth_last_store_ended(const sip_msg_t *msg, const sipoauth_session_state *s
     last.provider = oauth_text(session->provider);
     last.subject = oauth_text(session->subject);
     last.scope = oauth_text(session->scope);
-    return settle(msg);
+    return settle();
 }
 
 /*
@@ -299,6 +297,8 @@ void *oauth_last_set_aside(void)
     if (aside == NULL)
         return NULL;
     aside->owner = owner;
+    aside->owner_id = owner_id;
+    aside->owner_pid = owner_pid;
     aside->kept.outcome = last;
     move_texts(&aside->kept.outcome, aside->kept.store);
     return aside;
@@ -311,9 +311,14 @@ void oauth_last_take_back(void *set_aside)
     reset();
     if (aside == NULL)
         return;
-    take(aside->owner);
     last = aside->kept.outcome;
-    (void)settle(aside->owner);
+    owned = 1;
+    owner = aside->owner;
+    /* the event has given the faked message another number */
+    owner_id = faked_msg_match((sip_msg_t *)owner) ? owner->id : aside->owner_id;
+    owner_pid = aside->owner_pid;
+    if (settle() < 0)
+        reset();
     pkg_free(aside);
 }
 
@@ -354,7 +359,7 @@ void oauth_forget_message(void)
     oauth_tokens_forget();
 }
 
-static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *param)
+static int forget(sip_msg_t *msg, unsigned int flags, void *param)
 {
     (void)msg;
     (void)flags;
@@ -365,8 +370,9 @@ static int reset_before_script(struct sip_msg *msg, unsigned int flags, void *pa
 
 int oauth_last_init(void)
 {
-    if (register_script_cb(reset_before_script, PRE_SCRIPT_CB | REQUEST_CB | FAILURE_CB, NULL) < 0) {
-        LM_ERR("cannot register the callback that runs before each script\n");
+    if (register_script_cb(forget, PRE_SCRIPT_CB | REQUEST_CB | ONREPLY_CB | FAILURE_CB, NULL) < 0
+            || register_script_cb(forget, POST_SCRIPT_CB | ONREPLY_CB, NULL) < 0) {
+        LM_ERR("cannot register the callbacks that run before and after scripts\n");
         return -1;
     }
     if (oauth_tm.register_tmcb(NULL, NULL, TMCB_REQUEST_IN, transaction_made, NULL, NULL) <= 0) {

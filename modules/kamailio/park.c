@@ -132,7 +132,8 @@ void oauth_park_go_on(uint64_t first, uint64_t second)
         oauth_resume_run(first, second);
 }
 
-/* The script answers by itself, or makes a transaction, although the request waits. It is not answered twice. */
+/* The script answers by itself, or makes a transaction, although the request waits. It does not go on then, unless the
+ * script took so long that it has gone on already (PATIENCE in again.c). */
 static void taken(const sip_msg_t *msg)
 {
     if (parked.msg == NULL || msg != parked.msg || msg->id != parked.id)

@@ -42,11 +42,6 @@ int oauth_parked_init(void)
         return -1;
     }
     memset(room, 0, sizeof(*room));
-    /* All processes need the same one, so it is made before the fork. */
-    if (getrandom(&room->secret, sizeof(room->secret), GRND_NONBLOCK) != sizeof(room->secret)) {
-        LM_ERR("the system has no random numbers yet\n");
-        return -1;
-    }
     for (i = 0; i < LOCKS; i++) {
         if (lock_init(&room->locks[i]) == NULL) {
             LM_ERR("cannot make a lock for requests that wait\n");
@@ -62,9 +57,24 @@ static int is_empty(void)
     return __atomic_load_n(&room->count, __ATOMIC_SEQ_CST) == 0;
 }
 
+/* Equal in all processes, and drawn when it is needed first. If the system has no random numbers yet, a sender can make
+ * requests that share a place, which takes time and nothing else. */
+static uint64_t secret(void)
+{
+    uint64_t known = __atomic_load_n(&room->secret, __ATOMIC_RELAXED), drawn = 0;
+
+    if (known != 0)
+        return known;
+    if (getrandom(&drawn, sizeof(drawn), GRND_NONBLOCK) != sizeof(drawn) || drawn == 0)
+        drawn = 1;
+    if (__atomic_compare_exchange_n(&room->secret, &known, drawn, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        return drawn;
+    return known;
+}
+
 static uint32_t place_of(const struct oauth_arrival *arrival)
 {
-    return (uint32_t)oauth_arrival_hash(arrival, room->secret) & (PLACES - 1);
+    return (uint32_t)oauth_arrival_hash(arrival, secret()) & (PLACES - 1);
 }
 
 static void hold(uint32_t place)
@@ -268,7 +278,7 @@ void oauth_parked_drop(uint64_t number)
 }
 
 /*
- * A CANCEL has come. Returns 0 if its INVITE is not here. Otherwise *invite is the INVITE, which the caller answers and
+ * A CANCEL has come. Returns 0 if its INVITE is not here, or there is no memory. Otherwise *invite is the INVITE, which the caller answers and
  * frees, or NULL if it goes on at this moment. In that case the CANCEL waits until it has gone on.
  */
 int oauth_parked_cancel(const struct oauth_arrival *cancel, struct oauth_parked **invite)
@@ -293,6 +303,7 @@ int oauth_parked_cancel(const struct oauth_arrival *cancel, struct oauth_parked 
     if (found && !(*invite)->goes_on) {
         take_out(place, *invite);
     } else if (found) {
+        found = later != NULL || (*invite)->cancel != NULL;
         if ((*invite)->cancel == NULL) {
             (*invite)->cancel = later;
             later = NULL;

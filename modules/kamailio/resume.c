@@ -114,22 +114,16 @@ void oauth_resume_run(uint64_t transaction, uint64_t cookie)
     str name;
     int rc;
 
+    if (cookie & IS_CALLBACK ? index >= table->count : index >= (uint64_t)main_rt.entries || main_rt.rlist[index] == NULL) {
+        LM_BUG("place %llu, where a transaction goes on, is not known\n", (unsigned long long)cookie);
+        return;
+    }
     running = 1; /* a check in the continuation must come to a decision */
     if (cookie & IS_CALLBACK) {
-        if (index >= table->count) {
-            LM_BUG("resume function %llu is not known\n", (unsigned long long)index);
-            running = 0;
-            return;
-        }
         name.s = table->entry[index].name;
         name.len = table->entry[index].len;
         rc = oauth_tm.t_continue_cb(hash, label, &name, &event);
     } else {
-        if (index >= (uint64_t)main_rt.entries || main_rt.rlist[index] == NULL) {
-            LM_BUG("resume route %llu is not known\n", (unsigned long long)index);
-            running = 0;
-            return;
-        }
         rc = oauth_tm.t_continue(hash, label, main_rt.rlist[index]);
     }
     running = 0;

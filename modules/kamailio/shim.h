@@ -50,6 +50,7 @@ extern sl_api_t oauth_sl;
 extern struct tm_binds oauth_tm;
 extern tm_xapi_t oauth_tmx;
 tm_cell_t *oauth_transaction(void);
+void oauth_shm_free(void *memory);
 extern int oauth_proxy_accepts_authorization;
 int oauth_is_sip_worker(void);
 
@@ -226,6 +227,7 @@ int oauth_has_waited(const sip_msg_t *msg);
 extern char *oauth_event_callback;
 void oauth_events_init(void);
 void oauth_event_denied(sip_msg_t *msg);
+int oauth_event_denied_runs(void);
 void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why);
 
 /* io.c */

@@ -142,11 +142,6 @@ static void stateful_reply(struct cell *cell, int type, struct tmcb_params *para
     send_stripped(cell, held);
 }
 
-static void drop(void *param)
-{
-    shm_free(param);
-}
-
 /* Works before there is a transaction, too, because tm keeps the callback for one that this message may still get. */
 static int watch(sip_msg_t *msg)
 {
@@ -158,7 +153,7 @@ static int watch(sip_msg_t *msg)
         return -1;
     }
     memset(held, 0, sizeof(*held));
-    if (oauth_tm.register_tmcb(msg, cell, TMCB_RESPONSE_READY | TMCB_REQ_RETR_IN, stateful_reply, held, drop) <= 0) {
+    if (oauth_tm.register_tmcb(msg, cell, TMCB_RESPONSE_READY | TMCB_REQ_RETR_IN, stateful_reply, held, oauth_shm_free) <= 0) {
         LM_ERR("cannot watch for the answer to a registration\n");
         shm_free(held);
         return -1;

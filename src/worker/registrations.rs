@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::Handling;
 use super::session_view::SessionView;
 use super::waits::Waits;
+use crate::fault;
 use crate::process::context::{Context, PlacedPolicy};
 use crate::process::job::Work;
 use crate::shared::counters::Counter;
@@ -71,6 +72,7 @@ impl Registrations<'_> {
     /// answer leaves.
     pub fn confirm(&self, ticket: &str, to_tag: &[u8]) -> Result<(), SessionError> {
         let registration = self.registration(ticket)?;
+        fault::slow_point(&registration.aor);
         if to_tag.is_empty() {
             return Err(SessionError::Malformed);
         }

@@ -42,7 +42,7 @@ fn a_denied_request_is_an_event_and_others_are_none() {
     let expired = known.token("ES256", &claims(&server.issuer(), "sip", "alice", -300));
     assert_eq!(stack.register(&mut phone, ALICE, &expired).status, 401);
     assert_eq!(one(&stack, "denied"), "denied REGISTER token_expired sip:alice@example.test 127.0.0.1");
-    assert_eq!(events(&stack, "checked"), ["checked denied"]);
+    assert_eq!(events(&stack, "checked"), ["checked -1 token_expired"]);
     // One that has waited is denied once, in another process.
     let forged = unknown.jws("ES256", &unverified_header(&expired), &claims(&server.issuer(), "sip", "alice", 300));
     assert_eq!(stack.register(&mut phone, ALICE, &forged).status, 401);
@@ -78,6 +78,11 @@ fn the_end_of_a_session_is_an_event() {
     stack.rpc("auth_oauth.sessions_revoke", &[ALICE, &id(&shown)]).expect("revoked");
     let revoked = events(&stack, "ended").pop().expect("an event");
     assert!(revoked.starts_with(&format!("ended {ALICE} {} session_revoked test", id(&shown))), "{revoked}");
+    // Both in the process of RPC commands, which resets nothing by itself.
+    registered(&stack, ALICE, &sign_in(&stack, &server, "alice"));
+    stack.rpc("auth_oauth.sessions_revoke", &[ALICE]).expect("revoked");
+    let before = events(&stack, "before");
+    assert!(before.len() >= 3 && before.iter().all(|line| line == "before <null> <null> <null>"), "{before:?}");
     stack.finish();
 }
 

@@ -3,12 +3,13 @@
 //! cfg-examples/kamailio/public-ua.cfg and its kin: phones that sign in with an authorization code and then prove
 //! that they share a key with the proxy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sipoauth_core::sip::sip_date;
 
 use crate::phones::{
-    ALICE, FORM, date, key_of, prove, prove_in_header, register, sign_in, start, start_with, tag, with_code,
+    ALICE, FORM, date, key_of, prove, prove_in_header, register, registration_with_proof, sign_in, start, start_with,
+    tag, with_code, with_code_of,
 };
 use crate::stack::Stack;
 use crate::support::authorization_server::AuthorizationServer;
@@ -71,6 +72,33 @@ fn the_first_registration_of_a_worker_that_waits_is_not_stored_as_the_last_choic
 #[test]
 fn the_key_is_that_of_the_200_when_tm_answers() {
     the_key_is_that_of_the_answer("tests/e2e/stateful.cfg");
+}
+
+/// tm keeps a 200 before anybody can look at it, and sends it to whoever asks again.
+#[test]
+fn a_copy_of_a_registration_gets_no_200_before_the_key_is_stored() {
+    const SLOW: &str = "sip:slow-now@example.test"; // The core takes two seconds to store a key of this user.
+    let slow = |builder: Builder| builder.modules("kamailio-fault").workers(4);
+    let (_directory, server, stack) = start_with("tests/e2e/late_transaction.cfg", slow);
+    let login = sign_in(&stack, &server, "slow-now");
+    let (mut phone, request) = (stack.udp(), with_code_of(SLOW, &login, "1"));
+    assert_eq!(stack.request(&mut phone, &request).status, 200, "{}", stack.module_log());
+    // The phone registers with the same code once more. This request does not wait, so only tm tells its copies.
+    let octets = phone.send(&request).expect("sent");
+    let deadline = Instant::now() + PATIENCE;
+    let answer = loop {
+        match phone.receive_for(Duration::from_millis(200)) {
+            Ok(reply) if reply.status >= 200 => break reply,
+            Ok(_) => {}
+            Err(_) => phone.send_octets(&octets).expect("sent"),
+        }
+        assert!(Instant::now() < deadline, "no answer\n{}", stack.module_log());
+    };
+    assert_eq!(answer.status, 200, "{}", stack.module_log());
+    let key = key_of(&stack, &login, &request, &answer);
+    let proved = registration_with_proof(&stack, SLOW, &key);
+    assert_eq!(proved.status, 200, "{proved:?}\n{}", stack.module_log());
+    stack.finish();
 }
 
 #[test]
