@@ -19,8 +19,10 @@ rm -rf "$TREE" "$OUT"/*.deb "$OUT"/*.changes "$OUT"/*.buildinfo
 mkdir -p "$TREE"
 git ls-files -z | xargs -0 cp --parents -t "$TREE"
 cp -r packaging/debian "$TREE/debian"
-# One package for each Debian: 0.1.0-1~deb12 is older than what Debian itself may have one day.
-sed -i "1s/-1)/-$REVISION~deb${VERSION_ID:-0})/" "$TREE/debian/changelog"
+# One package for each Debian: 0.1.0-1~deb12 is older than what Debian itself may have one day. Unstable is newer than all.
+sed -i "1s/-1)/-$REVISION~deb${VERSION_ID:-99})/" "$TREE/debian/changelog"
+grep -q "~deb${VERSION_ID:-99})" "$TREE/debian/changelog" ||
+  { echo "deb: the first line of packaging/debian/changelog has no revision 1" >&2; exit 1; }
 # What was compiled before is used again.
 (cd "$TREE" && CARGO_TARGET_DIR=$OUT/cargo dpkg-buildpackage -b --no-sign) > "$OUT/build.log" 2>&1 || {
   tail -n 30 "$OUT/build.log" >&2

@@ -4,13 +4,13 @@
 # shellcheck shell=bash
 
 # The Debian of this suite in this folder, with these packages: mmdebstrap's variant "extract" only unpacks them, which
-# is quick, others install them. Returns 1 if that fails; the reason is in FOLDER.log.
+# is quick, others install them. Returns 1 if that fails; the reason is in FOLDER.log. mmdebstrap itself is installed.
 bring_debian() {     # suite, folder, variant, packages with commas
   local suite=$1 root=$2 variant=$3 packages=$4 link
   [ ! -e "$root/.whole" ] || return 0
-  command -v mmdebstrap > /dev/null || apt-get install -y -qq mmdebstrap > /dev/null || return 1
   rm -rf "$root"
   mkdir -p "$(dirname "$root")"
+  command -v mmdebstrap > /dev/null || (apt-get update -qq; apt-get install -y -qq mmdebstrap) > "$root.log" 2>&1 || return 1
   # A mirror may be some weeks old.
   mmdebstrap --quiet --variant="$variant" --aptopt='Acquire::Check-Valid-Until "false"' --include="$packages" \
     "$suite" "$root" > "$root.log" 2>&1 || return 1
@@ -50,7 +50,8 @@ enter_debian() {     # root, files and folders, --, command
 # Downloads a source package and unpacks it to FOLDER/tree. FOLDER/parts has the lists of apt that name its archive.
 # Returns 1 if that fails; the reason is in FOLDER/log.
 download_source() {     # PACKAGE=VERSION, folder, further options of apt
-  local package=$1 folder=$2
+  local package=$1 folder
+  folder=$(readlink -f "$2")
   shift 2
   (
     cd "$folder" || exit 1

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
 # The source as distributions build it, with all crates in it: target/dist/sipoauth-VERSION.tar.xz. It builds without a
-# network. The same commit always makes the same octets.
+# network. The same commit makes the same octets with the same Cargo, tar and xz.
 #
 #   tools/dist.sh           makes it
 #   tools/dist.sh check     makes it, and builds library, tool and Kamailio module from it where there is no network
@@ -21,7 +21,7 @@ fail() { printf 'dist: %s\n' "$*" >&2; exit 1; }
 make_tarball() {
   local tree=$OUT/$NAME
   [ -z "$(git status --porcelain)" ] || say "with changes that are not committed"
-  rm -rf "$tree" "$TARBALL"
+  rm -rf "$tree" "$TARBALL" "$TARBALL.part"
   mkdir -p "$tree"
   # Fuzz targets and benches are workspaces of their own, with crates that nobody needs to build this.
   git ls-files -z -- . ':!fuzz' ':!benches' | xargs -0 cp --parents -t "$tree"
@@ -31,7 +31,8 @@ make_tarball() {
   printf '[source.crates-io]\nreplace-with = "vendored-sources"\n\n[source.vendored-sources]\ndirectory = "vendor"\n' \
     > "$tree/.cargo/config.toml"
   tar --create --directory "$OUT" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
-    --mtime="@$(git log -1 --format=%ct)" "$NAME" | xz -6 > "$TARBALL"
+    --mtime="@$(git log -1 --format=%ct)" "$NAME" | xz -6 -T1 > "$TARBALL.part"
+  mv "$TARBALL.part" "$TARBALL"
   rm -rf "$tree"
   say "${TARBALL#"$PWD"/} ($(du -h "$TARBALL" | cut -f 1))"
 }

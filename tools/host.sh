@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# Brings another version of Kamailio for the tests, and builds the module for it. Nothing of the system is touched.
+# Brings another version of Kamailio for the tests, and builds the module for it. It goes below target/hosts.
 #
 #   tools/host.sh SUITE SERIES     Debian's suite (trixie, sid) and the series it must have (6.0, 6.1)
 #
@@ -11,7 +11,8 @@
 #   modules          where that kamailio finds its own modules
 #   kamailio, kamailio-fault    our module, plainly and with a core that can be made to panic
 #
-# Run it as root, after tools/setup.sh build. Exit 3: this version cannot be had now.
+# KAMAILIO_SRC names its source tree where the archive has it no more. Run this as root, after tools/setup.sh build.
+# Exit 3: this version cannot be had now.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 PATH=$PATH:$HOME/.cargo/bin
@@ -42,7 +43,7 @@ archive() { apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' "Label:
 # Debian has no package with the headers.
 bring_source() {
   local work=$HOST/source key=signed-by=/usr/share/keyrings/debian-archive-keyring.gpg
-  [ ! -f "$work/tree/src/core/sr_module.h" ] || return 0
+  [ "$(cat "$work/version" 2> /dev/null)" != "$1" ] || return 0
   rm -rf "$work"
   mkdir -p "$work/parts"
   printf 'deb-src [%s] %s %s main\n' "$key" "$(archive Debian)" "$SUITE" > "$work/parts/debian.list"
@@ -51,10 +52,11 @@ bring_source() {
   fi
   # A mirror may be some weeks old.
   download_source "kamailio=$1" "$work" -o Acquire::Check-Valid-Until=false || absent "the source of $1 is gone (see $work/log)"
+  printf '%s\n' "$1" > "$work/version"
 }
 
 build() {    # staticlib, folder
-  KAMAILIO_MODULES=$HOST/root$(cat "$HOST/modules") KAMAILIO_SRC=${SOURCE:-$HOST/source/tree} SIPOAUTH_STATICLIB=$1 \
+  KAMAILIO_MODULES=$HOST/root$(cat "$HOST/modules") KAMAILIO_SRC=${KAMAILIO_SRC:-$HOST/source/tree} SIPOAUTH_STATICLIB=$1 \
     KAMAILIO_OUT=$HOST/$2 tools/kamailio-build.sh
 }
 
@@ -63,11 +65,14 @@ bring_debian "$SUITE" "$HOST/root" extract "$PACKAGES" || absent "its packages c
 write_run
 # "kamailio (6.0.1-1+deb13u1) …"
 VERSION=$(zcat "$HOST/root/usr/share/doc/kamailio/changelog.Debian.gz" | sed -n '1s/.*(\(.*\)).*/\1/p')
-case $VERSION in "$SERIES".*) ;; *) absent "it has $VERSION" ;; esac
+case $VERSION in
+  "$SERIES".*) ;;
+  *) rm -rf "$HOST/root" "$HOST/source"; absent "it has $VERSION" ;;
+esac
 (cd "$HOST/root" && find usr/lib -path '*/kamailio/modules' -printf '/%p\n' | sed -n 1p) > "$HOST/modules"
-[ -n "${SOURCE:-}" ] || bring_source "$VERSION"
+[ -n "${KAMAILIO_SRC:-}" ] || bring_source "$VERSION"
 cargo build --release --lib
 cargo build --package sipoauth --lib --features fault-injection
-build target/release/libsipoauth.a kamailio
-build target/debug/libsipoauth.a kamailio-fault
+build "${CARGO_TARGET_DIR:-target}/release/libsipoauth.a" kamailio
+build "${CARGO_TARGET_DIR:-target}/debug/libsipoauth.a" kamailio-fault
 say "target/hosts/$SUITE is Kamailio $VERSION"

@@ -1,4 +1,6 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
 # Builds target/kamailio/auth_oauth.so for the Kamailio that is installed on this machine.
 #
 #   KAMAILIO_SRC        Kamailio's source tree of the same version; without it the Debian source package is fetched

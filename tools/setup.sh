@@ -30,7 +30,7 @@ DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-mo
 TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
   baresip-core valgrind python3 openssl redis-server groff-base)
 SERVERS_PACKAGES=(kamailio-websocket-modules kamailio-utils-modules kamailio-extra-modules python3 python3-venv openssl)
-DEB_PACKAGES=(debhelper lintian)
+DEB_PACKAGES=(debhelper lintian python3)
 BENCH_PACKAGES=(kamailio-utils-modules kamailio-sqlite-modules sqlite3)
 
 say() { printf 'setup: %s\n' "$*"; }

@@ -17,14 +17,16 @@ try() {     # suite
   local suite=$1 root=$PWD/target/debians/$1 shared=(/etc/resolv.conf /sys /usr/local/share/ca-certificates) folder goal start
   rm -rf "$root"
   bring_debian "$suite" "$root" minbase ca-certificates,git,make || fail "Debian $suite could not be brought (see $root.log)"
-  git clone --quiet --no-hardlinks . "$root/root/sipoauth"
+  git -c safe.directory="$PWD/.git" clone --quiet --no-hardlinks . "$root/root/sipoauth"
   for folder in "$HOME/.cargo" "$HOME/.rustup"; do
     [ ! -d "$folder" ] || shared+=("$folder")
   done
-  (enter_debian "$root" "${shared[@]}" -- update-ca-certificates) > /dev/null 2>&1
+  (enter_debian "$root" "${shared[@]}" -- update-ca-certificates) >> "$root.log" 2>&1 ||
+    fail "the authorities that this machine trusts cannot be trusted there (see $root.log)"
   for goal in demo test; do
     start=$SECONDS
-    (enter_debian "$root" "${shared[@]}" -- bash -c "cd /root/sipoauth && exec make $goal") > "$root.$goal.log" 2>&1 ||
+    (enter_debian "$root" "${shared[@]}" -- env CARGO_INSTALL_ROOT=/root/tools \
+      bash -c "export PATH=\$PATH:/root/tools/bin && cd /root/sipoauth && exec make $goal") > "$root.$goal.log" 2>&1 ||
       { tail -n 40 "$root.$goal.log" >&2; fail "$suite: make $goal fails (see $root.$goal.log)"; }
     say "$suite: make $goal is well ($((SECONDS - start)) s)"
   done

@@ -45,9 +45,9 @@ bring() {    # suite, folder, mmdebstrap's variant, packages
 build() {    # suite: packages of two revisions
   local builder=$WORK/$1/builder revision out
   bring "$1" "$builder" buildd ca-certificates,git,python3
+  within "$builder" git config --global safe.directory "$PWD"
   for revision in 1 2; do
     say "$1: building revision $revision"
-    within "$builder" git config --global --add safe.directory "$PWD"
     within "$builder" bash -c "cd '$PWD' && tools/deb.sh $revision" > "$WORK/$1/build-$revision.log" 2>&1 ||
       { tail -n 20 "$WORK/$1/build-$revision.log" >&2; fail "$1: revision $revision was not built"; }
     out=$(. "$builder/etc/os-release" && echo "target/deb/$ID-${VERSION_ID:-unstable}")
@@ -84,8 +84,11 @@ start_proxy() {    # root, example, arguments
 }
 
 stop_proxy() {
+  local pid left=()
   kill "$PROXY"
   wait "$PROXY" 2> /dev/null || true
+  for pid in "${pids[@]}"; do [ "$pid" = "$PROXY" ] || left+=("$pid"); done
+  pids=(${left[@]+"${left[@]}"})
 }
 
 start_issuer() {
@@ -112,6 +115,7 @@ life() {    # suite
   install_revision "$root" "$suite" 1
   [ "$(within "$root" stat -c '%U %a' /var/lib/kamailio/sipoauth)" = 'kamailio 700' ] || fail "$suite: the folder of the store"
   [ "$(within "$root" stat -c '%U %a' /etc/kamailio/sipoauth.key)" = 'kamailio 600' ] || fail "$suite: the key of the store"
+  [ "$(within "$root" stat -c '%U %G %a' /etc/kamailio/sipoauth.toml)" = 'root kamailio 640' ] || fail "$suite: the configuration"
   say "$suite: installed"
 
   local provider='provider = [{ name = "corp", issuer = "http://127.0.0.1:ISSUER", audience = "https://sip.example.test/es256", aor = "{sip}", domain = "example.test" }]'
@@ -139,6 +143,7 @@ life() {    # suite
   within "$root" sipoauth register --pop --state /root/phone > "$root.pop.log" 2>&1 ||
     { cat "$root.pop.log" >&2; fail "$suite: the session is gone after the upgrade"; }
   stop_proxy
+  [ "$(within "$root" stat -c '%U %G %a' /etc/kamailio/sipoauth.toml)" = 'root kamailio 640' ] || fail "$suite: the configuration after the upgrade"
   say "$suite: upgraded, and the session goes on"
 
   within "$root" bash -c 'DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq kamailio-oauth-module sipoauth libsipoauth0' > "$root.purge.log" 2>&1 ||
@@ -151,7 +156,7 @@ life() {    # suite
 }
 
 [ "$(id -u)" = 0 ] || fail "run this as root"
-[ -d "$KIT/node_modules" ] || tools/setup.sh test
+tools/setup.sh test
 mkdir -p "$WORK"
 [ $# -gt 0 ] || set -- bookworm trixie
 for suite in "$@"; do build "$suite"; done

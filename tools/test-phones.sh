@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
 # Phones that 'make test' does not install: PJSIP (PyPI) and Asterisk (Debian sid), at a real Kamailio. They go below
-# target/phones, and only there. A phone that cannot be had is said aloud, and counted at the end. Run it as root.
+# target/phones. A phone that cannot be had is said aloud, and counted at the end. Run it as root.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 PATH=$PATH:$HOME/.cargo/bin

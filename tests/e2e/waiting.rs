@@ -462,7 +462,7 @@ fn a_cancel_that_comes_while_the_call_goes_on_ends_the_call() {
     let place = place(|builder, _| builder);
     let mut phone = place.stack.udp();
     let octets = phone.send(&place.invite(&place.token(), "sip:slow@example.test")).expect("sent");
-    place.stack.wait_until("it goes on", || place.stack.counter("resumed") == 1);
+    place.stack.wait_until("it goes on", || place.stack.counter("accepted") == 1);
     phone.send_octets(&cancel_of(&octets)).expect("sent");
     let invite = place.hears("INVITE");
     place.answer(&invite, "180 Ringing", "");
