@@ -298,15 +298,6 @@ static int answer_cancel(sip_msg_t *cancel, struct oauth_parked *invite)
     return 1;
 }
 
-/* The sender of an INVITE that waits is told so (RFC 3261 section 17.2.1). */
-void oauth_again_parked(sip_msg_t *msg)
-{
-    static str phrase = str_init("Trying");
-
-    if (msg->first_line.u.request.method_value == METHOD_INVITE && oauth_sl.freply(msg, 100, &phrase) < 0)
-        LM_DBG("cannot send the reply 100\n");
-}
-
 /* Before each script. Returns 0 for a request that the script must not see: a copy of one that waits, or its CANCEL. */
 static int arrived(sip_msg_t *msg, unsigned int flags, void *param)
 {
@@ -331,7 +322,7 @@ static int arrived(sip_msg_t *msg, unsigned int flags, void *param)
     if (arrival->method == METHOD_ACK || !oauth_parked_has(arrival))
         return 1;
     oauth_arrival_forget();
-    oauth_again_parked(msg);
+    oauth_park_trying(msg);
     return 0;
 }
 

@@ -10,7 +10,7 @@
 
 #include "shim.h"
 
-static const struct oauth_resume nowhere = {-1, NULL};
+static const struct oauth_resume nowhere = {-1, NULL}; /* a constant, which a compound literal is not */
 
 static int result(int code)
 {
@@ -218,6 +218,5 @@ static sr_kemi_t functions[] = {
 
 int oauth_kemi_register(void)
 {
-    sr_kemi_modules_add(functions);
-    return 0;
+    return sr_kemi_modules_add(functions);
 }

@@ -50,6 +50,15 @@ int oauth_park_absorbs(sip_msg_t *msg)
     return oauth_transaction() == NULL && oauth_tmx.t_check_trans(msg) == 0;
 }
 
+/* The sender of an INVITE that waits is told so (RFC 3261 section 17.2.1). */
+void oauth_park_trying(sip_msg_t *msg)
+{
+    static str phrase = str_init("Trying");
+
+    if (msg->first_line.u.request.method_value == METHOD_INVITE && oauth_sl.freply(msg, 100, &phrase) < 0)
+        LM_DBG("cannot send the reply 100\n");
+}
+
 static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait)
 {
     uint64_t number;
@@ -62,7 +71,7 @@ static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, c
     parked.number = number;
     if (rc == 0)
         return OAUTH_PARK_DONE; /* another worker has parked another copy at the same moment */
-    oauth_again_parked(msg);
+    oauth_park_trying(msg);
     rc = sipoauth_worker_submit(worker, job, oauth_reply_to_tag(msg), number, ARRIVED);
     if (rc != SIPOAUTH_OK) {
         LM_DBG("the job of a request was not taken (%d)\n", rc);

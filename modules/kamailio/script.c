@@ -84,6 +84,12 @@ static int fixup_resume_route(void **param)
     return 0;
 }
 
+/* Where a request is checked, and where it goes on if it has to wait. */
+static int place_of(sip_msg_t *msg, char *realm_param, char *route_param, str *realm, struct oauth_resume *resume)
+{
+    return text_of(msg, realm_param, realm, "realm") < 0 || route_of(msg, route_param, resume) < 0 ? -1 : 0;
+}
+
 static int fixup_check(void **param, int number)
 {
     return number == 1 ? fixup_spve_null(param, 1) : fixup_resume_route(param);
@@ -94,7 +100,7 @@ static int check(sip_msg_t *msg, uint32_t role, char *realm_param, char *route_p
     struct oauth_resume resume;
     str realm;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
+    if (place_of(msg, realm_param, route_param, &realm, &resume) < 0)
         return oauth_check_failed(msg, role);
     return oauth_check(msg, role, &realm, &resume);
 }
@@ -104,7 +110,7 @@ static int kd_check(sip_msg_t *msg, uint32_t role, char *realm_param, char *rout
     struct oauth_resume resume;
     str realm;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
+    if (place_of(msg, realm_param, route_param, &realm, &resume) < 0)
         return oauth_check_failed(msg, role);
     return oauth_kd_check(msg, role, &realm, &resume);
 }
@@ -119,7 +125,7 @@ static int w_proxy_kd_check(sip_msg_t *msg, char *realm, char *route)
     return kd_check(msg, SIPOAUTH_ROLE_PROXY, realm, route);
 }
 
-static int fixup_kd_account(void **param, int number)
+static int fixup_third_route(void **param, int number)
 {
     return number == 3 ? fixup_resume_route(param) : fixup_spve_null(param, 1);
 }
@@ -130,7 +136,7 @@ static int kd_check_account(sip_msg_t *msg, uint32_t role, char *realm_param, ch
     struct oauth_resume resume;
     str realm, account = STR_NULL;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
+    if (place_of(msg, realm_param, route_param, &realm, &resume) < 0)
         return oauth_check_failed(msg, role);
     if (fixup_get_svalue(msg, (gparam_t *)account_param, &account) < 0)
         account.len = 0;
@@ -185,7 +191,7 @@ static int password_grant(sip_msg_t *msg, char *realm_param, char *ha1_param, ch
     struct oauth_resume resume;
     str realm;
 
-    if (text_of(msg, realm_param, &realm, "realm") < 0 || route_of(msg, route_param, &resume) < 0)
+    if (place_of(msg, realm_param, route_param, &realm, &resume) < 0)
         return oauth_check_failed(msg, SIPOAUTH_ROLE_UAS);
     /* when the script sees the request again, its variables for the two are empty, and nobody needs them */
     if (oauth_again_user(msg) == NULL
@@ -208,11 +214,6 @@ static int w_password_grant_route(sip_msg_t *msg, char *realm, char *ha1, char *
 static int w_password_grant_password(sip_msg_t *msg, char *realm, char *ha1, char *route, char *password)
 {
     return password_grant(msg, realm, ha1, route, password);
-}
-
-static int fixup_password_grant(void **param, int number)
-{
-    return number == 3 ? fixup_resume_route(param) : fixup_spve_null(param, 1);
 }
 
 static int w_check_token(sip_msg_t *msg, char *token_param, char *realm_param)
@@ -319,32 +320,32 @@ static int w_dialog_check(sip_msg_t *msg, char *p1, char *p2)
 #define WITH_PARAMETERS(function) ((cmd_function)(void (*)(void))(function))
 
 #define CHECK_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE | BRANCH_ROUTE | LOCAL_ROUTE)
-#define REPLY_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE)
+#define ANSWERING_ROUTES (REQUEST_ROUTE | FAILURE_ROUTE)
 
 cmd_export_t oauth_cmds[] = {
     {"oauth_check", (cmd_function)w_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_check", (cmd_function)w_check, 2, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_check", (cmd_function)w_proxy_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_check", (cmd_function)w_proxy_check, 2, fixup_check, 0, CHECK_ROUTES},
-    {"oauth_password_grant", (cmd_function)w_password_grant, 2, fixup_password_grant, 0, REPLY_ROUTES},
-    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_route), 3, fixup_password_grant, 0, REPLY_ROUTES},
-    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_password), 4, fixup_password_grant, 0, REPLY_ROUTES},
+    {"oauth_password_grant", (cmd_function)w_password_grant, 2, fixup_third_route, 0, ANSWERING_ROUTES},
+    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_route), 3, fixup_third_route, 0, ANSWERING_ROUTES},
+    {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_password), 4, fixup_third_route, 0, ANSWERING_ROUTES},
     {"oauth_check_token", (cmd_function)w_check_token, 1, fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
     {"oauth_check_token", (cmd_function)w_check_token, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
-    {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},
-    {"oauth_proxy_challenge", (cmd_function)w_proxy_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, REPLY_ROUTES},
+    {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, ANSWERING_ROUTES},
+    {"oauth_proxy_challenge", (cmd_function)w_proxy_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, ANSWERING_ROUTES},
     {"oauth_kd_check", (cmd_function)w_kd_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_kd_check", (cmd_function)w_kd_check, 2, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_kd_check", (cmd_function)w_proxy_kd_check, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_proxy_kd_check", (cmd_function)w_proxy_kd_check, 2, fixup_check, 0, CHECK_ROUTES},
-    {"oauth_kd_check_account", (cmd_function)w_kd_check_account_2, 2, fixup_kd_account, 0, CHECK_ROUTES},
-    {"oauth_kd_check_account", WITH_PARAMETERS(w_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
-    {"oauth_proxy_kd_check_account", (cmd_function)w_proxy_kd_check_account_2, 2, fixup_kd_account, 0, CHECK_ROUTES},
-    {"oauth_proxy_kd_check_account", WITH_PARAMETERS(w_proxy_kd_check_account), 3, fixup_kd_account, 0, CHECK_ROUTES},
-    {"oauth_kd_challenge", (cmd_function)w_kd_challenge, 1, fixup_igp_null, fixup_free_igp_null, REPLY_ROUTES},
+    {"oauth_kd_check_account", (cmd_function)w_kd_check_account_2, 2, fixup_third_route, 0, CHECK_ROUTES},
+    {"oauth_kd_check_account", WITH_PARAMETERS(w_kd_check_account), 3, fixup_third_route, 0, CHECK_ROUTES},
+    {"oauth_proxy_kd_check_account", (cmd_function)w_proxy_kd_check_account_2, 2, fixup_third_route, 0, CHECK_ROUTES},
+    {"oauth_proxy_kd_check_account", WITH_PARAMETERS(w_proxy_kd_check_account), 3, fixup_third_route, 0, CHECK_ROUTES},
+    {"oauth_kd_challenge", (cmd_function)w_kd_challenge, 1, fixup_igp_null, fixup_free_igp_null, ANSWERING_ROUTES},
     {"oauth_offer", (cmd_function)w_offer, 0, 0, 0, CHECK_ROUTES},
-    {"oauth_reply", (cmd_function)w_reply, 0, 0, 0, REPLY_ROUTES},
-    {"oauth_reply", (cmd_function)w_reply, 1, fixup_spve_null, fixup_free_spve_null, REPLY_ROUTES},
+    {"oauth_reply", (cmd_function)w_reply, 0, 0, 0, ANSWERING_ROUTES},
+    {"oauth_reply", (cmd_function)w_reply, 1, fixup_spve_null, fixup_free_spve_null, ANSWERING_ROUTES},
     {"oauth_remove_credentials", (cmd_function)w_remove_credentials, 0, 0, 0, CHECK_ROUTES},
     {"oauth_service", (cmd_function)w_service, 1, fixup_spve_null, fixup_free_spve_null, CHECK_ROUTES},
     {"oauth_scope", (cmd_function)w_scope, 1, fixup_spve_null, fixup_free_spve_null, CHECK_ROUTES},

@@ -192,7 +192,6 @@ int oauth_again_register_first(void);
 int oauth_again_look(void);
 const char *oauth_again_function(const sip_msg_t *msg);
 const struct oauth_digest_user *oauth_again_user(const sip_msg_t *msg);
-void oauth_again_parked(sip_msg_t *msg);
 void oauth_again_run(uint64_t number);
 
 /* resume.c: where a suspended transaction goes on */
@@ -221,6 +220,7 @@ int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume,
 int oauth_park_absorbs(sip_msg_t *msg);
 int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait);
 void oauth_park_go_on(uint64_t first, uint64_t second);
+void oauth_park_trying(sip_msg_t *msg);
 int oauth_has_waited(const sip_msg_t *msg);
 
 /* events.c */
