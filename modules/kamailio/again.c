@@ -39,10 +39,15 @@
 struct task {
     async_task_t core; /* first, because the core frees what it is given */
     uint64_t number;
+    unsigned int lane;
 };
 
-/* In shared memory: the tasks that no async worker has finished. */
-static uint32_t *queued = NULL;
+/* In shared memory: the tasks that no async worker has finished. Those of one Call-ID are in one lane, which they go along
+ * one after the other. */
+static struct {
+    uint32_t all;
+    uint32_t lane[OAUTH_LANES];
+} *queued = NULL;
 
 /* The request that has waited and that this process's script sees now, and its number as a message. */
 static const struct oauth_parked *current = NULL;
@@ -56,7 +61,7 @@ int oauth_again_init(void)
         LM_ERR("no shared memory to count tasks\n");
         return -1;
     }
-    *queued = 0;
+    memset(queued, 0, sizeof(*queued));
     return 0;
 }
 
@@ -76,6 +81,9 @@ const struct oauth_digest_user *oauth_again_user(const sip_msg_t *msg)
 {
     return is_current(msg) && current->user.ha1.len > 0 ? &current->user : NULL;
 }
+
+/* The core has no header for this: runs event_route[core:pre-routing], where there is one. 0: the request goes on. */
+int ksr_evrt_pre_routing(sip_msg_t *msg);
 
 /* How many requests are being received, one within the other: an INVITE within its CANCEL. */
 static unsigned int depth = 0;
@@ -131,12 +139,14 @@ static void receive(const struct oauth_arrival *arrival, void (*handle)(sip_msg_
         log_prefix_set(&msg);
         clear_branches();
         ruri_mark_new();
-        if (exec_pre_script_cb(&msg, REQUEST_CB_TYPE) != 0) {
+        if ((handle != run_script || ksr_evrt_pre_routing(&msg) == 0)
+                && exec_pre_script_cb(&msg, REQUEST_CB_TYPE) != 0) {
             handle(&msg);
             exec_post_script_cb(&msg, REQUEST_CB_TYPE);
         }
     }
     ksr_msg_env_reset();
+    clear_branches();
     free_sip_msg(&msg);
     depth--;
     log_prefix_set(NULL);
@@ -161,48 +171,72 @@ static void pass(uint64_t number)
     oauth_parked_free(parked);
 }
 
+static void count(unsigned int lane, int change)
+{
+    __atomic_fetch_add(&queued->lane[lane], (uint32_t)change, __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&queued->all, (uint32_t)change, __ATOMIC_SEQ_CST);
+}
+
 static void run_task(void *param)
 {
+    const struct task *task = param;
+
     cfg_update(); /* the core does it from 6.1 on */
-    pass(*(const uint64_t *)param);
-    __atomic_fetch_sub(queued, 1, __ATOMIC_RELAXED);
+    pass(task->number);
+    count(task->lane, -1);
 }
 
 /* Hands the request to an async worker, or returns -1. */
-static int hand_over(uint64_t number)
+static int hand_over(uint64_t number, unsigned int lane)
 {
     struct task *task;
 
     if (!async_task_workers_active())
         return -1;
-    if (__atomic_load_n(queued, __ATOMIC_RELAXED) >= (uint32_t)async_task_workers_get() + QUEUED_MAX)
+    if (__atomic_load_n(&queued->all, __ATOMIC_SEQ_CST) >= (uint32_t)async_task_workers_get() + QUEUED_MAX)
         return -1;
     task = shm_malloc(sizeof(*task));
     if (task == NULL)
         return -1;
     task->core.exec = run_task;
-    task->core.param = &task->number;
+    task->core.param = task;
     task->number = number;
-    __atomic_fetch_add(queued, 1, __ATOMIC_RELAXED);
+    task->lane = lane;
+    count(lane, 1);
     if (async_task_push(&task->core) == 0)
         return 0;
-    __atomic_fetch_sub(queued, 1, __ATOMIC_RELAXED);
+    count(lane, -1);
     shm_free(task);
     return -1;
 }
 
 /*
- * Requests whose answer came before a script had done with them, in the order in which they came. This process looks at
- * them again a moment later.
+ * Requests whose answer came before a script had done with them, or with the one before in their lane, in the order in which
+ * they came. This process looks at them again a moment later.
  */
 static struct early {
     struct early *next;
     uint64_t number;
+    unsigned int lane;
     unsigned int since; /* in the core's ticks, which are seconds */
 } *early = NULL;
 static unsigned int early_count = 0;
 
-static int postpone(uint64_t number)
+static int lane_is_busy(unsigned int lane)
+{
+    return __atomic_load_n(&queued->lane[lane], __ATOMIC_SEQ_CST) > 0;
+}
+
+static int lane_has_early(unsigned int lane)
+{
+    const struct early *one = early;
+
+    while (one != NULL && one->lane != lane)
+        one = one->next;
+    return one != NULL;
+}
+
+static int postpone(uint64_t number, unsigned int lane)
 {
     struct early **end = &early, *one = early_count < EARLY_MAX ? pkg_malloc(sizeof(*one)) : NULL;
 
@@ -211,6 +245,7 @@ static int postpone(uint64_t number)
     early_count++;
     one->next = NULL;
     one->number = number;
+    one->lane = lane;
     one->since = get_ticks();
     while (*end != NULL)
         end = &(*end)->next;
@@ -218,32 +253,40 @@ static int postpone(uint64_t number)
     return 0;
 }
 
-static void go_on(uint64_t number)
+static void go_on(uint64_t number, unsigned int lane)
 {
-    if (hand_over(number) < 0)
+    if (hand_over(number, lane) < 0)
         pass(number);
 }
 
 /* What the request has waited for is there. */
 void oauth_again_run(uint64_t number)
 {
-    if (!oauth_parked_is_seen(number) || postpone(number) < 0)
-        go_on(number);
+    unsigned int lane;
+    int early = oauth_parked_is_seen(number, &lane) || lane_is_busy(lane) || lane_has_early(lane);
+
+    if (!early || postpone(number, lane) < 0)
+        go_on(number, lane);
 }
 
 /* Lets those go on that came too early. Returns true if some are left. */
 int oauth_again_look(void)
 {
     struct early **link = &early, *one;
+    uint64_t left = 0; /* lanes */
+    unsigned int lane;
 
     while ((one = *link) != NULL) {
-        if (oauth_parked_is_seen(one->number) && get_ticks() - one->since <= PATIENCE) {
+        if (left & UINT64_C(1) << one->lane
+                || ((oauth_parked_is_seen(one->number, &lane) || lane_is_busy(one->lane))
+                        && get_ticks() - one->since <= PATIENCE)) {
+            left |= UINT64_C(1) << one->lane;
             link = &one->next;
             continue;
         }
         *link = one->next;
         early_count--;
-        go_on(one->number);
+        go_on(one->number, one->lane);
         pkg_free(one);
     }
     return early != NULL;
@@ -303,6 +346,7 @@ static int arrived(sip_msg_t *msg, unsigned int flags, void *param)
 {
     const struct oauth_arrival *arrival;
     struct oauth_parked *invite;
+    int goes_on;
 
     (void)flags;
     (void)param;
@@ -319,10 +363,12 @@ static int arrived(sip_msg_t *msg, unsigned int flags, void *param)
         oauth_arrival_forget();
         return invite != NULL && !answer_cancel(msg, invite);
     }
-    if (arrival->method == METHOD_ACK || !oauth_parked_has(arrival))
+    if (arrival->method == METHOD_ACK || !oauth_parked_has(arrival, &goes_on))
         return 1;
     oauth_arrival_forget();
-    oauth_park_trying(msg);
+    /* the script may have answered already */
+    if (!goes_on)
+        oauth_park_trying(msg);
     return 0;
 }
 

@@ -153,18 +153,28 @@ int oauth_arrival_same(const struct oauth_arrival *one, const struct oauth_arriv
 }
 
 /* FNV-1a from a secret start, so that a sender cannot choose requests that share a place. */
-uint64_t oauth_arrival_hash(const struct oauth_arrival *arrival, uint64_t secret)
+static uint64_t hash_of(const struct oauth_arrival *arrival, const struct oauth_part *part, uint64_t hash)
 {
-    const struct oauth_part *parts[] = {&arrival->branch, &arrival->call_id};
-    uint64_t hash = secret;
-    size_t i;
     unsigned int at;
 
-    for (i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        for (at = 0; at < parts[i]->len; at++) {
-            hash ^= (unsigned char)arrival->text[parts[i]->at + at];
-            hash *= UINT64_C(0x100000001b3);
-        }
+    for (at = 0; at < part->len; at++) {
+        hash ^= (unsigned char)arrival->text[part->at + at];
+        hash *= UINT64_C(0x100000001b3);
     }
+    return hash;
+}
+
+uint64_t oauth_arrival_hash(const struct oauth_arrival *arrival, uint64_t secret)
+{
+    uint64_t hash = hash_of(arrival, &arrival->call_id, hash_of(arrival, &arrival->branch, secret));
+
     return hash ^ hash >> 32;
+}
+
+/* Equal for requests with one Call-ID. */
+unsigned int oauth_arrival_lane(const struct oauth_arrival *arrival, uint64_t secret)
+{
+    uint64_t hash = hash_of(arrival, &arrival->call_id, secret);
+
+    return (unsigned int)(hash ^ hash >> 32) % OAUTH_LANES;
 }

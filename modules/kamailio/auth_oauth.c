@@ -122,7 +122,7 @@ static int child_init(int rank)
     if (rank == PROC_INIT) {
         oauth_events_init();
         oauth_connection_init();
-        return oauth_arrival_init() < 0 ? -1 : try_store();
+        return oauth_conditions_look() < 0 || oauth_arrival_init() < 0 ? -1 : try_store();
     }
     return rank == PROC_MAIN ? oauth_io_start() : 0;
 }

@@ -139,8 +139,10 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
             return oauth_check_failed(msg, role);
         return store(msg, role, oauth_view(realm), &result);
     }
-    if (oauth_has_waited(msg))
+    if (oauth_has_waited_for(msg, known->function))
         flags = SIPOAUTH_CHECK_RESUMED;
+    else if (oauth_has_waited(msg))
+        flags = SIPOAUTH_CHECK_NO_WAIT; /* a request waits once */
     else if (!oauth_park_possible(msg, resume, &wait))
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
@@ -198,7 +200,7 @@ int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)
     const sipoauth_request *call = NULL;
     sipoauth_result result;
     sipoauth_worker *worker = oauth_worker_get();
-    uint32_t flags = oauth_has_waited(msg) ? SIPOAUTH_CHECK_RESUMED : SIPOAUTH_CHECK_NO_WAIT;
+    uint32_t flags = SIPOAUTH_CHECK_NO_WAIT;
     int rc;
 
     if (is_refused_here(msg))

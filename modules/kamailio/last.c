@@ -13,6 +13,7 @@
 #include "core/mem/mem.h"
 #include "core/mem/shm.h"
 #include "core/parser/parse_cseq.h"
+#include "core/route.h"
 #include "core/script_cb.h"
 
 #include "shim.h"
@@ -130,8 +131,11 @@ static struct cell *transaction_of(const sip_msg_t *msg)
     if (cell == NULL || cell->uas.request == NULL)
         return NULL;
     request = cell->uas.request;
-    if (request == msg)
+    if (request == msg || (request->id == msg->id && request->pid == msg->pid))
         return cell;
+    /* a script may look up the transaction of another's request that has the same names */
+    if (msg->first_line.type == SIP_REQUEST && get_route_type() == REQUEST_ROUTE)
+        return NULL;
     if (msg->callid == NULL || request->callid == NULL || !STR_EQ(msg->callid->body, request->callid->body))
         return NULL;
     if (msg->cseq == NULL || msg->cseq->parsed == NULL || request->cseq == NULL || request->cseq->parsed == NULL)

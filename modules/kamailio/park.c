@@ -9,6 +9,8 @@
  * The library has said before that there is room, so a request that it refuses costs no memory. If a step fails, the
  * message stays an ordinary one of this worker.
  */
+#include <string.h>
+
 #include "core/route.h"
 
 #include "shim.h"
@@ -27,6 +29,14 @@ static struct {
 int oauth_has_waited(const sip_msg_t *msg)
 {
     return oauth_resume_running() || oauth_again_function(msg) != NULL;
+}
+
+/* True if this function has made it wait. A transaction does not tell by which one it was suspended. */
+int oauth_has_waited_for(const sip_msg_t *msg, const char *function)
+{
+    const char *before = oauth_again_function(msg);
+
+    return before != NULL ? strcmp(before, function) == 0 : oauth_resume_running();
 }
 
 /* Finds out how this request can wait. Returns 0 if it cannot. */

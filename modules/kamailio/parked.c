@@ -206,22 +206,24 @@ int oauth_parked_add(const struct oauth_arrival *arrival, const char *function, 
 }
 
 /* True for a copy of a request that is here. */
-int oauth_parked_has(const struct oauth_arrival *arrival)
+int oauth_parked_has(const struct oauth_arrival *arrival, int *goes_on)
 {
+    const struct oauth_parked *found;
     uint32_t place;
-    int found;
 
     if (is_empty())
         return 0;
     place = place_of(arrival);
     hold(place);
-    found = find(place, arrival, arrival->method) != NULL;
+    found = find(place, arrival, arrival->method);
+    if (found != NULL)
+        *goes_on = found->goes_on;
     release(place);
-    return found;
+    return found != NULL;
 }
 
-/* True if it cannot go on yet, because a script still sees it, or a copy of it. */
-int oauth_parked_is_seen(uint64_t number)
+/* True if it cannot go on yet, because a script still sees it, or a copy of it. Its lane is that of its Call-ID. */
+int oauth_parked_is_seen(uint64_t number, unsigned int *lane)
 {
     const uint32_t place = place_of_number(number);
     const struct oauth_parked *parked;
@@ -230,6 +232,7 @@ int oauth_parked_is_seen(uint64_t number)
     hold(place);
     parked = find_number(number);
     seen = parked != NULL && oauth_arrival_is_seen(&parked->arrival);
+    *lane = parked != NULL ? oauth_arrival_lane(&parked->arrival, secret()) : 0;
     release(place);
     return seen;
 }

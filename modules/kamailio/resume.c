@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "core/dset.h"
 #include "core/locking.h"
 #include "core/mem/shm.h"
 #include "core/route.h"
@@ -118,6 +119,7 @@ void oauth_resume_run(uint64_t transaction, uint64_t cookie)
         LM_BUG("place %llu, where a transaction goes on, is not known\n", (unsigned long long)cookie);
         return;
     }
+    clear_branches(); /* those of the last request of this process */
     running = 1; /* a check in the continuation must come to a decision */
     if (cookie & IS_CALLBACK) {
         name.s = table->entry[index].name;

@@ -159,6 +159,8 @@ void oauth_arrival_forget(void);
 const struct oauth_arrival *oauth_arrival_of(const sip_msg_t *msg);
 int oauth_arrival_same(const struct oauth_arrival *one, const struct oauth_arrival *other);
 uint64_t oauth_arrival_hash(const struct oauth_arrival *arrival, uint64_t secret);
+#define OAUTH_LANES 64
+unsigned int oauth_arrival_lane(const struct oauth_arrival *arrival, uint64_t secret);
 
 /* parked.c: the requests that wait, as they arrived, in shared memory */
 struct oauth_parked {
@@ -176,8 +178,8 @@ struct oauth_parked {
 int oauth_parked_init(void);
 int oauth_parked_add(const struct oauth_arrival *arrival, const char *function, const struct oauth_digest_user *user,
         uint64_t *number);
-int oauth_parked_has(const struct oauth_arrival *arrival);
-int oauth_parked_is_seen(uint64_t number);
+int oauth_parked_has(const struct oauth_arrival *arrival, int *goes_on);
+int oauth_parked_is_seen(uint64_t number, unsigned int *lane);
 struct oauth_parked *oauth_parked_begin(uint64_t number);
 struct oauth_parked *oauth_parked_end(struct oauth_parked *parked);
 void oauth_parked_drop(uint64_t number);
@@ -222,6 +224,7 @@ int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const stru
 void oauth_park_go_on(uint64_t first, uint64_t second);
 void oauth_park_trying(sip_msg_t *msg);
 int oauth_has_waited(const sip_msg_t *msg);
+int oauth_has_waited_for(const sip_msg_t *msg, const char *function);
 
 /* events.c */
 extern char *oauth_event_callback;
@@ -229,6 +232,9 @@ void oauth_events_init(void);
 void oauth_event_denied(sip_msg_t *msg);
 int oauth_event_denied_runs(void);
 void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why);
+
+/* conditions.c */
+int oauth_conditions_look(void);
 
 /* io.c */
 int oauth_io_register(void);
