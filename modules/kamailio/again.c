@@ -99,7 +99,6 @@ static int parse(sip_msg_t *msg, const struct oauth_arrival *arrival)
     msg->buf = buffer;
     msg->len = arrival->len;
     msg->rcv = arrival->rcv;
-    msg->rcv.rflags |= RECV_F_INTERNAL;
     msg->id = inc_msg_no();
     msg->pid = my_pid();
     msg->set_global_address = default_global_address;
@@ -129,6 +128,7 @@ static void run_script(sip_msg_t *msg)
 static void receive(const struct oauth_arrival *arrival, void (*handle)(sip_msg_t *msg))
 {
     sip_msg_t msg;
+    int drop;
 
     depth++;
     if (parse(&msg, arrival) < 0) {
@@ -139,8 +139,9 @@ static void receive(const struct oauth_arrival *arrival, void (*handle)(sip_msg_
         log_prefix_set(&msg);
         clear_branches();
         ruri_mark_new();
-        if ((handle != run_script || ksr_evrt_pre_routing(&msg) == 0)
-                && exec_pre_script_cb(&msg, REQUEST_CB_TYPE) != 0) {
+        drop = handle == run_script && ksr_evrt_pre_routing(&msg) != 0;
+        msg.rcv.rflags |= RECV_F_INTERNAL;
+        if (!drop && exec_pre_script_cb(&msg, REQUEST_CB_TYPE) != 0) {
             handle(&msg);
             exec_post_script_cb(&msg, REQUEST_CB_TYPE);
         }

@@ -40,7 +40,26 @@ fn mistakes_in_the_script_stop_the_start() {
     let provider =
         "modparam(\"auth_oauth\", \"provider\", \"name=a;issuer=https://as.example;audience=x;aor={sip}\")\n";
     let directory = Directory::new("scripts");
+    let with = |body: &str| {
+        let route = format!("loadmodule \"textops.so\"\n{provider}request_route {{ {body} }}\n");
+        format!("{base}{route}route[CHECKED] {{ if (!oauth_check(\"x\")) exit; }}\n")
+    };
+    // Kamailio calls what follows a check that has to wait, and goes on by its result.
+    let follows = "this condition calls another function after oauth_check";
     for (name, script, word) in [
+        ("and", with("if (!oauth_check(\"x\") && !is_method(\"ACK\")) exit;"), follows),
+        ("or", with("if (oauth_check(\"x\") || is_method(\"ACK\")) exit;"), follows),
+        ("variable between", with("if (oauth_check(\"x\") || $var(x) == 1 || isflagset(1)) exit;"), follows),
+        ("compared", with("if (oauth_check(\"x\") == is_method(\"ACK\")) exit;"), follows),
+        ("in a route", with("if (!(route(CHECKED) && $var(x) > 1) && isflagset(1)) exit;"), follows),
+        (
+            "deeper",
+            with(
+                "switch ($rm) { case \"ACK\": while (1) { if ($var(x)) { if (!oauth_check(\"x\") && isflagset(1)) exit; } } }",
+            ),
+            follows,
+        ),
+        ("assigned", with("$var(x) = oauth_check(\"x\") + is_method(\"ACK\");"), follows),
         ("no provider", base.to_owned(), "no provider is configured"),
         ("setting", format!("{base}{provider}modparam(\"auth_oauth\", \"leeway\", 9999)\n"), "leeway: 9999"),
         ("resume route", format!("{base}{provider}request_route {{ oauth_check(\"x\", \"NOWHERE\"); }}\n"), "NOWHERE"),
@@ -52,5 +71,24 @@ fn mistakes_in_the_script_stop_the_start() {
         );
         let log = Kamailio::with(cfg).start_refused();
         assert!(log.contains(word), "{name}: {log}");
+    }
+    // Nothing is called after these, because a check that has to wait counts as false.
+    for well in [
+        "if (oauth_check(\"x\") && is_method(\"ACK\")) exit;",
+        "if (is_method(\"ACK\") || !oauth_check(\"x\") || isflagset(1)) exit;",
+        "if (is_method(\"ACK\") && !oauth_check(\"x\")) exit;",
+        "if (!(oauth_check(\"x\") && isflagset(1)) || isflagset(2)) exit;",
+        "if (!oauth_check(\"x\") && $rU == \"x\") exit;",
+        "$var(x) = oauth_check(\"x\");",
+        "if (!is_method(\"ACK\")) route(CHECKED); if (isflagset(1)) exit;",
+    ] {
+        let cfg = directory.write(
+            "well.cfg",
+            format!(
+                "#!KAMAILIO\nlisten=udp:127.0.0.1:PORT\n{}",
+                with(&format!("sl_send_reply(\"200\", \"OK\"); {well}"))
+            ),
+        );
+        Kamailio::with(cfg).start().stop().unwrap_or_else(|e| panic!("{well}: {e}"));
     }
 }

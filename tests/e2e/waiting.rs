@@ -351,6 +351,27 @@ fn async_workers_run_the_script_where_there_are_any() {
 }
 
 #[test]
+fn async_workers_keep_the_order_of_requests_with_one_call_id() {
+    let place = place(|builder, _| builder.define("WITH_ASYNC_WORKERS", 1));
+    let mut phone = place.stack.tcp();
+    for _ in 0..10 {
+        let (token, call_id) = (place.token(), unique("one-call-id-"));
+        for (cseq, expires) in [("1 REGISTER", "600"), ("2 REGISTER", "0")] {
+            let mut request = Request::register(ALICE).with("Authorization", format!("Bearer {token}"));
+            request.set("Call-ID", &call_id);
+            request.set("CSeq", cseq);
+            request.set("Expires", expires);
+            phone.send(&request).expect("sent");
+        }
+        for cseq in ["1 REGISTER", "2 REGISTER"] {
+            let reply = phone.receive().expect("an answer");
+            assert_eq!((reply.status, reply.header("CSeq")), (200, Some(cseq)));
+        }
+    }
+    place.stack.finish();
+}
+
+#[test]
 fn a_refused_save_is_answered_once() {
     let place = place(|builder, _| builder.define("MAX_CONTACTS", 1));
     let token = place.token();
@@ -502,9 +523,9 @@ fn the_outcome_is_there_for_replies_and_failures_of_its_own_transaction_only() {
     let place = place(|builder, _| builder);
     let tokens = ["of-alice-", "of-bob-"].map(|of| place.stack.secrets.keep(unique(&format!("a-token-{of}"))));
     let mut phones = [place.stack.udp(), place.stack.udp(), place.stack.udp()];
-    let mut calls = Vec::new();
+    let (mut calls, mut sent) = (Vec::new(), None);
     for (phone, token) in phones.iter_mut().zip(&tokens) {
-        phone.send(&place.invite(token, "sip:carol@example.test")).expect("sent");
+        sent = phone.send(&place.invite(token, "sip:carol@example.test")).ok();
         calls.push(place.hears("INVITE"));
     }
     let mut open = place.invite("", "sip:open@example.test");
@@ -516,6 +537,12 @@ fn the_outcome_is_there_for_replies_and_failures_of_its_own_transaction_only() {
         ("bob accepted for-bob yes", "bob token ok"),
         ("<null> <null> <null> yes", "<null> <null> <null>"),
     ];
+    // A stranger's request by the same names, for which the script looks up the transaction.
+    let (mut stranger, text) = (place.stack.udp(), String::from_utf8(sent.expect("sent")).expect("text"));
+    let text = text.lines().filter(|line| !line.starts_with("Authorization")).map(|line| format!("{line}\r\n"));
+    let text = text.collect::<String>().replacen("Via:", "X-Lookup: yes\r\nVia:", 1);
+    stranger.send_octets(text.as_bytes()).expect("sent");
+    assert_eq!(stranger.receive().expect("a reply").reason, "seen by <null>");
     for call in calls.iter().rev() {
         place.answer(call, "180 Ringing", "");
     }
@@ -536,6 +563,26 @@ fn the_outcome_is_there_for_replies_and_failures_of_its_own_transaction_only() {
     for (phone, (_, at_failure)) in phones.iter_mut().zip(expected) {
         assert_eq!(next(phone, 480).header("X-Failure"), Some(at_failure));
     }
+    place.stack.finish();
+}
+
+#[test]
+fn branches_of_a_request_that_has_waited_are_not_those_of_the_next() {
+    let place = place(|builder, _| builder);
+    let message = |to: &str| {
+        let authorization = format!("Bearer {}", place.token());
+        Request::new("MESSAGE", to, ALICE).with("Authorization", authorization).with_body("text/plain", "Hello")
+    };
+    let moved = place.stack.request(&mut place.stack.udp(), &message("sip:moved@example.test"));
+    assert_eq!(moved.status, 302);
+    let mut phone = place.stack.udp();
+    phone.send(&message("sip:later@example.test")).expect("sent");
+    let heard = place.hears("MESSAGE");
+    assert!(heard.0.starts_with("MESSAGE sip:later@"), "{}", heard.0);
+    place.answer(&heard, "200 OK", "");
+    let other = patience::receive_from(&place.callee, SILENCE);
+    assert!(other.is_err(), "{}", String::from_utf8_lossy(&other.expect("a request").0));
+    assert_eq!(place.stack.counter("resumed"), 2);
     place.stack.finish();
 }
 
