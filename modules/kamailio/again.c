@@ -264,24 +264,25 @@ static void go_on(uint64_t number, unsigned int lane)
 void oauth_again_run(uint64_t number)
 {
     unsigned int lane;
-    int early = oauth_parked_is_seen(number, &lane) || lane_is_busy(lane) || lane_has_early(lane);
+    int too_early = oauth_parked_is_seen(number, &lane) || lane_is_busy(lane) || lane_has_early(lane);
 
-    if (!early || postpone(number, lane) < 0)
+    if (!too_early || postpone(number, lane) < 0)
         go_on(number, lane);
 }
 
 /* Lets those go on that came too early. Returns true if some are left. */
 int oauth_again_look(void)
 {
+    /* the last look at which somebody in this lane had to stay, and so all behind him */
+    static uint32_t look = 0, stays[OAUTH_LANES];
     struct early **link = &early, *one;
-    uint64_t left = 0; /* lanes */
     unsigned int lane;
 
-    while ((one = *link) != NULL) {
-        if (left & UINT64_C(1) << one->lane
+    for (look++; (one = *link) != NULL;) {
+        if (stays[one->lane] == look
                 || ((oauth_parked_is_seen(one->number, &lane) || lane_is_busy(one->lane))
                         && get_ticks() - one->since <= PATIENCE)) {
-            left |= UINT64_C(1) << one->lane;
+            stays[one->lane] = look;
             link = &one->next;
             continue;
         }

@@ -159,7 +159,7 @@ void oauth_arrival_forget(void);
 const struct oauth_arrival *oauth_arrival_of(const sip_msg_t *msg);
 int oauth_arrival_same(const struct oauth_arrival *one, const struct oauth_arrival *other);
 uint64_t oauth_arrival_hash(const struct oauth_arrival *arrival, uint64_t secret);
-#define OAUTH_LANES 64
+#define OAUTH_LANES 4096
 unsigned int oauth_arrival_lane(const struct oauth_arrival *arrival, uint64_t secret);
 
 /* parked.c: the requests that wait, as they arrived, in shared memory */
