@@ -42,7 +42,10 @@ fn mistakes_in_the_script_stop_the_start() {
     let directory = Directory::new("scripts");
     let with = |body: &str| {
         let route = format!("loadmodule \"textops.so\"\n{provider}request_route {{ {body} }}\n");
-        format!("{base}{route}route[CHECKED] {{ if (!oauth_check(\"x\")) exit; }}\n")
+        let circle = "if ($var(x)) route(CIRCLE); if ($var(y)) route(CIRCLE);";
+        format!(
+            "{base}{route}route[CHECKED] {{ if (!oauth_check(\"x\")) exit; }}\nroute[CIRCLE] {{ {circle} route(CHECKED); }}\n"
+        )
     };
     // Kamailio calls what follows a check that has to wait, and goes on by its result.
     let follows = "this condition calls another function after oauth_check";
@@ -51,6 +54,7 @@ fn mistakes_in_the_script_stop_the_start() {
         ("or", with("if (oauth_check(\"x\") || is_method(\"ACK\")) exit;"), follows),
         ("variable between", with("if (oauth_check(\"x\") || $var(x) == 1 || isflagset(1)) exit;"), follows),
         ("compared", with("if (oauth_check(\"x\") == is_method(\"ACK\")) exit;"), follows),
+        ("in a circle", with("if (route(CIRCLE) || isflagset(1)) exit;"), follows),
         ("in a route", with("if (!(route(CHECKED) && $var(x) > 1) && isflagset(1)) exit;"), follows),
         (
             "deeper",
