@@ -49,10 +49,9 @@ static struct {
     uint32_t lane[OAUTH_LANES];
 } *queued = NULL;
 
-/* The request that has waited and that this process's script sees now, and its number as a message. */
+/* The request that has waited and that this process's script sees now. */
 static const struct oauth_parked *current = NULL;
-static const sip_msg_t *current_msg;
-static unsigned int current_id;
+static struct oauth_owner seen;
 
 int oauth_again_init(void)
 {
@@ -67,7 +66,7 @@ int oauth_again_init(void)
 
 static int is_current(const sip_msg_t *msg)
 {
-    return current != NULL && msg == current_msg && msg->id == current_id;
+    return current != NULL && oauth_owns(&seen, msg);
 }
 
 /* The function by which the request had to wait, without "oauth_", or NULL for a request that has not waited. */
@@ -134,8 +133,7 @@ static void receive(const struct oauth_arrival *arrival, void (*handle)(sip_msg_
     if (parse(&msg, arrival) < 0) {
         LM_BUG("a request that was parsed before cannot be parsed\n");
     } else {
-        current_msg = &msg;
-        current_id = msg.id;
+        seen = oauth_owner_of(&msg);
         log_prefix_set(&msg);
         clear_branches();
         ruri_mark_new();

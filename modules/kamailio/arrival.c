@@ -22,8 +22,7 @@
 
 static char text[BUF_SIZE + 1];
 static struct oauth_arrival own;
-static const sip_msg_t *owner = NULL;
-static unsigned int owner_id;
+static struct oauth_owner owner;
 
 /* In shared memory: a mark of the request that the script of each process sees now; 0: none. */
 static uint64_t *marks = NULL;
@@ -83,9 +82,9 @@ int oauth_arrival_is_seen(const struct oauth_arrival *arrival)
 /* The script does not see it, or has seen it. */
 void oauth_arrival_forget(void)
 {
-    if (owner != NULL)
+    if (owner.msg != NULL)
         set_mark(0);
-    owner = NULL;
+    owner.msg = NULL;
 }
 
 static int part_of(const sip_msg_t *msg, const str *value, struct oauth_part *part)
@@ -119,8 +118,7 @@ int oauth_arrival_keep(const sip_msg_t *msg)
     own.method = (unsigned int)cseq->method_id;
     own.len = (unsigned short)msg->len;
     own.text = text;
-    owner = msg;
-    owner_id = msg->id;
+    owner = oauth_owner_of(msg);
     /* an ACK never waits, and sl may end its way before any callback that would remove the mark */
     if (own.method != METHOD_ACK)
         set_mark(mark_of(&own));
@@ -130,7 +128,7 @@ int oauth_arrival_keep(const sip_msg_t *msg)
 /* NULL for a message that did not just arrive: one that another module has made, or that tm has kept. */
 const struct oauth_arrival *oauth_arrival_of(const sip_msg_t *msg)
 {
-    return msg != NULL && msg == owner && msg->id == owner_id ? &own : NULL;
+    return oauth_owns(&owner, msg) ? &own : NULL;
 }
 
 static int same_part(const struct oauth_arrival *one, const struct oauth_part *part, const struct oauth_arrival *other,

@@ -40,6 +40,16 @@ tm_cell_t *oauth_transaction(void)
     return cell == T_UNDEFINED ? NULL : cell;
 }
 
+struct oauth_owner oauth_owner_of(const sip_msg_t *msg)
+{
+    return (struct oauth_owner){msg, msg->id, msg->pid};
+}
+
+int oauth_owns(const struct oauth_owner *owner, const sip_msg_t *msg)
+{
+    return msg != NULL && owner->msg == msg && owner->id == msg->id && owner->pid == msg->pid;
+}
+
 /* For what a callback of a transaction has in shared memory. */
 void oauth_shm_free(void *memory)
 {

@@ -33,8 +33,7 @@ struct ticket {
 
 /* For a stateless answer to the message that this process is working on. */
 static struct {
-    unsigned int id;
-    int pid;
+    struct oauth_owner owner;
     size_t len;   /* 0: none */
     char text[TICKET_MAX];
 } own;
@@ -179,7 +178,7 @@ static void stateless_reply(sl_cbp_t *params)
     unsigned int len = 0;
     char *text;
 
-    if (own.len == 0 || msg == NULL || !IS_SIP(msg) || msg->id != own.id || msg->pid != own.pid)
+    if (own.len == 0 || !oauth_owns(&own.owner, msg) || !IS_SIP(msg))
         return;
     if (msg->first_line.u.request.method_value != METHOD_REGISTER || params->code < 200 || params->reply == NULL)
         return;
@@ -229,8 +228,7 @@ int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket)
     }
     if (expect_stateful(msg, ticket) < 0)
         return -1;
-    own.id = msg->id;
-    own.pid = msg->pid;
+    own.owner = oauth_owner_of(msg);
     own.len = ticket.len;
     memcpy(own.text, ticket.ptr, ticket.len);
     return 0;

@@ -19,10 +19,7 @@
 #include "shim.h"
 
 static struct oauth_last last;
-static int owned = 0;
-static const sip_msg_t *owner;
-static unsigned int owner_id;
-static int owner_pid;   /* 0 in the messages that xhttp makes */
+static struct oauth_owner owner;
 
 /* All strings of `last`, one after the other. Two stores are used in turn, because a new outcome may be made from the
  * old one (oauth_check("$oauth(realm)")). */
@@ -35,12 +32,12 @@ static int current = 0;
 static void reset(void)
 {
     memset(&last, 0, sizeof(last));
-    owned = 0;
+    owner.msg = NULL;
 }
 
 static int owned_by(const sip_msg_t *msg)
 {
-    return msg != NULL && owned && owner == msg && owner_id == msg->id && owner_pid == msg->pid;
+    return oauth_owns(&owner, msg);
 }
 
 struct oauth_last *oauth_last_get(const sip_msg_t *msg)
@@ -84,9 +81,7 @@ struct kept {
 
 /* The same in private memory, for the time of an event. */
 struct aside {
-    const sip_msg_t *owner;
-    unsigned int owner_id;
-    int owner_pid;
+    struct oauth_owner owner;
     struct kept kept;
 };
 
@@ -167,10 +162,7 @@ static void take(const sip_msg_t *msg)
 
     reset();
     last.offer = offer;
-    owned = 1;
-    owner = msg;
-    owner_id = msg->id;
-    owner_pid = msg->pid;
+    owner = oauth_owner_of(msg);
 }
 
 /* Room for `need` octets that is not in use by the old outcome. */
@@ -296,13 +288,11 @@ int oauth_last_store_ended(const sip_msg_t *msg, const sipoauth_session_state *s
  */
 void *oauth_last_set_aside(void)
 {
-    struct aside *aside = owned ? pkg_malloc(sizeof(*aside) + length_of(&last)) : NULL;
+    struct aside *aside = owner.msg != NULL ? pkg_malloc(sizeof(*aside) + length_of(&last)) : NULL;
 
     if (aside == NULL)
         return NULL;
     aside->owner = owner;
-    aside->owner_id = owner_id;
-    aside->owner_pid = owner_pid;
     aside->kept.outcome = last;
     move_texts(&aside->kept.outcome, aside->kept.store);
     return aside;
@@ -316,11 +306,10 @@ void oauth_last_take_back(void *set_aside)
     if (aside == NULL)
         return;
     last = aside->kept.outcome;
-    owned = 1;
     owner = aside->owner;
     /* the event has given the faked message another number */
-    owner_id = faked_msg_match((sip_msg_t *)owner) ? owner->id : aside->owner_id;
-    owner_pid = aside->owner_pid;
+    if (faked_msg_match((sip_msg_t *)owner.msg))
+        owner.id = owner.msg->id;
     if (settle() < 0)
         reset();
     pkg_free(aside);

@@ -20,8 +20,7 @@
 
 /* The request that this process's script has parked. Only a KEMI script goes on after that. */
 static struct {
-    const sip_msg_t *msg;
-    unsigned int id;
+    struct oauth_owner owner;
     uint64_t number;
 } parked;
 
@@ -76,8 +75,7 @@ static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, c
 
     if (rc < 0)
         return OAUTH_PARK_REFUSED;
-    parked.msg = msg;
-    parked.id = msg->id;
+    parked.owner = oauth_owner_of(msg);
     parked.number = number;
     if (rc == 0)
         return OAUTH_PARK_DONE; /* another worker has parked another copy at the same moment */
@@ -86,7 +84,7 @@ static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, c
     if (rc != SIPOAUTH_OK) {
         LM_DBG("the job of a request was not taken (%d)\n", rc);
         oauth_parked_drop(number);
-        parked.msg = NULL;
+        parked.owner.msg = NULL;
         return OAUTH_PARK_REFUSED;
     }
     return OAUTH_PARK_DONE;
@@ -155,9 +153,9 @@ void oauth_park_go_on(uint64_t first, uint64_t second)
  * script took so long that it has gone on already (PATIENCE in again.c). */
 static void taken(const sip_msg_t *msg)
 {
-    if (parked.msg == NULL || msg != parked.msg || msg->id != parked.id)
+    if (!oauth_owns(&parked.owner, msg))
         return;
-    parked.msg = NULL;
+    parked.owner.msg = NULL;
     LM_DBG("a request that waits was answered by the script\n");
     oauth_parked_drop(parked.number);
 }

@@ -54,6 +54,15 @@ void oauth_shm_free(void *memory);
 extern int oauth_proxy_accepts_authorization;
 int oauth_is_sip_worker(void);
 
+/* Names the message that something in this process belongs to. The address alone is used again, and so is the number. */
+struct oauth_owner {
+    const sip_msg_t *msg;   /* NULL: nobody */
+    unsigned int id;
+    int pid;                /* 0 in the messages that xhttp makes */
+};
+struct oauth_owner oauth_owner_of(const sip_msg_t *msg);
+int oauth_owns(const struct oauth_owner *owner, const sip_msg_t *msg);
+
 /* log.c */
 void oauth_log(void *user, uint32_t level, const char *text, size_t len);
 

@@ -34,8 +34,7 @@ struct held {
 
 /* What was added to the answer to the message that this process is working on. */
 static struct {
-    unsigned int id;
-    int pid;
+    struct oauth_owner owner;
     struct lump_rpl *type;
     struct lump_rpl *body; /* NULL: nothing */
     struct cell *cell;     /* its transaction, if there is one */
@@ -57,7 +56,7 @@ void oauth_tokens_forget(void)
 
 static int is_own(const sip_msg_t *msg)
 {
-    return own.body != NULL && msg != NULL && msg->id == own.id && msg->pid == own.pid;
+    return own.body != NULL && oauth_owns(&own.owner, msg);
 }
 
 /* Removes the tokens from a reply, if it has any. Returns its new length. */
@@ -212,8 +211,7 @@ int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens)
         forget_own(msg);
         return -1;
     }
-    own.id = msg->id;
-    own.pid = msg->pid;
+    own.owner = oauth_owner_of(msg);
     return 0;
 }
 
