@@ -225,7 +225,10 @@ link() {
     -Wl,--version-script="$SHIM/exports.map" -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now \
     -lpthread -ldl -lrt -lm -lgcc_s -lc \
     || fail "the module could not be linked (messages above)"
-  local got_version got_flags
+  local got_version got_flags absent
+  # Kamailio has all other symbols; without one of ours it could not load the module.
+  absent=$(readelf -sW --dyn-syms "$OUT/auth_oauth.so.new" | awk '$7 == "UND" && $8 ~ /^(sip)?oauth_/ { print $8 }' | sort -u)
+  [ -z "$absent" ] || fail "the module lacks ${absent//$'\n'/, }: a file of $SHIM is missing"
   got_version=$(module_string "$OUT/auth_oauth.so.new" module_version) || fail "the linked module has no module_version"
   got_flags=$(module_string "$OUT/auth_oauth.so.new" module_flags) || fail "the linked module has no module_flags"
   [ "$got_version" = "$WANT_VERSION" ] || fail "Kamailio would refuse this module: its version is '$got_version', the installed one '$WANT_VERSION'"
