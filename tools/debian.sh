@@ -42,7 +42,8 @@ enter_debian() {     # root, files and folders, --, command
   exec unshare --mount bash -c '
     root=$1 count=$2
     shift 2
-    mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc" || exit
+    # A folder that is no mount lets nobody inside make a mount namespace.
+    mount --bind "$root" "$root" && mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc" || exit
     for ((; count > 0; count--)); do mount --rbind "$1" "$root$1" || exit; shift; done
     exec chroot "$root" "$@"' enter_debian "$root" "${#shared[@]}" "${shared[@]}" "$@"
 }

@@ -39,6 +39,8 @@ const MOST_ROUNDS: usize = 20;
 const HEADER: usize = 16;
 /// Latest end of a record. It fits in the digits, and the numbers of the scripts are still exact.
 const LATEST: i64 = 9_000_000_000_000_000;
+/// So many signals may interrupt one wait.
+const INTERRUPTS: usize = 3;
 /// How often a subscription checks whether it shall end, and after how much silence it asks whether the server lives.
 const LOOK: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(5);
@@ -206,11 +208,14 @@ impl RedisStore {
     }
 
     fn connect(&self) -> RedisResult<Connection> {
-        let connection = match self.client.get_connection_with_timeout(self.timeout) {
+        let mut connection = self.client.get_connection_with_timeout(self.timeout);
+        for _ in 0..INTERRUPTS {
             // Nothing was asked yet, so nothing is in doubt.
-            Err(e) if is_interrupted(&e) => self.client.get_connection_with_timeout(self.timeout)?,
-            other => other?,
-        };
+            if connection.as_ref().err().is_some_and(is_interrupted) {
+                connection = self.client.get_connection_with_timeout(self.timeout);
+            }
+        }
+        let connection = connection?;
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
         Ok(connection)
@@ -292,15 +297,17 @@ impl RedisStore {
 /// Sends a command and reads its answer.
 ///
 /// Sometimes a signal interrupts the wait for an answer: a container is paused, or a debugger looks at the process. The
-/// library then throws that answer away when it comes. So a PING goes before each command. The wait is for its answer, which
-/// may be lost. The answer to the command comes together with it.
+/// library then throws that answer away when it comes. So PINGs go before each command. The wait is for their answers, which
+/// may be lost. The answer to the command comes together with them.
 fn exchange<T: FromRedisValue>(connection: &mut Connection, command: &Cmd) -> RedisResult<T> {
-    let mut octets = cmd("PING").get_packed_command();
+    let mut octets = cmd("PING").get_packed_command().repeat(INTERRUPTS);
     command.write_packed_command(&mut octets);
     connection.send_packed_command(&octets)?;
-    match connection.recv_response() {
-        Err(e) if !is_interrupted(&e) => return Err(e),
-        _ => {}
+    for _ in 0..INTERRUPTS {
+        match connection.recv_response() {
+            Err(e) if !is_interrupted(&e) => return Err(e),
+            _ => {}
+        }
     }
     Ok(from_redis_value(connection.recv_response()?.extract_error()?)?)
 }

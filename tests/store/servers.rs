@@ -219,16 +219,18 @@ fn a_signal_ends_no_wait_for_the_server() {
     }
 }
 
-/// The server answers late, and a signal comes meanwhile.
+/// The server answers late, and signals come meanwhile.
 fn interrupted<T>(server: &Redis, ask: impl FnOnce() -> T) -> T {
     // SAFETY: no arguments.
     let waiting = unsafe { libc::syscall(libc::SYS_gettid) };
     let server = server.pid().to_string();
     signal("STOP", &server);
     let other = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        // SAFETY: a signal with a handler, to a thread of our own, which joins this one before it ends.
-        unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), waiting, libc::SIGUSR2) };
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(50));
+            // SAFETY: a signal with a handler, to a thread of our own, which joins this one before it ends.
+            unsafe { libc::syscall(libc::SYS_tgkill, std::process::id(), waiting, libc::SIGUSR2) };
+        }
         std::thread::sleep(Duration::from_millis(50));
         signal("CONT", &server);
     });
