@@ -109,7 +109,16 @@ impl Authority {
 
     /// Of X.509 version 1, which has no extensions.
     pub fn version_1(&self) -> Certificate {
-        self.issue_with("version-1", "", 30)
+        let made = self.issue_with("version-1", "", 30);
+        let help = super::process::command("openssl").args(["req", "-help"]).output().expect("openssl is installed");
+        // OpenSSL from 3.2 on adds extensions by itself, unless it is told not to.
+        if String::from_utf8_lossy(&help.stderr).contains("-x509v1") {
+            let request = self.directory.file("version-1.csr");
+            let own = ["-CA", text(&self.root.certificate), "-CAkey", text(&self.root.key)];
+            let files = ["-in", text(&request), "-days", "30", "-out", text(&made.certificate)];
+            openssl(&[&["req", "-x509", "-x509v1"][..], &own, &files].concat());
+        }
+        made
     }
 
     /// For clients only.
