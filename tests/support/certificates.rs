@@ -114,9 +114,10 @@ impl Authority {
         // OpenSSL from 3.2 on adds extensions by itself, unless it is told not to.
         if String::from_utf8_lossy(&help.stderr).contains("-x509v1") {
             let request = self.directory.file("version-1.csr");
+            let plain = self.directory.write("version-1.cnf", "[req]\ndistinguished_name = name\n[name]\n");
             let own = ["-CA", text(&self.root.certificate), "-CAkey", text(&self.root.key)];
             let files = ["-in", text(&request), "-days", "30", "-out", text(&made.certificate)];
-            openssl(&[&["req", "-x509", "-x509v1"][..], &own, &files].concat());
+            openssl(&[&["req", "-config", text(&plain), "-x509", "-x509v1"][..], &own, &files].concat());
         }
         made
     }
