@@ -13,8 +13,8 @@ say() { printf 'debian: %s\n' "$*"; }
 fail() { printf 'debian: %s\n' "$*" >&2; exit 1; }
 
 try() {     # suite
-  # The authorities that this machine trusts are trusted there, too.
-  local suite=$1 root=$PWD/target/debians/$1 shared=(/etc/resolv.conf /sys /usr/local/share/ca-certificates) folder goal start
+  # The authorities that this machine trusts are trusted there, too. A phone looks up the name of its machine.
+  local suite=$1 root=$PWD/target/debians/$1 shared=(/etc/resolv.conf /etc/hosts /sys /usr/local/share/ca-certificates) folder goal start
   rm -rf "$root"
   bring_debian "$suite" "$root" minbase ca-certificates,git,make || fail "Debian $suite could not be brought (see $root.log)"
   git -c safe.directory="$PWD/.git" clone --quiet --no-hardlinks . "$root/root/sipoauth"
