@@ -219,7 +219,6 @@ static struct early {
     unsigned int lane;
     unsigned int since; /* in the core's ticks, which are seconds */
 } *early = NULL;
-static unsigned int early_count = 0;
 
 static int lane_is_busy(unsigned int lane)
 {
@@ -237,17 +236,18 @@ static int lane_has_early(unsigned int lane)
 
 static int postpone(uint64_t number, unsigned int lane)
 {
-    struct early **end = &early, *one = early_count < EARLY_MAX ? pkg_malloc(sizeof(*one)) : NULL;
+    struct early **end = &early, *one;
+    unsigned int count = 0;
 
+    for (; *end != NULL; end = &(*end)->next)
+        count++;
+    one = count < EARLY_MAX ? pkg_malloc(sizeof(*one)) : NULL;
     if (one == NULL)
         return -1;
-    early_count++;
     one->next = NULL;
     one->number = number;
     one->lane = lane;
     one->since = get_ticks();
-    while (*end != NULL)
-        end = &(*end)->next;
     *end = one;
     return 0;
 }
@@ -285,7 +285,6 @@ int oauth_again_look(void)
             continue;
         }
         *link = one->next;
-        early_count--;
         go_on(one->number, one->lane);
         pkg_free(one);
     }

@@ -72,10 +72,10 @@ static sipoauth_io *start(void)
     return NULL;
 }
 
-static void step(sipoauth_io *io, int timeout_ms)
+static void step(sipoauth_io *io, uint32_t timeout_ms)
 {
     static int failed = 0;
-    int rc = sipoauth_io_step(io, (uint32_t)timeout_ms, done, NULL);
+    int rc = sipoauth_io_step(io, timeout_ms, done, NULL);
 
     (void)sipoauth_io_ended(io, ended, NULL);
     if (rc == SIPOAUTH_OK) {
