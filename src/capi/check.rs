@@ -16,7 +16,7 @@ use crate::worker::grants::{Demand, gives_tokens};
 use crate::worker::repeats::{Recognized, Repeated};
 use crate::worker::result::CheckResult;
 use crate::worker::{Handling, Worker};
-use sipoauth_core::check::acceptance::RequestKey;
+use sipoauth_core::check::known_token::RequestKey;
 use sipoauth_core::check::peer_certificate::PeerCertificate;
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::check::{Carried, Message, Request};
@@ -724,6 +724,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         Carried::Refresh => SIPOAUTH_GRANT_REFRESH,
         Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
     };
+    let shown = verdict.shown();
     let mut result = sipoauth_result {
         provider: verdict.provider().into(),
         cached: answer.cached.into(),
@@ -756,7 +757,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         result.error = reason.oauth_error().into();
         result.needed_scope = verdict.needed_scope.as_str().into();
         if verdict.granted.is_some() {
-            result.services = verdict.services().into();
+            result.services = shown.map_or_else(|| verdict.services(), |shown| shown.services).into();
             result.expires_limit = verdict.expires_limit();
         }
     }
@@ -779,12 +780,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
     if let Some(account) = answer.account.as_ref().filter(|_| verdict.granted.is_some()) {
         result.aor = (**account).into();
     }
-    let shown = match (&verdict.acceptance, &answer.token) {
-        (Some(acceptance), _) => Some((acceptance.shown(), acceptance.expires_at)),
-        (None, Some(token)) => Some((token.shown(answer.aor), token.claims.expires_at)),
-        (None, None) => None,
-    };
-    if let Some((shown, expires_at)) = shown {
+    if let Some(shown) = shown {
         result.issuer = shown.issuer.into();
         result.subject = shown.subject.into();
         result.client_id = shown.client_id.into();
@@ -793,7 +789,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         result.fingerprint = shown.fingerprint.into();
         if verdict.granted.is_some() {
             result.aor = shown.aor.into();
-            result.expires_at = Some(expires_at).filter(|end| *end != NO_END).unwrap_or(0);
+            result.expires_at = Some(shown.expires_at).filter(|end| *end != NO_END).unwrap_or(0);
         }
     } else if let Some(seen) = &answer.unverified {
         result.issuer = seen.issuer.as_str().into();

@@ -184,7 +184,10 @@ pub unsafe extern "C" fn sipoauth_worker_claim(
         with_worker(worker, |state| {
             let path = text(path)?;
             state.is_last(check)?;
-            let accepted = state.last.token().filter(|_| state.last.granted.is_some()).ok_or(SIPOAUTH_E_STATE)?;
+            if state.last.granted.is_none() || state.last.shown().is_none() {
+                return Err(SIPOAUTH_E_STATE);
+            }
+            let accepted = state.worker.token_of(&state.last).ok_or(SIPOAUTH_E_ABSENT)?;
             state.claim = claim_text(&accepted.payload, &path).ok_or(SIPOAUTH_E_ABSENT)?;
             value.put(state.claim.as_str().into());
             Ok(())
@@ -224,7 +227,7 @@ pub unsafe extern "C" fn sipoauth_worker_token(
         with_worker(worker, |state| {
             let next_hop = text(next_hop)?;
             state.is_last(check)?;
-            state.token = state.worker.grants().token(&state.last, &next_hop).map_err(|withheld| match withheld {
+            state.token = state.worker.token_for(&state.last, &next_hop).map_err(|withheld| match withheld {
                 Withheld::NotAccepted => SIPOAUTH_E_STATE,
                 Withheld::ForeignNextHop | Withheld::Unprotected => SIPOAUTH_E_MISMATCH,
                 Withheld::NotNow => SIPOAUTH_E_STORE,

@@ -123,6 +123,7 @@ impl Context {
             },
             answers: if policy.introspects() { policy.settings.shared_records() } else { 0 },
             connections: if policy.settings.connection_auth { policy.settings.bound_connections() } else { 0 },
+            tokens: policy.settings.token_cache_size as usize,
             proofs: if sessions.is_some() { policy.settings.remembered_proofs() } else { 0 },
         };
         let context = Context {

@@ -18,6 +18,8 @@ pub mod record_cache;
 pub mod replay_guard;
 pub mod source_limits;
 pub mod start_key;
+pub mod token_names;
+pub mod token_table;
 pub mod waiting_room;
 pub mod waits;
 
@@ -34,6 +36,7 @@ use record_cache::{CacheEntry, RecordCache, rounded};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
 use source_limits::{ShownSenders, SourceLimits};
 use start_key::StartKey;
+use token_table::{TokenSet, TokenTable};
 use waiting_room::WaitingRoom;
 use waits::Waits;
 
@@ -91,6 +94,10 @@ pub struct Shared {
     pub oldest_keys: AtomicI64,
     /// Key for the marks of dialogs if no `store_key` is configured.
     pub dialog_key: StartKey,
+    /// Key for the names of tokens.
+    pub token_key: StartKey,
+    /// Hash key that decides the places of tokens.
+    token_places: StartKey,
 }
 
 impl Shared {
@@ -120,10 +127,12 @@ pub struct Sizes {
     pub answers: usize,
     /// Connections that can be bound to the user who signed in on them.
     pub connections: usize,
+    /// Tokens that are remembered once they were verified.
+    pub tokens: usize,
 }
 
 /// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the entries of the record cache,
-/// those of the answers, those of the connection table.
+/// those of the answers, those of the connection table, and from the next page on the sets of the token table.
 pub struct Arena {
     base: NonNull<Shared>,
     slots: usize,
@@ -132,8 +141,14 @@ pub struct Arena {
     records: usize,
     answers: usize,
     connections: usize,
+    /// Where the token table begins, in octets.
+    token_offset: usize,
+    token_sets: usize,
     length: usize,
 }
+
+/// The least that the size of a page can be.
+const PAGE: usize = 4096;
 
 // SAFETY: the mapping lives as long as the Arena, and everything in it is an atomic or made of atomics.
 unsafe impl Send for Arena {}
@@ -147,11 +162,14 @@ impl Arena {
         let replay_sets = sets_for(sizes.proofs);
         let (records, answers) = (sizes.records, sizes.answers);
         let connections = connection_table::rounded(sizes.connections);
-        let length = size_of::<Shared>()
+        let token_sets = token_table::sets_for(sizes.tokens);
+        let before = size_of::<Shared>()
             + slots * size_of::<ProviderSlot>()
             + replay_sets * size_of::<ReplaySet>()
             + (rounded(records) + rounded(answers)) * size_of::<CacheEntry>()
             + connections * size_of::<ConnectionEntry>();
+        let token_offset = before.next_multiple_of(PAGE);
+        let length = token_offset + token_sets * size_of::<TokenSet>();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe {
             libc::mmap(
@@ -170,12 +188,18 @@ impl Arena {
         const { assert!(size_of::<ProviderSlot>().is_multiple_of(align_of::<ReplaySet>())) };
         const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheEntry>())) };
         const { assert!(size_of::<CacheEntry>().is_multiple_of(align_of::<ConnectionEntry>())) };
+        const { assert!(align_of::<TokenSet>() <= PAGE) };
         // The mapping has the configuration's secrets, so it must not be in a core file. A failure of this call is
         // ignored.
         // SAFETY: the mapping that was just made.
         unsafe { libc::madvise(address, length, libc::MADV_DONTDUMP) };
+        // A look-up in a large table misses the processor's list of pages less often if these are huge. Where the
+        // system gives none, this call fails or does nothing.
+        // SAFETY: the end of that mapping, which begins with a page of its own.
+        unsafe { libc::madvise(address.byte_add(token_offset), length - token_offset, libc::MADV_HUGEPAGE) };
         let base = NonNull::new(address.cast::<Shared>()).ok_or_else(std::io::Error::last_os_error)?;
-        Ok(Arena { base, slots, replay_sets, since: now / 1000, records, answers, connections, length })
+        let since = now / 1000;
+        Ok(Arena { base, slots, replay_sets, since, records, answers, connections, token_offset, token_sets, length })
     }
 
     /// The part that exists once.
@@ -250,6 +274,16 @@ impl Arena {
         ConnectionTable::new(entries, &self.shared().places)
     }
 
+    /// The tokens that were verified; a table without sets remembers none.
+    pub fn tokens(&self) -> TokenTable<'_> {
+        // SAFETY: the sets end the mapping, aligned (asserted in new), zero is a valid value.
+        let sets = unsafe {
+            let first = self.base.as_ptr().byte_add(self.token_offset).cast::<TokenSet>();
+            std::slice::from_raw_parts(first, self.token_sets)
+        };
+        TokenTable::new(sets, &self.shared().token_places)
+    }
+
     /// Takes the right to replace the configuration; a dead holder does not keep it.
     pub fn begin_reload(&self) -> Option<ReloadGuard<'_>> {
         take(&self.shared().reloading).then_some(ReloadGuard(self))
@@ -270,9 +304,8 @@ impl Arena {
 fn take(right: &AtomicU64) -> bool {
     let own = u64::from(std::process::id());
     let holder = right.load(Ordering::Acquire);
-    // SAFETY: signal 0 only asks whether the process exists.
-    let alive = holder != 0 && unsafe { libc::kill(holder as libc::pid_t, 0) } == 0;
-    let expected = if alive { 0 } else { holder };
+    let is_held = holder != 0 && u32::try_from(holder).is_ok_and(process_id::is_alive);
+    let expected = if is_held { 0 } else { holder };
     right.compare_exchange(expected, own, Ordering::AcqRel, Ordering::Relaxed).is_ok()
 }
 

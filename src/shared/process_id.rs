@@ -23,6 +23,17 @@ pub fn id() -> u32 {
     }
 }
 
+/// False when there is no process with this id.
+#[cold]
+pub fn is_alive(id: u32) -> bool {
+    let Ok(id) = libc::pid_t::try_from(id) else {
+        return false;
+    };
+    // SAFETY: signal 0 only asks whether the process exists.
+    let asked = unsafe { libc::kill(id, 0) };
+    asked == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 #[cold]
 fn keep(place: &AtomicU32) -> u32 {
     let id = std::process::id();
@@ -61,6 +72,15 @@ fn page() -> Option<&'static AtomicU32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id_of_child = child.id();
+        child.wait().unwrap();
+        let alive = [id(), 1, id_of_child, u32::MAX].map(is_alive);
+        assert_eq!(alive, [true, true, false, false]);
+    }
 
     #[test]
     fn a_child_has_its_own() {

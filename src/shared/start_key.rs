@@ -48,7 +48,13 @@ impl StartKey {
         hash_of(&key, value)
     }
 
-    /// The whole key, for another algorithm than [`StartKey::hash`]. A key must have only one of these two uses.
+    /// Two words of the key, for another algorithm. A key must have only one use.
+    #[inline]
+    pub fn words(&self) -> [u64; 2] {
+        [self.word(0), self.word(1)]
+    }
+
+    /// The whole key, for another algorithm than [`StartKey::hash`]. A key must have only one use.
     pub fn octets(&self) -> Zeroizing<[u8; 8 * WORDS]> {
         let mut key = Zeroizing::new([0; 8 * WORDS]);
         for (index, octets) in key.chunks_exact_mut(8).enumerate() {

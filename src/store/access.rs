@@ -22,10 +22,6 @@ use sipoauth_core::records::seal::Sealer;
 /// After a failure to open the store, the process waits this long before it tries again, in milliseconds.
 const RETRY: i64 = 1000;
 
-/// How many opened accounts are kept for each token that may be remembered. An account takes less room than a token,
-/// and a user with an account sends no token.
-const ACCOUNTS_PER_TOKEN: usize = 4;
-
 /// The record name under which the account of [`StoreAccess::decoy`] is sealed.
 pub(crate) const DECOY: &str = "k:nobody";
 
@@ -95,7 +91,7 @@ impl StoreAccess {
     /// The accounts that this process has opened lately.
     pub(crate) fn accounts(&self, policy: &Policy) -> MutexGuard<'_, AccountCache> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.set_places(ACCOUNTS_PER_TOKEN * policy.settings.token_cache_size as usize);
+        accounts.set_places(policy.settings.opened_accounts());
         accounts
     }
 

@@ -45,7 +45,7 @@ impl Conclusion<'_> {
             }
         });
         counters.add_reason(reason);
-        if result.token().is_some() || result.answer.unverified.is_some() {
+        if result.answer.token.is_some() || result.answer.unverified.is_some() {
             counters.add(if result.answer.cached { Counter::CacheHits } else { Counter::CacheMisses });
         }
         match reason.outcome() {
@@ -114,8 +114,9 @@ fn is_about_address(answer: &Answer) -> bool {
 }
 
 fn describe(result: &CheckResult, reason: Reason) -> String {
-    let (issuer, kid, token) = match (result.token(), &result.answer.unverified) {
-        (Some(token), _) => (token.claims.issuer.as_str(), &*token.kid, token.fingerprint.as_str()),
+    let shown = result.shown();
+    let (issuer, kid, token) = match (&shown, &result.answer.unverified) {
+        (Some(shown), _) => (shown.issuer, shown.kid, shown.fingerprint),
         (None, Some(seen)) => (seen.issuer.as_str(), seen.kid.as_str(), seen.fingerprint.as_str()),
         (None, None) => ("", "", ""),
     };
@@ -124,7 +125,7 @@ fn describe(result: &CheckResult, reason: Reason) -> String {
         Some(used) => (result.session.as_str(), used.aor.as_str()),
         None if is_about_address(&result.answer) => ("", result.origin.address.as_str()),
         // The check let the request in as this user, but a later requirement was not met.
-        None if result.granted.is_some() => ("", result.token().map_or("", |token| token.shown(result.answer.aor).aor)),
+        None if result.granted.is_some() => ("", shown.map_or("", |shown| shown.aor)),
         None => ("", ""),
     };
     let sent = if result.answer.carried == Carried::Connection { "earlier on this connection" } else { "" };

@@ -13,6 +13,7 @@ use crate::process::context::Context;
 use crate::shared::counters::Counter;
 use crate::store::sessions::tokens_key;
 use sipoauth_core::check::known_sessions::Known;
+use sipoauth_core::check::verified_token::VerifiedToken;
 use sipoauth_core::check::{Answer, Carried, Request};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
@@ -88,15 +89,20 @@ impl Grants<'_> {
 
     /// The access token that the last check accepted, for a request to this next hop (a SIP URI). Nobody else can
     /// read a token that was encrypted for this proxy, so for such a token this is the signed token inside it.
-    /// Does not wait.
-    pub fn token(&mut self, result: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
+    /// `accepted` is the token of the result, if it has one. Does not wait.
+    pub(super) fn token(
+        &mut self,
+        result: &CheckResult,
+        accepted: Option<&VerifiedToken>,
+        next_hop: &str,
+    ) -> Result<Zeroizing<String>, Withheld> {
         if result.granted.is_none() {
             return Err(Withheld::NotAccepted);
         }
         if !self.policy.is_application_server(next_hop) {
             return Err(Withheld::ForeignNextHop);
         }
-        let (sent, signed) = match (result.token(), &result.answer.session) {
+        let (sent, signed) = match (accepted, &result.answer.session) {
             (Some(token), _) => (Zeroizing::new(token.token.to_string()), token.signed.clone()),
             (None, Some(session)) => {
                 let token = self.token_of_session(&session.id)?;

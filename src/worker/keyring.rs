@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One process's parsed copy of the published keys.
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use crate::shared::provider_slot::ProviderSlot;
 use sipoauth_core::check::KnownKeys;
 use sipoauth_core::check::key_wait::SlotState;
@@ -19,6 +21,8 @@ struct KeyringEntry {
     source: u64,
     generation: u64,
     document: Vec<u8>,
+    /// A hash of the document on which all processes agree; 0 for configured keys.
+    mark: u64,
     keys: Option<KeySet>,
     young_enough: bool,
     /// Unix milliseconds.
@@ -33,6 +37,7 @@ impl Keyring {
             source,
             generation: 0,
             document: Vec::new(),
+            mark: 0,
             keys: None,
             young_enough: false,
             fetched_at: 0,
@@ -67,6 +72,12 @@ impl Keyring {
         self.entries[provider].generation
     }
 
+    /// Stands for the provider's fetched keys, in all processes; 0 if its keys are configured.
+    #[inline]
+    pub fn mark(&self, provider: usize) -> Option<u64> {
+        self.entries.get(provider).map(|entry| entry.mark)
+    }
+
     /// The slot of a provider.
     pub fn slot(&self, provider: usize) -> usize {
         self.entries[provider].slot
@@ -85,6 +96,8 @@ impl KeyringEntry {
             return false;
         }
         self.keys = KeySet::from_jwks(&document, Origin::Fetched).ok();
+        let hash = digest(&SHA256, &document);
+        self.mark = hash.as_ref().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
         self.document = document;
         true
     }

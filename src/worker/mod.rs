@@ -15,6 +15,7 @@ pub mod result;
 mod senders;
 pub mod session_view;
 mod token_views;
+mod tokens;
 mod told;
 pub mod waits;
 
@@ -31,7 +32,7 @@ use crate::store::sessions::SessionError;
 use conclusion::Conclusion;
 use connections::Connections;
 use dialogs::Dialogs;
-use grants::Grants;
+use grants::{Grants, Withheld};
 use key_derivation::AccountSource;
 use keyring::Keyring;
 use needs::Needs;
@@ -44,8 +45,9 @@ use session_view::SessionView;
 use sipoauth_core::check::connection_check::check_connection;
 use sipoauth_core::check::registration::arrival_of;
 use sipoauth_core::check::session_check::DigestUser;
-use sipoauth_core::check::token_cache::{TokenCache, VerifiedToken};
-use sipoauth_core::check::token_check::{TokenUsage, check_token};
+use sipoauth_core::check::known_token::KnownToken;
+use sipoauth_core::check::token_check::{TokenUsage, check_token, read_again};
+use sipoauth_core::check::verified_token::VerifiedToken;
 use sipoauth_core::check::{
     Answer, Attempt, Carried, Decision, Knowledge, Request, check_code, check_password, check_request,
 };
@@ -55,11 +57,14 @@ use sipoauth_core::oauth::grant::CodeRequest;
 use sipoauth_core::reason::{Outcome, Reason};
 use sipoauth_core::sip;
 use sipoauth_core::sip::challenge::may_be_challenged;
+use sipoauth_core::sip::credentials::bearer_text;
 use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::json::Json;
 use token_views::{AnswerView, DecryptionView};
+use tokens::{TokenMemory, Tokens};
 use told::Told;
 use waits::Waits;
+use zeroize::Zeroizing;
 
 /// How the host handles this request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,7 +94,7 @@ pub struct Worker {
     process: u32,
     placed: PlacedPolicy,
     keyring: Keyring,
-    cache: TokenCache,
+    memory: TokenMemory,
     told: Told,
 }
 
@@ -100,7 +105,7 @@ impl Worker {
         Ok(Worker {
             process: process_id::id(),
             keyring: Keyring::new(&placed),
-            cache: TokenCache::new(placed.policy.settings.token_cache_size as usize),
+            memory: TokenMemory::new(&context),
             told: Told::default(),
             placed,
             context,
@@ -123,26 +128,50 @@ impl Worker {
         }
     }
 
-    /// Checks a request that was not accepted before. `sent` is the token that its credentials are, where that is known.
+    /// Checks a request that was not recognized. `sent` is the token that its credentials are, where that is known.
     pub fn check_closely(
         &mut self,
         request: &Request<'_>,
-        sent: Option<Arc<VerifiedToken>>,
+        sent: Option<Box<KnownToken>>,
         handling: &Handling<'_>,
     ) -> CheckResult {
         let now = self.begin(handling);
         let handling = &sent_by(&self.placed.policy, request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
+        if let Some(result) = sent.as_deref().and_then(|known| self.accept_again(known, request, handling, now)) {
+            return result;
+        }
         let decision = self.with_key_stored(request, now, |worker| worker.look(request, sent.clone(), handling, now));
         let result = self.conclude(decision, request, handling, now);
-        if sent.is_some() {
-            self.repeats(now).note(&result, request);
-        }
+        self.repeats(now).note(&result, request);
         let octets = request.octets.len();
         if request.transport == "udp" && octets > UDP_LIMIT && result.answer.carried == Carried::Token {
             self.told.large_request(self.context.log(), octets, UDP_LIMIT);
         }
         result
+    }
+
+    /// Accepts a request that would have been recognized if its sender had been noted lately, and notes the sender.
+    fn accept_again(
+        &mut self,
+        known: &KnownToken,
+        request: &Request<'_>,
+        handling: &Handling<'_>,
+        now: i64,
+    ) -> Option<CheckResult> {
+        let repeated = Repeated::from(request);
+        let credentials = bearer_text(repeated.credentials)?;
+        let repeats = self.repeats(now);
+        if !repeats.accepts(known, &repeated) {
+            return None;
+        }
+        let mut noted = *known;
+        noted.note_sender(now / 1000);
+        repeats.tokens.put(credentials, &noted);
+        let mut result = CheckResult::default();
+        repeats.accept(noted, &repeated, credentials, handling.proxy, &mut result);
+        note_accepted(&self.context, handling, now);
+        Some(result)
     }
 
     /// Redeems a code that did not come in the body of `request`. `request` is the registration that the code is
@@ -227,7 +256,7 @@ impl Worker {
     fn look(
         &mut self,
         request: &Request<'_>,
-        sent: Option<Arc<VerifiedToken>>,
+        sent: Option<Box<KnownToken>>,
         handling: &Handling<'_>,
         now: i64,
     ) -> Decision {
@@ -237,7 +266,14 @@ impl Worker {
         let known =
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
         let policy = &self.placed.policy;
-        let decision = check_request(policy, known, &mut self.cache, sent, request, now / 1000);
+        let tokens = &mut Tokens {
+            context: &self.context,
+            placed: &self.placed,
+            keyring: &self.keyring,
+            memory: &mut self.memory,
+            now: now / 1000,
+        };
+        let decision = check_request(policy, known, tokens, sent, request, now / 1000);
         let nothing = |answer: &Answer| {
             answer.reason == Some(Reason::NoCredentials)
                 && answer.carried == Carried::Nothing
@@ -250,7 +286,7 @@ impl Worker {
         let Some(bound) = connections.bound_to(request, now) else {
             return decision;
         };
-        check_connection(policy, known, &mut self.cache, request, &bound, now / 1000).unwrap_or(decision)
+        check_connection(policy, known, tokens, request, &bound, now / 1000).unwrap_or(decision)
     }
 
     /// Checks a bare token that nobody is known to have sent.
@@ -267,8 +303,15 @@ impl Worker {
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);
         let known =
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
-        let mut decision =
-            check_token(&self.placed.policy, known, &mut self.cache, token, TokenUsage::default(), now / 1000);
+        let (policy, now_s) = (&self.placed.policy, now / 1000);
+        let tokens = &mut Tokens {
+            context: &self.context,
+            placed: &self.placed,
+            keyring: &self.keyring,
+            memory: &mut self.memory,
+            now: now_s,
+        };
+        let mut decision = check_token(policy, known, tokens, token, TokenUsage::default(), now_s);
         // A token that counts only together with its proof does not count alone.
         if let Decision::Done(answer) = &mut decision
             && answer.reason == Some(Reason::Ok)
@@ -277,13 +320,44 @@ impl Worker {
             answer.reason = Some(Reason::PopMissing);
         }
         fault::point(token);
-        self.conclude(decision, &Request::default(), handling, now)
+        let result = self.conclude(decision, &Request::default(), handling, now);
+        self.repeats(now).note(&result, &Request::default());
+        result
+    }
+
+    /// The token of the last result, with all that it says; None if there is none, or if it cannot be read any more.
+    pub fn token_of(&mut self, result: &CheckResult) -> Option<Arc<VerifiedToken>> {
+        let Some(glance) = &result.glance else {
+            return result.answer.token.clone();
+        };
+        let (remembered, now) = glance.known();
+        let (aor, handling) = (Aor::parse(glance.shown(None).aor), Handling::default());
+        let usage = TokenUsage { domain: aor.as_ref().map_or("", Aor::host), ..TokenUsage::default() };
+        let sessions = SessionView::as_known(&self.context, &self.placed.policy, now * 1000);
+        let answers = AnswerView::new(&self.context, &self.placed.policy, &handling, now * 1000);
+        let decryptions = DecryptionView::new(&self.context, &self.placed.policy, &handling, now * 1000);
+        let known =
+            Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
+        let tokens = &mut Tokens {
+            context: &self.context,
+            placed: &self.placed,
+            keyring: &self.keyring,
+            memory: &mut self.memory,
+            now,
+        };
+        read_again(&self.placed.policy, known, tokens, result.sent.text(), remembered, usage, now)
+    }
+
+    /// The access token that the last check accepted, for a request to this next hop (a SIP URI). Does not wait.
+    pub fn token_for(&mut self, result: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
+        let accepted = result.granted.as_ref().and_then(|_| self.token_of(result));
+        self.grants().token(result, accepted.as_deref(), next_hop)
     }
 
     /// Forgets what a call that ended in a panic may have left half done.
     pub fn forget(&mut self) {
         self.keyring = Keyring::new(&self.placed);
-        self.cache.clear();
+        self.memory.clear();
     }
 
     /// Takes over a new configuration and new keys. Returns the time in Unix milliseconds.
@@ -291,13 +365,13 @@ impl Worker {
         let now = now.map_or_else(now_millis, |seconds| seconds.saturating_mul(1000));
         if let Some(placed) = self.context.policy_after(self.placed.generation) {
             self.keyring = Keyring::new(&placed);
-            self.cache = TokenCache::new(placed.policy.settings.token_cache_size as usize);
+            self.memory.clear();
             self.placed = placed;
             self.told = Told::default();
         }
         let max_stale = i64::from(self.placed.policy.settings.key_max_stale) * 1000;
         if self.keyring.refresh(&self.context, now, max_stale) {
-            self.cache.clear();
+            self.memory.clear();
         }
         now
     }
@@ -373,10 +447,10 @@ impl Worker {
         self.repeats(now).recognize(repeated, handling.proxy, result)
     }
 
-    /// What this process remembers of accepted requests. `now` is in Unix milliseconds.
+    /// What the processes remember of accepted requests. `now` is in Unix milliseconds.
     fn repeats(&mut self, now: i64) -> Repeats<'_> {
-        let Worker { context, placed, keyring, cache, .. } = self;
-        Repeats { context, placed, keyring, cache, now: now / 1000 }
+        let Worker { context, placed, keyring, memory, .. } = self;
+        Repeats { tokens: Tokens { context, placed, keyring, memory, now: now / 1000 } }
     }
 
     /// Completes results that no check has made.

@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use super::connections::is_bound_by;
 use super::grants::seconds_left;
-use super::keyring::Keyring;
-use super::result::{CheckResult, Granted};
-use crate::process::context::{Context, PlacedPolicy};
+use super::result::{CheckResult, Glance, Granted};
+use super::tokens::Tokens;
 use crate::shared::counters::Counter;
 use crate::shared::source_limits::UNIT;
-use sipoauth_core::check::acceptance::{Acceptance, RequestKey};
-use sipoauth_core::check::token_cache::{Known, TokenCache, VerifiedToken};
+use sipoauth_core::check::known_token::{Accepted, KnownToken, RequestKey};
+use sipoauth_core::check::verified_token::VerifiedToken;
 use sipoauth_core::check::{Carried, KnownKeys, Request};
 use sipoauth_core::config::decryption::Encryption;
 use sipoauth_core::config::introspection::TokenStrategy;
+use sipoauth_core::config::provider::Provider;
 use sipoauth_core::reason::Reason;
 use sipoauth_core::rules::claims::NO_END;
-use sipoauth_core::sip::credentials::bearer_text;
+use sipoauth_core::sip::credentials::{bearer_text, stands_alone};
 
 /// The parts of a request that show whether it is like an earlier one. They need not be UTF-8, because they are
 /// only compared.
@@ -54,96 +54,143 @@ impl<'a> From<&Request<'a>> for Repeated<'a> {
 
 /// How much of a request the worker knows.
 pub enum Recognized {
-    /// The same request was accepted before, and this one is accepted, too.
+    /// Such a request was accepted before, and this one is accepted, too.
     Accepted,
     /// The credentials are this token, which was verified before.
-    Token(Arc<VerifiedToken>),
+    Token(Box<KnownToken>),
     /// Nothing is known.
     Not,
 }
 
-/// What one process remembers of accepted requests.
+/// What the processes remember of accepted requests.
 pub(super) struct Repeats<'w> {
-    pub context: &'w Context,
-    pub placed: &'w PlacedPolicy,
-    pub keyring: &'w Keyring,
-    pub cache: &'w mut TokenCache,
-    /// Unix seconds.
-    pub now: i64,
+    pub tokens: Tokens<'w>,
 }
 
-impl Repeats<'_> {
+impl<'w> Repeats<'w> {
     /// True when nothing but the bare token and the [`RequestKey`] decides about this request.
     fn is_simple(&self, repeated: &Repeated<'_>) -> bool {
-        let policy = &self.placed.policy;
+        let policy = &self.tokens.placed.policy;
         (!repeated.has_body || policy.sessions.is_none())
             && !is_bound_by(policy, repeated.transport, repeated.connection)
     }
 
-    /// Looks a request up. It is accepted if the same request was accepted before, with the same token, and if policy,
+    /// Looks a request up. It is accepted if such a request was accepted before, with the same token, and if policy,
     /// keys and time still allow it. Otherwise `result` stays blank.
     pub fn recognize(&mut self, repeated: &Repeated<'_>, proxy: bool, result: &mut CheckResult) -> Recognized {
         let Some(credentials) = bearer_text(repeated.credentials) else {
             return Recognized::Not;
         };
-        let key = self.is_simple(repeated).then_some(&repeated.asking);
-        let acceptance = match self.cache.lookup(credentials, key) {
-            Known::Accepted(acceptance) => acceptance,
-            Known::Verified(token) => return Recognized::Token(token),
-            Known::Nothing => return Recognized::Not,
+        let Some(known) = self.tokens.find(credentials).filter(KnownToken::stands_alone) else {
+            return Recognized::Not;
         };
-        let provider = &self.placed.policy.providers[acceptance.provider];
-        // Keys that are too old to verify a token are also too old to vouch for a verified one.
-        let keys_are_good = !provider.watches_keys() || self.keyring.fetched(acceptance.provider).is_some();
-        if !acceptance.holds(self.now) || !keys_are_good {
-            return Recognized::Token(Arc::clone(&acceptance.token));
+        // Once in a while the sender of such a request is noted again as a known one. The clock may be set back.
+        let is_noted = self.tokens.now.abs_diff(known.noted_at()) < (UNIT / 1000).unsigned_abs();
+        if !is_noted || !self.accepts(&known, repeated) {
+            return Recognized::Token(Box::new(known));
         }
-        let answer = &mut result.answer;
-        (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
-        (answer.provider, answer.aor) = (Some(acceptance.provider), Some(acceptance.aor));
-        (result.status, result.proxy) = (200, proxy);
-        // It is usually set already. Comparing pointers is cheaper than cloning the Arc.
-        if result.policy.as_ref().is_none_or(|policy| !Arc::ptr_eq(policy, &self.placed.policy)) {
-            result.policy = Some(Arc::clone(&self.placed.policy));
-        }
-        let ends = acceptance.expires_at;
-        let limited =
-            self.placed.policy.settings.limits_expires() && repeated.asking.method.eq_ignore_ascii_case(b"REGISTER");
-        let limit = if limited && ends != NO_END { seconds_left(ends, self.now) } else { 0 };
-        // The acceptance has the services.
-        result.granted = Some(Granted::new(String::new(), limit));
-        result.acceptance = Some(Arc::clone(acceptance));
-        let counters = &self.context.arena().shared().counters;
-        counters.add(Counter::Accepted);
-        counters.add_reason(Reason::Ok);
-        counters.add(Counter::CacheHits);
+        self.accept(known, repeated, credentials, proxy, result);
         Recognized::Accepted
     }
 
-    /// Remembers an accepted request whose credentials were a known token, where nothing else decides.
+    /// True when such a request was accepted with this token, and policy, keys and time still allow it.
+    pub fn accepts(&self, known: &KnownToken, repeated: &Repeated<'_>) -> bool {
+        let provider = &self.tokens.placed.policy.providers[known.provider()];
+        // Keys that are too old to verify a token are also too old to vouch for a verified one.
+        let keys_are_good = !provider.watches_keys() || self.tokens.keyring.fetched(known.provider()).is_some();
+        keys_are_good && known.accepts(&repeated.asking, self.tokens.now) && self.is_simple(repeated)
+    }
+
+    /// Accepts a request at a glance.
+    pub fn accept(
+        &self,
+        known: KnownToken,
+        repeated: &Repeated<'_>,
+        credentials: &[u8],
+        proxy: bool,
+        result: &mut CheckResult,
+    ) {
+        let (placed, now) = (self.tokens.placed, self.tokens.now);
+        let answer = &mut result.answer;
+        (answer.reason, answer.carried, answer.cached) = (Some(Reason::Ok), Carried::Token, true);
+        answer.provider = Some(known.provider());
+        (result.status, result.proxy) = (200, proxy);
+        // It is usually set already. Comparing pointers is cheaper than cloning the Arc.
+        if result.policy.as_ref().is_none_or(|policy| !Arc::ptr_eq(policy, &placed.policy)) {
+            result.policy = Some(Arc::clone(&placed.policy));
+        }
+        let ends = known.expires_at();
+        let limited =
+            placed.policy.settings.limits_expires() && repeated.asking.method.eq_ignore_ascii_case(b"REGISTER");
+        let limit = if limited && ends != NO_END { seconds_left(ends, now) } else { 0 };
+        // The record has the services.
+        result.granted = Some(Granted::new(String::new(), limit));
+        result.sent.put(credentials);
+        result.glance = Some(Glance::new(known, now));
+        let counters = &self.tokens.context.arena().shared().counters;
+        counters.add(Counter::Accepted);
+        counters.add_reason(Reason::Ok);
+        counters.add(Counter::CacheHits);
+    }
+
+    /// Remembers the token of a request for all processes, and the request itself if it was accepted and nothing else
+    /// decided.
     pub fn note(&mut self, result: &CheckResult, request: &Request<'_>) {
         let answer = &result.answer;
-        let accepted =
-            result.granted.is_some() && answer.cached && answer.carried == Carried::Token && answer.session.is_none();
-        let (Some(token), Some(aor), true) = (&answer.token, answer.aor, accepted) else {
+        let Some(token) = &answer.token else {
             return;
         };
-        let provider = &self.placed.policy.providers[token.provider];
-        let judged_alone = provider.strategy == TokenStrategy::Jwt
-            && provider.encryption == Encryption::Allowed
-            && !provider.pairs_tokens;
-        let repeated = Repeated::from(request);
+        let Some(by) = self.tokens.by(token.provider) else {
+            return;
+        };
+        let before = self.tokens.find(token.token.as_bytes());
+        let mut known = before.unwrap_or_else(|| KnownToken::new(token, by, stands_alone(&token.token)));
+        let accepted = self.accepted(result, token, &Repeated::from(request));
+        let is_noted = accepted.is_some_and(|accepted| known.accept(token, &accepted));
+        if before.is_none() || is_noted {
+            self.tokens.put(token.token.as_bytes(), &known);
+        }
+    }
+
+    /// The request as it is remembered, if it was accepted and nothing but the bare token and the [`RequestKey`] decided.
+    fn accepted<'a>(
+        &self,
+        result: &'a CheckResult,
+        token: &VerifiedToken,
+        repeated: &Repeated<'a>,
+    ) -> Option<Accepted<'a>>
+    where
+        'w: 'a,
+    {
+        let answer = &result.answer;
+        let accepted = result.granted.is_some() && answer.carried == Carried::Token && answer.session.is_none();
+        let aor = answer.aor.filter(|_| accepted)?;
+        let provider = &self.tokens.placed.policy.providers[token.provider];
+        let judged_alone = provider.encryption == Encryption::Allowed && !provider.pairs_tokens;
         // A key is proved anew for each request.
         let is_bound = token.claims.confirmation.is_some() && !provider.ignores_binding;
-        if !judged_alone || is_bound || !self.is_simple(&repeated) {
-            return;
+        let is_alone = bearer_text(repeated.credentials) == Some(token.token.as_bytes());
+        if !judged_alone || is_bound || !is_alone || !self.is_simple(repeated) {
+            return None;
         }
-        // A request outside this time is checked in full, so its sender is noted again as a known one. The time is
-        // bounded on both sides, because the clock may be set back.
-        let (now, Range { start, end }) = (self.now, provider.rules.span(&token.claims));
-        let span = start.max(now.saturating_sub(UNIT / 1000))..end.min(now.saturating_add(UNIT / 1000));
-        if let Some(acceptance) = Acceptance::new(&repeated.asking, span, token, aor, result.services()) {
-            self.cache.accept(&token.token, acceptance);
-        }
+        Some(Accepted {
+            asking: repeated.asking,
+            aor,
+            services: result.services(),
+            issuer: &provider.issuer,
+            span: span(provider, token).into(),
+            at: self.tokens.now,
+        })
+    }
+}
+
+/// The Unix seconds within which nothing about the token can have changed.
+fn span(provider: &Provider, token: &VerifiedToken) -> Range<i64> {
+    let Range { start, end } = provider.rules.span(&token.claims);
+    let standing = &token.standing;
+    match provider.strategy {
+        TokenStrategy::Jwt => start..end,
+        // An answer from the future does not count.
+        _ => start.max(standing.asked_at.saturating_sub(1))..end.min(standing.until),
     }
 }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use crate::process::job::Errand;
 use sipoauth_core::check::Answer;
-use sipoauth_core::check::acceptance::Acceptance;
-use sipoauth_core::check::token_cache::VerifiedToken;
+use sipoauth_core::check::known_token::KnownToken;
+use sipoauth_core::check::verified_token::TokenFacts;
 use sipoauth_core::config::policy::Policy;
+use sipoauth_core::text::fingerprint::hex_digits;
 
 /// The outcome of a check.
 #[derive(Clone, Debug, Default)]
 pub struct CheckResult {
-    /// Everything that is known of the token, except what `acceptance` has.
+    /// Everything that is known of the token, except what `glance` has.
     pub answer: Answer,
-    /// The acceptance of an earlier request, if this request was accepted because it is like that one.
-    pub acceptance: Option<Arc<Acceptance>>,
+    /// What is remembered of the token, if the request was accepted because it is like an earlier one.
+    pub glance: Option<Glance>,
+    /// The token of such a request.
+    pub sent: SentToken,
     /// Suggested SIP status.
     pub status: u32,
     /// Seconds for Retry-After, with status 503.
@@ -39,10 +42,59 @@ pub struct CheckResult {
     pub origin: Origin,
 }
 
+/// The octets of a token, which stay out of logs.
+#[derive(Clone, Default)]
+pub struct SentToken(Vec<u8>);
+
+impl std::fmt::Debug for SentToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SentToken(…)")
+    }
+}
+
+impl SentToken {
+    pub(super) fn put(&mut self, token: &[u8]) {
+        self.0.clear();
+        self.0.extend_from_slice(token);
+    }
+
+    /// The token.
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// The token of a request that was accepted because it is like an earlier one.
+#[derive(Clone, Debug)]
+pub struct Glance {
+    known: KnownToken,
+    fingerprint: [u8; 16],
+    at: i64,
+}
+
+impl Glance {
+    /// `at` is the time of the request, Unix seconds.
+    pub(super) fn new(known: KnownToken, at: i64) -> Glance {
+        Glance { known, fingerprint: hex_digits(known.fingerprint()), at }
+    }
+
+    /// What is remembered of the token, and the time of the request in Unix seconds.
+    pub(super) fn known(&self) -> (&KnownToken, i64) {
+        (&self.known, self.at)
+    }
+
+    /// What is shown of it. `policy` is that of the check.
+    pub(super) fn shown<'a>(&'a self, policy: Option<&'a Policy>) -> TokenFacts<'a> {
+        let provider = policy.and_then(|policy| policy.providers.get(self.known.provider()));
+        let fingerprint = std::str::from_utf8(&self.fingerprint).unwrap_or_default();
+        TokenFacts { fingerprint, ..self.known.shown(provider.map_or("", |provider| &provider.issuer)) }
+    }
+}
+
 /// What an accepted token or session gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Granted {
-    /// The services, separated by a comma. Empty when the result has an acceptance, which names them itself.
+    /// The services, separated by a comma. Empty when the request was accepted at a glance, which names them itself.
     services: String,
     /// Most seconds for which a REGISTER may be bound; 0: no limit.
     pub expires_limit: u32,
@@ -70,22 +122,27 @@ impl CheckResult {
         self.answer.provider.and_then(|index| providers.get(index)).map_or("", |provider| &provider.name)
     }
 
-    /// The token, once it is verified.
-    pub fn token(&self) -> Option<&Arc<VerifiedToken>> {
-        self.answer.token.as_ref().or(self.acceptance.as_ref().map(|acceptance| &acceptance.token))
+    /// What is shown of the token, once it is verified.
+    pub fn shown(&self) -> Option<TokenFacts<'_>> {
+        match (&self.glance, &self.answer.token) {
+            (Some(glance), _) => Some(glance.shown(self.policy.as_deref())),
+            (None, Some(token)) => {
+                let services = self.granted.as_ref().map_or("", |granted| &granted.services);
+                Some(TokenFacts { services, ..token.shown(self.answer.aor) })
+            }
+            (None, None) => None,
+        }
     }
 
     /// The scopes of the token or session.
     pub fn granted_scope(&self) -> &str {
-        self.acceptance
-            .as_ref()
-            .map_or_else(|| self.answer.granted_scope(), |acceptance| &acceptance.token.claims.scope)
+        self.glance.as_ref().map_or_else(|| self.answer.granted_scope(), |glance| glance.known.shown("").scope)
     }
 
     /// The services that an accepted token or session gives, separated by a comma.
     pub fn services(&self) -> &str {
         let granted = self.granted.as_ref().map_or("", |granted| &granted.services);
-        self.acceptance.as_ref().map_or(granted, |acceptance| acceptance.services())
+        self.glance.as_ref().map_or(granted, |glance| glance.known.shown("").services)
     }
 
     /// Most seconds for which an accepted REGISTER may be bound; 0: no limit.
@@ -98,7 +155,8 @@ impl CheckResult {
         // A new field has to be named here.
         let CheckResult {
             answer,
-            acceptance,
+            glance,
+            sent,
             status,
             retry_after,
             pending,
@@ -111,8 +169,9 @@ impl CheckResult {
             origin: Origin { source, address },
         } = self;
         *answer = Answer::default();
-        (*acceptance, *pending, *granted) = (None, None, None);
+        (*glance, *pending, *granted) = (None, None, None);
         (*status, *retry_after, *proxy) = (0, 0, false);
+        sent.0.clear();
         for text in [session, ticket, needed_scope, source, address] {
             text.clear();
         }

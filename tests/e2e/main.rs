@@ -26,6 +26,7 @@ mod key_derivation;
 mod key_derivation_accounts;
 mod keys;
 mod kit_grants;
+mod known_tokens;
 mod limits;
 mod location;
 mod mixed_fleet;

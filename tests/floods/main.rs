@@ -30,3 +30,4 @@ mod records;
 mod settled;
 mod sources;
 mod tables;
+mod token_table;

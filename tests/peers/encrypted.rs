@@ -168,6 +168,23 @@ fn jwe_a_cached_token_is_not_decrypted_again_and_judged_anew() {
     assert_eq!((&*outer.token, &*outer.kid), (token.as_str(), "k"));
 }
 
+/// No process keeps what was inside for others: another worker decrypts it again when somebody asks for it.
+#[test]
+fn jwe_another_worker_accepts_it_at_a_glance_and_reads_what_is_inside_again() {
+    let recipient = Recipient::curve("P-256");
+    let servers = json!({ "application_servers": ["sip:tls.example.test;transport=tls"] });
+    let (mut site, _, jws) = bench(&recipient, &servers);
+    let header = format!("Bearer {}", recipient.encrypt("ECDH-ES", "A128GCM", &jws));
+    assert_eq!(site.request("MESSAGE", &[&header]).answer.reason(), Reason::Ok);
+    site.worker = sipoauth::worker::Worker::new(std::sync::Arc::clone(&site.context)).expect("a good configuration");
+    let verdict = site.request("MESSAGE", &[&header]);
+    assert!(verdict.glance.is_some() && verdict.answer.reason() == Reason::Ok);
+    let token = site.worker.token_of(&verdict).expect("it can be read");
+    assert_eq!(token.claims.issuer, "https://as.example.test");
+    let inside = site.worker.token_for(&verdict, "sip:tls.example.test;transport=tls").expect("a protected server");
+    assert_eq!(inside.as_str(), jws);
+}
+
 #[test]
 fn jwe_who_must_encrypt() {
     let recipient = Recipient::curve("P-256");
@@ -274,10 +291,10 @@ fn application_servers_get_the_signed_token_and_only_over_tls() {
         for uri in
             ["sip:tls.example.test;transport=tls", "sips:sips.example.test", "sip:sips.example.test:5061;transport=tls"]
         {
-            assert_eq!(site.worker.grants().token(&verdict, uri).expect(uri).as_str(), jws, "{uri}");
+            assert_eq!(site.worker.token_for(&verdict, uri).expect(uri).as_str(), jws, "{uri}");
         }
         for uri in ["sip:as.example.test", "sip:as.example.test;transport=tls", "sip:127.0.0.1"] {
-            assert_eq!(site.worker.grants().token(&verdict, uri), Err(Withheld::Unprotected), "{uri}");
+            assert_eq!(site.worker.token_for(&verdict, uri), Err(Withheld::Unprotected), "{uri}");
         }
         let shown = format!("{verdict:?}");
         assert!(!shown.contains(&jws) && !shown.contains(&jwe), "{shown}");
@@ -288,5 +305,5 @@ fn application_servers_get_the_signed_token_and_only_over_tls() {
     assert!(!log.contains("'127.0.0.1' gets") && !log.contains("tls.example.test' gets"), "{log}");
     // What was never encrypted goes where the list says.
     let verdict = site.request("MESSAGE", &[&format!("Bearer {jws}")]);
-    assert_eq!(site.worker.grants().token(&verdict, "sip:as.example.test").expect("the token").as_str(), jws);
+    assert_eq!(site.worker.token_for(&verdict, "sip:as.example.test").expect("the token").as_str(), jws);
 }

@@ -7,14 +7,15 @@ use crate::site::{ALICE, Site, claims};
 use crate::support::token::{TestKey, now};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
+use sipoauth::worker::grants::Withheld;
 use sipoauth::worker::repeats::{Recognized, Repeated};
 use sipoauth::worker::result::CheckResult;
-use sipoauth::worker::{Handling, Worker};
-use sipoauth_core::check::acceptance::RequestKey;
+use sipoauth::worker::{Handling, Worker, claim_text};
+use sipoauth_core::check::known_token::RequestKey;
 use sipoauth_core::check::{Message, Request};
 use sipoauth_core::reason::Reason;
 use sipoauth_core::sip::sender::Network;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 const BOB: &str = "sip:bob@example.test";
 
@@ -66,15 +67,13 @@ fn the_same_answer_as_before() {
     let fast = site.worker.check(&request, &at(time));
     let shown = |verdict: &CheckResult| {
         let CheckResult { answer, .. } = verdict;
-        let token = verdict.token().expect("accepted");
         format!(
-            "{:?} {:?} {:?} {} {:?} {} {} {} {} {} {} {}",
+            "{:?} {:?} {} {:?} {:?} {} {} {} {} {} {}",
             answer.reason,
             answer.provider,
-            answer.aor,
             answer.cached,
             answer.carried,
-            token.fingerprint,
+            verdict.shown().expect("accepted"),
             verdict.status,
             verdict.provider(),
             verdict.services(),
@@ -85,6 +84,54 @@ fn the_same_answer_as_before() {
     };
     assert_eq!(shown(&fast), shown(&slow));
     assert!(fast.expires_limit() > 0 && fast.services() == "chat" && fast.provider() == "as");
+}
+
+/// What one worker has verified and accepted counts for all. Only what is asked for beyond that is read again.
+#[test]
+fn another_worker_accepts_at_a_glance_and_gives_every_claim() {
+    let key = TestKey::p256("k");
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({ "team": { "room": 7 } }));
+    let credentials = [header.as_str()];
+    let (request, time) = (register(&credentials), now());
+    let first = site.worker.check(&request, &at(time));
+    let mut other = Worker::new(Arc::clone(&site.context)).expect("a good configuration");
+    let second = other.check(&request, &at(time));
+    assert_eq!((first.answer.cached, second.answer.cached), (false, true));
+    assert!(second.glance.is_some() && second.answer.token.is_none());
+    assert_eq!(second.shown(), first.shown());
+    let token = other.token_of(&second).expect("it is read again");
+    let verified = first.answer.token.as_ref().expect("it was verified");
+    assert_eq!((&token.claims, &token.aors), (&verified.claims, &verified.aors));
+    assert_eq!((&token.payload, &token.fingerprint), (&verified.payload, &verified.fingerprint));
+    assert_eq!(claim_text(&token.payload, "team.room").as_deref(), Some("7"));
+    let hop = "sip:as.example.test";
+    assert_eq!(other.token_for(&second, hop), Err(Withheld::ForeignNextHop));
+    // The same worker has it at hand now.
+    assert!(Arc::ptr_eq(&token, &other.token_of(&second).expect("as before")));
+}
+
+/// Whom a user calls does not decide, and a second method does not push out the first.
+#[test]
+fn calls_to_others_are_accepted_at_a_glance_beside_registrations() {
+    let key = TestKey::p256("k");
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({}));
+    let credentials = [header.as_str()];
+    let register = register(&credentials);
+    let (invite, time) = (Request { method: "INVITE", to: BOB, ..register }, now());
+    settle(&mut site, &register, time);
+    settle(&mut site, &invite, time);
+    assert!(is_repeated(&mut site.worker, &register, time));
+    for to in [ALICE, BOB, "sip:carol@elsewhere.test", "tel:+15550100"] {
+        assert!(is_repeated(&mut site.worker, &Request { to, ..invite }, time), "{to}");
+    }
+    for changed in [
+        Request { method: "MESSAGE", ..invite },
+        Request { method: "invite", ..invite },
+        Request { from: BOB, ..invite },
+        Request { to: BOB, ..register },
+    ] {
+        assert!(!is_repeated(&mut site.worker, &changed, time), "{} {}", changed.method, changed.from);
+    }
 }
 
 #[test]

@@ -133,22 +133,22 @@ fn only_application_servers_get_its_token() {
     let mut proxy = plant.proxy(&json!({ "application_servers": ["as.example.test"] }));
     let key = sign_in(&plant, &mut proxy);
     let verdict = proxy.ask(&Sip::of_method("MESSAGE", ALICE, "two").prove_in_header(&key));
-    let token = proxy.worker.grants().token(&verdict, "sip:bob@as.example.test").expect("the token");
+    let token = proxy.worker.token_for(&verdict, "sip:bob@as.example.test").expect("the token");
     assert!(plant.endpoint.secrets().contains(&token) && token.starts_with("access-"), "not another one");
     for foreign in ["sip:as.example.test.evil.test", "sip:bob@evil.test", "", "sip:x@as.example.test;maddr=evil.test"] {
-        assert_eq!(proxy.worker.grants().token(&verdict, foreign), Err(Withheld::ForeignNextHop), "{foreign}");
+        assert_eq!(proxy.worker.token_for(&verdict, foreign), Err(Withheld::ForeignNextHop), "{foreign}");
     }
     // Nor does a question that was answered with no take it away.
     let mut asked = verdict.clone();
     assert!(
         proxy.worker.grants().require(&mut asked, Demand::Scope("sip.pstn")) && asked.answer.reason() != Reason::Ok
     );
-    assert_eq!(proxy.worker.grants().token(&asked, "sip:bob@as.example.test").as_ref(), Ok(&token));
+    assert_eq!(proxy.worker.token_for(&asked, "sip:bob@as.example.test").as_ref(), Ok(&token));
     let refused = proxy.ask(&Sip::of_method("MESSAGE", ALICE, "three"));
-    assert_eq!(proxy.worker.grants().token(&refused, "sip:as.example.test"), Err(Withheld::NotAccepted));
+    assert_eq!(proxy.worker.token_for(&refused, "sip:as.example.test"), Err(Withheld::NotAccepted));
     // Its session is ended in between: the tokens are gone.
     let ended = proxy.context.admin().revoke_sessions(ALICE, "").expect("a store");
     assert_eq!(ended.len(), 1);
-    assert_eq!(proxy.worker.grants().token(&verdict, "sip:as.example.test"), Err(Withheld::NotNow));
+    assert_eq!(proxy.worker.token_for(&verdict, "sip:as.example.test"), Err(Withheld::NotNow));
     assert!(!proxy.log.text().contains("access-"), "{}", proxy.log.text());
 }

@@ -540,7 +540,7 @@ fn a_token_from_elsewhere_is_replaced_once() {
             if method == "REGISTER" { Sip::register(ALICE, "two") } else { Sip::of_method(method, ALICE, method) };
         let verdict = proxy.ask(&with(sip, &token));
         assert_eq!(verdict.answer.reason(), Reason::Ok, "{method}");
-        let forwarded = proxy.worker.grants().token(&verdict, "sip:as.example.test").expect("a token");
+        let forwarded = proxy.worker.token_for(&verdict, "sip:as.example.test").expect("a token");
         assert!(forwarded.starts_with("access-"), "the server's token goes on, not the phone's");
     }
     assert_eq!(plant.endpoint.exchanges(), 1);

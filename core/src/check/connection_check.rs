@@ -4,7 +4,7 @@
 
 use super::known_sessions::Known;
 use super::session_check::SessionCheck;
-use super::token_cache::TokenCache;
+use super::token_cache::KnownTokens;
 use super::token_check::check_token;
 use super::{Answer, Carried, Decision, Knowledge, Request, beside_proof, check_user};
 use crate::config::policy::Policy;
@@ -18,14 +18,14 @@ use crate::sip::uri::Aor;
 pub fn check_connection(
     policy: &Policy,
     known: Knowledge<'_>,
-    cache: &mut TokenCache,
+    tokens: &mut dyn KnownTokens,
     request: &Request<'_>,
     bound: &BoundIdentity,
     now: i64,
 ) -> Option<Decision> {
     let mut decision = match bound {
         BoundIdentity::Token { token, domain } => {
-            let checked = check_token(policy, known, cache, &token.0, request.usage(domain), now);
+            let checked = check_token(policy, known, tokens, &token.0, request.usage(domain), now);
             match check_user(policy, checked, request) {
                 Decision::Done(answer) if answer.reason == Some(Reason::Ok) => {
                     beside_proof(policy, known.sessions, request, answer, None, now)

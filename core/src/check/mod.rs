@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of SIP requests. A check has one of three answers: accepted, refused, or something is needed first.
 
-pub mod acceptance;
 pub mod connection_check;
 mod covered;
 pub mod explain;
@@ -9,6 +8,7 @@ pub mod key_derivation_check;
 pub mod key_wait;
 pub mod known_account;
 pub mod known_sessions;
+pub mod known_token;
 pub mod peer_certificate;
 pub mod proof;
 pub mod registration;
@@ -18,6 +18,7 @@ mod sign_in;
 pub mod token_answer;
 pub mod token_cache;
 pub mod token_check;
+pub mod verified_token;
 
 use std::sync::Arc;
 
@@ -44,8 +45,10 @@ use registration::Registration;
 use replay::Use;
 use session_check::{DigestUser, SessionCheck};
 use token_answer::{KnownAnswers, TokenId};
-use token_cache::{TokenCache, VerifiedToken};
+use known_token::KnownToken;
+use token_cache::{KnownTokens, Remembered};
 use token_check::{TokenUsage, check_binding, check_remembered_token};
+use verified_token::VerifiedToken;
 
 /// The parts of a SIP request that a check uses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -342,17 +345,19 @@ impl Answer {
     }
 }
 
-/// Checks a request. `sent` is the token that its only credentials consist of, where [`TokenCache::lookup`] knows it.
+/// Checks a request. `sent` is what is remembered of the token that its only credentials consist of, where that is
+/// known.
 pub fn check_request(
     policy: &Policy,
     known: Knowledge<'_>,
-    cache: &mut TokenCache,
-    sent: Option<Arc<VerifiedToken>>,
+    tokens: &mut dyn KnownTokens,
+    sent: Option<Box<KnownToken>>,
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
-    let bearer = match &sent {
-        Some(verified) => Ok(Bearer { token: Some((*verified.token).into()), ..Bearer::default() }),
+    let alone = sent.as_ref().and_then(|_| credentials::bearer_text(request.credentials.first()?.as_bytes()));
+    let bearer = match alone.and_then(|text| std::str::from_utf8(text).ok()) {
+        Some(token) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
         None => credentials::select(request.credentials, request.realm),
     };
     let bearer = match bearer {
@@ -388,8 +393,11 @@ pub fn check_request(
             (decision, Carried::Token)
         });
     }
-    let remembered = sent.clone().or_else(|| cache.get(&token));
-    let checked = check_remembered_token(policy, known, cache, &token, remembered, request.usage(&domain), now);
+    let remembered = match sent {
+        Some(sent) => Some(tokens.whole(&token).map_or(Remembered::Proven(sent), Remembered::Whole)),
+        None => tokens.recall(&token),
+    };
+    let checked = check_remembered_token(policy, known, tokens, &token, remembered, request.usage(&domain), now);
     match (check_user(policy, checked, request), bearer.pop) {
         (Decision::Done(answer), pop) if answer.reason == Some(Reason::Ok) => {
             beside_proof(policy, known.sessions, request, answer, pop.as_deref(), now)

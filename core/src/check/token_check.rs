@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use super::known_token::KnownToken;
 use super::peer_certificate::PeerCertificate;
 use super::token_answer::{KnownAnswer, KnownAnswers, Standing, TokenId, known_answer};
-use super::token_cache::{Display, TokenCache, VerifiedToken};
+use super::token_cache::{KnownTokens, Remembered};
+use super::verified_token::{Display, VerifiedToken};
 use super::{Answer, Carried, Decision, IntrospectionQuestion, Knowledge, Unverified};
 use crate::config::decryption::Encryption;
 use crate::config::introspection::TokenStrategy;
@@ -21,7 +23,7 @@ use crate::reason::Reason;
 use crate::rules::claim_fault::{ACCESS_TOKEN, ClaimFault, INTROSPECTION_ANSWER};
 use crate::rules::claims::Claims;
 use crate::rules::confirmation::Confirmation;
-use crate::text::fingerprint::{visible, visible_arc};
+use crate::text::fingerprint::{hex, visible, visible_arc};
 use crate::text::json::Json;
 use crate::text::secret::SecretText;
 
@@ -41,44 +43,49 @@ pub struct TokenUsage<'a> {
 pub fn check_token(
     policy: &Policy,
     known: Knowledge<'_>,
-    cache: &mut TokenCache,
+    tokens: &mut dyn KnownTokens,
     token: &str,
     usage: TokenUsage<'_>,
     now: i64,
 ) -> Decision {
-    let remembered = cache.get(token);
-    check_remembered_token(policy, known, cache, token, remembered, usage, now)
+    let remembered = tokens.recall(token);
+    check_remembered_token(policy, known, tokens, token, remembered, usage, now)
 }
 
-/// As [`check_token`], for a token that was looked up already. `remembered` is its entry in the cache.
+/// As [`check_token`], for a token that was looked up already.
 pub(super) fn check_remembered_token(
     policy: &Policy,
     known: Knowledge<'_>,
-    cache: &mut TokenCache,
+    tokens: &mut dyn KnownTokens,
     token: &str,
-    remembered: Option<Arc<VerifiedToken>>,
+    remembered: Option<Remembered>,
     usage: TokenUsage<'_>,
     now: i64,
 ) -> Decision {
     if token.len() > policy.settings.max_token_size as usize {
         return Decision::Done(Answer { carried: Carried::Token, ..Answer::refuse(Reason::TokenTooLarge) });
     }
-    let serves = |verified: &VerifiedToken| {
-        let provider = &policy.providers[verified.provider];
-        match provider.strategy {
-            TokenStrategy::Opaque => {
-                let same = || policy.provider_for_opaque(usage.domain) == Some(verified.provider);
+    let serves = |remembered: &Remembered| {
+        let index = match remembered {
+            Remembered::Whole(verified) => verified.provider,
+            Remembered::Proven(token) => token.provider(),
+        };
+        let provider = &policy.providers[index];
+        match (provider.strategy, remembered) {
+            (TokenStrategy::Opaque, Remembered::Whole(verified)) => {
+                let same = || policy.provider_for_opaque(usage.domain) == Some(index);
                 verified.standing.holds(now) && (!verified.by_domain || same())
             }
+            (TokenStrategy::Opaque, Remembered::Proven(_)) => false,
             // If the keys are too old to verify a token, they are also too old for one that they have verified
             // before.
-            _ => !provider.watches_keys() || known.keys.fetched(verified.provider).is_some(),
+            _ => !provider.watches_keys() || known.keys.fetched(index).is_some(),
         }
     };
-    let remembered = remembered.filter(|verified| serves(verified));
+    let remembered = remembered.filter(serves);
     let mut answer = Answer { carried: Carried::Token, cached: remembered.is_some(), ..Answer::default() };
     let checked = match remembered {
-        Some(verified) => {
+        Some(Remembered::Whole(verified)) => {
             answer.provider = Some(verified.provider);
             let provider = &policy.providers[verified.provider];
             let judged = check_protection(provider, token, usage.transport)
@@ -87,9 +94,13 @@ pub(super) fn check_remembered_token(
             answer.token = Some(verified);
             judged.map_err(Refusal::Because)
         }
-        None => {
-            let mut reading = Reading::new(token);
-            let verified = verify(policy, known, &mut cache.headers, &mut reading, usage, now, &mut answer);
+        remembered => {
+            let proven = match &remembered {
+                Some(Remembered::Proven(token)) => Some(&**token),
+                _ => None,
+            };
+            let mut reading = Reading::new(token, proven);
+            let verified = verify(policy, known, tokens.headers(), &mut reading, usage, now, &mut answer);
             if reading.unproven && !matches!(verified, Ok(_) | Err(Refusal::NeedIntrospection(_))) {
                 known.decryptions.failed();
             }
@@ -97,7 +108,7 @@ pub(super) fn check_remembered_token(
                 Ok(mut verified) => {
                     verified.fingerprint = reading.hashed.fingerprint;
                     let verified = Arc::new(verified);
-                    cache.insert(Arc::clone(&verified));
+                    tokens.remember(&verified);
                     answer.token = Some(verified);
                     Ok(())
                 }
@@ -109,7 +120,7 @@ pub(super) fn check_remembered_token(
             }
         }
     };
-    let checked = checked.and_then(|()| confirm(policy, known.answers, cache, &mut answer, usage, now));
+    let checked = checked.and_then(|()| confirm(policy, known.answers, tokens, &mut answer, usage, now));
     match checked {
         Ok(()) => answer.reason = Some(Reason::Ok),
         Err(Refusal::Because(reason)) => answer.reason = Some(reason),
@@ -125,6 +136,26 @@ pub(super) fn check_remembered_token(
         }
     }
     Decision::Done(answer)
+}
+
+/// Reads a token again that was remembered and accepted at `now`, with all that it says. None if that is not possible any more.
+pub fn read_again(
+    policy: &Policy,
+    known: Knowledge<'_>,
+    tokens: &mut dyn KnownTokens,
+    token: &str,
+    remembered: &KnownToken,
+    usage: TokenUsage<'_>,
+    now: i64,
+) -> Option<Arc<VerifiedToken>> {
+    if let Some(whole) = tokens.whole(token) {
+        return Some(whole);
+    }
+    let remembered = Remembered::Proven(Box::new(*remembered));
+    match check_remembered_token(policy, known, tokens, token, Some(remembered), usage, now) {
+        Decision::Done(answer) => answer.token,
+        _ => None,
+    }
 }
 
 /// A key set from a server may be this old, in seconds, because caches on the way may keep it.
@@ -177,6 +208,8 @@ pub(super) fn is_proved(key: &Confirmation, usage: TokenUsage<'_>) -> bool {
 /// A token that is not remembered, and what was read of it so far.
 struct Reading<'a> {
     hashed: HashedToken<'a>,
+    /// Index of the provider whose present keys have verified the token's signature before.
+    proven: Option<usize>,
     kid: Option<Arc<str>>,
     claims: Option<Claims>,
     /// Keys were tried that fit the token's `kid` or its lack of one, and none of them has signed the token.
@@ -186,8 +219,13 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(token: &'a str) -> Reading<'a> {
-        Reading { hashed: HashedToken::new(token), kid: None, claims: None, tried: false, unproven: false }
+    fn new(token: &'a str, proven: Option<&KnownToken>) -> Reading<'a> {
+        let hashed = match proven {
+            Some(known) => HashedToken::named(token, hex(&known.fingerprint())),
+            None => HashedToken::new(token),
+        };
+        let proven = proven.map(KnownToken::provider);
+        Reading { hashed, proven, kid: None, claims: None, tried: false, unproven: false }
     }
 
     fn into_unverified(self) -> Unverified {
@@ -282,7 +320,8 @@ fn verify(
     check_protection(provider, token, usage.transport)?;
     provider.rules.check_header(&header)?;
     claims.take_type(&header.typ);
-    if let Err(reason) = provider.keys.verify(&jws, &header, known.keys.fetched(index)) {
+    let is_proven = reading.proven == Some(index);
+    if !is_proven && let Err(reason) = provider.keys.verify(&jws, &header, known.keys.fetched(index)) {
         if !provider.keys.may_have_changed(Err(reason)) {
             return Err(reason.into());
         }
@@ -388,7 +427,7 @@ fn introspected(
 fn confirm(
     policy: &Policy,
     answers: &dyn KnownAnswers,
-    cache: &mut TokenCache,
+    tokens: &mut dyn KnownTokens,
     answer: &mut Answer,
     usage: TokenUsage<'_>,
     now: i64,
@@ -406,7 +445,7 @@ fn confirm(
     provider.rules.check_claims(&claims, now)?;
     check_binding(provider, &claims, usage, answer)?;
     let confirmed = Arc::new(token.confirmed(claims, standing));
-    cache.insert(Arc::clone(&confirmed));
+    tokens.remember(&confirmed);
     answer.token = Some(confirmed);
     Ok(())
 }

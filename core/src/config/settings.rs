@@ -21,7 +21,7 @@ settings! {
         retry_after: u32, "number", 5, Kind::Number { least: 1, most: 3600, unit: "s" }, Takes::Reload,
             "Retry-After of a 503";
         users: u32, "number", 16_384, Kind::Number { least: 32, most: 1_048_576, unit: "" }, Takes::Restart,
-            "users that this proxy serves at the same time. The size of the memory that its processes share follows from it. It has room for 16 proofs per user against replay (a proof of Key-Derivation with a nonce counts as two), for one connection per user with `connection_auth` (so write several times the number of users that you expect), for half as many answers about tokens, and for half as many records from Redis, and a quarter as many other ones. An answer about a token may have 7 kB. Of a longer one the proxy drops the largest members that no rule looks at, and `$oauth(claim:…)` does not have them. With more users the proxy forgets sooner, but never judges wrongly";
+            "users that this proxy serves at the same time. The size of the memory that its processes share follows from it. It has room for 16 proofs per user against replay (a proof of Key-Derivation with a nonce counts as two), for one connection per user with `connection_auth` (so write several times the number of users that you expect), for half as many answers about tokens, and for half as many records from Redis, and a quarter as many other ones. Each worker also keeps as many accounts with sessions opened, about 2.5 kB each, but no more than 65,536. An answer about a token may have 7 kB. Of a longer one the proxy drops the largest members that no rule looks at, and `$oauth(claim:…)` does not have them. With more users the proxy forgets sooner, but never judges wrongly";
         max_pending: u32, "number", 500, Kind::Number { least: 1, most: 100_000, unit: "" }, Takes::Reload,
             "requests that may wait for an authorization server or for the store at the same time. One source has at most a quarter of them, see [Who may wait](../guide/limits.md#who-may-wait)";
         pending_timeout: u32, "number", 5, Kind::Number { least: 1, most: 30, unit: "s" }, Takes::Reload,
@@ -32,8 +32,8 @@ settings! {
             "after `key_burst` fetches, one more fetch is allowed in this time";
         key_max_stale: u32, "number", 86_400, Kind::Number { least: 60, most: 31_536_000, unit: "s" }, Takes::Reload,
             "how long keys serve after their last successful fetch. The proxy fetches them every 15 minutes, or sooner if the server's cache headers say so";
-        token_cache_size: u32, "number", 4096, Kind::Number { least: 0, most: 1_000_000, unit: "" }, Takes::Reload,
-            "verified tokens that each worker remembers, about 5 kB each. It also remembers four times as many accounts with sessions, about 2.5 kB each. 0: none";
+        token_cache_size: u32, "number", 65_536, Kind::Number { least: 0, most: 4_000_000, unit: "" }, Takes::Restart,
+            "verified tokens that the processes of the proxy remember together, 248 octets each. A token that had to make room is verified again. 0: none";
         max_token_size: u32, "number", 16_384, Kind::Number { least: 256, most: 65_536, unit: "octets" }, Takes::Reload,
             "longest token";
         decryption_key_files: Vec<String>, "list", Vec::new(), Kind::List, Takes::Reload,
@@ -115,6 +115,8 @@ settings! {
     }
 }
 
+/// A worker keeps no more accounts opened. They take 2.5 kB each.
+const MOST_OPENED: u32 = 65_536;
 /// The greatest `leeway` that can be configured.
 pub const MOST_LEEWAY: u32 = 600;
 /// The greatest `pop_window` that can be configured.
@@ -235,6 +237,11 @@ impl Settings {
     /// How many records from Redis, and how many answers about tokens, shared memory holds.
     pub fn shared_records(&self) -> usize {
         self.users as usize / 2
+    }
+
+    /// How many accounts with sessions a worker keeps opened.
+    pub fn opened_accounts(&self) -> usize {
+        self.users.min(MOST_OPENED) as usize
     }
 
     /// How many threads one provider may keep busy. These are never all threads that may work for phones.

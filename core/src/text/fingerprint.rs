@@ -39,6 +39,11 @@ pub fn hex(octets: &[u8]) -> String {
     out
 }
 
+/// Eight octets in lower-case hex.
+pub fn hex_digits(octets: [u8; 8]) -> [u8; 16] {
+    std::array::from_fn(|index| DIGITS[usize::from(octets[index / 2] >> (4 * (1 - index % 2)) & 15)])
+}
+
 /// Appends lower-case hex.
 pub fn push_hex(out: &mut String, octets: &[u8]) {
     for octet in octets {
@@ -123,6 +128,12 @@ pub fn printable(text: &str, max_chars: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_ways_to_write_hex_agree() {
+        let octets = [0, 0x0f, 0xf0, 0xff, 0x12, 0x34, 0xab, 0xcd];
+        assert_eq!(hex_digits(octets).as_slice(), hex(&octets).as_bytes());
+    }
 
     #[test]
     fn what_is_not_seen_becomes_a_question_mark() {

@@ -6,15 +6,9 @@ use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
-use sipoauth::capi::check::sipoauth_worker_check;
-use sipoauth::capi::config::{
-    sipoauth_config, sipoauth_config_free, sipoauth_config_new, sipoauth_config_provider_add, sipoauth_config_set,
-    sipoauth_context, sipoauth_context_free, sipoauth_context_new,
-};
 use sipoauth::capi::types::{
     SIPOAUTH_OK, SIPOAUTH_TRANSPORT_UDP, SIPOAUTH_VERDICT_ACCEPTED, sipoauth_request, sipoauth_result, sipoauth_str,
 };
-use sipoauth::capi::worker::{sipoauth_worker, sipoauth_worker_free, sipoauth_worker_new};
 use sipoauth::process::context::Context;
 use sipoauth::worker::{Handling, Worker};
 use sipoauth_bench::part::folder;
@@ -23,9 +17,11 @@ use sipoauth_core::config::source::Source;
 use sipoauth_core::ports::{Level, Log};
 use sipoauth_core::reason::Reason;
 
+use crate::library::{Context as ContextHandle, Library, Worker as WorkerHandle};
 use crate::tokens::{AUDIENCE, ISSUER, Key};
 
 /// A REGISTER: who sends it, and the body of its Authorization header field.
+#[derive(Default)]
 pub struct Register {
     /// From and To.
     pub address: String,
@@ -34,6 +30,12 @@ pub struct Register {
 }
 
 impl Register {
+    /// Receives another one in place of this one.
+    pub fn receive(&mut self, other: &Register) {
+        self.address.clone_from(&other.address);
+        self.authorization.clone_from(&other.authorization);
+    }
+
     /// The token alone.
     pub fn token(&self) -> &str {
         self.authorization.strip_prefix("Bearer ").expect("put there")
@@ -72,27 +74,28 @@ fn keys_file(key: &Key) -> PathBuf {
 
 /// Behind the C interface.
 pub struct CHost {
-    context: *mut sipoauth_context,
-    worker: *mut sipoauth_worker,
+    library: Library,
+    context: ContextHandle,
+    worker: WorkerHandle,
 }
 
 impl CHost {
     /// With a cache for this many tokens.
-    pub fn new(key: &Key, cache: usize) -> CHost {
-        let mut host = CHost { context: null_mut(), worker: null_mut() };
+    pub fn new(library: Library, key: &Key, cache: usize) -> CHost {
+        let mut host = CHost { library, context: null_mut(), worker: null_mut() };
         let [(_, provider), (size, value)] = settings(key, cache);
         let mut err = [0; 512];
         // SAFETY: every pointer is valid during its call, and the handles are used in their order.
         unsafe {
-            let config: *mut sipoauth_config = sipoauth_config_new();
+            let config = (library.config_new)();
             let (text, cap) = (err.as_mut_ptr(), err.len());
             let calls = [
-                sipoauth_config_set(config, size.into(), value.as_str().into(), text, cap),
-                sipoauth_config_provider_add(config, provider.as_str().into(), text, cap),
-                sipoauth_context_new(config, None, null_mut::<c_void>(), &mut host.context, text, cap),
-                sipoauth_worker_new(host.context, 0, &mut host.worker, text, cap),
+                (library.config_set)(config, size.into(), value.as_str().into(), text, cap),
+                (library.provider_add)(config, provider.as_str().into(), text, cap),
+                (library.context_new)(config, None, null_mut::<c_void>(), &mut host.context, text, cap),
+                (library.worker_new)(host.context, 0, &mut host.worker, text, cap),
             ];
-            sipoauth_config_free(config);
+            (library.config_free)(config);
             assert_eq!(calls, [SIPOAUTH_OK; 4]);
         }
         host
@@ -142,7 +145,7 @@ impl CHost {
         let mut result: sipoauth_result = unsafe { std::mem::zeroed() };
         result.struct_size = size_of::<sipoauth_result>() as u32;
         // SAFETY: the worker is this host's, and all that the request points to lives until the end of the call.
-        let status = unsafe { sipoauth_worker_check(self.worker, &request, 0, &mut result) };
+        let status = unsafe { (self.library.worker_check)(self.worker, &request, 0, &mut result) };
         assert!(status == SIPOAUTH_OK && result.verdict == SIPOAUTH_VERDICT_ACCEPTED, "the check must accept");
         result.cached == 1
     }
@@ -152,8 +155,8 @@ impl Drop for CHost {
     fn drop(&mut self) {
         // SAFETY: both come from their _new functions and are not used any more.
         unsafe {
-            sipoauth_worker_free(self.worker);
-            sipoauth_context_free(self.context);
+            (self.library.worker_free)(self.worker);
+            (self.library.context_free)(self.context);
         }
     }
 }

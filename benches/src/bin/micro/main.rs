@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the check of a token costs beside the cryptography that it cannot do without.
 //!
-//!   micro [--quick]      fewer rounds: to see that it works
+//!   micro [--quick] [--beside LIBRARY]      fewer rounds: to see that it works; another libsipoauth.so in the same run
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -14,27 +15,43 @@ use sipoauth_bench::part::{Figure, Part, Ratio, folder};
 use sipoauth_bench::rounds::Spread;
 
 use host::{CHost, Register, RustHost};
+use library::Library;
 use race::Race;
 use tokens::{Key, address, signed_parts};
 
 mod host;
+mod library;
 mod race;
 mod tokens;
 
 /// Tokens of the cached checks.
 const TOKENS: usize = 1000;
-/// A cache that never has the next one of [`TOKENS`], but is in use.
-const TOO_SMALL: usize = 64;
+/// A cache that hardly ever has a token again before [`NEW`] others, but is in use.
+const TOO_SMALL: usize = 8;
+/// Tokens of the full checks.
+const NEW: usize = 400;
+const MANY: usize = 10_000;
 const LARGE: usize = 100_000;
+/// Room for tokens, as the default has it.
+const ROOM: usize = 65_536;
+/// Marks the figures of another build.
+const BEFORE: &str = ", build before";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let quick = arguments.iter().any(|a| a == "--quick");
-    if arguments.iter().any(|a| a != "--quick") {
-        eprintln!("usage: micro [--quick]");
-        return ExitCode::from(2);
+    let (mut quick, mut beside) = (false, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match (argument.as_str(), arguments.len()) {
+            ("--quick", _) => quick = true,
+            ("--beside", 1..) => beside = arguments.next().map(PathBuf::from),
+            _ => {
+                eprintln!("usage: micro [--quick] [--beside LIBRARY]");
+                return ExitCode::from(2);
+            }
+        }
     }
-    match measure(quick).save() {
+    let saved = beside.as_deref().map(Library::load).transpose().and_then(|beside| measure(quick, beside).save());
+    match saved {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("micro: {error}");
@@ -43,14 +60,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(quick: bool) -> Part {
+fn measure(quick: bool, beside: Option<Library>) -> Part {
     let begin = Instant::now();
     let rounds = if quick { 5 } else { 41 };
     let mut part = Part { name: "micro".into(), quick, ..Part::default() };
     eprintln!("micro: full checks");
     full_checks(&mut part, rounds);
     eprintln!("micro: cached checks");
-    cached_checks(&mut part, rounds, quick);
+    cached_checks(&mut part, rounds);
+    many_tokens(&mut part, rounds, quick, beside);
     part.ratios.push(instructions());
     part.seconds = begin.elapsed().as_secs_f64();
     for ratio in &part.ratios {
@@ -73,7 +91,7 @@ fn full_checks(part: &mut Part, rounds: usize) {
     for key in &keys {
         let algorithm = key.algorithm();
         // More than the cache holds: each is new when its turn comes.
-        let requests = registers(key, 4 * TOO_SMALL);
+        let requests = registers(key, NEW);
         // The same tokens in the same order for each: a processor learns a signature that it sees again and again.
         let parts: Vec<_> = requests.iter().map(|request| signed_parts(request.token())).collect();
         let verifier = key.verifier();
@@ -88,7 +106,7 @@ fn full_checks(part: &mut Part, rounds: usize) {
             let (message, signature) = &parts[call % parts.len()];
             assert!(verifier.verify(message, signature));
         });
-        let mut host = CHost::new(key, TOO_SMALL);
+        let mut host = CHost::new(Library::this(), key, TOO_SMALL);
         race.add(&format!("full check {algorithm}"), move |call| {
             assert!(!host.check(&requests[call % requests.len()]), "the token must be new");
         });
@@ -112,13 +130,13 @@ fn full_checks(part: &mut Part, rounds: usize) {
 }
 
 /// Tokens that are in the cache, beside what a proof costs at least.
-fn cached_checks(part: &mut Part, rounds: usize, quick: bool) {
+fn cached_checks(part: &mut Part, rounds: usize) {
     let text = vec![0x61u8; 300];
     let (kilo, other) = (vec![0x61u8; 1024], vec![0x61u8; 1024]);
     let secret = [0x5au8; 32];
-    let [rsa, _, _, hmac] = Key::all();
+    let [rsa, ..] = Key::all();
     let requests = registers(&rsa, TOKENS);
-    let (mut through_c, mut in_rust) = (CHost::new(&rsa, 4 * TOKENS), RustHost::new(&rsa, 4 * TOKENS));
+    let (mut through_c, mut in_rust) = (CHost::new(Library::this(), &rsa, ROOM), RustHost::new(&rsa, ROOM));
     for request in &requests {
         assert!(!through_c.check(request) && !in_rust.check(request), "the cache is empty at first");
     }
@@ -140,17 +158,6 @@ fn cached_checks(part: &mut Part, rounds: usize, quick: bool) {
     race.add("cached check, Rust worker, 1k tokens", |call| {
         assert!(in_rust.check(&requests[scattered(call, TOKENS)]), "the token must be in the cache");
     });
-    for tokens in [1, 10_000, LARGE].into_iter().filter(|tokens| !quick || *tokens < LARGE) {
-        // Tokens with HMAC are made fast.
-        let requests = registers(&hmac, tokens);
-        let mut host = CHost::new(&hmac, 2 * tokens);
-        for request in &requests {
-            assert!(!host.check(request), "the cache is empty at first");
-        }
-        race.add(&format!("cached check, C interface, {tokens} tokens (HS256)"), move |call| {
-            assert!(host.check(&requests[scattered(call, requests.len())]), "the token must be in the cache");
-        });
-    }
     race.run(rounds);
     part.ratios.push(Ratio {
         id: "7".into(),
@@ -164,6 +171,49 @@ fn cached_checks(part: &mut Part, rounds: usize, quick: bool) {
             .into(),
     });
     figures(part, "Cached checks, and the least that a proof costs", &race);
+}
+
+/// What a known token costs when there are many others. The messages are in the processor's cache, because a socket has
+/// just put them there.
+fn many_tokens(part: &mut Part, rounds: usize, quick: bool, beside: Option<Library>) {
+    // Tokens with HMAC are made fast.
+    let [_, _, _, hmac] = Key::all();
+    let counts: Vec<_> = [1, TOKENS, MANY, LARGE].into_iter().filter(|count| !quick || *count < LARGE).collect();
+    let requests = registers(&hmac, counts[counts.len() - 1]);
+    let mut race = Race::default();
+    let name = |count: usize, build: &str| format!("cached check, C interface, {count} tokens{build}");
+    for (build, library) in [("", Some(Library::this())), (BEFORE, beside)] {
+        let Some(library) = library else { continue };
+        for &count in &counts {
+            let requests = &requests[..count];
+            let mut host = CHost::new(library, &hmac, ROOM.max(2 * count));
+            for request in requests {
+                host.check(request);
+            }
+            let receive = move |call, message: &mut Register| message.receive(&requests[scattered(call, count)]);
+            race.add_received(&name(count, build), receive, move |message| host.check(message));
+        }
+    }
+    race.run(rounds);
+    part.ratios.push(Ratio {
+        id: "13c".into(),
+        what: "cached check through the C interface, 10,000 ÷ 1 token".into(),
+        measured: Some(race.ratio(&name(MANY, ""), &name(1, ""))),
+        goal: 2.5,
+        stretch: 1.8,
+        more_is_better: false,
+        note: "tokens in no order; each message in the processor's cache, as a socket leaves it".into(),
+    });
+    part.ratios.push(Ratio {
+        id: "13d".into(),
+        what: "cached check of this build ÷ that of the build before, 10,000 tokens".into(),
+        measured: beside.map(|_| race.ratio(&name(MANY, ""), &name(MANY, BEFORE))),
+        goal: 0.35,
+        stretch: 0.2,
+        more_is_better: false,
+        note: "in one process, in turn".into(),
+    });
+    figures(part, "Cached checks with many tokens", &race);
 }
 
 /// Another token each time, in no order that a processor could guess.

@@ -8,8 +8,11 @@ use sipoauth_bench::rounds::Spread;
 /// CPU time of one turn of a subject, in nanoseconds.
 const TURN: f64 = 4e6;
 
-/// What is timed: it gets the number of the call, counted through all turns.
-type Subject<'a> = Box<dyn FnMut() + 'a>;
+/// So many requests are received at once, before they are timed.
+const RECEIVED: usize = 32;
+
+/// What is timed: it makes so many calls and returns the CPU time of one, in nanoseconds.
+type Subject<'a> = Box<dyn FnMut(usize) -> f64 + 'a>;
 
 /// Subjects and what was measured of them.
 #[derive(Default)]
@@ -20,14 +23,49 @@ pub struct Race<'a> {
 }
 
 impl<'a> Race<'a> {
-    /// Adds a subject.
+    /// Adds a subject. It gets the number of the call, counted through all turns.
     pub fn add<T>(&mut self, name: &str, mut run: impl FnMut(usize) -> T + 'a) {
-        let mut calls = 0;
-        let run = move || {
-            black_box(run(calls));
-            calls += 1;
+        let mut made = 0;
+        let turn = move |calls: usize| {
+            let begin = cpu_nanos();
+            for call in made..made + calls {
+                black_box(run(call));
+            }
+            made += calls;
+            (cpu_nanos() - begin) / calls as f64
         };
-        self.subjects.push((name.to_owned(), Box::new(run)));
+        self.subjects.push((name.to_owned(), Box::new(turn)));
+    }
+
+    /// Adds a subject whose message is in the processor's cache, as a socket leaves it: `receive` makes the message
+    /// of a call, which is not timed.
+    pub fn add_received<M, T>(
+        &mut self,
+        name: &str,
+        mut receive: impl FnMut(usize, &mut M) + 'a,
+        mut run: impl FnMut(&M) -> T + 'a,
+    ) where
+        M: Default + 'a,
+    {
+        let mut made = 0;
+        let mut received: Vec<M> = (0..RECEIVED).map(|_| M::default()).collect();
+        let turn = move |calls: usize| {
+            let mut time = 0.0;
+            let batches = calls.div_ceil(RECEIVED);
+            for _ in 0..batches {
+                for message in &mut received {
+                    receive(made, message);
+                    made += 1;
+                }
+                let begin = cpu_nanos();
+                for message in &received {
+                    black_box(run(message));
+                }
+                time += cpu_nanos() - begin;
+            }
+            time / (batches * RECEIVED) as f64
+        };
+        self.subjects.push((name.to_owned(), Box::new(turn)));
     }
 
     /// Runs so many rounds, in each of which every subject has its turn; each begins with another subject.
@@ -37,7 +75,7 @@ impl<'a> Race<'a> {
         for round in 0..rounds {
             for turn in 0..self.subjects.len() {
                 let place = (round + turn) % self.subjects.len();
-                let time = timed(&mut self.subjects[place].1, self.calls[place]);
+                let time = self.subjects[place].1(self.calls[place]);
                 self.times[place].push(time);
             }
             eprint!("\rround {} of {rounds}", round + 1);
@@ -67,20 +105,12 @@ impl<'a> Race<'a> {
 fn calls_of_turn(subject: &mut Subject<'_>) -> usize {
     let mut calls = 16;
     loop {
-        let whole = timed(subject, calls) * calls as f64;
+        let whole = subject(calls) * calls as f64;
         if whole > TURN / 8.0 {
             return ((calls as f64 * TURN / whole) as usize).max(1);
         }
         calls *= 2;
     }
-}
-
-fn timed(subject: &mut Subject<'_>, calls: usize) -> f64 {
-    let begin = cpu_nanos();
-    for _ in 0..calls {
-        subject();
-    }
-    (cpu_nanos() - begin) / calls as f64
 }
 
 /// CPU time of this thread: what others do meanwhile does not count.

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Verified tokens: what all processes remember of them, and those that this process has read lately.
+
+use std::sync::Arc;
+
+use super::keyring::Keyring;
+use crate::process::context::{Context, PlacedPolicy};
+use crate::shared::token_names::{TokenName, TokenNames};
+use sipoauth_core::check::known_token::{KnownToken, VerifiedBy};
+use sipoauth_core::check::token_cache::{KnownTokens, TokenCache};
+use sipoauth_core::check::verified_token::VerifiedToken;
+use sipoauth_core::jose::known_headers::KnownHeaders;
+
+/// Tokens that a process keeps whole, because their next use is likely to ask for more than the shared memory has.
+const WHOLE: usize = 256;
+
+/// The tokens of one process, and how it names those of all.
+pub(super) struct TokenMemory {
+    names: TokenNames,
+    whole: TokenCache,
+}
+
+impl TokenMemory {
+    pub fn new(context: &Context) -> TokenMemory {
+        let whole = if context.arena().tokens().is_empty() { 0 } else { WHOLE };
+        TokenMemory { names: TokenNames::new(&context.arena().shared().token_key), whole: TokenCache::new(whole) }
+    }
+
+    /// Forgets the tokens of this process. Called when keys or policy have changed.
+    pub fn clear(&mut self) {
+        self.whole.clear();
+    }
+}
+
+/// The verified tokens, as one call sees them.
+pub(super) struct Tokens<'w> {
+    pub context: &'w Context,
+    pub placed: &'w PlacedPolicy,
+    pub keyring: &'w Keyring,
+    pub memory: &'w mut TokenMemory,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+impl Tokens<'_> {
+    /// The name of a text; None if it is no token that is remembered.
+    #[inline]
+    fn name(&self, token: &[u8]) -> Option<TokenName> {
+        let remembered = token.len() <= self.placed.policy.settings.max_token_size as usize
+            && !self.context.arena().tokens().is_empty();
+        remembered.then(|| self.memory.names.name(token))
+    }
+
+    /// What is remembered of a token, if it was verified by the present policy and keys.
+    #[inline]
+    pub fn find(&self, token: &[u8]) -> Option<KnownToken> {
+        let content = self.context.arena().tokens().get(&self.name(token)?, self.now)?;
+        let known = KnownToken::from_words(&content);
+        (self.by(known.provider()) == Some(known.by())).then_some(known)
+    }
+
+    /// By what a token of this provider is verified now.
+    #[inline]
+    pub fn by(&self, provider: usize) -> Option<VerifiedBy> {
+        Some(VerifiedBy {
+            policy: self.placed.generation as u32,
+            provider: u16::try_from(provider).ok()?,
+            keys: self.keyring.mark(provider)?,
+        })
+    }
+
+    /// Remembers a token for all processes.
+    pub fn put(&self, token: &[u8], known: &KnownToken) {
+        if let Some(name) = self.name(token) {
+            self.context.arena().tokens().put(&name, &known.to_words(), self.now);
+        }
+    }
+}
+
+impl KnownTokens for Tokens<'_> {
+    fn whole(&mut self, token: &str) -> Option<Arc<VerifiedToken>> {
+        self.memory.whole.get(token)
+    }
+
+    fn proven(&self, token: &str) -> Option<Box<KnownToken>> {
+        self.find(token.as_bytes()).map(Box::new)
+    }
+
+    fn remember(&mut self, token: &Arc<VerifiedToken>) {
+        self.memory.whole.insert(Arc::clone(token));
+    }
+
+    fn headers(&mut self) -> &mut KnownHeaders {
+        self.memory.whole.headers()
+    }
+}
