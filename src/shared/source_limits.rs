@@ -69,7 +69,7 @@ fn together(sender: &Sender, limit: u32) -> u32 {
 /// How long an accepted request shows that there is a phone, in units of 15 minutes. It is the time of two
 /// registrations of an hour.
 const UNITS: u64 = 8;
-/// One unit, in milliseconds. A remembered acceptance ends after it, so that its sender is noted in every unit.
+/// One unit, in milliseconds. Who is accepted at a glance is noted again after it, so in every unit.
 pub(crate) const UNIT: i64 = 900_000;
 
 /// Addresses and ports from which something was accepted lately.
