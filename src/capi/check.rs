@@ -431,7 +431,7 @@ unsafe fn check(state: &mut State, request: *const sipoauth_request, flags: u32)
             spare.clear();
             return Ok(());
         }
-        Recognized::Token(sent) => Some(sent),
+        Recognized::Text(sent) => Some(sent),
         Recognized::Not => None,
     };
     // SAFETY: the caller's promise.

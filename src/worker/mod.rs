@@ -37,7 +37,7 @@ use key_derivation::AccountSource;
 use keyring::Keyring;
 use needs::Needs;
 use registrations::Registrations;
-use repeats::{Recognized, Repeated, Repeats};
+use repeats::{Recognized, Repeated, Repeats, SentText};
 use replies::Replies;
 use result::CheckResult;
 use senders::{note_accepted, sender, sent_by};
@@ -123,27 +123,28 @@ impl Worker {
         let handling = Handling { begun: Some(self.begin(handling)), ..*handling };
         match self.recognize(&Repeated::from(request), &handling, &mut result) {
             Recognized::Accepted => result,
-            Recognized::Token(sent) => self.check_closely(request, Some(sent), &handling),
+            Recognized::Text(sent) => self.check_closely(request, Some(sent), &handling),
             Recognized::Not => self.check_closely(request, None, &handling),
         }
     }
 
-    /// Checks a request that was not recognized. `sent` is the token that its credentials are, where that is known.
+    /// Checks a request that was not recognized. `sent` is the text of its credentials, where that may be a token alone.
     pub fn check_closely(
         &mut self,
         request: &Request<'_>,
-        sent: Option<Box<KnownToken>>,
+        sent: Option<SentText>,
         handling: &Handling<'_>,
     ) -> CheckResult {
         let now = self.begin(handling);
         let handling = &sent_by(&self.placed.policy, request, handling);
         request.credentials.iter().for_each(|credential| fault::point(credential));
-        if let Some(result) = sent.as_deref().and_then(|known| self.accept_again(known, request, handling, now)) {
+        if let Some(result) = sent.as_ref().and_then(|sent| self.accept_again(sent, request, handling, now)) {
             return result;
         }
-        let decision = self.with_key_stored(request, now, |worker| worker.look(request, sent.clone(), handling, now));
+        let known = sent.as_ref().and_then(|sent| sent.known.clone());
+        let decision = self.with_key_stored(request, now, |worker| worker.look(request, known.clone(), handling, now));
         let result = self.conclude(decision, request, handling, now);
-        self.repeats(now).note(&result, request);
+        self.repeats(now).note(&result, request, sent);
         let octets = request.octets.len();
         if request.transport == "udp" && octets > UDP_LIMIT && result.answer.carried == Carried::Token {
             self.told.large_request(self.context.log(), octets, UDP_LIMIT);
@@ -154,7 +155,7 @@ impl Worker {
     /// Accepts a request that would have been recognized if its sender had been noted lately, and notes the sender.
     fn accept_again(
         &mut self,
-        known: &KnownToken,
+        sent: &SentText,
         request: &Request<'_>,
         handling: &Handling<'_>,
         now: i64,
@@ -162,14 +163,10 @@ impl Worker {
         let repeated = Repeated::from(request);
         let credentials = bearer_text(repeated.credentials)?;
         let repeats = self.repeats(now);
-        if !repeats.accepts(known, &repeated) {
-            return None;
-        }
-        let mut noted = *known;
-        noted.note_sender(now / 1000);
-        repeats.tokens.put(credentials, &noted);
+        let mut known = sent.known.as_deref().filter(|known| repeats.accepts(known, &repeated)).copied()?;
+        repeats.note_sender(sent, &mut known);
         let mut result = CheckResult::default();
-        repeats.accept(noted, &repeated, credentials, handling.proxy, &mut result);
+        repeats.accept(known, &repeated, credentials, handling.proxy, &mut result);
         note_accepted(&self.context, handling, now);
         Some(result)
     }
@@ -321,7 +318,7 @@ impl Worker {
         }
         fault::point(token);
         let result = self.conclude(decision, &Request::default(), handling, now);
-        self.repeats(now).note(&result, &Request::default());
+        self.repeats(now).note(&result, &Request::default(), None);
         result
     }
 

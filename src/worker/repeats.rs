@@ -10,6 +10,7 @@ use super::result::{CheckResult, Glance, Granted};
 use super::tokens::Tokens;
 use crate::shared::counters::Counter;
 use crate::shared::source_limits::UNIT;
+use crate::shared::token_names::TokenName;
 use sipoauth_core::check::known_token::{Accepted, KnownToken, RequestKey};
 use sipoauth_core::check::verified_token::VerifiedToken;
 use sipoauth_core::check::{Carried, KnownKeys, Request};
@@ -56,10 +57,18 @@ impl<'a> From<&Request<'a>> for Repeated<'a> {
 pub enum Recognized {
     /// Such a request was accepted before, and this one is accepted, too.
     Accepted,
-    /// The credentials are this token, which was verified before.
-    Token(Box<KnownToken>),
-    /// Nothing is known.
+    /// The credentials are this text.
+    Text(SentText),
+    /// They cannot be a token alone.
     Not,
+}
+
+/// Credentials that may be a token alone.
+#[derive(Clone, Debug)]
+pub struct SentText {
+    name: TokenName,
+    /// What is remembered of it, if it is a token that was verified.
+    pub(super) known: Option<Box<KnownToken>>,
 }
 
 /// What the processes remember of accepted requests.
@@ -81,13 +90,16 @@ impl<'w> Repeats<'w> {
         let Some(credentials) = bearer_text(repeated.credentials) else {
             return Recognized::Not;
         };
-        let Some(known) = self.tokens.find(credentials).filter(KnownToken::stands_alone) else {
+        let Some(name) = self.tokens.name(credentials) else {
             return Recognized::Not;
+        };
+        let Some(known) = self.tokens.find(&name).filter(KnownToken::stands_alone) else {
+            return Recognized::Text(SentText { name, known: None });
         };
         // Once in a while the sender of such a request is noted again as a known one. The clock may be set back.
         let is_noted = self.tokens.now.abs_diff(known.noted_at()) < (UNIT / 1000).unsigned_abs();
         if !is_noted || !self.accepts(&known, repeated) {
-            return Recognized::Token(Box::new(known));
+            return Recognized::Text(SentText { name, known: Some(Box::new(known)) });
         }
         self.accept(known, repeated, credentials, proxy, result);
         Recognized::Accepted
@@ -133,22 +145,34 @@ impl<'w> Repeats<'w> {
         counters.add(Counter::CacheHits);
     }
 
+    /// Notes that the sender of a request with this text was noted now.
+    pub fn note_sender(&self, sent: &SentText, known: &mut KnownToken) {
+        known.note_sender(self.tokens.now);
+        self.tokens.put(&sent.name, known);
+    }
+
     /// Remembers the token of a request for all processes, and the request itself if it was accepted and nothing else
-    /// decided.
-    pub fn note(&mut self, result: &CheckResult, request: &Request<'_>) {
+    /// decided. `sent` is the text of its credentials.
+    pub fn note(&mut self, result: &CheckResult, request: &Request<'_>, sent: Option<SentText>) {
         let answer = &result.answer;
-        let Some(token) = &answer.token else {
+        let Some((token, by)) = answer.token.as_ref().and_then(|token| Some((token, self.tokens.by(token.provider)?)))
+        else {
             return;
         };
-        let Some(by) = self.tokens.by(token.provider) else {
-            return;
+        let repeated = Repeated::from(request);
+        let is_alone = bearer_text(repeated.credentials) == Some(token.token.as_bytes());
+        let (name, before) = match sent {
+            Some(sent) if is_alone => (sent.name, sent.known.map(|known| *known)),
+            _ => match self.tokens.name(token.token.as_bytes()) {
+                Some(name) => (name, self.tokens.find(&name)),
+                None => return,
+            },
         };
-        let before = self.tokens.find(token.token.as_bytes());
         let mut known = before.unwrap_or_else(|| KnownToken::new(token, by, stands_alone(&token.token)));
-        let accepted = self.accepted(result, token, &Repeated::from(request));
+        let accepted = if is_alone { self.accepted(result, token, &repeated) } else { None };
         let is_noted = accepted.is_some_and(|accepted| known.accept(token, &accepted));
         if before.is_none() || is_noted {
-            self.tokens.put(token.token.as_bytes(), &known);
+            self.tokens.put(&name, &known);
         }
     }
 
@@ -169,8 +193,7 @@ impl<'w> Repeats<'w> {
         let judged_alone = provider.encryption == Encryption::Allowed && !provider.pairs_tokens;
         // A key is proved anew for each request.
         let is_bound = token.claims.confirmation.is_some() && !provider.ignores_binding;
-        let is_alone = bearer_text(repeated.credentials) == Some(token.token.as_bytes());
-        if !judged_alone || is_bound || !is_alone || !self.is_simple(repeated) {
+        if !judged_alone || is_bound || !self.is_simple(repeated) {
             return None;
         }
         Some(Accepted {

@@ -45,16 +45,16 @@ pub(super) struct Tokens<'w> {
 impl Tokens<'_> {
     /// The name of a text; None if it is no token that is remembered.
     #[inline]
-    fn name(&self, token: &[u8]) -> Option<TokenName> {
+    pub fn name(&self, token: &[u8]) -> Option<TokenName> {
         let remembered = token.len() <= self.placed.policy.settings.max_token_size as usize
             && !self.context.arena().tokens().is_empty();
         remembered.then(|| self.memory.names.name(token))
     }
 
-    /// What is remembered of a token, if it was verified by the present policy and keys.
+    /// What is remembered of the token with this name, if it was verified by the present policy and keys.
     #[inline]
-    pub fn find(&self, token: &[u8]) -> Option<KnownToken> {
-        let content = self.context.arena().tokens().get(&self.name(token)?, self.now)?;
+    pub fn find(&self, name: &TokenName) -> Option<KnownToken> {
+        let content = self.context.arena().tokens().get(name, self.now)?;
         let known = KnownToken::from_words(&content);
         (self.by(known.provider()) == Some(known.by())).then_some(known)
     }
@@ -70,10 +70,8 @@ impl Tokens<'_> {
     }
 
     /// Remembers a token for all processes.
-    pub fn put(&self, token: &[u8], known: &KnownToken) {
-        if let Some(name) = self.name(token) {
-            self.context.arena().tokens().put(&name, &known.to_words(), self.now);
-        }
+    pub fn put(&self, name: &TokenName, known: &KnownToken) {
+        self.context.arena().tokens().put(name, &known.to_words(), self.now);
     }
 }
 
@@ -83,7 +81,7 @@ impl KnownTokens for Tokens<'_> {
     }
 
     fn proven(&self, token: &str) -> Option<Box<KnownToken>> {
-        self.find(token.as_bytes()).map(Box::new)
+        self.find(&self.name(token.as_bytes())?).map(Box::new)
     }
 
     fn remember(&mut self, token: &Arc<VerifiedToken>) {

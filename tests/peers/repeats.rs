@@ -38,7 +38,7 @@ fn is_repeated(worker: &mut Worker, request: &Request<'_>, time: i64) -> bool {
 fn judged_at_a_glance(worker: &mut Worker, request: &Request<'_>, handling: &Handling<'_>) -> Option<Reason> {
     match worker.recognize(&Repeated::from(request), handling, &mut CheckResult::default()) {
         Recognized::Accepted => Some(Reason::Ok),
-        Recognized::Token(sent) => Some(worker.check_closely(request, Some(sent), handling).answer.reason()),
+        Recognized::Text(sent) => Some(worker.check_closely(request, Some(sent), handling).answer.reason()),
         Recognized::Not => None,
     }
 }
