@@ -43,9 +43,9 @@ use result::CheckResult;
 use senders::{note_accepted, sender, sent_by};
 use session_view::SessionView;
 use sipoauth_core::check::connection_check::check_connection;
+use sipoauth_core::check::known_token::KnownToken;
 use sipoauth_core::check::registration::arrival_of;
 use sipoauth_core::check::session_check::DigestUser;
-use sipoauth_core::check::known_token::KnownToken;
 use sipoauth_core::check::token_check::{TokenUsage, check_token, read_again};
 use sipoauth_core::check::verified_token::VerifiedToken;
 use sipoauth_core::check::{
