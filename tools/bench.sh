@@ -6,6 +6,7 @@
 #
 #   tools/bench.sh             all rounds
 #   tools/bench.sh --quick     few rounds, under four minutes
+#   tools/bench.sh --before TREE     with the build in another tree beside this one, in the same run; also after --quick
 #   tools/bench.sh --keep      measures nothing; writes the last results to benches/RESULTS.md and benches/plots
 #
 # Kamailio's own jwt module is measured, too, where libjwt 1.12 or newer is found by pkg-config (Debian 12 has an older
@@ -47,7 +48,20 @@ if [ "${1:-}" = --keep ]; then
   echo "bench: benches/RESULTS.md and benches/plots are written"
   exit
 fi
-[ $# = 0 ] || [ "$*" = --quick ] || fail "usage: tools/bench.sh [--quick | --keep]"
+quick=() before=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --quick) quick=(--quick) ;;
+    --before)
+      [ -f "${2:-}/target/kamailio/auth_oauth.so" ] && [ -f "$2/target/release/libsipoauth.so" ] ||
+        fail "--before needs a tree in which 'make' has built the library and the module"
+      before=(--before "$2")
+      shift
+      ;;
+    *) fail "usage: tools/bench.sh [--quick] [--before TREE], or --keep" ;;
+  esac
+  shift
+done
 
 tools/setup.sh bench
 echo "bench: building (some minutes the first time)" >&2
@@ -56,8 +70,10 @@ tools/kamailio-build.sh
 build_jwt
 cargo build --release "${BUILD[@]}"
 rm -rf target/bench/parts
-for part in kamailio micro scale; do
+for part in kamailio micro; do
   echo "bench: $part" >&2
-  program "$part" "$@"
+  program "$part" "${quick[@]}" "${before[@]}"
 done
+echo "bench: scale" >&2
+program scale "${quick[@]}"
 program report

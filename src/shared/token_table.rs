@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tokens that were verified, for all processes: a table of fixed size without locks.
 //!
-//! A token has a name of 128 bits. What decides its place, a set and a tag by which it is found there, is the name
-//! mixed with another key, because time may tell somebody that two tokens share a set. The name is always compared whole.
-//! The place may be shared, which costs nothing but room.
+//! A token has a name of 128 bits. What decides its place is the name mixed with another key, because time may tell
+//! somebody that two tokens share a set: two sets, in either of which it may be, and a tag by which it is found there. The name is
+//! always compared whole. Places may be shared, which costs nothing but room.
 //!
 //! Every process may write. A writer puts its process id into the entry's control word first, and a new version without an
 //! id last. A reader reads that word before and after all others, so it never uses what a writer has begun. If a
@@ -23,6 +23,8 @@ use sipoauth_core::check::known_token::WORDS;
 const WAYS: usize = 8;
 /// The time of the last use is kept in units of this many seconds.
 const UNIT: i64 = 64;
+/// An odd number that makes the second set independent of the first one.
+const SECOND: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Bits of a place. In the build for fault injection there are few places, so that tokens share them.
 const PLACE_BITS: u32 = if cfg!(feature = "fault-injection") { 4 } else { u64::BITS };
 
@@ -111,24 +113,25 @@ impl<'a> TokenTable<'a> {
         self.sets.is_empty()
     }
 
-    /// The set of a name, and its tag, which is not 0.
+    /// The two sets of a name, and its tag, which is not 0.
     #[inline]
-    fn place(&self, name: &TokenName) -> Option<(&'a TokenSet, u64)> {
+    fn place(&self, name: &TokenName) -> Option<([&'a TokenSet; 2], u64)> {
         let key = self.places.words();
         let product = u128::from(name[0] ^ key[0]) * u128::from(name[1] ^ key[1]);
         let mut hash = product as u64 ^ (product >> 64) as u64;
         if self.place_bits < u64::BITS {
             hash &= (1 << self.place_bits) - 1;
         }
-        let set = self.sets.get((hash % u64::try_from(self.sets.len()).ok()?.max(1)) as usize)?;
-        Some((set, (hash >> 32).max(1)))
+        let count = self.sets.len() as u64;
+        let set = |hash: u64| self.sets.get(hash.checked_rem(count)? as usize);
+        Some(([set(hash)?, set(hash.wrapping_mul(SECOND) >> 32)?], (hash >> 32).max(1)))
     }
 
     /// What was put for a token. `now` is in Unix seconds.
     #[inline]
     pub fn get(&self, name: &TokenName, now: i64) -> Option<[u64; WORDS]> {
-        let (set, tag) = self.place(name)?;
-        for (way, entry) in set.ways.iter().zip(&set.entries) {
+        let (sets, tag) = self.place(name)?;
+        for (way, entry) in sets.into_iter().flat_map(|set| set.ways.iter().zip(&set.entries)) {
             let word = way.load(Acquire);
             if word >> 32 != tag {
                 continue;
@@ -145,21 +148,29 @@ impl<'a> TokenTable<'a> {
         None
     }
 
-    /// Remembers a token, in place of what was put for it before, or of the token of its set that was not used for the
+    /// Remembers a token, in place of what was put for it before, or of the token of its sets that was not used for the
     /// longest time. Not if another process writes there just now. `now` is in Unix seconds.
     pub fn put(&self, name: &TokenName, content: &[u64; WORDS], now: i64) {
-        let Some((set, tag)) = self.place(name) else {
+        let Some((sets, tag)) = self.place(name) else {
             return;
         };
-        let words = set.ways.each_ref().map(|way| way.load(Acquire));
-        let own = (0..WAYS).find(|&way| words[way] >> 32 == tag && set.entries[way].read(name).is_some());
         // Among several that are equally old, the name decides: not always the same one makes room.
         let first = name[1] as usize % WAYS;
-        let oldest = (0..WAYS).map(|way| (way + first) % WAYS).min_by_key(|&way| words[way] as u32);
-        let Some(way) = own.or(oldest) else {
-            return;
-        };
-        if set.entries[way].write(name, content) {
+        let turned = |set: &'a TokenSet| (0..WAYS).map(move |way| (set, (way + first) % WAYS));
+        let mut chosen: Option<(u32, &TokenSet, usize)> = None;
+        for (set, way) in sets.into_iter().flat_map(turned) {
+            let word = set.ways[way].load(Acquire);
+            if word >> 32 == tag && set.entries[way].read(name).is_some() {
+                chosen = Some((0, set, way));
+                break;
+            }
+            if chosen.is_none_or(|(oldest, ..)| (word as u32) < oldest) {
+                chosen = Some((word as u32, set, way));
+            }
+        }
+        if let Some((_, set, way)) = chosen
+            && set.entries[way].write(name, content)
+        {
             set.ways[way].store(tag << 32 | unit(now), Release);
         }
     }
@@ -236,6 +247,19 @@ mod tests {
         let there: Vec<_> = (0..ways).filter(|number| table.get(&name(*number), later).is_some()).collect();
         assert_eq!(there, [0, 1, 2, 4, 5, 6, 7]);
         assert_eq!(table.get(&name(99), later), Some(content(99)));
+    }
+
+    /// A table that is as large as what it has to keep loses little of it.
+    #[test]
+    fn a_full_table_has_room_for_most() {
+        let arena = arena(4000);
+        let table = arena.tokens();
+        let mixed = |number: u64| [number.wrapping_mul(SECOND), number.wrapping_mul(SECOND ^ 2)];
+        for (tokens, most) in [(2000, 2), (2600, 13), (4000, 400)] {
+            (0..tokens).for_each(|number| table.put(&mixed(number), &content(number), NOW));
+            let lost = (0..tokens).filter(|number| table.get(&mixed(*number), NOW).is_none()).count();
+            assert!(lost <= most, "{lost} of {tokens}");
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The benches that run in real Kamailio. `--quick`: fewer rounds, to see that it works.
+//! The benches that run in real Kamailio.
+//!
+//!   kamailio [--quick] [--before TREE]      fewer rounds: to see that it works; a tree with another build, in the same run
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,26 +23,32 @@ const FULL: Extent = Extent { rounds: 9, seconds: 3.0 };
 const QUICK: Extent = Extent { rounds: 4, seconds: 1.5 };
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(other) = arguments.iter().find(|argument| *argument != "--quick") {
-        eprintln!("kamailio: {other} is not an option; there is --quick");
-        std::process::exit(2);
+    let (mut quick, mut before) = (false, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match (argument.as_str(), arguments.len()) {
+            ("--quick", _) => quick = true,
+            ("--before", 1..) => before = arguments.next().map(PathBuf::from),
+            _ => {
+                eprintln!("usage: kamailio [--quick] [--before TREE]");
+                std::process::exit(2);
+            }
+        }
     }
-    let quick = !arguments.is_empty();
-    if let Err(error) = run(quick) {
+    if let Err(error) = run(quick, before.as_deref()) {
         eprintln!("kamailio: {error}");
         std::process::exit(1);
     }
 }
 
-fn run(quick: bool) -> Result<(), String> {
+fn run(quick: bool, before: Option<&Path>) -> Result<(), String> {
     let extent = if quick { QUICK } else { FULL };
     let begun = Instant::now();
     let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg} ({elapsed}, {eta} left)").expect("a template");
     let progress = ProgressBar::new(u64::from(extent.rounds) * 2).with_style(style).with_prefix("kamailio");
     progress.set_message("starting proxies");
     progress.tick();
-    let mut site = Site::start()?;
+    let mut site = Site::start(before)?;
     let mut loads = Loads::prepare(&mut site, &mut |what| progress.set_message(what.to_owned()))?;
     progress.reset_eta();
     let mut costs: Vec<Costs> = Vec::new();

@@ -29,7 +29,11 @@ pub struct Proxy {
 impl Proxy {
     /// Starts the benches' script with these definitions (as `-A` takes them), its files in `folder`.
     pub fn launch(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the project");
+        Proxy::launch_of(project(), name, folder, defines)
+    }
+
+    /// The same with the module of the tree in `build`.
+    pub fn launch_of(build: &Path, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
         let port = free_port()?;
         let folder = folder.join(name);
         let log = folder.join("log");
@@ -41,9 +45,9 @@ impl Proxy {
         command.args(["--pdeathsig", "TERM", "--", "kamailio", "-DD", "-E"]);
         // f_malloc: the default allocator takes half of the time. tm keeps an answered transaction for 5 s, 14 kB each.
         command.args(["-x", "fm", "-X", "fm", "-m", "1536", "-M", "32"]);
-        command.arg("-f").arg(project.join("benches/kamailio/registrar.cfg"));
+        command.arg("-f").arg(project().join("benches/kamailio/registrar.cfg"));
         command.arg("-w").arg(&folder).arg("-Y").arg(&folder);
-        command.arg("-L").arg(format!("{}:{}", modules()?.display(), project.join("target/kamailio").display()));
+        command.arg("-L").arg(format!("{}:{}", modules()?.display(), build.join("target/kamailio").display()));
         command.arg("-A").arg(format!("PORT={port}"));
         for define in defines {
             command.arg("-A").arg(define);
@@ -161,6 +165,9 @@ pub fn modules() -> Result<PathBuf, String> {
 
 /// A module beside auth_oauth.so or beside Kamailio's own.
 pub fn has_module(name: &str) -> bool {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the project");
-    modules().is_ok_and(|folder| folder.join(name).exists()) || project.join("target/kamailio").join(name).exists()
+    modules().is_ok_and(|folder| folder.join(name).exists()) || project().join("target/kamailio").join(name).exists()
+}
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the project")
 }

@@ -19,9 +19,10 @@ pub struct Waits {
     pub overloads: Vec<Overload>,
 }
 
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 16] = [
     ("plain", "saved without looking at the token (B)"),
     ("cached", "Bearer, token known"),
+    ("cached_before", "Bearer, token known, build before"),
     ("pop unchecked", "message with a proof, saved without check"),
     ("pop", "proof of possession"),
     ("digest challenge", "Digest, static password: 401"),
@@ -29,6 +30,7 @@ const NAMES: [(&str, &str); 14] = [
     ("digest", "Digest, static password: both"),
     ("auth_db", "Digest, auth_db on SQLite: both"),
     ("rs256", "Bearer, RS256, every token new"),
+    ("rs256_before", "Bearer, RS256, every token new, build before"),
     ("es256", "Bearer, ES256, every token new"),
     ("opaque", "introspection, every token new"),
     ("http_client", "introspection by http_client, blocking"),
@@ -87,21 +89,21 @@ pub fn ratios(costs: &[Costs], waits: &Waits) -> Vec<Ratio> {
     let missing = "Kamailio's http_client module is not installed";
     let rate = (!ours.is_empty()).then(|| Spread::of_ratios(&ours, &theirs));
     vec![
-        Goal("1", "cached Bearer REGISTER ÷ B", 1.12, 1.06).at_most(over_plain(costs, "cached"), ""),
-        Goal("2", "whole Bearer registration ÷ whole Digest registration", 0.65, 0.60)
+        Goal("1", "cached Bearer REGISTER ÷ B", 1.10, 1.05).at_most(over_plain(costs, "cached"), ""),
+        Goal("2", "whole Bearer registration ÷ whole Digest registration", 0.58, 0.55)
             .at_most(over(costs, "cached", "digest"), ""),
-        Goal("3", "PoP REGISTER ÷ the same saved without check", 1.20, 1.12).at_most(over_plain(costs, "pop"), ""),
-        Goal("4", "uncached RS256 REGISTER ÷ B", 3.1, 2.8).at_most(over_plain(costs, "rs256"), ""),
+        Goal("3", "PoP REGISTER ÷ the same saved without check", 1.6, 1.35).at_most(over_plain(costs, "pop"), ""),
+        Goal("4", "uncached RS256 REGISTER ÷ B", 3.3, 2.9).at_most(over_plain(costs, "rs256"), ""),
         Goal("5a", "Kamailio's jwt ÷ ours, RS256, every token new", 11.0, 13.0)
             .at_least(over(costs, "jwt_rs256", "rs256"), jwt("jwt_rs256")),
         Goal("5b", "Kamailio's jwt ÷ ours, ES256, every token new", 5.5, 6.2)
             .at_least(over(costs, "jwt_es256", "es256"), jwt("jwt_es256")),
-        Goal("9", "plain REGISTER p99 with ÷ without 30/s introspections of 50 ms", 1.3, 1.0)
+        Goal("9", "plain REGISTER p99 with ÷ without 30/s introspections of 50 ms", 1.2, 1.0)
             .at_most(Some(Spread::of_ratios(&with, &without)), ""),
         Goal("10", "introspections per second at 50 ms ÷ blocking http_client", 50.0, 100.0)
             .at_least(rate, if theirs.is_empty() { missing } else { &overload }),
-        Goal("12", "first introspection of a token, 0 ms server ÷ B", 4.0, 3.0)
-            .at_most(over_plain(costs, "opaque"), ""),
+        Goal("12b", "introspection of a new token, 0 ms server ÷ blocking http_client", 0.70, 0.5)
+            .at_most(over(costs, "opaque", "http_client"), if theirs.is_empty() { missing } else { "" }),
     ]
 }
 

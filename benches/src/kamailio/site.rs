@@ -38,6 +38,10 @@ pub struct Site {
     pub rs256: Proxy,
     /// ES256 tokens, each new.
     pub es256: Proxy,
+    /// As `cached`, with another build of the module.
+    pub cached_before: Option<Proxy>,
+    /// As `rs256`, with another build of the module.
+    pub rs256_before: Option<Proxy>,
     /// Digest with the password in the script.
     pub digest: Proxy,
     /// Digest with passwords in SQLite.
@@ -58,20 +62,24 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts all of them, and waits until they answer.
-    pub fn start() -> Result<Site, String> {
+    /// Starts all of them, and waits until they answer. `before` is a tree with another build of the module.
+    pub fn start(before: Option<&Path>) -> Result<Site, String> {
         let folder = Folder(std::env::temp_dir().join(format!("sipoauth-bench-{}", std::process::id())));
         let base = folder.0.clone();
         fs::create_dir_all(&base).map_err(|e| format!("{}: {e}", base.display()))?;
         let server = Server::start()?;
-        let ours = |name: &'static str, globals: &str, provider: &str| {
+        let built = |build: Option<&Path>, name: &'static str, globals: &str, provider: &str| {
             let file = config_file(&base, name, &server, globals, provider)?;
             let mut defines = vec!["TOKENS".to_owned(), format!("CONFIG_FILE=\"{}\"", file.display())];
             if name == "opaque" {
                 defines.push("BYSTANDERS".into());
             }
-            Proxy::launch(name, &base, &defines)
+            match build {
+                Some(build) => Proxy::launch_of(build, name, &base, &defines),
+                None => Proxy::launch(name, &base, &defines),
+            }
         };
+        let ours = |name, globals: &str, provider: &str| built(None, name, globals, provider);
         let keys = write(&base, "jwks.json", &server.keys().key_set().to_string())?;
         let with_keys = format!("jwks_file = \"{}\"\n", keys.display());
         let cache = "token_cache_size = 32768\n";
@@ -106,6 +114,8 @@ impl Site {
             cached: ours("cached", cache, &with_keys)?,
             rs256: ours("rs256", cache, &with_keys)?,
             es256: ours("es256", cache, &with_keys)?,
+            cached_before: before.map(|_| built(before, "cached_before", cache, &with_keys)).transpose()?,
+            rs256_before: before.map(|_| built(before, "rs256_before", cache, &with_keys)).transpose()?,
             digest: Proxy::launch("digest", &base, &["DIGEST".into()])?,
             auth_db: auth_db(&base)?,
             pop: ours("pop", &store, &codes)?,
@@ -137,7 +147,14 @@ impl Site {
             &mut self.pop,
             &mut self.opaque,
         ];
-        let where_possible = [&mut self.auth_db, &mut self.http_client, &mut self.jwt_rs256, &mut self.jwt_es256];
+        let where_possible = [
+            &mut self.auth_db,
+            &mut self.http_client,
+            &mut self.jwt_rs256,
+            &mut self.jwt_es256,
+            &mut self.cached_before,
+            &mut self.rs256_before,
+        ];
         always.into_iter().chain(where_possible.into_iter().flatten())
     }
 }

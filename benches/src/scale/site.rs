@@ -66,11 +66,11 @@ impl Log for Silent {
     fn log(&self, _: Level, _: &str) {}
 }
 
-/// A proxy with this store that remembers so many tokens in each worker, and so many proofs.
+/// A proxy with this store and room for so many tokens, and so many proofs.
 pub fn context(store: &str, tokens: usize, proofs: usize) -> Result<Arc<Context>, String> {
     let mut source = Source::default();
     // Sixteen proofs are remembered for each user.
-    let (tokens, users) = (tokens.to_string(), proofs.div_ceil(16).clamp(32, 1_048_576).to_string());
+    let (tokens, users) = ((tokens + tokens / 2).to_string(), proofs.div_ceil(16).clamp(32, 1_048_576).to_string());
     let settings = [
         ("store", store),
         ("store_key", STORE_KEY),
