@@ -161,8 +161,11 @@ pub(super) unsafe fn with_worker(worker: *mut sipoauth_worker, run: impl FnOnce(
 /// given as they are, everything else as JSON. `check` comes from the worker's last result. `path` is dotted
 /// ("realm_access.roles"). `value` borrows from the worker until its next call; it is empty after a failure.
 ///
+/// Claims are not kept: those of a token that another process has verified, or this one long ago, are read from the
+/// token again, which takes some microseconds, and for an encrypted token as long as decrypting it.
+///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_STALE, SIPOAUTH_E_STATE (no token was accepted), SIPOAUTH_E_ABSENT (the token
-/// has no such claim), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+/// has no such claim, or cannot be read again), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
 /// Changed in ABI version 5.
 ///

@@ -166,7 +166,7 @@ impl Worker {
         let mut known = sent.known.as_deref().filter(|known| repeats.accepts(known, &repeated)).copied()?;
         repeats.note_sender(sent, &mut known);
         let mut result = CheckResult::default();
-        repeats.accept(known, &repeated, credentials, handling.proxy, &mut result);
+        repeats.accept(&known, &repeated, credentials, handling.proxy, &mut result);
         note_accepted(&self.context, handling, now);
         Some(result)
     }

@@ -93,13 +93,14 @@ impl<'w> Repeats<'w> {
         let Some(name) = self.tokens.name(credentials) else {
             return Recognized::Not;
         };
-        let Some(known) = self.tokens.find(&name).filter(KnownToken::stands_alone) else {
+        let known = self.tokens.find(&name);
+        let Some(known) = known.as_ref().filter(|known| known.stands_alone()) else {
             return Recognized::Text(SentText { name, known: None });
         };
         // Once in a while the sender of such a request is noted again as a known one. The clock may be set back.
         let is_noted = self.tokens.now.abs_diff(known.noted_at()) < (UNIT / 1000).unsigned_abs();
-        if !is_noted || !self.accepts(&known, repeated) {
-            return Recognized::Text(SentText { name, known: Some(Box::new(known)) });
+        if !is_noted || !self.accepts(known, repeated) {
+            return Recognized::Text(SentText { name, known: Some(Box::new(*known)) });
         }
         self.accept(known, repeated, credentials, proxy, result);
         Recognized::Accepted
@@ -114,9 +115,10 @@ impl<'w> Repeats<'w> {
     }
 
     /// Accepts a request at a glance.
+    #[inline]
     pub fn accept(
         &self,
-        known: KnownToken,
+        known: &KnownToken,
         repeated: &Repeated<'_>,
         credentials: &[u8],
         proxy: bool,

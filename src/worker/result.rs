@@ -74,8 +74,9 @@ pub struct Glance {
 
 impl Glance {
     /// `at` is the time of the request, Unix seconds.
-    pub(super) fn new(known: KnownToken, at: i64) -> Glance {
-        Glance { known, fingerprint: hex_digits(known.fingerprint()), at }
+    #[inline]
+    pub(super) fn new(known: &KnownToken, at: i64) -> Glance {
+        Glance { known: *known, fingerprint: hex_digits(known.fingerprint()), at }
     }
 
     /// What is remembered of the token, and the time of the request in Unix seconds.
