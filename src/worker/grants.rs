@@ -47,6 +47,20 @@ pub enum Withheld {
     NotNow,
 }
 
+/// The token of an accepted request.
+pub(super) struct AcceptedToken {
+    /// As it was sent.
+    pub sent: Zeroizing<String>,
+    /// The signed token inside, if it was encrypted for this proxy.
+    pub signed: Option<Zeroizing<String>>,
+}
+
+impl From<&VerifiedToken> for AcceptedToken {
+    fn from(token: &VerifiedToken) -> AcceptedToken {
+        AcceptedToken { sent: Zeroizing::new(token.token.to_string()), signed: token.signed.clone() }
+    }
+}
+
 /// What was granted to one process's requests, and what more may be required or handed out.
 pub struct Grants<'w> {
     pub(super) context: &'w Context,
@@ -87,30 +101,33 @@ impl Grants<'_> {
         true
     }
 
-    /// The access token that the last check accepted, for a request to this next hop (a SIP URI). Nobody else can
-    /// read a token that was encrypted for this proxy, so for such a token this is the signed token inside it.
-    /// `accepted` is the token of the result, if it has one. Does not wait.
+    /// Whether a request to this next hop (a SIP URI) may carry the token that the last check accepted.
+    pub(super) fn may_carry_token(&self, result: &CheckResult, next_hop: &str) -> Result<(), Withheld> {
+        match result.granted {
+            None => Err(Withheld::NotAccepted),
+            Some(_) if !self.policy.is_application_server(next_hop) => Err(Withheld::ForeignNextHop),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The token for such a request, once that is allowed. Nobody else can read a token that was encrypted for this
+    /// proxy, so for such a token this is the signed token inside it. `accepted` is the token of the result, if it
+    /// has one. Does not wait.
     pub(super) fn token(
         &mut self,
         result: &CheckResult,
-        accepted: Option<&VerifiedToken>,
+        accepted: Option<AcceptedToken>,
         next_hop: &str,
     ) -> Result<Zeroizing<String>, Withheld> {
-        if result.granted.is_none() {
-            return Err(Withheld::NotAccepted);
-        }
-        if !self.policy.is_application_server(next_hop) {
-            return Err(Withheld::ForeignNextHop);
-        }
-        let (sent, signed) = match (accepted, &result.answer.session) {
-            (Some(token), _) => (Zeroizing::new(token.token.to_string()), token.signed.clone()),
+        let AcceptedToken { sent, signed } = match (accepted, &result.answer.session) {
+            (Some(token), _) => token,
             (None, Some(session)) => {
                 let token = self.token_of_session(&session.id)?;
                 // The token came from its issuer. If this proxy cannot decrypt it, it may be encrypted for the
                 // next hop.
                 let opened = self.policy.decryption.open(&token).ok();
                 let signed = opened.and_then(OpenedToken::into_decrypted);
-                (token, signed)
+                AcceptedToken { sent: token, signed }
             }
             (None, None) => return Err(Withheld::NotAccepted),
         };

@@ -32,7 +32,7 @@ use crate::store::sessions::SessionError;
 use conclusion::Conclusion;
 use connections::Connections;
 use dialogs::Dialogs;
-use grants::{Grants, Withheld};
+use grants::{AcceptedToken, Grants, Withheld};
 use key_derivation::AccountSource;
 use keyring::Keyring;
 use needs::Needs;
@@ -53,6 +53,7 @@ use sipoauth_core::check::{
 };
 use sipoauth_core::config::ConfigError;
 use sipoauth_core::config::offer::{Offer, SipEndpoint, choose};
+use sipoauth_core::jose::jwe::CompactJwe;
 use sipoauth_core::oauth::grant::CodeRequest;
 use sipoauth_core::reason::{Outcome, Reason};
 use sipoauth_core::sip;
@@ -105,7 +106,7 @@ impl Worker {
         Ok(Worker {
             process: process_id::id(),
             keyring: Keyring::new(&placed),
-            memory: TokenMemory::new(&context),
+            memory: TokenMemory::new(&context, &placed.policy),
             told: Told::default(),
             placed,
             context,
@@ -324,31 +325,43 @@ impl Worker {
 
     /// The token of the last result, with all that it says; None if there is none, or if it cannot be read any more.
     pub fn token_of(&mut self, result: &CheckResult) -> Option<Arc<VerifiedToken>> {
-        let Some(glance) = &result.glance else {
+        let (Some(glance), Some(policy)) = (&result.glance, &result.policy) else {
             return result.answer.token.clone();
         };
-        let (remembered, now) = glance.known();
+        let ((remembered, now), token) = (glance.known(), result.sent.text());
+        // The configuration may have changed since the check.
+        let is_present = Arc::ptr_eq(policy, &self.placed.policy);
+        let at_hand = |worker: &mut Worker| worker.repeats(now * 1000).tokens.at_hand(token, remembered);
+        if let Some(whole) = is_present.then(|| at_hand(self)).flatten() {
+            return Some(whole);
+        }
         let (aor, handling) = (Aor::parse(glance.shown(None).aor), Handling::default());
         let usage = TokenUsage { domain: aor.as_ref().map_or("", Aor::host), ..TokenUsage::default() };
-        let sessions = SessionView::as_known(&self.context, &self.placed.policy, now * 1000);
-        let answers = AnswerView::new(&self.context, &self.placed.policy, &handling, now * 1000);
-        let decryptions = DecryptionView::new(&self.context, &self.placed.policy, &handling, now * 1000);
+        let sessions = SessionView::as_known(&self.context, policy, now * 1000);
+        let answers = AnswerView::new(&self.context, policy, &handling, now * 1000);
+        let decryptions = DecryptionView::new(&self.context, policy, &handling, now * 1000);
         let known =
             Knowledge { keys: &self.keyring, answers: &answers, sessions: &sessions, decryptions: &decryptions };
-        let tokens = &mut Tokens {
-            context: &self.context,
-            placed: &self.placed,
-            keyring: &self.keyring,
-            memory: &mut self.memory,
-            now,
-        };
-        read_again(&self.placed.policy, known, tokens, result.sent.text(), remembered, usage, now)
+        let headers = self.memory.headers();
+        let read = Arc::new(read_again(policy, known, headers, token, remembered, usage, now)?);
+        if is_present {
+            self.memory.keep(&read);
+        }
+        Some(read)
     }
 
     /// The access token that the last check accepted, for a request to this next hop (a SIP URI). Does not wait.
     pub fn token_for(&mut self, result: &CheckResult, next_hop: &str) -> Result<Zeroizing<String>, Withheld> {
-        let accepted = result.granted.as_ref().and_then(|_| self.token_of(result));
-        self.grants().token(result, accepted.as_deref(), next_hop)
+        self.grants().may_carry_token(result, next_hop)?;
+        let sent = result.sent.text();
+        let accepted = match result.glance {
+            None => result.answer.token.as_deref().map(AcceptedToken::from),
+            Some(_) if CompactJwe::split(sent).is_none() => {
+                Some(AcceptedToken { sent: Zeroizing::new(sent.to_owned()), signed: None })
+            }
+            Some(_) => Some(AcceptedToken::from(&*self.token_of(result).ok_or(Withheld::NotNow)?)),
+        };
+        self.grants().token(result, accepted, next_hop)
     }
 
     /// Forgets what a call that ended in a panic may have left half done.
@@ -362,7 +375,7 @@ impl Worker {
         let now = now.map_or_else(now_millis, |seconds| seconds.saturating_mul(1000));
         if let Some(placed) = self.context.policy_after(self.placed.generation) {
             self.keyring = Keyring::new(&placed);
-            self.memory.clear();
+            self.memory = TokenMemory::new(&self.context, &placed.policy);
             self.placed = placed;
             self.told = Told::default();
         }

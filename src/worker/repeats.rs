@@ -63,8 +63,8 @@ pub enum Recognized {
     Not,
 }
 
-/// Credentials that may be a token alone.
-#[derive(Clone, Debug)]
+/// Credentials that may be a token alone. A name is never shown.
+#[derive(Clone)]
 pub struct SentText {
     name: TokenName,
     /// What is remembered of it, if it is a token that was verified.
@@ -170,10 +170,14 @@ impl<'w> Repeats<'w> {
                 None => return,
             },
         };
+        let before = before.filter(|known| known.by() == by);
         let mut known = before.unwrap_or_else(|| KnownToken::new(token, by, stands_alone(&token.token)));
         let accepted = if is_alone { self.accepted(result, token, &repeated) } else { None };
-        let is_noted = accepted.is_some_and(|accepted| known.accept(token, &accepted));
-        if before.is_none() || is_noted {
+        if let Some(accepted) = &accepted {
+            // If it does not fit in, what was accepted before must not stay either.
+            known.accept(token, accepted);
+        }
+        if before.is_none() || accepted.is_some() {
             self.tokens.put(&name, &known);
         }
     }

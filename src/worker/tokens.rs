@@ -9,10 +9,15 @@ use crate::shared::token_names::{TokenName, TokenNames};
 use sipoauth_core::check::known_token::{KnownToken, VerifiedBy};
 use sipoauth_core::check::token_cache::{KnownTokens, TokenCache};
 use sipoauth_core::check::verified_token::VerifiedToken;
+use sipoauth_core::config::decryption::Encryption;
+use sipoauth_core::config::introspection::TokenStrategy;
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::jose::known_headers::KnownHeaders;
 
 /// Tokens that a process keeps whole, because their next use is likely to ask for more than the shared memory has.
 const WHOLE: usize = 256;
+/// As many where tokens must be encrypted: none of these is accepted at a glance, and reading one again takes a private key.
+const WHOLE_ENCRYPTED: usize = 4096;
 
 /// The tokens of one process, and how it names those of all.
 pub(super) struct TokenMemory {
@@ -21,12 +26,28 @@ pub(super) struct TokenMemory {
 }
 
 impl TokenMemory {
-    pub fn new(context: &Context) -> TokenMemory {
-        let whole = if context.arena().tokens().is_empty() { 0 } else { WHOLE };
+    pub fn new(context: &Context, policy: &Policy) -> TokenMemory {
+        let whole = match context.arena().tokens().is_empty() {
+            true => 0,
+            false if policy.providers.iter().any(|provider| provider.encryption != Encryption::Allowed) => {
+                WHOLE_ENCRYPTED
+            }
+            false => WHOLE,
+        };
         TokenMemory { names: TokenNames::new(&context.arena().shared().token_key), whole: TokenCache::new(whole) }
     }
 
-    /// Forgets the tokens of this process. Called when keys or policy have changed.
+    /// Headers of tokens whose signature was verified.
+    pub fn headers(&mut self) -> &mut KnownHeaders {
+        self.whole.headers()
+    }
+
+    /// Keeps a token that this process has read.
+    pub fn keep(&mut self, token: &Arc<VerifiedToken>) {
+        self.whole.insert(Arc::clone(token));
+    }
+
+    /// Forgets the tokens of this process. Called when keys have changed.
     pub fn clear(&mut self) {
         self.whole.clear();
     }
@@ -69,6 +90,14 @@ impl Tokens<'_> {
         })
     }
 
+    /// The token that was accepted at a glance at `self.now` by the present policy, if this process has it at hand. What a
+    /// server said of it counts only as long as its answer does.
+    pub fn at_hand(&mut self, token: &str, known: &KnownToken) -> Option<Arc<VerifiedToken>> {
+        let whole = self.memory.whole.get(token).filter(|whole| whole.provider == known.provider())?;
+        let is_signed = self.placed.policy.providers.get(whole.provider)?.strategy == TokenStrategy::Jwt;
+        (is_signed || whole.standing.holds(self.now)).then_some(whole)
+    }
+
     /// Remembers a token for all processes.
     pub fn put(&self, name: &TokenName, known: &KnownToken) {
         self.context.arena().tokens().put(name, &known.to_words(), self.now);
@@ -85,10 +114,10 @@ impl KnownTokens for Tokens<'_> {
     }
 
     fn remember(&mut self, token: &Arc<VerifiedToken>) {
-        self.memory.whole.insert(Arc::clone(token));
+        self.memory.keep(token);
     }
 
     fn headers(&mut self) -> &mut KnownHeaders {
-        self.memory.whole.headers()
+        self.memory.headers()
     }
 }

@@ -383,3 +383,22 @@ fn of_rsa_keys_that_a_token_does_not_name_two_are_tried() {
     let mut site = Site::decrypting(&[key.jwk()], &private[1..], &json!({}), &json!({}));
     assert_eq!(site.token(&second.encrypt("RSA-OAEP-256", "A128GCM", &jws)), Reason::Ok, "the second one");
 }
+
+/// The limit is for what nobody has verified. A token that the proxy knows may be decrypted again.
+#[test]
+fn jwe_a_known_token_is_read_whatever_others_from_its_source_have_forged() {
+    let recipient = Recipient::rsa();
+    let (mut site, _, jws) = bench(&recipient, &json!({ "source_limit": 1 }));
+    let encrypted = |recipient: &Recipient| format!("Bearer {}", recipient.encrypt("RSA-OAEP-256", "A128GCM", &jws));
+    let good = encrypted(&recipient);
+    assert_eq!(site.request("MESSAGE", &[&good]).answer.reason(), Reason::Ok);
+    let forged = || encrypted(&Recipient::other_rsa());
+    let limited = |site: &mut crate::site::Site| site.request("MESSAGE", &[&forged()]).answer.reason();
+    while limited(&mut site) != Reason::Overloaded {}
+    site.worker = sipoauth::worker::Worker::new(std::sync::Arc::clone(&site.context)).expect("a good configuration");
+    assert_eq!(site.request("INFO", &[&good]).answer.reason(), Reason::Ok);
+    site.worker = sipoauth::worker::Worker::new(std::sync::Arc::clone(&site.context)).expect("a good configuration");
+    let glance = site.request("MESSAGE", &[&good]);
+    assert!(glance.glance.is_some() && site.worker.token_of(&glance).is_some());
+    assert_eq!(limited(&mut site), Reason::Overloaded);
+}

@@ -801,3 +801,71 @@ fn a_server_that_hung_is_asked_again_soon_after_its_return() {
     }
     assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
 }
+
+/// Another worker has asked the server again. What this one has at hand does not count any more.
+#[test]
+fn claims_of_a_token_accepted_at_a_glance_are_those_of_the_answer_that_counts() {
+    let server = Server::saying(&json!({ "team": "old" }));
+    let mut plant = server.opaque(&json!({ "introspection_cache": 2 }));
+    let mut asked = |plant: &mut crate::plant::Plant| {
+        let verdict = register(plant, TOKEN, false);
+        let cookie = plant.park(&verdict).expect("the server is asked");
+        plant.wait_for(cookie);
+        assert_eq!(register(plant, TOKEN, true).answer.reason(), Reason::Ok);
+    };
+    asked(&mut plant);
+    server.server.set(INTROSPECT, Answer::Json(merged(&active(), &json!({ "team": "new" }))));
+    let patience = crate::support::patience::until(crate::support::patience::PATIENCE, || {
+        register(&mut plant, TOKEN, false).pending.is_some()
+    });
+    assert!(patience, "the answer ends");
+    let other = sipoauth::worker::Worker::new(Arc::clone(&plant.site.context)).expect("a good configuration");
+    let first = std::mem::replace(&mut plant.site.worker, other);
+    asked(&mut plant);
+    plant.site.worker = first;
+    let verdict = register(&mut plant, TOKEN, false);
+    assert!(verdict.glance.is_some());
+    let token = plant.site.worker.token_of(&verdict).expect("the answer is there");
+    let team = sipoauth::worker::claim_text(&token.payload, "team");
+    assert_eq!(team.as_deref(), Some("new"));
+}
+
+/// The same opaque text at two servers, told apart by the domain: each request shows its own server's facts, however
+/// often it comes.
+#[test]
+fn an_opaque_token_of_two_servers_is_never_shown_as_the_other_ones() {
+    let (first, second) = (Server::saying(&json!({ "team": "A" })), Server::saying(&json!({ "team": "B" })));
+    let mut plant = first.opaque(&json!({ "domain": "example.test", "aor": "{preferred_username}" }));
+    let provider = |server: &Server, name: &str, domain: &str| {
+        format!(
+            "name={name};issuer={};audience={AUDIENCE};aor=sip:{{preferred_username}}@{{domain}};domain={domain};\
+             tokens=opaque;client_id=sip-proxy;client_secret={SECRET};introspection_endpoint={}",
+            server.server.issuer(),
+            server.server.url(INTROSPECT)
+        )
+    };
+    plant.site.reload_lines(&[&provider(&first, "a", "example.test"), &provider(&second, "b", "b.test")]);
+    let credential = format!("Bearer {TOKEN}");
+    let credentials = [credential.as_str()];
+    for aor in [ALICE, "sip:alice@b.test", "sip:alice@b.test", ALICE, ALICE, "sip:alice@b.test"] {
+        let request = Request {
+            method: "REGISTER",
+            from: aor,
+            to: aor,
+            realm: "example.test",
+            credentials: &credentials,
+            ..Request::default()
+        };
+        let handling = Handling { source: "192.0.2.1", ..Handling::default() };
+        let mut verdict = plant.site.worker.check(&request, &handling);
+        if let Some(cookie) = plant.park(&verdict) {
+            plant.wait_for(cookie);
+            verdict = plant.site.worker.check(&request, &Handling { resumed: true, ..handling });
+        }
+        let (server, name, team) = if aor == ALICE { (&first, "a", "A") } else { (&second, "b", "B") };
+        assert_eq!((verdict.answer.reason(), verdict.provider()), (Reason::Ok, name), "{aor}");
+        assert_eq!(verdict.shown().expect("accepted").issuer, server.server.issuer());
+        let token = plant.site.worker.token_of(&verdict).expect("the answer is there");
+        assert_eq!(sipoauth::worker::claim_text(&token.payload, "team").as_deref(), Some(team), "{aor}");
+    }
+}

@@ -134,6 +134,49 @@ fn calls_to_others_are_accepted_at_a_glance_beside_registrations() {
     }
 }
 
+/// What is asked for after a reload belongs to the check before it.
+#[test]
+fn claims_are_read_by_the_policy_of_their_check() {
+    let key = TestKey::p256("k");
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({ "team": 7 }));
+    let file = site.file("keys.json");
+    let provider = |name: &str, issuer: &str, domain: &str| {
+        json!({ "name": name, "issuer": issuer, "audience": "sip", "aor": "sip:{preferred_username}@{domain}",
+            "domain": domain, "jwks_file": file })
+    };
+    let (other, own) = (
+        provider("zero", "https://zero.example.test", "zero.test"),
+        provider("as", crate::site::ISSUER, "example.test"),
+    );
+    site.reload_globals(&json!({ "provider": [other, own.clone()] })).expect("a good configuration");
+    let credentials = [header.as_str()];
+    let (request, time) = (register(&credentials), now());
+    assert_eq!(site.worker.check(&request, &at(time)).answer.reason(), Reason::Ok);
+    let mut worker = Worker::new(Arc::clone(&site.context)).expect("a good configuration");
+    let result = worker.check(&request, &at(time));
+    assert!(result.glance.is_some());
+    site.reload_globals(&json!({ "provider": [own] })).expect("a good configuration");
+    // The same script goes on, and the worker takes the configuration over.
+    let _ = worker.replies();
+    let token = worker.token_of(&result).expect("it is read again");
+    assert_eq!(claim_text(&token.payload, "team").as_deref(), Some("7"));
+    assert_eq!(worker.token_for(&result, "sip:as.example.test"), Err(Withheld::ForeignNextHop));
+}
+
+/// The last second that a record can hold is not taken for no end at all.
+#[test]
+fn a_token_with_a_very_late_end_is_judged_each_time() {
+    let key = TestKey::p256("k");
+    let (mut site, header) = site_and_header(&key, &json!({}), &json!({ "exp": 4_294_967_294i64 }));
+    let credentials = [header.as_str()];
+    let request = register(&credentials);
+    for (time, expected) in [(4_294_967_200, Reason::Ok), (4_295_067_295, Reason::TokenExpired)] {
+        for _ in 0..2 {
+            assert_eq!(site.worker.check(&request, &at(time)).answer.reason(), expected, "{time}");
+        }
+    }
+}
+
 #[test]
 fn a_token_that_ends_between_two_requests_is_refused() {
     let key = TestKey::p256("k");
