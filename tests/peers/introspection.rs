@@ -807,7 +807,7 @@ fn a_server_that_hung_is_asked_again_soon_after_its_return() {
 fn claims_of_a_token_accepted_at_a_glance_are_those_of_the_answer_that_counts() {
     let server = Server::saying(&json!({ "team": "old" }));
     let mut plant = server.opaque(&json!({ "introspection_cache": 2 }));
-    let mut asked = |plant: &mut crate::plant::Plant| {
+    let asked = |plant: &mut crate::plant::Plant| {
         let verdict = register(plant, TOKEN, false);
         let cookie = plant.park(&verdict).expect("the server is asked");
         plant.wait_for(cookie);

@@ -164,7 +164,7 @@ impl KnownToken {
             && method != 0
             && token.display.is_plain()
             && self.flags & STANDS_ALONE != 0
-            && (endless || request.span.1 < u32::MAX);
+            && (endless || shown.expires_at < u32::MAX.into() && request.span.1 < u32::MAX);
         let same = before == (self.ends, self.texts, request.span);
         let methods = if same { self.flags | method } else { self.flags & STANDS_ALONE | method };
         self.flags = if fits { methods } else { self.flags & STANDS_ALONE };
