@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Names of tokens: a keyed hash of 128 bits, which stands for the whole token.
 //!
-//! On processors that multiply without carry it is GHASH with a random key (NIST SP 800-38D section 6.4), reached through
-//! AES-128-GCM with the token as additional data and no plaintext. The nonce is always the same one. That is safe here, and
-//! only here, because no name ever leaves the shared memory. For any two different tokens of at most 64 KiB, at most 4,098
-//! of the 2^128 values that the hash key can have make their names equal. This holds whatever tokens somebody chooses, because nothing
-//! tells him about the key: names are compared in constant time, and where one is kept depends on a second hash
-//! with another key. So who sends n tokens that are not valid to a proxy that remembers m tokens has one of them taken for another
-//! with a probability of at most n × m × 2^-115.
+//! On processors that multiply without carry it is GHASH with a random key (NIST SP 800-38D section 6.4), reached
+//! through AES-128-GCM with the token as additional data and no plaintext. The nonce is always the same one. That is
+//! safe here, and only here, because no name ever leaves the shared memory. For any two different tokens of at most
+//! 64 KiB, at most 4,098 of the 2^128 values that the hash key can have make their names equal. This holds whatever
+//! tokens somebody chooses, because nothing tells him about the key: names are compared in constant time, and where
+//! one is kept depends on a mix with another key. So who sends n tokens that are not valid to a proxy that remembers m
+//! tokens has one of them taken for another with a probability of at most n × m × 2^-115.
 //!
 //! On other processors, where GHASH is slow, it is SipHash-1-3 with a result of 128 bits, a pseudorandom function.
 #![forbid(unsafe_code)]

@@ -2,13 +2,13 @@
 //! The tokens that were verified, for all processes: a table of fixed size without locks.
 //!
 //! A token has a name of 128 bits. What decides its place is the name mixed with another key, because time may tell
-//! somebody that two tokens share a set: two sets, in either of which it may be, and a tag by which it is found there. The name is
-//! always compared whole. Places may be shared, which costs nothing but room.
+//! somebody that two tokens share a set: two sets, in either of which it may be, and a tag by which it is found there.
+//! The name is always compared whole. Places may be shared, which costs nothing but room.
 //!
-//! Every process may write. A writer puts its process id into the entry's control word first, and a new version without an
-//! id last. A reader reads that word before and after all others, so it never uses what a writer has begun. If a
-//! writer is killed in between, its id stays, and the next writer who finds that this process is dead takes the entry
-//! over. An entry whose writer is alive is left to that writer.
+//! Every process may write. A writer puts its process id into the entry's control word first, and a new version
+//! without an id last. A reader reads that word before and after all others, so it never uses what a writer has begun.
+//! If a writer is killed in between, its id stays, and the next writer who finds that this process is dead takes the
+//! entry over. An entry whose writer is alive is left to that writer.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -16,7 +16,8 @@ use sipoauth_core::jose::known_headers::KnownHeaders;
 
 /// Tokens that a process keeps whole, because their next use is likely to ask for more than the shared memory has.
 const WHOLE: usize = 256;
-/// As many where tokens must be encrypted: none of these is accepted at a glance, and reading one again takes a private key.
+/// As many where tokens must be encrypted: none of these is accepted at a glance, and reading one again takes a
+/// private key.
 const WHOLE_ENCRYPTED: usize = 4096;
 
 /// The tokens of one process, and how it names those of all.
@@ -90,8 +91,8 @@ impl Tokens<'_> {
         })
     }
 
-    /// The token that was accepted at a glance at `self.now` by the present policy, if this process has it at hand. What a
-    /// server said of it counts only as long as its answer does.
+    /// The token that was accepted at a glance at `self.now` by the present policy, if this process has it at hand.
+    /// What a server said of it counts only as long as its answer does.
     pub fn at_hand(&mut self, token: &str, known: &KnownToken) -> Option<Arc<VerifiedToken>> {
         let whole = self.memory.whole.get(token).filter(|whole| whole.provider == known.provider())?;
         let is_signed = self.placed.policy.providers.get(whole.provider)?.strategy == TokenStrategy::Jwt;

@@ -153,7 +153,8 @@ impl KnownToken {
     }
 
     /// Notes an accepted request. Requests like those that were noted before stay accepted if nothing but the method
-    /// differs. False when the request, or what is shown of the token, does not fit in; then nothing is accepted at a glance.
+    /// differs. False when the request, or what is shown of the token, does not fit in; then nothing is accepted at a
+    /// glance.
     pub fn accept(&mut self, token: &VerifiedToken, request: &Accepted<'_>) -> bool {
         let method = request.asking.method();
         let shown = token.shown(Some(request.aor));
