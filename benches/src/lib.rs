@@ -2,6 +2,7 @@
 //! What the benches share: the form of their results, and the statistics of paired rounds.
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 pub mod kamailio;
 pub mod part;
 pub mod report;

@@ -86,7 +86,7 @@ impl<'w> Repeats<'w> {
 
     /// Looks a request up. It is accepted if such a request was accepted before, with the same token, and if policy,
     /// keys and time still allow it. Otherwise `result` stays blank.
-    pub fn recognize(&mut self, repeated: &Repeated<'_>, proxy: bool, result: &mut CheckResult) -> Recognized {
+    pub fn recognize(&self, repeated: &Repeated<'_>, proxy: bool, result: &mut CheckResult) -> Recognized {
         let Some(credentials) = bearer_text(repeated.credentials) else {
             return Recognized::Not;
         };
@@ -155,7 +155,7 @@ impl<'w> Repeats<'w> {
 
     /// Remembers the token of a request for all processes, and the request itself if it was accepted and nothing else
     /// decided. `sent` is the text of its credentials.
-    pub fn note(&mut self, result: &CheckResult, request: &Request<'_>, sent: Option<SentText>) {
+    pub fn note(&self, result: &CheckResult, request: &Request<'_>, sent: Option<SentText>) {
         let answer = &result.answer;
         let Some((token, by)) = answer.token.as_ref().and_then(|token| Some((token, self.tokens.by(token.provider)?)))
         else {

@@ -695,11 +695,9 @@ fn a_request_that_waited_for_something_else_has_its_token_asked_about() {
     assert!(known, "{}", plant.site.log.text());
 }
 
-#[test]
-fn two_providers_with_opaque_tokens_are_told_apart_by_domain_also_on_a_cache_hit() {
-    let (first, second) = (Server::start(), Server::start());
-    second.server.set(INTROSPECT, Answer::Json(json!({ "active": false })));
-    let mut plant = first.opaque(&json!({ "domain": "example.test", "aor": "{preferred_username}" }));
+/// A proxy with two providers of opaque tokens: a for example.test, b for b.test.
+fn told_apart_by_domain(first: &Server, second: &Server) -> Plant {
+    let plant = first.opaque(&json!({ "domain": "example.test", "aor": "{preferred_username}" }));
     let provider = |server: &Server, name: &str, domain: &str| {
         format!(
             "name={name};issuer={};audience={AUDIENCE};aor=sip:{{preferred_username}}@{{domain}};domain={domain};\
@@ -708,24 +706,35 @@ fn two_providers_with_opaque_tokens_are_told_apart_by_domain_also_on_a_cache_hit
             server.server.url(INTROSPECT)
         )
     };
-    plant.site.reload_lines(&[&provider(&first, "a", "example.test"), &provider(&second, "b", "b.test")]);
-    let mut ask = |aor: &str| {
-        let credential = format!("Bearer {TOKEN}");
-        let credentials = [credential.as_str()];
-        let request = Request {
-            method: "REGISTER",
-            from: aor,
-            to: aor,
-            realm: "example.test",
-            credentials: &credentials,
-            ..Request::default()
-        };
-        let handling = Handling { source: "192.0.2.1", ..Handling::default() };
-        let verdict = plant.site.worker.check(&request, &handling);
-        let Some(cookie) = plant.park(&verdict) else { return verdict.answer.reason() };
-        plant.wait_for(cookie);
-        plant.site.worker.check(&request, &Handling { resumed: true, ..handling }).answer.reason()
+    plant.site.reload_lines(&[&provider(first, "a", "example.test"), &provider(second, "b", "b.test")]);
+    plant
+}
+
+/// A REGISTER of this address with the opaque token, once the server has been asked if it must be.
+fn register_as(plant: &mut Plant, aor: &str) -> CheckResult {
+    let credential = format!("Bearer {TOKEN}");
+    let credentials = [credential.as_str()];
+    let request = Request {
+        method: "REGISTER",
+        from: aor,
+        to: aor,
+        realm: "example.test",
+        credentials: &credentials,
+        ..Request::default()
     };
+    let handling = Handling { source: "192.0.2.1", ..Handling::default() };
+    let verdict = plant.site.worker.check(&request, &handling);
+    let Some(cookie) = plant.park(&verdict) else { return verdict };
+    plant.wait_for(cookie);
+    plant.site.worker.check(&request, &Handling { resumed: true, ..handling })
+}
+
+#[test]
+fn two_providers_with_opaque_tokens_are_told_apart_by_domain_also_on_a_cache_hit() {
+    let (first, second) = (Server::start(), Server::start());
+    second.server.set(INTROSPECT, Answer::Json(json!({ "active": false })));
+    let mut plant = told_apart_by_domain(&first, &second);
+    let mut ask = |aor: &str| register_as(&mut plant, aor).answer.reason();
     assert_eq!(ask(ALICE), Reason::Ok);
     assert_eq!(ask("sip:alice@b.test"), Reason::TokenInactive, "asked at the server of that domain");
     assert_eq!(ask(ALICE), Reason::Ok);
@@ -835,33 +844,9 @@ fn claims_of_a_token_accepted_at_a_glance_are_those_of_the_answer_that_counts() 
 #[test]
 fn an_opaque_token_of_two_servers_is_never_shown_as_the_other_ones() {
     let (first, second) = (Server::saying(&json!({ "team": "A" })), Server::saying(&json!({ "team": "B" })));
-    let mut plant = first.opaque(&json!({ "domain": "example.test", "aor": "{preferred_username}" }));
-    let provider = |server: &Server, name: &str, domain: &str| {
-        format!(
-            "name={name};issuer={};audience={AUDIENCE};aor=sip:{{preferred_username}}@{{domain}};domain={domain};\
-             tokens=opaque;client_id=sip-proxy;client_secret={SECRET};introspection_endpoint={}",
-            server.server.issuer(),
-            server.server.url(INTROSPECT)
-        )
-    };
-    plant.site.reload_lines(&[&provider(&first, "a", "example.test"), &provider(&second, "b", "b.test")]);
-    let credential = format!("Bearer {TOKEN}");
-    let credentials = [credential.as_str()];
+    let mut plant = told_apart_by_domain(&first, &second);
     for aor in [ALICE, "sip:alice@b.test", "sip:alice@b.test", ALICE, ALICE, "sip:alice@b.test"] {
-        let request = Request {
-            method: "REGISTER",
-            from: aor,
-            to: aor,
-            realm: "example.test",
-            credentials: &credentials,
-            ..Request::default()
-        };
-        let handling = Handling { source: "192.0.2.1", ..Handling::default() };
-        let mut verdict = plant.site.worker.check(&request, &handling);
-        if let Some(cookie) = plant.park(&verdict) {
-            plant.wait_for(cookie);
-            verdict = plant.site.worker.check(&request, &Handling { resumed: true, ..handling });
-        }
+        let verdict = register_as(&mut plant, aor);
         let (server, name, team) = if aor == ALICE { (&first, "a", "A") } else { (&second, "b", "B") };
         assert_eq!((verdict.answer.reason(), verdict.provider()), (Reason::Ok, name), "{aor}");
         assert_eq!(verdict.shown().expect("accepted").issuer, server.server.issuer());

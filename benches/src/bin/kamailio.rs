@@ -3,10 +3,11 @@
 //!
 //!   kamailio [--quick] [--before TREE]      fewer rounds: to see that it works; a tree with another build, in the same run
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use sipoauth_bench::arguments::Arguments;
 use sipoauth_bench::kamailio::results::{Waits, figures, plots, ratios};
 use sipoauth_bench::kamailio::rounds::{Costs, Loads};
 use sipoauth_bench::kamailio::site::Site;
@@ -23,18 +24,10 @@ const FULL: Extent = Extent { rounds: 9, seconds: 3.0 };
 const QUICK: Extent = Extent { rounds: 4, seconds: 1.5 };
 
 fn main() {
-    let (mut quick, mut before) = (false, None);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match (argument.as_str(), arguments.len()) {
-            ("--quick", _) => quick = true,
-            ("--before", 1..) => before = arguments.next().map(PathBuf::from),
-            _ => {
-                eprintln!("usage: kamailio [--quick] [--before TREE]");
-                std::process::exit(2);
-            }
-        }
-    }
+    let Arguments { quick, before } = Arguments::read("kamailio").unwrap_or_else(|usage| {
+        eprintln!("{usage}");
+        std::process::exit(2);
+    });
     if let Err(error) = run(quick, before.as_deref()) {
         eprintln!("kamailio: {error}");
         std::process::exit(1);

@@ -3,7 +3,6 @@
 //!
 //!   micro [--quick] [--before TREE]      fewer rounds: to see that it works; a tree with another build, in the same run
 
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use aws_lc_rs::hmac as aws_hmac;
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use sipoauth_bench::arguments::Arguments;
 use sipoauth_bench::part::{Figure, Part, Ratio, folder};
 use sipoauth_bench::rounds::Spread;
 
@@ -38,18 +38,13 @@ const ROOM: usize = 65_536;
 const BEFORE: &str = ", build before";
 
 fn main() -> ExitCode {
-    let (mut quick, mut before) = (false, None);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match (argument.as_str(), arguments.len()) {
-            ("--quick", _) => quick = true,
-            ("--before", 1..) => before = arguments.next().map(PathBuf::from),
-            _ => {
-                eprintln!("usage: micro [--quick] [--before TREE]");
-                return ExitCode::from(2);
-            }
+    let Arguments { quick, before } = match Arguments::read("micro") {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
         }
-    }
+    };
     let library = before.map(|tree| Library::load(&tree.join("target/release/libsipoauth.so")));
     let saved = library.transpose().and_then(|before| measure(quick, before).save());
     match saved {
