@@ -65,6 +65,15 @@ impl StartKey {
 }
 
 #[cfg(test)]
+impl StartKey {
+    /// Always the same key, for tests that count how names are spread.
+    pub fn of_number(number: u64) -> StartKey {
+        let word = |index: u64| hash_of(&number.to_le_bytes().repeat(2).try_into().unwrap(), index).max(1);
+        StartKey { words: std::array::from_fn(|index| AtomicU64::new(word(index as u64))) }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
