@@ -31,8 +31,8 @@ use counters::{Counters, Gauge};
 use limit_table::LimitTable;
 use memory_table::MemoryTable;
 use provider_slot::ProviderSlot;
-use published::Published;
-use record_cache::{CacheEntry, RecordCache, rounded};
+use published::{Published, words};
+use record_cache::{CacheTag, CachedRecord, RecordCache, rounded};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
 use source_limits::{ShownSenders, SourceLimits};
 use start_key::StartKey;
@@ -57,7 +57,7 @@ pub struct Shared {
     /// Process id of the I/O service, 0 when there is none.
     serving: AtomicU64,
     /// The configuration in force, as JSON.
-    pub bundle: Published<{ 512 * 1024 }>,
+    pub bundle: Published<{ words(512 * 1024) }>,
     /// Hash key that decides the places of records and connections, and names sources.
     pub places: StartKey,
     /// Key ids that the last fetch did not bring.
@@ -131,8 +131,9 @@ pub struct Sizes {
     pub tokens: usize,
 }
 
-/// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the entries of the record cache,
-/// those of the answers, those of the connection table, and from the next page on the sets of the token table.
+/// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the tags of the record cache and
+/// of the answers, their records, the entries of the connection table, and from the next page on the sets of the token
+/// table.
 pub struct Arena {
     base: NonNull<Shared>,
     slots: usize,
@@ -166,7 +167,7 @@ impl Arena {
         let before = size_of::<Shared>()
             + slots * size_of::<ProviderSlot>()
             + replay_sets * size_of::<ReplaySet>()
-            + (rounded(records) + rounded(answers)) * size_of::<CacheEntry>()
+            + (rounded(records) + rounded(answers)) * (size_of::<CacheTag>() + size_of::<CachedRecord>())
             + connections * size_of::<ConnectionEntry>();
         let token_offset = before.next_multiple_of(PAGE);
         let length = token_offset + token_sets * size_of::<TokenSet>();
@@ -186,8 +187,9 @@ impl Arena {
         }
         const { assert!(size_of::<Shared>().is_multiple_of(align_of::<ProviderSlot>()) && align_of::<Shared>() <= 4096) };
         const { assert!(size_of::<ProviderSlot>().is_multiple_of(align_of::<ReplaySet>())) };
-        const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheEntry>())) };
-        const { assert!(size_of::<CacheEntry>().is_multiple_of(align_of::<ConnectionEntry>())) };
+        const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheTag>())) };
+        const { assert!(size_of::<CacheTag>().is_multiple_of(align_of::<CachedRecord>())) };
+        const { assert!(size_of::<CachedRecord>().is_multiple_of(align_of::<ConnectionEntry>())) };
         const { assert!(align_of::<TokenSet>() <= PAGE) };
         // The mapping has the configuration's secrets, so it must not be in a core file. A failure of this call is
         // ignored.
@@ -230,10 +232,10 @@ impl Arena {
         ReplayGuard { sets, since: self.since }
     }
 
-    /// The first of the entries of the record cache, behind the sets.
-    fn first_entry(&self) -> *const CacheEntry {
+    /// The first of the tags of both caches, behind the sets.
+    fn first_tag(&self) -> *const CacheTag {
         // SAFETY: the address lies within the mapping, or at its end when nothing follows the sets.
-        unsafe { self.first_set().add(self.replay_sets).cast::<CacheEntry>() }
+        unsafe { self.first_set().add(self.replay_sets).cast::<CacheTag>() }
     }
 
     /// How many entries both caches have together.
@@ -241,16 +243,29 @@ impl Arena {
         rounded(self.records) + rounded(self.answers)
     }
 
-    /// The entries of both caches: those of the record cache, then the answers.
-    fn cache_entries(&self) -> (&[CacheEntry], &[CacheEntry]) {
-        // SAFETY: the entries follow the sets within the mapping, aligned (asserted in new), zero is a valid value.
-        let all = unsafe { std::slice::from_raw_parts(self.first_entry(), self.cached()) };
-        all.split_at(rounded(self.records))
+    /// The first of the records of both caches, behind the tags.
+    fn first_record(&self) -> *const CachedRecord {
+        // SAFETY: the address lies within the mapping, or at its end when nothing follows the tags.
+        unsafe { self.first_tag().add(self.cached()).cast::<CachedRecord>() }
+    }
+
+    /// The tags and the records of the entries from `first` on.
+    fn cache(&self, first: usize, count: usize) -> RecordCache<'_> {
+        let length = rounded(count);
+        debug_assert!(first + length <= self.cached());
+        // SAFETY: both lie within the mapping, aligned (asserted in new), zero is a valid value.
+        let (tags, records) = unsafe {
+            (
+                std::slice::from_raw_parts(self.first_tag().add(first), length),
+                std::slice::from_raw_parts(self.first_record().add(first), length),
+            )
+        };
+        RecordCache::new(tags, records, count, &self.shared().places)
     }
 
     /// The record cache; one without entries remembers nothing.
     pub fn records(&self) -> RecordCache<'_> {
-        RecordCache::new(self.cache_entries().0, self.records, &self.shared().places)
+        self.cache(0, self.records)
     }
 
     /// False when there is no room for answers of authorization servers.
@@ -260,7 +275,7 @@ impl Arena {
 
     /// What authorization servers have said of tokens.
     pub fn answers(&self) -> RecordCache<'_> {
-        RecordCache::new(self.cache_entries().1, self.answers, &self.shared().places)
+        self.cache(rounded(self.records), self.answers)
     }
 
     /// What the connections are bound to; a table without entries binds none.
@@ -268,7 +283,7 @@ impl Arena {
         // SAFETY: these entries follow those of the caches within the mapping, aligned (asserted in new), zero is a
         // valid value.
         let entries = unsafe {
-            let first = self.first_entry().add(self.cached()).cast::<ConnectionEntry>();
+            let first = self.first_record().add(self.cached()).cast::<ConnectionEntry>();
             std::slice::from_raw_parts(first, self.connections)
         };
         ConnectionTable::new(entries, &self.shared().places)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Orde
 
 use serde_json::json;
 
-use super::published::Published;
+use super::published::{Published, words};
 use sipoauth_core::check::key_wait::SlotState;
 use sipoauth_core::jose::key_set::Rejected;
 
@@ -37,9 +37,9 @@ pub struct ProviderSlot {
     /// Fetches that were started.
     pub fetches: AtomicU64,
     /// The key set: public members only, as JSON.
-    pub keys: Published<MAX_KEYS_OCTETS>,
+    pub keys: Published<{ words(MAX_KEYS_OCTETS) }>,
     /// Address of the key set, the last error, and the keys that came and could not be used, as JSON.
-    pub status: Published<STATUS_OCTETS>,
+    pub status: Published<{ words(STATUS_OCTETS) }>,
 }
 
 /// `wanted` when the operator has asked.

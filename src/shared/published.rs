@@ -5,28 +5,38 @@
 //! overtaken sees that the generation has changed and reads again.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-/// Room for a document of at most `CAP` octets; CAP is a multiple of 8.
-#[repr(C)]
-pub struct Published<const CAP: usize> {
-    generation: AtomicU64,
-    lengths: [AtomicUsize; 2],
-    sides: [[AtomicU8; CAP]; 2],
+/// Octets of a word.
+const WORD: usize = size_of::<u64>();
+
+/// How many words hold this many octets.
+pub const fn words(octets: usize) -> usize {
+    octets.div_ceil(WORD)
 }
 
-impl<const CAP: usize> Published<CAP> {
+/// Room for a document of at most this many words of eight octets.
+#[repr(C)]
+pub struct Published<const WORDS: usize> {
+    generation: AtomicU64,
+    lengths: [AtomicUsize; 2],
+    sides: [[AtomicU64; WORDS]; 2],
+}
+
+impl<const WORDS: usize> Published<WORDS> {
     /// Replaces the document. Only one process may do this at a time. False when it is too long.
     pub fn write(&self, document: &[u8]) -> bool {
-        if document.len() > CAP {
+        if document.len() > WORDS * WORD {
             return false;
         }
         let next = self.generation.load(Ordering::Relaxed) + 1;
         let side = (next & 1) as usize;
         // A reader of this side must see the newer generation before any of the octets that follow.
         fence(Ordering::Release);
-        for (cell, octet) in self.sides[side].iter().zip(document) {
-            cell.store(*octet, Ordering::Relaxed);
+        for (cell, octets) in self.sides[side].iter().zip(document.chunks(WORD)) {
+            let mut word = [0; WORD];
+            word[..octets.len()].copy_from_slice(octets);
+            cell.store(u64::from_ne_bytes(word), Ordering::Relaxed);
         }
         self.lengths[side].store(document.len(), Ordering::Relaxed);
         self.generation.store(next, Ordering::Release);
@@ -46,8 +56,11 @@ impl<const CAP: usize> Published<CAP> {
                 return None;
             }
             let side = (generation & 1) as usize;
-            let length = self.lengths[side].load(Ordering::Relaxed).min(CAP);
-            let document = self.sides[side][..length].iter().map(|c| c.load(Ordering::Relaxed)).collect();
+            let length = self.lengths[side].load(Ordering::Relaxed).min(WORDS * WORD);
+            let cells = &self.sides[side][..words(length)];
+            let mut document = Vec::with_capacity(cells.len() * WORD);
+            cells.iter().for_each(|cell| document.extend_from_slice(&cell.load(Ordering::Relaxed).to_ne_bytes()));
+            document.truncate(length);
             fence(Ordering::Acquire);
             if self.generation.load(Ordering::Relaxed) == generation {
                 return Some((generation, document));

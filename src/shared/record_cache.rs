@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::published::Published;
+use super::published::{Published, words};
 use super::start_key::StartKey;
 
 /// A part of the cache, by who can make its entries. An entry displaces only entries of its own room.
@@ -53,17 +53,20 @@ const PRESENT: u8 = 1;
 /// because these requests came before the change.
 const GRACE: u64 = 1000;
 
-/// Room for one record.
+/// What is known of an entry without its record. These lie side by side, apart from the records, so that a look into a
+/// set touches few pages, and none of an entry that is free.
 #[repr(C)]
-pub struct CacheEntry {
+pub struct CacheTag {
     /// Hash of the key; 0: free.
     tag: AtomicU64,
     /// The time in the document, for the choice of the entry that makes room.
     fetched_at: AtomicI64,
     /// 1 when its record may have changed.
     overtaken: AtomicU64,
-    document: Published<CAPACITY>,
 }
+
+/// Room for one record.
+pub type CachedRecord = Published<{ words(CAPACITY) }>;
 
 /// What is known about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +79,29 @@ pub enum Lookup {
     Unknown,
 }
 
+/// Tags, and as many records.
+#[derive(Clone, Copy)]
+struct Entries<'a> {
+    tags: &'a [CacheTag],
+    records: &'a [CachedRecord],
+}
+
+impl<'a> Entries<'a> {
+    fn split_at(self, middle: usize) -> (Entries<'a>, Entries<'a>) {
+        let ((tags, more_tags), (records, more_records)) = (self.tags.split_at(middle), self.records.split_at(middle));
+        (Entries { tags, records }, Entries { tags: more_tags, records: more_records })
+    }
+
+    fn iter(self) -> impl Iterator<Item = (&'a CacheTag, &'a CachedRecord)> {
+        self.tags.iter().zip(self.records)
+    }
+}
+
 /// The cache, as one process sees it.
 #[derive(Clone, Copy)]
 pub struct RecordCache<'a> {
-    /// One slice for each of `ROOMS`.
-    entries: [&'a [CacheEntry]; 3],
+    /// Those of each of `ROOMS`.
+    entries: [Entries<'a>; 3],
     key: &'a StartKey,
 }
 
@@ -100,10 +121,15 @@ pub(super) fn rounded(records: usize) -> usize {
 }
 
 impl<'a> RecordCache<'a> {
-    /// `entries` are as many as [`rounded`] says for `records`.
-    pub(super) fn new(entries: &'a [CacheEntry], records: usize, key: &'a StartKey) -> RecordCache<'a> {
-        let [kept, uses, _] = sizes(records);
-        let (kept, rest) = entries.split_at(kept);
+    /// `tags` and `records` are as many as [`rounded`] says for `count` records.
+    pub(super) fn new(
+        tags: &'a [CacheTag],
+        records: &'a [CachedRecord],
+        count: usize,
+        key: &'a StartKey,
+    ) -> RecordCache<'a> {
+        let [kept, uses, _] = sizes(count);
+        let (kept, rest) = Entries { tags, records }.split_at(kept);
         let (uses, passing) = rest.split_at(uses);
         RecordCache { entries: [kept, uses, passing], key }
     }
@@ -115,14 +141,14 @@ impl<'a> RecordCache<'a> {
         self.key.hash(key).max(1)
     }
 
-    fn set(&self, room: Room, tag: u64) -> &'a [CacheEntry] {
+    fn set(&self, room: Room, tag: u64) -> Entries<'a> {
         let (entries, ways) = (self.entries[room as usize], room.ways());
-        let sets = (entries.len() / ways) as u64;
+        let sets = (entries.tags.len() / ways) as u64;
         let Some(first) = tag.checked_rem(sets) else {
-            return &[];
+            return Entries { tags: &[], records: &[] };
         };
-        let first = first as usize * ways;
-        &entries[first..first + ways]
+        let places = first as usize * ways..(first as usize + 1) * ways;
+        Entries { tags: &entries.tags[places.clone()], records: &entries.records[places] }
     }
 
     /// What was put for a key at most `max_age_ms` ago. Any process and any thread may call this.
@@ -134,14 +160,14 @@ impl<'a> RecordCache<'a> {
     /// that request can read it, the request is judged by what was true when the record was put, a moment ago.
     pub fn look(&self, key: &str, now: i64, max_age_ms: u64, has_waited: bool) -> Lookup {
         let tag = self.tag(key);
-        for entry in ROOMS.into_iter().flat_map(|room| self.set(room, tag)) {
+        for (entry, record) in ROOMS.into_iter().flat_map(|room| self.set(room, tag).iter()) {
             if entry.tag.load(Ordering::Acquire) != tag {
                 continue;
             }
             // This is read before the document, so that a document that is put meanwhile does not make an old one
             // look new.
             let is_overtaken = entry.overtaken.load(Ordering::Acquire) != 0;
-            let Some((_, mut document)) = entry.document.read() else {
+            let Some((_, mut document)) = record.read() else {
                 continue;
             };
             let Some((fetched_at, kind)) = header(&document, key) else {
@@ -168,12 +194,12 @@ impl<'a> RecordCache<'a> {
         // An earlier entry of the key is wrong now, in whichever room it is.
         ROOMS.into_iter().filter(|other| *other != room).for_each(|other| self.forget_in(other, tag));
         let set = self.set(room, tag);
-        let age = |e: &&CacheEntry| {
+        let age = |(e, _): &(&CacheTag, &CachedRecord)| {
             let is_of_use = e.tag.load(Ordering::Relaxed) != 0 && e.overtaken.load(Ordering::Relaxed) == 0;
             (is_of_use, e.fetched_at.load(Ordering::Relaxed))
         };
-        let own = set.iter().find(|e| e.tag.load(Ordering::Relaxed) == tag);
-        let Some(entry) = own.or_else(|| set.iter().min_by_key(age)) else {
+        let own = set.iter().find(|(e, _)| e.tag.load(Ordering::Relaxed) == tag);
+        let Some((entry, record)) = own.or_else(|| set.iter().min_by_key(age)) else {
             return true;
         };
         let Ok(key_length) = u8::try_from(key.len()) else {
@@ -186,7 +212,7 @@ impl<'a> RecordCache<'a> {
         document.push(key_length);
         document.extend_from_slice(key.as_bytes());
         document.extend_from_slice(content);
-        let fits = entry.document.write(&document);
+        let fits = record.write(&document);
         if fits {
             entry.fetched_at.store(now, Ordering::Relaxed);
             entry.overtaken.store(0, Ordering::Release);
@@ -197,8 +223,8 @@ impl<'a> RecordCache<'a> {
         fits
     }
 
-    fn with_tag(&self, room: Room, tag: u64) -> impl Iterator<Item = &'a CacheEntry> {
-        self.set(room, tag).iter().filter(move |e| e.tag.load(Ordering::Relaxed) == tag)
+    fn with_tag(&self, room: Room, tag: u64) -> impl Iterator<Item = &'a CacheTag> {
+        self.set(room, tag).tags.iter().filter(move |e| e.tag.load(Ordering::Relaxed) == tag)
     }
 
     fn forget_in(&self, room: Room, tag: u64) {
@@ -222,7 +248,7 @@ impl<'a> RecordCache<'a> {
 
     /// Notes that any record may have changed. Only the thread that puts may do this.
     pub fn overtake_all(&self) {
-        for entry in self.entries.into_iter().flatten() {
+        for entry in self.entries.into_iter().flat_map(|entries| entries.tags) {
             entry.overtaken.store(1, Ordering::Release);
         }
     }

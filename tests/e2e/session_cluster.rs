@@ -73,6 +73,8 @@ fn one_code_at_two_proxies_is_exchanged_once_and_known_to_both() {
     let Cluster { a, b, server, .. } = &cluster;
     for (user, other) in [("alice", "mallory"), ("bob", "alice")] {
         server.clear();
+        // Both requests are there before the code is redeemed.
+        server.fault("/token", &[("delay", "1500")]);
         let login = sign_in(a, server, user);
         let request = with_code(&aor(user), &login);
         let answers = to_both(&cluster, &request);

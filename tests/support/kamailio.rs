@@ -7,7 +7,7 @@
 //! module beside the system's.
 
 use super::host::host;
-use super::patience::PATIENCE;
+use super::patience::{self, PATIENCE};
 use super::process::{Process, command, crashed};
 use super::sip::{Client, Request};
 use super::temporary::Directory;
@@ -18,6 +18,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(50);
+/// A proxy that is still busy after this time has something that keeps it busy.
+const REST: Duration = Duration::from_secs(5);
 
 /// Log lines that a healthy proxy never writes.
 const TROUBLE: [&str; 4] = ["exited by a signal", "core was", "CRITICAL", " BUG:"];
@@ -257,8 +259,10 @@ impl Kamailio {
     pub fn stop(mut self) -> Result<String, String> {
         let early = self.process.poll();
         // Debian's Kamailio logs in its signal handler: a signal that meets a process in the middle of a log line
-        // can lock it up, and at debug level 3 there are many lines.
+        // can lock it up, and at debug level 3 there are many lines. A process that is ended in the middle of its work
+        // may leave shared memory that the main process cannot free.
         self.process.settled_output();
+        patience::until(REST, || self.process.rests());
         super::process::signal("TERM", &self.pid().to_string());
         let ended = self.process.wait(PATIENCE);
         let status = self.process.stop();

@@ -6,7 +6,7 @@
 
 use super::patience;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -127,6 +127,18 @@ impl Process {
                 return before;
             }
         }
+    }
+
+    /// True when neither the process nor any of its children wants the processor.
+    pub fn rests(&self) -> bool {
+        let own = self.pid().to_string();
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        let rests = |pid: &str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The name in brackets may hold anything; the state follows it.
+            stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('S'))
+        };
+        children.split_whitespace().chain([own.as_str()]).all(rests)
     }
 
     /// The last lines printed, for messages.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Real Kamailio under load: what a request costs the proxy with each way to authenticate it.
 
+pub mod counted;
 pub mod digest;
 pub mod generator;
 pub mod keys;

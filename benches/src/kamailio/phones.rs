@@ -12,7 +12,7 @@ use super::generator::Generator;
 use super::message::{Message, between, call_id, contact, cseq, from_tag, next_cseq};
 use super::proxy::Proxy;
 use super::server::CODE;
-use super::{USERS, WINDOW, address};
+use super::{WINDOW, address};
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
@@ -22,14 +22,14 @@ pub struct Phones {
 }
 
 impl Phones {
-    /// Signs every user in at this proxy.
-    pub fn sign_in(proxy: &mut Proxy, source: u8) -> Result<Phones, String> {
+    /// Signs this many users in at a proxy.
+    pub fn sign_in(proxy: &mut Proxy, count: usize, source: u8) -> Result<Phones, String> {
         let code = |user: usize| format!("{CODE}{user}-{:016x}", next_cseq());
-        let codes: Vec<String> = (0..USERS).map(code).collect();
+        let codes: Vec<String> = (0..count).map(code).collect();
         let body = |code: &String| format!("grant_type=authorization_code&code={code}");
         let mut messages: Vec<Message> =
             codes.iter().enumerate().map(|(user, code)| Message::register(user, FORM, &body(code))).collect();
-        let mut keys = vec![[0; 32]; USERS];
+        let mut keys = vec![[0; 32]; count];
         let mut heard = |user: usize, reply: &[u8]| {
             // The tag in To is behind the one in From, which the reply repeats first.
             let to = reply.windows(5).position(|window| window == b"\r\nTo:").map_or(&[][..], |at| &reply[at..]);
@@ -38,8 +38,8 @@ impl Phones {
             let (code, tag) = (codes[user].as_bytes(), tag.as_bytes());
             keys[user] = *shared_key(KeyOrder::Draft, code, from.as_bytes(), tag, id.as_bytes());
         };
-        let outcome = Generator::new(proxy.port, source)?.saturate(&mut messages, USERS, WINDOW, &mut heard)?;
-        outcome.expect(200, USERS).map_err(|e| format!("signing in: {e}\n{}", proxy.tail()))?;
+        let outcome = Generator::new(proxy.port, source)?.saturate(&mut messages, count, WINDOW, &mut heard)?;
+        outcome.expect(200, count).map_err(|e| format!("signing in: {e}\n{}", proxy.tail()))?;
         Ok(Phones { keys })
     }
 

@@ -34,6 +34,27 @@ impl Proxy {
 
     /// The same with the module of the tree in `build`.
     pub fn launch_of(build: &Path, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+        Proxy::start(&[], build, name, folder, defines)
+    }
+
+    /// Starts it with one worker, below Callgrind, which counts what happens while a message is handled. What it has counted
+    /// is in files `callgrind.PID.NUMBER` in the proxy's folder, one for each OPTIONS.
+    pub fn launch_counted(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+        let out = format!("--callgrind-out-file={}", folder.join(name).join("callgrind.%p").display());
+        // The script calls `setflag` for OPTIONS only.
+        let below =
+            ["valgrind", "-q", "--tool=callgrind", "--toggle-collect=receive_msg", "--dump-before=setflag", &out];
+        let defines: Vec<String> = [&["WORKERS=1".to_owned()], defines].concat();
+        Proxy::start(&below, project(), name, folder, &defines)
+    }
+
+    fn start(
+        below: &[&str],
+        build: &Path,
+        name: &'static str,
+        folder: &Path,
+        defines: &[String],
+    ) -> Result<Proxy, String> {
         let port = free_port()?;
         let folder = folder.join(name);
         let log = folder.join("log");
@@ -42,7 +63,7 @@ impl Proxy {
         let output = File::create(&log).map_err(fail)?;
         // It ends when this process does, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "--", "kamailio", "-DD", "-E"]);
+        command.args(["--pdeathsig", "TERM", "--"]).args(below).args(["kamailio", "-DD", "-E"]);
         // f_malloc: the default allocator takes half of the time. tm keeps an answered transaction for 5 s, 14 kB each.
         command.args(["-x", "fm", "-X", "fm", "-m", "1536", "-M", "32"]);
         command.arg("-f").arg(project().join("benches/kamailio/registrar.cfg"));
@@ -109,10 +130,22 @@ impl Proxy {
         times.map(|times| times.iter().sum()).map_err(|e| format!("{}: no CPU time: {e}", self.name))
     }
 
-    /// Process ids of the workers, for a profiler.
-    pub fn pids(&self) -> Result<Vec<i32>, String> {
-        children_of(self.child.id() as i32)
+    /// Page faults of all its processes so far, without those for which a disk was read.
+    pub fn faults(&self) -> Result<f64, String> {
+        let main = self.child.id() as i32;
+        Ok(std::iter::once(main).chain(children_of(main)?).filter_map(faults_of).sum())
     }
+}
+
+/// A field of what the kernel says of a process, from the state on.
+fn stat_of(pid: i32, field: usize) -> Option<i64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything; state and parent follow it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
+}
+
+fn faults_of(pid: i32) -> Option<f64> {
+    stat_of(pid, 7).map(|faults| faults as f64)
 }
 
 impl Drop for Proxy {
@@ -139,10 +172,7 @@ fn children_of(parent: i32) -> Result<Vec<i32>, String> {
     let mut children = Vec::new();
     for entry in processes.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // The name in brackets may hold anything; state and parent follow it.
-        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        if fields.split_whitespace().nth(1).and_then(|field| field.parse().ok()) == Some(parent) {
+        if stat_of(pid, 1) == Some(i64::from(parent)) {
             children.push(pid);
         }
     }

@@ -19,12 +19,13 @@ pub struct Waits {
     pub overloads: Vec<Overload>,
 }
 
-const NAMES: [(&str, &str); 16] = [
+const NAMES: [(&str, &str); 18] = [
     ("plain", "saved without looking at the token (B)"),
     ("cached", "Bearer, token known"),
     ("cached_before", "Bearer, token known, build before"),
     ("pop unchecked", "message with a proof, saved without check"),
     ("pop", "proof of possession"),
+    ("pop_before", "proof of possession, build before"),
     ("digest challenge", "Digest, static password: 401"),
     ("digest answer", "Digest, static password: answer"),
     ("digest", "Digest, static password: both"),
@@ -33,6 +34,7 @@ const NAMES: [(&str, &str); 16] = [
     ("rs256_before", "Bearer, RS256, every token new, build before"),
     ("es256", "Bearer, ES256, every token new"),
     ("opaque", "introspection, every token new"),
+    ("opaque_before", "introspection, every token new, build before"),
     ("http_client", "introspection by http_client, blocking"),
     ("jwt_rs256", "Kamailio's jwt, RS256"),
     ("jwt_es256", "Kamailio's jwt, ES256"),

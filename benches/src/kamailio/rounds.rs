@@ -28,15 +28,18 @@ pub struct Loads {
     cached: Vec<Message>,
     /// The phones with keys.
     phones: Phones,
+    /// The same phones, signed in at the proxy with the build before.
+    phones_before: Option<Phones>,
     serial: u64,
 }
 
-fn bearer(user: usize, token: &str) -> Message {
+/// REGISTER of a user with a token.
+pub fn bearer(user: usize, token: &str) -> Message {
     Message::register(user, &format!("Authorization: Bearer {token}\r\n"), "")
 }
 
 /// Tokens that nobody has seen yet, made by two threads.
-fn new_tokens(keys: &Keys, algorithm: Algorithm, count: usize, first: u64) -> Vec<Message> {
+pub fn new_tokens(keys: &Keys, algorithm: Algorithm, count: usize, first: u64) -> Vec<Message> {
     let some = |from: usize, to: usize| -> Vec<Message> {
         (from..to).map(|i| bearer(i % USERS, &keys.token(algorithm, i % USERS, first + i as u64))).collect()
     };
@@ -73,8 +76,9 @@ impl Loads {
         // A proof must be younger than the proxy's memory of proofs, and a Date counts whole seconds.
         std::thread::sleep(Duration::from_millis(1100));
         progress("signing phones in");
-        let phones = Phones::sign_in(&mut site.pop, 1)?;
-        let mut loads = Loads { cached, phones, serial: USERS as u64 };
+        let phones = Phones::sign_in(&mut site.pop, USERS, 1)?;
+        let phones_before = site.pop_before.as_mut().map(|proxy| Phones::sign_in(proxy, USERS, 1)).transpose()?;
+        let mut loads = Loads { cached, phones, phones_before, serial: USERS as u64 };
         progress("warming up");
         load(&mut site.plain, &mut loads.cached, USERS, 1)?;
         load(&mut site.cached, &mut loads.cached, USERS, 1)?;
@@ -85,11 +89,16 @@ impl Loads {
         let mut messages = loads.phones.messages()?;
         load(&mut site.pop, &mut messages, USERS, 1)?;
         load(&mut site.plain, &mut messages, USERS, 1)?;
+        if let (Some(proxy), Some(phones)) = (&mut site.pop_before, &loads.phones_before) {
+            load(proxy, &mut phones.messages()?, USERS, 1)?;
+        }
         digest::register(&mut site.digest, USERS, 1)?;
         if let Some(proxy) = &mut site.auth_db {
             digest::register(proxy, USERS, 1)?;
         }
-        load(&mut site.opaque, &mut opaque(SLOWEST), SLOWEST, 1)?;
+        for proxy in std::iter::once(&mut site.opaque).chain(&mut site.opaque_before) {
+            load(proxy, &mut opaque(SLOWEST), SLOWEST, 1)?;
+        }
         Ok(loads)
     }
 
@@ -133,10 +142,16 @@ impl Loads {
         let without = load(&mut site.plain, &mut proofs, USERS, source)?;
         costs.insert("pop unchecked", (without, plain));
         costs.insert("pop", (load(&mut site.pop, &mut proofs, USERS, source)?, without));
+        if let (Some(proxy), Some(phones)) = (&mut site.pop_before, &self.phones_before) {
+            costs.insert("pop_before", (load(proxy, &mut phones.messages()?, USERS, source)?, without));
+        }
 
         site.server.set_delay(Duration::ZERO);
         let plain = load(&mut site.plain, &mut self.cached, FAST, source)?;
         costs.insert("opaque", (load(&mut site.opaque, &mut opaque(SLOW), SLOW, source)?, plain));
+        if let Some(proxy) = &mut site.opaque_before {
+            costs.insert("opaque_before", (load(proxy, &mut opaque(SLOW), SLOW, source)?, plain));
+        }
         if let Some(proxy) = &mut site.http_client {
             costs.insert("http_client", (load(proxy, &mut opaque(SLOW), SLOW, source)?, plain));
         }

@@ -48,8 +48,12 @@ pub struct Site {
     pub auth_db: Option<Proxy>,
     /// Proofs of possession.
     pub pop: Proxy,
+    /// As `pop`, with another build of the module.
+    pub pop_before: Option<Proxy>,
     /// Opaque tokens, and requests without.
     pub opaque: Proxy,
+    /// As `opaque`, with another build of the module.
+    pub opaque_before: Option<Proxy>,
     /// The same by Kamailio's http_client.
     pub http_client: Option<Proxy>,
     /// RS256 by Kamailio's jwt.
@@ -58,79 +62,123 @@ pub struct Site {
     pub jwt_es256: Option<Proxy>,
     /// The authorization server.
     pub server: Arc<Server>,
-    _folder: Folder,
+    _ground: Ground,
+}
+
+/// How a proxy gets its tokens.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// Tokens whose keys are in a file.
+    Signed,
+    /// Codes, and proofs of possession.
+    Codes,
+    /// Opaque tokens.
+    Opaque,
+}
+
+/// What proxies share: a folder that goes away, the authorization server, and its keys in a file.
+pub struct Ground {
+    /// The authorization server.
+    pub server: Arc<Server>,
+    folder: Folder,
+    with_keys: String,
+    store_key: PathBuf,
+}
+
+impl Ground {
+    /// Starts the server.
+    pub fn new() -> Result<Ground, String> {
+        let folder = Folder(std::env::temp_dir().join(format!("sipoauth-bench-{}", std::process::id())));
+        fs::create_dir_all(&folder.0).map_err(|e| format!("{}: {e}", folder.0.display()))?;
+        let server = Server::start()?;
+        let keys = write(&folder.0, "jwks.json", &server.keys().key_set().to_string())?;
+        let store_key = write(&folder.0, "store-key", "a secret of the benches, at least 32 octets")?;
+        Ok(Ground { server, folder, with_keys: format!("jwks_file = \"{}\"\n", keys.display()), store_key })
+    }
+
+    /// The folder.
+    pub fn base(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// What a proxy with this name must know, as `-A` takes it.
+    pub fn defines(&self, name: &str, way: Way) -> Result<Vec<String>, String> {
+        let server = &self.server;
+        let client =
+            format!("{}client_id = \"{CLIENT}\"\nclient_secret = \"a secret of the benches\"\n", self.with_keys);
+        let (globals, provider) = match way {
+            Way::Signed => ("token_cache_size = 32768\n".to_owned(), self.with_keys.clone()),
+            Way::Codes => {
+                let store = format!(
+                    "store = \"{}\"\nstore_key_file = \"{}\"\nsource_limit = 65535\nusers = 262144\n",
+                    self.base().join(format!("store-{name}")).display(),
+                    self.store_key.display()
+                );
+                (store, format!("{client}token_endpoint = \"{}\"\n", server.url("/token")))
+            }
+            Way::Opaque => (
+                format!("{WAITING}source_limit = 65535\nusers = 131072\n"),
+                format!(
+                    "{client}tokens = \"opaque\"\nintrospection_cache = 3600\nintrospection_endpoint = \"{}\"\n",
+                    server.url("/introspect")
+                ),
+            ),
+        };
+        let file = config_file(self.base(), name, server, &globals, &provider)?;
+        let mut defines = vec!["TOKENS".to_owned(), format!("CONFIG_FILE=\"{}\"", file.display())];
+        if matches!(way, Way::Opaque) {
+            defines.push("BYSTANDERS".into());
+        }
+        Ok(defines)
+    }
 }
 
 impl Site {
     /// Starts all of them, and waits until they answer. `before` is a tree with another build of the module.
     pub fn start(before: Option<&Path>) -> Result<Site, String> {
-        let folder = Folder(std::env::temp_dir().join(format!("sipoauth-bench-{}", std::process::id())));
-        let base = folder.0.clone();
-        fs::create_dir_all(&base).map_err(|e| format!("{}: {e}", base.display()))?;
-        let server = Server::start()?;
-        let built = |build: Option<&Path>, name: &'static str, globals: &str, provider: &str| {
-            let file = config_file(&base, name, &server, globals, provider)?;
-            let mut defines = vec!["TOKENS".to_owned(), format!("CONFIG_FILE=\"{}\"", file.display())];
-            if name == "opaque" {
-                defines.push("BYSTANDERS".into());
-            }
-            match build {
-                Some(build) => Proxy::launch_of(build, name, &base, &defines),
-                None => Proxy::launch(name, &base, &defines),
-            }
+        let ground = Ground::new()?;
+        let (base, server) = (ground.base(), &ground.server);
+        let ours = |name, way| Proxy::launch(name, base, &ground.defines(name, way)?);
+        let earlier = |name, way| {
+            before.map(|build| Proxy::launch_of(build, name, base, &ground.defines(name, way)?)).transpose()
         };
-        let ours = |name, globals: &str, provider: &str| built(None, name, globals, provider);
-        let keys = write(&base, "jwks.json", &server.keys().key_set().to_string())?;
-        let with_keys = format!("jwks_file = \"{}\"\n", keys.display());
-        let cache = "token_cache_size = 32768\n";
-        let store_key = write(&base, "store-key", "a secret of the benches, at least 32 octets")?;
-        let store = format!(
-            "store = \"{}\"\nstore_key_file = \"{}\"\nsource_limit = 65535\nusers = 262144\n",
-            base.join("store").display(),
-            store_key.display()
-        );
-        let client = format!("{with_keys}client_id = \"{CLIENT}\"\nclient_secret = \"a secret of the benches\"\n");
-        let codes = format!("{client}token_endpoint = \"{}\"\n", server.url("/token"));
-        let opaque = format!(
-            "{client}tokens = \"opaque\"\nintrospection_cache = 3600\nintrospection_endpoint = \"{}\"\n",
-            server.url("/introspect")
-        );
-        let limits = format!("{WAITING}source_limit = 65535\nusers = 131072\n");
         let jwt = |name: &'static str, algorithm: Algorithm| -> Result<Option<Proxy>, String> {
             if !has_module("jwt.so") {
                 return Ok(None);
             }
-            let key = write(&base, &format!("{name}.pem"), &server.keys().public_pem(algorithm)?)?;
+            let key = write(base, &format!("{name}.pem"), &server.keys().public_pem(algorithm)?)?;
             let claims = format!("iss='{}';aud='{AUDIENCE}'", server.keys().issuer());
             let defines = [
                 format!("JWT=\"{}\"", algorithm.name()),
                 format!("KEY_FILE=\"{}\"", key.display()),
                 format!("CLAIMS=\"{claims}\""),
             ];
-            Proxy::launch(name, &base, &defines).map(Some)
+            Proxy::launch(name, base, &defines).map(Some)
         };
         let mut site = Site {
-            plain: Proxy::launch("plain", &base, &[])?,
-            cached: ours("cached", cache, &with_keys)?,
-            rs256: ours("rs256", cache, &with_keys)?,
-            es256: ours("es256", cache, &with_keys)?,
-            cached_before: before.map(|_| built(before, "cached_before", cache, &with_keys)).transpose()?,
-            rs256_before: before.map(|_| built(before, "rs256_before", cache, &with_keys)).transpose()?,
-            digest: Proxy::launch("digest", &base, &["DIGEST".into()])?,
-            auth_db: auth_db(&base)?,
-            pop: ours("pop", &store, &codes)?,
-            opaque: ours("opaque", &limits, &opaque)?,
+            plain: Proxy::launch("plain", base, &[])?,
+            cached: ours("cached", Way::Signed)?,
+            rs256: ours("rs256", Way::Signed)?,
+            es256: ours("es256", Way::Signed)?,
+            cached_before: earlier("cached_before", Way::Signed)?,
+            rs256_before: earlier("rs256_before", Way::Signed)?,
+            digest: Proxy::launch("digest", base, &["DIGEST".into()])?,
+            auth_db: auth_db(base)?,
+            pop: ours("pop", Way::Codes)?,
+            pop_before: earlier("pop_before", Way::Codes)?,
+            opaque: ours("opaque", Way::Opaque)?,
+            opaque_before: earlier("opaque_before", Way::Opaque)?,
             http_client: match has_module("http_client.so") {
                 true => {
                     let url = format!("HTTP_CLIENT=\"{}\"", server.url("/introspect"));
-                    Some(Proxy::launch("http_client", &base, &[url, "BYSTANDERS".into()])?)
+                    Some(Proxy::launch("http_client", base, &[url, "BYSTANDERS".into()])?)
                 }
                 false => None,
             },
             jwt_rs256: jwt("jwt_rs256", Algorithm::Rs256)?,
             jwt_es256: jwt("jwt_es256", Algorithm::Es256)?,
-            server: Arc::clone(&server),
-            _folder: folder,
+            server: Arc::clone(server),
+            _ground: ground,
         };
         site.all().try_for_each(Proxy::wait_until_ready)?;
         Ok(site)
@@ -154,6 +202,8 @@ impl Site {
             &mut self.jwt_es256,
             &mut self.cached_before,
             &mut self.rs256_before,
+            &mut self.pop_before,
+            &mut self.opaque_before,
         ];
         always.into_iter().chain(where_possible.into_iter().flatten())
     }
