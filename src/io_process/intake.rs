@@ -1,113 +1,173 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The thread that takes the workers' jobs. Whatever is wrong with their socket, it says so and goes on, because
-//! every request that must wait would wait in vain if this thread ended silently.
+//! What reaches the thread of the I/O service: the workers' jobs, and the events of its own threads. It sleeps in one
+//! place, until either comes.
+//!
+//! Whatever is wrong with the workers' queue, the intake says so and goes on, because every request that must wait would
+//! wait in vain if it ended silently.
 
+use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, fence};
+use std::sync::mpsc::{self, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
-use std::{io, thread};
 
 use super::service::ServiceEvent;
 use crate::process::caught::caught;
 use crate::process::context::Context;
-use crate::process::job::Receiver;
-use sipoauth_core::ports::{Level, Log};
+use crate::process::job_queue::{Received, Receiver};
+use sipoauth_core::ports::Level;
 
-/// Pause between two tries of a socket that fails.
+/// At most this many events wait. Beyond that the threads wait.
+const EVENTS: usize = 1024;
+/// Pause between two tries of a queue that fails.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Wake-ups that follow each other faster than this are counted.
-const RAPID: Duration = Duration::from_millis(10);
-/// This many rapid wake-ups in a row mean that the socket was shut down.
-const TOO_MANY: u32 = 1000;
 
-/// The thread's work.
+/// Where the service's threads leave their events.
+#[derive(Clone)]
+pub struct Events {
+    sender: SyncSender<ServiceEvent>,
+    sleeps: Arc<AtomicBool>,
+    context: Arc<Context>,
+}
+
+impl Events {
+    /// Leaves an event. Waits while too many are there; false when nobody takes them any more.
+    pub fn send(&self, event: ServiceEvent) -> bool {
+        let sent = self.sender.send(event).is_ok();
+        // Either this thread sees that the service sleeps, or the service sees the event before it does.
+        fence(SeqCst);
+        if self.sleeps.load(Relaxed) {
+            self.context.jobs().wake();
+        }
+        sent
+    }
+}
+
+/// The receiving side.
 pub struct Intake {
     context: Arc<Context>,
     jobs: Receiver,
-    events: SyncSender<ServiceEvent>,
-    lines: Arc<dyn Log>,
-    ending: Arc<AtomicBool>,
+    events: mpsc::Receiver<ServiceEvent>,
+    sleeps: Arc<AtomicBool>,
+    /// Jobs that were received and not taken yet.
+    received: VecDeque<ServiceEvent>,
+    /// Jobs and events of threads take turns, so that neither waits for the end of the other.
+    job_is_next: bool,
     failures: u32,
-    wakes: u32,
-    woken: Instant,
+    /// When a queue that fails is tried again.
+    again_at: Option<Instant>,
 }
 
 impl Intake {
-    /// Log lines go to `lines`. The thread ends once `ending` is set and the socket is woken, or when nobody takes
-    /// the events.
-    pub fn new(
-        context: &Arc<Context>,
-        events: SyncSender<ServiceEvent>,
-        lines: &Arc<impl Log + 'static>,
-        ending: &Arc<AtomicBool>,
-    ) -> io::Result<Intake> {
-        Ok(Intake {
+    /// The intake, and where its events come from.
+    pub fn new(context: &Arc<Context>) -> io::Result<(Intake, Events)> {
+        let (sender, events) = sync_channel(EVENTS);
+        let sleeps = Arc::new(AtomicBool::new(false));
+        let intake = Intake {
             context: Arc::clone(context),
             jobs: context.jobs().receiver()?,
             events,
-            lines: Arc::clone(lines) as Arc<dyn Log>,
-            ending: Arc::clone(ending),
+            sleeps: Arc::clone(&sleeps),
+            received: VecDeque::new(),
+            job_is_next: true,
             failures: 0,
-            wakes: 0,
-            woken: Instant::now(),
-        })
+            again_at: None,
+        };
+        Ok((intake, Events { sender, sleeps, context: Arc::clone(context) }))
     }
 
-    /// Takes jobs until the service ends.
-    pub fn run(mut self) {
-        while !self.ending.load(Relaxed) {
-            match self.next() {
-                Ok(event) => {
-                    self.recovered();
-                    if self.events.send(event).is_err() {
-                        return;
-                    }
-                }
-                Err(why) => self.failed(&why),
-            }
+    /// Takes what has come from the workers, if nothing of theirs is left.
+    pub fn look(&mut self) {
+        if self.received.is_empty() && self.works() {
+            self.receive(Duration::ZERO);
         }
     }
 
-    fn next(&mut self) -> Result<ServiceEvent, String> {
-        let received = caught(|| self.jobs.receive()).map_err(|place| format!("internal error caught at {place}"))?;
-        match received.map_err(|error| error.to_string())? {
-            Some(job) => {
-                self.wakes = 0;
-                Ok(ServiceEvent::Job(job))
+    /// The next event. If there is none, it waits for one, at most this long.
+    pub fn next(&mut self, timeout: Duration) -> Option<ServiceEvent> {
+        self.at_hand().or_else(|| self.wait(timeout))
+    }
+
+    fn at_hand(&mut self) -> Option<ServiceEvent> {
+        let job = if self.job_is_next { self.received.pop_front() } else { None };
+        let next = job.or_else(|| self.events.try_recv().ok()).or_else(|| self.received.pop_front());
+        self.job_is_next = !matches!(next, Some(ServiceEvent::Job(_)));
+        next
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Option<ServiceEvent> {
+        if timeout.is_zero() {
+            return None;
+        }
+        if !self.works() {
+            return self.event_of_thread(timeout.min(PAUSE));
+        }
+        self.sleeps.store(true, Relaxed);
+        fence(SeqCst);
+        let event = self.at_hand();
+        if event.is_none() {
+            self.receive(timeout);
+        }
+        self.sleeps.store(false, Relaxed);
+        event.or_else(|| self.at_hand())
+    }
+
+    /// False during the pause of a queue that fails.
+    fn works(&mut self) -> bool {
+        if self.again_at.is_some_and(|again_at| Instant::now() < again_at) {
+            return false;
+        }
+        if self.again_at.take().is_some() {
+            self.context.arena().shared().deaf.store(0, Relaxed);
+        }
+        true
+    }
+
+    fn receive(&mut self, timeout: Duration) {
+        let Intake { jobs, received, context, .. } = self;
+        let mut take = |one| {
+            received.push_back(match one {
+                Received::Job(job) => ServiceEvent::Job(job),
+                Received::Lost(asker) => ServiceEvent::Lost(asker),
+                Received::Wake => ServiceEvent::Woken,
+            });
+        };
+        let done = caught(|| jobs.receive(context.arena().job_slots(), timeout, &mut take));
+        match done {
+            Ok(Ok(())) if self.failures == 0 => {}
+            Ok(Ok(())) => {
+                self.failures = 0;
+                self.context.log().log(Level::Info, "the queue by which workers ask the I/O service works again");
             }
-            None => {
-                let failing = self.wakes >= TOO_MANY;
-                let rapid = self.woken.elapsed() < if failing { PAUSE * 2 } else { RAPID };
-                self.woken = Instant::now();
-                self.wakes = if rapid { self.wakes + 1 } else { 0 };
-                if self.wakes < TOO_MANY { Ok(ServiceEvent::Woken) } else { Err("it was shut down".into()) }
-            }
+            Ok(Err(error)) => self.failed(&error.to_string()),
+            Err(place) => self.failed(&format!("internal error caught at {place}")),
         }
     }
 
-    /// Notes a failure of the socket and pauses. Requests that would have to wait are refused at once meanwhile.
+    /// Notes a failure of the queue. Requests that would have to wait are refused at once until it is tried again.
     fn failed(&mut self, why: &str) {
-        let deaf = &self.context.arena().shared().deaf;
-        deaf.store(1, Relaxed);
+        self.context.arena().shared().deaf.store(1, Relaxed);
+        self.again_at = Some(Instant::now() + PAUSE);
         self.failures = self.failures.saturating_add(1);
         if self.failures.is_power_of_two() {
             let line = format!(
-                "requests that must wait are refused: the socket by which workers ask the I/O service fails ({} in a \
-                 row): {why}",
+                "requests that must wait are refused: the queue by which workers ask the I/O service fails ({} in a row): \
+                 {why}",
                 self.failures
             );
-            self.lines.log(Level::Error, &line);
+            self.context.log().log(Level::Error, &line);
         }
-        thread::sleep(PAUSE);
-        // Workers may send again before the next try, because a socket that works has nothing to receive as long as
-        // nobody sends.
-        deaf.store(0, Relaxed);
     }
 
-    fn recovered(&mut self) {
-        if std::mem::take(&mut self.failures) > 0 {
-            self.lines.log(Level::Info, "the socket by which workers ask the I/O service works again");
-        }
+    /// Waits for an event of a thread only.
+    pub fn event_of_thread(&mut self, timeout: Duration) -> Option<ServiceEvent> {
+        self.events.recv_timeout(timeout).ok()
+    }
+
+    /// The jobs that nobody has taken.
+    pub fn left(&mut self) -> impl Iterator<Item = ServiceEvent> {
+        self.received.drain(..)
     }
 }

@@ -2,7 +2,6 @@
 //! Threads that may wait: each runs one task at a time and hands back its result.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
@@ -71,16 +70,20 @@ pub struct Pool<E: Send + 'static> {
 }
 
 impl<E: Send + 'static> Pool<E> {
-    /// Starts `size` threads that send their events to `events`. The caller joins the handles at the end.
-    pub fn new(size: usize, events: &SyncSender<E>) -> std::io::Result<(Pool<E>, Vec<JoinHandle<()>>)> {
+    /// Starts `size` threads that give their events to `send`, and end when it says false. The caller joins the handles at
+    /// the end.
+    pub fn new(
+        size: usize,
+        send: impl Fn(E) -> bool + Clone + Send + 'static,
+    ) -> std::io::Result<(Pool<E>, Vec<JoinHandle<()>>)> {
         let waiting = Waiting { tasks: VecDeque::new(), idle: Vec::new(), closed: false };
         let queue = Arc::new(Queue(Mutex::new(waiting)));
         let mut pool = Pool { queue, size };
         let mut threads = Vec::new();
         for _ in 0..size {
-            let (queue, events) = (Arc::clone(&pool.queue), events.clone());
+            let (queue, send) = (Arc::clone(&pool.queue), send.clone());
             // If one thread cannot be started, those that were started end again.
-            let thread = spawn("sipoauth io", move || run(&queue, &events)).inspect_err(|_| pool.close())?;
+            let thread = spawn("sipoauth io", move || run(&queue, send)).inspect_err(|_| pool.close())?;
             threads.push(thread);
         }
         Ok((pool, threads))
@@ -127,14 +130,14 @@ impl<E: Send + 'static> Pool<E> {
     }
 }
 
-fn run<E>(queue: &Queue<E>, events: &SyncSender<E>) {
+fn run<E>(queue: &Queue<E>, send: impl Fn(E) -> bool) {
     while let Some(Task { run, panicked }) = queue.take() {
         // A panic in a parser must cost one task, not the thread.
         let event = match caught(run) {
             Ok(event) => Ok(event),
             Err(place) => caught(|| panicked(place)),
         };
-        if event.is_ok_and(|event| events.send(event).is_err()) {
+        if event.is_ok_and(|event| !send(event)) {
             return;
         }
     }

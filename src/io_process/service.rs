@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::changes::{ChangeClock, Changes};
 use super::exchange_task::{ReadRecord, TaskEnv};
 use super::exchanges::{ExchangeDone, Exchanges};
 use super::http::HttpClient;
-use super::intake::Intake;
+use super::intake::{Events, Intake};
 use super::introspections::{IntrospectionDone, Introspections};
 use super::key_fetches::{KeyFetches, KeyThreads};
 use super::line_buffer::LineBuffer;
@@ -29,7 +28,7 @@ use crate::fault;
 use crate::process::StartError;
 use crate::process::caught::caught;
 use crate::process::context::{Context, PlacedPolicy};
-use crate::process::job::{Job, Work};
+use crate::process::job::{Asker, Job, Work};
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
 use sipoauth_core::config::policy::Policy;
@@ -38,8 +37,6 @@ use sipoauth_core::oauth::kept_keys::KeptKeys;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
 use sipoauth_core::ports::{Level, Log};
 
-/// At most this many events wait for `step`. Beyond that the senders wait, and the workers' queue fills up.
-const EVENTS: usize = 1024;
 /// Most events that a step takes before it gives back the requests whose work is done.
 const BATCH: usize = 256;
 /// Most events of a step that put something into the memory that workers read. This many fit in one of its sets, so
@@ -58,6 +55,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub enum ServiceEvent {
     /// A worker asks for something.
     Job(Job),
+    /// Somebody has asked for something that is not known any more.
+    Lost(Asker),
     /// There is a new configuration, or keys that the operator wants.
     Woken,
     /// The key fetch with this number has ended; the error is a sentence.
@@ -113,9 +112,9 @@ pub struct IoService {
     reads_again: bool,
     waiters: Waiters,
     changes: Changes,
-    watch: Option<SyncSender<ServiceEvent>>,
+    watch: Option<Events>,
     swept: i64,
-    events: Receiver<ServiceEvent>,
+    intake: Intake,
     pool: Pool<ServiceEvent>,
     threads: Vec<JoinHandle<()>>,
     ending: Arc<AtomicBool>,
@@ -195,13 +194,11 @@ impl IoService {
         let placed = context.policy()?;
         let changes = Changes::default();
         let env = task_env(&context, &placed, changes.clock(), &Arc::default(), Arc::default());
-        let (event_sender, events) = sync_channel(EVENTS);
-        let ending = Arc::new(AtomicBool::new(false));
-        let (pool, mut threads) = Pool::new(placed.policy.settings.http_threads as usize, &event_sender)?;
+        let (intake, events) = Intake::new(&context)?;
         let remote = context.sessions().is_some_and(|access| !access.is_local());
-        let watch = remote.then(|| event_sender.clone());
-        let intake = Intake::new(&context, event_sender, &env.lines, &ending)?;
-        threads.push(spawn("sipoauth jobs", move || intake.run())?);
+        let watch = remote.then(|| events.clone());
+        let (pool, threads) =
+            Pool::new(placed.policy.settings.http_threads as usize, move |event| events.send(event))?;
         let mut service = IoService {
             context,
             process: std::process::id(),
@@ -218,10 +215,10 @@ impl IoService {
             changes,
             watch,
             swept: 0,
-            events,
+            intake,
             pool,
             threads,
-            ending,
+            ending: Arc::default(),
         };
         service.keys.adopt(&service.context, &service.placed, &mut service.waiters, now_millis());
         Ok(service)
@@ -238,15 +235,12 @@ impl IoService {
         self.start_due(now_millis());
         let mut wait = timeout.min(self.until_next(now_millis()));
         // Everything that is there already is taken before the next look at the clock.
+        self.intake.look();
         let mut ended = 0;
         for _ in 0..BATCH {
-            match self.events.recv_timeout(wait) {
-                Ok(event) => {
-                    ended += usize::from(matches!(event, ServiceEvent::Done(_) | ServiceEvent::Introspected(_)));
-                    self.take(event);
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+            let Some(event) = self.intake.next(wait) else { break };
+            ended += usize::from(matches!(event, ServiceEvent::Done(_) | ServiceEvent::Introspected(_)));
+            self.take(event);
             if ended == ANSWERS {
                 break;
             }
@@ -284,13 +278,17 @@ impl IoService {
         self.follow();
         let (waiters, now) = (&mut self.waiters, now_millis());
         match event {
-            ServiceEvent::Job(Job { work, deadline, cookies, place }) => {
-                let ticket = waiters.add(deadline, cookies, place);
+            ServiceEvent::Job(Job { work, asker }) => {
+                let ticket = waiters.add(asker);
                 match work {
                     Work::Keys(slot, generation) => self.keys.wait(&self.context, slot, generation, ticket, waiters),
                     Work::Introspect(work) => self.introspections.add(&self.env, *work, ticket, waiters, now),
                     work => self.exchanges.add(work, ticket, waiters),
                 }
+            }
+            ServiceEvent::Lost(asker) => {
+                let ticket = waiters.add(asker);
+                waiters.finish(ticket);
             }
             ServiceEvent::Woken => {}
             ServiceEvent::Fetched(number, result) => {
@@ -405,7 +403,9 @@ impl IoService {
         let (Some(events), ending) = (self.watch.take(), Arc::clone(&self.ending)) else { return };
         let (lines, counters) = (Arc::clone(&self.env.lines), Arc::clone(&self.context));
         let watch = move || {
-            let mut tell = |key| drop(events.send(ServiceEvent::Changed(key)));
+            let mut tell = |key| {
+                events.send(ServiceEvent::Changed(key));
+            };
             // The watch returns when the service ends. After a panic it begins again, and any record may have changed.
             while let Err(place) = caught(|| store.watch_changes(&ending, &mut tell)) {
                 counters.arena().shared().counters.add(Counter::Panics);
@@ -430,20 +430,18 @@ impl Drop for IoService {
         }
         self.ending.store(true, Relaxed);
         self.pool.close();
-        self.context.jobs().wake();
         // A thread may wait for room to hand over an event. Once the rest is taken, it goes on and sees the end.
         let threads = std::mem::take(&mut self.threads);
-        let waiting = &self.context.arena().shared().waiting;
-        let give_back = |event| {
-            if let ServiceEvent::Job(job) = event {
-                waiting.give_back(&job.place);
-            }
-        };
         while threads.iter().any(|t| !t.is_finished()) {
-            let _ = self.events.recv_timeout(Duration::from_millis(10)).map(give_back);
+            self.intake.event_of_thread(Duration::from_millis(10));
         }
         // Requests that are still parked are not given back; they must not count against max_pending any longer.
-        self.events.try_iter().for_each(give_back);
+        let waiting = &self.context.arena().shared().waiting;
+        for event in self.intake.left() {
+            if let ServiceEvent::Job(Job { asker, .. }) | ServiceEvent::Lost(asker) = event {
+                waiting.give_back(&asker.place);
+            }
+        }
         self.waiters.abandon(self.context.arena().shared());
         // No thread may be left when the host unloads the library or forks next.
         for thread in threads {

@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::process::job::NOBODY;
+use crate::process::job::{Asker, NOBODY};
 use crate::shared::Shared;
 use crate::shared::counters::Counter;
-use crate::shared::waiting_room::WaitingPlace;
 
 /// Names a waiter.
 pub type Ticket = u64;
@@ -18,24 +17,17 @@ const LONGEST: i64 = 30_000;
 #[derive(Default)]
 pub struct Waiters {
     next: Ticket,
-    waiting: HashMap<Ticket, Waiter>,
+    waiting: HashMap<Ticket, Asker>,
     deadlines: BTreeSet<(i64, Ticket)>,
-    done: Vec<Waiter>,
-}
-
-#[derive(Clone, Copy)]
-struct Waiter {
-    deadline: i64,
-    cookies: [u64; 2],
-    place: WaitingPlace,
+    done: Vec<Asker>,
 }
 
 impl Waiters {
-    /// Adds a request, with its deadline in Unix milliseconds.
-    pub fn add(&mut self, deadline: i64, cookies: [u64; 2], place: WaitingPlace) -> Ticket {
+    /// Adds a request.
+    pub fn add(&mut self, asker: Asker) -> Ticket {
         self.next += 1;
-        self.waiting.insert(self.next, Waiter { deadline, cookies, place });
-        self.deadlines.insert((deadline, self.next));
+        self.waiting.insert(self.next, asker);
+        self.deadlines.insert((asker.deadline, self.next));
         self.next
     }
 
@@ -81,7 +73,7 @@ impl Waiters {
 
     /// Gives back all requests that are done.
     pub fn release(&mut self, shared: &Shared, give_back: &mut dyn FnMut([u64; 2])) {
-        for Waiter { cookies, place, .. } in std::mem::take(&mut self.done) {
+        for Asker { cookies, place, .. } in std::mem::take(&mut self.done) {
             shared.waiting.give_back(&place);
             shared.counters.add(Counter::Resumed);
             if cookies[0] == NOBODY[0] {
@@ -101,12 +93,13 @@ impl Waiters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::waiting_room::WaitingPlace;
 
     #[test]
     fn a_clock_that_is_set_back_lets_nobody_wait_for_hours() {
         const HOURS: i64 = 10_000_000;
         let mut waiters = Waiters::default();
-        let [old, new] = [HOURS + 5000, 5000].map(|deadline| waiters.add(deadline, NOBODY, WaitingPlace::default()));
+        let [old, new] = [HOURS + 5000, 5000].map(|deadline| waiters.add(Asker { deadline, cookies: NOBODY, place: WaitingPlace::NONE }));
         assert!(waiters.expire(0));
         assert!(!waiters.waits(old) && waiters.waits(new));
         assert!(!waiters.expire(4999) && waiters.expire(5000));

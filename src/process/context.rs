@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::StartError;
-use super::job::JobQueue;
+use super::job_queue::JobQueue;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
 use crate::shared::{Arena, Sizes};
@@ -124,13 +124,14 @@ impl Context {
             answers: if policy.introspects() { policy.settings.shared_records() } else { 0 },
             connections: if policy.settings.connection_auth { policy.settings.bound_connections() } else { 0 },
             tokens: policy.settings.token_cache_size as usize,
+            jobs: policy.settings.max_pending as usize,
             proofs: if sessions.is_some() { policy.settings.remembered_proofs() } else { 0 },
         };
         let context = Context {
             source,
             started: policy.settings.of_the_start(),
             arena: Arena::new(&sizes, now_millis())?,
-            jobs: JobQueue::new()?,
+            jobs: JobQueue::new(sizes.jobs)?,
             sessions,
             log,
             parsed: Mutex::default(),

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Jobs from the workers to the I/O service: datagrams of bounded size that never block the sender.
-
-use std::io;
-use std::os::unix::net::UnixDatagram;
+//! What the workers ask the I/O service to do.
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::shared::waiting_room::{Party, WaitingPlace};
 use sipoauth_core::check::key_derivation_check::OpenKeyProof;
@@ -128,11 +124,9 @@ impl From<Work> for Errand {
     }
 }
 
-/// Work for a request that waits for it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Job {
-    /// What to do.
-    pub work: Work,
+/// Who asks for work, and waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Asker {
     /// Unix milliseconds at which the asker gives up.
     pub deadline: i64,
     /// Two words of the asker, which it gets back unchanged.
@@ -141,59 +135,13 @@ pub struct Job {
     pub place: WaitingPlace,
 }
 
-/// Longest job in octets: the longest token that can be configured, and room for the rest.
-const MAX_LEN: usize = 72 * 1024;
-
-/// Both ends of the queue, made before the fork.
-pub struct JobQueue {
-    sender: UnixDatagram,
-    receiver: UnixDatagram,
-}
-
-impl JobQueue {
-    /// Makes the queue.
-    pub fn new() -> io::Result<JobQueue> {
-        let (sender, receiver) = UnixDatagram::pair()?;
-        sender.set_nonblocking(true)?;
-        Ok(JobQueue { sender, receiver })
-    }
-
-    /// Sends a job; fails at once when the queue is full.
-    pub fn send(&self, job: &Job) -> io::Result<()> {
-        let octets = Zeroizing::new(postcard::to_stdvec(job).map_err(io::Error::other)?);
-        if octets.len() > MAX_LEN {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the job is too long"));
-        }
-        self.sender.send(&octets).map(drop)
-    }
-
-    /// Wakes the receiver without a job, so that it looks at the shared memory, or ends.
-    pub fn wake(&self) {
-        // If the queue has no room for an empty datagram, the receiver is awake anyway.
-        let _ = self.sender.send(&[]);
-    }
-
-    /// Another handle on the receiving end, for the I/O service's thread.
-    pub fn receiver(&self) -> io::Result<Receiver> {
-        Ok(Receiver { socket: self.receiver.try_clone()?, buffer: Zeroizing::new(vec![0; MAX_LEN]) })
-    }
-}
-
-/// The receiving end.
-pub struct Receiver {
-    socket: UnixDatagram,
-    buffer: Zeroizing<Vec<u8>>,
-}
-
-impl Receiver {
-    /// Waits for a job; None for a wake-up.
-    pub fn receive(&mut self) -> io::Result<Option<Job>> {
-        let length = match self.socket.recv(&mut self.buffer) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(None),
-            received => received?,
-        };
-        Ok(postcard::from_bytes(&self.buffer[..length]).ok())
-    }
+/// Work for a request that waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Job {
+    /// What to do.
+    pub work: Work,
+    /// Who waits for it.
+    pub asker: Asker,
 }
 
 #[cfg(test)]
@@ -216,30 +164,5 @@ mod tests {
         }
         let this = Comparison::new(1, 2, 1_000_000);
         assert!(!this.is_again(&first[..8]) && !this.is_again(b""), "a record without a time");
-    }
-
-    #[test]
-    fn a_full_queue_refuses_instead_of_blocking() {
-        let queue = JobQueue::new().unwrap();
-        let mut receiver = queue.receiver().unwrap();
-        let job = Job { work: Work::Keys(3, 1), deadline: -5, cookies: [u64::MAX, 7], place: WaitingPlace::default() };
-        let sent = (0..100_000).take_while(|_| queue.send(&job).is_ok()).count();
-        assert!((100..100_000).contains(&sent), "{sent}");
-        assert_eq!(receiver.receive().unwrap(), Some(job.clone()));
-        queue.send(&job).unwrap();
-    }
-
-    #[test]
-    fn a_long_job_is_refused() {
-        let queue = JobQueue::new().unwrap();
-        let job = Job {
-            work: Work::Account("x".repeat(MAX_LEN), None),
-            deadline: 0,
-            cookies: [0; 2],
-            place: WaitingPlace::default(),
-        };
-        assert!(queue.send(&job).is_err());
-        queue.wake();
-        assert_eq!(queue.receiver().unwrap().receive().unwrap(), None);
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod charges;
 pub mod context;
 pub(crate) mod failures;
 pub mod job;
+pub mod job_queue;
 
 use sipoauth_core::config::ConfigError;
 

@@ -8,6 +8,7 @@
 pub mod connection_table;
 pub mod counters;
 pub mod file_room;
+pub mod job_slots;
 pub mod limit_table;
 pub mod mapped_store;
 pub mod memory_table;
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use connection_table::{ConnectionEntry, ConnectionTable};
 use counters::{Counters, Gauge};
+use job_slots::{JobSlot, JobSlots};
 use limit_table::LimitTable;
 use memory_table::MemoryTable;
 use provider_slot::ProviderSlot;
@@ -129,11 +131,13 @@ pub struct Sizes {
     pub connections: usize,
     /// Tokens that are remembered once they were verified.
     pub tokens: usize,
+    /// Requests whose work waits here for the I/O service.
+    pub jobs: usize,
 }
 
 /// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the tags of the record cache and
-/// of the answers, their records, the entries of the connection table, and from the next page on the sets of the token
-/// table.
+/// of the answers, their records, the entries of the connection table, the slots of jobs, and from the next page on the
+/// sets of the token table.
 pub struct Arena {
     base: NonNull<Shared>,
     slots: usize,
@@ -142,6 +146,7 @@ pub struct Arena {
     records: usize,
     answers: usize,
     connections: usize,
+    jobs: usize,
     /// Where the token table begins, in octets.
     token_offset: usize,
     token_sets: usize,
@@ -161,14 +166,15 @@ impl Arena {
     pub fn new(sizes: &Sizes, now: i64) -> std::io::Result<Arena> {
         let slots = sizes.providers + SPARE_SLOTS;
         let replay_sets = sets_for(sizes.proofs);
-        let (records, answers) = (sizes.records, sizes.answers);
+        let (records, answers, jobs) = (sizes.records, sizes.answers, sizes.jobs);
         let connections = connection_table::rounded(sizes.connections);
         let token_sets = token_table::sets_for(sizes.tokens);
         let before = size_of::<Shared>()
             + slots * size_of::<ProviderSlot>()
             + replay_sets * size_of::<ReplaySet>()
             + (rounded(records) + rounded(answers)) * (size_of::<CacheTag>() + size_of::<CachedRecord>())
-            + connections * size_of::<ConnectionEntry>();
+            + connections * size_of::<ConnectionEntry>()
+            + jobs * size_of::<JobSlot>();
         let token_offset = before.next_multiple_of(PAGE);
         let length = token_offset + token_sets * size_of::<TokenSet>();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
@@ -190,6 +196,7 @@ impl Arena {
         const { assert!(size_of::<ReplaySet>().is_multiple_of(align_of::<CacheTag>())) };
         const { assert!(size_of::<CacheTag>().is_multiple_of(align_of::<CachedRecord>())) };
         const { assert!(size_of::<CachedRecord>().is_multiple_of(align_of::<ConnectionEntry>())) };
+        const { assert!(size_of::<ConnectionEntry>().is_multiple_of(align_of::<JobSlot>())) };
         const { assert!(align_of::<TokenSet>() <= PAGE) };
         // The mapping has the configuration's secrets, so it must not be in a core file. A failure of this call is
         // ignored.
@@ -201,7 +208,19 @@ impl Arena {
         unsafe { libc::madvise(address.byte_add(token_offset), length - token_offset, libc::MADV_HUGEPAGE) };
         let base = NonNull::new(address.cast::<Shared>()).ok_or_else(std::io::Error::last_os_error)?;
         let since = now / 1000;
-        Ok(Arena { base, slots, replay_sets, since, records, answers, connections, token_offset, token_sets, length })
+        Ok(Arena {
+            base,
+            slots,
+            replay_sets,
+            since,
+            records,
+            answers,
+            connections,
+            jobs,
+            token_offset,
+            token_sets,
+            length,
+        })
     }
 
     /// The part that exists once.
@@ -278,15 +297,26 @@ impl Arena {
         self.cache(rounded(self.records), self.answers)
     }
 
+    /// The first of the entries of the connection table, behind the records.
+    fn first_connection(&self) -> *const ConnectionEntry {
+        // SAFETY: the address lies within the mapping, or at its end when nothing follows the records.
+        unsafe { self.first_record().add(self.cached()).cast::<ConnectionEntry>() }
+    }
+
     /// What the connections are bound to; a table without entries binds none.
     pub fn connections(&self) -> ConnectionTable<'_> {
-        // SAFETY: these entries follow those of the caches within the mapping, aligned (asserted in new), zero is a
-        // valid value.
-        let entries = unsafe {
-            let first = self.first_record().add(self.cached()).cast::<ConnectionEntry>();
-            std::slice::from_raw_parts(first, self.connections)
-        };
+        // SAFETY: these entries follow the records within the mapping, aligned (asserted in new), zero is a valid value.
+        let entries = unsafe { std::slice::from_raw_parts(self.first_connection(), self.connections) };
         ConnectionTable::new(entries, &self.shared().places)
+    }
+
+    /// The work of requests that wait.
+    pub fn job_slots(&self) -> JobSlots<'_> {
+        // SAFETY: the slots follow the connections within the mapping, aligned (asserted in new), zero is a valid value.
+        JobSlots(unsafe {
+            let first = self.first_connection().add(self.connections).cast::<JobSlot>();
+            std::slice::from_raw_parts(first, self.jobs)
+        })
     }
 
     /// The tokens that were verified; a table without sets remembers none.

@@ -69,6 +69,19 @@ pub struct WaitingPlace {
 }
 
 impl WaitingPlace {
+    /// No place at all.
+    pub const NONE: WaitingPlace = WaitingPlace { index: 0, word: 0 };
+
+    /// Its number, and what says whose it is.
+    pub fn parts(&self) -> (u32, u64) {
+        (self.index, self.word)
+    }
+
+    /// The place with these parts.
+    pub fn from_parts(index: u32, word: u64) -> WaitingPlace {
+        WaitingPlace { index, word }
+    }
+
     /// Who sent the request that waits there, as [`Party::source`] has it.
     pub fn source(&self) -> u32 {
         self.word as u32

@@ -11,7 +11,7 @@ use super::senders::sender;
 use crate::clock::now_millis;
 use crate::process::charges::Charges;
 use crate::process::context::{Context, PlacedPolicy};
-use crate::process::job::{Errand, Job, NOBODY, Work};
+use crate::process::job::{Asker, Errand, Job, NOBODY, Work};
 use crate::shared::counters::Counter;
 use crate::shared::waiting_room::{Full, Party, Rules};
 use sipoauth_core::reason::Reason;
@@ -122,7 +122,8 @@ impl Waits<'_> {
         let shared = self.context.arena().shared();
         let full = |_| io::Error::new(io::ErrorKind::WouldBlock, "max_pending, or a share of it, is reached");
         let place = shared.waiting.take(party, &self.rules(now), deadline).map_err(full)?;
-        let sent = self.context.jobs().send(&Job { work, deadline, cookies, place });
+        let job = Job { work, asker: Asker { deadline, cookies, place } };
+        let sent = self.context.jobs().send(self.context.arena().job_slots(), &job);
         sent.inspect_err(|_| shared.waiting.give_back(&place))?;
         shared.counters.add(Counter::Suspended);
         Ok(())

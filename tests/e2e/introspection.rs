@@ -133,6 +133,35 @@ fn two_hundred_simultaneous_requests_with_one_new_token_cause_one_introspection(
 }
 
 #[test]
+fn a_burst_waits_for_an_io_process_that_has_no_time() {
+    const BURST: usize = 400;
+    let server = AuthorizationServer::start();
+    let directory = crate::support::temporary::Directory::new("limits");
+    let limits = directory.write("limits.toml", "max_pending = 1600\n");
+    let limits = limits.to_str().expect("UTF-8");
+    let stack = start(&server, "opaque", "tokens=opaque", |b| b.workers(4).define_string("CONFIG_FILE", limits));
+    let token = stack.secrets.keep(server.token("alice", "opaque"));
+    let processes = stack.kamailio.processes();
+    let io = processes.iter().find(|(_, name)| name == "auth_oauth io").expect("it runs").0.to_string();
+    let mut phones: Vec<Client> = (0..BURST).map(|_| stack.udp()).collect();
+    crate::support::process::signal("STOP", &io);
+    for (number, phone) in phones.iter_mut().enumerate() {
+        phone.send(&Request::register(ALICE).with("Authorization", format!("Bearer {token}"))).expect("sent");
+        // The proxy's socket is not what is to be full.
+        if (number + 1) % 50 == 0 {
+            stack.wait_until("all wait", || stack.counter("pending") == number as u64 + 1);
+        }
+    }
+    crate::support::process::signal("CONT", &io);
+    for phone in &mut phones {
+        let reply = stack.note(phone.receive().expect("an answer"));
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    }
+    assert_eq!(server.stats().get("/token/introspection"), Some(&1));
+    stack.finish();
+}
+
+#[test]
 fn a_server_that_is_away_is_an_outage_for_new_tokens_only() {
     let mut server = AuthorizationServer::start();
     let stack = start(&server, "opaque", "tokens=opaque;introspection_cache=3600", |b| b);

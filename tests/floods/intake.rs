@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The socket by which workers ask the I/O service, when it fails.
+//! The queue by which workers ask the I/O service, when it fails.
 
 use crate::answers::{INTROSPECT, provider, server};
 use crate::plant::Plant;
@@ -8,13 +8,15 @@ use crate::support::scripted_server::Answer;
 use serde_json::json;
 use sipoauth::worker::Handling;
 use sipoauth_core::reason::Reason;
-use std::os::fd::RawFd;
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 const CHILD: &str = "SIPOAUTH_TEST_INTAKE";
 
-/// Runs in a process of its own, so that the sockets of the jobs are known.
+/// Runs in a process of its own, so that the pipe of the jobs is known.
 fn in_a_child(name: &str) -> bool {
     if std::env::var_os(CHILD).is_some() {
         return true;
@@ -28,32 +30,30 @@ fn in_a_child(name: &str) -> bool {
     false
 }
 
-fn option(fd: RawFd, name: i32) -> i32 {
-    let (mut value, mut length) = (0, size_of::<i32>() as libc::socklen_t);
-    // SAFETY: the addresses and the size of integers that live during the call.
-    let got = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut length) };
-    if got == 0 { value } else { -1 }
-}
-
-/// The datagram sockets of this process that are not on a network: both ends of the jobs.
-fn job_sockets() -> Vec<RawFd> {
-    let names = std::fs::read_dir("/proc/self/fd").expect("Linux has it").flatten().map(|entry| entry.file_name());
-    let sockets = names.filter_map(|name| name.to_str()?.parse().ok());
-    let is_one =
-        |fd: &RawFd| option(*fd, libc::SO_DOMAIN) == libc::AF_UNIX && option(*fd, libc::SO_TYPE) == libc::SOCK_DGRAM;
-    let found: Vec<RawFd> = sockets.filter(is_one).collect();
-    assert_eq!(found.len(), 3, "both ends, and the service's handle on one of them");
+/// The pipe ends of this process from which nobody waits to read: those of the jobs.
+fn ends_to_read() -> Vec<RawFd> {
+    let names = std::fs::read_dir("/proc/self/fd").expect("Linux has it").flatten().map(|entry| entry.path());
+    let is_one = |path: &PathBuf| {
+        let fd: RawFd = path.file_name()?.to_str()?.parse().ok()?;
+        // SAFETY: no memory is touched.
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+        let is_pipe = std::fs::read_link(path).ok()?.to_str()?.starts_with("pipe:");
+        let reads = flags & libc::O_ACCMODE == libc::O_RDONLY && flags & libc::O_NONBLOCK != 0;
+        (is_pipe && flags >= 0 && reads).then_some(fd)
+    };
+    let found: Vec<RawFd> = names.filter_map(|path| is_one(&path)).collect();
+    assert_eq!(found.len(), 2, "the queue's end, and the service's handle on it");
     found
 }
 
-fn give_up_after(fd: RawFd, microseconds: i64) {
-    let time = libc::timeval { tv_sec: 0, tv_usec: microseconds };
-    // SAFETY: the address and the size of a structure that lives during the call.
-    let set = unsafe {
-        let size = size_of::<libc::timeval>() as libc::socklen_t;
-        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw const time).cast(), size)
-    };
-    assert_eq!(set, 0);
+/// Puts a copy of `of` in the place of another descriptor. Returns a copy of what was there.
+fn replace(fd: RawFd, of: RawFd) -> RawFd {
+    // SAFETY: no memory is touched, and whoever owns the number keeps it.
+    unsafe {
+        let before = libc::dup(fd);
+        assert!(before >= 0 && libc::dup2(of, fd) == fd);
+        before
+    }
 }
 
 fn errors(plant: &Plant) -> usize {
@@ -61,14 +61,15 @@ fn errors(plant: &Plant) -> usize {
 }
 
 #[test]
-fn a_socket_that_fails_for_a_while_refuses_visibly_and_works_again() {
-    if !in_a_child("a_socket_that_fails_for_a_while_refuses_visibly_and_works_again") {
+fn a_queue_that_fails_for_a_while_refuses_visibly_and_works_again() {
+    if !in_a_child("a_queue_that_fails_for_a_while_refuses_visibly_and_works_again") {
         return;
     }
     let server = server();
     let mut plant = Plant::new(&provider(&server), &json!({}));
-    // EAGAIN, which a blocking socket does not know.
-    job_sockets().into_iter().for_each(|fd| give_up_after(fd, 1));
+    // There is nothing to read, for ever.
+    let nothing = File::open("/dev/null").expect("Linux has it");
+    let ends: Vec<_> = ends_to_read().into_iter().map(|fd| (fd, replace(fd, nothing.as_raw_fd()))).collect();
     plant.site.context.jobs().wake();
     let (start, mut number, mut refused) = (Instant::now(), 0, 0);
     while errors(&plant) < 3 || refused < 3 {
@@ -78,7 +79,9 @@ fn a_socket_that_fails_for_a_while_refuses_visibly_and_works_again() {
         refused += u32::from(verdict.answer.reason() == Reason::Overloaded && verdict.status == 503);
         plant.step();
     }
-    job_sockets().into_iter().for_each(|fd| give_up_after(fd, 0));
+    for (fd, before) in ends {
+        replace(fd, before);
+    }
     while !plant.site.log.text().contains("works again") {
         assert!(start.elapsed() < Duration::from_secs(60), "{}", plant.site.log.text());
         plant.site.context.jobs().wake();
@@ -90,15 +93,16 @@ fn a_socket_that_fails_for_a_while_refuses_visibly_and_works_again() {
 }
 
 #[test]
-fn a_socket_that_is_shut_down_refuses_visibly_and_the_service_ends_when_it_is_told_to() {
-    if !in_a_child("a_socket_that_is_shut_down_refuses_visibly_and_the_service_ends_when_it_is_told_to") {
+fn a_queue_that_is_closed_refuses_visibly_and_the_service_ends_when_it_is_told_to() {
+    if !in_a_child("a_queue_that_is_closed_refuses_visibly_and_the_service_ends_when_it_is_told_to") {
         return;
     }
     let server = server();
     let mut plant = Plant::new(&provider(&server), &json!({}));
-    for fd in job_sockets() {
-        // SAFETY: no memory is touched.
-        unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+    // As a host does that closes whatever is open.
+    let nothing = File::open("/dev/null").expect("Linux has it");
+    for fd in ends_to_read() {
+        replace(fd, nothing.as_raw_fd());
     }
     let start = Instant::now();
     while errors(&plant) == 0 {

@@ -19,7 +19,7 @@ pub struct Waits {
     pub overloads: Vec<Overload>,
 }
 
-const NAMES: [(&str, &str); 18] = [
+const NAMES: [(&str, &str); 17] = [
     ("plain", "saved without looking at the token (B)"),
     ("cached", "Bearer, token known"),
     ("cached_before", "Bearer, token known, build before"),
@@ -34,7 +34,6 @@ const NAMES: [(&str, &str); 18] = [
     ("rs256_before", "Bearer, RS256, every token new, build before"),
     ("es256", "Bearer, ES256, every token new"),
     ("opaque", "introspection, every token new"),
-    ("opaque_before", "introspection, every token new, build before"),
     ("http_client", "introspection by http_client, blocking"),
     ("jwt_rs256", "Kamailio's jwt, RS256"),
     ("jwt_es256", "Kamailio's jwt, ES256"),

@@ -96,9 +96,7 @@ impl Loads {
         if let Some(proxy) = &mut site.auth_db {
             digest::register(proxy, USERS, 1)?;
         }
-        for proxy in std::iter::once(&mut site.opaque).chain(&mut site.opaque_before) {
-            load(proxy, &mut opaque(SLOWEST), SLOWEST, 1)?;
-        }
+        load(&mut site.opaque, &mut opaque(SLOWEST), SLOWEST, 1)?;
         Ok(loads)
     }
 
@@ -149,9 +147,6 @@ impl Loads {
         site.server.set_delay(Duration::ZERO);
         let plain = load(&mut site.plain, &mut self.cached, FAST, source)?;
         costs.insert("opaque", (load(&mut site.opaque, &mut opaque(SLOW), SLOW, source)?, plain));
-        if let Some(proxy) = &mut site.opaque_before {
-            costs.insert("opaque_before", (load(proxy, &mut opaque(SLOW), SLOW, source)?, plain));
-        }
         if let Some(proxy) = &mut site.http_client {
             costs.insert("http_client", (load(proxy, &mut opaque(SLOW), SLOW, source)?, plain));
         }

@@ -52,8 +52,6 @@ pub struct Site {
     pub pop_before: Option<Proxy>,
     /// Opaque tokens, and requests without.
     pub opaque: Proxy,
-    /// As `opaque`, with another build of the module.
-    pub opaque_before: Option<Proxy>,
     /// The same by Kamailio's http_client.
     pub http_client: Option<Proxy>,
     /// RS256 by Kamailio's jwt.
@@ -167,7 +165,6 @@ impl Site {
             pop: ours("pop", Way::Codes)?,
             pop_before: earlier("pop_before", Way::Codes)?,
             opaque: ours("opaque", Way::Opaque)?,
-            opaque_before: earlier("opaque_before", Way::Opaque)?,
             http_client: match has_module("http_client.so") {
                 true => {
                     let url = format!("HTTP_CLIENT=\"{}\"", server.url("/introspect"));
@@ -203,7 +200,6 @@ impl Site {
             &mut self.cached_before,
             &mut self.rs256_before,
             &mut self.pop_before,
-            &mut self.opaque_before,
         ];
         always.into_iter().chain(where_possible.into_iter().flatten())
     }

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The way of jobs from the workers to the I/O service. It never blocks the sender, and it has room for a job of each
+//! request that may wait.
+//!
+//! The work lies in the slot of the request's waiting place. A notice of fixed size goes through a pipe, which takes it
+//! whole or not at all, so a sender that is killed leaves no half notice. Work that has no slot, or that does not fit
+//! in, goes through a socket.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use zeroize::Zeroizing;
+
+use super::job::{Asker, Job};
+use crate::shared::job_slots::{Content, JobSlots};
+use crate::shared::waiting_room::WaitingPlace;
+
+/// Longest job in octets: the longest token that can be configured, and room for the rest.
+const MAX_LEN: usize = 72 * 1024;
+/// Octets of a notice.
+const NOTICE: usize = 48;
+/// Notices that are read at once.
+const NOTICES: usize = 64;
+/// A pipe keeps this many octets in each of its pages, and splits no notice.
+const PAGE: usize = 4096;
+
+/// Both ends of the queue, made before the fork.
+pub struct JobQueue {
+    notices: [File; 2],
+    long: [UnixDatagram; 2],
+}
+
+/// What the I/O service receives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A job.
+    Job(Job),
+    /// The request of a job whose work is not there any more, because its place has come to somebody else.
+    Lost(Asker),
+    /// It was woken.
+    Wake,
+}
+
+/// A notice. An empty content is a wake-up.
+#[derive(Clone, Copy)]
+struct Notice {
+    content: Content,
+    asker: Asker,
+}
+
+impl Notice {
+    const WAKE: Notice = Notice {
+        content: Content { length: 0, hash: 0 },
+        asker: Asker { deadline: 0, cookies: [0; 2], place: WaitingPlace::NONE },
+    };
+
+    fn encode(&self) -> [u8; NOTICE] {
+        let Notice { content, asker: Asker { deadline, cookies, place } } = self;
+        let (index, word) = place.parts();
+        let first = u64::from(content.length) << 32 | u64::from(index);
+        let words = [first, content.hash, deadline.cast_unsigned(), cookies[0], cookies[1], word];
+        let mut octets = [0; NOTICE];
+        for (place, word) in octets.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        octets
+    }
+
+    fn decode(octets: &[u8; NOTICE]) -> Notice {
+        let word = |index: usize| {
+            octets[index * 8..][..8].try_into().map(u64::from_ne_bytes).expect("six words of eight octets")
+        };
+        Notice {
+            content: Content { length: (word(0) >> 32) as u32, hash: word(1) },
+            asker: Asker {
+                deadline: word(2).cast_signed(),
+                cookies: [word(3), word(4)],
+                place: WaitingPlace::from_parts(word(0) as u32, word(5)),
+            },
+        }
+    }
+}
+
+impl JobQueue {
+    /// Makes a queue for this many jobs, or for fewer if the system gives a pipe no more room.
+    pub fn new(jobs: usize) -> io::Result<JobQueue> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let mut octets = jobs.div_ceil(PAGE / NOTICE) * PAGE;
+        while octets > 16 * PAGE && fcntl_setpipe_size(&writer, octets).is_err() {
+            octets /= 2;
+        }
+        let long = UnixDatagram::pair()?;
+        long.0.set_nonblocking(true)?;
+        long.1.set_nonblocking(true)?;
+        Ok(JobQueue { notices: [writer.into(), reader.into()], long: long.into() })
+    }
+
+    /// Sends a job; fails at once when the queue is full.
+    pub fn send(&self, slots: JobSlots<'_>, job: &Job) -> io::Result<()> {
+        let encoded = |octets: postcard::Result<Vec<u8>>| octets.map(Zeroizing::new).map_err(io::Error::other);
+        let (index, _) = job.asker.place.parts();
+        match slots.put(index as usize, &encoded(postcard::to_stdvec(&job.work))?) {
+            Some(content) => self.notify(&Notice { content, asker: job.asker }),
+            None => {
+                let octets = encoded(postcard::to_stdvec(job))?;
+                if octets.len() > MAX_LEN {
+                    return Err(io::Error::new(ErrorKind::InvalidInput, "the job is too long"));
+                }
+                self.long[0].send(&octets).map(drop)
+            }
+        }
+    }
+
+    fn notify(&self, notice: &Notice) -> io::Result<()> {
+        match (&self.notices[0]).write(&notice.encode())? {
+            NOTICE => Ok(()),
+            // A pipe never does this with so few octets.
+            _ => Err(ErrorKind::WriteZero.into()),
+        }
+    }
+
+    /// Wakes the receiver without a job, so that it looks at the shared memory, or ends.
+    pub fn wake(&self) {
+        // If the queue has no room for a notice, the receiver is awake anyway.
+        let _ = self.notify(&Notice::WAKE);
+    }
+
+    /// The receiving end. One thread of all processes uses it.
+    pub fn receiver(&self) -> io::Result<Receiver> {
+        Ok(Receiver { notices: self.notices[1].try_clone()?, long: self.long[1].try_clone()? })
+    }
+}
+
+/// The receiving end.
+pub struct Receiver {
+    notices: File,
+    long: UnixDatagram,
+}
+
+impl Receiver {
+    /// Waits at most this long for something, and takes a part of what is there. Nothing is there after a signal.
+    pub fn receive(
+        &mut self,
+        slots: JobSlots<'_>,
+        timeout: Duration,
+        take: &mut dyn FnMut(Received),
+    ) -> io::Result<()> {
+        let timeout = Timespec::try_from(timeout).ok();
+        let mut ends = [PollFd::new(&self.notices, PollFlags::IN), PollFd::new(&self.long, PollFlags::IN)];
+        if let Err(error) = poll(&mut ends, timeout.as_ref()) {
+            return if error == rustix::io::Errno::INTR { Ok(()) } else { Err(error.into()) };
+        }
+        let [notices, long] = ends.map(|end| end.revents());
+        if (notices | long).intersects(PollFlags::NVAL | PollFlags::ERR | PollFlags::HUP) {
+            return Err(io::Error::new(ErrorKind::BrokenPipe, "it was closed"));
+        }
+        if !notices.is_empty() {
+            self.take_notices(slots, take)?;
+        }
+        if !long.is_empty() {
+            self.take_long(take)?;
+        }
+        Ok(())
+    }
+
+    fn take_notices(&mut self, slots: JobSlots<'_>, take: &mut dyn FnMut(Received)) -> io::Result<()> {
+        let mut octets = [0; NOTICE * NOTICES];
+        let length = match self.notices.read(&mut octets) {
+            Err(error) if is_passing(&error) => return Ok(()),
+            read => read?,
+        };
+        let (notices, rest) = octets[..length].as_chunks();
+        if notices.is_empty() || !rest.is_empty() {
+            return Err(io::Error::new(ErrorKind::BrokenPipe, format!("it gave {length} octets")));
+        }
+        for Notice { content, asker } in notices.iter().map(Notice::decode) {
+            if content.length == 0 {
+                take(Received::Wake);
+                continue;
+            }
+            let (index, _) = asker.place.parts();
+            let work = slots.take(index as usize, content).and_then(|octets| postcard::from_bytes(&octets).ok());
+            take(work.map_or(Received::Lost(asker), |work| Received::Job(Job { work, asker })));
+        }
+        Ok(())
+    }
+
+    fn take_long(&mut self, take: &mut dyn FnMut(Received)) -> io::Result<()> {
+        let mut octets = Zeroizing::new(vec![0; MAX_LEN]);
+        let length = match self.long.recv(&mut octets) {
+            Err(error) if is_passing(&error) => return Ok(()),
+            received => received?,
+        };
+        if let Ok(job) = postcard::from_bytes(&octets[..length]) {
+            take(Received::Job(job));
+        }
+        Ok(())
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::job::Work;
+    use super::*;
+    use crate::shared::waiting_room::{Party, Rules};
+    use crate::shared::{Arena, Sizes};
+
+    const NOW: i64 = 1_000_000;
+
+    fn arena(jobs: usize) -> Arena {
+        Arena::new(&Sizes { jobs, ..Sizes::default() }, 0).unwrap()
+    }
+
+    fn asker(arena: &Arena, number: u64) -> Asker {
+        let rules = Rules { all: 100_000, several: false, now: NOW };
+        let place = arena.shared().waiting.take(Party::default(), &rules, NOW + 5000).unwrap();
+        Asker { deadline: NOW + 5000, cookies: [number, u64::MAX], place }
+    }
+
+    fn account(text: &str) -> Work {
+        Work::Account(text.to_owned(), None)
+    }
+
+    fn all(receiver: &mut Receiver, arena: &Arena) -> Vec<Received> {
+        let mut taken = Vec::new();
+        loop {
+            let before = taken.len();
+            receiver.receive(arena.job_slots(), Duration::ZERO, &mut |one| taken.push(one)).unwrap();
+            if taken.len() == before {
+                return taken;
+            }
+        }
+    }
+
+    #[test]
+    fn it_takes_as_many_jobs_as_may_wait_and_more_are_refused_at_once() {
+        const JOBS: usize = 5000;
+        let (arena, queue) = (arena(JOBS), JobQueue::new(JOBS).unwrap());
+        let text = "x".repeat(3000);
+        let jobs: Vec<Job> =
+            (0..JOBS as u64).map(|number| Job { work: account(&format!("{text}{number}")), asker: asker(&arena, number) }).collect();
+        jobs.iter().for_each(|job| queue.send(arena.job_slots(), job).unwrap());
+        let refused = (0..200_000).map(|_| queue.send(arena.job_slots(), &jobs[0])).find_map(Result::err);
+        assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::WouldBlock));
+        let taken = all(&mut queue.receiver().unwrap(), &arena);
+        assert!(taken[..JOBS].iter().zip(&jobs).all(|(taken, job)| matches!(taken, Received::Job(one) if one == job)));
+        queue.send(arena.job_slots(), &jobs[0]).unwrap();
+    }
+
+    #[test]
+    fn what_has_no_slot_arrives_as_well() {
+        let (arena, queue) = (arena(1), JobQueue::new(1).unwrap());
+        let mut receiver = queue.receiver().unwrap();
+        let long = Job { work: account(&"x".repeat(70_000)), asker: asker(&arena, 1) };
+        let other = Job { work: account("b"), asker: asker(&arena, 2) };
+        for job in [long, other] {
+            queue.send(arena.job_slots(), &job).unwrap();
+            assert_eq!(all(&mut receiver, &arena), [Received::Job(job)]);
+        }
+        let too_long = Job { work: account(&"x".repeat(MAX_LEN)), asker: asker(&arena, 3) };
+        assert_eq!(queue.send(arena.job_slots(), &too_long).unwrap_err().kind(), ErrorKind::InvalidInput);
+        queue.wake();
+        assert_eq!(all(&mut receiver, &arena), [Received::Wake]);
+    }
+
+    #[test]
+    fn a_request_whose_place_has_come_to_somebody_else_goes_on() {
+        let (arena, queue) = (arena(1), JobQueue::new(1).unwrap());
+        let (first, second) = (asker(&arena, 1), asker(&arena, 2));
+        let second = Asker { place: first.place, ..second };
+        let [first_job, second_job] = [(first, "a"), (second, "b")].map(|(asker, text)| Job { work: account(text), asker });
+        queue.send(arena.job_slots(), &first_job).unwrap();
+        queue.send(arena.job_slots(), &second_job).unwrap();
+        assert_eq!(all(&mut queue.receiver().unwrap(), &arena), [Received::Lost(first), Received::Job(second_job)]);
+    }
+
+    #[test]
+    fn a_wait_ends_with_its_time_or_with_a_notice() {
+        let (arena, queue) = (arena(1), JobQueue::new(1).unwrap());
+        let mut receiver = queue.receiver().unwrap();
+        let mut count = 0;
+        receiver.receive(arena.job_slots(), Duration::from_millis(20), &mut |_| count += 1).unwrap();
+        assert_eq!(count, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| queue.wake());
+            receiver.receive(arena.job_slots(), Duration::from_secs(60), &mut |_| count += 1).unwrap();
+        });
+        assert_eq!(count, 1);
+    }
+}
