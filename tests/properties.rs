@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sipoauth::shared::connection_table::Connection;
 use sipoauth::shared::{Arena, Sizes};
 use sipoauth_core::check::explain::{ExplainedUse, Judged, explain};
-use sipoauth_core::check::token_cache::TokenCache;
+use sipoauth_core::check::token_cache::{LookedUp, TokenCache};
 use sipoauth_core::check::token_check::{TokenUsage, check_token};
 use sipoauth_core::check::{Decision, Message, Request, check_request};
 use sipoauth_core::config::client_certificate::ClientCertificate;
@@ -393,7 +393,7 @@ proptest! {
             message,
             ..Request::default()
         };
-        match check_request(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), None, &request, now()) {
+        match check_request(&bench().0, KNOWS_NOTHING, &mut TokenCache::new(4), LookedUp::No, &request, now()) {
             Decision::Done(answer) => prop_assert_ne!(answer.reason(), Reason::Ok),
             other => prop_assert!(false, "nothing is to be fetched: {other:?}"),
         }

@@ -15,6 +15,11 @@ pub const fn words(octets: usize) -> usize {
     octets.div_ceil(WORD)
 }
 
+/// The first document lies right behind the generation, mostly in the same page.
+fn side_of(generation: u64) -> usize {
+    (generation & 1 ^ 1) as usize
+}
+
 /// Room for a document of at most this many words of eight octets.
 #[repr(C)]
 pub struct Published<const WORDS: usize> {
@@ -30,7 +35,7 @@ impl<const WORDS: usize> Published<WORDS> {
             return false;
         }
         let next = self.generation.load(Ordering::Relaxed) + 1;
-        let side = (next & 1) as usize;
+        let side = side_of(next);
         // A reader of this side must see the newer generation before any of the octets that follow.
         fence(Ordering::Release);
         for (cell, octets) in self.sides[side].iter().zip(document.chunks(WORD)) {
@@ -55,7 +60,7 @@ impl<const WORDS: usize> Published<WORDS> {
             if generation == 0 {
                 return None;
             }
-            let side = (generation & 1) as usize;
+            let side = side_of(generation);
             let length = self.lengths[side].load(Ordering::Relaxed).min(WORDS * WORD);
             let cells = &self.sides[side][..words(length)];
             let mut document = Vec::with_capacity(cells.len() * WORD);

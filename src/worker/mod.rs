@@ -43,9 +43,9 @@ use result::CheckResult;
 use senders::{note_accepted, sender, sent_by};
 use session_view::SessionView;
 use sipoauth_core::check::connection_check::check_connection;
-use sipoauth_core::check::known_token::KnownToken;
 use sipoauth_core::check::registration::arrival_of;
 use sipoauth_core::check::session_check::DigestUser;
+use sipoauth_core::check::token_cache::LookedUp;
 use sipoauth_core::check::token_check::{TokenUsage, check_token, read_again};
 use sipoauth_core::check::verified_token::VerifiedToken;
 use sipoauth_core::check::{
@@ -142,8 +142,13 @@ impl Worker {
         if let Some(result) = sent.as_ref().and_then(|sent| self.accept_again(sent, request, handling, now)) {
             return result;
         }
-        let known = sent.as_ref().and_then(|sent| sent.known.clone());
-        let decision = self.with_key_stored(request, now, |worker| worker.look(request, known.clone(), handling, now));
+        let looked_up = match &sent {
+            None => LookedUp::No,
+            Some(SentText { known: None, .. }) => LookedUp::Unknown,
+            Some(SentText { known: Some(known), .. }) => LookedUp::Known(known.clone()),
+        };
+        let decision =
+            self.with_key_stored(request, now, |worker| worker.look(request, looked_up.clone(), handling, now));
         let result = self.conclude(decision, request, handling, now);
         self.repeats(now).note(&result, request, sent);
         let octets = request.octets.len();
@@ -254,7 +259,7 @@ impl Worker {
     fn look(
         &mut self,
         request: &Request<'_>,
-        sent: Option<Box<KnownToken>>,
+        sent: LookedUp,
         handling: &Handling<'_>,
         now: i64,
     ) -> Decision {

@@ -94,9 +94,12 @@ impl<'w> Repeats<'w> {
             return Recognized::Not;
         };
         let known = self.tokens.find(&name);
-        let Some(known) = known.as_ref().filter(|known| known.stands_alone()) else {
+        let Some(known) = known.as_ref() else {
             return Recognized::Text(SentText { name, known: None });
         };
+        if !known.stands_alone() {
+            return Recognized::Not;
+        }
         // Once in a while the sender of such a request is noted again as a known one. The clock may be set back.
         let is_noted = self.tokens.now.abs_diff(known.noted_at()) < (UNIT / 1000).unsigned_abs();
         if !is_noted || !self.accepts(known, repeated) {

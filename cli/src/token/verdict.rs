@@ -10,7 +10,7 @@ use sipoauth::io_process::key_fetches::key_plan;
 use sipoauth_core::check::explain::ExplainedUse;
 use sipoauth_core::check::known_sessions::NoSessions;
 use sipoauth_core::check::token_answer::{Asked, IntrospectionResult, KnownAnswers, TokenAnswer, TokenId};
-use sipoauth_core::check::token_cache::TokenCache;
+use sipoauth_core::check::token_cache::{LookedUp, TokenCache};
 use sipoauth_core::check::token_check::{TokenUsage, check_token};
 use sipoauth_core::check::{Answer, Decision, Knowledge, KnownKeys, Request, Unlimited, check_request};
 use sipoauth_core::config::policy::Policy;
@@ -131,7 +131,7 @@ fn decide(policy: &Policy, learned: &Learned, token: &str, used: ExplainedUse<'_
         credentials: &credentials,
         ..Request::default()
     };
-    check_request(policy, learned.knowledge(), &mut cache, None, &request, now)
+    check_request(policy, learned.knowledge(), &mut cache, LookedUp::No, &request, now)
 }
 
 /// What a proxy answers for this reason.

@@ -39,14 +39,13 @@ use crate::text::secret::SecretText;
 use key_derivation_check::OpenKeyProof;
 use known_account::UsedSession;
 use known_sessions::KnownSessions;
-use known_token::KnownToken;
 use peer_certificate::PeerCertificate;
 use proof::OpenProof;
 use registration::Registration;
 use replay::Use;
 use session_check::{DigestUser, SessionCheck};
 use token_answer::{KnownAnswers, TokenId};
-use token_cache::{KnownTokens, Remembered};
+use token_cache::{KnownTokens, LookedUp, Remembered};
 use token_check::{TokenUsage, check_binding, check_remembered_token};
 use verified_token::VerifiedToken;
 
@@ -345,17 +344,21 @@ impl Answer {
     }
 }
 
-/// Checks a request. `sent` is what is remembered of the token that its only credentials consist of, where that is
-/// known.
+/// Checks a request. `sent` is about the text of its only credentials.
 pub fn check_request(
     policy: &Policy,
     known: Knowledge<'_>,
     tokens: &mut dyn KnownTokens,
-    sent: Option<Box<KnownToken>>,
+    sent: LookedUp,
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
-    let alone = sent.as_ref().and_then(|_| credentials::bearer_text(request.credentials.first()?.as_bytes()));
+    let text = match (&sent, request.credentials) {
+        (LookedUp::No, _) => None,
+        (_, [one]) => credentials::bearer_text(one.as_bytes()),
+        _ => None,
+    };
+    let alone = text.filter(|_| matches!(sent, LookedUp::Known(_)));
     let bearer = match alone.and_then(|text| std::str::from_utf8(text).ok()) {
         Some(token) => Ok(Bearer { token: Some(token.into()), ..Bearer::default() }),
         None => credentials::select(request.credentials, request.realm),
@@ -394,8 +397,9 @@ pub fn check_request(
         });
     }
     let remembered = match sent {
-        Some(sent) => Some(tokens.whole(&token).map_or(Remembered::Proven(sent), Remembered::Whole)),
-        None => tokens.recall(&token),
+        LookedUp::Known(sent) => Some(tokens.whole(&token).map_or(Remembered::Proven(sent), Remembered::Whole)),
+        LookedUp::Unknown if text == Some(token.as_bytes()) => tokens.whole(&token).map(Remembered::Whole),
+        _ => tokens.recall(&token),
     };
     let checked = check_remembered_token(policy, known, tokens, &token, remembered, request.usage(&domain), now);
     match (check_user(policy, checked, request), bearer.pop) {

@@ -21,6 +21,18 @@ pub enum Remembered {
     Proven(Box<KnownToken>),
 }
 
+/// What a look into the tokens of all processes has brought, for credentials that may be a token alone.
+#[derive(Clone, Debug, Default)]
+pub enum LookedUp {
+    /// Nobody has looked yet.
+    #[default]
+    No,
+    /// They are no token that was verified.
+    Unknown,
+    /// They are this token.
+    Known(Box<KnownToken>),
+}
+
 /// The tokens that were verified.
 pub trait KnownTokens {
     /// A token that is equal in every octet, with all that it says, if this process has it at hand.
