@@ -29,7 +29,7 @@ make_tarball() {
   (cd "$tree" && cargo vendor --quiet --locked --versioned-dirs vendor > /dev/null)
   # What cargo prints of it differs between machines.
   printf '[source.crates-io]\nreplace-with = "vendored-sources"\n\n[source.vendored-sources]\ndirectory = "vendor"\n' \
-    > "$tree/.cargo/config.toml"
+    >> "$tree/.cargo/config.toml"
   tar --create --directory "$OUT" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
     --mtime="@$(git log -1 --format=%ct)" "$NAME" | xz -6 -T1 > "$TARBALL.part"
   mv "$TARBALL.part" "$TARBALL"

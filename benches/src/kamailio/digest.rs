@@ -26,22 +26,34 @@ pub fn register(proxy: &mut Proxy, count: usize, source: u8) -> Result<Cost, Str
     let mut nonces = vec![String::new(); count];
     let mut generator = Generator::new(proxy.port, source)?;
     let mut heard = |number: usize, reply: &[u8]| {
-        nonces[number] = between(reply, "nonce=\"", &['"']).unwrap_or_default().to_owned();
+        nonces[number] = nonce_of(reply);
     };
     let before = proxy.cpu()?;
     let outcome = generator.saturate(&mut first, count, WINDOW, &mut heard)?;
     let challenge = (proxy.cpu()? - before) / count as f64;
     outcome.expect(401, count).map_err(|e| fail(proxy.name, e))?;
-    let mut second: Vec<Message> = nonces
-        .iter()
-        .enumerate()
-        .map(|(i, nonce)| Message::register(i % USERS, &answer(i % USERS, nonce), ""))
-        .collect();
+    let mut second: Vec<Message> =
+        nonces.iter().enumerate().map(|(i, nonce)| second_request(i % USERS, nonce)).collect();
     let before = proxy.cpu()?;
     let outcome: Outcome = generator.saturate(&mut second, count, WINDOW, &mut |_, _| {})?;
     let answer = (proxy.cpu()? - before) / count as f64;
     outcome.expect(200, count).map_err(|e| fail(proxy.name, e))?;
     Ok(Cost { challenge, answer })
+}
+
+/// The first requests of so many users.
+pub fn first_requests(users: usize) -> Vec<Message> {
+    (0..users).map(|user| Message::register(user, "", "")).collect()
+}
+
+/// The nonce of a challenge.
+pub fn nonce_of(reply: &[u8]) -> String {
+    between(reply, "nonce=\"", &['"']).unwrap_or_default().to_owned()
+}
+
+/// The answer of a user to a challenge.
+pub fn second_request(user: usize, nonce: &str) -> Message {
+    Message::register(user, &answer(user, nonce), "")
 }
 
 fn answer(user: usize, nonce: &str) -> String {

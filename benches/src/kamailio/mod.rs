@@ -6,6 +6,7 @@ pub mod digest;
 pub mod generator;
 pub mod keys;
 pub mod message;
+pub mod morning;
 pub mod phones;
 pub mod proxy;
 pub mod results;

@@ -130,6 +130,17 @@ impl Proxy {
         times.map(|times| times.iter().sum()).map_err(|e| format!("{}: no CPU time: {e}", self.name))
     }
 
+    /// Memory of all its processes in octets; what several share counts once.
+    pub fn memory(&self) -> Result<f64, String> {
+        let main = self.child.id() as i32;
+        let pss = |pid: i32| {
+            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.split_whitespace().next()?.parse::<f64>().ok()
+        };
+        Ok(std::iter::once(main).chain(children_of(main)?).filter_map(pss).sum::<f64>() * 1024.0)
+    }
+
     /// Page faults of all its processes so far, without those for which a disk was read.
     pub fn faults(&self) -> Result<f64, String> {
         let main = self.child.id() as i32;

@@ -40,8 +40,13 @@ pub fn bearer(user: usize, token: &str) -> Message {
 
 /// Tokens that nobody has seen yet, made by two threads.
 pub fn new_tokens(keys: &Keys, algorithm: Algorithm, count: usize, first: u64) -> Vec<Message> {
+    tokens_of(keys, algorithm, USERS, count, first)
+}
+
+/// The same for so many users.
+pub fn tokens_of(keys: &Keys, algorithm: Algorithm, users: usize, count: usize, first: u64) -> Vec<Message> {
     let some = |from: usize, to: usize| -> Vec<Message> {
-        (from..to).map(|i| bearer(i % USERS, &keys.token(algorithm, i % USERS, first + i as u64))).collect()
+        (from..to).map(|i| bearer(i % users, &keys.token(algorithm, i % users, first + i as u64))).collect()
     };
     std::thread::scope(|scope| {
         let other = scope.spawn(|| some(0, count / 2));

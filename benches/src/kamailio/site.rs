@@ -161,7 +161,7 @@ impl Site {
             cached_before: earlier("cached_before", Way::Signed)?,
             rs256_before: earlier("rs256_before", Way::Signed)?,
             digest: Proxy::launch("digest", base, &["DIGEST".into()])?,
-            auth_db: auth_db(base)?,
+            auth_db: subscribers(base, USERS)?.map(|database| auth_db(base, &database)).transpose()?,
             pop: ours("pop", Way::Codes)?,
             pop_before: earlier("pop_before", Way::Codes)?,
             opaque: ours("opaque", Way::Opaque)?,
@@ -220,8 +220,14 @@ fn config_file(folder: &Path, name: &str, server: &Server, globals: &str, provid
     write(folder, &format!("{name}.toml"), &text)
 }
 
-/// The proxy with passwords in SQLite; None where Kamailio's modules or the program that makes the database are missing.
-fn auth_db(folder: &Path) -> Result<Option<Proxy>, String> {
+/// A proxy with passwords in this database.
+pub fn auth_db(folder: &Path, database: &Path) -> Result<Proxy, String> {
+    Proxy::launch("auth_db", folder, &["AUTH_DB".into(), format!("DATABASE=\"sqlite:///{}\"", database.display())])
+}
+
+/// A database of SQLite with the passwords of so many users; None where Kamailio's module or the program that makes it is
+/// missing.
+pub fn subscribers(folder: &Path, users: usize) -> Result<Option<PathBuf>, String> {
     if !has_module("db_sqlite.so") {
         return Ok(None);
     }
@@ -231,7 +237,7 @@ fn auth_db(folder: &Path) -> Result<Option<Proxy>, String> {
         CREATE TABLE subscriber (id INTEGER PRIMARY KEY, username TEXT NOT NULL, domain TEXT NOT NULL, password TEXT, \
         ha1 TEXT, ha1b TEXT, UNIQUE (username, domain));\nBEGIN;\n"
         .to_owned();
-    for user in 0..USERS {
+    for user in 0..users {
         rows += &format!(
             "INSERT INTO subscriber (username, domain, password) VALUES ('u{user}', '{DOMAIN}', '{}');\n",
             digest::PASSWORD
@@ -244,6 +250,5 @@ fn auth_db(folder: &Path) -> Result<Option<Proxy>, String> {
     if !sqlite.wait().map_err(fail)?.success() {
         return Err("sqlite3 does not make the table of subscribers".into());
     }
-    let defines = ["AUTH_DB".to_owned(), format!("DATABASE=\"sqlite:///{}\"", file.display())];
-    Proxy::launch("auth_db", folder, &defines).map(Some)
+    Ok(Some(file))
 }
