@@ -5,7 +5,7 @@
 # on loopback only; nothing else should run meanwhile.
 #
 #   tools/bench.sh             all rounds
-#   tools/bench.sh --quick     few rounds, under four minutes
+#   tools/bench.sh --quick     few rounds, some minutes
 #   tools/bench.sh --before TREE     with the build in another tree beside this one, in the same run; also after --quick
 #   tools/bench.sh --keep      measures nothing; writes the last results to benches/RESULTS.md and benches/plots
 #
@@ -74,6 +74,10 @@ for part in kamailio micro; do
   echo "bench: $part" >&2
   program "$part" "${quick[@]}" "${before[@]}"
 done
-echo "bench: scale" >&2
-program scale "${quick[@]}"
+for part in scale workers morning; do
+  echo "bench: $part" >&2
+  program "$part" "${quick[@]}"
+done
+echo "bench: requests" >&2
+program requests
 program report

@@ -197,8 +197,7 @@ impl IoService {
         let (intake, events) = Intake::new(&context)?;
         let remote = context.sessions().is_some_and(|access| !access.is_local());
         let watch = remote.then(|| events.clone());
-        let (pool, threads) =
-            Pool::new(placed.policy.settings.http_threads as usize, move |event| events.send(event))?;
+        let (pool, threads) = Pool::new(placed.policy.settings.http_threads as usize, move |event| events.send(event))?;
         let mut service = IoService {
             context,
             process: std::process::id(),

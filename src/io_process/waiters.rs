@@ -99,7 +99,8 @@ mod tests {
     fn a_clock_that_is_set_back_lets_nobody_wait_for_hours() {
         const HOURS: i64 = 10_000_000;
         let mut waiters = Waiters::default();
-        let [old, new] = [HOURS + 5000, 5000].map(|deadline| waiters.add(Asker { deadline, cookies: NOBODY, place: WaitingPlace::NONE }));
+        let [old, new] = [HOURS + 5000, 5000]
+            .map(|deadline| waiters.add(Asker { deadline, cookies: NOBODY, place: WaitingPlace::NONE }));
         assert!(waiters.expire(0));
         assert!(!waiters.waits(old) && waiters.waits(new));
         assert!(!waiters.expire(4999) && waiters.expire(5000));

@@ -245,8 +245,9 @@ mod tests {
         const JOBS: usize = 5000;
         let (arena, queue) = (arena(JOBS), JobQueue::new(JOBS).unwrap());
         let text = "x".repeat(3000);
-        let jobs: Vec<Job> =
-            (0..JOBS as u64).map(|number| Job { work: account(&format!("{text}{number}")), asker: asker(&arena, number) }).collect();
+        let jobs: Vec<Job> = (0..JOBS as u64)
+            .map(|number| Job { work: account(&format!("{text}{number}")), asker: asker(&arena, number) })
+            .collect();
         jobs.iter().for_each(|job| queue.send(arena.job_slots(), job).unwrap());
         let refused = (0..200_000).map(|_| queue.send(arena.job_slots(), &jobs[0])).find_map(Result::err);
         assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::WouldBlock));
@@ -276,7 +277,8 @@ mod tests {
         let (arena, queue) = (arena(1), JobQueue::new(1).unwrap());
         let (first, second) = (asker(&arena, 1), asker(&arena, 2));
         let second = Asker { place: first.place, ..second };
-        let [first_job, second_job] = [(first, "a"), (second, "b")].map(|(asker, text)| Job { work: account(text), asker });
+        let [first_job, second_job] =
+            [(first, "a"), (second, "b")].map(|(asker, text)| Job { work: account(text), asker });
         queue.send(arena.job_slots(), &first_job).unwrap();
         queue.send(arena.job_slots(), &second_job).unwrap();
         assert_eq!(all(&mut queue.receiver().unwrap(), &arena), [Received::Lost(first), Received::Job(second_job)]);

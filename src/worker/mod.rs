@@ -256,13 +256,7 @@ impl Worker {
         result
     }
 
-    fn look(
-        &mut self,
-        request: &Request<'_>,
-        sent: LookedUp,
-        handling: &Handling<'_>,
-        now: i64,
-    ) -> Decision {
+    fn look(&mut self, request: &Request<'_>, sent: LookedUp, handling: &Handling<'_>, now: i64) -> Decision {
         let sessions = SessionView::new(&self.context, &self.placed.policy, handling, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);

@@ -50,7 +50,8 @@ fn run(extent: &Extent, quick: bool) -> Result<(), String> {
     progress.set_message("making tokens");
     let ground = Ground::new()?;
     let keys = ground.server.keys();
-    let tokens = [Algorithm::Rs256, Algorithm::Es256].map(|kind| tokens_of(keys, kind, extent.phones, extent.phones, 0));
+    let tokens =
+        [Algorithm::Rs256, Algorithm::Es256].map(|kind| tokens_of(keys, kind, extent.phones, extent.phones, 0));
     let database = subscribers(ground.base(), extent.phones)?;
     progress.set_message("signing phones in");
     let mut proxy = started(&ground, "codes", Way::Codes)?;
@@ -149,7 +150,10 @@ fn figures(extent: &Extent, full: &[Vec<Morning>], paced: &[Option<Morning>]) ->
             let mut times = morning.times.clone();
             times.sort_by(f64::total_cmp);
             let place = ((times.len() as f64 * percent / 100.0) as usize).min(times.len() - 1);
-            let group = format!("{phones} phones within {} s after a restart: p{percent} of the time to the 200", extent.within);
+            let group = format!(
+                "{phones} phones within {} s after a restart: p{percent} of the time to the 200",
+                extent.within
+            );
             add(group, way, Spread::exact(times[place]), "ms");
         }
     }
@@ -165,6 +169,8 @@ fn plot(extent: &Extent, full: &[Vec<Morning>]) -> Plot {
         y: String::new(),
         log_x: false,
         log_y: false,
-        content: Content::Bars(bars.map(|(way, mornings)| (NAMES[way].to_owned(), Spread::of(&cpu(mornings)))).collect()),
+        content: Content::Bars(
+            bars.map(|(way, mornings)| (NAMES[way].to_owned(), Spread::of(&cpu(mornings)))).collect(),
+        ),
     }
 }

@@ -74,7 +74,9 @@ fn place(object: &str, function: &str) -> String {
     let file = object.rsplit('/').next().unwrap_or(object);
     // ld-linux has the string functions that Valgrind puts in place of the C library's.
     match file {
-        "auth_oauth.so" if function.to_ascii_lowercase().contains("sha256") => "SHA-256 without instructions for it".into(),
+        "auth_oauth.so" if function.to_ascii_lowercase().contains("sha256") => {
+            "SHA-256 without instructions for it".into()
+        }
         _ if file.starts_with("libc.so") || file.starts_with("vgpreload") => "libc".into(),
         "" | "???" => "other".into(),
         _ => file.to_owned(),

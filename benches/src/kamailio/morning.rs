@@ -73,7 +73,13 @@ fn all(outcome: Outcome, status: u16, count: usize, proxy: &Proxy) -> Result<Out
     let right = outcome.statuses.get(&status).copied().unwrap_or(0);
     match right == count as u64 && outcome.lost == 0 {
         true => Ok(outcome),
-        false => Err(format!("{}: {count} times {status} expected, but got {:?}, {} lost\n{}", proxy.name, outcome.statuses, outcome.lost, proxy.tail())),
+        false => Err(format!(
+            "{}: {count} times {status} expected, but got {:?}, {} lost\n{}",
+            proxy.name,
+            outcome.statuses,
+            outcome.lost,
+            proxy.tail()
+        )),
     }
 }
 
@@ -90,7 +96,8 @@ pub fn with_one(proxy: &mut Proxy, messages: &[Message], pace: Pace) -> Result<M
 pub fn with_passwords(proxy: &mut Proxy, phones: usize, pace: Pace) -> Result<Morning, String> {
     measured(proxy, phones, &mut |proxy| {
         let mut nonces = vec![String::new(); phones];
-        let challenged = pace.send(proxy, first_requests(phones), &mut |number, reply| nonces[number] = nonce_of(reply))?;
+        let challenged =
+            pace.send(proxy, first_requests(phones), &mut |number, reply| nonces[number] = nonce_of(reply))?;
         let challenged = all(challenged, 401, phones, proxy)?;
         let answers = nonces.iter().enumerate().map(|(user, nonce)| second_request(user, nonce)).collect();
         let answered = pace.send(proxy, answers, &mut |_, _| {})?;

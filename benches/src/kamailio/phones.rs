@@ -45,7 +45,8 @@ impl Phones {
         for (part, messages) in messages.chunks_mut(PER_SOURCE).enumerate() {
             let (first, count) = (part * PER_SOURCE, messages.len());
             let mut generator = Generator::new(proxy.port, source + part as u8)?;
-            let outcome = generator.saturate(messages, count, WINDOW, &mut |number, reply| heard(first + number, reply))?;
+            let outcome =
+                generator.saturate(messages, count, WINDOW, &mut |number, reply| heard(first + number, reply))?;
             outcome.expect(200, count).map_err(|e| format!("signing in: {e}\n{}", proxy.tail()))?;
         }
         Ok(Phones { keys })

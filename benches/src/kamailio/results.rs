@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the rounds come to: ratios with their goals, figures, pictures.
 
-use super::rounds::Costs;
+use super::rounds::{Cost, Costs};
 use super::waiting::{Overload, PERCENTILES};
 use crate::part::{Content, Figure, Plot, Ratio};
 use crate::rounds::Spread;
@@ -19,13 +19,12 @@ pub struct Waits {
     pub overloads: Vec<Overload>,
 }
 
-const NAMES: [(&str, &str); 17] = [
+const NAMES: [(&str, &str); 16] = [
     ("plain", "saved without looking at the token (B)"),
     ("cached", "Bearer, token known"),
     ("cached_before", "Bearer, token known, build before"),
     ("pop unchecked", "message with a proof, saved without check"),
     ("pop", "proof of possession"),
-    ("pop_before", "proof of possession, build before"),
     ("digest challenge", "Digest, static password: 401"),
     ("digest answer", "Digest, static password: answer"),
     ("digest", "Digest, static password: both"),
@@ -39,22 +38,26 @@ const NAMES: [(&str, &str); 17] = [
     ("jwt_es256", "Kamailio's jwt, ES256"),
 ];
 
-fn values(costs: &[Costs], name: &str) -> (Vec<f64>, Vec<f64>) {
-    costs.iter().filter_map(|round| round.get(name)).copied().unzip()
+fn values(costs: &[Costs], name: &str, value: fn(&Cost) -> f64) -> Vec<f64> {
+    costs.iter().filter_map(|round| round.get(name)).map(value).collect()
+}
+
+fn cpu(costs: &[Costs], name: &str) -> Vec<f64> {
+    values(costs, name, |cost| cost.cpu)
 }
 
 /// What one costs, over what another costs in the same round.
 fn over(costs: &[Costs], above: &str, below: &str) -> Option<Spread> {
     let pairs: Vec<(f64, f64)> =
-        costs.iter().filter_map(|round| Some((round.get(above)?.0, round.get(below)?.0))).collect();
+        costs.iter().filter_map(|round| Some((round.get(above)?.cpu, round.get(below)?.cpu))).collect();
     let (above, below): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
     (!above.is_empty()).then(|| Spread::of_ratios(&above, &below))
 }
 
 /// What one costs, over the plain REGISTER that was measured right before it.
 fn over_plain(costs: &[Costs], name: &str) -> Option<Spread> {
-    let (own, plain) = values(costs, name);
-    (!own.is_empty()).then(|| Spread::of_ratios(&own, &plain))
+    let own = cpu(costs, name);
+    (!own.is_empty()).then(|| Spread::of_ratios(&own, &values(costs, name, |cost| cost.plain)))
 }
 
 struct Goal(&'static str, &'static str, f64, f64);
@@ -76,7 +79,7 @@ impl Goal {
 
 /// The ratios of PERFORMANCE that are measured here.
 pub fn ratios(costs: &[Costs], waits: &Waits) -> Vec<Ratio> {
-    let jwt = |name| if values(costs, name).0.is_empty() { "Kamailio's jwt module is not installed" } else { "" };
+    let jwt = |name| if cpu(costs, name).is_empty() { "Kamailio's jwt module is not installed" } else { "" };
     let (without, with): (Vec<f64>, Vec<f64>) = waits.bystanders.iter().copied().unzip();
     let rates: Vec<(f64, f64)> = waits.rates.iter().filter_map(|(ours, theirs)| Some((*ours, (*theirs)?))).collect();
     let (ours, theirs): (Vec<f64>, Vec<f64>) = rates.into_iter().unzip();
@@ -115,9 +118,15 @@ pub fn figures(costs: &[Costs], waits: &Waits) -> Vec<Figure> {
         figures.push(Figure { group: group.into(), name: name.into(), value, unit: unit.into() });
     };
     for (name, title) in NAMES {
-        let (own, _) = values(costs, name);
+        let own = cpu(costs, name);
         if !own.is_empty() {
             add("CPU of the proxy per REGISTER", title, Spread::of(&own), "µs");
+        }
+    }
+    for (name, title) in NAMES {
+        let faults = values(costs, name, |cost| cost.faults);
+        if faults.iter().any(|faults| faults.is_finite()) {
+            add("Page faults of the proxy per REGISTER", title, Spread::of(&faults), "");
         }
     }
     for (name, title) in NAMES {
@@ -152,7 +161,7 @@ pub fn figures(costs: &[Costs], waits: &Waits) -> Vec<Figure> {
 pub fn plots(costs: &[Costs], waits: &Waits) -> Vec<Plot> {
     let bars = NAMES.iter().filter(|(name, _)| !["digest challenge", "digest answer", "pop unchecked"].contains(name));
     let bars = bars.filter_map(|(name, title)| {
-        let (own, _) = values(costs, name);
+        let own = cpu(costs, name);
         (!own.is_empty()).then(|| ((*title).to_owned(), Spread::of(&own)))
     });
     let line = |(name, rounds): &(&str, Vec<[f64; PERCENTILES.len()]>)| {

@@ -19,8 +19,29 @@ const SLOW: usize = 5_000;
 /// RS256 tokens take long to make, Kamailio's jwt module long to verify.
 const SLOWEST: usize = 2_000;
 
-/// Microseconds of CPU per request by what was measured, and the same of the plain REGISTER right before it.
-pub type Costs = BTreeMap<&'static str, (f64, f64)>;
+/// What a request costs a proxy.
+#[derive(Clone, Copy)]
+pub struct Cost {
+    /// Microseconds of CPU.
+    pub cpu: f64,
+    /// Page faults; not a number where they were not counted.
+    pub faults: f64,
+    /// Microseconds of CPU of the plain REGISTER that was measured right before it.
+    pub plain: f64,
+}
+
+impl Cost {
+    fn of(cpu: f64, plain: Cost) -> Cost {
+        Cost { cpu, faults: f64::NAN, plain: plain.cpu }
+    }
+
+    fn beside(self, plain: Cost) -> Cost {
+        Cost { plain: plain.cpu, ..self }
+    }
+}
+
+/// By what was measured.
+pub type Costs = BTreeMap<&'static str, Cost>;
 
 /// What stays the same over all rounds.
 pub struct Loads {
@@ -28,8 +49,6 @@ pub struct Loads {
     cached: Vec<Message>,
     /// The phones with keys.
     phones: Phones,
-    /// The same phones, signed in at the proxy with the build before.
-    phones_before: Option<Phones>,
     serial: u64,
 }
 
@@ -62,15 +81,16 @@ pub fn opaque(count: usize) -> Vec<Message> {
     (0..count).map(|i| bearer(i % USERS, &format!("{TOKEN}{}-{:024x}", i % USERS, next_cseq()))).collect()
 }
 
-/// Loads a proxy and returns microseconds of CPU per request.
-pub fn load(proxy: &mut Proxy, messages: &mut [Message], count: usize, source: u8) -> Result<f64, String> {
+/// Loads a proxy and returns what a request costs.
+pub fn load(proxy: &mut Proxy, messages: &mut [Message], count: usize, source: u8) -> Result<Cost, String> {
     let mut generator = Generator::new(proxy.port, source)?;
-    let before = proxy.cpu()?;
+    let (cpu, faults) = (proxy.cpu()?, proxy.faults()?);
     let outcome = generator.saturate(messages, count, WINDOW, &mut |_, _| {})?;
-    let used = proxy.cpu()? - before;
+    let (cpu, faults) = (proxy.cpu()? - cpu, proxy.faults()? - faults);
     outcome.expect(200, count).map_err(|e| format!("{}: {e}\n{}", proxy.name, proxy.tail()))?;
     proxy.check()?;
-    Ok(used / count as f64)
+    let each = |value: f64| value / count as f64;
+    Ok(Cost { cpu: each(cpu), faults: each(faults), plain: each(cpu) })
 }
 
 impl Loads {
@@ -82,8 +102,7 @@ impl Loads {
         std::thread::sleep(Duration::from_millis(1100));
         progress("signing phones in");
         let phones = Phones::sign_in(&mut site.pop, USERS, 1)?;
-        let phones_before = site.pop_before.as_mut().map(|proxy| Phones::sign_in(proxy, USERS, 1)).transpose()?;
-        let mut loads = Loads { cached, phones, phones_before, serial: USERS as u64 };
+        let mut loads = Loads { cached, phones, serial: USERS as u64 };
         progress("warming up");
         load(&mut site.plain, &mut loads.cached, USERS, 1)?;
         load(&mut site.cached, &mut loads.cached, USERS, 1)?;
@@ -94,9 +113,6 @@ impl Loads {
         let mut messages = loads.phones.messages()?;
         load(&mut site.pop, &mut messages, USERS, 1)?;
         load(&mut site.plain, &mut messages, USERS, 1)?;
-        if let (Some(proxy), Some(phones)) = (&mut site.pop_before, &loads.phones_before) {
-            load(proxy, &mut phones.messages()?, USERS, 1)?;
-        }
         digest::register(&mut site.digest, USERS, 1)?;
         if let Some(proxy) = &mut site.auth_db {
             digest::register(proxy, USERS, 1)?;
@@ -114,46 +130,43 @@ impl Loads {
         self.serial += (SLOW * 2 + SLOWEST) as u64;
 
         let plain = load(&mut site.plain, &mut self.cached, FAST, source)?;
-        costs.insert("plain", (plain, plain));
-        costs.insert("cached", (load(&mut site.cached, &mut self.cached, FAST, source)?, plain));
+        costs.insert("plain", plain);
+        costs.insert("cached", load(&mut site.cached, &mut self.cached, FAST, source)?.beside(plain));
         if let Some(proxy) = &mut site.cached_before {
-            costs.insert("cached_before", (load(proxy, &mut self.cached, FAST, source)?, plain));
+            costs.insert("cached_before", load(proxy, &mut self.cached, FAST, source)?.beside(plain));
         }
         let cost = digest::register(&mut site.digest, FAST / 2, source)?;
-        costs.insert("digest challenge", (cost.challenge, plain));
-        costs.insert("digest answer", (cost.answer, plain));
-        costs.insert("digest", (cost.challenge + cost.answer, plain));
+        costs.insert("digest challenge", Cost::of(cost.challenge, plain));
+        costs.insert("digest answer", Cost::of(cost.answer, plain));
+        costs.insert("digest", Cost::of(cost.challenge + cost.answer, plain));
         if let Some(proxy) = &mut site.auth_db {
             let cost = digest::register(proxy, FAST / 2, source)?;
-            costs.insert("auth_db", (cost.challenge + cost.answer, plain));
+            costs.insert("auth_db", Cost::of(cost.challenge + cost.answer, plain));
         }
         let plain = load(&mut site.plain, &mut self.cached, FAST, source)?;
-        costs.insert("rs256", (load(&mut site.rs256, &mut rs256[..SLOW], SLOW, source)?, plain));
+        costs.insert("rs256", load(&mut site.rs256, &mut rs256[..SLOW], SLOW, source)?.beside(plain));
         if let Some(proxy) = &mut site.rs256_before {
-            costs.insert("rs256_before", (load(proxy, &mut rs256[..SLOW], SLOW, source)?, plain));
+            costs.insert("rs256_before", load(proxy, &mut rs256[..SLOW], SLOW, source)?.beside(plain));
         }
-        costs.insert("es256", (load(&mut site.es256, &mut es256[..SLOW * 2], SLOW * 2, source)?, plain));
+        costs.insert("es256", load(&mut site.es256, &mut es256[..SLOW * 2], SLOW * 2, source)?.beside(plain));
         for (name, proxy, tokens) in [
             ("jwt_rs256", &mut site.jwt_rs256, &mut rs256[SLOW..]),
             ("jwt_es256", &mut site.jwt_es256, &mut es256[SLOW * 2..]),
         ] {
             if let Some(proxy) = proxy {
-                costs.insert(name, (load(proxy, tokens, SLOWEST, source)?, plain));
+                costs.insert(name, load(proxy, tokens, SLOWEST, source)?.beside(plain));
             }
         }
         let mut proofs = self.phones.messages()?;
         let without = load(&mut site.plain, &mut proofs, USERS, source)?;
-        costs.insert("pop unchecked", (without, plain));
-        costs.insert("pop", (load(&mut site.pop, &mut proofs, USERS, source)?, without));
-        if let (Some(proxy), Some(phones)) = (&mut site.pop_before, &self.phones_before) {
-            costs.insert("pop_before", (load(proxy, &mut phones.messages()?, USERS, source)?, without));
-        }
+        costs.insert("pop unchecked", without.beside(plain));
+        costs.insert("pop", load(&mut site.pop, &mut proofs, USERS, source)?.beside(without));
 
         site.server.set_delay(Duration::ZERO);
         let plain = load(&mut site.plain, &mut self.cached, FAST, source)?;
-        costs.insert("opaque", (load(&mut site.opaque, &mut opaque(SLOW), SLOW, source)?, plain));
+        costs.insert("opaque", load(&mut site.opaque, &mut opaque(SLOW), SLOW, source)?.beside(plain));
         if let Some(proxy) = &mut site.http_client {
-            costs.insert("http_client", (load(proxy, &mut opaque(SLOW), SLOW, source)?, plain));
+            costs.insert("http_client", load(proxy, &mut opaque(SLOW), SLOW, source)?.beside(plain));
         }
         Ok(costs)
     }

@@ -48,8 +48,6 @@ pub struct Site {
     pub auth_db: Option<Proxy>,
     /// Proofs of possession.
     pub pop: Proxy,
-    /// As `pop`, with another build of the module.
-    pub pop_before: Option<Proxy>,
     /// Opaque tokens, and requests without.
     pub opaque: Proxy,
     /// The same by Kamailio's http_client.
@@ -163,7 +161,6 @@ impl Site {
             digest: Proxy::launch("digest", base, &["DIGEST".into()])?,
             auth_db: subscribers(base, USERS)?.map(|database| auth_db(base, &database)).transpose()?,
             pop: ours("pop", Way::Codes)?,
-            pop_before: earlier("pop_before", Way::Codes)?,
             opaque: ours("opaque", Way::Opaque)?,
             http_client: match has_module("http_client.so") {
                 true => {
@@ -199,7 +196,6 @@ impl Site {
             &mut self.jwt_es256,
             &mut self.cached_before,
             &mut self.rs256_before,
-            &mut self.pop_before,
         ];
         always.into_iter().chain(where_possible.into_iter().flatten())
     }

@@ -15,7 +15,6 @@ use sipoauth_bench::scale::phones::{Phone, Random, RefreshToken, Sip};
 use sipoauth_bench::scale::site::{Folder, MANY_PROOFS, context, now, worker};
 use sipoauth_core::reason::Reason;
 
-
 /// Phones whose tokens or sessions are known.
 pub const PHONES: u64 = 10_000;
 /// Seconds of the proxy's time between two measurements of proofs.
@@ -137,7 +136,9 @@ pub fn throughput(
     match place {
         Place::Threads => child(in_threads)?.result(),
         Place::Processes => {
-            let run = |(site, requests): &(&Site, Vec<Sip>)| child(|| work(site, requests, time(site), begin).map(per_second));
+            let run = |(site, requests): &(&Site, Vec<Sip>)| {
+                child(|| work(site, requests, time(site), begin).map(per_second))
+            };
             let children: Result<Vec<Child>, String> = all.iter().map(run).collect();
             children?.into_iter().map(Child::result).sum()
         }
