@@ -128,13 +128,16 @@ fn ratios(full: &[Vec<Morning>]) -> Vec<Ratio> {
     [("17a", 0), ("17b", 1), ("17c", 2)].map(ratio).into()
 }
 
+/// A figure's name, its value, and the unit.
+type Column = (&'static str, fn(&Morning) -> f64, &'static str);
+
 fn figures(extent: &Extent, full: &[Vec<Morning>], paced: &[Option<Morning>]) -> Vec<Figure> {
     let mut figures = Vec::new();
     let mut add = |group: String, way: usize, value: Spread, unit: &str| {
         figures.push(Figure { group, name: NAMES[way].into(), value, unit: unit.into() });
     };
     let phones = extent.phones;
-    let columns: [(&str, fn(&Morning) -> f64, &str); 3] = [
+    let columns: [Column; 3] = [
         ("CPU of the proxy per phone", |morning| morning.cpu, "µs"),
         ("until all are registered, at full speed", |morning| morning.took, "s"),
         ("memory of the proxy per phone", |morning| morning.memory, "octets"),
