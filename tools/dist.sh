@@ -25,7 +25,7 @@ make_tarball() {
   mkdir -p "$tree"
   # Fuzz targets and benches are workspaces of their own, with crates that nobody needs to build this.
   git ls-files -z -- . ':!fuzz' ':!benches' | xargs -0 cp --parents -t "$tree"
-  mkdir "$tree/.cargo"
+  mkdir -p "$tree/.cargo"
   (cd "$tree" && cargo vendor --quiet --locked --versioned-dirs vendor > /dev/null)
   # What cargo prints of it differs between machines.
   printf '[source.crates-io]\nreplace-with = "vendored-sources"\n\n[source.vendored-sources]\ndirectory = "vendor"\n' \

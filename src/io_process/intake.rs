@@ -21,6 +21,8 @@ use sipoauth_core::ports::Level;
 
 /// At most this many events wait. Beyond that the threads wait.
 const EVENTS: usize = 1024;
+/// How often a service that ends takes a part of what is there.
+const LAST_LOOKS: usize = 2000;
 /// Pause between two tries of a queue that fails.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -38,7 +40,7 @@ impl Events {
         let sent = self.sender.send(event).is_ok();
         // Either this thread sees that the service sleeps, or the service sees the event before it does.
         fence(SeqCst);
-        if self.sleeps.load(Relaxed) {
+        if self.sleeps.swap(false, Relaxed) {
             self.context.jobs().wake();
         }
         sent
@@ -63,6 +65,8 @@ pub struct Intake {
 impl Intake {
     /// The intake, and where its events come from.
     pub fn new(context: &Arc<Context>) -> io::Result<(Intake, Events)> {
+        // An earlier service may have ended while the queue failed.
+        context.arena().shared().deaf.store(0, Relaxed);
         let (sender, events) = sync_channel(EVENTS);
         let sleeps = Arc::new(AtomicBool::new(false));
         let intake = Intake {
@@ -168,6 +172,14 @@ impl Intake {
 
     /// The jobs that nobody has taken.
     pub fn left(&mut self) -> impl Iterator<Item = ServiceEvent> {
+        // Workers may go on sending.
+        for _ in 0..LAST_LOOKS {
+            let before = self.received.len();
+            self.receive(Duration::ZERO);
+            if self.received.len() == before {
+                break;
+            }
+        }
         self.received.drain(..)
     }
 }

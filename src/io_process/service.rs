@@ -55,7 +55,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub enum ServiceEvent {
     /// A worker asks for something.
     Job(Job),
-    /// Somebody has asked for something that is not known any more.
+    /// The request of a job whose content was overwritten.
     Lost(Asker),
     /// There is a new configuration, or keys that the operator wants.
     Woken,
@@ -286,6 +286,8 @@ impl IoService {
                 }
             }
             ServiceEvent::Lost(asker) => {
+                let line = "a request waited for the I/O process so long that its place has come to another one";
+                self.context.log().log(Level::Warn, line);
                 let ticket = waiters.add(asker);
                 waiters.finish(ticket);
             }

@@ -139,6 +139,12 @@ impl Context {
         for warning in policy.warnings() {
             context.log.log(Level::Warn, &warning);
         }
+        if context.jobs.room() < sizes.jobs {
+            let room = context.jobs.room();
+            let line =
+                format!("max_pending: the system gives room for {room} requests at once only (fs.pipe-max-size)");
+            context.log.log(Level::Warn, &line);
+        }
         context.publish(bundle, &policy)?;
         Ok(context)
     }

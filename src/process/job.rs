@@ -125,7 +125,7 @@ impl From<Work> for Errand {
 }
 
 /// Who asks for work, and waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     /// Unix milliseconds at which the asker gives up.
     pub deadline: i64,
@@ -136,7 +136,7 @@ pub struct Asker {
 }
 
 /// Work for a request that waits for it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     /// What to do.
     pub work: Work,

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way of jobs from the workers to the I/O service. It never blocks the sender, and it has room for a job of each
-//! request that may wait.
+//! The way of jobs from the workers to the I/O service. It never blocks the sender.
 //!
-//! The work lies in the slot of the request's waiting place. A notice of fixed size goes through a pipe, which takes it
-//! whole or not at all, so a sender that is killed leaves no half notice. Work that has no slot, or that does not fit
-//! in, goes through a socket.
+//! The work lies in the slot of the request's waiting place, so there is room for a job of each request that may wait. A
+//! notice of fixed size goes through a pipe, which takes it whole or not at all, so a sender that is killed leaves no
+//! half notice.
+//!
+//! Work that has no slot or does not fit in goes through a socket, together with its notice, and so does work that must be
+//! done even if its place has come to somebody else. The socket has room for some dozens.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -12,26 +14,29 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-use zeroize::Zeroizing;
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::job::{Asker, Job};
-use crate::shared::job_slots::{Content, JobSlots};
+use super::job::{Asker, Job, Work};
+use crate::shared::job_slots::{Content, JobSlots, ROOM};
 use crate::shared::waiting_room::WaitingPlace;
 
 /// Longest job in octets: the longest token that can be configured, and room for the rest.
 const MAX_LEN: usize = 72 * 1024;
 /// Octets of a notice.
 const NOTICE: usize = 48;
-/// Notices that are read at once.
-const NOTICES: usize = 64;
-/// A pipe keeps this many octets in each of its pages, and splits no notice.
+/// A pipe gives room back by whole pages of this many octets.
 const PAGE: usize = 4096;
+/// Notices of a page, none of which is split. As many are read at once.
+const NOTICES: usize = PAGE / NOTICE;
+/// Datagrams that are read at once.
+const DATAGRAMS: usize = 16;
 
 /// Both ends of the queue, made before the fork.
 pub struct JobQueue {
     notices: [File; 2],
-    long: [UnixDatagram; 2],
+    others: [UnixDatagram; 2],
+    room: usize,
 }
 
 /// What the I/O service receives.
@@ -86,33 +91,50 @@ impl Notice {
 }
 
 impl JobQueue {
-    /// Makes a queue for this many jobs, or for fewer if the system gives a pipe no more room.
+    /// Makes a queue for this many jobs, or for fewer if the system gives the pipe no more room.
     pub fn new(jobs: usize) -> io::Result<JobQueue> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        let mut octets = jobs.div_ceil(PAGE / NOTICE) * PAGE;
+        // One page may be half read, and one is for wake-ups.
+        let mut octets = (jobs.div_ceil(NOTICES) + 2) * PAGE;
         while octets > 16 * PAGE && fcntl_setpipe_size(&writer, octets).is_err() {
             octets /= 2;
         }
-        let long = UnixDatagram::pair()?;
-        long.0.set_nonblocking(true)?;
-        long.1.set_nonblocking(true)?;
-        Ok(JobQueue { notices: [writer.into(), reader.into()], long: long.into() })
+        let room = (fcntl_getpipe_size(&writer)? / PAGE).saturating_sub(2) * NOTICES;
+        let others = UnixDatagram::pair()?;
+        others.0.set_nonblocking(true)?;
+        others.1.set_nonblocking(true)?;
+        Ok(JobQueue { notices: [writer.into(), reader.into()], others: others.into(), room })
+    }
+
+    /// For how many jobs there is room.
+    pub fn room(&self) -> usize {
+        self.room
     }
 
     /// Sends a job; fails at once when the queue is full.
     pub fn send(&self, slots: JobSlots<'_>, job: &Job) -> io::Result<()> {
-        let encoded = |octets: postcard::Result<Vec<u8>>| octets.map(Zeroizing::new).map_err(io::Error::other);
-        let (index, _) = job.asker.place.parts();
-        match slots.put(index as usize, &encoded(postcard::to_stdvec(&job.work))?) {
-            Some(content) => self.notify(&Notice { content, asker: job.asker }),
-            None => {
-                let octets = encoded(postcard::to_stdvec(job))?;
-                if octets.len() > MAX_LEN {
-                    return Err(io::Error::new(ErrorKind::InvalidInput, "the job is too long"));
-                }
-                self.long[0].send(&octets).map(drop)
+        let Job { work, asker } = job;
+        let (index, _) = asker.place.parts();
+        let mut short = Zeroizing::new([0; ROOM]);
+        // Whoever asks for this does not wait for it, so nobody would ask again.
+        let must_arrive = matches!(work, Work::Unbind(..));
+        let encoded = (!must_arrive).then(|| postcard::to_slice(work, &mut *short).ok()).flatten();
+        match encoded.and_then(|octets| slots.put(index as usize, octets)) {
+            Some(content) => {
+                let sent = self.notify(&Notice { content, asker: *asker });
+                sent.inspect_err(|_| slots.wipe(index as usize))
             }
+            None => self.send_whole(work, asker),
         }
+    }
+
+    fn send_whole(&self, work: &Work, asker: &Asker) -> io::Result<()> {
+        let mut octets = Zeroizing::new(vec![0; MAX_LEN]);
+        let (notice, room) = octets.split_at_mut(NOTICE);
+        notice.copy_from_slice(&Notice { content: Content::default(), asker: *asker }.encode());
+        let too_long = |_| io::Error::new(ErrorKind::InvalidInput, "the job is too long");
+        let length = NOTICE + postcard::to_slice(work, room).map_err(too_long)?.len();
+        self.others[0].send(&octets[..length]).map(drop)
     }
 
     fn notify(&self, notice: &Notice) -> io::Result<()> {
@@ -131,14 +153,16 @@ impl JobQueue {
 
     /// The receiving end. One thread of all processes uses it.
     pub fn receiver(&self) -> io::Result<Receiver> {
-        Ok(Receiver { notices: self.notices[1].try_clone()?, long: self.long[1].try_clone()? })
+        let buffer = Zeroizing::new(vec![0; MAX_LEN]);
+        Ok(Receiver { notices: self.notices[1].try_clone()?, others: self.others[1].try_clone()?, buffer })
     }
 }
 
 /// The receiving end.
 pub struct Receiver {
     notices: File,
-    long: UnixDatagram,
+    others: UnixDatagram,
+    buffer: Zeroizing<Vec<u8>>,
 }
 
 impl Receiver {
@@ -150,19 +174,20 @@ impl Receiver {
         take: &mut dyn FnMut(Received),
     ) -> io::Result<()> {
         let timeout = Timespec::try_from(timeout).ok();
-        let mut ends = [PollFd::new(&self.notices, PollFlags::IN), PollFd::new(&self.long, PollFlags::IN)];
+        let wanted = PollFlags::IN | PollFlags::RDHUP;
+        let mut ends = [PollFd::new(&self.notices, wanted), PollFd::new(&self.others, wanted)];
         if let Err(error) = poll(&mut ends, timeout.as_ref()) {
             return if error == rustix::io::Errno::INTR { Ok(()) } else { Err(error.into()) };
         }
-        let [notices, long] = ends.map(|end| end.revents());
-        if (notices | long).intersects(PollFlags::NVAL | PollFlags::ERR | PollFlags::HUP) {
+        let [notices, others] = ends.map(|end| end.revents());
+        if (notices | others).intersects(PollFlags::NVAL | PollFlags::ERR | PollFlags::HUP | PollFlags::RDHUP) {
             return Err(io::Error::new(ErrorKind::BrokenPipe, "it was closed"));
         }
         if !notices.is_empty() {
             self.take_notices(slots, take)?;
         }
-        if !long.is_empty() {
-            self.take_long(take)?;
+        if !others.is_empty() {
+            self.take_others(take)?;
         }
         Ok(())
     }
@@ -189,14 +214,19 @@ impl Receiver {
         Ok(())
     }
 
-    fn take_long(&mut self, take: &mut dyn FnMut(Received)) -> io::Result<()> {
-        let mut octets = Zeroizing::new(vec![0; MAX_LEN]);
-        let length = match self.long.recv(&mut octets) {
-            Err(error) if is_passing(&error) => return Ok(()),
-            received => received?,
-        };
-        if let Ok(job) = postcard::from_bytes(&octets[..length]) {
-            take(Received::Job(job));
+    fn take_others(&mut self, take: &mut dyn FnMut(Received)) -> io::Result<()> {
+        for _ in 0..DATAGRAMS {
+            let length = match self.others.recv(&mut self.buffer) {
+                Err(error) if is_passing(&error) => return Ok(()),
+                received => received?,
+            };
+            let octets = &mut self.buffer[..length];
+            if let Some((notice, work)) = octets.split_first_chunk() {
+                let Notice { asker, .. } = Notice::decode(notice);
+                let work = postcard::from_bytes(work).ok();
+                take(work.map_or(Received::Lost(asker), |work| Received::Job(Job { work, asker })));
+            }
+            octets.zeroize();
         }
         Ok(())
     }
@@ -208,10 +238,10 @@ fn is_passing(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::job::Work;
     use super::*;
     use crate::shared::waiting_room::{Party, Rules};
     use crate::shared::{Arena, Sizes};
+    use sipoauth_core::check::registration::Registration;
 
     const NOW: i64 = 1_000_000;
 
@@ -229,6 +259,24 @@ mod tests {
         Work::Account(text.to_owned(), None)
     }
 
+    fn registration() -> Registration {
+        Registration {
+            code: "c".into(),
+            method: "REGISTER".into(),
+            aor: "sip:alice@example.test".into(),
+            from: String::new(),
+            instance: String::new(),
+            reg_id: 0,
+            from_tag: String::new(),
+            call_id: String::new(),
+            weak: false,
+            claim: None,
+            arrived: 0,
+            tagged: true,
+            digest: None,
+        }
+    }
+
     fn all(receiver: &mut Receiver, arena: &Arena) -> Vec<Received> {
         let mut taken = Vec::new();
         loop {
@@ -244,6 +292,7 @@ mod tests {
     fn it_takes_as_many_jobs_as_may_wait_and_more_are_refused_at_once() {
         const JOBS: usize = 5000;
         let (arena, queue) = (arena(JOBS), JobQueue::new(JOBS).unwrap());
+        assert!(queue.room() >= JOBS);
         let text = "x".repeat(3000);
         let jobs: Vec<Job> = (0..JOBS as u64)
             .map(|number| Job { work: account(&format!("{text}{number}")), asker: asker(&arena, number) })
@@ -251,6 +300,11 @@ mod tests {
         jobs.iter().for_each(|job| queue.send(arena.job_slots(), job).unwrap());
         let refused = (0..200_000).map(|_| queue.send(arena.job_slots(), &jobs[0])).find_map(Result::err);
         assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::WouldBlock));
+        let mut receiver = queue.receiver().unwrap();
+        receiver.receive(arena.job_slots(), Duration::ZERO, &mut |_| ()).unwrap();
+        queue.send(arena.job_slots(), &jobs[0]).expect("whatever was read makes room");
+        let (arena, queue) = (self::arena(JOBS), JobQueue::new(JOBS).unwrap());
+        jobs.iter().for_each(|job| queue.send(arena.job_slots(), job).unwrap());
         let taken = all(&mut queue.receiver().unwrap(), &arena);
         assert!(taken[..JOBS].iter().zip(&jobs).all(|(taken, job)| matches!(taken, Received::Job(one) if one == job)));
         queue.send(arena.job_slots(), &jobs[0]).unwrap();
@@ -266,6 +320,11 @@ mod tests {
             queue.send(arena.job_slots(), &job).unwrap();
             assert_eq!(all(&mut receiver, &arena), [Received::Job(job)]);
         }
+        // Nobody waits for this, so it must arrive even if its place has come to somebody else.
+        let unbind = Job { work: Work::Unbind(Box::new(registration()), b"tag".to_vec()), asker: asker(&arena, 4) };
+        queue.send(arena.job_slots(), &unbind).unwrap();
+        queue.send(arena.job_slots(), &Job { work: account("c"), ..unbind.clone() }).unwrap();
+        assert!(all(&mut receiver, &arena).contains(&Received::Job(unbind)));
         let too_long = Job { work: account(&"x".repeat(MAX_LEN)), asker: asker(&arena, 3) };
         assert_eq!(queue.send(arena.job_slots(), &too_long).unwrap_err().kind(), ErrorKind::InvalidInput);
         queue.wake();

@@ -11,14 +11,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use foldhash::fast::FixedState;
 use zeroize::Zeroizing;
 
-/// Octets of a word.
-const WORD: usize = size_of::<u64>();
-/// Words of a slot. A token of 3,000 octets fits in.
-const WORDS: usize = 512;
+use super::octets::{self, words};
+
+/// Longest work in a slot, in octets. A token of 3,000 octets fits in.
+pub const ROOM: usize = 4088;
 
 /// Room for the work of one request.
 #[repr(C)]
-pub struct JobSlot([AtomicU64; WORDS]);
+pub struct JobSlot {
+    /// Words that may hold something.
+    used: AtomicU64,
+    cells: [AtomicU64; words(ROOM)],
+}
+
+const _: () = assert!(size_of::<JobSlot>() == 4096);
 
 /// What a slot held when it was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,27 +48,33 @@ pub struct JobSlots<'a>(pub(super) &'a [JobSlot]);
 impl JobSlots<'_> {
     /// Writes the slot of a place. None if the place has no slot, or if this is too long.
     pub fn put(&self, place: usize, octets: &[u8]) -> Option<Content> {
-        let JobSlot(cells) = self.0.get(place).filter(|_| octets.len() <= WORDS * WORD)?;
-        for (cell, octets) in cells.iter().zip(octets.chunks(WORD)) {
-            let mut word = [0; WORD];
-            word[..octets.len()].copy_from_slice(octets);
-            cell.store(u64::from_ne_bytes(word), Relaxed);
-        }
+        let JobSlot { used, cells } = self.0.get(place).filter(|_| octets.len() <= ROOM)?;
+        let (before, now) = (used.load(Relaxed) as usize, words(octets.len()));
+        used.store(before.max(now) as u64, Relaxed);
+        octets::store(cells, octets);
+        // Nothing of somebody else's work stays behind this.
+        cells[now..before.clamp(now, cells.len())].iter().for_each(|cell| cell.store(0, Relaxed));
+        used.store(now as u64, Relaxed);
         Some(Content::of(octets))
+    }
+
+    /// Wipes the slot of a place.
+    pub fn wipe(&self, place: usize) {
+        if let Some(JobSlot { used, cells }) = self.0.get(place) {
+            cells.iter().take(used.load(Relaxed) as usize).for_each(|cell| cell.store(0, Relaxed));
+            used.store(0, Relaxed);
+        }
     }
 
     /// Takes what is in the slot of a place, and leaves nothing of it there. None if that is not this content.
     pub fn take(&self, place: usize, content: Content) -> Option<Zeroizing<Vec<u8>>> {
         let length = content.length as usize;
-        let JobSlot(cells) = self.0.get(place).filter(|_| length <= WORDS * WORD)?;
-        let cells = &cells[..length.div_ceil(WORD)];
-        let mut octets = Zeroizing::new(Vec::with_capacity(cells.len() * WORD));
-        cells.iter().for_each(|cell| octets.extend_from_slice(&cell.load(Relaxed).to_ne_bytes()));
-        octets.truncate(length);
+        let JobSlot { cells, .. } = self.0.get(place).filter(|_| length <= ROOM)?;
+        let octets = Zeroizing::new(octets::load(cells, length));
         if Content::of(&octets) != content {
             return None;
         }
-        cells.iter().for_each(|cell| cell.store(0, Relaxed));
+        self.wipe(place);
         Some(octets)
     }
 }
@@ -76,7 +88,7 @@ mod tests {
     fn only_what_was_written_is_taken_and_only_once() {
         let arena = Arena::new(&Sizes { jobs: 2, ..Sizes::default() }, 0).unwrap();
         let slots = arena.job_slots();
-        let longest = vec![7; WORDS * WORD];
+        let longest = vec![7; ROOM];
         for octets in [&b""[..], b"a", b"12345678", b"123456789", &longest] {
             let content = slots.put(1, octets).unwrap();
             assert_eq!(slots.take(1, content).as_deref().map(Vec::as_slice), Some(octets));
@@ -86,8 +98,15 @@ mod tests {
         let other = slots.put(0, b"of the other").unwrap();
         assert_eq!(slots.take(0, first), None, "the place has come to somebody else");
         assert!(slots.take(0, other).is_some());
+        let long = slots.put(0, &[1; 100]).unwrap();
+        let short = slots.put(0, b"a").unwrap();
+        assert!(slots.take(0, long).is_none() && slots.take(0, short).is_some());
+        assert!(slots.0[0].cells.iter().all(|cell| cell.load(Relaxed) == 0), "nothing of the long one is left");
+        let left = slots.put(0, b"left").unwrap();
+        slots.wipe(0);
+        assert_eq!(slots.take(0, left), None);
         assert_eq!(slots.put(2, b"a"), None);
-        assert_eq!(slots.put(0, &[0; WORDS * WORD + 1]), None);
+        assert_eq!(slots.put(0, &[0; ROOM + 1]), None);
         assert_eq!(slots.take(9, first), None);
         assert_eq!(slots.take(0, Content { length: u32::MAX, hash: 0 }), None);
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Acquire, Orde
 
 use serde_json::json;
 
-use super::published::{Published, words};
+use super::octets::words;
+use super::published::Published;
 use sipoauth_core::check::key_wait::SlotState;
 use sipoauth_core::jose::key_set::Rejected;
 

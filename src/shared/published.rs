@@ -7,13 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
-/// Octets of a word.
-const WORD: usize = size_of::<u64>();
-
-/// How many words hold this many octets.
-pub const fn words(octets: usize) -> usize {
-    octets.div_ceil(WORD)
-}
+use super::octets::{self, WORD};
 
 /// The first document lies right behind the generation, mostly in the same page.
 fn side_of(generation: u64) -> usize {
@@ -38,11 +32,7 @@ impl<const WORDS: usize> Published<WORDS> {
         let side = side_of(next);
         // A reader of this side must see the newer generation before any of the octets that follow.
         fence(Ordering::Release);
-        for (cell, octets) in self.sides[side].iter().zip(document.chunks(WORD)) {
-            let mut word = [0; WORD];
-            word[..octets.len()].copy_from_slice(octets);
-            cell.store(u64::from_ne_bytes(word), Ordering::Relaxed);
-        }
+        octets::store(&self.sides[side], document);
         self.lengths[side].store(document.len(), Ordering::Relaxed);
         self.generation.store(next, Ordering::Release);
         true
@@ -61,11 +51,7 @@ impl<const WORDS: usize> Published<WORDS> {
                 return None;
             }
             let side = side_of(generation);
-            let length = self.lengths[side].load(Ordering::Relaxed).min(WORDS * WORD);
-            let cells = &self.sides[side][..words(length)];
-            let mut document = Vec::with_capacity(cells.len() * WORD);
-            cells.iter().for_each(|cell| document.extend_from_slice(&cell.load(Ordering::Relaxed).to_ne_bytes()));
-            document.truncate(length);
+            let document = octets::load(&self.sides[side], self.lengths[side].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
             if self.generation.load(Ordering::Relaxed) == generation {
                 return Some((generation, document));

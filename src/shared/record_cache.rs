@@ -11,7 +11,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::published::{Published, words};
+use super::octets::words;
+use super::published::Published;
 use super::start_key::StartKey;
 
 /// A part of the cache, by who can make its entries. An entry displaces only entries of its own room.

@@ -5,9 +5,8 @@
 //! taking a place and handing its request over, and for an I/O service that dies with requests in its hands.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-
-use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Most requests that can be allowed to wait at once.
 pub const PLACES: usize = 100_000;
@@ -62,7 +61,7 @@ pub enum Full {
 }
 
 /// A place that was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitingPlace {
     index: u32,
     word: u64,
@@ -70,7 +69,7 @@ pub struct WaitingPlace {
 
 impl WaitingPlace {
     /// No place at all.
-    pub const NONE: WaitingPlace = WaitingPlace { index: 0, word: 0 };
+    pub const NONE: WaitingPlace = WaitingPlace { index: u32::MAX, word: 0 };
 
     /// Its number, and what says whose it is.
     pub fn parts(&self) -> (u32, u64) {
@@ -143,7 +142,8 @@ impl WaitingRoom {
         let word = seconds.cast_unsigned() << DEADLINE_SHIFT | party.bits();
         for (index, place) in self.places[..rules.all.min(PLACES)].iter().enumerate() {
             let old = place.load(Relaxed);
-            if !is_taken(old, rules.now) && place.compare_exchange(old, word, Relaxed, Relaxed).is_ok() {
+            // What was done with the place before is over.
+            if !is_taken(old, rules.now) && place.compare_exchange(old, word, Acquire, Relaxed).is_ok() {
                 let index = index as u32;
                 self.reached.fetch_max(index + 1, Relaxed);
                 return Ok(WaitingPlace { index, word });
@@ -156,7 +156,7 @@ impl WaitingRoom {
     /// meanwhile, that request keeps it.
     pub fn give_back(&self, place: &WaitingPlace) {
         if let Some(cell) = self.places.get(place.index as usize) {
-            let _ = cell.compare_exchange(place.word, 0, Relaxed, Relaxed);
+            let _ = cell.compare_exchange(place.word, 0, Release, Relaxed);
         }
     }
 
@@ -170,7 +170,7 @@ impl WaitingRoom {
         for place in self.reached(PLACES) {
             let word = place.load(Relaxed);
             if word != 0 && !is_taken(word, now) {
-                let _ = place.compare_exchange(word, 0, Relaxed, Relaxed);
+                let _ = place.compare_exchange(word, 0, Release, Relaxed);
             }
         }
     }

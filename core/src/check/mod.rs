@@ -397,7 +397,10 @@ pub fn check_request(
         });
     }
     let remembered = match sent {
-        LookedUp::Known(sent) => Some(tokens.whole(&token).map_or(Remembered::Proven(sent), Remembered::Whole)),
+        // What was looked up is about this text only.
+        LookedUp::Known(sent) if text == Some(token.as_bytes()) => {
+            Some(tokens.whole(&token).map_or(Remembered::Proven(sent), Remembered::Whole))
+        }
         LookedUp::Unknown if text == Some(token.as_bytes()) => tokens.whole(&token).map(Remembered::Whole),
         _ => tokens.recall(&token),
     };
