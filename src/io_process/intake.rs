@@ -53,8 +53,8 @@ pub struct Intake {
     jobs: Receiver,
     events: mpsc::Receiver<ServiceEvent>,
     sleeps: Arc<AtomicBool>,
-    /// Jobs that were received and not taken yet.
-    received: VecDeque<ServiceEvent>,
+    /// What was received and not taken yet.
+    received: VecDeque<Received>,
     /// Jobs and events of threads take turns, so that neither waits for the end of the other.
     job_is_next: bool,
     failures: u32,
@@ -95,9 +95,10 @@ impl Intake {
     }
 
     fn at_hand(&mut self) -> Option<ServiceEvent> {
-        let job = if self.job_is_next { self.received.pop_front() } else { None };
-        let next = job.or_else(|| self.events.try_recv().ok()).or_else(|| self.received.pop_front());
-        self.job_is_next = !matches!(next, Some(ServiceEvent::Job(_)));
+        let mut received = || self.received.pop_front().map(ServiceEvent::Received);
+        let job = if self.job_is_next { received() } else { None };
+        let next = job.or_else(|| self.events.try_recv().ok()).or_else(received);
+        self.job_is_next = !matches!(next, Some(ServiceEvent::Received(Received::Job(_))));
         next
     }
 
@@ -131,14 +132,7 @@ impl Intake {
 
     fn receive(&mut self, timeout: Duration) {
         let Intake { jobs, received, context, .. } = self;
-        let mut take = |one| {
-            received.push_back(match one {
-                Received::Job(job) => ServiceEvent::Job(job),
-                Received::Lost(asker) => ServiceEvent::Lost(asker),
-                Received::Wake => ServiceEvent::Woken,
-            });
-        };
-        let done = caught(|| jobs.receive(context.arena().job_slots(), timeout, &mut take));
+        let done = caught(|| jobs.receive(context.arena().job_slots(), timeout, &mut |one| received.push_back(one)));
         match done {
             Ok(Ok(())) if self.failures == 0 => {}
             Ok(Ok(())) => {
@@ -171,7 +165,7 @@ impl Intake {
     }
 
     /// The jobs that nobody has taken.
-    pub fn left(&mut self) -> impl Iterator<Item = ServiceEvent> {
+    pub fn left(&mut self) -> impl Iterator<Item = Received> {
         // Workers may go on sending.
         for _ in 0..LAST_LOOKS {
             let before = self.received.len();

@@ -28,7 +28,8 @@ use crate::fault;
 use crate::process::StartError;
 use crate::process::caught::caught;
 use crate::process::context::{Context, PlacedPolicy};
-use crate::process::job::{Asker, Job, Work};
+use crate::process::job::{Job, Work};
+use crate::process::job_queue::Received;
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
 use sipoauth_core::config::policy::Policy;
@@ -53,12 +54,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What reaches the service's own thread.
 pub enum ServiceEvent {
-    /// A worker asks for something.
-    Job(Job),
-    /// The request of a job whose content was overwritten.
-    Lost(Asker),
-    /// There is a new configuration, or keys that the operator wants.
-    Woken,
+    /// A worker asks for something, or there is a new configuration, or keys that the operator wants.
+    Received(Received),
     /// The key fetch with this number has ended; the error is a sentence.
     Fetched(u64, Result<FetchedKeys, NoKeys>),
     /// The metadata of an endpoint was read again.
@@ -277,7 +274,7 @@ impl IoService {
         self.follow();
         let (waiters, now) = (&mut self.waiters, now_millis());
         match event {
-            ServiceEvent::Job(Job { work, asker }) => {
+            ServiceEvent::Received(Received::Job(Job { work, asker })) => {
                 let ticket = waiters.add(asker);
                 match work {
                     Work::Keys(slot, generation) => self.keys.wait(&self.context, slot, generation, ticket, waiters),
@@ -285,13 +282,13 @@ impl IoService {
                     work => self.exchanges.add(work, ticket, waiters),
                 }
             }
-            ServiceEvent::Lost(asker) => {
+            ServiceEvent::Received(Received::Lost(asker)) => {
                 let line = "a request waited for the I/O process so long that its place has come to another one";
                 self.context.log().log(Level::Warn, line);
                 let ticket = waiters.add(asker);
                 waiters.finish(ticket);
             }
-            ServiceEvent::Woken => {}
+            ServiceEvent::Received(Received::Wake) => {}
             ServiceEvent::Fetched(number, result) => {
                 self.keys.finished(&self.context, &self.placed.policy, number, result, waiters, now);
             }
@@ -438,8 +435,8 @@ impl Drop for IoService {
         }
         // Requests that are still parked are not given back; they must not count against max_pending any longer.
         let waiting = &self.context.arena().shared().waiting;
-        for event in self.intake.left() {
-            if let ServiceEvent::Job(Job { asker, .. }) | ServiceEvent::Lost(asker) = event {
+        for received in self.intake.left() {
+            if let Received::Job(Job { asker, .. }) | Received::Lost(asker) = received {
                 waiting.give_back(&asker.place);
             }
         }

@@ -50,6 +50,14 @@ pub enum Received {
     Wake,
 }
 
+impl Received {
+    /// A job whose work is these octets.
+    fn of(asker: Asker, work: Option<&[u8]>) -> Received {
+        let work = work.and_then(|octets| postcard::from_bytes(octets).ok());
+        work.map_or(Received::Lost(asker), |work| Received::Job(Job { work, asker }))
+    }
+}
+
 /// A notice. An empty content is a wake-up.
 #[derive(Clone, Copy)]
 struct Notice {
@@ -208,8 +216,8 @@ impl Receiver {
                 continue;
             }
             let (index, _) = asker.place.parts();
-            let work = slots.take(index as usize, content).and_then(|octets| postcard::from_bytes(&octets).ok());
-            take(work.map_or(Received::Lost(asker), |work| Received::Job(Job { work, asker })));
+            let work = slots.take(index as usize, content);
+            take(Received::of(asker, work.as_deref().map(Vec::as_slice)));
         }
         Ok(())
     }
@@ -222,9 +230,7 @@ impl Receiver {
             };
             let octets = &mut self.buffer[..length];
             if let Some((notice, work)) = octets.split_first_chunk() {
-                let Notice { asker, .. } = Notice::decode(notice);
-                let work = postcard::from_bytes(work).ok();
-                take(work.map_or(Received::Lost(asker), |work| Received::Job(Job { work, asker })));
+                take(Received::of(Notice::decode(notice).asker, Some(work)));
             }
             octets.zeroize();
         }

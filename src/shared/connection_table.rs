@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::octets::{self, words};
 use super::start_key::StartKey;
 use sipoauth_core::sip::sender::Network;
 
@@ -88,12 +89,7 @@ impl ConnectionEntry {
     fn read(&self, connection: &Connection<'_>) -> Option<Zeroizing<Vec<u8>>> {
         let length = Some(self.length.load(Ordering::Relaxed) as usize & ((1 << SOURCE_SHIFT) - 1))
             .filter(|l| *l <= CAPACITY)?;
-        let words = length.div_ceil(8);
-        let mut content = Zeroizing::new(Vec::with_capacity(words * 8));
-        for word in &self.content[..words] {
-            content.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-        }
-        content.truncate(length);
+        let content = Zeroizing::new(octets::load(&self.content, length));
         (digest_of(connection, &content) == self.digest()).then_some(content)
     }
 
@@ -105,13 +101,8 @@ impl ConnectionEntry {
     fn write(&self, source: u64, digest: [u64; 4], content: &[u8]) {
         self.length.store(source << SOURCE_SHIFT | content.len() as u64, Ordering::Relaxed);
         // All words are written, so that nothing of a longer token stays behind a shorter one.
-        let mut chunks = content.chunks(8);
-        for cell in &self.content {
-            let octets = chunks.next().unwrap_or_default();
-            let mut word = [0; 8];
-            word[..octets.len()].copy_from_slice(octets);
-            cell.store(u64::from_le_bytes(word), Ordering::Relaxed);
-        }
+        octets::store(&self.content, content);
+        self.content[words(content.len())..].iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
         for (cell, word) in self.digest.iter().zip(digest) {
             cell.store(word, Ordering::Relaxed);
         }

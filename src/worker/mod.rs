@@ -145,10 +145,9 @@ impl Worker {
         let looked_up = match &sent {
             None => LookedUp::No,
             Some(SentText { known: None, .. }) => LookedUp::Unknown,
-            Some(SentText { known: Some(known), .. }) => LookedUp::Known(known.clone()),
+            Some(SentText { known: Some(known), .. }) => LookedUp::Known(known),
         };
-        let decision =
-            self.with_key_stored(request, now, |worker| worker.look(request, looked_up.clone(), handling, now));
+        let decision = self.with_key_stored(request, now, |worker| worker.look(request, looked_up, handling, now));
         let result = self.conclude(decision, request, handling, now);
         self.repeats(now).note(&result, request, sent);
         let octets = request.octets.len();
@@ -256,7 +255,7 @@ impl Worker {
         result
     }
 
-    fn look(&mut self, request: &Request<'_>, sent: LookedUp, handling: &Handling<'_>, now: i64) -> Decision {
+    fn look(&mut self, request: &Request<'_>, sent: LookedUp<'_>, handling: &Handling<'_>, now: i64) -> Decision {
         let sessions = SessionView::new(&self.context, &self.placed.policy, handling, now);
         let answers = AnswerView::new(&self.context, &self.placed.policy, handling, now);
         let decryptions = DecryptionView::new(&self.context, &self.placed.policy, handling, now);

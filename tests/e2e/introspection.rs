@@ -7,6 +7,7 @@ use crate::support::authorization_server::AuthorizationServer;
 use crate::support::kamailio::Builder;
 use crate::support::scripted_server::{Answer, Received, ScriptedServer, key_set};
 use crate::support::sip::{Client, Request};
+use crate::support::temporary::Directory;
 use crate::support::token::{self, TestKey};
 use serde_json::json;
 use sipoauth_core::text::form;
@@ -29,6 +30,15 @@ fn start(server: &AuthorizationServer, resource: &str, further: &str, change: im
     let stack = Stack::new(change(configured("registrar-sso.cfg", &provider(server, resource, further))));
     stack.secrets.keep(SECRET);
     stack
+}
+
+/// The same for opaque tokens, with so many places for requests that wait. One source has a quarter of them.
+fn start_with_places(server: &AuthorizationServer, places: usize) -> (Directory, Stack) {
+    let directory = Directory::new("limits");
+    let limits = directory.write("limits.toml", format!("max_pending = {places}\n"));
+    let limits = limits.to_str().expect("UTF-8");
+    let stack = start(server, "opaque", "tokens=opaque", |b| b.workers(4).define_string("CONFIG_FILE", limits));
+    (directory, stack)
 }
 
 #[test]
@@ -111,11 +121,7 @@ fn a_wrong_client_secret_is_the_operators_trouble_and_not_the_users() {
 #[test]
 fn two_hundred_simultaneous_requests_with_one_new_token_cause_one_introspection() {
     let server = AuthorizationServer::start();
-    // They come from one source, which has a quarter of the places.
-    let directory = crate::support::temporary::Directory::new("limits");
-    let limits = directory.write("limits.toml", "max_pending = 1000\n");
-    let limits = limits.to_str().expect("UTF-8");
-    let stack = start(&server, "opaque", "tokens=opaque", |b| b.workers(4).define_string("CONFIG_FILE", limits));
+    let (_directory, stack) = start_with_places(&server, 1000);
     let token = stack.secrets.keep(server.token("alice", "opaque"));
     server.fault("/token/introspection", &[("delay", "400")]);
     let mut phones: Vec<Client> = (0..200).map(|_| stack.udp()).collect();
@@ -136,10 +142,7 @@ fn two_hundred_simultaneous_requests_with_one_new_token_cause_one_introspection(
 fn a_burst_waits_for_an_io_process_that_has_no_time() {
     const BURST: usize = 400;
     let server = AuthorizationServer::start();
-    let directory = crate::support::temporary::Directory::new("limits");
-    let limits = directory.write("limits.toml", "max_pending = 1600\n");
-    let limits = limits.to_str().expect("UTF-8");
-    let stack = start(&server, "opaque", "tokens=opaque", |b| b.workers(4).define_string("CONFIG_FILE", limits));
+    let (_directory, stack) = start_with_places(&server, 1600);
     let token = stack.secrets.keep(server.token("alice", "opaque"));
     let processes = stack.kamailio.processes();
     let io = processes.iter().find(|(_, name)| name == "auth_oauth io").expect("it runs").0.to_string();

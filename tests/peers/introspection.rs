@@ -93,12 +93,17 @@ fn active() -> Value {
 }
 
 fn register(plant: &mut Plant, token: &str, resumed: bool) -> CheckResult {
+    register_of(plant, ALICE, token, resumed)
+}
+
+/// A REGISTER of this address.
+fn register_of(plant: &mut Plant, aor: &str, token: &str, resumed: bool) -> CheckResult {
     let credential = format!("Bearer {token}");
     let credentials = [credential.as_str()];
     let request = Request {
         method: "REGISTER",
-        from: ALICE,
-        to: ALICE,
+        from: aor,
+        to: aor,
         realm: "example.test",
         credentials: &credentials,
         ..Request::default()
@@ -712,21 +717,10 @@ fn told_apart_by_domain(first: &Server, second: &Server) -> Plant {
 
 /// A REGISTER of this address with the opaque token, once the server has been asked if it must be.
 fn register_as(plant: &mut Plant, aor: &str) -> CheckResult {
-    let credential = format!("Bearer {TOKEN}");
-    let credentials = [credential.as_str()];
-    let request = Request {
-        method: "REGISTER",
-        from: aor,
-        to: aor,
-        realm: "example.test",
-        credentials: &credentials,
-        ..Request::default()
-    };
-    let handling = Handling { source: "192.0.2.1", ..Handling::default() };
-    let verdict = plant.site.worker.check(&request, &handling);
+    let verdict = register_of(plant, aor, TOKEN, false);
     let Some(cookie) = plant.park(&verdict) else { return verdict };
     plant.wait_for(cookie);
-    plant.site.worker.check(&request, &Handling { resumed: true, ..handling })
+    register_of(plant, aor, TOKEN, true)
 }
 
 #[test]

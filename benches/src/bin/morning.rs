@@ -150,14 +150,11 @@ fn figures(extent: &Extent, full: &[Vec<Morning>], paced: &[Option<Morning>]) ->
     for percent in [50.0, 99.0, 99.9] {
         for (way, morning) in paced.iter().enumerate() {
             let Some(morning) = morning else { continue };
-            let mut times = morning.times.clone();
-            times.sort_by(f64::total_cmp);
-            let place = ((times.len() as f64 * percent / 100.0) as usize).min(times.len() - 1);
             let group = format!(
                 "{phones} phones within {} s after a restart: p{percent} of the time to the 200",
                 extent.within
             );
-            add(group, way, Spread::exact(times[place]), "ms");
+            add(group, way, Spread::exact(morning.times.percentile(percent)), "ms");
         }
     }
     figures

@@ -7,6 +7,7 @@ use super::digest::{first_requests, nonce_of, second_request};
 use super::generator::{Generator, Outcome};
 use super::message::Message;
 use super::proxy::Proxy;
+use super::waiting::Times;
 
 /// The registrations of all phones.
 pub struct Morning {
@@ -17,7 +18,7 @@ pub struct Morning {
     /// Memory of the proxy for each phone, octets.
     pub memory: f64,
     /// For each phone, milliseconds to the reply that registers it.
-    pub times: Vec<f64>,
+    pub times: Times,
 }
 
 /// How requests are sent.
@@ -66,21 +67,13 @@ fn measured(
         times[*number] += time;
     }
     let took = outcomes.iter().map(|outcome| outcome.took.as_secs_f64()).sum();
-    Ok(Morning { cpu: cpu / phones as f64, took, memory: memory / phones as f64, times })
+    Ok(Morning { cpu: cpu / phones as f64, took, memory: memory / phones as f64, times: Times::of(times) })
 }
 
+/// All have this status. A phone whose reply is late sends its request again.
 fn all(outcome: Outcome, status: u16, count: usize, proxy: &Proxy) -> Result<Outcome, String> {
-    let right = outcome.statuses.get(&status).copied().unwrap_or(0);
-    match right == count as u64 && outcome.lost == 0 {
-        true => Ok(outcome),
-        false => Err(format!(
-            "{}: {count} times {status} expected, but got {:?}, {} lost\n{}",
-            proxy.name,
-            outcome.statuses,
-            outcome.lost,
-            proxy.tail()
-        )),
-    }
+    let all = outcome.expect_repeated(status, count, u64::MAX);
+    all.map_err(|e| format!("{}: {e}\n{}", proxy.name, proxy.tail()))
 }
 
 /// Each phone with one request.

@@ -23,6 +23,12 @@ pub const PERCENTILES: [f64; 6] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9];
 pub struct Times(Vec<f64>);
 
 impl Times {
+    /// In whatever order.
+    pub fn of(mut times: Vec<f64>) -> Times {
+        times.sort_by(f64::total_cmp);
+        Times(times)
+    }
+
     /// A percentile.
     pub fn percentile(&self, percent: f64) -> f64 {
         let place = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
@@ -53,9 +59,7 @@ pub fn bystanders(proxy: &mut Proxy, seconds: f64, beside: bool, source: u8) -> 
     }
     proxy.check()?;
     let of_others = outcome.times.iter().filter(|(number, _)| !asking[*number]);
-    let mut times: Vec<f64> = of_others.map(|(_, time)| *time).collect();
-    times.sort_by(f64::total_cmp);
-    Ok(Times(times))
+    Ok(Times::of(of_others.map(|(_, time)| *time).collect()))
 }
 
 /// Answers per second with so many requests on their way, all of which need the server.

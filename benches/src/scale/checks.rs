@@ -36,6 +36,37 @@ pub enum Kind {
     Token,
 }
 
+impl Kind {
+    /// The request of a phone, the `count`th at this time of the proxy, with a token that is good until then.
+    pub fn request(self, number: u64, time: i64, count: u64, end_of_tokens: i64) -> Sip {
+        let phone = Phone::new(number);
+        let mut sip = phone.register(time, count);
+        match self {
+            Kind::Proof => phone.prove(sip),
+            Kind::ProofInBody => phone.prove_in_body(sip),
+            Kind::Token => {
+                sip.credential = format!("Bearer {}", phone.bearer_token(end_of_tokens));
+                sip
+            }
+        }
+    }
+
+    /// What its requests carry.
+    pub fn carried(self) -> Carried {
+        if self == Kind::Token { Carried::Token } else { Carried::Proof }
+    }
+}
+
+/// Has a worker check a request that is good, at a time of the proxy.
+pub fn check(worker: &mut Worker, sip: &Sip, carried: Carried, time: i64) -> Result<(), String> {
+    let handling = Handling { source: "192.0.2.7", now: Some(time), ..Handling::default() };
+    let verdict = black_box(sip.read(|request| worker.check(request, &handling)));
+    match verdict.answer.reason {
+        Some(Reason::Ok) if verdict.answer.carried == carried && verdict.status == 200 => Ok(()),
+        reason => Err(format!("a request that is good had {reason:?}")),
+    }
+}
+
 /// A proxy with so many sessions, or so many tokens that its worker has seen.
 pub struct Proxy {
     context: Arc<Context>,
@@ -87,31 +118,17 @@ impl Proxy {
     }
 
     fn request(&mut self, kind: Kind, number: u64) -> Sip {
-        let phone = Phone::new(number);
         self.count += 1;
-        let mut sip = phone.register(self.time, self.count);
-        match kind {
-            Kind::Proof => phone.prove(sip),
-            Kind::ProofInBody => phone.prove_in_body(sip),
-            Kind::Token => {
-                sip.credential = format!("Bearer {}", phone.bearer_token(self.end_of_tokens));
-                sip
-            }
-        }
+        kind.request(number, self.time, self.count, self.end_of_tokens)
     }
 
     fn check(&mut self, sip: &Sip, carried: Carried) -> Result<(), String> {
-        let handling = Handling { source: "192.0.2.7", now: Some(self.time), ..Handling::default() };
-        let verdict = black_box(sip.read(|request| self.worker.check(request, &handling)));
-        match verdict.answer.reason {
-            Some(Reason::Ok) if verdict.answer.carried == carried && verdict.status == 200 => Ok(()),
-            reason => Err(format!("with {} phones a request that is good had {reason:?}", self.mark)),
-        }
+        check(&mut self.worker, sip, carried, self.time).map_err(|e| format!("with {} phones {e}", self.mark))
     }
 
     /// Microseconds of a check, the median of some batches.
     pub fn measure(&mut self, kind: Kind) -> Result<f64, String> {
-        let carried = if kind == Kind::Token { Carried::Token } else { Carried::Proof };
+        let carried = kind.carried();
         let mut times = Vec::new();
         for _ in 0..BATCHES {
             self.time += 1;

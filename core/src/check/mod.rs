@@ -349,13 +349,12 @@ pub fn check_request(
     policy: &Policy,
     known: Knowledge<'_>,
     tokens: &mut dyn KnownTokens,
-    sent: LookedUp,
+    sent: LookedUp<'_>,
     request: &Request<'_>,
     now: i64,
 ) -> Decision {
-    let text = match (&sent, request.credentials) {
-        (LookedUp::No, _) => None,
-        (_, [one]) => credentials::bearer_text(one.as_bytes()),
+    let text = match (sent, request.credentials) {
+        (LookedUp::Unknown | LookedUp::Known(_), [one]) => credentials::bearer_text(one.as_bytes()),
         _ => None,
     };
     let alone = text.filter(|_| matches!(sent, LookedUp::Known(_)));
@@ -399,7 +398,8 @@ pub fn check_request(
     let remembered = match sent {
         // What was looked up is about this text only.
         LookedUp::Known(sent) if text == Some(token.as_bytes()) => {
-            Some(tokens.whole(&token).map_or(Remembered::Proven(sent), Remembered::Whole))
+            let proven = || Remembered::Proven(Box::new(*sent));
+            Some(tokens.whole(&token).map_or_else(proven, Remembered::Whole))
         }
         LookedUp::Unknown if text == Some(token.as_bytes()) => tokens.whole(&token).map(Remembered::Whole),
         _ => tokens.recall(&token),

@@ -22,15 +22,14 @@ pub enum Remembered {
 }
 
 /// What a look into the tokens of all processes has brought, for credentials that may be a token alone.
-#[derive(Clone, Debug, Default)]
-pub enum LookedUp {
+#[derive(Clone, Copy, Debug)]
+pub enum LookedUp<'a> {
     /// Nobody has looked yet.
-    #[default]
     No,
     /// They are no token that was verified.
     Unknown,
     /// They are this token.
-    Known(Box<KnownToken>),
+    Known(&'a KnownToken),
 }
 
 /// The tokens that were verified.

@@ -3,17 +3,16 @@
 //! each with its own. As in a proxy, nothing but the configuration is read before the fork, so all work is done in
 //! children.
 
-use std::hint::black_box;
 use std::io::{Read as _, Write as _, pipe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sipoauth::process::context::Context;
-use sipoauth::worker::{Handling, Worker};
+use sipoauth_bench::scale::checks::{Kind, check};
 use sipoauth_bench::scale::load::{TOKEN_LIFE, sign_in};
-use sipoauth_bench::scale::phones::{Phone, Random, RefreshToken, Sip};
+use sipoauth_bench::scale::phones::{Random, RefreshToken, Sip};
 use sipoauth_bench::scale::site::{Folder, MANY_PROOFS, context, now, worker};
-use sipoauth_core::reason::Reason;
+use sipoauth_core::check::Carried;
 
 /// Phones whose tokens or sessions are known.
 pub const PHONES: u64 = 10_000;
@@ -23,15 +22,6 @@ const STEP: i64 = 60;
 const WINDOW: i64 = 300;
 /// From the decision to begin until all begin.
 const BEGIN: Duration = Duration::from_millis(30);
-
-/// What the requests bring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Brings {
-    /// A token that is known.
-    Token,
-    /// A proof of possession.
-    Proof,
-}
 
 /// Where workers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,43 +53,26 @@ impl Site {
         sign_in(&self.context, PHONES, RefreshToken::Jwt, &|| ())?;
         let mut worker = worker(&self.context)?;
         for number in 0..PHONES {
-            check(&mut worker, &self.request(Brings::Token, number, 0, self.time), self.time)?;
+            check(&mut worker, &self.request(Kind::Token, number, 0, self.time), Carried::Token, self.time)?;
         }
         Ok(0.0)
     }
 
-    fn request(&self, brings: Brings, number: u64, count: u64, time: i64) -> Sip {
-        let phone = Phone::new(number);
-        let mut sip = phone.register(time, count);
-        match brings {
-            Brings::Proof => phone.prove(sip),
-            Brings::Token => {
-                sip.credential = format!("Bearer {}", phone.bearer_token(self.time + TOKEN_LIFE));
-                sip
-            }
-        }
-    }
-}
-
-fn check(worker: &mut Worker, sip: &Sip, time: i64) -> Result<(), String> {
-    let handling = Handling { source: "192.0.2.7", now: Some(time), ..Handling::default() };
-    let verdict = black_box(sip.read(|request| worker.check(request, &handling)));
-    match verdict.answer.reason {
-        Some(Reason::Ok) => Ok(()),
-        reason => Err(format!("a request that is good had {reason:?}")),
+    fn request(&self, kind: Kind, number: u64, count: u64, time: i64) -> Sip {
+        kind.request(number, time, count, self.time + TOKEN_LIFE)
     }
 }
 
 /// Makes a worker, waits for the beginning, checks, and returns the seconds that it took.
-fn work(site: &Site, requests: &[Sip], time: i64, begin: Instant) -> Result<f64, String> {
+fn work(site: &Site, requests: &[Sip], carried: Carried, time: i64, begin: Instant) -> Result<f64, String> {
     let mut worker = worker(&site.context)?;
     // What a worker does once is not what is measured.
-    check(&mut worker, &requests[0], time)?;
+    check(&mut worker, &requests[0], carried, time)?;
     while Instant::now() < begin {
         std::hint::spin_loop();
     }
     let start = Instant::now();
-    requests[1..].iter().try_for_each(|sip| check(&mut worker, sip, time))?;
+    requests[1..].iter().try_for_each(|sip| check(&mut worker, sip, carried, time))?;
     Ok(start.elapsed().as_secs_f64())
 }
 
@@ -109,26 +82,26 @@ pub fn throughput(
     sites: &[&Site],
     workers: usize,
     place: Place,
-    brings: Brings,
+    kind: Kind,
     count: usize,
     serial: u64,
 ) -> Result<f64, String> {
     let mut random = Random::new(serial);
     // The replay guard has room for the proofs of some minutes.
-    let later = if brings == Brings::Proof { serial as i64 * STEP } else { 0 };
+    let later = if kind == Kind::Proof { serial as i64 * STEP } else { 0 };
     let time = |site: &Site| site.time + later;
     sites.iter().for_each(|site| site.context.arena().replay_guard().sweep(WINDOW, time(site)));
     let mut requests = |worker: usize| -> Vec<Sip> {
         let site = sites[worker % sites.len()];
         let first = (serial * 64 + worker as u64) * (count as u64 + 1);
-        (0..=count as u64).map(|i| site.request(brings, random.number() % PHONES, first + i + 1, time(site))).collect()
+        (0..=count as u64).map(|i| site.request(kind, random.number() % PHONES, first + i + 1, time(site))).collect()
     };
     let all: Vec<(&Site, Vec<Sip>)> = (0..workers).map(|i| (sites[i % sites.len()], requests(i))).collect();
     let begin = Instant::now() + BEGIN * workers as u32;
     let per_second = |time: f64| count as f64 / time;
     let in_threads = || {
         std::thread::scope(|scope| {
-            let run = |(site, requests)| scope.spawn(move || work(site, requests, time(site), begin));
+            let run = |(site, requests)| scope.spawn(move || work(site, requests, kind.carried(), time(site), begin));
             let threads: Vec<_> = all.iter().map(|(site, requests)| run((*site, requests))).collect();
             threads.into_iter().map(|thread| thread.join().expect("a check does not panic").map(per_second)).sum()
         })
@@ -137,7 +110,7 @@ pub fn throughput(
         Place::Threads => child(in_threads)?.result(),
         Place::Processes => {
             let run = |(site, requests): &(&Site, Vec<Sip>)| {
-                child(|| work(site, requests, time(site), begin).map(per_second))
+                child(|| work(site, requests, kind.carried(), time(site), begin).map(per_second))
             };
             let children: Result<Vec<Child>, String> = all.iter().map(run).collect();
             children?.into_iter().map(Child::result).sum()

@@ -8,18 +8,19 @@ mod crowd;
 
 use std::time::Instant;
 
-use crowd::{Brings, Place, Site, throughput};
+use crowd::{Place, Site, throughput};
 use indicatif::{ProgressBar, ProgressStyle};
 use sipoauth_bench::arguments::Arguments;
 use sipoauth_bench::part::{Figure, Part, Ratio};
 use sipoauth_bench::rounds::Spread;
+use sipoauth_bench::scale::checks::Kind;
 
 /// Numbers of workers, as far as the machine has as many cores.
 const SIZES: [usize; 4] = [2, 4, 8, 16];
 /// Checks of each worker in a round.
 const CHECKS: usize = 20_000;
 
-const WHAT: [(Brings, &str); 2] = [(Brings::Token, "known tokens"), (Brings::Proof, "proofs")];
+const WHAT: [(Kind, &str); 2] = [(Kind::Token, "known tokens"), (Kind::Proof, "proofs")];
 const WHERE: [(Place, &str); 2] = [(Place::Threads, "threads"), (Place::Processes, "processes")];
 
 /// Of one kind of requests, in one kind of place, with one number of workers.
@@ -63,13 +64,13 @@ fn run(quick: bool) -> Result<(), String> {
     let sites: Vec<&Site> = sites.iter().collect();
     let (mut all, mut serial) = (Vec::new(), 0);
     for workers in sizes {
-        for ((brings, what), (place, name)) in WHAT.into_iter().flat_map(|what| WHERE.map(|place| (what, place))) {
+        for ((kind, what), (place, name)) in WHAT.into_iter().flat_map(|what| WHERE.map(|place| (what, place))) {
             progress.set_message(format!("{workers} {name}, {what}"));
             let mut series = Series { what, place: name, workers, shared: vec![], own: vec![], alone: vec![] };
             for _ in 0..rounds {
                 let mut measured = |sites: &[&Site], workers: usize| {
                     serial += 1;
-                    throughput(sites, workers, place, brings, CHECKS, serial)
+                    throughput(sites, workers, place, kind, CHECKS, serial)
                 };
                 let alone = measured(&sites[..1], 1)?;
                 let expected = alone * workers as f64;
