@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The proxy's configuration, read by the proxy's own code: from Kamailio's file, a TOML file, or options.
+//! The proxy's configuration, read by the proxy's own code: from the file of Kamailio or
+//! OpenSIPS, a TOML file, or options.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sipoauth_cli::kamailio::{self, IncludedFiles, MAX_FILE, MODULE_ONLY};
+use sipoauth_cli::script::{self, IncludedFiles, MAX_FILE, Parameter, Proxy};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::source::Source;
 
-const DEFAULT: &str = "/etc/kamailio/kamailio.cfg";
+/// Where packages put the configuration of a proxy.
+const USUAL: [(Proxy, &str); 2] =
+    [(Proxy::Kamailio, "/etc/kamailio/kamailio.cfg"), (Proxy::OpenSips, "/etc/opensips/opensips.cfg")];
 
-/// Which configuration to read. Without any of these it is /etc/kamailio/kamailio.cfg.
+/// Which configuration to read. Without any of these it is the proxy's in /etc.
 #[derive(Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct ConfigurationOptions {
@@ -20,6 +23,9 @@ pub struct ConfigurationOptions {
     /// [default: /etc/kamailio/kamailio.cfg, when no other option names a configuration]
     #[arg(long, value_name = "FILE.cfg")]
     pub kamailio: Option<PathBuf>,
+    /// OpenSIPS's configuration, read in the same way [default: /etc/opensips/opensips.cfg, when there is none of Kamailio]
+    #[arg(long, value_name = "FILE.cfg", conflicts_with = "kamailio")]
+    pub opensips: Option<PathBuf>,
     /// A definition that Kamailio is started with (its option -A)
     #[arg(short = 'A', long = "define", value_name = "NAME[=VALUE]")]
     pub defines: Vec<String>,
@@ -41,9 +47,11 @@ pub struct WrittenConfiguration {
     pub source: Source,
     /// Where the configuration came from, for messages.
     pub origin: String,
+    /// The proxy whose file it was read from.
+    pub proxy: Option<Proxy>,
     /// The files it was read from, as far as the tool knows them.
     pub files: Vec<PathBuf>,
-    /// One sentence for each place that Kamailio may read differently.
+    /// One sentence for each place that the proxy may read differently.
     pub notes: Vec<String>,
 }
 
@@ -93,29 +101,24 @@ impl ConfigurationOptions {
 
     /// Do the options name a configuration or a setting, or is there a file at the usual place?
     pub fn is_there(&self) -> bool {
-        self.is_named() || !self.settings.is_empty() || Path::new(DEFAULT).exists()
+        self.is_named() || !self.settings.is_empty() || usual().next().is_some()
     }
 
     fn is_named(&self) -> bool {
-        self.kamailio.is_some() || self.config.is_some() || !self.providers.is_empty()
+        self.kamailio.is_some() || self.opensips.is_some() || self.config.is_some() || !self.providers.is_empty()
     }
 
     /// Reads the configuration without checking it.
     pub fn written(&self) -> Result<WrittenConfiguration, String> {
+        self.written_with(None)
+    }
+
+    /// The same with the file of a proxy that shows itself which proxy it is for.
+    pub fn written_with(&self, file: Option<&Path>) -> Result<WrittenConfiguration, String> {
         let mut written = WrittenConfiguration::default();
-        let kamailio = match &self.kamailio {
-            Some(path) => Some(path.as_path()),
-            None if self.is_named() => None,
-            None if Path::new(DEFAULT).exists() => Some(Path::new(DEFAULT)),
-            None => {
-                return Err(format!(
-                    "no configuration is named and {DEFAULT} is not there; write --kamailio FILE.cfg, --config FILE.toml or --provider LINE"
-                ));
-            }
-        };
         let mut origins = Vec::new();
-        if let Some(path) = kamailio {
-            self.read_kamailio(path, &mut written)?;
+        if let Some((proxy, path)) = self.script(file)? {
+            self.read_script(path, proxy, &mut written)?;
             origins.push(path.display().to_string());
         }
         if let Some(path) = &self.config {
@@ -145,27 +148,37 @@ impl ConfigurationOptions {
         Ok(())
     }
 
-    fn read_kamailio(&self, path: &Path, written: &mut WrittenConfiguration) -> Result<(), String> {
-        let script = kamailio::read(path, &self.defines, &System).map_err(|e| e.0)?;
-        for parameter in script.parameters {
-            let failed = |e: String| format!("{}: modparam: {e}", parameter.place);
+    /// The file of a proxy that is to be read, and the proxy, if it is known.
+    fn script<'a>(&'a self, file: Option<&'a Path>) -> Result<Option<(Option<Proxy>, &'a Path)>, String> {
+        let named = [(Proxy::Kamailio, &self.kamailio), (Proxy::OpenSips, &self.opensips)];
+        let named = named.into_iter().find_map(|(proxy, path)| Some((Some(proxy), path.as_deref()?)));
+        let named = named.or(file.map(|path| (None, path)));
+        if named.is_some() || self.is_named() {
+            return Ok(named);
+        }
+        let found: Vec<(Proxy, &str)> = usual().collect();
+        match found.as_slice() {
+            [(proxy, path)] => Ok(Some((Some(*proxy), Path::new(*path)))),
+            [] => Err(format!(
+                "no configuration is named, and neither {} nor {} is there; write --kamailio FILE.cfg, --opensips FILE.cfg, --config FILE.toml or --provider LINE",
+                USUAL[0].1, USUAL[1].1
+            )),
+            [(_, one), (_, other), ..] => Err(format!(
+                "no configuration is named, and both {one} and {other} are there; write --kamailio {one} or --opensips {other}"
+            )),
+        }
+    }
+
+    fn read_script(&self, path: &Path, named: Option<Proxy>, written: &mut WrittenConfiguration) -> Result<(), String> {
+        let script = script::read(path, named, &self.defines, &System).map_err(|e| e.0)?;
+        written.proxy = Some(script.proxy);
+        for parameter in &script.parameters {
             let file = parameter.place.rsplit_once(':').map_or("", |place| place.0);
             if !written.files.iter().any(|known| known == Path::new(file)) {
                 written.files.push(file.into());
             }
-            match parameter.key.as_str() {
-                key if MODULE_ONLY.contains(&key) => {}
-                "provider" => written.source.add_provider(&parameter.value).map_err(|e| failed(e.0))?,
-                key => {
-                    let near = MODULE_ONLY.into_iter().find(|known| strsim::damerau_levenshtein(key, known) <= 2);
-                    written.source.set(key, &parameter.value).map_err(|e| {
-                        failed(near.map_or(e.0, |near| format!("unknown key '{key}', did you mean '{near}'?")))
-                    })?;
-                    if key == "config_file" {
-                        written.files.push(parameter.value.clone().into());
-                    }
-                }
-            }
+            set_parameter(parameter, script.proxy, written)
+                .map_err(|sentence| format!("{}: modparam: {sentence}", parameter.place))?;
         }
         for (key, value) in script.location {
             written.source.set(key, value).map_err(|e| e.0)?;
@@ -173,6 +186,34 @@ impl ConfigurationOptions {
         written.notes.extend(script.notes);
         Ok(())
     }
+}
+
+/// The configurations that are at their usual places.
+fn usual() -> impl Iterator<Item = (Proxy, &'static str)> {
+    USUAL.into_iter().filter(|(_, path)| Path::new(path).exists())
+}
+
+fn set_parameter(parameter: &Parameter, proxy: Proxy, written: &mut WrittenConfiguration) -> Result<(), String> {
+    let (key, value) = (parameter.key.as_str(), parameter.value.as_str());
+    let own = proxy.module_only();
+    if own.contains(&key) {
+        return Ok(());
+    }
+    if key == "provider" {
+        return written.source.add_provider(value).map_err(|e| e.0);
+    }
+    if Proxy::Kamailio.module_only().contains(&key) {
+        return Err(format!("{key}: {}'s module has no such parameter; remove this line", proxy.name()));
+    }
+    let near = own.iter().find(|known| strsim::damerau_levenshtein(key, known) <= 2);
+    written
+        .source
+        .set(key, value)
+        .map_err(|e| near.map_or(e.0, |near| format!("unknown key '{key}', did you mean '{near}'?")))?;
+    if key == "config_file" {
+        written.files.push(value.into());
+    }
+    Ok(())
 }
 
 struct System;

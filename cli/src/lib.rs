@@ -2,4 +2,4 @@
 //! The part of the operator's tool that reads the configuration of a proxy.
 #![forbid(unsafe_code)]
 
-pub mod kamailio;
+pub mod script;

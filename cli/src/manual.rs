@@ -41,6 +41,8 @@ fn the_reference_as_manual_page() {
         bold("auth_oauth"),
         roman("(7), "),
         bold("kamailio"),
+        roman("(8), "),
+        bold("opensips"),
         roman("(8)"),
     ]);
     text.push_str(&without_head(&end.render()));

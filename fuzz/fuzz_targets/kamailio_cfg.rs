@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use sipoauth_cli::kamailio::{IncludedFiles, read};
+use sipoauth_cli::script::{IncludedFiles, Proxy, read};
 
 struct One<'a>(&'a [u8]);
 
@@ -20,5 +20,5 @@ impl IncludedFiles for One<'_> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let _ = read(Path::new("/k.cfg"), &["A=A \"x\"".to_owned()], &One(data));
+    let _ = read(Path::new("/k.cfg"), Some(Proxy::Kamailio), &["A=A \"x\"".to_owned()], &One(data));
 });

@@ -12,8 +12,11 @@ mod remembered;
 mod server;
 mod store;
 
+use std::path::PathBuf;
+
 use clap::Args;
 use sipoauth::io_process::http::HttpClient;
+use sipoauth_cli::script::Proxy;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::provider::Provider;
 use sipoauth_core::config::source::Bundle;
@@ -24,8 +27,10 @@ use finding::{Findings, Status};
 
 const EXAMPLES: &str = "\
 Examples:
-  sipoauth check-config                                  the configuration in /etc/kamailio
-  sipoauth check-config --kamailio ./kamailio.cfg -A WITH_TLS
+  sipoauth check-config                                  the configuration in /etc/kamailio or /etc/opensips
+  sipoauth check-config ./kamailio.cfg -A WITH_TLS
+  sipoauth check-config ./opensips.cfg
+  m4 opensips.cfg | sipoauth check-config --opensips /dev/stdin    where OpenSIPS is started with -p m4
   sipoauth check-config --config auth_oauth.toml --offline
   sipoauth check-config --provider 'name=corp;issuer=https://login.example.com;audience=sip;aor={sip}' --json
 
@@ -42,6 +47,10 @@ Exit codes: 0 nothing failed (warnings are possible); 1 something failed.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckOptions {
+    /// A configuration of Kamailio or OpenSIPS. What is in it shows which of them it is for; if nothing does, write
+    /// --kamailio FILE.cfg or --opensips FILE.cfg
+    #[arg(value_name = "FILE.cfg", conflicts_with_all = ["kamailio", "opensips"])]
+    file: Option<PathBuf>,
     /// Talk to no server
     #[arg(long)]
     offline: bool,
@@ -72,12 +81,14 @@ pub fn run(options: &CheckOptions) -> u8 {
 }
 
 fn check(options: &CheckOptions, findings: &mut Findings) {
-    let written = match options.configuration.written() {
+    let written = match options.configuration.written_with(options.file.as_deref()) {
         Ok(written) => written,
         Err(sentence) => return findings.failed_with("configuration", None, &sentence, ""),
     };
     for note in &written.notes {
-        findings.warning("configuration", None, note, "give the value that results with --set or --provider");
+        let (message, fix) =
+            note.split_once("; ").unwrap_or((note, "give the value that results with --set or --provider"));
+        findings.warning("configuration", None, message, fix);
     }
     let bundle = match written.source.load() {
         Ok(bundle) => bundle,
@@ -96,7 +107,8 @@ fn check(options: &CheckOptions, findings: &mut Findings) {
         findings.warning("configuration", None, message, fix);
     }
     policy.providers.iter().for_each(|provider| id_tokens(provider, findings));
-    store::check(&policy, options.offline, findings);
+    let user = written.proxy.unwrap_or(Proxy::Kamailio).user();
+    store::check(&policy, user, options.offline, findings);
     if options.offline {
         return;
     }

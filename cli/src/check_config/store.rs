@@ -28,29 +28,30 @@ const OTHERS_WRITE: u32 = 0o002;
 const OWNER_ALL: u32 = 0o700;
 const OWNER_FILE: u32 = 0o600;
 
-/// Checks the store, if one is configured.
-pub fn check(policy: &Policy, offline: bool, findings: &mut Findings) {
+/// Checks the store, if one is configured. `usual` is the user that packages run the proxy as. It is in the advice where
+/// no file shows the user.
+pub fn check(policy: &Policy, usual: &str, offline: bool, findings: &mut Findings) {
     let Some(sessions) = &policy.sessions else { return };
     if let Err(error) = StoreAccess::new(sessions) {
         return findings.failed_with("store", None, &error.0, "");
     }
     match &sessions.place {
-        StorePlace::Folder(folder) => folder_store(Path::new(folder), policy, sessions, findings),
+        StorePlace::Folder(folder) => folder_store(Path::new(folder), policy, sessions, usual, findings),
         StorePlace::Redis { .. } if offline => {}
         StorePlace::Redis { .. } => opened(policy, sessions, "Redis", REDIS, findings),
     }
 }
 
-fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &mut Findings) {
+fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, usual: &str, findings: &mut Findings) {
     let shown = folder.display();
     let room = u64::from(policy.settings.store_size);
     let meta = match fs::metadata(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return not_there(folder, room, findings),
+        Err(error) if error.kind() == ErrorKind::NotFound => return not_there(folder, room, usual, findings),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             let message = format!("{shown} cannot be made: something above it is not a folder");
             return findings.failed("store", None, &message, "write another path in store");
         }
-        Err(error) => return out_of_sight(folder, &error.to_string(), findings),
+        Err(error) => return out_of_sight(folder, &error.to_string(), usual, findings),
         Ok(meta) if !meta.is_dir() => {
             return findings.failed("store", None, &format!("{shown} is not a folder"), "write a folder in store");
         }
@@ -61,7 +62,7 @@ fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &
     let user = if own == 0 { owner } else { own };
     if user != owner && !may_write(folder) {
         let why = format!("it belongs to {}, this is {}", name_of(owner), name_of(own));
-        return out_of_sight(folder, &why, findings);
+        return out_of_sight(folder, &why, usual, findings);
     }
     if meta.mode() & OTHERS_WRITE != 0 {
         let message = format!("every user of this machine can change what is in {shown}");
@@ -78,7 +79,7 @@ fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return findings.ok("store", None, &format!("{shown} has no sessions yet"));
             }
-            Err(error) => return out_of_sight(&file, &error.to_string(), findings),
+            Err(error) => return out_of_sight(&file, &error.to_string(), usual, findings),
         };
         let opened = OpenOptions::new().read(true).write(true).open(&file);
         let denied = opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
@@ -103,7 +104,7 @@ fn folder_store(folder: &Path, policy: &Policy, sessions: &Sessions, findings: &
 }
 
 /// The proxy makes a folder that does not exist, but none above it.
-fn not_there(folder: &Path, room: u64, findings: &mut Findings) {
+fn not_there(folder: &Path, room: u64, usual: &str, findings: &mut Findings) {
     let shown = folder.display();
     let parent = folder.parent().unwrap_or(Path::new("/"));
     let above = parent.display();
@@ -113,7 +114,7 @@ fn not_there(folder: &Path, room: u64, findings: &mut Findings) {
             "store",
             None,
             &message,
-            &format!("make it for the proxy's user: install -d -m 0700 -o kamailio -g kamailio {above} {shown}"),
+            &format!("make it for the proxy's user: install -d -m 0700 -o {usual} -g {usual} {above} {shown}"),
         );
     }
     free_space(parent, room, findings);
@@ -121,7 +122,7 @@ fn not_there(folder: &Path, room: u64, findings: &mut Findings) {
     if !may_write(parent) {
         let message = format!("{shown} does not exist, and {} may not make it in {above}", name_of(own));
         let fix = format!(
-            "run this as the proxy's user (sudo -u kamailio sipoauth …); if this is that user: install -d -m 0700 -o {} {shown}",
+            "run this as the proxy's user (sudo -u {usual} sipoauth …); if this is that user: install -d -m 0700 -o {} {shown}",
             name_of(own)
         );
         return findings.warning("store", None, &message, &fix);
@@ -134,11 +135,11 @@ fn not_there(folder: &Path, room: u64, findings: &mut Findings) {
 }
 
 /// Warns about a path that this process cannot look into. What is there may be right or wrong.
-fn out_of_sight(path: &Path, why: &str, findings: &mut Findings) {
+fn out_of_sight(path: &Path, why: &str, usual: &str, findings: &mut Findings) {
     let message = format!("cannot look into {}: {why}. Nothing is known of the sessions in it", path.display());
     let fix = match fs::metadata(path) {
         Ok(meta) => run_as(meta.uid()),
-        Err(_) => "run it as the proxy's user: sudo -u kamailio sipoauth check-config …".to_owned(),
+        Err(_) => format!("run it as the proxy's user: sudo -u {usual} sipoauth check-config …"),
     };
     findings.warning("store", None, &message, &fix);
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-struct Fake(BTreeMap<&'static str, String>);
+pub(super) struct Fake(pub BTreeMap<&'static str, String>);
 
 impl IncludedFiles for Fake {
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
@@ -28,7 +28,7 @@ fn script(text: &str, defines: &[&str]) -> Result<Script, String> {
         ("/abs/defs.cfg", "#!define REALM \"from-defs\"\n".to_owned()),
     ]));
     let defines: Vec<String> = defines.iter().map(|d| (*d).to_owned()).collect();
-    read(Path::new("/etc/k/kamailio.cfg"), &defines, &files).map_err(|e| e.0)
+    read(Path::new("/etc/k/kamailio.cfg"), Some(Proxy::Kamailio), &defines, &files).map_err(|e| e.0)
 }
 
 /// The values of all parameters of a script after the module is loaded.
@@ -55,6 +55,7 @@ fn texts_are_read_as_kamailio_reads_them() {
         ("-3", "-3"),
         ("0x1f", "31"),
         ("010", "8"),
+        ("yes", "1"),
         ("\"\"", ""),
     ] {
         assert_eq!(value(argument), wanted, "{argument}");
@@ -160,7 +161,9 @@ fn mistakes_name_file_line_and_fix() {
     let unquoted = script(&format!("{LOAD}modparam(\"auth_oauth\", \"store_key\", hushhushhush)"), &[]).unwrap_err();
     assert!(unquoted.contains("cannot be read") && !unquoted.contains("hush"), "{unquoted}");
     assert!(script(LOAD, &["A B"]).unwrap_err().contains("-A A B"));
-    assert!(read(Path::new("/none"), &[], &Fake(BTreeMap::new())).unwrap_err().0.contains("/none: cannot be read"));
+    assert!(
+        read(Path::new("/none"), None, &[], &Fake(BTreeMap::new())).unwrap_err().0.contains("/none: cannot be read")
+    );
 }
 
 proptest! {

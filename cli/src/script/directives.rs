@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lines that Kamailio's preprocessor acts on: definitions, conditions, substitutions, included files.
 
-use std::path::{Path, PathBuf};
-
 use super::characters::{is_blank, is_word};
 use super::defines::{Mode, parts};
+use super::included::{self, MAX_FILES};
 use super::lexer::{Lexer, Token};
 use sipoauth_core::config::ConfigError;
 
 /// Deepest nesting of included files, and of conditions, as in Kamailio.
 const MAX_DEPTH: usize = 10;
 const MAX_CONDITIONS: usize = 512;
-/// Most files that are read in all.
-const MAX_FILES: usize = 1000;
 
 impl Lexer<'_> {
     /// Acts on a line that begins with `#!` or `!!`. Returns false when it is not a directive.
@@ -209,8 +206,6 @@ impl Lexer<'_> {
         out + rest
     }
 
-    /// Looks for a file with a relative name beside the including file first. Kamailio looks first in the working
-    /// directory of the proxy, but that is not known here.
     pub(super) fn include(&mut self, needed: bool) -> Result<(), ConfigError> {
         let file = self.file();
         file.take_while(is_blank);
@@ -223,17 +218,11 @@ impl Lexer<'_> {
         if self.stack.len() > MAX_DEPTH || self.opened > MAX_FILES {
             return self.fail(&format!("too many included files at {name}; does a file include itself?"));
         }
-        let beside = Path::new(&self.file().name).parent().unwrap_or(Path::new("")).join(&name);
-        let mut failure = None;
-        for path in [beside, PathBuf::from(&name)] {
-            match self.files.read(&path) {
-                Ok(octets) => return self.push_file(path.display().to_string(), octets),
-                Err(e) => failure = failure.or(Some(format!("{}: {e}", path.display()))),
-            }
-        }
-        match needed {
-            true => self.fail(&format!("the included file cannot be read: {}", failure.unwrap_or_default())),
-            false => Ok(()),
+        let files = self.files;
+        match included::read(&name, &self.file().name, files) {
+            Ok((path, text)) => self.push_file(path, text),
+            Err(sentence) if needed => self.fail(&sentence),
+            Err(_) => Ok(()),
         }
     }
 }

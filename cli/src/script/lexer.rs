@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Splits a Kamailio configuration into words, texts and marks. It skips comments, expands definitions, resolves the
-//! escapes of texts in quotes and joins texts that stand next to each other.
-
-use std::path::Path;
+//! Splits a configuration into words, texts and marks. It skips comments, expands definitions, resolves the escapes of
+//! texts in quotes and joins texts that stand next to each other. Kamailio and OpenSIPS have one origin, so that their
+//! words and texts differ little.
 
 use super::characters::{Characters, is_blank, is_word};
 use super::defines::{Defines, Mode};
-use super::{IncludedFiles, MAX_FILE};
+use super::flatten::{Flattened, Origin};
+use super::{IncludedFiles, MAX_FILE, Proxy, included};
 use sipoauth_core::config::ConfigError;
 
 /// At most this many definitions are expanded, because a name may be defined as itself.
 const MAX_EXPANSIONS: usize = 100_000;
 const MAX_NOTES: usize = 20;
+/// OpenSIPS puts this mark and a number before each line. It removes the marks from texts of several lines, but not
+/// behind a backslash.
+pub(super) const LINE_MARK: &str = "__OSSPP_LINE__";
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Token {
@@ -25,6 +28,10 @@ pub(super) enum Token {
 
 pub(super) struct Lexer<'f> {
     pub(super) files: &'f dyn IncludedFiles,
+    /// Whose file it is. None reads what both have in common, and no other files.
+    proxy: Option<Proxy>,
+    /// Where the lines are from, if the files were put together before.
+    origin: Option<Origin>,
     /// The last element is the file that is being read. The files that include it are before it.
     pub(super) stack: Vec<Characters>,
     pub(super) defines: Defines,
@@ -37,21 +44,40 @@ pub(super) struct Lexer<'f> {
 }
 
 impl<'f> Lexer<'f> {
-    pub fn open(path: &Path, files: &'f dyn IncludedFiles) -> Result<Lexer<'f>, ConfigError> {
-        let name = path.display().to_string();
-        let text = files.read(path).map_err(|e| ConfigError(format!("{name}: cannot be read: {e}")))?;
-        let mut lexer = Lexer {
+    /// Reads a file of Kamailio.
+    pub fn kamailio(name: String, text: Vec<u8>, files: &'f dyn IncludedFiles) -> Lexer<'f> {
+        Lexer::new(Some(Proxy::Kamailio), name, text, files)
+    }
+
+    /// Reads the files of OpenSIPS.
+    pub fn opensips(flattened: Flattened, files: &'f dyn IncludedFiles) -> Lexer<'f> {
+        let mut lexer = Lexer::new(Some(Proxy::OpenSips), String::new(), flattened.text, files);
+        lexer.origin = Some(flattened.origin);
+        lexer
+    }
+
+    /// Reads a file of either.
+    pub fn either(text: Vec<u8>, files: &'f dyn IncludedFiles) -> Lexer<'f> {
+        Lexer::new(None, String::new(), text, files)
+    }
+
+    fn new(proxy: Option<Proxy>, name: String, text: Vec<u8>, files: &'f dyn IncludedFiles) -> Lexer<'f> {
+        Lexer {
             files,
-            stack: Vec::new(),
+            proxy,
+            origin: None,
+            stack: vec![Characters::new(name, text)],
             defines: Defines::default(),
             conditions: Vec::new(),
             expansions: 0,
-            opened: 0,
+            opened: 1,
             line: 1,
             notes: Vec::new(),
-        };
-        lexer.push_file(name, text)?;
-        Ok(lexer)
+        }
+    }
+
+    pub fn is_of(&self, proxy: Proxy) -> bool {
+        self.proxy == Some(proxy)
     }
 
     /// Kamailio's option `-A`.
@@ -72,10 +98,13 @@ impl<'f> Lexer<'f> {
 
     /// `FILE:LINE` of the last token.
     pub fn place(&self) -> String {
+        if let Some(origin) = &self.origin {
+            return origin.place(self.line);
+        }
         format!("{}:{}", self.stack.last().map_or("", |file| &file.name), self.line)
     }
 
-    /// Remembers that Kamailio may read this place differently.
+    /// Remembers that the proxy may read this place differently.
     pub fn note(&mut self, sentence: &str) {
         if self.notes.len() < MAX_NOTES {
             self.notes.push(format!("{}: {sentence}", self.place()));
@@ -102,16 +131,21 @@ impl<'f> Lexer<'f> {
                 continue;
             };
             match octet {
-                b'#' | b'!' if file.peek(1) == Some(b'!') => match (self.directive()?, octet) {
-                    (true, _) => {}
-                    (false, b'#') => self.comment(),
-                    (false, _) => {
-                        self.file().next();
-                        return Ok(Some(Token::Mark(octet)));
+                b'#' | b'!' if self.proxy == Some(Proxy::Kamailio) && file.peek(1) == Some(b'!') => {
+                    match (self.directive()?, octet) {
+                        (true, _) => {}
+                        (false, b'#') => self.comment(),
+                        (false, _) => {
+                            self.file().next();
+                            return Ok(Some(Token::Mark(octet)));
+                        }
                     }
-                },
+                }
                 b'#' => self.comment(),
-                b'/' if file.peek(1) == Some(b'/') => self.comment(),
+                b'/' if file.peek(1) == Some(b'/') => match self.proxy {
+                    Some(Proxy::OpenSips) => return self.fail("OpenSIPS has no comments with //; write #"),
+                    _ => self.comment(),
+                },
                 b'/' if file.peek(1) == Some(b'*') => self.block_comment()?,
                 b'"' => return self.quoted().map(Some),
                 b'\'' => return self.ticked().map(Some),
@@ -141,9 +175,16 @@ impl<'f> Lexer<'f> {
         let file = self.file();
         let word = file.word();
         file.skip(word.len());
-        match word.as_slice() {
-            b"include_file" => return self.include(true).map(|()| None),
-            b"import_file" => return self.include(false).map(|()| None),
+        match (self.proxy, word.as_slice()) {
+            (_, b"yes" | b"true" | b"on" | b"enable") => return Ok(Some(Token::Number("1".into()))),
+            (_, b"no" | b"false" | b"off" | b"disable") => return Ok(Some(Token::Number("0".into()))),
+            (Some(Proxy::Kamailio), b"include_file") => return self.include(true).map(|()| None),
+            (Some(Proxy::Kamailio), b"import_file") => return self.include(false).map(|()| None),
+            (Some(Proxy::OpenSips), b"include_file" | b"import_file") => {
+                return self.fail(
+                    "OpenSIPS includes no file here; write include_file \"FILE\" at the beginning of a line, with quotes",
+                );
+            }
             _ => {}
         }
         let Some(value) = self.defines.get(&word) else {
@@ -163,7 +204,7 @@ impl<'f> Lexer<'f> {
         file.take_while(|octet| octet != b'\n');
     }
 
-    /// Comments of this kind nest in Kamailio.
+    /// Comments of this kind nest.
     fn block_comment(&mut self) -> Result<(), ConfigError> {
         let mut depth = 0;
         loop {
@@ -186,12 +227,17 @@ impl<'f> Lexer<'f> {
     /// A text in double quotes, joined with the quoted texts that directly follow it.
     fn quoted(&mut self) -> Result<Token, ConfigError> {
         let mut text = Vec::new();
+        let is_opensips = self.is_of(Proxy::OpenSips);
         while self.file().peek(0) == Some(b'"') {
             self.file().next();
             loop {
                 let file = self.file();
                 match file.next() {
                     Some(b'"') => break,
+                    Some(b'\\') if is_opensips && file.peek(0) == Some(b'\n') => {
+                        file.next();
+                        text.extend(format!("{LINE_MARK}\n").bytes());
+                    }
                     Some(b'\\') => escape(file, &mut text),
                     Some(octet) => text.push(octet),
                     None => return self.fail("the text that begins here has no closing '\"'"),
@@ -248,9 +294,7 @@ impl<'f> Lexer<'f> {
     }
 
     pub(super) fn push_file(&mut self, name: String, text: Vec<u8>) -> Result<(), ConfigError> {
-        if text.len() > MAX_FILE {
-            return Err(ConfigError(format!("{name}: has {} octets, at most {MAX_FILE} are read", text.len())));
-        }
+        let text = included::limited(&name, text)?;
         self.opened += 1;
         self.stack.push(Characters::new(name, text));
         Ok(())
@@ -302,7 +346,7 @@ fn escape(file: &mut Characters, text: &mut Vec<u8>) {
     file.next();
 }
 
-/// A number as Kamailio reads it. Text that only begins like a number is a word.
+/// A number as both proxies read it. Text that only begins like a number is a word.
 fn number(word: &str) -> Token {
     let value = match word.strip_prefix("0x") {
         Some(hex) => i64::from_str_radix(hex, 16),
