@@ -38,7 +38,7 @@ pub fn failed(findings: &[Value]) -> Vec<&Value> {
 }
 
 /// The one failure: its check and message. Both the message and the fix say something.
-fn failure(arguments: &[&str]) -> (String, String, String) {
+pub fn failure(arguments: &[&str]) -> (String, String, String) {
     let findings = check(arguments);
     let failed = failed(&findings);
     let [finding] = failed.as_slice() else { panic!("{arguments:?}: {findings:?}") };

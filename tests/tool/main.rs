@@ -4,6 +4,7 @@
 
 mod accounts;
 mod check_config;
+mod check_config_opensips;
 mod client_probes;
 mod key_faults;
 mod keys;
