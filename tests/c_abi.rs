@@ -301,6 +301,7 @@ fn the_module_builds_in_kamailios_own_tree() {
     succeed(Command::new("cp").arg("-rs").args([&source, &tree]));
     let module = tree.join("src/modules/auth_oauth");
     succeed(Command::new("cp").arg("-r").arg(root("modules/kamailio")).arg(&module));
+    succeed(Command::new("cp").arg("-r").arg(root("modules/common/.")).arg(&module));
     let mut make = Command::new("make");
     make.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).env_remove("MAKEFLAGS").args(["-j2", "-C"]).arg(&module);
     let output = run(make.env("LC_ALL", "C"));

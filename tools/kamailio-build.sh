@@ -21,6 +21,7 @@ export LC_ALL=C
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 SHIM=$ROOT/modules/kamailio
+COMMON=$ROOT/modules/common
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 OUT=${KAMAILIO_OUT:-$TARGET/kamailio}
 STATICLIB=${SIPOAUTH_STATICLIB:-$TARGET/release/libsipoauth.a}
@@ -192,18 +193,18 @@ options() {
 
 compile() {
   local source object stamp jobs=() pid
-  CFLAGS=(-std=gnu11 -O2 -g -fPIC "-fmacro-prefix-map=$SHIM/=" -fno-strict-aliasing -Wall -Wextra -Werror
-    "${DEFS[@]}" -I "$SHIM" -I "$INCLUDE" -isystem "$SOURCE/src")
+  CFLAGS=(-std=gnu11 -O2 -g -fPIC "-fmacro-prefix-map=$SHIM/=" "-fmacro-prefix-map=$COMMON/=" -fno-strict-aliasing -Wall -Wextra -Werror
+    "${DEFS[@]}" -I "$SHIM" -I "$COMMON" -I "$INCLUDE" -isystem "$SOURCE/src")
   stamp=$OUT/obj/options
   if [ "$(cat "$stamp" 2>/dev/null)" != "$CC ${CFLAGS[*]}" ]; then
     rm -f "$OUT"/obj/*.o
     echo "$CC ${CFLAGS[*]}" > "$stamp"
   fi
   OBJECTS=()
-  for source in "$SHIM"/*.c; do
+  for source in "$COMMON"/*.c "$SHIM"/*.c; do
     object=$OUT/obj/$(basename "${source%.c}").o
     OBJECTS+=("$object")
-    if [ "$object" -nt "$source" ] && [ -z "$(find "$SHIM" "$INCLUDE" -name '*.h' -newer "$object")" ]; then
+    if [ "$object" -nt "$source" ] && [ -z "$(find "$COMMON" "$SHIM" "$INCLUDE" -name '*.h' -newer "$object")" ]; then
       continue
     fi
     rm -f "$object"
@@ -228,7 +229,7 @@ link() {
   local got_version got_flags absent
   # Kamailio has all other symbols; without one of ours it could not load the module.
   absent=$(readelf -sW --dyn-syms "$OUT/auth_oauth.so.new" | awk '$7 == "UND" && $8 ~ /^(sip)?oauth_/ { print $8 }' | sort -u)
-  [ -z "$absent" ] || fail "the module lacks ${absent//$'\n'/, }: a file of $SHIM is missing"
+  [ -z "$absent" ] || fail "the module lacks ${absent//$'\n'/, }: a file of $COMMON or $SHIM is missing"
   got_version=$(module_string "$OUT/auth_oauth.so.new" module_version) || fail "the linked module has no module_version"
   got_flags=$(module_string "$OUT/auth_oauth.so.new" module_flags) || fail "the linked module has no module_flags"
   [ "$got_version" = "$WANT_VERSION" ] || fail "Kamailio would refuse this module: its version is '$got_version', the installed one '$WANT_VERSION'"

@@ -5,12 +5,9 @@
  * mod_init starts nothing (no thread, no random number, no HTTP), because every child shares what it makes. It may run
  * as root, so it does not touch the folder of sessions either.
  */
-#include "core/sr_module.h"
-#include "core/mem/shm.h"
 #include "core/receive.h"
-#include "core/script_cb.h"
 
-#include "shim.h"
+#include "module.h"
 
 MODULE_VERSION
 
@@ -30,48 +27,6 @@ static int need_modules(void)
         return -1;
     }
     return 0;
-}
-
-/* The transaction that this process is working on, or NULL. */
-tm_cell_t *oauth_transaction(void)
-{
-    tm_cell_t *cell = oauth_tm.t_gett();
-
-    return cell == T_UNDEFINED ? NULL : cell;
-}
-
-struct oauth_owner oauth_owner_of(const sip_msg_t *msg)
-{
-    return (struct oauth_owner){msg, msg->id, msg->pid};
-}
-
-int oauth_owns(const struct oauth_owner *owner, const sip_msg_t *msg)
-{
-    return msg != NULL && owner->msg == msg && owner->id == msg->id && owner->pid == msg->pid;
-}
-
-/* For what a callback of a transaction has in shared memory. */
-void oauth_shm_free(void *memory)
-{
-    shm_free(memory);
-}
-
-static int sip_worker = 0;
-
-/* The rank does not say this, because a process that runs scripts for others has the rank of an RPC process. */
-static int note_script(sip_msg_t *msg, unsigned int flags, void *param)
-{
-    (void)msg;
-    (void)flags;
-    (void)param;
-    sip_worker = 1;
-    return 1;
-}
-
-/* True if requests wait while this process does something else. */
-int oauth_is_sip_worker(void)
-{
-    return sip_worker;
 }
 
 static int mod_init(void)
@@ -96,11 +51,9 @@ static int mod_init(void)
     oauth_config_drop();
     if (oauth_confirm_init() < 0 || oauth_tokens_init() < 0 || oauth_registrar_init() < 0)
         return -1;
-    if (register_script_cb(note_script, PRE_SCRIPT_CB | REQUEST_CB | ONREPLY_CB | FAILURE_CB, NULL) < 0) {
-        LM_ERR("cannot register the callback that notes which processes run scripts\n");
+    if (oauth_park_init() < 0 || oauth_resume_init() < 0 || oauth_last_init() < 0 || oauth_hooks_register() < 0)
         return -1;
-    }
-    if (oauth_park_init() < 0 || oauth_last_init() < 0 || oauth_stats_register() < 0 || oauth_io_register() < 0)
+    if (oauth_stats_register() < 0 || oauth_process_register() < 0)
         return -1;
     oauth_certificate_init();
     oauth_dialogs_init();
@@ -125,7 +78,7 @@ static int try_store(void)
 
 static int child_init(int rank)
 {
-    sip_worker = rank > 0;
+    oauth_note_process(rank);
     /* tm gives the copy of a suspended message a number that is one less. It must not be 0, which the registrar remembers
      * before a script has set a q. */
     inc_msg_no();
@@ -134,7 +87,7 @@ static int child_init(int rank)
         oauth_connection_init();
         return oauth_conditions_look() < 0 || oauth_arrival_init() < 0 ? -1 : try_store();
     }
-    return rank == PROC_MAIN ? oauth_io_start() : 0;
+    return rank == PROC_MAIN ? oauth_process_start() : 0;
 }
 
 static void mod_destroy(void)
@@ -151,7 +104,7 @@ int mod_register(char *path, int *dlflags, void *p1, void *p2)
     (void)dlflags;
     (void)p1;
     (void)p2;
-    return oauth_kemi_register() < 0 || oauth_again_register_first() < 0 ? -1 : 0;
+    return oauth_kemi_register() < 0 || oauth_hooks_register_first() < 0 ? -1 : 0;
 }
 
 struct module_exports exports = {

@@ -11,7 +11,7 @@
 #include "core/sr_module.h"
 #include "core/tcp_conn.h"
 
-#include "shim.h"
+#include "module.h"
 
 typedef void (*set_connection_f)(struct tcp_connection *connection);
 
@@ -61,7 +61,7 @@ static sipoauth_str read_certificate(void *user)
 }
 
 /* Leaves out a request that another proxy has passed on, because it came over that proxy's connection. */
-void oauth_certificate_offer(sipoauth_request *call, sip_msg_t *msg)
+void host_offer_certificate(sipoauth_request *call, sip_msg_t *msg)
 {
     if (peer_certificate == NULL || msg->via2 != NULL)
         return;

@@ -16,7 +16,7 @@
 #include "core/rvalue.h"
 #include "core/switch.h"
 
-#include "shim.h"
+#include "module.h"
 
 /* For each route block the check that is called in it, or in a route that it calls; NULL: none. */
 static const char **check_of_route;

@@ -18,7 +18,7 @@
 #include "core/msg_translator.h"
 #include "core/parser/parse_to.h"
 
-#include "shim.h"
+#include "module.h"
 
 #define TICKET_MAX 4096
 #define TAG_MAX 256

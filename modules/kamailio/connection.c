@@ -8,7 +8,7 @@
 #include "core/events.h"
 #include "core/tcp_conn.h"
 
-#include "shim.h"
+#include "module.h"
 
 static int closed(sr_event_param_t *event)
 {

@@ -15,7 +15,7 @@
 #include "core/usr_avp.h"
 #include "core/xavp.h"
 
-#include "shim.h"
+#include "module.h"
 
 char *oauth_event_callback = NULL;
 

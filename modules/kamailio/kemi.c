@@ -8,7 +8,7 @@
  */
 #include "core/kemi.h"
 
-#include "shim.h"
+#include "module.h"
 
 static const struct oauth_resume nowhere = {-1, NULL}; /* a constant, which a compound literal is not */
 

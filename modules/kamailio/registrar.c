@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads the settings of the registrar module as they are now, because an RPC command may have changed them. Also tells
- * the library how registrar and usrloc treat addresses, so that an accepted user does not get another user's bindings.
+ * Reads the settings of the registrar module as they are now, because an RPC command may have changed them, and those of
+ * the script.
  */
 #include <string.h>
 
 #include "core/cfg/cfg_ctx.h"
 
-#include "shim.h"
+#include "module.h"
 
 static cfg_ctx_t *settings = NULL;
 
@@ -24,33 +24,21 @@ static void *parameter(char *module, char *name, modparam_t wanted)
     return (type & PARAM_USE_FUNC) ? NULL : value;
 }
 
-static int tell(sipoauth_config *config, const char *key, const char *value)
+int host_location_setting(const char *module, const char *name, int *number)
 {
-    char err[OAUTH_ERR_SIZE] = "";
-    sipoauth_str name = {key, strlen(key)}, text = {value, strlen(value)};
+    const int *value = parameter((char *)module, (char *)name, PARAM_INT);
 
-    if (sipoauth_config_set(config, name, text, err, sizeof(err)) == SIPOAUTH_OK)
-        return 0;
-    LM_ERR("%s: %s\n", key, err);
-    return -1;
+    if (value == NULL)
+        return -1;
+    *number = *value;
+    return 0;
 }
 
-/* If these modules are not loaded, the operator's own settings count, because the registrar may be another server. */
-int oauth_location_tell(sipoauth_config *config)
+int host_registrar_has_prefix(void)
 {
-    const int *case_sensitive = parameter("registrar", "case_sensitive", PARAM_INT);
-    const int *use_domain = parameter("usrloc", "use_domain", PARAM_INT);
     const str *prefix = parameter("registrar", "realm_prefix", PARAM_STR);
-    int mixes_domains;
 
-    if (case_sensitive != NULL && tell(config, "location_folds_case", *case_sensitive != 0 ? "no" : "yes") < 0)
-        return -1;
-    if (use_domain != NULL) {
-        /* without its prefix a domain is the same as another one */
-        mixes_domains = *use_domain == 0 || (prefix != NULL && prefix->len > 0);
-        return tell(config, "location_ignores_domain", mixes_domains ? "yes" : "no");
-    }
-    return 0;
+    return prefix != NULL && prefix->len > 0;
 }
 
 int oauth_registrar_init(void)
@@ -62,10 +50,10 @@ int oauth_registrar_init(void)
     return 0;
 }
 
-static int setting(char *name, unsigned int type, void **value)
+static int setting(const char *name, unsigned int type, void **value)
 {
     str group = str_init("registrar");
-    str variable = {name, (int)strlen(name)};
+    str variable = {(char *)name, (int)strlen(name)};
     unsigned int found = 0;
 
     *value = NULL;
@@ -75,7 +63,7 @@ static int setting(char *name, unsigned int type, void **value)
     return found == type ? 0 : -1;
 }
 
-int oauth_registrar_number(char *name, int *number)
+int host_registrar_number(const char *name, int *number)
 {
     void *value;
 
@@ -86,12 +74,12 @@ int oauth_registrar_number(char *name, int *number)
 }
 
 /* NULL when it is not set. */
-const str *oauth_registrar_text(char *name)
+const str *host_registrar_prefix(void)
 {
     void *value;
     const str *text;
 
-    if (setting(name, CFG_VAR_STR, &value) < 0 || value == NULL)
+    if (setting("realm_pref", CFG_VAR_STR, &value) < 0 || value == NULL)
         return NULL;
     text = value;
     return text->s != NULL && text->len > 0 ? text : NULL;

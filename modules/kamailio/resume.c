@@ -10,11 +10,8 @@
 #include <string.h>
 
 #include "core/dset.h"
-#include "core/locking.h"
-#include "core/mem/shm.h"
-#include "core/route.h"
 
-#include "shim.h"
+#include "module.h"
 
 #define CALLBACKS 64
 #define CALLBACK_SIZE 128
@@ -83,7 +80,7 @@ int oauth_route_find(const char *name)
 }
 
 /* -1 when the script names nowhere to go on. */
-int oauth_resume_pack(const struct oauth_resume *resume, uint64_t *cookie)
+static int pack(const struct oauth_resume *resume, uint64_t *cookie)
 {
     int index;
 
@@ -100,13 +97,81 @@ int oauth_resume_pack(const struct oauth_resume *resume, uint64_t *cookie)
     return 0;
 }
 
-int oauth_resume_running(void)
+/* A request is received again wherever it can be: a script then treats it like any other. */
+int host_may_receive_again(const struct oauth_resume *resume)
 {
+    (void)resume;
+    return 1;
+}
+
+int host_may_suspend(const struct oauth_resume *resume)
+{
+    uint64_t cookie;
+
+    return is_route_type(REQUEST_ROUTE | FAILURE_ROUTE) && pack(resume, &cookie) == 0;
+}
+
+static void unsuspend(unsigned int hash, unsigned int label)
+{
+    struct cell *cell;
+
+    if (oauth_tm.t_cancel_suspend(hash, label) < 0)
+        LM_ERR("cannot take back the suspension of transaction %u:%u\n", hash, label);
+    /* Kamailio before 6.0 leaves this flag set and would drop the replies if the request is relayed after all */
+    cell = oauth_transaction();
+    if (cell != NULL)
+        cell->flags &= ~T_ASYNC_SUSPENDED;
+}
+
+int host_suspend(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_resume *resume)
+{
+    unsigned int hash = 0, label = 0;
+    uint64_t cookie;
+    int rc;
+
+    if (pack(resume, &cookie) < 0)
+        return OAUTH_PARK_REFUSED;
+    if (oauth_transaction() == NULL) {
+        rc = oauth_tm.t_newtran(msg);
+        if (rc == 0)
+            return OAUTH_PARK_DONE; /* a retransmission: the first copy is parked, and tm has handled this one */
+        if (rc < 0) {
+            LM_ERR("cannot create a transaction (%d), the request is not parked\n", rc);
+            return OAUTH_PARK_REFUSED;
+        }
+    }
+    rc = oauth_tm.t_suspend(msg, &hash, &label);
+    if (rc > 0)
+        return OAUTH_PARK_DONE; /* the request was cancelled meanwhile, and tm has answered */
+    if (rc < 0) {
+        LM_ERR("cannot suspend the transaction (%d), the request is not parked\n", rc);
+        return OAUTH_PARK_REFUSED;
+    }
+    /* the transaction answers now, and its To tag differs from that of a stateless answer */
+    rc = sipoauth_worker_submit(worker, job, oauth_reply_to_tag(msg), (uint64_t)hash << 32 | label, cookie);
+    if (rc != SIPOAUTH_OK) {
+        LM_DBG("the job of transaction %u:%u was not taken (%d)\n", hash, label, rc);
+        unsuspend(hash, label);
+        return OAUTH_PARK_REFUSED;
+    }
+    return OAUTH_PARK_DONE;
+}
+
+/* True if a transaction knows this request, which tm has then handled. */
+int host_is_repeated(sip_msg_t *msg)
+{
+    return oauth_tmx.t_check_trans(msg) == 0;
+}
+
+/* True while a suspended transaction goes on. */
+int host_resumes(const sip_msg_t *msg)
+{
+    (void)msg;
     return running;
 }
 
 /* Runs the script's continuation for a suspended transaction, in the main thread of the I/O process. */
-void oauth_resume_run(uint64_t transaction, uint64_t cookie)
+void host_resume(uint64_t transaction, uint64_t cookie)
 {
     static str event = str_init("auth_oauth:resume");
     unsigned int hash = (unsigned int)(transaction >> 32);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "shim.h"
+#include "module.h"
 
 #define FAULT_MAX 240
 

@@ -8,7 +8,7 @@
 #include "core/mod_fix.h"
 #include "core/route.h"
 
-#include "shim.h"
+#include "module.h"
 
 /* The resume route: usually a constant, found at start; otherwise looked up for each request. An empty name is none. */
 struct route_param {

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "shim.h"
+#include "module.h"
 
 #define NEXT_MAX 512
 #define REVOKED "The operator has ended the session."

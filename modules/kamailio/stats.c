@@ -7,7 +7,7 @@
  */
 #include "core/counters.h"
 
-#include "shim.h"
+#include "module.h"
 
 static counter_val_t read_counter(counter_handle_t handle, void *param)
 {

@@ -16,7 +16,7 @@
 #include "core/mem/mem.h"
 #include "core/mem/shm.h"
 
-#include "shim.h"
+#include "module.h"
 
 #define TYPE "Content-Type: application/json\r\n"
 #define LENGTH "\r\nContent-Length: "
@@ -174,7 +174,7 @@ static int is_there(const sip_msg_t *msg, const struct lump_rpl *lump)
     return one != NULL;
 }
 
-static void remove_lump(sip_msg_t *msg, struct lump_rpl *lump)
+static void take_out(sip_msg_t *msg, struct lump_rpl *lump)
 {
     if (lump == NULL || !is_there(msg, lump))
         return;
@@ -185,8 +185,8 @@ static void remove_lump(sip_msg_t *msg, struct lump_rpl *lump)
 
 static void forget_own(sip_msg_t *msg)
 {
-    remove_lump(msg, own.type);
-    remove_lump(msg, own.body);
+    take_out(msg, own.type);
+    take_out(msg, own.body);
     if (own.cell != NULL)
         let_go(own.cell, own.held);
     memset(&own, 0, sizeof(own));

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sends replies. The library says what is in them. They go through sl's API, which uses the transaction if there is
- * one.
+ * Sends replies. The library says what is in them.
  */
 #include <string.h>
-
-#include "core/data_lump_rpl.h"
 
 #include "shim.h"
 
@@ -15,7 +12,7 @@ int oauth_send(sip_msg_t *msg, const sipoauth_reply *reply)
 
     if (oauth_add_headers(msg, reply) < 0)
         return OAUTH_ERROR;
-    if (oauth_sl.freply(msg, (int)reply->status, &phrase) < 0) {
+    if (host_reply(msg, (int)reply->status, &phrase) < 0) {
         LM_ERR("cannot send the reply %u\n", reply->status);
         return OAUTH_ERROR;
     }
@@ -44,7 +41,7 @@ static int send_error(sip_msg_t *msg)
 {
     str phrase = str_init("Server Internal Error");
 
-    return oauth_sl.freply(msg, 500, &phrase) < 0 ? OAUTH_ERROR : OAUTH_OK;
+    return host_reply(msg, 500, &phrase) < 0 ? OAUTH_ERROR : OAUTH_OK;
 }
 
 int oauth_reply(sip_msg_t *msg, const str *realm)
@@ -80,16 +77,4 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         return OAUTH_ERROR;
     }
     return oauth_send(msg, &reply);
-}
-
-/* Calls this function with each reply that leaves without a transaction, before it leaves. */
-int oauth_watch_stateless(sl_cbf_f ready)
-{
-    sl_cbelem_t hook = {SLCB_REPLY_READY, ready, NULL, NULL};
-
-    if (oauth_sl.register_cb(&hook) < 0) {
-        LM_ERR("cannot watch the stateless replies\n");
-        return -1;
-    }
-    return 0;
 }

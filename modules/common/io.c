@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The module's own process. It does the library's network work, and runs the script for requests that have waited.
+ * The loop of the module's own process, which does the library's network work.
  *
  * A child that ends takes the whole proxy down, so this one does not end. If the library cannot start here, the process
  * tries again later. Meanwhile no request is parked: it gets a 503 at once, because nobody would continue it.
  */
-#include <signal.h>
 #include <sys/types.h>
 #include <unistd.h>
-
-#include "core/cfg/cfg_struct.h"
-#include "core/mem/shm.h"
-#include "core/pt.h"
-#include "core/timer.h"
 
 #include "shim.h"
 
@@ -23,13 +17,8 @@
 
 static volatile int *broken = NULL; /* in shared memory: the library could not start in the I/O process */
 
-int oauth_io_register(void)
+int oauth_io_init(void)
 {
-    if (register_procs(1) < 0) {
-        LM_ERR("cannot register the I/O process\n");
-        return -1;
-    }
-    cfg_register_child(1);
     broken = shm_malloc(sizeof(*broken));
     if (broken == NULL) {
         LM_ERR("no shared memory for the state of the I/O process\n");
@@ -89,18 +78,19 @@ static void step(sipoauth_io *io, uint32_t timeout_ms)
 }
 
 /* A request whose job was lost would otherwise wait forever. The check then says that nothing came in time. One that is
- * given to a busy async worker twice goes on once. */
+ * given to a busy process twice goes on once. */
 static void give_back_overdue(void)
 {
     uint64_t number;
 
     while ((number = oauth_parked_overdue()) != 0) {
-        LM_ERR("a request waits for too long: its answer was lost, or the async workers have too much to do\n");
+        LM_ERR("a request waits for too long: its answer was lost, or the processes that run the script have too much to do\n");
         oauth_again_run(number);
     }
 }
 
-static void run(void)
+/* Ends the process when the proxy has gone. */
+void oauth_io_run(void)
 {
     pid_t parent = getppid();
     sipoauth_io *io = NULL;
@@ -108,8 +98,8 @@ static void run(void)
     int early;
 
     while (getppid() == parent) { /* a proxy killed with -9 must not leave this process behind */
-        cfg_update();
-        early = oauth_again_look();
+        early = host_process_step();
+        early |= oauth_again_look();
         if (io == NULL)
             io = start();
         else
@@ -120,25 +110,4 @@ static void run(void)
         }
     }
     _exit(0);
-}
-
-/* Called in child_init of the main process. */
-int oauth_io_start(void)
-{
-    /* The process has the rank of an extra worker, not of an RPC process, because it runs the script and needs
-     * what modules open for SIP workers (database connections of usrloc, for example). */
-    int pid = fork_process(PROC_XWORKER, "auth_oauth io", 1);
-
-    if (pid < 0) {
-        LM_ERR("cannot start the I/O process\n");
-        return -1;
-    }
-    if (pid == 0) {
-        if (cfg_child_init() < 0) {
-            LM_ERR("cannot initialise the configuration of the I/O process\n");
-            return -1;
-        }
-        run();
-    }
-    return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writes the library's log lines to Kamailio's log. The format is constant, because a line from the library must never
+ * Writes the library's log lines to the server's log. The format is constant, because a line from the library must never
  * be a format. The library calls this only from the process's main thread, because LM_* is not made for other threads.
  */
 #include "shim.h"

@@ -8,10 +8,6 @@
  */
 #include <string.h>
 
-#include "core/data_lump.h"
-#include "core/mem/mem.h"
-#include "core/route.h"
-
 #include "shim.h"
 
 #define CREDENTIALS "Authorization: Bearer "
@@ -19,7 +15,7 @@
 static int add_header(sip_msg_t *msg, sipoauth_str token)
 {
     const size_t name = sizeof(CREDENTIALS) - 1, len = name + token.len + CRLF_LEN;
-    struct lump *anchor = anchor_lump(msg, (int)(msg->unparsed - msg->buf), 0, HDR_OTHER_T);
+    struct lump *anchor = host_end_of_headers(msg);
     char *text = anchor != NULL ? pkg_malloc(len) : NULL;
 
     if (text == NULL) {
@@ -46,7 +42,7 @@ int oauth_forward_token(sip_msg_t *msg)
 
     if (oauth_remove_credentials(msg) < 0)
         return OAUTH_ERROR;
-    if (!is_route_type(BRANCH_ROUTE)) {
+    if (!host_in_branch_route()) {
         LM_ERR("the next hop is not certain here: set a branch route with t_on_branch and forward the token there\n");
         return OAUTH_ERROR;
     }

@@ -5,8 +5,6 @@
  */
 #include <time.h>
 
-#include "core/pt.h"
-
 #include "shim.h"
 
 static sipoauth_worker *worker = NULL;

@@ -8,10 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/mem/mem.h"
-#include "core/parser/parse_uri.h"
-#include "core/pvar.h"
-
 #include "shim.h"
 
 #define CLAIM_PREFIX "claim:"
@@ -69,7 +65,7 @@ struct variable {
     char text[];
 };
 
-static int find_field(const str *name, enum field *field, str *path)
+static int find_field(host_pv_name *name, enum field *field, str *path)
 {
     const int prefix = sizeof(CLAIM_PREFIX) - 1;
     size_t i;
@@ -89,7 +85,7 @@ static int find_field(const str *name, enum field *field, str *path)
     return -1;
 }
 
-static int parse_name(pv_spec_p spec, str *name)
+static int parse_name(pv_spec_p spec, host_pv_name *name)
 {
     struct variable *variable;
     enum field field;
@@ -378,6 +374,6 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
 }
 
 pv_export_t oauth_pvs[] = {
-    {{"oauth", sizeof("oauth") - 1}, PVT_OTHER, get_value, 0, parse_name, 0, 0, 0},
+    {{"oauth", sizeof("oauth") - 1}, HOST_PV_TYPE, get_value, 0, parse_name, 0, 0, 0},
     {{0, 0}, 0, 0, 0, 0, 0, 0, 0}
 };

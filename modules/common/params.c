@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The modparams. Every value goes to the library as text, and the library says what is wrong with it. A wrong value
- * stops Kamailio's start. Values may be secrets, so this file never logs them.
+ * stops the server's start. Values may be secrets, so this file never logs them.
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,12 +28,12 @@ void oauth_config_drop(void)
     config = NULL;
 }
 
-/* Kamailio passes "abc" as a char pointer and 5 as the pointer's own value. */
+/* The server passes "abc" as a char pointer and 5 as the pointer's own value. */
 static sipoauth_str value_text(modparam_t type, void *value, char *number, size_t size)
 {
     sipoauth_str text = {NULL, 0};
 
-    if (PARAM_TYPE_MASK(type) == PARAM_INT) {
+    if (HOST_PARAM_IS_NUMBER(type)) {
         text.ptr = number;
         text.len = (size_t)snprintf(number, size, "%d", (int)(long)value);
     } else if (value != NULL) {
@@ -87,14 +87,14 @@ static int add_provider(modparam_t type, void *value)
 
 /* Both types are accepted for each, so that 30 and "30" work alike. */
 #define KEY(name)                                                  \
-    {#name, PARAM_STRING | PARAM_USE_FUNC, (void *)set_##name},    \
-    {#name, PARAM_INT | PARAM_USE_FUNC, (void *)set_##name},
+    {#name, HOST_PARAM_TEXT, (void *)set_##name},    \
+    {#name, HOST_PARAM_NUMBER, (void *)set_##name},
 
 param_export_t oauth_params[] = {
 #include "params_keys.h"
-    {"provider", PARAM_STRING | PARAM_USE_FUNC, (void *)add_provider},
-    {"proxy_accepts_authorization", PARAM_INT, &oauth_proxy_accepts_authorization},
-    {"location_table", PARAM_STRING, &oauth_location_table},
-    {"event_callback", PARAM_STRING, &oauth_event_callback},
+    {"provider", HOST_PARAM_TEXT, (void *)add_provider},
+    {"proxy_accepts_authorization", HOST_PARAM_FLAG, &oauth_proxy_accepts_authorization},
+    {"location_table", HOST_PARAM_NAME, &oauth_location_table},
+    HOST_PARAMS
     {0, 0, 0}
 };

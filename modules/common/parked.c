@@ -8,10 +8,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "core/locking.h"
-#include "core/mem/shm.h"
-#include "core/timer.h"
-
 #include "shim.h"
 
 #define PLACE_BITS 12

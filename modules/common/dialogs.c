@@ -4,25 +4,18 @@
  * of the Record-Route URI. Only the mark of the topmost Route counts, and only if this URI is the proxy's own, because
  * loose_route() acts on that one alone.
  */
-#include "core/forward.h"
-#include "core/parser/parse_from.h"
-#include "core/parser/parse_rr.h"
-#include "core/parser/parse_to.h"
-#include "core/parser/parse_uri.h"
-#include "modules/rr/api.h"
-
 #include "shim.h"
 
 /* A mark has 43 octets. */
 #define MARK_SIZE 128
 
-static rr_api_t rr;
+static host_rr_api rr;
 static int rr_loaded = 0;
 
 /* A server that is only a registrar does not need rr, so it may be missing. */
 void oauth_dialogs_init(void)
 {
-    rr_loaded = find_module_by_name("rr") != NULL && load_rr_api(&rr) == 0;
+    rr_loaded = host_load_rr(&rr) == 0;
 }
 
 struct parts {
@@ -70,7 +63,7 @@ int oauth_dialog_mark(sip_msg_t *msg)
 static int own_route_parameters(sip_msg_t *msg, str *parameters)
 {
     const rr_t *route;
-    sip_uri_t uri;
+    struct sip_uri uri;
 
     if (parse_headers(msg, HDR_ROUTE_F, 0) < 0 || msg->route == NULL || parse_rr(msg->route) < 0)
         return -1;

@@ -11,13 +11,6 @@
  */
 #include <string.h>
 
-#include "core/config.h"
-#include "core/ip_addr.h"
-#include "core/mem/shm.h"
-#include "core/parser/parse_cseq.h"
-#include "core/parser/parse_via.h"
-#include "core/pt.h"
-
 #include "shim.h"
 
 static char text[BUF_SIZE + 1];
@@ -31,7 +24,7 @@ static int mark_count;
 /* Called when the number of processes is known. */
 int oauth_arrival_init(void)
 {
-    mark_count = get_max_procs();
+    mark_count = host_process_count();
     marks = shm_malloc(sizeof(*marks) * (size_t)mark_count);
     if (marks == NULL) {
         LM_ERR("no shared memory for marks of requests\n");

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The declarations that the C files of auth_oauth.so share. auth_oauth.so is the Kamailio host of libsipoauth.
+ * The declarations that the C files of auth_oauth.so share. auth_oauth.so is a host of libsipoauth: a module of Kamailio
+ * or of OpenSIPS. Both servers come from the same ancestor. The files in modules/common are compiled for either, with the
+ * headers of that server; what differs between them is in modules/kamailio and modules/opensips, each of which has a
+ * host.h and the functions that begin with host_.
  *
  * The shim copies fields of a SIP message into the library's structures, calls the library, and turns the
  * answer into return codes, pseudo-variables and replies. It decides nothing about tokens and never looks
@@ -12,15 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/sr_module.h"
-#include "core/dprint.h"
-#include "core/ip_addr.h"
-#include "core/rpc.h"
-#include "core/str.h"
-#include "core/parser/msg_parser.h"
-#include "modules/sl/sl.h"
-#include "modules/tm/tm_load.h"
-
+#include "host.h"
 #include "sipoauth.h"
 
 /* The buffer for a sentence from the library about a wrong setting or a failed start. */
@@ -44,30 +39,34 @@
 #define OAUTH_NO_SCOPE (-22)        /* the token lacks a scope */
 #define OAUTH_PENDING (-23)         /* KEMI: the request must wait, and goes on later */
 
-/* auth_oauth.c */
+/* auth_oauth.c of the host */
 extern sipoauth_context *oauth_context;   /* made before the fork, shared by all processes */
-extern sl_api_t oauth_sl;
 extern struct tm_binds oauth_tm;
-extern tm_xapi_t oauth_tmx;
-tm_cell_t *oauth_transaction(void);
-void oauth_shm_free(void *memory);
-extern int oauth_proxy_accepts_authorization;
-int oauth_is_sip_worker(void);
 
-/* Names the message that something in this process belongs to. The address alone is used again, and so is the number. */
-struct oauth_owner {
-    const sip_msg_t *msg;   /* NULL: nobody */
-    unsigned int id;
-    int pid;                /* 0 in the messages that xhttp makes */
-};
+/* reply.c of the host: a reply goes through the transaction, if there is one */
+int host_reply(sip_msg_t *msg, int code, const str *phrase);
+int host_reply_to_tag(sip_msg_t *msg, str *tag);
+
+/* message.c of the host. An owner names the message that something in this process belongs to. */
 struct oauth_owner oauth_owner_of(const sip_msg_t *msg);
 int oauth_owns(const struct oauth_owner *owner, const sip_msg_t *msg);
+void host_renew_owner(struct oauth_owner *owner);
+int host_is_copy_of(const sip_msg_t *request, const sip_msg_t *msg);
+int host_in_request_route(void);
+int host_in_branch_route(void);
+int host_remove_body(sip_msg_t *msg, const char *body, const char *end);
+struct lump *host_end_of_headers(sip_msg_t *msg);
+
+/* transaction.c */
+struct cell *oauth_transaction(void);
+void oauth_shm_free(void *memory);
 
 /* log.c */
 void oauth_log(void *user, uint32_t level, const char *text, size_t len);
 
 /* params.c */
 extern param_export_t oauth_params[];
+extern int oauth_proxy_accepts_authorization;
 sipoauth_config *oauth_config_get(void);
 void oauth_config_drop(void);
 
@@ -198,24 +197,36 @@ uint64_t oauth_parked_overdue(void);
 
 /* again.c: a request that has waited is received again */
 int oauth_again_init(void);
-int oauth_again_register(void);
-int oauth_again_register_first(void);
 int oauth_again_look(void);
 const char *oauth_again_function(const sip_msg_t *msg);
 const struct oauth_digest_user *oauth_again_user(const sip_msg_t *msg);
 void oauth_again_run(uint64_t number);
-
-/* resume.c: where a suspended transaction goes on */
-struct oauth_resume {
-    int route;             /* index of a route block; -1: none */
-    const str *callback;   /* name of a KEMI function; NULL or empty: none */
+int oauth_again_arrived(sip_msg_t *msg);
+void oauth_again_seen(const sip_msg_t *msg);
+void oauth_again_begins(const sip_msg_t *msg);
+struct oauth_task {
+    uint64_t number;
+    unsigned int lane;
 };
-#define OAUTH_RESUME_NOWHERE ((struct oauth_resume){-1, NULL})
-int oauth_resume_init(void);
-int oauth_resume_pack(const struct oauth_resume *resume, uint64_t *cookie);
-void oauth_resume_run(uint64_t transaction, uint64_t cookie);
-int oauth_resume_running(void);
-int oauth_route_find(const char *name);
+void oauth_again_run_task(const struct oauth_task *task);
+
+/* receive.c of the host */
+typedef void (*oauth_handle_f)(sip_msg_t *msg);
+void host_receive(char *buffer, const struct oauth_arrival *arrival, oauth_handle_f handle);
+void host_run_script(sip_msg_t *msg);
+int host_hand_over(const struct oauth_task *task, uint32_t unfinished);
+int host_runs_scripts_itself(void);
+int host_answer_cancelled(sip_msg_t *invite, str *tag);
+int host_answer_cancel(sip_msg_t *cancel, str *tag);
+
+/* resume.c of the host: a transaction that is suspended, and goes on later */
+struct oauth_resume;
+int host_may_receive_again(const struct oauth_resume *resume);
+int host_may_suspend(const struct oauth_resume *resume);
+int host_suspend(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_resume *resume);
+void host_resume(uint64_t first, uint64_t second);
+int host_resumes(const sip_msg_t *msg);
+int host_is_repeated(sip_msg_t *msg);
 
 /* park.c: how a request waits */
 #define OAUTH_PARK_DONE 1     /* it waits, or is a copy of one that waits or was answered: end the script */
@@ -224,7 +235,7 @@ struct oauth_wait {
     const char *function;                 /* of the script, without "oauth_" */
     const struct oauth_digest_user *user; /* NULL: none */
     const struct oauth_arrival *arrival;  /* NULL: a transaction is suspended */
-    uint64_t cookie;                      /* where that goes on */
+    const struct oauth_resume *resume;    /* where that goes on */
 };
 int oauth_park_init(void);
 int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume, struct oauth_wait *wait);
@@ -232,30 +243,25 @@ int oauth_park_absorbs(sip_msg_t *msg);
 int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait);
 void oauth_park_go_on(uint64_t first, uint64_t second);
 void oauth_park_trying(sip_msg_t *msg);
+void oauth_park_taken(const sip_msg_t *msg);
 int oauth_has_waited(const sip_msg_t *msg);
 int oauth_has_waited_for(const sip_msg_t *msg, const char *function);
 
-/* events.c */
-extern char *oauth_event_callback;
-void oauth_events_init(void);
+/* certificate.c of the host: how the library can have the client certificate of the connection */
+void host_offer_certificate(sipoauth_request *call, sip_msg_t *msg);
+
+/* events.c of the host */
 void oauth_event_denied(sip_msg_t *msg);
 int oauth_event_denied_runs(void);
 void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why);
 
-/* conditions.c */
-int oauth_conditions_look(void);
-
 /* io.c */
-int oauth_io_register(void);
-int oauth_io_start(void);
+int oauth_io_init(void);
 int oauth_io_usable(void);
+void oauth_io_run(void);
 
-/* connection.c */
-void oauth_connection_init(void);
-
-/* certificate.c */
-void oauth_certificate_init(void);
-void oauth_certificate_offer(sipoauth_request *call, sip_msg_t *msg);
+/* process.c of the host: what its loop does before each step. Returns true if the next step must come soon. */
+int host_process_step(void);
 
 /* check.c */
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
@@ -278,21 +284,25 @@ int oauth_kd_check_account(
         sip_msg_t *msg, uint32_t role, const str *realm, const str *account, const struct oauth_resume *resume);
 int oauth_kd_challenge(sip_msg_t *msg, int flags);
 
-/* registrar.c: 0, or -1 when there is no such setting */
+/* location.c: how registrar and usrloc treat addresses */
 int oauth_location_tell(sipoauth_config *config);
-int oauth_registrar_init(void);
-int oauth_registrar_number(char *name, int *number);
-const str *oauth_registrar_text(char *name);
+
+/* registrar.c of the host: settings of the modules registrar and usrloc, the first and third as the script has them, the others
+ * as they are now. 0, or -1 when there is no such setting. */
+int host_location_setting(const char *module, const char *name, int *number);
+int host_registrar_number(const char *name, int *number);
+int host_registrar_has_prefix(void);
+const str *host_registrar_prefix(void);
 
 /* expires.c */
 int oauth_expires_limit(sip_msg_t *msg, uint32_t limit);
 
-/* confirm.c: the key of a registration is stored before its 200 leaves */
+/* confirm.c of the host: the key of a registration is stored before its 200 leaves */
 int oauth_confirm_init(void);
 int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket);
 void oauth_confirm_forget(void);
 
-/* tokens.c: the tokens in the 2xx to a phone that holds its tokens itself */
+/* tokens.c of the host: the tokens in the 2xx to a phone that holds its tokens itself */
 int oauth_tokens_init(void);
 int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens);
 void oauth_tokens_take_over(sip_msg_t *msg);
@@ -310,13 +320,17 @@ void oauth_reply_begin(sipoauth_reply *reply);
 int oauth_send(sip_msg_t *msg, const sipoauth_reply *reply);
 int oauth_add_headers(sip_msg_t *msg, const sipoauth_reply *reply);
 int oauth_reply(sip_msg_t *msg, const str *realm);
-int oauth_watch_stateless(sl_cbf_f ready);
 
 /* credentials.c */
 int oauth_remove_credentials(sip_msg_t *msg);
+int oauth_is_removed(const sip_msg_t *msg, const struct lump *lump, const char *from);
+int oauth_remove_header(sip_msg_t *msg, const hdr_field_t *header);
 
 /* forward.c */
 int oauth_forward_token(sip_msg_t *msg);
+
+/* rr.c of the host */
+int host_load_rr(host_rr_api *rr);
 
 /* dialogs.c */
 void oauth_dialogs_init(void);
@@ -325,35 +339,17 @@ int oauth_dialog_check(sip_msg_t *msg);
 
 /* bindings.c: what usrloc knows about an address */
 extern char *oauth_location_table;
-int oauth_bindings_known(void);
 int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance);
+int oauth_binding_is_of(const str *its_instance, sipoauth_str instance);
 
-/* sessions_rpc.c */
-void oauth_rpc_sessions_list(rpc_t *rpc, void *ctx);
-void oauth_rpc_sessions_show(rpc_t *rpc, void *ctx);
-void oauth_rpc_sessions_revoke(rpc_t *rpc, void *ctx);
-void oauth_rpc_sessions_revoke_all(rpc_t *rpc, void *ctx);
+/* usrloc.c of the host */
+int oauth_bindings_known(void);
+int host_uses_domain(void);
+int host_bindings_remove(str *name, sipoauth_str instance);
 
-/* accounts_rpc.c */
-void oauth_rpc_accounts_list(rpc_t *rpc, void *ctx);
-void oauth_rpc_accounts_show(rpc_t *rpc, void *ctx);
-void oauth_rpc_accounts_set(rpc_t *rpc, void *ctx);
-void oauth_rpc_accounts_remove(rpc_t *rpc, void *ctx);
-
-/* script.c, kemi.c, pv.c, rpc.c, stats.c */
-#define OAUTH_RPC_AOR_MAX 512
-void oauth_rpc_fault(rpc_t *rpc, void *ctx, int code, const char *sentence);
-void oauth_rpc_store_fault(rpc_t *rpc, void *ctx, const char *what, const char *store, int rc);
-void oauth_rpc_add_next(rpc_t *rpc, void *ctx, const char *next);
-int oauth_rpc_scan_aor(rpc_t *rpc, void *ctx, char *text, sipoauth_str *aor);
-sipoauth_str oauth_rpc_scan_optional(rpc_t *rpc, void *ctx);
-void oauth_rpc_add_view(rpc_t *rpc, void *item, const char *name, sipoauth_str value);
-int oauth_rpc_add_number(rpc_t *rpc, void *item, const char *name, uint64_t value);
-int oauth_rpc_add_time(rpc_t *rpc, void *item, const char *name, int64_t value);
+/* script.c and stats.c of the host, pv.c */
 extern cmd_export_t oauth_cmds[];
 extern pv_export_t oauth_pvs[];
-extern rpc_export_t oauth_rpcs[];
-int oauth_kemi_register(void);
 int oauth_stats_register(void);
 
 #endif

@@ -4,14 +4,12 @@
  *
  * A request that has just arrived is kept as it came, and received again later (again.c). The script then treats it
  * like one that did not have to wait. If the script or a module has made a transaction already, the transaction is
- * suspended, and goes on in the route that the script names (resume.c).
+ * suspended where the server can do that, and goes on in the route that the script names (resume.c).
  *
  * The library has said before that there is room, so a request that it refuses costs no memory. If a step fails, the
  * message stays an ordinary one of this worker.
  */
 #include <string.h>
-
-#include "core/route.h"
 
 #include "shim.h"
 
@@ -27,7 +25,7 @@ static struct {
 /* True while the script sees a request that has waited. It does not wait again. */
 int oauth_has_waited(const sip_msg_t *msg)
 {
-    return oauth_resume_running() || oauth_again_function(msg) != NULL;
+    return host_resumes(msg) || oauth_again_function(msg) != NULL;
 }
 
 /* True if this function has made it wait. A transaction does not tell by which one it was suspended. */
@@ -35,36 +33,35 @@ int oauth_has_waited_for(const sip_msg_t *msg, const char *function)
 {
     const char *before = oauth_again_function(msg);
 
-    return before != NULL ? strcmp(before, function) == 0 : oauth_resume_running();
+    return before != NULL ? strcmp(before, function) == 0 : host_resumes(msg);
 }
 
 /* Finds out how this request can wait. Returns 0 if it cannot. */
 int oauth_park_possible(const sip_msg_t *msg, const struct oauth_resume *resume, struct oauth_wait *wait)
 {
     wait->arrival = NULL;
+    wait->resume = resume;
     /* ACK has no transaction of its own, CANCEL must be answered at once (RFC 3261 9.2, 17.2.1) */
     if (msg->first_line.u.request.method_value == METHOD_ACK || msg->first_line.u.request.method_value == METHOD_CANCEL)
         return 0;
-    if (get_route_type() == REQUEST_ROUTE && oauth_transaction() == NULL)
+    if (host_may_receive_again(resume) && host_in_request_route() && oauth_transaction() == NULL)
         wait->arrival = oauth_arrival_of(msg);
-    if (wait->arrival != NULL)
-        return 1;
-    return is_route_type(REQUEST_ROUTE | FAILURE_ROUTE) && oauth_resume_pack(resume, &wait->cookie) == 0;
+    return wait->arrival != NULL || host_may_suspend(resume);
 }
 
 /* A retransmission of a request that waits or was answered is not judged again, because the request may be the last one
  * that its source was allowed. Scripts that call t_check_trans() first never get here with a retransmission. */
 int oauth_park_absorbs(sip_msg_t *msg)
 {
-    return oauth_transaction() == NULL && oauth_tmx.t_check_trans(msg) == 0;
+    return oauth_transaction() == NULL && host_is_repeated(msg);
 }
 
 /* The sender of an INVITE that waits is told so (RFC 3261 section 17.2.1). */
 void oauth_park_trying(sip_msg_t *msg)
 {
-    static str phrase = str_init("Trying");
+    static const str phrase = str_init("Trying");
 
-    if (msg->first_line.u.request.method_value == METHOD_INVITE && oauth_sl.freply(msg, 100, &phrase) < 0)
+    if (msg->first_line.u.request.method_value == METHOD_INVITE && host_reply(msg, 100, &phrase) < 0)
         LM_DBG("cannot send the reply 100\n");
 }
 
@@ -90,54 +87,11 @@ static int park_arrival(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, c
     return OAUTH_PARK_DONE;
 }
 
-static void unsuspend(unsigned int hash, unsigned int label)
-{
-    tm_cell_t *cell;
-
-    if (oauth_tm.t_cancel_suspend(hash, label) < 0)
-        LM_ERR("cannot take back the suspension of transaction %u:%u\n", hash, label);
-    /* Kamailio before 6.0 leaves this flag set and would drop the replies if the request is relayed after all */
-    cell = oauth_transaction();
-    if (cell != NULL)
-        cell->flags &= ~T_ASYNC_SUSPENDED;
-}
-
-static int suspend(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, uint64_t cookie)
-{
-    unsigned int hash = 0, label = 0;
-    int rc;
-
-    if (oauth_transaction() == NULL) {
-        rc = oauth_tm.t_newtran(msg);
-        if (rc == 0)
-            return OAUTH_PARK_DONE; /* a retransmission: the first copy is parked, and tm has handled this one */
-        if (rc < 0) {
-            LM_ERR("cannot create a transaction (%d), the request is not parked\n", rc);
-            return OAUTH_PARK_REFUSED;
-        }
-    }
-    rc = oauth_tm.t_suspend(msg, &hash, &label);
-    if (rc > 0)
-        return OAUTH_PARK_DONE; /* the request was cancelled meanwhile, and tm has answered */
-    if (rc < 0) {
-        LM_ERR("cannot suspend the transaction (%d), the request is not parked\n", rc);
-        return OAUTH_PARK_REFUSED;
-    }
-    /* the transaction answers now, and its To tag differs from that of a stateless answer */
-    rc = sipoauth_worker_submit(worker, job, oauth_reply_to_tag(msg), (uint64_t)hash << 32 | label, cookie);
-    if (rc != SIPOAUTH_OK) {
-        LM_DBG("the job of transaction %u:%u was not taken (%d)\n", hash, label, rc);
-        unsuspend(hash, label);
-        return OAUTH_PARK_REFUSED;
-    }
-    return OAUTH_PARK_DONE;
-}
-
 int oauth_park(sip_msg_t *msg, sipoauth_worker *worker, uint64_t job, const struct oauth_wait *wait)
 {
     if (!oauth_io_usable())
         return OAUTH_PARK_REFUSED;
-    return wait->arrival != NULL ? park_arrival(msg, worker, job, wait) : suspend(msg, worker, job, wait->cookie);
+    return wait->arrival != NULL ? park_arrival(msg, worker, job, wait) : host_suspend(msg, worker, job, wait->resume);
 }
 
 /* The I/O service gives a request back, with the two numbers that it got. */
@@ -146,12 +100,12 @@ void oauth_park_go_on(uint64_t first, uint64_t second)
     if (second == ARRIVED)
         oauth_again_run(first);
     else
-        oauth_resume_run(first, second);
+        host_resume(first, second);
 }
 
 /* The script answers by itself, or makes a transaction, although the request waits. It does not go on then, unless the
  * script took so long that it has gone on already (PATIENCE in again.c). */
-static void taken(const sip_msg_t *msg)
+void oauth_park_taken(const sip_msg_t *msg)
 {
     if (!oauth_owns(&parked.owner, msg))
         return;
@@ -160,28 +114,20 @@ static void taken(const sip_msg_t *msg)
     oauth_parked_drop(parked.number);
 }
 
-static void stateless_reply(sl_cbp_t *reply)
-{
-    if (reply->code >= 200)
-        taken(reply->req);
-}
-
 static void transaction_made(struct cell *cell, int type, struct tmcb_params *params)
 {
     (void)cell;
     (void)type;
-    taken(params->req);
+    oauth_park_taken(params->req);
 }
 
 int oauth_park_init(void)
 {
-    if (oauth_parked_init() < 0 || oauth_again_init() < 0 || oauth_resume_init() < 0)
+    if (oauth_parked_init() < 0 || oauth_again_init() < 0)
         return -1;
     if (oauth_tm.register_tmcb(NULL, NULL, TMCB_REQUEST_IN, transaction_made, NULL, NULL) <= 0) {
         LM_ERR("cannot watch the transactions\n");
         return -1;
     }
-    if (oauth_watch_stateless(stateless_reply) < 0)
-        return -1;
-    return oauth_again_register();
+    return 0;
 }

@@ -4,17 +4,10 @@
  * its next call.
  *
  * The outcome belongs to one message. No other message may see its identity. The message number alone does not ensure
- * this, because Kamailio gives a failure route's copy of message 8 the number 7. So the store is also emptied whenever
- * a script starts, and when it has done with its message.
+ * this, because a failure route's copy of a message has a number that another one has, too. So the store is also emptied
+ * whenever a script starts, and when it has done with its message.
  */
 #include <string.h>
-
-#include "core/fmsg.h"
-#include "core/mem/mem.h"
-#include "core/mem/shm.h"
-#include "core/parser/parse_cseq.h"
-#include "core/route.h"
-#include "core/script_cb.h"
 
 #include "shim.h"
 
@@ -104,7 +97,7 @@ static void keep(struct cell *cell)
     kept->outcome = last;
     move_texts(&kept->outcome, kept->store);
     /* the newest is found first */
-    if (oauth_tm.register_tmcb(NULL, cell, TMCB_DESTROY, keeps_outcome, kept, oauth_shm_free) <= 0) {
+    if (oauth_tm.register_tmcb(NULL, cell, HOST_TMCB_END, keeps_outcome, kept, oauth_shm_free) <= 0) {
         LM_ERR("a transaction does not take the outcome of a check\n");
         shm_free(kept);
     }
@@ -126,10 +119,10 @@ static struct cell *transaction_of(const sip_msg_t *msg)
     if (cell == NULL || cell->uas.request == NULL)
         return NULL;
     request = cell->uas.request;
-    if (request == msg || (request->id == msg->id && request->pid == msg->pid))
+    if (request == msg || host_is_copy_of(request, msg))
         return cell;
     /* a script may look up the transaction of another's request that has the same names */
-    if (msg->first_line.type == SIP_REQUEST && get_route_type() == REQUEST_ROUTE)
+    if (msg->first_line.type == SIP_REQUEST && host_in_request_route())
         return NULL;
     if (msg->callid == NULL || request->callid == NULL || !STR_EQ(msg->callid->body, request->callid->body))
         return NULL;
@@ -307,9 +300,7 @@ void oauth_last_take_back(void *set_aside)
         return;
     last = aside->kept.outcome;
     owner = aside->owner;
-    /* the event has given the faked message another number */
-    if (faked_msg_match((sip_msg_t *)owner.msg))
-        owner.id = owner.msg->id;
+    host_renew_owner(&owner);
     if (settle() < 0)
         reset();
     pkg_free(aside);
@@ -352,22 +343,8 @@ void oauth_forget_message(void)
     oauth_tokens_forget();
 }
 
-static int forget(sip_msg_t *msg, unsigned int flags, void *param)
-{
-    (void)msg;
-    (void)flags;
-    (void)param;
-    oauth_forget_message();
-    return 1;
-}
-
 int oauth_last_init(void)
 {
-    if (register_script_cb(forget, PRE_SCRIPT_CB | REQUEST_CB | ONREPLY_CB | FAILURE_CB, NULL) < 0
-            || register_script_cb(forget, POST_SCRIPT_CB | ONREPLY_CB, NULL) < 0) {
-        LM_ERR("cannot register the callbacks that run before and after scripts\n");
-        return -1;
-    }
     if (oauth_tm.register_tmcb(NULL, NULL, TMCB_REQUEST_IN, transaction_made, NULL, NULL) <= 0) {
         LM_ERR("cannot register the callback that sees each transaction\n");
         return -1;

@@ -5,24 +5,21 @@
  * answer's tags has the phone's key, and a server that has its refresh token can get the next one. Other schemes stay,
  * for example Digest for a server behind this proxy.
  */
-#include "core/data_lump.h"
-#include "core/parser/parse_content.h"
-
 #include "shim.h"
 
 /* True if these octets are removed already, for example by an earlier call when a branch route calls again. */
-static int is_removed(const sip_msg_t *msg, const struct lump *lump, const char *from)
+int oauth_is_removed(const sip_msg_t *msg, const struct lump *lump, const char *from)
 {
     for (; lump != NULL; lump = lump->next) {
-        if (lump->op == LUMP_DEL && lump->u.offset == (int)(from - msg->buf))
+        if (lump->op == LUMP_DEL && (long)lump->u.offset == (long)(from - msg->buf))
             return 1;
     }
     return 0;
 }
 
-static int remove_header(sip_msg_t *msg, const hdr_field_t *header)
+int oauth_remove_header(sip_msg_t *msg, const hdr_field_t *header)
 {
-    if (is_removed(msg, msg->add_rm, header->name.s))
+    if (oauth_is_removed(msg, msg->add_rm, header->name.s))
         return 0;
     if (del_lump(msg, (int)(header->name.s - msg->buf), header->len, HDR_OTHER_T) == NULL) {
         LM_ERR("cannot remove a header field\n");
@@ -33,8 +30,8 @@ static int remove_header(sip_msg_t *msg, const hdr_field_t *header)
 
 static int remove_from(sip_msg_t *msg, const hdr_field_t *header)
 {
-    for (; header != NULL; header = next_sibling_hdr(header)) {
-        if (sipoauth_is_credentials(oauth_view(&header->body)) != 0 && remove_header(msg, header) < 0)
+    for (; header != NULL; header = host_next_header(header)) {
+        if (sipoauth_is_credentials(oauth_view(&header->body)) != 0 && oauth_remove_header(msg, header) < 0)
             return -1;
     }
     return 0;
@@ -47,14 +44,12 @@ static sipoauth_str content_type(const sip_msg_t *msg)
 
 static int remove_form(sip_msg_t *msg)
 {
-    const char *body = get_body(msg), *end = msg->buf + msg->len;
+    const char *body = host_body(msg), *end = msg->buf + msg->len;
 
     if (msg->first_line.u.request.method_value != METHOD_REGISTER || body == NULL || body >= end
-            || sipoauth_is_form(content_type(msg)) == 0 || is_removed(msg, msg->body_lumps, body))
+            || sipoauth_is_form(content_type(msg)) == 0)
         return 0;
-    if (msg->content_type != NULL && remove_header(msg, msg->content_type) < 0)
-        return -1;
-    if (del_lump(msg, (int)(body - msg->buf), (int)(end - body), HDR_OTHER_T) == NULL) {
+    if (host_remove_body(msg, body, end) < 0) {
         LM_ERR("cannot remove the body of a registration\n");
         return -1;
     }

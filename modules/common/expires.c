@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/mem/mem.h"
-#include "core/parser/contact/parse_contact.h"
-#include "core/parser/parse_expires.h"
-#include "core/ut.h"
-
 #include "shim.h"
 
 #define DIGITS 12 /* of a uint32_t, with NUL */
@@ -21,7 +16,7 @@ static long default_expires(void)
 {
     int seconds;
 
-    return oauth_registrar_number("default_expires", &seconds) < 0 ? -1 : seconds;
+    return host_registrar_number("default_expires", &seconds) < 0 ? -1 : seconds;
 }
 
 /* The seconds that save() starts from when a Contact names none; -1: not known. */
@@ -81,7 +76,7 @@ int oauth_expires_limit(sip_msg_t *msg, uint32_t limit)
     if (parse_headers(msg, HDR_EOH_F, 0) < 0)
         return -1;
     otherwise = expires_of_message(msg);
-    for (header = msg->contact; header != NULL; header = next_sibling_hdr(header)) {
+    for (header = msg->contact; header != NULL; header = host_next_header(header)) {
         /* save() refuses a Contact that cannot be read */
         if (parse_contact(header) < 0 || header->parsed == NULL)
             return 0;

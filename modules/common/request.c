@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Views into a SIP message for the library. Only the text of the source address is copied. Everything else points into
- * the message, and the tag of the coming answer points into a buffer of sl or tm. A missing header is an empty string,
+ * the message, and the tag of the coming answer points into a buffer of the server. A missing header is an empty string,
  * because the library knows what it needs.
  */
 #include <string.h>
-
-#include "core/ip_addr.h"
-#include "core/ut.h"
-#include "core/parser/contact/parse_contact.h"
-#include "core/parser/hf.h"
-#include "core/parser/parse_content.h"
-#include "core/parser/parse_from.h"
-#include "core/parser/parse_to.h"
-#include "core/parser/parse_uri.h"
 
 #include "shim.h"
 
@@ -103,7 +94,7 @@ static size_t collect(sipoauth_str *list, const hdr_field_t *header)
 {
     size_t count = 0;
 
-    for (; header != NULL && count <= OAUTH_MAX_CREDENTIALS; header = next_sibling_hdr(header))
+    for (; header != NULL && count <= OAUTH_MAX_CREDENTIALS; header = host_next_header(header))
         list[count++] = oauth_trimmed(&header->body);
     return count;
 }
@@ -111,7 +102,7 @@ static size_t collect(sipoauth_str *list, const hdr_field_t *header)
 /* The octets that the sender's proof covers. Over UDP, octets beyond Content-Length do not belong to the body. */
 static sipoauth_str body_of(sip_msg_t *msg)
 {
-    sipoauth_str body = {get_body(msg), 0};
+    sipoauth_str body = {host_body(msg), 0};
     long length;
 
     if (body.ptr == NULL)
@@ -144,7 +135,7 @@ static uint32_t contacts_of(sip_msg_t *msg)
     const contact_t *contact;
     uint32_t count = 0;
 
-    for (header = msg->contact; header != NULL; header = next_sibling_hdr(header)) {
+    for (header = msg->contact; header != NULL; header = host_next_header(header)) {
         if (parse_contact(header) < 0 || header->parsed == NULL)
             return 2;
         body = header->parsed;
@@ -164,6 +155,7 @@ static uint32_t contacts_of(sip_msg_t *msg)
 static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
 {
     const contact_body_t *body;
+    const str *written;
     unsigned int reg_id = 0;
 
     if (msg->contact == NULL)
@@ -181,13 +173,14 @@ static void fill_contact(sipoauth_request *call, sip_msg_t *msg)
     call->contact_uri = oauth_view(&body->contacts->uri);
     if (body->contacts->instance != NULL)
         call->instance = oauth_view(&body->contacts->instance->body);
-    if (body->contacts->reg_id != NULL && str2int(&body->contacts->reg_id->body, &reg_id) == 0)
+    written = host_reg_id(body->contacts);
+    if (written != NULL && str2int((str *)written, &reg_id) == 0)
         call->reg_id = reg_id;
 }
 
 /*
- * The To tag that the answer will have. The phone's own tag is kept. Otherwise sl and tm make different tags, so this
- * one is valid only until a transaction is created.
+ * The To tag that the answer will have. The phone's own tag is kept. Otherwise a transaction makes another tag than there
+ * is without one, so this one is valid only until a transaction is created.
  */
 sipoauth_str oauth_reply_to_tag(sip_msg_t *msg)
 {
@@ -197,7 +190,7 @@ sipoauth_str oauth_reply_to_tag(sip_msg_t *msg)
 
     if (own.len > 0)
         return own;
-    if (msg->first_line.u.request.method_value == METHOD_ACK || oauth_sl.get_reply_totag(msg, &tag) < 0)
+    if (msg->first_line.u.request.method_value == METHOD_ACK || host_reply_to_tag(msg, &tag) < 0)
         return none;
     return oauth_view(&tag);
 }
@@ -242,7 +235,7 @@ static int32_t complete(void *user)
     sipoauth_request *call = &request->call;
     sip_msg_t *msg = request->msg;
 
-    call->source_port = msg->rcv.src_port;
+    call->source_port = host_source_port(msg);
     /* as the phone wrote it, not as the script has changed it since */
     call->request_uri = oauth_view(&msg->first_line.u.request.uri);
     call->message.ptr = msg->buf;
@@ -259,10 +252,10 @@ static int32_t complete(void *user)
     if (msg->via1 != NULL && msg->via1->branch != NULL)
         call->branch = oauth_view(&msg->via1->branch->value);
     call->reply_to_tag = oauth_reply_to_tag(msg);
-    oauth_certificate_offer(call, msg);
+    host_offer_certificate(call, msg);
 
     /* ip_addr2a has one static buffer, which the code that parks a request may use again */
-    strncpy(request->source_ip, ip_addr2a(&msg->rcv.src_ip), sizeof(request->source_ip) - 1);
+    strncpy(request->source_ip, ip_addr2a(host_source_ip(msg)), sizeof(request->source_ip) - 1);
     request->source_ip[sizeof(request->source_ip) - 1] = '\0';
     call->source_ip.ptr = request->source_ip;
     call->source_ip.len = strlen(request->source_ip);
