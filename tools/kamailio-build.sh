@@ -228,7 +228,7 @@ link() {
     || fail "the module could not be linked (messages above)"
   local got_version got_flags absent
   # Kamailio has all other symbols; without one of ours it could not load the module.
-  absent=$(readelf -sW --dyn-syms "$OUT/auth_oauth.so.new" | awk '$7 == "UND" && $8 ~ /^(sip)?oauth_/ { print $8 }' | sort -u)
+  absent=$(readelf -sW --dyn-syms "$OUT/auth_oauth.so.new" | awk '$7 == "UND" && $8 ~ /^((sip)?oauth|host)_/ { print $8 }' | sort -u)
   [ -z "$absent" ] || fail "the module lacks ${absent//$'\n'/, }: a file of $COMMON or $SHIM is missing"
   got_version=$(module_string "$OUT/auth_oauth.so.new" module_version) || fail "the linked module has no module_version"
   got_flags=$(module_string "$OUT/auth_oauth.so.new" module_flags) || fail "the linked module has no module_flags"

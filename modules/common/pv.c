@@ -106,7 +106,7 @@ static int parse_name(pv_spec_p spec, host_pv_name *name)
     variable->path.len = path.len;
     if (path.len > 0)
         memcpy(variable->text, path.s, path.len);
-    spec->pvp.pvn.type = PV_NAME_OTHER;
+    spec->pvp.pvn.type = HOST_PV_NAME_TYPE;
     spec->pvp.pvn.u.dname = variable;
     return 0;
 }

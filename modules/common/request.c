@@ -202,7 +202,7 @@ static sipoauth_str date_of(const sip_msg_t *msg)
     const hdr_field_t *header;
 
     for (header = msg->headers; header != NULL; header = header->next) {
-        if (header->type == HDR_DATE_T)
+        if (host_is_date(header))
             return oauth_trimmed(&header->body);
     }
     return none;

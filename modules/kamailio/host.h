@@ -46,6 +46,7 @@
 extern char *oauth_event_callback;
 
 #define HOST_PV_TYPE PVT_OTHER
+#define HOST_PV_NAME_TYPE PV_NAME_OTHER
 typedef str host_pv_name;
 
 /* The last event of a transaction, at which what it has in shared memory goes. */
@@ -56,6 +57,11 @@ typedef rr_api_t host_rr_api;
 static inline hdr_field_t *host_next_header(const hdr_field_t *header)
 {
     return next_sibling_hdr(header);
+}
+
+static inline int host_is_date(const hdr_field_t *header)
+{
+    return header->type == HDR_DATE_T;
 }
 
 /* From the first octet of the body to the last one that has arrived. */
