@@ -4,9 +4,11 @@
 //!
 //! `TEST_HOST` is a folder that `tools/host.sh` has made, with the program `kamailio`, the file `modules` that says
 //! where its own modules are, and our module in the folders `kamailio` and `kamailio-fault`. `TEST_HOST_CORE` has
-//! lines for the core in every configuration; `{workers}` in them is how many workers the test wants.
+//! lines for the core in every configuration; `{workers}` in them is how many workers the test wants. With `OPENSIPS_SRC` the
+//! proxy is OpenSIPS.
 
 use super::kit;
+use super::opensips::Installation;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::{env, fs};
@@ -20,6 +22,8 @@ pub struct Host {
     pub modules: PathBuf,
     /// Lines before each configuration.
     pub core: Vec<String>,
+    /// The proxy is OpenSIPS.
+    pub opensips: Option<Installation>,
     folder: PathBuf,
 }
 
@@ -34,16 +38,20 @@ impl Host {
 pub fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
+        if let Some(opensips) = Installation::from_environment() {
+            let (control, modules, folder) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
+            return Host { program: opensips.program.clone(), control, modules, core: Vec::new(), opensips: Some(opensips), folder };
+        }
         let core = env::var("TEST_HOST_CORE").unwrap_or_default();
         let core = core.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         let control = kit::program("kamcmd");
         let Some(folder) = env::var_os("TEST_HOST") else {
             let (program, modules) = (kit::program("kamailio"), modules_of_the_machine());
-            return Host { program, control, modules, core, folder: kit::path("target") };
+            return Host { program, control, modules, core, opensips: None, folder: kit::path("target") };
         };
         let folder = kit::path(folder.to_str().expect("our own paths are UTF-8"));
         let modules = fs::read_to_string(folder.join("modules")).expect("tools/host.sh has made this folder");
-        Host { program: folder.join("run"), control, modules: modules.trim().into(), core, folder }
+        Host { program: folder.join("run"), control, modules: modules.trim().into(), core, opensips: None, folder }
     })
 }
 

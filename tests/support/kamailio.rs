@@ -11,7 +11,7 @@ use super::patience::{self, PATIENCE};
 use super::process::{Process, command, crashed};
 use super::sip::{Client, Request};
 use super::temporary::Directory;
-use super::{kit, ports};
+use super::{kit, opensips, ports};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -68,7 +68,7 @@ impl Builder {
 
     /// Debug level, whatever the configuration says.
     pub fn debug(mut self, level: usize) -> Self {
-        if level > 0 {
+        if level > 0 && host().opensips.is_none() {
             self.arguments.push(format!("-{}", "d".repeat(level)));
         }
         self
@@ -77,6 +77,9 @@ impl Builder {
     /// So many processes receive SIP over UDP, whatever the configuration says.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
+        if host().opensips.is_some() {
+            return self;
+        }
         self.argument("-n").argument(&count.to_string())
     }
 
@@ -110,6 +113,12 @@ impl Builder {
         let socket = directory.file("ctl");
         let host = host();
         let mut run = command(&host.program);
+        if let Some(opensips) = &host.opensips {
+            let cfg = opensips.configuration(&self.asked(&socket), &directory);
+            run.arg("-f").arg(cfg).args(["-F", "-m", "64", "-M", "8", "-w"]).arg(directory.path()).args(&self.arguments);
+            let process = Process::start("opensips", run, directory.path());
+            return Kamailio { process, directory, socket, port: self.port, defines: self.defines };
+        }
         // What Python remembers of a script would stay beside it, in the tree.
         run.env("PYTHONDONTWRITEBYTECODE", "1");
         run.arg("-f").arg(self.configuration(&directory)).args(["-DD", "-E", "-m", "64", "-M", "8"]);
@@ -123,6 +132,19 @@ impl Builder {
         run.args(&self.arguments);
         let process = Process::start("kamailio", run, directory.path());
         Kamailio { process, directory, socket, port: self.port, defines: self.defines }
+    }
+
+    fn asked<'a>(&'a self, socket: &'a Path) -> opensips::Asked<'a> {
+        let defined = self.defines.iter().find(|(name, _)| name == "DEBUG");
+        opensips::Asked {
+            cfg: &self.cfg,
+            port: self.port,
+            modules: self.modules,
+            workers: self.workers,
+            debug: defined.and_then(|(_, level)| level.parse().ok()).unwrap_or(2),
+            defines: &self.defines,
+            socket,
+        }
     }
 
     /// The configuration itself, or one that begins with what the host adds to each.
@@ -189,6 +211,9 @@ impl Kamailio {
 
     /// Runs an RPC command with kamcmd; what it printed, as an error when it failed.
     pub fn rpc(&self, method: &str, arguments: &[&str]) -> Result<String, String> {
+        if host().opensips.is_some() {
+            return opensips::command(&self.socket, method, arguments);
+        }
         let output = Command::new(&host().control)
             .arg("-s")
             .arg(format!("unix:{}", self.socket.display()))
@@ -233,7 +258,8 @@ impl Kamailio {
         // "udp receiver child=0 sock=…", with other words around these from version to version. With udp_receiver_mode=1
         // "udp multithreaded receiver" hands everything to "Async Task Worker - udp".
         let handles = |name: &str| {
-            name.ends_with("Worker - udp")
+            name.starts_with("SIP receiver udp") // OpenSIPS
+                || name.ends_with("Worker - udp")
                 || name.contains("udp") && name.contains("receiver") && !name.contains("multithreaded")
         };
         self.processes().into_iter().filter(|(_, name)| handles(name)).map(|(pid, _)| pid).collect()

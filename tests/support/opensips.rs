@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! OpenSIPS in place of Kamailio: the configuration of the same name, and the MI commands for the RPC commands.
+//!
+//! The examples in `cfg-examples/opensips` are plain files, without definitions that a command line could set. So a test's
+//! definitions become lines of the configuration here: modparams, and words in the configurations of the tests.
+
+use super::kit;
+use super::temporary::Directory;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs};
+
+/// What `auth_oauth` and other modules are told by a definition of Kamailio's examples.
+const PARAMETERS: [(&str, &str, &str); 9] = [
+    ("PROVIDER", "auth_oauth", "provider"),
+    ("CONFIG_FILE", "auth_oauth", "config_file"),
+    ("STORE", "auth_oauth", "store"),
+    ("STORE_KEY_FILE", "auth_oauth", "store_key_file"),
+    ("STORE_PASSWORD_FILE", "auth_oauth", "store_password_file"),
+    ("REPLAY_SCOPE", "auth_oauth", "replay_scope"),
+    ("UNPROTECTED", "auth_oauth", "allow"),
+    ("APPLICATION_SERVERS", "auth_oauth", "application_servers"),
+    ("MAX_CONTACTS", "registrar", "max_contacts"),
+];
+
+/// What stands in the examples where Kamailio's have a definition.
+const WORDS: [(&str, &str); 1] = [("NEXT_HOP", "\"sip:127.0.0.1:5080\"")];
+
+/// Where a test runs OpenSIPS.
+pub struct Installation {
+    pub program: PathBuf,
+    /// A folder with a folder for each module.
+    modules: PathBuf,
+    series: String,
+}
+
+impl Installation {
+    /// That of `OPENSIPS_SRC`, if it is set; `OPENSIPS_SERIES` is what `tools/opensips-build.sh --series` says.
+    pub fn from_environment() -> Option<Installation> {
+        let source = PathBuf::from(env::var_os("OPENSIPS_SRC")?);
+        let program = env::var_os("OPENSIPS_BIN").map_or_else(|| source.join("opensips"), PathBuf::from);
+        let series = env::var("OPENSIPS_SERIES").expect("OPENSIPS_SERIES is set beside OPENSIPS_SRC");
+        Some(Installation { program, modules: source.join("modules"), series })
+    }
+
+    /// Our module, where Kamailio's would be in the folder of this name.
+    pub fn own_modules(&self, name: &str) -> PathBuf {
+        kit::path("target/opensips").join(name.replacen("kamailio", &self.series, 1))
+    }
+
+    /// One folder with all modules, because 3.4 looks into one only.
+    fn link_modules(&self, own: &Path, into: &Path) {
+        fs::create_dir_all(into).expect("a folder for modules");
+        let folders = fs::read_dir(&self.modules).expect("OpenSIPS' modules").flatten();
+        let built = folders.map(|entry| entry.path().join(entry.file_name()).with_extension("so"));
+        let theirs = built.filter(|file| file.exists());
+        for file in theirs.chain([own.join("auth_oauth.so")]) {
+            let name = file.file_name().expect("a file");
+            let link = into.join(name);
+            std::os::unix::fs::symlink(&file, &link).expect("a link");
+        }
+    }
+
+    /// The configuration for what a test has asked for.
+    pub fn configuration(&self, asked: &Asked, directory: &Directory) -> PathBuf {
+        let modules = directory.file("modules");
+        self.link_modules(&self.own_modules(asked.modules), &modules);
+        let path = counterpart(asked.cfg);
+        assert!(path.exists(), "OpenSIPS has no configuration {}", path.display());
+        let lines = without_undefined(&read(&path), asked.defines);
+        let mut text = String::new();
+        for line in lines.iter().filter(|line| !is_replaced(line, asked.defines)) {
+            let _ = writeln!(text, "{}", with_words(line, asked.defines));
+        }
+        let text = text.replace("127.0.0.1:5060", &format!("127.0.0.1:{}", asked.port));
+        let settings = settings(asked, &modules);
+        let (head, tail) = at_last_loadmodule(&text);
+        directory.write("opensips.cfg", format!("{settings}{head}{}{tail}", parameters(asked, directory)))
+    }
+}
+
+/// What a test asks for.
+pub struct Asked<'a> {
+    pub cfg: &'a Path,
+    pub port: u16,
+    pub modules: &'a str,
+    pub workers: usize,
+    pub debug: usize,
+    pub defines: &'a [(String, String)],
+    pub socket: &'a Path,
+}
+
+fn counterpart(cfg: &Path) -> PathBuf {
+    let text = cfg.to_str().expect("our own paths are UTF-8");
+    PathBuf::from(text.replace("cfg-examples/kamailio/", "cfg-examples/opensips/").replace("tests/e2e/", "tests/e2e/opensips/"))
+}
+
+/// True if OpenSIPS can run what this configuration does.
+pub fn has(cfg: &Path) -> bool {
+    counterpart(cfg).exists()
+}
+
+/// With the files that it includes.
+fn read(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("include_file \"").and_then(|rest| rest.strip_suffix('"')) {
+            Some(included) => lines.extend(read(&path.parent().expect("a folder").join(included))),
+            None => lines.push(line.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Lines between `#!ifdef NAME` and `#!endif` stay only with that definition.
+fn without_undefined(lines: &[String], defines: &[(String, String)]) -> Vec<String> {
+    let mut stays = vec![true];
+    let mut kept = Vec::new();
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let (word, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let defined = defines.iter().any(|(known, _)| known == name);
+        match word {
+            "#!ifdef" => stays.push(defined),
+            "#!ifndef" => stays.push(!defined),
+            "#!else" => {
+                let last = stays.pop().expect("an ifdef before");
+                stays.push(!last);
+            }
+            "#!endif" => drop(stays.pop()),
+            _ if stays.iter().all(|stay| *stay) => kept.push(line.clone()),
+            _ => {}
+        }
+    }
+    kept
+}
+
+/// What the test sets itself.
+fn is_replaced(line: &str, defines: &[(String, String)]) -> bool {
+    const CORE: [&str; 5] = ["log_level=", "stderror_enabled=", "syslog_enabled=", "udp_workers=", "mpath="];
+    let parameter = |module: &str, name: &str| line.starts_with(&format!("modparam(\"{module}\", \"{name}\","));
+    let configured = defines.iter().any(|(name, _)| name == "CONFIG_FILE");
+    CORE.iter().any(|start| line.starts_with(start))
+        || line.contains("mi_fifo")
+        || configured && parameter("auth_oauth", "provider")
+        || defines.iter().any(|(define, _)| {
+            PARAMETERS.iter().any(|(known, module, name)| known == define && parameter(module, name))
+        })
+}
+
+fn with_words(line: &str, defines: &[(String, String)]) -> String {
+    let mut line = line.to_owned();
+    for (name, value) in defines {
+        if let Some((_, text)) = WORDS.iter().find(|(known, _)| known == name) {
+            line = line.replace(text, value);
+        }
+        line = replace_word(&line, name, value);
+    }
+    line
+}
+
+/// Replaces a name where it stands alone.
+fn replace_word(line: &str, name: &str, value: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '"';
+    let mut result = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find(name) {
+        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
+        let alone = !before.ends_with(is_part) && !after.starts_with(is_part);
+        result.push_str(before);
+        result.push_str(if alone { value } else { name });
+        rest = after;
+    }
+    result + rest
+}
+
+fn settings(asked: &Asked, modules: &Path) -> String {
+    let level = if asked.debug >= 3 { 4 } else { 3 };
+    format!(
+        "log_level={level}\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers={}\nmpath=\"{}/\"\n",
+        asked.workers,
+        modules.display()
+    )
+}
+
+fn parameters(asked: &Asked, _directory: &Directory) -> String {
+    let mut text = format!(
+        "loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"{}\")\n\
+         modparam(\"mi_datagram\", \"unix_socket_mode\", 0600)\n",
+        asked.socket.display()
+    );
+    for (define, value) in asked.defines {
+        if let Some((_, module, name)) = PARAMETERS.iter().find(|(known, ..)| known == define) {
+            let value = if define == "UNPROTECTED" { "\"unprotected_short_codes\"" } else { value };
+            let _ = writeln!(text, "modparam(\"{module}\", \"{name}\", {value})");
+        }
+    }
+    text
+}
+
+/// Parameters come after the modules that they are for.
+fn at_last_loadmodule(text: &str) -> (&str, &str) {
+    let at = text.rfind("\nloadmodule ").expect("modules are loaded") + 1;
+    let end = at + text[at..].find('\n').expect("a line") + 1;
+    text.split_at(end)
+}
+
+/// Runs the MI command that does what this RPC command does. The answer looks as kamcmd prints it.
+pub fn command(socket: &Path, method: &str, arguments: &[&str]) -> Result<String, String> {
+    let answer = match (method, arguments) {
+        ("core.uptime", _) => ask(socket, "uptime", &json!([])),
+        ("core.ps", _) => ask(socket, "ps", &json!([])).map(|answer| processes(&answer)),
+        ("ul.lookup", [table, address]) => {
+            ask(socket, "ul_show_contact", &json!({"table_name": table, "aor": address})).map(|a| contacts(&a))
+        }
+        ("ul.dump", _) => ask(socket, "ul_dump", &json!([])).map(|answer| contacts(&answer)),
+        ("core.shmmem", _) => statistic(socket, "shmem:real_used_size").map(|n| json!({"real_used": n})),
+        _ => match method.strip_prefix("auth_oauth.") {
+            Some(name) => ask(socket, &format!("oauth_{name}"), &named(name, arguments)),
+            None => panic!("OpenSIPS has no command for {method}"),
+        },
+    };
+    answer.map(|answer| printed(&answer))
+}
+
+/// A statistic, by group and name.
+pub fn statistic(socket: &Path, name: &str) -> Result<u64, String> {
+    let answer = ask(socket, "get_statistics", &json!({"statistics": [name]}))?;
+    let value = answer.get(name).ok_or_else(|| format!("no {name} in {answer}"))?;
+    value.as_u64().or_else(|| value.as_str()?.parse().ok()).ok_or_else(|| format!("{name} is {value}"))
+}
+
+/// MI knows the arguments by name.
+fn named(command: &str, arguments: &[&str]) -> Value {
+    let names: &[&str] = match command {
+        "refresh_keys" | "jwks" => &["provider"],
+        "sessions_list" | "accounts_list" => &["start"],
+        "sessions_show" | "accounts_show" | "accounts_remove" => &["address"],
+        "sessions_revoke" => &["address", "session"],
+        "accounts_set" => &["address", "verifier", "password"],
+        _ => &[],
+    };
+    names.iter().zip(arguments).map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn ask(socket: &Path, method: &str, parameters: &Value) -> Result<Value, String> {
+    let directory = Directory::new("mi");
+    let own = UnixDatagram::bind(directory.file("reply")).map_err(|e| e.to_string())?;
+    own.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters});
+    own.send_to(request.to_string().as_bytes(), socket).map_err(|e| format!("error: {e}"))?;
+    let mut buffer = vec![0; 1 << 20];
+    let length = own.recv(&mut buffer).map_err(|e| format!("error: {e}"))?;
+    let mut answer: Value = serde_json::from_slice(&buffer[..length]).map_err(|e| format!("error: {e}"))?;
+    match answer.get("error") {
+        Some(error) => {
+            let text = error["data"].as_str().or(error["message"].as_str()).unwrap_or_default();
+            Err(format!("error: {} - {text}", error["code"]))
+        }
+        None => Ok(answer["result"].take()),
+    }
+}
+
+/// Pairs of lines, as `core.ps` prints them.
+fn processes(answer: &Value) -> Value {
+    let list = answer["Processes"].as_array().expect("a list");
+    list.iter().flat_map(|one| [one["PID"].clone(), one["Type"].clone()]).collect::<Vec<_>>().into()
+}
+
+/// The fields that tests look for, with the names that Kamailio gives them.
+fn contacts(answer: &Value) -> Value {
+    let mut found = Vec::new();
+    collect(answer, &mut found);
+    found.into()
+}
+
+fn collect(value: &Value, found: &mut Vec<Value>) {
+    match value {
+        Value::Object(fields) => {
+            if let (Some(contact), Some(expires)) = (fields.get("Contact"), fields.get("Expires")) {
+                let instance = fields.get("SIP_instance").cloned().unwrap_or_default();
+                found.push(json!({"Address": contact, "Expires": expires, "Instance": instance}));
+            }
+            fields.values().for_each(|value| collect(value, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
+
+fn printed(value: &Value) -> String {
+    match value {
+        Value::Array(list) => list.iter().map(printed).collect(),
+        Value::Object(fields) => {
+            let mut text = "{\n".to_owned();
+            for (name, value) in fields {
+                let _ = writeln!(text, "\t{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+            }
+            text + "}\n"
+        }
+        Value::String(text) => format!("{text}\n"),
+        other => format!("{other}\n"),
+    }
+}
