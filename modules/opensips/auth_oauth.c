@@ -72,6 +72,7 @@ struct module_exports exports = {
     .type = MOD_TYPE_DEFAULT,
     .ver_info = MODULE_VERSION,
     .dlflags = DEFAULT_DLFLAGS,
+    .load_f = oauth_mi_register,
     .deps = &dependencies,
     .cmds = oauth_cmds,
     .acmds = oauth_acmds,

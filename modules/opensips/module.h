@@ -21,6 +21,7 @@ int oauth_workers_init(void);
 int oauth_workers_send(int process, ipc_rpc_f *function, void *parameter);
 void oauth_workers_received(void);
 int oauth_workers_idlest(void);
+int oauth_is_worker(int process);
 
 /* script.c, resume.c: the functions of a script, and their form in async(...) */
 enum oauth_function {
@@ -47,6 +48,7 @@ int oauth_connection_init(void);
 void oauth_connection_note(const sip_msg_t *msg);
 
 /* mi.c */
-extern const mi_export_t oauth_mi[];
+extern mi_export_t oauth_mi[];
+int oauth_mi_register(void);
 
 #endif

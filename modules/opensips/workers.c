@@ -26,7 +26,8 @@ int oauth_workers_init(void)
     return 0;
 }
 
-static int is_worker(int process)
+/* True for a process in which requests wait while it does something else. */
+int oauth_is_worker(int process)
 {
     return (pt[process].type == TYPE_UDP || pt[process].type == TYPE_TCP) && is_process_running(process)
             && !(pt[process].flags & OSS_PROC_TO_TERMINATE);
@@ -42,7 +43,7 @@ int oauth_workers_idlest(void)
 
     for (i = 1; i <= counted_max_processes; i++) {
         process = (last + i) % counted_max_processes;
-        if (!is_worker((int)process))
+        if (!oauth_is_worker((int)process))
             continue;
         count = __atomic_load_n(&queued[process], __ATOMIC_SEQ_CST);
         if (count < fewest) {

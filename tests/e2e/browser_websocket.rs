@@ -12,7 +12,7 @@ fn browsers_follow_the_challenge_and_register() {
     let (_server, stack) = Stack::with_server("browser-websocket.cfg");
     for phone in [Phone::JssipInChromium, Phone::SipjsInChromium, Phone::JssipInNode] {
         // Without a token at hand the phone signs in at the authz_server of the challenge.
-        let outcome = browser::register(phone, stack.kamailio.port(), &Settings::default());
+        let outcome = browser::register(phone, stack.kamailio.websocket_port(), &Settings::default());
         assert!(outcome.registered, "{phone:?}: {:?}\n{}", outcome.json, stack.module_log());
         assert_eq!(outcome.statuses, [401, 200], "{phone:?}: {:?}", outcome.json);
         assert!(outcome.challenges[0].starts_with("Bearer "), "{phone:?}: {:?}", outcome.challenges);
@@ -26,7 +26,7 @@ fn a_browser_with_a_refused_token_is_challenged_again() {
     let (server, stack) = Stack::with_server("browser-websocket.cfg");
     let token = stack.secrets.keep(server.token("alice", "opaque"));
     let settings = Settings { token: Some(token), ..Settings::default() };
-    let outcome = browser::register(Phone::JssipInChromium, stack.kamailio.port(), &settings);
+    let outcome = browser::register(Phone::JssipInChromium, stack.kamailio.websocket_port(), &settings);
     assert!(!outcome.registered);
     assert!(outcome.challenges.last().is_some_and(|c| c.contains("invalid_token")), "{:?}", outcome.json);
     stack.finish();
@@ -35,7 +35,7 @@ fn a_browser_with_a_refused_token_is_challenged_again() {
 #[test]
 fn two_browser_phones_exchange_a_message() {
     let (server, stack) = Stack::with_server("browser-websocket.cfg");
-    let (mut alice, mut bob) = (Client::ws(stack.kamailio.port()), Client::ws(stack.kamailio.port()));
+    let (mut alice, mut bob) = (stack.ws(), stack.ws());
     let (a, b) = (server.token("alice", "es256"), server.token("bob", "es256"));
     for (phone, aor, token) in [(&mut alice, "sip:alice@example.test", &a), (&mut bob, "sip:bob@example.test", &b)] {
         let mut register = Request::register(aor);
@@ -55,7 +55,7 @@ fn two_browser_phones_exchange_a_message() {
 #[test]
 fn a_call_between_browsers_is_confirmed_and_ended() {
     let (server, stack) = Stack::with_server("browser-websocket.cfg");
-    let (mut alice, mut bob) = (Client::ws(stack.kamailio.port()), Client::ws(stack.kamailio.port()));
+    let (mut alice, mut bob) = (stack.ws(), stack.ws());
     let (a, b) = (server.token("alice", "es256"), server.token("bob", "es256"));
     let contact = "<sip:x@y.invalid;transport=ws>";
     let mut register = Request::register("sip:bob@example.test");

@@ -93,7 +93,7 @@ fn when_it_has_ended(stack: &Stack, alice: &mut Client) -> Reply {
 #[test]
 fn a_call_without_tokens_on_connections_that_have_signed_in() {
     let (server, stack) = Stack::with_server(EXAMPLE);
-    let ws = || Client::ws(stack.kamailio.port());
+    let ws = || stack.ws();
     for (mut alice, mut bob) in [(ws(), ws()), (stack.tcp(), ws()), (stack.tcp(), stack.tcp())] {
         register(&stack, &mut alice, ALICE, &server.token("alice", "es256"));
         register(&stack, &mut bob, BOB, &server.token("bob", "rs256"));
@@ -114,7 +114,7 @@ fn a_call_without_tokens_on_connections_that_have_signed_in() {
 #[test]
 fn when_the_token_has_ended_the_next_invite_is_challenged() {
     let (server, stack) = Stack::with_server(EXAMPLE);
-    let mut alice = Client::ws(stack.kamailio.port());
+    let mut alice = stack.ws();
     register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 8));
     assert_eq!(ask(&stack, &mut alice, "INVITE", ALICE).status, 404, "{}", stack.module_log());
     let reply = when_it_has_ended(&stack, &mut alice);
@@ -137,7 +137,7 @@ fn when_the_token_has_ended_the_next_invite_is_challenged() {
 fn jssip_signs_in_once_and_calls() {
     let (server, stack) = Stack::with_server(EXAMPLE);
     let tokens = || [short_token(&stack, &server, 30), stack.secrets.keep(server.token("bob", "es256"))];
-    let outcome = browser::call(stack.kamailio.port(), [ALICE, BOB], tokens, Duration::from_secs(31));
+    let outcome = browser::call(stack.kamailio.websocket_port(), [ALICE, BOB], tokens, Duration::from_secs(31));
     let events: Vec<&str> = outcome["events"].as_array().expect("a list").iter().filter_map(|e| e.as_str()).collect();
     let story = [
         "alice registered",
@@ -263,7 +263,7 @@ fn a_cancel_of_the_caller_reaches_the_callee() {
 #[test]
 fn a_token_that_ends_while_it_rings_lets_its_caller_cancel() {
     let (server, stack) = Stack::with_server(EXAMPLE);
-    let (mut alice, mut bob) = (Client::ws(stack.kamailio.port()), stack.tcp());
+    let (mut alice, mut bob) = (stack.ws(), stack.tcp());
     register(&stack, &mut bob, BOB, &server.token("bob", "es256"));
     register(&stack, &mut alice, ALICE, &short_token(&stack, &server, 8));
     let (_, cancel) = ring(&mut alice, &mut bob);

@@ -20,7 +20,7 @@ use crate::support::sip::{Client, Request};
 const INSTANCE: &str = "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>";
 
 fn clients(stack: &Stack) -> [(&'static str, Client); 3] {
-    [("UDP", stack.udp()), ("TCP", stack.tcp()), ("WS", Client::ws(stack.kamailio.port()))]
+    [("UDP", stack.udp()), ("TCP", stack.tcp()), ("WS", stack.ws())]
 }
 
 /// A phone that has signed in: its key.

@@ -64,6 +64,10 @@ impl Stack {
         Client::tcp(self.kamailio.port())
     }
 
+    pub fn ws(&self) -> Client {
+        Client::ws(self.kamailio.websocket_port())
+    }
+
     /// Registers with a token and remembers it as secret.
     pub fn register(&self, client: &mut Client, aor: &str, token: &str) -> Reply {
         self.secrets.keep(token);

@@ -312,7 +312,7 @@ fn a_call_over_tls_is_the_same_whether_it_had_to_wait_or_not() {
 #[test]
 fn a_call_over_websocket_is_the_same_whether_it_had_to_wait_or_not() {
     let place = place(|builder, _| builder);
-    place.compare(&mut Client::ws(place.stack.kamailio.port()));
+    place.compare(&mut place.stack.ws());
     place.stack.finish();
 }
 

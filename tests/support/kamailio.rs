@@ -31,6 +31,7 @@ const FAREWELL: &str = "receive_fd(): EOF";
 pub struct Builder {
     cfg: PathBuf,
     port: u16,
+    websocket_port: u16,
     modules: &'static str,
     defines: Vec<(String, String)>,
     arguments: Vec<String>,
@@ -117,7 +118,7 @@ impl Builder {
             let cfg = opensips.configuration(&self.asked(&socket), &directory);
             run.arg("-f").arg(cfg).args(["-F", "-m", "64", "-M", "8", "-w"]).arg(directory.path()).args(&self.arguments);
             let process = Process::start("opensips", run, directory.path());
-            return Kamailio { process, directory, socket, port: self.port, defines: self.defines };
+            return Kamailio { process, directory, socket, port: self.port, websocket_port: self.websocket_port, defines: self.defines };
         }
         // What Python remembers of a script would stay beside it, in the tree.
         run.env("PYTHONDONTWRITEBYTECODE", "1");
@@ -131,7 +132,7 @@ impl Builder {
         }
         run.args(&self.arguments);
         let process = Process::start("kamailio", run, directory.path());
-        Kamailio { process, directory, socket, port: self.port, defines: self.defines }
+        Kamailio { process, directory, socket, port: self.port, websocket_port: self.websocket_port, defines: self.defines }
     }
 
     fn asked<'a>(&'a self, socket: &'a Path) -> opensips::Asked<'a> {
@@ -139,6 +140,7 @@ impl Builder {
         opensips::Asked {
             cfg: &self.cfg,
             port: self.port,
+            websocket_port: self.websocket_port,
             modules: self.modules,
             workers: self.workers,
             debug: defined.and_then(|(_, level)| level.parse().ok()).unwrap_or(2),
@@ -163,14 +165,17 @@ pub struct Kamailio {
     directory: Directory,
     socket: PathBuf,
     port: u16,
+    websocket_port: u16,
     defines: Vec<(String, String)>,
 }
 
 impl Kamailio {
     pub fn with(cfg: impl AsRef<Path>) -> Builder {
+        let port = ports::free();
         Builder {
             cfg: kit::path(cfg.as_ref().to_str().expect("our own paths are UTF-8")),
-            port: ports::free(),
+            port,
+            websocket_port: if host().opensips.is_some() { ports::free() } else { port },
             modules: "kamailio",
             // Tests register the same user from many addresses.
             defines: vec![("MAX_CONTACTS".to_owned(), "0".to_owned())],
@@ -179,9 +184,14 @@ impl Kamailio {
         }
     }
 
-    /// The port for SIP over UDP and TCP (and WebSocket, where the configuration has it).
+    /// The port for SIP over UDP and TCP.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port for SIP over WebSocket, where the configuration has it.
+    pub fn websocket_port(&self) -> u16 {
+        self.websocket_port
     }
 
     /// A definition given at the start, e.g. one of `define_port`.

@@ -77,6 +77,7 @@ impl Installation {
             let _ = writeln!(text, "{}", with_words(line, asked.defines));
         }
         let text = text.replace("127.0.0.1:5060", &format!("127.0.0.1:{}", asked.port));
+        let text = text.replace("127.0.0.1:8080", &format!("127.0.0.1:{}", asked.websocket_port));
         let settings = settings(asked, &modules);
         let (head, tail) = at_last_loadmodule(&text);
         directory.write("opensips.cfg", format!("{settings}{head}{}{tail}", parameters(asked, directory)))
@@ -87,6 +88,7 @@ impl Installation {
 pub struct Asked<'a> {
     pub cfg: &'a Path,
     pub port: u16,
+    pub websocket_port: u16,
     pub modules: &'a str,
     pub workers: usize,
     pub debug: usize,
@@ -154,6 +156,9 @@ fn is_replaced(line: &str, defines: &[(String, String)]) -> bool {
 }
 
 fn with_words(line: &str, defines: &[(String, String)]) -> String {
+    if let Some(lines) = with_users(line, defines) {
+        return lines;
+    }
     let mut line = line.to_owned();
     for (name, value) in defines {
         if let Some((_, text)) = WORDS.iter().find(|(known, _)| known == name) {
@@ -162,6 +167,19 @@ fn with_words(line: &str, defines: &[(String, String)]) -> String {
         line = replace_word(&line, name, value);
     }
     line
+}
+
+/// The users whom an example has in its memory.
+fn with_users(line: &str, defines: &[(String, String)]) -> Option<String> {
+    let (kind, rest) = line.trim().strip_prefix("cache_store(\"local\", \"")?.split_once("_desk\"")?;
+    let defined = |name: String| defines.iter().find(|(known, _)| *known == name).map(|(_, value)| value.trim_matches('"'));
+    let value = if kind == "ha1" { "HA1" } else { "PASSWORD" };
+    let users = ["DESK", "OTHER"].iter().filter_map(|who| {
+        let (user, value) = (defined(format!("{who}_USER"))?, defined(format!("{who}_{value}"))?);
+        Some(format!("    cache_store(\"local\", \"{kind}_{user}\", \"{value}\");\n"))
+    });
+    let lines: String = users.collect();
+    Some(if lines.is_empty() { format!("    cache_store(\"local\", \"{kind}_desk\"{rest}") } else { lines })
 }
 
 /// Replaces a name where it stands alone.
@@ -221,7 +239,7 @@ pub fn command(socket: &Path, method: &str, arguments: &[&str]) -> Result<String
         ("ul.dump", _) => ask(socket, "ul_dump", &json!([])).map(|answer| contacts(&answer)),
         ("core.shmmem", _) => statistic(socket, "shmem:real_used_size").map(|n| json!({"real_used": n})),
         _ => match method.strip_prefix("auth_oauth.") {
-            Some(name) => ask(socket, &format!("oauth_{name}"), &named(name, arguments)),
+            Some(name) => ask(socket, &format!("oauth_{name}"), &json!(arguments)),
             None => panic!("OpenSIPS has no command for {method}"),
         },
     };
@@ -233,19 +251,6 @@ pub fn statistic(socket: &Path, name: &str) -> Result<u64, String> {
     let answer = ask(socket, "get_statistics", &json!({"statistics": [name]}))?;
     let value = answer.get(name).ok_or_else(|| format!("no {name} in {answer}"))?;
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).ok_or_else(|| format!("{name} is {value}"))
-}
-
-/// MI knows the arguments by name.
-fn named(command: &str, arguments: &[&str]) -> Value {
-    let names: &[&str] = match command {
-        "refresh_keys" | "jwks" => &["provider"],
-        "sessions_list" | "accounts_list" => &["start"],
-        "sessions_show" | "accounts_show" | "accounts_remove" => &["address"],
-        "sessions_revoke" => &["address", "session"],
-        "accounts_set" => &["address", "verifier", "password"],
-        _ => &[],
-    };
-    names.iter().zip(arguments).map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn ask(socket: &Path, method: &str, parameters: &Value) -> Result<Value, String> {
