@@ -125,6 +125,15 @@ pub fn printable(text: &str, max_chars: usize) -> String {
     out
 }
 
+/// The beginning of a text that has at most this many octets, in whole characters.
+pub fn cut(text: &str, octets: usize) -> &str {
+    let mut len = text.len().min(octets);
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    &text[..len]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +142,11 @@ mod tests {
     fn both_ways_to_write_hex_agree() {
         let octets = [0, 0x0f, 0xf0, 0xff, 0x12, 0x34, 0xab, 0xcd];
         assert_eq!(hex_digits(octets).as_slice(), hex(&octets).as_bytes());
+    }
+
+    #[test]
+    fn a_character_is_cut_as_a_whole() {
+        assert_eq!([0, 1, 2, 3, 9].map(|octets| cut("aäb", octets)), ["", "a", "a", "aä", "aäb"]);
     }
 
     #[test]
