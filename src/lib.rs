@@ -3,11 +3,12 @@
 //!
 //! Each of these modules uses only those before it and `sipoauth_core`, which makes the decisions: [`shared`]
 //! (memory of all processes), [`store`] (sessions on disk or in Redis), [`process`] (what every process has),
-//! [`worker`] and [`io_process`], and [`capi`], which offers all of it to C.
+//! [`worker`], [`io_process`] and [`commands`] (what an operator asks for), and [`capi`], which offers all of it to C.
 #![deny(unsafe_code)]
 
 pub mod capi;
 mod clock;
+pub mod commands;
 pub mod fault;
 pub mod io_process;
 pub mod process;

@@ -40,7 +40,7 @@ rooms() {
 }
 
 rooms core/src reason text jose keys sip rules records config ports oauth check
-rooms src clock,fault shared store process worker,io_process capi
+rooms src clock,fault shared store process worker,io_process,commands capi
 
 found=$(cargo tree --locked --package sipoauth-core --edges normal --prefix none --format '{p}' |
   grep -E '^(ureq|redis|heed|rustls|libc|mio|nix|socket2|tokio|clap|indicatif) ' | sort -u) || true

@@ -8,10 +8,9 @@ use super::convert::{Buffer, Place, octets, text};
 use super::guard::{CallFailure, configured, guard, guard_told};
 use super::sessions::number;
 use super::types::*;
+use crate::commands::accounts::{PutError, put};
 use crate::store::accounts::ListedAccount;
-use crate::store::sessions::SessionError;
 use sipoauth_core::keys::pbkdf2::Kdf;
-use sipoauth_core::keys::verifier::Verifier;
 use sipoauth_core::sip::uri::Aor;
 
 /// Writes the account of `aor` (a SIP URI) and replaces an earlier one. The caller gives either `verifier`, a line
@@ -40,14 +39,7 @@ pub unsafe extern "C" fn sipoauth_context_account_put(
         guard_told(context.as_deref(), err, err_cap, || {
             let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
             let (aor, password) = (text(aor)?, octets(password)?);
-            let line = configured("verifier", verifier)?;
-            let aor = Aor::parse(&aor).ok_or_else(|| told("this is not a SIP address"))?;
-            let verifier = match (line.is_empty(), password.is_empty()) {
-                (false, true) => Verifier::parse(line).map_err(told)?,
-                (true, false) => context.admin().derive_verifier(password).map_err(failure)?,
-                _ => return Err(told("either a verifier or a password is needed")),
-            };
-            context.admin().put_account(&aor, &verifier).map_err(failure)
+            Ok(put(context, &aor, configured("verifier", verifier)?, password)?)
         })
     }
 }
@@ -122,16 +114,13 @@ pub unsafe extern "C" fn sipoauth_context_accounts(
     })
 }
 
-fn told(sentence: &str) -> CallFailure {
-    CallFailure::new(SIPOAUTH_E_INPUT, sentence)
-}
-
-fn failure(error: SessionError) -> CallFailure {
-    let sentence = match &error {
-        SessionError::NotConfigured => "accounts are kept where sessions are: 'store' is not configured".into(),
-        SessionError::Malformed => "this is not a SIP address".into(),
-        SessionError::NotThere => "there is no such account".into(),
-        SessionError::Store(error) => error.to_string(),
-    };
-    CallFailure::new(number(error), &sentence)
+impl From<PutError> for CallFailure {
+    fn from(error: PutError) -> CallFailure {
+        let sentence = error.to_string();
+        let status = match error {
+            PutError::Input(_) => SIPOAUTH_E_INPUT,
+            PutError::Store(error) => number(error),
+        };
+        CallFailure::new(status, &sentence)
+    }
 }

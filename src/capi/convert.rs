@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::ffi::c_char;
 
 use super::types::*;
+use sipoauth_core::text::fingerprint::cut;
 
 /// Longest text that is accepted, in octets. No SIP message is longer.
 const MAX_LEN: usize = 16 * 1024 * 1024;
@@ -170,14 +171,11 @@ pub unsafe fn put_error(err: *mut c_char, cap: usize, sentence: &str) {
     if err.is_null() || cap == 0 {
         return;
     }
-    let mut len = sentence.len().min(cap - 1);
-    while !sentence.is_char_boundary(len) {
-        len -= 1;
-    }
-    // SAFETY: len < cap, and the buffer does not overlap a Rust string.
+    let sentence = cut(sentence, cap - 1);
+    // SAFETY: the sentence is shorter than cap, and the buffer does not overlap a Rust string.
     unsafe {
-        std::ptr::copy_nonoverlapping(sentence.as_ptr(), err.cast(), len);
-        err.add(len).write(0);
+        std::ptr::copy_nonoverlapping(sentence.as_ptr(), err.cast(), sentence.len());
+        err.add(sentence.len()).write(0);
     }
 }
 
@@ -217,12 +215,8 @@ impl Buffer {
 /// A NUL-terminated copy, cut to the array's size.
 pub fn fixed<const N: usize>(text: &str) -> [c_char; N] {
     let mut out = [0; N];
-    let mut len = text.len().min(N - 1);
-    while !text.is_char_boundary(len) {
-        len -= 1;
-    }
-    for (cell, octet) in out.iter_mut().zip(&text.as_bytes()[..len]) {
-        *cell = *octet as c_char;
+    for (cell, octet) in out.iter_mut().zip(cut(text, N - 1).bytes()) {
+        *cell = octet as c_char;
     }
     out
 }

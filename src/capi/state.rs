@@ -7,16 +7,8 @@ use super::config::{shared, sipoauth_context};
 use super::convert::{Buffer, Place, fixed, text};
 use super::guard::{guard, guard_or};
 use super::types::*;
-use crate::process::context::{Context, PlacedPolicy};
+use crate::commands::provider_view::{self, KeysState};
 use crate::shared::counters;
-use sipoauth_core::config::introspection::TokenStrategy;
-use sipoauth_core::config::key_source::KeySource;
-use sipoauth_core::config::provider::Provider;
-use sipoauth_core::jose::decryption_key::DecryptionKey;
-use sipoauth_core::jose::decryption_keys::DecryptionKeys;
-use sipoauth_core::jose::key_set::{KeySet, Origin};
-use sipoauth_core::text::fingerprint::printable;
-use sipoauth_core::text::json::Json;
 
 /// How many statistics there are: a constant of this version. Any process, any thread.
 #[unsafe(no_mangle)]
@@ -114,36 +106,27 @@ pub unsafe extern "C" fn sipoauth_context_provider_state(
         }?;
         let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
         let placed = context.policy().map_err(|_| SIPOAUTH_E_CONFIG)?;
-        let index = index as usize;
-        let provider = placed.policy.providers.get(index).ok_or(SIPOAUTH_E_ABSENT)?;
-        let (slot, source) = placed.places[index];
-        let slot = &context.arena().slots()[slot];
-        let state = slot.state(source);
-        let fetched = provider.watches_keys();
-        let age = crate::clock::now_millis() - state.fetched_at;
-        let status = if fetched { slot.status.read().map(|s| s.1).unwrap_or_default() } else { Vec::new() };
-        let status = Json::parse(&status).unwrap_or(Json::Null);
-        let word = |name: &str| printable(status.get(name).and_then(Json::as_str).unwrap_or(""), 255);
+        let view = provider_view::provider(context, &placed, index as usize).ok_or(SIPOAUTH_E_ABSENT)?;
         out.put(sipoauth_provider_state {
             struct_size: empty.struct_size,
-            key_count: keys_of(context, &placed, provider, index).len() as u32,
-            state: match (fetched, state.fetched_at, state.failures) {
-                (false, ..) if provider.strategy == TokenStrategy::Opaque => SIPOAUTH_KEYS_NOT_NEEDED,
-                (false, ..) => SIPOAUTH_KEYS_STATIC,
-                (_, 0, _) => SIPOAUTH_KEYS_NONE,
-                _ if age > i64::from(placed.policy.settings.key_max_stale) * 1000 => SIPOAUTH_KEYS_TOO_OLD,
-                (_, _, 0) => SIPOAUTH_KEYS_FRESH,
-                _ => SIPOAUTH_KEYS_STALE,
+            key_count: view.key_count as u32,
+            state: match view.state {
+                KeysState::Missing => SIPOAUTH_KEYS_NONE,
+                KeysState::Fresh => SIPOAUTH_KEYS_FRESH,
+                KeysState::Stale => SIPOAUTH_KEYS_STALE,
+                KeysState::TooOld => SIPOAUTH_KEYS_TOO_OLD,
+                KeysState::Static => SIPOAUTH_KEYS_STATIC,
+                KeysState::NotNeeded => SIPOAUTH_KEYS_NOT_NEEDED,
             },
-            failures: state.failures,
-            fetched_at: state.fetched_at / 1000,
-            next_fetch_at: state.next_fetch_at / 1000,
-            fetches: state.fetches,
-            name: fixed(&provider.name),
-            issuer: fixed(&provider.issuer),
-            jwks_uri: fixed(&word("jwks_uri")),
-            last_error: fixed(&word("error")),
-            tokens: fixed(provider.strategy.name()),
+            failures: view.failures,
+            fetched_at: view.fetched_at,
+            next_fetch_at: view.next_fetch_at,
+            fetches: view.fetches,
+            name: fixed(&view.name),
+            issuer: fixed(&view.issuer),
+            jwks_uri: fixed(&view.jwks_uri),
+            last_error: fixed(&view.last_error),
+            tokens: fixed(view.tokens),
         });
         Ok(())
     })
@@ -178,20 +161,17 @@ pub unsafe extern "C" fn sipoauth_context_key_state(
         let context = context.as_deref().ok_or(SIPOAUTH_E_ARGUMENT)?;
         let placed = context.policy().map_err(|_| SIPOAUTH_E_CONFIG)?;
         let keys = match provider {
-            SIPOAUTH_DECRYPTION_KEYS => decryption_facts(&placed.policy.decryption),
-            _ => {
-                let configured = placed.policy.providers.get(provider as usize).ok_or(SIPOAUTH_E_ABSENT)?;
-                keys_of(context, &placed, configured, provider as usize)
-            }
+            SIPOAUTH_DECRYPTION_KEYS => provider_view::decryption_keys(&placed.policy.decryption),
+            _ => provider_view::keys(context, &placed, provider as usize).ok_or(SIPOAUTH_E_ABSENT)?,
         };
-        let facts = keys.get(key as usize).ok_or(SIPOAUTH_E_ABSENT)?;
+        let view = keys.get(key as usize).ok_or(SIPOAUTH_E_ABSENT)?;
         out.put(sipoauth_key_state {
             struct_size: empty.struct_size,
-            usable: u32::from(facts.note.is_empty()),
-            kid: fixed(&printable(&facts.kid, 127)),
-            kty: fixed(facts.kty),
-            alg: fixed(facts.alg),
-            note: fixed(&facts.note),
+            usable: view.is_usable().into(),
+            kid: fixed(&view.kid),
+            kty: fixed(view.kty),
+            alg: fixed(view.alg),
+            note: fixed(&view.note),
         });
         Ok(())
     })
@@ -214,57 +194,3 @@ const EMPTY_PROVIDER: sipoauth_provider_state = sipoauth_provider_state {
 
 const EMPTY_KEY: sipoauth_key_state =
     sipoauth_key_state { struct_size: 0, usable: 0, kid: [0; 128], kty: [0; 16], alg: [0; 16], note: [0; 128] };
-
-struct KeyFacts {
-    kid: String,
-    kty: &'static str,
-    alg: &'static str,
-    note: String,
-}
-
-fn keys_of(context: &Context, placed: &PlacedPolicy, provider: &Provider, index: usize) -> Vec<KeyFacts> {
-    if let KeySource::Static(set) = &provider.keys {
-        return facts(set);
-    }
-    let (slot, source) = placed.places[index];
-    let slot = &context.arena().slots()[slot];
-    if slot.state(source).generation == 0 {
-        return Vec::new();
-    }
-    let document = slot.keys_of(source).map(|d| d.1).unwrap_or_default();
-    let mut out = KeySet::from_jwks(&document, Origin::Fetched).map(|set| facts(&set)).unwrap_or_default();
-    out.extend(rejected_in(&document));
-    // If the last fetch brought no usable keys, the earlier keys stay in use. The keys that it brought are listed
-    // beside them.
-    out.extend(rejected_in(&slot.status.read().map(|status| status.1).unwrap_or_default()));
-    out
-}
-
-/// The rejected keys that a published document lists.
-fn rejected_in(document: &[u8]) -> Vec<KeyFacts> {
-    let Ok(json) = Json::parse(document) else { return Vec::new() };
-    let Some(Json::Array(rejected)) = json.get("rejected") else { return Vec::new() };
-    let word = |r: &Json<'_>, name: &str| r.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
-    rejected.iter().map(|r| KeyFacts { kid: word(r, "kid"), kty: "", alg: "", note: word(r, "note") }).collect()
-}
-
-fn decryption_facts(keys: &DecryptionKeys) -> Vec<KeyFacts> {
-    let facts = |key: &DecryptionKey| KeyFacts {
-        kid: key.kid().unwrap_or("").to_owned(),
-        kty: key.kty(),
-        alg: key.algorithm(),
-        note: String::new(),
-    };
-    keys.keys().iter().map(facts).collect()
-}
-
-fn facts(set: &KeySet) -> Vec<KeyFacts> {
-    let usable = set.keys().iter().map(|k| KeyFacts {
-        kid: k.kid().unwrap_or("").to_owned(),
-        kty: k.key_type().kty(),
-        alg: k.algorithm().map_or("", |a| a.name()),
-        note: String::new(),
-    });
-    let rejected = set.rejected().iter().map(|r| KeyFacts { kid: r.kid.clone(), kty: "", alg: "", note: r.note() });
-    usable.chain(rejected).collect()
-}

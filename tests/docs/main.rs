@@ -141,6 +141,15 @@ fn every_reason() {
     assert_eq!(missing(REASONS, reasons), [""; 0]);
 }
 
+#[test]
+fn every_command() {
+    let page = include_str!("../../docs/reference/rpc.md");
+    let calls = page.lines().filter_map(|line| line.strip_prefix("kamcmd auth_oauth."));
+    let named: BTreeSet<&str> = calls.filter_map(|call| call.split_whitespace().next()).collect();
+    let known = sipoauth::commands::COMMANDS.iter().map(|command| command.name.to_str().expect("ASCII")).collect();
+    assert_eq!(named, known);
+}
+
 /// The keys that may be written in the configuration.
 fn keys(settings: &impl Serialize) -> BTreeSet<String> {
     let value = serde_json::to_value(settings).expect("texts, numbers and lists");
