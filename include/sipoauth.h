@@ -422,6 +422,23 @@
 #define SIPOAUTH_DECRYPTION_KEYS UINT32_MAX
 
 /*
+ Flag of sipoauth_command_host: the process handles SIP requests, which wait while a command runs. A command that takes
+ long by itself is refused then. Since ABI version 5.
+ */
+#define SIPOAUTH_COMMAND_HANDLES_SIP 1
+
+/*
+ sipoauth_command_argument_flags: the command does nothing without this argument. Since ABI version 5.
+ */
+#define SIPOAUTH_ARGUMENT_REQUIRED 1
+
+/*
+ sipoauth_command_argument_flags: only a text counts. A host whose interface tells numbers from texts leaves a number
+ out, because it may have lost zeros. Since ABI version 5.
+ */
+#define SIPOAUTH_ARGUMENT_TEXT 2
+
+/*
  A configuration that is being collected. Used by one thread at a time.
  */
 typedef struct sipoauth_config sipoauth_config;
@@ -883,19 +900,6 @@ typedef struct sipoauth_code {
 } sipoauth_code;
 
 /*
- Takes one log line (`len` octets of UTF-8, no line end, no NUL, no secret; valid during the call). `level` is a
- SIPOAUTH_LOG_ number. It is called in the thread that called the library, never in one of the library's own. It
- must return (no longjmp, no C++ exception) and must not use the handle whose call it is in.
- */
-typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, size_t len);
-
-/*
- Takes the two cookies of a parked request that can go on. It is called within sipoauth_io_step, in the thread
- of that call. It must return (no longjmp, no C++ exception). It may use workers, but not the I/O service.
- */
-typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
-
-/*
  One session, for displays. Texts borrow from the library during the callback.
  */
 typedef struct sipoauth_session_state {
@@ -952,6 +956,74 @@ typedef struct sipoauth_session_state {
    */
   struct sipoauth_str scope;
 } sipoauth_session_state;
+
+/*
+ What a command needs of its host (sipoauth_context_command): a way to take the answer, and the location table.
+
+ An answer is one line, or it consists of items. An item has fields with different names, which follow it in their
+ order. Names are snake_case, NUL-terminated and static; other texts are UTF-8 without a NUL and valid during the
+ callback. A callback that takes a part of the answer returns 0. If it returns another number, the answer ends there,
+ because the host has no more room, but the command does the rest of its work. All callbacks are called in the thread of
+ the call and must return (no longjmp, no C++ exception). remove_bindings and ended may use the library, the others must
+ not. Since ABI version 5.
+ */
+typedef struct sipoauth_command_host {
+  /*
+   sizeof(sipoauth_command_host)
+   */
+  uint32_t struct_size;
+  /*
+   SIPOAUTH_COMMAND_, added up.
+   */
+  uint32_t flags;
+  /*
+   The argument of all callbacks.
+   */
+  void *user;
+  /*
+   Begins an item. Not NULL.
+   */
+  int32_t (*item)(void *user);
+  /*
+   Adds a text to the item; it may be empty. Not NULL.
+   */
+  int32_t (*text)(void *user, const char *name, struct sipoauth_str value);
+  /*
+   Adds a number to the item. Not NULL.
+   */
+  int32_t (*number)(void *user, const char *name, uint64_t value);
+  /*
+   Gives an answer that is one line. Not NULL.
+   */
+  int32_t (*line)(void *user, struct sipoauth_str line);
+  /*
+   Removes the bindings of an address-of-record (canonical) with this `+sip.instance`, with or without its brackets;
+   an empty one stands for the bindings without one. Returns how many it has removed. NULL: the host has no location
+   table.
+   */
+  uint32_t (*remove_bindings)(void *user, struct sipoauth_str aor, struct sipoauth_str instance);
+  /*
+   Takes a session that the command has ended, after its bindings. `reason_code` is NUL-terminated and static, such as
+   "session_revoked"; `why` is a sentence for people. NULL: the host does not want to know.
+   */
+  void (*ended)(void *user,
+                const struct sipoauth_session_state *session,
+                const char *reason_code,
+                struct sipoauth_str why);
+} sipoauth_command_host;
+
+/*
+ Takes one log line (`len` octets of UTF-8, no line end, no NUL, no secret; valid during the call). `level` is a
+ SIPOAUTH_LOG_ number. It is called in the thread that called the library, never in one of the library's own. It
+ must return (no longjmp, no C++ exception) and must not use the handle whose call it is in.
+ */
+typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, size_t len);
+
+/*
+ Takes the two cookies of a parked request that can go on. It is called within sipoauth_io_step, in the thread
+ of that call. It must return (no longjmp, no C++ exception). It may use workers, but not the I/O service.
+ */
+typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
 
 /*
  Takes one session that has ended, and why. Texts borrow from the library during the callback. It must return and must
@@ -1406,6 +1478,67 @@ int32_t sipoauth_worker_require(struct sipoauth_worker *worker,
                                 uint32_t what,
                                 struct sipoauth_str name,
                                 struct sipoauth_result *result);
+
+/*
+ How many commands there are: a constant of this version. Any process, any thread. Since ABI version 5.
+ */
+uint32_t sipoauth_command_count(void);
+
+/*
+ The name of a command, snake_case; static, NUL-terminated. NULL past the end. Any process, any thread. Since ABI
+ version 5.
+ */
+const char *sipoauth_command_name(uint32_t index);
+
+/*
+ What a command does, in one line; otherwise as sipoauth_command_name. Since ABI version 5.
+ */
+const char *sipoauth_command_help(uint32_t index);
+
+/*
+ 1 when the answer of a command has any number of items, 0 when it has one item or one line, and past the end. Any
+ process, any thread. Since ABI version 5.
+ */
+uint32_t sipoauth_command_is_list(uint32_t index);
+
+/*
+ The name of an argument of a command, both counted from 0; otherwise as sipoauth_command_name. The required arguments
+ come first. Since ABI version 5.
+ */
+const char *sipoauth_command_argument(uint32_t index, uint32_t argument);
+
+/*
+ The SIPOAUTH_ARGUMENT_ flags of an argument, added up; 0 past the end. Any process, any thread. Since ABI version 5.
+ */
+uint32_t sipoauth_command_argument_flags(uint32_t index, uint32_t argument);
+
+/*
+ Runs a command of the operator. `name` is that of sipoauth_command_name, `arguments` are as many as there are, at most
+ as many as the command has; an empty one counts as missing. They are borrowed for the call, and no password among them
+ is copied or logged. `host` takes the answer; the structure is copied. Call this after the fork, in any process and
+ thread. The call reads files, and with a Redis store it waits for Redis, at most store_timeout for each of its steps, so
+ a SIP worker should not make it.
+
+ Returns SIPOAUTH_OK, or an error, and then `*fault` is a number as HTTP has them, and `err` gets a sentence for the
+ operator, as for sipoauth_config_set. Part of an answer may have been given before. `*fault` is 400 (an argument is
+ missing or cannot be taken: SIPOAUTH_E_INPUT), 403 (not in a process that handles SIP: SIPOAUTH_E_STATE), 404 (what the
+ command is about is not there or not configured, or there is no such command: SIPOAUTH_E_ABSENT), 503 (the store cannot
+ be reached: SIPOAUTH_E_STORE), or 500 (SIPOAUTH_E_CONFIG, and mistakes of the host and of the library:
+ SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PANIC). After SIPOAUTH_OK it is 0. Since ABI version 5.
+
+ # Safety
+ `context`, `host` and `fault` are NULL or valid and struct_size of `host` is set. `arguments` points to as many texts
+ as `arguments_count` says, texts are valid for their lengths and `err` for `err_cap` octets. The callbacks may be called
+ with `user` of `host` and do not leave by longjmp or a C++ exception.
+ */
+int32_t sipoauth_context_command(const struct sipoauth_context *context,
+                                 struct sipoauth_str name,
+                                 const struct sipoauth_str *arguments,
+                                 size_t arguments_count,
+                                 const struct sipoauth_command_host *host,
+                                 uint32_t *fault,
+                                 char *err,
+                                 size_t err_cap);
 
 /*
  A new, empty configuration; NULL after an internal error. Any process, any thread.

@@ -67,7 +67,7 @@ pub unsafe fn utf8<'a>(value: sipoauth_str) -> Result<Option<&'a str>, i32> {
 /// It is `repr(C)`, its first member is `struct_size: u32`, and every bit pattern is a value of it.
 pub unsafe trait Structure: Copy {}
 
-// SAFETY: a u32 comes first, then integers, pointers, arrays of integers and a function or NULL, all repr(C).
+// SAFETY: a u32 comes first, then integers, pointers, arrays of integers and functions or NULL, all repr(C).
 unsafe impl Structure for sipoauth_request {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_result {}
@@ -85,6 +85,8 @@ unsafe impl Structure for sipoauth_digest_parts {}
 unsafe impl Structure for sipoauth_provider_state {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_key_state {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_command_host {}
 
 /// The `struct_size` that the caller has set; an error when it is smaller than the structure of this version.
 ///

@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod check;
+pub mod command;
 pub mod config;
 pub mod connection;
 pub mod convert;

@@ -183,6 +183,16 @@ pub const SIPOAUTH_KEYS_NOT_NEEDED: u32 = 5;
 /// In place of a provider's index: the keys that decrypt tokens. Since ABI version 3.
 pub const SIPOAUTH_DECRYPTION_KEYS: u32 = u32::MAX;
 
+/// Flag of sipoauth_command_host: the process handles SIP requests, which wait while a command runs. A command that takes
+/// long by itself is refused then. Since ABI version 5.
+pub const SIPOAUTH_COMMAND_HANDLES_SIP: u32 = 1;
+
+/// sipoauth_command_argument_flags: the command does nothing without this argument. Since ABI version 5.
+pub const SIPOAUTH_ARGUMENT_REQUIRED: u32 = 1;
+/// sipoauth_command_argument_flags: only a text counts. A host whose interface tells numbers from texts leaves a number
+/// out, because it may have lost zeros. Since ABI version 5.
+pub const SIPOAUTH_ARGUMENT_TEXT: u32 = 2;
+
 /// Octets that the other side owns, not NUL-terminated, at most 16 MiB. NULL with length 0 is empty; NULL with
 /// another length is an error. Texts of SIP messages need not be UTF-8, but a text that is not UTF-8 cannot match
 /// anything.
@@ -518,6 +528,47 @@ pub struct sipoauth_account_state {
 /// Takes one account. It is called within the call that it was passed to. It must return and must not call the
 /// library.
 pub type sipoauth_account_fn = Option<extern "C" fn(user: *mut c_void, account: *const sipoauth_account_state)>;
+
+/// What a command needs of its host (sipoauth_context_command): a way to take the answer, and the location table.
+///
+/// An answer is one line, or it consists of items. An item has fields with different names, which follow it in their
+/// order. Names are snake_case, NUL-terminated and static; other texts are UTF-8 without a NUL and valid during the
+/// callback. A callback that takes a part of the answer returns 0. If it returns another number, the answer ends there,
+/// because the host has no more room, but the command does the rest of its work. All callbacks are called in the thread of
+/// the call and must return (no longjmp, no C++ exception). remove_bindings and ended may use the library, the others must
+/// not. Since ABI version 5.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_command_host {
+    /// sizeof(sipoauth_command_host)
+    pub struct_size: u32,
+    /// SIPOAUTH_COMMAND_, added up.
+    pub flags: u32,
+    /// The argument of all callbacks.
+    pub user: *mut c_void,
+    /// Begins an item. Not NULL.
+    pub item: Option<extern "C" fn(user: *mut c_void) -> i32>,
+    /// Adds a text to the item; it may be empty. Not NULL.
+    pub text: Option<extern "C" fn(user: *mut c_void, name: *const c_char, value: sipoauth_str) -> i32>,
+    /// Adds a number to the item. Not NULL.
+    pub number: Option<extern "C" fn(user: *mut c_void, name: *const c_char, value: u64) -> i32>,
+    /// Gives an answer that is one line. Not NULL.
+    pub line: Option<extern "C" fn(user: *mut c_void, line: sipoauth_str) -> i32>,
+    /// Removes the bindings of an address-of-record (canonical) with this `+sip.instance`, with or without its brackets;
+    /// an empty one stands for the bindings without one. Returns how many it has removed. NULL: the host has no location
+    /// table.
+    pub remove_bindings: Option<extern "C" fn(user: *mut c_void, aor: sipoauth_str, instance: sipoauth_str) -> u32>,
+    /// Takes a session that the command has ended, after its bindings. `reason_code` is NUL-terminated and static, such as
+    /// "session_revoked"; `why` is a sentence for people. NULL: the host does not want to know.
+    pub ended: Option<
+        extern "C" fn(
+            user: *mut c_void,
+            session: *const sipoauth_session_state,
+            reason_code: *const c_char,
+            why: sipoauth_str,
+        ),
+    >,
+}
 
 /// The contents of a challenge (RFC 8898 section 4). An empty text means the configured value.
 #[repr(C)]

@@ -97,6 +97,7 @@ int main(int argc, char **argv)
     argument_list = argv;
     if (argc > 1 && strcmp(argv[1], "panics") == 0) {
         test_panics();
+        test_commands_that_panic();
         log_keeps_secret(argument("in_log"));
     } else {
         test_version();
@@ -109,6 +110,7 @@ int main(int argc, char **argv)
         test_exchange();
         test_passwords();
         test_key_derivation();
+        test_commands();
         log_keeps_secret(argument("encrypted"));
         log_keeps_secret(argument("shared"));
         log_keeps_secret(argument("foreign"));

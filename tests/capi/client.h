@@ -64,7 +64,11 @@ void test_sessions(void);
 void test_exchange(void);
 void test_passwords(void);
 void test_key_derivation(void);
+void test_commands(void);
+/* With one session, of alice. */
+void test_commands_of_sessions(const sipoauth_context *context);
 /* Alone, against a library that panics on demand. */
 void test_panics(void);
+void test_commands_that_panic(void);
 
 #endif

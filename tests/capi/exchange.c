@@ -224,6 +224,7 @@ void test_exchange(void)
     values(worker);
     misuse(worker);
     by_waiting(context, io);
+    test_commands_of_sessions(context);
     sipoauth_io_free(io);
     sipoauth_worker_free(worker);
     sipoauth_context_free(context);
