@@ -104,7 +104,7 @@ int mod_register(char *path, int *dlflags, void *p1, void *p2)
     (void)dlflags;
     (void)p1;
     (void)p2;
-    return oauth_kemi_register() < 0 || oauth_hooks_register_first() < 0 ? -1 : 0;
+    return oauth_kemi_register() < 0 || oauth_hooks_register_first() < 0 || oauth_rpc_register() < 0 ? -1 : 0;
 }
 
 struct module_exports exports = {
