@@ -3,7 +3,7 @@
 //! the arguments as texts and takes the answer piece by piece, in the form of its own interface. It need not know which
 //! commands there are.
 //!
-//! No answer holds a secret. All commands may wait, so no process that handles SIP should run those that do.
+//! No answer holds a secret. Commands wait for files and for the store, so a process that handles SIP should not run them.
 #![forbid(unsafe_code)]
 
 pub mod accounts;
