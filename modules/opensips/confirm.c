@@ -7,7 +7,6 @@
  *
  * Both hooks are set for each ticket, because the script may answer either way. Both at once do no harm.
  */
-#define _GNU_SOURCE /* memmem */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +14,7 @@
 
 #define TICKET_MAX 4096
 #define TAG_MAX 256
-#define HEAD_END "\r\n\r\n"
+#define LINE_ENDS "\r\n\r\n"
 
 /* In shared memory, owned by the transaction. The lock of its replies guards it. */
 struct ticket {
@@ -89,54 +88,49 @@ static str unavailable(const sip_msg_t *request, sipoauth_str to_tag, uint32_t r
     return text;
 }
 
-/* Behind the colon of the last header field, where any number of blanks may be (RFC 3261 section 25.1, HCOLON). */
-static const char *place_for_blanks(const str *reply)
-{
-    const char *end = reply->s != NULL ? memmem(reply->s, (size_t)reply->len, HEAD_END, strlen(HEAD_END)) : NULL;
-    const char *line, *colon;
-
-    if (end == NULL)
-        return NULL;
-    for (line = end; line > reply->s && line[-1] != '\n'; line--)
-        ;
-    colon = memchr(line, ':', (size_t)(end - line));
-    return colon != NULL ? colon + 1 : NULL;
-}
-
 /*
- * tm has the length of a reply already when it calls, so another reply must have just that length. A reply that is too long
- * becomes line ends, which phones take for a keep-alive.
+ * tm sends the octets that it has built, whatever becomes of the stored ones. So the other reply takes their place at the
+ * socket.
  */
-static void put_in_place(str *place, const str *reply)
-{
-    const char *gap = place_for_blanks(reply);
-    const int blanks = place->len - reply->len;
-    int head, i;
+static struct {
+    const char *of; /* NULL: nothing is replaced */
+    str text;       /* in private memory, which the core frees; empty: only line ends leave, as for a keep-alive */
+} instead;
 
-    if (gap == NULL || blanks < 0) {
-        for (i = 0; i < place->len; i++)
-            place->s[i] = "\r\n"[i % 2];
-        return;
-    }
-    head = (int)(gap - reply->s);
-    memcpy(place->s, reply->s, (size_t)head);
-    memset(place->s + head, ' ', (size_t)blanks);
-    memcpy(place->s + head + blanks, gap, (size_t)(reply->len - head));
+static int leaves(str *data, sip_msg_t *msg)
+{
+    (void)msg;
+    if (instead.of == NULL || data->s != instead.of)
+        return 0;
+    instead.of = NULL;
+    if (instead.text.s != NULL)
+        *data = instead.text;
+    else
+        data->len = (int)strlen(LINE_ENDS);
+    return 0;
 }
 
-/* The phone's retransmissions get the same answer. */
+/* What a retransmission gets. Without memory that is nothing. */
+static void store(struct cell *cell, const str *text)
+{
+    str *stored = &cell->uas.response.buffer;
+    char *bigger = text->s != NULL ? shm_realloc(stored->s, (unsigned long)text->len) : NULL;
+
+    stored->len = 0;
+    if (bigger == NULL)
+        return;
+    memcpy(bigger, text->s, (size_t)text->len);
+    stored->s = bigger;
+    stored->len = text->len;
+}
+
 static void replace_stateful(struct cell *cell, const struct tmcb_params *params, str *reply, sipoauth_str tag,
         uint32_t retry_after)
 {
-    str text = unavailable(params->req, tag, retry_after);
-
-    put_in_place(reply, &text);
-    if (text.s != NULL)
-        pkg_free(text.s);
-    if (cell->uas.response.buffer.len == reply->len)
-        memcpy(cell->uas.response.buffer.s, reply->s, (size_t)reply->len);
-    else
-        cell->uas.response.buffer.len = 0;
+    instead.text = unavailable(params->req, tag, retry_after);
+    instead.of = reply->s;
+    memcpy(reply->s, LINE_ENDS, strlen(LINE_ENDS));
+    store(cell, &instead.text);
     cell->uas.status = 503;
 }
 
@@ -199,7 +193,8 @@ static void stateless_reply(sip_msg_t *request, str *reply, int code, HOST_CONST
     text = unavailable(request, tag, retry_after);
     if (text.s == NULL) {
         LM_ERR("no memory for a 503\n");
-        put_in_place(reply, &text); /* rather than the 2xx */
+        memcpy(reply->s, LINE_ENDS, strlen(LINE_ENDS)); /* rather than the 2xx */
+        reply->len = (int)strlen(LINE_ENDS);
         return;
     }
     pkg_free(reply->s);
@@ -243,8 +238,9 @@ int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket)
 
 int oauth_confirm_init(void)
 {
-    if (register_slcb(SLCB_REPLY_OUT, 0, stateless_reply) < 0) {
-        LM_ERR("cannot watch the stateless replies\n");
+    if (register_slcb(SLCB_REPLY_OUT, 0, stateless_reply) < 0
+            || register_post_raw_processing_cb(leaves, POST_RAW_PROCESSING, 0) < 0) {
+        LM_ERR("cannot watch the replies\n");
         return -1;
     }
     return 0;

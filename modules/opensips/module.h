@@ -37,9 +37,6 @@ extern const acmd_export_t oauth_acmds[];
 int oauth_async(sip_msg_t *msg, async_ctx *context, const struct oauth_call *call);
 int oauth_resume_again(void);
 
-/* usrloc.c */
-int oauth_usrloc_init(void);
-
 /* events.c */
 int oauth_events_init(void);
 

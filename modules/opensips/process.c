@@ -21,7 +21,7 @@ static int try_store(void)
 /* The number of processes is known now. */
 static int before_fork(void)
 {
-    return oauth_arrival_init() < 0 || oauth_workers_init() < 0 || oauth_usrloc_init() < 0 || try_store() < 0 ? -1 : 0;
+    return oauth_arrival_init() < 0 || oauth_workers_init() < 0 || try_store() < 0 ? -1 : 0;
 }
 
 int host_process_step(void)

@@ -10,27 +10,25 @@
 static usrloc_api_t usrloc;
 static udomain_t *table = NULL;
 
-/* Called before the fork, when every module is ready. A table that no module has is made here, and stays empty. */
-int oauth_usrloc_init(void)
+/*
+ * Binds usrloc at first use, because each process that asks was forked at another moment, some before all modules were
+ * ready. register_udomain() gives the table that registrar has made.
+ */
+int oauth_bindings_known(void)
 {
+    static int tried = 0;
     bind_usrloc_t bind;
 
+    if (tried)
+        return table != NULL;
+    tried = 1;
     if (!module_loaded("usrloc"))
         return 0;
     bind = (bind_usrloc_t)(void (*)(void))find_export("ul_bind_usrloc", 0);
-    if (bind == NULL || bind(&usrloc) < 0) {
+    if (bind == NULL || bind(&usrloc) < 0 || usrloc.register_udomain(oauth_location_table, &table) < 0) {
         LM_ERR("usrloc cannot be bound: bindings of revoked sessions stay until they expire\n");
-        return 0;
+        table = NULL;
     }
-    if (usrloc.register_udomain(oauth_location_table, &table) < 0) {
-        LM_ERR("there is no location table %s\n", oauth_location_table);
-        return -1;
-    }
-    return 0;
-}
-
-int oauth_bindings_known(void)
-{
     return table != NULL;
 }
 

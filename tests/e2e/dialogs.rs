@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::phones::{ALICE, STORE_KEY, proxy_provider, run, stored};
 use crate::stack::{Stack, configured, provider, scripted_provider};
 use crate::support::authorization_server::AuthorizationServer;
+use crate::support::host::is_opensips;
 use crate::support::kamailio::Builder;
 use crate::support::kit;
 use crate::support::patience::{self, PATIENCE};
@@ -210,7 +211,9 @@ fn preloaded_routes_are_removed(place: &mut Place, elsewhere: &Elsewhere) {
             let request = Request::new("MESSAGE", BOB, ALICE).with("Authorization", place.token("alice"));
             let request = routed(request.with("To", format!("<{BOB}>{to_tag}")), &routes);
             let mut phone = place.stack.tcp();
-            phone.send(&request.with("Path", format!("<sip:{foreign};lr>"))).expect("sent");
+            // OpenSIPS' sipmsg_validate() refuses a Path there.
+            let request = if is_opensips() { request } else { request.with("Path", format!("<sip:{foreign};lr>")) };
+            phone.send(&request).expect("sent");
             let received = text(&mut place.bob);
             assert!(received.starts_with("MESSAGE "), "{received}");
             assert!(!received.contains("Route:") && !received.contains("Path:"), "{received}");

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::authorization_server::{AuthorizationServer, TokenRequest};
+use crate::support::host::is_opensips;
 use crate::support::patience::PATIENCE;
 use crate::support::scripted_server::{ScriptedServer, key_set};
 use crate::support::sip::Request;
@@ -62,7 +63,9 @@ fn every_wire_capture_is_accepted() {
     let captures = wire::captures();
     assert_eq!(captures.len(), 6);
     for capture in captures {
-        for mut client in [stack.udp(), stack.tcp()] {
+        // OpenSIPS closes a connection on which a message has no Content-Length (RFC 3261 section 18.3).
+        let streams = if is_opensips() && !capture.has_length() { None } else { Some(stack.tcp()) };
+        for mut client in [stack.udp()].into_iter().chain(streams) {
             let reply = capture.replay(&mut client, &token).expect("an answer");
             assert_eq!(reply.status, 200, "{}: {reply:?}\n{}", capture.name, stack.module_log());
         }

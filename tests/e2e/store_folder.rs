@@ -25,7 +25,7 @@ fn proxy(folder: &Path, directory: &Directory, server: &CodeServer) -> Builder {
 fn sentence(builder: Builder) -> String {
     let log = builder.start_refused();
     let lines: Vec<&str> =
-        log.lines().filter(|l| l.contains("ERROR: auth_oauth") && l.contains("sessions: ")).collect();
+        log.lines().filter(|l| l.contains("ERROR") && l.contains("auth_oauth") && l.contains("sessions: ")).collect();
     let [line] = lines.as_slice() else { panic!("{lines:?}\n{log}") };
     (*line).to_owned()
 }

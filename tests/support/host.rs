@@ -40,7 +40,14 @@ pub fn host() -> &'static Host {
     HOST.get_or_init(|| {
         if let Some(opensips) = Installation::from_environment() {
             let (control, modules, folder) = (PathBuf::new(), PathBuf::new(), PathBuf::new());
-            return Host { program: opensips.program.clone(), control, modules, core: Vec::new(), opensips: Some(opensips), folder };
+            return Host {
+                program: opensips.program.clone(),
+                control,
+                modules,
+                core: Vec::new(),
+                opensips: Some(opensips),
+                folder,
+            };
         }
         let core = env::var("TEST_HOST_CORE").unwrap_or_default();
         let core = core.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
@@ -53,6 +60,11 @@ pub fn host() -> &'static Host {
         let modules = fs::read_to_string(folder.join("modules")).expect("tools/host.sh has made this folder");
         Host { program: folder.join("run"), control, modules: modules.trim().into(), core, opensips: None, folder }
     })
+}
+
+/// The proxy is OpenSIPS, not Kamailio.
+pub fn is_opensips() -> bool {
+    host().opensips.is_some()
 }
 
 /// Where Debian put the modules of the installed Kamailio.

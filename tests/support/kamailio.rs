@@ -116,9 +116,20 @@ impl Builder {
         let mut run = command(&host.program);
         if let Some(opensips) = &host.opensips {
             let cfg = opensips.configuration(&self.asked(&socket), &directory);
-            run.arg("-f").arg(cfg).args(["-F", "-m", "64", "-M", "8", "-w"]).arg(directory.path()).args(&self.arguments);
+            run.arg("-f")
+                .arg(cfg)
+                .args(["-F", "-m", "64", "-M", "8", "-w"])
+                .arg(directory.path())
+                .args(&self.arguments);
             let process = Process::start("opensips", run, directory.path());
-            return Kamailio { process, directory, socket, port: self.port, websocket_port: self.websocket_port, defines: self.defines };
+            return Kamailio {
+                process,
+                directory,
+                socket,
+                port: self.port,
+                websocket_port: self.websocket_port,
+                defines: self.defines,
+            };
         }
         // What Python remembers of a script would stay beside it, in the tree.
         run.env("PYTHONDONTWRITEBYTECODE", "1");
@@ -132,7 +143,14 @@ impl Builder {
         }
         run.args(&self.arguments);
         let process = Process::start("kamailio", run, directory.path());
-        Kamailio { process, directory, socket, port: self.port, websocket_port: self.websocket_port, defines: self.defines }
+        Kamailio {
+            process,
+            directory,
+            socket,
+            port: self.port,
+            websocket_port: self.websocket_port,
+            defines: self.defines,
+        }
     }
 
     fn asked<'a>(&'a self, socket: &'a Path) -> opensips::Asked<'a> {

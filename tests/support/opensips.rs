@@ -6,12 +6,12 @@
 //! definitions become lines of the configuration here: modparams, and words in the configurations of the tests.
 
 use super::kit;
+use super::patience::{self, PATIENCE};
 use super::temporary::Directory;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use std::{env, fs};
 
 /// What `auth_oauth` and other modules are told by a definition of Kamailio's examples.
@@ -69,9 +69,10 @@ impl Installation {
     pub fn configuration(&self, asked: &Asked, directory: &Directory) -> PathBuf {
         let modules = directory.file("modules");
         self.link_modules(&self.own_modules(asked.modules), &modules);
-        let path = counterpart(asked.cfg);
+        let path = counterpart(asked.cfg, asked.defines);
         assert!(path.exists(), "OpenSIPS has no configuration {}", path.display());
-        let lines = without_undefined(&read(&path), asked.defines);
+        let series = (format!("SERIES_{}", self.series.replace('.', "_")), String::new());
+        let lines = without_undefined(&read(&path), &[asked.defines, &[series]].concat());
         let mut text = String::new();
         for line in lines.iter().filter(|line| !is_replaced(line, asked.defines)) {
             let _ = writeln!(text, "{}", with_words(line, asked.defines));
@@ -80,7 +81,7 @@ impl Installation {
         let text = text.replace("127.0.0.1:8080", &format!("127.0.0.1:{}", asked.websocket_port));
         let settings = settings(asked, &modules);
         let (head, tail) = at_last_loadmodule(&text);
-        directory.write("opensips.cfg", format!("{settings}{head}{}{tail}", parameters(asked, directory)))
+        directory.write("opensips.cfg", format!("{settings}{head}{}{tail}", parameters(asked)))
     }
 }
 
@@ -96,14 +97,17 @@ pub struct Asked<'a> {
     pub socket: &'a Path,
 }
 
-fn counterpart(cfg: &Path) -> PathBuf {
-    let text = cfg.to_str().expect("our own paths are UTF-8");
-    PathBuf::from(text.replace("cfg-examples/kamailio/", "cfg-examples/opensips/").replace("tests/e2e/", "tests/e2e/opensips/"))
-}
-
-/// True if OpenSIPS can run what this configuration does.
-pub fn has(cfg: &Path) -> bool {
-    counterpart(cfg).exists()
+/// What is a definition in an example of Kamailio's is not in OpenSIPS' examples, but a test may have a configuration for it.
+fn counterpart(cfg: &Path, defines: &[(String, String)]) -> PathBuf {
+    let name = cfg.file_name().expect("a file");
+    let own = kit::path("tests/e2e/opensips").join(name);
+    let example = kit::path("cfg-examples/opensips").join(name);
+    let is_example = cfg.starts_with(kit::path("cfg-examples"));
+    let asked_for = || {
+        let text = fs::read_to_string(&own).unwrap_or_default();
+        defines.iter().any(|(name, _)| text.contains(&format!("#!ifdef {name}\n")))
+    };
+    if is_example && !asked_for() { example } else { own }
 }
 
 /// With the files that it includes.
@@ -172,7 +176,8 @@ fn with_words(line: &str, defines: &[(String, String)]) -> String {
 /// The users whom an example has in its memory.
 fn with_users(line: &str, defines: &[(String, String)]) -> Option<String> {
     let (kind, rest) = line.trim().strip_prefix("cache_store(\"local\", \"")?.split_once("_desk\"")?;
-    let defined = |name: String| defines.iter().find(|(known, _)| *known == name).map(|(_, value)| value.trim_matches('"'));
+    let defined =
+        |name: String| defines.iter().find(|(known, _)| *known == name).map(|(_, value)| value.trim_matches('"'));
     let value = if kind == "ha1" { "HA1" } else { "PASSWORD" };
     let users = ["DESK", "OTHER"].iter().filter_map(|who| {
         let (user, value) = (defined(format!("{who}_USER"))?, defined(format!("{who}_{value}"))?);
@@ -206,7 +211,7 @@ fn settings(asked: &Asked, modules: &Path) -> String {
     )
 }
 
-fn parameters(asked: &Asked, _directory: &Directory) -> String {
+fn parameters(asked: &Asked) -> String {
     let mut text = format!(
         "loadmodule \"mi_datagram.so\"\nmodparam(\"mi_datagram\", \"socket_name\", \"{}\")\n\
          modparam(\"mi_datagram\", \"unix_socket_mode\", 0600)\n",
@@ -237,7 +242,12 @@ pub fn command(socket: &Path, method: &str, arguments: &[&str]) -> Result<String
             ask(socket, "ul_show_contact", &json!({"table_name": table, "aor": address})).map(|a| contacts(&a))
         }
         ("ul.dump", _) => ask(socket, "ul_dump", &json!([])).map(|answer| contacts(&answer)),
-        ("core.shmmem", _) => statistic(socket, "shmem:real_used_size").map(|n| json!({"real_used": n})),
+        ("core.shmmem", _) => statistic(socket, "shmem:", "real_used_size").map(|n| json!({"real_used": n})),
+        ("dlg.stats_active", _) => statistic(socket, "dialog:", "active_dialogs").map(|n| json!({"active": n})),
+        ("tm.stats", _) => statistic(socket, "tm:", "UAS_transactions").map(|n| json!({"total": n})),
+        ("stats.get_statistics", [group]) => {
+            ask(socket, "get_statistics", &json!([[group]])).map(|answer| json!(lines(&answer)))
+        }
         _ => match method.strip_prefix("auth_oauth.") {
             Some(name) => ask(socket, &format!("oauth_{name}"), &json!(arguments)),
             None => panic!("OpenSIPS has no command for {method}"),
@@ -246,22 +256,26 @@ pub fn command(socket: &Path, method: &str, arguments: &[&str]) -> Result<String
     answer.map(|answer| printed(&answer))
 }
 
-/// A statistic, by group and name.
-pub fn statistic(socket: &Path, name: &str) -> Result<u64, String> {
-    let answer = ask(socket, "get_statistics", &json!({"statistics": [name]}))?;
-    let value = answer.get(name).ok_or_else(|| format!("no {name} in {answer}"))?;
-    value.as_u64().or_else(|| value.as_str()?.parse().ok()).ok_or_else(|| format!("{name} is {value}"))
+/// A statistic of a group, which is written with its colon.
+fn statistic(socket: &Path, group: &str, name: &str) -> Result<u64, String> {
+    let answer = ask(socket, "get_statistics", &json!([[group]]))?;
+    let value = &answer[format!("{group}{name}")];
+    value.as_u64().ok_or_else(|| format!("no {group}{name} in {answer}"))
+}
+
+/// Statistics as Kamailio prints them.
+fn lines(answer: &Value) -> Vec<String> {
+    let fields = answer.as_object().into_iter().flatten();
+    fields.map(|(name, value)| format!("{name} = {value}")).collect()
 }
 
 fn ask(socket: &Path, method: &str, parameters: &Value) -> Result<Value, String> {
     let directory = Directory::new("mi");
     let own = UnixDatagram::bind(directory.file("reply")).map_err(|e| e.to_string())?;
-    own.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters});
     own.send_to(request.to_string().as_bytes(), socket).map_err(|e| format!("error: {e}"))?;
-    let mut buffer = vec![0; 1 << 20];
-    let length = own.recv(&mut buffer).map_err(|e| format!("error: {e}"))?;
-    let mut answer: Value = serde_json::from_slice(&buffer[..length]).map_err(|e| format!("error: {e}"))?;
+    let octets = patience::receive_local(&own, PATIENCE).map_err(|e| format!("error: {e}"))?;
+    let mut answer: Value = serde_json::from_slice(&octets).map_err(|e| format!("error: {e}"))?;
     match answer.get("error") {
         Some(error) => {
             let text = error["data"].as_str().or(error["message"].as_str()).unwrap_or_default();

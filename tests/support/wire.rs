@@ -35,6 +35,13 @@ impl Capture {
         text.replace(old, token).into_bytes()
     }
 
+    /// True if it says how long its body is, as it must over a stream.
+    pub fn has_length(&self) -> bool {
+        self.text()
+            .lines()
+            .any(|line| line.to_ascii_lowercase().starts_with("content-length:") || line.starts_with("l:"))
+    }
+
     /// The token that was captured.
     pub fn token(&self) -> &str {
         let text = self.text();
