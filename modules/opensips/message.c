@@ -78,6 +78,26 @@ int host_load_rr(host_rr_api *rr)
     return module_loaded("rr") && load_rr_api(rr) == 0 ? 0 : -1;
 }
 
+/*
+ * Whoever has seen an INVITE can copy its Via and Call-ID into a CANCEL, and OpenSIPS has no variable that tells where the
+ * INVITE came from. Returns 1 if the two came the same way: from one address and port, and over one connection.
+ */
+int oauth_cancel_check(sip_msg_t *msg)
+{
+    const struct cell *cell;
+    const sip_msg_t *invite;
+
+    if (!oauth_is_request(msg) || msg->first_line.u.request.method_value != METHOD_CANCEL || oauth_tm.t_check_trans(msg) < 0)
+        return OAUTH_DENIED;
+    cell = oauth_tm.t_lookup_original_t(msg);
+    invite = cell != NULL ? cell->uas.request : NULL;
+    if (invite == NULL || invite->rcv.proto != msg->rcv.proto || invite->rcv.src_port != msg->rcv.src_port
+            || invite->rcv.proto_reserved1 != msg->rcv.proto_reserved1
+            || !ip_addr_cmp((struct ip_addr *)&invite->rcv.src_ip, &msg->rcv.src_ip))
+        return OAUTH_DENIED;
+    return OAUTH_OK;
+}
+
 /* OpenSIPS gives text fields of a client certificate, and never the certificate itself. */
 void host_offer_certificate(sipoauth_request *call, sip_msg_t *msg)
 {

@@ -10,6 +10,9 @@
 /* auth_oauth.c */
 extern struct sig_binds oauth_sig;
 
+/* message.c */
+int oauth_cancel_check(sip_msg_t *msg);
+
 /* hooks.c */
 int oauth_hooks_register(void);
 

@@ -20,15 +20,6 @@ static int parse(sip_msg_t *msg, char *buffer, const struct oauth_arrival *arriv
             && msg->via1->error == PARSE_OK ? 0 : -1;
 }
 
-static void clear_destinations(void)
-{
-#if OPENSIPS_SERIES < 306
-    clear_branches();
-#else
-    clear_dset();
-#endif
-}
-
 void host_run_script(sip_msg_t *msg)
 {
     (void)run_top_route(sroutes->request[DEFAULT_RT], msg);
@@ -63,7 +54,6 @@ void host_receive(char *buffer, const struct oauth_arrival *arrival, oauth_handl
         set_global_context(context);
         set_route_type(REQUEST_ROUTE);
         bind_address = arrival->rcv.bind_address;
-        clear_destinations();
         oauth_again_begins(msg);
         run(msg, handle);
         if (current_processing_ctx == NULL)
@@ -71,7 +61,6 @@ void host_receive(char *buffer, const struct oauth_arrival *arrival, oauth_handl
         else
             context_destroy(CONTEXT_GLOBAL, context);
         reset_avps();
-        clear_destinations();
     }
     if (msg != NULL) {
         free_sip_msg(msg);

@@ -140,6 +140,11 @@ static int w_dialog_check(sip_msg_t *msg)
     return oauth_dialog_check(msg);
 }
 
+static int w_cancel_check(sip_msg_t *msg)
+{
+    return oauth_cancel_check(msg);
+}
+
 static int w_forward_token(sip_msg_t *msg)
 {
     return oauth_forward_token(msg);
@@ -175,6 +180,7 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_scope", F(w_scope), {TEXT, END}, CHECK_ROUTES},
     {"oauth_dialog_mark", F(w_dialog_mark), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_dialog_check", F(w_dialog_check), NO_PARAMETER, CHECK_ROUTES},
+    {"oauth_cancel_check", F(w_cancel_check), NO_PARAMETER, REQUEST_ROUTE},
     {"oauth_forward_token", F(w_forward_token), NO_PARAMETER, BRANCH_ROUTE},
     {NULL, NULL, NO_PARAMETER, 0}
 };

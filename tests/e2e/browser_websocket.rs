@@ -4,6 +4,7 @@
 
 use crate::stack::Stack;
 use crate::support::browser::{self, Phone, Settings};
+use crate::support::host::is_opensips;
 use crate::support::patience::PATIENCE;
 use crate::support::sip::{Client, Request};
 
@@ -84,12 +85,14 @@ fn a_call_between_browsers_is_confirmed_and_ended() {
         ack.add("Route", *route);
     }
     alice.send(&ack).expect("sent");
-    assert!(text(&mut bob).starts_with("ACK sip:x@y.invalid"));
+    // Kamailio's alias names the connection. OpenSIPS writes the connection's address into the Contact.
+    let callee = if is_opensips() { "sip:x@127.0.0.1:" } else { "sip:x@y.invalid" };
+    assert!(text(&mut bob).starts_with(&format!("ACK {callee}")));
     let mut bye = Request { method: "BYE".to_owned(), ..ack };
     bye.set("CSeq", "2 BYE");
     alice.send(&bye).expect("sent");
     let received = text(&mut bob);
-    assert!(received.starts_with("BYE sip:x@y.invalid"), "{received}");
+    assert!(received.starts_with(&format!("BYE {callee}")), "{received}");
     bob.send_octets(answer(&received, contact).as_bytes()).expect("sent");
     assert_eq!(alice.receive().expect("a reply").status, 200);
     stack.finish();

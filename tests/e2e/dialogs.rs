@@ -207,7 +207,9 @@ fn preloaded_routes_are_removed(place: &mut Place, elsewhere: &Elsewhere) {
         vec![format!("{own}, <sip:{foreign}>")],
     ];
     for routes in routes {
-        for to_tag in ["", ";tag="] {
+        // OpenSIPS does not read a message with an empty tag.
+        let tags = if is_opensips() { &[""][..] } else { &["", ";tag="] };
+        for to_tag in tags {
             let request = Request::new("MESSAGE", BOB, ALICE).with("Authorization", place.token("alice"));
             let request = routed(request.with("To", format!("<{BOB}>{to_tag}")), &routes);
             let mut phone = place.stack.tcp();
@@ -455,7 +457,11 @@ fn a_route_stays_removed_while_a_request_waits() {
     let token = stack.secrets.keep(new.token("ES256", &token::claims(&server.issuer(), "sip", "alice", 300)));
     let mut message = Request::new("MESSAGE", BOB, ALICE).with("Proxy-Authorization", format!("Bearer {token}"));
     let foreign = format!("<sip:{};lr>", elsewhere.address());
-    message.set("Route", &*foreign).set("Path", foreign);
+    message.set("Route", &*foreign);
+    // OpenSIPS' sipmsg_validate() refuses a Path there.
+    if !is_opensips() {
+        message.set("Path", foreign);
+    }
     stack.udp().send(&message).expect("sent");
     let received = next.hears();
     assert!(

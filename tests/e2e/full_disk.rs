@@ -49,7 +49,7 @@ fn without_room_the_first_start_stops_with_a_sentence() {
             let builder = proxy(&disk, &directory, &server);
             let log = builder.clone().workers(8).start_refused();
             let folder = disk.file("store").display().to_string();
-            let told = |line: &&str| line.contains("ERROR: auth_oauth") && line.contains("df -h");
+            let told = |line: &&str| line.contains("ERROR") && line.contains("auth_oauth") && line.contains("df -h");
             let line = log.lines().find(told).unwrap_or_else(|| panic!("{left} pages: {log}"));
             assert!(line.contains(&folder) && !log.contains("by a signal"), "{left} pages: {log}");
             disk.empty();

@@ -5,6 +5,7 @@
 use crate::phones::{ALICE, aor, prove, prove_in_header, registered, run, stored, with_settings};
 use crate::stack::Stack;
 use crate::support::code_server::CodeServer;
+use crate::support::host::is_opensips;
 use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::tool_phone::ToolPhone;
@@ -76,7 +77,8 @@ fn a_proof_of_a_query_removes_no_binding() {
             for (name, value, wanted) in [
                 ("Contact", "*", 401),
                 ("m", "*", 401),
-                ("Contact", " \t* ", 401),
+                // OpenSIPS does not read it.
+                ("Contact", " \t* ", if is_opensips() { 400 } else { 401 }),
                 ("Contact", "<*>", 400),
                 ("Contact", "*, <sip:mallory@203.0.113.9>", 400),
                 ("Contact", "*;q=1", 400),

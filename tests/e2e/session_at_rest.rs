@@ -159,7 +159,9 @@ fn with_another_key_the_proxy_does_not_start_and_changes_nothing() {
     let before = content(&data);
     let wrong = directory.write("other.key", "another secret of the tests, long enough too");
     let log = builder.clone().define_string("STORE_KEY_FILE", wrong.to_str().expect("UTF-8")).start_refused();
-    let told = |line: &&str| line.contains("ERROR: auth_oauth") && line.contains("store_key: is not the one");
+    let told = |line: &&str| {
+        line.contains("ERROR") && line.contains("auth_oauth") && line.contains("store_key: is not the one")
+    };
     println!("{}", log.lines().find(told).unwrap_or_else(|| panic!("{log}")));
     assert!(!log.contains("another secret of the tests"), "{log}");
     assert!(content(&data) == before, "it was changed");

@@ -463,7 +463,14 @@ fn a_cancel_ends_an_invite_that_waits_at_once_and_only_its_callers() {
         assert!(phone.receive_for(SILENCE).is_err(), "a stranger ends nothing");
         assert_eq!(place.stack.counter("pending"), waiting);
         phone.send_octets(&cancel).expect("sent");
-        let answers = [(); 2].map(|()| phone.receive().expect("an answer"));
+        // OpenSIPS' tm sends a 100 of its own.
+        let mut last = || loop {
+            let reply = phone.receive().expect("an answer");
+            if reply.status >= 200 {
+                break reply;
+            }
+        };
+        let answers = [last(), last()];
         let find = |method: &str| {
             let of = |reply: &&Reply| reply.header("CSeq").is_some_and(|cseq| cseq.ends_with(method));
             answers.iter().find(of).unwrap_or_else(|| panic!("{method}: {answers:?}"))
@@ -643,7 +650,8 @@ fn a_transaction_that_the_script_has_made_waits_in_its_route_or_not_at_all() {
             for name in ["flag", "avp", "xavp", "du", "later"] {
                 assert!(found.contains(&name), "{name} {is_known}: {found:?}");
             }
-            assert_eq!(found.contains(&"branch flag"), is_known, "{is_known}: {found:?}");
+            // OpenSIPS keeps those of a transaction.
+            assert_eq!(found.contains(&"branch flag"), is_known || is_opensips(), "{is_known}: {found:?}");
         }
         stack.finish();
     }

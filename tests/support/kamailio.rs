@@ -362,3 +362,12 @@ impl Kamailio {
         client.request(&options).is_ok()
     }
 }
+
+/// With `TEST_KEEP_LOG=FILE` the log of a failed test can be read afterwards.
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        if let (true, Some(file)) = (thread::panicking(), std::env::var_os("TEST_KEEP_LOG")) {
+            let _ = std::fs::write(file, self.log());
+        }
+    }
+}

@@ -10,12 +10,13 @@ use super::patience::{self, PATIENCE};
 use super::temporary::Directory;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What `auth_oauth` and other modules are told by a definition of Kamailio's examples.
-const PARAMETERS: [(&str, &str, &str); 9] = [
+const PARAMETERS: [(&str, &str, &str); 10] = [
     ("PROVIDER", "auth_oauth", "provider"),
     ("CONFIG_FILE", "auth_oauth", "config_file"),
     ("STORE", "auth_oauth", "store"),
@@ -23,12 +24,13 @@ const PARAMETERS: [(&str, &str, &str); 9] = [
     ("STORE_PASSWORD_FILE", "auth_oauth", "store_password_file"),
     ("REPLAY_SCOPE", "auth_oauth", "replay_scope"),
     ("UNPROTECTED", "auth_oauth", "allow"),
+    ("REDIRECT", "auth_oauth", "location"),
     ("APPLICATION_SERVERS", "auth_oauth", "application_servers"),
     ("MAX_CONTACTS", "registrar", "max_contacts"),
 ];
 
 /// What stands in the examples where Kamailio's have a definition.
-const WORDS: [(&str, &str); 1] = [("NEXT_HOP", "\"sip:127.0.0.1:5080\"")];
+const WORDS: [(&str, &str); 2] = [("NEXT_HOP", "\"sip:127.0.0.1:5080\""), ("DOMAIN", "\"example.test\"")];
 
 /// Where a test runs OpenSIPS.
 pub struct Installation {
@@ -68,6 +70,8 @@ impl Installation {
     /// The configuration for what a test has asked for.
     pub fn configuration(&self, asked: &Asked, directory: &Directory) -> PathBuf {
         let modules = directory.file("modules");
+        // A proxy that drops to another user makes its socket there.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("our own folder");
         self.link_modules(&self.own_modules(asked.modules), &modules);
         let path = counterpart(asked.cfg, asked.defines);
         assert!(path.exists(), "OpenSIPS has no configuration {}", path.display());
@@ -169,6 +173,12 @@ fn with_words(line: &str, defines: &[(String, String)]) -> String {
             line = line.replace(text, value);
         }
         line = replace_word(&line, name, value);
+        if name == "DESK_PASSWORD" {
+            line = line.replace("\"$avp(ha1)\")", &format!("\"$avp(ha1)\", {value})"));
+        }
+        if name == "DOMAIN" && line.starts_with("alias=") {
+            line = format!("alias={}", value.trim_matches('"'));
+        }
     }
     line
 }
@@ -204,8 +214,10 @@ fn replace_word(line: &str, name: &str, value: &str) -> String {
 
 fn settings(asked: &Asked, modules: &Path) -> String {
     let level = if asked.debug >= 3 { 4 } else { 3 };
+    let peer = asked.defines.iter().find(|(name, _)| name == "PEER").map(|(_, value)| format!("alias={value}\n"));
     format!(
-        "log_level={level}\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers={}\nmpath=\"{}/\"\n",
+        "{}log_level={level}\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers={}\nmpath=\"{}/\"\n",
+        peer.unwrap_or_default(),
         asked.workers,
         modules.display()
     )
@@ -219,7 +231,11 @@ fn parameters(asked: &Asked) -> String {
     );
     for (define, value) in asked.defines {
         if let Some((_, module, name)) = PARAMETERS.iter().find(|(known, ..)| known == define) {
-            let value = if define == "UNPROTECTED" { "\"unprotected_short_codes\"" } else { value };
+            let value = match &**define {
+                "UNPROTECTED" => "\"unprotected_short_codes\"",
+                "REDIRECT" => "\"302\"",
+                _ => value,
+            };
             let _ = writeln!(text, "modparam(\"{module}\", \"{name}\", {value})");
         }
     }
@@ -244,7 +260,11 @@ pub fn command(socket: &Path, method: &str, arguments: &[&str]) -> Result<String
         ("ul.dump", _) => ask(socket, "ul_dump", &json!([])).map(|answer| contacts(&answer)),
         ("core.shmmem", _) => statistic(socket, "shmem:", "real_used_size").map(|n| json!({"real_used": n})),
         ("dlg.stats_active", _) => statistic(socket, "dialog:", "active_dialogs").map(|n| json!({"active": n})),
-        ("tm.stats", _) => statistic(socket, "tm:", "UAS_transactions").map(|n| json!({"total": n})),
+        ("tm.stats", _) => {
+            let number = |name| statistic(socket, "tm:", name);
+            let all = number("UAS_transactions").and_then(|total| Ok((total, number("inuse_transactions")?)));
+            all.map(|(total, left)| json!({"total": total, "waiting": left}))
+        }
         ("stats.get_statistics", [group]) => {
             ask(socket, "get_statistics", &json!([[group]])).map(|answer| json!(lines(&answer)))
         }
@@ -271,7 +291,11 @@ fn lines(answer: &Value) -> Vec<String> {
 
 fn ask(socket: &Path, method: &str, parameters: &Value) -> Result<Value, String> {
     let directory = Directory::new("mi");
-    let own = UnixDatagram::bind(directory.file("reply")).map_err(|e| e.to_string())?;
+    let path = directory.file("reply");
+    let own = UnixDatagram::bind(&path).map_err(|e| e.to_string())?;
+    for open in [directory.path(), &path] {
+        let _ = fs::set_permissions(open, fs::Permissions::from_mode(0o777));
+    }
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters});
     own.send_to(request.to_string().as_bytes(), socket).map_err(|e| format!("error: {e}"))?;
     let octets = patience::receive_local(&own, PATIENCE).map_err(|e| format!("error: {e}"))?;
