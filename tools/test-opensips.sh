@@ -38,6 +38,7 @@ export OPENSIPS_SRC OPENSIPS_SERIES=$SERIES
 cargo test --test e2e --no-run || exit
 cargo test --test e2e -- --test-threads=6 "${skip[@]}" "$@"
 status=$?
+cargo test --test opensips -- --test-threads=4 || status=1
 printf '\nOpenSIPS %s: %d tests, or groups of tests, were not run:\n' "$SERIES" "$((${#skip[@]} / 2))"
 grep -v '^#' "$SKIPPED" | grep .
 exit "$status"

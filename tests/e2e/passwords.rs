@@ -13,7 +13,7 @@ use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::digest::Challenge;
 use crate::support::host::is_opensips;
 use crate::support::kamailio::Builder;
-use crate::support::sip::{Reply, Request};
+use crate::support::sip::Request;
 use crate::support::temporary::Directory;
 use crate::support::token::{signing_key, unverified_claims, unverified_header};
 use crate::support::{http, kit};

@@ -11,15 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::stack::{Stack, configured, scripted_provider};
 use crate::support::certificates::Authority;
 use crate::support::host::is_opensips;
 use crate::support::kamailio::Builder;
 use crate::support::kit;
+use crate::support::opaque::{INTROSPECTION, active, provider, server};
 use crate::support::patience::{self, PATIENCE, SILENCE};
-use crate::support::scripted_server::{Answer, ScriptedServer, discovery, key_set};
+use crate::support::scripted_server::{Answer, ScriptedServer, key_set};
 use crate::support::sip::{Client, Reply, Request, unique};
 use crate::support::temporary::Directory;
 use crate::support::tls_tunnel::TlsTunnel;
@@ -27,34 +26,7 @@ use crate::support::token::{TestKey, claims};
 
 const ALICE: &str = "sip:alice@example.test";
 const BOB: &str = "sip:bob@example.test";
-const INTROSPECTION: &str = "/introspection";
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
-
-/// A server that is asked about each token. "slow" ones it answers late, others whenever it is told to.
-fn server() -> ScriptedServer {
-    let server = ScriptedServer::start(key_set(&[]));
-    let mut document = discovery(&server.issuer());
-    document["introspection_endpoint"] = json!(server.url(INTROSPECTION));
-    server.set(crate::support::scripted_server::OPENID_CONFIGURATION, Answer::Json(document));
-    server.set(INTROSPECTION, active("alice", Duration::from_millis(200)));
-    server
-}
-
-/// The tokens of "bob" are his, all others are this user's.
-fn active(user: &str, after: Duration) -> Answer {
-    let user = user.to_owned();
-    Answer::computed(move |asked| {
-        let name = if asked.body.contains("of-bob") { "bob" } else { &user };
-        let active = !asked.body.contains("not-good");
-        let body = json!({"active": active, "sub": name, "aud": "sip", "scope": format!("for-{name}"),
-            "sip": format!("sip:{name}@example.test"), "exp": crate::support::token::now() + 300});
-        Answer::Late(body, after)
-    })
-}
-
-fn provider(server: &ScriptedServer) -> String {
-    format!("{};tokens=opaque;client_id=proxy;client_secret=secret-of-the-proxy-here", scripted_provider(server))
-}
 
 /// What a real rtpengine is asked to do with each call. It answers "ok" and another port.
 struct RtpEngine {

@@ -25,6 +25,7 @@ pub mod knows_nothing;
 pub mod leak;
 pub mod load;
 pub mod log_lines;
+pub mod opaque;
 pub mod opensips;
 pub mod patience;
 pub mod ports;

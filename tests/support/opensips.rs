@@ -111,7 +111,11 @@ fn counterpart(cfg: &Path, defines: &[(String, String)]) -> PathBuf {
         let text = fs::read_to_string(&own).unwrap_or_default();
         defines.iter().any(|(name, _)| text.contains(&format!("#!ifdef {name}\n")))
     };
-    if is_example && !asked_for() { example } else { own }
+    match (is_example, cfg.starts_with(kit::path("tests"))) {
+        (true, _) if !asked_for() => example,
+        (false, false) => cfg.to_owned(),
+        _ => own,
+    }
 }
 
 /// With the files that it includes.
@@ -173,7 +177,7 @@ fn with_words(line: &str, defines: &[(String, String)]) -> String {
             line = line.replace(text, value);
         }
         line = replace_word(&line, name, value);
-        if name == "DESK_PASSWORD" {
+        if name == "DESK_PASSWORD" && line.contains("oauth_password_grant(") {
             line = line.replace("\"$avp(ha1)\")", &format!("\"$avp(ha1)\", {value})"));
         }
         if name == "DOMAIN" && line.starts_with("alias=") {
@@ -214,7 +218,11 @@ fn replace_word(line: &str, name: &str, value: &str) -> String {
 
 fn settings(asked: &Asked, modules: &Path) -> String {
     let level = if asked.debug >= 3 { 4 } else { 3 };
-    let peer = asked.defines.iter().find(|(name, _)| name == "PEER").map(|(_, value)| format!("alias={value}\n"));
+    let peer = asked
+        .defines
+        .iter()
+        .find(|(name, _)| name == "PEER")
+        .map(|(_, value)| format!("alias=udp:{value}\nalias=tcp:{value}\n"));
     format!(
         "{}log_level={level}\nstderror_enabled=yes\nsyslog_enabled=no\nudp_workers={}\nmpath=\"{}/\"\n",
         peer.unwrap_or_default(),
