@@ -17,6 +17,7 @@ use support::encryption::Recipient;
 use support::patience::PATIENCE;
 use support::ports;
 use support::process::Process;
+use support::sanitized;
 use support::scripted_server::{Answer, ScriptedServer, key_set};
 use support::sip::Client;
 use support::temporary::Directory;
@@ -26,8 +27,6 @@ use support::tool::tool;
 const C: [&str; 4] = ["gcc", "-std=c11", "-x", "c"];
 const CPP: [&str; 4] = ["g++", "-std=c++17", "-x", "c++"];
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
-/// What a static library of Rust needs (`rustc --print native-static-libs`).
-const SYSTEM: [&str; 6] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"];
 
 #[test]
 fn the_header_is_the_generated_one() {
@@ -96,14 +95,13 @@ fn valgrind_finds_nothing() {
 
 #[test]
 fn address_sanitizer_finds_nothing_and_a_panic_costs_one_call() {
-    let library = sanitized_library();
+    let library = sanitized::library();
     let world = World::new();
     let client = world.directory.file("client");
-    let flags = words(&["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
-    build(&C, &sources(), &[static_library(&library), flags].concat(), &client);
+    build(&C, &sources(), &[static_library(&library), words(&sanitized::FLAGS)].concat(), &client);
     for part in [None, Some("panics")] {
         let mut command = Command::new(&client);
-        command.args(part).env("ASAN_OPTIONS", "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1");
+        command.args(part).env("ASAN_OPTIONS", sanitized::OPTIONS);
         println!("{}", succeed(world.arguments(&mut command)));
     }
 }
@@ -337,7 +335,7 @@ fn words(words: &[&str]) -> Vec<String> {
 
 fn static_library(library: &Path) -> Vec<String> {
     let include = format!("-I{}", root("include").display());
-    [words(&[&include, "-x", "none", &library.display().to_string()]), words(&SYSTEM)].concat()
+    [words(&[&include, "-x", "none", &library.display().to_string()]), words(&sanitized::SYSTEM)].concat()
 }
 
 /// Compiler and linker flags as a user gets them.
@@ -372,28 +370,6 @@ fn install(directory: &Directory) -> PathBuf {
     command.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).args(["--modversion", "sipoauth"]);
     assert_eq!(succeed(&mut command).trim(), version);
     prefix
-}
-
-/// The static library with AddressSanitizer and the feature fault-injection, in a target folder of its own.
-fn sanitized_library() -> PathBuf {
-    const TARGET: &str = "x86_64-unknown-linux-gnu";
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("asan");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root(".")).args([
-        "build",
-        "--locked",
-        "--package",
-        "sipoauth",
-        "--lib",
-        "--features",
-        "fault-injection",
-    ]);
-    cargo.args(["--target", TARGET, "--target-dir"]).arg(&folder);
-    // The sanitizer is not yet stable; nothing else of the unstable language is used.
-    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only").env("CARGO_INCREMENTAL", "0");
-    succeed(&mut cargo);
-    folder.join(TARGET).join("debug/libsipoauth.a")
 }
 
 fn run(command: &mut Command) -> Output {

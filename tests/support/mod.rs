@@ -31,6 +31,7 @@ pub mod patience;
 pub mod ports;
 pub mod process;
 pub mod redis;
+pub mod sanitized;
 pub mod scripted_server;
 pub mod sip;
 pub mod sipp;
