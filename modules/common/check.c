@@ -128,7 +128,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
     }
     if (is_refused_here(msg))
         return OAUTH_ERROR;
-    if (oauth_last_is_pending(msg))
+    if (oauth_last_is_pending(msg) && !host_resumes(msg))
         return OAUTH_PARKED; /* a KEMI script tries one check after the other */
     worker = oauth_worker_get();
     if (worker == NULL)

@@ -77,6 +77,27 @@ static void with_a_password(int gone)
     end();
 }
 
+/* The core has no room for the eventfd: it resumes in the same process, with the same message, before there is an answer. */
+static void resumed_at_once(void)
+{
+    int fd;
+
+    start("resumed at once");
+    library.resumed = not_now();
+    at_once = 1;
+    server_receive(request(REGISTER, 2, "Bearer x"));
+    EXPECT(library.jobs == 1 && route_runs == 1 && waiting_count == 0);
+    EXPECT(library.checks == 2 && library.last_flags == SIPOAUTH_CHECK_RESUMED);
+    EXPECT(route_code == OAUTH_NOT_NOW && sent.count == 1 && strstr(sent.text, "SIP/2.0 503 ") != NULL);
+    server_delete_cells();
+    fd = eventfd(0, EFD_NONBLOCK); /* has the number of the one that was closed */
+    library_answers(0);
+    server_take();
+    EXPECT(!server_is_readable(fd) && !logged("cannot be told"));
+    close(fd);
+    end();
+}
+
 static void timed_out(int told_before)
 {
     int fd;
@@ -289,6 +310,7 @@ void test_resume(void)
     answered_normally();
     with_a_password(0);
     with_a_password(1);
+    resumed_at_once();
     timed_out(0);
     timed_out(1);
     timed_out_on_the_way();
