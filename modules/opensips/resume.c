@@ -209,17 +209,21 @@ void host_resume(uint64_t first, uint64_t second)
     untold_end = &suspended->next;
 }
 
-/* Tries again. Returns true if some are left. */
+/* Tries again. What a worker has no room for keeps those of this worker behind it. Returns true if some are left. */
 int oauth_resume_again(void)
 {
     struct suspended **link = &untold, *one, *next;
+    uint64_t full = 0, worker; /* a bit for each; one more that shares it only waits longer */
 
     while ((one = *link) != NULL) {
         next = one->next;
-        if (oauth_workers_send(one->process, wake, one) == 0)
+        worker = UINT64_C(1) << one->process % 64;
+        if (!(full & worker) && oauth_workers_send(one->process, wake, one) == 0) {
             *link = next;
-        else
+        } else {
+            full |= worker;
             link = &one->next;
+        }
     }
     untold_end = link;
     return untold != NULL;

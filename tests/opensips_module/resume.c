@@ -263,6 +263,29 @@ static void full_pipe(int refusals)
     end();
 }
 
+/* The worker reads its pipe while the I/O process tries again: one is refused, and there is room for the next. */
+static void room_between(void)
+{
+    unsigned int i;
+
+    start("room between two entries");
+    resume_route = is_next;
+    done = 0;
+    for (i = 0; i < 3; i++)
+        suspend_one(20 + (int)i);
+    server.refuse_pipe = 1;
+    library_answers(0);
+    library_answers(1);
+    library_answers(2);
+    server.refuse_pipe = 1;
+    EXPECT(oauth_resume_again());
+    take_and_look();
+    EXPECT(!oauth_resume_again());
+    take_and_look();
+    EXPECT(done == 3 && order[0] == 20 && order[1] == 21 && order[2] == 22);
+    end();
+}
+
 static void no_file(void)
 {
     struct rlimit before, none;
@@ -318,6 +341,7 @@ void test_resume(void)
     launched_job();
     full_pipe(-1);
     full_pipe(4);
+    room_between();
     no_file();
     more_than_fit();
     after = eventfd(0, 0);
