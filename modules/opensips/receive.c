@@ -9,7 +9,6 @@
 
 static int parse(sip_msg_t *msg, char *buffer, const struct oauth_arrival *arrival)
 {
-    memset(msg, 0, sizeof(*msg));
     via_cnt = 0;
     msg->buf = buffer;
     msg->len = arrival->len;
@@ -45,10 +44,12 @@ void host_receive(char *buffer, const struct oauth_arrival *arrival, oauth_handl
     int route_before = route_type;
     sip_msg_t *msg = pkg_malloc(sizeof(*msg));
 
+    if (msg != NULL)
+        memset(msg, 0, sizeof(*msg)); /* it is freed below, even if nothing was put into it */
     if (context == NULL || msg == NULL) {
         LM_ERR("no private memory for a request that has waited: it is lost\n");
     } else if (parse(msg, buffer, arrival) < 0) {
-        LM_BUG("a request that was parsed before cannot be parsed\n");
+        LM_ERR("a request that has waited cannot be parsed again, perhaps for lack of private memory: it is lost\n");
     } else {
         memset(context, 0, context_size(CONTEXT_GLOBAL));
         set_global_context(context);

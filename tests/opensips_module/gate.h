@@ -84,6 +84,7 @@ void test_again(void);
 void test_confirm(void);
 void test_tokens(void);
 void test_connection(void);
+void test_memory(void);
 void test_whole(void);
 
 /* Around each test: everything is gone at its end. */

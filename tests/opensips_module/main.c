@@ -118,6 +118,7 @@ int main(int argc, char **argv)
     test_confirm();
     test_tokens();
     test_connection();
+    test_memory();
     if (given("only") == NULL)
         test_whole();
     test_name = "end";
