@@ -51,9 +51,11 @@ void oauth_connection_note(const sip_msg_t *msg)
 static void ended(const str *ip, int port)
 {
     uint32_t hash = hash_of(ip->s, (size_t)ip->len, (unsigned int)port);
-    uint64_t note = __atomic_exchange_n(&notes[hash % NOTES], 0, __ATOMIC_RELAXED);
+    uint64_t note = __atomic_load_n(&notes[hash % NOTES], __ATOMIC_RELAXED);
 
-    if (note >> 32 == (hash | 1))
+    /* the note may be that of a connection that still is */
+    if (note >> 32 == (hash | 1)
+            && __atomic_compare_exchange_n(&notes[hash % NOTES], &note, 0, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         (void)sipoauth_context_connection_closed(oauth_context, (uint32_t)note);
 }
 

@@ -69,6 +69,35 @@ static void ended(void)
     end();
 }
 
+/* There are 65,536 notes. Of connections that share one the last counts; the others are not told, and no wrong number is. */
+static void overwritten(void)
+{
+    enum { HOSTS = 4, PORTS = 60000 };
+    unsigned char host;
+    unsigned int port, told = 0, number;
+
+    begin("more connections than notes");
+    for (host = 1; host <= HOSTS; host++)
+        for (port = 1; port <= PORTS; port++)
+            request_on(PROTO_TCP, host, (unsigned short)port, (int)(host * 100000u + port));
+    for (host = 1; host <= HOSTS; host++) {
+        for (port = 1; port <= PORTS; port++) {
+            number = library.closed;
+            ends(host, (unsigned short)port);
+            if (library.closed == number)
+                continue;
+            told++;
+            if (library.closed_number != host * 100000u + port) {
+                EXPECT(!"the number is that of the connection that ended");
+                return;
+            }
+        }
+    }
+    printf("%u of %d connections have a note\n", told, HOSTS * PORTS);
+    EXPECT(told > 50000 && told <= 65536);
+    end();
+}
+
 /* One subscriber, whose socket is freed by this module. */
 static void subscriber(void)
 {
@@ -89,5 +118,6 @@ static void subscriber(void)
 void test_connection(void)
 {
     ended();
+    overwritten();
     subscriber();
 }
