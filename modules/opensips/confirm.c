@@ -30,9 +30,27 @@ static struct {
     char text[TICKET_MAX];
 } own;
 
+/*
+ * tm sends the octets that it has built, whatever becomes of the stored ones. So the other reply takes their place at the
+ * socket.
+ */
+static struct {
+    const char *of; /* NULL: nothing is replaced */
+    str text;       /* in private memory, which the core frees; empty: only line ends leave, as for a keep-alive */
+} instead;
+
+/* A reply may not get as far as the socket, and another one may be at its address later. */
+static void drop_instead(void)
+{
+    if (instead.of != NULL && instead.text.s != NULL)
+        pkg_free(instead.text.s);
+    instead.of = NULL;
+}
+
 void oauth_confirm_forget(void)
 {
     own.len = 0;
+    drop_instead();
 }
 
 /* The To tag of a reply as it goes out. */
@@ -87,15 +105,6 @@ static str unavailable(const sip_msg_t *request, sipoauth_str to_tag, uint32_t r
     del_nonshm_lump_rpl(&copy.reply_lump);
     return text;
 }
-
-/*
- * tm sends the octets that it has built, whatever becomes of the stored ones. So the other reply takes their place at the
- * socket.
- */
-static struct {
-    const char *of; /* NULL: nothing is replaced */
-    str text;       /* in private memory, which the core frees; empty: only line ends leave, as for a keep-alive */
-} instead;
 
 static int leaves(str *data, sip_msg_t *msg)
 {
@@ -155,19 +164,24 @@ static void stateful_reply(struct cell *cell, int type, struct tmcb_params *para
     uint32_t retry_after = 0;
     char copy[TAG_MAX];
     str *reply = params->extra1;
+    int code = params->code;
 
     if (type == TMCB_MSG_MATCHED_IN) {
         if (ticket->len > 0)
             keep_back(cell, ticket);
         return;
     }
-    if (params->code < 200 || ticket->len == 0 || reply == NULL)
+    if (code < 200 || ticket->len == 0 || reply == NULL)
         return;
-    oauth_confirm_forget();
+    own.len = 0;
+    if (instead.of == reply->s)
+        code = 503; /* by an earlier ticket of this request */
+    else
+        drop_instead();
     if (ticket->kept_back > 0)
         cell->uas.response.buffer.len = ticket->kept_back;
     tag = tag_in(reply, copy);
-    if (answered(view, params->code, tag, &retry_after) < 0)
+    if (answered(view, code, tag, &retry_after) < 0)
         replace_stateful(cell, params, reply, tag, retry_after);
     ticket->len = 0;
 }

@@ -7,7 +7,7 @@
 #include "gate.h"
 
 static const str ok = str_init("OK");
-static int stateful, status;
+static int stateful, status, checks_twice;
 static char many_headers[2000];
 
 /* As save() does: the answer has a Contact. */
@@ -18,6 +18,8 @@ static void registers(struct sip_msg *msg)
     if (stateful && oauth_tm.t_newtran(msg) == 0)
         return;
     rc = call(msg, "oauth_check", "example.test");
+    if (checks_twice)
+        rc = call(msg, "oauth_check", "example.test");
     EXPECT(rc == OAUTH_OK || server.fail_at >= 0);
     if (rc != OAUTH_OK)
         return;
@@ -31,6 +33,7 @@ static void start(const char *name, int with_transaction, int stored)
     script = registers;
     stateful = with_transaction;
     status = 200;
+    checks_twice = 0;
     snprintf(many_headers, sizeof(many_headers), "Contact: <sip:alice@192.0.2.1>;expires=3600\r\n");
     library.first = accepted();
     library.first.confirm = 1;
@@ -179,6 +182,32 @@ static void without_memory(int with_transaction)
     EXPECT(at > 3);
 }
 
+/* A script checks twice, so there are two keys. */
+static void two_tickets(int stored)
+{
+    long memory = server.pkg;
+
+    start("two tickets", 1, stored);
+    checks_twice = 1;
+    when_stored = comes_again;
+    server_receive(request(REGISTER, 20, "Bearer x"));
+    when_stored = NULL;
+    server_retransmit(cells);
+    EXPECT(sent.count == 2);
+    sent.count = 1;
+    EXPECT(library.told.count == 2);
+    if (stored) {
+        EXPECT(library.told.code == 200 && strcmp(library.told.tag, "stateful") == 0);
+        EXPECT(sent.count == 1 && leaves("SIP/2.0 200 OK\r\n"));
+    } else {
+        EXPECT(library.told.code == 503); /* that is how the request was answered */
+        expect_503(1);
+    }
+    server_delete_cells();
+    EXPECT(server.pkg == memory);
+    end();
+}
+
 static int pieces;
 
 static void no_memory_from_here(struct cell *cell)
@@ -211,6 +240,36 @@ static void no_503(void)
     EXPECT(empty == 2 && not_stored == 1);
 }
 
+/* It does not get as far as the socket. The 503 then must not take the place of another's reply at the same address. */
+static void never_at_the_socket(void)
+{
+    long memory;
+    str other;
+
+    start("no socket for the reply", 1, 0);
+    server_receive(request(REGISTER, 9, "Bearer x"));
+    expect_503(1);
+    server_delete_cells();
+    memory = server.pkg;
+    no_socket = 1;
+    server_receive(request(REGISTER, 10, "Bearer x"));
+    EXPECT(sent.count == 1 && library.told.count == 2 && no_socket == 0);
+    other = (str){(char *)unsent, 4};
+    EXPECT(server.raw[0](&other, NULL) == 0 && other.s == unsent && other.len == 4);
+    server_delete_cells();
+    EXPECT(server.pkg == memory);
+    /* a relayed 2xx leaves without a script, and so does the next one */
+    status = 100;
+    server_receive(request(REGISTER, 11, "Bearer x"));
+    server_receive(request(REGISTER, 12, "Bearer x"));
+    no_socket = 1;
+    EXPECT(server_reply(cells, cells->uas.request, 200, "OK") == 1 && no_socket == 0);
+    EXPECT(server_reply(cells->next, cells->next->uas.request, 200, "OK") == 1 && leaves("SIP/2.0 503 "));
+    server_delete_cells();
+    EXPECT(server.pkg == memory);
+    end();
+}
+
 void test_confirm(void)
 {
     int with_transaction;
@@ -225,5 +284,8 @@ void test_confirm(void)
     another_within();
     repeated_meanwhile(0);
     repeated_meanwhile(1);
+    two_tickets(1);
+    two_tickets(0);
     no_503();
+    never_at_the_socket();
 }
