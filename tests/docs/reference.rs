@@ -12,7 +12,7 @@ use sipoauth_core::config::settings::{GLOBAL, GONE, Settings};
 
 use crate::{SETTINGS, root};
 
-const PARAMETERS: &str = include_str!("../../modules/kamailio/params_keys.h");
+const PARAMETERS: &str = include_str!("../../modules/common/params_keys.h");
 
 /// Compares a file of the project with what it must be, or writes it.
 pub fn same_or_written(path: &str, wanted: &str) {
@@ -104,5 +104,5 @@ fn the_reference_of_settings() {
     let keys = keys.chain(GONE.iter().map(|(key, _)| *key));
     let list: String = keys.map(|key| format!("KEY({key})\n")).collect();
     let (head, _) = PARAMETERS.split_once("KEY(").expect("a list");
-    same_or_written("modules/kamailio/params_keys.h", &format!("{head}{list}"));
+    same_or_written("modules/common/params_keys.h", &format!("{head}{list}"));
 }
