@@ -5,6 +5,7 @@
 pub mod arguments;
 pub mod kamailio;
 pub mod part;
+pub mod proxies;
 pub mod report;
 pub mod rounds;
 pub mod scale;

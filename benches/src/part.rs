@@ -44,6 +44,26 @@ pub struct Ratio {
     pub note: String,
 }
 
+/// A number, what is divided by what, goal and stretch.
+pub struct Goal(pub &'static str, pub &'static str, pub f64, pub f64);
+
+impl Goal {
+    /// The smaller the better.
+    pub fn at_most(self, measured: Option<Spread>, note: &str) -> Ratio {
+        self.ratio(measured, false, note)
+    }
+
+    /// The larger the better.
+    pub fn at_least(self, measured: Option<Spread>, note: &str) -> Ratio {
+        self.ratio(measured, true, note)
+    }
+
+    fn ratio(self, measured: Option<Spread>, more_is_better: bool, note: &str) -> Ratio {
+        let Goal(id, what, goal, stretch) = self;
+        Ratio { id: id.into(), what: what.into(), measured, goal, stretch, more_is_better, note: note.into() }
+    }
+}
+
 /// One figure.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Figure {

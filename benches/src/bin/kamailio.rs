@@ -11,8 +11,11 @@ use sipoauth_bench::arguments::Arguments;
 use sipoauth_bench::kamailio::results::{Waits, figures, plots, ratios};
 use sipoauth_bench::kamailio::rounds::{Costs, Loads};
 use sipoauth_bench::kamailio::site::Site;
-use sipoauth_bench::kamailio::waiting::{PERCENTILES, Times, bystanders, overload, rate, slowly};
+use sipoauth_bench::kamailio::waiting::{PERCENTILES, bystanders, overload};
 use sipoauth_bench::part::Part;
+use sipoauth_bench::proxies::loads::rate;
+use sipoauth_bench::proxies::server::slowly;
+use sipoauth_bench::proxies::times::Times;
 
 /// Rounds of everything, and seconds of each look at bystanders.
 struct Extent {

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sipoauth_bench::arguments::Arguments;
-use sipoauth_bench::kamailio::keys::Algorithm;
 use sipoauth_bench::kamailio::morning::{Morning, Pace, with_one, with_passwords};
 use sipoauth_bench::kamailio::phones::Phones;
-use sipoauth_bench::kamailio::proxy::Proxy;
-use sipoauth_bench::kamailio::rounds::tokens_of;
-use sipoauth_bench::kamailio::site::{Ground, Way, auth_db, subscribers};
+use sipoauth_bench::kamailio::proxy::launch;
+use sipoauth_bench::kamailio::site::{auth_db, defines, subscribers};
 use sipoauth_bench::part::{Content, Figure, Part, Plot, Ratio};
+use sipoauth_bench::proxies::ground::{Ground, Way};
+use sipoauth_bench::proxies::keys::Algorithm;
+use sipoauth_bench::proxies::loads::tokens_of;
+use sipoauth_bench::proxies::process::Proxy;
 use sipoauth_bench::rounds::Spread;
 
 /// How much is measured.
@@ -100,7 +102,7 @@ fn run(extent: &Extent, quick: bool) -> Result<(), String> {
 }
 
 fn started(ground: &Ground, name: &'static str, way: Way) -> Result<Proxy, String> {
-    let mut proxy = Proxy::launch(name, ground.base(), &ground.defines(name, way)?)?;
+    let mut proxy = launch(name, ground.base(), &defines(ground, name, way)?)?;
     proxy.wait_until_ready()?;
     Ok(proxy)
 }

@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use sipoauth_bench::arguments::Arguments;
 use sipoauth_bench::kamailio::counted::{Count, begin, counted};
-use sipoauth_bench::kamailio::keys::Algorithm;
-use sipoauth_bench::kamailio::message::Message;
 use sipoauth_bench::kamailio::phones::Phones;
-use sipoauth_bench::kamailio::proxy::Proxy;
-use sipoauth_bench::kamailio::rounds::{load, new_tokens};
-use sipoauth_bench::kamailio::site::{Ground, Way};
+use sipoauth_bench::kamailio::proxy::launch_counted;
+use sipoauth_bench::kamailio::site::defines;
 use sipoauth_bench::part::{Figure, Part};
+use sipoauth_bench::proxies::ground::{Ground, Way};
+use sipoauth_bench::proxies::keys::Algorithm;
+use sipoauth_bench::proxies::loads::{load, new_tokens};
+use sipoauth_bench::proxies::message::Message;
+use sipoauth_bench::proxies::process::Proxy;
 use sipoauth_bench::rounds::Spread;
 
 /// Users of these proxies, each with one request that is counted.
@@ -35,8 +37,8 @@ fn run() -> Result<(), String> {
     let ground = Ground::new()?;
     let keys = ground.server.keys();
     let start = |name, way: Option<Way>| {
-        let defines = way.map_or(Ok(Vec::new()), |way| ground.defines(name, way))?;
-        let mut proxy = Proxy::launch_counted(name, ground.base(), &defines)?;
+        let defines = way.map_or(Ok(Vec::new()), |way| defines(&ground, name, way))?;
+        let mut proxy = launch_counted(name, ground.base(), &defines)?;
         proxy.wait_until_ready()?;
         Ok::<_, String>(proxy)
     };

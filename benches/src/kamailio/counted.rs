@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::proxy::Proxy;
+use crate::proxies::process::Proxy;
 
 /// A place, and the instructions there.
 pub type Count = (String, f64);

@@ -3,10 +3,10 @@
 
 use sipoauth_core::sip::digest::{DigestAlgorithm, DigestInput, ha1};
 
-use super::generator::{Generator, Outcome};
-use super::message::{Message, between};
-use super::proxy::Proxy;
-use super::{DOMAIN, USERS, WINDOW};
+use crate::proxies::generator::{Generator, Outcome};
+use crate::proxies::message::{Message, between};
+use crate::proxies::process::Proxy;
+use crate::proxies::{DOMAIN, USERS, WINDOW};
 
 /// Everybody's password, which is also in the script.
 pub const PASSWORD: &str = "password-of-all";

@@ -2,12 +2,12 @@
 //! The proxy has just been started, and all phones come back at once: each registers for the first time, one way or
 //! another.
 
-use super::WINDOW;
 use super::digest::{first_requests, nonce_of, second_request};
-use super::generator::{Generator, Outcome};
-use super::message::Message;
-use super::proxy::Proxy;
-use super::waiting::Times;
+use crate::proxies::WINDOW;
+use crate::proxies::generator::{Generator, Outcome};
+use crate::proxies::message::Message;
+use crate::proxies::process::Proxy;
+use crate::proxies::times::Times;
 
 /// The registrations of all phones.
 pub struct Morning {

@@ -8,11 +8,11 @@ use sipoauth_core::keys::shared_key::{KeyOrder, shared_key};
 use sipoauth_core::sip::digest_string::{DigestParts, digest_string};
 use sipoauth_core::sip::sip_date;
 
-use super::generator::Generator;
-use super::message::{Message, between, call_id, contact, cseq, from_tag, next_cseq};
-use super::proxy::Proxy;
-use super::server::CODE;
-use super::{WINDOW, address};
+use crate::proxies::generator::Generator;
+use crate::proxies::message::{Message, between, call_id, contact, cseq, from_tag, next_cseq};
+use crate::proxies::process::Proxy;
+use crate::proxies::server::CODE;
+use crate::proxies::{WINDOW, address};
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 

@@ -1,198 +1,51 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A Kamailio of the benches: started, asked how much CPU time it has used, and ended with everything it has forked.
+//! How the benches start Kamailio.
 
-use std::fs::{self, File};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::time::{clock_getcpuclockid, clock_gettime};
-use nix::unistd::Pid;
+use crate::proxies::process::{Proxy, free_port, project};
 
-const START: Duration = Duration::from_secs(30);
-const STOP: Duration = Duration::from_secs(20);
-/// Log lines that a healthy proxy never writes.
-const TROUBLE: [&str; 3] = ["exited by a signal", "core was", "CRITICAL"];
-
-/// A running proxy.
-pub struct Proxy {
-    /// For messages.
-    pub name: &'static str,
-    /// Where it takes SIP over UDP.
-    pub port: u16,
-    child: Child,
-    log: PathBuf,
+/// Starts the benches' script with these definitions (as `-A` takes them), its files in `folder`.
+pub fn launch(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+    launch_of(project(), name, folder, defines)
 }
 
-impl Proxy {
-    /// Starts the benches' script with these definitions (as `-A` takes them), its files in `folder`.
-    pub fn launch(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
-        Proxy::launch_of(project(), name, folder, defines)
-    }
-
-    /// The same with the module of the tree in `build`.
-    pub fn launch_of(build: &Path, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
-        Proxy::start(&[], build, name, folder, defines)
-    }
-
-    /// Starts it with one worker, below Callgrind, which counts what happens while a message is handled. What it has counted
-    /// is in files `callgrind.PID.NUMBER` in the proxy's folder, one for each OPTIONS.
-    pub fn launch_counted(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
-        let out = format!("--callgrind-out-file={}", folder.join(name).join("callgrind.%p").display());
-        // The script calls `setflag` for OPTIONS only.
-        let below =
-            ["valgrind", "-q", "--tool=callgrind", "--toggle-collect=receive_msg", "--dump-before=setflag", &out];
-        let defines: Vec<String> = [&["WORKERS=1".to_owned()], defines].concat();
-        Proxy::start(&below, project(), name, folder, &defines)
-    }
-
-    fn start(
-        below: &[&str],
-        build: &Path,
-        name: &'static str,
-        folder: &Path,
-        defines: &[String],
-    ) -> Result<Proxy, String> {
-        let port = free_port()?;
-        let folder = folder.join(name);
-        let log = folder.join("log");
-        let fail = |e: std::io::Error| format!("{name}: Kamailio cannot be started: {e}; run tools/setup.sh bench");
-        fs::create_dir_all(&folder).map_err(fail)?;
-        let output = File::create(&log).map_err(fail)?;
-        // It ends when this process does, however that ends.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "--"]).args(below).args(["kamailio", "-DD", "-E"]);
-        // f_malloc: the default allocator takes half of the time. tm keeps an answered transaction for 5 s, 14 kB each.
-        command.args(["-x", "fm", "-X", "fm", "-m", "1536", "-M", "32"]);
-        command.arg("-f").arg(project().join("benches/kamailio/registrar.cfg"));
-        command.arg("-w").arg(&folder).arg("-Y").arg(&folder);
-        command.arg("-L").arg(format!("{}:{}", modules()?.display(), build.join("target/kamailio").display()));
-        command.arg("-A").arg(format!("PORT={port}"));
-        for define in defines {
-            command.arg("-A").arg(define);
-        }
-        command.stdin(Stdio::null()).stdout(output.try_clone().map_err(fail)?).stderr(output);
-        let child = command.spawn().map_err(fail)?;
-        Ok(Proxy { name, port, child, log })
-    }
-
-    /// Waits until it answers.
-    pub fn wait_until_ready(&mut self) -> Result<(), String> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
-        socket.set_read_timeout(Some(Duration::from_millis(100))).map_err(|e| e.to_string())?;
-        let local = socket.local_addr().map_err(|e| e.to_string())?;
-        let options = format!(
-            "OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKready{}\r\nFrom: <sip:a@b>;tag=c\r\n\
-             To: <sip:a@b>\r\nCall-ID: ready\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
-            self.port
-        );
-        let deadline = Instant::now() + START;
-        while Instant::now() < deadline {
-            self.check()?;
-            let asked = socket.send_to(options.as_bytes(), (Ipv4Addr::LOCALHOST, self.port));
-            if asked.is_ok() && socket.recv(&mut [0; 4096]).is_ok() {
-                return Ok(());
-            }
-        }
-        Err(format!("{}: Kamailio does not answer\n{}", self.name, self.tail()))
-    }
-
-    /// An error when it has ended, or one of its processes has died.
-    pub fn check(&mut self) -> Result<(), String> {
-        if let Some(status) = self.child.try_wait().map_err(|e| e.to_string())? {
-            return Err(format!("{}: Kamailio has ended: {status}\n{}", self.name, self.tail()));
-        }
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        match log.lines().find(|line| TROUBLE.iter().any(|word| line.contains(word))) {
-            Some(line) => Err(format!("{}: {line}", self.name)),
-            None => Ok(()),
-        }
-    }
-
-    /// The last lines of its log, for messages.
-    pub fn tail(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
-    }
-
-    /// CPU time that all its processes have used so far, microseconds; that of threads which have ended, too.
-    pub fn cpu(&self) -> Result<f64, String> {
-        let time = |pid: i32| {
-            let clock = clock_getcpuclockid(Pid::from_raw(pid))?;
-            let time = clock_gettime(clock)?;
-            Ok((time.tv_sec() as f64) * 1e6 + (time.tv_nsec() as f64) / 1e3)
-        };
-        let main = self.child.id() as i32;
-        let times: Result<Vec<f64>, nix::Error> = std::iter::once(main).chain(children_of(main)?).map(time).collect();
-        times.map(|times| times.iter().sum()).map_err(|e| format!("{}: no CPU time: {e}", self.name))
-    }
-
-    /// Memory of all its processes in octets; what several share counts once.
-    pub fn memory(&self) -> Result<f64, String> {
-        let main = self.child.id() as i32;
-        let pss = |pid: i32| {
-            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-            line.split_whitespace().next()?.parse::<f64>().ok()
-        };
-        Ok(std::iter::once(main).chain(children_of(main)?).filter_map(pss).sum::<f64>() * 1024.0)
-    }
-
-    /// Page faults of all its processes so far, without those for which a disk was read.
-    pub fn faults(&self) -> Result<f64, String> {
-        let main = self.child.id() as i32;
-        Ok(std::iter::once(main).chain(children_of(main)?).filter_map(faults_of).sum())
-    }
+/// The same with the module of the tree in `build`.
+pub fn launch_of(build: &Path, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+    start(&[], build, name, folder, defines)
 }
 
-/// A field of what the kernel says of a process, from the state on.
-fn stat_of(pid: i32, field: usize) -> Option<i64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything; state and parent follow it.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
+/// Starts it with one worker, below Callgrind, which counts what happens while a message is handled. What it has counted
+/// is in files `callgrind.PID.NUMBER` in the proxy's folder, one for each OPTIONS.
+pub fn launch_counted(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+    let out = format!("--callgrind-out-file={}", folder.join(name).join("callgrind.%p").display());
+    // The script calls `setflag` for OPTIONS only.
+    let below = ["valgrind", "-q", "--tool=callgrind", "--toggle-collect=receive_msg", "--dump-before=setflag", &out];
+    let defines: Vec<String> = [&["WORKERS=1".to_owned()], defines].concat();
+    start(&below, project(), name, folder, &defines)
 }
 
-fn faults_of(pid: i32) -> Option<f64> {
-    stat_of(pid, 7).map(|faults| faults as f64)
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        let _ = kill(pid, Signal::SIGTERM);
-        let deadline = Instant::now() + STOP;
-        while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        for child in children_of(pid.as_raw()).unwrap_or_default() {
-            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+fn start(below: &[&str], build: &Path, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+    let port = free_port()?;
+    let folder = folder.join(name);
+    let log = folder.join("log");
+    let fail = |e: std::io::Error| format!("{name}: Kamailio cannot be started: {e}; run tools/setup.sh bench");
+    fs::create_dir_all(&folder).map_err(fail)?;
+    // It ends when this process does, however that ends.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).args(below).args(["kamailio", "-DD", "-E"]);
+    // f_malloc: the default allocator takes half of the time. tm keeps an answered transaction for 5 s, 14 kB each.
+    command.args(["-x", "fm", "-X", "fm", "-m", "1536", "-M", "32"]);
+    command.arg("-f").arg(project().join("benches/kamailio/registrar.cfg"));
+    command.arg("-w").arg(&folder).arg("-Y").arg(&folder);
+    command.arg("-L").arg(format!("{}:{}", modules()?.display(), build.join("target/kamailio").display()));
+    command.arg("-A").arg(format!("PORT={port}"));
+    for define in defines {
+        command.arg("-A").arg(define);
     }
-}
-
-fn children_of(parent: i32) -> Result<Vec<i32>, String> {
-    let processes = fs::read_dir("/proc").map_err(|e| format!("/proc: {e}"))?;
-    let mut children = Vec::new();
-    for entry in processes.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if stat_of(pid, 1) == Some(i64::from(parent)) {
-            children.push(pid);
-        }
-    }
-    Ok(children)
-}
-
-fn free_port() -> Result<u16, String> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
-    socket.and_then(|socket| socket.local_addr()).map(|a| a.port()).map_err(|e| format!("no free port: {e}"))
+    Proxy::spawn(name, port, command, log).map_err(fail)
 }
 
 /// Where Debian has put the modules of the installed Kamailio.
@@ -207,8 +60,4 @@ pub fn modules() -> Result<PathBuf, String> {
 /// A module beside auth_oauth.so or beside Kamailio's own.
 pub fn has_module(name: &str) -> bool {
     modules().is_ok_and(|folder| folder.join(name).exists()) || project().join("target/kamailio").join(name).exists()
-}
-
-fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("benches is in the project")
 }

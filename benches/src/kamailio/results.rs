@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the rounds come to: ratios with their goals, figures, pictures.
 
-use super::rounds::{Cost, Costs};
+use super::rounds::Costs;
 use super::waiting::{Overload, PERCENTILES};
-use crate::part::{Content, Figure, Plot, Ratio};
+use crate::part::{Content, Figure, Goal, Plot, Ratio};
+use crate::proxies::loads::Cost;
 use crate::rounds::Spread;
 
 /// What is measured about slow servers, one value for each round.
@@ -58,23 +59,6 @@ fn over(costs: &[Costs], above: &str, below: &str) -> Option<Spread> {
 fn over_plain(costs: &[Costs], name: &str) -> Option<Spread> {
     let own = cpu(costs, name);
     (!own.is_empty()).then(|| Spread::of_ratios(&own, &values(costs, name, |cost| cost.plain)))
-}
-
-struct Goal(&'static str, &'static str, f64, f64);
-
-impl Goal {
-    fn at_most(self, measured: Option<Spread>, note: &str) -> Ratio {
-        self.ratio(measured, false, note)
-    }
-
-    fn at_least(self, measured: Option<Spread>, note: &str) -> Ratio {
-        self.ratio(measured, true, note)
-    }
-
-    fn ratio(self, measured: Option<Spread>, more_is_better: bool, note: &str) -> Ratio {
-        let Goal(id, what, goal, stretch) = self;
-        Ratio { id: id.into(), what: what.into(), measured, goal, stretch, more_is_better, note: note.into() }
-    }
 }
 
 /// The ratios of PERFORMANCE that are measured here.

@@ -4,41 +4,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::generator::Generator;
-use super::keys::{Algorithm, Keys};
-use super::message::{Message, next_cseq};
+use super::digest;
 use super::phones::Phones;
-use super::proxy::Proxy;
-use super::server::TOKEN;
 use super::site::Site;
-use super::{USERS, WINDOW, digest};
+use crate::proxies::USERS;
+use crate::proxies::keys::Algorithm;
+use crate::proxies::loads::{Cost, load, new_tokens, opaque};
+use crate::proxies::message::Message;
 
 /// Requests in one load of a proxy that answers fast, and of one that is slower.
 const FAST: usize = 20_000;
 const SLOW: usize = 5_000;
 /// RS256 tokens take long to make, Kamailio's jwt module long to verify.
 const SLOWEST: usize = 2_000;
-
-/// What a request costs a proxy.
-#[derive(Clone, Copy)]
-pub struct Cost {
-    /// Microseconds of CPU.
-    pub cpu: f64,
-    /// Page faults; not a number where they were not counted.
-    pub faults: f64,
-    /// Microseconds of CPU of the plain REGISTER that was measured right before it.
-    pub plain: f64,
-}
-
-impl Cost {
-    fn of(cpu: f64, plain: Cost) -> Cost {
-        Cost { cpu, faults: f64::NAN, plain: plain.cpu }
-    }
-
-    fn beside(self, plain: Cost) -> Cost {
-        Cost { plain: plain.cpu, ..self }
-    }
-}
 
 /// By what was measured.
 pub type Costs = BTreeMap<&'static str, Cost>;
@@ -50,47 +28,6 @@ pub struct Loads {
     /// The phones with keys.
     phones: Phones,
     serial: u64,
-}
-
-/// REGISTER of a user with a token.
-pub fn bearer(user: usize, token: &str) -> Message {
-    Message::register(user, &format!("Authorization: Bearer {token}\r\n"), "")
-}
-
-/// Tokens that nobody has seen yet, made by two threads.
-pub fn new_tokens(keys: &Keys, algorithm: Algorithm, count: usize, first: u64) -> Vec<Message> {
-    tokens_of(keys, algorithm, USERS, count, first)
-}
-
-/// The same for so many users.
-pub fn tokens_of(keys: &Keys, algorithm: Algorithm, users: usize, count: usize, first: u64) -> Vec<Message> {
-    let some = |from: usize, to: usize| -> Vec<Message> {
-        (from..to).map(|i| bearer(i % users, &keys.token(algorithm, i % users, first + i as u64))).collect()
-    };
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| some(0, count / 2));
-        let mine = some(count / 2, count);
-        let mut all = other.join().expect("making tokens does not panic");
-        all.extend(mine);
-        all
-    })
-}
-
-/// Messages with opaque tokens that nobody has seen yet.
-pub fn opaque(count: usize) -> Vec<Message> {
-    (0..count).map(|i| bearer(i % USERS, &format!("{TOKEN}{}-{:024x}", i % USERS, next_cseq()))).collect()
-}
-
-/// Loads a proxy and returns what a request costs.
-pub fn load(proxy: &mut Proxy, messages: &mut [Message], count: usize, source: u8) -> Result<Cost, String> {
-    let mut generator = Generator::new(proxy.port, source)?;
-    let (cpu, faults) = (proxy.cpu()?, proxy.faults()?);
-    let outcome = generator.saturate(messages, count, WINDOW, &mut |_, _| {})?;
-    let (cpu, faults) = (proxy.cpu()? - cpu, proxy.faults()? - faults);
-    outcome.expect(200, count).map_err(|e| format!("{}: {e}\n{}", proxy.name, proxy.tail()))?;
-    proxy.check()?;
-    let each = |value: f64| value / count as f64;
-    Ok(Cost { cpu: each(cpu), faults: each(faults), plain: each(cpu) })
 }
 
 impl Loads {

@@ -1,32 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! All proxies of the benches, each on a port of its own, and the authorization server that they use.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use super::keys::Algorithm;
-use super::proxy::{Proxy, has_module};
-use super::server::{CLIENT, Server};
-use super::{AUDIENCE, DOMAIN, USERS, digest};
-
-/// Requests that may wait at once, and threads that ask the server, at the proxy with opaque tokens. One provider may
-/// not keep all threads busy.
-const WAITING: &str = "max_pending = 4000\nhttp_threads = 256\n";
-
-/// A folder that goes away.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // KEEP_BENCH_FILES=1 keeps logs and configurations.
-        if std::env::var_os("KEEP_BENCH_FILES").is_none() {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-}
+use super::digest;
+use super::proxy::{has_module, launch, launch_of};
+use crate::proxies::ground::{Ground, Way, write};
+use crate::proxies::keys::Algorithm;
+use crate::proxies::process::Proxy;
+use crate::proxies::server::Server;
+use crate::proxies::{AUDIENCE, DOMAIN, USERS};
 
 /// Running proxies. Those that this machine cannot have are None.
 pub struct Site {
@@ -61,72 +47,14 @@ pub struct Site {
     _ground: Ground,
 }
 
-/// How a proxy gets its tokens.
-#[derive(Clone, Copy)]
-pub enum Way {
-    /// Tokens whose keys are in a file.
-    Signed,
-    /// Codes, and proofs of possession.
-    Codes,
-    /// Opaque tokens.
-    Opaque,
-}
-
-/// What proxies share: a folder that goes away, the authorization server, and its keys in a file.
-pub struct Ground {
-    /// The authorization server.
-    pub server: Arc<Server>,
-    folder: Folder,
-    with_keys: String,
-    store_key: PathBuf,
-}
-
-impl Ground {
-    /// Starts the server.
-    pub fn new() -> Result<Ground, String> {
-        let folder = Folder(std::env::temp_dir().join(format!("sipoauth-bench-{}", std::process::id())));
-        fs::create_dir_all(&folder.0).map_err(|e| format!("{}: {e}", folder.0.display()))?;
-        let server = Server::start()?;
-        let keys = write(&folder.0, "jwks.json", &server.keys().key_set().to_string())?;
-        let store_key = write(&folder.0, "store-key", "a secret of the benches, at least 32 octets")?;
-        Ok(Ground { server, folder, with_keys: format!("jwks_file = \"{}\"\n", keys.display()), store_key })
+/// What a proxy with this name must know, as `-A` takes it.
+pub fn defines(ground: &Ground, name: &str, way: Way) -> Result<Vec<String>, String> {
+    let file = ground.config(name, way)?;
+    let mut defines = vec!["TOKENS".to_owned(), format!("CONFIG_FILE=\"{}\"", file.display())];
+    if matches!(way, Way::Opaque) {
+        defines.push("BYSTANDERS".into());
     }
-
-    /// The folder.
-    pub fn base(&self) -> &Path {
-        &self.folder.0
-    }
-
-    /// What a proxy with this name must know, as `-A` takes it.
-    pub fn defines(&self, name: &str, way: Way) -> Result<Vec<String>, String> {
-        let server = &self.server;
-        let client =
-            format!("{}client_id = \"{CLIENT}\"\nclient_secret = \"a secret of the benches\"\n", self.with_keys);
-        let (globals, provider) = match way {
-            Way::Signed => ("token_cache_size = 32768\n".to_owned(), self.with_keys.clone()),
-            Way::Codes => {
-                let store = format!(
-                    "store = \"{}\"\nstore_key_file = \"{}\"\nsource_limit = 65535\nusers = 262144\n",
-                    self.base().join(format!("store-{name}")).display(),
-                    self.store_key.display()
-                );
-                (store, format!("{client}token_endpoint = \"{}\"\n", server.url("/token")))
-            }
-            Way::Opaque => (
-                format!("{WAITING}source_limit = 65535\nusers = 131072\n"),
-                format!(
-                    "{client}tokens = \"opaque\"\nintrospection_cache = 3600\nintrospection_endpoint = \"{}\"\n",
-                    server.url("/introspect")
-                ),
-            ),
-        };
-        let file = config_file(self.base(), name, server, &globals, &provider)?;
-        let mut defines = vec!["TOKENS".to_owned(), format!("CONFIG_FILE=\"{}\"", file.display())];
-        if matches!(way, Way::Opaque) {
-            defines.push("BYSTANDERS".into());
-        }
-        Ok(defines)
-    }
+    Ok(defines)
 }
 
 impl Site {
@@ -134,10 +62,9 @@ impl Site {
     pub fn start(before: Option<&Path>) -> Result<Site, String> {
         let ground = Ground::new()?;
         let (base, server) = (ground.base(), &ground.server);
-        let ours = |name, way| Proxy::launch(name, base, &ground.defines(name, way)?);
-        let earlier = |name, way| {
-            before.map(|build| Proxy::launch_of(build, name, base, &ground.defines(name, way)?)).transpose()
-        };
+        let ours = |name, way| launch(name, base, &defines(&ground, name, way)?);
+        let earlier =
+            |name, way| before.map(|build| launch_of(build, name, base, &defines(&ground, name, way)?)).transpose();
         let jwt = |name: &'static str, algorithm: Algorithm| -> Result<Option<Proxy>, String> {
             if !has_module("jwt.so") {
                 return Ok(None);
@@ -149,23 +76,23 @@ impl Site {
                 format!("KEY_FILE=\"{}\"", key.display()),
                 format!("CLAIMS=\"{claims}\""),
             ];
-            Proxy::launch(name, base, &defines).map(Some)
+            launch(name, base, &defines).map(Some)
         };
         let mut site = Site {
-            plain: Proxy::launch("plain", base, &[])?,
+            plain: launch("plain", base, &[])?,
             cached: ours("cached", Way::Signed)?,
             rs256: ours("rs256", Way::Signed)?,
             es256: ours("es256", Way::Signed)?,
             cached_before: earlier("cached_before", Way::Signed)?,
             rs256_before: earlier("rs256_before", Way::Signed)?,
-            digest: Proxy::launch("digest", base, &["DIGEST".into()])?,
+            digest: launch("digest", base, &["DIGEST".into()])?,
             auth_db: subscribers(base, USERS)?.map(|database| auth_db(base, &database)).transpose()?,
             pop: ours("pop", Way::Codes)?,
             opaque: ours("opaque", Way::Opaque)?,
             http_client: match has_module("http_client.so") {
                 true => {
                     let url = format!("HTTP_CLIENT=\"{}\"", server.url("/introspect"));
-                    Some(Proxy::launch("http_client", base, &[url, "BYSTANDERS".into()])?)
+                    Some(launch("http_client", base, &[url, "BYSTANDERS".into()])?)
                 }
                 false => None,
             },
@@ -201,24 +128,9 @@ impl Site {
     }
 }
 
-fn write(folder: &Path, name: &str, content: &str) -> Result<PathBuf, String> {
-    let path = folder.join(name);
-    fs::write(&path, content).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(path)
-}
-
-fn config_file(folder: &Path, name: &str, server: &Server, globals: &str, provider: &str) -> Result<PathBuf, String> {
-    let text = format!(
-        "{globals}[[provider]]\nname = \"bench\"\nissuer = \"{}\"\naudience = [\"{AUDIENCE}\"]\naor = [\"{{sip}}\"]\n\
-         domains = [\"{DOMAIN}\"]\n{provider}",
-        server.keys().issuer()
-    );
-    write(folder, &format!("{name}.toml"), &text)
-}
-
 /// A proxy with passwords in this database.
 pub fn auth_db(folder: &Path, database: &Path) -> Result<Proxy, String> {
-    Proxy::launch("auth_db", folder, &["AUTH_DB".into(), format!("DATABASE=\"sqlite:///{}\"", database.display())])
+    launch("auth_db", folder, &["AUTH_DB".into(), format!("DATABASE=\"sqlite:///{}\"", database.display())])
 }
 
 /// A database of SQLite with the passwords of so many users; None where Kamailio's module or the program that makes it is

@@ -1,40 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a slow authorization server does: to those who need it, and to those who do not.
 
-use std::time::Duration;
+use crate::proxies::USERS;
+use crate::proxies::generator::Generator;
+use crate::proxies::loads::opaque;
+use crate::proxies::message::Message;
+use crate::proxies::process::Proxy;
+use crate::proxies::times::Times;
 
-use super::USERS;
-use super::generator::Generator;
-use super::message::Message;
-use super::proxy::Proxy;
-use super::rounds::opaque;
-use super::server::Server;
-
-/// How long the server takes for each answer.
-pub const DELAY: Duration = Duration::from_millis(50);
 /// Requests per second that need the server, beside others.
 const ASKING: f64 = 30.0;
 /// Requests per second that do not.
 const BYSTANDERS: f64 = 1000.0;
 /// Percentiles of the picture.
 pub const PERCENTILES: [f64; 6] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9];
-
-/// Milliseconds to the reply, sorted.
-pub struct Times(Vec<f64>);
-
-impl Times {
-    /// In whatever order.
-    pub fn of(mut times: Vec<f64>) -> Times {
-        times.sort_by(f64::total_cmp);
-        Times(times)
-    }
-
-    /// A percentile.
-    pub fn percentile(&self, percent: f64) -> f64 {
-        let place = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
-        self.0.get(place.saturating_sub(1)).or(self.0.last()).copied().unwrap_or(f64::NAN)
-    }
-}
 
 /// Times of requests that need no server, for some seconds; beside requests that do, or without.
 pub fn bystanders(proxy: &mut Proxy, seconds: f64, beside: bool, source: u8) -> Result<Times, String> {
@@ -62,15 +41,6 @@ pub fn bystanders(proxy: &mut Proxy, seconds: f64, beside: bool, source: u8) -> 
     Ok(Times::of(of_others.map(|(_, time)| *time).collect()))
 }
 
-/// Answers per second with so many requests on their way, all of which need the server.
-pub fn rate(proxy: &mut Proxy, count: usize, window: usize, source: u8) -> Result<f64, String> {
-    let mut messages = opaque(count);
-    let outcome = Generator::new(proxy.port, source)?.saturate(&mut messages, count, window, &mut |_, _| {})?;
-    let outcome = outcome.expect(200, count).map_err(|e| format!("{}: {e}\n{}", proxy.name, proxy.tail()))?;
-    proxy.check()?;
-    Ok(count as f64 / outcome.took.as_secs_f64())
-}
-
 /// What became of requests that came faster than the server can answer.
 pub struct Overload {
     /// Accepted.
@@ -95,23 +65,4 @@ pub fn overload(proxy: &mut Proxy, rate: f64, seconds: f64, source: u8) -> Resul
         return Err(format!("{}: {:?}", proxy.name, outcome.statuses));
     }
     Ok(Overload { accepted, refused, lost: outcome.lost })
-}
-
-/// Sets the server's delay and takes it away again.
-pub fn slowly<T>(server: &Server, run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    server.set_delay(DELAY);
-    let result = run();
-    server.set_delay(Duration::ZERO);
-    result
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles() {
-        let times = Times((1..=1000).map(f64::from).collect());
-        assert_eq!([50.0, 99.0, 99.9, 100.0].map(|p| times.percentile(p)), [500.0, 990.0, 999.0, 1000.0]);
-    }
 }

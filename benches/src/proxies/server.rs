@@ -19,6 +19,8 @@ pub const CLIENT: &str = "sip-proxy";
 pub const CODE: &str = "code-of-user-";
 /// Opaque tokens are this and the user's number, a dash, and anything.
 pub const TOKEN: &str = "opaque-";
+/// How long the server takes for each answer.
+pub const DELAY: Duration = Duration::from_millis(50);
 /// Longest request body.
 const MAX_BODY: usize = 16 * 1024;
 
@@ -127,6 +129,14 @@ impl Server {
             _ => ("404 Not Found", "{}".into()),
         }
     }
+}
+
+/// Sets the server's delay and takes it away again.
+pub fn slowly<T>(server: &Server, run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    server.set_delay(DELAY);
+    let result = run();
+    server.set_delay(Duration::ZERO);
+    result
 }
 
 fn user_of(value: &str, prefix: &str) -> Option<usize> {
