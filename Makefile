@@ -27,6 +27,7 @@ help:
 	@echo 'make test-packages      the Debian packages, built and used in fresh Debians'
 	@echo 'make test-debian        make demo and make test from nothing, in a fresh Debian 12 and 13'
 	@echo 'make bench [QUICK=1] [BEFORE=TREE]    how fast it is, with the goals; QUICK=1 takes few rounds; BEFORE: beside another build; make bench-keep writes benches/RESULTS.md'
+	@echo 'make bench OPENSIPS_SRC=TREE    also on the OpenSIPS that was built in TREE, beside its own auth_jwt and rest_client'
 	@echo 'make instructions-accept  the number of instructions of a cached check, which tools/instructions.sh holds'
 	@echo 'make install            library, header, pkg-config file and tool below PREFIX=$(PREFIX)'
 	@echo 'make install-kamailio   auth_oauth.so into the module folder of the installed Kamailio'

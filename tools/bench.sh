@@ -11,6 +11,9 @@
 #
 # Kamailio's own jwt module is measured, too, where libjwt 1.12 or newer is found by pkg-config (Debian 12 has an older
 # one; PKG_CONFIG_PATH names another place).
+#
+# OPENSIPS_SRC names the tree of a built OpenSIPS 3.4, 3.6 or 4.0, with the modules signaling sl tm sipmsgops usrloc registrar
+# mi_datagram, and auth_jwt and rest_client, with which ours is compared. Without it nothing is compared on OpenSIPS.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 PATH=$PATH:$HOME/.cargo/bin
@@ -39,6 +42,19 @@ build_jwt() {
   cc -shared -fPIC -O2 -fno-strict-aliasing -w "${options[@]}" '-DMOD_NAME="jwt"' -DMOD_NAMEID=jwt \
     $(pkg-config --cflags libjwt) "$source"/*.c -o target/kamailio/jwt.so $(pkg-config --static --libs libjwt) ||
     fail "Kamailio's jwt module does not compile"
+}
+
+# Our module and OpenSIPS' own, on the OpenSIPS of OPENSIPS_SRC.
+bench_opensips() {
+  if [ -z "${OPENSIPS_SRC:-}" ]; then
+    echo "bench: OPENSIPS_SRC is not set: nothing was compared on OpenSIPS" >&2
+    return
+  fi
+  OPENSIPS_SERIES=$(tools/opensips-build.sh --series)
+  export OPENSIPS_SERIES
+  tools/opensips-build.sh
+  echo "bench: opensips" >&2
+  program opensips "$@"
 }
 
 if [ "${1:-}" = --keep ]; then
@@ -80,4 +96,5 @@ for part in scale workers morning; do
 done
 echo "bench: requests" >&2
 program requests
+bench_opensips "${quick[@]}"
 program report

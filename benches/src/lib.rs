@@ -4,6 +4,7 @@
 
 pub mod arguments;
 pub mod kamailio;
+pub mod opensips;
 pub mod part;
 pub mod proxies;
 pub mod report;

@@ -87,7 +87,8 @@ impl Keys {
     /// A new access token of a user, which makes a header of the usual length. `serial` makes it unlike all others.
     pub fn token(&self, algorithm: Algorithm, user: usize, serial: u64) -> String {
         let signature = if algorithm == Algorithm::Rs256 { 342 } else { 86 };
-        let header = json!({ "alg": algorithm.name(), "typ": "at+jwt", "kid": algorithm.name() });
+        // libjwt, which the proxies' own modules use, takes no other type.
+        let header = json!({ "alg": algorithm.name(), "typ": "JWT", "kid": algorithm.name() });
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
         let now = now();
         let mut claims = json!({

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! REGISTER requests, made ahead of the load: only the branch and, where it may change, the CSeq number are written when
+//! Requests, made ahead of the load: only the branch and, where it may change, the CSeq number are written when
 //! a request is sent.
 
 use std::io::Write as _;
@@ -22,6 +22,7 @@ pub fn next_cseq() -> u32 {
 /// A request of one user.
 #[derive(Clone)]
 pub struct Message {
+    method: &'static str,
     user: usize,
     rest: Vec<u8>,
     /// Where the number is in `rest`.
@@ -33,6 +34,15 @@ pub struct Message {
 impl Message {
     /// REGISTER of a user, with these header lines (each with its line end) and this body.
     pub fn register(user: usize, headers: &str, body: &str) -> Message {
+        Message::new("REGISTER", user, headers, body)
+    }
+
+    /// OPTIONS of a user.
+    pub fn options(user: usize) -> Message {
+        Message::new("OPTIONS", user, "", "")
+    }
+
+    fn new(method: &'static str, user: usize, headers: &str, body: &str) -> Message {
         let aor = address(user);
         let mut rest = format!(
             "Max-Forwards: 70\r\nFrom: <{aor}>;tag={from_tag}\r\nTo: <{aor}>\r\nCall-ID: {call_id}\r\nCSeq: ",
@@ -41,12 +51,12 @@ impl Message {
         );
         let cseq_at = rest.len();
         rest += &format!(
-            "{:0DIGITS$} REGISTER\r\nContact: <{}>\r\nExpires: 600\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            "{:0DIGITS$} {method}\r\nContact: <{}>\r\nExpires: 600\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             0,
             contact(user),
             body.len()
         );
-        Message { user, rest: rest.into_bytes(), cseq_at, fixed: false }
+        Message { method, user, rest: rest.into_bytes(), cseq_at, fixed: false }
     }
 
     /// The same with this CSeq number for good.
@@ -82,7 +92,8 @@ impl Message {
     /// A copy of what was sent.
     pub fn render_again(&self, out: &mut Vec<u8>, local: SocketAddr, branch: u64) {
         out.clear();
-        write!(out, "REGISTER sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{branch:016x}\r\n")
+        let method = self.method;
+        write!(out, "{method} sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{branch:016x}\r\n")
             .expect("memory takes everything");
         out.extend_from_slice(&self.rest);
     }
