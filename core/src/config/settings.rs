@@ -59,9 +59,9 @@ settings! {
         scope_status: u32, "number", 401, Kind::Choice(&["401", "403"]), Takes::Reload,
             "status for a token that lacks a scope: 401 (407 for a proxy) or 403";
         location_folds_case: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "the location service takes users whose names differ in case only for one user. Then only names in lower case own an address. If the registrar module is loaded, the Kamailio module sets this itself (`case_sensitive=0`). Write it where another server is the registrar";
+            "the location service takes users whose names differ in case only for one user. Then only names in lower case own an address. If the registrar module is loaded beside it, auth_oauth sets this itself (`case_sensitive=0`). Write it where another server is the registrar";
         location_ignores_domain: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "the location service tells users apart by name alone. If usrloc is loaded, the Kamailio module sets this itself (`use_domain=0`)";
+            "the location service tells users apart by name alone. If usrloc is loaded beside it, auth_oauth sets this itself (`use_domain=0`)";
         application_servers: Vec<String>, "comma_list", Vec::new(), Kind::List, Takes::Reload,
             "next hops that get the user's access token: `host`, `host:port` or `sip:host:port;transport=tls`";
         store: Option<Secret>, "as_it_is", None, Kind::Secret, Takes::Restart,
