@@ -54,13 +54,15 @@ fn blocks() -> Vec<Block> {
 
 /// As an operator would fill it in: with folders of this test.
 fn filled_in(text: &str, directory: &Directory) -> String {
-    let here = directory.path().display();
-    text.replace("/etc/kamailio/", &format!("{here}/")).replace("/var/lib/kamailio/", &format!("{here}/"))
+    let here = format!("{}/", directory.path().display());
+    ["/etc/kamailio/", "/var/lib/kamailio/", "/etc/opensips/"]
+        .iter()
+        .fold(text.to_owned(), |text, folder| text.replace(folder, &here))
 }
 
 #[test]
 fn every_block_is_of_a_known_kind() {
-    let known = ["kamailio", "provider", "sh", "ini", "lua", "text"];
+    let known = ["kamailio", "opensips", "provider", "sh", "ini", "lua", "text"];
     let blocks = blocks();
     assert!(blocks.len() > 14);
     for Block { page, language, text } in blocks {
@@ -138,7 +140,10 @@ fn every_command_is_one() {
         for line in text.lines().filter(|line| !line.is_empty()) {
             let line = filled_in(line, &directory).replace(" [ID]", "").replace(" [PROVIDER]", "");
             // Nobody listens there.
-            let line = line.replace("proxy.example.test", "127.0.0.1:9").replace("login.example.test", "127.0.0.1:9");
+            let hosts = ["proxy.example.test", "login.example.test", "192.0.2.10"];
+            let line = hosts.iter().fold(line, |line, host| line.replace(host, "127.0.0.1:9"));
+            // Both servers have the same commands.
+            let line = line.replace("opensips-cli -x mi oauth_", "kamcmd auth_oauth.");
             if line.split_once('=').is_some_and(|(name, _)| name.len() == 1) {
                 variables.push_str(&format!("{line}\n"));
                 continue;
@@ -160,6 +165,7 @@ fn run(directory: &Directory, proxy: Option<&Kamailio>, line: &str) -> Result<()
         sudo() { [ "$1" != -u ] || shift 2; "$@"; }
         sipoauth() { "$TOOL" "$@"; }
         kamcmd() { "$KAMCMD" -s "unix:$SOCKET" "$@"; }
+        systemctl() { :; }
         make() { command make --directory "$ROOT" --dry-run "$@"; }
     "#;
     let mut shell = Command::new("sh");
