@@ -207,12 +207,16 @@ fn every_refusal_says_what_to_do() {
 
 #[test]
 fn every_example() {
-    for folder in ["kamailio", "monitoring", "providers"] {
+    let opensips = include_str!("../../docs/guide/opensips.md");
+    let pages = [README, PROVIDER].concat();
+    for (folder, pages) in
+        [("kamailio", &*pages), ("monitoring", &pages), ("providers", &pages), ("opensips", opensips)]
+    {
         let entries = fs::read_dir(root().join("cfg-examples").join(folder)).expect("part of the project");
         let names: Vec<String> =
             entries.map(|e| e.expect("readable").file_name().into_string().expect("UTF-8")).collect();
         let names = names.iter().map(String::as_str).filter(|n| !["common.cfg", "README.md"].contains(n));
-        assert_eq!(missing(&[README, PROVIDER].concat(), names), [""; 0]);
+        assert_eq!(missing(pages, names), [""; 0]);
     }
 }
 
