@@ -28,15 +28,12 @@ STATICLIB=${SIPOAUTH_STATICLIB:-$TARGET/release/libsipoauth.a}
 INCLUDE=${SIPOAUTH_INCLUDE:-$ROOT/include}
 CC=${CC:-cc}
 . "$ROOT/tools/debian.sh"
+. "$ROOT/tools/module.sh"
 
 fail() { echo "kamailio-build: $*" >&2; exit 1; }
 say() { echo "kamailio-build: $*"; }
 
 trap 'fail "stopped by an unexpected error in line $LINENO"' ERR
-
-need() {
-  command -v "$1" >/dev/null || fail "$1 is missing: install the package $2 (apt-get install $2)"
-}
 
 # ---- the installed Kamailio ---------------------------------------------------------------------------------
 
@@ -191,50 +188,13 @@ options() {
 
 # ---- compile and link ---------------------------------------------------------------------------------------
 
-compile() {
-  local source object stamp jobs=() pid
-  CFLAGS=(-std=gnu11 -O2 -g -fPIC "-fmacro-prefix-map=$SHIM/=" "-fmacro-prefix-map=$COMMON/=" -fno-strict-aliasing -Wall -Wextra -Werror
-    "${DEFS[@]}" -I "$SHIM" -I "$COMMON" -I "$INCLUDE" -isystem "$SOURCE/src")
-  stamp=$OUT/obj/options
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$CC ${CFLAGS[*]}" ]; then
-    rm -f "$OUT"/obj/*.o
-    echo "$CC ${CFLAGS[*]}" > "$stamp"
-  fi
-  OBJECTS=()
-  for source in "$COMMON"/*.c "$SHIM"/*.c; do
-    object=$OUT/obj/$(basename "${source%.c}").o
-    OBJECTS+=("$object")
-    if [ "$object" -nt "$source" ] && [ -z "$(find "$COMMON" "$SHIM" "$INCLUDE" -name '*.h' -newer "$object")" ]; then
-      continue
-    fi
-    rm -f "$object"
-    "$CC" "${CFLAGS[@]}" -c "$source" -o "$object" &
-    jobs+=($!)
-    if [ ${#jobs[@]} -ge 2 ]; then
-      wait "${jobs[0]}" || fail "the shim did not compile against Kamailio $VERSION (messages above)"
-      jobs=("${jobs[@]:1}")
-    fi
-  done
-  for pid in ${jobs[@]+"${jobs[@]}"}; do
-    wait "$pid" || fail "the shim did not compile against Kamailio $VERSION (messages above)"
-  done
-}
-
-link() {
-  # into another name first: a running Kamailio may have the old file mapped
-  "$CC" -shared -o "$OUT/auth_oauth.so.new" "${OBJECTS[@]}" "$STATICLIB" \
-    -Wl,--version-script="$SHIM/exports.map" -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now \
-    -lpthread -ldl -lrt -lm -lgcc_s -lc \
-    || fail "the module could not be linked (messages above)"
-  local got_version got_flags absent
-  # Kamailio has all other symbols; without one of ours it could not load the module.
-  absent=$(readelf -sW --dyn-syms "$OUT/auth_oauth.so.new" | awk '$7 == "UND" && $8 ~ /^((sip)?oauth|host)_/ { print $8 }' | sort -u)
-  [ -z "$absent" ] || fail "the module lacks ${absent//$'\n'/, }: a file of $COMMON or $SHIM is missing"
+# What was linked has the strings of the installed Kamailio.
+compare() {
+  local got_version got_flags
   got_version=$(module_string "$OUT/auth_oauth.so.new" module_version) || fail "the linked module has no module_version"
   got_flags=$(module_string "$OUT/auth_oauth.so.new" module_flags) || fail "the linked module has no module_flags"
   [ "$got_version" = "$WANT_VERSION" ] || fail "Kamailio would refuse this module: its version is '$got_version', the installed one '$WANT_VERSION'"
   [ "$got_flags" = "$WANT_FLAGS" ] || fail "Kamailio would refuse this module: its compile flags are '$got_flags', the installed ones '$WANT_FLAGS'"
-  mv "$OUT/auth_oauth.so.new" "$OUT/auth_oauth.so"
 }
 
 need "$CC" gcc
@@ -243,16 +203,18 @@ MODULES=$(find_modules)
 WANT_VERSION=$(module_string "$MODULES/tm.so" module_version) || fail "$MODULES/tm.so has no module_version: is it a Kamailio module?"
 WANT_FLAGS=$(module_string "$MODULES/tm.so" module_flags) || fail "$MODULES/tm.so has no module_flags: is it a Kamailio module?"
 VERSION=${WANT_VERSION#* }; VERSION=${VERSION%% *}
+SERVER="Kamailio $VERSION"
 find_source
 if [ "${1:-}" = --options ]; then
   options
   printf '%s\n' "${DEFS[@]}" "-I$SOURCE/src"
   exit
 fi
-[ -f "$INCLUDE/sipoauth.h" ] || fail "$INCLUDE/sipoauth.h is missing: build the library first (cargo build --release)"
-[ -f "$STATICLIB" ] || fail "$STATICLIB is missing: build the library first (cargo build --release)"
+need_library
 mkdir -p "$OUT/obj"
 options
-compile
-link
+compile_module "${DEFS[@]}" -isystem "$SOURCE/src"
+link_module
+compare
+replace_module
 say "$OUT/auth_oauth.so for ${WANT_VERSION}"

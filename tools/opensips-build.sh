@@ -25,15 +25,12 @@ TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 STATICLIB=${SIPOAUTH_STATICLIB:-$TARGET/release/libsipoauth.a}
 INCLUDE=${SIPOAUTH_INCLUDE:-$ROOT/include}
 CC=${CC:-cc}
+. "$ROOT/tools/module.sh"
 
 fail() { echo "opensips-build: $*" >&2; exit 1; }
 say() { echo "opensips-build: $*"; }
 
 trap 'fail "stopped by an unexpected error in line $LINENO"' ERR
-
-need() {
-  command -v "$1" >/dev/null || fail "$1 is missing: install the package $2 (apt-get install $2)"
-}
 
 # What the tree's own Makefiles give each module.
 definitions() {
@@ -102,53 +99,13 @@ compare() {
   done
 }
 
-compile() {
-  local source object stamp=$OUT/obj/options jobs=() pid
-  CFLAGS=(-std=gnu11 -O2 -g -fPIC -ffunction-sections "-fmacro-prefix-map=$SHIM/=" "-fmacro-prefix-map=$COMMON/=" -fno-strict-aliasing
-    -Wall -Wextra -Werror "${DEFS[@]}" -DMOD_NAME=auth_oauth "-DOPENSIPS_SERIES=$NUMBER" -I "$SHIM" -I "$COMMON" -I "$INCLUDE"
-    -isystem "$SOURCE")
-  if [ "$(cat "$stamp" 2>/dev/null)" != "$CC ${CFLAGS[*]}" ]; then
-    rm -f "$OUT"/obj/*.o
-    echo "$CC ${CFLAGS[*]}" > "$stamp"
-  fi
-  OBJECTS=()
-  for source in "$COMMON"/*.c "$SHIM"/*.c; do
-    object=$OUT/obj/$(basename "${source%.c}").o
-    OBJECTS+=("$object")
-    if [ "$object" -nt "$source" ] && [ -z "$(find "$COMMON" "$SHIM" "$INCLUDE" -name '*.h' -newer "$object")" ]; then
-      continue
-    fi
-    rm -f "$object"
-    "$CC" "${CFLAGS[@]}" -c "$source" -o "$object" &
-    jobs+=($!)
-    if [ ${#jobs[@]} -ge 2 ]; then
-      wait "${jobs[0]}" || fail "the shim did not compile against OpenSIPS $SERIES (messages above)"
-      jobs=("${jobs[@]:1}")
-    fi
-  done
-  for pid in ${jobs[@]+"${jobs[@]}"}; do
-    wait "$pid" || fail "the shim did not compile against OpenSIPS $SERIES (messages above)"
-  done
-}
-
-link() {
-  local absent
-  # into another name first: a running OpenSIPS may have the old file mapped
-  "$CC" -shared -o "$OUT/auth_oauth.so.new" "${OBJECTS[@]}" "$STATICLIB" \
-    -Wl,--version-script="$SHIM/exports.map" -Wl,--gc-sections -Wl,-z,relro -Wl,-z,now \
-    -lpthread -ldl -lrt -lm -lgcc_s -lc \
-    || fail "the module could not be linked (messages above)"
-  absent=$(readelf -sW --dyn-syms "$OUT/auth_oauth.so.new" | awk '$7 == "UND" && $8 ~ /^((sip)?oauth|host)_/ { print $8 }' | sort -u)
-  [ -z "$absent" ] || fail "the module lacks ${absent//$'\n'/, }: a file of $COMMON or $SHIM is missing"
-  mv "$OUT/auth_oauth.so.new" "$OUT/auth_oauth.so"
-}
-
 find_source
 find_series
 if [ "${1:-}" = --series ]; then
   echo "$SERIES"
   exit
 fi
+SERVER="OpenSIPS $SERIES"
 need "$CC" gcc
 need make make
 need readelf binutils
@@ -159,8 +116,8 @@ mapfile -t DEFS < <(definitions)
 [ ${#DEFS[@]} -gt 0 ] || fail "the Makefiles of $SOURCE define nothing (see $WORK/make.log)"
 find_binary
 compare
-[ -f "$INCLUDE/sipoauth.h" ] || fail "$INCLUDE/sipoauth.h is missing: build the library first (cargo build --release)"
-[ -f "$STATICLIB" ] || fail "$STATICLIB is missing: build the library first (cargo build --release)"
-compile
-link
+need_library
+compile_module -ffunction-sections "${DEFS[@]}" -DMOD_NAME=auth_oauth "-DOPENSIPS_SERIES=$NUMBER" -isystem "$SOURCE"
+link_module
+replace_module
 say "$OUT/auth_oauth.so for OpenSIPS $SERIES"
