@@ -13,12 +13,21 @@ set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 PATH=$PATH:$HOME/.cargo/bin
 
+SKIPPED=tests/e2e/opensips/skipped
+skip=()
+while read -r test _; do
+  case $test in
+    '' | '#'*) ;;
+    *) skip+=(--skip "$test") ;;
+  esac
+done < "$SKIPPED"
+
 if [ -z "${OPENSIPS_SRC:-}" ]; then
-  echo "test-opensips: OPENSIPS_SRC is not set: no test on OpenSIPS was run"
+  count=$( (cargo test --test e2e -- --list "${skip[@]}" && cargo test --test opensips -- --list) 2> /dev/null | grep -c ': test$')
+  echo "test-opensips: OPENSIPS_SRC is not set: $count tests on OpenSIPS were not run"
   exit 0
 fi
 
-SKIPPED=tests/e2e/opensips/skipped
 SERIES=$(tools/opensips-build.sh --series) || exit
 tools/setup.sh test || exit
 cargo build --release --lib || exit
@@ -27,13 +36,6 @@ cargo build --package sipoauth --lib --features fault-injection || exit
 SIPOAUTH_STATICLIB=${CARGO_TARGET_DIR:-target}/debug/libsipoauth.a OPENSIPS_OUT=${CARGO_TARGET_DIR:-$PWD/target}/opensips/$SERIES-fault \
   tools/opensips-build.sh || exit
 
-skip=()
-while read -r test _; do
-  case $test in
-    '' | '#'*) ;;
-    *) skip+=(--skip "$test") ;;
-  esac
-done < "$SKIPPED"
 export OPENSIPS_SRC OPENSIPS_SERIES=$SERIES
 cargo test --test e2e --no-run || exit
 cargo test --test e2e -- --test-threads=6 "${skip[@]}" "$@"

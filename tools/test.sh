@@ -38,7 +38,7 @@ for file in tests/*.rs tests/*/main.rs; do
   name=${name%/main.rs}
   name=${name%.rs}
   case $name in
-    e2e | phones | servers | wycheproof) ;;
+    e2e | opensips | phones | servers | wycheproof) ;;
     *) targets+=(--test "$name") ;;
   esac
 done
@@ -47,4 +47,6 @@ cargo test --lib --bins "${targets[@]}" -- --test-threads=8
 cargo test --test wycheproof -- --nocapture
 step "end to end: real phones, real Kamailio, real authorization server"
 cargo test --test e2e -- --test-threads=6
+step "the same on OpenSIPS, if OPENSIPS_SRC is set"
+tools/test-opensips.sh
 step "done"
