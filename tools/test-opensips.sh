@@ -7,7 +7,7 @@
 #
 # OPENSIPS_SRC is the source tree of a built OpenSIPS 3.4, 3.6 or 4.0, with these modules: signaling sl tm rr maxfwd sipmsgops
 # usrloc registrar auth auth_db db_text nathelper proto_ws dialog acc rtpengine cfgutils cachedb_local mi_datagram mi_fifo
-# event_datagram. OPENSIPS_BIN names the program where it is not in that tree. Tests for what OpenSIPS does not have are in
+# event_datagram; for 3.4 event_route, too. OPENSIPS_BIN names the program where it is not in that tree. Tests for what OpenSIPS does not have are in
 # tests/e2e/opensips/skipped; they are said aloud and counted.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."

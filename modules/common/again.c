@@ -209,7 +209,7 @@ static void answer_cancelled(sip_msg_t *msg)
 
 /*
  * The phone gives up while its INVITE waits (RFC 3261 section 9.2). The script never sees this INVITE again. Its answer
- * and that to the CANCEL have the same To tag. Returns 0 if the script must see the CANCEL.
+ * and that to the CANCEL have the same To tag where the host can do that. Returns 0 if the script must see the CANCEL.
  */
 static int answer_cancel(sip_msg_t *cancel, struct oauth_parked *invite)
 {

@@ -5,6 +5,8 @@
  * answer's tags has the phone's key, and a server that has its refresh token can get the next one. Other schemes stay,
  * for example Digest for a server behind this proxy.
  */
+#include <string.h>
+
 #include "shim.h"
 
 /* True if these octets are removed already, for example by an earlier call when a branch route calls again. */
@@ -28,13 +30,20 @@ int oauth_remove_header(sip_msg_t *msg, const hdr_field_t *header)
     return 0;
 }
 
-static int remove_from(sip_msg_t *msg, const hdr_field_t *header)
+static int is_named(const hdr_field_t *header, const char *name)
 {
-    for (; header != NULL; header = host_next_header(header)) {
-        if (sipoauth_is_credentials(oauth_view(&header->body)) != 0 && oauth_remove_header(msg, header) < 0)
-            return -1;
-    }
-    return 0;
+    sipoauth_str own = oauth_trimmed(&header->name);
+
+    return own.len == strlen(name) && strncasecmp(own.ptr, name, own.len) == 0;
+}
+
+/* The parser does not know every name that is followed by a tab or a folded line, but the next hop may. */
+static int has_credentials(const hdr_field_t *header)
+{
+    int known = header->type == HDR_AUTHORIZATION_T || header->type == HDR_PROXYAUTH_T
+            || (header->type == HDR_OTHER_T && (is_named(header, "Authorization") || is_named(header, "Proxy-Authorization")));
+
+    return known && sipoauth_is_credentials(oauth_view(&header->body)) != 0;
 }
 
 static sipoauth_str content_type(const sip_msg_t *msg)
@@ -58,11 +67,15 @@ static int remove_form(sip_msg_t *msg)
 
 int oauth_remove_credentials(sip_msg_t *msg)
 {
+    const hdr_field_t *header;
+
     if (!oauth_is_request(msg) || parse_headers(msg, HDR_EOH_F, 0) < 0) {
         LM_ERR("credentials cannot be removed from this message\n");
         return OAUTH_ERROR;
     }
-    if (remove_from(msg, msg->authorization) < 0 || remove_from(msg, msg->proxy_auth) < 0 || remove_form(msg) < 0)
-        return OAUTH_ERROR;
-    return OAUTH_OK;
+    for (header = msg->headers; header != NULL; header = header->next) {
+        if (has_credentials(header) && oauth_remove_header(msg, header) < 0)
+            return OAUTH_ERROR;
+    }
+    return remove_form(msg) < 0 ? OAUTH_ERROR : OAUTH_OK;
 }

@@ -13,7 +13,7 @@
 
 #include "shim.h"
 
-/* Says that a request waits as it arrived. A suspended transaction has the number of its route here, which is smaller. */
+/* Says that a request waits as it arrived. A suspended transaction has something smaller here: the number of its route, or 0. */
 #define ARRIVED UINT64_MAX
 
 /* The request that this process's script has parked. Only a KEMI script goes on after that. */

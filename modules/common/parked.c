@@ -277,8 +277,8 @@ void oauth_parked_drop(uint64_t number)
 }
 
 /*
- * A CANCEL has come. Returns 0 if its INVITE is not here, or there is no memory. Otherwise *invite is the INVITE, which the caller answers and
- * frees, or NULL if it goes on at this moment. In that case the CANCEL waits until it has gone on.
+ * A CANCEL has come. Returns 0 if its INVITE is not here, or there is no memory. Otherwise *invite is the INVITE, which the
+ * caller answers and frees, or NULL if it goes on at this moment. In that case the CANCEL waits until it has gone on.
  */
 int oauth_parked_cancel(const struct oauth_arrival *cancel, struct oauth_parked **invite)
 {

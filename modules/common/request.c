@@ -19,7 +19,7 @@ sipoauth_str oauth_view(const str *text)
     return view;
 }
 
-/* The same octets for functions of Kamailio, which do not change them. */
+/* The same octets for functions of the host, which do not change them. */
 str oauth_text(sipoauth_str view)
 {
     return (str){(char *)view.ptr, (int)view.len};

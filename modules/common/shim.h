@@ -43,7 +43,7 @@
 extern sipoauth_context *oauth_context;   /* made before the fork, shared by all processes */
 extern struct tm_binds oauth_tm;
 
-/* reply.c of the host: a reply goes through the transaction, if there is one */
+/* the host: a reply goes through the transaction, if there is one */
 int host_reply(sip_msg_t *msg, int code, const str *phrase);
 int host_reply_to_tag(sip_msg_t *msg, str *tag);
 
@@ -329,7 +329,7 @@ int oauth_remove_header(sip_msg_t *msg, const hdr_field_t *header);
 /* forward.c */
 int oauth_forward_token(sip_msg_t *msg);
 
-/* rr.c of the host */
+/* the host */
 int host_load_rr(host_rr_api *rr);
 
 /* dialogs.c */

@@ -24,6 +24,7 @@
 #include "mem/mem.h"
 #include "mem/shm_mem.h"
 #include "mod_fix.h"
+#include "msg_callbacks.h"
 #include "msg_translator.h"
 #include "parser/contact/parse_contact.h"
 #include "parser/hf.h"

@@ -4,11 +4,43 @@
  */
 #include "module.h"
 
+uint64_t oauth_transaction_name(const struct cell *cell)
+{
+    return (uint64_t)cell->hash_index << 32 | cell->label;
+}
+
+/* How many made-up messages have ended in this process. */
+static uint64_t ended = 0;
+
+static void has_ended(sip_msg_t *msg, cb_type_t type, void *parameter, void *of_core)
+{
+    (void)msg;
+    (void)type;
+    (void)parameter;
+    (void)of_core;
+    ended++;
+}
+
+/*
+ * OpenSIPS makes up one message for the routes of timers, events and launch(), and gives it to each of them, with the same
+ * number. What belongs to it belongs to one of these routes.
+ */
+static struct oauth_owner owner_of_made_up(const sip_msg_t *msg)
+{
+    sip_msg_t *own = (sip_msg_t *)msg; /* variables are read with a const one */
+
+    if (msg_callback_check(own, MSG_DESTROY, has_ended) == 0 && msg_callback_add(own, MSG_DESTROY, has_ended, NULL) != 0)
+        return (struct oauth_owner){NULL, 0, 0};
+    return (struct oauth_owner){msg, msg->id, ended};
+}
+
 struct oauth_owner oauth_owner_of(const sip_msg_t *msg)
 {
     const struct cell *cell = msg->msg_flags & FL_TM_FAKE_REQ ? oauth_transaction() : NULL;
 
-    return (struct oauth_owner){msg, msg->id, cell != NULL ? (uint64_t)cell->hash_index << 32 | cell->label : 0};
+    if (is_dummy_sip_msg((sip_msg_t *)msg) == 0)
+        return owner_of_made_up(msg);
+    return (struct oauth_owner){msg, msg->id, cell != NULL ? oauth_transaction_name(cell) : 0};
 }
 
 int oauth_owns(const struct oauth_owner *owner, const sip_msg_t *msg)

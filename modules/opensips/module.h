@@ -11,6 +11,7 @@
 extern struct sig_binds oauth_sig;
 
 /* message.c */
+uint64_t oauth_transaction_name(const struct cell *cell);
 int oauth_cancel_check(sip_msg_t *msg);
 
 /* hooks.c */

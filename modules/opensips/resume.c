@@ -66,7 +66,7 @@ static struct suspended *make_suspended(const struct oauth_call *call, const str
     memset(suspended, 0, sizeof(*suspended));
     suspended->size = size;
     suspended->process = process_no;
-    suspended->transaction = (uint64_t)cell->hash_index << 32 | cell->label;
+    suspended->transaction = oauth_transaction_name(cell);
     suspended->call = *call;
     at = suspended->store;
     for (i = 0; i < texts; i++) {
@@ -82,7 +82,7 @@ static int belongs(const struct suspended *suspended)
 {
     const struct cell *cell = oauth_transaction();
 
-    return cell != NULL && suspended->transaction == ((uint64_t)cell->hash_index << 32 | cell->label);
+    return cell != NULL && suspended->transaction == oauth_transaction_name(cell);
 }
 
 static uint32_t role_of(enum oauth_function function)

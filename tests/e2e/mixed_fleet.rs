@@ -154,9 +154,13 @@ fn digest_credentials_of_another_realm_lend_no_name() {
     let own = "Digest username=\"desk\", realm=\"example.test\", nonce=\"n\", uri=\"u\", response=\"r\"";
     let status = |headers: &[(&str, &str)], user: &str| {
         let mut register = Request::register(&format!("sip:{user}@example.test"));
-        headers.iter().for_each(|(name, value)| {
-            register.add(name, *value);
-        });
+        for (name, value) in headers {
+            if *name == "To" {
+                register.set(name, *value);
+            } else {
+                register.add(name, *value);
+            }
+        }
         stack.request(&mut stack.udp(), &register).status
     };
     assert_eq!(status(&[("Proxy-Authorization", foreign), ("Authorization", own)], "alice"), 400);
@@ -164,6 +168,9 @@ fn digest_credentials_of_another_realm_lend_no_name() {
     assert_eq!(status(&[("Authorization", own)], "alice"), 403);
     assert_eq!(status(&[("Authorization", foreign)], "alice"), 401, "alice has no password, as if it were a wrong one");
     assert_eq!(status(&[("Authorization", own)], "desk"), 401, "a wrong response is challenged again");
+    let capitals = "<sip:DESK@example.test>";
+    assert_eq!(status(&[("Authorization", own)], "DESK"), 403, "desk and DESK are two users");
+    assert_eq!(status(&[("Authorization", own), ("To", capitals)], "desk"), 403);
     stack.finish();
 }
 

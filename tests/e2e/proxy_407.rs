@@ -68,6 +68,8 @@ fn challenges_with_407_and_forwards_without_the_token() {
     message.add("Proxy-Authorization", "Bearer another.realms.token, realm=\"elsewhere\"");
     message.add("Proxy-Authorization", format!("Bearer {token}, realm=\"example.test\""));
     message.set("P-Asserted-Identity", "<sip:mallory@example.test>");
+    message.set("Proxy-Authorization\t", "Bearer a.third.token, realm=\"elsewhere\"");
+    message.set("Authorization\t", "Bearer a.fourth.token");
     phone.send(&message).expect("sent");
     let forwarded = next.receive();
     assert!(forwarded.starts_with("MESSAGE sip:bob@example.test"), "{forwarded}");

@@ -8,6 +8,7 @@ use crate::stack::{Stack, configured};
 use crate::support::kamailio::Kamailio;
 use crate::support::kit;
 use crate::support::redis::Redis;
+use crate::support::sip::{Client, Request};
 use crate::support::temporary::Directory;
 use crate::support::token::signing_key;
 
@@ -71,5 +72,9 @@ fn the_guides_configuration_starts() {
     let directory = Directory::new("guide");
     let text = whole[0].replace("192.0.2.10:5060", "127.0.0.1:5060");
     let kamailio = Kamailio::with(directory.write("guide.cfg", text)).start();
+    // Only a REGISTER may bind anybody.
+    let mut phone = Client::udp(kamailio.port());
+    let reply = phone.request(&Request::new("INVITE", "sip:example.com", "sip:bob@example.com")).expect("an answer");
+    assert_eq!(reply.status, 405, "{reply:?}");
     kamailio.stop().unwrap_or_else(|e| panic!("{e}"));
 }

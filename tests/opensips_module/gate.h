@@ -36,6 +36,8 @@ int server_reply(struct cell *cell, struct sip_msg *msg, int code, const char *p
 void server_retransmit(struct cell *cell);
 void server_delete_cells(void);
 void server_forget_pending(void);
+extern char server_made_up[];                     /* the octets of a message for routes without a request */
+void server_ends_made_up(struct sip_msg *msg);
 void server_take(void);                           /* the worker reads one entry of its pipe */
 void server_take_all(void);
 int call(struct sip_msg *msg, const char *function, const char *first);

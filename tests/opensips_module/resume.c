@@ -192,9 +192,14 @@ static void launched_job(void)
     EXPECT(server_is_readable(launched_fd));
     memset(&dummy, 0, sizeof(dummy));
     dummy.first_line.type = SIP_REQUEST;
+    dummy.buf = server_made_up;
     EXPECT(((async_resume_f *)launched.resume_f)(launched_fd, &dummy, launched.resume_param) == OAUTH_ERROR);
     EXPECT(async_status == ASYNC_DONE_CLOSE_FD && library.checks == 1 && oauth_last_get(&dummy)->verdict != SIPOAUTH_VERDICT_ACCEPTED);
     close(launched_fd);
+    /* the next route without a request gets the same message */
+    server_ends_made_up(&dummy);
+    EXPECT(oauth_last_get(&dummy) == NULL);
+    server_ends_made_up(&dummy);
     oauth_forget_message();
     end();
     start("launch without a transaction");

@@ -147,6 +147,34 @@ int parse_msg_opt(char *buffer, unsigned int len, struct sip_msg *msg, int is_se
     return 0;
 }
 
+char server_made_up[] = "OPTIONS sip:nobody SIP/2.0\r\n";
+static cb_func_f *at_the_end = NULL; /* of the made-up message */
+
+int is_dummy_sip_msg(struct sip_msg *msg)
+{
+    return msg->buf == server_made_up ? 0 : -1;
+}
+
+int msg_callback_add(struct sip_msg *msg, cb_type_t type, cb_func_f *f, void *parameter)
+{
+    EXPECT(is_dummy_sip_msg(msg) == 0 && type == MSG_DESTROY && parameter == NULL && at_the_end == NULL);
+    at_the_end = f;
+    return 0;
+}
+
+int msg_callback_check(struct sip_msg *msg, cb_type_t type, cb_func_f *f)
+{
+    EXPECT(is_dummy_sip_msg(msg) == 0 && type == MSG_DESTROY);
+    return at_the_end == f;
+}
+
+void server_ends_made_up(struct sip_msg *msg)
+{
+    if (at_the_end != NULL)
+        at_the_end(msg, MSG_DESTROY, NULL, NULL);
+    at_the_end = NULL;
+}
+
 void free_sip_msg(struct sip_msg *msg)
 {
     struct hdr_field *header, *next;

@@ -62,7 +62,7 @@ int check_self(str *host, unsigned short port, unsigned short proto);
 
 /* Messages */
 enum { SIP_REQUEST = 1, METHOD_INVITE = 1, METHOD_CANCEL = 2, METHOD_ACK = 4, METHOD_REGISTER = 8, METHOD_OTHER = 16 };
-enum { HDR_OTHER_T, HDR_VIA_T, HDR_EOH_F = 1, HDR_TO_F = 2, HDR_FROM_F = 4, HDR_CALLID_F = 8, HDR_ROUTE_F = 16 };
+enum { HDR_OTHER_T, HDR_VIA_T, HDR_AUTHORIZATION_T, HDR_PROXYAUTH_T, HDR_EOH_F = 1, HDR_TO_F = 2, HDR_FROM_F = 4, HDR_CALLID_F = 8, HDR_ROUTE_F = 16 };
 enum { PARSE_OK = 1, Q_UNSPECIFIED = -1, FL_TM_FAKE_REQ = 1, P_EXPIRES = 1, SIP_BODY_PART_FLAG_DELETED = 1 };
 typedef struct param { int type, len; str name, body; struct param *next; } param_t;
 typedef struct contact { str uri; param_t *expires, *instance, *params; struct contact *next; } contact_t;
@@ -93,7 +93,9 @@ long get_content_length(const struct sip_msg *msg);
 int parse_msg_opt(char *buffer, unsigned int len, struct sip_msg *msg, int is_server), parse_uri(char *text, int len, struct sip_uri *uri);
 int parse_contact(struct hdr_field *header), parse_expires(struct hdr_field *header), parse_rr(struct hdr_field *header);
 int parse_sip_body(struct sip_msg *msg), delete_body_part(struct sip_msg *msg, struct body_part *part);
-void free_sip_msg(struct sip_msg *msg); unsigned int get_next_msg_no(void);
+void free_sip_msg(struct sip_msg *msg); unsigned int get_next_msg_no(void); int is_dummy_sip_msg(struct sip_msg *msg);
+typedef enum { MSG_DESTROY = 1 } cb_type_t; typedef void cb_func_f(struct sip_msg *msg, cb_type_t type, void *parameter, void *of_core);
+int msg_callback_add(struct sip_msg *, cb_type_t, cb_func_f *, void *), msg_callback_check(struct sip_msg *, cb_type_t, cb_func_f *);
 enum { LUMP_DEL = 1, LUMP_RPL_HDR = 1, LUMP_RPL_BODY = 2 };
 struct lump *del_lump(struct sip_msg *msg, unsigned int offset, unsigned int len, int type);
 struct lump *anchor_lump(struct sip_msg *msg, unsigned int offset, int type);
@@ -215,11 +217,9 @@ extern struct stub_server {
     unsigned int ticks, contexts, queued, slcbs, raws, script_cbs, pending_id;
     struct stub_entry { int process; ipc_rpc_f *function; void *parameter; } queue[STUB_QUEUE];
     struct { script_cb_f *f; int types, priority; } script_cb[STUB_HOOKS];
-    sl_cb_f *slcb[STUB_HOOKS];
-    raw_processing_f *raw[STUB_HOOKS];
+    sl_cb_f *slcb[STUB_HOOKS]; raw_processing_f *raw[STUB_HOOKS];
     struct tmcb_head_list new_cells, pending; /* of every new transaction; of the message that may get one */
-    struct cell *current;
-    const evi_export_t *transport;
+    struct cell *current; const evi_export_t *transport;
     char log[32768];
 } server;
 #endif

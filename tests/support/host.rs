@@ -67,6 +67,12 @@ pub fn is_opensips() -> bool {
     host().opensips.is_some()
 }
 
+/// OpenSIPS 4.0.1 does not send about one of a thousand replies over TCP before something else is written to that connection,
+/// also without our module.
+pub fn holds_back_replies() -> bool {
+    host().opensips.as_ref().is_some_and(|opensips| opensips.series == "4.0")
+}
+
 /// Where Debian put the modules of the installed Kamailio.
 fn modules_of_the_machine() -> PathBuf {
     let libraries = fs::read_dir("/usr/lib").expect("a Debian system");

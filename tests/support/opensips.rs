@@ -37,7 +37,7 @@ pub struct Installation {
     pub program: PathBuf,
     /// A folder with a folder for each module.
     modules: PathBuf,
-    series: String,
+    pub series: String,
 }
 
 impl Installation {

@@ -3,6 +3,7 @@
 //! A tiny SIP client: builds requests octet by octet, so that tests can send
 //! wrong ones, and reads replies.
 
+use super::host;
 use super::patience::{self, PATIENCE};
 use super::websocket::WebSocket;
 use std::fmt::Write as _;
@@ -270,6 +271,7 @@ impl Client {
     pub fn receive_octets(&mut self, timeout: Duration) -> io::Result<Vec<u8>> {
         match &mut self.socket {
             Socket::Udp(socket) => patience::receive(socket, timeout),
+            Socket::Tcp(stream, buffer) if host::holds_back_replies() => nudge(stream, buffer, timeout),
             Socket::Tcp(stream, buffer) => read_message(stream, buffer, timeout),
             Socket::Ws(socket) => socket.receive(timeout),
         }
@@ -314,6 +316,30 @@ fn waiting(error: &io::Error) -> bool {
 
 fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+/// What reaches a connection only when something else is written to it.
+fn nudge(stream: &mut TcpStream, buffer: &mut Vec<u8>, timeout: Duration) -> io::Result<Vec<u8>> {
+    const NAME: &str = "nudge-";
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match read_message(stream, buffer, left.min(T1)) {
+            Ok(message)
+                if Reply::parse(&message)
+                    .is_some_and(|reply| reply.header("Call-ID").is_some_and(|id| id.starts_with(NAME))) => {}
+            Err(error) if waiting(&error) => {
+                let mut ping = Request::new("OPTIONS", "sip:127.0.0.1", "sip:nobody@127.0.0.1");
+                ping.set("Call-ID", unique(NAME));
+                stream
+                    .write_all(&ping.to_octets(&format!("SIP/2.0/TCP 127.0.0.1;branch={};rport", unique("z9hG4bK"))))?;
+                if left <= T1 {
+                    return Err(error);
+                }
+            }
+            other => return other,
+        }
+    }
 }
 
 /// One message from a stream, by its Content-Length; what follows stays in the buffer.
