@@ -26,12 +26,13 @@ pub struct WebSocket {
 impl WebSocket {
     pub fn connect(port: u16) -> io::Result<Self> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        write!(
-            stream,
+        // In one piece: OpenSIPS waits a tenth of a second for the rest.
+        let upgrade = format!(
             "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Origin: http://127.0.0.1\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Protocol: sip\r\n\r\n"
-        )?;
+        );
+        stream.write_all(upgrade.as_bytes())?;
         let mut socket = Self { stream, buffer: Vec::new() };
         let deadline = Instant::now() + PATIENCE;
         loop {
