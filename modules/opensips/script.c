@@ -103,21 +103,11 @@ static int w_kd_challenge(sip_msg_t *msg, int *flags)
     return oauth_kd_challenge(msg, flags != NULL ? *flags : 0);
 }
 
-static int w_offer(sip_msg_t *msg)
-{
-    return oauth_offer(msg);
-}
-
 static int w_reply(sip_msg_t *msg, str *realm)
 {
     const str where = text_of(realm);
 
     return oauth_reply(msg, &where);
-}
-
-static int w_remove_credentials(sip_msg_t *msg)
-{
-    return oauth_remove_credentials(msg);
 }
 
 static int w_service(sip_msg_t *msg, str *name)
@@ -128,26 +118,6 @@ static int w_service(sip_msg_t *msg, str *name)
 static int w_scope(sip_msg_t *msg, str *scopes)
 {
     return oauth_require(msg, SIPOAUTH_REQUIRE_SCOPE, scopes);
-}
-
-static int w_dialog_mark(sip_msg_t *msg)
-{
-    return oauth_dialog_mark(msg);
-}
-
-static int w_dialog_check(sip_msg_t *msg)
-{
-    return oauth_dialog_check(msg);
-}
-
-static int w_cancel_check(sip_msg_t *msg)
-{
-    return oauth_cancel_check(msg);
-}
-
-static int w_forward_token(sip_msg_t *msg)
-{
-    return oauth_forward_token(msg);
 }
 
 /* OpenSIPS calls a function with as many parameters as it may have, whatever type the table gives it. */
@@ -173,15 +143,15 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_kd_check_account", F(w_kd_check_account), {TEXT, TEXT, END}, CHECK_ROUTES},
     {"oauth_proxy_kd_check_account", F(w_proxy_kd_check_account), {TEXT, TEXT, END}, CHECK_ROUTES},
     {"oauth_kd_challenge", F(w_kd_challenge), {MAYBE_NUMBER, END}, ANSWERING_ROUTES},
-    {"oauth_offer", F(w_offer), NO_PARAMETER, CHECK_ROUTES},
+    {"oauth_offer", F(oauth_offer), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_reply", F(w_reply), {MAYBE_TEXT, END}, ANSWERING_ROUTES},
-    {"oauth_remove_credentials", F(w_remove_credentials), NO_PARAMETER, CHECK_ROUTES},
+    {"oauth_remove_credentials", F(oauth_remove_credentials), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_service", F(w_service), {TEXT, END}, CHECK_ROUTES},
     {"oauth_scope", F(w_scope), {TEXT, END}, CHECK_ROUTES},
-    {"oauth_dialog_mark", F(w_dialog_mark), NO_PARAMETER, CHECK_ROUTES},
-    {"oauth_dialog_check", F(w_dialog_check), NO_PARAMETER, CHECK_ROUTES},
-    {"oauth_cancel_check", F(w_cancel_check), NO_PARAMETER, REQUEST_ROUTE},
-    {"oauth_forward_token", F(w_forward_token), NO_PARAMETER, BRANCH_ROUTE},
+    {"oauth_dialog_mark", F(oauth_dialog_mark), NO_PARAMETER, CHECK_ROUTES},
+    {"oauth_dialog_check", F(oauth_dialog_check), NO_PARAMETER, CHECK_ROUTES},
+    {"oauth_cancel_check", F(oauth_cancel_check), NO_PARAMETER, REQUEST_ROUTE},
+    {"oauth_forward_token", F(oauth_forward_token), NO_PARAMETER, BRANCH_ROUTE},
     {NULL, NULL, NO_PARAMETER, 0}
 };
 
