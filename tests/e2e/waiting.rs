@@ -662,7 +662,10 @@ fn twenty_thousand_requests_wait_in_25_megabytes_and_each_is_answered_once() {
     assert!(all_wait, "{:?} sent\n{}", pace.sent, stack.rpc("auth_oauth.stats", &[]).expect("the RPC exists"));
     let taken = shared_memory(&stack) - before;
     assert!(taken <= 25_000_000, "{taken} octets");
-    stack.wait_until("all are answered", || stack.counter("resumed") == all as u64 && stack.counter("pending") == 0);
+    // A few of so many may wait a second time. Each is decided once.
+    let answered =
+        patience::until(PATIENCE, || stack.counter("not_now") == all as u64 && stack.counter("pending") == 0);
+    assert!(answered, "{}", stack.rpc("auth_oauth.stats", &[]).expect("the RPC exists"));
     // A slow machine may lose some of that many answers on their way, so the proxy counts them.
     stack.wait_until("the last answer is sent", || replies(&stack) - replies_before == all as i64);
     for source in sources {
@@ -670,8 +673,9 @@ fn twenty_thousand_requests_wait_in_25_megabytes_and_each_is_answered_once() {
         assert_eq!(twice, 0, "nobody is answered twice");
     }
     assert_eq!(replies(&stack) - replies_before, all as i64);
-    let counters = ["suspended", "resumed", "not_now", "pending"].map(|name| stack.counter(name));
-    assert_eq!(counters, [all as u64, all as u64, all as u64, 0]);
+    let [suspended, resumed, not_now] = ["suspended", "resumed", "not_now"].map(|name| stack.counter(name));
+    assert_eq!((resumed, not_now), (suspended, all as u64));
+    assert!((all as u64..all as u64 + 100).contains(&suspended), "{suspended}");
     println!("{taken} octets of shared memory for {all} requests that wait");
     let left = shared_memory(&stack) - before;
     assert!(left < 1_000_000, "{left} octets are not given back");
