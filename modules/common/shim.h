@@ -302,12 +302,25 @@ int oauth_confirm_init(void);
 int oauth_confirm_later(sip_msg_t *msg, sipoauth_str ticket);
 void oauth_confirm_forget(void);
 
+/* secret.c: a secret of this process in private memory, which is wiped before it is freed or used again */
+struct oauth_secret {
+    char *text;
+    size_t len;   /* 0: there is none */
+    size_t size;
+};
+int oauth_secret_set(struct oauth_secret *secret, sipoauth_str text);
+void oauth_secret_wipe(struct oauth_secret *secret);
+
 /* tokens.c of the host: the tokens in the 2xx to a phone that holds its tokens itself */
 int oauth_tokens_init(void);
 int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens);
 void oauth_tokens_take_over(sip_msg_t *msg);
 int oauth_tokens_show(sipoauth_str tokens, str *copy);
 void oauth_tokens_forget(void);
+
+/* command.c */
+uint32_t oauth_command_remove_bindings(void *user, sipoauth_str aor, sipoauth_str instance);
+void oauth_command_ended(void *user, const sipoauth_session_state *session, const char *reason_code, sipoauth_str why);
 
 /* challenge.c */
 #define OAUTH_CHALLENGE_ONLY_APPEND 1

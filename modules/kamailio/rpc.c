@@ -61,18 +61,6 @@ static int add_line(void *user, sipoauth_str line)
     return answer->rpc->add(answer->ctx, "S", &text) < 0;
 }
 
-static uint32_t remove_bindings(void *user, sipoauth_str aor, sipoauth_str instance)
-{
-    (void)user;
-    return (uint32_t)oauth_bindings_remove(aor, instance);
-}
-
-static void ended(void *user, const sipoauth_session_state *session, const char *reason_code, sipoauth_str why)
-{
-    (void)user;
-    oauth_event_session_ended(session, reason_code, why);
-}
-
 /*
  * Stops at the first argument that is missing or not of the right type; the library says what it needs. "." has RPC
  * make a text of a number.
@@ -119,8 +107,8 @@ static void run(rpc_t *rpc, void *ctx, uint32_t command)
         .text = add_text,
         .number = add_number,
         .line = add_line,
-        .remove_bindings = oauth_bindings_known() ? remove_bindings : NULL,
-        .ended = ended,
+        .remove_bindings = oauth_bindings_known() ? oauth_command_remove_bindings : NULL,
+        .ended = oauth_command_ended,
     };
 
     if (sipoauth_context_command(oauth_context, name, arguments, count, &host, &fault, err, sizeof(err)) != SIPOAUTH_OK)

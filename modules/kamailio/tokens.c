@@ -42,16 +42,12 @@ static struct {
 } own;
 
 /* The tokens that the script has read. */
-static struct {
-    char *text;
-    size_t size;
-} shown;
+static struct oauth_secret shown;
 
 void oauth_tokens_forget(void)
 {
     memset(&own, 0, sizeof(own));
-    if (shown.text != NULL)
-        explicit_bzero(shown.text, shown.size);
+    oauth_secret_wipe(&shown);
 }
 
 static int is_own(const sip_msg_t *msg)
@@ -218,22 +214,8 @@ int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens)
 /* Copies the tokens for the script. The copy lives until the next script begins. */
 int oauth_tokens_show(sipoauth_str tokens, str *copy)
 {
-    char *bigger;
-
-    if (tokens.len > shown.size) {
-        bigger = pkg_malloc(tokens.len);
-        if (bigger == NULL) {
-            LM_ERR("no private memory for the tokens of a phone\n");
-            return -1;
-        }
-        if (shown.text != NULL) {
-            explicit_bzero(shown.text, shown.size);
-            pkg_free(shown.text);
-        }
-        shown.text = bigger;
-        shown.size = tokens.len;
-    }
-    memcpy(shown.text, tokens.ptr, tokens.len);
+    if (oauth_secret_set(&shown, tokens) < 0)
+        return -1;
     copy->s = shown.text;
     copy->len = (int)tokens.len;
     return 0;

@@ -55,18 +55,6 @@ static int add_line(void *user, sipoauth_str line)
     return answer->response == NULL;
 }
 
-static uint32_t remove_bindings(void *user, sipoauth_str aor, sipoauth_str instance)
-{
-    (void)user;
-    return (uint32_t)oauth_bindings_remove(aor, instance);
-}
-
-static void ended(void *user, const sipoauth_session_state *session, const char *reason_code, sipoauth_str why)
-{
-    (void)user;
-    oauth_event_session_ended(session, reason_code, why);
-}
-
 /* Stops at the first argument that is missing; the library says what it needs. */
 static size_t read_arguments(const mi_params_t *params, uint32_t command, sipoauth_str *arguments)
 {
@@ -98,8 +86,8 @@ static mi_response_t *run(const mi_params_t *params, uint32_t command)
         .text = add_text,
         .number = add_number,
         .line = add_line,
-        .remove_bindings = oauth_bindings_known() ? remove_bindings : NULL,
-        .ended = ended,
+        .remove_bindings = oauth_bindings_known() ? oauth_command_remove_bindings : NULL,
+        .ended = oauth_command_ended,
     };
 
     if (sipoauth_command_is_list(command))

@@ -27,52 +27,23 @@ struct held {
 static struct {
     struct oauth_owner owner;
     struct held *held; /* NULL: nothing */
-    size_t len;        /* of the text */
-    size_t size;
-    char *text;
+    struct oauth_secret tokens;
 } own;
 
 /* The tokens that the script has read. */
-static struct {
-    char *text;
-    size_t size;
-} shown;
+static struct oauth_secret shown;
 
 void oauth_tokens_forget(void)
 {
     own.owner.msg = NULL;
     own.held = NULL;
-    if (own.text != NULL)
-        explicit_bzero(own.text, own.size);
-    own.len = 0;
-    if (shown.text != NULL)
-        explicit_bzero(shown.text, shown.size);
+    oauth_secret_wipe(&own.tokens);
+    oauth_secret_wipe(&shown);
 }
 
 static int is_own(const sip_msg_t *msg)
 {
-    return own.len > 0 && oauth_owns(&own.owner, msg);
-}
-
-/* Room for `need` octets; what was there before is gone. */
-static int make_room(char **text, size_t *size, size_t need)
-{
-    char *bigger;
-
-    if (need <= *size)
-        return 0;
-    bigger = pkg_malloc(need);
-    if (bigger == NULL) {
-        LM_ERR("no private memory for the tokens of a phone\n");
-        return -1;
-    }
-    if (*text != NULL) {
-        explicit_bzero(*text, *size);
-        pkg_free(*text);
-    }
-    *text = bigger;
-    *size = need;
-    return 0;
+    return own.tokens.len > 0 && oauth_owns(&own.owner, msg);
 }
 
 /* Puts the tokens into an answer that has no body yet. */
@@ -114,7 +85,7 @@ static void stateless_reply(sip_msg_t *request, str *reply, int code, HOST_CONST
     (void)proto;
     if (!is_own(request) || code < 200 || code >= 300)
         return;
-    if (add_body(reply, own.text, own.len) < 0)
+    if (add_body(reply, own.tokens.text, own.tokens.len) < 0)
         LM_ERR("cannot add the tokens to the reply\n");
 }
 
@@ -169,17 +140,18 @@ void oauth_tokens_take_over(sip_msg_t *msg)
         return;
     explicit_bzero(own.held->text, own.held->len);
     own.held->len = 0;
-    explicit_bzero(own.text, own.size);
-    own.len = 0;
+    oauth_secret_wipe(&own.tokens);
 }
 
 int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens)
 {
     oauth_tokens_take_over(msg);
-    if (make_room(&own.text, &own.size, tokens.len) < 0 || watch(msg, tokens) < 0)
+    if (oauth_secret_set(&own.tokens, tokens) < 0)
         return -1;
-    memcpy(own.text, tokens.ptr, tokens.len);
-    own.len = tokens.len;
+    if (watch(msg, tokens) < 0) {
+        oauth_secret_wipe(&own.tokens); /* they are in no answer */
+        return -1;
+    }
     own.owner = oauth_owner_of(msg);
     return 0;
 }
@@ -187,9 +159,8 @@ int oauth_tokens_add(sip_msg_t *msg, sipoauth_str tokens)
 /* Copies the tokens for the script. The copy lives until the next script begins. */
 int oauth_tokens_show(sipoauth_str tokens, str *copy)
 {
-    if (make_room(&shown.text, &shown.size, tokens.len) < 0)
+    if (oauth_secret_set(&shown, tokens) < 0)
         return -1;
-    memcpy(shown.text, tokens.ptr, tokens.len);
     copy->s = shown.text;
     copy->len = (int)tokens.len;
     return 0;
