@@ -70,11 +70,14 @@ fn challenges_with_407_and_forwards_without_the_token() {
     message.set("P-Asserted-Identity", "<sip:mallory@example.test>");
     message.set("Proxy-Authorization\t", "Bearer a.third.token, realm=\"elsewhere\"");
     message.set("Authorization\t", "Bearer a.fourth.token");
+    message.add("proxy-authorization \t", "bearer a.fifth.token");
+    message.add("AUTHORIZATION\t ", "Key-Derivation username=\"alice\"");
     phone.send(&message).expect("sent");
     let forwarded = next.receive();
     assert!(forwarded.starts_with("MESSAGE sip:bob@example.test"), "{forwarded}");
     assert!(forwarded.contains("P-Asserted-Identity: <sip:alice@example.test>"), "{forwarded}");
     assert!(!forwarded.contains("Bearer") && !forwarded.contains("mallory"), "{forwarded}");
+    assert!(!forwarded.contains("fifth") && !forwarded.contains("Key-Derivation"), "{forwarded}");
     assert!(forwarded.contains("Proxy-Authorization: Digest"), "other credentials stay: {forwarded}");
     stack.finish();
 }
