@@ -4,7 +4,8 @@
 //!
 //! The modules ("rooms") are listed from the innermost out. Each uses only those before it: [`reason`] and
 //! [`text`]; [`jose`] and [`keys`]; [`sip`] and [`rules`]; [`records`]; [`config`]; [`ports`]; [`oauth`], which
-//! judges what authorization servers answer; [`check`], which judges what phones send.
+//! judges what authorization servers answer; [`check`], which judges what phones send; [`refer`], the rules of REFER
+//! and its events.
 
 pub mod check;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod oauth;
 pub mod ports;
 pub mod reason;
 pub mod records;
+pub mod refer;
 pub mod rules;
 pub mod sip;
 pub mod text;

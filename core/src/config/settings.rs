@@ -104,6 +104,24 @@ settings! {
             "iterations of PBKDF2 of these accounts";
         connection_auth: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "the proxy judges a request without credentials by those that were sent earlier on its connection (TCP, TLS, WS, WSS). It can be turned on at a restart only";
+        refer_in_dialog: String, "as_it_is", "gruu".into(), Kind::Choice(&["gruu", "refuse", "allow"]), Takes::Reload,
+            "a REFER within a dialog that may create a subscription (RFC 7647 section 4). `gruu`: it is refused where the Request-URI is a GRUU; `refuse`: always; `allow`: never. explicitsub and nosub lift this";
+        refer_contact: String, "as_it_is", "off".into(), Kind::Choice(&["off", "gruu"]), Takes::Reload,
+            "`gruu`: the Contact of such a REFER must be a GRUU (refer-clarifications-05 section 3). Few phones have one";
+        refer_explicit: String, "as_it_is", "allow".into(), Kind::Choice(&["allow", "off", "require"]), Takes::Reload,
+            "explicitsub and nosub (RFC 7614): `off` refuses them with 420, `require` refuses a REFER without one of them (421, or 403 if the sender does not know them)";
+        refer_protected: String, "as_it_is", "prefer".into(), Kind::Choice(&["prefer", "sips", "off"]), Takes::Reload,
+            "the URI at which a REFER's events are told: `prefer` makes it a sips URI if the REFER came over TLS or WSS, `off` never. `sips` does always, and redirects (302) a REFER that came without";
+        refer_subscriber: String, "as_it_is", "uri".into(), Kind::Choice(&["uri", "token", "owner"]), Takes::Reload,
+            "who may subscribe to these events: everybody who knows the URI, or, beside this, whoever shows a token with the scope `sip.refer`, or the user who sent the REFER";
+        refer_host: String, "as_it_is", String::new(), Kind::Text, Takes::Reload,
+            "host of that URI, with or without port and parameters: `node1.example.com:5060;transport=tcp`. It must lead to this very proxy, also from the others of a cluster. Default: address, port and transport at which the REFER arrived";
+        refer_lifetime: u32, "number", 180, Kind::Number { least: 5, most: 86_400, unit: "s" }, Takes::Reload,
+            "longest time for which the event server follows a REFER. Then it tells its subscribers 408";
+        refer_limit: u32, "number", 30, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Reload,
+            "REFERs of one address that the event server accepts. One source may send `source_limit` of them, and ten times as many SUBSCRIBEs and PUBLISHs that begin something or name what does not exist";
+        max_refers: u32, "number", 1000, Kind::Number { least: 0, most: 1_000_000, unit: "" }, Takes::Restart,
+            "REFERs that the event server follows at the same time, 328 octets each, and about 500 octets for each subscription. 0: none";
     } beside {
         /// Only tokens are judged and nothing is kept. Features that need a store do without one.
         #[serde(skip)]

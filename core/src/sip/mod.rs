@@ -10,6 +10,7 @@ pub mod digest_credentials;
 pub mod digest_string;
 pub mod ip_networks;
 pub mod key_derivation;
+pub mod message;
 pub mod next_hop;
 pub mod sender;
 pub mod sip_date;

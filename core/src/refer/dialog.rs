@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The dialog in which a subscriber gets NOTIFY requests: that of its SUBSCRIBE, or of its REFER (RFC 3261 section
+//! 12.1.1). It is one text, because there may be very many of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::reason::ReferReason;
+use super::reference::is_token;
+use crate::sip::message::{MessageView, NameAddr, names};
+
+/// Longest text of all parts together, in octets.
+const MAX_LEN: usize = 4000;
+const PARTS: usize = 9;
+
+/// The parts of a dialog, as the notifier sees them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DialogView<'a> {
+    /// Call-ID.
+    pub call_id: &'a str,
+    /// The notifier's tag.
+    pub local_tag: &'a str,
+    /// The subscriber's tag.
+    pub remote_tag: &'a str,
+    /// The notifier's URI.
+    pub local_uri: &'a str,
+    /// The subscriber's URI.
+    pub remote_uri: &'a str,
+    /// Where the subscriber takes requests: its Contact.
+    pub target: &'a str,
+    /// The route set: values of Record-Route in their order, separated by commas.
+    pub routes: &'a str,
+    /// Where requests are sent whatever the target and the route set say; empty: where these lead.
+    pub destination: &'a str,
+    /// The notifier's Contact.
+    pub contact: &'a str,
+}
+
+/// The same, to keep.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct NotifyDialog {
+    text: Box<str>,
+    ends: [u16; PARTS],
+}
+
+/// Where a request came from, and what the notifier answers with.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// The tag that the notifier gives the dialog.
+    pub tag: &'a str,
+    /// Its Contact.
+    pub contact: &'a str,
+    /// `sip:IP:PORT;transport=...` of the connection or datagram by which the request came.
+    pub source: &'a str,
+}
+
+impl NotifyDialog {
+    /// The dialog that a SUBSCRIBE or REFER creates, or in which it came.
+    pub fn new(message: &MessageView<'_>, side: &Side<'_>) -> Result<NotifyDialog, ReferReason> {
+        let only = |name| message.only(name).and_then(NameAddr::parse).ok_or(ReferReason::Malformed);
+        let (from, to) = (only(names::FROM)?, only(names::TO)?);
+        let mut contacts = message.values(names::CONTACT);
+        let contact = contacts.next().flatten().and_then(NameAddr::parse).filter(NameAddr::is_sip);
+        let contact = contact.filter(|_| contacts.next().is_none()).ok_or(ReferReason::Contact)?;
+        let routes: Option<Vec<&str>> = message.values(names::RECORD_ROUTE).collect();
+        let routes = routes.ok_or(ReferReason::Malformed)?;
+        if routes.iter().any(|route| NameAddr::parse(route).is_none()) {
+            return Err(ReferReason::Malformed);
+        }
+        let routes = routes.join(",");
+        // Behind an address translator, or on a WebSocket, the Contact leads nowhere. Where proxies are between, they
+        // know the way.
+        let is_next_hop = routes.is_empty() && message.values(names::VIA).take(2).count() == 1;
+        let view = DialogView {
+            call_id: call_id(message)?,
+            local_tag: side.tag,
+            remote_tag: from.parameter("tag").filter(|tag| is_token(tag)).ok_or(ReferReason::Malformed)?,
+            local_uri: to.uri,
+            remote_uri: from.uri,
+            target: contact.uri,
+            routes: &routes,
+            destination: if is_next_hop { side.source } else { "" },
+            contact: side.contact,
+        };
+        NotifyDialog::pack(&view).ok_or(ReferReason::Malformed)
+    }
+
+    fn pack(view: &DialogView<'_>) -> Option<NotifyDialog> {
+        let DialogView {
+            call_id,
+            local_tag,
+            remote_tag,
+            local_uri,
+            remote_uri,
+            target,
+            routes,
+            destination,
+            contact,
+        } = *view;
+        let parts =
+            [call_id, local_tag, remote_tag, local_uri, remote_uri, target, routes, destination, contact];
+        let text = parts.concat();
+        if text.len() > MAX_LEN || text.bytes().any(|octet| matches!(octet, b'\r' | b'\n' | 0)) {
+            return None;
+        }
+        let (mut ends, mut end) = ([0; PARTS], 0);
+        for (place, part) in ends.iter_mut().zip(parts) {
+            end += part.len();
+            *place = end as u16;
+        }
+        Some(NotifyDialog { text: text.into(), ends })
+    }
+
+    /// The parts.
+    pub fn view(&self) -> DialogView<'_> {
+        let part = |index: usize| {
+            let begin = index.checked_sub(1).map_or(0, |before| self.ends[before].into());
+            self.text.get(begin..self.ends[index].into()).unwrap_or_default()
+        };
+        DialogView {
+            call_id: part(0),
+            local_tag: part(1),
+            remote_tag: part(2),
+            local_uri: part(3),
+            remote_uri: part(4),
+            target: part(5),
+            routes: part(6),
+            destination: part(7),
+            contact: part(8),
+        }
+    }
+}
+
+/// The Call-ID of a request.
+pub fn call_id<'a>(message: &MessageView<'a>) -> Result<&'a str, ReferReason> {
+    let id = message.only(names::CALL_ID).filter(|id| !id.is_empty());
+    id.filter(|id| id.bytes().all(|octet| (b'!'..=b'~').contains(&octet))).ok_or(ReferReason::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: Side<'_> = Side { tag: "t2", contact: "sip:id@h;gr", source: "sip:10.0.0.1:4000;transport=ws" };
+
+    fn subscribe(fields: &str) -> String {
+        format!("SUBSCRIBE sip:id@h;gr SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z1\r\nFrom: \"A\" <sip:a@x>;tag=t1\r\nTo: sip:id@h;gr\r\nCall-ID: c1@y\r\nContact: <sip:a@x.invalid;transport=ws>\r\n{fields}\r\n")
+    }
+
+    fn dialog(fields: &str) -> Result<NotifyDialog, ReferReason> {
+        NotifyDialog::new(&MessageView::new(subscribe(fields).as_bytes()).unwrap(), &SIDE)
+    }
+
+    #[test]
+    fn without_proxies_between_requests_go_back_to_where_the_subscription_came_from() {
+        let dialog = dialog("").unwrap();
+        let view = DialogView {
+            call_id: "c1@y",
+            local_tag: "t2",
+            remote_tag: "t1",
+            local_uri: "sip:id@h",
+            remote_uri: "sip:a@x",
+            target: "sip:a@x.invalid;transport=ws",
+            routes: "",
+            destination: "sip:10.0.0.1:4000;transport=ws",
+            contact: "sip:id@h;gr",
+        };
+        assert_eq!(dialog.view(), view);
+    }
+
+    #[test]
+    fn with_proxies_between_they_follow_the_route_set() {
+        let routed = dialog("Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n").unwrap();
+        assert_eq!((routed.view().routes, routed.view().destination), ("<sip:p1;lr>,<sip:p2;lr>,<sip:p3;lr>", ""));
+        assert_eq!(dialog("v: SIP/2.0/UDP y;branch=z2\r\n").unwrap().view().destination, "");
+    }
+
+    #[test]
+    fn what_cannot_be_written_into_a_request_makes_no_dialog() {
+        for (from, to, reason) in [
+            ("Call-ID: c1@y", "Call-ID: c 1", ReferReason::Malformed),
+            ("Call-ID: c1@y", "X: y", ReferReason::Malformed),
+            (";tag=t1", "", ReferReason::Malformed),
+            (";tag=t1", ";tag=<x>", ReferReason::Malformed),
+            ("Contact: <", "Contact: <tel:1>, <", ReferReason::Contact),
+            ("To: sip:id@h;gr", "To: x", ReferReason::Malformed),
+        ] {
+            let text = subscribe("").replace(from, to);
+            let message = MessageView::new(text.as_bytes()).unwrap();
+            assert_eq!(NotifyDialog::new(&message, &SIDE), Err(reason), "{to}");
+        }
+        let long = format!("Record-Route: <sip:{}>\r\n", "p".repeat(5000));
+        assert_eq!(dialog(&long), Err(ReferReason::Malformed));
+        assert_eq!(dialog("Record-Route: p1\r\n"), Err(ReferReason::Malformed));
+    }
+}
