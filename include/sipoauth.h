@@ -352,6 +352,46 @@
 #define SIPOAUTH_REQUIRE_SCOPE 2
 
 /*
+ sipoauth_worker_refer: a proxy lets the request pass.
+ */
+#define SIPOAUTH_REFER_CHECK 1
+
+/*
+ sipoauth_worker_refer: the host answers a REFER itself.
+ */
+#define SIPOAUTH_REFER_ACCEPT 2
+
+/*
+ sipoauth_worker_refer: a SUBSCRIBE for the events of a REFER.
+ */
+#define SIPOAUTH_REFER_SUBSCRIBE 3
+
+/*
+ sipoauth_worker_refer: a PUBLISH about a REFER.
+ */
+#define SIPOAUTH_REFER_PUBLISH 4
+
+/*
+ The request is no REFER that can be read.
+ */
+#define SIPOAUTH_SUBSCRIBING_UNKNOWN 0
+
+/*
+ The REFER creates a subscription (RFC 3515).
+ */
+#define SIPOAUTH_SUBSCRIBING_IMPLICIT 1
+
+/*
+ Its sender subscribes by itself: explicitsub (RFC 7614).
+ */
+#define SIPOAUTH_SUBSCRIBING_EXPLICIT 2
+
+/*
+ Its sender does not want to know more: nosub (RFC 7614).
+ */
+#define SIPOAUTH_SUBSCRIBING_NONE 3
+
+/*
  Offer a Bearer challenge.
  */
 #define SIPOAUTH_OFFER_BEARER 1
@@ -1098,6 +1138,165 @@ typedef struct sipoauth_digest_parts {
    */
   struct sipoauth_str request_uri;
 } sipoauth_digest_parts;
+
+/*
+ What becomes of a request about a REFER, see sipoauth_worker_refer. Texts are valid until the worker's next call of
+ that function. Since ABI version 5.
+ */
+typedef struct sipoauth_refer {
+  /*
+   sizeof(sipoauth_refer)
+   */
+  uint32_t struct_size;
+  /*
+   SIP status of the answer; 0: the request is good and not answered here (SIPOAUTH_REFER_CHECK).
+   */
+  uint32_t status;
+  /*
+   SIPOAUTH_SUBSCRIBING_ for a REFER that can be read, else SIPOAUTH_SUBSCRIBING_UNKNOWN.
+   */
+  uint32_t subscribing;
+  /*
+   1: the request is refused, for `reason`.
+   */
+  uint32_t refused;
+  /*
+   Reason-Phrase of the answer.
+   */
+  struct sipoauth_str phrase;
+  /*
+   Header lines of the answer, each with CRLF; may be empty.
+   */
+  struct sipoauth_str headers;
+  /*
+   Stable code of the reason, snake_case; empty when the request is not refused.
+   */
+  struct sipoauth_str reason;
+  /*
+   A sentence for the operator.
+   */
+  struct sipoauth_str reason_text;
+  /*
+   Name of the state: 40 hex digits, a secret that lets anybody see it. Empty when there is none.
+   */
+  struct sipoauth_str id;
+  /*
+   URI of Refer-To.
+   */
+  struct sipoauth_str refer_to;
+  /*
+   Call-ID of Target-Dialog (RFC 4538); empty when there is none.
+   */
+  struct sipoauth_str target_call_id;
+  /*
+   Its local-tag.
+   */
+  struct sipoauth_str target_local_tag;
+  /*
+   Its remote-tag.
+   */
+  struct sipoauth_str target_remote_tag;
+  /*
+   URI at which a PUBLISH changes the state: a secret for the user agent that acts on the REFER. Empty when there is
+   none.
+   */
+  struct sipoauth_str publish_uri;
+} sipoauth_refer;
+
+/*
+ A change of a message that passes, see sipoauth_refer_conform. Since ABI version 5.
+ */
+typedef struct sipoauth_edit {
+  /*
+   Where it begins in the message, in octets.
+   */
+  size_t at;
+  /*
+   How many octets go.
+   */
+  size_t length;
+  /*
+   What takes their place; static, may be empty.
+   */
+  struct sipoauth_str text;
+} sipoauth_edit;
+
+/*
+ A NOTIFY that the host sends (RFC 3515 section 2.4.5, RFC 6665 section 4.2.2). Texts borrow from the library during
+ the callback. Since ABI version 5.
+ */
+typedef struct sipoauth_notify {
+  /*
+   sizeof(sipoauth_notify), set by the library.
+   */
+  uint32_t struct_size;
+  /*
+   Number of CSeq.
+   */
+  uint32_t cseq;
+  /*
+   For sipoauth_worker_refer_notified.
+   */
+  uint64_t subscription;
+  /*
+   What the host gave sipoauth_worker_refer as `socket`.
+   */
+  uint64_t socket;
+  /*
+   Call-ID.
+   */
+  struct sipoauth_str call_id;
+  /*
+   Tag of From.
+   */
+  struct sipoauth_str local_tag;
+  /*
+   Tag of To.
+   */
+  struct sipoauth_str remote_tag;
+  /*
+   URI of From.
+   */
+  struct sipoauth_str local_uri;
+  /*
+   URI of To.
+   */
+  struct sipoauth_str remote_uri;
+  /*
+   Request-URI.
+   */
+  struct sipoauth_str target;
+  /*
+   Route set: values separated by commas; may be empty.
+   */
+  struct sipoauth_str routes;
+  /*
+   SIP URI to which the request is sent whatever target and route set say; empty: where these lead.
+   */
+  struct sipoauth_str destination;
+  /*
+   All further header lines, each with CRLF, but Content-Length.
+   */
+  struct sipoauth_str headers;
+  /*
+   The body.
+   */
+  struct sipoauth_str body;
+} sipoauth_notify;
+
+/*
+ Sends one NOTIFY. Returns SIPOAUTH_OK, or another value when it cannot be sent: the subscription has then ended. It
+ is called within the call that it was passed to, and must not call the library with the same handle. Since ABI
+ version 5.
+ */
+typedef int32_t (*sipoauth_notify_fn)(void *user, const struct sipoauth_notify *notify);
+
+/*
+ Takes the end of one REFER: its name (40 hex digits), the address-of-record of its sender, canonical or empty, and
+ the status with which it ended, 200 to 699. Texts borrow from the library during the callback. It must return and
+ must not call the library with the same handle. Since ABI version 5.
+ */
+typedef void (*sipoauth_refer_ended_fn)(void *user, struct sipoauth_str id, struct sipoauth_str owner, uint32_t status);
 
 /*
  Takes one session. It is called within the call that it was passed to. It must return and must not call the
@@ -1917,6 +2116,123 @@ int32_t sipoauth_pop_make(struct sipoauth_str key, struct sipoauth_str digest, c
  Texts are valid for their lengths.
  */
 int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest, struct sipoauth_str pop);
+
+/*
+ Handles a request about a REFER. `what` says in which role:
+
+ - SIPOAUTH_REFER_CHECK: a proxy lets any request pass. A REFER must keep the rules of RFC 3515, RFC 7647 and RFC 7614
+   and of the settings refer_in_dialog, refer_contact and refer_explicit; another request must not require explicitsub
+   or nosub.
+ - SIPOAUTH_REFER_ACCEPT: the host answers a REFER itself and is its event server. The answer is 200, never 202. With
+   explicitsub it has Refer-Events-At, with nosub nothing is kept, and without both the REFER's own dialog is the
+   subscription.
+ - SIPOAUTH_REFER_SUBSCRIBE: a SUBSCRIBE for the event package refer arrives at the event server: a new subscription, a
+   refresh, or an end.
+ - SIPOAUTH_REFER_PUBLISH: a PUBLISH (RFC 3903) changes a state.
+
+ `request` must have message, transport, source_ip, source_port and vias, and, except for SIPOAUTH_REFER_CHECK, the
+ reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that
+ has accepted the sender, else 0: the settings refer_subscriber and refer_limit go by it. `socket` names the host's
+ socket at which the request arrived, and comes back with each NOTIFY. `address` is how others reach that socket,
+ HOST:PORT.
+
+ The caller sends the answer of `refer` if its status is not 0, and then calls sipoauth_worker_refer_sent. Never blocks.
+ Since ABI version 5.
+
+ Returns SIPOAUTH_OK when `refer` holds an answer, whatever it is; else SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS,
+ SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC, and `refer` says 503.
+
+ # Safety
+ `worker` is NULL or valid; `request` and what it points to is valid during the call, and so is `address`; `refer` is
+ NULL or valid and its struct_size set.
+ */
+int32_t sipoauth_worker_refer(struct sipoauth_worker *worker,
+                              uint32_t what,
+                              const struct sipoauth_request *request,
+                              uint64_t check,
+                              uint64_t socket,
+                              struct sipoauth_str address,
+                              struct sipoauth_refer *refer);
+
+/*
+ The host calls this when the answer of sipoauth_worker_refer has left, so that no NOTIFY overtakes it. Without this
+ call no NOTIFY is sent. Never blocks. Since ABI version 5.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid.
+ */
+int32_t sipoauth_worker_refer_sent(struct sipoauth_worker *worker);
+
+/*
+ Tells how far a referred request has come. `id` is the name of its state. `status` is a status of 100 to 699, a status
+ with its phrase, or a status line of SIP/2.0; subscribers see the status with its usual phrase. A final one stays.
+ Never blocks. Since ABI version 5.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ABSENT (there is no such REFER any more), SIPOAUTH_E_STATE (it has ended already),
+ SIPOAUTH_E_INPUT (no status), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid, texts for their lengths.
+ */
+int32_t sipoauth_worker_refer_update(struct sipoauth_worker *worker,
+                                     struct sipoauth_str id,
+                                     struct sipoauth_str status);
+
+/*
+ Takes note of the final response to a NOTIFY: `subscription` is that of the sipoauth_notify, `code` the status, 408 when
+ none came. A refused one ends the subscription (RFC 6665 section 4.2.2). Any process. Never blocks. Since ABI version 5.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid.
+ */
+int32_t sipoauth_worker_refer_notified(struct sipoauth_worker *worker,
+                                       uint64_t subscription,
+                                       uint32_t code);
+
+/*
+ Tells what a proxy changes in a message that passes. Refer-Events-At is only in a 2xx to a REFER that requires
+ explicitsub, once and well-formed (RFC 7614 section 4.8), and a 202 to a REFER becomes a 200 (RFC 7647 section 5).
+ `message` is the whole message as it was received, `request` the REFER that a response answers, or empty if the host
+ does not have it. Writes the changes to `edits`, at most `room`, in the order of their places; the digits of the status
+ are not among them. `*count` gets their number, also with SIPOAUTH_E_SPACE. `*status` gets the new status of a response,
+ or 0. Any process, any thread. Since ABI version 5.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (it is no SIP message), SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
+
+ # Safety
+ Texts are valid for their lengths, `edits` for `room` edits, `count` and `status` are NULL or valid.
+ */
+int32_t sipoauth_refer_conform(struct sipoauth_str message,
+                               struct sipoauth_str request,
+                               struct sipoauth_edit *edits,
+                               size_t room,
+                               size_t *count,
+                               uint32_t *status);
+
+/*
+ Gives the host the NOTIFY requests that are due. Call it after each sipoauth_io_step, in the same process. Since ABI
+ version 5.
+
+ Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `io` is NULL or comes from sipoauth_io_new; `send` must return.
+ */
+int32_t sipoauth_io_notify(struct sipoauth_io *io, sipoauth_notify_fn send, void *user);
+
+/*
+ Tells the host which REFERs have ended since the last call. Call it after sipoauth_io_notify. Since ABI version 5.
+
+ Returns as sipoauth_io_notify.
+
+ # Safety
+ `io` is NULL or comes from sipoauth_io_new; `each` is NULL or must return.
+ */
+int32_t sipoauth_io_refers_ended(struct sipoauth_io *io, sipoauth_refer_ended_fn each, void *user);
 
 /*
  Tells whether the body of an Authorization or Proxy-Authorization header field uses a scheme that the library

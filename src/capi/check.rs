@@ -475,6 +475,18 @@ pub(super) unsafe fn answer_to(
     Ok(())
 }
 
+/// Runs a function with the caller's request, which is no check.
+///
+/// # Safety
+/// A non-NULL `request` and what it points to is valid.
+pub(super) unsafe fn with_request<T>(
+    request: *const sipoauth_request,
+    run: impl FnOnce(&Request<'_>, &Handling<'_>) -> T,
+) -> Result<T, i32> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { Fields::read(request, 0) }?.with(run))
+}
+
 /// The part of the caller's request that decides about a bare token. It was checked, so every pointer and number
 /// in it is valid.
 struct Core<'a> {
@@ -592,6 +604,10 @@ impl<'a> Fields<'a> {
     fn ask(self, state: &mut State, ask: impl FnOnce(&mut Worker, &Request<'_>, &Handling<'_>) -> CheckResult) {
         // The texts of the last answer may be among the inputs, so it lives until the end.
         let _last = std::mem::take(&mut *state.last);
+        *state.last = self.with(|request, handling| ask(&mut state.worker, request, handling));
+    }
+
+    fn with<T>(self, run: impl FnOnce(&Request<'_>, &Handling<'_>) -> T) -> T {
         let Core { handling, repeated, credentials, .. } = self.core;
         let credentials: Few<Cow<'_, str>> = credentials.iter().map(|body| lossy(body)).collect();
         let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
@@ -616,7 +632,7 @@ impl<'a> Fields<'a> {
             vias: &vias,
             message: Message { content_type: &content_type, instance: &instance, ..self.message },
         };
-        *state.last = ask(&mut state.worker, &request, &Handling { source: &source, ..handling });
+        run(&request, &Handling { source: &source, ..handling })
     }
 }
 

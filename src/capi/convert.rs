@@ -87,6 +87,8 @@ unsafe impl Structure for sipoauth_provider_state {}
 unsafe impl Structure for sipoauth_key_state {}
 // SAFETY: as above.
 unsafe impl Structure for sipoauth_command_host {}
+// SAFETY: as above.
+unsafe impl Structure for sipoauth_refer {}
 
 /// The `struct_size` that the caller has set; an error when it is smaller than the structure of this version.
 ///

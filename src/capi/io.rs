@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::config::{shared, sipoauth_context};
 use super::convert::Place;
 use super::guard::{guard, guard_or, guard_told};
-use super::handle::Exclusive;
+use super::handle::{Entered, Exclusive};
 use super::sessions::with_state;
 use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, sipoauth_done_fn, sipoauth_ended_fn};
 use super::worker::WAITING;
@@ -23,6 +23,18 @@ pub struct sipoauth_io {
     context: Arc<Context>,
     process: u32,
     service: Exclusive<IoService>,
+}
+
+impl sipoauth_io {
+    /// What all processes share.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The service, in its own process and outside its callbacks.
+    pub(super) fn enter(&self) -> Result<Entered<'_, IoService>, i32> {
+        if self.process == std::process::id() { self.service.enter() } else { Err(SIPOAUTH_E_PROCESS) }
+    }
 }
 
 /// Starts the I/O service with its threads. Call this after the fork, in exactly one process of the host, for
@@ -80,10 +92,7 @@ pub unsafe extern "C" fn sipoauth_io_step(
         return SIPOAUTH_E_ARGUMENT;
     };
     guard(Some(&io.context), || {
-        if io.process != std::process::id() {
-            return Err(SIPOAUTH_E_PROCESS);
-        }
-        io.service.enter()?.step(Duration::from_millis(timeout_ms.into()), &mut |cookies| {
+        io.enter()?.step(Duration::from_millis(timeout_ms.into()), &mut |cookies| {
             if let Some(done) = done
                 && cookies[0] != WAITING
             {
@@ -111,10 +120,7 @@ pub unsafe extern "C" fn sipoauth_io_ended(io: *mut sipoauth_io, each: sipoauth_
         return SIPOAUTH_E_ARGUMENT;
     };
     guard(Some(&io.context), || {
-        if io.process != std::process::id() {
-            return Err(SIPOAUTH_E_PROCESS);
-        }
-        let ended: Vec<_> = io.service.enter()?.take_ended().collect();
+        let ended: Vec<_> = io.enter()?.take_ended().collect();
         let Some(each) = each else { return Ok(()) };
         for SessionEnd { aor, session, why } in &ended {
             with_state(aor, session, |state| each(user, state, visible(why).as_ref().into()));

@@ -17,6 +17,7 @@ pub mod handle;
 pub mod io;
 pub mod key_derivation;
 pub mod keys;
+pub mod refer;
 pub mod request;
 pub mod sessions;
 pub mod state;

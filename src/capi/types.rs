@@ -150,6 +150,24 @@ pub const SIPOAUTH_REQUIRE_SERVICE: u32 = 1;
 /// sipoauth_worker_require: scopes, separated by a space.
 pub const SIPOAUTH_REQUIRE_SCOPE: u32 = 2;
 
+/// sipoauth_worker_refer: a proxy lets the request pass.
+pub const SIPOAUTH_REFER_CHECK: u32 = 1;
+/// sipoauth_worker_refer: the host answers a REFER itself.
+pub const SIPOAUTH_REFER_ACCEPT: u32 = 2;
+/// sipoauth_worker_refer: a SUBSCRIBE for the events of a REFER.
+pub const SIPOAUTH_REFER_SUBSCRIBE: u32 = 3;
+/// sipoauth_worker_refer: a PUBLISH about a REFER.
+pub const SIPOAUTH_REFER_PUBLISH: u32 = 4;
+
+/// The request is no REFER that can be read.
+pub const SIPOAUTH_SUBSCRIBING_UNKNOWN: u32 = 0;
+/// The REFER creates a subscription (RFC 3515).
+pub const SIPOAUTH_SUBSCRIBING_IMPLICIT: u32 = 1;
+/// Its sender subscribes by itself: explicitsub (RFC 7614).
+pub const SIPOAUTH_SUBSCRIBING_EXPLICIT: u32 = 2;
+/// Its sender does not want to know more: nosub (RFC 7614).
+pub const SIPOAUTH_SUBSCRIBING_NONE: u32 = 3;
+
 /// Offer a Bearer challenge.
 pub const SIPOAUTH_OFFER_BEARER: u32 = 1;
 /// Offer a Digest challenge only.
@@ -208,6 +226,11 @@ pub struct sipoauth_str {
 impl sipoauth_str {
     /// No octets.
     pub const EMPTY: sipoauth_str = sipoauth_str { ptr: std::ptr::null(), len: 0 };
+
+    /// A text that lives as long as the program.
+    pub(super) const fn of(text: &'static str) -> sipoauth_str {
+        sipoauth_str { ptr: text.as_ptr().cast(), len: text.len() }
+    }
 }
 
 impl From<&str> for sipoauth_str {
@@ -503,6 +526,100 @@ pub type sipoauth_session_fn = Option<extern "C" fn(user: *mut c_void, session: 
 /// not call the library. Since ABI version 5.
 pub type sipoauth_ended_fn =
     Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state, why: sipoauth_str)>;
+
+/// What becomes of a request about a REFER, see sipoauth_worker_refer. Texts are valid until the worker's next call of
+/// that function. Since ABI version 5.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_refer {
+    /// sizeof(sipoauth_refer)
+    pub struct_size: u32,
+    /// SIP status of the answer; 0: the request is good and not answered here (SIPOAUTH_REFER_CHECK).
+    pub status: u32,
+    /// SIPOAUTH_SUBSCRIBING_ for a REFER that can be read, else SIPOAUTH_SUBSCRIBING_UNKNOWN.
+    pub subscribing: u32,
+    /// 1: the request is refused, for `reason`.
+    pub refused: u32,
+    /// Reason-Phrase of the answer.
+    pub phrase: sipoauth_str,
+    /// Header lines of the answer, each with CRLF; may be empty.
+    pub headers: sipoauth_str,
+    /// Stable code of the reason, snake_case; empty when the request is not refused.
+    pub reason: sipoauth_str,
+    /// A sentence for the operator.
+    pub reason_text: sipoauth_str,
+    /// Name of the state: 40 hex digits, a secret that lets anybody see it. Empty when there is none.
+    pub id: sipoauth_str,
+    /// URI of Refer-To.
+    pub refer_to: sipoauth_str,
+    /// Call-ID of Target-Dialog (RFC 4538); empty when there is none.
+    pub target_call_id: sipoauth_str,
+    /// Its local-tag.
+    pub target_local_tag: sipoauth_str,
+    /// Its remote-tag.
+    pub target_remote_tag: sipoauth_str,
+    /// URI at which a PUBLISH changes the state: a secret for the user agent that acts on the REFER. Empty when there is
+    /// none.
+    pub publish_uri: sipoauth_str,
+}
+
+/// A NOTIFY that the host sends (RFC 3515 section 2.4.5, RFC 6665 section 4.2.2). Texts borrow from the library during
+/// the callback. Since ABI version 5.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_notify {
+    /// sizeof(sipoauth_notify), set by the library.
+    pub struct_size: u32,
+    /// Number of CSeq.
+    pub cseq: u32,
+    /// For sipoauth_worker_refer_notified.
+    pub subscription: u64,
+    /// What the host gave sipoauth_worker_refer as `socket`.
+    pub socket: u64,
+    /// Call-ID.
+    pub call_id: sipoauth_str,
+    /// Tag of From.
+    pub local_tag: sipoauth_str,
+    /// Tag of To.
+    pub remote_tag: sipoauth_str,
+    /// URI of From.
+    pub local_uri: sipoauth_str,
+    /// URI of To.
+    pub remote_uri: sipoauth_str,
+    /// Request-URI.
+    pub target: sipoauth_str,
+    /// Route set: values separated by commas; may be empty.
+    pub routes: sipoauth_str,
+    /// SIP URI to which the request is sent whatever target and route set say; empty: where these lead.
+    pub destination: sipoauth_str,
+    /// All further header lines, each with CRLF, but Content-Length.
+    pub headers: sipoauth_str,
+    /// The body.
+    pub body: sipoauth_str,
+}
+
+/// Sends one NOTIFY. Returns SIPOAUTH_OK, or another value when it cannot be sent: the subscription has then ended. It
+/// is called within the call that it was passed to, and must not call the library with the same handle. Since ABI
+/// version 5.
+pub type sipoauth_notify_fn = Option<extern "C" fn(user: *mut c_void, notify: *const sipoauth_notify) -> i32>;
+
+/// Takes the end of one REFER: its name (40 hex digits), the address-of-record of its sender, canonical or empty, and
+/// the status with which it ended, 200 to 699. Texts borrow from the library during the callback. It must return and
+/// must not call the library with the same handle. Since ABI version 5.
+pub type sipoauth_refer_ended_fn =
+    Option<extern "C" fn(user: *mut c_void, id: sipoauth_str, owner: sipoauth_str, status: u32)>;
+
+/// A change of a message that passes, see sipoauth_refer_conform. Since ABI version 5.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sipoauth_edit {
+    /// Where it begins in the message, in octets.
+    pub at: usize,
+    /// How many octets go.
+    pub length: usize,
+    /// What takes their place; static, may be empty.
+    pub text: sipoauth_str,
+}
 
 /// One account of the Key-Derivation scheme, for displays. Texts borrow from the library during the callback.
 #[repr(C)]

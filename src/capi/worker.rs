@@ -15,6 +15,7 @@ use super::types::*;
 use crate::process::context::Context;
 use crate::process::job::NOBODY;
 use crate::worker::grants::Withheld;
+use crate::worker::refers::ReferAnswer;
 use crate::worker::replies::{Answered, Reply};
 use crate::worker::result::CheckResult;
 use crate::worker::{Worker, claim_text};
@@ -42,6 +43,8 @@ pub(super) struct State {
     /// The token that was handed out last.
     token: Zeroizing<String>,
     reply: Reply,
+    /// The last answer to a request about a REFER.
+    pub refer: ReferAnswer,
     /// The worker may wait for networks.
     pub may_wait: bool,
     /// Names the check of the last result.
@@ -104,6 +107,7 @@ pub unsafe extern "C" fn sipoauth_worker_new(
                 claim: String::new(),
                 token: Zeroizing::default(),
                 reply: Reply::default(),
+                refer: ReferAnswer::default(),
                 may_wait: flags & SIPOAUTH_WORKER_MAY_WAIT != 0,
                 // The start is random, so that a check of one worker is not taken for one of another worker.
                 check: RandomState::new().hash_one(()),

@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod provider_view;
 mod proxy;
+mod refers;
 mod sessions;
 mod table;
 #[cfg(test)]

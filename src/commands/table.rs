@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use super::{Call, Outcome, accounts, proxy, sessions};
+use super::{Call, Outcome, accounts, proxy, refers, sessions};
 
 /// An argument of a command.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ const fn optional(name: &'static CStr) -> Argument {
 }
 
 const ADDRESS: Argument = Argument { name: c"address", is_required: true, is_text: true };
+const REFER: Argument = Argument { name: c"refer", is_required: true, is_text: true };
 const PASSWORD: Argument = Argument { name: c"password", is_required: false, is_text: true };
 
 /// All commands.
@@ -133,5 +134,26 @@ pub const COMMANDS: &[Command] = &[
         arguments: &[ADDRESS],
         is_list: false,
         run: accounts::remove,
+    },
+    Command {
+        name: c"refer_list",
+        help: c"The REFERs that the event server follows, some at a time",
+        arguments: &[optional(c"from")],
+        is_list: true,
+        run: refers::list,
+    },
+    Command {
+        name: c"refer_update",
+        help: c"Tell how far a referred request has come: REFER STATUS, such as 180",
+        arguments: &[REFER, required(c"status")],
+        is_list: false,
+        run: refers::update,
+    },
+    Command {
+        name: c"refer_end",
+        help: c"End a REFER with a final status, 503 if none is given",
+        arguments: &[REFER, optional(c"status")],
+        is_list: false,
+        run: refers::end,
     },
 ];

@@ -540,7 +540,7 @@ impl TaskEnv {
             Work::Compare(comparisons) => {
                 comparisons.iter().filter_map(|comparison| self.compare(comparison)).collect()
             }
-            Work::Keys(..) | Work::Exchange(_) | Work::Introspect(_) => Vec::new(),
+            Work::Keys(..) | Work::Exchange(_) | Work::Introspect(_) | Work::Subscribe(_) => Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod key_fetches;
 pub mod line_buffer;
 pub mod pool;
 pub mod provider_load;
+pub mod refer_events;
 pub mod refresh_shares;
 pub mod refresh_task;
 pub mod refreshes;

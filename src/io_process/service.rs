@@ -20,6 +20,7 @@ use super::key_fetches::{KeyFetches, KeyThreads};
 use super::line_buffer::LineBuffer;
 use super::pool::{Pool, spawn};
 use super::provider_load::{LoadKind, Loads};
+use super::refer_events::{Outgoing, ReferEnd, ReferEvents};
 use super::refresh_task::SessionEnd;
 use super::refreshes::{RefreshEvent, Refreshes};
 use super::waiters::Waiters;
@@ -105,6 +106,7 @@ pub struct IoService {
     introspections: Introspections,
     loads: Loads,
     refreshes: Refreshes,
+    refers: ReferEvents,
     /// A thread reads metadata again.
     reads_again: bool,
     waiters: Waiters,
@@ -206,6 +208,7 @@ impl IoService {
             introspections: Introspections::default(),
             loads: Loads::default(),
             refreshes: Refreshes::default(),
+            refers: ReferEvents::default(),
             reads_again: false,
             waiters: Waiters::default(),
             changes,
@@ -244,6 +247,7 @@ impl IoService {
         }
         let now = now_millis();
         self.start_due(now);
+        self.refers.look(self.context.arena().refers(), now);
         self.sweep(now);
         if self.waiters.expire(now) {
             self.introspections.expired(&self.env, &self.waiters, now);
@@ -259,6 +263,19 @@ impl IoService {
     }
 
     /// Takes over the configuration in force.
+    /// Sends the NOTIFY requests that are due. `send` returns false when one could not be sent.
+    pub fn send_notifies(&mut self, send: &mut dyn FnMut(&Outgoing<'_>) -> bool) {
+        let sent = self.refers.send(self.context.arena().refers(), now_millis(), send);
+        let counters = &self.context.arena().shared().counters;
+        counters.add_many(Counter::ReferNotifies, sent.sent);
+        counters.add_many(Counter::ReferNotifyErrors, sent.failed);
+    }
+
+    /// The REFERs that have ended since the last call.
+    pub fn take_ended_refers(&mut self) -> impl Iterator<Item = ReferEnd> {
+        self.refers.take_ended()
+    }
+
     fn follow(&mut self) {
         if let Some(placed) = self.context.policy_after(self.placed.generation) {
             self.placed = placed;
@@ -274,6 +291,10 @@ impl IoService {
         self.follow();
         let (waiters, now) = (&mut self.waiters, now_millis());
         match event {
+            ServiceEvent::Received(Received::Job(Job { work: Work::Subscribe(work), asker })) => {
+                self.context.arena().shared().waiting.give_back(&asker.place);
+                self.refers.subscribe(*work);
+            }
             ServiceEvent::Received(Received::Job(Job { work, asker })) => {
                 let ticket = waiters.add(asker);
                 match work {
@@ -333,7 +354,8 @@ impl IoService {
     fn until_next(&self, now: i64) -> Duration {
         let times = [self.keys.next(), self.waiters.next_deadline(), self.exchanges.next()];
         let upkeep = self.context.sessions().map(|_| self.refreshes.next());
-        let next = times.into_iter().flatten().chain(upkeep).min().unwrap_or(i64::MAX);
+        let refers = self.refers.next(self.context.arena().refers());
+        let next = times.into_iter().flatten().chain(upkeep).chain(refers).min().unwrap_or(i64::MAX);
         Duration::from_millis(u64::try_from(next.saturating_sub(now)).unwrap_or(0))
     }
 

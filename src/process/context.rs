@@ -125,6 +125,7 @@ impl Context {
             connections: if policy.settings.connection_auth { policy.settings.bound_connections() } else { 0 },
             tokens: policy.settings.token_cache_size as usize,
             jobs: policy.settings.max_pending as usize,
+            refers: policy.settings.max_refers as usize,
             proofs: if sessions.is_some() { policy.settings.remembered_proofs() } else { 0 },
         };
         let context = Context {

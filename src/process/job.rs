@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::shared::refer_table::Place;
 use crate::shared::waiting_room::{Party, WaitingPlace};
 use sipoauth_core::check::key_derivation_check::OpenKeyProof;
 use sipoauth_core::check::proof::OpenProof;
@@ -11,6 +12,7 @@ use sipoauth_core::check::token_answer::TokenId;
 use sipoauth_core::config::settings::{MOST_LEEWAY, MOST_POP_WINDOW};
 use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::records::redemption::RETRANSMISSION;
+use sipoauth_core::refer::dialog::NotifyDialog;
 use sipoauth_core::sip::sender::Sender;
 use sipoauth_core::text::secret::SecretText;
 
@@ -37,6 +39,23 @@ pub enum Work {
     KeyAccount(String, Option<Box<OpenKeyProof>>),
     /// Compare the names of a proof with those that other proxies have seen.
     Compare(Vec<Comparison>),
+    /// A subscription to the events of a REFER. Nobody waits for it.
+    Subscribe(Box<Subscribe>),
+}
+
+/// A new subscription to the events of a REFER, or one that was refreshed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Subscribe {
+    /// The REFER.
+    pub place: Place,
+    /// The seat of the subscription.
+    pub seat: usize,
+    /// In which dialog its NOTIFY requests go.
+    pub dialog: NotifyDialog,
+    /// The parameter id of Event; empty: none.
+    pub event_id: String,
+    /// The host's name for the socket from which they leave.
+    pub socket: u64,
 }
 
 /// A token about which its server is to be asked.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::process_id;
 
 use sipoauth_core::reason::Reason;
+use sipoauth_core::refer::reason::ReferReason;
 
 macro_rules! counters {
     ($($name:ident = $text:literal, $doc:literal;)*) => {
@@ -46,6 +47,11 @@ counters! {
     StoreErrors = c"store_errors", "Calls of the session store that failed.";
     TokensIssued = c"tokens_issued", "Access tokens issued by the proxy itself.";
     TokensForwarded = c"tokens_forwarded", "Tokens handed out for an application server.";
+    RefersAccepted = c"refers_accepted", "REFERs that the event server has accepted.";
+    ReferSubscriptions = c"refer_subscriptions", "Subscriptions to the events of REFERs.";
+    ReferNotifies = c"refer_notifies", "NOTIFYs about REFERs that were sent.";
+    ReferNotifyErrors = c"refer_notify_errors", "Subscriptions that ended because a NOTIFY was refused or could not be sent.";
+    ReferGuesses = c"refer_guesses", "Requests that name a REFER that is not followed.";
     Reloads = c"reloads", "Configurations taken over.";
     Panics = c"panics", "Internal errors caught.";
 }
@@ -57,17 +63,19 @@ pub enum Gauge {
     Pending,
     /// Seconds since the last successful key fetch of the provider with the oldest keys.
     KeyAge,
+    /// REFERs that are followed now.
+    Refers,
 }
 
-const GAUGES: &[(Gauge, &std::ffi::CStr)] = &[(Gauge::Pending, c"pending"), (Gauge::KeyAge, c"key_age")];
+const GAUGES: &[(Gauge, &std::ffi::CStr)] = &[(Gauge::Pending, c"pending"), (Gauge::KeyAge, c"key_age"), (Gauge::Refers, c"refers")];
 
-const REASONS: usize = Reason::ALL.len();
+const REASONS: usize = Reason::ALL.len() + ReferReason::ALL.len();
 
 /// Number of sets. With several sets, processes that count at the same time rarely share one, so cores rarely wait
 /// for each other to write to one cache line.
 const SETS: usize = 16;
 
-/// One counter per `Counter`, then one per reason. Each process counts in one of the sets; the value is the sum of
+/// One counter per `Counter`, then one per reason, then one per reason of REFER. Each process counts in one of the sets; the value is the sum of
 /// all sets.
 #[repr(C)]
 pub struct Counters {
@@ -82,7 +90,8 @@ pub const COUNT: usize = NAMES.len() + REASONS + GAUGES.len();
 
 /// The name of a statistic, snake_case; None past the end.
 pub fn name(index: usize) -> Option<&'static std::ffi::CStr> {
-    let counter = NAMES.get(index).or_else(|| Reason::STATISTICS.get(index.checked_sub(NAMES.len())?));
+    let reason = |at: usize| Reason::STATISTICS.get(at).or_else(|| ReferReason::STATISTICS.get(at - Reason::ALL.len()));
+    let counter = NAMES.get(index).or_else(|| reason(index.checked_sub(NAMES.len())?));
     counter.copied().or_else(|| Some(GAUGES.get(index.checked_sub(NAMES.len() + REASONS)?)?.1))
 }
 
@@ -97,9 +106,21 @@ impl Counters {
         self.add_at(counter as usize);
     }
 
+    /// Adds any number to a counter.
+    pub fn add_many(&self, counter: Counter, count: u64) {
+        if count > 0 {
+            self.sets[process_id::id() as usize % SETS].0[counter as usize].fetch_add(count, Relaxed);
+        }
+    }
+
     /// Counts one answer with this reason.
     pub fn add_reason(&self, reason: Reason) {
         self.add_at(NAMES.len() + reason.index());
+    }
+
+    /// Counts one refusal with this reason of REFER.
+    pub fn add_refer_reason(&self, reason: ReferReason) {
+        self.add_at(NAMES.len() + Reason::ALL.len() + reason.index());
     }
 
     fn add_at(&self, index: usize) {

@@ -17,6 +17,7 @@ pub mod process_id;
 pub mod provider_slot;
 pub mod published;
 pub mod record_cache;
+pub mod refer_table;
 pub mod replay_guard;
 pub mod source_limits;
 pub mod start_key;
@@ -37,6 +38,7 @@ use octets::words;
 use provider_slot::ProviderSlot;
 use published::Published;
 use record_cache::{CacheTag, CachedRecord, RecordCache, rounded};
+use refer_table::{ReferCounts, ReferEntry, ReferTable};
 use replay_guard::{ReplayGuard, ReplaySet, sets_for};
 use source_limits::{ShownSenders, SourceLimits};
 use start_key::StartKey;
@@ -102,6 +104,14 @@ pub struct Shared {
     pub token_key: StartKey,
     /// Hash key that decides the places of tokens.
     token_places: StartKey,
+    /// REFERs that the event server has accepted from a source in the present minute.
+    pub source_refers: SourceLimits<16_384>,
+    /// Subscriptions and publications that a source has begun, or tried to, in the present minute.
+    pub source_subscriptions: SourceLimits<16_384>,
+    /// REFERs that the event server has accepted from an address-of-record in the present minute.
+    pub address_refers: LimitTable<65_536>,
+    /// What all REFERs share.
+    refers: ReferCounts,
 }
 
 impl Shared {
@@ -110,6 +120,7 @@ impl Shared {
         match counters::gauge(index) {
             None => self.counters.get(index),
             Some(Gauge::Pending) => self.waiting.count(now) as u64,
+            Some(Gauge::Refers) => self.refers.live().into(),
             Some(Gauge::KeyAge) => match self.oldest_keys.load(Ordering::Relaxed) {
                 0 => 0,
                 oldest => u64::try_from((now - oldest) / 1000).unwrap_or(0),
@@ -135,11 +146,13 @@ pub struct Sizes {
     pub tokens: usize,
     /// Requests whose work waits here for the I/O service.
     pub jobs: usize,
+    /// REFERs that the event server follows.
+    pub refers: usize,
 }
 
 /// The mapping: one [`Shared`], then the provider slots, the sets of the replay guard, the tags of the record cache and
-/// of the answers, their records, the entries of the connection table, the slots of jobs, and from the next page on the
-/// sets of the token table.
+/// of the answers, their records, the entries of the connection table, the slots of jobs, the REFERs and
+/// the words that say which of them have changed, and from the next page on the sets of the token table.
 pub struct Arena {
     base: NonNull<Shared>,
     slots: usize,
@@ -149,6 +162,7 @@ pub struct Arena {
     answers: usize,
     connections: usize,
     jobs: usize,
+    refers: usize,
     /// Where the token table begins, in octets.
     token_offset: usize,
     token_sets: usize,
@@ -168,7 +182,7 @@ impl Arena {
     pub fn new(sizes: &Sizes, now: i64) -> std::io::Result<Arena> {
         let slots = sizes.providers + SPARE_SLOTS;
         let replay_sets = sets_for(sizes.proofs);
-        let (records, answers, jobs) = (sizes.records, sizes.answers, sizes.jobs);
+        let Sizes { records, answers, jobs, refers, .. } = *sizes;
         let connections = connection_table::rounded(sizes.connections);
         let token_sets = token_table::sets_for(sizes.tokens);
         let before = size_of::<Shared>()
@@ -176,7 +190,9 @@ impl Arena {
             + replay_sets * size_of::<ReplaySet>()
             + (rounded(records) + rounded(answers)) * (size_of::<CacheTag>() + size_of::<CachedRecord>())
             + connections * size_of::<ConnectionEntry>()
-            + jobs * size_of::<JobSlot>();
+            + jobs * size_of::<JobSlot>()
+            + refers * size_of::<ReferEntry>()
+            + ReferTable::words(refers) * size_of::<AtomicU64>();
         let token_offset = before.next_multiple_of(PAGE);
         let length = token_offset + token_sets * size_of::<TokenSet>();
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
@@ -199,6 +215,8 @@ impl Arena {
         const { assert!(size_of::<CacheTag>().is_multiple_of(align_of::<CachedRecord>())) };
         const { assert!(size_of::<CachedRecord>().is_multiple_of(align_of::<ConnectionEntry>())) };
         const { assert!(size_of::<ConnectionEntry>().is_multiple_of(align_of::<JobSlot>())) };
+        const { assert!(size_of::<JobSlot>().is_multiple_of(align_of::<ReferEntry>())) };
+        const { assert!(size_of::<ReferEntry>().is_multiple_of(align_of::<AtomicU64>())) };
         const { assert!(align_of::<TokenSet>() <= PAGE) };
         // The mapping has the configuration's secrets, so it must not be in a core file. A failure of this call is
         // ignored.
@@ -219,6 +237,7 @@ impl Arena {
             answers,
             connections,
             jobs,
+            refers,
             token_offset,
             token_sets,
             length,
@@ -319,6 +338,22 @@ impl Arena {
             let first = self.first_connection().add(self.connections).cast::<JobSlot>();
             std::slice::from_raw_parts(first, self.jobs)
         })
+    }
+
+    /// The REFERs that are followed; a table without entries follows none.
+    pub fn refers(&self) -> ReferTable<'_> {
+        // SAFETY: the entries follow the slots of jobs within the mapping, and the words follow them, aligned (asserted in
+        // new), zero is a valid value.
+        let (entries, changed) = unsafe {
+            let first = self.first_connection().add(self.connections).cast::<JobSlot>().add(self.jobs);
+            let entries = first.cast::<ReferEntry>();
+            let words = entries.add(self.refers).cast::<AtomicU64>();
+            (
+                std::slice::from_raw_parts(entries, self.refers),
+                std::slice::from_raw_parts(words, ReferTable::words(self.refers)),
+            )
+        };
+        ReferTable { entries, changed, counts: &self.shared().refers }
     }
 
     /// The tokens that were verified; a table without sets remembers none.

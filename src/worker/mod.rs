@@ -8,6 +8,7 @@ pub mod grants;
 pub mod key_derivation;
 pub mod keyring;
 mod needs;
+pub mod refers;
 pub mod registrations;
 pub mod repeats;
 pub mod replies;
@@ -36,6 +37,7 @@ use grants::{AcceptedToken, Grants, Withheld};
 use key_derivation::AccountSource;
 use keyring::Keyring;
 use needs::Needs;
+use refers::Refers;
 use registrations::Registrations;
 use repeats::{Recognized, Repeated, Repeats, SentText};
 use replies::Replies;
@@ -496,6 +498,12 @@ impl Worker {
     pub fn dialogs(&mut self, now: Option<i64>) -> Dialogs<'_> {
         let now = self.prepare(now) / 1000;
         Dialogs { context: &self.context, policy: &self.placed.policy, now }
+    }
+
+    /// REFER and its events, at the present time.
+    pub fn refers(&mut self) -> Refers<'_> {
+        let now = self.prepare(None);
+        Refers { context: &self.context, placed: &self.placed, now }
     }
 
     /// Which challenge an endpoint is offered.

@@ -43,7 +43,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn new(status: u32, phrase: &str, headers: String) -> Reply {
+    /// An answer with these header lines.
+    pub(super) fn new(status: u32, phrase: &str, headers: String) -> Reply {
         Reply { status, phrase: phrase.to_owned(), headers }
     }
 

@@ -140,6 +140,18 @@ impl CheckResult {
         self.glance.as_ref().map_or_else(|| self.answer.granted_scope(), |glance| glance.known.shown("").scope)
     }
 
+    /// The address-of-record of the user whom a check has accepted; empty when there is none.
+    pub fn granted_aor(&self) -> &str {
+        let answer = &self.answer;
+        match (self.granted.is_some(), self.shown(), &answer.account, &answer.session) {
+            (false, ..) => "",
+            (true, Some(shown), ..) => shown.aor,
+            (true, None, Some(account), _) => account,
+            (true, None, None, Some(session)) => &session.aor,
+            (true, None, None, None) => "",
+        }
+    }
+
     /// The services that an accepted token or session gives, separated by a comma.
     pub fn services(&self) -> &str {
         let granted = self.granted.as_ref().map_or("", |granted| &granted.services);

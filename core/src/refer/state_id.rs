@@ -10,8 +10,8 @@ use crate::text::fingerprint::{hex, nibble};
 pub const LEN: usize = 20;
 /// Octets that are added for whoever may change the state.
 pub const KEY: usize = 16;
-/// Digits of a name that may stand in a log.
-const SHOWN: usize = 8;
+/// Digits of a name that may be shown: 96 random bits are left.
+pub const SHOWN: usize = 8;
 
 /// The name of a state.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -84,9 +84,10 @@ impl Subscriber {
         (self.dialog, self.socket, self.owes) = (dialog, socket, true);
     }
 
-    /// The CSeq of its last NOTIFY.
-    pub fn cseq(&self) -> u32 {
-        self.cseq
+    /// True when its NOTIFY requests go in this dialog.
+    pub fn is_dialog(&self, dialog: &NotifyDialog) -> bool {
+        let (own, other) = (self.dialog.view(), dialog.view());
+        (own.call_id, own.local_tag, own.remote_tag) == (other.call_id, other.local_tag, other.remote_tag)
     }
 
     /// What is to be done at a time in Unix milliseconds. The subscription ends at `until`.
