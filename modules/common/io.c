@@ -67,6 +67,7 @@ static void step(sipoauth_io *io, uint32_t timeout_ms)
     int rc = sipoauth_io_step(io, timeout_ms, done, NULL);
 
     (void)sipoauth_io_ended(io, ended, NULL);
+    oauth_refer_step(io);
     if (rc == SIPOAUTH_OK) {
         failed = 0;
         return;

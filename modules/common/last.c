@@ -341,6 +341,7 @@ void oauth_forget_message(void)
     reset();
     oauth_confirm_forget();
     oauth_tokens_forget();
+    oauth_refer_forget();
 }
 
 int oauth_last_init(void)

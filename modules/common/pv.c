@@ -17,6 +17,8 @@ enum field {
     ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
     ON_EXPIRES, ON_EXPIRES_LIMIT, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_SERVICES,
     ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_JWKS, ON_AGAIN, ON_ADDRESS,
+    ON_REFER_ID, ON_REFER_STATUS, ON_REFER_REASON, ON_REFER_REASON_TEXT, ON_REFER_SUBSCRIPTION, ON_REFER_TO,
+    ON_REFER_TARGET_CALL_ID, ON_REFER_TARGET_LOCAL_TAG, ON_REFER_TARGET_REMOTE_TAG, ON_REFER_PUBLISH_URI, ON_REFER_OWNER,
     ON_CLAIM
 };
 
@@ -56,6 +58,17 @@ static const struct {
     {"jwks", ON_JWKS},
     {"again", ON_AGAIN},
     {"address", ON_ADDRESS},
+    {"refer_id", ON_REFER_ID},
+    {"refer_status", ON_REFER_STATUS},
+    {"refer_reason", ON_REFER_REASON},
+    {"refer_reason_text", ON_REFER_REASON_TEXT},
+    {"refer_subscription", ON_REFER_SUBSCRIPTION},
+    {"refer_to", ON_REFER_TO},
+    {"refer_target_call_id", ON_REFER_TARGET_CALL_ID},
+    {"refer_target_local_tag", ON_REFER_TARGET_LOCAL_TAG},
+    {"refer_target_remote_tag", ON_REFER_TARGET_REMOTE_TAG},
+    {"refer_publish_uri", ON_REFER_PUBLISH_URI},
+    {"refer_owner", ON_REFER_OWNER},
 };
 
 /* What a variable in the script stands for. It lives as long as the script. */
@@ -285,6 +298,39 @@ static int again(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
     return function != NULL ? word_of(msg, param, value, function) : pv_get_null(msg, param, value);
 }
 
+/* What the functions of REFER have said of this message. */
+static int refer(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, enum field field)
+{
+    const struct oauth_refer *outcome = oauth_refer_get(msg);
+
+    if (outcome == NULL)
+        return pv_get_null(msg, param, value);
+    switch (field) {
+    case ON_REFER_ID:
+        return text(msg, param, value, outcome->id);
+    case ON_REFER_STATUS:
+        return outcome->status ? number(msg, param, value, outcome->status) : pv_get_null(msg, param, value);
+    case ON_REFER_REASON:
+        return text(msg, param, value, outcome->reason);
+    case ON_REFER_REASON_TEXT:
+        return text(msg, param, value, outcome->reason_text);
+    case ON_REFER_SUBSCRIPTION:
+        return word_of(msg, param, value, oauth_subscribing_name(outcome->subscribing));
+    case ON_REFER_TO:
+        return text(msg, param, value, outcome->refer_to);
+    case ON_REFER_TARGET_CALL_ID:
+        return text(msg, param, value, outcome->target_call_id);
+    case ON_REFER_TARGET_LOCAL_TAG:
+        return text(msg, param, value, outcome->target_local_tag);
+    case ON_REFER_TARGET_REMOTE_TAG:
+        return text(msg, param, value, outcome->target_remote_tag);
+    case ON_REFER_PUBLISH_URI:
+        return text(msg, param, value, outcome->publish_uri);
+    default:
+        return text(msg, param, value, outcome->owner);
+    }
+}
+
 static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
 {
     const struct variable *variable;
@@ -298,6 +344,8 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
         return jwks(msg, param, value);
     if (variable->field == ON_AGAIN)
         return again(msg, param, value);
+    if (variable->field >= ON_REFER_ID && variable->field <= ON_REFER_OWNER)
+        return refer(msg, param, value, variable->field);
     if (last == NULL)
         return pv_get_null(msg, param, value);
     if (variable->field == ON_OFFER)

@@ -56,6 +56,9 @@ int oauth_reply(sip_msg_t *msg, const str *realm)
         return OAUTH_ERROR;
     }
     last = oauth_last_get(msg);
+    /* a check that has accepted the sender has nothing to say about a REFER */
+    if (oauth_refer_refused(msg) && (last == NULL || !last->checked || last->granted))
+        return oauth_refer_reply(msg);
     if (last == NULL || !last->checked) {
         LM_ERR("oauth_reply has nothing to say: no check was made for this request\n");
         return send_error(msg);

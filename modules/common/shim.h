@@ -37,6 +37,7 @@
 #define OAUTH_NOT_NOW (-20)         /* cannot be decided now: 503 */
 #define OAUTH_MALFORMED (-21)       /* cannot be authenticated as written: 400, 415 */
 #define OAUTH_NO_SCOPE (-22)        /* the token lacks a scope */
+#define OAUTH_REFUSED (-24)         /* a rule of REFER or of its events */
 #define OAUTH_PENDING (-23)         /* KEMI: the request must wait, and goes on later */
 
 /* auth_oauth.c of the host */
@@ -253,6 +254,7 @@ void host_offer_certificate(sipoauth_request *call, sip_msg_t *msg);
 /* events.c of the host */
 void oauth_event_denied(sip_msg_t *msg);
 int oauth_event_denied_runs(void);
+void oauth_event_refer_done(sipoauth_str id, sipoauth_str address, uint32_t status);
 void oauth_event_session_ended(const sipoauth_session_state *session, const char *reason, sipoauth_str why);
 
 /* io.c */
@@ -349,6 +351,47 @@ int host_load_rr(host_rr_api *rr);
 void oauth_dialogs_init(void);
 int oauth_dialog_mark(sip_msg_t *msg);
 int oauth_dialog_check(sip_msg_t *msg);
+
+/* refer.c: REFER and its events */
+struct oauth_refer {
+    uint32_t status;       /* of the answer; 0: none */
+    uint32_t refused;
+    uint32_t subscribing;  /* SIPOAUTH_SUBSCRIBING_ */
+    /* the texts, which stand together: phrase is the first, owner the last */
+    str phrase;
+    str headers;
+    str reason;
+    str reason_text;
+    str id;
+    str refer_to;
+    str target_call_id;
+    str target_local_tag;
+    str target_remote_tag;
+    str publish_uri;
+    str owner;             /* in the event of a REFER that has ended */
+};
+const struct oauth_refer *oauth_refer_get(const sip_msg_t *msg);
+void oauth_refer_forget(void);
+int oauth_refer_refused(const sip_msg_t *msg);
+int oauth_refer_reply(sip_msg_t *msg);
+int oauth_refer_check(sip_msg_t *msg);
+int oauth_refer_accept(sip_msg_t *msg);
+int oauth_refer_subscribe(sip_msg_t *msg);
+int oauth_refer_publish(sip_msg_t *msg);
+int oauth_refer_update(sip_msg_t *msg, const str *id, const str *status);
+int oauth_refer_response(sip_msg_t *msg);
+int oauth_refer_keep_ended(const sip_msg_t *msg, sipoauth_str id, sipoauth_str address, uint32_t status);
+const char *oauth_subscribing_name(uint32_t subscribing);
+void oauth_refer_step(sipoauth_io *io);
+void oauth_refer_notified(uint64_t subscription, int code);
+
+/* notify.c of the host */
+#define OAUTH_ADDRESS_SIZE 300
+uint64_t host_socket(const sip_msg_t *msg);
+size_t host_socket_address(const sip_msg_t *msg, char *text);
+int host_make_transaction(sip_msg_t *msg);
+str host_answered_request(void);
+int host_notify(const sipoauth_notify *notify);
 
 /* bindings.c: what usrloc knows about an address */
 extern char *oauth_location_table;

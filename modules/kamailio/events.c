@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Event routes: a request was denied, a session has ended. A KEMI script names one function for both with the parameter
+ * Event routes: a request was denied, a session has ended, a REFER has ended. A KEMI script names one function for both with the parameter
  * event_callback. The outcome is in $oauth(...), as after a check.
  *
  * Their names begin with "oauth", because Kamailio's grammar has no underscore there: it reads
@@ -28,6 +28,8 @@ struct event {
 static struct event denied = {str_init("oauth:denied"), -1, 0};
 static struct event session_ended = {str_init("oauth:session-ended"), -1, 0};
 
+static struct event refer_done = {str_init("oauth:refer-done"), -1, 0};
+
 static int route_of(const str *name)
 {
     int index = route_lookup(&event_rt, name->s);
@@ -40,6 +42,7 @@ void oauth_events_init(void)
 {
     denied.route = route_of(&denied.name);
     session_ended.route = route_of(&session_ended.name);
+    refer_done.route = route_of(&refer_done.name);
 }
 
 static int is_wanted(const struct event *event)
@@ -143,4 +146,17 @@ void oauth_event_session_ended(const sipoauth_session_state *session, const char
     if (oauth_last_store_ended(msg, session, reason, why) == 0)
         run_alone(msg, &session_ended);
     oauth_last_take_back(before);
+}
+
+/* Runs in the I/O process. */
+void oauth_event_refer_done(sipoauth_str id, sipoauth_str address, uint32_t status)
+{
+    sip_msg_t *msg;
+
+    if (!is_wanted(&refer_done))
+        return;
+    msg = faked_msg_get_next();
+    if (msg != NULL && oauth_refer_keep_ended(msg, id, address, status) == 0)
+        run_alone(msg, &refer_done);
+    oauth_refer_forget();
 }

@@ -174,6 +174,36 @@ static int ki_dialog_check(sip_msg_t *msg)
     return oauth_dialog_check(msg);
 }
 
+static int ki_refer_check(sip_msg_t *msg)
+{
+    return oauth_refer_check(msg);
+}
+
+static int ki_refer_accept(sip_msg_t *msg)
+{
+    return oauth_refer_accept(msg);
+}
+
+static int ki_refer_subscribe(sip_msg_t *msg)
+{
+    return oauth_refer_subscribe(msg);
+}
+
+static int ki_refer_publish(sip_msg_t *msg)
+{
+    return oauth_refer_publish(msg);
+}
+
+static int ki_refer_update(sip_msg_t *msg, str *id, str *status)
+{
+    return oauth_refer_update(msg, id, status);
+}
+
+static int ki_refer_response(sip_msg_t *msg)
+{
+    return oauth_refer_response(msg);
+}
+
 #define NONE SR_KEMIP_NONE
 #define STRING SR_KEMIP_STR
 #define NUMBER SR_KEMIP_INT
@@ -213,6 +243,12 @@ static sr_kemi_t functions[] = {
     FUNCTION(forward_token, NONE, NONE),
     FUNCTION(dialog_mark, NONE, NONE),
     FUNCTION(dialog_check, NONE, NONE),
+    FUNCTION(refer_check, NONE, NONE),
+    FUNCTION(refer_accept, NONE, NONE),
+    FUNCTION(refer_subscribe, NONE, NONE),
+    FUNCTION(refer_publish, NONE, NONE),
+    FUNCTION(refer_update, STRING, STRING),
+    FUNCTION(refer_response, NONE, NONE),
     {{0, 0}, {0, 0}, 0, NULL, {0, 0, 0, 0, 0, 0}}
 };
 

@@ -316,6 +316,50 @@ static int w_dialog_check(sip_msg_t *msg, char *p1, char *p2)
     return oauth_dialog_check(msg);
 }
 
+static int w_refer_check(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_refer_check(msg);
+}
+
+static int w_refer_accept(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_refer_accept(msg);
+}
+
+static int w_refer_subscribe(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_refer_subscribe(msg);
+}
+
+static int w_refer_publish(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_refer_publish(msg);
+}
+
+static int w_refer_response(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_refer_response(msg);
+}
+
+static int w_refer_update(sip_msg_t *msg, char *id_param, char *status_param)
+{
+    str id, status;
+
+    if (text_of(msg, id_param, &id, "id") < 0 || text_of(msg, status_param, &status, "status") < 0)
+        return OAUTH_ERROR;
+    return oauth_refer_update(msg, &id, &status);
+}
+
 /* Kamailio calls a function by its number of parameters, whatever type the table gives it. */
 #define WITH_PARAMETERS(function) ((cmd_function)(void (*)(void))(function))
 
@@ -352,5 +396,11 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_dialog_mark", (cmd_function)w_dialog_mark, 0, 0, 0, CHECK_ROUTES},
     {"oauth_dialog_check", (cmd_function)w_dialog_check, 0, 0, 0, CHECK_ROUTES},
     {"oauth_forward_token", (cmd_function)w_forward_token, 0, 0, 0, BRANCH_ROUTE},
+    {"oauth_refer_check", (cmd_function)w_refer_check, 0, 0, 0, CHECK_ROUTES},
+    {"oauth_refer_accept", (cmd_function)w_refer_accept, 0, 0, 0, ANSWERING_ROUTES},
+    {"oauth_refer_subscribe", (cmd_function)w_refer_subscribe, 0, 0, 0, ANSWERING_ROUTES},
+    {"oauth_refer_publish", (cmd_function)w_refer_publish, 0, 0, 0, ANSWERING_ROUTES},
+    {"oauth_refer_update", (cmd_function)w_refer_update, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
+    {"oauth_refer_response", (cmd_function)w_refer_response, 0, 0, 0, ANY_ROUTE},
     {0, 0, 0, 0, 0, 0}
 };

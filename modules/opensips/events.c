@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Events: E_OAUTH_DENIED when a request was denied, E_OAUTH_SESSION_ENDED when a session has ended. Their parameters have the
- * names of $oauth(...).
+ * Events: E_OAUTH_DENIED when a request was denied, E_OAUTH_SESSION_ENDED when a session has ended, E_OAUTH_REFER_DONE when
+ * a REFER has. Their parameters have the names of $oauth(...).
  */
 #include "evi/evi_modules.h"
 #include "evi/evi_params.h"
 
 #include "module.h"
 
-static event_id_t denied = EVI_ERROR, session_ended = EVI_ERROR;
+static event_id_t denied = EVI_ERROR, session_ended = EVI_ERROR, refer_done = EVI_ERROR;
 
 int oauth_events_init(void)
 {
     denied = evi_publish_event((str)str_init("E_OAUTH_DENIED"));
     session_ended = evi_publish_event((str)str_init("E_OAUTH_SESSION_ENDED"));
-    if (denied == EVI_ERROR || session_ended == EVI_ERROR) {
+    refer_done = evi_publish_event((str)str_init("E_OAUTH_REFER_DONE"));
+    if (denied == EVI_ERROR || session_ended == EVI_ERROR || refer_done == EVI_ERROR) {
         LM_ERR("cannot publish the events of auth_oauth\n");
         return -1;
     }
@@ -95,4 +96,19 @@ void oauth_event_session_ended(const sipoauth_session_state *session, const char
             || add_text(list, "provider", oauth_text(session->provider))
             || add_text(list, "subject", oauth_text(session->subject));
     raise_event(session_ended, list, failed);
+}
+
+void oauth_event_refer_done(sipoauth_str id, sipoauth_str address, uint32_t status)
+{
+    evi_params_p list;
+    int failed;
+
+    if (!evi_probe_event(refer_done))
+        return;
+    list = evi_get_params();
+    if (list == NULL)
+        return;
+    failed = add_text(list, "refer_id", oauth_text(id)) || add_text(list, "refer_owner", oauth_text(address))
+            || add_number(list, "refer_status", (int)status);
+    raise_event(refer_done, list, failed);
 }

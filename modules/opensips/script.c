@@ -120,6 +120,11 @@ static int w_scope(sip_msg_t *msg, str *scopes)
     return oauth_require(msg, SIPOAUTH_REQUIRE_SCOPE, scopes);
 }
 
+static int w_refer_update(sip_msg_t *msg, str *id, str *status)
+{
+    return oauth_refer_update(msg, id, status);
+}
+
 /* OpenSIPS calls a function with as many parameters as it may have, whatever type the table gives it. */
 #define F(function) ((cmd_function)(void (*)(void))(function))
 #define NO_PARAMETER {{0, NULL, NULL}}
@@ -152,6 +157,12 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_dialog_check", F(oauth_dialog_check), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_cancel_check", F(oauth_cancel_check), NO_PARAMETER, REQUEST_ROUTE},
     {"oauth_forward_token", F(oauth_forward_token), NO_PARAMETER, BRANCH_ROUTE},
+    {"oauth_refer_check", F(oauth_refer_check), NO_PARAMETER, CHECK_ROUTES},
+    {"oauth_refer_accept", F(oauth_refer_accept), NO_PARAMETER, ANSWERING_ROUTES},
+    {"oauth_refer_subscribe", F(oauth_refer_subscribe), NO_PARAMETER, ANSWERING_ROUTES},
+    {"oauth_refer_publish", F(oauth_refer_publish), NO_PARAMETER, ANSWERING_ROUTES},
+    {"oauth_refer_update", F(w_refer_update), {TEXT, TEXT, END}, ALL_ROUTES},
+    {"oauth_refer_response", F(oauth_refer_response), NO_PARAMETER, ALL_ROUTES},
     {NULL, NULL, NO_PARAMETER, 0}
 };
 

@@ -2,11 +2,14 @@
 //! The dialog in which a subscriber gets NOTIFY requests: that of its SUBSCRIBE, or of its REFER (RFC 3261 section
 //! 12.1.1). It is one text, because there may be very many of them.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::reason::ReferReason;
 use super::reference::is_token;
-use crate::sip::message::{MessageView, NameAddr, names};
+use crate::sip::message::{MessageView, NameAddr, names, parameter, uri_parameters};
+use crate::sip::uri::written_host;
 
 /// Longest text of all parts together, in octets.
 const MAX_LEN: usize = 4000;
@@ -68,8 +71,11 @@ impl NotifyDialog {
         }
         let routes = routes.join(",");
         // Behind an address translator, or on a WebSocket, the Contact leads nowhere. Where proxies are between, they
-        // know the way.
-        let is_next_hop = routes.is_empty() && message.values(names::VIA).take(2).count() == 1;
+        // know the way. But nobody may make the notifier ask the DNS, which would keep it waiting, so a name is never
+        // the next hop: requests then go to whoever has sent this one.
+        let first_route = routes.split(',').next().and_then(NameAddr::parse).map(|route| route.uri);
+        let comes_directly = routes.is_empty() && message.values(names::VIA).take(2).count() == 1;
+        let goes_back = comes_directly || !is_literal(first_route.unwrap_or(contact.uri));
         let view = DialogView {
             call_id: call_id(message)?,
             local_tag: side.tag,
@@ -78,7 +84,7 @@ impl NotifyDialog {
             remote_uri: from.uri,
             target: contact.uri,
             routes: &routes,
-            destination: if is_next_hop { side.source } else { "" },
+            destination: if goes_back { side.source } else { "" },
             contact: side.contact,
         };
         NotifyDialog::pack(&view).ok_or(ReferReason::Malformed)
@@ -130,6 +136,13 @@ impl NotifyDialog {
     }
 }
 
+/// True for a SIP URI whose host is an address, to which a request goes without a look-up.
+fn is_literal(uri: &str) -> bool {
+    let host = written_host(uri);
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    inside.parse::<IpAddr>().is_ok() && parameter(uri_parameters(uri), "maddr").is_none()
+}
+
 /// The Call-ID of a request.
 pub fn call_id<'a>(message: &MessageView<'a>) -> Result<&'a str, ReferReason> {
     let id = message.only(names::CALL_ID).filter(|id| !id.is_empty());
@@ -169,9 +182,24 @@ mod tests {
 
     #[test]
     fn with_proxies_between_they_follow_the_route_set() {
-        let routed = dialog("Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n").unwrap();
-        assert_eq!((routed.view().routes, routed.view().destination), ("<sip:p1;lr>,<sip:p2;lr>,<sip:p3;lr>", ""));
-        assert_eq!(dialog("v: SIP/2.0/UDP y;branch=z2\r\n").unwrap().view().destination, "");
+        let routed = dialog("Record-Route: <sip:192.0.2.1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\n").unwrap();
+        let routes = "<sip:192.0.2.1;lr>,<sip:p2;lr>,<sip:p3;lr>";
+        assert_eq!((routed.view().routes, routed.view().destination), (routes, ""));
+        let text = subscribe("v: SIP/2.0/UDP y;branch=z2\r\n").replace("a@x.invalid", "a@[2001:db8::1]:5070");
+        let routed = NotifyDialog::new(&MessageView::new(text.as_bytes()).unwrap(), &SIDE).unwrap();
+        assert_eq!(routed.view().destination, "");
+    }
+
+    #[test]
+    fn nobody_makes_the_notifier_look_up_a_name() {
+        for fields in [
+            "Record-Route: <sip:p1.example.test;lr>\r\n",
+            "Record-Route: <sip:192.0.2.1;maddr=p1.example.test;lr>\r\n",
+            "Record-Route: <sip:p1@192.0.2.1.example.test;lr>\r\n",
+            "v: SIP/2.0/UDP y;branch=z2\r\n",
+        ] {
+            assert_eq!(dialog(fields).unwrap().view().destination, SIDE.source, "{fields}");
+        }
     }
 
     #[test]

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * NOTIFY requests within a dialog that only the library knows, by tm. They leave from the I/O process; their answers come to
+ * any process.
+ */
+#include <stdio.h>
+
+#include "modules/tm/dlg.h"
+
+#include "module.h"
+
+uint64_t host_socket(const sip_msg_t *msg)
+{
+    return (uint64_t)(uintptr_t)msg->rcv.bind_address;
+}
+
+/* HOST:PORT as it is advertised. Returns its length, 0 when it does not fit. */
+size_t host_socket_address(const sip_msg_t *msg, char *text)
+{
+    const struct socket_info *socket = msg->rcv.bind_address;
+    const str *host, *port;
+    int len;
+
+    if (socket == NULL)
+        return 0;
+    host = socket->adv_name_str.len > 0 ? &socket->adv_name_str : &socket->address_str;
+    port = socket->adv_port_str.len > 0 ? &socket->adv_port_str : &socket->port_no_str;
+    len = snprintf(text, OAUTH_ADDRESS_SIZE, socket->address.af == AF_INET6 && host == &socket->address_str ? "[%.*s]:%.*s"
+                                                                                                            : "%.*s:%.*s",
+            host->len, host->s, port->len, port->s);
+    return len > 0 && len < OAUTH_ADDRESS_SIZE ? (size_t)len : 0;
+}
+
+/* 1: there is a transaction now. 0: the request is a copy, and was answered. */
+int host_make_transaction(sip_msg_t *msg)
+{
+    int rc = oauth_tm.t_newtran(msg);
+
+    if (rc < 0)
+        LM_ERR("no transaction can be made for a REFER (%d)\n", rc);
+    return rc;
+}
+
+/* The request to which the message that this process works on is a response. */
+str host_answered_request(void)
+{
+    struct cell *cell = oauth_transaction();
+
+    return cell != NULL && cell->uas.request != NULL ? (str){cell->uas.request->buf, (int)cell->uas.request->len}
+                                                     : (str)STR_NULL;
+}
+
+static void answered(struct cell *cell, int type, struct tmcb_params *params)
+{
+    (void)cell;
+    (void)type;
+    oauth_refer_notified((uint64_t)(uintptr_t)*params->param, params->code);
+}
+
+int host_notify(const sipoauth_notify *notify)
+{
+    str method = str_init("NOTIFY"), headers = oauth_text(notify->headers), body = oauth_text(notify->body);
+    rr_t *routes = NULL;
+    dlg_t dialog;
+    int rc;
+
+    memset(&dialog, 0, sizeof(dialog));
+    if (notify->routes.len > 0 && parse_rr_body((char *)notify->routes.ptr, (int)notify->routes.len, &routes) < 0) {
+        LM_ERR("the route set of a subscription cannot be parsed\n");
+        return -1;
+    }
+    dialog.id.call_id = oauth_text(notify->call_id);
+    dialog.id.loc_tag = oauth_text(notify->local_tag);
+    dialog.id.rem_tag = oauth_text(notify->remote_tag);
+    dialog.loc_uri = oauth_text(notify->local_uri);
+    dialog.rem_uri = oauth_text(notify->remote_uri);
+    dialog.rem_target = oauth_text(notify->target);
+    dialog.obp = oauth_text(notify->destination);
+    dialog.route_set = routes;
+    /* tm adds one */
+    dialog.loc_seq.value = notify->cseq - 1;
+    dialog.loc_seq.is_set = 1;
+    dialog.state = DLG_CONFIRMED;
+    dialog.send_sock = (void *)(uintptr_t)notify->socket;
+    rc = oauth_tm.t_request_within(&method, &headers, &body, &dialog, answered, (void *)(uintptr_t)notify->subscription, NULL);
+    if (routes != NULL)
+        free_rr(&routes);
+    if (rc < 0)
+        LM_INFO("a NOTIFY cannot be sent (%d)\n", rc);
+    return rc < 0 ? -1 : 0;
+}
