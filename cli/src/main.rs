@@ -31,6 +31,7 @@ mod reason;
 mod redact;
 mod register;
 mod report;
+mod retransmission;
 mod secret;
 mod sessions;
 mod store;
