@@ -136,6 +136,7 @@ pub struct SipConnection {
     wire: Wire,
     server: Server,
     local: SocketAddr,
+    remote: SocketAddr,
     buffer: Vec<u8>,
 }
 
@@ -163,7 +164,13 @@ impl SipConnection {
                         (Wire::Tcp(stream), Some(config)) => Wire::Tls(tls::connect(config, server, stream)?),
                         (wire, _) => wire,
                     };
-                    return Ok(SipConnection { wire, server: server.clone(), local, buffer: Vec::new() });
+                    return Ok(SipConnection {
+                        wire,
+                        server: server.clone(),
+                        local,
+                        remote: address,
+                        buffer: Vec::new(),
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -174,6 +181,11 @@ impl SipConnection {
     /// The local address, for Via and Contact.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The proxy's address, after its name was resolved.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
     }
 
     /// Sends the request and waits for its final answer.
