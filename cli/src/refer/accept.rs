@@ -39,21 +39,31 @@ pub fn run(options: &AcceptOptions) -> u8 {
 }
 
 fn accept(options: &AcceptOptions, report: &Report) -> Result<u8, ToolFailure> {
+    let (endpoint, bound) = listen(options)?;
+    report.note(&format!("listening at {bound} over {}", endpoint.transport().name()));
+    Ok(serve(options, report, endpoint)?)
+}
+
+/// Listens, and says at which address.
+pub fn listen(options: &AcceptOptions) -> Result<(Endpoint, SocketAddr), String> {
     let address = options.address()?;
     let failed = |e: std::io::Error| format!("nothing can listen at {address}: {e}; choose another --listen");
-    let (endpoint, bound) = match options.transport {
+    match options.transport {
         ListenTransport::Udp => {
             let wire = UdpWire::listen(address).map_err(failed)?;
             let bound = wire.bound();
-            (Endpoint::new(Box::new(wire)), bound)
+            Ok((Endpoint::new(Box::new(wire)), bound))
         }
         ListenTransport::Tcp => {
             let wire = ListenerWire::listen(address).map_err(failed)?;
             let bound = wire.bound();
-            (Endpoint::new(Box::new(wire)), bound)
+            Ok((Endpoint::new(Box::new(wire)), bound))
         }
-    };
-    report.note(&format!("listening at {bound} over {}", endpoint.transport().name()));
+    }
+}
+
+/// Takes REFERs until the end, and returns the exit code.
+pub fn serve(options: &AcceptOptions, report: &Report, endpoint: Endpoint) -> Result<u8, String> {
     let mut acceptor =
         Acceptor { options, report, endpoint, referrals: Vec::new(), watchers: Vec::new(), accepted: 0, unheard: 0 };
     acceptor.serve()?;

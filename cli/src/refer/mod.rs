@@ -15,6 +15,8 @@ mod send;
 mod send_options;
 mod sipfrag;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod watcher;
 mod wire;

@@ -4,12 +4,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::dialog::{Dialog, is_secure};
 use super::endpoint::{Endpoint, Event, RequestId};
 use super::events_at;
 use super::send_options::{SendOptions, SubscriptionKind};
 use super::subscription::{Subscription, Task};
-use super::verdict::Findings;
+use super::verdict::{Findings, Verdict};
 use super::wire::{StreamWire, UdpWire};
 use crate::conversation::UDP_LIMIT;
 use crate::credential::given_token;
@@ -26,13 +28,20 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Runs the command and returns the exit code.
 pub fn run(options: &SendOptions) -> u8 {
     let mut report = Report::new(options.json, options.quiet, options.show_secrets);
-    refer(options, &mut report).unwrap_or_else(|failure| {
-        report.failed(&failure);
-        failure.exit
-    })
+    match refer(options, &mut report) {
+        Ok((verdict, object)) => {
+            report.result(&verdict.sentence, object);
+            verdict.exit
+        }
+        Err(failure) => {
+            report.failed(&failure);
+            failure.exit
+        }
+    }
 }
 
-fn refer(options: &SendOptions, report: &mut Report) -> Result<u8, ToolFailure> {
+/// Does all but printing the result, which it returns as a sentence and as JSON.
+pub fn refer(options: &SendOptions, report: &mut Report) -> Result<(Verdict, Value), ToolFailure> {
     let (server, user) = options.check()?;
     let token = given_token(options.token.as_deref(), options.token_file.as_deref(), &mut report.redactor)?;
     let mut referrer = Referrer::connect(options, report, server, user, token)?;
@@ -51,8 +60,7 @@ fn refer(options: &SendOptions, report: &mut Report) -> Result<u8, ToolFailure> 
     };
     let verdict = findings.verdict();
     let object = findings.object(&verdict);
-    referrer.report.result(&verdict.sentence, object);
-    Ok(verdict.exit)
+    Ok((verdict, object))
 }
 
 /// What a step of the run has brought.

@@ -19,7 +19,7 @@ const MAX_CONNECTIONS: usize = 64;
 const MAX_WAITING: usize = 256;
 
 /// A way to send and receive messages.
-pub trait Wire {
+pub trait Wire: Send {
     /// Sends a message to an address. Over a stream, there must be a connection already.
     fn send(&mut self, to: SocketAddr, octets: &[u8]) -> Result<(), String>;
 
