@@ -41,6 +41,7 @@ pub fn uri_of(answer: &Response) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn read(headers: &str) -> Result<String, String> {
         uri_of(&Response::parse(format!("SIP/2.0 200 OK\r\n{headers}\r\n").as_bytes()).unwrap())
@@ -74,6 +75,15 @@ mod tests {
         ] {
             let error = read(&headers).unwrap_err();
             assert!(error.contains(why), "{headers}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_it_takes_can_stand_in_a_request_line(value in "[ -~\t\r]{0,20}>?") {
+            if let Ok(uri) = read(&format!("{NAME}: <sip:{value}\r\n")) {
+                prop_assert!(is_uri_text(&uri), "{uri:?}");
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 mod accept;
 mod accept_options;
 mod admission;
+mod arrivals;
 mod course;
 mod dialog;
 mod endpoint;

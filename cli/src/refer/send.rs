@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::arrivals::Step;
 use super::dialog::{Dialog, is_secure};
-use super::endpoint::{Endpoint, Event, RequestId};
+use super::endpoint::{Endpoint, RequestId};
 use super::events_at;
 use super::send_options::{SendOptions, SubscriptionKind};
 use super::subscription::{Subscription, Task};
@@ -17,7 +18,6 @@ use crate::conversation::UDP_LIMIT;
 use crate::credential::given_token;
 use crate::failure::ToolFailure;
 use crate::message::{Response, SipRequest};
-use crate::received_request::ReceivedRequest;
 use crate::report::Report;
 use crate::tls;
 use crate::transport::{Server, SipConnection, Transport, unanswered};
@@ -63,30 +63,28 @@ pub fn refer(options: &SendOptions, report: &mut Report) -> Result<(Verdict, Val
     Ok((verdict, object))
 }
 
-/// What a step of the run has brought.
-enum Step {
-    /// An own request got its final answer, or none within these seconds.
-    Ended(RequestId, Result<Response, f64>),
-    /// Something else.
-    Other,
-    /// The time has come, and nothing else.
-    TimeUp,
-}
-
 /// The side that sends REFER.
-struct Referrer<'a> {
-    options: &'a SendOptions,
-    report: &'a mut Report,
-    endpoint: Endpoint,
-    server: Server,
-    peer: SocketAddr,
+pub struct Referrer<'a> {
+    /// What is asked of it.
+    pub options: &'a SendOptions,
+    /// Where messages and findings are shown.
+    pub report: &'a mut Report,
+    /// Its transactions.
+    pub endpoint: Endpoint,
+    /// The server as typed.
+    pub server: Server,
+    /// The server's address.
+    pub peer: SocketAddr,
+    /// Call-ID and own tag of the REFER.
+    pub refer: (String, String),
+    /// The subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// The rules that were broken outside of them.
+    pub broken: Vec<String>,
+    /// The number of retransmissions over UDP.
+    pub sent_again: u32,
     user: String,
     token: Option<String>,
-    /// Call-ID and own tag of the REFER.
-    refer: (String, String),
-    subscriptions: Vec<Subscription>,
-    broken: Vec<String>,
-    sent_again: u32,
 }
 
 impl<'a> Referrer<'a> {
@@ -172,8 +170,7 @@ impl<'a> Referrer<'a> {
                     Ok(Some(uri))
                 }
                 Err(rule) => {
-                    self.wrong(&rule);
-                    self.broken.push(rule);
+                    self.breaks(rule);
                     Ok(None)
                 }
             },
@@ -288,79 +285,10 @@ impl<'a> Referrer<'a> {
         self.endpoint.send(request, self.peer, self.options.timeout)
     }
 
-    /// Waits for one event, and shows and answers what comes.
-    fn step(&mut self, until: Instant) -> Result<Step, String> {
-        let Some(event) = self.endpoint.next(until)? else { return Ok(Step::TimeUp) };
-        match event {
-            Event::Answered(id, response) => {
-                self.report.received(&response);
-                return Ok(Step::Ended(id, Ok(response)));
-            }
-            Event::Unanswered(id, seconds) => return Ok(Step::Ended(id, Err(seconds))),
-            Event::Provisional(response) => self.report.received(&response),
-            Event::SentAgain => {
-                self.sent_again += 1;
-                self.report.note("→ no answer yet, sent again");
-            }
-            Event::Repeated(request) => {
-                self.report.note(&format!("← a copy of {} {}, answered again", request.method, request.cseq));
-            }
-            Event::Ignored(why) => self.report.note(&format!("← something that does not count: {why}")),
-            Event::Request(request, from) => self.request(&request, from)?,
-        }
-        Ok(Step::Other)
-    }
-
-    fn request(&mut self, request: &ReceivedRequest, from: SocketAddr) -> Result<(), String> {
-        self.report.received_request(&from.to_string(), request);
-        if from != self.peer {
-            self.report.note(&format!("  note: it comes from {from}, past {}", self.server));
-        }
-        let status = match request.method.as_str() {
-            "NOTIFY" => self.notify(request),
-            "OPTIONS" => "200 OK",
-            _ => "405 Method Not Allowed",
-        };
-        let allow = [("Allow", "NOTIFY, OPTIONS".to_owned())];
-        let more = if request.method == "NOTIFY" { &[][..] } else { &allow[..] };
-        self.report.note(&format!("→ {status}"));
-        let octets = request.answer(status, &self.refer.1, more, from);
-        self.endpoint.answer(request, from, octets)
-    }
-
-    /// Takes a NOTIFY and returns the status to answer it with.
-    fn notify(&mut self, request: &ReceivedRequest) -> &'static str {
-        let (call_id, tag) = &self.refer;
-        let Some(one) = self.subscriptions.iter_mut().find(|one| one.dialog.has(request)) else {
-            let of_refer = request.text("Call-ID") == *call_id && request.tag("To").as_ref() == Some(tag);
-            if of_refer && self.options.subscription != SubscriptionKind::Implicit {
-                let rule = "a NOTIFY came within the dialog of the REFER, which must not subscribe (RFC 7614 sections 4.3 and 5.3)";
-                self.wrong(rule);
-                self.broken.push(rule.into());
-            } else {
-                self.report.note("  note: this NOTIFY belongs to no subscription");
-            }
-            return "481 Subscription Does Not Exist";
-        };
-        let notes = &mut one.notifications;
-        let (told, broken, remarks) = (notes.told.len(), notes.broken.len(), notes.remarks.len());
-        let status = notes.take(request, Instant::now());
-        if let Some(new) = notes.told.get(told) {
-            one.dialog.learn_from_request(request);
-            let line = new.status.as_ref().map_or("no status line".to_owned(), ToString::to_string);
-            let (number, count) = (one.number, told + 1);
-            self.report.note(&format!(
-                "  NOTIFY {count} of subscription {number}: {line}; Subscription-State: {}; CSeq {}",
-                new.state, new.cseq
-            ));
-        }
-        notes.broken[broken..].iter().for_each(|rule| wrong(self.report, rule));
-        notes.remarks[remarks..].iter().for_each(|remark| self.report.note(&format!("  note: {remark}")));
-        status
-    }
-
-    fn wrong(&self, rule: &str) {
-        wrong(self.report, rule);
+    /// Notes a rule that was broken outside of a subscription.
+    pub fn breaks(&mut self, rule: String) {
+        wrong(self.report, &rule);
+        self.broken.push(rule);
     }
 
     fn local(&self) -> SocketAddr {
@@ -368,6 +296,7 @@ impl<'a> Referrer<'a> {
     }
 }
 
-fn wrong(report: &Report, rule: &str) {
+/// Shows a rule that was broken.
+pub fn wrong(report: &Report, rule: &str) {
     report.note(&format!("  wrong: {rule}"));
 }

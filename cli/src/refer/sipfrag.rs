@@ -56,6 +56,7 @@ impl std::fmt::Display for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn reads_what_it_writes() {
@@ -80,5 +81,12 @@ mod tests {
             assert_eq!(Status::of_body(body.as_bytes()), None, "{body}");
         }
         assert_eq!(Status::of_body(b"SIP/2.0 200 \xff\r\n"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(body in proptest::collection::vec(any::<u8>(), 0..40), text in "\\PC{0,8}") {
+            let _ = (Status::of_body(&body), Status::of_body(&[b"SIP/2.0 ", &body[..]].concat()), Status::parse(&text));
+        }
     }
 }
