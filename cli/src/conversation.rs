@@ -15,7 +15,7 @@ use crate::tls;
 use crate::transport::{SipConnection, Transport, TransportEvent};
 
 /// RFC 3261 section 18.1.1: a larger request should not go over UDP.
-const UDP_LIMIT: usize = 1300;
+pub const UDP_LIMIT: usize = 1300;
 const MAX_RETRIES: u32 = 3;
 /// In seconds. The tool does not wait for a longer Retry-After, because the user sits in front of a terminal.
 const MAX_WAIT: u32 = 300;

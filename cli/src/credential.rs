@@ -68,7 +68,7 @@ impl Credential {
         if options.continues() {
             return kept(options, state, redactor);
         }
-        if let Some(token) = given_token(options, redactor)? {
+        if let Some(token) = given_token(options.token.as_deref(), options.token_file.as_deref(), redactor)? {
             return Ok(Credential::Token(token));
         }
         if let Some(code) = &options.code {
@@ -146,7 +146,7 @@ fn kept(options: &RegisterOptions, state: Option<&PhoneState>, redactor: &mut Re
         state.tokens.as_ref().ok_or_else(missing)
     };
     if options.token_pop {
-        let token = match given_token(options, redactor)? {
+        let token = match given_token(options.token.as_deref(), options.token_file.as_deref(), redactor)? {
             Some(token) => token,
             None => bearer(tokens()?.access_token.text().to_owned(), redactor)?,
         };
@@ -160,8 +160,12 @@ fn kept(options: &RegisterOptions, state: Option<&PhoneState>, redactor: &mut Re
 }
 
 /// The token of --token or --token-file.
-fn given_token(options: &RegisterOptions, redactor: &mut Redactor) -> Result<Option<String>, String> {
-    let token = match (&options.token, &options.token_file) {
+pub fn given_token(
+    token: Option<&str>,
+    file: Option<&Path>,
+    redactor: &mut Redactor,
+) -> Result<Option<String>, String> {
+    let token = match (token, file) {
         (Some(token), _) => typed_or_read(token, "the token")?,
         (None, Some(file)) => token_file(file)?,
         (None, None) => return Ok(None),

@@ -28,9 +28,12 @@ mod output;
 mod phone_state;
 mod plan;
 mod reason;
+mod received_request;
 mod redact;
+mod refer;
 mod register;
 mod report;
+mod retransmission;
 mod secret;
 mod sessions;
 mod store;
@@ -79,6 +82,9 @@ enum Command {
     Derive(derive::DeriveCommand),
     /// Plays the phone: sends a REGISTER (or another request) and shows what the proxy answers
     Register(Box<options::RegisterOptions>),
+    /// Plays both sides of REFER (RFC 3515) with the subscriptions that one asks for (RFC 7614)
+    #[command(subcommand)]
+    Refer(refer::ReferCommand),
     /// Writes what a shell needs to complete this tool's commands and options
     Completions(completions::CompletionsOptions),
 }
@@ -102,6 +108,7 @@ fn main() -> ExitCode {
         Command::Keygen(command) => command.run().into(),
         Command::Derive(command) => command.run().into(),
         Command::Register(options) => register::run(&options).into(),
+        Command::Refer(command) => command.run().into(),
         Command::Completions(options) => completions::run(&options).into(),
     }
 }

@@ -56,27 +56,22 @@ pub struct Response {
     pub status: u16,
     /// The reason phrase.
     pub reason: String,
-    /// Header fields in order: long name where the compact form is known, and the raw value, unfolded.
-    pub headers: Vec<(String, Vec<u8>)>,
+    /// Header fields.
+    pub headers: Headers,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// Reads one whole message; a body that is longer than Content-Length is cut, as RFC 3261 section 18.3 asks.
+    /// Reads one whole message.
     pub fn parse(octets: &[u8]) -> Result<Response, &'static str> {
-        let end = end_of_head(octets).ok_or("no empty line ends its header")?;
-        let (start, headers) = read_head(&octets[..end - 4])?;
+        let (start, headers, body) = split(octets)?;
         let rest = start.strip_prefix(b"SIP/2.0 ").ok_or("it does not begin with SIP/2.0")?;
         let (code, reason) = rest.split_at_checked(3).ok_or("it has no status code")?;
         let status = code.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + u16::from(b - b'0')));
         let status = status.filter(|n| (100..700).contains(n)).ok_or("its status code is not one")?;
         if !reason.is_empty() && !reason.starts_with(b" ") {
             return Err("its status code is not one");
-        }
-        let mut body = &octets[end..];
-        if let Some(length) = content_length(&headers)? {
-            body = body.get(..length).ok_or("its body is shorter than Content-Length says")?;
         }
         let reason = String::from_utf8_lossy(reason).trim().to_owned();
         Ok(Response { status, reason, headers, body: body.to_vec() })
@@ -146,7 +141,20 @@ fn end_of_head(octets: &[u8]) -> Option<usize> {
     octets.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
-type Headers = Vec<(String, Vec<u8>)>;
+/// Header fields in order: long name where the compact form is known, and the raw value, unfolded.
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// A whole message: its start line, header fields and body. A body that is longer than Content-Length is cut, as RFC
+/// 3261 section 18.3 asks.
+pub fn split(octets: &[u8]) -> Result<(&[u8], Headers, &[u8]), &'static str> {
+    let end = end_of_head(octets).ok_or("no empty line ends its header")?;
+    let (start, headers) = read_head(&octets[..end - 4])?;
+    let mut body = &octets[end..];
+    if let Some(length) = content_length(&headers)? {
+        body = body.get(..length).ok_or("its body is shorter than Content-Length says")?;
+    }
+    Ok((start, headers, body))
+}
 
 /// The start line and the header fields, folded lines joined by one space.
 fn read_head(head: &[u8]) -> Result<(&[u8], Headers), &'static str> {
@@ -182,7 +190,7 @@ pub fn is_token(text: &str) -> bool {
 }
 
 fn long_name(name: &str) -> &str {
-    const COMPACT: [(&str, &str); 10] = [
+    const COMPACT: [(&str, &str); 13] = [
         ("c", "Content-Type"),
         ("e", "Content-Encoding"),
         ("f", "From"),
@@ -190,8 +198,11 @@ fn long_name(name: &str) -> &str {
         ("k", "Supported"),
         ("l", "Content-Length"),
         ("m", "Contact"),
+        ("o", "Event"),
+        ("r", "Refer-To"),
         ("s", "Subject"),
         ("t", "To"),
+        ("u", "Allow-Events"),
         ("v", "Via"),
     ];
     COMPACT.iter().find(|(short, _)| short.eq_ignore_ascii_case(name)).map_or(name, |(_, long)| long)

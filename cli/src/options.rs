@@ -241,7 +241,8 @@ impl From<Order> for KeyOrder {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// A time on the command line.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|s| (0.1..=3600.0).contains(s));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "seconds from 0.1 to 3600, for example 10".into())
 }

@@ -221,12 +221,14 @@ impl Plan {
     }
 }
 
-fn is_uri(text: &str) -> bool {
+/// Is it a SIP or telephone URI that can stand between angle brackets?
+pub fn is_uri(text: &str) -> bool {
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     is_uri_text(text) && ["sip", "sips", "tel"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
 }
 
-fn is_uri_text(text: &str) -> bool {
+/// Can the text stand between angle brackets?
+pub fn is_uri_text(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() || c == ' ' || "<>\"".contains(c))
 }
 

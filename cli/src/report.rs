@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use sipoauth_core::text::fingerprint::printable;
 
 use crate::failure::ToolFailure;
-use crate::message::Response;
+use crate::message::{Headers, Response};
 use crate::outcome::{REFUSED, RegisterOutcome, UNPROVEN};
+use crate::received_request::ReceivedRequest;
 use crate::redact::Redactor;
 
 const MAX_LINE: usize = 4096;
@@ -58,21 +59,35 @@ impl Report {
     /// Prints an answer that came in.
     pub fn received(&self, response: &Response) {
         self.note(&format!("← {}", response.status_line()));
-        for (name, value) in &response.headers {
-            self.note(&format!("  {name}: {}", String::from_utf8_lossy(value)));
+        self.message(&response.headers, &response.body);
+    }
+
+    /// Prints a request that came in.
+    pub fn received_request(&self, from: &str, request: &ReceivedRequest) {
+        self.note(&format!("← {} {} from {from}", request.method, request.uri));
+        self.message(&request.headers, &request.body);
+    }
+
+    fn message(&self, headers: &Headers, body: &[u8]) {
+        for (name, value) in headers {
+            let value = String::from_utf8_lossy(value);
+            let is_secret =
+                ["Authorization", "Proxy-Authorization"].iter().any(|field| field.eq_ignore_ascii_case(name));
+            let scheme = value.split(' ').next().filter(|_| is_secret && !self.redactor.shows());
+            self.note(&scheme.map_or(format!("  {name}: {value}"), |scheme| format!("  {name}: {scheme} …")));
         }
-        if !response.body.is_empty() {
+        if !body.is_empty() {
             self.note("");
-            self.note(&format!("  {}", self.body(response)));
+            self.note(&format!("  {}", self.body(body)));
         }
     }
 
     /// A body can have tokens under unexpected names, so it is shown only on request.
-    fn body(&self, response: &Response) -> String {
+    fn body(&self, body: &[u8]) -> String {
         if self.redactor.shows() {
-            String::from_utf8_lossy(&response.body).into_owned()
+            String::from_utf8_lossy(body).into_owned()
         } else {
-            format!("({} octets of body; --show-secrets prints them)", response.body.len())
+            format!("({} octets of body; --show-secrets prints them)", body.len())
         }
     }
 
@@ -111,6 +126,11 @@ impl Report {
         ending.tokens.iter().for_each(|tokens| self.note(tokens));
         let saved = ending.saved.as_ref().map(|saved| format!("; {saved}")).unwrap_or_default();
         self.print(&format!("{}{saved}", outcome.sentence));
+    }
+
+    /// Prints a sentence as the result, or this object with --json.
+    pub fn result(&self, sentence: &str, object: Value) {
+        if self.json { self.print_json(&self.cleaned(object)) } else { self.print(sentence) }
     }
 
     /// Prints the failure that ended the run before an outcome.
@@ -159,6 +179,16 @@ impl Report {
             object["body"] = Value::from(String::from_utf8_lossy(&response.body));
         }
         object
+    }
+
+    /// The value with every text in it cleaned.
+    fn cleaned(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::from(self.clean(&text)),
+            Value::Array(values) => values.into_iter().map(|value| self.cleaned(value)).collect(),
+            Value::Object(members) => members.into_iter().map(|(name, value)| (name, self.cleaned(value))).collect(),
+            other => other,
+        }
     }
 
     fn clean(&self, text: &str) -> String {

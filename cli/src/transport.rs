@@ -12,12 +12,8 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde::{Deserialize, Serialize};
 
 use crate::message::{MAX_LEN, Response, SipRequest, frame};
+use crate::retransmission::Retransmission;
 use crate::tls;
-
-const T1: Duration = Duration::from_millis(500);
-const T2: Duration = Duration::from_secs(4);
-/// Timer F: a request without an answer has failed after this time.
-const TIMER_F: Duration = T1.saturating_mul(64);
 
 /// How the proxy is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -69,6 +65,12 @@ impl Server {
         let port = port.map_or(Some(transport.port()), |port| port.parse().ok().filter(|port| *port > 0))?;
         (!host.is_empty() && (text.starts_with('[') || !host.contains(':')))
             .then(|| Server { host: host.to_owned(), port })
+    }
+
+    /// All addresses of the name.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let failed = |e| format!("{}: the name cannot be resolved ({e}); check --server", self.host);
+        Ok((self.host.as_str(), self.port).to_socket_addrs().map_err(failed)?.collect())
     }
 }
 
@@ -134,6 +136,7 @@ pub struct SipConnection {
     wire: Wire,
     server: Server,
     local: SocketAddr,
+    remote: SocketAddr,
     buffer: Vec<u8>,
 }
 
@@ -145,10 +148,7 @@ impl SipConnection {
         tls: Option<&Arc<ClientConfig>>,
         timeout: Duration,
     ) -> Result<SipConnection, String> {
-        let addresses: Vec<SocketAddr> = (server.host.as_str(), server.port)
-            .to_socket_addrs()
-            .map_err(|e| format!("{}: the name cannot be resolved ({e}); check --server", server.host))?
-            .collect();
+        let addresses = server.addresses()?;
         let failed = |e: io::Error| format!("{server} cannot be reached over {}: {}", transport.name(), describe(&e));
         let mut last: io::Error = io::ErrorKind::AddrNotAvailable.into();
         for address in addresses {
@@ -164,7 +164,13 @@ impl SipConnection {
                         (Wire::Tcp(stream), Some(config)) => Wire::Tls(tls::connect(config, server, stream)?),
                         (wire, _) => wire,
                     };
-                    return Ok(SipConnection { wire, server: server.clone(), local, buffer: Vec::new() });
+                    return Ok(SipConnection {
+                        wire,
+                        server: server.clone(),
+                        local,
+                        remote: address,
+                        buffer: Vec::new(),
+                    });
                 }
                 Err(error) => last = error,
             }
@@ -177,6 +183,11 @@ impl SipConnection {
         self.local
     }
 
+    /// The proxy's address, after its name was resolved.
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
     /// Sends the request and waits for its final answer.
     pub fn exchange(
         &mut self,
@@ -185,16 +196,12 @@ impl SipConnection {
         timeout: Duration,
         seen: &mut dyn FnMut(TransportEvent<'_>),
     ) -> Result<Response, String> {
-        let start = Instant::now();
-        let deadline = start + timeout.min(TIMER_F);
-        let retransmits = matches!(self.wire, Wire::Udp(_));
-        let mut interval = T1;
-        let mut resend = start + interval;
+        let datagrams = matches!(self.wire, Wire::Udp(_));
+        let mut timers = Retransmission::start(Instant::now(), timeout, datagrams);
         self.drain();
-        self.send(octets, deadline)?;
+        self.send(octets, timers.deadline())?;
         loop {
-            let until = if retransmits { resend.min(deadline) } else { deadline };
-            match self.receive(until)? {
+            match self.receive(timers.due())? {
                 Some(message) => match Response::parse(&message) {
                     Ok(response) if !request.is_answered_by(&response) => {
                         seen(TransportEvent::Ignored("it answers another request"));
@@ -202,22 +209,15 @@ impl SipConnection {
                     Ok(response) if response.status >= 200 => return Ok(response),
                     Ok(response) => {
                         seen(TransportEvent::Provisional(&response));
-                        (interval, resend) = (T2, Instant::now() + T2);
+                        timers.provisional(Instant::now());
                     }
                     Err(why) => seen(TransportEvent::Ignored(why)),
                 },
-                None if Instant::now() >= deadline => {
-                    return Err(format!(
-                        "{} did not answer within {:.1} s; check --server and --transport, or give it more time with --timeout",
-                        self.server,
-                        (deadline - start).as_secs_f64()
-                    ));
-                }
+                None if Instant::now() >= timers.deadline() => return Err(unanswered(&self.server, timers.seconds())),
                 None => {
-                    self.send(octets, deadline)?;
+                    self.send(octets, timers.deadline())?;
                     seen(TransportEvent::SentAgain);
-                    interval = (interval * 2).min(T2);
-                    resend = Instant::now() + interval;
+                    timers.sent_again(Instant::now());
                 }
             }
         }
@@ -234,7 +234,8 @@ impl SipConnection {
         }
     }
 
-    fn send(&mut self, octets: &[u8], deadline: Instant) -> Result<(), String> {
+    /// Sends a message.
+    pub fn send(&mut self, octets: &[u8], deadline: Instant) -> Result<(), String> {
         let sent = match &mut self.wire {
             Wire::Udp(socket) => socket.send(octets).map(drop),
             Wire::Tcp(stream) => {
@@ -250,7 +251,7 @@ impl SipConnection {
     }
 
     /// The next message, or None if none arrives before `until`.
-    fn receive(&mut self, until: Instant) -> Result<Option<Vec<u8>>, String> {
+    pub fn receive(&mut self, until: Instant) -> Result<Option<Vec<u8>>, String> {
         loop {
             if let Some(message) = self.take_framed()? {
                 return Ok(Some(message));
@@ -300,6 +301,13 @@ impl SipConnection {
     fn broken(&self, error: &io::Error) -> String {
         format!("the connection to {} broke before an answer came: {}", self.server, describe(error))
     }
+}
+
+/// The sentence for a request without an answer.
+pub fn unanswered(server: &Server, seconds: f64) -> String {
+    format!(
+        "{server} did not answer within {seconds:.1} s; check --server and --transport, or give it more time with --timeout"
+    )
 }
 
 fn udp(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
