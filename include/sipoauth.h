@@ -2134,7 +2134,8 @@ int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest,
  reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that
  has accepted the sender, else 0: the settings refer_subscriber and refer_limit go by it. `socket` names the host's
  socket at which the request arrived, and comes back with each NOTIFY. `address` is how others reach that socket,
- HOST:PORT.
+ HOST:PORT. `cseq`, at most 2^31 - 1, is for a REFER within a dialog that creates a subscription there: the last CSeq of
+ the party in whose name the NOTIFY requests are sent, which goes on from there (RFC 3261 section 12.2.1.1); else 0.
 
  The caller sends the answer of `refer` if its status is not 0, and then calls sipoauth_worker_refer_sent. Never blocks.
  Since ABI version 5.
@@ -2152,6 +2153,7 @@ int32_t sipoauth_worker_refer(struct sipoauth_worker *worker,
                               uint64_t check,
                               uint64_t socket,
                               struct sipoauth_str address,
+                              uint32_t cseq,
                               struct sipoauth_refer *refer);
 
 /*

@@ -94,7 +94,7 @@ int oauth_refer_refused(const sip_msg_t *msg)
     return outcome != NULL && outcome->refused;
 }
 
-static int ask(sip_msg_t *msg, uint32_t what, struct oauth_refer *outcome)
+static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer *outcome)
 {
     char address[OAUTH_ADDRESS_SIZE];
     sipoauth_str at = {address, host_socket_address(msg, address)};
@@ -106,7 +106,8 @@ static int ask(sip_msg_t *msg, uint32_t what, struct oauth_refer *outcome)
     refer.struct_size = sizeof(refer);
     /* what cannot be parsed here cannot be read by the library either, which says so */
     oauth_request_read(&request, msg, SIPOAUTH_ROLE_UAS, NULL);
-    rc = sipoauth_worker_refer(oauth_worker_get(), what, &request.call, accepted_check(msg), host_socket(msg), at, &refer);
+    rc = sipoauth_worker_refer(oauth_worker_get(), what, &request.call, accepted_check(msg), host_socket(msg), at, cseq,
+            &refer);
     if (rc != SIPOAUTH_OK)
         LM_ERR("nothing can be said about a request about a REFER (%d)\n", rc);
     *outcome = (struct oauth_refer){
@@ -127,7 +128,7 @@ static int ask(sip_msg_t *msg, uint32_t what, struct oauth_refer *outcome)
     return rc;
 }
 
-static int handle(sip_msg_t *msg, uint32_t what)
+static int handle(sip_msg_t *msg, uint32_t what, uint32_t cseq)
 {
     struct oauth_refer outcome;
 
@@ -135,7 +136,7 @@ static int handle(sip_msg_t *msg, uint32_t what)
         LM_ERR("only a request can be checked or accepted\n");
         return OAUTH_ERROR;
     }
-    ask(msg, what, &outcome);
+    ask(msg, what, cseq, &outcome);
     if (keep(msg, &outcome) < 0)
         return OAUTH_ERROR;
     if (last.refused)
@@ -148,11 +149,11 @@ static int handle(sip_msg_t *msg, uint32_t what)
 
 int oauth_refer_check(sip_msg_t *msg)
 {
-    return handle(msg, SIPOAUTH_REFER_CHECK);
+    return handle(msg, SIPOAUTH_REFER_CHECK, 0);
 }
 
 /* A copy of a REFER over UDP must not begin a second one, so it needs a transaction. */
-int oauth_refer_accept(sip_msg_t *msg)
+int oauth_refer_accept(sip_msg_t *msg, int cseq)
 {
     int made;
 
@@ -165,17 +166,17 @@ int oauth_refer_accept(sip_msg_t *msg)
         if (made <= 0)
             return made == 0 ? OAUTH_PARKED : OAUTH_ERROR;
     }
-    return handle(msg, SIPOAUTH_REFER_ACCEPT);
+    return handle(msg, SIPOAUTH_REFER_ACCEPT, cseq > 0 ? (uint32_t)cseq : 0);
 }
 
 int oauth_refer_subscribe(sip_msg_t *msg)
 {
-    return handle(msg, SIPOAUTH_REFER_SUBSCRIBE);
+    return handle(msg, SIPOAUTH_REFER_SUBSCRIBE, 0);
 }
 
 int oauth_refer_publish(sip_msg_t *msg)
 {
-    return handle(msg, SIPOAUTH_REFER_PUBLISH);
+    return handle(msg, SIPOAUTH_REFER_PUBLISH, 0);
 }
 
 int oauth_refer_update(sip_msg_t *msg, const str *id, const str *status)

@@ -375,7 +375,7 @@ void oauth_refer_forget(void);
 int oauth_refer_refused(const sip_msg_t *msg);
 int oauth_refer_reply(sip_msg_t *msg);
 int oauth_refer_check(sip_msg_t *msg);
-int oauth_refer_accept(sip_msg_t *msg);
+int oauth_refer_accept(sip_msg_t *msg, int cseq);
 int oauth_refer_subscribe(sip_msg_t *msg);
 int oauth_refer_publish(sip_msg_t *msg);
 int oauth_refer_update(sip_msg_t *msg, const str *id, const str *status);

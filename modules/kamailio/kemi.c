@@ -181,7 +181,12 @@ static int ki_refer_check(sip_msg_t *msg)
 
 static int ki_refer_accept(sip_msg_t *msg)
 {
-    return oauth_refer_accept(msg);
+    return oauth_refer_accept(msg, 0);
+}
+
+static int ki_refer_accept_cseq(sip_msg_t *msg, int cseq)
+{
+    return oauth_refer_accept(msg, cseq);
 }
 
 static int ki_refer_subscribe(sip_msg_t *msg)
@@ -245,6 +250,7 @@ static sr_kemi_t functions[] = {
     FUNCTION(dialog_check, NONE, NONE),
     FUNCTION(refer_check, NONE, NONE),
     FUNCTION(refer_accept, NONE, NONE),
+    FUNCTION(refer_accept_cseq, NUMBER, NONE),
     FUNCTION(refer_subscribe, NONE, NONE),
     FUNCTION(refer_publish, NONE, NONE),
     FUNCTION(refer_update, STRING, STRING),

@@ -323,11 +323,16 @@ static int w_refer_check(sip_msg_t *msg, char *p1, char *p2)
     return oauth_refer_check(msg);
 }
 
-static int w_refer_accept(sip_msg_t *msg, char *p1, char *p2)
+static int w_refer_accept(sip_msg_t *msg, char *cseq_param, char *p2)
 {
-    (void)p1;
+    int cseq = 0;
+
     (void)p2;
-    return oauth_refer_accept(msg);
+    if (cseq_param != NULL && fixup_get_ivalue(msg, (gparam_t *)cseq_param, &cseq) < 0) {
+        LM_ERR("the parameter cseq is not a number\n");
+        return OAUTH_ERROR;
+    }
+    return oauth_refer_accept(msg, cseq);
 }
 
 static int w_refer_subscribe(sip_msg_t *msg, char *p1, char *p2)
@@ -398,6 +403,7 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_forward_token", (cmd_function)w_forward_token, 0, 0, 0, BRANCH_ROUTE},
     {"oauth_refer_check", (cmd_function)w_refer_check, 0, 0, 0, CHECK_ROUTES},
     {"oauth_refer_accept", (cmd_function)w_refer_accept, 0, 0, 0, ANSWERING_ROUTES},
+    {"oauth_refer_accept", (cmd_function)w_refer_accept, 1, fixup_igp_null, fixup_free_igp_null, ANSWERING_ROUTES},
     {"oauth_refer_subscribe", (cmd_function)w_refer_subscribe, 0, 0, 0, ANSWERING_ROUTES},
     {"oauth_refer_publish", (cmd_function)w_refer_publish, 0, 0, 0, ANSWERING_ROUTES},
     {"oauth_refer_update", (cmd_function)w_refer_update, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},

@@ -120,6 +120,11 @@ static int w_scope(sip_msg_t *msg, str *scopes)
     return oauth_require(msg, SIPOAUTH_REQUIRE_SCOPE, scopes);
 }
 
+static int w_refer_accept(sip_msg_t *msg, int *cseq)
+{
+    return oauth_refer_accept(msg, cseq != NULL ? *cseq : 0);
+}
+
 static int w_refer_update(sip_msg_t *msg, str *id, str *status)
 {
     return oauth_refer_update(msg, id, status);
@@ -158,7 +163,7 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_cancel_check", F(oauth_cancel_check), NO_PARAMETER, REQUEST_ROUTE},
     {"oauth_forward_token", F(oauth_forward_token), NO_PARAMETER, BRANCH_ROUTE},
     {"oauth_refer_check", F(oauth_refer_check), NO_PARAMETER, CHECK_ROUTES},
-    {"oauth_refer_accept", F(oauth_refer_accept), NO_PARAMETER, ANSWERING_ROUTES},
+    {"oauth_refer_accept", F(w_refer_accept), {MAYBE_NUMBER, END}, ANSWERING_ROUTES},
     {"oauth_refer_subscribe", F(oauth_refer_subscribe), NO_PARAMETER, ANSWERING_ROUTES},
     {"oauth_refer_publish", F(oauth_refer_publish), NO_PARAMETER, ANSWERING_ROUTES},
     {"oauth_refer_update", F(w_refer_update), {TEXT, TEXT, END}, ALL_ROUTES},

@@ -33,7 +33,8 @@ use sipoauth_core::sip::message::MessageView;
 /// reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that
 /// has accepted the sender, else 0: the settings refer_subscriber and refer_limit go by it. `socket` names the host's
 /// socket at which the request arrived, and comes back with each NOTIFY. `address` is how others reach that socket,
-/// HOST:PORT.
+/// HOST:PORT. `cseq`, at most 2^31 - 1, is for a REFER within a dialog that creates a subscription there: the last CSeq of
+/// the party in whose name the NOTIFY requests are sent, which goes on from there (RFC 3261 section 12.2.1.1); else 0.
 ///
 /// The caller sends the answer of `refer` if its status is not 0, and then calls sipoauth_worker_refer_sent. Never blocks.
 /// Since ABI version 5.
@@ -52,6 +53,7 @@ pub unsafe extern "C" fn sipoauth_worker_refer(
     check: u64,
     socket: u64,
     address: sipoauth_str,
+    cseq: u32,
     refer: *mut sipoauth_refer,
 ) -> i32 {
     let mut size = 0;
@@ -71,7 +73,7 @@ pub unsafe extern "C" fn sipoauth_worker_refer(
             let is_accepted = state.is_last(check).is_ok() && state.last.granted.is_some();
             let answer = with_request(request, |request, handling| {
                 let accepted = is_accepted.then_some(&*state.last);
-                let asked = Asked { request, handling, socket, accepted };
+                let asked = Asked { request, handling, socket, accepted, cseq };
                 let refers = state.worker.refers();
                 match what {
                     SIPOAUTH_REFER_CHECK => Ok(refers.check(&asked)),
@@ -220,9 +222,8 @@ pub unsafe extern "C" fn sipoauth_refer_conform(
 ) -> i32 {
     guard(None, || {
         // SAFETY: the caller's promise.
-        let (message, request, count, status) = unsafe {
-            (octets(message)?, octets(request)?, Place::new(count, 0)?, Place::new(status, 0)?)
-        };
+        let (message, request, count, status) =
+            unsafe { (octets(message)?, octets(request)?, Place::new(count, 0)?, Place::new(status, 0)?) };
         if edits.is_null() && room > 0 {
             return Err(SIPOAUTH_E_ARGUMENT);
         }
@@ -263,7 +264,12 @@ pub unsafe extern "C" fn sipoauth_io_notify(io: *mut sipoauth_io, send: sipoauth
         io.enter()?.send_notifies(&mut |outgoing| {
             let (subscriber, notice) = (outgoing.subscriber, &outgoing.notice);
             let view = subscriber.dialog.view();
-            let (headers, body) = (notice.header_lines(view.contact, &subscriber.event_id), notice.status.line());
+            let (mut headers, body) = (notice.header_lines(view.contact, &subscriber.event_id), notice.status.line());
+            // Servers go by a route set before they go by a destination, so the routes are header lines then.
+            let is_sent_there = !view.destination.is_empty() && !view.routes.is_empty();
+            if is_sent_there {
+                headers.insert_str(0, &format!("Route: {}\r\n", view.routes));
+            }
             let notify = sipoauth_notify {
                 struct_size: size_of::<sipoauth_notify>() as u32,
                 cseq: notice.cseq,
@@ -275,7 +281,7 @@ pub unsafe extern "C" fn sipoauth_io_notify(io: *mut sipoauth_io, send: sipoauth
                 local_uri: view.local_uri.into(),
                 remote_uri: view.remote_uri.into(),
                 target: view.target.into(),
-                routes: view.routes.into(),
+                routes: if is_sent_there { "" } else { view.routes }.into(),
                 destination: view.destination.into(),
                 headers: headers.as_str().into(),
                 body: body.as_str().into(),

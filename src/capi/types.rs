@@ -588,9 +588,9 @@ pub struct sipoauth_notify {
     pub remote_uri: sipoauth_str,
     /// Request-URI.
     pub target: sipoauth_str,
-    /// Route set: values separated by commas; may be empty.
+    /// Route set: values separated by commas; may be empty. It is empty when there is a destination.
     pub routes: sipoauth_str,
-    /// SIP URI to which the request is sent whatever target and route set say; empty: where these lead.
+    /// SIP URI to which the request is sent whatever its target is; empty: where target and route set lead.
     pub destination: sipoauth_str,
     /// All further header lines, each with CRLF, but Content-Length.
     pub headers: sipoauth_str,

@@ -50,7 +50,9 @@ fn tell(call: &mut Call<'_>, status: Option<Status>) -> Outcome {
     })?;
     let named = call.text(0).to_ascii_lowercase();
     if named.len() < SHOWN || !named.bytes().all(|octet| octet.is_ascii_hexdigit()) {
-        let sentence = format!("A REFER is needed: its name, or at least the first {SHOWN} digits of it, as refer_list shows them");
+        let sentence = format!(
+            "A REFER is needed: its name, or at least the first {SHOWN} digits of it, as refer_list shows them"
+        );
         return Err(Fault::new(400, sentence).into());
     }
     let found: Vec<Refer<'_>> =

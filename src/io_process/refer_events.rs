@@ -72,13 +72,13 @@ pub struct ReferEvents {
 impl ReferEvents {
     /// Takes a subscription, or a refresh of one.
     pub fn subscribe(&mut self, work: Subscribe) {
-        let Subscribe { place, seat, dialog, event_id, socket } = work;
+        let Subscribe { place, seat, dialog, event_id, socket, cseq } = work;
         let watched = self.watched.entry(place).or_insert_with(|| Watched { due: i64::MAX, ..Watched::default() });
         match watched.subscribers.iter_mut().find(|(own, _)| *own == seat) {
             Some((_, subscriber)) if subscriber.is_dialog(&dialog) => subscriber.refresh(dialog, socket),
             // somebody else sat there before
-            Some((_, subscriber)) => *subscriber = Subscriber::new(dialog, &event_id, socket, 0),
-            None => watched.subscribers.push((seat, Subscriber::new(dialog, &event_id, socket, 0))),
+            Some((_, subscriber)) => *subscriber = Subscriber::new(dialog, &event_id, socket, cseq),
+            None => watched.subscribers.push((seat, Subscriber::new(dialog, &event_id, socket, cseq))),
         }
         self.open.insert(place);
     }
@@ -216,12 +216,14 @@ mod tests {
         }
 
         fn subscribe(&mut self, place: Place, call_id: &str) -> usize {
-            let text = format!("SUBSCRIBE sip:i@h SIP/2.0\r\nVia: SIP/2.0/UDP x\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:i@h>\r\nCall-ID: {call_id}\r\nContact: <sip:a@x>\r\n\r\n");
+            let text = format!(
+                "SUBSCRIBE sip:i@h SIP/2.0\r\nVia: SIP/2.0/UDP x\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:i@h>\r\nCall-ID: {call_id}\r\nContact: <sip:a@x>\r\n\r\n"
+            );
             let side = Side { tag: "2", contact: "sip:i@h;gr", source: "sip:1.2.3.4:5" };
             let dialog = NotifyDialog::new(&MessageView::new(text.as_bytes()).unwrap(), &side).unwrap();
             let hash = call_id.len() as u64;
             let seat = self.arena.refers().get(place).unwrap().sit(hash, NOW + 60_000, 1).unwrap();
-            self.events.subscribe(Subscribe { place, seat, dialog, event_id: String::new(), socket: 0 });
+            self.events.subscribe(Subscribe { place, seat, dialog, event_id: String::new(), socket: 0, cseq: 0 });
             seat
         }
 

@@ -56,6 +56,8 @@ pub struct Subscribe {
     pub event_id: String,
     /// The host's name for the socket from which they leave.
     pub socket: u64,
+    /// CSeq goes on after this one.
+    pub cseq: u32,
 }
 
 /// A token about which its server is to be asked.

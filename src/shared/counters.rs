@@ -67,7 +67,8 @@ pub enum Gauge {
     Refers,
 }
 
-const GAUGES: &[(Gauge, &std::ffi::CStr)] = &[(Gauge::Pending, c"pending"), (Gauge::KeyAge, c"key_age"), (Gauge::Refers, c"refers")];
+const GAUGES: &[(Gauge, &std::ffi::CStr)] =
+    &[(Gauge::Pending, c"pending"), (Gauge::KeyAge, c"key_age"), (Gauge::Refers, c"refers")];
 
 const REASONS: usize = Reason::ALL.len() + ReferReason::ALL.len();
 

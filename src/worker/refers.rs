@@ -47,6 +47,8 @@ pub struct Asked<'a> {
     pub socket: Socket<'a>,
     /// The check that has accepted its sender, if one has.
     pub accepted: Option<&'a CheckResult>,
+    /// The last CSeq of whoever the notifier speaks for in the dialog of a REFER.
+    pub cseq: u32,
 }
 
 /// What becomes of a request about a REFER.
@@ -79,9 +81,9 @@ pub struct ReferFacts {
 
 impl ReferFacts {
     fn new(reference: &Reference<'_>) -> ReferFacts {
-        let target = reference.target.map_or([""; 3], |TargetDialog { call_id, local_tag, remote_tag }| {
-            [call_id, local_tag, remote_tag]
-        });
+        let target = reference
+            .target
+            .map_or([""; 3], |TargetDialog { call_id, local_tag, remote_tag }| [call_id, local_tag, remote_tag]);
         ReferFacts {
             subscribing: Some(reference.subscribing),
             refer_to: reference.refer_to.to_owned(),
@@ -188,14 +190,22 @@ impl<'w> Refers<'w> {
         self.look_for_room()?;
         let seat = refer.sit(hash, refer.until(), number).ok_or(ReferReason::SubscriptionsFull)?;
         self.count(Counter::ReferSubscriptions);
-        Ok(Box::new(Subscribe { place: refer.place, seat, dialog, event_id, socket: asked.socket.number }))
+        Ok(Box::new(Subscribe {
+            place: refer.place,
+            seat,
+            dialog,
+            event_id,
+            socket: asked.socket.number,
+            cseq: asked.cseq,
+        }))
     }
 
     /// Answers a SUBSCRIBE for the events of a REFER: a new one, a refresh, or the end of one.
     pub fn subscribe(&self, asked: &Asked<'_>) -> ReferAnswer {
         self.answer(asked, |message, answer| {
             let subscription = Subscription::read(message)?;
-            let missing = if subscription.to_tag.is_some() { ReferReason::NoSubscription } else { ReferReason::Unknown };
+            let missing =
+                if subscription.to_tag.is_some() { ReferReason::NoSubscription } else { ReferReason::Unknown };
             let (refer, id) = self.find(asked, subscription.user).ok_or(missing)?;
             answer.id = id.text();
             self.authorize(asked, refer)?;
@@ -218,7 +228,7 @@ impl<'w> Refers<'w> {
             };
             answer.begins = begins.map(|seat| {
                 let (place, socket) = (refer.place, asked.socket.number);
-                Box::new(Subscribe { place, seat, dialog, event_id: event_id.to_owned(), socket })
+                Box::new(Subscribe { place, seat, dialog, event_id: event_id.to_owned(), socket, cseq: 0 })
             });
             let headers = format!("Expires: {seconds}\r\nContact: <{contact}>\r\nAllow-Events: refer\r\n");
             answer.reply = Reply::new(200, "OK", headers);
@@ -373,9 +383,8 @@ impl<'w> Refers<'w> {
             Subscribers::TokenHolders => {
                 accepted.is_some_and(|accepted| has_scopes(accepted.granted_scope(), &[SCOPE.to_owned()]))
             }
-            Subscribers::Owner => {
-                accepted.is_some_and(|accepted| !accepted.granted_aor().is_empty() && accepted.granted_aor() == refer.owner())
-            }
+            Subscribers::Owner => accepted
+                .is_some_and(|accepted| !accepted.granted_aor().is_empty() && accepted.granted_aor() == refer.owner()),
         };
         if allowed { Ok(()) } else { Err(ReferReason::NotAllowed.into()) }
     }

@@ -41,6 +41,11 @@ impl Elsewhere {
         String::from_utf8(patience::receive(&self.0, PATIENCE).expect("a request")).expect("text")
     }
 
+    /// Sends something to the proxy at this port.
+    pub fn answers(&self, octets: &[u8], port: u16) {
+        self.0.send_to(octets, ("127.0.0.1", port)).expect("sent");
+    }
+
     /// Nothing has come until now: what is sent here now is the first that arrives.
     pub fn has_heard_nothing(&self, what: &str) {
         let mark = unique("mark");

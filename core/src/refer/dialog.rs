@@ -91,19 +91,9 @@ impl NotifyDialog {
     }
 
     fn pack(view: &DialogView<'_>) -> Option<NotifyDialog> {
-        let DialogView {
-            call_id,
-            local_tag,
-            remote_tag,
-            local_uri,
-            remote_uri,
-            target,
-            routes,
-            destination,
-            contact,
-        } = *view;
-        let parts =
-            [call_id, local_tag, remote_tag, local_uri, remote_uri, target, routes, destination, contact];
+        let DialogView { call_id, local_tag, remote_tag, local_uri, remote_uri, target, routes, destination, contact } =
+            *view;
+        let parts = [call_id, local_tag, remote_tag, local_uri, remote_uri, target, routes, destination, contact];
         let text = parts.concat();
         if text.len() > MAX_LEN || text.bytes().any(|octet| matches!(octet, b'\r' | b'\n' | 0)) {
             return None;
@@ -156,7 +146,9 @@ mod tests {
     const SIDE: Side<'_> = Side { tag: "t2", contact: "sip:id@h;gr", source: "sip:10.0.0.1:4000;transport=ws" };
 
     fn subscribe(fields: &str) -> String {
-        format!("SUBSCRIBE sip:id@h;gr SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z1\r\nFrom: \"A\" <sip:a@x>;tag=t1\r\nTo: sip:id@h;gr\r\nCall-ID: c1@y\r\nContact: <sip:a@x.invalid;transport=ws>\r\n{fields}\r\n")
+        format!(
+            "SUBSCRIBE sip:id@h;gr SIP/2.0\r\nVia: SIP/2.0/WS x.invalid;branch=z1\r\nFrom: \"A\" <sip:a@x>;tag=t1\r\nTo: sip:id@h;gr\r\nCall-ID: c1@y\r\nContact: <sip:a@x.invalid;transport=ws>\r\n{fields}\r\n"
+        )
     }
 
     fn dialog(fields: &str) -> Result<NotifyDialog, ReferReason> {

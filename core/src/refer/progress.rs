@@ -130,7 +130,9 @@ mod tests {
         for text in ["180", " 180 Ringing", "SIP/2.0 180 Ringing", "sip/2.0 180"] {
             assert_eq!(Status::parse(text), Status::new(180), "{text}");
         }
-        for text in ["", "099", "700", "18", "1800", "SIP/3.0 180 Ringing", "180Ringing", "+80", "INVITE sip:a@b SIP/2.0"] {
+        for text in
+            ["", "099", "700", "18", "1800", "SIP/3.0 180 Ringing", "180Ringing", "+80", "INVITE sip:a@b SIP/2.0"]
+        {
             assert_eq!(Status::parse(text), None, "{text}");
         }
     }

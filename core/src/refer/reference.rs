@@ -217,7 +217,9 @@ mod tests {
     };
 
     fn refer(uri: &str, to: &str, fields: &str) -> String {
-        format!("REFER {uri} SIP/2.0\r\nTo: <sip:b@x>{to}\r\nFrom: <sip:a@x>;tag=1\r\nContact: <sip:a@h;gr=1>\r\n{fields}\r\n")
+        format!(
+            "REFER {uri} SIP/2.0\r\nTo: <sip:b@x>{to}\r\nFrom: <sip:a@x>;tag=1\r\nContact: <sip:a@h;gr=1>\r\n{fields}\r\n"
+        )
     }
 
     fn judged(text: &str, rules: &ReferRules) -> Result<Option<Subscribing>, (ReferReason, String)> {
@@ -233,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_refer_has_exactly_one_refer_to() {
-        for fields in ["", "Refer-To: <sip:c@x>, <sip:d@x>\r\n", "r: <sip:c@x>\r\nRefer-To: <sip:c@x>\r\n", "r: c\r\n"] {
+        for fields in ["", "Refer-To: <sip:c@x>, <sip:d@x>\r\n", "r: <sip:c@x>\r\nRefer-To: <sip:c@x>\r\n", "r: c\r\n"]
+        {
             assert_eq!(reason(&refer("sip:b@h", "", fields), &RULES), ReferReason::ReferTo, "{fields}");
         }
         let one = "R: \"C, D\" <sip:c@x?Replaces=1%3Bto-tag%3D2>\r\n";
@@ -275,7 +278,10 @@ mod tests {
         let supporting = |tags| refer("sip:b@h", "", &format!("Refer-To: sip:c@x\r\nk: {tags}\r\n"));
         let needed = Err((ReferReason::ExplicitRequired, "Require: explicitsub\r\n".to_owned()));
         assert_eq!(judged(&supporting("gruu, nosub, explicitsub"), &rules), needed);
-        assert_eq!(judged(&supporting("nosub"), &rules), Err((ReferReason::ExplicitRequired, "Require: nosub\r\n".into())));
+        assert_eq!(
+            judged(&supporting("nosub"), &rules),
+            Err((ReferReason::ExplicitRequired, "Require: nosub\r\n".into()))
+        );
         assert_eq!(reason(&supporting("gruu"), &rules), ReferReason::ExplicitNeeded);
     }
 
@@ -301,10 +307,18 @@ mod tests {
             let message = MessageView::new(text.as_bytes()).unwrap();
             judge("REFER", &message, &RULES).map(|one| one.unwrap().target.map(|t| format!("{t:?}")))
         };
-        let dialog = TargetDialog { call_id: "fa77as7dad8-sd98ajzz@host.example.com", local_tag: "kkaz-", remote_tag: "6544" };
+        let dialog =
+            TargetDialog { call_id: "fa77as7dad8-sd98ajzz@host.example.com", local_tag: "kkaz-", remote_tag: "6544" };
         let text = "fa77as7dad8-sd98ajzz@host.example.com ; local-tag=kkaz-\r\n ;remote-tag=6544;x";
         assert_eq!(read(text), Ok(Some(format!("{dialog:?}"))));
-        for wrong in ["a;local-tag=1", "a;local-tag=1;remote-tag=", "a;local-tag=1;local-tag=1;remote-tag=2", ";local-tag=1;remote-tag=2", "a b;local-tag=1;remote-tag=2", "a;local-tag=1;remote-tag=2\r\nTarget-Dialog: a;local-tag=1;remote-tag=2"] {
+        for wrong in [
+            "a;local-tag=1",
+            "a;local-tag=1;remote-tag=",
+            "a;local-tag=1;local-tag=1;remote-tag=2",
+            ";local-tag=1;remote-tag=2",
+            "a b;local-tag=1;remote-tag=2",
+            "a;local-tag=1;remote-tag=2\r\nTarget-Dialog: a;local-tag=1;remote-tag=2",
+        ] {
             assert_eq!(read(wrong), Err(ReferReason::TargetDialog.into()), "{wrong}");
         }
     }

@@ -93,7 +93,9 @@ mod tests {
     use super::*;
 
     fn read(fields: &str) -> Result<String, ReferReason> {
-        let text = format!("SUBSCRIBE sip:abc@h;gr SIP/2.0\r\nf: <sip:a@x>;tag=1\r\nTo: <sip:abc@h>;tag=2\r\ni: c1\r\nCSeq: 007 SUBSCRIBE\r\n{fields}\r\n");
+        let text = format!(
+            "SUBSCRIBE sip:abc@h;gr SIP/2.0\r\nf: <sip:a@x>;tag=1\r\nTo: <sip:abc@h>;tag=2\r\ni: c1\r\nCSeq: 007 SUBSCRIBE\r\n{fields}\r\n"
+        );
         let message = MessageView::new(text.as_bytes()).unwrap();
         let read = Subscription::read(&message).map_err(|refusal| refusal.reason)?;
         let Subscription { user, event_id, expires, to_tag, from_tag, call_id, cseq } = read;
@@ -103,7 +105,10 @@ mod tests {
     #[test]
     fn a_subscription_names_its_state_and_its_dialog() {
         assert_eq!(read("Event: refer\r\n").unwrap(), "abc  None Some(\"2\") 1 c1 7");
-        assert_eq!(read("o: Refer ; id=93\r\nExpires: 99999999999\r\n").unwrap(), "abc 93 Some(86400) Some(\"2\") 1 c1 7");
+        assert_eq!(
+            read("o: Refer ; id=93\r\nExpires: 99999999999\r\n").unwrap(),
+            "abc 93 Some(86400) Some(\"2\") 1 c1 7"
+        );
     }
 
     #[test]
@@ -124,7 +129,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_malformed() {
-        for fields in ["Expires: soon\r\n", "Expires: -1\r\n", "Expires: 1\r\nExpires: 2\r\n", "From: <sip:a@x>\r\n", "CSeq: 8 SUBSCRIBE\r\n"] {
+        for fields in [
+            "Expires: soon\r\n",
+            "Expires: -1\r\n",
+            "Expires: 1\r\nExpires: 2\r\n",
+            "From: <sip:a@x>\r\n",
+            "CSeq: 8 SUBSCRIBE\r\n",
+        ] {
             assert_eq!(read(&format!("Event: refer\r\n{fields}")), Err(ReferReason::Malformed), "{fields}");
         }
         assert_eq!(read("Event: refer;id=\"x\"\r\n"), Err(ReferReason::Malformed));
