@@ -75,7 +75,8 @@ int host_notify(const sipoauth_notify *notify)
     dialog.loc_uri = oauth_text(notify->local_uri);
     dialog.rem_uri = oauth_text(notify->remote_uri);
     dialog.rem_target = oauth_text(notify->target);
-    dialog.obp = oauth_text(notify->destination);
+    if (notify->destination.len > 0)
+        dialog.obp = oauth_text(notify->destination);
     dialog.route_set = routes;
     /* tm adds one */
     dialog.loc_seq.value = notify->cseq - 1;

@@ -35,8 +35,11 @@ static void run(int rank)
     oauth_io_run();
 }
 
-/* It runs no script and is sent no work. */
+/*
+ * It runs no script for requests and is sent no work. But it sends NOTIFY requests, for which tm needs what modules open in
+ * such a process, and the route for local requests.
+ */
 const proc_export_t oauth_procs[] = {
-    {"auth_oauth io", before_fork, NULL, run, 1, 0},
+    {"auth_oauth io", before_fork, NULL, run, 1, PROC_FLAG_INITCHILD | PROC_FLAG_NEEDS_SCRIPT},
     {NULL, NULL, NULL, NULL, 0, 0}
 };

@@ -99,14 +99,21 @@ pub struct Subscriber {
     pub client: Client,
     /// The SUBSCRIBE, with a To tag once there is one.
     pub subscribe: Request,
+    /// How the last NOTIFY was answered: its CSeq, and the answer.
+    answered: (u32, u16),
 }
 
 impl Subscriber {
+    /// A phone whose request is the subscription.
+    pub fn by(client: Client, subscribe: Request) -> Subscriber {
+        Subscriber { client, subscribe, answered: (0, 0) }
+    }
+
     pub fn new(client: Client, uri: &str) -> Subscriber {
         let mut subscribe = Request::new("SUBSCRIBE", uri, ALICE);
         subscribe.set("Contact", format!("<sip:alice@127.0.0.1:{}>", client.local_port()));
         subscribe.set("Event", "refer").set("Accept", "message/sipfrag");
-        Subscriber { client, subscribe }
+        Subscriber::by(client, subscribe)
     }
 
     /// Sends the SUBSCRIBE.
@@ -126,10 +133,24 @@ impl Subscriber {
         self.ask()
     }
 
-    /// The next NOTIFY, which is answered with this status; 0: not at all.
+    /// The next NOTIFY, which is answered with this status.
     pub fn notified_with(&mut self, status: u16) -> Notify {
-        let octets = self.client.receive_request(PATIENCE).expect("a NOTIFY");
-        self.take(&octets, status)
+        self.next(PATIENCE, status).expect("a NOTIFY")
+    }
+
+    /// A copy of the last one, whose answer has come late, is answered again.
+    fn next(&mut self, timeout: Duration, status: u16) -> std::io::Result<Notify> {
+        loop {
+            let octets = self.client.receive_request(timeout)?;
+            let notify = self.read(&octets);
+            let (last, before) = self.answered;
+            let status = if notify.cseq == last { before } else { status };
+            self.client.send_octets(&answer(&notify.message, status))?;
+            self.answered = (notify.cseq, status);
+            if notify.cseq != last {
+                return Ok(notify);
+            }
+        }
     }
 
     pub fn notified(&mut self) -> Notify {
@@ -138,12 +159,12 @@ impl Subscriber {
 
     /// Nothing comes.
     pub fn hears_nothing(&mut self) {
-        if let Ok(octets) = self.client.receive_request(SILENCE) {
-            panic!("{}", String::from_utf8_lossy(&octets));
+        if let Ok(notify) = self.next(SILENCE, 200) {
+            panic!("{notify:?}");
         }
     }
 
-    fn take(&mut self, octets: &[u8], status: u16) -> Notify {
+    fn read(&self, octets: &[u8]) -> Notify {
         let message = Reply::parse(octets).expect("a message");
         let text = String::from_utf8_lossy(octets);
         let first: Vec<_> = text.lines().next().expect("a line").split(' ').collect();
@@ -156,9 +177,6 @@ impl Subscriber {
         }
         assert!(message.header("Event").is_some_and(|event| event.starts_with("refer")), "{text}");
         assert_eq!(message.header("Content-Type"), Some("message/sipfrag;version=2.0"), "{text}");
-        if status > 0 {
-            self.client.send_octets(&answer(&message, status)).expect("sent");
-        }
         let cseq = message.header("CSeq").and_then(|cseq| cseq.split(' ').next()?.parse().ok()).expect("a number");
         Notify { target: first[1].to_owned(), cseq, message }
     }
