@@ -372,6 +372,16 @@
 #define SIPOAUTH_REFER_PUBLISH 4
 
 /*
+ sipoauth_worker_refer: the REFER goes on to a phone that does not know explicitsub.
+ */
+#define SIPOAUTH_REFER_FOLLOW 5
+
+/*
+ sipoauth_refer_conform: take explicitsub and nosub out of Require.
+ */
+#define SIPOAUTH_CONFORM_WITHOUT_TAGS 1
+
+/*
  The request is no REFER that can be read.
  */
 #define SIPOAUTH_SUBSCRIBING_UNKNOWN 0
@@ -1197,6 +1207,10 @@ typedef struct sipoauth_refer {
    */
   struct sipoauth_str target_remote_tag;
   /*
+   URI at which a SUBSCRIBE sees the state, as Refer-Events-At has it: a secret. Empty when there is none.
+   */
+  struct sipoauth_str events_uri;
+  /*
    URI at which a PUBLISH changes the state: a secret for the user agent that acts on the REFER. Empty when there is
    none.
    */
@@ -1267,11 +1281,11 @@ typedef struct sipoauth_notify {
    */
   struct sipoauth_str target;
   /*
-   Route set: values separated by commas; may be empty.
+   Route set: values separated by commas; may be empty. It is empty when there is a destination.
    */
   struct sipoauth_str routes;
   /*
-   SIP URI to which the request is sent whatever target and route set say; empty: where these lead.
+   SIP URI to which the request is sent whatever its target is; empty: where target and route set lead.
    */
   struct sipoauth_str destination;
   /*
@@ -2129,6 +2143,9 @@ int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest,
  - SIPOAUTH_REFER_SUBSCRIBE: a SUBSCRIBE for the event package refer arrives at the event server: a new subscription, a
    refresh, or an end.
  - SIPOAUTH_REFER_PUBLISH: a PUBLISH (RFC 3903) changes a state.
+ - SIPOAUTH_REFER_FOLLOW: the REFER goes on to a phone of before RFC 7614, without its option tags
+   (SIPOAUTH_CONFORM_WITHOUT_TAGS). With explicitsub the state is kept here: the host adds Refer-Events-At with events_uri
+   to the 2xx, and tells by sipoauth_worker_refer_update what the phone's own NOTIFY requests say.
 
  `request` must have message, transport, source_ip, source_port and vias, and, except for SIPOAUTH_REFER_CHECK, the
  reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that
@@ -2199,7 +2216,7 @@ int32_t sipoauth_worker_refer_notified(struct sipoauth_worker *worker,
  Tells what a proxy changes in a message that passes. Refer-Events-At is only in a 2xx to a REFER that requires
  explicitsub, once and well-formed (RFC 7614 section 4.8), and a 202 to a REFER becomes a 200 (RFC 7647 section 5).
  `message` is the whole message as it was received, `request` the REFER that a response answers, or empty if the host
- does not have it. Writes the changes to `edits`, at most `room`, in the order of their places; the digits of the status
+ does not have it. `flags` is 0, or SIPOAUTH_CONFORM_WITHOUT_TAGS for a REFER. Writes the changes to `edits`, at most `room`, in the order of their places; the digits of the status
  are not among them. `*count` gets their number, also with SIPOAUTH_E_SPACE. `*status` gets the new status of a response,
  or 0. Any process, any thread. Since ABI version 5.
 
@@ -2210,6 +2227,7 @@ int32_t sipoauth_worker_refer_notified(struct sipoauth_worker *worker,
  */
 int32_t sipoauth_refer_conform(struct sipoauth_str message,
                                struct sipoauth_str request,
+                               uint32_t flags,
                                struct sipoauth_edit *edits,
                                size_t room,
                                size_t *count,

@@ -18,7 +18,7 @@ enum field {
     ON_EXPIRES, ON_EXPIRES_LIMIT, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_SERVICES,
     ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_JWKS, ON_AGAIN, ON_ADDRESS,
     ON_REFER_ID, ON_REFER_STATUS, ON_REFER_REASON, ON_REFER_REASON_TEXT, ON_REFER_SUBSCRIPTION, ON_REFER_TO,
-    ON_REFER_TARGET_CALL_ID, ON_REFER_TARGET_LOCAL_TAG, ON_REFER_TARGET_REMOTE_TAG, ON_REFER_PUBLISH_URI, ON_REFER_OWNER,
+    ON_REFER_TARGET_CALL_ID, ON_REFER_TARGET_LOCAL_TAG, ON_REFER_TARGET_REMOTE_TAG, ON_REFER_EVENTS_URI, ON_REFER_PUBLISH_URI, ON_REFER_OWNER,
     ON_CLAIM
 };
 
@@ -67,6 +67,7 @@ static const struct {
     {"refer_target_call_id", ON_REFER_TARGET_CALL_ID},
     {"refer_target_local_tag", ON_REFER_TARGET_LOCAL_TAG},
     {"refer_target_remote_tag", ON_REFER_TARGET_REMOTE_TAG},
+    {"refer_events_uri", ON_REFER_EVENTS_URI},
     {"refer_publish_uri", ON_REFER_PUBLISH_URI},
     {"refer_owner", ON_REFER_OWNER},
 };
@@ -324,6 +325,8 @@ static int refer(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, enum fiel
         return text(msg, param, value, outcome->target_local_tag);
     case ON_REFER_TARGET_REMOTE_TAG:
         return text(msg, param, value, outcome->target_remote_tag);
+    case ON_REFER_EVENTS_URI:
+        return text(msg, param, value, outcome->events_uri);
     case ON_REFER_PUBLISH_URI:
         return text(msg, param, value, outcome->publish_uri);
     default:

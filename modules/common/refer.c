@@ -123,6 +123,7 @@ static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer 
         .target_call_id = oauth_text(refer.target_call_id),
         .target_local_tag = oauth_text(refer.target_local_tag),
         .target_remote_tag = oauth_text(refer.target_remote_tag),
+        .events_uri = oauth_text(refer.events_uri),
         .publish_uri = oauth_text(refer.publish_uri),
     };
     return rc;
@@ -153,12 +154,12 @@ int oauth_refer_check(sip_msg_t *msg)
 }
 
 /* A copy of a REFER over UDP must not begin a second one, so it needs a transaction. */
-int oauth_refer_accept(sip_msg_t *msg, int cseq)
+static int begin(sip_msg_t *msg, uint32_t what, uint32_t cseq)
 {
     int made;
 
     if (!oauth_is_request(msg)) {
-        LM_ERR("only a REFER can be accepted\n");
+        LM_ERR("only a REFER can be accepted or followed\n");
         return OAUTH_ERROR;
     }
     if (oauth_transaction() == NULL) {
@@ -166,7 +167,12 @@ int oauth_refer_accept(sip_msg_t *msg, int cseq)
         if (made <= 0)
             return made == 0 ? OAUTH_PARKED : OAUTH_ERROR;
     }
-    return handle(msg, SIPOAUTH_REFER_ACCEPT, cseq > 0 ? (uint32_t)cseq : 0);
+    return handle(msg, what, cseq);
+}
+
+int oauth_refer_accept(sip_msg_t *msg, int cseq)
+{
+    return begin(msg, SIPOAUTH_REFER_ACCEPT, cseq > 0 ? (uint32_t)cseq : 0);
 }
 
 int oauth_refer_subscribe(sip_msg_t *msg)
@@ -220,8 +226,7 @@ static int apply(sip_msg_t *msg, const sipoauth_edit *edit)
     return -1;
 }
 
-/* Makes a message that passes what RFC 7614 and RFC 7647 want it to be. */
-int oauth_refer_response(sip_msg_t *msg)
+static int conform(sip_msg_t *msg, uint32_t flags)
 {
     const sipoauth_str message = {msg->buf, msg->len};
     str request = STR_NULL;
@@ -232,7 +237,7 @@ int oauth_refer_response(sip_msg_t *msg)
 
     if (!oauth_is_request(msg))
         request = host_answered_request();
-    rc = sipoauth_refer_conform(message, oauth_view(&request), edits, EDITS, &count, &status);
+    rc = sipoauth_refer_conform(message, oauth_view(&request), flags, edits, EDITS, &count, &status);
     if (rc != SIPOAUTH_OK) {
         LM_ERR("a message cannot be looked through for Refer-Events-At (%d)\n", rc);
         return OAUTH_ERROR;
@@ -251,6 +256,20 @@ int oauth_refer_response(sip_msg_t *msg)
         msg->first_line.u.reply.status.s[2] = (char)('0' + status % 10);
     }
     return OAUTH_OK;
+}
+
+/* Makes a message that passes what RFC 7614 and RFC 7647 want it to be. */
+int oauth_refer_response(sip_msg_t *msg)
+{
+    return conform(msg, 0);
+}
+
+/* The REFER goes on to a phone that does not know the option tags. */
+int oauth_refer_follow(sip_msg_t *msg)
+{
+    int rc = begin(msg, SIPOAUTH_REFER_FOLLOW, 0);
+
+    return rc == OAUTH_OK ? conform(msg, SIPOAUTH_CONFORM_WITHOUT_TAGS) : rc;
 }
 
 /* The outcome of a REFER that has ended, for its event. */

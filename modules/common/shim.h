@@ -367,6 +367,7 @@ struct oauth_refer {
     str target_call_id;
     str target_local_tag;
     str target_remote_tag;
+    str events_uri;
     str publish_uri;
     str owner;             /* in the event of a REFER that has ended */
 };
@@ -376,6 +377,7 @@ int oauth_refer_refused(const sip_msg_t *msg);
 int oauth_refer_reply(sip_msg_t *msg);
 int oauth_refer_check(sip_msg_t *msg);
 int oauth_refer_accept(sip_msg_t *msg, int cseq);
+int oauth_refer_follow(sip_msg_t *msg);
 int oauth_refer_subscribe(sip_msg_t *msg);
 int oauth_refer_publish(sip_msg_t *msg);
 int oauth_refer_update(sip_msg_t *msg, const str *id, const str *status);

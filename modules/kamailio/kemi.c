@@ -189,6 +189,11 @@ static int ki_refer_accept_cseq(sip_msg_t *msg, int cseq)
     return oauth_refer_accept(msg, cseq);
 }
 
+static int ki_refer_follow(sip_msg_t *msg)
+{
+    return oauth_refer_follow(msg);
+}
+
 static int ki_refer_subscribe(sip_msg_t *msg)
 {
     return oauth_refer_subscribe(msg);
@@ -251,6 +256,7 @@ static sr_kemi_t functions[] = {
     FUNCTION(refer_check, NONE, NONE),
     FUNCTION(refer_accept, NONE, NONE),
     FUNCTION(refer_accept_cseq, NUMBER, NONE),
+    FUNCTION(refer_follow, NONE, NONE),
     FUNCTION(refer_subscribe, NONE, NONE),
     FUNCTION(refer_publish, NONE, NONE),
     FUNCTION(refer_update, STRING, STRING),

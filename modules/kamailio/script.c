@@ -335,6 +335,13 @@ static int w_refer_accept(sip_msg_t *msg, char *cseq_param, char *p2)
     return oauth_refer_accept(msg, cseq);
 }
 
+static int w_refer_follow(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_refer_follow(msg);
+}
+
 static int w_refer_subscribe(sip_msg_t *msg, char *p1, char *p2)
 {
     (void)p1;
@@ -404,6 +411,7 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_refer_check", (cmd_function)w_refer_check, 0, 0, 0, CHECK_ROUTES},
     {"oauth_refer_accept", (cmd_function)w_refer_accept, 0, 0, 0, ANSWERING_ROUTES},
     {"oauth_refer_accept", (cmd_function)w_refer_accept, 1, fixup_igp_null, fixup_free_igp_null, ANSWERING_ROUTES},
+    {"oauth_refer_follow", (cmd_function)w_refer_follow, 0, 0, 0, CHECK_ROUTES},
     {"oauth_refer_subscribe", (cmd_function)w_refer_subscribe, 0, 0, 0, ANSWERING_ROUTES},
     {"oauth_refer_publish", (cmd_function)w_refer_publish, 0, 0, 0, ANSWERING_ROUTES},
     {"oauth_refer_update", (cmd_function)w_refer_update, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},

@@ -164,6 +164,7 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_forward_token", F(oauth_forward_token), NO_PARAMETER, BRANCH_ROUTE},
     {"oauth_refer_check", F(oauth_refer_check), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_refer_accept", F(w_refer_accept), {MAYBE_NUMBER, END}, ANSWERING_ROUTES},
+    {"oauth_refer_follow", F(oauth_refer_follow), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_refer_subscribe", F(oauth_refer_subscribe), NO_PARAMETER, ANSWERING_ROUTES},
     {"oauth_refer_publish", F(oauth_refer_publish), NO_PARAMETER, ANSWERING_ROUTES},
     {"oauth_refer_update", F(w_refer_update), {TEXT, TEXT, END}, ALL_ROUTES},

@@ -11,7 +11,7 @@ use super::io::sipoauth_io;
 use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
 use crate::worker::refers::{Asked, ReferAnswer, Socket};
-use sipoauth_core::refer::conformity::{Conformity, of_request, of_response};
+use sipoauth_core::refer::conformity::{Conformity, of_request, of_response, without_tags};
 use sipoauth_core::refer::progress::Status;
 use sipoauth_core::refer::reference::Subscribing;
 use sipoauth_core::refer::state_id::StateId;
@@ -28,6 +28,9 @@ use sipoauth_core::sip::message::MessageView;
 /// - SIPOAUTH_REFER_SUBSCRIBE: a SUBSCRIBE for the event package refer arrives at the event server: a new subscription, a
 ///   refresh, or an end.
 /// - SIPOAUTH_REFER_PUBLISH: a PUBLISH (RFC 3903) changes a state.
+/// - SIPOAUTH_REFER_FOLLOW: the REFER goes on to a phone of before RFC 7614, without its option tags
+///   (SIPOAUTH_CONFORM_WITHOUT_TAGS). With explicitsub the state is kept here: the host adds Refer-Events-At with events_uri
+///   to the 2xx, and tells by sipoauth_worker_refer_update what the phone's own NOTIFY requests say.
 ///
 /// `request` must have message, transport, source_ip, source_port and vias, and, except for SIPOAUTH_REFER_CHECK, the
 /// reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that
@@ -80,6 +83,7 @@ pub unsafe extern "C" fn sipoauth_worker_refer(
                     SIPOAUTH_REFER_ACCEPT => Ok(refers.accept(&asked)),
                     SIPOAUTH_REFER_SUBSCRIBE => Ok(refers.subscribe(&asked)),
                     SIPOAUTH_REFER_PUBLISH => Ok(refers.publish(&asked)),
+                    SIPOAUTH_REFER_FOLLOW => Ok(refers.follow(&asked)),
                     _ => Err(SIPOAUTH_E_ARGUMENT),
                 }
             })??;
@@ -104,12 +108,13 @@ const FAILED: sipoauth_refer = sipoauth_refer {
     target_call_id: sipoauth_str::EMPTY,
     target_local_tag: sipoauth_str::EMPTY,
     target_remote_tag: sipoauth_str::EMPTY,
+    events_uri: sipoauth_str::EMPTY,
     publish_uri: sipoauth_str::EMPTY,
 };
 
 /// What the caller sees of an answer. Its texts borrow from the answer.
 fn shown(answer: &ReferAnswer, struct_size: u32) -> sipoauth_refer {
-    let ReferAnswer { reason, reply, facts, id, publish_uri, .. } = answer;
+    let ReferAnswer { reason, reply, facts, id, events_uri, publish_uri, .. } = answer;
     let [call_id, local_tag, remote_tag] = &facts.target;
     sipoauth_refer {
         struct_size,
@@ -130,6 +135,7 @@ fn shown(answer: &ReferAnswer, struct_size: u32) -> sipoauth_refer {
         target_call_id: call_id.as_str().into(),
         target_local_tag: local_tag.as_str().into(),
         target_remote_tag: remote_tag.as_str().into(),
+        events_uri: events_uri.as_str().into(),
         publish_uri: publish_uri.as_str().into(),
     }
 }
@@ -203,7 +209,7 @@ pub unsafe extern "C" fn sipoauth_worker_refer_notified(
 /// Tells what a proxy changes in a message that passes. Refer-Events-At is only in a 2xx to a REFER that requires
 /// explicitsub, once and well-formed (RFC 7614 section 4.8), and a 202 to a REFER becomes a 200 (RFC 7647 section 5).
 /// `message` is the whole message as it was received, `request` the REFER that a response answers, or empty if the host
-/// does not have it. Writes the changes to `edits`, at most `room`, in the order of their places; the digits of the status
+/// does not have it. `flags` is 0, or SIPOAUTH_CONFORM_WITHOUT_TAGS for a REFER. Writes the changes to `edits`, at most `room`, in the order of their places; the digits of the status
 /// are not among them. `*count` gets their number, also with SIPOAUTH_E_SPACE. `*status` gets the new status of a response,
 /// or 0. Any process, any thread. Since ABI version 5.
 ///
@@ -215,6 +221,7 @@ pub unsafe extern "C" fn sipoauth_worker_refer_notified(
 pub unsafe extern "C" fn sipoauth_refer_conform(
     message: sipoauth_str,
     request: sipoauth_str,
+    flags: u32,
     edits: *mut sipoauth_edit,
     room: usize,
     count: *mut usize,
@@ -224,14 +231,18 @@ pub unsafe extern "C" fn sipoauth_refer_conform(
         // SAFETY: the caller's promise.
         let (message, request, count, status) =
             unsafe { (octets(message)?, octets(request)?, Place::new(count, 0)?, Place::new(status, 0)?) };
-        if edits.is_null() && room > 0 {
+        if edits.is_null() && room > 0 || flags & !SIPOAUTH_CONFORM_WITHOUT_TAGS != 0 {
             return Err(SIPOAUTH_E_ARGUMENT);
         }
         let message = MessageView::new(message).ok_or(SIPOAUTH_E_INPUT)?;
         let request = if request.is_empty() { None } else { MessageView::new(request) };
         let is_response = message.first_line().starts_with(b"SIP/");
         let conformity = if is_response { of_response(&message, request.as_ref()) } else { of_request(&message) };
-        let Conformity { status: new_status, edits: changes } = conformity;
+        let Conformity { status: new_status, edits: mut changes } = conformity;
+        if flags & SIPOAUTH_CONFORM_WITHOUT_TAGS != 0 {
+            changes.extend(without_tags(&message));
+            changes.sort_by_key(|change| change.at);
+        }
         status.put(new_status.map_or(0, u32::from));
         count.put(changes.len());
         if changes.len() > room {

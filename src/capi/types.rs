@@ -158,6 +158,11 @@ pub const SIPOAUTH_REFER_ACCEPT: u32 = 2;
 pub const SIPOAUTH_REFER_SUBSCRIBE: u32 = 3;
 /// sipoauth_worker_refer: a PUBLISH about a REFER.
 pub const SIPOAUTH_REFER_PUBLISH: u32 = 4;
+/// sipoauth_worker_refer: the REFER goes on to a phone that does not know explicitsub.
+pub const SIPOAUTH_REFER_FOLLOW: u32 = 5;
+
+/// sipoauth_refer_conform: take explicitsub and nosub out of Require.
+pub const SIPOAUTH_CONFORM_WITHOUT_TAGS: u32 = 1;
 
 /// The request is no REFER that can be read.
 pub const SIPOAUTH_SUBSCRIBING_UNKNOWN: u32 = 0;
@@ -558,6 +563,8 @@ pub struct sipoauth_refer {
     pub target_local_tag: sipoauth_str,
     /// Its remote-tag.
     pub target_remote_tag: sipoauth_str,
+    /// URI at which a SUBSCRIBE sees the state, as Refer-Events-At has it: a secret. Empty when there is none.
+    pub events_uri: sipoauth_str,
     /// URI at which a PUBLISH changes the state: a secret for the user agent that acts on the REFER. Empty when there is
     /// none.
     pub publish_uri: sipoauth_str,

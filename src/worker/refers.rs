@@ -17,7 +17,7 @@ use sipoauth_core::refer::dialog::{NotifyDialog, Side};
 use sipoauth_core::refer::progress::Status;
 use sipoauth_core::refer::publication::Publication;
 use sipoauth_core::refer::reason::{ReferReason, Refusal};
-use sipoauth_core::refer::reference::{Reference, Subscribing, TargetDialog, judge, judge_acceptable};
+use sipoauth_core::refer::reference::{Reference, Subscribing, TargetDialog, judge, judge_acceptable, judge_protected};
 use sipoauth_core::refer::rules::{Protected, ReferRules, SCOPE, Subscribers};
 use sipoauth_core::refer::state_id::{StateId, parse_publisher, publisher_text};
 use sipoauth_core::refer::subscriber::ends_subscription;
@@ -62,6 +62,8 @@ pub struct ReferAnswer {
     pub facts: ReferFacts,
     /// The name of the state; empty when there is none.
     pub id: String,
+    /// The URI at which it may be seen by SUBSCRIBE; empty when there is none.
+    pub events_uri: String,
     /// The URI at which the state may be changed by PUBLISH; empty when there is none.
     pub publish_uri: String,
     /// What the I/O process must do once the answer has left.
@@ -138,21 +140,43 @@ impl<'w> Refers<'w> {
                 return Ok(());
             }
             let (refer, id) = self.add(asked, &rules)?;
-            answer.id = id.text();
-            let events = self.uri(asked, &answer.id);
-            answer.publish_uri = self.uri(asked, &publisher_text(&id, &self.table().publisher_key(&id)));
-            let contact = own_target.unwrap_or(&events);
+            self.name(asked, &id, answer);
+            let contact = own_target.unwrap_or(&answer.events_uri).to_owned();
             let mut headers = format!("Contact: <{contact}>\r\n");
             if reference.subscribing == Subscribing::Explicit {
-                headers.push_str(&format!("Refer-Events-At: <{events}>\r\n"));
+                headers.push_str(&format!("Refer-Events-At: <{}>\r\n", answer.events_uri));
             } else {
-                let begun = self.begin_implicit(asked, message, &reference, refer, contact);
+                let begun = self.begin_implicit(asked, message, &reference, refer, &contact);
                 answer.begins = Some(begun.inspect_err(|_| self.give_up(refer))?);
             }
             answer.reply = Reply::new(200, "OK", headers);
             self.count(Counter::RefersAccepted);
             Ok(())
         })
+    }
+
+    /// Follows a REFER that goes on to a phone of before RFC 7614: whoever told its state later tells the subscribers. Its
+    /// answer gets the URI of the events from the host.
+    pub fn follow(&self, asked: &Asked<'_>) -> ReferAnswer {
+        self.answer(asked, |message, answer| {
+            let rules = self.rules();
+            let reference = judge(asked.request.method, message, &rules)?.ok_or(ReferReason::Malformed)?;
+            answer.facts = ReferFacts::new(&reference);
+            judge_protected(&reference, message, &rules, is_over_tls(asked))?;
+            if reference.subscribing == Subscribing::Explicit {
+                let (_, id) = self.add(asked, &rules)?;
+                self.name(asked, &id, answer);
+                self.count(Counter::RefersAccepted);
+            }
+            Ok(())
+        })
+    }
+
+    /// Gives an answer the names of a state.
+    fn name(&self, asked: &Asked<'_>, id: &StateId, answer: &mut ReferAnswer) {
+        answer.id = id.text();
+        answer.events_uri = self.uri(asked, &answer.id);
+        answer.publish_uri = self.uri(asked, &publisher_text(id, &self.table().publisher_key(id)));
     }
 
     /// Adds a REFER to those that are followed.

@@ -181,6 +181,13 @@ impl Client {
         Self { socket: Socket::Ws(Box::new(socket)), local, timeout: PATIENCE }
     }
 
+    /// Talks with another server over UDP from now on.
+    pub fn connect(&mut self, port: u16) {
+        if let Socket::Udp(socket) = &self.socket {
+            socket.connect(("127.0.0.1", port)).expect("UDP connects to anything");
+        }
+    }
+
     /// How long to wait for a reply.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

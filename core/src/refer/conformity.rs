@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a proxy changes in messages that pass, so that they are as RFC 7614 and RFC 7647 want them: Refer-Events-At is in
-//! a 2xx to a REFER with explicitsub and nowhere else, and nobody sees a 202.
+//! a 2xx to a REFER with explicitsub and nowhere else, and nobody sees a 202. And what it takes out of a REFER that goes to
+//! a phone of before these documents.
 
-use super::reference::EXPLICIT;
+use super::reference::{EXPLICIT, NONE};
 use crate::sip::digest_string::split_cseq;
 use crate::sip::message::{MessageView, NameAddr, names};
 
@@ -29,6 +30,47 @@ pub struct Conformity {
 /// Changes of a request: Refer-Events-At means nothing there.
 pub fn of_request(message: &MessageView<'_>) -> Conformity {
     Conformity { status: None, edits: remove_all(message) }
+}
+
+/// Takes explicitsub and nosub out of Require, for a phone that would answer 420.
+pub fn without_tags(message: &MessageView<'_>) -> Vec<Edit> {
+    let is_tag = |token: &[u8]| [EXPLICIT, NONE].iter().any(|tag| token.eq_ignore_ascii_case(tag.as_bytes()));
+    let mut edits = Vec::new();
+    for field in message.named(names::REQUIRE) {
+        // places within the value, which ends the field but for white space
+        let tokens = tokens(field.value);
+        let kept: Vec<_> = tokens.iter().filter(|(begin, end)| !is_tag(&field.value[*begin..*end])).collect();
+        let delete = |begin: usize, end: usize| Edit { at: field.value_at + begin, length: end - begin, text: "" };
+        match (kept.len() == tokens.len(), kept.last()) {
+            (true, _) => {}
+            (false, None) => edits.push(Edit { at: field.place.0, length: field.place.1, text: "" }),
+            (false, Some(last)) => {
+                let mut end = 0;
+                for (begin, after) in &kept {
+                    let next = tokens.iter().map(|token| token.0).find(|begin| *begin >= end);
+                    if let Some(next) = next.filter(|next| next < begin) {
+                        edits.push(delete(next, *begin));
+                    }
+                    end = *after;
+                }
+                if tokens.last().is_some_and(|token| token.1 > last.1) {
+                    edits.push(delete(last.1, field.value.len()));
+                }
+            }
+        }
+    }
+    edits
+}
+
+/// Where the tokens of a list begin and end.
+fn tokens(value: &[u8]) -> Vec<(usize, usize)> {
+    let mut at = 0;
+    let place = |part: &[u8]| {
+        let begin = at + part.len() - part.trim_ascii_start().len();
+        at += part.len() + 1;
+        (begin, begin + part.trim_ascii().len())
+    };
+    value.split(|octet| *octet == b',').map(place).filter(|(begin, end)| begin < end).collect()
 }
 
 /// Changes of a response. `request` is the REFER that it answers, if it is known.
@@ -132,6 +174,29 @@ mod tests {
         ] {
             let text = answer("200 OK", "REFER", field);
             assert_eq!(conform(&text, Some(EXPLICIT_REFER)), answer("200 OK", "REFER", ""), "{field}");
+        }
+    }
+
+    #[test]
+    fn tags_are_taken_out_and_other_options_stay() {
+        let without = |value: &str| {
+            let mut text = format!("REFER sip:b@x SIP/2.0\r\nRequire: {value}\r\nTo: x\r\n\r\n");
+            let edits = without_tags(&MessageView::new(text.as_bytes()).unwrap());
+            for edit in edits.iter().rev() {
+                text.replace_range(edit.at..edit.at + edit.length, edit.text);
+            }
+            text.split("\r\nTo").next().unwrap().split_once("\r\n").map(|(_, rest)| rest.to_owned())
+        };
+        for (value, left) in [
+            ("explicitsub", None),
+            ("nosub , explicitsub", None),
+            ("timer", Some("Require: timer")),
+            ("ExplicitSub, timer", Some("Require: timer")),
+            ("timer,explicitsub", Some("Require: timer")),
+            ("a, nosub, b,explicitsub ,c", Some("Require: a, b,c")),
+            ("nosub, a,\r\n\tnosub, nosub", Some("Require: a")),
+        ] {
+            assert_eq!(without(value).as_deref(), left, "{value}");
         }
     }
 

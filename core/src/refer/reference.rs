@@ -106,8 +106,8 @@ fn judge_implicit(reference: &Reference<'_>, message: &MessageView<'_>, rules: &
     Ok(())
 }
 
-/// What an event server that accepts a REFER looks at beyond [`judge`]: it must have every option that is required, and
-/// with `refer_protected = sips` the REFER must have come over TLS.
+/// What an event server that accepts a REFER looks at beyond [`judge`]: it must have every option that is required, see also
+/// [`judge_protected`].
 pub fn judge_acceptable(
     reference: &Reference<'_>,
     message: &MessageView<'_>,
@@ -119,6 +119,16 @@ pub fn judge_acceptable(
     if let Some(tag) = unknown.filter(|tag| is_token(tag)) {
         return Err(Refusal::with(ReferReason::TagUnknown, &format!("Unsupported: {tag}")));
     }
+    judge_protected(reference, message, rules, over_tls)
+}
+
+/// With `refer_protected = sips` a REFER whose events can be subscribed to must have come over TLS.
+pub fn judge_protected(
+    reference: &Reference<'_>,
+    message: &MessageView<'_>,
+    rules: &ReferRules,
+    over_tls: bool,
+) -> Result<(), Refusal> {
     if reference.subscribing == Subscribing::Explicit && rules.protected == Protected::Always && !over_tls {
         // RFC 7614 section 8: the requester is redirected to a protected transport
         let uri = message.request_uri().unwrap_or_default();

@@ -22,6 +22,8 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// Its value without white space at both ends. Folded lines are still in it.
     pub value: &'a [u8],
+    /// Where its value begins in the message.
+    pub value_at: usize,
     /// Where its first line begins in the message, and how long it is with all line ends.
     pub place: (usize, usize),
 }
@@ -101,7 +103,8 @@ impl<'a> MessageView<'a> {
                 return None;
             }
             let (name, value) = (line[..colon].trim_ascii_end(), line[colon + 1..].trim_ascii());
-            fields.push(Field { name, value, place: (begin, at - begin) });
+            let value_at = at - line[colon + 1..].trim_ascii_start().len();
+            fields.push(Field { name, value, value_at, place: (begin, at - begin) });
         }
     }
 
