@@ -39,7 +39,7 @@ rooms() {
   done
 }
 
-rooms core/src reason text jose keys sip rules records config ports oauth check
+rooms core/src reason text jose keys sip rules records config ports oauth check refer
 rooms src clock,fault shared store process worker,io_process,commands capi
 
 found=$(cargo tree --locked --package sipoauth-core --edges normal --prefix none --format '{p}' |

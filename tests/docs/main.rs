@@ -15,6 +15,7 @@ use serde::Serialize;
 use sipoauth_core::config::provider_settings::ProviderSettings;
 use sipoauth_core::config::settings::{GONE, Settings};
 use sipoauth_core::reason::Reason;
+use sipoauth_core::refer::reason::ReferReason;
 
 const README: &str = include_str!("../../README.md");
 const SETTINGS: &str = include_str!("../../docs/reference/settings.md");
@@ -202,6 +203,12 @@ fn every_refusal_says_what_to_do() {
         let row = row.unwrap_or_else(|| panic!("no row for {code}"));
         assert!(row[2].contains(|c: char| c.is_ascii_digit()) && row[3].len() > 10, "{code}: {row:?}");
         assert!(reason.text().len() > 20, "{code}: {}", reason.text());
+    }
+    for reason in ReferReason::ALL {
+        let code = format!("`{}`", reason.code());
+        let row = rows.iter().find(|row| row[1].split(", ").any(|name| name == code));
+        let row = row.unwrap_or_else(|| panic!("no row for {code}"));
+        assert!(row[2].contains(&reason.status().to_string()) && row[3].len() > 10, "{code}: {row:?}");
     }
 }
 
