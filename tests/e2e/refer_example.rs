@@ -267,3 +267,34 @@ fn a_b2bua_makes_the_call_and_publishes_how_far_it_is() {
     assert_eq!(subscriber.notified().told(), (200, ENDED.to_owned()));
     place.stack.finish();
 }
+
+#[test]
+fn a_subscription_that_arrives_at_another_proxy_goes_on_to_its_own() {
+    if is_opensips() {
+        return;
+    }
+    let mut place = place(|builder| {
+        let node = format!("127.0.0.1:{}", builder.port());
+        builder.define_string("NODE", &node)
+    });
+    let other = configured("refer.cfg", &scripted_provider(&place.server)).define_string("NODES", "^127[.]0[.]0[.]1$");
+    let other = Stack::new(other);
+    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    place.alice.send(&refer).expect("sent");
+    let got = place.bob_gets();
+    let to = place.bob_answers(&got, "202 Accepted");
+    let (uri, id) = events_at(&place.alice_gets());
+    place.stack.secrets.keep(&id);
+    let mut subscriber = Subscriber::new(other.udp(), &uri);
+    assert_eq!((subscriber.ask().status, subscriber.notified().told().0), (200, 100));
+    assert_eq!(tells(&mut place.bob, &got, &to, 1, "SIP/2.0 180 Ringing\r\n", "active;expires=60"), 200);
+    assert_eq!(subscriber.notified().told().0, 180);
+    assert_eq!((subscriber.again("30").status, subscriber.notified().told().0), (200, 180));
+    assert_eq!(tells(&mut place.bob, &got, &to, 2, "SIP/2.0 200 OK\r\n", ENDED), 200);
+    assert_eq!(subscriber.notified().told(), (200, ENDED.to_owned()));
+    // somewhere else nobody is sent to
+    let mut stranger = Subscriber::new(other.udp(), &uri.replace("127.0.0.1", "127.0.0.2"));
+    assert_eq!(stranger.ask().status, 404);
+    other.finish();
+    place.stack.finish();
+}

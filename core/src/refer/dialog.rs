@@ -69,7 +69,8 @@ impl NotifyDialog {
         if routes.iter().any(|route| NameAddr::parse(route).is_none()) {
             return Err(ReferReason::Malformed);
         }
-        let routes = routes.join(",");
+        // a field may be folded, a Route must not break the request
+        let routes = routes.join(",").replace(['\r', '\n'], " ");
         // Behind an address translator, or on a WebSocket, the Contact leads nowhere. Where proxies are between, they
         // know the way. But nobody may make the notifier ask the DNS, which would keep it waiting, so a name is never
         // the next hop: requests then go to whoever has sent this one.
@@ -211,5 +212,7 @@ mod tests {
         let long = format!("Record-Route: <sip:{}>\r\n", "p".repeat(5000));
         assert_eq!(dialog(&long), Err(ReferReason::Malformed));
         assert_eq!(dialog("Record-Route: p1\r\n"), Err(ReferReason::Malformed));
+        let folded = dialog("Record-Route: <sip:192.0.2.1;lr>,\r\n\t<sip:p2;lr>;\r\n x\r\n").unwrap();
+        assert_eq!(folded.view().routes, "<sip:192.0.2.1;lr>,<sip:p2;lr>;   x");
     }
 }
