@@ -94,9 +94,9 @@ fn configuration(block: &Block, directory: &Directory) -> String {
             script.push_str(&format!("modparam(\"auth_oauth\", \"{name}\", \"{value}\")\n"));
         }
     }
-    let outside = text.contains("modparam(") || text.starts_with("event_route");
+    let outside = text.contains("modparam(") || ["event_route", "route["].iter().any(|begin| text.starts_with(begin));
     let (outer, statements) = if outside { (text.as_str(), "") } else { ("", text.as_str()) };
-    let routes = ["PASSWORD", "BIND"].map(|name| format!("route[{name}] {{ exit; }}\n")).concat();
+    let routes = ["PASSWORD", "BIND", "TO_USER"].map(|name| format!("route[{name}] {{ exit; }}\n")).concat();
     format!("{script}{outer}request_route {{\n{statements}exit;\n}}\n{routes}")
 }
 
