@@ -43,6 +43,7 @@ mod proof_coverage;
 mod proxy_407;
 mod refer;
 mod refer_events;
+mod refer_phones;
 mod refer_rules;
 mod registrar_sso;
 mod reload;
