@@ -42,6 +42,7 @@ mod phones;
 mod proof_coverage;
 mod proxy_407;
 mod refer;
+mod refer_browsers;
 mod refer_events;
 mod refer_phones;
 mod refer_rules;

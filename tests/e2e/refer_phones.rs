@@ -12,7 +12,7 @@ use crate::support::kamailio::Builder;
 use crate::support::temporary::Directory;
 
 /// A proxy between phones, with these settings.
-fn builder(directory: &Directory, provider: &str, settings: &str) -> Builder {
+pub fn builder(directory: &Directory, provider: &str, settings: &str) -> Builder {
     let file = directory.write("refer.toml", settings);
     configured("tests/e2e/refer_phones.cfg", provider).define_string("CONFIG_FILE", file.to_str().expect("UTF-8"))
 }
@@ -25,7 +25,7 @@ fn start(settings: &str, gives_gruus: bool) -> Stack {
 }
 
 /// What the script has written about REFERs, their answers and NOTIFYs.
-fn trace(stack: &Stack) -> String {
+pub fn trace(stack: &Stack) -> String {
     let log = stack.kamailio.log();
     let lines = log.lines().filter_map(|line| line.split_once(" trace: "));
     lines.map(|(_, line)| format!("{line}\n")).collect()
@@ -78,7 +78,7 @@ impl Transfer {
     }
 }
 
-const ALLOW: &str = "refer_in_dialog = \"allow\"\n";
+pub const ALLOW: &str = "refer_in_dialog = \"allow\"\n";
 const REFUSE: &str = "refer_in_dialog = \"refuse\"\n";
 
 #[test]
