@@ -27,11 +27,14 @@ fn tokens(server: &AuthorizationServer, stack: &Stack, users: &[&str]) -> String
     tokens.join(" ")
 }
 
-/// alice calls bob, and refers him to carol: all of them are JsSIP.
-fn transfer(server: &AuthorizationServer, stack: &Stack, more: &[(&str, &str)]) -> Script {
+const JSSIP: &str = "jssip-transfer.mjs";
+const SIPJS: &str = "sipjs-transfer.mjs";
+
+/// alice calls bob, and refers him to carol: all of them are the same phone.
+fn transfer(phone: &str, server: &AuthorizationServer, stack: &Stack, more: &[(&str, &str)]) -> Script {
     let environment: Vec<_> = [("AORS", AORS)].iter().chain(more).copied().collect();
     let tokens = || tokens(server, stack, &["alice", "bob", "carol"]);
-    Script::start("browser-transfer.mjs", stack.kamailio.websocket_port(), &environment, tokens)
+    Script::start(phone, stack.kamailio.websocket_port(), &environment, tokens)
 }
 
 fn wait_for(script: &Script, who: &str, event: &str) -> Value {
@@ -43,36 +46,36 @@ fn is_error(seen: &Value) -> bool {
 }
 
 /// carol is called by bob, alice sees a 200 although bob answers 202, and is notified until the end.
-fn assert_transferred(stack: &Stack, script: &Script) {
-    let answered = wait_for(script, "alice", "answered");
-    assert_eq!((&answered["status"], &answered["phrase"]), (&json!(200), &json!("OK")), "{answered}\n{}", trace(stack));
+fn is_transferred(phone: &str, settings: &str, gives_gruus: bool, more: &[(&str, &str)]) {
+    let (server, stack) = start(settings, gives_gruus);
+    let script = transfer(phone, &server, &stack, more);
+    let answered = wait_for(&script, "alice", "answered");
+    assert_eq!(
+        (&answered["status"], &answered["phrase"]),
+        (&json!(200), &json!("OK")),
+        "{answered}\n{}",
+        trace(&stack)
+    );
     for who in ["bob", "carol"] {
-        wait_for(script, who, "confirmed");
+        let seen = wait_for(&script, who, "confirmed");
+        assert!(!is_error(&seen), "{seen}\n{}", trace(&stack));
     }
     let end = script.wait_for("the last NOTIFY", |seen| seen["event_is"] == "accepted" || is_error(seen));
     assert_eq!(end["status"], 200, "{end}");
-    let called = wait_for(script, "carol", "called");
+    let called = wait_for(&script, "carol", "called");
     assert_eq!(called["by"], "bob");
-    assert!(trace(stack).contains("202 arrives for REFER"), "{}", trace(stack));
-}
-
-#[test]
-fn jssip_transfers_a_call_by_default_if_the_registrar_gives_no_gruus() {
-    let (server, stack) = start("", false);
-    let script = transfer(&server, &stack, &[]);
-    assert_transferred(&stack, &script);
+    assert!(trace(&stack).contains("202 arrives for REFER"), "{}", trace(&stack));
     script.end();
     stack.finish();
 }
 
-/// Kamailio's registrar gives GRUUs by default, JsSIP has them in its Contact, and RFC 7647 section 4 forbids this REFER.
-#[test]
-fn jssip_with_a_gruu_is_not_transferred_by_default() {
+/// alice sees a 403, and carol is not called.
+fn is_refused(phone: &str, more: &[(&str, &str)]) {
     let (server, stack) = start("", true);
-    let script = transfer(&server, &stack, &[]);
+    let script = transfer(phone, &server, &stack, more);
     let answered = wait_for(&script, "alice", "answered");
-    assert_eq!((&answered["status"], &answered["cause"]), (&json!(403), &json!("Rejected")), "{answered}");
     let trace = trace(&stack);
+    assert_eq!((&answered["status"], &answered["phrase"]), (&json!(403), &json!("Forbidden")), "{answered}\n{trace}");
     let refer = trace.lines().find(|line| line.starts_with("REFER of alice to bob at <sip:bob@example.test;"));
     assert!(refer.is_some_and(|line| line.contains(";gr=urn:uuid:")), "{trace}");
     assert!(trace.contains("REFER of alice is refused, refer_in_dialog"), "{trace}");
@@ -82,12 +85,30 @@ fn jssip_with_a_gruu_is_not_transferred_by_default() {
 }
 
 #[test]
+fn jssip_transfers_a_call_by_default_if_the_registrar_gives_no_gruus() {
+    is_transferred(JSSIP, "", false, &[]);
+}
+
+/// Kamailio's registrar gives GRUUs by default, JsSIP has them in its Contact, and RFC 7647 section 4 forbids this REFER.
+#[test]
+fn jssip_with_a_gruu_is_not_transferred_by_default() {
+    is_refused(JSSIP, &[]);
+}
+
+#[test]
 fn jssip_with_a_gruu_is_transferred_where_a_refer_in_the_dialog_is_allowed() {
-    let (server, stack) = start(ALLOW, true);
-    let script = transfer(&server, &stack, &[]);
-    assert_transferred(&stack, &script);
-    script.end();
-    stack.finish();
+    is_transferred(JSSIP, ALLOW, true, &[]);
+}
+
+/// It asks for no GRUU by itself.
+#[test]
+fn sipjs_transfers_a_call_by_default() {
+    is_transferred(SIPJS, "", true, &[]);
+}
+
+#[test]
+fn sipjs_that_registers_with_reg_id_is_not_transferred_by_default() {
+    is_refused(SIPJS, &[("REG_ID", "1")]);
 }
 
 /// The name of the state that an answer to REFER tells.
@@ -141,7 +162,7 @@ fn jssip_does_so_outside_a_dialog_too() {
 #[test]
 fn jssip_sends_a_refer_with_explicitsub_and_subscribes_to_its_events() {
     let (server, stack) = start("refer_subscriber = \"owner\"\n", true);
-    let script = transfer(&server, &stack, &[("REQUIRE", "explicitsub")]);
+    let script = transfer(JSSIP, &server, &stack, &[("REQUIRE", "explicitsub")]);
     let id = id_of(&stack, &wait_for(&script, "alice", "answered"));
     follow(&stack, &script, &id);
     let end = wait_for(&script, "alice", "terminated");

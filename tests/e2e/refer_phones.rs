@@ -6,10 +6,14 @@
 //! gives GRUUs to all who support them. Linphone and JsSIP then have a GRUU in their Contact, and so a REFER that is sent to
 //! them within a call is what RFC 7647 section 4 forbids.
 
+use crate::refer::tell;
 use crate::stack::{Stack, configured};
 use crate::support::desk_phone::{DeskPhone, Kind};
 use crate::support::kamailio::Builder;
+use crate::support::sipp;
 use crate::support::temporary::Directory;
+
+const NO_PROVIDER: &str = "name=test;issuer=http://127.0.0.1:9;audience=sip;aor={sip};domain=example.test";
 
 /// A proxy between phones, with these settings.
 pub fn builder(directory: &Directory, provider: &str, settings: &str) -> Builder {
@@ -20,11 +24,10 @@ pub fn builder(directory: &Directory, provider: &str, settings: &str) -> Builder
 /// A proxy for phones without tokens, whose registrar gives GRUUs or does not.
 fn start(settings: &str, gives_gruus: bool) -> Stack {
     let directory = Directory::new("refer-phones");
-    let provider = "name=test;issuer=http://127.0.0.1:9;audience=sip;aor={sip};domain=example.test";
-    Stack::new(builder(&directory, provider, settings).define("GRUU", u8::from(gives_gruus)))
+    Stack::new(builder(&directory, NO_PROVIDER, settings).define("GRUU", u8::from(gives_gruus)))
 }
 
-/// What the script has written about REFERs, their answers and NOTIFYs.
+/// What the script has written about requests and answers.
 pub fn trace(stack: &Stack) -> String {
     let log = stack.kamailio.log();
     let lines = log.lines().filter_map(|line| line.split_once(" trace: "));
@@ -65,8 +68,7 @@ impl Transfer {
 
     /// alice sees a 403, and carol is not called.
     fn is_refused(mut self, stack: Stack) {
-        assert_eq!(self.alice.kind, Kind::Baresip, "it says what became of a transfer");
-        self.alice.wait_for("transfer failed: 403 Forbidden");
+        self.alice.wait_for_refusal();
         let (trace, answers) = (trace(&stack), self.alice.statuses("REFER"));
         assert!(answers.iter().all(|status| *status == 403), "{answers:?}\n{trace}");
         assert!(trace.contains("REFER of alice is refused, refer_in_dialog"), "{trace}");
@@ -93,6 +95,12 @@ fn a_refused_transfer_is_reported_by_baresip() {
     Transfer::ask(&stack, Kind::Baresip, Kind::Baresip).is_refused(stack);
 }
 
+#[test]
+fn a_refused_transfer_is_reported_by_linphone() {
+    let stack = start(REFUSE, true);
+    Transfer::ask(&stack, Kind::Linphone, Kind::Baresip).is_refused(stack);
+}
+
 /// Its own Contact is a GRUU then, which does not matter.
 #[test]
 fn linphone_transfers_a_call_by_default() {
@@ -116,4 +124,30 @@ fn linphone_with_a_gruu_is_not_transferred_by_default() {
 fn linphone_with_a_gruu_is_transferred_where_a_refer_in_the_dialog_is_allowed() {
     let stack = start(ALLOW, true);
     Transfer::ask(&stack, Kind::Baresip, Kind::Linphone).succeeds(stack);
+}
+
+#[test]
+fn sipp_follows_the_events_of_its_refer_through_a_record_routing_proxy() {
+    let (stack, directory) = (start("", true), Directory::new("refer-phones"));
+    // One worker keeps the order of what passes.
+    let hop = Stack::new(builder(&directory, NO_PROVIDER, "").define("HOP", 1).workers(1));
+    let mut refer = sipp::Call::start(sipp::REFER, stack.kamailio.port(), &[]);
+    let uri = refer.logged("events at ");
+    let outcome = refer.end();
+    assert!(outcome.all_succeeded(), "{}", outcome.errors);
+    let (_, rest) = uri.split_once(':').expect("a URI");
+    let id = stack.secrets.keep(rest.split('@').next().expect("a user").to_owned());
+    let mut events = sipp::Call::start(sipp::REFER_EVENTS, hop.kamailio.port(), &[("events", &uri)]);
+    for status in ["100", "180", "200"] {
+        if status != "100" {
+            assert_eq!(tell(&stack, &id, status), 200);
+        }
+        events.logged(&format!("notified of {status}"));
+    }
+    let outcome = events.end();
+    assert!(outcome.all_succeeded(), "{}", outcome.errors);
+    let passed = trace(&hop);
+    assert!(passed.lines().filter(|line| line.starts_with("NOTIFY passes")).count() >= 3, "{passed}");
+    hop.finish();
+    stack.finish();
 }

@@ -78,8 +78,16 @@ impl DeskPhone {
         }
     }
 
-    /// Waits until the phone prints this.
-    pub fn wait_for(&mut self, text: &str) {
+    /// Waits until the phone says that a transfer has failed.
+    pub fn wait_for_refusal(&mut self) {
+        let text = match self.kind {
+            Kind::Baresip => "transfer failed: 403 Forbidden",
+            Kind::Linphone => "changed from [LinphoneCallOutgoingInit] to [LinphoneCallError]",
+        };
+        assert!(patience::until(PATIENCE, || self.output().contains(text)), "no refusal\n{}", self.output());
+    }
+
+    fn wait_for(&mut self, text: &str) {
         self.process.wait_for(text, PATIENCE).unwrap_or_else(|error| panic!("{error}"));
     }
 
