@@ -32,7 +32,7 @@ fn a_refer_without_or_with_two_refer_to_is_a_bad_request() {
 
 #[test]
 fn within_a_dialog_a_gruu_takes_only_a_refer_that_creates_no_subscription() {
-    let (stack, _directory) = stack("");
+    let (stack, _directory) = stack("refer_in_dialog = \"gruu\"");
     let within = |tag: &str| {
         let reply = answered(&stack, |refer| {
             refer.uri.push_str(";gr=urn:uuid:1");

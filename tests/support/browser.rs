@@ -3,9 +3,9 @@
 //! Token phones over WebSocket: JsSIP and SIP.js in headless Chromium, and
 //! JsSIP in Node.js.
 
-use super::kit;
 use super::process::Process;
 use super::temporary::Directory;
+use super::{kit, patience};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
@@ -100,6 +100,49 @@ pub fn call(port: u16, aors: [&str; 2], tokens: impl FnOnce() -> [String; 2], pa
     let line = process.wait_for("{\"client\":", LIMIT).unwrap_or_else(|error| panic!("{error}"));
     process.wait(LIMIT);
     serde_json::from_str(&line).expect("the script prints JSON")
+}
+
+/// A script of the kit that prints what its phones see, one JSON object to a line.
+pub struct Script {
+    process: Process,
+    _directory: Directory,
+}
+
+impl Script {
+    /// Starts it for this WebSocket port, and gives it a line once it is ready.
+    pub fn start(name: &str, port: u16, environment: &[(&str, &str)], line: impl FnOnce() -> String) -> Script {
+        let directory = Directory::new("browser");
+        let mut command = kit::node(name);
+        command
+            .env("WS", format!("ws://127.0.0.1:{port}"))
+            .env("CHROMIUM", chromium())
+            .envs(environment.iter().copied());
+        let mut process = Process::start("browser", command, directory.path());
+        process.wait_for("ready", LIMIT).unwrap_or_else(|error| panic!("{error}"));
+        process.send_line(&line());
+        Script { process, _directory: directory }
+    }
+
+    /// Everything that was seen so far.
+    pub fn events(&self) -> Vec<Value> {
+        self.process.output().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The first event like this, once it is there.
+    pub fn wait_for(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let mut found = None;
+        patience::until(patience::PATIENCE, || {
+            found = self.events().into_iter().find(&is_it);
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("{what}: never seen\n{}", self.process.output()))
+    }
+
+    /// Ends it.
+    pub fn end(mut self) {
+        self.process.send_line("end");
+        self.process.wait(LIMIT);
+    }
 }
 
 fn script(phone: Phone, url: &str, settings: &Settings) -> Command {

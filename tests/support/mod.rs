@@ -13,6 +13,7 @@ pub mod browser;
 pub mod certificates;
 pub mod code_server;
 pub mod connect_proxy;
+pub mod desk_phone;
 pub mod digest;
 pub mod digest_phone;
 pub mod encryption;

@@ -4,8 +4,9 @@
 
 use super::process::{Process, command};
 use super::temporary::Directory;
-use super::{kit, ports};
+use super::{kit, patience, ports};
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 /// REGISTER, 401, REGISTER with the token.
@@ -14,6 +15,11 @@ pub const REGISTER: &str = "sipp-register.xml";
 pub const PRESET: &str = "sipp-preset.xml";
 /// REGISTER, 401, REGISTER with the password; see [`User::with_password`].
 pub const DIGEST: &str = "sipp-digest.xml";
+
+/// REFER with explicitsub, whose answer names where its events are told; logs `events at ` and the URI.
+pub const REFER: &str = "sipp-refer.xml";
+/// SUBSCRIBE to the URI of the key `events`, and a NOTIFY for each of 100, 180 and 200; logs `notified of ` and the status.
+pub const REFER_EVENTS: &str = "sipp-refer-events.xml";
 
 /// More than sipp allows itself.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -73,32 +79,78 @@ pub fn run_at_rate(
     let directory = Directory::new("sipp");
     let lines: String = users.iter().map(|user| format!("{};{};{}\n", user.name, user.domain, user.token)).collect();
     let users = directory.write("users.csv", format!("SEQUENTIAL\n{lines}"));
-    let statistics = directory.file("statistics.csv");
-    let errors = directory.file("errors.log");
+    let mut sipp = scenario_at(scenario, transport, port, &directory);
+    sipp.arg("-inf").arg(users).args(["-m", &calls.to_string(), "-r", &rate.to_string()]);
+    let mut process = Process::start("sipp", sipp, directory.path());
+    outcome(&mut process, &directory, calls)
+}
 
+/// One call of a scenario over UDP.
+pub struct Call {
+    process: Process,
+    directory: Directory,
+}
+
+impl Call {
+    /// Starts it; `keys` are names and values of the scenario's own keywords.
+    pub fn start(scenario: &str, port: u16, keys: &[(&str, &str)]) -> Call {
+        let directory = Directory::new("sipp");
+        let mut sipp = scenario_at(scenario, Transport::Udp, port, &directory);
+        sipp.args(["-m", "1", "-trace_logs", "-log_file"]).arg(directory.file("lines.log"));
+        for (name, value) in keys {
+            sipp.args(["-key", name, value]);
+        }
+        Call { process: Process::start("sipp", sipp, directory.path()), directory }
+    }
+
+    /// Waits until the scenario has logged a line with this, and returns what follows it there.
+    pub fn logged(&mut self, needle: &str) -> String {
+        let mut found = None;
+        patience::until(patience::PATIENCE, || {
+            let ended = self.process.poll().is_some();
+            let log = fs::read_to_string(self.directory.file("lines.log")).unwrap_or_default();
+            // The last line may be there in part.
+            let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+            found = whole.lines().find_map(|line| Some(line.split_once(needle)?.1.to_owned()));
+            found.is_some() || ended
+        });
+        found.unwrap_or_else(|| panic!("sipp has not logged {needle:?}: {}", self.errors()))
+    }
+
+    pub fn end(mut self) -> Outcome {
+        outcome(&mut self.process, &self.directory, 1)
+    }
+
+    fn errors(&self) -> String {
+        fs::read_to_string(self.directory.file("errors.log")).unwrap_or_default() + &self.process.tail()
+    }
+}
+
+fn scenario_at(scenario: &str, transport: Transport, port: u16, directory: &Directory) -> Command {
     let mut sipp = command(kit::program("sipp"));
     sipp.arg(format!("127.0.0.1:{port}"))
         .arg("-sf")
         .arg(kit::path("tests/kit").join(scenario))
-        .arg("-inf")
-        .arg(users)
         .args(["-i", "127.0.0.1", "-p", &ports::free().to_string()])
         .args(["-t", if transport == Transport::Udp { "u1" } else { "t1" }])
-        .args(["-m", &calls.to_string(), "-r", &rate.to_string()])
         .args(["-timeout", "120", "-timeout_error", "-recv_timeout", "60000", "-nostdin"])
         .args(["-max_reconnect", "0", "-trace_stat", "-fd", "1", "-stf"])
-        .arg(&statistics)
+        .arg(directory.file("statistics.csv"))
         .args(["-trace_err", "-error_file"])
-        .arg(&errors)
+        .arg(directory.file("errors.log"))
         .current_dir(directory.path())
         .env("TERM", "dumb");
-    let mut process = Process::start("sipp", sipp, directory.path());
+    sipp
+}
+
+/// Waits for the end.
+fn outcome(process: &mut Process, directory: &Directory, calls: usize) -> Outcome {
     let status = process.wait(LIMIT);
-    let mut errors = fs::read_to_string(errors).unwrap_or_default();
+    let mut errors = fs::read_to_string(directory.file("errors.log")).unwrap_or_default();
     if status.is_none() {
         errors += "sipp did not end in time";
     }
-    let statistics = fs::read_to_string(statistics).unwrap_or_default();
+    let statistics = fs::read_to_string(directory.file("statistics.csv")).unwrap_or_default();
     let total = |column| total(&statistics, column);
     match (total("SuccessfulCall(C)"), total("FailedCall(C)")) {
         (Some(succeeded), Some(failed)) => Outcome { succeeded, failed, errors },

@@ -104,8 +104,8 @@ settings! {
             "iterations of PBKDF2 of these accounts";
         connection_auth: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "the proxy judges a request without credentials by those that were sent earlier on its connection (TCP, TLS, WS, WSS). It can be turned on at a restart only";
-        refer_in_dialog: String, "as_it_is", "gruu".into(), Kind::Choice(&["gruu", "refuse", "allow"]), Takes::Reload,
-            "a REFER within a dialog that may create a subscription (RFC 7647 section 4). `gruu`: it is refused where the Request-URI is a GRUU; `refuse`: always; `allow`: never. explicitsub and nosub lift this";
+        refer_in_dialog: String, "as_it_is", "allow".into(), Kind::Choice(&["allow", "gruu", "refuse"]), Takes::Reload,
+            "a REFER within a dialog that may create a subscription. `gruu` is the rule of RFC 7647 section 4: it is refused where the Request-URI is a GRUU; `refuse`: always; `allow`: never, because phones of today transfer so ([which ones](../guide/transfers.md#phones-of-today)). explicitsub and nosub lift this";
         refer_contact: String, "as_it_is", "off".into(), Kind::Choice(&["off", "gruu"]), Takes::Reload,
             "`gruu`: the Contact of such a REFER must be a GRUU (refer-clarifications-05 section 3). Few phones have one";
         refer_explicit: String, "as_it_is", "allow".into(), Kind::Choice(&["allow", "off", "require"]), Takes::Reload,

@@ -70,9 +70,9 @@ impl ReferRules {
     pub fn new(settings: &Settings) -> ReferRules {
         ReferRules {
             in_dialog: match settings.refer_in_dialog.as_str() {
-                "allow" => InDialog::Allowed,
+                "gruu" => InDialog::UnlessGruu,
                 "refuse" => InDialog::Refused,
-                _ => InDialog::UnlessGruu,
+                _ => InDialog::Allowed,
             },
             contact_is_gruu: settings.refer_contact == "gruu",
             explicit: match settings.refer_explicit.as_str() {
