@@ -94,6 +94,18 @@ int oauth_refer_refused(const sip_msg_t *msg)
     return outcome != NULL && outcome->refused;
 }
 
+/*
+ * Writes HOST:PORT into OAUTH_ADDRESS_SIZE octets. Servers keep an IPv6 address with brackets or without. Returns its length,
+ * 0 when it does not fit.
+ */
+size_t oauth_refer_address(char *text, const str *host, const str *port)
+{
+    const int is_bare = host->len > 0 && host->s[0] != '[' && memchr(host->s, ':', (size_t)host->len) != NULL;
+    int len = snprintf(text, OAUTH_ADDRESS_SIZE, is_bare ? "[%.*s]:%.*s" : "%.*s:%.*s", host->len, host->s, port->len, port->s);
+
+    return host->len > 0 && port->len > 0 && len > 0 && len < OAUTH_ADDRESS_SIZE ? (size_t)len : 0;
+}
+
 static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer *outcome)
 {
     char address[OAUTH_ADDRESS_SIZE];
