@@ -110,6 +110,8 @@ static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer 
 {
     char address[OAUTH_ADDRESS_SIZE];
     sipoauth_str at = {address, host_socket_address(msg, address)};
+    /* whoever reads a URI in the answer must be able to reach it */
+    const int has_place = at.len > 0 || what == SIPOAUTH_REFER_CHECK || what == SIPOAUTH_REFER_PUBLISH;
     struct oauth_request request;
     sipoauth_refer refer;
     int rc;
@@ -118,8 +120,10 @@ static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer 
     refer.struct_size = sizeof(refer);
     /* what cannot be parsed here cannot be read by the library either, which says so */
     oauth_request_read(&request, msg, SIPOAUTH_ROLE_UAS, NULL);
-    rc = sipoauth_worker_refer(oauth_worker_get(), what, &request.call, accepted_check(msg), host_socket(msg), at, cseq,
-            &refer);
+    if (!has_place)
+        LM_ERR("the address of the socket of a request is not known, or too long\n");
+    rc = sipoauth_worker_refer(has_place ? oauth_worker_get() : NULL, what, &request.call, accepted_check(msg),
+            host_socket(msg), at, cseq, &refer);
     if (rc != SIPOAUTH_OK)
         LM_ERR("nothing can be said about a request about a REFER (%d)\n", rc);
     *outcome = (struct oauth_refer){
