@@ -158,8 +158,10 @@ static int handle(sip_msg_t *msg, uint32_t what, uint32_t cseq)
         return OAUTH_ERROR;
     if (last.refused)
         return OAUTH_REFUSED;
-    if (last.status != 0 && answer(msg, &last) != OAUTH_OK)
+    if (last.status != 0 && answer(msg, &last) != OAUTH_OK) {
+        oauth_refer_forget(); /* nobody was told of it */
         return OAUTH_ERROR;
+    }
     sipoauth_worker_refer_sent(oauth_worker_get());
     return OAUTH_OK;
 }
