@@ -223,6 +223,7 @@ int oauth_refer_update(sip_msg_t *msg, const str *id, const str *status)
     }
 }
 
+/* So many changes need no memory. Whoever writes more of these fields must not get them past this. */
 #define EDITS 16
 
 static int apply(sip_msg_t *msg, const sipoauth_edit *edit)
@@ -244,28 +245,41 @@ static int apply(sip_msg_t *msg, const sipoauth_edit *edit)
     return -1;
 }
 
-static int conform(sip_msg_t *msg, uint32_t flags)
+static int apply_all(sip_msg_t *msg, const sipoauth_edit *edits, size_t count)
 {
-    const sipoauth_str message = {msg->buf, msg->len};
-    str request = STR_NULL;
-    sipoauth_edit edits[EDITS];
-    size_t count = 0, i;
-    uint32_t status = 0;
-    int rc;
+    size_t i;
 
-    if (!oauth_is_request(msg))
-        request = host_answered_request();
-    rc = sipoauth_refer_conform(message, oauth_view(&request), flags, edits, EDITS, &count, &status);
-    if (rc != SIPOAUTH_OK) {
-        LM_ERR("a message cannot be looked through for Refer-Events-At (%d)\n", rc);
-        return OAUTH_ERROR;
-    }
     for (i = 0; i < count; i++) {
         if (apply(msg, &edits[i]) < 0) {
             LM_ERR("a message cannot be changed\n");
-            return OAUTH_ERROR;
+            return -1;
         }
     }
+    return 0;
+}
+
+static int conform(sip_msg_t *msg, uint32_t flags)
+{
+    const sipoauth_str message = {msg->buf, msg->len};
+    const str request = oauth_is_request(msg) ? (str)STR_NULL : host_answered_request();
+    sipoauth_edit few[EDITS], *edits = few;
+    size_t count = 0;
+    uint32_t status = 0;
+    int rc = sipoauth_refer_conform(message, oauth_view(&request), flags, edits, EDITS, &count, &status);
+
+    if (rc == SIPOAUTH_E_SPACE) {
+        edits = pkg_malloc(count * sizeof(*edits));
+        if (edits != NULL)
+            rc = sipoauth_refer_conform(message, oauth_view(&request), flags, edits, count, &count, &status);
+    }
+    if (rc != SIPOAUTH_OK)
+        LM_ERR("a message cannot be looked through for Refer-Events-At (%d)\n", rc);
+    else
+        rc = apply_all(msg, edits, count);
+    if (edits != few && edits != NULL)
+        pkg_free(edits);
+    if (rc != SIPOAUTH_OK)
+        return OAUTH_ERROR;
     if (status != 0) {
         /* three digits are there, because the library has read them */
         msg->first_line.u.reply.statuscode = status;
