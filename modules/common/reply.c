@@ -6,28 +6,42 @@
 
 #include "shim.h"
 
+static int add_headers(sip_msg_t *msg, const sipoauth_reply *reply, struct lump_rpl **added)
+{
+    *added = NULL;
+    if (reply->headers.len == 0)
+        return 0;
+    *added = add_lump_rpl(msg, (char *)reply->headers.ptr, (int)reply->headers.len, LUMP_RPL_HDR);
+    if (*added != NULL)
+        return 0;
+    LM_ERR("cannot add a header to the reply\n");
+    return -1;
+}
+
 int oauth_send(sip_msg_t *msg, const sipoauth_reply *reply)
 {
     str phrase = oauth_text(reply->phrase);
+    struct lump_rpl *added;
 
-    if (oauth_add_headers(msg, reply) < 0)
+    if (add_headers(msg, reply, &added) < 0)
         return OAUTH_ERROR;
-    if (host_reply(msg, (int)reply->status, &phrase) < 0) {
-        LM_ERR("cannot send the reply %u\n", reply->status);
-        return OAUTH_ERROR;
+    if (host_reply(msg, (int)reply->status, &phrase) >= 0)
+        return OAUTH_OK;
+    LM_ERR("cannot send the reply %u\n", reply->status);
+    if (added != NULL) {
+        /* another reply that the script sends instead must not have them */
+        unlink_lump_rpl(msg, added);
+        free_lump_rpl(added);
     }
-    return OAUTH_OK;
+    return OAUTH_ERROR;
 }
 
 /* Adds only the header lines, for an answer of the script's own. */
 int oauth_add_headers(sip_msg_t *msg, const sipoauth_reply *reply)
 {
-    if (reply->headers.len > 0
-            && add_lump_rpl(msg, (char *)reply->headers.ptr, (int)reply->headers.len, LUMP_RPL_HDR) == NULL) {
-        LM_ERR("cannot add a header to the reply\n");
-        return -1;
-    }
-    return 0;
+    struct lump_rpl *added;
+
+    return add_headers(msg, reply, &added);
 }
 
 void oauth_reply_begin(sipoauth_reply *reply)

@@ -386,6 +386,7 @@ int oauth_refer_keep_ended(const sip_msg_t *msg, sipoauth_str id, sipoauth_str a
 const char *oauth_subscribing_name(uint32_t subscribing);
 void oauth_refer_step(sipoauth_io *io);
 void oauth_refer_notified(uint64_t subscription, int code);
+size_t oauth_refer_address(char *text, const str *host, const str *port);
 
 /* notify.c of the host */
 #define OAUTH_ADDRESS_SIZE 300

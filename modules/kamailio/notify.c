@@ -3,7 +3,6 @@
  * NOTIFY requests within a dialog that only the library knows, by tm. They leave from the I/O process; their answers come to
  * any process.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "core/socket_info.h"
@@ -16,19 +15,19 @@ uint64_t host_socket(const sip_msg_t *msg)
     return (uint64_t)(uintptr_t)msg->rcv.bind_address;
 }
 
-/* HOST:PORT as it is advertised. Returns its length, 0 when it does not fit. */
+/* HOST:PORT as it is advertised, by the rules of Record-Route. Returns its length, 0 when it does not fit. */
 size_t host_socket_address(const sip_msg_t *msg, char *text)
 {
     const struct socket_info *socket = msg->rcv.bind_address;
     const str *host, *port;
-    int len;
 
     if (socket == NULL)
         return 0;
-    host = socket->useinfo.name.len > 0 ? &socket->useinfo.name : &socket->address_str;
-    port = socket->useinfo.port_no > 0 ? &socket->useinfo.port_no_str : &socket->port_no_str;
-    len = snprintf(text, OAUTH_ADDRESS_SIZE, "%.*s:%.*s", host->len, host->s, port->len, port->s);
-    return len > 0 && len < OAUTH_ADDRESS_SIZE ? (size_t)len : 0;
+    host = socket->useinfo.name.len > 0 ? &socket->useinfo.name
+            : msg->set_global_address.len > 0 ? &msg->set_global_address : &socket->address_str;
+    port = socket->useinfo.port_no > 0 ? &socket->useinfo.port_no_str
+            : msg->set_global_port.len > 0 ? &msg->set_global_port : &socket->port_no_str;
+    return oauth_refer_address(text, host, port);
 }
 
 /* 1: there is a transaction now. 0: the request is a copy, and was answered. */

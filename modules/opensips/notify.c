@@ -3,8 +3,6 @@
  * NOTIFY requests within a dialog that only the library knows, by tm. They leave from the I/O process; their answers come to
  * any process.
  */
-#include <stdio.h>
-
 #include "modules/tm/dlg.h"
 
 #include "module.h"
@@ -14,21 +12,21 @@ uint64_t host_socket(const sip_msg_t *msg)
     return (uint64_t)(uintptr_t)msg->rcv.bind_address;
 }
 
-/* HOST:PORT as it is advertised. Returns its length, 0 when it does not fit. */
+static const str *first_of(const str *own, const str *of_script, const str *of_all, const str *real)
+{
+    return own->len > 0 ? own : of_script->len > 0 ? of_script : of_all->len > 0 ? of_all : real;
+}
+
+/* HOST:PORT as it is advertised, by the rules of Via. Returns its length, 0 when it does not fit. */
 size_t host_socket_address(const sip_msg_t *msg, char *text)
 {
     const struct socket_info *socket = msg->rcv.bind_address;
-    const str *host, *port;
-    int len;
 
     if (socket == NULL)
         return 0;
-    host = socket->adv_name_str.len > 0 ? &socket->adv_name_str : &socket->address_str;
-    port = socket->adv_port_str.len > 0 ? &socket->adv_port_str : &socket->port_no_str;
-    len = snprintf(text, OAUTH_ADDRESS_SIZE, socket->address.af == AF_INET6 && host == &socket->address_str ? "[%.*s]:%.*s"
-                                                                                                            : "%.*s:%.*s",
-            host->len, host->s, port->len, port->s);
-    return len > 0 && len < OAUTH_ADDRESS_SIZE ? (size_t)len : 0;
+    return oauth_refer_address(text,
+            first_of(&socket->adv_name_str, &msg->set_global_address, default_global_address, &socket->address_str),
+            first_of(&socket->adv_port_str, &msg->set_global_port, default_global_port, &socket->port_no_str));
 }
 
 /* 1: there is a transaction now. 0: the request is a copy, and was answered. */

@@ -31,7 +31,9 @@ extern int route_code;
 #define REGISTER "REGISTER"
 const char *request(const char *method, int number, const char *credentials);
 long number_of(const str *text);
+extern STUB_CONST struct socket_info *received_at; /* by which requests come */
 void server_receive(const char *text);
+size_t server_written(const struct sip_msg *msg, char *text);
 int server_reply(struct cell *cell, struct sip_msg *msg, int code, const char *phrase);
 void server_retransmit(struct cell *cell);
 void server_delete_cells(void);
@@ -77,6 +79,17 @@ void library_answers(unsigned int job);   /* in the I/O process */
 #define IO_PROCESS 0
 #define WORKER 1
 
+/* refer.c: a script that calls one function, and answers what it refuses */
+#define REFER_EXPLICIT "Refer-To: <sip:carol@example.test>\r\nRequire: explicitsub\r\n"
+extern struct refer {
+    const char *function;
+    int rc, number;           /* what it has returned; of the last message */
+    char id[64], uri[256];    /* what it has said */
+} refer;
+void refer_start(const char *name, const char *function);
+const char *refer_message(const char *method, const char *uri, const char *fields);
+int refer_update(const char *status);
+
 /* again.c */
 int cancel_comes_elsewhere(const struct sip_msg *invite, int number);
 
@@ -88,6 +101,8 @@ void test_tokens(void);
 void test_connection(void);
 void test_memory(void);
 void test_whole(void);
+void test_refer(void);
+void test_notify(void);
 
 /* Around each test: everything is gone at its end. */
 void begin(const char *name);

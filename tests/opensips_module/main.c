@@ -108,6 +108,8 @@ int main(int argc, char **argv)
     set("users", "64");
     set("connection_auth", "yes");
     set("pending_timeout", "30");
+    set("source_limit", "60000");
+    set("refer_limit", "60000");
     if (exports.init_f() != 0 || exports.procs[0].pre_fork() != 0) {
         fprintf(stderr, "the module does not start: %s\n", server.log);
         return 2;
@@ -121,6 +123,8 @@ int main(int argc, char **argv)
     test_memory();
     if (given("only") == NULL)
         test_whole();
+    test_refer();
+    test_notify();
     test_name = "end";
     exports.destroy_f();
     printf("OpenSIPS series %d: %d checks, %d failures\n", OPENSIPS_SERIES, checks, failures);

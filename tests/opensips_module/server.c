@@ -19,6 +19,7 @@ int no_socket, route_runs, route_code;
 struct waiting waiting[64];
 unsigned int waiting_count;
 static unsigned int messages, labels;
+STUB_CONST struct socket_info *received_at;
 
 /* Messages */
 
@@ -138,6 +139,9 @@ int parse_msg_opt(char *buffer, unsigned int len, struct sip_msg *msg, int is_se
         msg->first_line.u.request.method = until(&word, line.s + line.len, " ");
         msg->first_line.u.request.uri = until(&word, line.s + line.len, " ");
         msg->first_line.u.request.method_value = method_of(msg->first_line.u.request.method);
+    } else {
+        msg->first_line.u.reply.status = (str){line.s + 8, 3};
+        msg->first_line.u.reply.statuscode = (unsigned int)number_of(&msg->first_line.u.reply.status);
     }
     while (at < end && *at != '\r') {
         if (add_header(msg, until(&at, end, CRLF)) < 0)
@@ -175,6 +179,78 @@ void server_ends_made_up(struct sip_msg *msg)
     at_the_end = NULL;
 }
 
+/* As the server does, each in its place; what is put there stands behind what is taken away. */
+struct lump *del_lump(struct sip_msg *msg, unsigned int offset, unsigned int len, int type)
+{
+    struct lump *lump = pkg_malloc(sizeof(*lump)), **place = &msg->add_rm;
+
+    EXPECT(offset + len <= msg->len && type == HDR_OTHER_T); /* otherwise the server ends itself */
+    if (lump == NULL)
+        return NULL;
+    while (*place != NULL && (*place)->u.offset <= (int)offset)
+        place = &(*place)->next;
+    *lump = (struct lump){LUMP_DEL, (int)len, {(int)offset, NULL}, *place, NULL};
+    return *place = lump;
+}
+
+struct lump *insert_new_lump_after(struct lump *after, char *text, unsigned int len, int type)
+{
+    struct lump *lump = pkg_malloc(sizeof(*lump));
+
+    if (lump != NULL)
+        *lump = (struct lump){type, (int)len, {0, text}, NULL, after->after};
+    return lump != NULL ? after->after = lump : NULL;
+}
+
+static void free_lumps(struct lump **list)
+{
+    struct lump *lump;
+
+    while ((lump = *list) != NULL) {
+        *list = lump->next;
+        if (lump->after != NULL)
+            pkg_free(lump->after->u.value);
+        if (lump->after != NULL)
+            pkg_free(lump->after);
+        pkg_free(lump);
+    }
+}
+
+/* As it leaves. */
+size_t server_written(const struct sip_msg *msg, char *text)
+{
+    const struct lump *lump;
+    size_t from = 0, len = 0;
+
+#define WRITE(octets, count) (memcpy(text + len, octets, count), len += (count))
+    for (lump = msg->add_rm; lump != NULL; lump = lump->next) {
+        EXPECT((size_t)lump->u.offset >= from);
+        WRITE(msg->buf + from, (size_t)lump->u.offset - from);
+        if (lump->after != NULL)
+            WRITE(lump->after->u.value, (size_t)lump->after->len);
+        from = (size_t)lump->u.offset + (size_t)lump->len;
+    }
+    WRITE(msg->buf + from, msg->len - from);
+    text[len] = '\0';
+    return len;
+}
+
+/* One for all of them. */
+int parse_rr_body(char *text, int len, rr_t **list)
+{
+    EXPECT(len > 0 && *list == NULL);
+    *list = pkg_malloc(sizeof(**list));
+    if (*list != NULL)
+        (*list)->nameaddr.uri = (str){text, len};
+    return *list != NULL ? 0 : -1;
+}
+
+void free_rr(rr_t **list)
+{
+    pkg_free(*list);
+    *list = NULL;
+}
+
 void free_sip_msg(struct sip_msg *msg)
 {
     struct hdr_field *header, *next;
@@ -190,6 +266,7 @@ void free_sip_msg(struct sip_msg *msg)
     }
     msg->headers = NULL;
     del_nonshm_lump_rpl(&msg->reply_lump);
+    free_lumps(&msg->add_rm);
 }
 
 int parse_contact(struct hdr_field *header)
@@ -259,6 +336,21 @@ void del_nonshm_lump_rpl(struct lump_rpl **list)
         *list = lump->next;
         pkg_free(lump);
     }
+}
+
+void unlink_lump_rpl(struct sip_msg *msg, struct lump_rpl *lump)
+{
+    struct lump_rpl **one;
+
+    for (one = &msg->reply_lump; *one != NULL && *one != lump; one = &(*one)->next) {
+    }
+    if (*one != NULL)
+        *one = lump->next;
+}
+
+void free_lump_rpl(struct lump_rpl *lump)
+{
+    pkg_free(lump);
 }
 
 static int lumps(const struct sip_msg *msg, int flags, char *at)
@@ -551,7 +643,7 @@ static int signaling_tag(struct sip_msg *msg, str *tag)
 
 int load_tm_api(struct tm_binds *binds)
 {
-    *binds = (struct tm_binds){register_callback, new_transaction, check_transaction, current_transaction, cancelled_transaction};
+    *binds = (struct tm_binds){register_callback, new_transaction, check_transaction, current_transaction, cancelled_transaction, NULL};
     return 0;
 }
 
@@ -641,6 +733,7 @@ void server_receive(const char *text)
     msg->id = get_next_msg_no();
     msg->rcv.proto = PROTO_UDP;
     msg->rcv.src_port = 5060;
+    msg->rcv.bind_address = received_at;
     memcpy(msg->rcv.src_ip.address, address, sizeof(address));
     EXPECT(parse_msg_opt(msg->buf, msg->len, msg, 0) == 0);
     current_processing_ctx = context_alloc(CONTEXT_GLOBAL);

@@ -16,6 +16,7 @@ struct process_table pt[] = {{0, 0, 1}, {TYPE_UDP, 0, 1}, {TYPE_TCP, 0, 0}}; /* 
 unsigned int counted_max_processes = sizeof(pt) / sizeof(pt[0]);
 int process_no = 1, via_cnt, route_type = REQUEST_ROUTE, async_status;
 STUB_CONST struct socket_info *bind_address;
+str *default_global_address = &(str){NULL, 0}, *default_global_port = &(str){NULL, 0};
 context_p current_processing_ctx;
 struct os_script_routes *sroutes = &(struct os_script_routes){{{0}}};
 

@@ -50,7 +50,9 @@ typedef void ipc_rpc_f(int sender, void *parameter); int ipc_send_rpc(int proces
 #define get_ticks() server.ticks
 enum { PROTO_UDP = 1, PROTO_TCP, PROTO_TLS, PROTO_SCTP, PROTO_WS, PROTO_WSS };
 #define is_tcp_based_proto(proto) ((proto) != PROTO_UDP && (proto) != PROTO_SCTP)
-struct ip_addr { unsigned char address[4]; }; struct socket_info { int number; }; union sockaddr_union { int family; };
+struct ip_addr { unsigned char address[4]; }; union sockaddr_union { int family; };
+struct socket_info { str adv_name_str, adv_port_str, address_str, port_no_str; };
+extern str *default_global_address, *default_global_port;
 struct receive_info {
     struct ip_addr src_ip;
     unsigned short src_port, dst_port; int proto, proto_reserved1; STUB_CONST struct socket_info *bind_address;
@@ -67,20 +69,21 @@ enum { PARSE_OK = 1, Q_UNSPECIFIED = -1, FL_TM_FAKE_REQ = 1, P_EXPIRES = 1, SIP_
 typedef struct param { int type, len; str name, body; struct param *next; } param_t;
 typedef struct contact { str uri; param_t *expires, *instance, *params; struct contact *next; } contact_t;
 typedef struct { unsigned char star; contact_t *contacts; } contact_body_t; typedef struct { unsigned char valid; int val; } exp_body_t;
-typedef struct { struct { str uri; } nameaddr; } rr_t; struct sip_uri { str user, host, params, gr; unsigned short port_no; };
+typedef struct { struct { str uri; } nameaddr; } rr_t; int parse_rr_body(char *text, int len, rr_t **list); void free_rr(rr_t **list);
+struct sip_uri { str user, host, params, gr; unsigned short port_no; };
 struct to_body { str uri, tag_value; }; struct cseq_body { str number; int method_id; };
 struct via_body { str host; int port, error; struct via_param { str value; } *branch; };
 struct hdr_field { int type, len; str name, body; void *parsed; struct hdr_field *next, *sibling; };
-struct body_part { int flags; struct body_part *next; }; struct lump { int op; struct { int offset; } u; struct lump *next; };
+struct body_part { int flags; struct body_part *next; }; struct lump { int op, len; struct { int offset; char *value; } u; struct lump *next, *after; };
 struct lump_rpl { str text; int flags; struct lump_rpl *next; };
 struct sip_msg {
     unsigned int id, len, msg_flags;
-    struct { int type; struct { struct { str method, uri; int method_value; } request; } u; } first_line;
+    struct { int type; struct { struct { str method, uri; int method_value; } request; struct { str status; unsigned int statuscode; } reply; } u; } first_line;
     struct via_body *via1, *via2;
     struct hdr_field *headers, *callid, *cseq, *to, *from, *contact, *route, *expires, *authorization, *proxy_auth, *content_type,
             *content_length, *user_agent, *supported;
     char *unparsed, *buf;
-    struct receive_info rcv; str dst_uri; int ruri_q;
+    struct receive_info rcv; str dst_uri, set_global_address, set_global_port; int ruri_q;
     struct { struct body_part first; } *body; struct lump *add_rm; struct lump_rpl *reply_lump;
 };
 #define get_to(msg) ((struct to_body *)(msg)->to->parsed)
@@ -100,8 +103,9 @@ enum { LUMP_DEL = 1, LUMP_RPL_HDR = 1, LUMP_RPL_BODY = 2 };
 struct lump *del_lump(struct sip_msg *msg, unsigned int offset, unsigned int len, int type);
 struct lump *anchor_lump(struct sip_msg *msg, unsigned int offset, int type);
 struct lump *insert_new_lump_before(struct lump *after, char *text, unsigned int len, int type);
+struct lump *insert_new_lump_after(struct lump *after, char *text, unsigned int len, int type);
 struct lump_rpl *add_lump_rpl(struct sip_msg *msg, char *text, int len, int flags);
-void del_nonshm_lump_rpl(struct lump_rpl **list); struct bookmark { int unused; };
+void del_nonshm_lump_rpl(struct lump_rpl **list), unlink_lump_rpl(struct sip_msg *msg, struct lump_rpl *lump), free_lump_rpl(struct lump_rpl *lump); struct bookmark { int unused; };
 char *build_res_buf_from_sip_req(unsigned int code, const str *phrase, str *tag, struct sip_msg *msg, unsigned int *len, struct bookmark *);
 
 /* Scripts and callbacks */
@@ -143,9 +147,15 @@ struct cell {
 #define T_UNDEFINED ((struct cell *)-1)
 #define LOCK_REPLIES(cell) lock_get(&(cell)->reply_mutex)
 #define UNLOCK_REPLIES(cell) lock_release(&(cell)->reply_mutex)
+enum { DLG_CONFIRMED = 2 };
+typedef struct dlg {
+    struct { str call_id, rem_tag, loc_tag; } id; struct { unsigned int value; unsigned char is_set; } loc_seq;
+    str loc_uri, rem_uri, obp, rem_target; int state; rr_t *route_set; STUB_CONST struct socket_info *send_sock;
+} dlg_t;
 struct tm_binds {
     int (*register_tmcb)(struct sip_msg *, struct cell *, int types, transaction_cb *, void *param, release_tmcb_param *);
     int (*t_newtran)(struct sip_msg *msg), (*t_check_trans)(struct sip_msg *msg); struct cell *(*t_gett)(void), *(*t_lookup_original_t)(struct sip_msg *);
+    int (*t_request_within)(str *method, str *headers, str *body, dlg_t *dialog, transaction_cb *, void *param, release_tmcb_param *);
 };
 struct sig_binds { int (*reply)(struct sip_msg *msg, int code, const str *reason, str *tag), (*gen_totag)(struct sip_msg *msg, str *tag); };
 struct rr_binds { int (*add_rr_param)(struct sip_msg *msg, str *text); }; int load_tm_api(struct tm_binds *binds), load_sig_api(struct sig_binds *binds), load_rr_api(struct rr_binds *binds);
@@ -160,7 +170,7 @@ struct cmd_param { int flags; void *fixup, *free_fixup; };
 typedef struct { const char *name; cmd_function function; struct cmd_param params[9]; int flags; } cmd_export_t;
 typedef struct { const char *name; acmd_function function; struct cmd_param params[9]; } acmd_export_t;
 typedef struct { const char *name; int (*pre_fork)(void), (*post_fork)(void); void (*function)(int); unsigned int no, flags; } proc_export_t;
-enum { MOD_TYPE_NULL, MOD_TYPE_DEFAULT, DEP_SILENT, DEP_ABORT, DEFAULT_DLFLAGS = 0 };
+enum { MOD_TYPE_NULL, MOD_TYPE_DEFAULT, DEP_SILENT, DEP_ABORT, DEFAULT_DLFLAGS = 0, PROC_FLAG_INITCHILD = 1, PROC_FLAG_NEEDS_SCRIPT = 4 };
 #define MODULE_VERSION "stub"
 typedef struct { struct { int type; const char *name; int flags; } modules[10]; struct { const char *name; void *f; } params[2]; } dep_export_t;
 typedef struct { str rs; int ri, flags; } pv_value_t; typedef struct { struct { int type; struct { void *dname; } u; } pvn; } pv_param_t;
