@@ -633,5 +633,6 @@ walks_around! {
     per_connection = "per-connection.cfg",
     proxy_407 = "proxy-407.cfg",
     public_ua = "public-ua.cfg",
+    refer = "refer.cfg",
     registrar_sso = "registrar-sso.cfg",
 }

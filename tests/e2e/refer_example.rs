@@ -298,3 +298,29 @@ fn a_subscription_that_arrives_at_another_proxy_goes_on_to_its_own() {
     other.finish();
     place.stack.finish();
 }
+
+/// A phone that has a GRUU of the registrar has it as its Contact in calls.
+#[test]
+fn a_call_with_a_phone_that_has_a_gruu_goes_on_and_ends() {
+    let mut place = place(|builder| builder);
+    let instance = "<urn:uuid:00000000-0000-4000-8000-000000000001>";
+    let register = Request::register(BOB).with("Authorization", place.token("bob")).with("Supported", "gruu");
+    let all = register.clone().with("Contact", "*").with("Expires", "0");
+    assert_eq!(place.bob.request(&all).expect("an answer").status, 200);
+    let contact = format!("<sip:bob@127.0.0.1:{}>;+sip.instance=\"{instance}\"", place.bob.local_port());
+    assert_eq!(place.bob.request(&register.with("Contact", contact)).expect("an answer").status, 200);
+    let mut bye = place.call();
+    bye.method = "BYE".into();
+    bye.uri = format!("sip:bob@example.test;gr={}", &instance[1..instance.len() - 1]);
+    bye.set("CSeq", "2 BYE");
+    place.alice.send(&bye).expect("sent");
+    let got = place.bob_gets();
+    assert!(got.header("CSeq").is_some_and(|cseq| cseq == "2 BYE"), "{got:?}");
+    place.bob_answers(&got, "200 OK");
+    assert_eq!(place.alice_gets().status, 200);
+    // one that is not registered
+    bye.uri = "sip:bob@example.test;gr=urn:uuid:00000000-0000-4000-8000-000000000002".into();
+    bye.set("CSeq", "3 BYE");
+    assert_eq!(place.alice.request(&bye).expect("an answer").status, 404);
+    place.stack.finish();
+}
