@@ -31,7 +31,7 @@ const FULL: Extent = Extent { rounds: 10, count: 1000, unfinished: 10_000, lifet
 const QUICK: Extent = Extent { rounds: 4, count: 500, unfinished: 2000, lifetime: 12 };
 
 /// REFERs in a second: what is compared, and what shows how much of it is waking.
-const PACES: [f64; 2] = [500.0, 1500.0];
+const PACES: [f64; 2] = [500.0, 1000.0];
 /// The same where only memory is looked at, and nothing is told but the first state.
 const FAST: f64 = 1000.0;
 /// REFERs between the two looks at memory, for each of those that are looked at.

@@ -228,13 +228,16 @@ impl Phones {
 
     fn answered(&mut self, text: &str) -> Result<(), String> {
         let (status, branch) = read_reply(text.as_bytes()).ok_or_else(|| format!("not a reply: {text}"))?;
-        if status < 200 || self.open.remove(&branch).is_none() {
+        if status < 200 {
             return Ok(());
         }
-        if status >= 300 {
+        let Some(open) = self.open.remove(&branch) else { return Ok(()) };
+        let (number, act) = Act::of_branch(branch);
+        // A copy of a request that tells the end comes too late if the first one has arrived.
+        let is_late = self.story == Story::Refer && matches!(act, Act::Change(_)) && open.copies > 1;
+        if status >= 300 && !is_late {
             return Err(format!("refused: {text}"));
         }
-        let (number, act) = Act::of_branch(branch);
         let field = |before: &str, after: char| between(text.as_bytes(), before, &[after]).map(str::to_owned);
         let tag = field("SIP-ETag: ", '\r').unwrap_or_default();
         match act {
