@@ -168,7 +168,10 @@ impl<'a> ReferTable<'a> {
         octets::store(&entry.owner, owner.as_bytes());
         entry.owner_length.store(owner.len() as u64, Relaxed);
         for Seat { dialog, until, cseq, failed } in &entry.seats {
-            (dialog.store(0, Relaxed), until.store(0, Relaxed), cseq.store(0, Relaxed), failed.store(0, Relaxed));
+            dialog.store(0, Relaxed);
+            until.store(0, Relaxed);
+            cseq.store(0, Relaxed);
+            failed.store(0, Relaxed);
         }
         entry.stage.store(before | LIVE, Release);
         let place = Place { index: index as u32, use_number: (before >> 2) as u32 };
