@@ -11,9 +11,9 @@ use sipoauth_bench::arguments::Arguments;
 use sipoauth_bench::part::Part;
 use sipoauth_bench::proxies::ground::Ground;
 use sipoauth_bench::refer::memory::Memory;
-use sipoauth_bench::refer::phones::{Phones, Plan};
+use sipoauth_bench::refer::phones::{Phones, Plan, Tally};
 use sipoauth_bench::refer::results::{Costs, Growth, figures, ratios};
-use sipoauth_bench::refer::scene::{STATES, Story};
+use sipoauth_bench::refer::scene::{STATES, SUBSCRIBERS, Story};
 use sipoauth_bench::refer::site::Site;
 
 /// How much is measured.
@@ -98,13 +98,13 @@ impl Runner {
         Ok(())
     }
 
-    fn play(&mut self, plan: Plan) -> Result<usize, String> {
+    fn play(&mut self, plan: Plan) -> Result<Tally, String> {
         self.before = (self.site.proxy.cpu()?, Instant::now());
         let tally = self.phones.play(plan);
         let tally = tally.map_err(|e| format!("{}: {e}\n{}", self.site.proxy.name, self.site.proxy.tail()))?;
         self.site.proxy.check()?;
         self.again += tally.again;
-        Ok(tally.repeated + tally.repeated_notifies)
+        Ok(tally)
     }
 }
 
@@ -144,7 +144,10 @@ fn costs(extent: &Extent, ground: &Ground, progress: &ProgressBar) -> Result<Cos
         for (pace, per_second) in PACES.into_iter().enumerate() {
             for runner in &mut runners {
                 runner.close(extent.count)?;
-                costs.repeated += runner.play(Plan { per_second, ..plan })?;
+                let tally = runner.play(Plan { per_second, ..plan })?;
+                costs.repeated += tally.repeated + tally.repeated_notifies;
+                costs.notifies += tally.notifies;
+                costs.wanted += plan.count * SUBSCRIBERS * STATES;
                 runner.open = Some(pace);
             }
         }

@@ -18,7 +18,11 @@ pub struct Costs {
     pub summary: [Vec<f64>; 2],
     /// What each proxy takes with nothing to do, in microseconds per second.
     pub idle: Vec<(&'static str, f64)>,
-    /// Copies that phones or proxies have sent.
+    /// NOTIFY requests that came, of all proxies.
+    pub notifies: usize,
+    /// As many had to come.
+    pub wanted: usize,
+    /// Copies that phones or proxies have sent because an answer took its time.
     pub repeated: usize,
     /// NOTIFY requests that said again what was told before, by proxy.
     pub again: Vec<(&'static str, usize)>,
@@ -100,7 +104,7 @@ pub fn figures(costs: &Costs, growth: &Growth) -> Vec<Figure> {
         add("CPU of a proxy with nothing to do, subtracted above", name, Spread::exact(*idle), "µs/s");
     }
     let group = "NOTIFYs of all three";
-    add(group, "lost", Spread::exact(0.0), "");
+    add(group, &format!("came, of {}", costs.wanted), Spread::exact(costs.notifies as f64), "");
     add(group, "requests and NOTIFYs repeated", Spread::exact(costs.repeated as f64), "");
     for (name, again) in &costs.again {
         add(group, &format!("told again by {name}"), Spread::exact(*again as f64), "");
