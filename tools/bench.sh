@@ -90,7 +90,7 @@ for part in kamailio micro; do
   echo "bench: $part" >&2
   program "$part" "${quick[@]}" "${before[@]}"
 done
-for part in scale workers morning; do
+for part in scale workers morning refer; do
   echo "bench: $part" >&2
   program "$part" "${quick[@]}"
 done

@@ -32,7 +32,7 @@ TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-m
   baresip-core valgrind python3 openssl redis-server groff-base)
 SERVERS_PACKAGES=(kamailio-websocket-modules kamailio-utils-modules kamailio-extra-modules python3 python3-venv openssl)
 DEB_PACKAGES=(debhelper lintian python3)
-BENCH_PACKAGES=(kamailio-utils-modules kamailio-sqlite-modules sqlite3 valgrind)
+BENCH_PACKAGES=(kamailio-utils-modules kamailio-sqlite-modules kamailio-presence-modules sqlite3 valgrind)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }

@@ -7,6 +7,7 @@ pub mod kamailio;
 pub mod opensips;
 pub mod part;
 pub mod proxies;
+pub mod refer;
 pub mod report;
 pub mod rounds;
 pub mod scale;

@@ -68,6 +68,8 @@ pub struct ReferCounts {
     reached: AtomicU32,
     /// Where the next search begins.
     next: AtomicU32,
+    /// Not 0: a bit of `changed` may be set. Whoever is woken for something else has no bits to look for.
+    has_changed: AtomicU32,
     /// Hides in a name where its REFER lies.
     places: StartKey,
     /// Makes the names by which a state may be changed.
@@ -217,6 +219,9 @@ impl<'a> ReferTable<'a> {
 
     /// Takes the places that the I/O service must look at, in ascending order.
     pub fn take_changed(&self, mut look: impl FnMut(Refer<'a>)) {
+        if self.counts.has_changed.swap(0, AcqRel) == 0 {
+            return;
+        }
         for (word, at) in self.changed.iter().zip(0u32..) {
             if word.load(Relaxed) == 0 {
                 continue;
@@ -287,6 +292,8 @@ impl Refer<'_> {
     pub fn note_change(&self) {
         let index = self.place.index as usize;
         self.table.changed[index / 64].fetch_or(1 << (index % 64), AcqRel);
+        // after the bit, so that it is never missed
+        self.table.counts.has_changed.store(1, Release);
     }
 
     /// The number of the seat of a dialog.

@@ -7,6 +7,9 @@ use std::process::Command;
 
 use crate::proxies::process::{Proxy, free_port, project};
 
+/// The script of registrations.
+const REGISTRAR: &str = "registrar.cfg";
+
 /// Starts the benches' script with these definitions (as `-A` takes them), its files in `folder`.
 pub fn launch(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
     launch_of(project(), name, folder, defines)
@@ -14,7 +17,12 @@ pub fn launch(name: &'static str, folder: &Path, defines: &[String]) -> Result<P
 
 /// The same with the module of the tree in `build`.
 pub fn launch_of(build: &Path, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
-    start(&[], build, name, folder, defines)
+    start(&[], build, REGISTRAR, name, folder, defines)
+}
+
+/// Starts another script of the benches.
+pub fn launch_script(script: &str, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+    start(&[], project(), script, name, folder, defines)
 }
 
 /// Starts it with one worker, below Callgrind, which counts what happens while a message is handled. What it has counted
@@ -24,10 +32,17 @@ pub fn launch_counted(name: &'static str, folder: &Path, defines: &[String]) -> 
     // The script calls `setflag` for OPTIONS only.
     let below = ["valgrind", "-q", "--tool=callgrind", "--toggle-collect=receive_msg", "--dump-before=setflag", &out];
     let defines: Vec<String> = [&["WORKERS=1".to_owned()], defines].concat();
-    start(&below, project(), name, folder, &defines)
+    start(&below, project(), REGISTRAR, name, folder, &defines)
 }
 
-fn start(below: &[&str], build: &Path, name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {
+fn start(
+    below: &[&str],
+    build: &Path,
+    script: &str,
+    name: &'static str,
+    folder: &Path,
+    defines: &[String],
+) -> Result<Proxy, String> {
     let port = free_port()?;
     let folder = folder.join(name);
     let log = folder.join("log");
@@ -38,7 +53,7 @@ fn start(below: &[&str], build: &Path, name: &'static str, folder: &Path, define
     command.args(["--pdeathsig", "TERM", "--"]).args(below).args(["kamailio", "-DD", "-E"]);
     // f_malloc: the default allocator takes half of the time. tm keeps an answered transaction for 5 s, 14 kB each.
     command.args(["-x", "fm", "-X", "fm", "-m", "1536", "-M", "32"]);
-    command.arg("-f").arg(project().join("benches/kamailio/registrar.cfg"));
+    command.arg("-f").arg(project().join("benches/kamailio").join(script));
     command.arg("-w").arg(&folder).arg("-Y").arg(&folder);
     command.arg("-L").arg(format!("{}:{}", modules()?.display(), build.join("target/kamailio").display()));
     command.arg("-A").arg(format!("PORT={port}"));

@@ -12,6 +12,9 @@ use super::{AUDIENCE, DOMAIN};
 /// not keep all threads busy.
 const WAITING: &str = "max_pending = 4000\nhttp_threads = 256\n";
 
+/// What lets very many REFERs come from few senders.
+const REFERS: &str = "max_refers = 40000\nrefer_limit = 65535\nsource_limit = 65535\nmax_pending = 4000\n";
+
 /// A folder that goes away.
 struct Folder(PathBuf);
 
@@ -33,6 +36,8 @@ pub enum Way {
     Codes,
     /// Opaque tokens.
     Opaque,
+    /// REFERs, each followed for so many seconds.
+    Refers(u32),
 }
 
 /// What proxies share: a folder that goes away, the authorization server, and its keys in a file.
@@ -75,6 +80,7 @@ impl Ground {
                 );
                 (store, format!("{client}token_endpoint = \"{}\"\n", server.url("/token")))
             }
+            Way::Refers(lifetime) => (format!("{REFERS}refer_lifetime = {lifetime}\n"), self.with_keys.clone()),
             Way::Opaque => (
                 format!("{WAITING}source_limit = 65535\nusers = 131072\n"),
                 format!(

@@ -81,26 +81,29 @@ impl Proxy {
             let time = clock_gettime(clock)?;
             Ok((time.tv_sec() as f64) * 1e6 + (time.tv_nsec() as f64) / 1e3)
         };
-        let main = self.child.id() as i32;
-        let times: Result<Vec<f64>, nix::Error> = std::iter::once(main).chain(children_of(main)?).map(time).collect();
+        let times: Result<Vec<f64>, nix::Error> = self.processes()?.into_iter().map(time).collect();
         times.map(|times| times.iter().sum()).map_err(|e| format!("{}: no CPU time: {e}", self.name))
+    }
+
+    /// All its processes, the first of them first.
+    pub fn processes(&self) -> Result<Vec<i32>, String> {
+        let main = self.child.id() as i32;
+        Ok(std::iter::once(main).chain(children_of(main)?).collect())
     }
 
     /// Memory of all its processes in octets; what several share counts once.
     pub fn memory(&self) -> Result<f64, String> {
-        let main = self.child.id() as i32;
         let pss = |pid: i32| {
             let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
             let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
             line.split_whitespace().next()?.parse::<f64>().ok()
         };
-        Ok(std::iter::once(main).chain(children_of(main)?).filter_map(pss).sum::<f64>() * 1024.0)
+        Ok(self.processes()?.into_iter().filter_map(pss).sum::<f64>() * 1024.0)
     }
 
     /// Page faults of all its processes so far, without those for which a disk was read.
     pub fn faults(&self) -> Result<f64, String> {
-        let main = self.child.id() as i32;
-        Ok(std::iter::once(main).chain(children_of(main)?).filter_map(faults_of).sum())
+        Ok(self.processes()?.into_iter().filter_map(faults_of).sum())
     }
 }
 
