@@ -172,7 +172,7 @@ impl Watched {
                         break true;
                     }
                     Step::Notify(notice) => {
-                        let subscription = refer.place.with_seat(*seat);
+                        let subscription = refer.place.with_seat(refer.seat_turn(*seat));
                         if !send(&Outgoing { subscription, subscriber, notice }) {
                             sent.failed += 1;
                             break false;
@@ -291,7 +291,8 @@ mod tests {
         let place = bench.refer().place;
         let seat = bench.subscribe(place, "c");
         bench.at(0);
-        bench.arena.refers().get(place).unwrap().fail(seat);
+        let refer = bench.arena.refers().get(place).unwrap();
+        assert!(refer.fail(refer.seat_turn(seat)));
         assert_eq!(bench.at(1), []);
         assert_eq!(bench.arena.refers().get(place).unwrap().seats_taken(), 0);
         bench.subscribe(place, "dd");

@@ -54,8 +54,8 @@ pub struct Seat {
     until: AtomicI64,
     /// The subscriber's last CSeq.
     cseq: AtomicU64,
-    /// 1: a NOTIFY was refused, so it is over.
-    failed: AtomicU64,
+    /// Lowest bit: a NOTIFY was refused, so it is over. The rest counts who has sat here.
+    turn: AtomicU64,
 }
 
 /// The words that all places share.
@@ -94,15 +94,31 @@ pub struct Place {
 }
 
 impl Place {
-    /// In one word, with the number of a seat, for the host.
-    pub fn with_seat(self, seat: usize) -> u64 {
-        u64::from(self.use_number) << 32 | u64::from(self.index) << 2 | seat as u64
+    /// In one word, with a subscription of it, for the host.
+    pub fn with_seat(self, SeatTurn { seat, turn }: SeatTurn) -> u64 {
+        u64::from(self.use_number) << 32 | u64::from(turn & TURNS) << 22 | u64::from(self.index) << 2 | seat as u64
     }
 
-    /// The place and the seat in such a word.
-    pub fn and_seat(word: u64) -> (Place, usize) {
-        (Place { index: word as u32 >> 2, use_number: (word >> 32) as u32 }, (word & 3) as usize)
+    /// The place and the subscription in such a word.
+    pub fn and_seat(word: u64) -> (Place, SeatTurn) {
+        let low = word as u32;
+        let place = Place { index: low >> 2 & MOST_PLACES, use_number: (word >> 32) as u32 };
+        (place, SeatTurn { seat: (low & 3) as usize, turn: low >> 22 })
     }
+}
+
+/// A million places have numbers of 20 bits, which leaves 10 in the low half of a word.
+const MOST_PLACES: u32 = 0xF_FFFF;
+const TURNS: u32 = 0x3FF;
+
+/// One subscription: a seat, and how many others sat there before, modulo 1024. So an answer to a NOTIFY that comes late is
+/// not taken for one of whoever sits there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeatTurn {
+    /// The number of the seat.
+    pub seat: usize,
+    /// The turn.
+    pub turn: u32,
 }
 
 /// A REFER at its place.
@@ -313,7 +329,7 @@ impl Refer<'_> {
         let seat = &self.entry.seats[number];
         seat.until.store(until, Relaxed);
         seat.cseq.store(cseq.into(), Relaxed);
-        seat.failed.store(0, Relaxed);
+        seat.turn.store(((seat.turn.load(Relaxed) >> 1) + 1) << 1, Relaxed);
         Some(number)
     }
 
@@ -322,15 +338,20 @@ impl Refer<'_> {
         self.entry.seats[seat].dialog.store(0, Release);
     }
 
-    /// When a subscription ends, in Unix milliseconds; 0 if it has failed.
+    /// When a subscription ends, in Unix milliseconds.
     pub fn seat_until(&self, seat: usize) -> i64 {
-        let Seat { until, failed, .. } = &self.entry.seats[seat];
-        if failed.load(Relaxed) == 0 { until.load(Relaxed) } else { 0 }
+        self.entry.seats[seat].until.load(Relaxed)
+    }
+
+    /// The subscription that has a seat now.
+    pub fn seat_turn(&self, seat: usize) -> SeatTurn {
+        let turn = (self.entry.seats[seat].turn.load(Relaxed) >> 1) as u32 & TURNS;
+        SeatTurn { seat, turn }
     }
 
     /// True when a NOTIFY of this subscription was refused.
     pub fn seat_has_failed(&self, seat: usize) -> bool {
-        self.entry.seats[seat].failed.load(Relaxed) != 0
+        self.entry.seats[seat].turn.load(Relaxed) & 1 != 0
     }
 
     /// Sets the end of a subscription.
@@ -338,10 +359,14 @@ impl Refer<'_> {
         self.entry.seats[seat].until.store(until, Relaxed);
     }
 
-    /// Ends a subscription whose NOTIFY was refused.
-    pub fn fail(&self, seat: usize) {
-        self.entry.seats[seat].failed.store(1, Relaxed);
-        self.note_change();
+    /// Ends a subscription whose NOTIFY was refused. False when it has ended already.
+    pub fn fail(&self, SeatTurn { seat, turn }: SeatTurn) -> bool {
+        let failing = |word: u64| ((word >> 1) as u32 & TURNS == turn && word & 1 == 0).then_some(word | 1);
+        let failed = self.entry.seats[seat].turn.fetch_update(AcqRel, Relaxed, failing).is_ok();
+        if failed {
+            self.note_change();
+        }
+        failed
     }
 
     /// Takes the CSeq of a request in the dialog of a seat, and returns the one before.
@@ -412,7 +437,11 @@ mod tests {
         refer.leave(2);
         assert_eq!((refer.seat_of(3), refer.sit(9, NOW, 7), refer.seat_of(9)), (None, Some(2), Some(2)));
         assert_eq!((refer.next_cseq(2, 8), refer.next_cseq(2, 8), refer.next_cseq(2, 3)), (7, 8, 8));
-        refer.fail(2);
+        let before = refer.seat_turn(2);
+        refer.leave(2);
+        assert_eq!(refer.sit(10, NOW, 7), Some(2));
+        assert!(!refer.fail(before), "somebody else sits there now");
+        assert!(refer.fail(refer.seat_turn(2)) && !refer.fail(refer.seat_turn(2)));
         let mut seen = Vec::new();
         arena.refers().take_changed(|refer| seen.push(refer.place));
         arena.refers().take_changed(|_| panic!("it was taken"));
@@ -422,6 +451,9 @@ mod tests {
     #[test]
     fn a_word_names_place_and_seat() {
         let place = Place { index: 999_999, use_number: u32::MAX };
-        assert_eq!(Place::and_seat(place.with_seat(3)), (place, 3));
+        for turn in [0, 1, TURNS] {
+            let seat = SeatTurn { seat: 3, turn };
+            assert_eq!(Place::and_seat(place.with_seat(seat)), (place, seat));
+        }
     }
 }

@@ -327,8 +327,7 @@ impl<'w> Refers<'w> {
             return;
         }
         let (place, seat) = Place::and_seat(subscription);
-        if let Some(refer) = self.table().get(place) {
-            refer.fail(seat);
+        if self.table().get(place).is_some_and(|refer| refer.fail(seat)) {
             self.context.jobs().wake();
             self.count(Counter::ReferNotifyErrors);
         }
