@@ -81,7 +81,11 @@ int host_notify(const sipoauth_notify *notify)
     dialog.loc_seq.is_set = 1;
     dialog.state = DLG_CONFIRMED;
     dialog.send_sock = (void *)(uintptr_t)notify->socket;
+    /* Nobody listens at the port of a connection that a subscriber has opened, and OpenSIPS would wait for whoever does not answer.
+     * tm sets this to 0 again. */
+    tcp_no_new_conn = notify->destination.len > 0;
     rc = oauth_tm.t_request_within(&method, &headers, &body, &dialog, answered, (void *)(uintptr_t)notify->subscription, NULL);
+    tcp_no_new_conn = 0;
     if (routes != NULL)
         free_rr(&routes);
     if (rc < 0)

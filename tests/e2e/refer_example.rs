@@ -24,9 +24,15 @@ struct Place {
 
 /// alice and bob are registered.
 fn place(change: impl FnOnce(Builder) -> Builder) -> Place {
+    place_with("", change)
+}
+
+/// The same with more in the provider's line.
+fn place_with(more: &str, change: impl FnOnce(Builder) -> Builder) -> Place {
     let key = TestKey::p256("k1");
     let server = ScriptedServer::start(scripted_server::key_set(&[key.jwk()]));
-    let stack = Stack::new(change(configured("refer.cfg", &scripted_provider(&server))));
+    let provider = format!("{}{more}", scripted_provider(&server));
+    let stack = Stack::new(change(configured("refer.cfg", &provider)));
     stack.wait_for_keys();
     let (alice, bob) = (stack.udp(), stack.udp());
     let mut place = Place { stack, server, key, alice, bob };
@@ -43,7 +49,12 @@ fn place(change: impl FnOnce(Builder) -> Builder) -> Place {
 
 impl Place {
     fn token(&self, user: &str) -> String {
+        self.token_with(user, "sip")
+    }
+
+    fn token_with(&self, user: &str, scope: &str) -> String {
         let mut claims = claims(&self.server.issuer(), "sip", user, 600);
+        claims["scope"] = scope.into();
         claims["sip"] = format!("sip:{user}@example.test").into();
         let token = self.key.token("ES256", &claims);
         self.stack.secrets.keep(&token);
@@ -322,5 +333,21 @@ fn a_call_with_a_phone_that_has_a_gruu_goes_on_and_ends() {
     bye.uri = "sip:bob@example.test;gr=urn:uuid:00000000-0000-4000-8000-000000000002".into();
     bye.set("CSeq", "3 BYE");
     assert_eq!(place.alice.request(&bye).expect("an answer").status, 404);
+    place.stack.finish();
+}
+
+#[test]
+fn who_may_refer_is_a_matter_of_scopes() {
+    let mut place = place_with(";method_scopes=REFER=sip.refer", |builder| builder);
+    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let refused = place.stack.request(&mut place.alice, &refer);
+    let challenge = refused.header("WWW-Authenticate").unwrap_or_default();
+    assert_eq!((refused.status, challenge.contains("sip.refer")), (401, true), "{refused:?}");
+    let refer = refer.with("Authorization", place.token_with("alice", "sip sip.refer")).with("CSeq", "2 REFER");
+    place.alice.send(&refer).expect("sent");
+    let got = place.bob_gets();
+    place.bob_answers(&got, "202 Accepted");
+    let (_, id) = events_at(&place.alice_gets());
+    place.stack.secrets.keep(&id);
     place.stack.finish();
 }

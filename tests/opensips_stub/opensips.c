@@ -14,7 +14,7 @@
 struct stub_server server = {.fail_at = -1, .current = T_UNDEFINED};
 struct process_table pt[] = {{0, 0, 1}, {TYPE_UDP, 0, 1}, {TYPE_TCP, 0, 0}}; /* the last one does not run */
 unsigned int counted_max_processes = sizeof(pt) / sizeof(pt[0]);
-int process_no = 1, via_cnt, route_type = REQUEST_ROUTE, async_status;
+int process_no = 1, via_cnt, route_type = REQUEST_ROUTE, async_status, tcp_no_new_conn;
 STUB_CONST struct socket_info *bind_address;
 str *default_global_address = &(str){NULL, 0}, *default_global_port = &(str){NULL, 0};
 context_p current_processing_ctx;

@@ -44,7 +44,7 @@ typedef volatile int gen_lock_t;
 void lock_get(gen_lock_t *lock), lock_release(gen_lock_t *lock);
 enum { TYPE_UDP = 1, TYPE_TCP, OSS_PROC_TO_TERMINATE = 1 };
 extern struct process_table { int type, flags, running; } pt[];
-extern int process_no, via_cnt, route_type, async_status; extern unsigned int counted_max_processes;
+extern int process_no, via_cnt, route_type, async_status, tcp_no_new_conn; extern unsigned int counted_max_processes;
 typedef void ipc_rpc_f(int sender, void *parameter); int ipc_send_rpc(int process, ipc_rpc_f *function, void *parameter);
 #define is_process_running(process) pt[process].running
 #define get_ticks() server.ticks
