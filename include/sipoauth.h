@@ -377,6 +377,11 @@
 #define SIPOAUTH_REFER_FOLLOW 5
 
 /*
+ sipoauth_worker_refer: would the REFER be accepted or followed?
+ */
+#define SIPOAUTH_REFER_LOOK 6
+
+/*
  sipoauth_refer_conform: take explicitsub and nosub out of Require.
  */
 #define SIPOAUTH_CONFORM_WITHOUT_TAGS 1
@@ -2146,6 +2151,9 @@ int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest,
  - SIPOAUTH_REFER_FOLLOW: the REFER goes on to a phone of before RFC 7614, without its option tags
    (SIPOAUTH_CONFORM_WITHOUT_TAGS). With explicitsub the state is kept here: the host adds Refer-Events-At with events_uri
    to the 2xx, and tells by sipoauth_worker_refer_update what the phone's own NOTIFY requests say.
+
+ - SIPOAUTH_REFER_LOOK: would a REFER be accepted or followed? Nothing is counted or kept, so a host can refuse it before it
+   takes memory for it.
 
  `request` must have message, transport, source_ip, source_port and vias, and, except for SIPOAUTH_REFER_CHECK, the
  reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that

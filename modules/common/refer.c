@@ -145,6 +145,8 @@ static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer 
     return rc;
 }
 
+static const str unavailable = str_init("503");
+
 static int handle(sip_msg_t *msg, uint32_t what, uint32_t cseq)
 {
     struct oauth_refer outcome;
@@ -159,7 +161,10 @@ static int handle(sip_msg_t *msg, uint32_t what, uint32_t cseq)
     if (last.refused)
         return OAUTH_REFUSED;
     if (last.status != 0 && answer(msg, &last) != OAUTH_OK) {
-        oauth_refer_forget(); /* nobody was told of it */
+        /* nobody was told of it */
+        if (what == SIPOAUTH_REFER_ACCEPT && last.id.len > 0)
+            (void)sipoauth_worker_refer_update(oauth_worker_get(), oauth_view(&last.id), oauth_view(&unavailable));
+        oauth_refer_forget();
         return OAUTH_ERROR;
     }
     sipoauth_worker_refer_sent(oauth_worker_get());
@@ -174,13 +179,13 @@ int oauth_refer_check(sip_msg_t *msg)
 /* A copy of a REFER over UDP must not begin a second one, so it needs a transaction. */
 static int begin(sip_msg_t *msg, uint32_t what, uint32_t cseq)
 {
-    int made;
+    int made, rc;
 
-    if (!oauth_is_request(msg)) {
-        LM_ERR("only a REFER can be accepted or followed\n");
-        return OAUTH_ERROR;
-    }
     if (oauth_transaction() == NULL) {
+        /* what is refused must cost no transaction */
+        rc = handle(msg, SIPOAUTH_REFER_LOOK, 0);
+        if (rc != OAUTH_OK)
+            return rc;
         made = host_make_transaction(msg);
         if (made <= 0)
             return made == 0 ? OAUTH_PARKED : OAUTH_ERROR;
@@ -215,7 +220,7 @@ int oauth_refer_update(sip_msg_t *msg, const str *id, const str *status)
     case SIPOAUTH_E_STATE:
         return OAUTH_DENIED;
     case SIPOAUTH_E_INPUT:
-        LM_ERR("'%.*s' is no status: write one such as 180\n", status->len, status->s);
+        LM_ERR("a text of %d octets is no status: write one such as 180\n", status->len);
         return OAUTH_ERROR;
     default:
         LM_ERR("the state of a REFER cannot be told (%d)\n", rc);

@@ -32,6 +32,9 @@ use sipoauth_core::sip::message::MessageView;
 ///   (SIPOAUTH_CONFORM_WITHOUT_TAGS). With explicitsub the state is kept here: the host adds Refer-Events-At with events_uri
 ///   to the 2xx, and tells by sipoauth_worker_refer_update what the phone's own NOTIFY requests say.
 ///
+/// - SIPOAUTH_REFER_LOOK: would a REFER be accepted or followed? Nothing is counted or kept, so a host can refuse it before it
+///   takes memory for it.
+///
 /// `request` must have message, transport, source_ip, source_port and vias, and, except for SIPOAUTH_REFER_CHECK, the
 /// reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that
 /// has accepted the sender, else 0: the settings refer_subscriber and refer_limit go by it. `socket` names the host's
@@ -84,6 +87,7 @@ pub unsafe extern "C" fn sipoauth_worker_refer(
                     SIPOAUTH_REFER_SUBSCRIBE => Ok(refers.subscribe(&asked)),
                     SIPOAUTH_REFER_PUBLISH => Ok(refers.publish(&asked)),
                     SIPOAUTH_REFER_FOLLOW => Ok(refers.follow(&asked)),
+                    SIPOAUTH_REFER_LOOK => Ok(refers.look(&asked)),
                     _ => Err(SIPOAUTH_E_ARGUMENT),
                 }
             })??;

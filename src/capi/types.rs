@@ -160,6 +160,8 @@ pub const SIPOAUTH_REFER_SUBSCRIBE: u32 = 3;
 pub const SIPOAUTH_REFER_PUBLISH: u32 = 4;
 /// sipoauth_worker_refer: the REFER goes on to a phone that does not know explicitsub.
 pub const SIPOAUTH_REFER_FOLLOW: u32 = 5;
+/// sipoauth_worker_refer: would the REFER be accepted or followed?
+pub const SIPOAUTH_REFER_LOOK: u32 = 6;
 
 /// sipoauth_refer_conform: take explicitsub and nosub out of Require.
 pub const SIPOAUTH_CONFORM_WITHOUT_TAGS: u32 = 1;

@@ -17,6 +17,10 @@ use sipoauth_core::refer::subscriber::{Notice, Step, Subscriber};
 /// How often all REFERs are looked at for those whose time is over, in milliseconds.
 const SWEEP: i64 = 1000;
 
+/// How long a seat stays taken after the last NOTIFY, in milliseconds. So copies of a SUBSCRIBE find their subscription, and
+/// nobody has very many NOTIFYs sent by subscribing again and again.
+const LINGER: i64 = 5000;
+
 /// The subscribers of one REFER.
 #[derive(Default)]
 struct Watched {
@@ -166,7 +170,11 @@ impl Watched {
                     break false;
                 }
                 match subscriber.step(refer.status(), refer.seat_until(*seat), now) {
-                    Step::Over => break false,
+                    Step::Over if now >= subscriber.told_at() + LINGER => break false,
+                    Step::Over => {
+                        next = next.min(subscriber.told_at() + LINGER);
+                        break true;
+                    }
                     Step::Wait(until) => {
                         next = next.min(until);
                         break true;
@@ -280,6 +288,7 @@ mod tests {
         bench.subscribe(place, "dd");
         assert_eq!(bench.at(60_000 + 63_000), [told("dd", 408, 1)]);
         bench.at(60_000 + RETENTION);
+        bench.at(60_000 + RETENTION + LINGER);
         assert!(bench.arena.refers().get(place).is_none());
         assert_eq!(bench.events.next(bench.arena.refers()), None);
         assert!(bench.events.watched.is_empty() && bench.events.told.is_empty() && bench.events.open.is_empty());

@@ -19,9 +19,9 @@ use sipoauth_core::refer::state_id::{self, StateId};
 /// Subscriptions of one REFER.
 pub const SEATS: usize = 4;
 /// Longest owner that is kept, in octets. A longer one counts as not known.
-const OWNER: usize = 128;
+pub const MOST_OWNER: usize = 128;
 /// Places that are looked at for a free one.
-const PROBES: usize = 256;
+const PROBES: usize = 4096;
 
 /// Stages of a place. The rest of the word counts how often the place was used.
 const FREE: u64 = 0;
@@ -41,7 +41,7 @@ pub struct ReferEntry {
     /// The status in the low 16 bits; the rest counts the changes.
     progress: AtomicU64,
     owner_length: AtomicU64,
-    owner: [AtomicU64; words(OWNER)],
+    owner: [AtomicU64; words(MOST_OWNER)],
     seats: [Seat; SEATS],
 }
 
@@ -152,24 +152,32 @@ impl<'a> ReferTable<'a> {
         self.counts.live()
     }
 
+    /// True when one more may be followed.
+    pub fn has_room(&self) -> bool {
+        (self.live() as usize) < self.entries.len()
+    }
+
     /// Adds a REFER. `now` and `until` are Unix milliseconds; a longer `owner` than 128 octets is not kept. None when
     /// there is no room.
     pub fn add(&self, owner: &str, now: i64, until: i64) -> Option<(Refer<'a>, StateId)> {
         let all = self.entries.len();
-        if self.live() as usize >= all {
+        if !self.has_room() {
             return None;
         }
         let mut id = [0; state_id::LEN];
         aws_lc_rs::rand::fill(&mut id).expect("the operating system has random numbers");
-        let first = self.counts.next.fetch_add(1, Relaxed) as usize;
-        let (index, before) = (0..all.min(PROBES)).find_map(|step| {
+        let first = self.counts.next.load(Relaxed) as usize;
+        let found = (0..all.min(PROBES)).find_map(|step| {
             let index = (first + step) % all;
             let stage = &self.entries[index].stage;
             let before = stage.load(Relaxed);
             let is_free = before & STAGE == FREE;
             let taken = is_free && stage.compare_exchange(before, before | TAKEN, AcqRel, Relaxed).is_ok();
             taken.then_some((index, before))
-        })?;
+        });
+        let next = found.map_or(first + PROBES, |(index, _)| index + 1) % all;
+        self.counts.next.store(next as u32, Relaxed);
+        let (index, before) = found?;
         self.counts.live.fetch_add(1, Relaxed);
         self.counts.reached.fetch_max(index as u32 + 1, Relaxed);
         let entry = &self.entries[index];
@@ -180,7 +188,7 @@ impl<'a> ReferTable<'a> {
         entry.created.store(now, Relaxed);
         entry.until.store(until, Relaxed);
         entry.progress.store(Status::TRYING.code().into(), Relaxed);
-        let owner = if owner.len() <= OWNER { owner } else { "" };
+        let owner = if owner.len() <= MOST_OWNER { owner } else { "" };
         octets::store(&entry.owner, owner.as_bytes());
         entry.owner_length.store(owner.len() as u64, Relaxed);
         for seat in &entry.seats {
@@ -326,6 +334,11 @@ impl Refer<'_> {
     pub fn sit(&self, dialog: u64, until: i64, cseq: u32) -> Option<usize> {
         let free = |seat: &Seat| seat.dialog.compare_exchange(0, dialog, AcqRel, Relaxed).is_ok();
         let number = self.entry.seats.iter().position(free)?;
+        if self.seat_of(dialog).is_some_and(|other| other < number) {
+            // another process has handled a copy at the same moment
+            self.leave(number);
+            return None;
+        }
         let seat = &self.entry.seats[number];
         seat.until.store(until, Relaxed);
         seat.cseq.store(cseq.into(), Relaxed);
@@ -377,7 +390,7 @@ impl Refer<'_> {
     /// Forgets it. Only the I/O service does this.
     pub fn remove(&self) {
         octets::store(&self.entry.secret, &[0; 16]);
-        octets::store(&self.entry.owner, &[0; OWNER]);
+        octets::store(&self.entry.owner, &[0; MOST_OWNER]);
         let next = u64::from(self.place.use_number.wrapping_add(1)) << 2;
         self.entry.stage.store(next | FREE, Release);
         self.table.counts.live.fetch_sub(1, Relaxed);

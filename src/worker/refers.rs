@@ -9,7 +9,7 @@ use super::senders::{sender, sent_by};
 use crate::process::context::{Context, PlacedPolicy};
 use crate::process::job::{Asker, Job, NOBODY, Subscribe, Work};
 use crate::shared::counters::Counter;
-use crate::shared::refer_table::{Ended, Place, Refer, ReferTable};
+use crate::shared::refer_table::{Ended, MOST_OWNER, Place, Refer, ReferTable};
 use crate::shared::waiting_room::{Party, Rules};
 use sipoauth_core::check::Request;
 use sipoauth_core::ports::Level;
@@ -139,6 +139,11 @@ impl<'w> Refers<'w> {
                 answer.reply = Reply::new(200, "OK", format!("Contact: <{contact}>\r\n"));
                 return Ok(());
             }
+            if reference.subscribing == Subscribing::Implicit {
+                // before a place is taken for it
+                cseq(message)?;
+                self.dialog(asked, message, "", "")?;
+            }
             let (refer, id) = self.add(asked, &rules)?;
             self.name(asked, &id, answer);
             let contact = own_target.unwrap_or(&answer.events_uri).to_owned();
@@ -146,6 +151,7 @@ impl<'w> Refers<'w> {
             if reference.subscribing == Subscribing::Explicit {
                 headers.push_str(&format!("Refer-Events-At: <{}>\r\n", answer.events_uri));
             } else {
+                headers.push_str("Allow-Events: refer\r\n");
                 let begun = self.begin_implicit(asked, message, &reference, refer, &contact);
                 answer.begins = Some(begun.inspect_err(|_| self.give_up(refer))?);
             }
@@ -153,6 +159,40 @@ impl<'w> Refers<'w> {
             self.count(Counter::RefersAccepted);
             Ok(())
         })
+    }
+
+    /// Whether a REFER would be accepted or followed. Nothing is counted or kept.
+    pub fn look(&self, asked: &Asked<'_>) -> ReferAnswer {
+        self.answer(asked, |message, _| {
+            let rules = self.rules();
+            let reference = judge(asked.request.method, message, &rules)?.ok_or(ReferReason::Malformed)?;
+            judge_protected(&reference, message, &rules, is_over_tls(asked))?;
+            if reference.subscribing == Subscribing::None {
+                return Ok(());
+            }
+            let (settings, shared, minute) =
+                (&self.placed.policy.settings, self.context.arena().shared(), self.minute());
+            let address = self.owner(asked, &rules)?;
+            let has_room = shared.source_refers.has_room(&self.sender(asked), minute, settings.source_limit)
+                && shared.address_refers.used(address, minute) < settings.refer_limit;
+            match (has_room, self.table().has_room()) {
+                (false, _) => Err(ReferReason::Limited.into()),
+                (true, false) => Err(ReferReason::Full.into()),
+                (true, true) => Ok(()),
+            }
+        })
+    }
+
+    /// Whose limit a REFER counts for: the user who sent it, or whoever it says that this was.
+    fn owner<'a>(&self, asked: &Asked<'a>, rules: &ReferRules) -> Judged<&'a str> {
+        match asked.accepted.map_or("", CheckResult::granted_aor) {
+            "" if rules.subscribers == Subscribers::Owner => Err(ReferReason::OwnerUnknown.into()),
+            "" => Ok(asked.request.from),
+            owner if owner.len() > MOST_OWNER && rules.subscribers == Subscribers::Owner => {
+                Err(ReferReason::OwnerUnknown.into())
+            }
+            owner => Ok(owner),
+        }
     }
 
     /// Follows a REFER that goes on to a phone of before RFC 7614: whoever told its state later tells the subscribers. Its
@@ -182,11 +222,8 @@ impl<'w> Refers<'w> {
     /// Adds a REFER to those that are followed.
     fn add(&self, asked: &Asked<'_>, rules: &ReferRules) -> Judged<(Refer<'w>, StateId)> {
         let (settings, shared) = (&self.placed.policy.settings, self.context.arena().shared());
+        let address = self.owner(asked, rules)?;
         let owner = asked.accepted.map_or("", CheckResult::granted_aor);
-        if owner.is_empty() && rules.subscribers == Subscribers::Owner {
-            return Err(ReferReason::OwnerUnknown.into());
-        }
-        let address = if owner.is_empty() { asked.request.from } else { owner };
         let sender = self.sender(asked);
         // the source comes first, so that a source beyond its limit takes nothing from an address
         let allowed = shared.source_refers.allow(&sender, self.minute(), settings.source_limit)
@@ -240,14 +277,19 @@ impl<'w> Refers<'w> {
             let event_id = subscription.event_id;
             let (dialog, hash) = self.dialog(asked, message, &contact, event_id)?;
             let begins = match refer.seat_of(hash) {
-                Some(seat) => self.refresh(refer, seat, subscription.cseq, until, seconds)?,
+                Some(seat) => self.refresh(asked, refer, seat, subscription.cseq, until)?,
                 None if subscription.to_tag.is_some() => return Err(ReferReason::NoSubscription.into()),
                 None => {
                     self.allow_subscription(asked)?;
                     self.look_for_room()?;
-                    let seat = refer.sit(hash, until, subscription.cseq).ok_or(ReferReason::SubscriptionsFull)?;
-                    self.count(Counter::ReferSubscriptions);
-                    Some(seat)
+                    let seat = refer.sit(hash, until, subscription.cseq);
+                    match seat {
+                        Some(_) => self.count(Counter::ReferSubscriptions),
+                        // a copy of the request has it
+                        None if refer.seat_of(hash).is_some() => {}
+                        None => return Err(ReferReason::SubscriptionsFull.into()),
+                    }
+                    seat
                 }
             };
             answer.begins = begins.map(|seat| {
@@ -261,17 +303,26 @@ impl<'w> Refers<'w> {
     }
 
     /// Takes a request within the dialog of a seat. Returns the seat if the subscriber is to be told where it is now.
-    fn refresh(&self, refer: Refer<'_>, seat: usize, cseq: u32, until: i64, seconds: u32) -> Judged<Option<usize>> {
+    fn refresh(
+        &self,
+        asked: &Asked<'_>,
+        refer: Refer<'_>,
+        seat: usize,
+        cseq: u32,
+        until: i64,
+    ) -> Judged<Option<usize>> {
+        let seconds = until - self.now;
         let before = refer.next_cseq(seat, cseq);
         if cseq < before {
             return Err(ReferReason::OutOfOrder.into());
         }
-        if refer.status().is_final() || refer.seat_has_failed(seat) {
-            return Err(ReferReason::NoSubscription.into());
-        }
         if cseq == before {
             return Ok(None); // a copy of the request before
         }
+        if refer.status().is_final() || refer.seat_has_failed(seat) || self.now >= refer.seat_until(seat) {
+            return Err(ReferReason::NoSubscription.into());
+        }
+        self.allow_subscription(asked)?;
         if seconds > 0 {
             self.look_for_room()?;
         }

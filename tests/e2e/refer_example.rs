@@ -140,6 +140,19 @@ fn a_phone_that_knows_no_explicitsub_is_followed() {
     assert_eq!((subscriber.ask().status, subscriber.notified().told().0), (200, 100));
     assert_eq!(tells(&mut place.bob, &got, &to, 1, "SIP/2.0 180 Ringing\r\n", "active;expires=60"), 200);
     assert_eq!(subscriber.notified().told().0, 180);
+    // somebody who knows the dialog, but is not the phone that has accepted: alice's phone hears of it, and refuses
+    let forged = std::thread::scope(|scope| {
+        let (alice, mut other) = (&mut place.alice, place.stack.udp());
+        let hears = scope.spawn(move || {
+            let octets = alice.receive_request(PATIENCE).expect("a NOTIFY");
+            alice.send_octets(&answer(&Reply::parse(&octets).expect("a request"), 481)).expect("sent");
+        });
+        let status = tells(&mut other, &got, "<sip:bob@example.test>;tag=other", 1, "SIP/2.0 603 Decline\r\n", ENDED);
+        hears.join().expect("no panic");
+        status
+    });
+    assert_eq!(forged, 481);
+    subscriber.hears_nothing();
     assert_eq!(tells(&mut place.bob, &got, &to, 2, "SIP/2.0 200 OK\r\n", ENDED), 200);
     assert_eq!(subscriber.notified().told(), (200, ENDED.to_owned()));
     assert!(
@@ -288,7 +301,8 @@ fn a_subscription_that_arrives_at_another_proxy_goes_on_to_its_own() {
         let node = format!("127.0.0.1:{}", builder.port());
         builder.define_string("NODE", &node)
     });
-    let other = configured("refer.cfg", &scripted_provider(&place.server)).define_string("NODES", "^127[.]0[.]0[.]1$");
+    let other =
+        configured("refer.cfg", &scripted_provider(&place.server)).define_string("NODES", "^127[.]0[.]0[.]1:[0-9]+$");
     let other = Stack::new(other);
     let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
     place.alice.send(&refer).expect("sent");
@@ -349,5 +363,30 @@ fn who_may_refer_is_a_matter_of_scopes() {
     place.bob_answers(&got, "202 Accepted");
     let (_, id) = events_at(&place.alice_gets());
     place.stack.secrets.keep(&id);
+    place.stack.finish();
+}
+
+/// bob has two phones. One refuses, the other accepts.
+#[test]
+fn a_refer_that_forks_has_the_end_of_the_phone_that_accepts() {
+    let mut place = place(|builder| builder);
+    let mut second = place.stack.udp();
+    let contact = format!("<sip:second@127.0.0.1:{}>", second.local_port());
+    let register = Request::register(BOB).with("Authorization", place.token("bob")).with("Contact", contact);
+    assert_eq!(second.request(&register).expect("an answer").status, 200);
+    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    place.alice.send(&refer).expect("sent");
+    let got = place.bob_gets();
+    let refused = Reply::parse(&second.receive_request(PATIENCE).expect("a REFER")).expect("a request");
+    second.send_octets(&answer(&refused, 486)).expect("sent");
+    // the refusal is there before the acceptance
+    std::thread::sleep(crate::refer::SILENCE);
+    let to = place.bob_answers(&got, "202 Accepted");
+    let (uri, id) = events_at(&place.alice_gets());
+    place.stack.secrets.keep(&id);
+    let mut subscriber = Subscriber::new(place.stack.udp(), &uri);
+    assert_eq!((subscriber.ask().status, subscriber.notified().told().0), (200, 100));
+    assert_eq!(tells(&mut place.bob, &got, &to, 1, "SIP/2.0 200 OK\r\n", ENDED), 200);
+    assert_eq!(subscriber.notified().told(), (200, ENDED.to_owned()));
     place.stack.finish();
 }

@@ -3,9 +3,10 @@
 //! Which REFER may go where, and what a proxy changes in the answers (RFC 3515, RFC 7614, RFC 7647).
 
 use crate::dialogs::Elsewhere;
-use crate::refer::{accepted, answer_with, events_at, refer, stack};
+use crate::refer::{accepted, answer_with, builder, events_at, refer, stack};
 use crate::stack::Stack;
 use crate::support::sip::{Client, Reply, Request};
+use crate::support::temporary::Directory;
 
 /// The answer to a REFER that was changed.
 fn answered(stack: &Stack, change: impl FnOnce(&mut Request)) -> Reply {
@@ -236,7 +237,16 @@ fn requests_that_cannot_be_read_get_an_answer() {
         assert_eq!(status(&stack, |refer| _ = refer.set("Contact", contact)), 400, "{contact}");
     }
     let mut client = Client::udp(stack.kamailio.port());
-    let huge = refer(&stack, &client).with("Refer-To", format!("<sip:{}@x>", "c".repeat(40_000)));
+    let huge = refer(&stack, &client).with("Refer-To", format!("<sip:{}@x>", "c".repeat(8_000)));
     assert_eq!(stack.request(&mut client, &huge).status, 200, "it is long, but well-formed");
     stack.finish();
+}
+
+#[test]
+fn a_host_that_is_none_stops_the_start() {
+    for host in ["h>;x", "h x", "a@h", "h,i"] {
+        let directory = Directory::new("refer");
+        let log = builder(&directory, &format!("refer_host = \"{host}\"")).start_refused();
+        assert!(log.contains("refer_host: '"), "{host}: {log}");
+    }
 }

@@ -19,6 +19,7 @@ use crate::sip::challenge::Location;
 use crate::sip::dialog_mark::DialogKey;
 use crate::sip::ip_networks::IpNetworks;
 use crate::sip::next_hop::NextHopRule;
+use crate::text::fingerprint::visible;
 use crate::text::json::Json;
 
 /// Most providers.
@@ -108,6 +109,12 @@ impl Policy {
             .map_err(|e| ConfigError(format!("application_servers: {e}")))?;
         let trusted_hops = IpNetworks::parse(settings.trusted_hops.iter().map(String::as_str))
             .map_err(|e| ConfigError(format!("trusted_hops: {e}")))?;
+        if !settings.refer_host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b".-_:[];=".contains(&octet)) {
+            return error(format!(
+                "refer_host: '{}' is no host of a SIP URI; write host or host:port, with parameters such as ;transport=tcp",
+                visible(&settings.refer_host)
+            ));
+        }
         let decryption = decryption_keys(settings, &bundle.files)?;
         if let Some(provider) = providers.iter().find(|p| p.encryption != Encryption::Allowed)
             && decryption.keys().is_empty()

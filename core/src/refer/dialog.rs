@@ -2,14 +2,13 @@
 //! The dialog in which a subscriber gets NOTIFY requests: that of its SUBSCRIBE, or of its REFER (RFC 3261 section
 //! 12.1.1). It is one text, because there may be very many of them.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
 use super::reason::ReferReason;
 use super::reference::is_token;
-use crate::sip::message::{MessageView, NameAddr, names, parameter, uri_parameters};
-use crate::sip::uri::written_host;
+use crate::sip::message::{MessageView, NameAddr, names};
 
 /// Longest text of all parts together, in octets.
 const MAX_LEN: usize = 4000;
@@ -74,9 +73,15 @@ impl NotifyDialog {
         // Behind an address translator, or on a WebSocket, the Contact leads nowhere. Where proxies are between, they
         // know the way. But nobody may make the notifier ask the DNS, which would keep it waiting, so a name is never
         // the next hop: requests then go to whoever has sent this one.
-        let first_route = routes.split(',').next().and_then(NameAddr::parse).map(|route| route.uri);
         let comes_directly = routes.is_empty() && message.values(names::VIA).take(2).count() == 1;
-        let goes_back = comes_directly || !is_literal(first_route.unwrap_or(contact.uri));
+        let leads_by_itself = if routes.is_empty() {
+            is_literal(contact.uri)
+        } else {
+            // the first value, if it is nothing but a URI in angle brackets
+            let first = routes.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+            first.is_some_and(|(uri, rest)| is_literal(uri) && (rest.is_empty() || rest.starts_with([',', ';'])))
+        };
+        let goes_back = comes_directly || !leads_by_itself;
         let view = DialogView {
             call_id: call_id(message)?,
             local_tag: side.tag,
@@ -127,11 +132,26 @@ impl NotifyDialog {
     }
 }
 
-/// True for a SIP URI whose host is an address, to which a request goes without a look-up.
+/// True for a SIP URI whose host is an address, to which a request goes without a look-up, however a server reads it: parsers
+/// disagree about a ';', '?' or ',' in a user, and about an '@' behind the host. So a URI that has one is none.
 fn is_literal(uri: &str) -> bool {
-    let host = written_host(uri);
-    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    inside.parse::<IpAddr>().is_ok() && parameter(uri_parameters(uri), "maddr").is_none()
+    let Some((scheme, rest)) = uri.split_once(':') else { return false };
+    let is_plain = |text: &str| text.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.+".contains(&octet));
+    let (user, server) = rest.split_once('@').unwrap_or(("", rest));
+    let (host_port, parameters) = server.find(';').map_or((server, ""), |at| server.split_at(at));
+    let is_address = host_port.parse::<SocketAddr>().is_ok()
+        || host_port.parse::<Ipv4Addr>().is_ok()
+        || host_port
+            .strip_prefix('[')
+            .and_then(|v6| v6.strip_suffix(']'))
+            .is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok());
+    let is_parameter = |octet: u8| octet.is_ascii_alphanumeric() || b";=-_.+~:[]/".contains(&octet);
+    let lower = parameters.to_ascii_lowercase();
+    ["sip", "sips"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        && is_plain(user)
+        && is_address
+        && parameters.bytes().all(is_parameter)
+        && !lower.contains("maddr")
 }
 
 /// The Call-ID of a request.
@@ -189,9 +209,25 @@ mod tests {
             "Record-Route: <sip:p1.example.test;lr>\r\n",
             "Record-Route: <sip:192.0.2.1;maddr=p1.example.test;lr>\r\n",
             "Record-Route: <sip:p1@192.0.2.1.example.test;lr>\r\n",
+            "Record-Route: \"a,b\" <sip:example.test;lr>\r\n",
+            "Record-Route: <sip:1,2@example.test;lr>\r\n",
+            "Record-Route: <sip:192.0.2.1;x@example.test;lr>\r\n",
+            "Record-Route: <sip:192.0.2.1?x@example.test;lr>\r\n",
+            "Record-Route: <sip:192.0.2.1;maddr=example.test;x=@f;lr>\r\n",
+            "Record-Route: <sip:192.0.2.1;MADDR=example.test;lr>\r\n",
+            "Record-Route: <sip:192.0.2.1:0x;lr>\r\n",
+            "Record-Route: <sip:192.0.2.1> x, <sip:example.test;lr>\r\n",
             "v: SIP/2.0/UDP y;branch=z2\r\n",
         ] {
-            assert_eq!(dialog(fields).unwrap().view().destination, SIDE.source, "{fields}");
+            let destination = dialog(fields).map(|dialog| dialog.view().destination.to_owned());
+            assert!(destination.as_deref().is_ok_and(|text| text == SIDE.source) || destination.is_err(), "{fields}");
+        }
+        for contact in
+            ["192.0.2.1;x@example.test", "a@192.0.2.1;maddr=example.test", "a?b@192.0.2.1", "a@192.0.2.1?x=y"]
+        {
+            let text = subscribe("v: SIP/2.0/UDP y;branch=z2\r\n").replace("a@x.invalid", contact);
+            let dialog = NotifyDialog::new(&MessageView::new(text.as_bytes()).unwrap(), &SIDE).unwrap();
+            assert_eq!(dialog.view().destination, SIDE.source, "{contact}");
         }
     }
 

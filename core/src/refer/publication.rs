@@ -4,6 +4,7 @@
 
 use super::progress::Status;
 use super::reason::{ReferReason, Refusal};
+use super::reference::judge_options;
 use super::subscription::{event_id, expires};
 use crate::sip::message::{MessageView, names, user_of};
 
@@ -24,6 +25,7 @@ impl<'a> Publication<'a> {
     /// Reads it; `body` ends where Content-Length says.
     pub fn read(message: &MessageView<'a>, body: &[u8]) -> Result<Publication<'a>, Refusal> {
         event_id(message)?;
+        judge_options(message, &[])?;
         let user = user_of(message.request_uri().ok_or(ReferReason::Malformed)?);
         let changes = match message.named(names::SIP_IF_MATCH).next() {
             None => None,

@@ -3,6 +3,7 @@
 
 use super::reason::{ReferReason, Refusal};
 use super::rules::{Explicit, InDialog, Protected, ReferRules};
+use crate::sip::digest_string::split_cseq;
 use crate::sip::message::{MessageView, NameAddr, is_gruu, names, separated};
 
 /// The option tag of a REFER whose sender subscribes by itself.
@@ -62,6 +63,10 @@ pub fn judge<'a>(
     if method != "REFER" {
         return if explicit || none { Err(unsupported(ReferReason::TagMisplaced, explicit, none)) } else { Ok(None) };
     }
+    // What cannot be read might be one of them.
+    if !has_readable_options(message) || !has_parties(message) {
+        return Err(ReferReason::Malformed.into());
+    }
     let subscribing = match (explicit, none) {
         _ if (explicit || none) && rules.explicit == Explicit::Off => {
             return Err(unsupported(ReferReason::TagDisabled, explicit, none));
@@ -114,11 +119,7 @@ pub fn judge_acceptable(
     rules: &ReferRules,
     over_tls: bool,
 ) -> Result<(), Refusal> {
-    let required = message.values(names::REQUIRE);
-    let unknown = required.flatten().find(|tag| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(tag)));
-    if let Some(tag) = unknown.filter(|tag| is_token(tag)) {
-        return Err(Refusal::with(ReferReason::TagUnknown, &format!("Unsupported: {tag}")));
-    }
+    judge_options(message, &KNOWN)?;
     judge_protected(reference, message, rules, over_tls)
 }
 
@@ -132,10 +133,37 @@ pub fn judge_protected(
     if reference.subscribing == Subscribing::Explicit && rules.protected == Protected::Always && !over_tls {
         // RFC 7614 section 8: the requester is redirected to a protected transport
         let uri = message.request_uri().unwrap_or_default();
-        let (_, rest) = uri.split_once(':').ok_or(ReferReason::Malformed)?;
+        let sip = uri.split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("sip"));
+        let (_, rest) = sip.ok_or(ReferReason::Malformed)?;
         return Err(Refusal::with(ReferReason::Unprotected, &format!("Contact: <sips:{rest}>")));
     }
     Ok(())
+}
+
+/// A server that answers a request itself must have every option that is required (RFC 3261 section 8.2.2.3).
+pub fn judge_options(message: &MessageView<'_>, known: &[&str]) -> Result<(), Refusal> {
+    if !has_readable_options(message) {
+        return Err(ReferReason::Malformed.into());
+    }
+    let mut required = message.values(names::REQUIRE).flatten().filter(|tag| !tag.is_empty());
+    match required.find(|tag| !known.iter().any(|known| known.eq_ignore_ascii_case(tag))) {
+        Some(tag) => Err(Refusal::with(ReferReason::TagUnknown, &format!("Unsupported: {tag}"))),
+        None => Ok(()),
+    }
+}
+
+fn has_readable_options(message: &MessageView<'_>) -> bool {
+    message.values(names::REQUIRE).all(|tag| tag.is_some_and(|tag| tag.is_empty() || is_token(tag)))
+}
+
+/// True for a request with a From tag, Call-ID and a CSeq of its method.
+fn has_parties(message: &MessageView<'_>) -> bool {
+    let from = message.only(names::FROM).and_then(NameAddr::parse);
+    let method = message.first_line().split(|octet| *octet == b' ').next().unwrap_or_default();
+    let cseq = message.only(names::CSEQ).and_then(|value| split_cseq(value.as_bytes()));
+    from.is_some_and(|from| from.parameter("tag").is_some_and(is_token))
+        && message.only(names::CALL_ID).is_some_and(|id| !id.is_empty())
+        && cseq.is_some_and(|(_, named)| named == method)
 }
 
 fn unsupported(reason: ReferReason, explicit: bool, none: bool) -> Refusal {
@@ -228,7 +256,7 @@ mod tests {
 
     fn refer(uri: &str, to: &str, fields: &str) -> String {
         format!(
-            "REFER {uri} SIP/2.0\r\nTo: <sip:b@x>{to}\r\nFrom: <sip:a@x>;tag=1\r\nContact: <sip:a@h;gr=1>\r\n{fields}\r\n"
+            "REFER {uri} SIP/2.0\r\nTo: <sip:b@x>{to}\r\nFrom: <sip:a@x>;tag=1\r\nCall-ID: c\r\nCSeq: 1 REFER\r\nContact: <sip:a@h;gr=1>\r\n{fields}\r\n"
         )
     }
 
@@ -280,6 +308,19 @@ mod tests {
         }
         assert_eq!(reason(&tagged("nosub, explicitsub"), &RULES), ReferReason::BothTags);
         assert_eq!(judged(&tagged("x").replace("REFER ", "INVITE "), &RULES), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_passed_over() {
+        for tags in ["\"explicitsub\"", "explicitsub;x", "foo bar", "nosub, a/b"] {
+            let text = refer("sip:b@h", "", &format!("Refer-To: sip:c@x\r\nRequire: {tags}\r\n"));
+            assert_eq!(reason(&text, &RULES), ReferReason::Malformed, "{tags}");
+        }
+        let good = refer("sip:b@h", "", "Refer-To: sip:c@x\r\nRequire: , nosub ,\r\n");
+        assert_eq!(judged(&good, &RULES), Ok(Some(Subscribing::None)));
+        for (from, to) in [(";tag=1", ""), ("Call-ID: c\r\n", ""), ("1 REFER", "1 INVITE"), ("1 REFER", "REFER")] {
+            assert_eq!(reason(&good.replace(from, to), &RULES), ReferReason::Malformed, "{to}");
+        }
     }
 
     #[test]

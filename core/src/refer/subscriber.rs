@@ -84,6 +84,11 @@ impl Subscriber {
         (self.dialog, self.socket, self.owes) = (dialog, socket, true);
     }
 
+    /// When it was told something last, in Unix milliseconds.
+    pub fn told_at(&self) -> i64 {
+        self.told_at
+    }
+
     /// True when its NOTIFY requests go in this dialog.
     pub fn is_dialog(&self, dialog: &NotifyDialog) -> bool {
         let (own, other) = (self.dialog.view(), dialog.view());

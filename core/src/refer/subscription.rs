@@ -3,7 +3,7 @@
 
 use super::dialog::call_id;
 use super::reason::{ReferReason, Refusal};
-use super::reference::{is_token, to_tag};
+use super::reference::{is_token, judge_options, to_tag};
 use crate::sip::digest_string::split_cseq;
 use crate::sip::message::{MessageView, NameAddr, names, parameter, user_of};
 
@@ -30,6 +30,7 @@ impl<'a> Subscription<'a> {
     /// Reads it.
     pub fn read(message: &MessageView<'a>) -> Result<Subscription<'a>, Refusal> {
         let event_id = event_id(message)?;
+        judge_options(message, &[])?;
         if !accepts_sipfrag(message) {
             return Err(ReferReason::NotAcceptable.into());
         }
@@ -45,6 +46,9 @@ impl<'a> Subscription<'a> {
         })
     }
 }
+
+/// Longest parameter id of Event, in octets.
+const MAX_ID: usize = 64;
 
 /// The number of CSeq.
 pub fn cseq(message: &MessageView<'_>) -> Result<u32, ReferReason> {
@@ -62,7 +66,7 @@ pub fn event_id<'a>(message: &MessageView<'a>) -> Result<&'a str, ReferReason> {
         return Err(ReferReason::Event);
     }
     let id = parameter(parameters, "id").unwrap_or_default();
-    if id.is_empty() || is_token(id) { Ok(id) } else { Err(ReferReason::Malformed) }
+    if id.is_empty() || is_token(id) && id.len() <= MAX_ID { Ok(id) } else { Err(ReferReason::Malformed) }
 }
 
 /// Expires as seconds, at most those of a day. None when there is none.
@@ -139,5 +143,7 @@ mod tests {
             assert_eq!(read(&format!("Event: refer\r\n{fields}")), Err(ReferReason::Malformed), "{fields}");
         }
         assert_eq!(read("Event: refer;id=\"x\"\r\n"), Err(ReferReason::Malformed));
+        assert_eq!(read(&format!("Event: refer;id={}\r\n", "x".repeat(65))), Err(ReferReason::Malformed));
+        assert_eq!(read("Event: refer\r\nRequire: eventlist\r\n"), Err(ReferReason::TagUnknown));
     }
 }
