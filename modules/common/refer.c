@@ -182,10 +182,13 @@ static int begin(sip_msg_t *msg, uint32_t what, uint32_t cseq)
     int made, rc;
 
     if (oauth_transaction() == NULL) {
+        if (host_is_repeated(msg))
+            return OAUTH_PARKED;
         /* what is refused must cost no transaction */
         rc = handle(msg, SIPOAUTH_REFER_LOOK, 0);
         if (rc != OAUTH_OK)
             return rc;
+        oauth_refer_forget();
         made = host_make_transaction(msg);
         if (made <= 0)
             return made == 0 ? OAUTH_PARKED : OAUTH_ERROR;
