@@ -57,6 +57,7 @@ void test_requests(void);
 void test_grants(sipoauth_worker *worker);
 void test_replies(sipoauth_worker *worker);
 void test_dialogs(sipoauth_worker *worker);
+void test_refer(sipoauth_worker *worker);
 void test_processes(void);
 /* With a store in a folder of this name. */
 sipoauth_context *make_store_context(const char *folder, const char *allow);

@@ -565,6 +565,7 @@ void test_requests(void)
     test_grants(worker);
     test_replies(worker);
     test_dialogs(worker);
+    test_refer(worker);
     large();
     waits(io);
     busy();
