@@ -263,6 +263,6 @@ mod tests {
                 assert!(text.ends_with(&format!(" or {last}")), "{text}");
             }
         }
-        assert_eq!(count, 10);
+        assert_eq!(count, 15);
     }
 }
