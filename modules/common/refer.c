@@ -123,7 +123,7 @@ static int ask(sip_msg_t *msg, uint32_t what, uint32_t cseq, struct oauth_refer 
     if (!has_place)
         LM_ERR("the address of the socket of a request is not known, or too long\n");
     rc = sipoauth_worker_refer(has_place ? oauth_worker_get() : NULL, what, &request.call, accepted_check(msg),
-            host_socket(msg), at, cseq, &refer);
+            oauth_socket(msg), at, cseq, &refer);
     if (rc != SIPOAUTH_OK)
         LM_ERR("nothing can be said about a request about a REFER (%d)\n", rc);
     *outcome = (struct oauth_refer){
@@ -189,9 +189,13 @@ static int begin(sip_msg_t *msg, uint32_t what, uint32_t cseq)
         if (rc != OAUTH_OK)
             return rc;
         oauth_refer_forget();
-        made = host_make_transaction(msg);
-        if (made <= 0)
-            return made == 0 ? OAUTH_PARKED : OAUTH_ERROR;
+        made = oauth_tm.t_newtran(msg);
+        if (made == 0)
+            return OAUTH_PARKED; /* a copy, which was answered */
+        if (made < 0) {
+            LM_ERR("no transaction can be made for a REFER (%d)\n", made);
+            return OAUTH_ERROR;
+        }
     }
     return handle(msg, what, cseq);
 }
@@ -266,10 +270,19 @@ static int apply_all(sip_msg_t *msg, const sipoauth_edit *edits, size_t count)
     return 0;
 }
 
+/* The request to which the message that this process works on is a response. */
+static str answered_request(void)
+{
+    const struct cell *cell = oauth_transaction();
+
+    return cell != NULL && cell->uas.request != NULL ? (str){cell->uas.request->buf, (int)cell->uas.request->len}
+                                                     : (str)STR_NULL;
+}
+
 static int conform(sip_msg_t *msg, uint32_t flags)
 {
     const sipoauth_str message = {msg->buf, msg->len};
-    const str request = oauth_is_request(msg) ? (str)STR_NULL : host_answered_request();
+    const str request = oauth_is_request(msg) ? (str)STR_NULL : answered_request();
     sipoauth_edit few[EDITS], *edits = few;
     size_t count = 0;
     uint32_t status = 0;
@@ -334,12 +347,6 @@ const char *oauth_subscribing_name(uint32_t subscribing)
     }
 }
 
-static int send_notify(void *user, const sipoauth_notify *notify)
-{
-    (void)user;
-    return host_notify(notify) == 0 ? SIPOAUTH_OK : SIPOAUTH_E_SYSTEM;
-}
-
 static void ended(void *user, sipoauth_str id, sipoauth_str address, uint32_t status)
 {
     (void)user;
@@ -349,7 +356,7 @@ static void ended(void *user, sipoauth_str id, sipoauth_str address, uint32_t st
 /* Called after each step of the I/O process. */
 void oauth_refer_step(sipoauth_io *io)
 {
-    (void)sipoauth_io_notify(io, send_notify, NULL);
+    (void)sipoauth_io_notify(io, oauth_notify_send, NULL);
     (void)sipoauth_io_refers_ended(io, ended, NULL);
 }
 

@@ -37,8 +37,8 @@
 #define OAUTH_NOT_NOW (-20)         /* cannot be decided now: 503 */
 #define OAUTH_MALFORMED (-21)       /* cannot be authenticated as written: 400, 415 */
 #define OAUTH_NO_SCOPE (-22)        /* the token lacks a scope */
-#define OAUTH_REFUSED (-24)         /* a rule of REFER or of its events */
 #define OAUTH_PENDING (-23)         /* KEMI: the request must wait, and goes on later */
+#define OAUTH_REFUSED (-24)         /* a rule of REFER or of its events */
 
 /* auth_oauth.c of the host */
 extern sipoauth_context *oauth_context;   /* made before the fork, shared by all processes */
@@ -388,13 +388,15 @@ void oauth_refer_step(sipoauth_io *io);
 void oauth_refer_notified(uint64_t subscription, int code);
 size_t oauth_refer_address(char *text, const str *host, const str *port);
 
-/* notify.c of the host */
+/* notify.c */
+uint64_t oauth_socket(const sip_msg_t *msg);
+int oauth_notify_send(void *user, const sipoauth_notify *notify);
+void oauth_notify_answered(struct cell *cell, int type, struct tmcb_params *params);
+
+/* uac.c of the host */
 #define OAUTH_ADDRESS_SIZE 300
-uint64_t host_socket(const sip_msg_t *msg);
 size_t host_socket_address(const sip_msg_t *msg, char *text);
-int host_make_transaction(sip_msg_t *msg);
-str host_answered_request(void);
-int host_notify(const sipoauth_notify *notify);
+int host_notify(dlg_t *dialog, const str *destination, str *headers, str *body, void *subscription);
 
 /* bindings.c: what usrloc knows about an address */
 extern char *oauth_location_table;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Event routes: a request was denied, a session has ended, a REFER has ended. A KEMI script names one function for both with the parameter
- * event_callback. The outcome is in $oauth(...), as after a check.
+ * Event routes: a request was denied, a session has ended, a REFER has ended. A KEMI script names one function for all of
+ * them with the parameter event_callback. The outcome is in $oauth(...), as after a check.
  *
  * Their names begin with "oauth", because Kamailio's grammar has no underscore there: it reads
  * event_route[auth_oauth:denied] as oauth:denied, too.
@@ -27,7 +27,6 @@ struct event {
 
 static struct event denied = {str_init("oauth:denied"), -1, 0};
 static struct event session_ended = {str_init("oauth:session-ended"), -1, 0};
-
 static struct event refer_done = {str_init("oauth:refer-done"), -1, 0};
 
 static int route_of(const str *name)

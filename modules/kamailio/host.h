@@ -35,6 +35,7 @@
 #include "core/ut.h"
 #include "modules/rr/api.h"
 #include "modules/sl/sl.h"
+#include "modules/tm/dlg.h"
 #include "modules/tm/tm_load.h"
 
 #define HOST_PARAM_TEXT (PARAM_STRING | PARAM_USE_FUNC)

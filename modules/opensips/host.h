@@ -53,6 +53,7 @@
 #include "modules/rr/api.h"
 #include "modules/signaling/signaling.h"
 #include "modules/sl/sl_api.h"
+#include "modules/tm/dlg.h"
 #include "modules/tm/tm_load.h"
 
 /* The names of Kamailio's headers. */

@@ -125,11 +125,6 @@ static int w_refer_accept(sip_msg_t *msg, int *cseq)
     return oauth_refer_accept(msg, cseq != NULL ? *cseq : 0);
 }
 
-static int w_refer_update(sip_msg_t *msg, str *id, str *status)
-{
-    return oauth_refer_update(msg, id, status);
-}
-
 /* OpenSIPS calls a function with as many parameters as it may have, whatever type the table gives it. */
 #define F(function) ((cmd_function)(void (*)(void))(function))
 #define NO_PARAMETER {{0, NULL, NULL}}
@@ -167,7 +162,7 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_refer_follow", F(oauth_refer_follow), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_refer_subscribe", F(oauth_refer_subscribe), NO_PARAMETER, ANSWERING_ROUTES},
     {"oauth_refer_publish", F(oauth_refer_publish), NO_PARAMETER, ANSWERING_ROUTES},
-    {"oauth_refer_update", F(w_refer_update), {TEXT, TEXT, END}, ALL_ROUTES},
+    {"oauth_refer_update", F(oauth_refer_update), {TEXT, TEXT, END}, ALL_ROUTES},
     {"oauth_refer_response", F(oauth_refer_response), NO_PARAMETER, ALL_ROUTES},
     {NULL, NULL, NO_PARAMETER, 0}
 };
