@@ -67,6 +67,11 @@ impl Place {
         request.with("Contact", format!("<sip:alice@127.0.0.1:{}>", self.alice.local_port()))
     }
 
+    /// A REFER of alice to bob, whose events she wants to subscribe to by herself.
+    fn explicit_refer(&self) -> Request {
+        self.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub")
+    }
+
     /// A call of alice to bob that was answered: a request of alice in it, without method.
     fn call(&mut self) -> Request {
         let invite = self.of_alice("INVITE");
@@ -100,6 +105,14 @@ impl Place {
         Reply::parse(&octets).expect("our own").header("To").expect("required").to_owned()
     }
 
+    /// He accepts a REFER with explicitsub. Returns the To of his answer and the URI at which alice may subscribe.
+    fn bob_accepts(&mut self, refer: &Reply) -> (String, String) {
+        let to = self.bob_answers(refer, "202 Accepted");
+        let (uri, id) = events_at(&self.alice_gets());
+        self.stack.secrets.keep(&id);
+        (to, uri)
+    }
+
     fn alice_gets(&mut self) -> Reply {
         loop {
             let reply = self.alice.receive().expect("an answer");
@@ -127,15 +140,12 @@ const ENDED: &str = "terminated;reason=noresource";
 #[test]
 fn a_phone_that_knows_no_explicitsub_is_followed() {
     let mut place = place(|builder| builder);
-    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let refer = place.explicit_refer();
     place.alice.send(&refer).expect("sent");
     let got = place.bob_gets();
     assert_eq!((got.header("Require"), got.header("Authorization")), (None, None), "{got:?}");
     assert_eq!(got.header("Refer-To"), Some("<sip:carol@example.test>"));
-    let to = place.bob_answers(&got, "202 Accepted");
-    let reply = place.alice_gets();
-    let (uri, id) = events_at(&reply);
-    place.stack.secrets.keep(&id);
+    let (to, uri) = place.bob_accepts(&got);
     let mut subscriber = Subscriber::new(place.stack.udp(), &uri);
     assert_eq!((subscriber.ask().status, subscriber.notified().told().0), (200, 100));
     assert_eq!(tells(&mut place.bob, &got, &to, 1, "SIP/2.0 180 Ringing\r\n", "active;expires=60"), 200);
@@ -174,9 +184,7 @@ fn a_transfer_within_a_call_is_followed() {
     place.alice.send(&refer).expect("sent");
     let got = place.bob_gets();
     assert_eq!(got.header("Require"), None, "{got:?}");
-    let to = place.bob_answers(&got, "202 Accepted");
-    let (uri, id) = events_at(&place.alice_gets());
-    place.stack.secrets.keep(&id);
+    let (to, uri) = place.bob_accepts(&got);
     let mut subscriber = Subscriber::new(place.stack.udp(), &uri);
     subscriber.ask();
     subscriber.notified();
@@ -192,7 +200,7 @@ fn a_transfer_within_a_call_is_followed() {
 #[test]
 fn a_phone_that_refuses_or_stops_to_tell_ends_the_transfer() {
     let mut place = place(|builder| builder);
-    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let refer = place.explicit_refer();
     place.alice.send(&refer).expect("sent");
     let got = place.bob_gets();
     place.bob_answers(&got, "603 Decline");
@@ -200,12 +208,10 @@ fn a_phone_that_refuses_or_stops_to_tell_ends_the_transfer() {
     assert_eq!((reply.status, reply.header("Refer-Events-At")), (603, None));
     place.stack.wait_until("it has ended", || place.stack.kamailio.log().contains("has ended with 603"));
 
-    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let refer = place.explicit_refer();
     place.alice.send(&refer).expect("sent");
     let got = place.bob_gets();
-    let to = place.bob_answers(&got, "202 Accepted");
-    let (uri, id) = events_at(&place.alice_gets());
-    place.stack.secrets.keep(&id);
+    let (to, uri) = place.bob_accepts(&got);
     assert_eq!(tells(&mut place.bob, &got, &to, 1, "SIP/2.0 100 Trying\r\n", "terminated;reason=timeout"), 200);
     let mut subscriber = Subscriber::new(place.stack.udp(), &uri);
     subscriber.ask();
@@ -252,7 +258,7 @@ fn with_nosub_nobody_is_told_and_without_a_tag_the_phones_do_as_ever() {
 #[test]
 fn whoever_is_not_let_in_refers_nobody() {
     let mut place = place(|builder| builder);
-    let mut refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let mut refer = place.explicit_refer();
     refer.headers.retain(|(name, _)| name != "Authorization");
     assert_eq!(place.stack.request(&mut place.alice, &refer).status, 401);
     assert_eq!(place.stack.counter("refers"), 0);
@@ -304,12 +310,10 @@ fn a_subscription_that_arrives_at_another_proxy_goes_on_to_its_own() {
     let other =
         configured("refer.cfg", &scripted_provider(&place.server)).define_string("NODES", "^127[.]0[.]0[.]1:[0-9]+$");
     let other = Stack::new(other);
-    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let refer = place.explicit_refer();
     place.alice.send(&refer).expect("sent");
     let got = place.bob_gets();
-    let to = place.bob_answers(&got, "202 Accepted");
-    let (uri, id) = events_at(&place.alice_gets());
-    place.stack.secrets.keep(&id);
+    let (to, uri) = place.bob_accepts(&got);
     let mut subscriber = Subscriber::new(other.udp(), &uri);
     assert_eq!((subscriber.ask().status, subscriber.notified().told().0), (200, 100));
     assert_eq!(tells(&mut place.bob, &got, &to, 1, "SIP/2.0 180 Ringing\r\n", "active;expires=60"), 200);
@@ -353,7 +357,7 @@ fn a_call_with_a_phone_that_has_a_gruu_goes_on_and_ends() {
 #[test]
 fn who_may_refer_is_a_matter_of_scopes() {
     let mut place = place_with(";method_scopes=REFER=sip.refer", |builder| builder);
-    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let refer = place.explicit_refer();
     let refused = place.stack.request(&mut place.alice, &refer);
     let challenge = refused.header("WWW-Authenticate").unwrap_or_default();
     assert_eq!((refused.status, challenge.contains("sip.refer")), (401, true), "{refused:?}");
@@ -374,16 +378,14 @@ fn a_refer_that_forks_has_the_end_of_the_phone_that_accepts() {
     let contact = format!("<sip:second@127.0.0.1:{}>", second.local_port());
     let register = Request::register(BOB).with("Authorization", place.token("bob")).with("Contact", contact);
     assert_eq!(second.request(&register).expect("an answer").status, 200);
-    let refer = place.of_alice("REFER").with("Refer-To", "<sip:carol@example.test>").with("Require", "explicitsub");
+    let refer = place.explicit_refer();
     place.alice.send(&refer).expect("sent");
     let got = place.bob_gets();
     let refused = Reply::parse(&second.receive_request(PATIENCE).expect("a REFER")).expect("a request");
     second.send_octets(&answer(&refused, 486)).expect("sent");
     // the refusal is there before the acceptance
     std::thread::sleep(crate::refer::SILENCE);
-    let to = place.bob_answers(&got, "202 Accepted");
-    let (uri, id) = events_at(&place.alice_gets());
-    place.stack.secrets.keep(&id);
+    let (to, uri) = place.bob_accepts(&got);
     let mut subscriber = Subscriber::new(place.stack.udp(), &uri);
     assert_eq!((subscriber.ask().status, subscriber.notified().told().0), (200, 100));
     assert_eq!(tells(&mut place.bob, &got, &to, 1, "SIP/2.0 200 OK\r\n", ENDED), 200);

@@ -10,7 +10,7 @@
 
 import readline from 'node:readline';
 import { once } from 'node:events';
-import { launch, openPage } from './browser.mjs';
+import { CALLS, launch, openPage } from './browser.mjs';
 
 const aors = process.env.AORS.split(' ');
 
@@ -63,10 +63,7 @@ async function talk({ ws, aors, tokens, pause }) {
   return events;
 }
 
-const browser = await launch([
-  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
-  '--allow-loopback-in-peer-connection',    // the machine may have no other network
-]);
+const browser = await launch(CALLS);
 let events = [];
 try {
   const page = await openPage(browser, 'jssip');

@@ -9,8 +9,7 @@
 // The tokens come on one line of standard input, after the line "ready": a browser may take long to start, and tokens
 // do not last. A second line ends all.
 
-import readline from 'node:readline';
-import { launch, openPage } from './browser.mjs';
+import { play } from './browser.mjs';
 
 // Runs inside the page.
 async function transfer({ ws, aors, tokens, require }) {
@@ -69,24 +68,6 @@ async function transfer({ ws, aors, tokens, require }) {
   events.subscribe();
 }
 
-const browser = await launch([
-  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
-  '--allow-loopback-in-peer-connection',    // the machine may have no other network
-]);
-const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-try {
-  const page = await openPage(browser, 'jssip');
-  await page.context().grantPermissions(['microphone']);
-  await page.exposeFunction('say', (line) => console.log(line));
-  console.log('ready');
-  const { value: line } = await lines.next();
-  await page.evaluate(transfer, {
-    ws: process.env.WS, aors: process.env.AORS.split(' '), tokens: line.split(' '), require: process.env.REQUIRE,
-  });
-  await lines.next();
-} catch (error) {
-  console.log(JSON.stringify({ who: 'kit', event: 'error', message: error.message }));
-} finally {
-  await browser.close();
-}
-process.exit(0);
+await play('jssip', transfer, {
+  ws: process.env.WS, aors: process.env.AORS.split(' '), require: process.env.REQUIRE,
+}, { calls: true });

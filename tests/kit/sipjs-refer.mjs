@@ -8,11 +8,10 @@
 //
 // The token comes on one line of standard input, after the line "ready". A second line ends all.
 
-import readline from 'node:readline';
-import { launch, openPage } from './browser.mjs';
+import { play } from './browser.mjs';
 
 // Runs inside the page.
-async function refer({ ws, aor, referTo, token }) {
+async function refer({ ws, aor, referTo, tokens: [token] }) {
   const say = (event, details) => window.say(JSON.stringify({ who: 'alice', event, ...details }));
   const withToken = [`Authorization: Bearer ${token}`];
   const ua = new SIP.UserAgent({
@@ -52,18 +51,4 @@ async function refer({ ws, aor, referTo, token }) {
   await events.subscribe();
 }
 
-const browser = await launch();
-const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-try {
-  const page = await openPage(browser, 'sipjs');
-  await page.exposeFunction('say', (line) => console.log(line));
-  console.log('ready');
-  const { value: token } = await lines.next();
-  await page.evaluate(refer, { ws: process.env.WS, aor: process.env.AOR, referTo: process.env.REFER_TO, token });
-  await lines.next();
-} catch (error) {
-  console.log(JSON.stringify({ who: 'kit', event: 'error', message: error.message }));
-} finally {
-  await browser.close();
-}
-process.exit(0);
+await play('sipjs', refer, { ws: process.env.WS, aor: process.env.AOR, referTo: process.env.REFER_TO });

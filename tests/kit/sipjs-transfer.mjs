@@ -8,8 +8,7 @@
 //
 // The tokens come on one line of standard input, after the line "ready". A second line ends all.
 
-import readline from 'node:readline';
-import { launch, openPage } from './browser.mjs';
+import { play } from './browser.mjs';
 
 // Runs inside the page.
 async function transfer({ ws, aors, tokens, regId }) {
@@ -84,24 +83,6 @@ async function transfer({ ws, aors, tokens, regId }) {
   });
 }
 
-const browser = await launch([
-  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
-  '--allow-loopback-in-peer-connection',    // the machine may have no other network
-]);
-const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-try {
-  const page = await openPage(browser, 'sipjs');
-  await page.context().grantPermissions(['microphone']);
-  await page.exposeFunction('say', (line) => console.log(line));
-  console.log('ready');
-  const { value: line } = await lines.next();
-  await page.evaluate(transfer, {
-    ws: process.env.WS, aors: process.env.AORS.split(' '), tokens: line.split(' '), regId: Number(process.env.REG_ID ?? 0),
-  });
-  await lines.next();
-} catch (error) {
-  console.log(JSON.stringify({ who: 'kit', event: 'error', message: error.message }));
-} finally {
-  await browser.close();
-}
-process.exit(0);
+await play('sipjs', transfer, {
+  ws: process.env.WS, aors: process.env.AORS.split(' '), regId: Number(process.env.REG_ID ?? 0),
+}, { calls: true });
