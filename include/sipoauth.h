@@ -2149,11 +2149,10 @@ int32_t sipoauth_pop_verify(struct sipoauth_str key, struct sipoauth_str digest,
    refresh, or an end.
  - SIPOAUTH_REFER_PUBLISH: a PUBLISH (RFC 3903) changes a state.
  - SIPOAUTH_REFER_FOLLOW: the REFER goes on to a phone of before RFC 7614, without its option tags
-   (SIPOAUTH_CONFORM_WITHOUT_TAGS). With explicitsub the state is kept here: the host adds Refer-Events-At with events_uri
-   to the 2xx, and tells by sipoauth_worker_refer_update what the phone's own NOTIFY requests say.
-
- - SIPOAUTH_REFER_LOOK: would a REFER be accepted or followed? Nothing is counted or kept, so a host can refuse it before it
-   takes memory for it.
+   (SIPOAUTH_CONFORM_WITHOUT_TAGS). With explicitsub the state is kept here: the host adds Refer-Events-At with
+   events_uri to the 2xx, and tells by sipoauth_worker_refer_update what the phone's own NOTIFY requests say.
+ - SIPOAUTH_REFER_LOOK: would a REFER be accepted or followed? Nothing is counted or kept, so a host can refuse it
+   before it takes memory for it.
 
  `request` must have message, transport, source_ip, source_port and vias, and, except for SIPOAUTH_REFER_CHECK, the
  reply_to_tag with which the answer will leave, and for PUBLISH the body. `check` names the worker's last check if that
@@ -2224,9 +2223,10 @@ int32_t sipoauth_worker_refer_notified(struct sipoauth_worker *worker,
  Tells what a proxy changes in a message that passes. Refer-Events-At is only in a 2xx to a REFER that requires
  explicitsub, once and well-formed (RFC 7614 section 4.8), and a 202 to a REFER becomes a 200 (RFC 7647 section 5).
  `message` is the whole message as it was received, `request` the REFER that a response answers, or empty if the host
- does not have it. `flags` is 0, or SIPOAUTH_CONFORM_WITHOUT_TAGS for a REFER. Writes the changes to `edits`, at most `room`, in the order of their places; the digits of the status
- are not among them. `*count` gets their number, also with SIPOAUTH_E_SPACE. `*status` gets the new status of a response,
- or 0. Any process, any thread. Since ABI version 5.
+ does not have it. `flags` is 0, or SIPOAUTH_CONFORM_WITHOUT_TAGS for a REFER. Writes the changes to `edits`, at most
+ `room`, in the order of their places; the digits of the status are not among them. `*count` gets their number, also
+ with SIPOAUTH_E_SPACE. `*status` gets the new status of a response, or 0. Any process, any thread. Since ABI version
+ 5.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_SPACE, SIPOAUTH_E_INPUT (it is no SIP message), SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
 

@@ -130,7 +130,7 @@ impl<'w> Refers<'w> {
     pub fn accept(&self, asked: &Asked<'_>) -> ReferAnswer {
         self.answer(asked, |message, answer| {
             let (rules, over_tls) = (self.rules(), is_over_tls(asked));
-            let reference = judge(asked.request.method, message, &rules)?.ok_or(ReferReason::Malformed)?;
+            let reference = read(asked, message, &rules)?;
             answer.facts = ReferFacts::new(&reference);
             judge_acceptable(&reference, message, &rules, over_tls)?;
             let own_target = reference.in_dialog.then(|| message.request_uri()).flatten();
@@ -165,7 +165,7 @@ impl<'w> Refers<'w> {
     pub fn look(&self, asked: &Asked<'_>) -> ReferAnswer {
         self.answer(asked, |message, _| {
             let rules = self.rules();
-            let reference = judge(asked.request.method, message, &rules)?.ok_or(ReferReason::Malformed)?;
+            let reference = read(asked, message, &rules)?;
             judge_protected(&reference, message, &rules, is_over_tls(asked))?;
             if reference.subscribing == Subscribing::None {
                 return Ok(());
@@ -200,7 +200,7 @@ impl<'w> Refers<'w> {
     pub fn follow(&self, asked: &Asked<'_>) -> ReferAnswer {
         self.answer(asked, |message, answer| {
             let rules = self.rules();
-            let reference = judge(asked.request.method, message, &rules)?.ok_or(ReferReason::Malformed)?;
+            let reference = read(asked, message, &rules)?;
             answer.facts = ReferFacts::new(&reference);
             judge_protected(&reference, message, &rules, is_over_tls(asked))?;
             if reference.subscribing == Subscribing::Explicit {
@@ -271,8 +271,7 @@ impl<'w> Refers<'w> {
             answer.id = id.text();
             self.authorize(asked, refer)?;
             let contact = self.uri(asked, &answer.id);
-            let left = seconds_up(refer.until() - self.now);
-            let seconds = subscription.expires.map_or(left, |asked| asked.min(left));
+            let seconds = self.granted(refer, subscription.expires);
             let until = self.now + i64::from(seconds) * 1000;
             let event_id = subscription.event_id;
             let (dialog, hash) = self.dialog(asked, message, &contact, event_id)?;
@@ -300,6 +299,12 @@ impl<'w> Refers<'w> {
             answer.reply = Reply::new(200, "OK", headers);
             Ok(())
         })
+    }
+
+    /// For how many seconds a subscription or publication is taken: as asked, but not for longer than the REFER lasts.
+    fn granted(&self, refer: Refer<'_>, asked: Option<u32>) -> u32 {
+        let left = seconds_up(refer.until() - self.now);
+        asked.map_or(left, |asked| asked.min(left))
     }
 
     /// Takes a request within the dialog of a seat. Returns the seat if the subscriber is to be told where it is now.
@@ -353,8 +358,7 @@ impl<'w> Refers<'w> {
                 // Whatever comes after the end changes nothing; the publisher is told so by the entity-tag.
                 let _ = self.tell(refer, status);
             }
-            let left = seconds_up(refer.until() - self.now);
-            let seconds = publication.expires.map_or(left, |asked| asked.min(left));
+            let seconds = self.granted(refer, publication.expires);
             let headers = format!("SIP-ETag: {}\r\nExpires: {seconds}\r\n", entity_tag(refer));
             answer.reply = Reply::new(200, "OK", headers);
             Ok(())
@@ -552,6 +556,11 @@ impl<'w> Refers<'w> {
     fn count(&self, counter: Counter) {
         self.context.arena().shared().counters.add(counter);
     }
+}
+
+/// A REFER that keeps the rules, see [`judge`].
+fn read<'a>(asked: &Asked<'_>, message: &MessageView<'a>, rules: &ReferRules) -> Judged<Reference<'a>> {
+    Ok(judge(asked.request.method, message, rules)?.ok_or(ReferReason::Malformed)?)
 }
 
 fn is_over_tls(asked: &Asked<'_>) -> bool {

@@ -10,6 +10,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::shared_key::{Key, hmac_sha256};
+use crate::text::fingerprint::octets_of_hex;
 
 /// Length of a proof in octets.
 pub const LEN: usize = 32;
@@ -97,22 +98,13 @@ pub fn pop_to_text(pop: &[u8; LEN]) -> String {
 /// Reads a proof written as base64url, base64 (padded or not) or hex.
 pub fn pop_from_text(text: &str) -> Option<[u8; LEN]> {
     if text.len() == LEN * 2 {
-        return decode_hex(text);
+        return octets_of_hex(text.as_bytes());
     }
     // There is room for a text that is too long, because decoding goes by whole groups.
     let mut room = [0; LEN + 4];
     let is_standard = text.bytes().any(|b| b == b'+' || b == b'/');
     let length = if is_standard { &STANDARD } else { &URL_SAFE }.decode_slice(text, &mut room).ok()?;
     room[..length].try_into().ok()
-}
-
-fn decode_hex(text: &str) -> Option<[u8; LEN]> {
-    let digit = |octet: u8| char::from(octet).to_digit(16);
-    let mut pop = [0; LEN];
-    for (octet, pair) in pop.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *octet = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
-    }
-    Some(pop)
 }
 
 /// Compares a received proof with the expected one in constant time.

@@ -4,7 +4,7 @@
 //!
 //! A name is 20 octets in hex: where the state lies, in a form that tells nothing, and 128 random bits.
 
-use crate::text::fingerprint::{hex, nibble};
+use crate::text::fingerprint::{hex, octets_of_hex};
 
 /// Octets of a name.
 pub const LEN: usize = 20;
@@ -20,7 +20,7 @@ pub struct StateId(pub [u8; LEN]);
 impl StateId {
     /// Reads the user of a URI. None when it is no name.
     pub fn parse(user: &str) -> Option<StateId> {
-        digits(user).map(StateId)
+        octets_of_hex(user.as_bytes()).map(StateId)
     }
 
     /// The text, as it stands in URIs.
@@ -51,19 +51,7 @@ pub fn publisher_text(id: &StateId, key: &[u8; KEY]) -> String {
 /// Reads such a user.
 pub fn parse_publisher(user: &str) -> Option<(StateId, [u8; KEY])> {
     let (id, key) = user.split_once('-')?;
-    Some((StateId::parse(id)?, digits(key)?))
-}
-
-fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut octets = [0; N];
-    if text.len() != N * 2 {
-        return None;
-    }
-    for (octet, pair) in octets.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let nibble = |digit: u8| nibble(digit.to_ascii_lowercase());
-        *octet = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(octets)
+    Some((StateId::parse(id)?, octets_of_hex(key.as_bytes())?))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub struct Subscription<'a> {
     pub event_id: &'a str,
     /// Expires in seconds. 0 ends the subscription, or asks once.
     pub expires: Option<u32>,
-    /// The tags and the Call-ID that name its dialog. None: it creates one.
+    /// The tag of the event server. None: it creates a dialog.
     pub to_tag: Option<&'a str>,
     /// The subscriber's tag.
     pub from_tag: &'a str,

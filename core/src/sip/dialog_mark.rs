@@ -11,7 +11,7 @@
 use subtle::ConstantTimeEq;
 
 use crate::keys::shared_key::{Key, hmac_sha256};
-use crate::text::fingerprint::push_hex;
+use crate::text::fingerprint::{octets_of_hex, push_hex};
 
 /// Name of the URI parameter. Names and values of URI parameters are compared without regard to case (RFC 3261 section
 /// 19.1.4), so the value is hexadecimal.
@@ -93,21 +93,9 @@ fn mark_among(parameters: &[u8]) -> Option<[u8; LENGTH]> {
         if found.is_some() {
             return None;
         }
-        found = Some(from_hex(halves.next().unwrap_or_default().trim_ascii())?);
+        found = Some(octets_of_hex(halves.next().unwrap_or_default().trim_ascii())?);
     }
     found
-}
-
-fn from_hex(text: &[u8]) -> Option<[u8; LENGTH]> {
-    let mut octets = [0; LENGTH];
-    if text.len() != 2 * LENGTH {
-        return None;
-    }
-    for (octet, pair) in octets.iter_mut().zip(text.chunks(2)) {
-        let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        *octet = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(octets)
 }
 
 #[cfg(test)]

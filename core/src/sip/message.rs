@@ -267,12 +267,7 @@ pub fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
 
 /// True for a sip or sips URI.
 pub fn is_sip(uri: &str) -> bool {
-    scheme(uri).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip") || scheme.eq_ignore_ascii_case("sips"))
-}
-
-/// The scheme of a URI.
-pub fn scheme(uri: &str) -> Option<&str> {
-    uri.split_once(':').map(|(scheme, _)| scheme)
+    uri.split_once(':').is_some_and(|(scheme, _)| ["sip", "sips"].iter().any(|sip| scheme.eq_ignore_ascii_case(sip)))
 }
 
 /// The user of a SIP URI, as written; empty when there is none.

@@ -39,6 +39,19 @@ pub fn hex(octets: &[u8]) -> String {
     out
 }
 
+/// Reads as many octets in hex, in either case. None for anything else.
+pub fn octets_of_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let mut octets = [0; N];
+    if text.len() != N * 2 {
+        return None;
+    }
+    for (octet, pair) in octets.iter_mut().zip(text.chunks_exact(2)) {
+        let digit = |at: usize| nibble(pair[at].to_ascii_lowercase());
+        *octet = digit(0)? << 4 | digit(1)?;
+    }
+    Some(octets)
+}
+
 /// Eight octets in lower-case hex.
 pub fn hex_digits(octets: [u8; 8]) -> [u8; 16] {
     std::array::from_fn(|index| DIGITS[usize::from(octets[index / 2] >> (4 * (1 - index % 2)) & 15)])
@@ -137,6 +150,14 @@ pub fn cut(text: &str, octets: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hex_is_read_in_either_case_and_nothing_else_is_hex() {
+        assert_eq!(octets_of_hex(b"00Ff7a"), Some([0, 255, 0x7a]));
+        for text in ["", "0", "00ff7", "00ff7a0", "00fg7a", "+0ff7a", "00ff7\u{e9}"] {
+            assert_eq!(octets_of_hex::<3>(text.as_bytes()), None, "{text}");
+        }
+    }
 
     #[test]
     fn both_ways_to_write_hex_agree() {
