@@ -111,6 +111,10 @@ fn session(id: u8, instance: &str, now: i64) -> Session {
         ends_at: now + 60,
         renewable: true,
         weak: false,
+        sid: None,
+        parent: None,
+        name: String::new(),
+        device: String::new(),
     }
 }
 

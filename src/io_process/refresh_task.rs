@@ -252,6 +252,7 @@ impl TaskEnv {
                 aors: vec![tokens.aor.clone()],
                 client_id: session.client_id,
                 scope: refreshed.scope.unwrap_or(session.scope),
+                sid: session.sid,
             },
             bound_to: tokens.aor,
             sign_in: tokens.sign_in,
@@ -260,6 +261,8 @@ impl TaskEnv {
             token: None,
             valid_until: refreshed.expires_at,
             renewable: false,
+            parent: None,
+            name: String::new(),
         }))
     }
 

@@ -262,7 +262,6 @@ impl IoService {
         self.refreshes.take_ended()
     }
 
-    /// Takes over the configuration in force.
     /// Sends the NOTIFY requests that are due. `send` returns false when one could not be sent.
     pub fn send_notifies(&mut self, send: &mut dyn FnMut(&Outgoing<'_>) -> bool) {
         let sent = self.refers.send(self.context.arena().refers(), now_millis(), send);
@@ -276,6 +275,7 @@ impl IoService {
         self.refers.take_ended()
     }
 
+    /// Takes over the configuration in force.
     fn follow(&mut self) {
         if let Some(placed) = self.context.policy_after(self.placed.generation) {
             self.placed = placed;

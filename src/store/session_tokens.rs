@@ -82,6 +82,8 @@ impl SessionStore {
             token: held.then(|| token_name(&granted.access_token.0)),
             valid_until,
             renewable: granted.refresh_token.is_some() && refreshed,
+            parent: None,
+            name: String::new(),
         };
         let tokens = Tokens {
             provider: provider.name.clone(),

@@ -237,8 +237,8 @@ impl SessionStore {
                 (Some(end), _) => {
                     let mut octets = encode(&account);
                     // With a store over the network, the workers' cache has no room for longer records.
-                    while octets.len() > MAX_ACCOUNT && account.sessions.len() > 1 {
-                        account.sessions.pop();
+                    while octets.len() > MAX_ACCOUNT && account.phones().count() > 1 {
+                        account.prune(account.phones().count() - 1);
                         octets = encode(&account);
                     }
                     let value = self.sealer.seal(&key, &octets);
@@ -315,6 +315,10 @@ impl SessionStore {
                         ends_at: end_of(exchanged, now / 1000 + bounds.lifetime),
                         renewable: exchanged.renewable,
                         weak: registration.weak && exchanged.master_key.is_none(),
+                        sid: exchanged.identity.sid,
+                        parent: exchanged.parent,
+                        name: exchanged.name.clone(),
+                        device: String::new(),
                     },
                     None => {
                         ended = true;
@@ -331,13 +335,13 @@ impl SessionStore {
                 let same_phone = |s: &Session| !s.instance.is_empty() && flow(s) == flow(&session);
                 left = account.sessions.extract_if(.., |s| same_phone(s) || s.ends_at <= now / 1000).collect();
                 account.sessions.insert(0, session);
-                left.extend(account.sessions.drain(bounds.devices.min(account.sessions.len())..));
+                left.extend(account.prune(bounds.devices));
                 true
             })?;
             // The proxy does not refresh tokens that the phone holds, so nothing else removes them. If this fails,
             // they expire.
-            for session in left.iter().filter(|s| s.sign_in.phone_holds_tokens()) {
-                let _ = self.store.remove(&tokens_key(&session.id), None);
+            for session in left.iter().filter(|s| s.sign_in.phone_holds_tokens() || s.parent.is_some()) {
+                self.clear_away(session);
             }
             if ended {
                 return Err(SessionError::NotThere);
@@ -487,7 +491,7 @@ fn note_key(
 fn end_of(exchanged: &Exchanged, latest: i64) -> i64 {
     match exchanged.sign_in {
         SignIn::ForeignToken => exchanged.valid_until.min(latest),
-        SignIn::Code | SignIn::Password => latest,
+        SignIn::Code | SignIn::Password | SignIn::Page | SignIn::Device => latest,
     }
 }
 

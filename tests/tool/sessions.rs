@@ -35,6 +35,10 @@ fn session(number: u8) -> Session {
         ends_at: now() + 6000,
         renewable: true,
         weak: false,
+        sid: None,
+        parent: None,
+        name: String::new(),
+        device: String::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use sipoauth_bench::part::Part;
 use sipoauth_bench::proxies::ground::Ground;
 use sipoauth_bench::refer::memory::Memory;
 use sipoauth_bench::refer::phones::{Phones, Plan, Tally};
-use sipoauth_bench::refer::results::{Costs, Growth, figures, ratios};
+use sipoauth_bench::refer::results::{Costs, Growth, Later, figures, ratios};
 use sipoauth_bench::refer::scene::{STATES, SUBSCRIBERS, Story};
 use sipoauth_bench::refer::site::Site;
 
@@ -36,6 +36,8 @@ const PACES: [f64; 2] = [500.0, 1000.0];
 const FAST: f64 = 1000.0;
 /// REFERs between the two looks at memory, for each of those that are looked at.
 const BETWEEN: usize = 2;
+/// How often memory is looked at after so many others.
+const LATER: u64 = 2;
 /// Until tm has let go of a transaction that was answered.
 const TM: Duration = Duration::from_secs(7);
 /// How long the end of a REFER is kept, and some time for the sweep.
@@ -57,7 +59,7 @@ fn main() {
 fn run(extent: &Extent, quick: bool) -> Result<(), String> {
     let begun = Instant::now();
     let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg} ({elapsed}, {eta} left)").expect("a template");
-    let progress = ProgressBar::new(extent.rounds as u64 + 5).with_style(style).with_prefix("refer");
+    let progress = ProgressBar::new(extent.rounds as u64 + 2 + 2 * LATER).with_style(style).with_prefix("refer");
     let ground = Ground::new()?;
     progress.set_message("cost of a REFER");
     let costs = costs(extent, &ground, &progress)?;
@@ -197,17 +199,20 @@ fn growth(extent: &Extent, ground: &Ground, progress: &ProgressBar) -> Result<Gr
     let first = Memory::of(&site)?.since(&before);
     over(&mut phones).map_err(fail)?;
     progress.inc(1);
-    // as many at once as the first time
-    let per_second = count as f64 / f64::from(extent.lifetime);
-    phones.play(Plan { count: between, per_second, states: 1 }).map_err(fail)?;
-    progress.inc(1);
-    over(&mut phones).map_err(fail)?;
-    attend(&mut phones, RETENTION)?;
-    let forgotten = Memory::of(&site)?.since(&before);
-    progress.inc(1);
-    phones.play(Plan { count, per_second: FAST, states: 1 }).map_err(fail)?;
-    attend(&mut phones, TM)?;
-    let again = Memory::of(&site)?.since(&before);
-    progress.inc(1);
-    Ok(Growth { count, between, first, forgotten, again })
+    let mut later = Vec::new();
+    for _ in 0..LATER {
+        // as many at once as the first time
+        let per_second = count as f64 / f64::from(extent.lifetime);
+        phones.play(Plan { count: between, per_second, states: 1 }).map_err(fail)?;
+        over(&mut phones).map_err(fail)?;
+        attend(&mut phones, RETENTION)?;
+        let forgotten = Memory::of(&site)?.since(&before);
+        progress.inc(1);
+        phones.play(Plan { count, per_second: FAST, states: 1 }).map_err(fail)?;
+        attend(&mut phones, TM)?;
+        later.push(Later { forgotten, again: Memory::of(&site)?.since(&before) });
+        over(&mut phones).map_err(fail)?;
+        progress.inc(1);
+    }
+    Ok(Growth { count, between, first, later })
 }

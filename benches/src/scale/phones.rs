@@ -158,7 +158,7 @@ impl Phone {
             256,
         );
         Granted {
-            identity: Identity { subject, aors: vec![aor], client_id: CLIENT.into(), scope: SCOPE.into() },
+            identity: Identity { subject, aors: vec![aor], client_id: CLIENT.into(), scope: SCOPE.into(), sid: None },
             access_token: SecretText(access_token),
             refresh_token: refresh_token.map(SecretText),
             id_token: Some(SecretText(id_token)),

@@ -30,6 +30,8 @@ pub struct UsedSession {
     pub valid_until: i64,
     /// What the session allows ends then, Unix seconds: with its tokens, unless these can be refreshed.
     pub allows_until: i64,
+    /// Its phone was added at the sign-in page, which shows when it has registered.
+    pub is_of_page: bool,
 }
 
 /// An opened account, with its prepared keys.
@@ -62,6 +64,7 @@ impl Deref for KnownAccount {
 impl KnownAccount {
     /// Prepares an account that was just opened.
     pub fn new(account: Account) -> KnownAccount {
+        let account = account.judged();
         let prepared = account.sessions.iter().map(|session| PreparedKey {
             used: Arc::new(used(&account.aor, session)),
             keys: session.keys.iter().map(|_| OnceLock::new()).collect(),
@@ -106,6 +109,7 @@ fn used(aor: &str, session: &Session) -> UsedSession {
         client_id: visible(&session.client_id).into_owned(),
         scope: session.scope.clone(),
         valid_until: session.valid_until,
+        is_of_page: session.parent.is_some(),
         allows_until: if session.renewable { session.ends_at } else { session.valid_until.min(session.ends_at) },
     }
 }

@@ -26,6 +26,12 @@ impl CodeId {
         CodeId::new("code", issuer, &[code])
     }
 
+    /// The id of a code that the sign-in page has made for this address. The address is part of it, so a code counts for
+    /// no other.
+    pub fn of_typed_code(aor: &str, code: &str) -> CodeId {
+        CodeId::new("typed", aor, &[code])
+    }
+
     /// `kind` is part of the id, because the sender chooses the text of a code, which must not give the id of
     /// another kind of grant.
     pub(super) fn new(kind: &str, issuer: &str, parts: &[&str]) -> CodeId {

@@ -20,5 +20,6 @@ pub mod token_identity;
 pub mod token_issue;
 mod token_request;
 pub mod token_response;
+pub mod typed_code;
 mod user_info;
 pub mod verdict;

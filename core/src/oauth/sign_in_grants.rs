@@ -89,5 +89,6 @@ fn identity(provider: &Provider, username: &str, aor: &str) -> Identity {
         aors: vec![aor.to_owned()],
         client_id: provider.client.as_ref().map_or_else(String::new, |client| client.id.clone()),
         scope: String::new(),
+        sid: None,
     }
 }

@@ -21,7 +21,7 @@ use crate::jose::decryption_keys::DecryptionKeys;
 use crate::jose::jws::{CompactJws, Header};
 use crate::jose::key_set::KeySet;
 use crate::reason::Reason;
-use crate::records::session::Identity;
+use crate::records::session::{Identity, SidName, sid_name};
 use crate::rules::claim_fault::{ACCESS_TOKEN, ClaimFault, ID_TOKEN, INTROSPECTION_ANSWER};
 use crate::rules::claims::Claims;
 use crate::rules::token_rules::{IssuerRule, TokenRules};
@@ -79,6 +79,8 @@ struct Search<'a> {
     access_token: &'a str,
     /// `sub` of the ID token, verified.
     subject: Option<String>,
+    /// The browser's session, by the ID token.
+    sid: Option<SidName>,
     /// The sources that were read and have no address, and what they have instead.
     seen: Vec<String>,
     /// Why the access token cannot be verified, if there is no ID token. It may be one for the server itself, which
@@ -106,13 +108,15 @@ pub(super) fn identify(
         keys: Keys::new(&server.policy.decryption, server.keys, server.fetch_keys),
         access_token: &tokens.access_token.0,
         subject: None,
+        sid: None,
         seen: Vec::new(),
         unverified: None,
         trouble: None,
     };
     match search.find(tokens.id_token.as_ref(), ask)? {
         Some(Read { subject, aors, .. }) => {
-            Ok(Identity { subject, aors, client_id: client.id.clone(), scope: scope.into() })
+            let sid = search.sid;
+            Ok(Identity { subject, aors, client_id: client.id.clone(), scope: scope.into(), sid })
         }
         None => Err(search.into_error()),
     }
@@ -124,6 +128,7 @@ impl Search<'_> {
         if let Some(token) = id_token {
             let read = from_id_token(self.provider, &self.client.id, &token.0, &self.keys, now)?;
             self.subject = Some(read.subject.clone());
+            self.sid = read.sid;
             if let Some(read) = self.or_note(read, "the ID token") {
                 return Ok(Some(read));
             }
@@ -344,6 +349,8 @@ struct Read {
     aors: Vec<String>,
     /// The names of its claims.
     names: String,
+    /// `sid`
+    sid: Option<SidName>,
 }
 
 /// At most this many names of claims are put into a text.
@@ -362,7 +369,8 @@ impl Read {
             }
             _ => String::new(),
         };
-        Ok(Read { subject: subject.unwrap_or_default(), aors, names })
+        let sid = json.get("sid").and_then(Json::as_str).filter(|sid| !sid.is_empty()).map(sid_name);
+        Ok(Read { subject: subject.unwrap_or_default(), aors, names, sid })
     }
 }
 

@@ -57,6 +57,7 @@ pub fn issue(
             aors: vec![aor.to_owned()],
             client_id: client_id.clone(),
             scope: scope.to_owned(),
+            sid: None,
         },
         access_token: SecretText(token),
         refresh_token: Some(SecretText(random()?)),

@@ -57,6 +57,20 @@ pub enum SignIn {
     Password,
     /// With a token from elsewhere, which its server has replaced (sip-oauth section 5).
     ForeignToken,
+    /// With a browser, at the sign-in page. No phone holds this session: those that its user adds hang on it.
+    Page,
+    /// With a device password, which the sign-in page has made.
+    Device,
+}
+
+/// The name of the browser's session at a server (`sid` of OpenID Connect), which reveals nothing about it.
+pub type SidName = [u8; 8];
+
+/// Makes the name of a `sid`: the first 8 octets of its SHA-256.
+pub fn sid_name(sid: &str) -> SidName {
+    let mut name = SidName::default();
+    name.copy_from_slice(&Sha256::digest(sid.as_bytes())[..8]);
+    name
 }
 
 impl SignIn {
@@ -115,6 +129,14 @@ pub struct Session {
     pub renewable: bool,
     /// The keys come from a short code.
     pub weak: bool,
+    /// The browser's session at the server, if the server names it.
+    pub sid: Option<SidName>,
+    /// The sign-in at the page by which the phone was added, and with which it ends.
+    pub parent: Option<SessionId>,
+    /// What its user calls the phone; empty where it was not added at the page.
+    pub name: String,
+    /// For a device password, the user name that belongs to it; empty for others.
+    pub device: String,
 }
 
 /// The user for whom a code stands.
@@ -130,6 +152,8 @@ pub struct Identity {
     /// Granted scopes, separated by a space.
     #[serde(with = "packed_text::scope")]
     pub scope: String,
+    /// The browser's session at the server, if the ID token names it.
+    pub sid: Option<SidName>,
 }
 
 /// The fate of a code.
@@ -178,6 +202,10 @@ pub struct Exchanged {
     pub valid_until: i64,
     /// There is a refresh token.
     pub renewable: bool,
+    /// For a typed code, the sign-in at the page that made it.
+    pub parent: Option<SessionId>,
+    /// For a typed code, what its user calls the phone; empty for others.
+    pub name: String,
 }
 
 /// A code's record.
@@ -225,10 +253,12 @@ pub trait Record: Serialize + for<'a> Deserialize<'a> {
     const VERSION: u8 = 3;
 }
 
-impl Record for Account {}
+impl Record for Account {
+    const VERSION: u8 = 4;
+}
 impl Record for Tokens {}
 impl Record for CodeRecord {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 }
 
 /// Writes a record.
@@ -246,6 +276,49 @@ pub fn is_outdated<T: Record>(octets: &[u8]) -> bool {
 pub fn decode<T: Record>(octets: &[u8]) -> Option<T> {
     let (version, rest) = octets.split_first()?;
     (*version == T::VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+}
+
+impl Account {
+    /// Gives the phones that hang on a sign-in at the page what that sign-in allows now. A phone whose sign-in has gone
+    /// has ended.
+    pub fn judged(mut self) -> Account {
+        let parents: Vec<Session> = self.sessions.iter().filter(|s| s.sign_in == SignIn::Page).cloned().collect();
+        for session in &mut self.sessions {
+            let Some(id) = session.parent else { continue };
+            match parents.iter().find(|parent| parent.id == id) {
+                Some(parent) => {
+                    session.valid_until = parent.valid_until;
+                    session.ends_at = parent.ends_at;
+                    session.renewable = parent.renewable;
+                    session.scope.clone_from(&parent.scope);
+                }
+                None => {
+                    session.valid_until = 0;
+                    session.renewable = false;
+                }
+            }
+        }
+        self
+    }
+
+    /// The sessions that phones hold.
+    pub fn phones(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().filter(|session| session.sign_in != SignIn::Page)
+    }
+
+    /// Takes out what nothing holds any more: the phone that signed in first as long as there are more than `most`, and
+    /// phones whose sign-in at the page has gone.
+    pub fn prune(&mut self, most: usize) -> Vec<Session> {
+        let mut gone = Vec::new();
+        while self.phones().count() > most {
+            let Some(last) = self.sessions.iter().rposition(|s| s.sign_in != SignIn::Page) else { break };
+            gone.push(self.sessions.remove(last));
+        }
+        let pages: Vec<SessionId> =
+            self.sessions.iter().filter(|s| s.sign_in == SignIn::Page).map(|page| page.id).collect();
+        gone.extend(self.sessions.extract_if(.., |s| s.parent.is_some_and(|parent| !pages.contains(&parent))));
+        gone
+    }
 }
 
 impl Session {
@@ -298,6 +371,10 @@ mod tests {
             ends_at: 3,
             renewable: true,
             weak: false,
+            sid: None,
+            parent: None,
+            name: String::new(),
+            device: String::new(),
         }
     }
 
@@ -312,6 +389,27 @@ mod tests {
         assert!(old(&[1, 0]) && !old(&octets) && !old(&[0]) && !old(&[]));
         assert!(is_outdated::<CodeRecord>(&octets), "codes have versions of their own");
         assert_eq!(decode::<Account>(&[]), None);
+    }
+
+    #[test]
+    fn phones_last_as_long_as_the_sign_in_at_the_page() {
+        let page = Session { id: [1; 16], sign_in: SignIn::Page, valid_until: 90, ends_at: 99, ..session() };
+        let phone = |id, parent| Session { id: [id; 16], sign_in: SignIn::Device, parent, ..session() };
+        let own = phone(4, None);
+        let sessions = vec![phone(2, Some([1; 16])), phone(3, Some([9; 16])), page, own.clone()];
+        let account = Account { aor: "sip:alice@example.test".into(), sessions };
+        let judged = account.clone().judged().sessions;
+        assert_eq!((judged[0].valid_until, judged[0].ends_at, judged[0].renewable), (90, 99, true));
+        assert_eq!((judged[1].valid_until, judged[1].renewable), (0, false), "its sign-in has gone");
+        assert_eq!(judged[3], own);
+
+        let ids = |sessions: &[Session]| sessions.iter().map(|s| s.id[0]).collect::<Vec<_>>();
+        let mut pruned = account.clone();
+        assert_eq!(ids(&pruned.prune(10)), [3]);
+        assert_eq!(ids(&pruned.sessions), [2, 1, 4]);
+        assert_eq!(ids(&pruned.prune(1)), [4], "the sign-in at the page is no phone");
+        pruned.sessions.retain(|s| s.sign_in != SignIn::Page);
+        assert_eq!(ids(&pruned.prune(1)), [2]);
     }
 
     #[test]
