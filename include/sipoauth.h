@@ -332,6 +332,21 @@
 #define SIPOAUTH_GRANT_KEY_DERIVATION 8
 
 /*
+ Digest credentials with a device password (RFC 7616, RFC 8760). Since ABI version 5.
+ */
+#define SIPOAUTH_GRANT_DEVICE 9
+
+/*
+ sipoauth_worker_check_device: H(A1) of the user, for a host that then checks the credentials.
+ */
+#define SIPOAUTH_DEVICE_ACCOUNT 1
+
+/*
+ sipoauth_worker_check_device: the host has found that the nonce is its own and good; may the request pass?
+ */
+#define SIPOAUTH_DEVICE_ACCEPT 2
+
+/*
  PBKDF2-HMAC-SHA-256
  */
 #define SIPOAUTH_KDF_SHA256 1
@@ -744,6 +759,11 @@ typedef struct sipoauth_request {
    The argument of `complete`.
    */
   void *complete_user;
+  /*
+   Body of User-Agent; empty when there is none. Users see it beside their phones at the sign-in page. Since ABI
+   version 5.
+   */
+  struct sipoauth_str user_agent;
 } sipoauth_request;
 
 /*
@@ -882,6 +902,11 @@ typedef struct sipoauth_result {
    Since ABI version 5.
    */
   uint64_t check;
+  /*
+   After SIPOAUTH_DEVICE_ACCOUNT: H(A1) as 32 (MD5) or 64 (SHA-256) lower-case hex digits, a secret; else empty. Since
+   ABI version 5.
+   */
+  struct sipoauth_str ha1;
 } sipoauth_result;
 
 /*
@@ -1010,7 +1035,30 @@ typedef struct sipoauth_session_state {
    Granted scopes.
    */
   struct sipoauth_str scope;
+  /*
+   What the user calls the phone, if it was added at the sign-in page.
+   */
+  struct sipoauth_str name;
+  /*
+   User name of its device password; or empty.
+   */
+  struct sipoauth_str device;
+  /*
+   For sipoauth_binding_ends. It is opaque, and empty for a session that goes on.
+   */
+  struct sipoauth_str bindings;
 } sipoauth_session_state;
+
+/*
+ Takes one session that has ended. `reason_code` is NUL-terminated and static: "session_ended" (its server does not refresh
+ the tokens), "session_revoked" (an operator), "signed_out" (its user, at the sign-in page) or "logged_out" (Back-Channel
+ Logout). `why` is a sentence for people. Texts borrow from the library during the callback. It must return. Within
+ sipoauth_io_ended it may call sipoauth_binding_ends only. Since ABI version 5.
+ */
+typedef void (*sipoauth_ended_fn)(void *user,
+                                  const struct sipoauth_session_state *session,
+                                  const char *reason_code,
+                                  struct sipoauth_str why);
 
 /*
  What a command needs of its host (sipoauth_context_command): a way to take the answer, and the location table.
@@ -1052,19 +1100,14 @@ typedef struct sipoauth_command_host {
    */
   int32_t (*line)(void *user, struct sipoauth_str line);
   /*
-   Removes the bindings of an address-of-record (canonical) with this `+sip.instance`, with or without its brackets;
-   an empty one stands for the bindings without one. Returns how many it has removed. NULL: the host has no location
-   table.
+   Removes those bindings of the session's address-of-record for which sipoauth_binding_ends says 1. Returns how many it
+   has removed. NULL: the host has no location table.
    */
-  uint32_t (*remove_bindings)(void *user, struct sipoauth_str aor, struct sipoauth_str instance);
+  uint32_t (*remove_bindings)(void *user, const struct sipoauth_session_state *session);
   /*
-   Takes a session that the command has ended, after its bindings. `reason_code` is NUL-terminated and static, such as
-   "session_revoked"; `why` is a sentence for people. NULL: the host does not want to know.
+   Takes a session that the command has ended, after its bindings. NULL: the host does not want to know.
    */
-  void (*ended)(void *user,
-                const struct sipoauth_session_state *session,
-                const char *reason_code,
-                struct sipoauth_str why);
+  sipoauth_ended_fn ended;
 } sipoauth_command_host;
 
 /*
@@ -1079,12 +1122,6 @@ typedef void (*sipoauth_log_fn)(void *user, uint32_t level, const char *line, si
  of that call. It must return (no longjmp, no C++ exception). It may use workers, but not the I/O service.
  */
 typedef void (*sipoauth_done_fn)(void *user, uint64_t cookie0, uint64_t cookie1);
-
-/*
- Takes one session that has ended, and why. Texts borrow from the library during the callback. It must return and must
- not call the library. Since ABI version 5.
- */
-typedef void (*sipoauth_ended_fn)(void *user, const struct sipoauth_session_state *session, struct sipoauth_str why);
 
 /*
  The answer to a request that was not accepted. Texts borrow from the worker until its next call. Since ABI
@@ -1634,6 +1671,31 @@ int32_t sipoauth_worker_check_password(struct sipoauth_worker *worker,
                                        struct sipoauth_result *result);
 
 /*
+ Checks a request whose sender has a device password of the sign-in page, by Digest (RFC 7616, RFC 8760: MD5 or SHA-256,
+ `qop=auth`), in two steps. The Digest credentials for `realm` must be among `credentials`.
+
+ With SIPOAUTH_DEVICE_ACCOUNT the verdict is NO_CREDENTIALS with reason "digest_unchecked", and `ha1` is that of the user
+ name. The host checks the credentials with it, in particular that the nonce is its own and not used up. A user name that
+ nobody has, or whose phone was signed out, has an `ha1` that no password gives, so nobody can tell which names there are.
+ Without Digest credentials the reason is "no_credentials".
+
+ With SIPOAUTH_DEVICE_ACCEPT the verdict is ACCEPTED if somebody who knows the password has made the credentials for this
+ method, and the phone may use the address-of-record and the method. The verdict can be PENDING at the first step, as for
+ sipoauth_worker_check, with a store that proxies share. A host that did not wait there need not wait at the second.
+ Uses the CPU only, never blocks. Since ABI version 5.
+
+ Flags and return values are as for sipoauth_worker_check, and SIPOAUTH_E_ARGUMENT for another `step`.
+
+ # Safety
+ As for sipoauth_worker_check.
+ */
+int32_t sipoauth_worker_check_device(struct sipoauth_worker *worker,
+                                     const struct sipoauth_request *request,
+                                     uint32_t step,
+                                     uint32_t flags,
+                                     struct sipoauth_result *result);
+
+/*
  Checks a token that did not come in a SIP request. The check covers everything but the address-of-record. Flags
  and return values are as for sipoauth_worker_check; `token` is the bare token without "Bearer". It counts as a
  token that came without TLS and without a proof, so it is denied with pop_missing where the provider has
@@ -1964,18 +2026,20 @@ int32_t sipoauth_io_new(struct sipoauth_context *context, struct sipoauth_io **o
 int32_t sipoauth_io_step(struct sipoauth_io *io, uint32_t timeout_ms, sipoauth_done_fn done, void *user);
 
 /*
- Calls `each` for every session that its authorization server has ended since the last call: it refuses to renew the
- tokens. `why` is a sentence for people. The session's `valid_until` is the time until which it still counts (Unix
- seconds), or 0. A host that wants to know calls this after each sipoauth_io_step; at most 1,024 sessions are kept for
- it. Sessions that an operator ends are not among them. With a store that proxies share, the one that has asked the
- server tells its host. Since ABI version 5.
+ Calls `each` for every session that has ended since the last call, whoever has ended it: its authorization server, the
+ tool, the sign-in page, another proxy. Those that a command of this proxy has ended are not among them, because the
+ command tells its host. The session's `valid_until` is the time until which it still counts (Unix seconds), or 0. A host
+ calls this after each sipoauth_io_step, and removes the bindings for which sipoauth_binding_ends says 1; at most 4,096
+ sessions are kept for it. With a folder it is told within half a second, with Redis at once. Since ABI version 5.
 
  Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 
  # Safety
  `io` is NULL or valid; `each` is NULL or callable with `user` and does not leave by longjmp or a C++ exception.
  */
-int32_t sipoauth_io_ended(struct sipoauth_io *io, sipoauth_ended_fn each, void *user);
+int32_t sipoauth_io_ended(struct sipoauth_io *io,
+                          sipoauth_ended_fn each,
+                          void *user);
 
 /*
  Ends the threads and frees the service; NULL is allowed. Waits for fetches that are under way (http_timeout).
@@ -2339,7 +2403,8 @@ int32_t sipoauth_context_sessions(const struct sipoauth_context *context,
 /*
  Ends the session of `aor` that `session` (32 hex digits) names. With an empty `session` it ends all sessions of
  `aor`, and with both empty all sessions. Their phones are challenged with the next request (403, 401 or 407 as
- usual). `each` is called for every session that was ended, and `*count` gets their number. Where this may be
+ usual). `each` is called for every session that was ended, may ask sipoauth_binding_ends about its bindings, and `*count`
+ gets their number. Other hosts that share the store are told by sipoauth_io_ended. Where this may be
  called and how long it may wait: see sipoauth_context_sessions.
 
  Returns SIPOAUTH_OK, also when there was nothing to end; otherwise as sipoauth_context_sessions.
@@ -2353,6 +2418,20 @@ int32_t sipoauth_context_sessions_revoke(const struct sipoauth_context *context,
                                          sipoauth_session_fn each,
                                          void *user,
                                          uint64_t *count);
+
+/*
+ Tells whether a binding goes with a session that has ended: one that the phone has made with this `+sip.instance` (with or
+ without its brackets) and this Call-ID. `session` is what a callback has been given, during that callback. Any process,
+ any thread; never blocks. Since ABI version 5.
+
+ Returns 1 or 0, or after a failure SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `session` is NULL or valid; texts are valid for their lengths.
+ */
+int32_t sipoauth_binding_ends(const struct sipoauth_session_state *session,
+                              struct sipoauth_str instance,
+                              struct sipoauth_str call_id);
 
 /*
  How many statistics there are: a constant of this version. Any process, any thread.

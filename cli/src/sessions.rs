@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sipoauth::process::context::Context;
 use sipoauth::store::session_admin::ListedSession;
-use sipoauth_core::records::session::id_text;
+use sipoauth_core::records::session::{Session, id_text};
+use sipoauth_core::records::session_end::SessionEnd;
 
 use crate::output::{Output, moment, now};
 use crate::store::{Common, OfAddress, address, open, say, waiting};
@@ -19,9 +20,8 @@ Examples:
   sudo -u kamailio sipoauth sessions revoke alice@example.com
   sipoauth sessions list --set store=/srv/sipoauth --set store_key_file=/srv/key      no configuration is read
 
-The proxies see at once that a session has ended: the phone's next request is challenged. Its binding in usrloc stays
-until it expires; 'kamcmd auth_oauth.sessions_revoke' at the proxy where the phone is registered removes it, too.
-Run it as the proxy's user: the store's files must go on belonging to it.
+The proxies see at once that a session has ended: the phone's next request is challenged, and its bindings in usrloc are
+removed within a second. Run it as the proxy's user: the store's files must go on belonging to it.
 
 Exit codes: 0 done; 1 wrong options or configuration, or the store cannot be used; 3 there is no such session.";
 
@@ -135,23 +135,19 @@ fn listed(output: Output, sessions: &[ListedSession]) -> u8 {
         output.field("ends", &moment(session.ends_at, now));
     }
     output.line(&format!("{} session(s)", sessions.len()));
-    output.value(&sessions.iter().map(object).collect());
+    output.value(&sessions.iter().map(|listed| object(&listed.aor, &listed.session)).collect());
     0
 }
 
-fn told(output: Output, ended: &[ListedSession]) {
-    for ListedSession { aor, session } in ended {
+fn told(output: Output, ended: &[SessionEnd]) {
+    for SessionEnd { aor, session, .. } in ended {
         output.line(&format!("ended {} of {aor}", id_text(&session.id)));
     }
     output.line(&format!("{} session(s) ended", ended.len()));
-    if !ended.is_empty() {
-        output.line("Bindings in usrloc stay until they expire; kamcmd auth_oauth.sessions_revoke removes them, too.");
-    }
-    output.value(&ended.iter().map(object).collect());
+    output.value(&ended.iter().map(|end| object(&end.aor, &end.session)).collect());
 }
 
-fn object(listed: &ListedSession) -> Value {
-    let ListedSession { aor, session } = listed;
+fn object(aor: &str, session: &Session) -> Value {
     json!({
         "aor": aor,
         "id": id_text(&session.id),

@@ -191,6 +191,8 @@ reasons! {
     TokenBound = 94, "token_bound", Challenge, "invalid_token", "The token is bound to a key (cnf) whose possession the sender has not proved: send it over TLS with the client certificate that it names, or have the authorization server issue a plain Bearer token.";
     RequestMalformed = 95, "malformed_request", BadRequest, "", "The proxy cannot parse the request.";
     ProofNeeded = 96, "proof_needed", Challenge, "invalid_token", "The authorization server says that the token needs a proof with each request, or is no access token ('token_type', such as DPoP or N_A): have it issue plain Bearer tokens.";
+    DigestUnchecked = 97, "digest_unchecked", NoCredentials, "", "The request has Digest credentials that the script has yet to check, with the H(A1) of the device password: call oauth_device_accept after that.";
+    DevicesNotConfigured = 98, "devices_not_configured", NotNow, "", "Device passwords need 'store' and 'store_key', those of the sign-in page.";
 }
 
 impl Reason {

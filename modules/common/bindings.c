@@ -52,36 +52,19 @@ static int record_name(sipoauth_str aor, char *text, str *name)
     return 0;
 }
 
-/* A +sip.instance with or without its brackets. */
-static str bare(const char *text, int len)
+/* True if a binding goes with a session that has ended. */
+int oauth_binding_ends(const sipoauth_session_state *session, const str *instance, const str *call_id)
 {
-    str instance = {(char *)text, text != NULL ? len : 0};
-
-    if (instance.len >= 2 && instance.s[0] == '<' && instance.s[instance.len - 1] == '>') {
-        instance.s++;
-        instance.len -= 2;
-    }
-    return instance;
+    return sipoauth_binding_ends(session, oauth_view(instance), oauth_view(call_id)) == 1;
 }
 
-/* True if a binding with this instance is one of those that go. */
-int oauth_binding_is_of(const str *its_instance, sipoauth_str instance)
-{
-    str its = bare(its_instance->s, its_instance->len), other = bare(instance.ptr, (int)instance.len);
-
-    return its.len == other.len && (its.len == 0 || memcmp(its.s, other.s, its.len) == 0);
-}
-
-/*
- * Removes the bindings with this +sip.instance; an empty one stands for bindings without one. Returns how many it
- * removed.
- */
-int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance)
+/* Removes the bindings of a session that has ended. Returns how many there were. */
+int oauth_bindings_remove(const sipoauth_session_state *session)
 {
     char text[RECORD_MAX + 1];
     str name;
 
-    if (!oauth_bindings_known() || record_name(aor, text, &name) < 0)
+    if (!oauth_bindings_known() || record_name(session->aor, text, &name) < 0)
         return 0;
-    return host_bindings_remove(&name, instance);
+    return host_bindings_remove(&name, session);
 }

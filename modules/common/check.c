@@ -38,6 +38,7 @@ struct known {
     const char *function;
     const struct oauth_digest_user *user;
     const struct oauth_account *account;
+    uint32_t device;   /* SIPOAUTH_DEVICE_, or 0 */
 };
 
 static int ask(sipoauth_worker *worker, const sipoauth_request *request, const struct known *known,
@@ -46,7 +47,9 @@ static int ask(sipoauth_worker *worker, const sipoauth_request *request, const s
     int rc;
 
     prepare(result);
-    if (known->account != NULL)
+    if (known->device != 0)
+        rc = sipoauth_worker_check_device(worker, request, known->device, flags, result);
+    else if (known->account != NULL)
         rc = sipoauth_worker_key_derivation(worker, request, known->account->line, flags | known->account->flag,
                 result);
     else if (known->user != NULL)
@@ -143,7 +146,7 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         flags = SIPOAUTH_CHECK_RESUMED;
     else if (oauth_has_waited(msg))
         flags = SIPOAUTH_CHECK_NO_WAIT; /* a request waits once */
-    else if (!oauth_park_possible(msg, resume, &wait))
+    else if (known->device == SIPOAUTH_DEVICE_ACCEPT || !oauth_park_possible(msg, resume, &wait))
         flags = SIPOAUTH_CHECK_NO_WAIT;
 
     if (ask(worker, &request.call, known, flags, &result) != SIPOAUTH_OK)
@@ -164,12 +167,18 @@ static int check(sip_msg_t *msg, uint32_t role, const str *realm, const struct k
         if (sipoauth_worker_refuse(worker, SIPOAUTH_REFUSE_FULL, job, &result) != SIPOAUTH_OK)
             return oauth_check_failed(msg, role);
     }
+    if (result.ha1.len > 0) {
+        /* nothing is decided yet, but the script has what it has asked for */
+        if (oauth_device_keep(msg, result.ha1) < 0)
+            return oauth_check_failed(msg, role);
+        return oauth_last_store(msg, role, request.call.realm, &result, OAUTH_OK);
+    }
     return store(msg, role, request.call.realm, &result);
 }
 
 int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume)
 {
-    const struct known known = {role == SIPOAUTH_ROLE_PROXY ? "proxy_check" : "check", NULL, NULL};
+    const struct known known = {role == SIPOAUTH_ROLE_PROXY ? "proxy_check" : "check", NULL, NULL, 0};
 
     return check(msg, role, realm, &known, resume);
 }
@@ -178,7 +187,7 @@ int oauth_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oa
 int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_account *account,
         const struct oauth_resume *resume)
 {
-    const struct known known = {account->function, NULL, account};
+    const struct known known = {account->function, NULL, account, 0};
 
     return check(msg, role, realm, &known, resume);
 }
@@ -189,9 +198,17 @@ int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_di
         const struct oauth_resume *resume)
 {
     const struct oauth_digest_user *before = oauth_again_user(msg);
-    const struct known known = {"password_grant", before != NULL ? before : user, NULL};
+    const struct known known = {"password_grant", before != NULL ? before : user, NULL, 0};
 
     return check(msg, SIPOAUTH_ROLE_UAS, realm, &known, resume);
+}
+
+/* One step of a check with a device password. Only the first one can wait. */
+int oauth_check_device(sip_msg_t *msg, uint32_t role, const str *realm, uint32_t step, const struct oauth_resume *resume)
+{
+    const struct known known = {step == SIPOAUTH_DEVICE_ACCOUNT ? "device_account" : "device_accept", NULL, NULL, step};
+
+    return check(msg, role, realm, &known, resume);
 }
 
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm)

@@ -4,10 +4,10 @@
  */
 #include "shim.h"
 
-uint32_t oauth_command_remove_bindings(void *user, sipoauth_str aor, sipoauth_str instance)
+uint32_t oauth_command_remove_bindings(void *user, const sipoauth_session_state *session)
 {
     (void)user;
-    return (uint32_t)oauth_bindings_remove(aor, instance);
+    return (uint32_t)oauth_bindings_remove(session);
 }
 
 void oauth_command_ended(void *user, const sipoauth_session_state *session, const char *reason_code, sipoauth_str why)

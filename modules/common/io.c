@@ -6,6 +6,7 @@
  * tries again later. Meanwhile no request is parked: it gets a 503 at once, because nobody would continue it.
  */
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shim.h"
@@ -39,10 +40,13 @@ static void done(void *user, uint64_t first, uint64_t second)
     oauth_park_go_on(first, second);
 }
 
-static void ended(void *user, const sipoauth_session_state *session, sipoauth_str why)
+/* A session that counts until its tokens end keeps its bindings until then. */
+static void ended(void *user, const sipoauth_session_state *session, const char *reason_code, sipoauth_str why)
 {
     (void)user;
-    oauth_event_session_ended(session, "session_ended", why);
+    if (session->valid_until <= (int64_t)time(NULL))
+        (void)oauth_bindings_remove(session);
+    oauth_event_session_ended(session, reason_code, why);
 }
 
 static sipoauth_io *start(void)

@@ -342,6 +342,7 @@ void oauth_forget_message(void)
     oauth_confirm_forget();
     oauth_tokens_forget();
     oauth_refer_forget();
+    oauth_device_forget();
 }
 
 int oauth_last_init(void)

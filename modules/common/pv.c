@@ -16,7 +16,7 @@ enum field {
     ON_VERDICT, ON_CODE, ON_REASON, ON_REASON_TEXT, ON_ERROR, ON_STATUS, ON_RETRY_AFTER, ON_AOR, ON_USER, ON_DOMAIN,
     ON_SUBJECT, ON_CLIENT_ID, ON_SCOPE, ON_PROVIDER, ON_ISSUER, ON_KID, ON_FINGERPRINT, ON_REALM, ON_EXP,
     ON_EXPIRES, ON_EXPIRES_LIMIT, ON_CACHED, ON_OFFER, ON_GRANT, ON_SESSION, ON_INSTANCE, ON_SERVICES,
-    ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_JWKS, ON_AGAIN, ON_ADDRESS,
+    ON_NEEDED_SCOPE, ON_TOKEN_RESPONSE, ON_HA1, ON_JWKS, ON_AGAIN, ON_ADDRESS,
     ON_REFER_ID, ON_REFER_STATUS, ON_REFER_REASON, ON_REFER_REASON_TEXT, ON_REFER_SUBSCRIPTION, ON_REFER_TO,
     ON_REFER_TARGET_CALL_ID, ON_REFER_TARGET_LOCAL_TAG, ON_REFER_TARGET_REMOTE_TAG, ON_REFER_EVENTS_URI, ON_REFER_PUBLISH_URI, ON_REFER_OWNER,
     ON_CLAIM
@@ -55,6 +55,7 @@ static const struct {
     {"needed_scope", ON_NEEDED_SCOPE},
     {"expires_limit", ON_EXPIRES_LIMIT},
     {"token_response", ON_TOKEN_RESPONSE},
+    {"ha1", ON_HA1},
     {"jwks", ON_JWKS},
     {"again", ON_AGAIN},
     {"address", ON_ADDRESS},
@@ -158,6 +159,8 @@ static const char *grant_name(uint32_t grant)
         return "token_pop";
     case SIPOAUTH_GRANT_KEY_DERIVATION:
         return "key_derivation";
+    case SIPOAUTH_GRANT_DEVICE:
+        return "device";
     default:
         return "none";
     }
@@ -265,6 +268,14 @@ static int token_response(sip_msg_t *msg, pv_param_t *param, pv_value_t *value, 
         return pv_get_null(msg, param, value);
     oauth_tokens_take_over(msg);
     return pv_get_strval(msg, param, value, &copy);
+}
+
+/* H(A1) of the device password whose user the script has asked for. */
+static int ha1(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
+{
+    str found;
+
+    return oauth_device_ha1(msg, &found) < 0 ? pv_get_null(msg, param, value) : text(msg, param, value, found);
 }
 
 /* The public keys of tokens that this proxy issues. They do not depend on a request. */
@@ -417,6 +428,8 @@ static int get_value(sip_msg_t *msg, pv_param_t *param, pv_value_t *value)
         return last->expires_limit ? number(msg, param, value, last->expires_limit) : pv_get_null(msg, param, value);
     case ON_TOKEN_RESPONSE:
         return token_response(msg, param, value, oauth_last_get(msg));
+    case ON_HA1:
+        return ha1(msg, param, value);
     case ON_CLAIM:
         return claim(msg, param, value, oauth_last_get(msg), &variable->path);
     default:

@@ -248,6 +248,8 @@ static int32_t complete(void *user)
     if (msg->cseq != NULL)
         call->cseq = oauth_trimmed(&msg->cseq->body);
     call->date = date_of(msg);
+    if (msg->user_agent != NULL)
+        call->user_agent = oauth_trimmed(&msg->user_agent->body);
     fill_contact(call, msg);
     if (msg->via1 != NULL && msg->via1->branch != NULL)
         call->branch = oauth_view(&msg->via1->branch->value);

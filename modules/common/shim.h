@@ -276,9 +276,19 @@ int oauth_check_account(sip_msg_t *msg, uint32_t role, const str *realm, const s
         const struct oauth_resume *resume);
 int oauth_password_grant(sip_msg_t *msg, const str *realm, const struct oauth_digest_user *user,
         const struct oauth_resume *resume);
+int oauth_check_device(sip_msg_t *msg, uint32_t role, const str *realm, uint32_t step, const struct oauth_resume *resume);
 int oauth_check_failed(const sip_msg_t *msg, uint32_t role);
 int oauth_check_token(sip_msg_t *msg, const str *token, const str *realm);
 int oauth_require(sip_msg_t *msg, uint32_t what, const str *name);
+
+/* device.c: Digest with a device password of the sign-in page */
+#define OAUTH_REALM_SIZE 256
+uint32_t oauth_device_role(const sip_msg_t *msg);
+int oauth_device_keep(const sip_msg_t *msg, sipoauth_str text);
+int oauth_device_ha1(const sip_msg_t *msg, str *text);
+void oauth_device_forget(void);
+int oauth_device_account(sip_msg_t *msg, const str *realm, const struct oauth_resume *resume);
+int oauth_device_accept(sip_msg_t *msg);
 
 /* key_derivation.c */
 int oauth_kd_check(sip_msg_t *msg, uint32_t role, const str *realm, const struct oauth_resume *resume);
@@ -321,7 +331,7 @@ int oauth_tokens_show(sipoauth_str tokens, str *copy);
 void oauth_tokens_forget(void);
 
 /* command.c */
-uint32_t oauth_command_remove_bindings(void *user, sipoauth_str aor, sipoauth_str instance);
+uint32_t oauth_command_remove_bindings(void *user, const sipoauth_session_state *session);
 void oauth_command_ended(void *user, const sipoauth_session_state *session, const char *reason_code, sipoauth_str why);
 
 /* challenge.c */
@@ -400,13 +410,13 @@ int host_notify(dlg_t *dialog, const str *destination, str *headers, str *body, 
 
 /* bindings.c: what usrloc knows about an address */
 extern char *oauth_location_table;
-int oauth_bindings_remove(sipoauth_str aor, sipoauth_str instance);
-int oauth_binding_is_of(const str *its_instance, sipoauth_str instance);
+int oauth_bindings_remove(const sipoauth_session_state *session);
+int oauth_binding_ends(const sipoauth_session_state *session, const str *instance, const str *call_id);
 
 /* usrloc.c of the host */
 int oauth_bindings_known(void);
 int host_uses_domain(void);
-int host_bindings_remove(str *name, sipoauth_str instance);
+int host_bindings_remove(str *name, const sipoauth_session_state *session);
 
 /* script.c and stats.c of the host, pv.c */
 extern cmd_export_t oauth_cmds[];

@@ -114,6 +114,23 @@ static int ki_proxy_kd_check_account_resume(sip_msg_t *msg, str *realm, str *acc
     return result(oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, account, &resume));
 }
 
+static int ki_device_account(sip_msg_t *msg, str *realm)
+{
+    return result(oauth_device_account(msg, realm, &nowhere));
+}
+
+static int ki_device_account_resume(sip_msg_t *msg, str *realm, str *callback)
+{
+    struct oauth_resume resume = {-1, callback};
+
+    return result(oauth_device_account(msg, realm, &resume));
+}
+
+static int ki_device_accept(sip_msg_t *msg)
+{
+    return result(oauth_device_accept(msg));
+}
+
 static int ki_kd_challenge(sip_msg_t *msg, int flags)
 {
     return oauth_kd_challenge(msg, flags);
@@ -241,6 +258,9 @@ static sr_kemi_t functions[] = {
     FUNCTION4(kd_check_account_resume, STRING, STRING, STRING, NONE),
     FUNCTION(proxy_kd_check_account, STRING, STRING),
     FUNCTION4(proxy_kd_check_account_resume, STRING, STRING, STRING, NONE),
+    FUNCTION(device_account, STRING, NONE),
+    FUNCTION(device_account_resume, STRING, STRING),
+    FUNCTION(device_accept, NONE, NONE),
     FUNCTION(kd_challenge, NUMBER, NONE),
     FUNCTION(www_challenge, STRING, NUMBER),
     FUNCTION(proxy_challenge, STRING, NUMBER),

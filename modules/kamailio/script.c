@@ -216,6 +216,23 @@ static int w_password_grant_password(sip_msg_t *msg, char *realm, char *ha1, cha
     return password_grant(msg, realm, ha1, route, password);
 }
 
+static int w_device_account(sip_msg_t *msg, char *realm_param, char *route_param)
+{
+    struct oauth_resume resume;
+    str realm;
+
+    if (place_of(msg, realm_param, route_param, &realm, &resume) < 0)
+        return oauth_check_failed(msg, oauth_device_role(msg));
+    return oauth_device_account(msg, &realm, &resume);
+}
+
+static int w_device_accept(sip_msg_t *msg, char *p1, char *p2)
+{
+    (void)p1;
+    (void)p2;
+    return oauth_device_accept(msg);
+}
+
 static int w_check_token(sip_msg_t *msg, char *token_param, char *realm_param)
 {
     str token, realm = STR_NULL;
@@ -386,6 +403,9 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_password_grant", (cmd_function)w_password_grant, 2, fixup_third_route, 0, ANSWERING_ROUTES},
     {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_route), 3, fixup_third_route, 0, ANSWERING_ROUTES},
     {"oauth_password_grant", WITH_PARAMETERS(w_password_grant_password), 4, fixup_third_route, 0, ANSWERING_ROUTES},
+    {"oauth_device_account", (cmd_function)w_device_account, 1, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_device_account", (cmd_function)w_device_account, 2, fixup_check, 0, CHECK_ROUTES},
+    {"oauth_device_accept", (cmd_function)w_device_accept, 0, 0, 0, CHECK_ROUTES},
     {"oauth_check_token", (cmd_function)w_check_token, 1, fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
     {"oauth_check_token", (cmd_function)w_check_token, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
     {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, ANSWERING_ROUTES},

@@ -29,14 +29,14 @@ int host_uses_domain(void)
     return usrloc.use_domain;
 }
 
-static int delete_contacts(struct urecord *record, sipoauth_str instance)
+static int delete_contacts(struct urecord *record, const sipoauth_session_state *session)
 {
     ucontact_t *contact, *next;
     int count = 0;
 
     for (contact = record->contacts; contact != NULL; contact = next) {
         next = contact->next;
-        if (!oauth_binding_is_of(&contact->instance, instance))
+        if (!oauth_binding_ends(session, &contact->instance, &contact->callid))
             continue;
         if (usrloc.delete_ucontact(record, contact) == 0)
             count++;
@@ -46,7 +46,7 @@ static int delete_contacts(struct urecord *record, sipoauth_str instance)
     return count;
 }
 
-int host_bindings_remove(str *name, sipoauth_str instance)
+int host_bindings_remove(str *name, const sipoauth_session_state *session)
 {
     struct udomain *domain = NULL;
     struct urecord *record = NULL;
@@ -58,7 +58,7 @@ int host_bindings_remove(str *name, sipoauth_str instance)
     }
     usrloc.lock_udomain(domain, name);
     if (usrloc.get_urecord(domain, name, &record) == 0) {
-        count = delete_contacts(record, instance);
+        count = delete_contacts(record, session);
         usrloc.release_urecord(record); /* removes the record if it is empty */
     }
     usrloc.unlock_udomain(domain, name);

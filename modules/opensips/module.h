@@ -30,7 +30,7 @@ int oauth_is_worker(int process);
 /* script.c, resume.c: the functions of a script, and their form in async(...) */
 enum oauth_function {
     OAUTH_CHECK, OAUTH_PROXY_CHECK, OAUTH_PASSWORD_GRANT, OAUTH_KD_CHECK, OAUTH_PROXY_KD_CHECK, OAUTH_KD_CHECK_ACCOUNT,
-    OAUTH_PROXY_KD_CHECK_ACCOUNT
+    OAUTH_PROXY_KD_CHECK_ACCOUNT, OAUTH_DEVICE_ACCOUNT
 };
 struct oauth_call {
     enum oauth_function function;

@@ -85,8 +85,10 @@ static int belongs(const struct suspended *suspended)
     return cell != NULL && suspended->transaction == oauth_transaction_name(cell);
 }
 
-static uint32_t role_of(enum oauth_function function)
+static uint32_t role_of(const sip_msg_t *msg, enum oauth_function function)
 {
+    if (function == OAUTH_DEVICE_ACCOUNT)
+        return oauth_device_role(msg);
     return function == OAUTH_PROXY_CHECK || function == OAUTH_PROXY_KD_CHECK || function == OAUTH_PROXY_KD_CHECK_ACCOUNT
             ? SIPOAUTH_ROLE_PROXY : SIPOAUTH_ROLE_UAS;
 }
@@ -97,7 +99,7 @@ static int decide(sip_msg_t *msg, const struct suspended *suspended)
     int rc;
 
     if (!belongs(suspended))
-        return oauth_check_failed(msg, role_of(suspended->call.function)); /* launch(): the request itself has gone */
+        return oauth_check_failed(msg, role_of(msg, suspended->call.function)); /* launch(): the request itself has gone */
     current = suspended;
     rc = oauth_call(msg, &suspended->call, NULL);
     current = NULL;

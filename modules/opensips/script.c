@@ -35,6 +35,8 @@ int oauth_call(sip_msg_t *msg, const struct oauth_call *call, const struct oauth
         return oauth_kd_check_account(msg, SIPOAUTH_ROLE_UAS, realm, &call->texts[1], resume);
     case OAUTH_PROXY_KD_CHECK_ACCOUNT:
         return oauth_kd_check_account(msg, SIPOAUTH_ROLE_PROXY, realm, &call->texts[1], resume);
+    case OAUTH_DEVICE_ACCOUNT:
+        return oauth_device_account(msg, realm, resume);
     }
     return OAUTH_ERROR;
 }
@@ -79,6 +81,11 @@ static int w_kd_check_account(sip_msg_t *msg, str *realm, str *account)
 static int w_proxy_kd_check_account(sip_msg_t *msg, str *realm, str *account)
 {
     return run(msg, OAUTH_PROXY_KD_CHECK_ACCOUNT, realm, account, NULL);
+}
+
+static int w_device_account(sip_msg_t *msg, str *realm)
+{
+    return run(msg, OAUTH_DEVICE_ACCOUNT, realm, NULL, NULL);
 }
 
 static int w_check_token(sip_msg_t *msg, str *token, str *realm)
@@ -140,6 +147,8 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_check", F(w_check), {TEXT, END}, CHECK_ROUTES},
     {"oauth_proxy_check", F(w_proxy_check), {TEXT, END}, CHECK_ROUTES},
     {"oauth_password_grant", F(w_password_grant), {TEXT, TEXT, MAYBE_TEXT, END}, ANSWERING_ROUTES},
+    {"oauth_device_account", F(w_device_account), {TEXT, END}, CHECK_ROUTES},
+    {"oauth_device_accept", F(oauth_device_accept), NO_PARAMETER, CHECK_ROUTES},
     {"oauth_check_token", F(w_check_token), {TEXT, MAYBE_TEXT, END}, ALL_ROUTES},
     {"oauth_www_challenge", F(w_www_challenge), {TEXT, MAYBE_NUMBER, END}, ANSWERING_ROUTES},
     {"oauth_proxy_challenge", F(w_proxy_challenge), {TEXT, MAYBE_NUMBER, END}, ANSWERING_ROUTES},
@@ -216,6 +225,13 @@ static int a_proxy_kd_check_account(sip_msg_t *msg, async_ctx *context, str *rea
     return oauth_async(msg, context, &call);
 }
 
+static int a_device_account(sip_msg_t *msg, async_ctx *context, str *realm)
+{
+    const struct oauth_call call = call_of(OAUTH_DEVICE_ACCOUNT, realm, NULL, NULL);
+
+    return oauth_async(msg, context, &call);
+}
+
 #define A(function) ((acmd_function)(void (*)(void))(function))
 
 const acmd_export_t oauth_acmds[] = {
@@ -226,5 +242,6 @@ const acmd_export_t oauth_acmds[] = {
     {"oauth_proxy_kd_check", A(a_proxy_kd_check), {TEXT, END}},
     {"oauth_kd_check_account", A(a_kd_check_account), {TEXT, TEXT, END}},
     {"oauth_proxy_kd_check_account", A(a_proxy_kd_check_account), {TEXT, TEXT, END}},
+    {"oauth_device_account", A(a_device_account), {TEXT, END}},
     {NULL, NULL, NO_PARAMETER}
 };

@@ -37,14 +37,14 @@ int host_uses_domain(void)
     return usrloc.use_domain;
 }
 
-static int delete_contacts(urecord_t *record, sipoauth_str instance)
+static int delete_contacts(urecord_t *record, const sipoauth_session_state *session)
 {
     ucontact_t *contact, *next;
     int count = 0;
 
     for (contact = record->contacts; contact != NULL; contact = next) {
         next = contact->next;
-        if (!oauth_binding_is_of(&contact->instance, instance))
+        if (!oauth_binding_ends(session, &contact->instance, &contact->callid))
             continue;
         if (usrloc.delete_ucontact(record, contact, NULL, 0) == 0)
             count++;
@@ -54,14 +54,14 @@ static int delete_contacts(urecord_t *record, sipoauth_str instance)
     return count;
 }
 
-int host_bindings_remove(str *name, sipoauth_str instance)
+int host_bindings_remove(str *name, const sipoauth_session_state *session)
 {
     urecord_t *record = NULL;
     int count = 0;
 
     usrloc.lock_udomain(table, name);
     if (usrloc.get_urecord(table, name, &record) == 0) {
-        count = delete_contacts(record, instance);
+        count = delete_contacts(record, session);
         usrloc.release_urecord(record, 0); /* removes the record if it is empty */
     }
     usrloc.unlock_udomain(table, name);

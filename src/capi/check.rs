@@ -16,6 +16,7 @@ use crate::worker::grants::{Demand, gives_tokens};
 use crate::worker::repeats::{Recognized, Repeated};
 use crate::worker::result::CheckResult;
 use crate::worker::{Handling, Worker};
+use sipoauth_core::check::device::DeviceStep;
 use sipoauth_core::check::known_token::RequestKey;
 use sipoauth_core::check::peer_certificate::PeerCertificate;
 use sipoauth_core::check::session_check::DigestUser;
@@ -153,6 +154,44 @@ pub unsafe extern "C" fn sipoauth_worker_check_password(
             }
             let user = DigestUser { ha1: &ha1, password: &password };
             answer_to(state, request, flags, |worker, request, handling| worker.check_password(request, user, handling))
+        })
+    }
+}
+
+/// Checks a request whose sender has a device password of the sign-in page, by Digest (RFC 7616, RFC 8760: MD5 or SHA-256,
+/// `qop=auth`), in two steps. The Digest credentials for `realm` must be among `credentials`.
+///
+/// With SIPOAUTH_DEVICE_ACCOUNT the verdict is NO_CREDENTIALS with reason "digest_unchecked", and `ha1` is that of the user
+/// name. The host checks the credentials with it, in particular that the nonce is its own and not used up. A user name that
+/// nobody has, or whose phone was signed out, has an `ha1` that no password gives, so nobody can tell which names there are.
+/// Without Digest credentials the reason is "no_credentials".
+///
+/// With SIPOAUTH_DEVICE_ACCEPT the verdict is ACCEPTED if somebody who knows the password has made the credentials for this
+/// method, and the phone may use the address-of-record and the method. The verdict can be PENDING at the first step, as for
+/// sipoauth_worker_check, with a store that proxies share. A host that did not wait there need not wait at the second.
+/// Uses the CPU only, never blocks. Since ABI version 5.
+///
+/// Flags and return values are as for sipoauth_worker_check, and SIPOAUTH_E_ARGUMENT for another `step`.
+///
+/// # Safety
+/// As for sipoauth_worker_check.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_check_device(
+    worker: *mut sipoauth_worker,
+    request: *const sipoauth_request,
+    step: u32,
+    flags: u32,
+    result: *mut sipoauth_result,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        judge(worker, result, |state| {
+            let step = match step {
+                SIPOAUTH_DEVICE_ACCOUNT => DeviceStep::Account,
+                SIPOAUTH_DEVICE_ACCEPT => DeviceStep::Accept,
+                _ => return Err(SIPOAUTH_E_ARGUMENT),
+            };
+            answer_to(state, request, flags, |worker, request, handling| worker.check_device(request, step, handling))
         })
     }
 }
@@ -555,10 +594,11 @@ struct Fields<'a> {
     vias: Few<&'a [u8]>,
     content_type: &'a [u8],
     instance: &'a [u8],
+    user_agent: &'a [u8],
     certificate: Certificate,
     uri: &'a [u8],
     octets: &'a [u8],
-    /// Content-Type and instance are empty here, because `ask` converts them to text.
+    /// Content-Type, instance and User-Agent are empty here, because `ask` converts them to text.
     message: Message<'a>,
 }
 
@@ -580,6 +620,7 @@ impl<'a> Fields<'a> {
                 date: octets(r.date)?,
                 contact: octets(r.contact_uri)?,
                 instance: "",
+                user_agent: "",
                 branch: octets(r.branch)?,
                 reply_to_tag: octets(r.reply_to_tag)?,
                 contacts: r.contact_count,
@@ -593,6 +634,7 @@ impl<'a> Fields<'a> {
                 vias: vias(&r)?,
                 content_type: octets(r.content_type)?,
                 instance: octets(r.instance)?,
+                user_agent: octets(r.user_agent)?,
                 certificate: Certificate { read: r.client_certificate, user: r.client_certificate_user },
                 uri: octets(r.request_uri)?,
                 octets: octets(r.message)?,
@@ -613,7 +655,8 @@ impl<'a> Fields<'a> {
         let credentials: Few<&str> = credentials.iter().map(AsRef::as_ref).collect();
         let RequestKey { method, from, to } = repeated.asking;
         let [method, from, to, realm] = [method, from, to, self.realm].map(lossy);
-        let [source, content_type, instance] = [self.source, self.content_type, self.instance].map(lossy);
+        let [source, content_type, instance, user_agent] =
+            [self.source, self.content_type, self.instance, self.user_agent].map(lossy);
         let certificate = || self.certificate.read();
         let vias: Few<Cow<'_, str>> = self.vias.iter().map(|body| lossy(body)).collect();
         let vias: Few<&str> = vias.iter().map(AsRef::as_ref).collect();
@@ -630,7 +673,12 @@ impl<'a> Fields<'a> {
             source: (&source, self.source_port),
             certificate: PeerCertificate::new(&certificate),
             vias: &vias,
-            message: Message { content_type: &content_type, instance: &instance, ..self.message },
+            message: Message {
+                content_type: &content_type,
+                instance: &instance,
+                user_agent: &user_agent,
+                ..self.message
+            },
         };
         run(&request, &Handling { source: &source, ..handling })
     }
@@ -712,6 +760,7 @@ const DENIED: sipoauth_result = sipoauth_result {
     token_response: 0,
     reason_class: SIPOAUTH_CLASS_NOT_NOW,
     check: 0,
+    ha1: sipoauth_str::EMPTY,
 };
 
 fn denied(struct_size: u32) -> sipoauth_result {
@@ -736,6 +785,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         Carried::Proof => SIPOAUTH_GRANT_POP,
         Carried::Connection => SIPOAUTH_GRANT_CONNECTION,
         Carried::KeyDerivation => SIPOAUTH_GRANT_KEY_DERIVATION,
+        Carried::Device => SIPOAUTH_GRANT_DEVICE,
         Carried::Password => SIPOAUTH_GRANT_PASSWORD,
         Carried::Refresh => SIPOAUTH_GRANT_REFRESH,
         Carried::TokenAndProof => SIPOAUTH_GRANT_TOKEN_POP,
@@ -772,6 +822,7 @@ fn answer(first: sipoauth_result, state: &State) -> sipoauth_result {
         result.reason_text = reason.text().into();
         result.error = reason.oauth_error().into();
         result.needed_scope = verdict.needed_scope.as_str().into();
+        result.ha1 = answer.ha1.as_ref().map_or("", |ha1| &ha1.0).into();
         if verdict.granted.is_some() {
             result.services = shown.map_or_else(|| verdict.services(), |shown| shown.services).into();
             result.expires_limit = verdict.expires_limit();

@@ -6,10 +6,11 @@ use std::ffi::{CStr, c_char, c_void};
 use super::config::{shared, sipoauth_context};
 use super::convert::{Place, octets, structure, text};
 use super::guard::{CallFailure, guard_or, guard_told};
-use super::sessions::with_state;
+use super::sessions::with_end;
 use super::types::*;
 use crate::commands::{self, Argument, COMMANDS, Command, Fault, Full, Host};
-use crate::store::session_admin::ListedSession;
+use sipoauth_core::records::session_end::SessionEnd;
+use sipoauth_core::text::fingerprint::visible;
 
 /// No command has as many arguments.
 const MAX_ARGUMENTS: usize = 16;
@@ -182,13 +183,16 @@ impl Host for Caller {
         self.host.remove_bindings.is_some()
     }
 
-    fn remove_bindings(&mut self, aor: &str, instance: &str) -> u64 {
-        self.host.remove_bindings.map_or(0, |remove| remove(self.host.user, aor.into(), instance.into()).into())
+    fn remove_bindings(&mut self, end: &SessionEnd) -> u64 {
+        let Some(remove) = self.host.remove_bindings else { return 0 };
+        with_end(end, |state| remove(self.host.user, state)).into()
     }
 
-    fn ended(&mut self, ended: &ListedSession, reason: &CStr, why: &str) {
+    fn ended(&mut self, end: &SessionEnd) {
         if let Some(told) = self.host.ended {
-            with_state(&ended.aor, &ended.session, |state| told(self.host.user, state, reason.as_ptr(), why.into()));
+            with_end(end, |state| {
+                told(self.host.user, state, end.by.reason_code().as_ptr(), visible(&end.why).as_ref().into())
+            });
         }
     }
 }

@@ -9,10 +9,9 @@ use super::config::{shared, sipoauth_context};
 use super::convert::Place;
 use super::guard::{guard, guard_or, guard_told};
 use super::handle::{Entered, Exclusive};
-use super::sessions::with_state;
+use super::sessions::with_end;
 use super::types::{SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, sipoauth_done_fn, sipoauth_ended_fn};
 use super::worker::WAITING;
-use crate::io_process::refresh_task::SessionEnd;
 use crate::io_process::service::IoService;
 use crate::process::context::Context;
 use sipoauth_core::text::fingerprint::visible;
@@ -103,11 +102,11 @@ pub unsafe extern "C" fn sipoauth_io_step(
     })
 }
 
-/// Calls `each` for every session that its authorization server has ended since the last call: it refuses to renew the
-/// tokens. `why` is a sentence for people. The session's `valid_until` is the time until which it still counts (Unix
-/// seconds), or 0. A host that wants to know calls this after each sipoauth_io_step; at most 1,024 sessions are kept for
-/// it. Sessions that an operator ends are not among them. With a store that proxies share, the one that has asked the
-/// server tells its host. Since ABI version 5.
+/// Calls `each` for every session that has ended since the last call, whoever has ended it: its authorization server, the
+/// tool, the sign-in page, another proxy. Those that a command of this proxy has ended are not among them, because the
+/// command tells its host. The session's `valid_until` is the time until which it still counts (Unix seconds), or 0. A host
+/// calls this after each sipoauth_io_step, and removes the bindings for which sipoauth_binding_ends says 1; at most 4,096
+/// sessions are kept for it. With a folder it is told within half a second, with Redis at once. Since ABI version 5.
 ///
 /// Returns SIPOAUTH_OK, SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY or SIPOAUTH_E_PANIC.
 ///
@@ -122,8 +121,8 @@ pub unsafe extern "C" fn sipoauth_io_ended(io: *mut sipoauth_io, each: sipoauth_
     guard(Some(&io.context), || {
         let ended: Vec<_> = io.enter()?.take_ended().collect();
         let Some(each) = each else { return Ok(()) };
-        for SessionEnd { aor, session, why } in &ended {
-            with_state(aor, session, |state| each(user, state, visible(why).as_ref().into()));
+        for end in &ended {
+            with_end(end, |state| each(user, state, end.by.reason_code().as_ptr(), visible(&end.why).as_ref().into()));
         }
         Ok(())
     })

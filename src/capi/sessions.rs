@@ -5,12 +5,13 @@ use std::ffi::{c_char, c_void};
 
 use super::config::{shared, sipoauth_context};
 use super::convert::{Buffer, Place, octets, text};
-use super::guard::guard;
+use super::guard::{guard, guard_or};
 use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
 use crate::store::session_admin::ListedSession;
 use crate::store::sessions::SessionError;
 use sipoauth_core::records::session::{Session, id_text};
+use sipoauth_core::records::session_end::{Bindings, SessionEnd};
 use sipoauth_core::text::fingerprint::visible;
 
 /// The host calls this before the final answer to a request whose result had confirm = 1 leaves. `ticket` is that
@@ -107,7 +108,8 @@ pub unsafe extern "C" fn sipoauth_context_sessions(
 
 /// Ends the session of `aor` that `session` (32 hex digits) names. With an empty `session` it ends all sessions of
 /// `aor`, and with both empty all sessions. Their phones are challenged with the next request (403, 401 or 407 as
-/// usual). `each` is called for every session that was ended, and `*count` gets their number. Where this may be
+/// usual). `each` is called for every session that was ended, may ask sipoauth_binding_ends about its bindings, and `*count`
+/// gets their number. Other hosts that share the store are told by sipoauth_io_ended. Where this may be
 /// called and how long it may wait: see sipoauth_context_sessions.
 ///
 /// Returns SIPOAUTH_OK, also when there was nothing to end; otherwise as sipoauth_context_sessions.
@@ -133,7 +135,9 @@ pub unsafe extern "C" fn sipoauth_context_sessions_revoke(
         let ended =
             if all { context.admin().revoke_all_sessions() } else { context.admin().revoke_sessions(&aor, &session) };
         let ended = ended.map_err(number)?;
-        show(&ended, each, user);
+        if let Some(each) = each {
+            ended.iter().for_each(|end| with_end(end, |state| each(user, state)));
+        }
         count.put(ended.len() as u64);
         Ok(())
     })
@@ -157,8 +161,55 @@ fn show(sessions: &[ListedSession], each: sipoauth_session_fn, user: *mut c_void
     }
 }
 
+/// Tells whether a binding goes with a session that has ended: one that the phone has made with this `+sip.instance` (with or
+/// without its brackets) and this Call-ID. `session` is what a callback has been given, during that callback. Any process,
+/// any thread; never blocks. Since ABI version 5.
+///
+/// Returns 1 or 0, or after a failure SIPOAUTH_E_ARGUMENT or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `session` is NULL or valid; texts are valid for their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_binding_ends(
+    session: *const sipoauth_session_state,
+    instance: sipoauth_str,
+    call_id: sipoauth_str,
+) -> i32 {
+    guard_or(None, SIPOAUTH_E_PANIC, || {
+        // SAFETY: the caller's promise.
+        let Some(session) = (unsafe { session.as_ref() }) else { return SIPOAUTH_E_ARGUMENT };
+        // SAFETY: the caller's promise.
+        let texts =
+            || unsafe { Ok((text(session.instance)?, octets(session.bindings)?, text(instance)?, octets(call_id)?)) };
+        texts().map_or_else(
+            |status: i32| status,
+            |(own, packed, instance, call_id)| {
+                let Some((nameless, names)) = packed.split_first() else { return 0 };
+                let (names, _) = names.as_chunks();
+                Bindings { call_ids: names, instance: &own, nameless: *nameless != 0 }.have(&instance, call_id).into()
+            },
+        )
+    })
+}
+
+/// A session that has ended, as the host sees it, for the time of this call.
+pub(super) fn with_end<T>(end: &SessionEnd, use_it: impl FnOnce(*const sipoauth_session_state) -> T) -> T {
+    let bindings = end.bindings();
+    let packed = [&[bindings.nameless.into()], bindings.call_ids.as_flattened()].concat();
+    with_bindings(&end.aor, &end.session, &packed, use_it)
+}
+
 /// A session as the host sees it, for the time of this call.
 pub(super) fn with_state(aor: &str, session: &Session, use_it: impl FnOnce(*const sipoauth_session_state)) {
+    with_bindings(aor, session, b"", use_it);
+}
+
+fn with_bindings<T>(
+    aor: &str,
+    session: &Session,
+    bindings: &[u8],
+    use_it: impl FnOnce(*const sipoauth_session_state) -> T,
+) -> T {
     let Session { provider, instance, subject, scope, .. } = session;
     let id = id_text(&session.id);
     let (subject, scope) = (visible(subject), visible(scope));
@@ -176,6 +227,9 @@ pub(super) fn with_state(aor: &str, session: &Session, use_it: impl FnOnce(*cons
         provider: provider.as_str().into(),
         subject: (*subject).into(),
         scope: (*scope).into(),
+        name: session.name.as_str().into(),
+        device: session.device.as_str().into(),
+        bindings: sipoauth_str { ptr: bindings.as_ptr().cast(), len: bindings.len() },
     };
-    use_it(&raw const state);
+    use_it(&raw const state)
 }

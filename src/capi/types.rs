@@ -140,6 +140,14 @@ pub const SIPOAUTH_GRANT_TOKEN_POP: u32 = 7;
 /// Credentials of the Key-Derivation scheme (draft-yusef-sipcore-key-derivation-00). Since ABI version 4.
 pub const SIPOAUTH_GRANT_KEY_DERIVATION: u32 = 8;
 
+/// Digest credentials with a device password (RFC 7616, RFC 8760). Since ABI version 5.
+pub const SIPOAUTH_GRANT_DEVICE: u32 = 9;
+
+/// sipoauth_worker_check_device: H(A1) of the user, for a host that then checks the credentials.
+pub const SIPOAUTH_DEVICE_ACCOUNT: u32 = 1;
+/// sipoauth_worker_check_device: the host has found that the nonce is its own and good; may the request pass?
+pub const SIPOAUTH_DEVICE_ACCEPT: u32 = 2;
+
 /// PBKDF2-HMAC-SHA-256
 pub const SIPOAUTH_KDF_SHA256: u32 = 1;
 /// PBKDF2-HMAC-SHA-512
@@ -358,6 +366,9 @@ pub struct sipoauth_request {
     pub complete: sipoauth_complete_fn,
     /// The argument of `complete`.
     pub complete_user: *mut c_void,
+    /// Body of User-Agent; empty when there is none. Users see it beside their phones at the sign-in page. Since ABI
+    /// version 5.
+    pub user_agent: sipoauth_str,
 }
 
 /// The outcome of a check. All texts are UTF-8 and borrow from the worker until its next call; empty texts are
@@ -436,6 +447,9 @@ pub struct sipoauth_result {
     /// Names this check in later calls of this worker, until its next check; 0 when the check function failed.
     /// Since ABI version 5.
     pub check: u64,
+    /// After SIPOAUTH_DEVICE_ACCOUNT: H(A1) as 32 (MD5) or 64 (SHA-256) lower-case hex digits, a secret; else empty. Since
+    /// ABI version 5.
+    pub ha1: sipoauth_str,
 }
 
 /// An authorization code that the library did not read from a SIP request itself (RFC 6749 section 4.1.3,
@@ -523,16 +537,30 @@ pub struct sipoauth_session_state {
     pub subject: sipoauth_str,
     /// Granted scopes.
     pub scope: sipoauth_str,
+    /// What the user calls the phone, if it was added at the sign-in page.
+    pub name: sipoauth_str,
+    /// User name of its device password; or empty.
+    pub device: sipoauth_str,
+    /// For sipoauth_binding_ends. It is opaque, and empty for a session that goes on.
+    pub bindings: sipoauth_str,
 }
 
 /// Takes one session. It is called within the call that it was passed to. It must return and must not call the
 /// library.
 pub type sipoauth_session_fn = Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state)>;
 
-/// Takes one session that has ended, and why. Texts borrow from the library during the callback. It must return and must
-/// not call the library. Since ABI version 5.
-pub type sipoauth_ended_fn =
-    Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state, why: sipoauth_str)>;
+/// Takes one session that has ended. `reason_code` is NUL-terminated and static: "session_ended" (its server does not refresh
+/// the tokens), "session_revoked" (an operator), "signed_out" (its user, at the sign-in page) or "logged_out" (Back-Channel
+/// Logout). `why` is a sentence for people. Texts borrow from the library during the callback. It must return. Within
+/// sipoauth_io_ended it may call sipoauth_binding_ends only. Since ABI version 5.
+pub type sipoauth_ended_fn = Option<
+    extern "C" fn(
+        user: *mut c_void,
+        session: *const sipoauth_session_state,
+        reason_code: *const c_char,
+        why: sipoauth_str,
+    ),
+>;
 
 /// What becomes of a request about a REFER, see sipoauth_worker_refer. Texts are valid until the worker's next call of
 /// that function. Since ABI version 5.
@@ -680,20 +708,11 @@ pub struct sipoauth_command_host {
     pub number: Option<extern "C" fn(user: *mut c_void, name: *const c_char, value: u64) -> i32>,
     /// Gives an answer that is one line. Not NULL.
     pub line: Option<extern "C" fn(user: *mut c_void, line: sipoauth_str) -> i32>,
-    /// Removes the bindings of an address-of-record (canonical) with this `+sip.instance`, with or without its brackets;
-    /// an empty one stands for the bindings without one. Returns how many it has removed. NULL: the host has no location
-    /// table.
-    pub remove_bindings: Option<extern "C" fn(user: *mut c_void, aor: sipoauth_str, instance: sipoauth_str) -> u32>,
-    /// Takes a session that the command has ended, after its bindings. `reason_code` is NUL-terminated and static, such as
-    /// "session_revoked"; `why` is a sentence for people. NULL: the host does not want to know.
-    pub ended: Option<
-        extern "C" fn(
-            user: *mut c_void,
-            session: *const sipoauth_session_state,
-            reason_code: *const c_char,
-            why: sipoauth_str,
-        ),
-    >,
+    /// Removes those bindings of the session's address-of-record for which sipoauth_binding_ends says 1. Returns how many it
+    /// has removed. NULL: the host has no location table.
+    pub remove_bindings: Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state) -> u32>,
+    /// Takes a session that the command has ended, after its bindings. NULL: the host does not want to know.
+    pub ended: sipoauth_ended_fn,
 }
 
 /// The contents of a challenge (RFC 8898 section 4). An empty text means the configured value.

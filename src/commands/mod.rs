@@ -21,8 +21,8 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 
 use crate::process::context::{Admin, Context};
-use crate::store::session_admin::ListedSession;
 use crate::store::sessions::SessionError;
+use sipoauth_core::records::session_end::SessionEnd;
 
 /// The answer has no more room: nothing else is added to it.
 #[derive(Debug)]
@@ -42,11 +42,10 @@ pub trait Host {
     fn line(&mut self, text: &str) -> Result<(), Full>;
     /// True when the host has a location table.
     fn has_bindings(&self) -> bool;
-    /// Removes the bindings of an address with this `+sip.instance`, or those without one if it is empty. Returns how
-    /// many there were.
-    fn remove_bindings(&mut self, aor: &str, instance: &str) -> u64;
-    /// Takes note of a session that the command has ended, and why.
-    fn ended(&mut self, ended: &ListedSession, reason: &CStr, why: &str);
+    /// Removes the bindings of a session that has ended. Returns how many there were.
+    fn remove_bindings(&mut self, end: &SessionEnd) -> u64;
+    /// Takes note of a session that the command has ended.
+    fn ended(&mut self, end: &SessionEnd);
 }
 
 /// Why a command has failed. The codes are those of HTTP.

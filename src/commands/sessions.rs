@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Commands about sessions: list, show, revoke.
 
-use std::ffi::CStr;
-
 use super::{Call, Fault, Full, Outcome};
 use crate::store::session_admin::ListedSession;
 use crate::store::sessions::SessionError;
 use sipoauth_core::records::session::id_text;
+use sipoauth_core::records::session_end::SessionEnd;
 use sipoauth_core::text::fingerprint::visible;
-
-const REVOKED: &CStr = c"session_revoked";
-const WHY: &str = "The operator has ended the session.";
 
 fn fault(error: SessionError) -> Fault {
     Fault::of_store("Sessions", "session store", &error)
@@ -48,38 +44,22 @@ fn add(call: &mut Call<'_>, sessions: &[ListedSession]) -> Result<(), Full> {
 
 pub fn revoke(call: &mut Call<'_>) -> Outcome {
     let ended = call.admin().revoke_sessions(&call.address()?, &call.text(1)).map_err(fault)?;
-    let mut removed = 0;
-    for session in &ended {
-        removed += end(call, session);
-    }
-    if let Some(ListedSession { aor, .. }) = ended.first() {
-        removed += remove_nameless(call, aor);
-    }
-    report(call, ended.len(), removed)
+    tell(call, &ended)
 }
 
 pub fn revoke_all(call: &mut Call<'_>) -> Outcome {
     let ended = call.admin().revoke_all_sessions().map_err(fault)?;
+    tell(call, &ended)
+}
+
+/// Removes the bindings of sessions that were ended, so that calls no longer reach their phones.
+fn tell(call: &mut Call<'_>, ended: &[SessionEnd]) -> Outcome {
     let mut removed = 0;
-    for session in &ended {
-        removed += end(call, session) + call.host.remove_bindings(&session.aor, "");
+    for end in ended {
+        removed += call.host.remove_bindings(end);
+        call.host.ended(end);
     }
     report(call, ended.len(), removed)
-}
-
-/// Removes the bindings of a session that was ended, so that calls no longer reach its phone. Returns how many there were.
-fn end(call: &mut Call<'_>, ended: &ListedSession) -> u64 {
-    let removed = call.host.remove_bindings(&ended.aor, &ended.session.instance);
-    call.host.ended(ended, REVOKED, WHY);
-    removed
-}
-
-/// A phone may have used its session also in a REGISTER whose Contact has no instance. Nothing tells whose such a binding
-/// is, so it goes, unless a session without an instance is left.
-fn remove_nameless(call: &mut Call<'_>, aor: &str) -> u64 {
-    let left = call.admin().list_sessions(aor, "").map(|page| page.sessions);
-    let may_go = left.is_ok_and(|left| left.iter().all(|left| !left.session.instance.is_empty()));
-    if may_go { call.host.remove_bindings(aor, "") } else { 0 }
 }
 
 fn report(call: &mut Call<'_>, revoked: usize, removed: u64) -> Outcome {

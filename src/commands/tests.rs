@@ -159,13 +159,15 @@ impl Host for Scribe {
     fn has_bindings(&self) -> bool {
         !self.no_bindings
     }
-    fn remove_bindings(&mut self, aor: &str, instance: &str) -> u64 {
-        self.events += &format!("{aor} loses '{instance}'\n");
+    fn remove_bindings(&mut self, end: &SessionEnd) -> u64 {
+        let bindings = end.bindings();
+        let nameless = if bindings.nameless { " and those without" } else { "" };
+        self.events += &format!("{} loses '{}'{nameless}\n", end.aor, bindings.instance);
         2
     }
-    fn ended(&mut self, ended: &ListedSession, reason: &CStr, why: &str) {
-        assert_eq!(why, "The operator has ended the session.");
-        self.events += &format!("{} {}\n", reason.to_str().unwrap(), ended.session.id[0]);
+    fn ended(&mut self, end: &SessionEnd) {
+        assert_eq!(end.why, "The operator has ended the session.");
+        self.events += &format!("{} {}\n", end.by.reason_code().to_str().unwrap(), end.session.id[0]);
     }
 }
 

@@ -41,6 +41,7 @@ use sipoauth_core::oauth::verdict::{Question, Trouble};
 use sipoauth_core::ports::store::{StoreError, Write};
 use sipoauth_core::ports::{Level, Log};
 use sipoauth_core::reason::Reason;
+use sipoauth_core::records::device::device_key;
 use sipoauth_core::records::redemption::Redemption;
 use sipoauth_core::records::session::{CodeRecord, CodeState, Exchanged, SignIn};
 
@@ -196,6 +197,30 @@ impl TaskEnv {
             Ok(outcome) => outcome,
             Err(error) => ExchangeOutcome::Failed(Reason::StoreUnavailable, Ended::Unused, error.to_string()),
         };
+        let records = self.bind_exchanged(work, &outcome);
+        (outcome, records)
+    }
+
+    /// Counts a try of a code that the sign-in page has made, and says whether there is such a code. No server is asked.
+    pub fn redeem_typed_code(&self, work: &Exchange) -> (ExchangeOutcome, Vec<ReadRecord>) {
+        let now = now_millis();
+        let limits = Charges::new(self.context.arena().shared(), &self.policy.settings, now);
+        let failed = |reason, why| ExchangeOutcome::Failed(reason, Ended::Unused, why);
+        let known = |store: Arc<SessionStore>| self.noted(store.code(&CodeId(work.registration.code.clone()), now));
+        let outcome = match limits.may_exchange(work) {
+            Err(reason) => failed(reason, "too many codes".into()),
+            Ok(()) => match self.store().and_then(known) {
+                Ok(Some(_)) => ExchangeOutcome::Settled(Ended::Unused),
+                Ok(None) => failed(Reason::CodeRefused, String::new()),
+                Err(error) => failed(Reason::StoreUnavailable, error.to_string()),
+            },
+        };
+        let records = self.bind_exchanged(work, &outcome);
+        (outcome, records)
+    }
+
+    /// Stores the key of a registration whose code was exchanged, and returns what the workers must know of it.
+    fn bind_exchanged(&self, work: &Exchange, outcome: &ExchangeOutcome) -> Vec<ReadRecord> {
         let registration = &work.registration;
         let exchanged = matches!(outcome, ExchangeOutcome::Settled(_)).then(|| self.exchanged(registration)).flatten();
         // Only a key that is made of the To tag needs the tag. The tag does not count when another answer has left
@@ -208,7 +233,7 @@ impl TaskEnv {
         let mut keys = vec![code_key(&CodeId(registration.code.clone())), account_key(&registration.aor)];
         let told = exchanged.filter(|e| e.sign_in.phone_holds_tokens());
         keys.extend(told.map(|e| tokens_key(&e.session)));
-        (outcome, self.look_up(&keys))
+        self.look_up(&keys)
     }
 
     fn exchanged(&self, registration: &Registration) -> Option<Exchanged> {
@@ -540,7 +565,15 @@ impl TaskEnv {
             Work::Compare(comparisons) => {
                 comparisons.iter().filter_map(|comparison| self.compare(comparison)).collect()
             }
-            Work::Keys(..) | Work::Exchange(_) | Work::Introspect(_) | Work::Subscribe(_) => Vec::new(),
+            Work::Device(username) => {
+                let key = device_key(username);
+                let mut records = self.look_up(&[key]);
+                let device =
+                    self.store().ok().and_then(|store| self.noted(store.device(username, now_millis())).ok()?);
+                records.extend(self.look_up(&device.iter().map(|device| account_key(&device.aor)).collect::<Vec<_>>()));
+                records
+            }
+            Work::Keys(..) | Work::Exchange(_) | Work::Introspect(_) | Work::Subscribe(_) | Work::Used(_) => Vec::new(),
         }
     }
 

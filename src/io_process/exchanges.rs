@@ -12,6 +12,7 @@ use super::waiters::{Ticket, Waiters};
 use crate::clock::{has_come, now_millis};
 use crate::process::failures::Failures;
 use crate::process::job::{Exchange, Work};
+use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::reason::Reason;
 
 /// A code that another proxy is exchanging is looked at again after this time, in milliseconds.
@@ -41,7 +42,8 @@ const STORE: &str = "";
 impl Queued {
     fn destination(&self) -> &str {
         match &self.work {
-            Work::Exchange(exchange) => &exchange.provider,
+            // No server is asked about a code of the sign-in page, so none that is away holds it up.
+            Work::Exchange(exchange) if exchange.grant != TokenGrant::TypedCode => &exchange.provider,
             _ => STORE,
         }
     }
@@ -144,9 +146,11 @@ impl Exchanges {
         let ExchangeDone { ticket, work, outcome, gate, .. } = done;
         let elsewhere = matches!(outcome, ExchangeOutcome::Elsewhere);
         if let Work::Exchange(exchange) = &work {
-            self.exchanged(env, loads, exchange, outcome, gate);
-        } else {
-            loads.store_ended();
+            note_failure(env, exchange, &outcome);
+        }
+        match &work {
+            Work::Exchange(exchange) if gate.is_some() => self.exchanged(env, loads, exchange, &outcome, gate),
+            _ => loads.store_ended(),
         }
         if elsewhere || overtaken {
             let not_before = if elsewhere { now_millis() + LOOK_AGAIN } else { 0 };
@@ -161,21 +165,25 @@ impl Exchanges {
         env: &TaskEnv,
         loads: &mut Loads,
         work: &Exchange,
-        outcome: ExchangeOutcome,
+        outcome: &ExchangeOutcome,
         gate: Option<Gate>,
     ) {
         self.running.remove(&work.registration.code);
-        let (ended, why) = match &outcome {
+        let (ended, why) = match outcome {
             ExchangeOutcome::Elsewhere => (Ended::Unused, ""),
             ExchangeOutcome::Settled(ended) => (*ended, ""),
-            ExchangeOutcome::Failed(reason, ended, sentence) => {
-                let failures = Failures::of_exchanges(env.context.arena().shared());
-                failures.note(&work.registration.code, *reason, now_millis() / 1000);
-                (*ended, sentence.as_str())
-            }
+            ExchangeOutcome::Failed(_, ended, sentence) => (*ended, sentence.as_str()),
         };
         let ended = gate.map_or(Ended::Known, |gate| gate.end(ended));
         loads.ended(env, &work.provider, LoadKind::Exchange, ended, why);
+    }
+}
+
+/// Notes why an exchange has failed, for the request that has waited for it.
+fn note_failure(env: &TaskEnv, work: &Exchange, outcome: &ExchangeOutcome) {
+    if let ExchangeOutcome::Failed(reason, ..) = outcome {
+        let failures = Failures::of_exchanges(env.context.arena().shared());
+        failures.note(&work.registration.code, *reason, now_millis() / 1000);
     }
 }
 
@@ -199,15 +207,17 @@ fn exchange_task(env: &TaskEnv, ticket: Ticket, exchange: Box<Exchange>, gate: G
 
 fn store_task(env: &TaskEnv, queued: &Queued) -> Task<ServiceEvent> {
     let (task_env, ticket, work, panicked) = (env.clone(), queued.ticket, queued.work.clone(), queued.work.clone());
-    let done = move |work, records| {
-        let outcome = ExchangeOutcome::Settled(Ended::Unused);
-        ServiceEvent::Done(ExchangeDone { ticket, work, outcome, records, gate: None })
-    };
+    let done =
+        move |work, outcome, records| ServiceEvent::Done(ExchangeDone { ticket, work, outcome, records, gate: None });
+    let settled = || ExchangeOutcome::Settled(Ended::Unused);
     env.task(
         move || {
-            let records = task_env.ask_store(&work);
-            done(work, records)
+            let (outcome, records) = match &work {
+                Work::Exchange(exchange) => task_env.redeem_typed_code(exchange),
+                work => (settled(), task_env.ask_store(work)),
+            };
+            done(work, outcome, records)
         },
-        move |_| done(panicked, Vec::new()),
+        move |_| done(panicked, settled(), Vec::new()),
     )
 }

@@ -13,6 +13,7 @@ pub mod introspection_task;
 pub mod introspections;
 pub mod key_fetches;
 pub mod line_buffer;
+pub mod phone_uses;
 pub mod pool;
 pub mod provider_load;
 pub mod refer_events;
@@ -21,6 +22,7 @@ pub mod refresh_task;
 pub mod refreshes;
 mod resolver;
 pub mod service;
+pub mod session_ends;
 pub mod turns;
 pub mod waiters;
 

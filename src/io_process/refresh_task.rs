@@ -5,6 +5,7 @@ use super::backlog::Late;
 use super::exchange_task::TaskEnv;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
+use crate::store::session_ends::Ending;
 use crate::store::session_tokens::{keeps_access_token, refresh_due};
 use crate::store::sessions::{SessionStore, lease_key, tokens_key};
 use sipoauth_core::config::password_sign_in::TokenSource;
@@ -16,7 +17,8 @@ use sipoauth_core::oauth::verdict::Question;
 use sipoauth_core::ports::store::{StoreError, Write};
 use sipoauth_core::ports::{Level, Log};
 use sipoauth_core::reason::Reason;
-use sipoauth_core::records::session::{Exchanged, Identity, Session, Tokens, id_text, token_name};
+use sipoauth_core::records::session::{Account, Exchanged, Identity, Session, SignIn, Tokens, id_text, token_name};
+use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 use sipoauth_core::text::secret::SecretText;
 use subtle::ConstantTimeEq;
 
@@ -47,19 +49,8 @@ pub struct Refresh {
     pub late: Option<Late>,
     /// The address-of-record whose sessions may have changed.
     pub aor: Option<String>,
-    /// The session, if the server has ended it.
-    pub ended: Option<Box<SessionEnd>>,
-}
-
-/// A session that the authorization server does not renew any more.
-#[derive(Clone, Debug)]
-pub struct SessionEnd {
-    /// Its address-of-record.
-    pub aor: String,
-    /// As it is now: `valid_until` says until when it still counts, in Unix seconds; 0: it does not.
-    pub session: Session,
-    /// A sentence for people.
-    pub why: String,
+    /// The sessions that the server has ended: this one, or those that hang on it.
+    pub ended: Vec<SessionEnd>,
 }
 
 impl TaskEnv {
@@ -69,7 +60,7 @@ impl TaskEnv {
         let mut refresh = Refresh::default();
         // A store that fails was noted; what is due stays due.
         if self.refresh_once(key, early, may_ask, &mut refresh).is_err() {
-            refresh.ended = None;
+            refresh.ended.clear();
         }
         refresh
     }
@@ -110,8 +101,14 @@ impl TaskEnv {
         };
         let account = store.account(&tokens.aor, now)?;
         let session = account.and_then(|a| a.sessions.into_iter().find(|s| key.ends_with(&id_text(&s.id))));
-        let (Some(session), Some(refresh_token)) = (session, tokens.refresh_token.clone()) else {
+        let (Some(session), Some(refresh_token)) = (&session, tokens.refresh_token.clone()) else {
             self.standings.forget(key);
+            // Its server had refused to go on, and now its last access token has ended, too.
+            if let Some(session) = session.filter(|session| session.valid_until > 0) {
+                outcome.aor = Some(tokens.aor.clone());
+                outcome.ended = self.end(store, key, &tokens.aor, &session, "its access token has ended")?;
+                return Ok(());
+            }
             return store.store().remove(key, Some(&sealed)).map(drop);
         };
         // Another process may have done it between the list of what is due and the lease, or died on the way.
@@ -138,16 +135,13 @@ impl TaskEnv {
         });
         outcome.late = outcome.answered.filter(|answered| !answered).map(|_| Late::Failed);
         const WITH_TOKEN: &str = "ends with its access token";
-        let mut ends = |what: &str, text: &str| {
+        let ends = |what: &str, text: &str| {
             shared.counters.add(Counter::RefreshesRefused);
             self.standings.forget(key);
             let (name, id, aor) = (&tokens.provider, id_text(&session.id), &tokens.aor);
             let line =
                 format!("provider '{name}': session {id} of {aor} {what}: its tokens were not refreshed: {text}");
             self.lines.log(Level::Info, &line);
-            let valid_until = if what == WITH_TOKEN { session.valid_until } else { 0 };
-            let session = Session { renewable: false, valid_until, ..session.clone() };
-            outcome.ended = Some(Box::new(SessionEnd { aor: aor.clone(), session, why: text.to_owned() }));
         };
         // In all these cases the server gave tokens, whatever is made of them.
         if matches!(answer, Ok(_) | Err(TokenError::Denied(_) | TokenError::Unfit(..))) {
@@ -161,23 +155,30 @@ impl TaskEnv {
             // Tokens that no longer fit the configuration end the session as a refusal does.
             Err(TokenError::Refused(text) | TokenError::Unfit(_, text)) => {
                 ends("ends", &text);
-                return self.end(store, key, &tokens.aor, &session);
+                outcome.ended = self.end(store, key, &tokens.aor, session, &text)?;
+                return Ok(());
             }
             Err(TokenError::Denied(reason)) => {
                 ends("ends", reason.text());
-                return self.end(store, key, &tokens.aor, &session);
+                outcome.ended = self.end(store, key, &tokens.aor, session, reason.text())?;
+                return Ok(());
             }
             Err(TokenError::RequestRefused(text)) => {
                 ends(WITH_TOKEN, &text);
-                return self.end_with_token(store, key, tokens, &sealed, &session);
+                outcome.ended = self.end_with_token(store, key, tokens, &sealed, session, &text)?;
+                return Ok(());
             }
             Err(TokenError::Unexplained(text)) if self.standings.blames_wordless(provider, key, now_millis()) => {
-                ends(WITH_TOKEN, &format!("there is an answer, but none of OAuth: {text}"));
-                return self.end_with_token(store, key, tokens, &sealed, &session);
+                let text = format!("there is an answer, but none of OAuth: {text}");
+                ends(WITH_TOKEN, &text);
+                outcome.ended = self.end_with_token(store, key, tokens, &sealed, session, &text)?;
+                return Ok(());
             }
             Err(TokenError::ClientRefused(text)) if self.standings.blames_session(provider, key, now_millis()) => {
-                ends(WITH_TOKEN, &format!("{text}; the server accepts the proxy's client otherwise"));
-                return self.end_with_token(store, key, tokens, &sealed, &session);
+                let text = format!("{text}; the server accepts the proxy's client otherwise");
+                ends(WITH_TOKEN, &text);
+                outcome.ended = self.end_with_token(store, key, tokens, &sealed, session, &text)?;
+                return Ok(());
             }
             Err(TokenError::Misconfigured(text)) => text,
             Err(TokenError::Unexplained(text)) => format!("there is an answer, but none of OAuth: {text}"),
@@ -355,7 +356,8 @@ impl TaskEnv {
         mut tokens: Tokens,
         sealed: &[u8],
         session: &Session,
-    ) -> Result<(), StoreError> {
+        why: &str,
+    ) -> Result<Vec<SessionEnd>, StoreError> {
         let now = now_millis();
         store.change_account(&tokens.aor, now, |account| {
             let found = account.sessions.iter_mut().find(|s| s.id == session.id);
@@ -366,23 +368,54 @@ impl TaskEnv {
             })
         })?;
         tokens.refresh_token = None;
-        tokens.refresh_at = 0;
-        store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, None, now).map(drop)
+        // Whoever looks at them then finds no refresh token, and ends the session.
+        let due = session.valid_until.saturating_mul(1000).max(now);
+        tokens.refresh_at = due;
+        store.put_tokens(key, &tokens, Some(sealed), tokens.ends_at * 1000, Some(due), now)?;
+        // It still counts, so only the own host is told.
+        let session = Session { renewable: false, ..session.clone() };
+        let is_own = session.sign_in != SignIn::Page;
+        let end = SessionEnd {
+            aor: tokens.aor,
+            session,
+            call_ids: Vec::new(),
+            last_nameless: false,
+            by: EndedBy::Server,
+            why: why.to_owned(),
+            origin: self.context.origin(),
+        };
+        Ok(is_own.then_some(end).into_iter().collect())
     }
 
-    /// Ends the session, so the next request of its phone is challenged.
-    fn end(&self, store: &SessionStore, key: &str, aor: &str, session: &Session) -> Result<(), StoreError> {
+    /// Ends the session, so the next request of its phone is challenged. What hangs on it ends with it.
+    fn end(
+        &self,
+        store: &SessionStore,
+        key: &str,
+        aor: &str,
+        session: &Session,
+        why: &str,
+    ) -> Result<Vec<SessionEnd>, StoreError> {
         let now = now_millis();
+        let (mut left, mut ended) = (Account::default(), Vec::new());
         store.change_account(aor, now, |account| {
             let found = account.sessions.iter_mut().find(|s| s.id == session.id);
-            found.is_some_and(|session| {
+            let is_found = found.is_some_and(|session| {
                 session.renewable = false;
                 session.valid_until = 0;
                 session.ends_at = session.ends_at.min(now / 1000 + SHOWN);
                 true
-            })
+            });
+            let is_over = |s: &Session| s.id == session.id || s.parent == Some(session.id);
+            (ended, left.sessions) = account.clone().judged().sessions.into_iter().partition(is_over);
+            is_found
         })?;
-        store.store().remove(key, None).map(drop)
+        aor.clone_into(&mut left.aor);
+        store.store().remove(key, None)?;
+        let ending = Ending { by: EndedBy::Server, why, origin: self.context.origin() };
+        let mut told = store.tell_ended(&left, ended, &ending, now)?;
+        told.retain(|end| end.session.sign_in != SignIn::Page);
+        Ok(told)
     }
 }
 

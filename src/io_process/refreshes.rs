@@ -9,11 +9,12 @@ use super::backlog::{Backlog, Late};
 use super::exchange_task::{ReadRecord, TaskEnv};
 use super::pool::Pool;
 use super::refresh_shares::{Permit, RefreshShares, ShareRules};
-use super::refresh_task::{Refresh, SessionEnd};
+use super::refresh_task::Refresh;
 use super::service::ServiceEvent;
 use crate::clock::{has_come, now_millis};
 use crate::process::context::Worked;
 use crate::store::sessions::account_key;
+use sipoauth_core::records::session_end::SessionEnd;
 
 /// Time between two looks at what is due, in milliseconds.
 const LOOK: i64 = 250;
@@ -196,7 +197,8 @@ impl Refreshes {
             RefreshEvent::Refreshed(Finished { key, refresh, recovered, .. }) => {
                 self.running.remove(&key);
                 self.backlog.forget(&key);
-                self.ended.extend(refresh.ended.filter(|_| self.ended.len() < ENDED).map(|ended| *ended));
+                let room = ENDED.saturating_sub(self.ended.len());
+                self.ended.extend(refresh.ended.into_iter().take(room));
                 let Some(provider) = refresh.provider else { return };
                 if let Some(late) = refresh.late {
                     self.backlog.add(&provider, key, late);

@@ -18,11 +18,12 @@ use super::intake::{Events, Intake};
 use super::introspections::{IntrospectionDone, Introspections};
 use super::key_fetches::{KeyFetches, KeyThreads};
 use super::line_buffer::LineBuffer;
+use super::phone_uses::PhoneUses;
 use super::pool::{Pool, spawn};
 use super::provider_load::{LoadKind, Loads};
 use super::refer_events::{Outgoing, ReferEnd, ReferEvents};
-use super::refresh_task::SessionEnd;
 use super::refreshes::{RefreshEvent, Refreshes};
+use super::session_ends::SessionEnds;
 use super::waiters::Waiters;
 use crate::clock::now_millis;
 use crate::fault;
@@ -38,6 +39,7 @@ use sipoauth_core::oauth::endpoints::Endpoints;
 use sipoauth_core::oauth::kept_keys::KeptKeys;
 use sipoauth_core::oauth::key_fetch::{FetchedKeys, NoKeys, fetch_keys};
 use sipoauth_core::ports::{Level, Log};
+use sipoauth_core::records::session_end::SessionEnd;
 
 /// Most events that a step takes before it gives back the requests whose work is done.
 const BATCH: usize = 256;
@@ -69,6 +71,10 @@ pub enum ServiceEvent {
     Kept(RefreshEvent),
     /// A record was changed by another proxy.
     Changed(String),
+    /// The ends of sessions that others have told of; None if the store cannot be read.
+    Heard(Option<Vec<SessionEnd>>),
+    /// A thread has stored when phones have registered.
+    UsesStored,
 }
 
 /// The right to be the only I/O service of a context.
@@ -107,6 +113,8 @@ pub struct IoService {
     loads: Loads,
     refreshes: Refreshes,
     refers: ReferEvents,
+    phones: PhoneUses,
+    ends: SessionEnds,
     /// A thread reads metadata again.
     reads_again: bool,
     waiters: Waiters,
@@ -125,7 +133,7 @@ pub struct IoService {
 fn room_of(key: &str, present: bool) -> Room {
     match key.split_once(':').map_or("", |(kind, _)| kind) {
         _ if !present => Room::Passing,
-        "a" | "k" => Room::Kept,
+        "a" | "d" | "k" => Room::Kept,
         "c" => Room::Passing,
         _ => Room::Uses,
     }
@@ -195,6 +203,7 @@ impl IoService {
         let env = task_env(&context, &placed, changes.clock(), &Arc::default(), Arc::default());
         let (intake, events) = Intake::new(&context)?;
         let remote = context.sessions().is_some_and(|access| !access.is_local());
+        let looks = context.sessions().is_some_and(|access| access.is_local());
         let watch = remote.then(|| events.clone());
         let (pool, threads) = Pool::new(placed.policy.settings.http_threads as usize, move |event| events.send(event))?;
         let mut service = IoService {
@@ -209,6 +218,8 @@ impl IoService {
             loads: Loads::default(),
             refreshes: Refreshes::default(),
             refers: ReferEvents::default(),
+            phones: PhoneUses::default(),
+            ends: SessionEnds::new(looks, now_millis()),
             reads_again: false,
             waiters: Waiters::default(),
             changes,
@@ -257,9 +268,10 @@ impl IoService {
         self.waiters.release(self.context.arena().shared(), done);
     }
 
-    /// The sessions that their servers have ended since the last call.
+    /// The sessions that have ended since the last call, whoever has ended them, but for commands of this proxy.
     pub fn take_ended(&mut self) -> impl Iterator<Item = SessionEnd> {
-        self.refreshes.take_ended()
+        self.ends.extend(self.refreshes.take_ended());
+        self.ends.take()
     }
 
     /// Sends the NOTIFY requests that are due. `send` returns false when one could not be sent.
@@ -294,6 +306,10 @@ impl IoService {
             ServiceEvent::Received(Received::Job(Job { work: Work::Subscribe(work), asker })) => {
                 self.context.arena().shared().waiting.give_back(&asker.place);
                 self.refers.subscribe(*work);
+            }
+            ServiceEvent::Received(Received::Job(Job { work: Work::Used(used), asker })) => {
+                self.context.arena().shared().waiting.give_back(&asker.place);
+                self.phones.note(*used);
             }
             ServiceEvent::Received(Received::Job(Job { work, asker })) => {
                 let ticket = waiters.add(asker);
@@ -333,8 +349,11 @@ impl IoService {
                 } else {
                     cache.overtake(&key)
                 }
+                self.ends.changed(&key);
                 self.changes.note(key);
             }
+            ServiceEvent::Heard(ends) => self.ends.finished(ends, self.context.origin()),
+            ServiceEvent::UsesStored => self.phones.stored(),
         }
     }
 
@@ -352,7 +371,7 @@ impl IoService {
     }
 
     fn until_next(&self, now: i64) -> Duration {
-        let times = [self.keys.next(), self.waiters.next_deadline(), self.exchanges.next()];
+        let times = [self.keys.next(), self.waiters.next_deadline(), self.exchanges.next(), self.ends.next()];
         let upkeep = self.context.sessions().map(|_| self.refreshes.next());
         let refers = self.refers.next(self.context.arena().refers());
         let next = times.into_iter().flatten().chain(upkeep).chain(refers).min().unwrap_or(i64::MAX);
@@ -376,6 +395,8 @@ impl IoService {
             let (pool, env) = (&self.pool, &self.env);
             self.exchanges.begin_store_work(env, pool, &mut self.loads, now);
             self.refreshes.dispatch(env, pool, now);
+            self.ends.dispatch(env, pool, now);
+            self.phones.dispatch(env, pool);
             self.start_watching();
         }
     }

@@ -31,7 +31,9 @@ impl<'a> Charges<'a> {
     pub fn look(&self, work: &Work, sender: impl Fn() -> Sender) -> Result<(), Reason> {
         match work {
             Work::Introspect(work) if !self.could_introspect(&work.sender) => Err(Reason::IntrospectionLimited),
-            Work::Account(..) | Work::KeyAccount(..) if !self.could_look_up(sender()) => Err(Reason::Overloaded),
+            Work::Account(..) | Work::KeyAccount(..) | Work::Device(_) if !self.could_look_up(sender()) => {
+                Err(Reason::Overloaded)
+            }
             Work::Exchange(work) => self.could_exchange(work),
             _ => Ok(()),
         }
@@ -118,5 +120,5 @@ impl Charge {
 
 /// True for grants that anybody can send. The sender of any other grant has proved who he is.
 fn is_unproved(work: &Exchange) -> bool {
-    matches!(work.grant, TokenGrant::Code(_) | TokenGrant::ForeignToken(_))
+    matches!(work.grant, TokenGrant::Code(_) | TokenGrant::TypedCode | TokenGrant::ForeignToken(_))
 }

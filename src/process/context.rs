@@ -212,6 +212,11 @@ impl Context {
         &self.jobs
     }
 
+    /// Names this proxy among those that share its store. All its processes agree on the name, which is new at each start.
+    pub fn origin(&self) -> u64 {
+        self.arena.shared().places.hash("origin of ended sessions").max(1)
+    }
+
     /// The store of sessions, when one is configured.
     pub fn sessions(&self) -> Option<&StoreAccess> {
         self.sessions.as_ref()

@@ -11,7 +11,9 @@ use sipoauth_core::check::registration::Registration;
 use sipoauth_core::check::token_answer::TokenId;
 use sipoauth_core::config::settings::{MOST_LEEWAY, MOST_POP_WINDOW};
 use sipoauth_core::oauth::grant::TokenGrant;
+use sipoauth_core::records::phone_use::PhoneUse;
 use sipoauth_core::records::redemption::RETRANSMISSION;
+use sipoauth_core::records::session::SessionId;
 use sipoauth_core::refer::dialog::NotifyDialog;
 use sipoauth_core::sip::sender::Sender;
 use sipoauth_core::text::secret::SecretText;
@@ -37,6 +39,10 @@ pub enum Work {
     Account(String, Option<Box<OpenProof>>),
     /// Fetch the account of an address-of-record, and compare a proof at once if that is configured.
     KeyAccount(String, Option<Box<OpenKeyProof>>),
+    /// Fetch the device password of a user name, and the sessions of its address.
+    Device(String),
+    /// A phone has registered. Nobody waits for it.
+    Used(Box<Used>),
     /// Compare the names of a proof with those that other proxies have seen.
     Compare(Vec<Comparison>),
     /// A subscription to the events of a REFER. Nobody waits for it.
@@ -58,6 +64,17 @@ pub struct Subscribe {
     pub socket: u64,
     /// CSeq goes on after this one.
     pub cseq: u32,
+}
+
+/// A registration of a phone that was added at the sign-in page.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Used {
+    /// The phone's session.
+    pub session: SessionId,
+    /// What is kept of the registration.
+    pub seen: PhoneUse,
+    /// It is kept until then, in Unix seconds.
+    pub ends_at: i64,
 }
 
 /// A token about which its server is to be asked.

@@ -46,8 +46,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Kinds of records whose changes other proxies need not hear of: a new record about an introspected token makes no
-/// old one wrong, and no cache holds leases and used codes.
-const QUIET: [&str; 3] = ["i:", "l:", "u:"];
+/// old one wrong, and no cache holds the others.
+const QUIET: [&str; 6] = ["i:", "l:", "n:", "u:", "w:", "y:"];
 
 /// SET comes first, because Redis refuses only the first write of a script when memory is short.
 const PUT: &str = r"

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The operator's view of sessions: who is signed in, and how a session is ended.
 
-use super::sessions::{SessionError, SessionStore, tokens_key};
+use super::session_ends::Ending;
+use super::sessions::{SessionError, SessionStore};
 use sipoauth_core::ports::store::{StoreError, Write};
 use sipoauth_core::reason::Reason;
 use sipoauth_core::records::session::{Account, CodeRecord, CodeState, Session, encode, id_text};
+use sipoauth_core::records::session_end::SessionEnd;
 use sipoauth_core::sip::uri::Aor;
 
 /// Accounts on a page of a list.
@@ -60,29 +62,14 @@ impl SessionStore {
     }
 
     /// Ends one session of an address, or all of them if `id` is empty.
-    pub fn revoke(&self, aor: &str, id: &str, now: i64) -> Result<Vec<ListedSession>, SessionError> {
+    pub fn revoke(&self, aor: &str, id: &str, ending: &Ending<'_>, now: i64) -> Result<Vec<SessionEnd>, SessionError> {
         let aor = Aor::parse(aor).ok_or(SessionError::Malformed)?;
-        let mut ended = Vec::new();
-        self.change_account(aor.as_str(), now, |account| {
-            ended.clear();
-            account.sessions.retain(|session| {
-                let goes = id.is_empty() || id_text(&session.id).eq_ignore_ascii_case(id);
-                if goes {
-                    ended.push(ListedSession { aor: account.aor.clone(), session: session.clone() });
-                }
-                !goes
-            });
-            !ended.is_empty()
-        })?;
-        for ListedSession { session, .. } in &ended {
-            // Tokens whose session is gone are not refreshed any more, so a failure here does no harm.
-            let _ = self.store.remove(&tokens_key(&session.id), None);
-        }
-        Ok(ended)
+        let goes = |session: &Session| id.is_empty() || id_text(&session.id).eq_ignore_ascii_case(id);
+        Ok(self.end_sessions(aor.as_str(), ending, now, goes)?)
     }
 
     /// Ends all sessions, and all codes with which no phone has registered yet.
-    pub fn revoke_all(&self, now: i64) -> Result<Vec<ListedSession>, SessionError> {
+    pub fn revoke_all(&self, ending: &Ending<'_>, now: i64) -> Result<Vec<SessionEnd>, SessionError> {
         let mut ended = Vec::new();
         let mut from = String::new();
         loop {
@@ -90,7 +77,7 @@ impl SessionStore {
             let mut last = "";
             for ListedSession { aor, .. } in &page.sessions {
                 if std::mem::replace(&mut last, aor) != aor {
-                    ended.extend(self.revoke(aor, "", now)?);
+                    ended.extend(self.revoke(aor, "", ending, now)?);
                 }
             }
             match page.next {

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 
 use super::phones::phone_use_key;
-use super::session_admin::ListedSession;
 use super::sessions::{ATTEMPTS, SessionStore, overtaken, tokens_key, unseal};
 use sipoauth_core::ports::store::{StoreError, Write};
 use sipoauth_core::records::phone_use::PhoneUse;
@@ -90,7 +89,13 @@ impl SessionStore {
                 aor: account.aor.clone(),
                 call_ids: known.call_ids,
                 last_nameless: !account.sessions.iter().any(nameless),
-                session: Session { keys: Vec::new(), proofs: Vec::new(), tokens: Vec::new(), ..session },
+                session: Session {
+                    valid_until: 0,
+                    keys: Vec::new(),
+                    proofs: Vec::new(),
+                    tokens: Vec::new(),
+                    ..session
+                },
                 by: ending.by,
                 why: ending.why.to_owned(),
                 origin: ending.origin,
@@ -249,10 +254,4 @@ impl SessionStore {
 /// The name of a browser session in the index. No `sub` begins so, because that is what servers choose.
 fn sid_text(sid: &SidName) -> String {
     format!("\0sid {}", hex(sid))
-}
-
-/// The sessions of these ends, for callers that show them.
-pub fn listed(ends: &[SessionEnd]) -> Vec<ListedSession> {
-    let listed = |end: &SessionEnd| ListedSession { aor: end.aor.clone(), session: end.session.clone() };
-    ends.iter().map(listed).collect()
 }

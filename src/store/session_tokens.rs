@@ -65,7 +65,9 @@ impl SessionStore {
         let (code, own_key) = match grant {
             TokenGrant::Code(request) => (request.code.clone(), None),
             TokenGrant::Password(password) => (SecretText::default(), Some(password.master_key.clone())),
-            TokenGrant::ForeignToken(_) | TokenGrant::Refresh(_) => (SecretText::default(), None),
+            TokenGrant::ForeignToken(_) | TokenGrant::Refresh(_) | TokenGrant::TypedCode => {
+                (SecretText::default(), None)
+            }
         };
         let sign_in = grant.sign_in();
         let held = sign_in.phone_holds_tokens();

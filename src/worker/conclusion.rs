@@ -36,6 +36,10 @@ impl Conclusion<'_> {
         if let Some(registration) = &mut result.answer.registration {
             result.ticket = ticket_of(self.context, registration);
         }
+        // The second step decides, and counts.
+        if reason == Reason::DigestUnchecked {
+            return;
+        }
         counters.add(match reason.outcome() {
             Outcome::Accepted => Counter::Accepted,
             Outcome::NoCredentials => Counter::NoCredentials,

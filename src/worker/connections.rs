@@ -64,7 +64,7 @@ fn identity_of(answer: &Answer, request: &Request<'_>) -> Option<BoundIdentity> 
         return None;
     }
     match answer.carried {
-        Carried::Nothing | Carried::Connection | Carried::KeyDerivation => None,
+        Carried::Nothing | Carried::Connection | Carried::KeyDerivation | Carried::Device => None,
         _ => match (&answer.session, &answer.token) {
             (Some(used), _) => Some(BoundIdentity::Session { id: used.id, aor: used.aor.clone() }),
             (None, Some(token)) => {

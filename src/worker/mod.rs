@@ -26,7 +26,7 @@ use crate::clock::now_millis;
 use crate::fault;
 use crate::process::charges::Charges;
 use crate::process::context::{Context, PlacedPolicy};
-use crate::process::job::Work;
+use crate::process::job::{Used, Work};
 use crate::shared::counters::Counter;
 use crate::shared::process_id;
 use crate::store::sessions::SessionError;
@@ -45,19 +45,21 @@ use result::CheckResult;
 use senders::{note_accepted, sender, sent_by};
 use session_view::SessionView;
 use sipoauth_core::check::connection_check::check_connection;
+use sipoauth_core::check::device::{DeviceStep, check_device};
 use sipoauth_core::check::registration::arrival_of;
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::check::token_cache::LookedUp;
 use sipoauth_core::check::token_check::{TokenUsage, check_token, read_again};
 use sipoauth_core::check::verified_token::VerifiedToken;
 use sipoauth_core::check::{
-    Answer, Attempt, Carried, Decision, Knowledge, Request, check_code, check_password, check_request,
+    Answer, Attempt, Carried, Decision, Knowledge, Message, Request, check_code, check_password, check_request,
 };
 use sipoauth_core::config::ConfigError;
 use sipoauth_core::config::offer::{Offer, SipEndpoint, choose};
 use sipoauth_core::jose::jwe::CompactJwe;
 use sipoauth_core::oauth::grant::CodeRequest;
 use sipoauth_core::reason::{Outcome, Reason};
+use sipoauth_core::records::phone_use::{PhoneUse, call_id_name};
 use sipoauth_core::sip;
 use sipoauth_core::sip::challenge::may_be_challenged;
 use sipoauth_core::sip::credentials::bearer_text;
@@ -239,6 +241,16 @@ impl Worker {
         self.conclude(decision, request, handling, now)
     }
 
+    /// Does one step of a check with a device password.
+    pub fn check_device(&mut self, request: &Request<'_>, step: DeviceStep, handling: &Handling<'_>) -> CheckResult {
+        let now = self.prepare(handling.now);
+        let handling = &sent_by(&self.placed.policy, request, handling);
+        request.credentials.iter().for_each(|credential| fault::point(credential));
+        let known = SessionView::new(&self.context, &self.placed.policy, handling, now);
+        let decision = check_device(&self.placed.policy, &known, request, step, now / 1000);
+        self.conclude(decision, request, handling, now)
+    }
+
     /// Checks the Key-Derivation credentials of a request. A result with status 401 or 407 has the challenge.
     pub fn check_key_derivation(
         &mut self,
@@ -404,6 +416,7 @@ impl Worker {
         let outcome = result.answer.reason().outcome();
         if outcome == Outcome::Accepted && result.pending.is_none() {
             note_accepted(context, handling, now);
+            note_use(&waits, &result.answer, request, handling, now);
         }
         if handling.resumed && result.pending.is_none() && !matches!(outcome, Outcome::Accepted | Outcome::NotNow) {
             waits.note_waited_in_vain(handling, now);
@@ -521,6 +534,17 @@ impl Worker {
     pub fn context(&self) -> &Arc<Context> {
         &self.context
     }
+}
+
+/// Has it stored that a phone of the sign-in page has registered. If there is no room for that, it is left out.
+fn note_use(waits: &Waits<'_>, answer: &Answer, request: &Request<'_>, handling: &Handling<'_>, now: i64) {
+    let Some(session) = answer.session.as_ref().filter(|session| session.is_of_page && request.is_register()) else {
+        return;
+    };
+    let Message { user_agent, call_id, .. } = request.message;
+    let seen = PhoneUse::new(now / 1000, handling.source, user_agent, call_id_name(call_id));
+    let used = Used { session: session.id, seen, ends_at: session.allows_until };
+    let _ = waits.submit_for_nobody(Work::Used(Box::new(used)), handling);
 }
 
 fn refused(answer: &mut Answer, reason: Reason) -> Decision {

@@ -46,6 +46,7 @@ impl Needs<'_> {
             }
             Decision::NeedAccount(answer, aor, open) => self.account(answer, Work::Account(aor, open)),
             Decision::NeedKeyAccount(answer, aor, open) => self.store(answer, || Work::KeyAccount(aor, open)),
+            Decision::NeedDevice(answer, username) => self.store(answer, || Work::Device(username)),
             Decision::NeedComparison(answer, uses, then) => {
                 let compared = self.comparison(answer, &uses);
                 match then {

@@ -12,6 +12,7 @@ use crate::store::access::{DECOY, StoreAccess};
 use crate::store::account_cache::{OpenedAccount, Seal};
 use crate::store::accounts::{key_account_key, unseal_account};
 use crate::store::sessions::{account_key, code_key, unseal};
+use sipoauth_core::check::device::KnownDevices;
 use sipoauth_core::check::key_derivation_check::KnownAccounts;
 use sipoauth_core::check::known_account::KnownAccount;
 use sipoauth_core::check::known_sessions::{Known, KnownSessions};
@@ -20,6 +21,7 @@ use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::sessions::Sessions;
 use sipoauth_core::keys::verifier::Verifier;
 use sipoauth_core::ports::store::StoreError;
+use sipoauth_core::records::device::{Device, device_key};
 use sipoauth_core::records::session::{CodeRecord, CodeState, Record};
 use sipoauth_core::sip::sender::Network;
 
@@ -164,6 +166,12 @@ impl KnownSessions for SessionView<'_> {
 
     fn has_waited(&self) -> bool {
         self.has_waited
+    }
+}
+
+impl KnownDevices for SessionView<'_> {
+    fn device(&self, username: &str) -> Known<Device> {
+        self.read(&device_key(username))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::process::context::{Context, PlacedPolicy};
 use crate::process::job::{Asker, Errand, Job, NOBODY, Work};
 use crate::shared::counters::Counter;
 use crate::shared::waiting_room::{Full, Party, Rules};
+use sipoauth_core::oauth::grant::TokenGrant;
 use sipoauth_core::reason::Reason;
 
 /// Where requests wait.
@@ -99,7 +100,7 @@ impl Waits<'_> {
         let index = match work {
             Work::Keys(slot, _) => self.placed.places.iter().position(|(own, _)| u32::try_from(*own) == Ok(*slot)),
             Work::Introspect(work) => named(&work.provider),
-            Work::Exchange(work) => named(&work.provider),
+            Work::Exchange(work) if work.grant != TokenGrant::TypedCode => named(&work.provider),
             _ => return 0,
         };
         index.and_then(|index| u16::try_from(index + 1).ok()).unwrap_or(u16::MAX)

@@ -59,6 +59,7 @@ mod session_kills;
 mod session_refresh;
 mod session_short_codes;
 mod sessions;
+mod sign_in_page;
 mod sip_oauth;
 mod stack;
 mod store_folder;

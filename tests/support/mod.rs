@@ -28,6 +28,7 @@ pub mod load;
 pub mod log_lines;
 pub mod opaque;
 pub mod opensips;
+pub mod page;
 pub mod patience;
 pub mod ports;
 pub mod process;

@@ -3,6 +3,7 @@
 
 pub mod connection_check;
 mod covered;
+pub mod device;
 pub mod explain;
 pub mod key_derivation_check;
 pub mod key_wait;
@@ -99,6 +100,8 @@ pub struct Message<'a> {
     pub contact: &'a [u8],
     /// `+sip.instance`
     pub instance: &'a str,
+    /// User-Agent
+    pub user_agent: &'a str,
     /// branch of the topmost Via.
     pub branch: &'a [u8],
     /// To tag of the answer that the host will send.
@@ -154,6 +157,8 @@ pub enum Carried {
     TokenAndProof,
     /// Credentials of the Key-Derivation scheme.
     KeyDerivation,
+    /// Digest credentials with a device password.
+    Device,
 }
 
 /// The keys as this worker knows them.
@@ -183,6 +188,8 @@ pub enum Decision {
     /// The account of this address-of-record must be fetched. The proof, if any, must also be compared with those
     /// that other proxies have seen.
     NeedKeyAccount(Answer, String, Option<Box<OpenKeyProof>>),
+    /// The device password of this user name, and the sessions of its address, must be fetched.
+    NeedDevice(Answer, String),
     /// The proof is correct. These uses of it must be compared with those that were seen before. After that, the
     /// grant, if any, must be exchanged.
     NeedComparison(Answer, Vec<Use>, Option<Box<(TokenGrant, Registration)>>),
@@ -199,6 +206,7 @@ impl Decision {
             | Decision::NeedKeyStored(answer, _)
             | Decision::NeedAccount(answer, ..)
             | Decision::NeedKeyAccount(answer, ..)
+            | Decision::NeedDevice(answer, _)
             | Decision::NeedComparison(answer, ..) => answer,
         }
     }
@@ -268,6 +276,8 @@ pub struct Answer {
     pub registration: Option<Box<Registration>>,
     /// Set when somebody else has shown a code or credentials that were redeemed already.
     pub attempt: Option<Box<Attempt>>,
+    /// H(A1) in hex, for a host that is about to check Digest credentials.
+    pub ha1: Option<Box<SecretText>>,
     /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
     pub challenge: Option<Box<KeyChallenge>>,
     /// The key that the token is bound to and whose possession was not proved, as named by

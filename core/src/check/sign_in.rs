@@ -12,6 +12,7 @@ use crate::config::provider::Provider;
 use crate::config::settings::POP_REUSE;
 use crate::keys::master_key::master_key;
 use crate::oauth::grant::{CodeRequest, ForeignToken, PasswordGrant, PhoneRefresh, TokenGrant};
+use crate::oauth::typed_code::{self, Typed};
 use crate::reason::Reason;
 use crate::records::redemption::{Claim, Differs, RedemptionFacts};
 use crate::records::session::{CodeRecord, CodeState, Exchanged, SignIn, TokenName, id_text};
@@ -26,6 +27,14 @@ const MAX_TEXTS: usize = 2048;
 impl SessionCheck<'_> {
     /// A REGISTER with a code.
     pub(super) fn code(&self, code: CodeRequest) -> Decision {
+        if self.policy.settings.typed_codes {
+            match typed_code::read(&code.code.0) {
+                Typed::Code(digits) => return self.typed_code(&digits),
+                // Whoever mistypes has not guessed.
+                Typed::Mistyped => return refuse(Answer::default(), Reason::CodeRefused),
+                Typed::Other => {}
+            }
+        }
         let Some(aor) = Aor::parse(self.request.to) else {
             return refuse(Answer::default(), Reason::AorMissing);
         };
@@ -49,6 +58,42 @@ impl SessionCheck<'_> {
             Err(reason) => return refuse(answer, reason),
         };
         self.redeem(answer, provider, TokenGrant::Code(code), registration)
+    }
+
+    /// A REGISTER with a code that the sign-in page has made for this address, and that is in the store.
+    fn typed_code(&self, digits: &str) -> Decision {
+        let Some(aor) = Aor::parse(self.request.to) else {
+            return refuse(Answer::default(), Reason::AorMissing);
+        };
+        let Some(provider) = self.policy.provider_for_codes(aor.host()) else {
+            return refuse(Answer::default(), Reason::PopUnsupported);
+        };
+        let answer = Answer { provider: Some(provider), ..Answer::default() };
+        if !self.may_be_weak() {
+            return refuse(answer, Reason::ShortCodeUnprotected);
+        }
+        let aor = self.policy.providers[provider].rules.spelled(aor);
+        let id = CodeId::of_typed_code(aor.as_str(), digits);
+        let known = match self.known.code(&id) {
+            Known::Failed => return refuse(answer, Reason::StoreUnavailable),
+            Known::NotHere | Known::Absent => None,
+            Known::Found(record) => Some(record),
+        };
+        // The user may have signed in at another provider of this domain.
+        let named =
+            known.as_ref().and_then(|known| self.policy.providers.iter().position(|p| p.name == known.provider));
+        let provider = named.unwrap_or(provider);
+        let answer = Answer { provider: Some(provider), ..Answer::default() };
+        let registration = match self.registration(provider, id, aor) {
+            Ok(registration) => Registration { weak: true, ..self.claiming(registration, RedemptionFacts::default()) },
+            Err(reason) => return refuse(answer, reason),
+        };
+        // Tries are counted elsewhere, so a guess waits for that before it can be right.
+        let is_open = |known: &CodeRecord| matches!(&known.state, CodeState::Done(done) if done.bound_to.is_empty());
+        if known.as_ref().is_none_or(|known| is_open(known) && !self.known.has_waited()) {
+            return Decision::NeedExchange(answer, Box::new((TokenGrant::TypedCode, registration)));
+        }
+        self.redeem(answer, provider, TokenGrant::TypedCode, registration)
     }
 
     /// A request with a token from elsewhere, which this provider's server validates (sip-oauth section 5).

@@ -60,6 +60,8 @@ pub enum Grant {
 pub enum TokenGrant {
     /// An authorization code.
     Code(CodeRequest),
+    /// A code that the sign-in page has made. No server knows it: it is in the store, or good for nothing.
+    TypedCode,
     /// A password that the host has checked by Digest.
     Password(PasswordGrant),
     /// A token from elsewhere.
@@ -72,7 +74,7 @@ impl TokenGrant {
     /// The kind of sign-in that the grant is a part of.
     pub fn sign_in(&self) -> SignIn {
         match self {
-            TokenGrant::Code(_) => SignIn::Code,
+            TokenGrant::Code(_) | TokenGrant::TypedCode => SignIn::Code,
             TokenGrant::Password(_) | TokenGrant::Refresh(_) => SignIn::Password,
             TokenGrant::ForeignToken(_) => SignIn::ForeignToken,
         }

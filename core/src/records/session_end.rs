@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What every proxy is told of a session that has ended, so that it removes the phone's bindings.
 
+use std::ffi::CStr;
+
 use serde::{Deserialize, Serialize};
 
-use super::phone_use::CallIdName;
-use super::session::{Record, Session};
+use super::phone_use::{CallIdName, call_id_name};
+use super::session::{Record, Session, SignIn};
 
 /// Who or what has ended a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -21,12 +23,12 @@ pub enum EndedBy {
 
 impl EndedBy {
     /// The stable code of the reason, lower-case with underscores.
-    pub fn code(self) -> &'static str {
+    pub fn reason_code(self) -> &'static CStr {
         match self {
-            EndedBy::Server => "session_ended",
-            EndedBy::Operator => "session_revoked",
-            EndedBy::User => "signed_out",
-            EndedBy::Logout => "logged_out",
+            EndedBy::Server => c"session_ended",
+            EndedBy::Operator => c"session_revoked",
+            EndedBy::User => c"signed_out",
+            EndedBy::Logout => c"logged_out",
         }
     }
 
@@ -62,4 +64,64 @@ pub struct SessionEnd {
 
 impl Record for SessionEnd {
     const VERSION: u8 = 1;
+}
+
+impl SessionEnd {
+    /// The bindings that go with the session.
+    pub fn bindings(&self) -> Bindings<'_> {
+        let is_phone = !matches!(self.session.sign_in, SignIn::Page | SignIn::Device);
+        let instance = self.session.instance.as_str();
+        Bindings {
+            call_ids: &self.call_ids,
+            // A phone may have used its session also in a REGISTER whose Contact has no instance. Nothing tells whose such
+            // a binding is, so it goes, unless another phone without an instance is left.
+            nameless: is_phone && self.call_ids.is_empty() && (instance.is_empty() || self.last_nameless),
+            instance,
+        }
+    }
+}
+
+/// Which bindings of an address go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bindings<'a> {
+    /// Those that a REGISTER with one of these Call-IDs has made.
+    pub call_ids: &'a [CallIdName],
+    /// Those with this `+sip.instance`; empty: none.
+    pub instance: &'a str,
+    /// Those without an instance.
+    pub nameless: bool,
+}
+
+impl Bindings<'_> {
+    /// True for a binding that goes. The instance may have its brackets or not.
+    pub fn have(&self, instance: &str, call_id: &[u8]) -> bool {
+        let (its, wanted) = (bare(instance), bare(self.instance));
+        let by_instance = if its.is_empty() { self.nameless } else { its == wanted };
+        by_instance || !self.call_ids.is_empty() && self.call_ids.contains(&call_id_name(call_id))
+    }
+}
+
+/// A `+sip.instance` without brackets.
+fn bare(instance: &str) -> &str {
+    instance.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_phones_own_bindings_go() {
+        let call_ids = [call_id_name(b"one"), call_id_name(b"two")];
+        let of_page = Bindings { call_ids: &call_ids, instance: "", nameless: false };
+        assert!(of_page.have("", b"two") && of_page.have("<urn:uuid:1>", b"one"));
+        assert!(!of_page.have("", b"three") && !of_page.have("<urn:uuid:1>", b"three"));
+        let named = Bindings { call_ids: &[], instance: "<urn:uuid:1>", nameless: false };
+        assert!(named.have("<urn:uuid:1>", b"x") && named.have("urn:uuid:1", b"x"));
+        assert!(!named.have("", b"x") && !named.have("<urn:uuid:2>", b"x"));
+        let nameless = Bindings { call_ids: &[], instance: "", nameless: true };
+        assert!(nameless.have("", b"x") && !nameless.have("<urn:uuid:1>", b"x"));
+        let nothing = Bindings { call_ids: &[], instance: "", nameless: false };
+        assert!(!nothing.have("", b"x") && !nothing.have("<>", b""));
+    }
 }

@@ -66,13 +66,19 @@ impl<'a> DigestCredentials<'a> {
         })
     }
 
+    /// The hash that made the credentials; None for one that is not known.
+    pub fn algorithm(&self) -> Option<DigestAlgorithm> {
+        let given = self.algorithm.as_deref().filter(|name| !name.is_empty());
+        DigestAlgorithm::from_name(given.unwrap_or("MD5"))
+    }
+
     /// True when somebody who knows this H(A1) has made the credentials, for a request of this method. Session
     /// algorithms and `auth-int` are not supported. Credentials without `qop` never fit, because they have no
     /// nonce count, so whoever has seen them could repeat them.
     pub fn fits(&self, ha1: &str, method: &str) -> bool {
         let given =
             |value: &Option<Cow<'a, str>>| value.as_deref().filter(|value| !value.is_empty()).map(str::to_owned);
-        let Some(algorithm) = DigestAlgorithm::from_name(given(&self.algorithm).as_deref().unwrap_or("MD5")) else {
+        let Some(algorithm) = self.algorithm() else {
             return false;
         };
         let (count, cnonce) = (given(&self.nc), given(&self.cnonce));

@@ -7,7 +7,8 @@ use super::Context;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
 use crate::store::accounts::{AccountPage, derive_verifier};
-use crate::store::session_admin::{ListedSession, SessionPage};
+use crate::store::session_admin::SessionPage;
+use crate::store::session_ends::Ending;
 use crate::store::sessions::{SessionError, SessionStore};
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::{ConfigError, error};
@@ -15,6 +16,7 @@ use sipoauth_core::keys::pbkdf2::Parameters;
 use sipoauth_core::keys::verifier::Verifier;
 use sipoauth_core::ports::Level;
 use sipoauth_core::records::session::id_text;
+use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 use sipoauth_core::sip::uri::Aor;
 
 /// The operator's access to a [`Context`].
@@ -103,13 +105,18 @@ impl Admin<'_> {
     }
 
     /// Ends the session `id` of an address, or all of them if `id` is empty. An empty `aor` is malformed.
-    pub fn revoke_sessions(self, aor: &str, id: &str) -> Result<Vec<ListedSession>, SessionError> {
-        Ok(self.log_ended(self.session_store()?.revoke(aor, id, now_millis())?))
+    pub fn revoke_sessions(self, aor: &str, id: &str) -> Result<Vec<SessionEnd>, SessionError> {
+        Ok(self.log_ended(self.session_store()?.revoke(aor, id, &self.ending(), now_millis())?))
     }
 
     /// Ends every session of every address.
-    pub fn revoke_all_sessions(self) -> Result<Vec<ListedSession>, SessionError> {
-        Ok(self.log_ended(self.session_store()?.revoke_all(now_millis())?))
+    pub fn revoke_all_sessions(self) -> Result<Vec<SessionEnd>, SessionError> {
+        Ok(self.log_ended(self.session_store()?.revoke_all(&self.ending(), now_millis())?))
+    }
+
+    /// The host of this proxy is told by whoever has called.
+    fn ending(self) -> Ending<'static> {
+        Ending { origin: self.context.origin(), ..Ending::new(EndedBy::Operator) }
     }
 
     /// Derives the verifier of a new account. Slow by design.
@@ -145,8 +152,8 @@ impl Admin<'_> {
     }
 
     /// Counts and logs the sessions that the operator has ended.
-    fn log_ended(self, ended: Vec<ListedSession>) -> Vec<ListedSession> {
-        for ListedSession { aor, session } in &ended {
+    fn log_ended(self, ended: Vec<SessionEnd>) -> Vec<SessionEnd> {
+        for SessionEnd { aor, session, .. } in &ended {
             self.context.arena.shared().counters.add(Counter::SessionsRevoked);
             let line = format!("session {} of {aor} was ended by the operator", id_text(&session.id));
             self.context.log.log(Level::Info, &line);

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The I/O service's part about phones that were added at the sign-in page: it stores when they have registered. Workers do
+//! not wait for that, and a use that finds no room is left out, because the next one comes soon.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::exchange_task::TaskEnv;
+use super::pool::Pool;
+use super::service::ServiceEvent;
+use crate::clock::now_millis;
+use crate::process::job::Used;
+use sipoauth_core::records::phone_use::PhoneUse;
+use sipoauth_core::records::session::SessionId;
+
+/// Uses that wait to be stored.
+const MOST_QUEUED: usize = 4096;
+/// Phones whose last use is known here.
+const MOST_KNOWN: usize = 16_384;
+/// Uses that a thread stores at once.
+const BATCH: usize = 64;
+/// A use like the last one is stored again after this time, in seconds.
+const AGAIN: i64 = 60;
+
+/// What is known, and what is to be stored.
+#[derive(Default)]
+pub struct PhoneUses {
+    known: HashMap<SessionId, PhoneUse>,
+    queue: VecDeque<Used>,
+    storing: bool,
+}
+
+impl PhoneUses {
+    /// A phone has registered.
+    pub fn note(&mut self, used: Used) {
+        let is_known = |known: &PhoneUse| known.is_like(&used.seen) && (0..AGAIN).contains(&(used.seen.at - known.at));
+        if self.queue.len() >= MOST_QUEUED || self.known.get(&used.session).is_some_and(is_known) {
+            return;
+        }
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(used.session, used.seen.clone());
+        self.queue.push_back(used);
+    }
+
+    /// Has a thread store some uses.
+    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>) {
+        if self.storing || self.queue.is_empty() {
+            return;
+        }
+        let batch: Vec<Used> = self.queue.iter().take(BATCH).cloned().collect();
+        let (count, task_env) = (batch.len(), env.clone());
+        let store = move || {
+            if let Ok(store) = task_env.store() {
+                for Used { session, seen, ends_at } in &batch {
+                    if task_env.noted(store.note_use(session, seen, ends_at * 1000, now_millis())).is_err() {
+                        break;
+                    }
+                }
+            }
+            ServiceEvent::UsesStored
+        };
+        if pool.start(env.task(store, |_| ServiceEvent::UsesStored)) {
+            self.storing = true;
+            self.queue.drain(..count);
+        }
+    }
+
+    /// A thread has stored them.
+    pub fn stored(&mut self) {
+        self.storing = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_new_is_stored_and_never_too_much() {
+        let used = |id: u32, at, call_id| {
+            let mut session = SessionId::default();
+            session[..4].copy_from_slice(&id.to_be_bytes());
+            Used { session, seen: PhoneUse::new(at, "192.0.2.1", "x", [call_id; 8]), ends_at: 9 }
+        };
+        let mut uses = PhoneUses::default();
+        for (at, call_id, queued) in [(0, 1, 1), (59, 1, 1), (60, 1, 2), (61, 2, 3), (62, 1, 4), (0, 1, 5)] {
+            uses.note(used(1, at, call_id));
+            assert_eq!(uses.queue.len(), queued, "{at} {call_id}");
+        }
+        (2..100_000).for_each(|id| uses.note(used(id, 0, 1)));
+        assert!(uses.queue.len() == MOST_QUEUED && uses.known.len() <= MOST_KNOWN);
+    }
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! sign-in-page.cfg: phones that their user has added at the sign-in page. The page itself has tests of its own; here its
+//! place is taken by what it does with the store.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::phones::{ALICE, STORE_KEY, aor, key_of, prove, prove_in_header, with_code};
+use crate::stack::{AUDIENCES, Stack};
+use crate::support::authorization_server::AuthorizationServer;
+use crate::support::digest::Challenge;
+use crate::support::kamailio::{Builder, Kamailio};
+use crate::support::page::Page;
+use crate::support::redis::{PASSWORD, Redis};
+use crate::support::sip::{Client, Reply, Request};
+use crate::support::temporary::Directory;
+use sipoauth::store::phones::NewDevice;
+
+/// Ends of sessions are told within this time.
+const SOON: Duration = Duration::from_secs(1);
+/// At other proxies within this.
+const SOON_ELSEWHERE: Duration = Duration::from_secs(2);
+
+struct Site {
+    stack: Stack,
+    page: Page,
+    _server: AuthorizationServer,
+    _directory: Directory,
+}
+
+fn configuration(directory: &Directory, server: &AuthorizationServer, store: &str) -> std::path::PathBuf {
+    directory.write("store.key", STORE_KEY);
+    let (issuer, key) = (server.issuer(), directory.file("store.key"));
+    let audiences: Vec<&str> = AUDIENCES.split(',').collect();
+    directory.write(
+        "sign-in-page.toml",
+        format!(
+            "{store}\nstore_key_file = \"{}\"\ntyped_codes = true\n\
+             [[provider]]\nname = \"test\"\nissuer = \"{issuer}\"\naudience = {audiences:?}\naor = \"{{sip}}\"\n\
+             domain = \"example.test\"\nclient_id = \"sip-proxy\"\nclient_secret = \"proxy-secret\"\n\
+             [[offer]]\noffer = \"digest\"\n",
+            key.display()
+        ),
+    )
+}
+
+fn example(configuration: &std::path::Path) -> Builder {
+    Kamailio::with("cfg-examples/kamailio/sign-in-page.cfg".to_owned())
+        .define_string("CONFIG_FILE", configuration.to_str().expect("UTF-8"))
+        .define("DEBUG", 3)
+        .define("UNPROTECTED", "yes")
+}
+
+fn run(builder: Builder) -> Stack {
+    let stack = Stack::new(builder);
+    for secret in ["proxy-secret", STORE_KEY, PASSWORD] {
+        stack.secrets.keep(secret);
+    }
+    stack.wait_for_keys();
+    stack
+}
+
+fn start_with(change: impl FnOnce(Builder) -> Builder) -> Site {
+    let directory = Directory::new("sign-in-page");
+    let server = AuthorizationServer::start();
+    let store = format!("store = \"{}\"", directory.file("store").display());
+    let configuration = configuration(&directory, &server, &store);
+    let stack = run(change(example(&configuration)));
+    Site { stack, page: Page::open(&configuration), _server: server, _directory: directory }
+}
+
+fn start() -> Site {
+    start_with(|builder| builder)
+}
+
+fn challenge(reply: &Reply) -> Challenge {
+    let (name, status) = if reply.status == 407 { ("Proxy-Authenticate", 407) } else { ("WWW-Authenticate", 401) };
+    assert_eq!(reply.status, status, "{reply:?}");
+    Challenge::parse(reply.header(name).expect("a challenge"))
+}
+
+/// Sends a request with Digest credentials: asks for a challenge and answers it.
+fn sign(stack: &Stack, client: &mut Client, device: &NewDevice, mut request: Request) -> Reply {
+    let first = stack.request(client, &request);
+    let name = if first.status == 407 { "Proxy-Authorization" } else { "Authorization" };
+    let offered = challenge(&first);
+    request.next();
+    let (method, uri) = (request.method.clone(), request.uri.clone());
+    request.set(name, offered.answer(&device.username, &device.password, &method, &uri, 1));
+    stack.request(client, &request)
+}
+
+fn hello(to: &str) -> Request {
+    Request::new("MESSAGE", to, ALICE).with_body("text/plain", "Hello")
+}
+
+fn keep(stack: &Stack, device: &NewDevice) {
+    stack.secrets.keep(device.password.as_str());
+}
+
+fn bindings(stack: &Stack, user: &str) -> usize {
+    let dump = stack.rpc("ul.lookup", &["location", &format!("{user}@example.test")]).unwrap_or_default();
+    dump.matches("Address:").count()
+}
+
+fn soon(what: &str, stack: &Stack, limit: Duration, condition: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        // A loaded machine may take longer to look than the proxy to act.
+        assert!(since.elapsed() < limit * 5, "{what}: not in time\n{}", stack.module_log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// alice has a desk phone: it registers, calls, and is seen at the page.
+fn a_desk_phone_lives(site: &Site, mut client: Client) {
+    let Site { stack, page, .. } = site;
+    let signed_in = page.sign_in("alice");
+    let device = page.add_device(&signed_in, "Desk");
+    keep(stack, &device);
+    let register = Request::register(ALICE).with("User-Agent", "Desk Phone 3.1");
+    let reply = sign(stack, &mut client, &device, register.clone());
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    let granted = reply.header("Contact").expect("a binding").split("expires=").nth(1).expect("an expiry").to_owned();
+    assert_eq!(granted, "600");
+    let reply = sign(stack, &mut client, &device, hello("sip:nobody@example.test"));
+    assert_eq!(reply.status, 404, "it may call, and nobody is there: {reply:?}");
+    let last_use = || page.phones(&signed_in)[0].last_use.clone();
+    soon("the last use", stack, SOON, || last_use().is_some());
+    let seen = last_use().expect("a use");
+    assert_eq!((seen.source.as_str(), seen.user_agent.as_str()), ("127.0.0.1", "Desk Phone 3.1"));
+    page.sign_out(&signed_in, &device.session);
+    soon("the binding goes", stack, SOON, || bindings(stack, "alice") == 0);
+    challenge(&sign(stack, &mut client, &device, register));
+    challenge(&sign(stack, &mut client, &device, hello("sip:nobody@example.test")));
+}
+
+#[test]
+fn a_phone_with_a_device_password_registers_and_calls_until_it_is_signed_out() {
+    let site = start();
+    for client in [site.stack.udp(), site.stack.tcp()] {
+        a_desk_phone_lives(&site, client);
+    }
+    site.stack.finish();
+}
+
+#[test]
+fn device_passwords_serve_phones_with_sha_256() {
+    let site = start_with(|builder| builder.define_string("DIGEST_ALGORITHM", "SHA-256"));
+    a_desk_phone_lives(&site, site.stack.udp());
+    site.stack.finish();
+}
+
+#[test]
+fn a_device_password_is_for_its_own_address() {
+    let site = start();
+    let Site { stack, page, .. } = &site;
+    let device = page.add_device(&page.sign_in("alice"), "Desk");
+    keep(stack, &device);
+    let mut client = stack.udp();
+    let reply = sign(stack, &mut client, &device, Request::register("sip:bob@example.test"));
+    assert_eq!(reply.status, 403, "{reply:?}");
+    let call = Request::new("MESSAGE", ALICE, "sip:bob@example.test").with_body("text/plain", "Hello");
+    assert_eq!(sign(stack, &mut client, &device, call).status, 403);
+    assert_eq!((bindings(stack, "alice"), bindings(stack, "bob")), (0, 0));
+    assert_eq!(stack.counter("reason_aor_mismatch"), 2);
+    site.stack.finish();
+}
+
+/// What is answered does not tell whether a user name exists.
+#[test]
+fn nobody_can_tell_user_names_of_devices_from_others() {
+    let site = start();
+    let Site { stack, page, .. } = &site;
+    let signed_in = page.sign_in("alice");
+    let device = page.add_device(&signed_in, "Desk");
+    let gone = page.add_device(&signed_in, "Old");
+    page.sign_out(&signed_in, &gone.session);
+    keep(stack, &device);
+    keep(stack, &gone);
+    let mut client = stack.udp();
+    let mut look = |username: &str, password: &str| {
+        let known = NewDevice { username: username.into(), password: password.to_owned().into(), session: [0; 16] };
+        let reply = sign(stack, &mut client, &known, Request::register(ALICE));
+        let names: Vec<_> = reply.headers.iter().map(|(name, _)| name.clone()).collect();
+        let value = reply.header("WWW-Authenticate").map(|value| (value.len(), value.contains("stale")));
+        (reply.status, reply.reason, names, value)
+    };
+    let wrong = look(&device.username, "guess");
+    assert_eq!(wrong.0, 401);
+    for (username, password) in [
+        (gone.username.as_str(), gone.password.as_str()),
+        (gone.username.as_str(), "guess"),
+        ("alice-zzzz", "guess"),
+        ("alice", ""),
+        (&"a".repeat(300), "guess"),
+    ] {
+        assert_eq!(look(username, password), wrong, "{username}");
+    }
+    assert_eq!(look(&device.username, &device.password).0, 200);
+    site.stack.finish();
+}
+
+#[test]
+fn signing_one_phone_out_leaves_the_others_alone() {
+    let site = start();
+    let Site { stack, page, .. } = &site;
+    let (alice, bob) = (page.sign_in("alice"), page.sign_in("bob"));
+    let devices = [page.add_device(&alice, "Desk"), page.add_device(&alice, "Kitchen"), page.add_device(&bob, "Desk")];
+    let mut clients = [stack.udp(), stack.tcp(), stack.udp()];
+    for ((device, client), user) in devices.iter().zip(&mut clients).zip(["alice", "alice", "bob"]) {
+        keep(stack, device);
+        assert_eq!(sign(stack, client, device, Request::register(&aor(user))).status, 200);
+    }
+    // The proxy knows which binding is whose as soon as it has noted the registrations.
+    let noted = || page.phones(&alice).iter().chain(&page.phones(&bob)).all(|phone| phone.last_use.is_some());
+    soon("registrations are noted", stack, SOON, noted);
+    assert_eq!((bindings(stack, "alice"), bindings(stack, "bob")), (2, 1));
+    page.sign_out(&alice, &devices[0].session);
+    soon("one binding goes", stack, SOON, || bindings(stack, "alice") == 1);
+    assert_eq!(sign(stack, &mut clients[1], &devices[1], Request::register(ALICE)).status, 200);
+    assert_eq!(sign(stack, &mut clients[2], &devices[2], Request::register(&aor("bob"))).status, 200);
+    challenge(&sign(stack, &mut clients[0], &devices[0], Request::register(ALICE)));
+    // The operator ends the rest of alice's phones.
+    let answer = stack.rpc("auth_oauth.sessions_revoke", &["alice@example.test"]).expect("an answer");
+    assert!(answer.contains("revoked: 2"), "the phone and the sign-in: {answer}");
+    soon("all of alice's go", stack, SOON, || bindings(stack, "alice") == 0);
+    assert_eq!(bindings(stack, "bob"), 2, "each registration of the test has a Contact of its own");
+    site.stack.finish();
+}
+
+fn typed(code: &str) -> serde_json::Value {
+    json!({ "code": code })
+}
+
+#[test]
+fn a_typed_code_registers_one_phone_of_its_user_once() {
+    let site = start();
+    let Site { stack, page, .. } = &site;
+    let signed_in = page.sign_in("alice");
+    let old = page.add_typed_code(&signed_in);
+    let code = page.add_typed_code(&signed_in);
+    stack.secrets.keep(&code);
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut client = stack.udp();
+    // A mistyped digit is found out without a try.
+    let last = (code.as_bytes()[8] - b'0' + 1) % 10;
+    for _ in 0..20 {
+        let reply = stack.request(&mut client, &with_code(ALICE, &typed(&format!("{}{last}", &code[..8]))));
+        assert_eq!(reply.status, 401, "{reply:?}");
+    }
+    let refused = stack.request(&mut client, &with_code(ALICE, &typed(&old)));
+    assert_eq!(refused.status, 401, "only the last one is good: {refused:?}");
+    let others = stack.request(&mut client, &with_code("sip:bob@example.test", &typed(&code)));
+    assert_eq!(others.status, 401, "it is alice's: {others:?}");
+    let spaced = format!("{} {} {}", &code[..4], &code[4..8], &code[8..]);
+    let request = with_code(ALICE, &typed(&spaced));
+    let reply = stack.request(&mut client, &request);
+    assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    let key = key_of(stack, &typed(&code), &request, &reply);
+    let again = stack.request(&mut stack.tcp(), &with_code(ALICE, &typed(&code)));
+    assert_eq!(again.status, 401, "once: {again:?}");
+    let proved = stack.request(&mut client, &prove(&key, Request::register(ALICE)));
+    assert_eq!(proved.status, 200, "{proved:?}\n{}", stack.module_log());
+    let message = hello("sip:nobody@example.test");
+    let proved = prove_in_header(&key, message);
+    let value = proved.header("Authorization").expect("a proof").to_owned();
+    let reply = stack.request(&mut client, &proved.with("Proxy-Authorization", value));
+    assert_eq!(reply.status, 404, "{reply:?}");
+    let phones = page.phones(&signed_in);
+    assert_eq!((phones.len(), phones[0].session.name.as_str()), (1, "typed"));
+    page.sign_out(&signed_in, &phones[0].session.id);
+    soon("its binding goes", stack, SOON, || bindings(stack, "alice") == 0);
+    assert_eq!(stack.request(&mut client, &prove(&key, Request::register(ALICE))).status, 401);
+    site.stack.finish();
+}
+
+/// Right or wrong, so many tries of an address have an answer.
+#[test]
+fn typed_codes_cannot_be_guessed() {
+    let site = start();
+    let Site { stack, page, .. } = &site;
+    let code = page.add_typed_code(&page.sign_in("alice"));
+    let guess = |number: u32| sipoauth_core::oauth::typed_code::make(number);
+    let mut client = stack.tcp();
+    let mut statuses = Vec::new();
+    for number in 0..8 {
+        statuses.push(stack.request(&mut client, &with_code(ALICE, &typed(&guess(number)))).status);
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 403, 403, 403], "{}", stack.module_log());
+    let right = stack.request(&mut client, &with_code(ALICE, &typed(&code)));
+    assert_eq!(right.status, 403, "not even the right one counts now: {right:?}");
+    assert_eq!(stack.counter("exchanges"), 0, "no server has seen a code");
+    site.stack.finish();
+}
+
+struct Cluster {
+    _redis: Redis,
+    _server: AuthorizationServer,
+    _directory: Directory,
+    page: Page,
+    proxies: [Stack; 2],
+}
+
+fn cluster() -> Cluster {
+    let directory = Directory::new("sign-in-page");
+    let redis = Redis::start(&[]);
+    let server = AuthorizationServer::start();
+    let password = directory.write("password", PASSWORD);
+    let store =
+        format!("store = \"redis://127.0.0.1:{}/0\"\nstore_password_file = \"{}\"", redis.port(), password.display());
+    let configuration = configuration(&directory, &server, &store);
+    let proxies = [(); 2].map(|()| run(example(&configuration)));
+    Cluster { page: Page::open(&configuration), proxies, _redis: redis, _server: server, _directory: directory }
+}
+
+#[test]
+fn what_ends_at_the_page_ends_at_every_proxy_of_a_cluster() {
+    let Cluster { page, proxies, .. } = &cluster();
+    let signed_in = page.sign_in("alice");
+    let [desk, kitchen] = ["Desk", "Kitchen"].map(|name| page.add_device(&signed_in, name));
+    for (stack, device) in proxies.iter().zip([&desk, &kitchen]) {
+        keep(stack, &desk);
+        keep(stack, &kitchen);
+        let reply = sign(stack, &mut stack.udp(), device, Request::register(ALICE));
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
+    }
+    soon("registrations are noted", &proxies[0], SOON, || {
+        page.phones(&signed_in).iter().all(|phone| phone.last_use.is_some())
+    });
+    page.sign_out(&signed_in, &desk.session);
+    soon("the desk phone's binding goes", &proxies[0], SOON_ELSEWHERE, || bindings(&proxies[0], "alice") == 0);
+    for stack in proxies {
+        challenge(&sign(stack, &mut stack.udp(), &desk, Request::register(ALICE)));
+        assert_eq!(sign(stack, &mut stack.udp(), &kitchen, Request::register(ALICE)).status, 200);
+    }
+    // An operator at one proxy ends what is registered at the other.
+    proxies[0].rpc("auth_oauth.sessions_revoke", &["alice@example.test"]).expect("an answer");
+    for stack in proxies {
+        soon("all bindings go", stack, SOON_ELSEWHERE, || bindings(stack, "alice") == 0);
+        challenge(&sign(stack, &mut stack.udp(), &kitchen, Request::register(ALICE)));
+    }
+}
+
+#[test]
+fn a_typed_code_serves_at_every_proxy_of_a_cluster() {
+    let Cluster { page, proxies, .. } = &cluster();
+    let signed_in = page.sign_in("alice");
+    std::thread::sleep(Duration::from_millis(1100));
+    for (here, there) in [(0, 1), (1, 0)] {
+        let code = page.add_typed_code(&signed_in);
+        let (here, there) = (&proxies[here], &proxies[there]);
+        let request = with_code(ALICE, &typed(&code));
+        let reply = here.request(&mut here.udp(), &request);
+        assert_eq!(reply.status, 200, "{reply:?}\n{}", here.module_log());
+        let key = key_of(here, &typed(&code), &request, &reply);
+        assert_eq!(there.request(&mut there.udp(), &prove(&key, Request::register(ALICE))).status, 200);
+        let again = there.request(&mut there.udp(), &with_code(ALICE, &typed(&code)));
+        assert_eq!(again.status, 401, "{again:?}");
+    }
+}
