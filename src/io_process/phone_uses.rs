@@ -9,8 +9,11 @@ use super::pool::Pool;
 use super::service::ServiceEvent;
 use crate::clock::now_millis;
 use crate::process::job::Used;
+use crate::store::sessions::SessionStore;
+use sipoauth_core::ports::store::StoreError;
 use sipoauth_core::records::phone_use::PhoneUse;
-use sipoauth_core::records::session::SessionId;
+use sipoauth_core::records::session::{Session, SessionId, SignIn};
+use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 
 /// Uses that wait to be stored.
 const MOST_QUEUED: usize = 4096;
@@ -51,16 +54,18 @@ impl PhoneUses {
         let batch: Vec<Used> = self.queue.iter().take(BATCH).cloned().collect();
         let (count, task_env) = (batch.len(), env.clone());
         let store = move || {
+            let mut ended = Vec::new();
             if let Ok(store) = task_env.store() {
-                for Used { session, seen, ends_at } in &batch {
-                    if task_env.noted(store.note_use(session, seen, ends_at * 1000, now_millis())).is_err() {
-                        break;
+                for used in batch {
+                    match task_env.noted(store_use(&store, used)) {
+                        Ok(end) => ended.extend(end),
+                        Err(_) => break,
                     }
                 }
             }
-            ServiceEvent::UsesStored
+            ServiceEvent::UsesStored(ended)
         };
-        if pool.start(env.task(store, |_| ServiceEvent::UsesStored)) {
+        if pool.start(env.task(store, |_| ServiceEvent::UsesStored(Vec::new()))) {
             self.storing = true;
             self.queue.drain(..count);
         }
@@ -72,6 +77,28 @@ impl PhoneUses {
     }
 }
 
+/// Stores a use. A phone that was signed out while it registered has a binding of which nobody knew then: its end is told
+/// once more.
+fn store_use(store: &SessionStore, used: Used) -> Result<Option<SessionEnd>, StoreError> {
+    let Used { aor, session, seen, ends_at } = used;
+    let now = now_millis();
+    let is_alive = |s: &Session| s.id == session && s.valid_until > 0 && s.ends_at > now / 1000;
+    if store.account(&aor, now)?.is_some_and(|account| account.judged().sessions.iter().any(is_alive)) {
+        store.note_use(&session, &seen, ends_at * 1000, now)?;
+        return Ok(None);
+    }
+    let gone = Session { id: session, sign_in: SignIn::Device, ..Session::default() };
+    Ok(Some(SessionEnd {
+        aor,
+        session: gone,
+        call_ids: seen.call_ids,
+        last_nameless: false,
+        by: EndedBy::User,
+        why: "The phone was signed out while it registered.".into(),
+        origin: 0,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +108,7 @@ mod tests {
         let used = |id: u32, at, call_id| {
             let mut session = SessionId::default();
             session[..4].copy_from_slice(&id.to_be_bytes());
-            Used { session, seen: PhoneUse::new(at, "192.0.2.1", "x", [call_id; 8]), ends_at: 9 }
+            Used { aor: String::new(), session, seen: PhoneUse::new(at, "192.0.2.1", "x", [call_id; 8]), ends_at: 9 }
         };
         let mut uses = PhoneUses::default();
         for (at, call_id, queued) in [(0, 1, 1), (59, 1, 1), (60, 1, 2), (61, 2, 3), (62, 1, 4), (0, 1, 5)] {

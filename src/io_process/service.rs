@@ -73,8 +73,8 @@ pub enum ServiceEvent {
     Changed(String),
     /// The ends of sessions that others have told of; None if the store cannot be read.
     Heard(Option<Vec<SessionEnd>>),
-    /// A thread has stored when phones have registered.
-    UsesStored,
+    /// A thread has stored when phones have registered; some of them were signed out meanwhile.
+    UsesStored(Vec<SessionEnd>),
 }
 
 /// The right to be the only I/O service of a context.
@@ -353,7 +353,10 @@ impl IoService {
                 self.changes.note(key);
             }
             ServiceEvent::Heard(ends) => self.ends.finished(ends, self.context.origin()),
-            ServiceEvent::UsesStored => self.phones.stored(),
+            ServiceEvent::UsesStored(ended) => {
+                self.phones.stored();
+                self.ends.extend(ended);
+            }
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Subscribe {
 /// A registration of a phone that was added at the sign-in page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Used {
+    /// The address-of-record, canonical.
+    pub aor: String,
     /// The phone's session.
     pub session: SessionId,
     /// What is kept of the registration.

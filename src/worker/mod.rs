@@ -543,7 +543,7 @@ fn note_use(waits: &Waits<'_>, answer: &Answer, request: &Request<'_>, handling:
     };
     let Message { user_agent, call_id, .. } = request.message;
     let seen = PhoneUse::new(now / 1000, handling.source, user_agent, call_id_name(call_id));
-    let used = Used { session: session.id, seen, ends_at: session.allows_until };
+    let used = Used { aor: session.aor.clone(), session: session.id, seen, ends_at: session.allows_until };
     let _ = waits.submit_for_nobody(Work::Used(Box::new(used)), handling);
 }
 

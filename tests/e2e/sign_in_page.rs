@@ -17,6 +17,7 @@ use crate::support::redis::{PASSWORD, Redis};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
 use sipoauth::store::phones::NewDevice;
+use sipoauth_core::sip::digest::DigestAlgorithm;
 
 /// Ends of sessions are told within this time.
 const SOON: Duration = Duration::from_secs(1);
@@ -149,6 +150,8 @@ fn a_phone_with_a_device_password_registers_and_calls_until_it_is_signed_out() {
 #[test]
 fn device_passwords_serve_phones_with_sha_256() {
     let site = start_with(|builder| builder.define_string("DIGEST_ALGORITHM", "SHA-256"));
+    let offered = challenge(&site.stack.request(&mut site.stack.udp(), &Request::register(ALICE)));
+    assert_eq!(offered.algorithm, DigestAlgorithm::Sha256);
     a_desk_phone_lives(&site, site.stack.udp());
     site.stack.finish();
 }

@@ -90,7 +90,7 @@ pub struct Account {
 }
 
 /// One device that signed in. Times are Unix seconds.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Session {
     /// The session's name.
     pub id: SessionId,
