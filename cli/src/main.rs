@@ -11,6 +11,7 @@ mod configuration;
 mod conversation;
 mod credential;
 mod derive;
+mod devices;
 mod digest_answer;
 mod evidence;
 mod failure;
@@ -71,6 +72,9 @@ enum Command {
     /// Shows and ends the sessions of phones that signed in with a code
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
+    /// Shows the phones that users have added at the sign-in page, and signs them out
+    #[command(subcommand)]
+    Devices(devices::DevicesCommand),
     /// Users with passwords (Key-Derivation): writes, shows and removes their accounts
     #[command(subcommand)]
     Accounts(accounts::AccountsCommand),
@@ -104,6 +108,7 @@ fn main() -> ExitCode {
         Command::Reason(options) => reason::run(&options).into(),
         Command::Jwks(options) => jwks::run(&options).into(),
         Command::Sessions(command) => command.run().into(),
+        Command::Devices(command) => command.run().into(),
         Command::Accounts(command) => command.run().into(),
         Command::Keygen(command) => command.run().into(),
         Command::Derive(command) => command.run().into(),

@@ -139,7 +139,7 @@ fn listed(output: Output, sessions: &[ListedSession]) -> u8 {
     0
 }
 
-fn told(output: Output, ended: &[SessionEnd]) {
+pub fn told(output: Output, ended: &[SessionEnd]) {
     for SessionEnd { aor, session, .. } in ended {
         output.line(&format!("ended {} of {aor}", id_text(&session.id)));
     }

@@ -102,7 +102,8 @@ static mi_response_t *run(const mi_params_t *params, uint32_t command)
 /* An MI function is not told by which name it was called, so each place in the library's table has one. */
 #define PLACES(PLACE)                                                                                        \
     PLACE(0) PLACE(1) PLACE(2) PLACE(3) PLACE(4) PLACE(5) PLACE(6) PLACE(7) PLACE(8) PLACE(9) PLACE(10)      \
-    PLACE(11) PLACE(12) PLACE(13) PLACE(14) PLACE(15) PLACE(16) PLACE(17) PLACE(18) PLACE(19)
+    PLACE(11) PLACE(12) PLACE(13) PLACE(14) PLACE(15) PLACE(16) PLACE(17) PLACE(18) PLACE(19) \
+    PLACE(20) PLACE(21) PLACE(22) PLACE(23)
 
 #define RUN(place)                                                                               \
     static mi_response_t *run_##place(const mi_params_t *params, struct mi_handler *later) \

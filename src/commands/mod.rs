@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+mod devices;
 pub mod provider_view;
 mod proxy;
 mod refers;

@@ -8,7 +8,7 @@ use sipoauth_core::records::session::id_text;
 use sipoauth_core::records::session_end::SessionEnd;
 use sipoauth_core::text::fingerprint::visible;
 
-fn fault(error: SessionError) -> Fault {
+pub(super) fn fault(error: SessionError) -> Fault {
     Fault::of_store("Sessions", "session store", &error)
 }
 
@@ -53,7 +53,7 @@ pub fn revoke_all(call: &mut Call<'_>) -> Outcome {
 }
 
 /// Removes the bindings of sessions that were ended, so that calls no longer reach their phones.
-fn tell(call: &mut Call<'_>, ended: &[SessionEnd]) -> Outcome {
+pub(super) fn tell(call: &mut Call<'_>, ended: &[SessionEnd]) -> Outcome {
     let mut removed = 0;
     for end in ended {
         removed += call.host.remove_bindings(end);

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use super::{Call, Outcome, accounts, proxy, refers, sessions};
+use super::{Call, Outcome, accounts, devices, proxy, refers, sessions};
 
 /// An argument of a command.
 #[derive(Debug)]
@@ -155,5 +155,26 @@ pub const COMMANDS: &[Command] = &[
         arguments: &[REFER, optional(c"status")],
         is_list: false,
         run: refers::end,
+    },
+    Command {
+        name: c"devices_list",
+        help: c"The phones that users have added at the sign-in page, some at a time",
+        arguments: &[optional(c"from")],
+        is_list: true,
+        run: devices::list,
+    },
+    Command {
+        name: c"devices_show",
+        help: c"The phones that the user of an address has added at the sign-in page",
+        arguments: &[ADDRESS],
+        is_list: true,
+        run: devices::show,
+    },
+    Command {
+        name: c"devices_revoke",
+        help: c"Sign one of these phones out, by its id or user name, or all of an address with their user's sign-in",
+        arguments: &[ADDRESS, optional(c"device")],
+        is_list: false,
+        run: devices::revoke,
     },
 ];

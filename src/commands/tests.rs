@@ -10,10 +10,10 @@ use super::{COMMANDS, Fault, Full, Host, run};
 use crate::clock::now_millis;
 use crate::process::context::Context;
 use crate::shared::counters;
-use crate::store::session_admin::ListedSession;
 use sipoauth_core::config::source::Source;
 use sipoauth_core::ports::{Level, Log};
 use sipoauth_core::records::session::{Session, SignIn, issuer_name};
+use sipoauth_core::records::session_end::SessionEnd;
 use sipoauth_core::text::secret::KeyOctets;
 
 const ALICE: &str = "sip:alice@example.test";
@@ -278,11 +278,11 @@ fn a_revocation_removes_the_bindings_of_what_it_ends() {
     assert_eq!((host.answer.as_str(), host.events.as_str()), ("|revoked:0;bindings_removed:0;", ""));
     // Nobody is left whose it could be.
     let (_, host) = world.ask("sessions_revoke", &[ALICE]);
-    assert_eq!(host.answer, "|revoked:2;bindings_removed:6;");
+    assert_eq!(host.answer, "|revoked:2;bindings_removed:4;");
     assert_eq!(
         host.events,
-        "sip:alice@example.test loses '<2>'\nsession_revoked 2\nsip:alice@example.test loses ''\nsession_revoked 3\n\
-         sip:alice@example.test loses ''\n"
+        "sip:alice@example.test loses '<2>' and those without\nsession_revoked 2\n\
+         sip:alice@example.test loses '' and those without\nsession_revoked 3\n"
     );
 }
 
@@ -292,10 +292,40 @@ fn nothing_is_left_of_all_sessions() {
     world.sign_in(ALICE, &[(1, "<1>")]);
     let (done, host) = world.ask("sessions_revoke_all", &[]);
     done.unwrap();
-    assert_eq!(host.answer, "|revoked:1;bindings_removed:4;");
-    assert_eq!(host.events, "sip:alice@example.test loses '<1>'\nsession_revoked 1\nsip:alice@example.test loses ''\n");
+    assert_eq!(host.answer, "|revoked:1;bindings_removed:2;");
+    assert_eq!(host.events, "sip:alice@example.test loses '<1>' and those without\nsession_revoked 1\n");
     let (_, host) = world.ask_as(Scribe { no_bindings: true, ..Scribe::default() }, "sessions_revoke_all", &[]);
     assert_eq!(host.answer, "|revoked:0;bindings_removed:0;note=the module usrloc is not loaded here;");
+}
+
+#[test]
+fn phones_of_the_page_are_told_from_others() {
+    let world = World::new(true);
+    world.sign_in(ALICE, &[(1, "<1>"), (2, ""), (3, ""), (4, "")]);
+    let store = world.context.sessions().unwrap().open(&world.context.policy().unwrap().policy).unwrap();
+    let change = |account: &mut sipoauth_core::records::session::Account| {
+        let [_, page, desk, kitchen] = &mut account.sessions[..] else { panic!("four") };
+        page.sign_in = SignIn::Page;
+        page.valid_until = 7;
+        for (phone, name) in [(desk, "Desk"), (kitchen, "Kitchen")] {
+            (phone.sign_in, phone.parent) = (SignIn::Device, Some(page.id));
+            (phone.name, phone.device) = (name.into(), format!("alice-{name}"));
+        }
+        true
+    };
+    store.change_account(ALICE, now_millis(), change).unwrap();
+    let shown = world.answer("devices_show", &["alice@example.test"]);
+    assert!(shown.starts_with("|aor=sip:alice@example.test;id=0303") && shown.matches('|').count() == 2, "{shown}");
+    assert!(shown.contains(";name=Desk;username=alice-Desk;provider=corp;created_at:1;valid_until:7;"), "{shown}");
+    assert_eq!(world.answer("devices_list", &[]), shown);
+    let (_, host) = world.ask("devices_revoke", &[ALICE, "alice-Desk"]);
+    assert_eq!(
+        (host.answer.as_str(), host.events.as_str()),
+        ("|revoked:1;bindings_removed:2;", "sip:alice@example.test loses ''\nsession_revoked 3\n")
+    );
+    assert_eq!(world.answer("devices_revoke", &[ALICE, &"01".repeat(16)]), "|revoked:0;bindings_removed:0;");
+    assert_eq!(world.answer("devices_revoke", &[ALICE]), "|revoked:2;bindings_removed:4;");
+    assert_eq!(world.answer("sessions_show", &[ALICE]).matches('|').count(), 1, "the phone that is not of the page");
 }
 
 #[test]

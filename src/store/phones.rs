@@ -6,8 +6,10 @@
 
 use zeroize::Zeroizing;
 
+use super::session_admin::ListedSession;
+use super::session_ends::Ending;
 use super::session_tokens::{keeps_access_token, refresh_due};
-use super::sessions::{ATTEMPTS, SessionStore, account_key, overtaken, tokens_key};
+use super::sessions::{ATTEMPTS, SessionError, SessionStore, account_key, overtaken, tokens_key};
 use sipoauth_core::check::registration::CodeId;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::exchange::Granted;
@@ -19,6 +21,7 @@ use sipoauth_core::records::redemption::Redemption;
 use sipoauth_core::records::session::{
     Account, CodeRecord, CodeState, Exchanged, Identity, Session, SessionId, SignIn, Tokens, encode, id_text,
 };
+use sipoauth_core::records::session_end::SessionEnd;
 use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::fingerprint::visible;
 use sipoauth_core::text::secret::SecretText;
@@ -56,6 +59,24 @@ pub struct Phone {
     pub session: Session,
     /// Its last registration, where that is known.
     pub last_use: Option<PhoneUse>,
+}
+
+/// A phone with its address.
+#[derive(Clone, Debug)]
+pub struct ListedPhone {
+    /// The address-of-record.
+    pub aor: String,
+    /// The phone.
+    pub phone: Phone,
+}
+
+/// Some phones, and where the next ones begin.
+#[derive(Debug, Default)]
+pub struct PhonePage {
+    /// The phones.
+    pub phones: Vec<ListedPhone>,
+    /// For the next call; None at the end.
+    pub next: Option<String>,
 }
 
 /// A new device password, which is shown once.
@@ -257,6 +278,36 @@ impl SessionStore {
         let account = self.account(aor, now)?.unwrap_or_default().judged();
         let alive = account.sessions.into_iter().filter(|s| s.sign_in != SignIn::Page && s.ends_at > now / 1000);
         alive.map(|session| Ok(Phone { last_use: self.phone_use(&session.id, now)?, session })).collect()
+    }
+
+    /// The phones that users have added at the page: those of an address, or those of one page of all addresses if `aor`
+    /// is empty.
+    pub fn list_devices(&self, aor: &str, from: &str, now: i64) -> Result<PhonePage, SessionError> {
+        let found = self.list(aor, from, now)?;
+        let of_page = found.sessions.into_iter().filter(|listed| listed.session.parent.is_some());
+        let phones = of_page.map(|ListedSession { aor, session }| {
+            let last_use = self.phone_use(&session.id, now)?;
+            Ok(ListedPhone { aor, phone: Phone { session, last_use } })
+        });
+        Ok(PhonePage { phones: phones.collect::<Result<_, StoreError>>()?, next: found.next })
+    }
+
+    /// Signs out the phone of an address that has this id or user name; with an empty text all that were added at the page,
+    /// and the sign-ins there.
+    pub fn revoke_devices(
+        &self,
+        aor: &str,
+        device: &str,
+        ending: &Ending<'_>,
+        now: i64,
+    ) -> Result<Vec<SessionEnd>, SessionError> {
+        let aor = Aor::parse(aor).ok_or(SessionError::Malformed)?;
+        let is_named = |s: &Session| s.device == device || id_text(&s.id).eq_ignore_ascii_case(device);
+        let goes = |s: &Session| match device {
+            "" => s.parent.is_some() || s.sign_in == SignIn::Page,
+            _ => s.parent.is_some() && is_named(s),
+        };
+        Ok(self.end_sessions(aor.as_str(), ending, now, goes)?)
     }
 
     /// Adds a phone that signs in with a device password by Digest.

@@ -109,6 +109,7 @@ int main(int argc, char **argv)
         test_sessions();
         test_exchange();
         test_passwords();
+        test_devices();
         test_key_derivation();
         test_commands();
         log_keeps_secret(argument("encrypted"));

@@ -64,6 +64,7 @@ sipoauth_context *make_store_context(const char *folder, const char *allow);
 void test_sessions(void);
 void test_exchange(void);
 void test_passwords(void);
+void test_devices(void);
 void test_key_derivation(void);
 void test_commands(void);
 /* With one session, of alice. */

@@ -61,11 +61,14 @@ static int32_t add_line(void *user, sipoauth_str line)
 }
 
 /* It is in the answer between the items. */
-static uint32_t remove_bindings(void *user, sipoauth_str aor, sipoauth_str instance)
+static uint32_t remove_bindings(void *user, const sipoauth_session_state *session)
 {
-    EXPECT_TEXT(aor, alice);
-    add((struct answer *)user, "(%.*s)", NULL, instance.len > 0 ? instance : text(""), 0);
-    return 3;
+    EXPECT_TEXT(session->aor, alice);
+    EXPECT(sipoauth_binding_ends(session, text("urn:uuid:1"), text("call-1")) == 1);
+    EXPECT(sipoauth_binding_ends(session, text("<urn:uuid:2>"), text("call-1")) == 0);
+    EXPECT(sipoauth_binding_ends(session, text(""), text("call-1")) == 1); /* no other phone is left */
+    add((struct answer *)user, "(%.*s)", NULL, session->instance, 0);
+    return 6;
 }
 
 static void ended(void *user, const sipoauth_session_state *session, const char *reason_code, sipoauth_str why)
@@ -269,7 +272,7 @@ void test_commands_of_sessions(const sipoauth_context *context)
     EXPECT(contains(answer.text, strlen(answer.text),
         "instance=<urn:uuid:1>;provider=test;subject=alice;scope=openid sip;created_at:"));
     expect_answer(context, "sessions_revoke", alice, "00", "|revoked:0;bindings_removed:0;");
-    expect_answer(context, "sessions_revoke", alice, NULL, "(<urn:uuid:1>)session_revoked ()|revoked:1;bindings_removed:6;");
+    expect_answer(context, "sessions_revoke", alice, NULL, "(<urn:uuid:1>)session_revoked |revoked:1;bindings_removed:6;");
     host = host_of(&answer);
     host.remove_bindings = NULL;
     host.ended = NULL;

@@ -16,6 +16,7 @@ use crate::support::page::Page;
 use crate::support::redis::{PASSWORD, Redis};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
+use crate::support::tool::tool;
 use sipoauth::store::phones::NewDevice;
 use sipoauth_core::sip::digest::DigestAlgorithm;
 
@@ -28,7 +29,7 @@ struct Site {
     stack: Stack,
     page: Page,
     _server: AuthorizationServer,
-    _directory: Directory,
+    directory: Directory,
 }
 
 fn configuration(directory: &Directory, server: &AuthorizationServer, store: &str) -> std::path::PathBuf {
@@ -69,7 +70,7 @@ fn start_with(change: impl FnOnce(Builder) -> Builder) -> Site {
     let store = format!("store = \"{}\"", directory.file("store").display());
     let configuration = configuration(&directory, &server, &store);
     let stack = run(change(example(&configuration)));
-    Site { stack, page: Page::open(&configuration), _server: server, _directory: directory }
+    Site { stack, page: Page::open(&configuration), _server: server, directory }
 }
 
 fn start() -> Site {
@@ -363,4 +364,75 @@ fn a_typed_code_serves_at_every_proxy_of_a_cluster() {
         let again = there.request(&mut there.udp(), &with_code(ALICE, &typed(&code)));
         assert_eq!(again.status, 401, "{again:?}");
     }
+}
+
+/// A script that forgets the Digest check: whoever does not know the password is refused all the same.
+#[test]
+fn without_the_digest_check_a_password_is_still_needed() {
+    let directory = Directory::new("sign-in-page");
+    let server = AuthorizationServer::start();
+    let store = format!("store = \"{}\"", directory.file("store").display());
+    let configuration = configuration(&directory, &server, &store);
+    let builder = Kamailio::with("tests/e2e/unchecked_device.cfg".to_owned())
+        .define_string("CONFIG_FILE", configuration.to_str().expect("UTF-8"))
+        .define("DEBUG", 3);
+    let stack = run(builder);
+    let page = Page::open(&configuration);
+    let device = page.add_device(&page.sign_in("alice"), "Desk");
+    keep(&stack, &device);
+    let forged = Challenge {
+        realm: "example.test".into(),
+        nonce: "of my own".into(),
+        algorithm: DigestAlgorithm::Md5,
+        stale: false,
+        qop: true,
+    };
+    let try_with = |username: &str, password: &str| {
+        let mut request = Request::register(ALICE);
+        let credentials = forged.answer(username, password, "REGISTER", &request.uri, 1);
+        request.set("Authorization", credentials);
+        stack.request(&mut stack.udp(), &request).status
+    };
+    assert_eq!(try_with(&device.username, "guess"), 403);
+    assert_eq!(try_with("alice-zzzz", "guess"), 403);
+    assert_eq!(try_with(&device.username, &device.password), 200, "the nonce is the script's affair");
+    stack.finish();
+}
+
+/// What an operator sees and ends with the tool, beside a running proxy.
+#[test]
+fn an_operator_sees_the_phones_and_signs_them_out() {
+    let site = start();
+    let Site { stack, page, .. } = &site;
+    let signed_in = page.sign_in("alice");
+    let [desk, kitchen] = ["Desk", "Kitchen"].map(|name| page.add_device(&signed_in, name));
+    for device in [&desk, &kitchen] {
+        keep(stack, device);
+        let register = Request::register(ALICE).with("User-Agent", "Desk Phone 3.1");
+        assert_eq!(sign(stack, &mut stack.udp(), device, register).status, 200);
+    }
+    let registered =
+        || stack.rpc("auth_oauth.devices_list", &[]).is_ok_and(|text| text.matches("Desk Phone").count() == 2);
+    soon("both are seen", stack, SOON, registered);
+    let file = site.directory.file("sign-in-page.toml");
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(tool());
+        let output = command.arg("devices").args(arguments).arg("--config").arg(&file).output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    let (code, shown) = run(&["show", "alice@example.test"]);
+    assert_eq!(code, Some(0), "{shown}");
+    for words in ["Kitchen", desk.username.as_str(), "Desk Phone 3.1", "127.0.0.1", "2 phone(s)"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let (code, text) = run(&["revoke", "alice@example.test", &desk.username]);
+    assert_eq!(code, Some(0), "{text}");
+    soon("its binding goes", stack, SOON, || bindings(stack, "alice") == 1);
+    let (code, text) = run(&["revoke", "alice@example.test"]);
+    assert!(code == Some(0) && text.contains("2 session(s) ended"), "the other, and the sign-in: {text}");
+    soon("all go", stack, SOON, || bindings(stack, "alice") == 0);
+    assert_eq!(run(&["show", "alice@example.test"]).0, Some(3));
+    assert!(page.store.page_session(&signed_in, i64::MAX / 2).expect("the store").is_none());
+    site.stack.finish();
 }

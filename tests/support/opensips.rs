@@ -30,11 +30,8 @@ const PARAMETERS: [(&str, &str, &str); 10] = [
 ];
 
 /// What stands in the examples where Kamailio's have a definition.
-const WORDS: [(&str, &str); 3] = [
-    ("NEXT_HOP", "\"sip:127.0.0.1:5080\""),
-    ("DOMAIN", "\"example.test\""),
-    ("DIGEST_ALGORITHM", "\"MD5\""),
-];
+const WORDS: [(&str, &str); 3] =
+    [("NEXT_HOP", "\"sip:127.0.0.1:5080\""), ("DOMAIN", "\"example.test\""), ("DIGEST_ALGORITHM", "\"MD5\"")];
 
 /// Where a test runs OpenSIPS.
 pub struct Installation {

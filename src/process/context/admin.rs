@@ -7,6 +7,7 @@ use super::Context;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
 use crate::store::accounts::{AccountPage, derive_verifier};
+use crate::store::phones::PhonePage;
 use crate::store::session_admin::SessionPage;
 use crate::store::session_ends::Ending;
 use crate::store::sessions::{SessionError, SessionStore};
@@ -112,6 +113,16 @@ impl Admin<'_> {
     /// Ends every session of every address.
     pub fn revoke_all_sessions(self) -> Result<Vec<SessionEnd>, SessionError> {
         Ok(self.log_ended(self.session_store()?.revoke_all(&self.ending(), now_millis())?))
+    }
+
+    /// One page of the phones that were added at the sign-in page: those of `aor`, or those of all addresses if it is empty.
+    pub fn list_devices(self, aor: &str, from: &str) -> Result<PhonePage, SessionError> {
+        self.session_store()?.list_devices(aor, from, now_millis())
+    }
+
+    /// Signs out one of these phones, by its id or user name, or all of an address, with the sign-ins at the page.
+    pub fn revoke_devices(self, aor: &str, device: &str) -> Result<Vec<SessionEnd>, SessionError> {
+        Ok(self.log_ended(self.session_store()?.revoke_devices(aor, device, &self.ending(), now_millis())?))
     }
 
     /// The host of this proxy is told by whoever has called.
