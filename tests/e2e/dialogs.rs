@@ -80,6 +80,10 @@ fn place(name: &str, change: impl FnOnce(Builder) -> Builder) -> Place {
         let rules = kit::path("cfg-examples/kamailio/mixed-fleet.toml");
         builder = builder.define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"));
     }
+    if name == "sign-in-page.cfg" {
+        let settings = directory.write("settings.toml", "typed_codes = true\n");
+        builder = builder.define_string("CONFIG_FILE", settings.to_str().expect("UTF-8"));
+    }
     if name == "password-tokens.cfg" {
         builder = builder.define_string("DESK_HA1", "0123456789abcdef0123456789abcdef");
     }
@@ -635,4 +639,5 @@ walks_around! {
     public_ua = "public-ua.cfg",
     refer = "refer.cfg",
     registrar_sso = "registrar-sso.cfg",
+    sign_in_page = "sign-in-page.cfg",
 }

@@ -54,6 +54,12 @@ fn every_example_starts() {
         if name == "mixed-fleet.cfg" {
             builder = builder.define_string("CONFIG_FILE", rules.to_str().expect("UTF-8"));
         }
+        if name == "sign-in-page.cfg" {
+            let (store, key) = (store.as_str(), key.display());
+            let settings = format!("store = \"{store}\"\nstore_key_file = \"{key}\"\ntyped_codes = true\n");
+            builder = builder
+                .define_string("CONFIG_FILE", directory.write("settings.toml", settings).to_str().expect("UTF-8"));
+        }
         let stack = Stack::new(builder);
         assert!(stack.counter("accepted") == 0, "{name}");
         stack.finish();
