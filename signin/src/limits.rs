@@ -59,7 +59,8 @@ mod tests {
         let limits = SourceLimits::new(3);
         let source = |text: &str| Source::of_peer(text.parse().unwrap());
         let (one, other) = (source("192.0.2.1:1"), source("192.0.2.2:1"));
-        let charge = |source: &Source, kind, times: u32, now| (0..times).filter(|_| limits.charge(source, kind, now)).count();
+        let charge =
+            |source: &Source, kind, times: u32, now| (0..times).filter(|_| limits.charge(source, kind, now)).count();
         assert_eq!(charge(&one, Kind::Deed, 9, 0), 3);
         assert_eq!(charge(&one, Kind::Look, 99, 0), 30);
         assert_eq!(charge(&source("192.0.2.1:2"), Kind::Deed, 9, 59_999), 0);

@@ -87,6 +87,16 @@ const CLIENTS = [
     response_types: ['code'],
     redirect_uris: [REDIRECT],
   },
+  { // the sign-in page, once for each provider of a configuration
+    client_id: 'sip-page',
+    client_secret: 'page-secret',
+    token_endpoint_auth_method: 'client_secret_basic',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: ['http://127.0.0.1/signed-in/corp', 'http://127.0.0.1/signed-in/other'],
+    backchannel_logout_session_required: true,
+  },
   { // the same with a certificate of the test authority for the name sip-proxy-tls
     client_id: 'sip-proxy-tls',
     token_endpoint_auth_method: 'tls_client_auth',
@@ -127,7 +137,13 @@ function client(settings, keyPem, certificatePem) {
     private_key_jwt: () => ({ ...crypto.createPublicKey(keyPem).export({ format: 'jwk' }), use: 'sig', kid: 'proxy-key' }),
     self_signed_tls_client_auth: () => certificateJwk(certificatePem),
   }[settings.token_endpoint_auth_method]?.();
-  return { id_token_signed_response_alg: 'RS256', ...settings, ...(jwk && { jwks: { keys: [jwk] } }) };
+  const logout = settings.client_id === 'sip-page' && process.env.PAGE_LOGOUT_URI;
+  return {
+    id_token_signed_response_alg: 'RS256',
+    ...settings,
+    ...(logout && { backchannel_logout_uri: logout }),
+    ...(jwk && { jwks: { keys: [jwk] } }),
+  };
 }
 
 function signingKey(alg, generation, type, options) {
@@ -218,6 +234,7 @@ function configuration(keys, ttl, keyPem, certificatePem) {
       Session: 600,
     },
     features: {
+      backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
       deviceFlow: { enabled: true },
       devInteractions: { enabled: true },
