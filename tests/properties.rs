@@ -442,7 +442,7 @@ proptest! {
                 http: &http, log: &Lines::default(), endpoint, policy, provider: 0, keys: None, fetch_keys: &|| Err("none".into()),
                 resolve: &|_| Err(MetadataError::Absent("none".into())), now: &now,
             };
-            let grant = CodeGrant { code: "a-code", code_verifier: None, redirect_uri: None };
+            let grant = CodeGrant { code: "a-code", code_verifier: None, redirect_uri: None, nonce: None };
             exchange(&server, &grant).map(|granted| prop_assert_granted(&granted))
         } else {
             refresh(&http, &Lines::default(), endpoint, policy, 0, "a-refresh-token", now()).map(drop)

@@ -66,19 +66,19 @@ pub async fn user(site: &Arc<Site>, headers: &HeaderMap) -> Result<Option<User>,
 pub async fn author(site: &Arc<Site>, headers: &HeaderMap, token: &str) -> Result<User, Response> {
     let refused = || {
         site.metrics.count(Counter::NotOurs);
-        Err(message(headers, StatusCode::FORBIDDEN, |texts| texts.error_csrf.into()))
+        message(headers, StatusCode::FORBIDDEN, |texts| texts.error_csrf.into())
     };
     // Browsers of today say where a form came from; the token decides for all.
     let from = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
     if from.is_some_and(|from| from != "same-origin") {
-        return refused();
+        return Err(refused());
     }
     match site.cookies.get::<SignedIn>(headers, now_millis()) {
         Some(cookie) if cookie.has_token(token) => {}
-        _ => return refused(),
+        _ => return Err(refused()),
     }
     match user(site, headers).await? {
         Some(user) => Ok(user),
-        None => refused(),
+        None => Err(refused()),
     }
 }
