@@ -7,7 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod capi;
-mod clock;
+pub mod clock;
 pub mod commands;
 pub mod fault;
 pub mod io_process;

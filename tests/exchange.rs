@@ -103,6 +103,7 @@ fn grant(login: &Value) -> CodeGrant<'_> {
         code: login["code"].as_str().expect("a code"),
         code_verifier: login["code_verifier"].as_str(),
         redirect_uri: login["redirect_uri"].as_str(),
+        nonce: None,
     }
 }
 
@@ -228,7 +229,8 @@ struct Bench {
     proxy: Proxy,
 }
 
-const CODE: CodeGrant<'static> = CodeGrant { code: "a-code-of-alice", code_verifier: None, redirect_uri: None };
+const CODE: CodeGrant<'static> =
+    CodeGrant { code: "a-code-of-alice", code_verifier: None, redirect_uri: None, nonce: None };
 
 impl Bench {
     fn new(client: &str) -> Bench {
@@ -321,7 +323,7 @@ fn the_claim_and_its_token_are_named() {
 fn what_is_sent() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let basic = Bench::new("client_secret=s&cret:w rd");
-    let full = CodeGrant { code: "c+d/e", code_verifier: Some("v"), redirect_uri: Some("app:/cb?x=1&y") };
+    let full = CodeGrant { code: "c+d/e", code_verifier: Some("v"), redirect_uri: Some("app:/cb?x=1&y"), nonce: None };
     basic.server.set(TOKEN, Answer::Json(basic.tokens(json!({}))));
     basic.proxy.exchange(&full).expect("tokens");
     let (received, pairs) = basic.received();

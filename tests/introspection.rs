@@ -258,6 +258,7 @@ fn a_certificate_says_who_the_proxy_is() {
             code: login["code"].as_str().expect("a code"),
             code_verifier: login["code_verifier"].as_str(),
             redirect_uri: login["redirect_uri"].as_str(),
+            nonce: None,
         };
         let server = TokenServer {
             http: &proxy.http,

@@ -413,7 +413,7 @@ proptest! {
         let token = TestKey::hmac("k", &[7; 32]).jws("HS256", &json!({"alg": "HS256", "typ": "token-introspection+jwt"}), &full);
         for body in [octets, token.into_bytes(), full.to_string().into_bytes()] {
             let http = Says(Answered { status, content_type: content_type.into(), body });
-            let endpoint = Announced { address: "https://as.example.test/i".into(), signs_introspection: false };
+            let endpoint = Announced { address: "https://as.example.test/i".into(), signs_introspection: false, names_itself: false };
             let told = introspect(&http, &endpoint, provider, None, &|| Err("none".into()), "token", now());
             if let Ok(Introspected::Active(text)) = told {
                 prop_assert!((200..300).contains(&status) && content_type != "application/token-introspection+jwt");
@@ -442,7 +442,7 @@ proptest! {
                 http: &http, log: &Lines::default(), endpoint, policy, provider: 0, keys: None, fetch_keys: &|| Err("none".into()),
                 resolve: &|_| Err(MetadataError::Absent("none".into())), now: &now,
             };
-            let grant = CodeGrant { code: "a-code", code_verifier: None, redirect_uri: None };
+            let grant = CodeGrant { code: "a-code", code_verifier: None, redirect_uri: None, nonce: None };
             exchange(&server, &grant).map(|granted| prop_assert_granted(&granted))
         } else {
             refresh(&http, &Lines::default(), endpoint, policy, 0, "a-refresh-token", now()).map(drop)

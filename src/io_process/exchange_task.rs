@@ -469,6 +469,7 @@ impl TaskEnv {
                     code: &request.code.0,
                     code_verifier: request.code_verifier.as_ref().map(|v| v.0.as_str()),
                     redirect_uri: request.redirect_uri.as_deref(),
+                    nonce: None,
                 };
                 exchange(&server, &grant)
             }

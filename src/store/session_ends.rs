@@ -5,8 +5,11 @@
 
 use std::collections::HashMap;
 
+use sha2::{Digest, Sha256};
+
 use super::phones::phone_use_key;
 use super::sessions::{ATTEMPTS, SessionStore, overtaken, tokens_key, unseal};
+use sipoauth_core::oauth::logout_token::LogoutToken;
 use sipoauth_core::ports::store::{StoreError, Write};
 use sipoauth_core::records::phone_use::PhoneUse;
 use sipoauth_core::records::session::{Account, IssuerName, Session, SessionId, SidName, SignIn, encode};
@@ -213,6 +216,21 @@ impl SessionStore {
         Ok(told)
     }
 
+    /// Like [`SessionStore::log_out`], for a verified logout token. None: it was used before.
+    pub fn log_out_once(&self, token: &LogoutToken, now: i64) -> Result<Option<Vec<SessionEnd>>, StoreError> {
+        let key = logout_token_key(&token.issuer, &token.jti);
+        let write = Write { key: &key, value: b"1", expires_at: token.good_until * 1000, due_at: None };
+        if !self.store.put_owed(&write, None, now)? {
+            return Ok(None);
+        }
+        let told = self.log_out(&token.issuer, token.subject.as_deref(), token.sid.as_ref(), now);
+        if told.is_err() {
+            // The server may send it again.
+            let _ = self.store.remove(&key, None);
+        }
+        told.map(Some)
+    }
+
     /// Notes at which address a user has a session, until `expires_at`.
     pub(super) fn note_user(
         &self,
@@ -249,6 +267,13 @@ impl SessionStore {
     pub fn phone_use(&self, session: &SessionId, now: i64) -> Result<Option<PhoneUse>, StoreError> {
         Ok(self.read(&phone_use_key(session), now)?.map(|(seen, _)| seen))
     }
+}
+
+/// The key under which it is kept that a logout token was used.
+fn logout_token_key(issuer: &IssuerName, jti: &str) -> String {
+    let mut key = String::from("j:");
+    push_hex(&mut key, &Sha256::new().chain_update(issuer).chain_update(jti).finalize()[..16]);
+    key
 }
 
 /// The name of a browser session in the index. No `sub` begins so, because that is what servers choose.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sipoauth_core::config::provider_settings::{OF_A_PROVIDER, ProviderSettings};
 use sipoauth_core::config::setting::{Kind, Setting, Takes};
 use sipoauth_core::config::settings::{GLOBAL, GONE, Settings};
+use sipoauth_core::config::sign_in_page::{OF_THE_PAGE, SignInPageSettings};
 
 use crate::{SETTINGS, root};
 
@@ -71,11 +72,12 @@ pub fn meaning(setting: &Setting) -> String {
 }
 
 /// The tables of settings: the name that the page has for it, the table, and the defaults.
-fn tables() -> [(&'static str, &'static [Setting], Value); 2] {
+fn tables() -> [(&'static str, &'static [Setting], Value); 3] {
     let defaults = "texts, numbers and lists";
     [
         ("settings", GLOBAL, serde_json::to_value(Settings::default()).expect(defaults)),
         ("provider", OF_A_PROVIDER, serde_json::to_value(ProviderSettings::default()).expect(defaults)),
+        ("sign_in_page", OF_THE_PAGE, serde_json::to_value(SignInPageSettings::default()).expect(defaults)),
     ]
 }
 

@@ -16,6 +16,7 @@
 //   SUBJECT_KEYS_FILE    the public key (PEM or JWK Set) of the proxy's own tokens, for token exchange (grants.mjs)
 //   SUBJECT_ISSUER       their issuer; any when absent
 //   ACCESS_TOKEN_TTL=300
+//   PAGE_LOGOUT_URI      where the client sip-page is told of logouts (OpenID Connect Back-Channel Logout 1.0)
 //
 // Besides the provider's own endpoints: GET /sip/authorize (digest-sign-in.mjs) and the grants of grants.mjs.
 //

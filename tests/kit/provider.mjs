@@ -87,6 +87,16 @@ const CLIENTS = [
     response_types: ['code'],
     redirect_uris: [REDIRECT],
   },
+  { // the sign-in page, once for each provider of a configuration
+    client_id: 'sip-page',
+    client_secret: 'page-secret',
+    token_endpoint_auth_method: 'client_secret_basic',
+    application_type: 'native',
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    redirect_uris: ['http://127.0.0.1/signed-in/corp', 'http://127.0.0.1/signed-in/other'],
+    backchannel_logout_session_required: true,
+  },
   { // the same with a certificate of the test authority for the name sip-proxy-tls
     client_id: 'sip-proxy-tls',
     token_endpoint_auth_method: 'tls_client_auth',
@@ -127,7 +137,13 @@ function client(settings, keyPem, certificatePem) {
     private_key_jwt: () => ({ ...crypto.createPublicKey(keyPem).export({ format: 'jwk' }), use: 'sig', kid: 'proxy-key' }),
     self_signed_tls_client_auth: () => certificateJwk(certificatePem),
   }[settings.token_endpoint_auth_method]?.();
-  return { id_token_signed_response_alg: 'RS256', ...settings, ...(jwk && { jwks: { keys: [jwk] } }) };
+  const logout = settings.client_id === 'sip-page' && process.env.PAGE_LOGOUT_URI;
+  return {
+    id_token_signed_response_alg: 'RS256',
+    ...settings,
+    ...(logout && { backchannel_logout_uri: logout }),
+    ...(jwk && { jwks: { keys: [jwk] } }),
+  };
 }
 
 function signingKey(alg, generation, type, options) {
@@ -203,6 +219,8 @@ function configuration(keys, ttl, keyPem, certificatePem) {
     scopes: ['openid', 'offline_access', 'sip', 'sip.call', 'profile', 'email'],
     conformIdTokenClaims: false,
     extraTokenClaims: (ctx, token) => ({ ...(token.accountId && userClaims(token.accountId)), ...token.testClaims }),
+    // Without its guard against addresses of this machine, where all of the test's servers are.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     issueRefreshToken: (ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: true,
     pkce: { required: (ctx, client) => client.clientId === 'sip-ua' },
@@ -218,6 +236,7 @@ function configuration(keys, ttl, keyPem, certificatePem) {
       Session: 600,
     },
     features: {
+      backchannelLogout: { enabled: true },
       clientCredentials: { enabled: true },
       deviceFlow: { enabled: true },
       devInteractions: { enabled: true },
@@ -281,6 +300,7 @@ export function newProvider(issuer, { keyRing, ttl, keyPem, certificatePem, coun
   const grant = (ctx) => `/token ${ctx.oidc.params?.grant_type}`;
   provider.on('grant.success', (ctx) => count(grant(ctx)));
   provider.on('grant.error', (ctx, error) => { count(grant(ctx)); count(`${grant(ctx)} ${error.error}`); });
+  provider.on('backchannel.error', (ctx, error) => console.error('backchannel.error', error));
   provider.on('server_error', (ctx, error) => console.error('server_error', error));
   return provider;
 }

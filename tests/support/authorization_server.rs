@@ -36,6 +36,8 @@ pub struct Options {
     pub subject_issuer: Option<String>,
     /// Lifetime of access tokens in seconds; `None`: 300.
     pub access_token_ttl: Option<u32>,
+    /// Where the client sip-page is told of logouts.
+    pub page_logout_uri: Option<String>,
 }
 
 /// What a token shall say; see [`AuthorizationServer::issue`].
@@ -273,6 +275,9 @@ impl AuthorizationServer {
             .env("EXIT_WITH_STDIN", "1");
         if let Some(seconds) = self.options.access_token_ttl {
             command.env("ACCESS_TOKEN_TTL", seconds.to_string());
+        }
+        if let Some(uri) = &self.options.page_logout_uri {
+            command.env("PAGE_LOGOUT_URI", uri);
         }
         if let Some(file) = &self.options.subject_keys_file {
             command.env("SUBJECT_KEYS_FILE", file);

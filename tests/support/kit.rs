@@ -10,7 +10,9 @@ use std::sync::Once;
 use std::{env, fs};
 
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.ancestors().find(|folder| folder.join("tests/kit").is_dir());
+    root.expect("each package of the project is below its root").to_owned()
 }
 
 /// A path below the project's root, e.g. `tests/kit/sipp-register.xml`.

@@ -136,6 +136,7 @@ impl ClientCheck<'_> {
             Endpoint::Token => ("client", "token_endpoint"),
             Endpoint::Introspection => ("introspection", "introspection_endpoint"),
             Endpoint::UserInfo => ("client", "userinfo_endpoint"),
+            Endpoint::Authorization => ("client", "authorization_endpoint"),
         };
         match Endpoints::new().resolve(self.documents, self.policy, self.index, which, now()) {
             Ok(endpoint) => Some(endpoint),

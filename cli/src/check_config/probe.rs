@@ -91,6 +91,8 @@ fn with_auth(id: &str, auth: ClientAuth) -> Client {
         discovery: Vec::new(),
         redirect_uri: None,
         userinfo_endpoint: None,
+        authorization_endpoint: None,
+        authorization_parameters: Vec::new(),
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Client {
     pub redirect_uri: Option<String>,
     /// The UserInfo endpoint, when it is configured.
     pub userinfo_endpoint: Option<String>,
+    /// The authorization endpoint, when it is configured.
+    pub authorization_endpoint: Option<String>,
+    /// Further parameters of the requests to it.
+    pub authorization_parameters: Vec<(String, String)>,
 }
 
 /// Client authentication at the token endpoint and the introspection endpoint.
@@ -106,6 +110,9 @@ impl Client {
                 .and_then(|()| auth.fits(url))
                 .map_err(|e| fail("userinfo_endpoint", e))?;
         }
+        if let Some(url) = &settings.authorization_endpoint {
+            check_url(url, global.allows_http()).map_err(|e| fail("authorization_endpoint", e))?;
+        }
         if let Some(uri) = &settings.redirect_uri
             && (!uri.contains(':') || uri.chars().any(|c| c.is_control() || c.is_whitespace()))
         {
@@ -121,6 +128,8 @@ impl Client {
             discovery,
             redirect_uri: settings.redirect_uri.clone(),
             userinfo_endpoint: settings.userinfo_endpoint.clone(),
+            authorization_endpoint: settings.authorization_endpoint.clone(),
+            authorization_parameters: authorization_parameters(settings, fail)?,
         }))
     }
 }
@@ -138,8 +147,39 @@ fn given(settings: &ProviderSettings) -> Vec<&'static str> {
         ("token_endpoint", settings.token_endpoint.is_some()),
         ("redirect_uri", settings.redirect_uri.is_some()),
         ("userinfo_endpoint", settings.userinfo_endpoint.is_some()),
+        ("authorization_endpoint", settings.authorization_endpoint.is_some()),
+        ("authorization_parameters", !settings.authorization_parameters.is_empty()),
     ];
     keys.iter().filter(|key| key.1).map(|key| key.0).collect()
+}
+
+/// Parameters of an authorization request that the configuration cannot set, because the sign-in depends on them.
+const RESERVED: [&str; 11] = [
+    "client_id",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "request_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+];
+
+fn authorization_parameters(
+    settings: &ProviderSettings,
+    fail: &Fail<'_>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let read = |text: &String| match text.split_once('=') {
+        Some((name, _)) if RESERVED.contains(&name) => {
+            Err(fail("authorization_parameters", format!("'{name}' cannot be set, the sign-in depends on it")))
+        }
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(fail("authorization_parameters", format!("'{text}' is not NAME=VALUE, such as prompt=consent"))),
+    };
+    settings.authorization_parameters.iter().map(read).collect()
 }
 
 fn auth(
@@ -315,6 +355,12 @@ mod tests {
             (vec![ID, ("client_auth", "tls_client_auth")], "client_cert_file: is missing: tls_client_auth"),
             (vec![ID, ("client_cert_file", "/cert")], "client_key_file: is missing: tls_client_auth"),
             (vec![ID, ("client_key_file", "/key"), ("client_auth", "tls_client_auth")], "client_cert_file: is missing"),
+            (
+                vec![ID, ("authorization_endpoint", "http://as.example")],
+                "authorization_endpoint: 'http://as.example' is not",
+            ),
+            (vec![ID, ("authorization_parameters", "state=1")], "authorization_parameters: 'state' cannot be set"),
+            (vec![ID, ("authorization_parameters", "prompt")], "authorization_parameters: 'prompt' is not NAME=VALUE"),
             (
                 vec![ID, ("client_cert_file", "/not-a-key"), ("client_key_file", "/key")],
                 "client_cert_file: /not-a-key has 0 CERTIFICATE",

@@ -20,6 +20,7 @@ pub mod provider_settings;
 pub mod sessions;
 pub mod setting;
 pub mod settings;
+pub mod sign_in_page;
 pub mod source;
 pub mod urls;
 

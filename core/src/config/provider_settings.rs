@@ -101,6 +101,10 @@ settings! {
             "the redirect URI of an exchange, if the phone sends none";
         userinfo_endpoint: Option<String>, "as_it_is", Default::default(), Kind::Text, Takes::Reload,
             "address of the userinfo endpoint (OpenID Connect Core section 5.3), if no metadata document names it";
+        authorization_endpoint: Option<String>, "as_it_is", Default::default(), Kind::Text, Takes::Reload,
+            "address of the authorization endpoint, to which the sign-in page sends browsers, if no metadata document names it";
+        authorization_parameters: Vec<String>, "list", Default::default(), Kind::List, Takes::Reload,
+            "further parameters that the sign-in page sends there, such as `prompt=consent` or `access_type=offline`";
         require_master_key: bool, "boolean", Default::default(), Kind::Boolean, Takes::Reload,
             "the answer to a code must bring a master-key";
         validation_grant_type: Option<String>, "as_it_is", Default::default(), Kind::Text, Takes::Reload,

@@ -8,6 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::provider_settings::ProviderSettings;
 use super::setting::{Kind, Setting, SettingValue, Takes, first_fault, settings};
+use super::sign_in_page::SignInPageSettings;
 use super::{ConfigError, error};
 use crate::keys::pbkdf2::{DEFAULT_ITERATIONS, Kdf};
 
@@ -132,6 +133,8 @@ settings! {
         provider: Vec<ProviderSettings> = Vec::new(),
         /// Which endpoint is offered which challenge; the first rule that fits decides.
         offer: Vec<OfferSettings> = Vec::new(),
+        /// The sign-in page. The proxy ignores it.
+        sign_in_page: Option<SignInPageSettings> = None,
     }
 }
 
@@ -403,7 +406,7 @@ fn word_or_boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
 }
 
 /// A whole number, which may be written as text, because a host's parameters are texts.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     struct NumberVisitor;
     impl Visitor<'_> for NumberVisitor {
         type Value = u32;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::provider_settings::{self, ProviderSettings};
 use super::settings::{GONE, Settings, is_list};
+use super::sign_in_page::SignInPageSettings;
 use super::{ConfigError, error};
 
 /// Largest configuration or key file in octets.
@@ -40,7 +41,7 @@ impl Source {
             self.file = Some(value.to_owned());
             return Ok(());
         }
-        if matches!(key, "provider" | "offer") {
+        if matches!(key, "provider" | "offer" | "sign_in_page") {
             return error(format!("{key}: cannot be set like this; use a provider line or config_file"));
         }
         let value = if is_list(key) { split(value) } else { toml::Value::String(value.to_owned()) };
@@ -73,10 +74,12 @@ impl Source {
         merged.extend(self.globals.clone());
         let providers = std::mem::take(&mut settings.provider);
         let offers = std::mem::take(&mut settings.offer);
+        let page = settings.sign_in_page.take();
         merged.remove("provider");
         merged.remove("offer");
+        merged.remove("sign_in_page");
         settings = merged.try_into().map_err(|e| ConfigError(one_line(e.message())))?;
-        (settings.provider, settings.offer) = (providers, offers);
+        (settings.provider, settings.offer, settings.sign_in_page) = (providers, offers, page);
         for line in &self.providers {
             settings.provider.push(parse_line(line)?);
         }
@@ -196,6 +199,9 @@ fn home_of(key: &str) -> Option<&'static str> {
     let has = |value: serde_json::Result<serde_json::Value>| value.is_ok_and(|value| value.get(key).is_some());
     if has(serde_json::to_value(ProviderSettings::default())) {
         return Some("a provider (a provider line, or [[provider]])");
+    }
+    if has(serde_json::to_value(SignInPageSettings::default())) {
+        return Some("the sign-in page ([sign_in_page] in config_file)");
     }
     has(serde_json::to_value(Settings::default())).then_some("the module (a parameter, or the top of the file)")
 }

@@ -20,7 +20,7 @@ pub enum KeyOrder {
 }
 
 /// HMAC-SHA256(key, concatenation of the parts).
-pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Key {
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Key {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {
         mac.update(part);

@@ -25,6 +25,8 @@ pub enum Endpoint {
     Introspection,
     /// The UserInfo endpoint (OpenID Connect Core section 5.3), which is asked by GET.
     UserInfo,
+    /// The authorization endpoint (RFC 6749), to which a browser is sent.
+    Authorization,
 }
 
 impl Endpoint {
@@ -34,6 +36,7 @@ impl Endpoint {
             Endpoint::Token => "token_endpoint",
             Endpoint::Introspection => "introspection_endpoint",
             Endpoint::UserInfo => "userinfo_endpoint",
+            Endpoint::Authorization => "authorization_endpoint",
         }
     }
 }
@@ -98,15 +101,17 @@ impl Endpoints {
         let client = provider.client.as_ref().ok_or_else(no_client)?;
         let (configured, discovery, is_needed) = match (which, &provider.introspection) {
             (Endpoint::Token, _) => (&client.token_endpoint, &client.discovery, true),
+            (Endpoint::Authorization, _) => (&client.authorization_endpoint, &client.discovery, true),
             (Endpoint::UserInfo, _) => (&client.userinfo_endpoint, &client.discovery, false),
             (Endpoint::Introspection, Some(introspection)) => (&introspection.endpoint, &introspection.discovery, true),
             // Without a configured introspection, the endpoint only helps to identify a user who signs in with a code.
             (Endpoint::Introspection, None) => (&None, &client.discovery, false),
         };
         if let Some(endpoint) = configured {
-            return Ok(Announced { address: endpoint.clone(), signs_introspection: false });
+            return Ok(Announced { address: endpoint.clone(), signs_introspection: false, names_itself: false });
         }
-        let mutual_tls = matches!(client.auth, ClientAuth::Tls(_));
+        // A browser does not present the client's certificate.
+        let mutual_tls = matches!(client.auth, ClientAuth::Tls(_)) && which != Endpoint::Authorization;
         let key = (provider.issuer.clone(), discovery.clone(), mutual_tls, which);
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let interval = i64::from(KEY_REFRESH_INTERVAL);
@@ -131,8 +136,8 @@ impl Endpoints {
             allow_http: policy.settings.allows_http(),
         };
         let found = endpoint_of_metadata(fetch, discovery, &wanted).and_then(|endpoint| {
-            let fits = client.auth.fits(&endpoint.address).map_err(MetadataError::Unusable);
-            fits.map(|()| endpoint)
+            let fits = if mutual_tls { client.auth.fits(&endpoint.address) } else { Ok(()) };
+            fits.map(|()| endpoint).map_err(MetadataError::Unusable)
         });
         match (found, known) {
             (Ok(endpoint), _) => {

@@ -34,6 +34,9 @@ pub struct CodeGrant<'a> {
     pub code_verifier: Option<&'a str>,
     /// `redirect_uri`; None: the one of the configuration.
     pub redirect_uri: Option<&'a str>,
+    /// The `nonce` of the authorization request, which the ID token must have (OpenID Connect Core section 3.1.3.7).
+    /// None: none was sent, and an ID token need not come.
+    pub nonce: Option<&'a str>,
 }
 
 /// What a code, or another sign-in, was exchanged for.
@@ -167,11 +170,12 @@ impl TokenServer<'_> {
         ask(endpoint, Question::SignIn, form, secrets, (self.now)())
     }
 
-    /// Verifies what the tokens say about their user. If they say nothing and `ask` is set, asks the server.
-    pub(super) fn granted(&self, tokens: IssuedTokens, ask: bool) -> Result<Granted, TokenError> {
+    /// Verifies what the tokens say about their user. If they say nothing and `ask` is set, asks the server. With a
+    /// `nonce` there must be an ID token that has it.
+    pub(super) fn granted(&self, tokens: IssuedTokens, nonce: Option<&str>, ask: bool) -> Result<Granted, TokenError> {
         let claims = unverified_claims(&self.policy.decryption, &tokens.access_token.0);
         let scope = scope_of(self.provider(), &tokens, claims.as_ref()).unwrap_or_default();
-        let identity = identify(self, &tokens, &scope, ask)?;
+        let identity = identify(self, &tokens, &scope, nonce, ask)?;
         self.granted_to(tokens, identity)
     }
 
@@ -208,7 +212,7 @@ pub fn exchange(server: &TokenServer<'_>, grant: &CodeGrant<'_>) -> Result<Grant
             provider.name
         ))));
     }
-    server.granted(tokens, true)
+    server.granted(tokens, grant.nonce, true)
 }
 
 /// Exchanges a refresh token. `now` in Unix seconds.

@@ -32,6 +32,8 @@ pub struct Announced {
     pub address: String,
     /// True when the server signs introspection answers (RFC 9701 section 7).
     pub signs_introspection: bool,
+    /// True when the server names itself in the answer to a sign-in (RFC 9207 section 3).
+    pub names_itself: bool,
 }
 
 /// Why there is no address. The texts are sentences for the operator.
@@ -115,7 +117,8 @@ fn endpoint_of_document(
     check_url(address, wanted.allow_http).map_err(|e| unusable(e.to_string()))?;
     let algorithms = json.get("introspection_signing_alg_values_supported").and_then(Json::as_strings);
     let signs_introspection = algorithms.is_some_and(|list| list.iter().any(|name| *name != "none"));
-    Ok(Ok(Announced { address: address.to_owned(), signs_introspection }))
+    let names_itself = matches!(json.get("authorization_response_iss_parameter_supported"), Some(Json::Bool(true)));
+    Ok(Ok(Announced { address: address.to_owned(), signs_introspection, names_itself }))
 }
 
 /// A redirect leads to another place, often to a page to sign in. That is an answer, and no outage.
@@ -207,7 +210,8 @@ mod tests {
 
     #[test]
     fn one_document_is_completed_from_the_other() {
-        let wanted = Announced { address: "https://as.example/i".into(), signs_introspection: false };
+        let wanted =
+            Announced { address: "https://as.example/i".into(), signs_introspection: false, names_itself: false };
         let pages = [BARE, "<html>", "", "[]", r#"{"error":"not_found"}"#].map(Ok);
         let failures = [301, 302, 404, 407, 429, 500, 501, 503].map(|status| Err(FetchError::Status(status)));
         let others = [Err(FetchError::Failed("no answer".into())), Err(FetchError::Unreadable("compressed".into()))];

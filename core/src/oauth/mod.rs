@@ -13,6 +13,7 @@ pub mod introspection;
 pub mod introspection_response;
 pub mod kept_keys;
 pub mod key_fetch;
+pub mod logout_token;
 pub mod metadata;
 pub mod refresh_plan;
 pub mod sign_in_grants;

@@ -51,7 +51,7 @@ pub fn for_password(
     }
     let tokens = server.ask(&form, &[password, &assertion])?;
     // Tokens that do not name their user belong to the user whom the request named.
-    match server.granted(tokens.clone(), false) {
+    match server.granted(tokens.clone(), None, false) {
         Err(TokenError::Unfit(Reason::IdentityMissing, _)) => {
             server.granted_to(tokens, identity(provider, &grant.username, aor))
         }
@@ -78,7 +78,7 @@ pub fn for_foreign_token(
     if provider.aor.is_empty() {
         server.granted_to(tokens, identity(provider, &grant.username, aor))
     } else {
-        server.granted(tokens, true)
+        server.granted(tokens, None, true)
     }
 }
 

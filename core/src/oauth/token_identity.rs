@@ -46,7 +46,7 @@ impl<'a> Keys<'a> {
         Keys { decryption, known, fetch, fresh: OnceCell::new() }
     }
 
-    fn verify(&self, provider: &Provider, jws: &CompactJws<'_>, header: &Header) -> Result<(), TokenError> {
+    pub(super) fn verify(&self, provider: &Provider, jws: &CompactJws<'_>, header: &Header) -> Result<(), TokenError> {
         let known = match self.fresh.get() {
             Some(fresh) => fresh.as_ref().ok().map(|fresh| &fresh.keys),
             None => self.known,
@@ -77,6 +77,8 @@ struct Search<'a> {
     client: &'a Client,
     keys: Keys<'a>,
     access_token: &'a str,
+    /// The `nonce` that the ID token must have.
+    nonce: Option<&'a str>,
     /// `sub` of the ID token, verified.
     subject: Option<String>,
     /// The browser's session, by the ID token.
@@ -93,11 +95,12 @@ struct Search<'a> {
 
 /// Finds the user's addresses in the ID token or in the access token. If neither has one and `ask` is set, asks
 /// the server about the access token (RFC 7662), then about its user (OpenID Connect Core section 5.3). `scope`
-/// holds the granted scopes as far as they are known.
+/// holds the granted scopes as far as they are known. With a `nonce` there must be an ID token that has it.
 pub(super) fn identify(
     server: &TokenServer<'_>,
     tokens: &IssuedTokens,
     scope: &str,
+    nonce: Option<&str>,
     ask: bool,
 ) -> Result<Identity, TokenError> {
     let client = server.client()?;
@@ -107,6 +110,7 @@ pub(super) fn identify(
         client,
         keys: Keys::new(&server.policy.decryption, server.keys, server.fetch_keys),
         access_token: &tokens.access_token.0,
+        nonce,
         subject: None,
         sid: None,
         seen: Vec::new(),
@@ -126,12 +130,16 @@ impl Search<'_> {
     fn find(&mut self, id_token: Option<&SecretText>, ask: bool) -> Result<Option<Read>, TokenError> {
         let now = (self.server.now)();
         if let Some(token) = id_token {
-            let read = from_id_token(self.provider, &self.client.id, &token.0, &self.keys, now)?;
+            let read = from_id_token(self.provider, &self.client.id, &token.0, self.nonce, &self.keys, now)?;
             self.subject = Some(read.subject.clone());
             self.sid = read.sid;
             if let Some(read) = self.or_note(read, "the ID token") {
                 return Ok(Some(read));
             }
+        }
+        if self.nonce.is_some() && id_token.is_none() {
+            let why = "there is no ID token, which the sign-in with a browser needs: the scope must have openid";
+            return Err(TokenError::Unfit(Reason::ClaimMissing, why.into()));
         }
         match from_access_token(self.provider, self.access_token, &self.keys, now) {
             Ok(read) => {
@@ -379,6 +387,7 @@ fn from_id_token(
     provider: &Provider,
     client_id: &str,
     token: &str,
+    nonce: Option<&str>,
     keys: &Keys<'_>,
     now: i64,
 ) -> Result<Read, TokenError> {
@@ -397,6 +406,9 @@ fn from_id_token(
         }
         if claims.subject.as_ref().is_none_or(String::is_empty) {
             return Err(ClaimFault::missing("sub"));
+        }
+        if nonce.is_some() && json.get("nonce").and_then(Json::as_str) != nonce {
+            return Err(ClaimFault::other_nonce());
         }
         // Without azp the token is for everybody in aud (Core with errata 2), and the proxy's client is among them.
         let is_known = |party: &str| party == client_id || provider.rules.clients.iter().any(|client| client == party);

@@ -31,6 +31,12 @@ impl ClaimFault {
         ClaimFault { reason: Reason::ClaimMissing, claim: claim.to_owned(), found: Cow::Borrowed("") }
     }
 
+    /// The fault of a `nonce` that another sign-in was begun with.
+    pub fn other_nonce() -> ClaimFault {
+        let found = Cow::Borrowed("not that of this sign-in");
+        ClaimFault { reason: Reason::ClaimMismatch, claim: "nonce".into(), found }
+    }
+
     /// The fault of claims that are not the JSON that is accepted.
     pub fn unreadable(error: &JsonError) -> ClaimFault {
         ClaimFault { reason: Reason::TokenMalformed, claim: String::new(), found: error.to_string().into() }

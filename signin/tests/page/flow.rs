@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What users do at the page, and what servers and stores do to them.
+
+use serde_json::json;
+use sipoauth::store::phones::PageSignIn;
+use sipoauth::store::session_ends::Ending;
+use sipoauth_core::records::phone_use::{PhoneUse, call_id_name};
+use sipoauth_core::records::session::SignIn;
+use sipoauth_core::records::session_end::EndedBy;
+
+use crate::browser::{Browser, absolute, parameter, value_of};
+use crate::scripted::{self, Server, begin, come_back};
+use crate::site::{Site, now};
+use crate::support::authorization_server::{AuthorizationServer, Options};
+use crate::support::patience::{PATIENCE, until};
+use crate::support::scripted_server::Answer;
+use crate::support::{http, ports};
+
+const ALICE: &str = "sip:alice@example.test";
+
+/// The texts of the values that are shown once.
+fn values(page: &str) -> Vec<String> {
+    let values = page.split("<code data-value").skip(1);
+    values
+        .map(|rest| rest.split_once('>').and_then(|(_, rest)| rest.split_once('<')).expect("a value").0.to_owned())
+        .collect()
+}
+
+#[test]
+fn a_user_signs_in_adds_phones_sees_their_use_and_signs_them_out() {
+    let server = AuthorizationServer::start();
+    let site = Site::start(server.issuer());
+    let mut alice = Browser::default();
+    let first = alice.get(&site.at("/"));
+    assert!(first.status == 200 && first.body.contains("href=\"/sign-in/corp\""), "{}", first.body);
+    let page = alice.sign_in(&site, "alice");
+    assert!(page.body.contains("<strong>alice@example.test</strong>"), "{}", page.body);
+    assert!(page.body.contains("No phone is signed in yet"), "{}", page.body);
+
+    let device = alice.wish(&site, "/phones/device", &[("name", "Desk <b>1</b>")]);
+    assert_eq!(device.status, 200);
+    assert!(device.body.contains("Desk &#60;b&#62;1&#60;/b&#62;"), "{}", device.body);
+    let shown = values(&device.body);
+    let [user, account, password, domain, ..] = shown.as_slice() else { panic!("{shown:?}") };
+    assert_eq!((user.as_str(), domain.as_str(), password.len()), ("alice", "example.test", 21));
+    let kept = site.store().device(account, now()).unwrap().expect("a device password");
+    assert_eq!(kept.aor, ALICE);
+
+    let provisioning = shown.iter().find(|value| value.contains("/provision/")).expect("an address");
+    let phone = http::send("GET", provisioning, &[], "").unwrap();
+    assert_eq!(phone.header("content-type"), Some("application/xml; charset=utf-8"));
+    assert!(
+        phone.body.contains(&format!("<entry name=\"passwd\" overwrite=\"true\">{password}</entry>")),
+        "{}",
+        phone.body
+    );
+    assert_eq!(http::send("GET", provisioning, &[], "").unwrap().status, 404, "once");
+
+    let other = alice.wish(&site, "/phones/device", &[("name", "Kitchen")]);
+    let shown = values(&other.body);
+    let provisioning = shown.iter().find(|value| value.contains("/provision/")).expect("an address");
+    assert_eq!(http::send("HEAD", provisioning, &[], "").unwrap().status, 405, "a look uses nothing up");
+    let text = http::send("GET", &format!("{provisioning}?format=text"), &[], "").unwrap();
+    assert!(text.body.starts_with("user = alice\nauthentication_user = alice-"), "{}", text.body);
+
+    let code = alice.wish(&site, "/phones/code", &[("name", "Lobby")]);
+    let digits = values(&code.body).remove(0);
+    assert!(digits.len() == 11 && digits.replace(' ', "").bytes().all(|b| b.is_ascii_digit()), "{digits}");
+    assert!(code.body.contains("It is good once, until"), "{}", code.body);
+
+    let phones = site.store().phones(ALICE, now()).unwrap();
+    let desk = phones.iter().find(|phone| phone.session.name.starts_with("Desk")).expect("a phone").session.id;
+    let seen = PhoneUse::new(now() / 1000 - 130, "192.0.2.7", "Snom <D785>", call_id_name(b"c"));
+    site.store().note_use(&desk, &seen, now() + 60_000, now()).unwrap();
+    let page = alice.get(&site.at("/"));
+    for words in ["2 min ago", "192.0.2.7", "Snom &#60;D785&#62;", "Kitchen", "not yet"] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+
+    let id = sipoauth_core::records::session::id_text(&desk);
+    let renamed = alice.wish(&site, "/phones/rename", &[("id", &id), ("name", "Room 12")]);
+    assert_eq!(renamed.header("Location"), Some("/?done=renamed"));
+    let page = alice.get(&site.at("/?done=renamed"));
+    assert!(page.body.contains("<h2>Room 12</h2>") && page.body.contains("The name was saved."), "{}", page.body);
+    let out = alice.wish(&site, "/phones/sign-out", &[("id", &id)]);
+    assert_eq!(out.header("Location"), Some("/?done=signed-out"));
+    assert!(site.store().device(account, now()).unwrap().is_none());
+
+    let left = alice.wish(&site, "/logout", &[]);
+    assert_eq!(left.header("Location"), Some("/?done=logged-out"));
+    assert!(alice.get(&site.at("/")).body.contains("href=\"/sign-in/corp\""));
+    assert_eq!(site.store().phones(ALICE, now()).unwrap().len(), 1, "phones go on");
+    assert!(alice.sign_in(&site, "alice").body.contains("<h2>Kitchen</h2>"), "as before");
+    let out = alice.wish(&site, "/phones/sign-out-all", &[]);
+    assert_eq!(out.header("Location"), Some("/?done=all-signed-out"));
+    assert!(site.store().phones(ALICE, now()).unwrap().is_empty());
+    alice.wish(&site, "/phones/device", &[("name", "")]);
+    let mut elsewhere = Browser { cookies: alice.cookies.clone(), ..Browser::default() };
+    let out = alice.wish(&site, "/sign-out-everywhere", &[]);
+    assert_eq!(out.header("Location"), Some("/?done=everywhere"));
+    assert!(elsewhere.get(&site.at("/")).body.contains("href=\"/sign-in/corp\""), "in all browsers");
+    assert!(site.store().phones(ALICE, now()).unwrap().is_empty());
+    for (counter, value) in [
+        ("sign_ins_total{outcome=\"signed_in\"}", 2),
+        ("phones_added_total{kind=\"device\"}", 3),
+        ("phones_added_total{kind=\"code\"}", 1),
+        ("phones_signed_out_total", 3),
+        ("provisioning_total{outcome=\"served\"}", 2),
+    ] {
+        assert_eq!(site.counter(counter), value, "{counter}");
+    }
+    assert_eq!((site.get("/health").status, site.get("/health").body.as_str()), (200, "ok\n"));
+}
+
+#[test]
+fn a_user_without_phones_who_logs_out_leaves_nothing_behind() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let account = || site.store().account(ALICE, now()).unwrap().unwrap_or_default();
+    assert_eq!(account().sessions.len(), 1);
+    let stolen = Browser { cookies: alice.cookies.clone(), ..Browser::default() };
+    alice.wish(&site, "/logout", &[]);
+    assert!(account().sessions.is_empty());
+    let page = stolen.clone().get(&site.at("/"));
+    assert!(page.body.contains("/sign-in/corp"), "a copy of the cookie is of no use any more");
+}
+
+#[test]
+fn an_outage_is_no_refusal_and_a_refusal_no_outage() {
+    let mut server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let outcome = |token: Answer, query: &str| {
+        let mut browser = Browser::default();
+        let url = begin(&mut browser, &site, "corp");
+        server.http.set("/token", token);
+        let state = parameter(&url, "state").unwrap();
+        let answer = come_back(&mut browser, &site, "corp", &format!("{query}&state={state}"));
+        (answer.status, answer.header("Retry-After").is_some())
+    };
+    let error = |status, error: &str| {
+        Answer::Full(
+            status,
+            vec![("Content-Type", "application/json".into())],
+            json!({ "error": error }).to_string().into(),
+        )
+    };
+    let (outage, refusal) = ((503, true), (403, false));
+    assert_eq!(outcome(Answer::Status(503), "code=a"), outage);
+    assert_eq!(outcome(Answer::Hang, "code=b"), outage);
+    assert_eq!(outcome(Answer::Reset, "code=c"), outage);
+    assert_eq!(outcome(error(400, "invalid_grant"), "code=d"), refusal);
+    assert_eq!(outcome(error(401, "invalid_client"), "code=e"), (500, false));
+    assert_eq!(outcome(Answer::Status(500), "error=access_denied"), refusal);
+    assert_eq!(outcome(Answer::Status(500), "error=login_required"), refusal);
+    assert_eq!(outcome(Answer::Status(500), "error=temporarily_unavailable"), outage);
+    assert_eq!(outcome(Answer::Status(500), "x=y"), refusal);
+    let before = server.http.count("/token");
+    assert_eq!(outcome(Answer::Status(500), "error=access_denied&code=f"), refusal);
+    assert_eq!(server.http.count("/token"), before, "an error comes without a code");
+    server.http.stop();
+    let fresh = Site::start(&server.http.issuer());
+    let answer = fresh.get("/sign-in/corp");
+    assert_eq!((answer.status, answer.header("Retry-After").is_some()), outage);
+}
+
+#[test]
+fn a_user_without_an_address_is_told_so() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    for sip in [json!(null), json!("sip:alice@elsewhere.test"), json!("alice")] {
+        let mut browser = Browser::default();
+        let url = begin(&mut browser, &site, "corp");
+        let mut claims = server.claims("alice", &parameter(&url, "nonce").unwrap());
+        claims["sip"] = sip.clone();
+        server.grant(&claims);
+        let state = parameter(&url, "state").unwrap();
+        let answer = come_back(&mut browser, &site, "corp", &format!("code=c&state={state}"));
+        assert!(answer.status == 403 && answer.body.contains("no phone address here"), "{sip}: {}", answer.body);
+    }
+    assert_eq!(site.counter("sign_ins_total{outcome=\"no_address\"}"), 3);
+}
+
+#[test]
+fn whoever_ends_the_sign_in_signs_the_browser_out() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    alice.wish(&site, "/phones/device", &[("name", "")]);
+    let token = value_of(&alice.get(&site.at("/")).body, "token").unwrap();
+    site.store().end_sessions(ALICE, &Ending::new(EndedBy::Operator), now(), |_| true).unwrap();
+    assert_eq!(alice.post(&site.at("/phones/device"), &[("token", &token)]).status, 403);
+    let page = alice.get(&site.at("/"));
+    assert!(page.body.contains("/sign-in/corp") && alice.cookies.is_empty(), "{}", page.body);
+}
+
+#[test]
+fn a_user_has_no_more_phones_than_allowed() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let token = value_of(&alice.get(&site.at("/")).body, "token").unwrap();
+    for _ in 0..8 {
+        assert_eq!(alice.post(&site.at("/phones/device"), &[("token", &token)]).status, 200);
+    }
+    for path in ["/phones/device", "/phones/code"] {
+        assert_eq!(alice.post(&site.at(path), &[("token", &token)]).status, 409, "{path}");
+    }
+    let page = alice.get(&site.at("/"));
+    assert!(page.body.contains("as many phones as you may have") && !page.body.contains("/phones/device"));
+}
+
+#[test]
+fn the_server_says_that_the_user_has_logged_out() {
+    let port = ports::free();
+    let logout = format!("http://127.0.0.1:{port}/back-channel-logout");
+    let server = AuthorizationServer::start_with(Options { page_logout_uri: Some(logout), ..Options::default() });
+    let site = Site::start_with(port, &[("corp", server.issuer(), "example.test")], "");
+    let (mut alice, mut bob) = (Browser::default(), Browser::default());
+    alice.sign_in(&site, "alice");
+    bob.sign_in(&site, "bob");
+    for browser in [&mut alice, &mut bob] {
+        assert_eq!(browser.wish(&site, "/phones/device", &[("name", "")]).status, 200);
+    }
+    // The user logs out at the authorization server.
+    let end = format!("{}/session/end", server.issuer());
+    let page = alice.get(&end);
+    let (xsrf, action) = (value_of(&page.body, "xsrf"), page.body.split_once("action=\"").map(|(_, rest)| rest));
+    let action = action.and_then(|rest| rest.split_once('"')).expect("a form").0.to_owned();
+    let answer = alice.post(&absolute(&end, &action), &[("xsrf", &xsrf.expect("a token")), ("logout", "yes")]);
+    assert!(answer.status < 400, "{}", answer.body);
+    let phones = |aor| site.store().phones(aor, now()).unwrap().len();
+    assert!(until(PATIENCE, || phones(ALICE) == 0), "{}", site.log());
+    assert!(alice.get(&site.at("/")).body.contains("/sign-in/corp"));
+    assert_eq!(phones("sip:bob@example.test"), 1, "nobody else's");
+    assert!(bob.get(&site.at("/")).body.contains("bob@example.test"));
+    assert_eq!(site.counter("logout_tokens_total{outcome=\"accepted\"}"), 1);
+}
+
+#[test]
+fn the_refresh_token_is_kept_for_the_proxies() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let account = site.store().account(ALICE, now()).unwrap().unwrap();
+    let session = &account.sessions[0];
+    assert!(session.sign_in == SignIn::Page && session.renewable);
+    let page = PageSignIn { aor: ALICE.into(), id: session.id };
+    assert!(site.store().page_session(&page, now()).unwrap().is_some());
+}
+
+#[test]
+fn the_page_speaks_the_browsers_language_or_the_chosen_one() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let page = |headers: &[(&str, &str)]| http::send("GET", &site.at("/"), headers, "").unwrap().body;
+    assert!(page(&[]).contains("<html lang=\"en\">"));
+    let german = page(&[("Accept-Language", "de-DE,de;q=0.9,en;q=0.5")]);
+    assert!(german.contains("<html lang=\"de\">") && german.contains("Anmelden mit corp"), "{german}");
+    let mut browser = Browser::default();
+    assert_eq!(browser.get(&site.at("/language/de")).header("Location"), Some("/"));
+    assert!(browser.get(&site.at("/")).body.contains("<html lang=\"de\">"));
+    assert!(browser.get(&site.at("/nothing")).body.contains("Diese Seite gibt es nicht"));
+}
+
+#[test]
+fn without_its_table_the_server_says_what_to_write() {
+    let directory = crate::support::temporary::Directory::new("page");
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let (before, rest) = site.config().split_once("[sign_in_page]").unwrap();
+    let (_, after) = rest.split_once("[[provider]]").unwrap();
+    for (config, words) in [
+        (format!("{before}[[provider]]{after}"), "write [sign_in_page] with url"),
+        (
+            site.config().replace("source_limit", "source_limits"),
+            "unknown key 'source_limits', did you mean 'source_limit'?",
+        ),
+        (site.config().replace("client_id = \"sip-page\"\nclient_secret = \"page-secret\"\n", ""), "client_id"),
+        (site.config().replace("url = \"http://127.0.0.1", "url = \"http://192.0.2.1"), "sign_in_page: url: "),
+    ] {
+        let file = directory.write("config.toml", &config);
+        let mut command = crate::support::process::command(env!("CARGO_BIN_EXE_sipoauth-signin"));
+        let output = command.args(["--check", "--config"]).arg(file).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && text.contains(words), "{words}: {text}");
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// The sign-in page in headless Chromium: a user signs in, adds both kinds of phone, sees the use of one and signs out.
+// Prints a line of JSON for each event; waits for a line on standard input once the first phone is added.
+//
+//   PAGE=http://127.0.0.1:8095   SCRIPTS=no (without JavaScript)   SHOTS=folder (pictures at 390 and 1280 pixels)
+//   LANGUAGE=en
+
+import readline from 'node:readline';
+import { launch } from './browser.mjs';
+
+const { PAGE, SCRIPTS, SHOTS, LANGUAGE = 'en' } = process.env;
+const WIDTHS = [390, 1280];
+const say = (event, more = {}) => console.log(JSON.stringify({ event, ...more }));
+const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+const browser = await launch();
+const context = await browser.newContext({ javaScriptEnabled: SCRIPTS !== 'no', locale: LANGUAGE, colorScheme: process.env.DARK ? 'dark' : 'light' });
+const page = await context.newPage();
+page.setDefaultTimeout(20_000);
+const requests = [];
+page.on('request', (request) => requests.push({ url: request.url(), referrer: request.headers().referer ?? '' }));
+page.on('console', (message) => {
+  // What the authorization server's own pages lack is not the page's concern.
+  if (message.type() === 'error' && page.url().startsWith(PAGE)) say('console', { text: message.text() });
+});
+
+/** Pictures of the page at both widths, and whether it fits. */
+async function look(name) {
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: width === 390 ? 844 : 860 });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    if (wide > width) say('overflow', { name, width, wide });
+    if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}-${width}.png`, fullPage: true });
+  }
+}
+
+/** Goes through the authorization server's own pages. */
+async function signIn(user) {
+  await page.getByRole('link', { name: 'Sign in with corp' }).click();
+  while (!page.url().startsWith(`${PAGE}/`)) {
+    const login = page.locator('input[name=login]');
+    if (await login.count()) {
+      await login.fill(user);
+      await page.locator('input[name=password]').fill('any password');
+    }
+    await page.locator('button[type=submit]').click();
+    await page.waitForLoadState();
+  }
+}
+
+/** The values that are shown once, by their labels. */
+const values = async () => Object.fromEntries(await page.locator('dl.values > div:has(code:not(.address))').evaluateAll((rows) => rows
+  .map((row) => [row.querySelector('dt').textContent, row.querySelector('code').textContent])));
+
+try {
+  await page.goto(PAGE);
+  await look('choose');
+  await signIn('alice');
+  await page.getByRole('heading', { name: 'My phones' }).waitFor();
+  say('signed in', { url: page.url(), text: await page.locator('main').innerText() });
+  await look('empty');
+
+  await page.getByLabel('Name of the phone').first().fill('Desk phone, room 12');
+  await page.getByRole('button', { name: 'Get a device password' }).click();
+  const picture = page.getByAltText('QR code', { exact: false });
+  const drawn = await picture.evaluate((image) => image.complete && image.naturalWidth > 0);
+  say('device', {
+    values: await values(), url: page.url(), drawn, copies: await page.getByRole('button', { name: 'Copy' }).count(),
+    address: await page.locator('code.address').first().textContent(),
+  });
+  await look('device');
+  await page.getByRole('link', { name: 'Back to my phones' }).click();
+
+  await page.getByLabel('Name of the phone').nth(1).fill('Conference phone');
+  await page.getByRole('button', { name: 'Get a code' }).click();
+  say('code', { code: await page.locator('.code code').textContent(), url: page.url() });
+  await look('code');
+  await page.getByRole('link', { name: 'Back to my phones' }).click();
+  await page.getByLabel('Name of the phone').first().fill('Softphone');
+  await page.getByRole('button', { name: 'Get a device password' }).click();
+  await page.getByRole('link', { name: 'Back to my phones' }).click();
+
+  say('waiting');
+  await lines.next();
+  await page.reload();
+  say('list', { text: await page.locator('main').innerText() });
+  await page.locator('.phone summary').first().click();
+  await look('phones');
+  await page.locator('.phone').first().getByLabel('Name', { exact: true }).fill('Softphone at home');
+  await page.getByRole('button', { name: 'Save name' }).first().click();
+  await page.getByRole('heading', { name: 'Softphone at home' }).waitFor();
+  say('renamed', { note: await page.getByRole('status').innerText() });
+
+  await page.locator('.phone summary').first().click();
+  await page.getByRole('button', { name: 'Sign out this phone' }).first().click();
+  await page.getByText('The phone was signed out.').waitFor();
+  say('signed out', { phones: await page.locator('.phone h2').allInnerTexts() });
+
+  // By keyboard alone: the last summary, its button, and the way back.
+  await page.locator('summary', { hasText: 'Sign out everywhere' }).focus();
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await page.getByText('You are signed out, and so are all your phones.').waitFor();
+  say('everywhere', { url: page.url() });
+  await look('everywhere');
+  await page.goto(`${PAGE}/signed-in/corp?state=x&code=y`);
+  await look('error');
+  say('end', { requests, title: await page.title() });
+} catch (error) {
+  say('error', { message: error.message, url: page.url() });
+} finally {
+  await browser.close();
+}
+process.exit(0);
