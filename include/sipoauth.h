@@ -2434,6 +2434,25 @@ int32_t sipoauth_binding_ends(const struct sipoauth_session_state *session,
                               struct sipoauth_str call_id);
 
 /*
+ Takes a logout token of an authorization server (OpenID Connect Back-Channel Logout 1.0 section 2.5), for a host with an
+ HTTP server: the server says that a user has logged out. `form` is the body of the POST
+ (application/x-www-form-urlencoded), `source_ip` the sender's address as text, for the log and for limits. Needs the
+ setting back_channel_logout. Never blocks. Since ABI version 5.
+
+ Returns SIPOAUTH_OK when the token is good: its sessions end within a second, here and at all proxies that share the
+ store, and hosts are told by sipoauth_io_ended. Answer 200. Otherwise SIPOAUTH_E_MISMATCH (it is not good: answer 400),
+ SIPOAUTH_E_FULL (it cannot be judged now, because its key is not known here; its sessions end if it turns out to be good:
+ answer 503), SIPOAUTH_E_STATE (logout tokens are not configured), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY
+ or SIPOAUTH_E_PANIC.
+
+ # Safety
+ `worker` is NULL or valid; texts are valid for their lengths.
+ */
+int32_t sipoauth_worker_log_out(struct sipoauth_worker *worker,
+                                struct sipoauth_str form,
+                                struct sipoauth_str source_ip);
+
+/*
  How many statistics there are: a constant of this version. Any process, any thread.
  */
 uint32_t sipoauth_stat_count(void);

@@ -131,6 +131,11 @@ static int ki_device_accept(sip_msg_t *msg)
     return result(oauth_device_accept(msg));
 }
 
+static int ki_back_channel_logout(sip_msg_t *msg, str *form)
+{
+    return oauth_back_channel_logout(msg, form);
+}
+
 static int ki_kd_challenge(sip_msg_t *msg, int flags)
 {
     return oauth_kd_challenge(msg, flags);
@@ -261,6 +266,7 @@ static sr_kemi_t functions[] = {
     FUNCTION(device_account, STRING, NONE),
     FUNCTION(device_account_resume, STRING, STRING),
     FUNCTION(device_accept, NONE, NONE),
+    FUNCTION(back_channel_logout, STRING, NONE),
     FUNCTION(kd_challenge, NUMBER, NONE),
     FUNCTION(www_challenge, STRING, NUMBER),
     FUNCTION(proxy_challenge, STRING, NUMBER),

@@ -21,6 +21,9 @@ void oauth_note_process(int rank);
 /* registrar.c */
 int oauth_registrar_init(void);
 
+/* logout.c */
+int oauth_back_channel_logout(sip_msg_t *msg, const str *form);
+
 /* resume.c */
 int oauth_resume_init(void);
 int oauth_route_find(const char *name);

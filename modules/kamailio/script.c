@@ -233,6 +233,16 @@ static int w_device_accept(sip_msg_t *msg, char *p1, char *p2)
     return oauth_device_accept(msg);
 }
 
+static int w_back_channel_logout(sip_msg_t *msg, char *form_param, char *p2)
+{
+    str form;
+
+    (void)p2;
+    if (text_of(msg, form_param, &form, "form") < 0)
+        return OAUTH_DENIED;
+    return oauth_back_channel_logout(msg, &form);
+}
+
 static int w_check_token(sip_msg_t *msg, char *token_param, char *realm_param)
 {
     str token, realm = STR_NULL;
@@ -406,6 +416,7 @@ cmd_export_t oauth_cmds[] = {
     {"oauth_device_account", (cmd_function)w_device_account, 1, fixup_check, 0, CHECK_ROUTES},
     {"oauth_device_account", (cmd_function)w_device_account, 2, fixup_check, 0, CHECK_ROUTES},
     {"oauth_device_accept", (cmd_function)w_device_accept, 0, 0, 0, CHECK_ROUTES},
+    {"oauth_back_channel_logout", (cmd_function)w_back_channel_logout, 1, fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
     {"oauth_check_token", (cmd_function)w_check_token, 1, fixup_spve_null, fixup_free_spve_null, ANY_ROUTE},
     {"oauth_check_token", (cmd_function)w_check_token, 2, fixup_spve_spve, fixup_free_spve_spve, ANY_ROUTE},
     {"oauth_www_challenge", (cmd_function)w_www_challenge, 2, fixup_spve_igp, fixup_free_spve_igp, ANSWERING_ROUTES},

@@ -10,6 +10,8 @@ use super::types::*;
 use super::worker::{sipoauth_worker, with_worker};
 use crate::store::session_admin::ListedSession;
 use crate::store::sessions::SessionError;
+use crate::worker::Handling;
+use crate::worker::logouts::Logout;
 use sipoauth_core::records::session::{Session, id_text};
 use sipoauth_core::records::session_end::{Bindings, SessionEnd};
 use sipoauth_core::text::fingerprint::visible;
@@ -232,4 +234,37 @@ fn with_bindings<T>(
         bindings: sipoauth_str { ptr: bindings.as_ptr().cast(), len: bindings.len() },
     };
     use_it(&raw const state)
+}
+
+/// Takes a logout token of an authorization server (OpenID Connect Back-Channel Logout 1.0 section 2.5), for a host with an
+/// HTTP server: the server says that a user has logged out. `form` is the body of the POST
+/// (application/x-www-form-urlencoded), `source_ip` the sender's address as text, for the log and for limits. Needs the
+/// setting back_channel_logout. Never blocks. Since ABI version 5.
+///
+/// Returns SIPOAUTH_OK when the token is good: its sessions end within a second, here and at all proxies that share the
+/// store, and hosts are told by sipoauth_io_ended. Answer 200. Otherwise SIPOAUTH_E_MISMATCH (it is not good: answer 400),
+/// SIPOAUTH_E_FULL (it cannot be judged now, because its key is not known here; its sessions end if it turns out to be good:
+/// answer 503), SIPOAUTH_E_STATE (logout tokens are not configured), SIPOAUTH_E_ARGUMENT, SIPOAUTH_E_PROCESS, SIPOAUTH_E_BUSY
+/// or SIPOAUTH_E_PANIC.
+///
+/// # Safety
+/// `worker` is NULL or valid; texts are valid for their lengths.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sipoauth_worker_log_out(
+    worker: *mut sipoauth_worker,
+    form: sipoauth_str,
+    source_ip: sipoauth_str,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        with_worker(worker, |state| {
+            let (form, source) = (octets(form)?, text(source_ip)?);
+            match state.worker.log_out(form, &Handling { source: &source, ..Handling::default() }) {
+                Logout::Taken => Ok(()),
+                Logout::Refused => Err(SIPOAUTH_E_MISMATCH),
+                Logout::NotNow => Err(SIPOAUTH_E_FULL),
+                Logout::NotConfigured => Err(SIPOAUTH_E_STATE),
+            }
+        })
+    }
 }

@@ -13,6 +13,7 @@ pub mod introspection_task;
 pub mod introspections;
 pub mod key_fetches;
 pub mod line_buffer;
+pub mod logouts;
 pub mod phone_uses;
 pub mod pool;
 pub mod provider_load;

@@ -18,6 +18,7 @@ use super::intake::{Events, Intake};
 use super::introspections::{IntrospectionDone, Introspections};
 use super::key_fetches::{KeyFetches, KeyThreads};
 use super::line_buffer::LineBuffer;
+use super::logouts::Logouts;
 use super::phone_uses::PhoneUses;
 use super::pool::{Pool, spawn};
 use super::provider_load::{LoadKind, Loads};
@@ -73,6 +74,8 @@ pub enum ServiceEvent {
     Changed(String),
     /// The ends of sessions that others have told of; None if the store cannot be read.
     Heard(Option<Vec<SessionEnd>>),
+    /// A thread has worked on a logout token.
+    LoggedOut,
     /// A thread has stored when phones have registered; some of them were signed out meanwhile.
     UsesStored(Vec<SessionEnd>),
 }
@@ -114,6 +117,7 @@ pub struct IoService {
     refreshes: Refreshes,
     refers: ReferEvents,
     phones: PhoneUses,
+    logouts: Logouts,
     ends: SessionEnds,
     /// A thread reads metadata again.
     reads_again: bool,
@@ -219,6 +223,7 @@ impl IoService {
             refreshes: Refreshes::default(),
             refers: ReferEvents::default(),
             phones: PhoneUses::default(),
+            logouts: Logouts::default(),
             ends: SessionEnds::new(looks, now_millis()),
             reads_again: false,
             waiters: Waiters::default(),
@@ -307,6 +312,10 @@ impl IoService {
                 self.context.arena().shared().waiting.give_back(&asker.place);
                 self.refers.subscribe(*work);
             }
+            ServiceEvent::Received(Received::Job(Job { work: Work::LogOut(token), asker })) => {
+                self.context.arena().shared().waiting.give_back(&asker.place);
+                self.logouts.add(token);
+            }
             ServiceEvent::Received(Received::Job(Job { work: Work::Used(used), asker })) => {
                 self.context.arena().shared().waiting.give_back(&asker.place);
                 self.phones.note(*used);
@@ -353,6 +362,7 @@ impl IoService {
                 self.changes.note(key);
             }
             ServiceEvent::Heard(ends) => self.ends.finished(ends, self.context.origin()),
+            ServiceEvent::LoggedOut => self.logouts.finished(),
             ServiceEvent::UsesStored(ended) => {
                 self.phones.stored();
                 self.ends.extend(ended);
@@ -400,6 +410,7 @@ impl IoService {
             self.refreshes.dispatch(env, pool, now);
             self.ends.dispatch(env, pool, now);
             self.phones.dispatch(env, pool);
+            self.logouts.dispatch(env, pool);
             self.start_watching();
         }
     }

@@ -41,6 +41,8 @@ pub enum Work {
     KeyAccount(String, Option<Box<OpenKeyProof>>),
     /// Fetch the device password of a user name, and the sessions of its address.
     Device(String),
+    /// A logout token that came to the host's HTTP server. Nobody waits for it.
+    LogOut(SecretText),
     /// A phone has registered. Nobody waits for it.
     Used(Box<Used>),
     /// Compare the names of a proof with those that other proxies have seen.

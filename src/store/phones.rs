@@ -225,7 +225,8 @@ impl SessionStore {
         gone.iter().for_each(|session| self.clear_away(session));
         let session = kept.expect("the change was made");
         self.put_page_tokens(policy, &session, &aor, (access_token, refresh_token, expires_at), now)?;
-        self.note_user(&provider.issuer_name, &session, &aor, ends_at * 1000, now)?;
+        let names = (session.subject.as_str(), session.sid.as_ref());
+        self.note_user(&provider.issuer_name, names, &aor, ends_at * 1000, now)?;
         for username in devices.iter().filter(|username| !username.is_empty()) {
             self.keep_device(username, ends_at * 1000, now)?;
         }

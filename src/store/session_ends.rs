@@ -235,13 +235,13 @@ impl SessionStore {
     pub(super) fn note_user(
         &self,
         issuer: &IssuerName,
-        session: &Session,
+        (subject, sid): (&str, Option<&SidName>),
         aor: &str,
         expires_at: i64,
         now: i64,
     ) -> Result<(), StoreError> {
-        let by_sid = session.sid.as_ref().map(sid_text);
-        for name in std::iter::once(session.subject.as_str()).chain(by_sid.as_deref()).filter(|name| !name.is_empty()) {
+        let by_sid = sid.map(sid_text);
+        for name in std::iter::once(subject).chain(by_sid.as_deref()).filter(|name| !name.is_empty()) {
             self.note_name(&user_index_key(issuer, name), aor, expires_at, now)?;
         }
         Ok(())

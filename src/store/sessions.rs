@@ -352,6 +352,10 @@ impl SessionStore {
                 return Ok(());
             }
             let session = exchanged.session;
+            if first && policy.settings.back_channel_logout {
+                let names = (exchanged.identity.subject.as_str(), exchanged.identity.sid.as_ref());
+                self.note_user(&issuer, names, &registration.aor, ends_at * 1000, now)?;
+            }
             if first && !self.keep_tokens(&session, &registration.aor, ends_at, now)? {
                 // Another address of the same user was faster.
                 self.change_account(&registration.aor, now, |account| {

@@ -7,6 +7,7 @@ pub mod dialogs;
 pub mod grants;
 pub mod key_derivation;
 pub mod keyring;
+pub mod logouts;
 mod needs;
 pub mod refers;
 pub mod registrations;

@@ -11,6 +11,8 @@ static const char md5[] = "Digest username=\"alice-k3f9\", realm=\"example.test\
 static const char sha256[] = "Digest username=\"alice-k3f9\", realm=\"example.test\", nonce=\"nonce-1\", uri=\"sip:example.test\", "
                              "qop=auth, nc=00000001, cnonce=\"cnonce-1\", algorithm=SHA-256, response=\"00\"";
 
+static const sipoauth_str null_with_length = {NULL, 5};
+
 static void ask(struct message *message, const char *credentials)
 {
     message_register(message, "sip:alice@example.test", credentials);
@@ -47,6 +49,10 @@ static void misuse(sipoauth_worker *worker)
     expect_denied(&result);
     EXPECT_STATUS(sipoauth_worker_check_device(worker, &message.request, 1, 0, NULL), SIPOAUTH_E_ARGUMENT);
     EXPECT_STATUS(sipoauth_binding_ends(NULL, text(""), text("")), SIPOAUTH_E_ARGUMENT);
+    /* logout tokens need back_channel_logout */
+    EXPECT_STATUS(sipoauth_worker_log_out(worker, text("logout_token=x"), text("192.0.2.1")), SIPOAUTH_E_STATE);
+    EXPECT_STATUS(sipoauth_worker_log_out(NULL, text(""), text("")), SIPOAUTH_E_ARGUMENT);
+    EXPECT_STATUS(sipoauth_worker_log_out(worker, null_with_length, text("")), SIPOAUTH_E_ARGUMENT);
 }
 
 void test_devices(void)

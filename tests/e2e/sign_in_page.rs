@@ -11,11 +11,13 @@ use crate::phones::{ALICE, STORE_KEY, aor, key_of, prove, prove_in_header, with_
 use crate::stack::{AUDIENCES, Stack};
 use crate::support::authorization_server::AuthorizationServer;
 use crate::support::digest::Challenge;
+use crate::support::http;
 use crate::support::kamailio::{Builder, Kamailio};
 use crate::support::page::Page;
 use crate::support::redis::{PASSWORD, Redis};
 use crate::support::sip::{Client, Reply, Request};
 use crate::support::temporary::Directory;
+use crate::support::token::{TestKey, now};
 use crate::support::tool::tool;
 use sipoauth::store::phones::NewDevice;
 use sipoauth_core::sip::digest::DigestAlgorithm;
@@ -435,4 +437,87 @@ fn an_operator_sees_the_phones_and_signs_them_out() {
     assert_eq!(run(&["show", "alice@example.test"]).0, Some(3));
     assert!(page.store.page_session(&signed_in, i64::MAX / 2).expect("the store").is_none());
     site.stack.finish();
+}
+
+/// Logout tokens that Kamailio's own HTTP server takes: alice's phones go, bob's do not.
+#[test]
+fn a_logout_token_signs_the_phones_of_its_user_out() {
+    const ISSUER: &str = "https://as.example.test";
+    let directory = Directory::new("sign-in-page");
+    let key = TestKey::ed25519("k");
+    let keys = directory.write("jwks.json", serde_json::json!({ "keys": [key.jwk()] }).to_string());
+    directory.write("store.key", STORE_KEY);
+    let configuration = directory.write(
+        "sign-in-page.toml",
+        format!(
+            "store = \"{}\"\nstore_key_file = \"{}\"\ntyped_codes = true\nback_channel_logout = true\n\
+             [[provider]]\nname = \"test\"\nissuer = \"{ISSUER}\"\naudience = \"sip\"\naor = \"{{sip}}\"\n\
+             jwks_file = \"{}\"\ndomain = \"example.test\"\nclient_id = \"sip-proxy\"\nclient_secret = \"proxy-secret\"\n\
+             token_endpoint = \"{ISSUER}/token\"\n[[offer]]\noffer = \"digest\"\n",
+            directory.file("store").display(),
+            directory.file("store.key").display(),
+            keys.display()
+        ),
+    );
+    let builder = Kamailio::with("tests/e2e/logout.cfg".to_owned())
+        .define_string("CONFIG_FILE", configuration.to_str().expect("UTF-8"))
+        .define("DEBUG", 3)
+        .define("UNPROTECTED", "yes");
+    let stack = Stack::new(builder);
+    let page = Page::open(&configuration);
+    let (alice, bob) = (page.sign_in("alice"), page.sign_in("bob"));
+    let devices = [(&alice, "alice"), (&bob, "bob")].map(|(signed_in, user)| {
+        let device = page.add_device(signed_in, "Desk");
+        keep(&stack, &device);
+        assert_eq!(sign(&stack, &mut stack.udp(), &device, Request::register(&aor(user))).status, 200);
+        device
+    });
+    // A phone that signed in with a typed code, as one with a server's code, is a session of its own kind.
+    std::thread::sleep(Duration::from_millis(1100));
+    let code = page.add_typed_code(&alice);
+    assert_eq!(stack.request(&mut stack.tcp(), &with_code(ALICE, &typed(&code))).status, 200);
+    soon("registrations are noted", &stack, SOON, || {
+        page.phones(&alice).iter().chain(&page.phones(&bob)).all(|phone| phone.last_use.is_some())
+    });
+    assert_eq!((bindings(&stack, "alice"), bindings(&stack, "bob")), (2, 1));
+
+    let logout_token = |change: serde_json::Value| {
+        let mut claims = json!({
+            "iss": ISSUER, "aud": "sip-proxy", "sub": "alice", "iat": now(), "exp": now() + 120, "jti": "1",
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        change.as_object().expect("an object").iter().for_each(|(name, value)| claims[name] = value.clone());
+        key.jws("EdDSA", &json!({ "alg": "EdDSA", "kid": "k", "typ": "logout+jwt" }), &claims)
+    };
+    let url = format!("http://127.0.0.1:{}/back-channel-logout", stack.kamailio.port());
+    let post = |token: &str| http::post_form(&url, &[], &[("logout_token", token)]).expect("an answer").status;
+    for change in [
+        json!({ "aud": "another" }),
+        json!({ "nonce": "n" }),
+        json!({ "events": {} }),
+        json!({ "iat": 1, "exp": 2 }),
+        json!({ "iss": "https://other.example.test" }),
+    ] {
+        assert_eq!(post(&logout_token(change.clone())), 400, "{change}");
+    }
+    assert_eq!(post("x"), 400);
+    let stranger = TestKey::ed25519("k2");
+    let forged = stranger.jws("EdDSA", &json!({ "alg": "EdDSA", "kid": "k2" }), &json!({ "iss": ISSUER }));
+    assert_eq!(post(&forged), 400);
+    assert_eq!(post(&logout_token(json!({ "sid": "another browser", "jti": "0" }))), 200, "and nobody is meant");
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!((bindings(&stack, "alice"), bindings(&stack, "bob")), (2, 1), "{}", stack.module_log());
+
+    let token = logout_token(json!({ "sid": "browser of alice" }));
+    assert_eq!(post(&token), 200);
+    soon("alice's bindings go", &stack, SOON, || bindings(&stack, "alice") == 0);
+    challenge(&sign(&stack, &mut stack.udp(), &devices[0], Request::register(ALICE)));
+    assert_eq!(sign(&stack, &mut stack.udp(), &devices[1], Request::register(&aor("bob"))).status, 200);
+    // Whoever has seen the token cannot end what began since.
+    let device = page.add_device(&page.sign_in("alice"), "Desk");
+    keep(&stack, &device);
+    post(&token);
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(sign(&stack, &mut stack.udp(), &device, Request::register(ALICE)).status, 200);
+    stack.finish();
 }

@@ -95,6 +95,8 @@ settings! {
             "proxies in front of this one, as addresses or networks (`10.0.0.1, 10.1.0.0/24, 2001:db8::/64`). What they write into Via tells who sent a request, see [Limits per source](../guide/limits.md#limits-per-source)";
         dialect: Vec<String>, "comma_list", Vec::new(), Kind::Words(&DIALECT), Takes::Reload,
             "where phones differ from the text of the drafts. `slides_key`: the shared key is made of call-id, from-tag and to-tag with `|` between them, as on the slides of IETF 100. `raw_ha1`: H(A1) enters the master-key as octets, not as lower-case hex. `empty_body`: a proof in the body covers an empty body, instead of the body without the proof. `empty_star`: a proof covers nothing where the Contact is `*`, as RFC 4474 has it. Then whoever intercepts an unused proof of a REGISTER without Contact can remove all bindings with it. `request_uri`: proofs also cover the Request-URI, which RFC 4474 leaves out. Phones must be able to do so, and no proxy in between may change it";
+        back_channel_logout: bool, "boolean", false, Kind::Boolean, Takes::Reload,
+            "logout tokens of authorization servers (OpenID Connect Back-Channel Logout) end the sessions of phones that signed in with a code, too. The proxy keeps one or two more small records for each sign-in. Those of the [sign-in page](../guide/sign-in-page.md) end in any case";
         typed_codes: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "codes of nine digits are those that the [sign-in page](../guide/sign-in-page.md) makes. The proxy finds them in the store and never sends them to an authorization server";
         pop_window: u32, "number", 300, Kind::Number { least: 5, most: MOST_POP_WINDOW, unit: "s" }, Takes::Reload,
