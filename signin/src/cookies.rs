@@ -166,6 +166,18 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_invented_cookie_opens(field in "[ -~]{0,200}", text in "[A-Za-z0-9_-]{0,400}") {
+            for field in [field, format!("{}={text}", SignedIn::NAME), format!("{}={text}", PendingSignIn::NAME)] {
+                let headers = HeaderMap::from_iter([(header::COOKIE, field.parse().unwrap())]);
+                let cookies = Cookies::new(KEY);
+                assert!(cookies.get::<SignedIn>(&headers, 0).is_none());
+                assert!(cookies.get::<PendingSignIn>(&headers, 0).is_none());
+            }
+        }
+    }
+
     #[test]
     fn a_token_is_that_of_its_browser() {
         let cookie = signed_in();
