@@ -32,6 +32,13 @@ for page in "$ROOT"/docs/man/*; do
   install -D -m 644 -t "$TO/share/man/man${page##*.}" "$page"
 done
 install -m 755 "$TOOL" "$TO/bin/sipoauth"
+# The sign-in page is a program of its own, which a build may leave out.
+if [ -f "$BUILD/sipoauth-signin" ]; then
+  install -m 755 "$BUILD/sipoauth-signin" "$TO/bin/sipoauth-signin"
+  install -d "$TO/lib/systemd/system"
+  sed -e "s|@PREFIX@|$PREFIX|" "$ROOT/packaging/sipoauth-signin.service" > "$TO/lib/systemd/system/sipoauth-signin.service"
+  chmod 644 "$TO/lib/systemd/system/sipoauth-signin.service"
+fi
 install -m 755 "$BUILD/libsipoauth.so" "$TO/$LIBDIR/libsipoauth.so.$VERSION"
 ln -sfn "libsipoauth.so.$VERSION" "$TO/$LIBDIR/$SONAME"
 ln -sfn "$SONAME" "$TO/$LIBDIR/libsipoauth.so"

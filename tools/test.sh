@@ -45,6 +45,8 @@ done
 # Most of a test is waiting for proxies and servers.
 cargo test --lib --bins "${targets[@]}" -- --test-threads=8
 cargo test --test wycheproof -- --nocapture
+step "sign-in page: browsers with and without scripts, and attackers"
+cargo test --package sipoauth-signin --test page -- --test-threads=6
 step "end to end: real phones, real Kamailio, real authorization server"
 cargo test --test e2e -- --test-threads=6
 step "the same on OpenSIPS, if OPENSIPS_SRC is set"

@@ -11,6 +11,7 @@ use sipoauth_core::keys::shared_key::hmac_sha256;
 use sipoauth_core::records::seal::Sealer;
 use sipoauth_core::records::session::SessionId;
 
+use crate::browser_session::BrowserSession;
 use crate::random::is_same;
 
 /// Longest cookie that is opened, in octets.
@@ -54,6 +55,8 @@ pub struct SignedIn {
     pub aor: String,
     /// The session of the sign-in, which the store must still have.
     pub id: SessionId,
+    /// The browser's session at the authorization server, where that has named it.
+    pub browser: Option<BrowserSession>,
     /// What the forms of this browser send along.
     pub csrf: [u8; 16],
     /// When the browser must sign in again, in Unix milliseconds.
@@ -135,7 +138,7 @@ mod tests {
     }
 
     fn signed_in() -> SignedIn {
-        SignedIn { aor: "sip:alice@a.example".into(), id: [7; 16], csrf: [8; 16], until: 1000 }
+        SignedIn { aor: "sip:alice@a.example".into(), id: [7; 16], browser: None, csrf: [8; 16], until: 1000 }
     }
 
     #[test]
@@ -160,6 +163,18 @@ mod tests {
         for text in ["", "x", "AAAA", &"A".repeat(5000)] {
             let headers = request(&format!("{}={text}", SignedIn::NAME));
             assert!(cookies.get::<SignedIn>(&headers, 0).is_none(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_invented_cookie_opens(field in "[ -~]{0,200}", text in "[A-Za-z0-9_-]{0,400}") {
+            for field in [field, format!("{}={text}", SignedIn::NAME), format!("{}={text}", PendingSignIn::NAME)] {
+                let headers = HeaderMap::from_iter([(header::COOKIE, field.parse().unwrap())]);
+                let cookies = Cookies::new(KEY);
+                assert!(cookies.get::<SignedIn>(&headers, 0).is_none());
+                assert!(cookies.get::<PendingSignIn>(&headers, 0).is_none());
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod browser_session;
 pub mod connections;
 mod cookies;
 mod limits;

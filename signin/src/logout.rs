@@ -11,9 +11,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
+use sipoauth::clock::now_millis;
 use sipoauth_core::oauth::logout_token::LogoutError;
 use sipoauth_core::ports::Level;
 
+use crate::browser_session::BrowserSession;
 use crate::metrics::Counter;
 use crate::site::Site;
 use crate::source::Source;
@@ -54,7 +56,15 @@ pub async fn back_channel(
             return failed(StatusCode::BAD_REQUEST, "temporarily_unavailable", &why);
         }
     };
-    let ended = site.with_store(move |store, _, now| store.log_out_once(&token, now)).await;
+    let until = now_millis() + i64::from(site.page.settings.session_hours) * 3_600_000;
+    let ended = site.with_store(move |store, _, now| {
+        // First, because the token counts only once. What has ended stays so, whoever repeats it.
+        if let Some(sid) = token.sid {
+            BrowserSession { issuer: token.issuer, sid }.end(store, until, now)?;
+        }
+        store.log_out_once(&token, now)
+    });
+    let ended = ended.await;
     match ended {
         Ok(Some(ends)) => {
             site.metrics.count(Counter::LogoutAccepted);

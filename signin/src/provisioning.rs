@@ -155,7 +155,9 @@ fn to_xml(account: &Account) -> String {
         }
         xml.push_str("  </section>\n");
     };
-    section("sip", &[("default_proxy", "0"), ("register_only_when_network_is_up", "1")]);
+    // The address gives nothing a second time, so Linphone must forget it.
+    section("misc", &[("transient_provisioning", "1")]);
+    section("sip", &[("default_proxy", "0")]);
     let route = if proxy.is_empty() { String::new() } else { format!("<{proxy}>") };
     section(
         "proxy_0",

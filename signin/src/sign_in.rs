@@ -29,6 +29,7 @@ use sipoauth_core::rules::token_rules::IssuerRule;
 use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::fingerprint::printable;
 
+use crate::browser_session::BrowserSession;
 use crate::cookies::{PendingSignIn, SignedIn, clear};
 use crate::metrics::Counter;
 use crate::pages::see_other;
@@ -210,7 +211,7 @@ pub async fn begin(
     headers: HeaderMap,
 ) -> Response {
     let Some(provider) = site.provider(&name) else { return not_found(&headers) };
-    let endpoint = match site.turn(provider) {
+    let endpoint = match site.turn(provider).await {
         None => Err(Problem::Unavailable("too many users wait for it".into())),
         Some(_turn) => {
             let found = site.on_thread(move |site| site.servers.endpoint(provider, Endpoint::Authorization)).await;
@@ -253,11 +254,11 @@ pub async fn finish(
     };
     let done = complete(&site, provider, pending, answer).await;
     let response = match done {
-        Ok(page) => {
+        Ok((page, browser)) => {
             site.metrics.count(Counter::SignedIn);
             site.log(Level::Info, &format!("{} has signed in at provider '{name}' from {source}", page.aor));
             let until = now + i64::from(site.page.settings.session_hours) * 3_600_000;
-            let cookie = SignedIn { aor: page.aor, id: page.id, csrf: random::octets(), until };
+            let cookie = SignedIn { aor: page.aor, id: page.id, browser, csrf: random::octets(), until };
             ([(header::SET_COOKIE, site.cookies.set(&cookie, now))], see_other("/")).into_response()
         }
         Err(problem) => problem.show(&site, &headers, &name, &source),
@@ -270,8 +271,8 @@ async fn complete(
     provider: usize,
     pending: PendingSignIn,
     answer: Answer,
-) -> Result<PageSignIn, Problem> {
-    let Some(_turn) = site.turn(provider) else {
+) -> Result<(PageSignIn, Option<BrowserSession>), Problem> {
+    let Some(_turn) = site.turn(provider).await else {
         return Err(Problem::Unavailable("too many users wait for it".into()));
     };
     let done = site.on_thread(move |site| redeem(site, provider, &pending, &answer)).await;
@@ -279,11 +280,16 @@ async fn complete(
 }
 
 /// Judges the answer, redeems the code, and keeps what was granted. The call blocks.
-fn redeem(site: &Site, index: usize, pending: &PendingSignIn, answer: &Answer) -> Result<PageSignIn, Problem> {
+fn redeem(
+    site: &Site,
+    index: usize,
+    pending: &PendingSignIn,
+    answer: &Answer,
+) -> Result<(PageSignIn, Option<BrowserSession>), Problem> {
     let provider = &site.policy.providers[index];
     check_issuer(site, index, answer.iss.as_deref())?;
     // A server may take a code that comes again for a stolen one, and end the session of its owner.
-    let key = record_key("g:", &answer.state);
+    let key = record_key("q:", &answer.state);
     let first = site.at_store(|store, _, now| {
         let write = Write { key: &key, value: b"1", expires_at: pending.until, due_at: None };
         store.store().put(&write, None, now)
@@ -304,8 +310,9 @@ fn redeem(site: &Site, index: usize, pending: &PendingSignIn, answer: &Answer) -
         CodeGrant { code: &answer.code, code_verifier: Some(&verifier), redirect_uri: Some(&uri), nonce: Some(&nonce) };
     let granted = site.servers.exchange(index, &grant, site.logger()).map_err(Problem::of_exchange)?;
     let granted = of_own_domain(provider, granted)?;
+    let browser = granted.identity.sid.map(|sid| BrowserSession { issuer: provider.issuer_name, sid });
     let kept = site.at_store(|store, policy, now| store.keep_page_sign_in(policy, index, granted, now));
-    kept.map_err(|_| Problem::Store)
+    kept.map(|page| (page, browser)).map_err(|_| Problem::Store)
 }
 
 /// A server that names itself must be the one that was asked (RFC 9207 section 2.4).

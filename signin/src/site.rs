@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use sipoauth::clock::now_millis;
 use sipoauth::store::access::StoreAccess;
@@ -56,7 +57,7 @@ impl Site {
         let log = StderrLog;
         policy.warnings().iter().for_each(|warning| log.log(Level::Warn, warning));
         let (access, cookies) = (StoreAccess::new(sessions)?, Cookies::new(sessions.key.expose()));
-        let most = (policy.settings.http_threads as usize / 2).max(1);
+        let most = policy.settings.http_threads as usize;
         let turns = policy.providers.iter().map(|_| Semaphore::new(most)).collect();
         let policy = Arc::new(policy);
         Ok(Site {
@@ -83,9 +84,10 @@ impl Site {
         self.policy.providers.iter().position(|provider| provider.name == name && may_sign_in(provider))
     }
 
-    /// The right to ask a provider's server now; None when too many wait for it already.
-    pub(crate) fn turn(&self, provider: usize) -> Option<SemaphorePermit<'_>> {
-        self.turns[provider].try_acquire().ok()
+    /// The right to ask a provider's server, in turn. None: too many others have waited for it for too long.
+    pub(crate) async fn turn(&self, provider: usize) -> Option<SemaphorePermit<'_>> {
+        let longest = Duration::from_secs(self.policy.settings.http_timeout.into());
+        tokio::time::timeout(longest, self.turns[provider].acquire()).await.ok()?.ok()
     }
 
     /// Writes a line of the log.
@@ -147,7 +149,7 @@ impl Site {
 
     /// Reads metadata again that is due, from time to time, without end.
     pub async fn keep_current(self: Arc<Self>) {
-        let mut pause = tokio::time::interval(std::time::Duration::from_secs(30));
+        let mut pause = tokio::time::interval(Duration::from_secs(30));
         loop {
             pause.tick().await;
             self.on_thread(|site| site.servers.read_again()).await;

@@ -83,6 +83,14 @@ mod tests {
         assert_eq!(source("127.0.0.1:5", &["198.51.100.1, unknown"]), "127.0.0.1");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_a_stranger_writes_counts(field in "[ -~]{0,120}") {
+            assert_eq!(source("192.0.2.1:5", &[&field]), "192.0.2.1");
+            source("127.0.0.1:5", &[&field]);
+        }
+    }
+
     #[test]
     fn an_ipv6_network_is_one_source() {
         let network = |text: &str| Source(text.parse().unwrap()).network().to_string();

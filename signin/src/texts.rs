@@ -214,6 +214,13 @@ mod tests {
         assert_eq!((Language::German.texts().language, Language::English.texts().language), ("Deutsch", "English"));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_wish_is_some_language(wish in "[a-z,;=q0-9. *-]{0,80}") {
+            Language::preferred(&wish);
+        }
+    }
+
     #[test]
     fn the_browser_chooses() {
         for (accepted, language) in [

@@ -296,6 +296,21 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_a_verdict(
+            text in ".{0,200}",
+            claims in r#"\{("(iss|aud|iat|exp|jti|sub|sid|events|nonce)":("https://as\.example"|"proxy"|1800000000|\{\}|\[\]|null),?){0,9}\}"#,
+        ) {
+            use base64::Engine;
+            use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+            let [header, payload] = [r#"{"alg":"EdDSA"}"#, &claims].map(|text| URL_SAFE_NO_PAD.encode(text));
+            for token in [text.clone(), format!("{header}.{payload}.{text}"), format!("{text}.{payload}.AAAA")] {
+                assert!(judge(&token, NOW).is_err(), "{token}");
+            }
+        }
+    }
+
     #[test]
     fn without_keys_nobody_knows() {
         let (policy, token) = (policy(), signed(OWN, "logout+jwt", &claims()));

@@ -13,9 +13,13 @@ use crate::browser::{Browser, absolute, parameter, value_of};
 use crate::scripted::{self, Server, begin, come_back};
 use crate::site::{Site, now};
 use crate::support::authorization_server::{AuthorizationServer, Options};
+use crate::support::certificates::Authority;
 use crate::support::patience::{PATIENCE, until};
+use crate::support::process::{self, Process};
+use crate::support::redis::Redis;
 use crate::support::scripted_server::Answer;
-use crate::support::{http, ports};
+use crate::support::temporary::Directory;
+use crate::support::{http, kit, ports};
 
 const ALICE: &str = "sip:alice@example.test";
 
@@ -242,6 +246,123 @@ fn the_server_says_that_the_user_has_logged_out() {
 }
 
 #[test]
+fn the_end_of_an_earlier_browser_session_signs_only_its_own_browser_out() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let sign_in = |sid: &str| {
+        let mut browser = Browser::default();
+        let url = begin(&mut browser, &site, "corp");
+        let mut claims = server.claims("alice", &parameter(&url, "nonce").unwrap());
+        claims["sid"] = json!(sid);
+        server.grant(&claims);
+        let state = parameter(&url, "state").unwrap();
+        assert_eq!(come_back(&mut browser, &site, "corp", &format!("code=c&state={state}")).status, 303);
+        browser
+    };
+    let (mut first, mut second) = (sign_in("one"), sign_in("two"));
+    second.wish(&site, "/phones/device", &[("name", "")]);
+    let token = server.logout_token("alice", "1", &json!({ "sid": "one" }));
+    let answer = http::post_form(&site.at("/back-channel-logout"), &[], &[("logout_token", &token)]).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(first.get(&site.at("/")).body.contains("/sign-in/corp"));
+    assert!(second.get(&site.at("/")).body.contains("alice@example.test"));
+    assert_eq!(site.store().phones(ALICE, now()).unwrap().len(), 1);
+}
+
+#[test]
+fn with_redis_it_is_the_same_and_its_outage_is_no_refusal() {
+    let (server, mut redis) = (Server::start(), Redis::start(&[]));
+    let site = Site::start_with_redis(&server.http.issuer(), &redis);
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let device = alice.wish(&site, "/phones/device", &[("name", "Desk")]);
+    let provisioning =
+        values(&device.body).into_iter().find(|value| value.contains("/provision/")).expect("an address");
+    assert_eq!(http::send("GET", &provisioning, &[], "").unwrap().status, 200);
+    assert_eq!(http::send("GET", &provisioning, &[], "").unwrap().status, 404);
+    assert_eq!(alice.wish(&site, "/phones/code", &[]).status, 200);
+    assert!(alice.get(&site.at("/")).body.contains("<h2>Desk</h2>"));
+    let (url, token) = (begin(&mut alice, &site, "corp"), value_of(&alice.get(&site.at("/")).body, "token").unwrap());
+    redis.stop();
+    for answer in [
+        alice.get(&site.at("/")),
+        alice.post(&site.at("/phones/code"), &[("token", &token)]),
+        come_back(&mut alice, &site, "corp", &format!("code=c&state={}", parameter(&url, "state").unwrap())),
+        http::send("GET", &site.at("/provision/AAAAAAAAAAAAAAAAAAAAAAAAAAA"), &[], "").unwrap(),
+        site.get("/health"),
+    ] {
+        assert_eq!(answer.status, 503, "{}", answer.body);
+    }
+    redis.resume();
+    assert!(until(PATIENCE, || site.get("/health").status == 200));
+    // It has forgotten everything.
+    assert!(alice.get(&site.at("/")).body.contains("/sign-in/corp"));
+}
+
+#[test]
+fn the_page_has_its_own_certificate_where_that_is_written() {
+    let (server, authority) = (Server::start(), Authority::new());
+    let certificate = authority.good();
+    let files = format!(
+        "certificate_file = \"{}\"\nkey_file = \"{}\"",
+        certificate.certificate.display(),
+        certificate.key.display()
+    );
+    let site = Site::start_with(ports::free(), &[("corp", &server.http.issuer(), "example.test")], &files);
+    let directory = Directory::new("tls");
+    let request = directory.write("request", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let mut openssl = crate::support::process::command("openssl");
+    openssl.args(["s_client", "-quiet", "-verify_return_error", "-CAfile"]).arg(authority.ca_file());
+    openssl.args(["-connect", site.url.trim_start_matches("https://")]);
+    let output = openssl.stdin(std::fs::File::open(request).unwrap()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
+    assert!(text.starts_with("http/1.1 200") && text.contains("\nstrict-transport-security: max-age="), "{text}");
+    assert!(http::send("GET", &site.url.replace("https", "http"), &[], "").is_err(), "no HTTP there");
+}
+
+#[test]
+fn linphone_reads_its_settings_from_the_one_time_address() {
+    let server = Server::start();
+    let more = "proxy = \"sip:127.0.0.1:9;transport=tcp\"\ntransport = \"tcp\"";
+    let site = Site::start_with(ports::free(), &[("corp", &server.http.issuer(), "example.test")], more);
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let shown = values(&alice.wish(&site, "/phones/device", &[]).body);
+    let address = shown.iter().find(|value| value.contains("/provision/")).expect("an address");
+    let home = Directory::new("linphone");
+    let settings = format!(
+        "[misc]\nconfig-uri={address}\n[sip]\nsip_port={}\nsip_tcp_port=0\nbind_address=127.0.0.1\nguess_hostname=0\n\
+         register_only_when_network_is_up=0\n",
+        ports::free()
+    );
+    let settings = home.write("linphonerc", settings);
+    std::fs::create_dir_all(home.file(".local/share/linphone")).unwrap();
+    let mut command = process::command(kit::program("linphonec"));
+    command.arg("-c").arg(&settings).env("HOME", home.path());
+    let mut linphone = Process::start("linphonec", command, home.path());
+    let read = || std::fs::read_to_string(&settings).unwrap();
+    let is_read = until(PATIENCE, || read().contains("[auth_info_0]"));
+    linphone.send_line("quit");
+    linphone.wait(PATIENCE);
+    let found = read();
+    assert!(is_read, "{found}\n{}\n{}", site.log(), linphone.output());
+    for line in [
+        "username=alice".to_owned(),
+        format!("userid={}", shown[1]),
+        format!("passwd={}", shown[2]),
+        "realm=example.test".into(),
+        "reg_identity=<sip:alice@example.test>".into(),
+        "reg_proxy=<sip:example.test;transport=tcp>".into(),
+        "reg_route=<sip:127.0.0.1:9;transport=tcp>".into(),
+    ] {
+        assert!(found.lines().any(|found| found == line), "{line}: {found}");
+    }
+    assert!(!found.contains("config-uri="), "the address is forgotten: {found}");
+    assert_eq!(site.counter("provisioning_total{outcome=\"served\"}"), 1);
+    assert_eq!(site.counter("provisioning_total{outcome=\"unknown\"}"), 0);
+}
+
+#[test]
 fn the_refresh_token_is_kept_for_the_proxies() {
     let server = Server::start();
     let site = Site::start(&server.http.issuer());
@@ -270,7 +391,7 @@ fn the_page_speaks_the_browsers_language_or_the_chosen_one() {
 
 #[test]
 fn without_its_table_the_server_says_what_to_write() {
-    let directory = crate::support::temporary::Directory::new("page");
+    let directory = Directory::new("page");
     let server = Server::start();
     let site = Site::start(&server.http.issuer());
     let (before, rest) = site.config().split_once("[sign_in_page]").unwrap();

@@ -14,6 +14,7 @@ use crate::support::http::{self, Answer};
 use crate::support::patience::PATIENCE;
 use crate::support::ports;
 use crate::support::process::{self, Process};
+use crate::support::redis::{self, Redis};
 use crate::support::temporary::Directory;
 
 const STORE_KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -38,11 +39,25 @@ impl Site {
         let directory = Directory::new("page");
         let store = directory.file("store");
         std::fs::create_dir(&store).expect("a writable folder");
-        let url = format!("http://127.0.0.1:{port}");
+        let store = format!("store = \"{}\"\n", store.display());
+        Site::start_in(directory, port, providers, &store, more)
+    }
+
+    /// The same with Redis.
+    pub fn start_with_redis(issuer: &str, redis: &Redis) -> Site {
+        let directory = Directory::new("page");
+        let password = directory.write("password", redis::PASSWORD);
+        let port = redis.port();
+        let store = format!("store = \"redis://127.0.0.1:{port}\"\nstore_password_file = \"{}\"\n", password.display());
+        Site::start_in(directory, ports::free(), &[("corp", issuer, "example.test")], &store, "")
+    }
+
+    fn start_in(directory: Directory, port: u16, providers: &[(&str, &str, &str)], store: &str, more: &str) -> Site {
+        let scheme = if more.contains("key_file") { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{port}");
         let mut config = format!(
-            "store = \"{}\"\nstore_key = \"{STORE_KEY}\"\nhttp_timeout = 2\nkey_cooldown = 1\n\
-             [sign_in_page]\nurl = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\nsource_limit = 60000\n{more}\n",
-            store.display()
+            "{store}store_key = \"{STORE_KEY}\"\nhttp_timeout = 2\nkey_cooldown = 1\n\
+             [sign_in_page]\nurl = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\nsource_limit = 60000\n{more}\n"
         );
         for (name, issuer, domain) in providers {
             config.push_str(&format!(

@@ -20,6 +20,8 @@ pub mod patience;
 pub mod ports;
 #[path = "../../../tests/support/process.rs"]
 pub mod process;
+#[path = "../../../tests/support/redis.rs"]
+pub mod redis;
 #[path = "../../../tests/support/scripted_server.rs"]
 pub mod scripted_server;
 #[path = "../../../tests/support/temporary.rs"]
