@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::phones::{ALICE, STORE_KEY, aor, key_of, prove, prove_in_header, with_code};
 use crate::stack::{AUDIENCES, Stack};
-use crate::support::authorization_server::AuthorizationServer;
+use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::digest::Challenge;
 use crate::support::http;
 use crate::support::kamailio::{Builder, Kamailio};
@@ -519,5 +519,78 @@ fn a_logout_token_signs_the_phones_of_its_user_out() {
     post(&token);
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(sign(&stack, &mut stack.udp(), &device, Request::register(ALICE)).status, 200);
+    stack.finish();
+}
+
+/// The tokens of the sign-in are refreshed, and when the server refuses that, the phones that hang on it are out. Whoever
+/// is back by then signs in at the page, and the phone works again.
+#[test]
+fn a_refused_refresh_signs_the_phones_of_the_sign_in_out() {
+    let directory = Directory::new("sign-in-page");
+    let options = Options { access_token_ttl: Some(5), ..Options::default() };
+    let server = AuthorizationServer::start_with(options);
+    let store = format!("store = \"{}\"", directory.file("store").display());
+    let configuration = configuration(&directory, &server, &store);
+    let stack = run(example(&configuration));
+    let page = Page::open(&configuration);
+    let tokens = || {
+        let login = server.login_for_code_of("sip-proxy", "alice", "es256", "openid sip offline_access");
+        let text = |name: &str| login[name].as_str().expect("a text").to_owned();
+        let (code, verifier, uri) = (text("code"), text("code_verifier"), text("redirect_uri"));
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("code_verifier", &verifier),
+            ("redirect_uri", &uri),
+        ];
+        let (status, tokens) = server.token_request(&form);
+        assert_eq!(status, 200, "{tokens}");
+        stack.secrets.keep(tokens["refresh_token"].as_str().expect("a refresh token"))
+    };
+    let alice = page.sign_in_with("alice", Some(&tokens()), 5);
+    let bob = page.sign_in("bob");
+    let [desk, others] = [&alice, &bob].map(|signed_in| page.add_device(signed_in, "Desk"));
+    keep(&stack, &desk);
+    keep(&stack, &others);
+    assert_eq!(sign(&stack, &mut stack.udp(), &others, Request::register(&aor("bob"))).status, 200);
+    assert_eq!(sign(&stack, &mut stack.udp(), &desk, Request::register(ALICE)).status, 200);
+    stack.wait_until("tokens are refreshed twice", || stack.counter("refreshes") >= 2);
+    assert_eq!((bindings(&stack, "alice"), stack.counter("refreshes_refused")), (1, 0), "{}", stack.module_log());
+
+    let refusal = r#"{"error":"invalid_grant","error_description":"the user is disabled"}"#;
+    server.fault("/token", &[("status", "400"), ("body", refusal)]);
+    stack.wait_until("the server refuses", || stack.counter("refreshes_refused") == 1);
+    soon("the binding goes", &stack, SOON, || bindings(&stack, "alice") == 0);
+    challenge(&sign(&stack, &mut stack.udp(), &desk, Request::register(ALICE)));
+    assert_eq!(sign(&stack, &mut stack.udp(), &others, Request::register(&aor("bob"))).status, 200);
+    assert!(page.store.page_session(&alice, now() * 1000).expect("the store").is_none(), "the browser is out, too");
+
+    server.clear();
+    let again = page.sign_in_with("alice", Some(&tokens()), 5);
+    assert_eq!(again, alice, "the same sign-in");
+    assert_eq!(sign(&stack, &mut stack.udp(), &desk, Request::register(ALICE)).status, 200);
+    stack.finish();
+}
+
+/// While the server is away the user stays in until the tokens end, and then phones come back later.
+#[test]
+fn while_the_server_of_the_sign_in_is_away_phones_get_503() {
+    let directory = Directory::new("sign-in-page");
+    let mut server = AuthorizationServer::start();
+    let store = format!("store = \"{}\"", directory.file("store").display());
+    let configuration = configuration(&directory, &server, &store);
+    let stack = run(example(&configuration));
+    let page = Page::open(&configuration);
+    server.stop();
+    // The provider tolerates 30 seconds.
+    let alice = page.sign_in_with("alice", Some("a refresh token"), -31);
+    let device = page.add_device(&alice, "Desk");
+    keep(&stack, &device);
+    let reply = sign(&stack, &mut stack.udp(), &device, Request::register(ALICE));
+    assert_eq!(reply.status, 503, "{reply:?}\n{}", stack.module_log());
+    assert!(reply.header("Retry-After").is_some());
+    let wrong = NewDevice { password: "guess".to_owned().into(), ..device };
+    challenge(&sign(&stack, &mut stack.udp(), &wrong, Request::register(ALICE)));
+    assert_eq!(stack.counter("reason_refresh_overdue"), 1);
     stack.finish();
 }
