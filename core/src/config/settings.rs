@@ -83,7 +83,7 @@ settings! {
             "how long records from Redis serve without being asked for again";
         session_lifetime: u32, "number", 2_592_000, Kind::Number { least: 60, most: 315_360_000, unit: "s" }, Takes::Reload,
             "longest life of a session, whatever its tokens say";
-        max_devices: u32, "number", 8, Kind::Number { least: 1, most: 64, unit: "" }, Takes::Reload,
+        max_devices: u32, "number", 10, Kind::Number { least: 1, most: 64, unit: "" }, Takes::Reload,
             "devices of one address. The device that signed in first makes room for a new one. With Redis at most 16";
         code_lifetime: u32, "number", 600, Kind::Number { least: 10, most: 86_400, unit: "s" }, Takes::Reload,
             "longest time that a code may be valid for";
