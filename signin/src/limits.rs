@@ -14,8 +14,10 @@ const PLACES: usize = 1 << 16;
 /// What is limited apart.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Kind {
-    /// Sign-ins, changes, logout tokens.
+    /// Sign-ins and changes.
     Deed,
+    /// Logout tokens that were refused. Good ones have no limit, because many users may log out at once.
+    Forgery,
     /// All other requests.
     Look,
 }
@@ -36,18 +38,34 @@ impl SourceLimits {
 
     /// Counts a request. False: it is one too many. `now` is in Unix milliseconds.
     pub fn charge(&self, source: &Source, kind: Kind, now: i64) -> bool {
-        let most = u64::from(match kind {
-            Kind::Deed => self.deeds,
-            Kind::Look => self.deeds * 10,
-        });
-        let minute = (now / 60_000) as u64 & u64::from(u32::MAX);
-        let place = self.hasher.hash_one((source.network(), kind)) as usize % PLACES;
-        let charged = self.places[place].fetch_update(Relaxed, Relaxed, |found| {
-            let number = if found >> 32 == minute { found & u64::from(u32::MAX) } else { 0 };
+        let (place, minute, most) = self.place(source, kind, now);
+        let charged = place.fetch_update(Relaxed, Relaxed, |found| {
+            let number = number_in(found, minute);
             (number < most).then_some(minute << 32 | (number + 1))
         });
         charged.is_ok()
     }
+
+    /// False when the source has sent as many as it may. Counts nothing.
+    pub fn has_room(&self, source: &Source, kind: Kind, now: i64) -> bool {
+        let (place, minute, most) = self.place(source, kind, now);
+        number_in(place.load(Relaxed), minute) < most
+    }
+
+    /// Where the requests of a source are counted, the minute, and how many there may be in it.
+    fn place(&self, source: &Source, kind: Kind, now: i64) -> (&AtomicU64, u64, u64) {
+        let most = u64::from(match kind {
+            Kind::Deed | Kind::Forgery => self.deeds,
+            Kind::Look => self.deeds * 10,
+        });
+        let minute = (now / 60_000) as u64 & u64::from(u32::MAX);
+        let place = self.hasher.hash_one((source.network(), kind)) as usize % PLACES;
+        (&self.places[place], minute, most)
+    }
+}
+
+fn number_in(found: u64, minute: u64) -> u64 {
+    if found >> 32 == minute { found & u64::from(u32::MAX) } else { 0 }
 }
 
 #[cfg(test)]
@@ -65,6 +83,8 @@ mod tests {
         assert_eq!(charge(&one, Kind::Look, 99, 0), 30);
         assert_eq!(charge(&source("192.0.2.1:2"), Kind::Deed, 9, 59_999), 0);
         assert_eq!(charge(&other, Kind::Deed, 9, 0), 3);
+        assert!(!limits.has_room(&one, Kind::Deed, 0) && limits.has_room(&one, Kind::Forgery, 0));
+        assert!(limits.has_room(&one, Kind::Deed, 60_000));
         assert_eq!(charge(&one, Kind::Deed, 9, 60_000), 3);
     }
 }

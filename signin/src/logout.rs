@@ -16,6 +16,7 @@ use sipoauth_core::oauth::logout_token::LogoutError;
 use sipoauth_core::ports::Level;
 
 use crate::browser_session::BrowserSession;
+use crate::limits::Kind;
 use crate::metrics::Counter;
 use crate::site::Site;
 use crate::source::Source;
@@ -32,6 +33,10 @@ pub async fn back_channel(
     Extension(source): Extension<Source>,
     form: Result<Form<Logout>, FormRejection>,
 ) -> Response {
+    if !site.limits.has_room(&source, Kind::Forgery, now_millis()) {
+        site.metrics.count(Counter::OverLimit);
+        return failed(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", "too many refused tokens");
+    }
     let token = match form {
         Ok(Form(form)) => form.logout_token,
         Err(rejection) => {
@@ -46,6 +51,7 @@ pub async fn back_channel(
     let token = match judged.unwrap_or_else(|| Err(LogoutError::Unavailable("internal error".into()))) {
         Ok(token) => token,
         Err(LogoutError::Refused(why)) => {
+            site.limits.charge(&source, Kind::Forgery, now_millis());
             site.metrics.count(Counter::LogoutRefused);
             site.log(Level::Info, &format!("a logout token from {source} is refused: {why}"));
             return failed(StatusCode::BAD_REQUEST, "invalid_request", &why);

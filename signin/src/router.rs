@@ -25,8 +25,12 @@ use crate::{logout, monitoring, phones, provisioning, sign_in};
 
 /// Largest body of a request, in octets. A logout token is the largest thing that comes.
 const MAX_BODY: usize = 20 * 1024;
-/// Longest time for a request, its body included.
-const MAX_TIME: Duration = Duration::from_secs(30);
+/// Longest time for a request, its body included, beside what servers may take.
+const MAX_TIME: u64 = 15;
+/// Most questions to a server for one request: a turn, metadata, keys, the code, and the user.
+const QUESTIONS: u64 = 5;
+/// Where servers send logout tokens.
+const BACK_CHANNEL: &str = "/back-channel-logout";
 /// A year, in seconds.
 const KEEPS_LANGUAGE: i64 = 31_536_000;
 
@@ -62,7 +66,7 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/sign-out-everywhere", post(phones::sign_out_everywhere))
         .route("/logout", post(phones::log_out))
         .route("/provision/{name}", only_get(get(provisioning::serve)))
-        .route("/back-channel-logout", post(logout::back_channel))
+        .route(BACK_CHANNEL, post(logout::back_channel))
         .route("/language/{code}", get(language))
         .route("/page.css", get(async || file("text/css; charset=utf-8", include_str!("../static/page.css"))))
         .route("/page.js", get(async || file("text/javascript; charset=utf-8", include_str!("../static/page.js"))))
@@ -122,11 +126,12 @@ async fn around(State(site): State<Arc<Site>>, mut request: Request, next: Next)
 }
 
 async fn limited(site: &Arc<Site>, source: &Source, headers: &HeaderMap, request: Request, next: Next) -> Response {
-    if !site.limits.charge(source, kind(&request), now_millis()) {
+    if !kind(&request).is_none_or(|kind| site.limits.charge(source, kind, now_millis())) {
         site.metrics.count(Counter::OverLimit);
         return message(headers, StatusCode::TOO_MANY_REQUESTS, |texts| texts.error_limit.into());
     }
-    match tokio::time::timeout(MAX_TIME, next.run(request)).await {
+    let longest = Duration::from_secs(MAX_TIME + QUESTIONS * u64::from(site.policy.settings.http_timeout));
+    match tokio::time::timeout(longest, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             site.metrics.count(Counter::TooSlow);
@@ -135,8 +140,12 @@ async fn limited(site: &Arc<Site>, source: &Source, headers: &HeaderMap, request
     }
 }
 
-fn kind(request: &Request) -> Kind {
+/// As what a request counts in advance; None: its handler counts it.
+fn kind(request: &Request) -> Option<Kind> {
     let path = request.uri().path();
+    if path == BACK_CHANNEL {
+        return None;
+    }
     let acts = ["/sign-in/", "/signed-in/", "/provision/"].iter().any(|prefix| path.starts_with(prefix));
-    if acts || request.method() == Method::POST { Kind::Deed } else { Kind::Look }
+    Some(if acts || request.method() == Method::POST { Kind::Deed } else { Kind::Look })
 }

@@ -54,6 +54,37 @@ pub fn scripted(key: &TestKey) -> ScriptedServer {
     ScriptedServer::start(key_set(&[key.jwk()]))
 }
 
+#[test]
+fn the_sign_in_page_and_what_servers_must_know_of_it() {
+    let server = scripted(&TestKey::ed25519("k"));
+    let directory = Directory::new("check");
+    let found = |page: &str, client: &str| {
+        let config = format!(
+            "store = \"{}\"\nstore_key = \"{STORE_KEY}\"\n[sign_in_page]\n{page}\n[[provider]]\nname = \"corp\"\nissuer = \"{}\"\n\
+             audience = \"sip\"\naor = \"{{sip}}\"\ndomain = \"example.test\"\n{client}\n",
+            directory.path().display(),
+            server.issuer()
+        );
+        let file = directory.write("sipoauth.toml", config);
+        let findings = check(&["--config", file.to_str().expect("UTF-8"), "--no-probe"]);
+        let of_page = findings.into_iter().filter(|finding| finding["check"] == "sign_in_page");
+        of_page
+            .map(|f| format!("{} {}", f["status"].as_str().unwrap(), f["message"].as_str().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let (url, client) = ("url = \"https://phones.example.test\"", "client_id = \"page\"");
+    let good = found(url, client);
+    let [line] = good.as_slice() else { panic!("{good:?}") };
+    assert!(line.starts_with("ok ") && line.contains("https://phones.example.test/signed-in/corp"), "{line}");
+    assert!(found("url = \"http://phones.example.test\"", client)[0].starts_with("failed sign_in_page: url: "));
+    assert!(found(url, "")[0].starts_with("failed no provider has a client"));
+    let mut metadata = discovery(&server.issuer());
+    metadata.as_object_mut().unwrap().remove("authorization_endpoint");
+    server.set(OPENID_CONFIGURATION, Answer::Json(metadata));
+    let lines = found(url, client);
+    assert!(lines[1].starts_with("failed ") && lines[1].contains("authorization_endpoint"), "{lines:?}");
+}
+
 /// Collects sentences; each must be a different one.
 #[derive(Default)]
 struct Sentences(HashMap<String, String>);

@@ -10,6 +10,7 @@ mod keys;
 mod probe;
 mod remembered;
 mod server;
+mod sign_in_page;
 mod store;
 
 use std::path::PathBuf;
@@ -110,12 +111,13 @@ fn check(options: &CheckOptions, findings: &mut Findings) {
     let user = written.proxy.unwrap_or(Proxy::Kamailio).user();
     store::check(&policy, user, options.offline, findings);
     if options.offline {
-        return;
+        return sign_in_page::check(&policy, None, findings);
     }
     let http = HttpClient::new(&policy);
     for index in 0..policy.providers.len() {
         server::check(&policy, index, &http, !options.no_probe, findings);
     }
+    sign_in_page::check(&policy, Some(&http), findings);
 }
 
 /// Says whether ID tokens are accepted. A token whose audience is a client may be an ID token, but the access tokens of

@@ -42,7 +42,7 @@ settings! {
         session_hours: u32, "number", 12, Kind::Number { least: 1, most: 720, unit: "h" }, Takes::Restart,
             "how long a browser stays signed in at the page. Phones do not depend on it";
         source_limit: u32, "number", 120, Kind::Number { least: 1, most: 65_535, unit: "per minute" }, Takes::Restart,
-            "sign-ins, changes and logout tokens of one source (an IPv4 address or an IPv6 /64); and ten times as many other requests";
+            "sign-ins and changes of one source (an IPv4 address or an IPv6 /64), as many refused logout tokens, and ten times as many other requests";
         connections: u32, "number", 1024, Kind::Number { least: 8, most: 65_535, unit: "" }, Takes::Restart,
             "connections at the same time; a source that is no reverse proxy has at most an eighth of them";
     } beside {}

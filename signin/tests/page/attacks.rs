@@ -401,22 +401,11 @@ fn ten_thousand_unfinished_sign_ins_take_no_memory() {
 #[test]
 fn a_source_beyond_its_limit_costs_nobody_else_anything() {
     let server = Server::start();
-    let port = ports::free();
-    let site = Site::start_with(port, &[("corp", &server.http.issuer(), "example.test")], "");
-    let strict = site.config().replace("source_limit = 60000", "source_limit = 20");
-    let directory = crate::support::temporary::Directory::new("page");
-    let (strict, other) =
-        (strict.replace(&port.to_string(), &ports::free().to_string()), directory.file("strict.toml"));
-    std::fs::write(&other, &strict).unwrap();
-    let mut command = crate::support::process::command(env!("CARGO_BIN_EXE_sipoauth-signin"));
-    command.arg("--config").arg(&other);
-    let mut process = crate::support::process::Process::start("strict", command, directory.path());
-    process.wait_for("serving ", crate::support::patience::PATIENCE).unwrap();
-    let (_, url) = strict.split_once("url = \"").unwrap();
-    let url = url.split_once('"').unwrap().0;
+    let providers = [("corp", &*server.http.issuer(), "example.test")];
+    let site = Site::start_with(ports::free(), &providers, "source_limit = 20");
     let guess = |from: &str, number: usize| {
-        let path = format!("{url}/provision/{number:027}");
-        http::send("GET", &path, &[("X-Forwarded-For", from)], "").unwrap().status
+        let url = site.at(&format!("/provision/{number:027}"));
+        http::send("GET", &url, &[("X-Forwarded-For", from)], "").unwrap().status
     };
     let guesses: Vec<u16> = (0..60).map(|number| guess("192.0.2.1", number)).collect();
     // Two windows at most, if a minute has just begun.
@@ -424,6 +413,24 @@ fn a_source_beyond_its_limit_costs_nobody_else_anything() {
     assert_eq!(guesses.last(), Some(&429));
     assert_eq!(guess("1.1.1.1, 192.0.2.1", 0), 429, "what the source itself writes does not count");
     assert_eq!(guess("192.0.2.2", 0), 404);
+}
+
+#[test]
+fn forged_logout_tokens_are_limited_and_genuine_ones_are_not() {
+    let server = Server::start();
+    let providers = [("corp", &*server.http.issuer(), "example.test")];
+    let site = Site::start_with(ports::free(), &providers, "source_limit = 20");
+    let post = |from: &str, token: &str| {
+        let headers = [("X-Forwarded-For", from)];
+        http::post_form(&site.at("/back-channel-logout"), &headers, &[("logout_token", token)]).unwrap().status
+    };
+    for number in 0..60 {
+        let token = server.logout_token("alice", &number.to_string(), &json!({}));
+        assert_eq!(post("192.0.2.10", &token), 200, "all users log out at once");
+    }
+    let forged: Vec<u16> = (0..60).map(|_| post("192.0.2.11", "a.b.c")).collect();
+    assert_eq!((forged.first(), forged.last()), (Some(&400), Some(&429)));
+    assert_eq!(post("192.0.2.10", &server.logout_token("alice", "last", &json!({}))), 200);
 }
 
 #[test]

@@ -53,11 +53,12 @@ impl Site {
     }
 
     fn start_in(directory: Directory, port: u16, providers: &[(&str, &str, &str)], store: &str, more: &str) -> Site {
+        let limit = if more.contains("source_limit") { "" } else { "source_limit = 60000\n" };
         let scheme = if more.contains("key_file") { "https" } else { "http" };
         let url = format!("{scheme}://127.0.0.1:{port}");
         let mut config = format!(
             "{store}store_key = \"{STORE_KEY}\"\nhttp_timeout = 2\nkey_cooldown = 1\n\
-             [sign_in_page]\nurl = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\nsource_limit = 60000\n{more}\n"
+             [sign_in_page]\nurl = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\n{limit}{more}\n"
         );
         for (name, issuer, domain) in providers {
             config.push_str(&format!(
