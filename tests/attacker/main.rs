@@ -66,6 +66,8 @@ each_way! {
     a_captured_refresh: Refresh,
     a_captured_key_derivation: KeyDerivation,
     a_captured_request_of_a_connection: Connection,
+    a_captured_device_password: DevicePassword,
+    a_captured_typed_code: TypedCode,
 }
 
 #[test]

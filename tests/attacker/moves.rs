@@ -215,7 +215,8 @@ fn kept_by_its_own_clock(way: Way) -> bool {
         | Way::CodeWithVerifier
         | Way::ShortCode
         | Way::CodeOfMasterKey
-        | Way::Password => true,
+        | Way::Password
+        | Way::TypedCode => true,
         Way::Token
         | Way::EncryptedToken
         | Way::ProofInBody
@@ -224,7 +225,8 @@ fn kept_by_its_own_clock(way: Way) -> bool {
         | Way::TokenAndProof
         | Way::Refresh
         | Way::KeyDerivation
-        | Way::Connection => false,
+        | Way::Connection
+        | Way::DevicePassword => false,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::endpoint::{VALIDATION, random};
 use crate::phone::Sip;
 use crate::plant::{Plant, Proxy};
 use crate::support::encryption::Recipient;
+use crate::support::page::Page;
 use crate::support::patience::{self, PATIENCE};
 use crate::support::scripted_server::{Answer as ServerAnswer, Received, key_set};
 use crate::support::token::{TestKey, claims, now, signing_key};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use sipoauth::worker::Handling;
 use sipoauth::worker::key_derivation::AccountSource;
 use sipoauth::worker::result::CheckResult;
+use sipoauth_core::check::device::DeviceStep;
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::keys::master_key::{Ha1Form, master_key};
 use sipoauth_core::keys::pbkdf2::MasterKey;
@@ -70,6 +72,8 @@ pub struct Stage {
     pub proxy: Proxy,
     /// It shares the store.
     pub other: Proxy,
+    /// Where users add their phones.
+    page: Page,
     count: u32,
 }
 
@@ -87,7 +91,8 @@ impl Stage {
             plant.endpoint.server.set("/introspect", ServerAnswer::computed(introspected));
         }
         let (proxy, other) = (plant.proxy(&all), plant.proxy(&all));
-        Stage { way, plant, key, proxy, other, count: 0 }
+        let page = Page::open(&proxy.configuration);
+        Stage { way, plant, key, proxy, other, page, count: 0 }
     }
 
     /// A phone that nobody knows yet, ready to send the request that will be captured.
@@ -158,7 +163,7 @@ impl Stage {
                 let (token, proof) = (own.token.as_ref().expect("one"), own.proof(self.way, &message).expect("a key"));
                 Sip { credentials: vec![format!("Bearer token=\"{token}\", pop=\"{proof}\"")], ..message }
             }
-            Way::Password => digest_answer(base.body("grant_type=password"), &own),
+            Way::Password => password_answer(base.body("grant_type=password"), &own),
             Way::Refresh => {
                 self.sign_in_with_password(&mut own, &base);
                 let proof = own.proof(self.way, &base).expect("a key");
@@ -178,6 +183,15 @@ impl Stage {
             Way::Connection => {
                 self.sign_in_with_code(&own.user, &base);
                 to_bob(base)
+            }
+            Way::DevicePassword => {
+                let device = self.page.add_device(&self.page.sign_in(&own.user), "Desk");
+                let hash = ha1(DigestAlgorithm::Md5, &device.username, REALM, &device.password).to_string();
+                digest_answer(base, &device.username, &hash, &nonce_of(&own))
+            }
+            Way::TypedCode => {
+                let code = self.page.add_typed_code(&self.page.sign_in(&own.user));
+                base.body(&format!("grant_type=authorization_code&code={code}"))
             }
         };
         (sip, own)
@@ -232,7 +246,7 @@ impl Stage {
     fn sign_in_with_password(&mut self, own: &mut Material, base: &Sip) {
         let name = format!("{}-before", base.call_id);
         let sip = Sip { call_id: name.clone(), branch: format!("z9hG4bK-{name}"), ..base.clone() };
-        let sip = digest_answer(sip.body("grant_type=password"), own);
+        let sip = password_answer(sip.body("grant_type=password"), own);
         let hash = hash_of(own);
         let verdict = self.accepted(|proxy| proxy.ask_for_tokens(&sip, DigestUser { ha1: &hash, password: "" }));
         let tokens = self.proxy.worker.grants().token_response(&verdict).expect("tokens");
@@ -253,6 +267,7 @@ impl Stage {
         let look = |proxy: &mut Proxy, handling: &Handling<'_>| {
             sip.read(|request| match way {
                 Way::Password => proxy.worker.check_password(request, user, handling),
+                Way::DevicePassword => proxy.worker.check_device(request, DeviceStep::Accept, handling),
                 Way::KeyDerivation => proxy.worker.check_key_derivation(request, AccountSource::Store, handling),
                 _ => proxy.worker.check(request, handling),
             })
@@ -310,8 +325,9 @@ fn settings(way: Way, plant: &Plant, key: &TestKey) -> Value {
             "provider.audience": null,
             "provider.aor": null,
         }),
-        Way::Code | Way::CodeWithVerifier | Way::CodeOfMasterKey => json!({}),
+        Way::Code | Way::CodeWithVerifier | Way::CodeOfMasterKey | Way::DevicePassword => json!({}),
         Way::ShortCode => json!({ "short_code_tries": 1000, "source_limit": 6000 }),
+        Way::TypedCode => json!({ "typed_codes": true, "short_code_tries": 1000, "source_limit": 6000 }),
         Way::ProofInBody | Way::ProofInHeader | Way::ProofWithMasterKey => json!({}),
         Way::TokenAndProof | Way::Password | Way::Refresh => json!({
             "provider.password_grant": "issue",
@@ -363,16 +379,20 @@ fn nonce_of(own: &Material) -> String {
     format!("nonce-of-{}", own.user)
 }
 
-fn digest_answer(sip: Sip, own: &Material) -> Sip {
+fn password_answer(sip: Sip, own: &Material) -> Sip {
+    digest_answer(sip, &own.user, &hash_of(own), &nonce_of(own))
+}
+
+fn digest_answer(sip: Sip, username: &str, hash: &str, nonce: &str) -> Sip {
     let answer = DigestInput {
         algorithm: DigestAlgorithm::Md5,
-        username: &own.user,
+        username,
         realm: REALM,
-        nonce: &nonce_of(own),
+        nonce,
         opaque: None,
         method: "REGISTER",
         uri: "sip:example.test",
         auth: Some((1, "cnonce")),
     };
-    Sip { credentials: vec![answer.credentials(&hash_of(own))], ..sip }
+    Sip { credentials: vec![answer.credentials(hash)], ..sip }
 }

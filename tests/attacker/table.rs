@@ -54,6 +54,8 @@ const CONNECTION: &str = "whoever writes into a connection that has signed in is
 const INSTANCE: &str = "an account of Key-Derivation is a user's: it is the same with all of his phones";
 const GUESSED: &str =
     "who guesses a short code must not learn that it was right, so it is refused for good: the user gets another";
+const DIGEST: &str =
+    "Digest covers the method and its own uri (RFC 7616): TLS keeps the rest, the host's nonce_count ends its use";
 const FLOW: &str = "another flow of the same phone (RFC 5626)";
 
 pub fn rule(way: Way, when: When, mv: Move) -> Rule {
@@ -72,6 +74,8 @@ pub fn rule(way: Way, when: When, mv: Move) -> Rule {
         Way::Refresh => refresh(when, mv),
         Way::KeyDerivation => key_derivation(when, mv),
         Way::Connection => connection(mv),
+        Way::DevicePassword => device_password(mv),
+        Way::TypedCode => typed_code(when, mv),
     }
 }
 
@@ -264,6 +268,54 @@ fn short_code(when: When, mv: Move) -> Rule {
         | ProofInTheOtherPlace
         | OtherRealm
         | DoubledCredentials => code(when, mv, false),
+    }
+}
+
+/// Its id names the address that it was made for, so nobody spoils it from another address.
+fn typed_code(when: When, mv: Move) -> Rule {
+    match mv {
+        OtherFrom | OtherTo => Refused(&[Reason::CodeRefused]),
+        // The page's session that it hangs on has ended.
+        AfterRevocation => Refused(&[Reason::SessionEnded]),
+        SameOctets
+        | OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | AfterADay
+        | AfterReload
+        | OtherRequestUri
+        | OtherUncovered
+        | SplitElsewhere
+        | OtherMethod
+        | OtherMethodButNotInCseq
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | OtherBody
+        | ReorderedBody
+        | RespelledBody
+        | ParameterAdded
+        | ParameterDoubled
+        | OtherVerifier
+        | NoVerifier
+        | OtherRedirectUri
+        | TokenOfAnother
+        | ProofOfAnother
+        | ProofInTheOtherPlace
+        | OtherRealm
+        | DoubledCredentials => short_code(when, mv),
     }
 }
 
@@ -531,6 +583,42 @@ fn key_derivation(when: When, mv: Move) -> Rule {
         | ProofInTheOtherPlace
         | OtherRealm
         | DoubledCredentials => proof(when, mv),
+    }
+}
+
+/// Digest with a device password. That its nonce is new is for the host to say, which has checked it before.
+fn device_password(mv: Move) -> Rule {
+    match mv {
+        SameOctets => Accepted(RETRANSMISSION),
+        AfterReload => Accepted(RELOAD),
+        OtherMethod | OtherMethodButNotInCseq => Refused(&[Reason::DigestMismatch]),
+        OtherFrom | OtherTo => Refused(&[Reason::ThirdPartyRegistration]),
+        OtherRealm => Refused(&[Reason::NoCredentials]),
+        DoubledCredentials => Refused(&[Reason::SeveralTokens]),
+        AfterADay | AfterRevocation => Refused(&[Reason::DigestMismatch]),
+        OtherPort
+        | OtherAddress
+        | OtherTransport
+        | OtherConnection
+        | OtherBranch
+        | OtherProxy
+        | AfterTheRetransmissions
+        | AfterTheWindow
+        | OtherRequestUri
+        | OtherUncovered
+        | OtherFromTag
+        | OtherCallId
+        | OtherCseq
+        | OtherDate
+        | OtherContact
+        | ContactStar
+        | NoContact
+        | TwoContacts
+        | OtherInstance
+        | OtherRegId
+        | OtherBody => NotCovered(DIGEST),
+        ReorderedBody | RespelledBody | ParameterAdded | ParameterDoubled | OtherVerifier | NoVerifier
+        | OtherRedirectUri | TokenOfAnother | ProofOfAnother | ProofInTheOtherPlace | SplitElsewhere => Impossible,
     }
 }
 

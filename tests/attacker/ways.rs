@@ -55,6 +55,10 @@ listed! {
         KeyDerivation,
         /// Nothing: the connection has signed in before.
         Connection,
+        /// Digest with a password that the sign-in page has made.
+        DevicePassword,
+        /// A code that the sign-in page has made and a user types.
+        TypedCode,
     }
 }
 
@@ -64,13 +68,14 @@ pub fn of_carried(carried: Carried) -> &'static [Way] {
         // Nothing is accepted without anything.
         Carried::Nothing => &[],
         Carried::Token => &[Way::Token, Way::EncryptedToken, Way::OpaqueToken, Way::ForeignToken],
-        Carried::Code => &[Way::Code, Way::CodeWithVerifier, Way::ShortCode, Way::CodeOfMasterKey],
+        Carried::Code => &[Way::Code, Way::CodeWithVerifier, Way::ShortCode, Way::CodeOfMasterKey, Way::TypedCode],
         Carried::Proof => &[Way::ProofInBody, Way::ProofInHeader, Way::ProofWithMasterKey],
         Carried::Connection => &[Way::Connection],
         Carried::Password => &[Way::Password],
         Carried::Refresh => &[Way::Refresh],
         Carried::TokenAndProof => &[Way::TokenAndProof],
         Carried::KeyDerivation => &[Way::KeyDerivation],
+        Carried::Device => &[Way::DevicePassword],
     }
 }
 
@@ -80,6 +85,9 @@ pub fn of_sign_in(sign_in: SignIn) -> &'static [Way] {
         SignIn::Code => &[Way::Code, Way::ProofInBody],
         SignIn::Password => &[Way::Password, Way::TokenAndProof, Way::Refresh],
         SignIn::ForeignToken => &[Way::ForeignToken],
+        // A browser's own session shows itself in no request: what hangs on it does.
+        SignIn::Page => &[Way::DevicePassword, Way::TypedCode],
+        SignIn::Device => &[Way::DevicePassword],
     }
 }
 
@@ -90,6 +98,7 @@ pub fn of_redeemed(grant: &TokenGrant) -> Way {
         TokenGrant::Password(_) => Way::Password,
         TokenGrant::ForeignToken(_) => Way::ForeignToken,
         TokenGrant::Refresh(_) => Way::Refresh,
+        TokenGrant::TypedCode => Way::TypedCode,
     }
 }
 
@@ -107,13 +116,14 @@ pub fn of_body(grant: &Grant) -> Way {
 pub fn carried(way: Way) -> Carried {
     match way {
         Way::Token | Way::EncryptedToken | Way::OpaqueToken | Way::ForeignToken => Carried::Token,
-        Way::Code | Way::CodeWithVerifier | Way::ShortCode | Way::CodeOfMasterKey => Carried::Code,
+        Way::Code | Way::CodeWithVerifier | Way::ShortCode | Way::CodeOfMasterKey | Way::TypedCode => Carried::Code,
         Way::ProofInBody | Way::ProofInHeader | Way::ProofWithMasterKey => Carried::Proof,
         Way::TokenAndProof => Carried::TokenAndProof,
         Way::Password => Carried::Password,
         Way::Refresh => Carried::Refresh,
         Way::KeyDerivation => Carried::KeyDerivation,
         Way::Connection => Carried::Connection,
+        Way::DevicePassword => Carried::Device,
     }
 }
 
@@ -121,7 +131,7 @@ pub fn assert_complete() {
     for way in Way::ALL {
         assert!(of_carried(carried(*way)).contains(way), "{way:?} is in no list of the library's kinds");
     }
-    for sign_in in [SignIn::Code, SignIn::Password, SignIn::ForeignToken] {
+    for sign_in in [SignIn::Code, SignIn::Password, SignIn::ForeignToken, SignIn::Page, SignIn::Device] {
         assert!(!of_sign_in(sign_in).is_empty(), "{sign_in:?}");
     }
     // These lines only have to compile.

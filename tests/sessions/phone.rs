@@ -191,6 +191,7 @@ impl Sip {
                 reply_to_tag: self.reply_to_tag.as_bytes(),
                 contacts: self.contacts,
                 reg_id: self.reg_id,
+                user_agent: "",
             },
             ..Request::default()
         })
