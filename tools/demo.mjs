@@ -9,6 +9,7 @@ import dgram from 'node:dgram';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import readline from 'node:readline';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -66,27 +67,96 @@ async function startAuthorizationServer() {
   return ready[1];
 }
 
-async function startKamailio(issuer) {
-  const port = await freePort();
-  const socket = path.join(RUN, 'ctl');
+/** A folder for sessions, and the key that encrypts it. */
+function newStore(name) {
+  const [store, key] = [path.join(RUN, name), path.join(RUN, `${name}.key`)];
+  fs.rmSync(store, { recursive: true, force: true });
+  fs.mkdirSync(store);
+  fs.writeFileSync(key, crypto.randomBytes(32).toString('base64'), { mode: 0o600 });
+  return { store, key };
+}
+
+/** A Kamailio with one of the examples. */
+async function startKamailio(name, example, port, defines) {
+  const socket = path.join(RUN, `${name}.ctl`);
+  const place = path.join(RUN, `${name}.run`);
   fs.rmSync(socket, { force: true });
+  fs.mkdirSync(place, { recursive: true });
   const { stdout } = await run(path.join(ROOT, 'tools/kamailio-build.sh'), ['--modules']);
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+  start(name, 'kamailio', [
+    '-f', path.join(ROOT, 'cfg-examples/kamailio', example), '-DD', '-E', '-m', '64', '-M', '8',
+    '-w', place, '-Y', place, '-L', `${stdout.trim()}:${path.join(ROOT, 'target/kamailio')}`,
+    '-A', `PORT=${port}`, '-A', `CTL_SOCKET="unix:${socket}"`, ...defines.flatMap((define) => ['-A', define]),
+  ], { env });
+  const rpc = async (...args) => (await run('kamcmd', ['-s', `unix:${socket}`, ...args], { env })).stdout;
+  await until(name, () => fs.existsSync(socket) && rpc('auth_oauth.providers').then((t) => /state: fresh/.test(t), () => false));
+  return { port, socket, rpc };
+}
+
+async function startRegistrar(issuer) {
   const audience = ['rs256', 'es256'].map(RESOURCE).join(',');
   const client = 'client_id=sip-proxy;client_secret=proxy-secret';
   const judge = `name=demo;issuer=${issuer};audience=${audience};aor={sip};domain=${DOMAIN}`;
-  const provider = `${judge};${client}`;
-  const key = path.join(RUN, 'store.key');
-  fs.rmSync(path.join(RUN, 'store'), { recursive: true, force: true });
-  fs.writeFileSync(key, crypto.randomBytes(32).toString('base64'), { mode: 0o600 });
-  start('kamailio', 'kamailio', [
-    '-f', path.join(ROOT, 'cfg-examples/kamailio/public-ua.cfg'), '-DD', '-E', '-m', '64', '-M', '8',
-    '-A', `STORE="${path.join(RUN, 'store')}"`, '-A', `STORE_KEY_FILE="${key}"`,
-    '-w', RUN, '-Y', RUN, '-L', `${stdout.trim()}:${path.join(ROOT, 'target/kamailio')}`,
-    '-A', `PORT=${port}`, '-A', `CTL_SOCKET="unix:${socket}"`, '-A', `PROVIDER="${provider}"`,
-  ], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
-  const rpc = async (...args) => (await run('kamcmd', ['-s', `unix:${socket}`, ...args], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } })).stdout;
-  await until('Kamailio', () => fs.existsSync(socket) && rpc('auth_oauth.providers').then((t) => /state: fresh/.test(t), () => false));
-  return { port, socket, rpc, judge };
+  const { store, key } = newStore('store');
+  const defines = [`STORE="${store}"`, `STORE_KEY_FILE="${key}"`, `PROVIDER="${judge};${client}"`];
+  return { judge, ...await startKamailio('kamailio', 'public-ua.cfg', await freePort(), defines) };
+}
+
+/** The sign-in page, and a Kamailio that shares its configuration and its store. */
+async function startSignInPage(issuer) {
+  const { store, key } = newStore('page-store');
+  const [port, pagePort] = [await freePort(), await freePort()];
+  const file = path.join(RUN, 'sign-in-page.toml');
+  const address = `http://127.0.0.1:${pagePort}`;
+  fs.writeFileSync(file, `store = "${store}"
+store_key_file = "${key}"
+typed_codes = true
+
+[[provider]]
+name = "corp"
+issuer = "${issuer}"
+audience = "sip"
+aor = "{sip}"
+domain = "${DOMAIN}"
+client_id = "sip-page"
+client_secret = "page-secret"
+
+[[offer]]
+offer = "digest"
+
+[sign_in_page]
+url = "${address}"
+listen = "127.0.0.1:${pagePort}"
+proxy = "sip:127.0.0.1:${port}"
+transport = "udp"
+`, { mode: 0o600 });
+  start('sign-in-page', path.join(ROOT, 'target/release/sipoauth-signin'), ['--config', file]);
+  await until('the sign-in page', () => fetch(`${address}/health`).then((answer) => answer.ok, () => false));
+  // A typed code counts over TLS only; on one machine nobody listens.
+  const kamailio = await startKamailio('kamailio-page', 'sign-in-page.cfg', port, [`CONFIG_FILE="${file}"`, 'UNPROTECTED']);
+  return { address, kamailio };
+}
+
+/** A browser at the page. Each call is one thing that its user does. */
+function openBrowser(address) {
+  const child = start('browser', process.execPath, [path.join(KIT, 'page-visit.mjs')],
+    { env: { ...process.env, PAGE: address, SHOTS: RUN }, stdio: ['pipe', 'pipe', 'inherit'], detached: false });
+  const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async does(what, argument = '') {
+      child.stdin.write(`${what} ${argument}\n`);
+      const { value } = await lines.next();
+      const answer = JSON.parse(value ?? '{"error":"it has ended"}');
+      if (answer.error) throw new Error(`the browser, ${what}: ${answer.error}`);
+      return answer;
+    },
+    async close() {
+      child.stdin.end();
+      if (!child.ended) await once(child, 'exit');
+      processes.splice(processes.findIndex((process) => process.child === child), 1);
+    },
+  };
 }
 
 // ---- phones
@@ -121,8 +191,11 @@ const header = (message, name) => new RegExp(`^${name}:\\s*(.*)$`, 'im').exec(me
 
 /** One line for a request, one for its answer. */
 function show(request, reply) {
-  const token = header(request, 'Authorization');
-  say(`    ${request.split(' ', 1)[0]} ${token ? `with a Bearer token of ${token.length - 7} octets` : 'without credentials'}`);
+  const credentials = header(request, 'Authorization');
+  const [, username] = /^Digest .*username="([^"]*)"/.exec(credentials ?? '') ?? [];
+  const token = `a Bearer token of ${(credentials ?? '').length - 7} octets`;
+  const carried = username ? `the Digest answer of ${username}` : token;
+  say(`    ${request.split(' ', 1)[0]} ${credentials ? `with ${carried}` : 'without credentials'}`);
   say(`      → ${reply.split('\r\n', 1)[0].replace('SIP/2.0 ', '')}`);
   for (const name of ['WWW-Authenticate', 'Retry-After', 'Contact']) {
     const value = header(reply, name);
@@ -135,12 +208,13 @@ function verdict(ok, text) {
   say(`    ${ok ? 'ok' : 'FAILED'}: ${text}`);
 }
 
-async function sipp(port, transport, user, token) {
+/** Runs a phone of sipp with one user and shows its requests and their answers. */
+async function sipp(port, transport, user, credentials, { scenario = 'sipp-register.xml', isIn = true } = {}) {
   const users = path.join(RUN, 'users.csv');
   const messages = path.join(RUN, `sipp-${transport}.log`);
-  fs.writeFileSync(users, `SEQUENTIAL\n${user};${DOMAIN};${token}\n`, { mode: 0o600 });
+  fs.writeFileSync(users, `SEQUENTIAL\n${user};${DOMAIN};${credentials}\n`, { mode: 0o600 });
   fs.rmSync(messages, { force: true });
-  const result = await run('sipp', [`127.0.0.1:${port}`, '-sf', path.join(ROOT, 'tests/kit/sipp-register.xml'),
+  const result = await run('sipp', [`127.0.0.1:${port}`, '-sf', path.join(ROOT, `tests/kit/${scenario}`),
     '-inf', users, '-i', '127.0.0.1', '-m', '1', '-t', transport === 'UDP' ? 'u1' : 't1', '-nostdin',
     '-timeout', '10', '-trace_msg', '-message_file', messages, '-message_overwrite', 'true'],
   { env: { ...process.env, TERM: 'dumb' } }).then(() => true, () => false);
@@ -150,7 +224,7 @@ async function sipp(port, transport, user, token) {
   requests.forEach((request, i) => show(request, (replies[i] ?? 'no answer').replace(/\r?\n/g, '\r\n')));
   fs.rmSync(users);
   fs.rmSync(messages);
-  verdict(result, `sipp registered sip:${user}@${DOMAIN} over ${transport}`);
+  verdict(result === isIn, `sipp ${isIn ? 'registered' : 'cannot register'} sip:${user}@${DOMAIN} over ${transport}`);
 }
 
 async function jssip(port, user, token) {
@@ -225,12 +299,70 @@ function stopAll() {
   for (const { child } of processes) if (!child.ended) child.kill();
 }
 
+async function counted({ rpc }) {
+  for (const line of (await rpc('auth_oauth.stats')).split('\n')) {
+    if (/: [1-9]/.test(line)) say(`  ${line.replace(/^\s*/, '  ')}`);
+  }
+}
+
+/** Phones that know nothing of OAuth, for a user who signs in with a browser. */
+async function signInPage(issuer) {
+  title('A server for browsers, and a second Kamailio that shares its store');
+  const { address, kamailio } = await startSignInPage(issuer);
+  say(`    sign-in page          ${address}`);
+  say(`    Kamailio              udp, tcp and ws on 127.0.0.1:${kamailio.port}, with sign-in-page.cfg`);
+  const browser = openBrowser(address);
+
+  title('13  Erin signs in with a browser, and gets a password for her desk phone');
+  await browser.does('sign-in', 'erin');
+  const { values } = await browser.does('device', 'Desk phone, room 12');
+  for (const [label, value] of Object.entries(values)) say(`    ${label}: ${label === 'Password' ? '*'.repeat(value.length) : value}`);
+  const [username, password] = [values['Authentication user'], values.Password];
+  verdict(/^erin-/.test(username) && password?.length >= 20, 'the page shows them once, with a QR code: target/demo/page-device.png');
+  title('14  The desk phone registers. It knows a name and a password, as phones always did');
+  const digest = `[authentication username=${username} password=${password}]`;
+  await sipp(kamailio.port, 'UDP', 'erin', digest, { scenario: 'sipp-digest.xml' });
+
+  title('15  Her conference phone has nothing but a keypad: she types nine digits');
+  const { code } = await browser.does('code', 'Conference phone');
+  const state = path.join(RUN, 'erin.json');
+  fs.rmSync(state, { force: true });
+  const conference = ['--server', `127.0.0.1:${kamailio.port}`, '--aor', `sip:erin@${DOMAIN}`,
+    '--instance', 'urn:uuid:00000000-0000-4000-8000-0000000e3119'];
+  await phone(0, 'registered; the code was good once, the phone has the shared key', ...conference, '--code', code, '--state', state);
+
+  title('16  The page shows what her phones do');
+  const noted = async () => {
+    const { phones } = await browser.does('phones');
+    return phones.length === 2 && phones.every(({ values: rows }) => rows.some(([, value]) => value === '127.0.0.1')) && phones;
+  };
+  for (const { name, kind, values: rows } of await until('the last registrations', noted)) {
+    say(`    ${name} (${kind})`);
+    for (const [label, value] of rows) say(`      ${label}: ${value}`);
+  }
+  verdict(true, 'both phones were seen: target/demo/page-phones.png');
+
+  title('17  She signs out everywhere: both phones are out');
+  const bindings = async () => ((await kamailio.rpc('ul.dump').catch(() => '')).match(/Address:/g) ?? []).length;
+  const before = await bindings();
+  const since = Date.now();
+  await browser.does('sign-out-everywhere');
+  await until('the bindings go', async () => (await bindings()) === 0);
+  say(`    ${before} bindings, and none ${((Date.now() - since) / 1000).toFixed(1)} s later`);
+  verdict(before === 2, 'both bindings are gone');
+  await phone(2, 'the conference phone is challenged', ...conference, '--pop', '--state', state);
+  await sipp(kamailio.port, 'UDP', 'erin', digest, { scenario: 'sipp-digest.xml', isIn: false });
+  await browser.close();
+  await counted(kamailio);
+  return { address, kamailio };
+}
+
 async function main() {
   fs.mkdirSync(RUN, { recursive: true });
   title('Two servers on this machine');
   const issuer = await startAuthorizationServer();
   say(`    authorization server  ${issuer}  (oidc-provider, a certified OpenID provider)`);
-  const kamailio = await startKamailio(issuer);
+  const kamailio = await startRegistrar(issuer);
   say(`    Kamailio              udp, tcp and ws on 127.0.0.1:${kamailio.port}, with auth_oauth.so`);
 
   title('1  Alice signs in at the authorization server and registers over UDP');
@@ -276,17 +408,18 @@ async function main() {
   await phone(2, 'challenged: Dave must sign in again', ...pop);
 
   title('What Kamailio counted (kamcmd auth_oauth.stats)');
-  for (const line of (await kamailio.rpc('auth_oauth.stats')).split('\n')) {
-    if (/: [1-9]/.test(line)) say(`  ${line.replace(/^\s*/, '  ')}`);
-  }
+  await counted(kamailio);
+  const page = await signInPage(issuer);
+
   say();
-  say(bold(failures ? `${failures} step(s) FAILED; the logs are in target/demo` : 'All 12 steps went as they should.'));
+  say(bold(failures ? `${failures} step(s) FAILED; the logs are in target/demo` : 'All 17 steps went as they should.'));
 
   if (!KEEP || failures) return stopAll();
   fs.writeFileSync(path.join(RUN, 'pids'), processes.map(({ child }) => `${child.pid}\n`).join(''));
   processes.forEach(({ child }) => child.unref());
   say(`
-Both servers keep running. Try:
+The servers keep running. Try:
+    ${page.address} in a browser on this machine, as any user with any password
     node target/kit/login.mjs --issuer ${issuer} --user dave --resource ${RESOURCE('es256')}
     WS=ws://127.0.0.1:${kamailio.port} AOR=sip:dave@${DOMAIN} RESOURCE=${RESOURCE('es256')} node target/kit/jssip-register.mjs
     target/release/sipoauth register --server 127.0.0.1:${kamailio.port} --aor sip:dave@${DOMAIN}

@@ -27,8 +27,8 @@ NODE_NPM=22.20.0                             # the same from the other registry,
 # Kamailio looks up the number of TCP in a file of netbase, and complains at every start where it is missing.
 BUILD_PACKAGES=(gcc g++ libc6-dev make binutils dpkg-dev pkg-config ca-certificates kamailio netbase)
 DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-modules
-  kamailio-utils-modules sip-tester sipsak)
-TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules chromium linphone-cli
+  kamailio-utils-modules sip-tester sipsak chromium)
+TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules linphone-cli
   baresip-core valgrind python3 openssl redis-server groff-base)
 SERVERS_PACKAGES=(kamailio-websocket-modules kamailio-utils-modules kamailio-extra-modules python3 python3-venv openssl)
 DEB_PACKAGES=(debhelper lintian python3)

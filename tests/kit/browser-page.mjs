@@ -8,6 +8,7 @@
 
 import readline from 'node:readline';
 import { launch } from './browser.mjs';
+import { addCode, addDevice, back, signIn } from './page.mjs';
 
 const { PAGE, SCRIPTS, SHOTS, LANGUAGE = 'en' } = process.env;
 const WIDTHS = [390, 1280];
@@ -35,51 +36,29 @@ async function look(name) {
   }
 }
 
-/** Goes through the authorization server's own pages. */
-async function signIn(user) {
-  await page.getByRole('link', { name: 'Sign in with corp' }).click();
-  while (!page.url().startsWith(`${PAGE}/`)) {
-    const login = page.locator('input[name=login]');
-    if (await login.count()) {
-      await login.fill(user);
-      await page.locator('input[name=password]').fill('any password');
-    }
-    await page.locator('button[type=submit]').click();
-    await page.waitForLoadState();
-  }
-}
-
-/** The values that are shown once, by their labels. */
-const values = async () => Object.fromEntries(await page.locator('dl.values > div:has(code:not(.address))').evaluateAll((rows) => rows
-  .map((row) => [row.querySelector('dt').textContent, row.querySelector('code').textContent])));
-
 try {
   await page.goto(PAGE);
   await look('choose');
-  await signIn('alice');
+  await signIn(page, PAGE, 'alice');
   await page.getByRole('heading', { name: 'My phones' }).waitFor();
   say('signed in', { url: page.url(), text: await page.locator('main').innerText() });
   await look('empty');
 
-  await page.getByLabel('Name of the phone').first().fill('Desk phone, room 12');
-  await page.getByRole('button', { name: 'Get a device password' }).click();
+  const values = await addDevice(page, 'Desk phone, room 12');
   const picture = page.getByAltText('QR code', { exact: false });
   const drawn = await picture.evaluate((image) => image.complete && image.naturalWidth > 0);
   say('device', {
-    values: await values(), url: page.url(), drawn, copies: await page.getByRole('button', { name: 'Copy' }).count(),
+    values, url: page.url(), drawn, copies: await page.getByRole('button', { name: 'Copy' }).count(),
     address: await page.locator('code.address').first().textContent(),
   });
   await look('device');
-  await page.getByRole('link', { name: 'Back to my phones' }).click();
+  await back(page);
 
-  await page.getByLabel('Name of the phone').nth(1).fill('Conference phone');
-  await page.getByRole('button', { name: 'Get a code' }).click();
-  say('code', { code: await page.locator('.code code').textContent(), url: page.url() });
+  say('code', { code: await addCode(page, 'Conference phone'), url: page.url() });
   await look('code');
-  await page.getByRole('link', { name: 'Back to my phones' }).click();
-  await page.getByLabel('Name of the phone').first().fill('Softphone');
-  await page.getByRole('button', { name: 'Get a device password' }).click();
-  await page.getByRole('link', { name: 'Back to my phones' }).click();
+  await back(page);
+  await addDevice(page, 'Softphone');
+  await back(page);
 
   say('waiting');
   await lines.next();
