@@ -163,6 +163,10 @@ fn show(sessions: &[ListedSession], each: sipoauth_session_fn, user: *mut c_void
     }
 }
 
+/// Flags in the first octet of `sipoauth_session_state.bindings`.
+const NAMELESS: u8 = 1;
+const ALL_BUT: u8 = 2;
+
 /// Tells whether a binding goes with a session that has ended: one that the phone has made with this `+sip.instance` (with or
 /// without its brackets) and this Call-ID. `session` is what a callback has been given, during that callback. Any process,
 /// any thread; never blocks. Since ABI version 5.
@@ -186,9 +190,10 @@ pub unsafe extern "C" fn sipoauth_binding_ends(
         texts().map_or_else(
             |status: i32| status,
             |(own, packed, instance, call_id)| {
-                let Some((nameless, names)) = packed.split_first() else { return 0 };
+                let Some((flags, names)) = packed.split_first() else { return 0 };
                 let (names, _) = names.as_chunks();
-                Bindings { call_ids: names, instance: &own, nameless: *nameless != 0 }.have(&instance, call_id).into()
+                let (nameless, all_but) = (flags & NAMELESS != 0, flags & ALL_BUT != 0);
+                Bindings { call_ids: names, all_but, instance: &own, nameless }.have(&instance, call_id).into()
             },
         )
     })
@@ -197,7 +202,9 @@ pub unsafe extern "C" fn sipoauth_binding_ends(
 /// A session that has ended, as the host sees it, for the time of this call.
 pub(super) fn with_end<T>(end: &SessionEnd, use_it: impl FnOnce(*const sipoauth_session_state) -> T) -> T {
     let bindings = end.bindings();
-    let packed = [&[bindings.nameless.into()], bindings.call_ids.as_flattened()].concat();
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let flags = flag(bindings.nameless, NAMELESS) | flag(bindings.all_but, ALL_BUT);
+    let packed = [&[flags], bindings.call_ids.as_flattened()].concat();
     with_bindings(&end.aor, &end.session, &packed, use_it)
 }
 

@@ -54,44 +54,48 @@ impl PhoneUses {
         let batch: Vec<Used> = self.queue.iter().take(BATCH).cloned().collect();
         let (count, task_env) = (batch.len(), env.clone());
         let store = move || {
-            let mut ended = Vec::new();
+            let (mut ended, mut left) = (Vec::new(), batch);
             if let Ok(store) = task_env.store() {
-                for used in batch {
-                    match task_env.noted(store_use(&store, used)) {
-                        Ok(end) => ended.extend(end),
-                        Err(_) => break,
-                    }
-                }
+                let done = left.iter().take_while(|used| {
+                    let stored = task_env.noted(store_use(&store, used));
+                    stored.map(|end| ended.extend(end)).is_ok()
+                });
+                let done = done.count();
+                left.drain(..done);
             }
-            ServiceEvent::UsesStored(ended)
+            ServiceEvent::UsesStored(ended, left)
         };
-        if pool.start(env.task(store, |_| ServiceEvent::UsesStored(Vec::new()))) {
+        if pool.start(env.task(store, |_| ServiceEvent::UsesStored(Vec::new(), Vec::new()))) {
             self.storing = true;
             self.queue.drain(..count);
         }
     }
 
-    /// A thread has stored them.
-    pub fn stored(&mut self) {
+    /// A thread has stored them, but for these. They are not known, so the next use of such a phone counts.
+    pub fn stored(&mut self, left: &[Used]) {
         self.storing = false;
+        for used in left {
+            self.known.remove(&used.session);
+        }
     }
 }
 
 /// Stores a use. A phone that was signed out while it registered has a binding of which nobody knew then: its end is told
 /// once more.
-fn store_use(store: &SessionStore, used: Used) -> Result<Option<SessionEnd>, StoreError> {
+fn store_use(store: &SessionStore, used: &Used) -> Result<Option<SessionEnd>, StoreError> {
     let Used { aor, session, seen, ends_at } = used;
     let now = now_millis();
-    let is_alive = |s: &Session| s.id == session && s.valid_until > 0 && s.ends_at > now / 1000;
-    if store.account(&aor, now)?.is_some_and(|account| account.judged().sessions.iter().any(is_alive)) {
-        store.note_use(&session, &seen, ends_at * 1000, now)?;
+    let is_alive = |s: &Session| s.id == *session && s.valid_until > 0 && s.ends_at > now / 1000;
+    if store.account(aor, now)?.is_some_and(|account| account.judged().sessions.iter().any(is_alive)) {
+        store.note_use(session, seen, ends_at * 1000, now)?;
         return Ok(None);
     }
-    let gone = Session { id: session, sign_in: SignIn::Device, ..Session::default() };
+    let gone = Session { id: *session, sign_in: SignIn::Device, ..Session::default() };
     Ok(Some(SessionEnd {
-        aor,
+        aor: aor.clone(),
         session: gone,
-        call_ids: seen.call_ids,
+        call_ids: seen.call_ids.clone(),
+        all_but: false,
         last_nameless: false,
         by: EndedBy::User,
         why: "The phone was signed out while it registered.".into(),

@@ -104,9 +104,9 @@ impl TaskEnv {
         let (Some(session), Some(refresh_token)) = (&session, tokens.refresh_token.clone()) else {
             self.standings.forget(key);
             // Its server had refused to go on, and now its last access token has ended, too.
-            if let Some(session) = session.filter(|session| session.valid_until > 0) {
+            if let Some(session) = session {
                 outcome.aor = Some(tokens.aor.clone());
-                outcome.ended = self.end(store, key, &tokens.aor, &session, "its access token has ended")?;
+                outcome.ended = self.end(store, key, &tokens, &session, "its access token has ended")?;
                 return Ok(());
             }
             return store.store().remove(key, Some(&sealed)).map(drop);
@@ -150,17 +150,17 @@ impl TaskEnv {
         let text = match answer {
             Ok(refreshed) => {
                 self.standings.forget(key);
-                return self.take_over(store, key, &refreshed);
+                return self.take_over(store, key, &tokens, &refreshed);
             }
             // Tokens that no longer fit the configuration end the session as a refusal does.
             Err(TokenError::Refused(text) | TokenError::Unfit(_, text)) => {
                 ends("ends", &text);
-                outcome.ended = self.end(store, key, &tokens.aor, session, &text)?;
+                outcome.ended = self.end(store, key, &tokens, session, &text)?;
                 return Ok(());
             }
             Err(TokenError::Denied(reason)) => {
                 ends("ends", reason.text());
-                outcome.ended = self.end(store, key, &tokens.aor, session, reason.text())?;
+                outcome.ended = self.end(store, key, &tokens, session, reason.text())?;
                 return Ok(());
             }
             Err(TokenError::RequestRefused(text)) => {
@@ -245,7 +245,7 @@ impl TaskEnv {
             Ok(refreshed) => refreshed,
             Err(error) => return Ok(Err(error)),
         };
-        self.take_over(store, &key, &refreshed)?;
+        self.take_over(store, &key, &tokens, &refreshed)?;
         Ok(Ok(Exchanged {
             session: session.id,
             identity: Identity {
@@ -303,12 +303,23 @@ impl TaskEnv {
         refreshed
     }
 
-    fn take_over(&self, store: &SessionStore, key: &str, refreshed: &Refreshed) -> Result<(), StoreError> {
+    /// `asked` are the tokens that were to be refreshed.
+    fn take_over(
+        &self,
+        store: &SessionStore,
+        key: &str,
+        asked: &Tokens,
+        refreshed: &Refreshed,
+    ) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             let now = now_millis();
             let Some((mut tokens, sealed)) = store.tokens(key, now)? else {
                 return Ok(()); // Revoked meanwhile.
             };
+            // The user has signed in again meanwhile. What was refreshed belongs to the sign-in before.
+            if tokens.refresh_token != asked.refresh_token {
+                return Ok(());
+            }
             let keeps = keeps_access_token(&self.policy, tokens.sign_in);
             tokens.access_token = keeps.then(|| refreshed.access_token.clone());
             if refreshed.refresh_token.is_some() {
@@ -379,6 +390,7 @@ impl TaskEnv {
             aor: tokens.aor,
             session,
             call_ids: Vec::new(),
+            all_but: false,
             last_nameless: false,
             by: EndedBy::Server,
             why: why.to_owned(),
@@ -387,16 +399,22 @@ impl TaskEnv {
         Ok(is_own.then_some(end).into_iter().collect())
     }
 
-    /// Ends the session, so the next request of its phone is challenged. What hangs on it ends with it.
+    /// Ends the session, so the next request of its phone is challenged. What hangs on it ends with it. Its tokens go last: as
+    /// long as they are there, it is tried again.
     fn end(
         &self,
         store: &SessionStore,
         key: &str,
-        aor: &str,
+        asked: &Tokens,
         session: &Session,
         why: &str,
     ) -> Result<Vec<SessionEnd>, StoreError> {
-        let now = now_millis();
+        let (now, aor) = (now_millis(), &asked.aor);
+        // The user has signed in again while the server was asked about the sign-in before.
+        let Some((tokens, sealed)) = store.tokens(key, now)? else { return Ok(Vec::new()) };
+        if tokens.refresh_token != asked.refresh_token {
+            return Ok(Vec::new());
+        }
         let (mut left, mut ended) = (Account::default(), Vec::new());
         store.change_account(aor, now, |account| {
             let found = account.sessions.iter_mut().find(|s| s.id == session.id);
@@ -411,9 +429,9 @@ impl TaskEnv {
             is_found
         })?;
         aor.clone_into(&mut left.aor);
-        store.store().remove(key, None)?;
         let ending = Ending { by: EndedBy::Server, why, origin: self.context.origin() };
         let mut told = store.tell_ended(&left, ended, &ending, now)?;
+        store.store().remove(key, Some(&sealed))?;
         told.retain(|end| end.session.sign_in != SignIn::Page);
         Ok(told)
     }

@@ -18,7 +18,7 @@ use super::intake::{Events, Intake};
 use super::introspections::{IntrospectionDone, Introspections};
 use super::key_fetches::{KeyFetches, KeyThreads};
 use super::line_buffer::LineBuffer;
-use super::logouts::Logouts;
+use super::logouts::{Logouts, Waiting};
 use super::phone_uses::PhoneUses;
 use super::pool::{Pool, spawn};
 use super::provider_load::{LoadKind, Loads};
@@ -31,7 +31,7 @@ use crate::fault;
 use crate::process::StartError;
 use crate::process::caught::caught;
 use crate::process::context::{Context, PlacedPolicy};
-use crate::process::job::{Job, Work};
+use crate::process::job::{Job, Used, Work};
 use crate::process::job_queue::Received;
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
@@ -72,12 +72,12 @@ pub enum ServiceEvent {
     Kept(RefreshEvent),
     /// A record was changed by another proxy.
     Changed(String),
-    /// The ends of sessions that others have told of; None if the store cannot be read.
-    Heard(Option<Vec<SessionEnd>>),
-    /// A thread has worked on a logout token.
-    LoggedOut,
-    /// A thread has stored when phones have registered; some of them were signed out meanwhile.
-    UsesStored(Vec<SessionEnd>),
+    /// The ends of sessions that others have told of, and whether these are all.
+    Heard(Vec<SessionEnd>, bool),
+    /// A thread has worked on a logout token; this one is to be tried again.
+    LoggedOut(Option<Waiting>),
+    /// A thread has stored when phones have registered. Some of them were signed out meanwhile, and some could not be stored.
+    UsesStored(Vec<SessionEnd>, Vec<Used>),
 }
 
 /// The right to be the only I/O service of a context.
@@ -314,7 +314,10 @@ impl IoService {
             }
             ServiceEvent::Received(Received::Job(Job { work: Work::LogOut(token), asker })) => {
                 self.context.arena().shared().waiting.give_back(&asker.place);
-                self.logouts.add(token);
+                if !self.logouts.add(token, now) {
+                    let line = "too many logout tokens wait: a user who was logged out is still signed in";
+                    self.context.log().log(Level::Error, line);
+                }
             }
             ServiceEvent::Received(Received::Job(Job { work: Work::Used(used), asker })) => {
                 self.context.arena().shared().waiting.give_back(&asker.place);
@@ -361,10 +364,10 @@ impl IoService {
                 self.ends.changed(&key);
                 self.changes.note(key);
             }
-            ServiceEvent::Heard(ends) => self.ends.finished(ends, self.context.origin()),
-            ServiceEvent::LoggedOut => self.logouts.finished(),
-            ServiceEvent::UsesStored(ended) => {
-                self.phones.stored();
+            ServiceEvent::Heard(ends, are_all) => self.ends.finished(ends, are_all, self.context.origin()),
+            ServiceEvent::LoggedOut(left) => self.logouts.finished(left, now),
+            ServiceEvent::UsesStored(ended, left) => {
+                self.phones.stored(&left);
                 self.ends.extend(ended);
             }
         }
@@ -384,7 +387,13 @@ impl IoService {
     }
 
     fn until_next(&self, now: i64) -> Duration {
-        let times = [self.keys.next(), self.waiters.next_deadline(), self.exchanges.next(), self.ends.next()];
+        let times = [
+            self.keys.next(),
+            self.waiters.next_deadline(),
+            self.exchanges.next(),
+            self.ends.next(),
+            self.logouts.next(),
+        ];
         let upkeep = self.context.sessions().map(|_| self.refreshes.next());
         let refers = self.refers.next(self.context.arena().refers());
         let next = times.into_iter().flatten().chain(upkeep).chain(refers).min().unwrap_or(i64::MAX);
@@ -410,7 +419,7 @@ impl IoService {
             self.refreshes.dispatch(env, pool, now);
             self.ends.dispatch(env, pool, now);
             self.phones.dispatch(env, pool);
-            self.logouts.dispatch(env, pool);
+            self.logouts.dispatch(env, pool, now);
             self.start_watching();
         }
     }

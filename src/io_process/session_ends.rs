@@ -9,12 +9,13 @@ use super::pool::Pool;
 use super::service::ServiceEvent;
 use crate::clock::{has_come, now_millis};
 use crate::store::session_ends::{HeardEnds, PREFIX};
+use crate::store::sessions::SessionStore;
 use sipoauth_core::records::session_end::SessionEnd;
 
-/// Time between two looks into a folder, in milliseconds.
+/// Time between two looks at all records, in milliseconds.
 const LOOK: i64 = 250;
-/// Ends that are kept for the host, and keys that wait to be read. A host that never asks misses nothing by losing the rest;
-/// after that many keys everything is read.
+/// Ends that are kept for the host, and keys that wait to be read. More of them stay in the store until the host has taken
+/// these; after that many keys everything is read.
 const MOST: usize = 3072;
 
 /// What is heard.
@@ -33,7 +34,7 @@ pub struct SessionEnds {
 }
 
 impl SessionEnds {
-    /// `looks` where the store does not tell of new records. What has ended before `now` is not heard.
+    /// `looks` where the store does not tell of new records.
     pub fn new(looks: bool, now: i64) -> SessionEnds {
         SessionEnds {
             heard: Arc::new(Mutex::new(HeardEnds::new(now))),
@@ -48,7 +49,7 @@ impl SessionEnds {
 
     /// When there is something to do next; None while nothing is known of.
     pub fn next(&self) -> Option<i64> {
-        (self.looks && !self.reading).then_some(self.next_look)
+        ((self.looks || self.all) && !self.reading && self.room() > 0).then_some(self.next_look)
     }
 
     /// The store has told of a new record; an empty key stands for any.
@@ -62,47 +63,51 @@ impl SessionEnds {
 
     /// Has a thread read what has come.
     pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, now: i64) {
-        if self.reading {
+        let most = self.room();
+        if self.reading || most == 0 {
             return;
         }
-        let looks = self.looks && has_come(self.next_look, now, LOOK);
-        if !looks && !self.all && self.keys.is_empty() {
+        let all = (self.looks || self.all) && has_come(self.next_look, now, LOOK);
+        if !all && self.keys.is_empty() {
             return;
         }
-        self.next_look = now + LOOK;
-        let (all, keys) = (looks || self.all, self.keys.clone());
+        if all {
+            self.next_look = now + LOOK;
+        }
+        let keys = (!all).then(|| self.keys.clone());
         let (task_env, heard) = (env.clone(), Arc::clone(&self.heard));
         let read = move || {
             let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = now_millis();
-            let ends = task_env.store().and_then(|store| {
-                let read = |key: &String| store.hear(key, &mut heard, now).transpose();
-                let ends = if all { store.hear_all(&mut heard, now) } else { keys.iter().filter_map(read).collect() };
-                task_env.noted(ends)
-            });
-            ServiceEvent::Heard(ends.ok())
+            let mut ends = Vec::new();
+            let into = (&mut ends, most);
+            let read = |store: Arc<SessionStore>| store.hear_some(keys.as_deref(), &mut heard, into, now_millis());
+            let are_all = task_env.noted(task_env.store().and_then(read)).unwrap_or(false);
+            ServiceEvent::Heard(ends, are_all)
         };
-        if pool.start(env.task(read, |_| ServiceEvent::Heard(None))) {
+        if pool.start(env.task(read, |_| ServiceEvent::Heard(Vec::new(), false))) {
             self.reading = true;
-            self.all = false;
+            self.all &= !all;
             self.keys.clear();
         }
     }
 
-    /// A thread has read. None: the store could not be read, so everything is read again when it can.
-    pub fn finished(&mut self, ends: Option<Vec<SessionEnd>>, origin: u64) {
+    /// A thread has read. If it has not got all, everything is read again.
+    pub fn finished(&mut self, ends: Vec<SessionEnd>, are_all: bool, origin: u64) {
         self.reading = false;
-        match ends {
-            None => self.all = !self.looks,
-            // What this proxy has ended was told already.
-            Some(ends) => self.extend(ends.into_iter().filter(|end| end.origin != origin)),
-        }
+        self.all |= !are_all;
+        // What this proxy has ended was told already.
+        self.ended.extend(ends.into_iter().filter(|end| end.origin != origin));
     }
 
-    /// More sessions have ended.
+    /// More sessions have ended, which only this process knows of.
     pub fn extend(&mut self, ends: impl IntoIterator<Item = SessionEnd>) {
-        let room = MOST.saturating_sub(self.ended.len());
+        // A host that never asks misses nothing by losing the rest.
+        let room = (2 * MOST).saturating_sub(self.ended.len());
         self.ended.extend(ends.into_iter().take(room));
+    }
+
+    fn room(&self) -> usize {
+        MOST.saturating_sub(self.ended.len())
     }
 
     /// The sessions that have ended since the last call.

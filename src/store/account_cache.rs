@@ -105,7 +105,7 @@ mod tests {
     use sipoauth_core::records::session::Account;
 
     fn opened(aor: &str, seal: Seal) -> OpenedAccount {
-        let account = Account { aor: aor.into(), sessions: Vec::new() };
+        let account = Account { aor: aor.into(), ..Account::default() };
         OpenedAccount { key: format!("a:{aor}"), seal, account: Arc::new(KnownAccount::new(account)) }
     }
 

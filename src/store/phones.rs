@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::session_admin::ListedSession;
 use super::session_ends::Ending;
 use super::session_tokens::{keeps_access_token, refresh_due};
-use super::sessions::{ATTEMPTS, SessionError, SessionStore, account_key, overtaken, tokens_key};
+use super::sessions::{ATTEMPTS, SessionError, SessionStore, account_key, fits, overtaken, tokens_key};
 use sipoauth_core::check::registration::CodeId;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::oauth::exchange::Granted;
@@ -21,7 +21,7 @@ use sipoauth_core::records::redemption::Redemption;
 use sipoauth_core::records::session::{
     Account, CodeRecord, CodeState, Exchanged, Identity, Session, SessionId, SignIn, Tokens, encode, id_text,
 };
-use sipoauth_core::records::session_end::SessionEnd;
+use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::fingerprint::visible;
 use sipoauth_core::text::secret::SecretText;
@@ -177,8 +177,8 @@ impl SessionStore {
         let aor = identity.aors.first().cloned().unwrap_or_default();
         let ends_at = now / 1000 + i64::from(policy.settings.session_lifetime);
         let (mut kept, fresh) = (None, new_id(now)?);
-        let (mut devices, mut gone) = (Vec::new(), Vec::new());
-        self.change_account(&aor, now, |account| {
+        let (mut devices, mut before) = (Vec::new(), None);
+        let account = self.change_account(&aor, now, |account| {
             let is_same = |s: &Session| {
                 s.sign_in == SignIn::Page
                     && s.provider == provider.name
@@ -187,6 +187,7 @@ impl SessionStore {
             };
             let place = account.sessions.iter().position(is_same);
             let earlier = place.map(|place| account.sessions.remove(place));
+            before.clone_from(&earlier);
             // Without a new refresh token the earlier one goes on to serve.
             let keeps = refresh_token.is_none() && earlier.as_ref().is_some_and(|s| s.renewable && s.valid_until > 0);
             let session = Session {
@@ -219,12 +220,15 @@ impl SessionStore {
             devices = account.phones().filter(|s| s.parent == Some(session.id)).map(|s| s.device.clone()).collect();
             kept = Some(session.clone());
             account.sessions.insert(0, session);
-            gone = drop_pages(account);
+            drop_pages(account);
             true
         })?;
-        gone.iter().for_each(|session| self.clear_away(session));
+        self.tell_untold(account, &Ending::new(EndedBy::Displaced), now)?;
         let session = kept.expect("the change was made");
         self.put_page_tokens(policy, &session, &aor, (access_token, refresh_token, expires_at), now)?;
+        if let Some(before) = before.filter(|before| before.sid != session.sid) {
+            self.forget_browser(&before, &aor, now);
+        }
         let names = (session.subject.as_str(), session.sid.as_ref());
         self.note_user(&provider.issuer_name, names, &aor, ends_at * 1000, now)?;
         for username in devices.iter().filter(|username| !username.is_empty()) {
@@ -341,7 +345,7 @@ impl SessionStore {
         }
         let mut added = Err(AddError::SignedOut);
         let changed = self.change_account(&page.aor, now, |account| {
-            added = room_for_phone(policy, account, page);
+            added = room_for_phone(policy, account, page, now);
             if added.is_ok() {
                 let session = Session {
                     id,
@@ -353,6 +357,11 @@ impl SessionStore {
                     ..parent.clone()
                 };
                 account.sessions.insert(0, session);
+                // Another phone would have to go.
+                if !fits(account) {
+                    account.sessions.remove(0);
+                    added = Err(AddError::TooMany);
+                }
             }
             added.is_ok()
         });
@@ -493,26 +502,27 @@ impl SessionStore {
     fn may_add(&self, policy: &Policy, page: &PageSignIn, now: i64) -> Result<Session, AddError> {
         let parent = self.page_session(page, now)?.ok_or(AddError::SignedOut)?;
         let account = self.account(&page.aor, now)?.unwrap_or_default();
-        room_for_phone(policy, &account, page)?;
+        room_for_phone(policy, &account, page, now)?;
         Ok(parent)
     }
 }
 
-fn room_for_phone(policy: &Policy, account: &Account, page: &PageSignIn) -> Result<(), AddError> {
+fn room_for_phone(policy: &Policy, account: &Account, page: &PageSignIn, now: i64) -> Result<(), AddError> {
     if !account.sessions.iter().any(|s| s.sign_in == SignIn::Page && s.id == page.id) {
         return Err(AddError::SignedOut);
     }
     let most = policy.settings.max_devices as usize;
-    if account.phones().count() < most { Ok(()) } else { Err(AddError::TooMany) }
+    let alive = account.phones().filter(|s| s.ends_at > now / 1000).count();
+    if alive < most { Ok(()) } else { Err(AddError::TooMany) }
 }
 
-/// Takes out the oldest sign-ins at the page, and what hangs on them, as long as there are too many.
-fn drop_pages(account: &mut Account) -> Vec<Session> {
+/// Ends the oldest sign-ins at the page, and what hangs on them, as long as there are too many.
+fn drop_pages(account: &mut Account) {
     let mut gone = Vec::new();
     while account.sessions.iter().filter(|s| s.sign_in == SignIn::Page).count() > MOST_PAGES {
         let Some(last) = account.sessions.iter().rposition(|s| s.sign_in == SignIn::Page) else { break };
         gone.push(account.sessions.remove(last));
     }
     gone.extend(account.prune(usize::MAX));
-    gone
+    account.owe(gone);
 }

@@ -37,7 +37,7 @@ impl SessionStore {
     pub fn list(&self, aor: &str, from: &str, now: i64) -> Result<SessionPage, SessionError> {
         let mut page = SessionPage::default();
         let mut add = |account: Account| {
-            let Account { aor, sessions } = account.judged();
+            let Account { aor, sessions, .. } = account.judged();
             let alive = sessions.into_iter().filter(|s| s.ends_at > now / 1000);
             page.sessions.extend(alive.map(|session| ListedSession { aor: aor.clone(), session }));
         };

@@ -11,9 +11,9 @@ use super::phones::phone_use_key;
 use super::sessions::{ATTEMPTS, SessionStore, overtaken, tokens_key, unseal};
 use sipoauth_core::oauth::logout_token::LogoutToken;
 use sipoauth_core::ports::store::{StoreError, Write};
-use sipoauth_core::records::phone_use::PhoneUse;
+use sipoauth_core::records::phone_use::{CallIdName, PhoneUse};
 use sipoauth_core::records::session::{Account, IssuerName, Session, SessionId, SidName, SignIn, encode};
-use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
+use sipoauth_core::records::session_end::{EndedBy, SessionEnd, instance_name};
 use sipoauth_core::records::user_index::{UserIndex, user_index_key};
 use sipoauth_core::text::fingerprint::{hex, push_hex};
 
@@ -52,15 +52,19 @@ pub struct HeardEnds {
 }
 
 impl HeardEnds {
-    /// What ended before `now` does not count, because the caller had no bindings then.
+    /// What has ended shortly before counts, too: the location service may have brought its bindings back from a database.
     pub fn new(now: i64) -> HeardEnds {
-        HeardEnds { heard: HashMap::new(), since: now - CLOCKS }
+        HeardEnds { heard: HashMap::new(), since: now - TOLD }
     }
 
-    /// Notes the record of an end; false when it is known, or too old.
-    fn note(&mut self, key: &str) -> bool {
-        let at = time_of(key).filter(|at| *at >= self.since);
-        at.is_some_and(|at| self.heard.insert(key.to_owned(), at).is_none())
+    /// False when the record of an end is known, or too old.
+    fn is_new(&self, key: &str) -> bool {
+        time_of(key).is_some_and(|at| at >= self.since) && !self.heard.contains_key(key)
+    }
+
+    /// Notes that the record was read.
+    fn note(&mut self, key: &str) {
+        self.heard.extend(time_of(key).map(|at| (key.to_owned(), at)));
     }
 
     /// Forgets what will not turn up again.
@@ -74,8 +78,30 @@ fn time_of(key: &str) -> Option<i64> {
 }
 
 impl SessionStore {
-    /// Tells every proxy of ended sessions of an address, and removes what is left of them: their tokens, device
-    /// passwords and last uses. `left` is what the address has now.
+    /// Tells every proxy of the sessions of an address that have ended untold, and removes what is left of them: their tokens,
+    /// device passwords and last uses. If it fails, whoever ends something at this address tells of them again.
+    pub(super) fn tell_untold(
+        &self,
+        account: Account,
+        ending: &Ending<'_>,
+        now: i64,
+    ) -> Result<Vec<SessionEnd>, StoreError> {
+        if account.untold.is_empty() {
+            return Ok(Vec::new());
+        }
+        let told = self.tell_ended(&account, account.untold.clone(), ending, now)?;
+        told.iter().for_each(|end| self.clear_away(&end.session, &end.aor, now));
+        let is_told = |s: &Session| told.iter().any(|end| end.session.id == s.id);
+        // If this fails they are told of twice, and nothing is left of them to go.
+        let _ = self.change_account(&account.aor, now, |account| {
+            let before = account.untold.len();
+            account.untold.retain(|s| !is_told(s));
+            account.untold.len() != before
+        });
+        Ok(told)
+    }
+
+    /// Tells every proxy of ended sessions of an address. `account` is what the address has now.
     pub fn tell_ended(
         &self,
         account: &Account,
@@ -86,11 +112,13 @@ impl SessionStore {
         let mut told = Vec::new();
         for session in ended {
             let id = session.id;
-            let known = self.phone_use(&id, now).ok().flatten().unwrap_or_default();
+            let known = self.phone_use(&id, now)?.unwrap_or_default();
+            let all_but = known.may_have_others(now / 1000);
             let nameless = |s: &Session| s.sign_in != SignIn::Page && s.instance.is_empty() && s.id != id;
             let end = SessionEnd {
                 aor: account.aor.clone(),
-                call_ids: known.call_ids,
+                call_ids: if all_but { self.names_of_others(account, &id, now)? } else { known.call_ids },
+                all_but,
                 last_nameless: !account.sessions.iter().any(nameless),
                 session: Session {
                     valid_until: 0,
@@ -112,6 +140,16 @@ impl SessionStore {
         Ok(told)
     }
 
+    /// The Call-IDs and instances of the phones of an address but this one.
+    fn names_of_others(&self, account: &Account, but: &SessionId, now: i64) -> Result<Vec<CallIdName>, StoreError> {
+        let mut names = Vec::new();
+        for session in account.phones().filter(|s| s.id != *but) {
+            names.extend(self.phone_use(&session.id, now)?.unwrap_or_default().call_ids);
+            names.extend((!session.instance.is_empty()).then(|| instance_name(&session.instance)));
+        }
+        Ok(names)
+    }
+
     fn put_end(&self, end: &SessionEnd, now: i64) -> Result<(), StoreError> {
         let mut random = [0; 4];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| StoreError::Away("no random numbers".into()))?;
@@ -123,7 +161,7 @@ impl SessionStore {
     }
 
     /// Removes what is kept beside a session that is no more. If that fails, it expires.
-    pub(super) fn clear_away(&self, session: &Session) {
+    pub(super) fn clear_away(&self, session: &Session, aor: &str, now: i64) {
         let _ = self.store.remove(&tokens_key(&session.id), None);
         if session.sign_in == SignIn::Device {
             self.remove_device(&session.device);
@@ -131,32 +169,61 @@ impl SessionStore {
         if session.parent.is_some() {
             let _ = self.store.remove(&phone_use_key(&session.id), None);
         }
+        if session.sign_in == SignIn::Page {
+            self.forget_browser(session, aor, now);
+        }
     }
 
-    /// The end of a session that another process has told of under this key. None when it is known.
-    pub fn hear(&self, key: &str, heard: &mut HeardEnds, now: i64) -> Result<Option<SessionEnd>, StoreError> {
-        if !heard.note(key) {
+    /// The end of a session that another process has told of under this key. None when it is known. What cannot be read now
+    /// may be asked for again.
+    fn hear(&self, key: &str, heard: &mut HeardEnds, now: i64) -> Result<Option<SessionEnd>, StoreError> {
+        if !heard.is_new(key) {
             return Ok(None);
         }
-        let Some(sealed) = self.store.get(key, now)? else { return Ok(None) };
-        unseal(&self.sealer, key, &sealed)
+        let sealed = self.store.get(key, now)?;
+        heard.note(key);
+        match sealed.map(|sealed| unseal(&self.sealer, key, &sealed)).transpose() {
+            Ok(end) => Ok(end.flatten()),
+            // One record that nobody can read must not hide the others.
+            Err(StoreError::Corrupt(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The ends of sessions that were not heard of yet.
-    pub fn hear_all(&self, heard: &mut HeardEnds, now: i64) -> Result<Vec<SessionEnd>, StoreError> {
-        let (mut ends, mut from) = (Vec::new(), None);
-        loop {
-            let page = self.store.scan(PREFIX, from.as_deref(), PAGE)?;
-            for key in &page.keys {
+    /// The ends of sessions that were not heard of yet: those of these keys, or all. At most `most` of them; true when there
+    /// are no more. What was heard before a failure is in `ends`.
+    pub fn hear_some(
+        &self,
+        keys: Option<&[String]>,
+        heard: &mut HeardEnds,
+        (ends, most): (&mut Vec<SessionEnd>, usize),
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let mut hear = |keys: &[String]| {
+            for key in keys {
+                if ends.len() >= most {
+                    return Ok(false);
+                }
                 ends.extend(self.hear(key, heard, now)?);
             }
-            match page.next {
-                Some(next) => from = Some(next),
-                None => break,
+            Ok(true)
+        };
+        let Some(keys) = keys else {
+            let mut from = None;
+            loop {
+                let page = self.store.scan(PREFIX, from.as_deref(), PAGE)?;
+                if !hear(&page.keys)? {
+                    return Ok(false);
+                }
+                match page.next {
+                    Some(next) => from = Some(next),
+                    None => break,
+                }
             }
-        }
-        heard.forget(now);
-        Ok(ends)
+            heard.forget(now);
+            return Ok(true);
+        };
+        hear(keys)
     }
 
     /// Ends the sessions of an address that `goes` picks, and those that hang on them.
@@ -167,19 +234,14 @@ impl SessionStore {
         now: i64,
         goes: impl Fn(&Session) -> bool,
     ) -> Result<Vec<SessionEnd>, StoreError> {
-        let (mut ended, mut left) = (Vec::new(), Account::default());
-        self.change_account(aor, now, |account| {
-            ended = account.sessions.extract_if(.., |session| goes(session)).collect();
+        let account = self.change_account(aor, now, |account| {
+            let mut ended: Vec<Session> = account.sessions.extract_if(.., |session| goes(session)).collect();
             ended.extend(account.prune(usize::MAX));
-            left.clone_from(account);
-            !ended.is_empty()
+            let is_changed = !ended.is_empty();
+            account.owe(ended);
+            is_changed
         })?;
-        left.aor = aor.to_owned();
-        let told = self.tell_ended(&left, ended, ending, now)?;
-        for end in &told {
-            self.clear_away(&end.session);
-        }
-        Ok(told)
+        self.tell_untold(account, ending, now)
     }
 
     /// Ends the sessions that a logout token of this issuer is about (Back-Channel Logout 1.0 section 2.6): those of one
@@ -254,13 +316,26 @@ impl SessionStore {
                 None => (UserIndex::default(), None),
             };
             index.add(aor);
+            // Another session of this user may last longer than this one.
+            index.until = index.until.max(expires_at);
             let value = self.sealer.seal(key, &encode(&index));
-            let write = Write { key, value: &value, expires_at, due_at: None };
+            let write = Write { key, value: &value, expires_at: index.until, due_at: None };
             if self.store.put_owed(&write, sealed.as_deref(), now)? {
                 return Ok(());
             }
         }
         Err(overtaken())
+    }
+
+    /// Forgets at which address a browser's session has signed in. If that fails, it expires.
+    pub(super) fn forget_browser(&self, page: &Session, aor: &str, now: i64) {
+        let Some(sid) = &page.sid else { return };
+        let key = user_index_key(&page.issuer, &sid_text(sid));
+        if let Ok(Some((index, sealed))) = self.read::<UserIndex>(&key, now)
+            && index.aors == [aor]
+        {
+            let _ = self.store.remove(&key, Some(&sealed));
+        }
     }
 
     /// The last registration of a phone.

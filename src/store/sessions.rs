@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::session_ends::Ending;
 use sha2::{Digest, Sha256};
 use sipoauth_core::check::registration::{CodeId, Registration, admit, key_of, may_register};
 use sipoauth_core::config::policy::Policy;
@@ -15,6 +16,7 @@ use sipoauth_core::records::session::{
     Account, CodeRecord, CodeState, Exchanged, IssuerName, Record, Session, SessionId, SignIn, decode, encode, id_text,
     is_outdated,
 };
+use sipoauth_core::records::session_end::EndedBy;
 use sipoauth_core::text::fingerprint::push_hex;
 use sipoauth_core::text::secret::KeyOctets;
 
@@ -214,31 +216,34 @@ impl SessionStore {
         self.store.remove(&code_key(id), Some(expected))
     }
 
-    /// Changes the sessions of an address. `change` returns whether there is something to write. A record without
-    /// sessions is removed.
+    /// Changes the sessions of an address, and returns them. `change` returns whether there is something to write. A record
+    /// in which nothing is left is removed.
     pub fn change_account(
         &self,
         aor: &str,
         now: i64,
         mut change: impl FnMut(&mut Account) -> bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Account, StoreError> {
         let key = account_key(aor);
         for _ in 0..ATTEMPTS {
             let found = self.read::<Account>(&key, now)?;
             let (mut account, sealed) = match found {
                 Some((account, sealed)) => (account, Some(sealed)),
-                None => (Account { aor: aor.to_owned(), sessions: Vec::new() }, None),
+                None => (Account { aor: aor.to_owned(), ..Account::default() }, None),
             };
             if !change(&mut account) {
-                return Ok(());
+                return Ok(account);
             }
-            let end = account.sessions.iter().map(|s| s.ends_at).max();
+            // What is owed to proxies that can no longer have such bindings is forgotten.
+            account.untold.retain(|s| s.ends_at > now / 1000);
+            let end = account.sessions.iter().chain(&account.untold).map(|s| s.ends_at).max();
             let done = match (end, &sealed) {
                 (Some(end), _) => {
                     let mut octets = encode(&account);
                     // With a store over the network, the workers' cache has no room for longer records.
                     while octets.len() > MAX_ACCOUNT && account.phones().count() > 1 {
-                        account.prune(account.phones().count() - 1);
+                        let gone = account.prune(account.phones().count() - 1);
+                        account.owe(gone.into_iter().filter(|s| s.parent.is_some()));
                         octets = encode(&account);
                     }
                     let value = self.sealer.seal(&key, &octets);
@@ -250,7 +255,7 @@ impl SessionStore {
                 (None, None) => true,
             };
             if done {
-                return Ok(());
+                return Ok(account);
             }
         }
         Err(overtaken())
@@ -289,7 +294,7 @@ impl SessionStore {
             let key = key_of(settings, exchanged, registration, to_tag);
             let first = exchanged.bound_to.is_empty();
             let (mut ended, mut ends_at, mut left) = (false, 0, Vec::new());
-            self.change_account(&registration.aor, now, |account| {
+            let account = self.change_account(&registration.aor, now, |account| {
                 let place = account.sessions.iter().position(|s| s.id == exchanged.session);
                 let has_key = |s: &Session| key.as_ref().is_none_or(|key| s.keys.contains(key));
                 if !first && place.is_some_and(|place| has_key(&account.sessions[place])) {
@@ -335,13 +340,17 @@ impl SessionStore {
                 let same_phone = |s: &Session| !s.instance.is_empty() && flow(s) == flow(&session);
                 left = account.sessions.extract_if(.., |s| same_phone(s) || s.ends_at <= now / 1000).collect();
                 account.sessions.insert(0, session);
-                left.extend(account.prune(bounds.devices));
+                let pruned = account.prune(bounds.devices);
+                account.owe(pruned.iter().filter(|s| s.parent.is_some()).cloned());
+                left.extend(pruned);
                 true
             })?;
+            // The registration counts all the same: the next change of this address tells what is owed.
+            let _ = self.tell_untold(account, &Ending::new(EndedBy::Displaced), now);
             // The proxy does not refresh tokens that the phone holds, so nothing else removes them. If this fails,
             // they expire.
             for session in left.iter().filter(|s| s.sign_in.phone_holds_tokens() || s.parent.is_some()) {
-                self.clear_away(session);
+                self.clear_away(session, &registration.aor, now);
             }
             if ended {
                 return Err(SessionError::NotThere);
@@ -424,7 +433,7 @@ impl SessionStore {
             return Ok(());
         };
         // The session stays: the same code may complete a later registration.
-        Ok(self.change_account(&registration.aor, now, |account| {
+        self.change_account(&registration.aor, now, |account| {
             let session = account.sessions.iter_mut().find(|s| s.id == exchanged.session);
             session.is_some_and(|session| {
                 let before = session.keys.len();
@@ -434,7 +443,8 @@ impl SessionStore {
                 }
                 session.keys.len() != before
             })
-        })?)
+        })?;
+        Ok(())
     }
 
     /// Changes what the record of a code says about its redemption.
@@ -458,6 +468,11 @@ impl SessionStore {
         }
         Err(overtaken())
     }
+}
+
+/// True when the record of an address has room for all its sessions.
+pub(super) fn fits(account: &Account) -> bool {
+    encode(account).len() <= MAX_ACCOUNT
 }
 
 /// When a registration whose key is stored now counts as confirmed, unless the host reports the 2xx before. With

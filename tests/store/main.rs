@@ -4,6 +4,7 @@
 
 mod contract;
 mod damage;
+mod ends;
 mod full_disk;
 mod processes;
 mod servers;

@@ -87,6 +87,8 @@ pub struct Account {
     pub aor: String,
     /// The sessions of its devices, the latest sign-in first.
     pub sessions: Vec<Session>,
+    /// Sessions that have ended, and of whose end some proxy may not have been told.
+    pub untold: Vec<Session>,
 }
 
 /// One device that signed in. Times are Unix seconds.
@@ -254,7 +256,7 @@ pub trait Record: Serialize + for<'a> Deserialize<'a> {
 }
 
 impl Record for Account {
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 }
 impl Record for Tokens {}
 impl Record for CodeRecord {
@@ -304,6 +306,17 @@ impl Account {
     /// The sessions that phones hold.
     pub fn phones(&self) -> impl Iterator<Item = &Session> {
         self.sessions.iter().filter(|session| session.sign_in != SignIn::Page)
+    }
+
+    /// Notes sessions that have ended, until every proxy is told of it.
+    pub fn owe(&mut self, ended: impl IntoIterator<Item = Session>) {
+        self.untold.extend(ended.into_iter().map(|session| Session {
+            valid_until: 0,
+            keys: Vec::new(),
+            proofs: Vec::new(),
+            tokens: Vec::new(),
+            ..session
+        }));
     }
 
     /// Takes out what nothing holds any more: the phone that signed in first as long as there are more than `most`, and
@@ -380,7 +393,7 @@ mod tests {
 
     #[test]
     fn comes_back_unchanged() {
-        let account = Account { aor: "sip:alice@example.test".into(), sessions: vec![session()] };
+        let account = Account { aor: "sip:alice@example.test".into(), sessions: vec![session()], untold: Vec::new() };
         let octets = encode(&account);
         assert_eq!(decode::<Account>(&octets), Some(account));
         assert_eq!(decode::<Account>(&octets[..octets.len() - 1]), None);
@@ -397,7 +410,7 @@ mod tests {
         let phone = |id, parent| Session { id: [id; 16], sign_in: SignIn::Device, parent, ..session() };
         let own = phone(4, None);
         let sessions = vec![phone(2, Some([1; 16])), phone(3, Some([9; 16])), page, own.clone()];
-        let account = Account { aor: "sip:alice@example.test".into(), sessions };
+        let account = Account { aor: "sip:alice@example.test".into(), sessions, untold: Vec::new() };
         let judged = account.clone().judged().sessions;
         assert_eq!((judged[0].valid_until, judged[0].ends_at, judged[0].renewable), (90, 99, true));
         assert_eq!((judged[1].valid_until, judged[1].renewable), (0, false), "its sign-in has gone");

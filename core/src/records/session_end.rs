@@ -19,6 +19,8 @@ pub enum EndedBy {
     User,
     /// The authorization server, by a logout token (OpenID Connect Back-Channel Logout 1.0).
     Logout,
+    /// Other phones or sign-ins of its address, which needed its place.
+    Displaced,
 }
 
 impl EndedBy {
@@ -29,6 +31,7 @@ impl EndedBy {
             EndedBy::Operator => c"session_revoked",
             EndedBy::User => c"signed_out",
             EndedBy::Logout => c"logged_out",
+            EndedBy::Displaced => c"displaced",
         }
     }
 
@@ -39,6 +42,7 @@ impl EndedBy {
             EndedBy::Operator => "The operator has ended the session.",
             EndedBy::User => "The user has signed the phone out.",
             EndedBy::Logout => "The authorization server says that the user has logged out.",
+            EndedBy::Displaced => "The address has too many phones or sign-ins, and this was the first of them.",
         }
     }
 }
@@ -50,8 +54,11 @@ pub struct SessionEnd {
     pub aor: String,
     /// As it was last, without its keys: `valid_until` says until when it still counts, in Unix seconds; 0: it does not.
     pub session: Session,
-    /// The names of the Call-IDs with which its phone has registered, where they are known.
+    /// The names of the Call-IDs with which its phone has registered, where they are known. If `all_but`, of those and the
+    /// instances that the other phones of the address have.
     pub call_ids: Vec<CallIdName>,
+    /// True when the phone has used more Call-IDs than were kept: all bindings go that no other phone is known to have.
+    pub all_but: bool,
     /// True when the address has no other phone whose bindings have no instance.
     pub last_nameless: bool,
     /// Who has ended it.
@@ -76,6 +83,7 @@ impl SessionEnd {
             // A phone may have used its session also in a REGISTER whose Contact has no instance. Nothing tells whose such
             // a binding is, so it goes, unless another phone without an instance is left.
             nameless: is_phone && self.call_ids.is_empty() && (instance.is_empty() || self.last_nameless),
+            all_but: self.all_but,
             instance,
         }
     }
@@ -84,8 +92,10 @@ impl SessionEnd {
 /// Which bindings of an address go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bindings<'a> {
-    /// Those that a REGISTER with one of these Call-IDs has made.
+    /// Those that a REGISTER with one of these Call-IDs has made; if `all_but`, those stay.
     pub call_ids: &'a [CallIdName],
+    /// All go but those with these Call-IDs and instances.
+    pub all_but: bool,
     /// Those with this `+sip.instance`; empty: none.
     pub instance: &'a str,
     /// Those without an instance.
@@ -96,9 +106,18 @@ impl Bindings<'_> {
     /// True for a binding that goes. The instance may have its brackets or not.
     pub fn have(&self, instance: &str, call_id: &[u8]) -> bool {
         let (its, wanted) = (bare(instance), bare(self.instance));
+        if self.all_but {
+            let is_others = self.call_ids.contains(&call_id_name(call_id));
+            return !is_others && (its.is_empty() || its == wanted || !self.call_ids.contains(&instance_name(its)));
+        }
         let by_instance = if its.is_empty() { self.nameless } else { its == wanted };
         by_instance || !self.call_ids.is_empty() && self.call_ids.contains(&call_id_name(call_id))
     }
+}
+
+/// The name of an instance among those of Call-IDs.
+pub fn instance_name(instance: &str) -> CallIdName {
+    call_id_name(bare(instance).as_bytes())
 }
 
 /// A `+sip.instance` without brackets.
@@ -113,15 +132,19 @@ mod tests {
     #[test]
     fn only_the_phones_own_bindings_go() {
         let call_ids = [call_id_name(b"one"), call_id_name(b"two")];
-        let of_page = Bindings { call_ids: &call_ids, instance: "", nameless: false };
+        let none = Bindings { call_ids: &[], all_but: false, instance: "", nameless: false };
+        let of_page = Bindings { call_ids: &call_ids, ..none };
         assert!(of_page.have("", b"two") && of_page.have("<urn:uuid:1>", b"one"));
         assert!(!of_page.have("", b"three") && !of_page.have("<urn:uuid:1>", b"three"));
-        let named = Bindings { call_ids: &[], instance: "<urn:uuid:1>", nameless: false };
+        let named = Bindings { instance: "<urn:uuid:1>", ..none };
         assert!(named.have("<urn:uuid:1>", b"x") && named.have("urn:uuid:1", b"x"));
         assert!(!named.have("", b"x") && !named.have("<urn:uuid:2>", b"x"));
-        let nameless = Bindings { call_ids: &[], instance: "", nameless: true };
+        let nameless = Bindings { nameless: true, ..none };
         assert!(nameless.have("", b"x") && !nameless.have("<urn:uuid:1>", b"x"));
-        let nothing = Bindings { call_ids: &[], instance: "", nameless: false };
-        assert!(!nothing.have("", b"x") && !nothing.have("<>", b""));
+        assert!(!none.have("", b"x") && !none.have("<>", b""));
+        let others = [call_id_name(b"one"), instance_name("<urn:uuid:2>")];
+        let unknown = Bindings { call_ids: &others, all_but: true, ..none };
+        assert!(unknown.have("", b"x") && unknown.have("<urn:uuid:1>", b"x"));
+        assert!(!unknown.have("", b"one") && !unknown.have("urn:uuid:2", b"x"));
     }
 }

@@ -15,10 +15,12 @@ const MOST: usize = 16;
 pub struct UserIndex {
     /// Canonical, the latest first.
     pub aors: Vec<String>,
+    /// The last of these sessions ends then, in Unix milliseconds.
+    pub until: i64,
 }
 
 impl Record for UserIndex {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 }
 
 impl UserIndex {
