@@ -3,7 +3,7 @@
 //! sign-in-page.cfg: phones that people have register and call with device passwords. Each password has a user name of its
 //! own, which is not the user of the address.
 //!
-//! Of these phones Linphone knows SHA-256 (RFC 8760), and sipp from 3.7 on. Twinkle has no TLS. The sipp of Debian 12 has
+//! Of these phones Linphone and PJSIP know SHA-256 (RFC 8760), and sipp from 3.7 on. Twinkle has no TLS. The sipp of Debian 12 has
 //! none either, so its messages take a tunnel.
 
 use crate::sign_in_page::{SOON, Site, bindings, keep, soon, start_with};
@@ -131,6 +131,18 @@ fn linphone_with_sha_256() {
 #[test]
 fn twinkle() {
     registers_and_calls(Kind::Twinkle, &["udp", "tcp"], MD5);
+}
+
+#[test]
+#[ignore = "make test-phones brings it"]
+fn pjsip() {
+    registers_and_calls(Kind::Pjsip, &["udp", "tcp", "tls"], MD5);
+}
+
+#[test]
+#[ignore = "make test-phones brings it"]
+fn pjsip_with_sha_256() {
+    registers_and_calls(Kind::Pjsip, &["udp", "tcp", "tls"], SHA_256);
 }
 
 /// The scenario knows that the call is challenged, and that bob takes it.

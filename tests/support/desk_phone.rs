@@ -25,6 +25,8 @@ pub enum Kind {
     Linphone,
     /// Over UDP and TCP only; it does not take calls.
     Twinkle,
+    /// `tools/test-phones.sh` installs it; it does not take calls.
+    Pjsip,
 }
 
 /// What a user enters into a phone.
@@ -70,6 +72,7 @@ impl DeskPhone {
             Kind::Baresip => baresip(line, &home),
             Kind::Linphone => linphone(&linphone_line(line), line.transport, line.ca_file, &home),
             Kind::Twinkle => twinkle(line, &home),
+            Kind::Pjsip => pjsip(line),
         };
         DeskPhone { kind, process: Process::start("phone", start, home.path()), home }
     }
@@ -105,6 +108,7 @@ impl DeskPhone {
         match self.kind {
             Kind::Baresip => return self.wait_for("} 200 OK"),
             Kind::Twinkle => return self.wait_for("registration succeeded"),
+            Kind::Pjsip => return self.wait_for("registration success"),
             Kind::Linphone => {}
         }
         self.process.send_line("soundcard use files");
@@ -136,6 +140,7 @@ impl DeskPhone {
             Kind::Baresip => self.wait_for(&format!("Call established: sip:{user}@")),
             Kind::Linphone => self.wait_for(&format!("Media streams established with sip:{user}@")),
             Kind::Twinkle => self.wait_for("far end answered call"),
+            Kind::Pjsip => self.wait_for("SDP negotiation done: Success"),
         }
     }
 
@@ -144,7 +149,7 @@ impl DeskPhone {
         let text = match self.kind {
             Kind::Baresip => "transfer failed: 403 Forbidden",
             Kind::Linphone => "changed from [LinphoneCallOutgoingInit] to [LinphoneCallError]",
-            Kind::Twinkle => unreachable!("no test transfers with it"),
+            Kind::Twinkle | Kind::Pjsip => unreachable!("no test transfers with it"),
         };
         assert!(patience::until(PATIENCE, || self.output().contains(text)), "no refusal\n{}", self.output());
     }
@@ -160,7 +165,7 @@ impl DeskPhone {
 
     /// What it printed, and the SIP messages that it has sent and got.
     pub fn output(&self) -> String {
-        // baresip prints the messages
+        // baresip and PJSIP print the messages
         let log = if self.kind == Kind::Twinkle { ".twinkle/twinkle.log" } else { LINPHONE_MESSAGES };
         let log = std::fs::read(self.home.file(log)).unwrap_or_default();
         self.process.output() + &String::from_utf8_lossy(&log)
@@ -292,5 +297,14 @@ fn twinkle(line: &Line<'_>, home: &Directory) -> Command {
     );
     let mut start = command(kit::program("twinkle-console"));
     start.arg("line.cfg").env("HOME", home.path());
+    start
+}
+
+fn pjsip(line: &Line<'_>) -> Command {
+    let Line { user, username, password, port, transport, ca_file } = line;
+    let mut start = command("python3");
+    start.arg(kit::path("tests/phones/pjsip.py")).args([user, "example.test", password, &port.to_string()]);
+    start.args([transport, "PJSUA v2.15.1 Linux", username]).arg(ca_file.unwrap_or(Path::new("")));
+    start.env("PYTHONPATH", kit::path("target/phones/pjsip"));
     start
 }
