@@ -51,7 +51,7 @@ fn configuration(directory: &Directory, server: &AuthorizationServer, store: &st
 }
 
 fn example(configuration: &std::path::Path) -> Builder {
-    Kamailio::with("cfg-examples/kamailio/sign-in-page.cfg".to_owned())
+    Kamailio::with("cfg-examples/kamailio/sign-in-page.cfg")
         .define_string("CONFIG_FILE", configuration.to_str().expect("UTF-8"))
         .define("DEBUG", 3)
         .define("UNPROTECTED", "yes")
@@ -377,7 +377,7 @@ fn without_the_digest_check_a_password_is_still_needed() {
     let server = AuthorizationServer::start();
     let store = format!("store = \"{}\"", directory.file("store").display());
     let configuration = configuration(&directory, &server, &store);
-    let builder = Kamailio::with("tests/e2e/unchecked_device.cfg".to_owned())
+    let builder = Kamailio::with("tests/e2e/unchecked_device.cfg")
         .define_string("CONFIG_FILE", configuration.to_str().expect("UTF-8"))
         .define("DEBUG", 3);
     let stack = run(builder);
@@ -461,7 +461,7 @@ fn a_logout_token_signs_the_phones_of_its_user_out() {
             keys.display()
         ),
     );
-    let builder = Kamailio::with("tests/e2e/logout.cfg".to_owned())
+    let builder = Kamailio::with("tests/e2e/logout.cfg")
         .define_string("CONFIG_FILE", configuration.to_str().expect("UTF-8"))
         .define("DEBUG", 3)
         .define("UNPROTECTED", "yes");
