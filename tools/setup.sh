@@ -29,7 +29,7 @@ BUILD_PACKAGES=(gcc g++ libc6-dev make binutils dpkg-dev pkg-config ca-certifica
 DEMO_PACKAGES=(kamailio-websocket-modules kamailio-tls-modules kamailio-extra-modules
   kamailio-utils-modules sip-tester sipsak chromium)
 TEST_PACKAGES=(kamailio-outbound-modules kamailio-lua-modules kamailio-python3-modules linphone-cli
-  baresip-core valgrind python3 openssl redis-server groff-base)
+  baresip-core twinkle-console valgrind python3 openssl redis-server groff-base)
 SERVERS_PACKAGES=(kamailio-websocket-modules kamailio-utils-modules kamailio-extra-modules python3 python3-venv openssl)
 DEB_PACKAGES=(debhelper lintian python3)
 BENCH_PACKAGES=(kamailio-utils-modules kamailio-sqlite-modules kamailio-presence-modules sqlite3 valgrind)

@@ -33,8 +33,10 @@ END
 tools/setup.sh test && cargo build --release --lib && tools/kamailio-build.sh || exit
 mkdir -p "$PHONES"
 tests=()
+passwords=()
 absent=()
 if pjsip; then
+  passwords=(sign_in_page_phones::pjsip sign_in_page_phones::pjsip_with_sha_256)
   tests+=(pjsip_over_udp pjsip_over_tcp one_that_no_rule_names_is_lost_where_both_are_offered)
 else
   absent+=(PJSIP)
@@ -43,5 +45,7 @@ if asterisk; then tests+=(asterisk_as_a_phone); else absent+=(Asterisk); fi
 status=0
 # Without a name all would run.
 [ ${#tests[@]} = 0 ] || cargo test --test phones -- --test-threads=2 --exact "${tests[@]}" || status=1
+# With device passwords of the sign-in page.
+[ ${#passwords[@]} = 0 ] || cargo test --test e2e -- --ignored --test-threads=2 --exact "${passwords[@]}" || status=1
 [ ${#absent[@]} = 0 ] || say "${#absent[@]} could not be had and were not tested: ${absent[*]}"
 exit $status

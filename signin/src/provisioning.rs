@@ -158,11 +158,15 @@ fn to_xml(account: &Account) -> String {
     // The address gives nothing a second time, so Linphone must forget it.
     section("misc", &[("transient_provisioning", "1")]);
     section("sip", &[("default_proxy", "0")]);
-    let route = if proxy.is_empty() { String::new() } else { format!("<{proxy}>") };
+    // Linphone sends REGISTER to the first of these only, and all else to the second. The domain is that of the identity.
+    let [server, route] = match proxy.as_str() {
+        "" => [format!("<sip:{domain};transport={transport}>"), String::new()],
+        proxy => [(); 2].map(|()| format!("<{proxy}>")),
+    };
     section(
         "proxy_0",
         &[
-            ("reg_proxy", &format!("<sip:{domain};transport={transport}>")),
+            ("reg_proxy", &server),
             ("reg_route", &route),
             ("reg_identity", &format!("<sip:{user}@{domain}>")),
             ("reg_expires", "600"),
@@ -205,7 +209,7 @@ mod tests {
         for line in [
             "<config xmlns=\"http://www.linphone.org/xsds/lpconfig.xsd\">",
             "<section name=\"proxy_0\">",
-            "<entry name=\"reg_proxy\" overwrite=\"true\">&lt;sip:a.example;transport=tls&gt;</entry>",
+            "<entry name=\"reg_proxy\" overwrite=\"true\">&lt;sip:proxy.a.example;transport=tls&gt;</entry>",
             "<entry name=\"reg_route\" overwrite=\"true\">&lt;sip:proxy.a.example;transport=tls&gt;</entry>",
             "<entry name=\"reg_identity\" overwrite=\"true\">&lt;sip:alice@a.example&gt;</entry>",
             "<section name=\"auth_info_0\">",
@@ -215,7 +219,7 @@ mod tests {
             assert!(xml.contains(line), "{line} in {xml}");
         }
         let without = to_xml(&Account { proxy: String::new(), ..account() });
-        assert!(!without.contains("reg_route"), "{without}");
+        assert!(without.contains("&lt;sip:a.example;transport=tls&gt;") && !without.contains("reg_route"), "{without}");
     }
 
     #[test]

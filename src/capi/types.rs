@@ -550,8 +550,8 @@ pub struct sipoauth_session_state {
 pub type sipoauth_session_fn = Option<extern "C" fn(user: *mut c_void, session: *const sipoauth_session_state)>;
 
 /// Takes one session that has ended. `reason_code` is NUL-terminated and static: "session_ended" (its server does not refresh
-/// the tokens), "session_revoked" (an operator), "signed_out" (its user, at the sign-in page) or "logged_out" (Back-Channel
-/// Logout). `why` is a sentence for people. Texts borrow from the library during the callback. It must return. Within
+/// the tokens), "session_revoked" (an operator), "signed_out" (its user, at the sign-in page), "logged_out" (Back-Channel
+/// Logout) or "displaced" (another of its address needed its place). `why` is a sentence for people. Texts borrow from the library during the callback. It must return. Within
 /// sipoauth_io_ended it may call sipoauth_binding_ends only. Since ABI version 5.
 pub type sipoauth_ended_fn = Option<
     extern "C" fn(

@@ -16,7 +16,8 @@ use crate::support::tool::tool;
 /// Before what a page shows of a provider line behind "…".
 const PROVIDER: &str = "name=corp;issuer=https://login.example.com/realms/corp;audience=sip;aor=sip:{preferred_username}@{domain};domain=example.com";
 /// For pages that show some lines of a configuration.
-const MODULES: [&str; 10] = ["tm", "sl", "pv", "textops", "xlog", "pike", "usrloc", "registrar", "tls", "auth_oauth"];
+const MODULES: [&str; 11] =
+    ["tm", "sl", "pv", "auth", "textops", "xlog", "pike", "usrloc", "registrar", "tls", "auth_oauth"];
 
 /// A block of code in a page.
 struct Block {
@@ -87,6 +88,10 @@ fn configuration(block: &Block, directory: &Directory) -> String {
         return script + &text;
     }
     MODULES.iter().for_each(|module| script.push_str(&format!("loadmodule \"{module}.so\"\n")));
+    // This one does not start without its event route.
+    if text.contains("event_route[xhttp:") {
+        script.push_str("loadmodule \"xhttp.so\"\n");
+    }
     let store = filled_in("/var/lib/kamailio/sipoauth", directory);
     let key = filled_in("/etc/kamailio/store-key", directory);
     for (name, value) in [("provider", PROVIDER), ("store", &store), ("store_key_file", &key)] {
@@ -138,7 +143,10 @@ fn every_command_is_one() {
     for Block { page, text, .. } in blocks.iter().filter(|block| block.language == "sh") {
         let mut variables = String::new();
         for line in text.lines().filter(|line| !line.is_empty()) {
-            let line = filled_in(line, &directory).replace(" [ID]", "").replace(" [PROVIDER]", "");
+            let line = filled_in(line, &directory)
+                .replace(" [ID]", "")
+                .replace(" [ID|USERNAME]", "")
+                .replace(" [PROVIDER]", "");
             // Nobody listens there.
             let hosts = ["proxy.example.test", "login.example.test", "192.0.2.10"];
             let line = hosts.iter().fold(line, |line, host| line.replace(host, "127.0.0.1:9"));

@@ -60,6 +60,7 @@ mod session_refresh;
 mod session_short_codes;
 mod sessions;
 mod sign_in_page;
+mod sign_in_page_phones;
 mod sip_oauth;
 mod stack;
 mod store_folder;

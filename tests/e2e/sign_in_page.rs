@@ -23,13 +23,13 @@ use sipoauth::store::phones::NewDevice;
 use sipoauth_core::sip::digest::DigestAlgorithm;
 
 /// Ends of sessions are told within this time.
-const SOON: Duration = Duration::from_secs(1);
+pub const SOON: Duration = Duration::from_secs(1);
 /// At other proxies within this.
 const SOON_ELSEWHERE: Duration = Duration::from_secs(2);
 
-struct Site {
-    stack: Stack,
-    page: Page,
+pub struct Site {
+    pub stack: Stack,
+    pub page: Page,
     _server: AuthorizationServer,
     directory: Directory,
 }
@@ -66,7 +66,8 @@ fn run(builder: Builder) -> Stack {
     stack
 }
 
-fn start_with(change: impl FnOnce(Builder) -> Builder) -> Site {
+/// The example with a page beside it; `change` adds definitions.
+pub fn start_with(change: impl FnOnce(Builder) -> Builder) -> Site {
     let directory = Directory::new("sign-in-page");
     let server = AuthorizationServer::start();
     let store = format!("store = \"{}\"", directory.file("store").display());
@@ -100,16 +101,17 @@ fn hello(to: &str) -> Request {
     Request::new("MESSAGE", to, ALICE).with_body("text/plain", "Hello")
 }
 
-fn keep(stack: &Stack, device: &NewDevice) {
+/// Watches for this password in logs.
+pub fn keep(stack: &Stack, device: &NewDevice) {
     stack.secrets.keep(device.password.as_str());
 }
 
-fn bindings(stack: &Stack, user: &str) -> usize {
+pub fn bindings(stack: &Stack, user: &str) -> usize {
     let dump = stack.rpc("ul.lookup", &["location", &format!("{user}@example.test")]).unwrap_or_default();
     dump.matches("Address:").count()
 }
 
-fn soon(what: &str, stack: &Stack, limit: Duration, condition: impl Fn() -> bool) {
+pub fn soon(what: &str, stack: &Stack, limit: Duration, condition: impl Fn() -> bool) {
     let since = Instant::now();
     while !condition() {
         // A loaded machine may take longer to look than the proxy to act.

@@ -15,6 +15,8 @@ pub const REGISTER: &str = "sipp-register.xml";
 pub const PRESET: &str = "sipp-preset.xml";
 /// REGISTER, 401, REGISTER with the password; see [`User::with_password`].
 pub const DIGEST: &str = "sipp-digest.xml";
+/// The same, then a call to bob that is challenged, too.
+pub const PHONE: &str = "sipp-phone.xml";
 
 /// REFER with explicitsub, whose answer names where its events are told; logs `events at ` and the URI.
 pub const REFER: &str = "sipp-refer.xml";
@@ -44,7 +46,12 @@ impl User {
     }
 
     pub fn with_password(name: &str, password: &str) -> Self {
-        Self::new(name, &format!("[authentication username={name} password={password}]"))
+        Self::with_device(name, name, password)
+    }
+
+    /// One whose user name for Digest is another than that of the address.
+    pub fn with_device(name: &str, username: &str, password: &str) -> Self {
+        Self::new(name, &format!("[authentication username={username} password={password}]"))
     }
 }
 

@@ -15,16 +15,15 @@ use crate::site::{Site, now};
 use crate::support::authorization_server::{AuthorizationServer, Options};
 use crate::support::certificates::Authority;
 use crate::support::patience::{PATIENCE, until};
-use crate::support::process::{self, Process};
 use crate::support::redis::Redis;
 use crate::support::scripted_server::Answer;
 use crate::support::temporary::Directory;
-use crate::support::{http, kit, ports};
+use crate::support::{http, ports};
 
 const ALICE: &str = "sip:alice@example.test";
 
 /// The texts of the values that are shown once.
-fn values(page: &str) -> Vec<String> {
+pub fn values(page: &str) -> Vec<String> {
     let values = page.split("<code data-value").skip(1);
     values
         .map(|rest| rest.split_once('>').and_then(|(_, rest)| rest.split_once('<')).expect("a value").0.to_owned())
@@ -318,48 +317,6 @@ fn the_page_has_its_own_certificate_where_that_is_written() {
     let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
     assert!(text.starts_with("http/1.1 200") && text.contains("\nstrict-transport-security: max-age="), "{text}");
     assert!(http::send("GET", &site.url.replace("https", "http"), &[], "").is_err(), "no HTTP there");
-}
-
-#[test]
-fn linphone_reads_its_settings_from_the_one_time_address() {
-    let server = Server::start();
-    let more = "proxy = \"sip:127.0.0.1:9;transport=tcp\"\ntransport = \"tcp\"";
-    let site = Site::start_with(ports::free(), &[("corp", &server.http.issuer(), "example.test")], more);
-    let mut alice = Browser::default();
-    scripted::sign_in(&server, &mut alice, &site, "alice");
-    let shown = values(&alice.wish(&site, "/phones/device", &[]).body);
-    let address = shown.iter().find(|value| value.contains("/provision/")).expect("an address");
-    let home = Directory::new("linphone");
-    let settings = format!(
-        "[misc]\nconfig-uri={address}\n[sip]\nsip_port={}\nsip_tcp_port=0\nbind_address=127.0.0.1\nguess_hostname=0\n\
-         register_only_when_network_is_up=0\n",
-        ports::free()
-    );
-    let settings = home.write("linphonerc", settings);
-    std::fs::create_dir_all(home.file(".local/share/linphone")).unwrap();
-    let mut command = process::command(kit::program("linphonec"));
-    command.arg("-c").arg(&settings).env("HOME", home.path());
-    let mut linphone = Process::start("linphonec", command, home.path());
-    let read = || std::fs::read_to_string(&settings).unwrap();
-    let is_read = until(PATIENCE, || read().contains("[auth_info_0]"));
-    linphone.send_line("quit");
-    linphone.wait(PATIENCE);
-    let found = read();
-    assert!(is_read, "{found}\n{}\n{}", site.log(), linphone.output());
-    for line in [
-        "username=alice".to_owned(),
-        format!("userid={}", shown[1]),
-        format!("passwd={}", shown[2]),
-        "realm=example.test".into(),
-        "reg_identity=<sip:alice@example.test>".into(),
-        "reg_proxy=<sip:example.test;transport=tcp>".into(),
-        "reg_route=<sip:127.0.0.1:9;transport=tcp>".into(),
-    ] {
-        assert!(found.lines().any(|found| found == line), "{line}: {found}");
-    }
-    assert!(!found.contains("config-uri="), "the address is forgotten: {found}");
-    assert_eq!(site.counter("provisioning_total{outcome=\"served\"}"), 1);
-    assert_eq!(site.counter("provisioning_total{outcome=\"unknown\"}"), 0);
 }
 
 #[test]

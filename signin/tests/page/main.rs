@@ -7,6 +7,7 @@ mod attacks;
 mod browser;
 mod chromium;
 mod flow;
+mod linphone;
 mod scripted;
 mod site;
 mod support;

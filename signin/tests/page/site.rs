@@ -2,6 +2,7 @@
 
 //! The server of the page, as a process of its own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sipoauth::clock::now_millis;
@@ -17,6 +18,7 @@ use crate::support::process::{self, Process};
 use crate::support::redis::{self, Redis};
 use crate::support::temporary::Directory;
 
+const FILE: &str = "sipoauth.toml";
 const STORE_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// A page with its store.
@@ -25,7 +27,7 @@ pub struct Site {
     pub url: String,
     config: String,
     store: Arc<SessionStore>,
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl Site {
@@ -66,7 +68,7 @@ impl Site {
                  domains = \"{domain}\"\nclient_id = \"sip-page\"\nclient_secret = \"page-secret\"\nscope = \"sip\"\n"
             ));
         }
-        let file = directory.write("sipoauth.toml", &config);
+        let file = directory.write(FILE, &config);
         let mut command = process::command(env!("CARGO_BIN_EXE_sipoauth-signin"));
         command.arg("--config").arg(&file);
         let mut process = Process::start("signin", command, directory.path());
@@ -76,7 +78,7 @@ impl Site {
         let policy = Policy::new(&source.load().expect("a configuration")).expect("a configuration");
         let store = StoreAccess::new(policy.sessions.as_ref().expect("a store")).expect("a store");
         let store = store.open(&policy).expect("a store");
-        Site { process, url, config, store, _directory: directory }
+        Site { process, url, config, store, directory }
     }
 
     pub fn at(&self, path: &str) -> String {
@@ -86,6 +88,11 @@ impl Site {
     /// The store, as a proxy has it.
     pub fn store(&self) -> &SessionStore {
         &self.store
+    }
+
+    /// The file that the proxies read, too.
+    pub fn file(&self) -> PathBuf {
+        self.directory.file(FILE)
     }
 
     /// The page is told of nothing else.
