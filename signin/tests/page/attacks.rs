@@ -416,6 +416,30 @@ fn a_source_beyond_its_limit_costs_nobody_else_anything() {
 }
 
 #[test]
+fn a_forwarded_address_that_cannot_be_read_has_no_rights_and_one_limit() {
+    let server = Server::start();
+    let providers = [("corp", &*server.http.issuer(), "example.test")];
+    let site = Site::start_with(ports::free(), &providers, "source_limit = 20");
+    let get =
+        |path: &str, from: &str| http::send("GET", &site.at(path), &[("X-Forwarded-For", from)], "").unwrap().status;
+    // A stranger writes the first octets; the reverse proxy adds his address.
+    for from in ["\u{fc}", "127.0.0.1, \u{fc}", "unknown", "\u{fc}, 192.0.2.1"] {
+        for path in ["/metrics", "/health"] {
+            assert_eq!(get(path, from), 404, "{path} for {from}");
+        }
+    }
+    assert_eq!((site.get("/metrics").status, get("/metrics", "127.0.0.1")), (200, 200), "a monitor");
+    let guess = |from: &str| get("/provision/AAAAAAAAAAAAAAAAAAAAAAAAAAA", from);
+    let unread: Vec<u16> = (0..60).map(|number| guess(&format!("\u{fc}{number}"))).collect();
+    assert!(unread.iter().filter(|status| **status == 404).count() <= 40, "{unread:?}");
+    assert_eq!((unread.last(), guess("unknown")), (Some(&429), 429));
+    let hidden: Vec<u16> = (0..60).map(|number| guess(&format!("\u{fc}{number}, 192.0.2.1"))).collect();
+    assert_eq!((hidden.first(), hidden.last()), (Some(&404), Some(&429)));
+    assert_eq!((guess("192.0.2.2"), guess("127.0.0.1")), (404, 404), "nobody else's limit");
+    assert!(site.log().contains("an unknown address has asked for settings"), "{}", site.log());
+}
+
+#[test]
 fn forged_logout_tokens_are_limited_and_genuine_ones_are_not() {
     let server = Server::start();
     let providers = [("corp", &*server.http.issuer(), "example.test")];
