@@ -335,10 +335,10 @@ pub async fn sign_out_everywhere(
     }
 }
 
-/// Signs the browser out. Phones go on. A sign-in without phones ends, because nothing needs it any more.
+/// Signs this browser out, with all copies of its cookie. The sign-in in the store stays, because phones, open codes and
+/// other browsers of the user may hang on it.
 pub async fn log_out(
     State(site): State<Arc<Site>>,
-    Extension(source): Extension<Source>,
     headers: HeaderMap,
     form: Result<Form<Wish>, FormRejection>,
 ) -> Response {
@@ -346,21 +346,10 @@ pub async fn log_out(
         Ok(wished) => wished,
         Err(response) => return response,
     };
-    let page = user.page.clone();
-    let phones = site.with_store(move |store, _, now| {
-        let phones = store.phones(&page.aor, now)?;
-        Ok(phones.iter().any(|phone| phone.session.parent == Some(page.id)))
-    });
-    let id = user.page.id;
-    let ended = match phones.await {
-        Ok(true) => Ok(Vec::new()),
-        Ok(false) => end(&site, &user, &source, move |sign_in, of| sign_in == SignIn::Page && *of == id).await,
-        Err(_) => Err(()),
-    };
-    if ended.is_err() {
-        return store_is_away(&headers);
+    match site.with_store(move |store, _, now| user.cookie.log_out(store, now)).await {
+        Ok(()) => ([(header::SET_COOKIE, clear::<SignedIn>())], see_other("/?done=logged-out")).into_response(),
+        Err(_) => store_is_away(&headers),
     }
-    ([(header::SET_COOKIE, clear::<SignedIn>())], see_other("/?done=logged-out")).into_response()
 }
 
 /// Ends the sessions of the user's address that `goes` picks.

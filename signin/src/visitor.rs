@@ -54,10 +54,9 @@ pub struct User {
 pub async fn user(site: &Arc<Site>, headers: &HeaderMap) -> Result<Option<User>, Response> {
     let Some(cookie) = site.cookies.get::<SignedIn>(headers, now_millis()) else { return Ok(None) };
     let page = PageSignIn { aor: cookie.aor.clone(), id: cookie.id };
-    let (asked, browser) = (page.clone(), cookie.browser);
+    let (asked, browser) = (page.clone(), cookie.clone());
     let counts = site.with_store(move |store, _, now| {
-        let is_out = browser.map_or(Ok(false), |browser| browser.has_ended(store, now))?;
-        Ok(!is_out && store.page_session(&asked, now)?.is_some())
+        Ok(!browser.is_logged_out(store, now)? && store.page_session(&asked, now)?.is_some())
     });
     match counts.await {
         Ok(counts) => Ok(counts.then_some(User { cookie, page })),

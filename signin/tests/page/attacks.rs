@@ -184,6 +184,26 @@ fn a_cookie_of_another_user_or_another_key_opens_nothing() {
 }
 
 #[test]
+fn a_copied_cookie_is_worthless_after_log_out() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    alice.wish(&site, "/phones/device", &[("name", "mine")]);
+    let token = value_of(&alice.get(&site.at("/")).body, "token").unwrap();
+    let mut thief = alice.clone();
+    assert_eq!(thief.post(&site.at("/phones/rename"), &[("token", &token)]).status, 303, "before");
+    alice.wish(&site, "/logout", &[]);
+    let stolen = thief.cookies.clone();
+    for path in ["/phones/device", "/phones/code", "/phones/sign-out-all", "/sign-out-everywhere", "/logout"] {
+        thief.cookies.clone_from(&stolen);
+        assert_eq!(thief.post(&site.at(path), &[("token", &token)]).status, 403, "{path}");
+    }
+    assert!(is_signed_out(&mut thief, &site));
+    assert_eq!(site.store().phones(ALICE, now()).unwrap().len(), 1, "phones go on");
+}
+
+#[test]
 fn a_form_of_another_site_changes_nothing() {
     let server = Server::start();
     let site = Site::start(&server.http.issuer());

@@ -118,18 +118,27 @@ fn a_user_signs_in_adds_phones_sees_their_use_and_signs_them_out() {
 }
 
 #[test]
-fn a_user_without_phones_who_logs_out_leaves_nothing_behind() {
+fn log_out_ends_this_browser_and_no_phone_no_code_and_no_other_browser() {
     let server = Server::start();
     let site = Site::start(&server.http.issuer());
-    let mut alice = Browser::default();
+    let (mut alice, mut other) = (Browser::default(), Browser::default());
     scripted::sign_in(&server, &mut alice, &site, "alice");
-    let account = || site.store().account(ALICE, now()).unwrap().unwrap_or_default();
-    assert_eq!(account().sessions.len(), 1);
-    let stolen = Browser { cookies: alice.cookies.clone(), ..Browser::default() };
-    alice.wish(&site, "/logout", &[]);
-    assert!(account().sessions.is_empty());
-    let page = stolen.clone().get(&site.at("/"));
-    assert!(page.body.contains("/sign-in/corp"), "a copy of the cookie is of no use any more");
+    scripted::sign_in(&server, &mut other, &site, "alice");
+    // Nothing hangs on the sign-in yet but a code that nobody has typed and the other browser.
+    assert_eq!(alice.wish(&site, "/phones/code", &[]).status, 200);
+    let copy = alice.clone();
+    assert_eq!(alice.wish(&site, "/logout", &[]).header("Location"), Some("/?done=logged-out"));
+    assert!(alice.cookies.is_empty());
+    assert!(copy.clone().get(&site.at("/")).body.contains("/sign-in/corp"));
+    let account = site.store().account(ALICE, now()).unwrap().unwrap_or_default();
+    assert!(account.sessions.iter().any(|session| session.sign_in == SignIn::Page), "the code hangs on it");
+    assert_eq!(other.wish(&site, "/phones/device", &[]).status, 200);
+    assert!(copy.clone().get(&site.at("/")).body.contains("/sign-in/corp"));
+    assert_eq!(site.store().phones(ALICE, now()).unwrap().len(), 1);
+    // Signing in again renews the same sign-in; what was copied before stays worthless.
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    assert!(alice.get(&site.at("/")).body.contains("alice@example.test"));
+    assert!(copy.clone().get(&site.at("/")).body.contains("/sign-in/corp"));
 }
 
 #[test]
