@@ -95,6 +95,8 @@ pub struct PhonesPage<'a> {
     pub phones: Vec<ShownPhone>,
     /// No phone can be added.
     pub is_full: bool,
+    /// The proxies take typed codes.
+    pub has_codes: bool,
 }
 
 /// A new device password.

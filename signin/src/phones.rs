@@ -117,6 +117,7 @@ async fn list(site: &Arc<Site>, headers: &HeaderMap, frame: Frame, note: &str, u
         address: without_scheme(&user.page.aor),
         token: &user.cookie.token(),
         is_full: phones.len() >= site.policy.settings.max_devices as usize,
+        has_codes: site.policy.settings.typed_codes,
         phones: phones.into_iter().map(|phone| shown(frame.texts, phone, now)).collect(),
     };
     answer(StatusCode::OK, &page)
@@ -229,6 +230,10 @@ pub async fn add_code(
         Ok(wished) => wished,
         Err(response) => return response,
     };
+    // A proxy without the setting would send the digits to the authorization server.
+    if !site.policy.settings.typed_codes {
+        return message(&headers, StatusCode::FORBIDDEN, |texts| texts.add_no_codes.into());
+    }
     let name = phone_name(&wish.name);
     let (owner, given) = (page.clone(), name.clone());
     let added = site.with_store(move |store, policy, now| match store.add_typed_code(policy, &owner, &given, now) {

@@ -85,6 +85,7 @@ texts! {
     add_name,
     add_name_hint,
     add_too_many,
+    add_no_codes,
     note_renamed,
     note_signed_out,
     note_all_signed_out,

@@ -228,6 +228,25 @@ fn a_user_has_no_more_phones_than_allowed() {
 }
 
 #[test]
+fn where_proxies_take_no_typed_codes_the_page_makes_none() {
+    let server = Server::start();
+    let site = Site::start_without_codes(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let page = alice.get(&site.at("/")).body;
+    assert!(
+        page.contains("/phones/device") && !page.contains("/phones/code") && !page.contains("Get a code"),
+        "{page}"
+    );
+    let answer = alice.wish(&site, "/phones/code", &[]);
+    assert_eq!(answer.status, 403);
+    assert!(answer.body.contains("Codes of nine digits are not in use here."), "{}", answer.body);
+    assert_eq!(site.counter("phones_added_total{kind=\"code\"}"), 0);
+    let note = "typed codes are off, so the page offers device passwords only; typed_codes = true turns them on";
+    assert!(site.log().contains(note), "{}", site.log());
+}
+
+#[test]
 fn the_server_says_that_the_user_has_logged_out() {
     let port = ports::free();
     let logout = format!("http://127.0.0.1:{port}/back-channel-logout");
@@ -399,12 +418,18 @@ fn the_page_speaks_the_browsers_language_or_the_chosen_one() {
 }
 
 #[test]
-fn without_its_table_the_server_says_what_to_write() {
+fn a_wrong_or_missing_table_is_refused_with_what_to_write() {
     let directory = Directory::new("page");
     let server = Server::start();
     let site = Site::start(&server.http.issuer());
     let (before, rest) = site.config().split_once("[sign_in_page]").unwrap();
     let (_, after) = rest.split_once("[[provider]]").unwrap();
+    let with = |line: &str| site.config().replace("[sign_in_page]\n", &format!("[sign_in_page]\n{line}\n"));
+    let check = |config: &str| {
+        let file = directory.write("config.toml", config);
+        let mut command = crate::support::process::command(env!("CARGO_BIN_EXE_sipoauth-signin"));
+        command.args(["--check", "--config"]).arg(file).output().unwrap()
+    };
     for (config, words) in [
         (format!("{before}[[provider]]{after}"), "write [sign_in_page] with url"),
         (
@@ -413,11 +438,27 @@ fn without_its_table_the_server_says_what_to_write() {
         ),
         (site.config().replace("client_id = \"sip-page\"\nclient_secret = \"page-secret\"\n", ""), "client_id"),
         (site.config().replace("url = \"http://127.0.0.1", "url = \"http://192.0.2.1"), "sign_in_page: url: "),
+        (
+            with("proxy = \"sip.example.com:5061;transport=tls\""),
+            "sign_in_page: proxy: 'sip.example.com:5061;transport=tls' is no SIP URI; write sip:sip.example.com:5061;transport=tls",
+        ),
+        (with("proxy = \"sip.example com\""), "is no SIP URI; write one such as sip:sip.example.com;transport=tls"),
+        (
+            with("sip_domain = \"other.test\""),
+            "sign_in_page: sip_domain: 'other.test' is no domain of a provider, so the proxies would refuse every phone; write \
+             one that users have addresses of (example.test)",
+        ),
     ] {
-        let file = directory.write("config.toml", &config);
-        let mut command = crate::support::process::command(env!("CARGO_BIN_EXE_sipoauth-signin"));
-        let output = command.args(["--check", "--config"]).arg(file).output().unwrap();
+        let output = check(&config);
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && text.contains(words), "{words}: {text}");
+    }
+    for config in [
+        with("proxy = \"sip:sip.example.com;transport=tls;lr\"\nsip_domain = \"Example.test\""),
+        with("proxy = \"SIPS:[2001:db8::1]:5061\""),
+        with("sip_domain = \"other.test\"").replace("domains = \"example.test\"\n", ""),
+    ] {
+        let output = check(&config);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
