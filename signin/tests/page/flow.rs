@@ -403,6 +403,60 @@ fn the_refresh_token_is_kept_for_the_proxies() {
     assert!(site.store().page_session(&page, now()).unwrap().is_some());
 }
 
+/// Signs alice in with an access token for five minutes and these other members of the answer.
+fn sign_in_with(server: &Server, site: &Site, browser: &mut Browser, more: &[(&str, &str)]) {
+    let url = begin(browser, site, "corp");
+    let claims = server.claims("alice", &parameter(&url, "nonce").unwrap());
+    let mut grant = json!({
+        "access_token": "opaque-access-token", "token_type": "Bearer", "expires_in": 300, "scope": "openid sip",
+        "id_token": server.key.jws("EdDSA", &json!({ "alg": "EdDSA", "kid": "k" }), &claims),
+    });
+    more.iter().for_each(|(name, value)| grant[*name] = json!(value));
+    server.http.set("/token", Answer::Json(grant));
+    let state = parameter(&url, "state").unwrap();
+    assert_eq!(come_back(browser, site, "corp", &format!("code=c&state={state}")).status, 303);
+}
+
+#[test]
+fn without_a_refresh_token_the_page_says_how_long_phones_stay_in() {
+    let server = Server::start();
+    for (more, fix) in [("", "the page asks for offline_access"), ("offline_access = false", "offline_access = yes")] {
+        let site = Site::start_with(ports::free(), &[("corp", &server.http.issuer(), "example.test")], more);
+        let mut alice = Browser::default();
+        sign_in_with(&server, &site, &mut alice, &[]);
+        alice.wish(&site, "/phones/device", &[("name", "Desk")]);
+        let page = alice.get(&site.at("/")).body;
+        assert!(page.contains("Your phones stay signed in only until <time"), "{page}");
+        // The end of the access token, once in the note and once at the phone.
+        let until = site.store().phones(ALICE, now()).unwrap()[0].session.valid_until;
+        assert!((1..=300).contains(&(until - now() / 1000)));
+        let clock = format!("{:02}:{:02} UTC</time>", until.rem_euclid(86_400) / 3600, until / 60 % 60);
+        assert_eq!(page.matches(&clock).count(), 2, "{clock}: {page}");
+        alice.get(&site.at("/language/de"));
+        let page = alice.get(&site.at("/")).body;
+        assert!(page.contains("Ihre Telefone bleiben nur bis <time") && page.contains(&clock), "{page}");
+        let warning = "warning: sip:alice@example.test: provider 'corp' has given no refresh token";
+        let log = site.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(warning)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(fix), "{log}");
+    }
+}
+
+#[test]
+fn with_a_refresh_token_phones_stay_in_and_nobody_is_warned() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    let refresh = ("refresh_token", "opaque-refresh-token");
+    sign_in_with(&server, &site, &mut alice, &[refresh]);
+    // The earlier refresh token goes on to serve.
+    sign_in_with(&server, &site, &mut alice, &[]);
+    alice.wish(&site, "/phones/device", &[("name", "Desk")]);
+    let page = alice.get(&site.at("/")).body;
+    assert!(page.contains("Signed in until") && !page.contains("only until") && !page.contains("UTC</time>"), "{page}");
+    assert!(!site.log().contains("warning"), "{}", site.log());
+}
+
 #[test]
 fn the_page_speaks_the_browsers_language_or_the_chosen_one() {
     let server = Server::start();
