@@ -5,6 +5,7 @@
 use serde_json::json;
 use sipoauth::store::phones::PageSignIn;
 use sipoauth::store::session_ends::Ending;
+use sipoauth_core::config::settings::Settings;
 use sipoauth_core::records::phone_use::{PhoneUse, call_id_name};
 use sipoauth_core::records::session::SignIn;
 use sipoauth_core::records::session_end::EndedBy;
@@ -217,7 +218,7 @@ fn a_user_has_no_more_phones_than_allowed() {
     let mut alice = Browser::default();
     scripted::sign_in(&server, &mut alice, &site, "alice");
     let token = value_of(&alice.get(&site.at("/")).body, "token").unwrap();
-    for _ in 0..8 {
+    for _ in 0..Settings::default().max_devices {
         assert_eq!(alice.post(&site.at("/phones/device"), &[("token", &token)]).status, 200);
     }
     for path in ["/phones/device", "/phones/code"] {
