@@ -59,16 +59,16 @@ pub fn tls_of(site: &Site) -> Result<Option<TlsAcceptor>, String> {
 
 /// The connections of each source.
 #[derive(Default)]
-struct Crowd(Mutex<HashMap<IpAddr, usize>>);
+struct Crowd(Mutex<HashMap<Option<IpAddr>, usize>>);
 
 /// A place of a source; it is free again when this is dropped.
 struct Place {
     crowd: Arc<Crowd>,
-    network: IpAddr,
+    network: Option<IpAddr>,
 }
 
 impl Crowd {
-    fn enter(self: &Arc<Crowd>, network: IpAddr, most: usize) -> Option<Place> {
+    fn enter(self: &Arc<Crowd>, network: Option<IpAddr>, most: usize) -> Option<Place> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = all.entry(network).or_default();
         if *number >= most {

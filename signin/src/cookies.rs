@@ -7,12 +7,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sipoauth::store::sessions::SessionStore;
 use sipoauth_core::keys::shared_key::hmac_sha256;
+use sipoauth_core::ports::store::{StoreError, Write};
 use sipoauth_core::records::seal::Sealer;
 use sipoauth_core::records::session::SessionId;
 
 use crate::browser_session::BrowserSession;
-use crate::random::is_same;
+use crate::random::{is_same, record_key};
 
 /// Longest cookie that is opened, in octets.
 const MAX_COOKIE: usize = 2048;
@@ -49,7 +51,7 @@ impl Sealed for PendingSignIn {
 }
 
 /// A browser that is signed in.
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 pub struct SignedIn {
     /// The address-of-record.
     pub aor: String,
@@ -80,6 +82,27 @@ impl SignedIn {
     /// True for the token of this very browser.
     pub fn has_token(&self, token: &str) -> bool {
         is_same(self.token().as_bytes(), token.as_bytes())
+    }
+
+    /// Every browser has a token of its own, so this names one browser and no other of the same user.
+    fn log_out_key(&self) -> String {
+        record_key("x:", &self.token())
+    }
+
+    /// Notes that this browser has logged out, because the cookie may have been copied. After its end it does not count
+    /// anyway.
+    pub fn log_out(&self, store: &SessionStore, now: i64) -> Result<(), StoreError> {
+        let key = self.log_out_key();
+        let write = Write { key: &key, value: b"1", expires_at: self.until, due_at: None };
+        store.store().put_owed(&write, None, now).map(drop)
+    }
+
+    /// True when this browser has logged out, here or at the server.
+    pub fn is_logged_out(&self, store: &SessionStore, now: i64) -> Result<bool, StoreError> {
+        if store.store().get(&self.log_out_key(), now)?.is_some() {
+            return Ok(true);
+        }
+        self.browser.map_or(Ok(false), |browser| browser.has_ended(store, now))
     }
 }
 

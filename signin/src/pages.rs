@@ -59,6 +59,24 @@ pub struct ShownUse {
     pub software: String,
 }
 
+/// A sentence around the time of an end.
+pub struct ShownEnd {
+    /// The text before the time.
+    pub before: &'static str,
+    /// Until when it is good.
+    pub until: ShownTime,
+    /// The text after the time.
+    pub after: &'static str,
+}
+
+impl ShownEnd {
+    /// Puts a time into a text.
+    pub fn new(text: &'static str, until: ShownTime) -> ShownEnd {
+        let (before, after) = text.split_once("{time}").unwrap_or((text, ""));
+        ShownEnd { before, until, after }
+    }
+}
+
 /// A phone as it is shown.
 pub struct ShownPhone {
     /// Its session in hex.
@@ -87,6 +105,10 @@ pub struct PhonesPage<'a> {
     pub frame: Frame,
     /// What has just happened; empty: nothing.
     pub note: &'a str,
+    /// The end of a sign-in that is not renewed.
+    pub end: Option<ShownEnd>,
+    /// That end has come.
+    pub is_over: bool,
     /// The address without its scheme.
     pub address: &'a str,
     /// The CSRF token of the forms.
@@ -95,6 +117,8 @@ pub struct PhonesPage<'a> {
     pub phones: Vec<ShownPhone>,
     /// No phone can be added.
     pub is_full: bool,
+    /// The proxies take typed codes.
+    pub has_codes: bool,
 }
 
 /// A new device password.
@@ -125,12 +149,8 @@ pub struct CodePage<'a> {
     pub code: &'a str,
     /// Without spaces.
     pub digits: &'a str,
-    /// The text before the time.
-    pub before: &'a str,
     /// Until when it is good.
-    pub until: ShownTime,
-    /// The text after the time.
-    pub after: &'a str,
+    pub end: ShownEnd,
 }
 
 /// A page that says why something did not work.

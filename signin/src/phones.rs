@@ -13,7 +13,7 @@ use sipoauth::clock::now_millis;
 use sipoauth::store::phones::{AddError, NewCode, NewDevice, Phone, phone_name};
 use sipoauth::store::session_ends::Ending;
 use sipoauth_core::ports::Level;
-use sipoauth_core::records::session::{SessionId, SignIn, id_text};
+use sipoauth_core::records::session::{Session, SessionId, SignIn, id_text};
 use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::fingerprint::octets_of_hex;
@@ -21,13 +21,13 @@ use sipoauth_core::text::fingerprint::octets_of_hex;
 use crate::cookies::{SignedIn, clear, get};
 use crate::metrics::Counter;
 use crate::pages::{
-    Choice, ChoosePage, CodePage, DevicePage, Frame, PhonesPage, ShownPhone, ShownUse, answer, see_other,
+    Choice, ChoosePage, CodePage, DevicePage, Frame, PhonesPage, ShownEnd, ShownPhone, ShownUse, answer, see_other,
 };
 use crate::provisioning::{self, Account};
 use crate::site::Site;
 use crate::source::Source;
 use crate::texts::{Texts, fill};
-use crate::times::{ago, clock, day};
+use crate::times::{ago, clock, day, until};
 use crate::visitor::{User, author, frame, message, store_is_away, user};
 
 /// What has just happened, as the address of the start page says it.
@@ -111,19 +111,39 @@ async fn list(site: &Arc<Site>, headers: &HeaderMap, frame: Frame, note: &str, u
         return store_is_away(headers);
     };
     let now = now_millis() / 1000;
+    let end = (!user.session.renewable).then(|| {
+        let end = until(frame.texts, allowed_until(&user.session), now);
+        ShownEnd::new(frame.texts.note_not_renewed, end)
+    });
     let page = PhonesPage {
         frame,
         note,
+        end,
+        is_over: is_over(&user.session, now),
         address: without_scheme(&user.page.aor),
         token: &user.cookie.token(),
         is_full: phones.len() >= site.policy.settings.max_devices as usize,
+        has_codes: site.policy.settings.typed_codes,
         phones: phones.into_iter().map(|phone| shown(frame.texts, phone, now)).collect(),
     };
     answer(StatusCode::OK, &page)
 }
 
+/// Until when a phone may register. With a refresh token, proxies or the phone itself renew it; otherwise the access
+/// token is the end.
+fn allowed_until(session: &Session) -> i64 {
+    let is_renewed = session.renewable || session.sign_in.phone_holds_tokens();
+    if is_renewed { session.ends_at } else { session.valid_until.min(session.ends_at) }
+}
+
+/// True when phones are refused until the user signs in again, although the browser still is signed in.
+fn is_over(session: &Session, now: i64) -> bool {
+    allowed_until(session) <= now
+}
+
 fn shown(texts: &Texts, phone: Phone, now: i64) -> ShownPhone {
     let Phone { session, last_use } = phone;
+    let end = allowed_until(&session);
     let last = last_use.map(|last| ShownUse {
         time: ago(texts, last.at, now),
         source: last.source,
@@ -142,7 +162,7 @@ fn shown(texts: &Texts, phone: Phone, now: i64) -> ShownPhone {
         },
         account: session.device,
         added: day(texts, session.created_at),
-        until: day(texts, session.ends_at),
+        until: until(texts, end, now),
         last,
     }
 }
@@ -229,6 +249,10 @@ pub async fn add_code(
         Ok(wished) => wished,
         Err(response) => return response,
     };
+    // A proxy without the setting would send the digits to the authorization server.
+    if !site.policy.settings.typed_codes {
+        return message(&headers, StatusCode::FORBIDDEN, |texts| texts.add_no_codes.into());
+    }
     let name = phone_name(&wish.name);
     let (owner, given) = (page.clone(), name.clone());
     let added = site.with_store(move |store, policy, now| match store.add_typed_code(policy, &owner, &given, now) {
@@ -243,9 +267,8 @@ pub async fn add_code(
     site.metrics.count(Counter::CodesAdded);
     site.log(Level::Info, &format!("{} has a new typed code for a phone from {source}", page.aor));
     let frame = frame(&headers);
-    let (before, after) = frame.texts.code_until.split_once("{time}").unwrap_or((frame.texts.code_until, ""));
-    let until = clock(expires_at / 1000);
-    let page = CodePage { frame, name: &name, code: &in_groups(&code), digits: &code, before, until, after };
+    let end = ShownEnd::new(frame.texts.code_until, clock(expires_at / 1000));
+    let page = CodePage { frame, name: &name, code: &in_groups(&code), digits: &code, end };
     answer(StatusCode::OK, &page)
 }
 
@@ -335,10 +358,10 @@ pub async fn sign_out_everywhere(
     }
 }
 
-/// Signs the browser out. Phones go on. A sign-in without phones ends, because nothing needs it any more.
+/// Signs this browser out, with all copies of its cookie. The sign-in in the store stays, because phones, open codes and
+/// other browsers of the user may hang on it.
 pub async fn log_out(
     State(site): State<Arc<Site>>,
-    Extension(source): Extension<Source>,
     headers: HeaderMap,
     form: Result<Form<Wish>, FormRejection>,
 ) -> Response {
@@ -346,21 +369,10 @@ pub async fn log_out(
         Ok(wished) => wished,
         Err(response) => return response,
     };
-    let page = user.page.clone();
-    let phones = site.with_store(move |store, _, now| {
-        let phones = store.phones(&page.aor, now)?;
-        Ok(phones.iter().any(|phone| phone.session.parent == Some(page.id)))
-    });
-    let id = user.page.id;
-    let ended = match phones.await {
-        Ok(true) => Ok(Vec::new()),
-        Ok(false) => end(&site, &user, &source, move |sign_in, of| sign_in == SignIn::Page && *of == id).await,
-        Err(_) => Err(()),
-    };
-    if ended.is_err() {
-        return store_is_away(&headers);
+    match site.with_store(move |store, _, now| user.cookie.log_out(store, now)).await {
+        Ok(()) => ([(header::SET_COOKIE, clear::<SignedIn>())], see_other("/?done=logged-out")).into_response(),
+        Err(_) => store_is_away(&headers),
     }
-    ([(header::SET_COOKIE, clear::<SignedIn>())], see_other("/?done=logged-out")).into_response()
 }
 
 /// Ends the sessions of the user's address that `goes` picks.
@@ -391,5 +403,16 @@ mod tests {
     fn codes_are_read_in_groups() {
         assert_eq!(in_groups("123456789"), "1234 5678 9");
         assert_eq!(without_scheme("sip:alice@a.example"), "alice@a.example");
+    }
+
+    #[test]
+    fn a_sign_in_ends_with_its_access_token_unless_somebody_renews_it() {
+        let session =
+            |renewable, sign_in| Session { valid_until: 300, ends_at: 9000, renewable, sign_in, ..Session::default() };
+        assert_eq!(allowed_until(&session(false, SignIn::Page)), 300);
+        assert_eq!(allowed_until(&session(true, SignIn::Page)), 9000);
+        assert_eq!(allowed_until(&session(false, SignIn::Password)), 9000, "its phone has the refresh token");
+        let is_over = |renewable, now| is_over(&session(renewable, SignIn::Page), now);
+        assert!(!is_over(false, 299) && is_over(false, 300) && !is_over(true, 300) && is_over(true, 9000));
     }
 }

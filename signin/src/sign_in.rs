@@ -24,6 +24,7 @@ use sipoauth_core::oauth::metadata::MetadataError;
 use sipoauth_core::ports::Level;
 use sipoauth_core::ports::store::Write;
 use sipoauth_core::reason::Reason;
+use sipoauth_core::records::session::Session;
 use sipoauth_core::rules::scope_rules::join_scopes;
 use sipoauth_core::rules::token_rules::IssuerRule;
 use sipoauth_core::sip::uri::Aor;
@@ -311,8 +312,30 @@ fn redeem(
     let granted = site.servers.exchange(index, &grant, site.logger()).map_err(Problem::of_exchange)?;
     let granted = of_own_domain(provider, granted)?;
     let browser = granted.identity.sid.map(|sid| BrowserSession { issuer: provider.issuer_name, sid });
-    let kept = site.at_store(|store, policy, now| store.keep_page_sign_in(policy, index, granted, now));
-    kept.map(|page| (page, browser)).map_err(|_| Problem::Store)
+    let kept = site.at_store(|store, policy, now| {
+        let page = store.keep_page_sign_in(policy, index, granted, now)?;
+        let session = store.page_session(&page, now)?;
+        Ok((page, session))
+    });
+    let (page, session) = kept.map_err(|_| Problem::Store)?;
+    if let Some(session) = session.filter(|session| !session.renewable) {
+        warn_of_short_life(site, &page.aor, &session);
+    }
+    Ok((page, browser))
+}
+
+/// Without a refresh token, phones go on only as long as the access token.
+fn warn_of_short_life(site: &Site, aor: &str, session: &Session) {
+    let seconds = (session.valid_until - now_millis() / 1000).max(0);
+    let fix = match site.page.settings.offline_access {
+        true => "the page asks for offline_access, so let the server grant that scope to the client and to its users",
+        false => "offline_access = yes in [sign_in_page] asks the server for one",
+    };
+    let line = format!(
+        "{aor}: provider '{}' has given no refresh token, so phones stay signed in for {seconds} s only; {fix}",
+        session.provider
+    );
+    site.log(Level::Warn, &line);
 }
 
 /// A server that names itself must be the one that was asked (RFC 9207 section 2.4).

@@ -47,7 +47,7 @@ impl Site {
         let mut source = Configuration::default();
         source.set("config_file", file)?;
         let policy = Policy::new(&source.load()?)?;
-        let page = SignInPage::configured(policy.settings.sign_in_page.as_ref())?;
+        let page = SignInPage::of(&policy)?;
         let Some(sessions) = &policy.sessions else {
             return error("the sign-in page needs the store of the proxies: write store and store_key_file");
         };
@@ -56,6 +56,9 @@ impl Site {
         }
         let log = StderrLog;
         policy.warnings().iter().for_each(|warning| log.log(Level::Warn, warning));
+        if let Some(note) = SignInPage::note_on_codes(&policy.settings) {
+            log.log(Level::Info, note);
+        }
         let (access, cookies) = (StoreAccess::new(sessions)?, Cookies::new(sessions.key.expose()));
         let most = policy.settings.http_threads as usize;
         let turns = policy.providers.iter().map(|_| Semaphore::new(most)).collect();

@@ -4,6 +4,9 @@
 
 use crate::texts::{Texts, fill};
 
+/// From so many seconds on, a day says enough.
+const DAY: i64 = 86_400;
+
 /// A time for people and for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownTime {
@@ -11,6 +14,8 @@ pub struct ShownTime {
     pub words: String,
     /// RFC 3339, in UTC.
     pub machine: String,
+    /// The words are a time of day in UTC, which the script of the page may show in local time.
+    pub is_clock: bool,
 }
 
 /// Year, month and day of a day since 1970 (the proleptic Gregorian calendar).
@@ -35,7 +40,7 @@ pub fn day(texts: &Texts, at: i64) -> ShownTime {
     let (year, month, day) = civil(at.div_euclid(86_400));
     let words = fill(texts.date, "year", &format!("{year:04}"));
     let words = fill(&fill(&words, "month", &format!("{month:02}")), "day", &format!("{day:02}"));
-    ShownTime { words, machine: machine(at) }
+    ShownTime { words, machine: machine(at), is_clock: false }
 }
 
 /// How long ago a time was; both in Unix seconds.
@@ -46,13 +51,26 @@ pub fn ago(texts: &Texts, at: i64, now: i64) -> ShownTime {
         seconds @ 3600..86_400 => fill(texts.hours_ago, "number", &(seconds / 3600).to_string()),
         _ => return day(texts, at),
     };
-    ShownTime { words, machine: machine(at) }
+    ShownTime { words, machine: machine(at), is_clock: false }
+}
+
+/// Until when something holds; both in Unix seconds.
+pub fn until(texts: &Texts, at: i64, now: i64) -> ShownTime {
+    match at - now {
+        ..=0 => ShownTime { words: texts.over.to_owned(), machine: machine(at), is_clock: false },
+        1..DAY => clock(at),
+        _ => day(texts, at),
+    }
 }
 
 /// A time of today, in UTC, in Unix seconds.
 pub fn clock(at: i64) -> ShownTime {
     let second = at.rem_euclid(86_400);
-    ShownTime { words: format!("{:02}:{:02} UTC", second / 3600, second / 60 % 60), machine: machine(at) }
+    ShownTime {
+        words: format!("{:02}:{:02} UTC", second / 3600, second / 60 % 60),
+        machine: machine(at),
+        is_clock: true,
+    }
 }
 
 #[cfg(test)]
@@ -83,5 +101,8 @@ mod tests {
         assert_eq!(words(german, 7300), "vor 2 Std.");
         assert_eq!((words(english, 86_400), words(german, 86_400)), ("2024-12-30".into(), "30.12.2024".into()));
         assert_eq!(clock(1_735_689_599).words, "23:59 UTC");
+        let left = |seconds: i64| until(english, 1_735_689_599, 1_735_689_599 - seconds).words;
+        assert_eq!((left(0), left(1), left(86_399)), ("over".into(), "23:59 UTC".into(), "23:59 UTC".into()));
+        assert_eq!(left(86_400), "2024-12-31");
     }
 }

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sipoauth::clock::now_millis;
 use sipoauth::store::phones::PageSignIn;
+use sipoauth_core::records::session::Session;
 
 use crate::cookies::{self, LANGUAGE, SignedIn};
 use crate::metrics::Counter;
@@ -48,19 +49,23 @@ pub struct User {
     pub cookie: SignedIn,
     /// The sign-in in the store.
     pub page: PageSignIn,
+    /// What the store has of it.
+    pub session: Session,
 }
 
 /// The user of a request, if the store still has the sign-in.
 pub async fn user(site: &Arc<Site>, headers: &HeaderMap) -> Result<Option<User>, Response> {
     let Some(cookie) = site.cookies.get::<SignedIn>(headers, now_millis()) else { return Ok(None) };
     let page = PageSignIn { aor: cookie.aor.clone(), id: cookie.id };
-    let (asked, browser) = (page.clone(), cookie.browser);
-    let counts = site.with_store(move |store, _, now| {
-        let is_out = browser.map_or(Ok(false), |browser| browser.has_ended(store, now))?;
-        Ok(!is_out && store.page_session(&asked, now)?.is_some())
-    });
-    match counts.await {
-        Ok(counts) => Ok(counts.then_some(User { cookie, page })),
+    let (asked, browser) = (page.clone(), cookie.clone());
+    let found =
+        site.with_store(
+            move |store, _, now| {
+                if browser.is_logged_out(store, now)? { Ok(None) } else { store.page_session(&asked, now) }
+            },
+        );
+    match found.await {
+        Ok(found) => Ok(found.map(|session| User { cookie, page, session })),
         Err(_) => Err(store_is_away(headers)),
     }
 }

@@ -7,12 +7,19 @@ use std::net::SocketAddr;
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
+use super::domains::Reach;
+use super::policy::Policy;
+use super::provider::Provider;
 use super::setting::{Kind, Setting, SettingValue, Takes, first_fault, settings};
-use super::settings::{as_it_is, boolean, list, number};
+use super::settings::{Settings, as_it_is, boolean, list, number};
 use super::urls::check_url;
 use super::{ConfigError, error};
 use crate::sip::ip_networks::IpNetworks;
+use crate::sip::next_hop::NextHopRule;
 use crate::sip::uri::push_host;
+
+/// At most this many domains are named in an error.
+const NAMED: usize = 5;
 
 settings! {
     /// The sign-in page, as it is written.
@@ -32,9 +39,9 @@ settings! {
         realm: String, "as_it_is", String::new(), Kind::Text, Takes::Restart,
             "realm of device passwords; default: the domain of the user's address";
         sip_domain: String, "as_it_is", String::new(), Kind::Text, Takes::Restart,
-            "domain that phones are told; default: that of the user's address";
+            "domain that phones are told, a domain of a provider; default: that of the user's address";
         proxy: String, "as_it_is", String::new(), Kind::Text, Takes::Restart,
-            "outbound proxy that phones are told, such as `sip:sip.example.com;transport=tls`; default: they find it by their domain";
+            "outbound proxy that phones are told, a SIP URI such as `sip:sip.example.com;transport=tls`; default: they find it by their domain";
         transport: String, "as_it_is", "tls".into(), Kind::Choice(&["udp", "tcp", "tls"]), Takes::Restart,
             "transport that phones are told";
         offline_access: bool, "boolean", true, Kind::Boolean, Takes::Restart,
@@ -89,6 +96,9 @@ impl SignInPage {
                 return Err(fail(key, format!("'{}' has a character that phones do not take", text.escape_debug())));
             }
         }
+        if !settings.proxy.is_empty() {
+            check_proxy(&settings.proxy).map_err(|text| fail("proxy", text))?;
+        }
         let networks = |key: &str, list: &[String]| {
             IpNetworks::parse(list.iter().map(String::as_str)).map_err(|text| fail(key, text))
         };
@@ -112,10 +122,64 @@ impl SignInPage {
         }
     }
 
+    /// The page of a whole configuration: what it tells phones must fit the providers.
+    pub fn of(policy: &Policy) -> Result<SignInPage, ConfigError> {
+        let page = SignInPage::configured(policy.settings.sign_in_page.as_ref())?;
+        page.check_domain(&policy.providers)?;
+        Ok(page)
+    }
+
+    /// A proxy refuses a phone at a domain where its user has no address.
+    fn check_domain(&self, providers: &[Provider]) -> Result<(), ConfigError> {
+        let (written, mut domain) = (&self.settings.sip_domain, String::new());
+        if !push_host(written, &mut domain) {
+            return Ok(());
+        }
+        let mut hosts = Vec::new();
+        for provider in providers.iter().filter(|provider| provider.client.is_some()) {
+            match &provider.reach {
+                Reach::Any => return Ok(()),
+                Reach::Hosts(its) => hosts.extend(its.iter().map(String::as_str)),
+            }
+        }
+        if hosts.is_empty() || hosts.contains(&domain.as_str()) {
+            return Ok(());
+        }
+        hosts.truncate(NAMED);
+        error(format!(
+            "sign_in_page: sip_domain: '{written}' is no domain of a provider, so the proxies would refuse every phone; \
+             write one that users have addresses of ({}), or leave sip_domain out",
+            hosts.join(", ")
+        ))
+    }
+
+    /// A sentence for operators whose page offers no typed codes; None: it offers them.
+    pub fn note_on_codes(settings: &Settings) -> Option<&'static str> {
+        (!settings.typed_codes).then_some(
+            "typed codes are off, so the page offers device passwords only; typed_codes = true turns them on",
+        )
+    }
+
     /// True when browsers come over TLS.
     pub fn is_https(&self) -> bool {
         self.base.starts_with("https://")
     }
+}
+
+/// Phones take a SIP URI. Without its scheme some of them take it for something else.
+fn check_proxy(text: &str) -> Result<(), String> {
+    let is_uri = |text: &str| {
+        let has_scheme = ["sip:", "sips:"]
+            .iter()
+            .any(|scheme| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme)));
+        has_scheme && NextHopRule::parse(text).is_ok()
+    };
+    if is_uri(text) {
+        return Ok(());
+    }
+    let better = Some(format!("sip:{text}")).filter(|better| is_uri(better));
+    let better = better.unwrap_or_else(|| "one such as sip:sip.example.com;transport=tls".into());
+    Err(format!("'{text}' is no SIP URI; write {better}"))
 }
 
 fn base(url: &str) -> Result<String, String> {
@@ -163,6 +227,8 @@ mod tests {
             ("session_hours = 0", "session_hours: 0 is out of range"),
             ("realm = 'a\"b'", "realm: "),
             ("sip_domain = \"a b\"", "sip_domain: 'a b'"),
+            ("proxy = \"sip.example.com\"", "proxy: 'sip.example.com' is no SIP URI; write sip:sip.example.com"),
+            ("proxy = \"https://a.example\"", "proxy: 'https://a.example' is no SIP URI; write one such as sip:"),
             ("reverse_proxies = [\"x\"]", "reverse_proxies: "),
         ] {
             let text = if text.contains("url") || text.is_empty() {

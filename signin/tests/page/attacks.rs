@@ -184,6 +184,26 @@ fn a_cookie_of_another_user_or_another_key_opens_nothing() {
 }
 
 #[test]
+fn a_copied_cookie_is_worthless_after_log_out() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    alice.wish(&site, "/phones/device", &[("name", "mine")]);
+    let token = value_of(&alice.get(&site.at("/")).body, "token").unwrap();
+    let mut thief = alice.clone();
+    assert_eq!(thief.post(&site.at("/phones/rename"), &[("token", &token)]).status, 303, "before");
+    alice.wish(&site, "/logout", &[]);
+    let stolen = thief.cookies.clone();
+    for path in ["/phones/device", "/phones/code", "/phones/sign-out-all", "/sign-out-everywhere", "/logout"] {
+        thief.cookies.clone_from(&stolen);
+        assert_eq!(thief.post(&site.at(path), &[("token", &token)]).status, 403, "{path}");
+    }
+    assert!(is_signed_out(&mut thief, &site));
+    assert_eq!(site.store().phones(ALICE, now()).unwrap().len(), 1, "phones go on");
+}
+
+#[test]
 fn a_form_of_another_site_changes_nothing() {
     let server = Server::start();
     let site = Site::start(&server.http.issuer());
@@ -413,6 +433,30 @@ fn a_source_beyond_its_limit_costs_nobody_else_anything() {
     assert_eq!(guesses.last(), Some(&429));
     assert_eq!(guess("1.1.1.1, 192.0.2.1", 0), 429, "what the source itself writes does not count");
     assert_eq!(guess("192.0.2.2", 0), 404);
+}
+
+#[test]
+fn a_forwarded_address_that_cannot_be_read_has_no_rights_and_one_limit() {
+    let server = Server::start();
+    let providers = [("corp", &*server.http.issuer(), "example.test")];
+    let site = Site::start_with(ports::free(), &providers, "source_limit = 20");
+    let get =
+        |path: &str, from: &str| http::send("GET", &site.at(path), &[("X-Forwarded-For", from)], "").unwrap().status;
+    // A stranger writes the first octets; the reverse proxy adds his address.
+    for from in ["\u{fc}", "127.0.0.1, \u{fc}", "unknown", "\u{fc}, 192.0.2.1"] {
+        for path in ["/metrics", "/health"] {
+            assert_eq!(get(path, from), 404, "{path} for {from}");
+        }
+    }
+    assert_eq!((site.get("/metrics").status, get("/metrics", "127.0.0.1")), (200, 200), "a monitor");
+    let guess = |from: &str| get("/provision/AAAAAAAAAAAAAAAAAAAAAAAAAAA", from);
+    let unread: Vec<u16> = (0..60).map(|number| guess(&format!("\u{fc}{number}"))).collect();
+    assert!(unread.iter().filter(|status| **status == 404).count() <= 40, "{unread:?}");
+    assert_eq!((unread.last(), guess("unknown")), (Some(&429), 429));
+    let hidden: Vec<u16> = (0..60).map(|number| guess(&format!("\u{fc}{number}, 192.0.2.1"))).collect();
+    assert_eq!((hidden.first(), hidden.last()), (Some(&404), Some(&429)));
+    assert_eq!((guess("192.0.2.2"), guess("127.0.0.1")), (404, 404), "nobody else's limit");
+    assert!(site.log().contains("an unknown address has asked for settings"), "{}", site.log());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use serde_json::json;
 use sipoauth::store::phones::PageSignIn;
 use sipoauth::store::session_ends::Ending;
+use sipoauth_core::config::settings::Settings;
 use sipoauth_core::records::phone_use::{PhoneUse, call_id_name};
 use sipoauth_core::records::session::SignIn;
 use sipoauth_core::records::session_end::EndedBy;
@@ -117,18 +118,27 @@ fn a_user_signs_in_adds_phones_sees_their_use_and_signs_them_out() {
 }
 
 #[test]
-fn a_user_without_phones_who_logs_out_leaves_nothing_behind() {
+fn log_out_ends_this_browser_and_no_phone_no_code_and_no_other_browser() {
     let server = Server::start();
     let site = Site::start(&server.http.issuer());
-    let mut alice = Browser::default();
+    let (mut alice, mut other) = (Browser::default(), Browser::default());
     scripted::sign_in(&server, &mut alice, &site, "alice");
-    let account = || site.store().account(ALICE, now()).unwrap().unwrap_or_default();
-    assert_eq!(account().sessions.len(), 1);
-    let stolen = Browser { cookies: alice.cookies.clone(), ..Browser::default() };
-    alice.wish(&site, "/logout", &[]);
-    assert!(account().sessions.is_empty());
-    let page = stolen.clone().get(&site.at("/"));
-    assert!(page.body.contains("/sign-in/corp"), "a copy of the cookie is of no use any more");
+    scripted::sign_in(&server, &mut other, &site, "alice");
+    // Nothing hangs on the sign-in yet but a code that nobody has typed and the other browser.
+    assert_eq!(alice.wish(&site, "/phones/code", &[]).status, 200);
+    let copy = alice.clone();
+    assert_eq!(alice.wish(&site, "/logout", &[]).header("Location"), Some("/?done=logged-out"));
+    assert!(alice.cookies.is_empty());
+    assert!(copy.clone().get(&site.at("/")).body.contains("/sign-in/corp"));
+    let account = site.store().account(ALICE, now()).unwrap().unwrap_or_default();
+    assert!(account.sessions.iter().any(|session| session.sign_in == SignIn::Page), "the code hangs on it");
+    assert_eq!(other.wish(&site, "/phones/device", &[]).status, 200);
+    assert!(copy.clone().get(&site.at("/")).body.contains("/sign-in/corp"));
+    assert_eq!(site.store().phones(ALICE, now()).unwrap().len(), 1);
+    // Signing in again renews the same sign-in; what was copied before stays worthless.
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    assert!(alice.get(&site.at("/")).body.contains("alice@example.test"));
+    assert!(copy.clone().get(&site.at("/")).body.contains("/sign-in/corp"));
 }
 
 #[test]
@@ -207,7 +217,7 @@ fn a_user_has_no_more_phones_than_allowed() {
     let mut alice = Browser::default();
     scripted::sign_in(&server, &mut alice, &site, "alice");
     let token = value_of(&alice.get(&site.at("/")).body, "token").unwrap();
-    for _ in 0..8 {
+    for _ in 0..Settings::default().max_devices {
         assert_eq!(alice.post(&site.at("/phones/device"), &[("token", &token)]).status, 200);
     }
     for path in ["/phones/device", "/phones/code"] {
@@ -215,6 +225,25 @@ fn a_user_has_no_more_phones_than_allowed() {
     }
     let page = alice.get(&site.at("/"));
     assert!(page.body.contains("as many phones as you may have") && !page.body.contains("/phones/device"));
+}
+
+#[test]
+fn where_proxies_take_no_typed_codes_the_page_makes_none() {
+    let server = Server::start();
+    let site = Site::start_without_codes(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let page = alice.get(&site.at("/")).body;
+    assert!(
+        page.contains("/phones/device") && !page.contains("/phones/code") && !page.contains("Get a code"),
+        "{page}"
+    );
+    let answer = alice.wish(&site, "/phones/code", &[]);
+    assert_eq!(answer.status, 403);
+    assert!(answer.body.contains("Codes of nine digits are not in use here."), "{}", answer.body);
+    assert_eq!(site.counter("phones_added_total{kind=\"code\"}"), 0);
+    let note = "typed codes are off, so the page offers device passwords only; typed_codes = true turns them on";
+    assert!(site.log().contains(note), "{}", site.log());
 }
 
 #[test]
@@ -332,6 +361,60 @@ fn the_refresh_token_is_kept_for_the_proxies() {
     assert!(site.store().page_session(&page, now()).unwrap().is_some());
 }
 
+/// Signs alice in with an access token for five minutes and these other members of the answer.
+fn sign_in_with(server: &Server, site: &Site, browser: &mut Browser, more: &[(&str, &str)]) {
+    let url = begin(browser, site, "corp");
+    let claims = server.claims("alice", &parameter(&url, "nonce").unwrap());
+    let mut grant = json!({
+        "access_token": "opaque-access-token", "token_type": "Bearer", "expires_in": 300, "scope": "openid sip",
+        "id_token": server.key.jws("EdDSA", &json!({ "alg": "EdDSA", "kid": "k" }), &claims),
+    });
+    more.iter().for_each(|(name, value)| grant[*name] = json!(value));
+    server.http.set("/token", Answer::Json(grant));
+    let state = parameter(&url, "state").unwrap();
+    assert_eq!(come_back(browser, site, "corp", &format!("code=c&state={state}")).status, 303);
+}
+
+#[test]
+fn without_a_refresh_token_the_page_says_how_long_phones_stay_in() {
+    let server = Server::start();
+    for (more, fix) in [("", "the page asks for offline_access"), ("offline_access = false", "offline_access = yes")] {
+        let site = Site::start_with(ports::free(), &[("corp", &server.http.issuer(), "example.test")], more);
+        let mut alice = Browser::default();
+        sign_in_with(&server, &site, &mut alice, &[]);
+        alice.wish(&site, "/phones/device", &[("name", "Desk")]);
+        let page = alice.get(&site.at("/")).body;
+        assert!(page.contains("Your phones stay signed in only until <time"), "{page}");
+        // The end of the access token, once in the note and once at the phone.
+        let until = site.store().phones(ALICE, now()).unwrap()[0].session.valid_until;
+        assert!((1..=300).contains(&(until - now() / 1000)));
+        let clock = format!("{:02}:{:02} UTC</time>", until.rem_euclid(86_400) / 3600, until / 60 % 60);
+        assert_eq!(page.matches(&clock).count(), 2, "{clock}: {page}");
+        alice.get(&site.at("/language/de"));
+        let page = alice.get(&site.at("/")).body;
+        assert!(page.contains("Ihre Telefone bleiben nur bis <time") && page.contains(&clock), "{page}");
+        let warning = "warning: sip:alice@example.test: provider 'corp' has given no refresh token";
+        let log = site.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(warning)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(fix), "{log}");
+    }
+}
+
+#[test]
+fn with_a_refresh_token_phones_stay_in_and_nobody_is_warned() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    let refresh = ("refresh_token", "opaque-refresh-token");
+    sign_in_with(&server, &site, &mut alice, &[refresh]);
+    // The earlier refresh token goes on to serve.
+    sign_in_with(&server, &site, &mut alice, &[]);
+    alice.wish(&site, "/phones/device", &[("name", "Desk")]);
+    let page = alice.get(&site.at("/")).body;
+    assert!(page.contains("Signed in until") && !page.contains("only until") && !page.contains("UTC</time>"), "{page}");
+    assert!(!site.log().contains("warning"), "{}", site.log());
+}
+
 #[test]
 fn the_page_speaks_the_browsers_language_or_the_chosen_one() {
     let server = Server::start();
@@ -347,12 +430,18 @@ fn the_page_speaks_the_browsers_language_or_the_chosen_one() {
 }
 
 #[test]
-fn without_its_table_the_server_says_what_to_write() {
+fn a_wrong_or_missing_table_is_refused_with_what_to_write() {
     let directory = Directory::new("page");
     let server = Server::start();
     let site = Site::start(&server.http.issuer());
     let (before, rest) = site.config().split_once("[sign_in_page]").unwrap();
     let (_, after) = rest.split_once("[[provider]]").unwrap();
+    let with = |line: &str| site.config().replace("[sign_in_page]\n", &format!("[sign_in_page]\n{line}\n"));
+    let check = |config: &str| {
+        let file = directory.write("config.toml", config);
+        let mut command = crate::support::process::command(env!("CARGO_BIN_EXE_sipoauth-signin"));
+        command.args(["--check", "--config"]).arg(file).output().unwrap()
+    };
     for (config, words) in [
         (format!("{before}[[provider]]{after}"), "write [sign_in_page] with url"),
         (
@@ -361,11 +450,27 @@ fn without_its_table_the_server_says_what_to_write() {
         ),
         (site.config().replace("client_id = \"sip-page\"\nclient_secret = \"page-secret\"\n", ""), "client_id"),
         (site.config().replace("url = \"http://127.0.0.1", "url = \"http://192.0.2.1"), "sign_in_page: url: "),
+        (
+            with("proxy = \"sip.example.com:5061;transport=tls\""),
+            "sign_in_page: proxy: 'sip.example.com:5061;transport=tls' is no SIP URI; write sip:sip.example.com:5061;transport=tls",
+        ),
+        (with("proxy = \"sip.example com\""), "is no SIP URI; write one such as sip:sip.example.com;transport=tls"),
+        (
+            with("sip_domain = \"other.test\""),
+            "sign_in_page: sip_domain: 'other.test' is no domain of a provider, so the proxies would refuse every phone; write \
+             one that users have addresses of (example.test)",
+        ),
     ] {
-        let file = directory.write("config.toml", &config);
-        let mut command = crate::support::process::command(env!("CARGO_BIN_EXE_sipoauth-signin"));
-        let output = command.args(["--check", "--config"]).arg(file).output().unwrap();
+        let output = check(&config);
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && text.contains(words), "{words}: {text}");
+    }
+    for config in [
+        with("proxy = \"sip:sip.example.com;transport=tls;lr\"\nsip_domain = \"Example.test\""),
+        with("proxy = \"SIPS:[2001:db8::1]:5061\""),
+        with("sip_domain = \"other.test\"").replace("domains = \"example.test\"\n", ""),
+    ] {
+        let output = check(&config);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -36,12 +36,17 @@ impl Site {
         Site::start_with(ports::free(), &[("corp", issuer, "example.test")], "")
     }
 
+    /// The same for proxies that take no typed codes.
+    pub fn start_without_codes(issuer: &str) -> Site {
+        let directory = Directory::new("page");
+        let store = format!("store = \"{}\"\ntyped_codes = false\n", folder(&directory));
+        Site::start_in(directory, ports::free(), &[("corp", issuer, "example.test")], &store, "")
+    }
+
     /// A page at this port, with these providers (name, issuer, domain) and more in its table.
     pub fn start_with(port: u16, providers: &[(&str, &str, &str)], more: &str) -> Site {
         let directory = Directory::new("page");
-        let store = directory.file("store");
-        std::fs::create_dir(&store).expect("a writable folder");
-        let store = format!("store = \"{}\"\n", store.display());
+        let store = format!("store = \"{}\"\n", folder(&directory));
         Site::start_in(directory, port, providers, &store, more)
     }
 
@@ -55,11 +60,12 @@ impl Site {
     }
 
     fn start_in(directory: Directory, port: u16, providers: &[(&str, &str, &str)], store: &str, more: &str) -> Site {
+        let codes = if store.contains("typed_codes") { "" } else { "typed_codes = true\n" };
         let limit = if more.contains("source_limit") { "" } else { "source_limit = 60000\n" };
         let scheme = if more.contains("key_file") { "https" } else { "http" };
         let url = format!("{scheme}://127.0.0.1:{port}");
         let mut config = format!(
-            "{store}store_key = \"{STORE_KEY}\"\nhttp_timeout = 2\nkey_cooldown = 1\n\
+            "{store}{codes}store_key = \"{STORE_KEY}\"\nhttp_timeout = 2\nkey_cooldown = 1\n\
              [sign_in_page]\nurl = \"{url}\"\nlisten = \"127.0.0.1:{port}\"\n{limit}{more}\n"
         );
         for (name, issuer, domain) in providers {
@@ -122,6 +128,13 @@ impl Site {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
+}
+
+/// A folder for a store.
+fn folder(directory: &Directory) -> String {
+    let store = directory.file("store");
+    std::fs::create_dir(&store).expect("a writable folder");
+    store.display().to_string()
 }
 
 pub fn now() -> i64 {
