@@ -318,7 +318,7 @@ impl IoService {
             }
             ServiceEvent::Received(Received::Job(Job { work: Work::Used(used), asker })) => {
                 self.context.arena().shared().waiting.give_back(&asker.place);
-                self.phones.note(*used);
+                self.phones.note(*used, now);
             }
             ServiceEvent::Received(Received::Job(Job { work, asker })) => {
                 let ticket = waiters.add(asker);
@@ -384,7 +384,8 @@ impl IoService {
     }
 
     fn until_next(&self, now: i64) -> Duration {
-        let times = [self.keys.next(), self.waiters.next_deadline(), self.exchanges.next(), self.ends.next()];
+        let (keys, waiters, exchanges) = (self.keys.next(), self.waiters.next_deadline(), self.exchanges.next());
+        let times = [keys, waiters, exchanges, self.ends.next(), self.phones.next()];
         let upkeep = self.context.sessions().map(|_| self.refreshes.next());
         let refers = self.refers.next(self.context.arena().refers());
         let next = times.into_iter().flatten().chain(upkeep).chain(refers).min().unwrap_or(i64::MAX);
@@ -409,7 +410,7 @@ impl IoService {
             self.exchanges.begin_store_work(env, pool, &mut self.loads, now);
             self.refreshes.dispatch(env, pool, now);
             self.ends.dispatch(env, pool, now);
-            self.phones.dispatch(env, pool);
+            self.phones.dispatch(env, pool, now);
             self.logouts.dispatch(env, pool);
             self.start_watching();
         }
