@@ -12,6 +12,9 @@
 # Kamailio's own jwt module is measured, too, where libjwt 1.12 or newer is found by pkg-config (Debian 12 has an older
 # one; PKG_CONFIG_PATH names another place).
 #
+# auth_db is measured with PostgreSQL, too, where the packages postgresql and kamailio-postgres-modules are installed. The
+# bench starts a server of its own, which listens at a socket in a temporary folder.
+#
 # OPENSIPS_SRC names the tree of a built OpenSIPS 3.4, 3.6 or 4.0, with the modules signaling sl tm sipmsgops usrloc registrar
 # mi_datagram, and auth_jwt and rest_client, with which ours is compared. Without it nothing is compared on OpenSIPS.
 set -euo pipefail
@@ -90,7 +93,7 @@ for part in kamailio micro; do
   echo "bench: $part" >&2
   program "$part" "${quick[@]}" "${before[@]}"
 done
-for part in scale workers morning refer; do
+for part in scale workers morning refer devices page; do
   echo "bench: $part" >&2
   program "$part" "${quick[@]}"
 done

@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod devices;
 pub mod kamailio;
 pub mod opensips;
+pub mod page;
 pub mod part;
 pub mod proxies;
 pub mod refer;

@@ -106,7 +106,9 @@ fn listed(output: Output, phones: &[ListedPhone]) {
         output.field("user name", &session.device);
         output.field("provider", &session.provider);
         output.field("added", &moment(session.created_at, now));
-        output.field("good until", &moment(session.valid_until, now));
+        // After a refused refresh its user must sign in at the page again.
+        let until = if session.valid_until > 0 { moment(session.valid_until, now) } else { "ended".to_owned() };
+        output.field("good until", &until);
         output
             .field("renewed", if session.renewable { "in the background" } else { "no, the user must sign in again" });
         let registered = last_use.as_ref().map(|seen| format!("{} from {}", moment(seen.at, now), seen.source));

@@ -144,7 +144,7 @@ reasons! {
     IdToken = 38, "id_token", Challenge, "invalid_token", "The token has the marks of an ID token: the phone must send its access token. Where the server's access tokens look so, set accept_id_tokens.";
     ForeignToken = 39, "token_for_other_service", Challenge, "invalid_token", "The token's header has a 'nonce': a Microsoft Graph token can be verified only by Graph. Request a scope of your own API.";
     InsufficientScope = 40, "insufficient_scope", Challenge, "invalid_scope", "The token or session lacks a scope that 'required_scopes', 'method_scopes' or a service asks for.";
-    CodeRefused = 41, "code_refused", Challenge, "invalid_token", "The authorization server does not accept the code: it is wrong, used or too old, or its redirect_uri or code_verifier is another one.";
+    CodeRefused = 41, "code_refused", Challenge, "invalid_token", "The code is not accepted, by the authorization server or, if it was typed, by the store: it is wrong, used or too old, or its redirect_uri or code_verifier is another one.";
     SessionUnknown = 42, "session_unknown", Challenge, "invalid_token", "This address-of-record has no session: the user must sign in.";
     SessionEnded = 43, "session_ended", Challenge, "invalid_token", "The session is over: its time is up, or its tokens have ended and could not be refreshed.";
     PopInvalid = 44, "pop_invalid", Challenge, "invalid_token", "The proof of possession does not fit the request and the session's key, or the user's password.";
@@ -153,7 +153,7 @@ reasons! {
     PopReplayed = 47, "pop_replayed", Forbidden, "", "This proof was used before: send a request with a new CSeq or Call-ID.";
     TokenInactive = 48, "token_inactive", Challenge, "invalid_token", "The authorization server says that the token is not active, or refuses to answer about it and not about others: it has ended, was revoked, or is none of its own.";
     RefreshRefused = 49, "refresh_refused", Challenge, "invalid_token", "The refresh token is not the one of this session, was replaced, or is not accepted by the authorization server: sign in again.";
-    AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user, or the user name in Key-Derivation credentials, is not this address-of-record's.";
+    AorMismatch = 50, "aor_mismatch", Forbidden, "", "The token's user, or the user name of a password, is not this address-of-record's.";
     ThirdPartyRegistration = 51, "third_party_registration", Forbidden, "", "From and To of the REGISTER differ and no 'third_party' rule allows it.";
     DomainMismatch = 52, "domain_mismatch", Forbidden, "", "The provider of this token does not serve the domain of this address-of-record.";
     AorMissing = 53, "aor_missing", BadRequest, "", "The request has no usable To (REGISTER) or From address.";

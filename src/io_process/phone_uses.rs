@@ -21,6 +21,9 @@ const MOST_QUEUED: usize = 4096;
 const MOST_KNOWN: usize = 16_384;
 /// Uses that a thread stores at once.
 const BATCH: usize = 64;
+/// How long a use waits for others at most, in milliseconds. Storing each at once would wake a thread for each, and that
+/// costs more than what the thread does.
+const TOGETHER: i64 = 200;
 /// A use like the last one is stored again after this time, in seconds.
 const AGAIN: i64 = 60;
 
@@ -30,11 +33,13 @@ pub struct PhoneUses {
     known: HashMap<SessionId, PhoneUse>,
     queue: VecDeque<Used>,
     storing: bool,
+    /// When the queue is due, in Unix milliseconds.
+    due: i64,
 }
 
 impl PhoneUses {
-    /// A phone has registered.
-    pub fn note(&mut self, used: Used) {
+    /// A phone has registered. `now` is in Unix milliseconds.
+    pub fn note(&mut self, used: Used, now: i64) {
         let is_known = |known: &PhoneUse| known.is_like(&used.seen) && (0..AGAIN).contains(&(used.seen.at - known.at));
         if self.queue.len() >= MOST_QUEUED || self.known.get(&used.session).is_some_and(is_known) {
             return;
@@ -44,11 +49,24 @@ impl PhoneUses {
         }
         self.known.insert(used.session, used.seen.clone());
         self.queue.push_back(used);
+        match self.queue.len() {
+            1 => self.due = now + TOGETHER,
+            BATCH => self.due = now,
+            _ => {}
+        }
     }
 
-    /// Has a thread store some uses.
-    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>) {
-        if self.storing || self.queue.is_empty() {
+    /// When there is something to do, in Unix milliseconds.
+    pub fn next(&self) -> Option<i64> {
+        (!self.storing && !self.queue.is_empty()).then_some(self.due)
+    }
+
+    /// Has a thread store some uses, once there are enough of them or they have waited for long enough. `now` is in Unix
+    /// milliseconds.
+    pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, now: i64) {
+        // After a step of the clock they would wait for too long.
+        self.due = self.due.min(now + TOGETHER);
+        if self.next().is_none_or(|next| next > now) {
             return;
         }
         let batch: Vec<Used> = self.queue.iter().take(BATCH).cloned().collect();
@@ -69,6 +87,8 @@ impl PhoneUses {
             self.storing = true;
             self.queue.drain(..count);
         }
+        // If no thread is free, they wait once more.
+        self.due = if self.storing && self.queue.len() >= BATCH { now } else { now + TOGETHER };
     }
 
     /// A thread has stored them, but for these. They are not known, so the next use of such a phone counts.
@@ -116,10 +136,28 @@ mod tests {
         };
         let mut uses = PhoneUses::default();
         for (at, call_id, queued) in [(0, 1, 1), (59, 1, 1), (60, 1, 2), (61, 2, 3), (62, 1, 4), (0, 1, 5)] {
-            uses.note(used(1, at, call_id));
+            uses.note(used(1, at, call_id), 0);
             assert_eq!(uses.queue.len(), queued, "{at} {call_id}");
         }
-        (2..100_000).for_each(|id| uses.note(used(id, 0, 1)));
+        (2..100_000).for_each(|id| uses.note(used(id, 0, 1), 0));
         assert!(uses.queue.len() == MOST_QUEUED && uses.known.len() <= MOST_KNOWN);
+    }
+
+    #[test]
+    fn uses_wait_for_others_but_not_for_long() {
+        let used = |id: usize| {
+            let mut session = SessionId::default();
+            session[..8].copy_from_slice(&id.to_be_bytes());
+            Used { aor: String::new(), session, seen: PhoneUse::default(), ends_at: 9 }
+        };
+        let mut uses = PhoneUses::default();
+        assert_eq!(uses.next(), None);
+        uses.note(used(0), 1000);
+        uses.note(used(1), 1000 + TOGETHER - 1);
+        assert_eq!(uses.next(), Some(1000 + TOGETHER));
+        (2..BATCH).for_each(|id| uses.note(used(id), 1001));
+        assert_eq!(uses.next(), Some(1001));
+        uses.storing = true;
+        assert_eq!(uses.next(), None);
     }
 }

@@ -321,7 +321,7 @@ impl IoService {
             }
             ServiceEvent::Received(Received::Job(Job { work: Work::Used(used), asker })) => {
                 self.context.arena().shared().waiting.give_back(&asker.place);
-                self.phones.note(*used);
+                self.phones.note(*used, now);
             }
             ServiceEvent::Received(Received::Job(Job { work, asker })) => {
                 let ticket = waiters.add(asker);
@@ -392,6 +392,7 @@ impl IoService {
             self.waiters.next_deadline(),
             self.exchanges.next(),
             self.ends.next(),
+            self.phones.next(),
             self.logouts.next(),
         ];
         let upkeep = self.context.sessions().map(|_| self.refreshes.next());
@@ -418,7 +419,7 @@ impl IoService {
             self.exchanges.begin_store_work(env, pool, &mut self.loads, now);
             self.refreshes.dispatch(env, pool, now);
             self.ends.dispatch(env, pool, now);
-            self.phones.dispatch(env, pool);
+            self.phones.dispatch(env, pool, now);
             self.logouts.dispatch(env, pool, now);
             self.start_watching();
         }

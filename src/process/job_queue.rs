@@ -276,6 +276,7 @@ mod tests {
             from_tag: String::new(),
             call_id: String::new(),
             weak: false,
+            spelling: String::new(),
             claim: None,
             arrived: 0,
             tagged: true,

@@ -38,6 +38,11 @@ impl Conclusion<'_> {
         }
         // The second step decides, and counts.
         if reason == Reason::DigestUnchecked {
+            if result.answer.wrong_digest.is_some() {
+                counters.add(Counter::Denied);
+                counters.add_reason(Reason::DigestMismatch);
+                self.context.log().log(Level::Info, &describe(result, Reason::DigestMismatch));
+            }
             return;
         }
         counters.add(match reason.outcome() {
@@ -145,6 +150,7 @@ fn describe(result: &CheckResult, reason: Reason) -> String {
         ("claim", result.answer.unverified.as_ref().map_or("", |seen| seen.claim_fault.as_str())),
         ("unproved_key", result.answer.unproved_key.as_deref().unwrap_or_default()),
         ("needed_scope", result.needed_scope.as_str()),
+        ("digest", result.answer.wrong_digest.as_deref().unwrap_or_default()),
         ("attempt", result.answer.attempt.as_ref().map_or("", |attempt| attempt.differs.name())),
     ];
     for (name, value) in facts.into_iter().filter(|f| !f.1.is_empty()) {

@@ -422,7 +422,7 @@ impl Worker {
         if handling.resumed && result.pending.is_none() && !matches!(outcome, Outcome::Accepted | Outcome::NotNow) {
             waits.note_waited_in_vain(handling, now);
         }
-        if !matches!(outcome, Outcome::Accepted | Outcome::NoCredentials) {
+        if !matches!(outcome, Outcome::Accepted | Outcome::NoCredentials) || result.answer.wrong_digest.is_some() {
             handling.source.clone_into(&mut result.origin.source);
             let address = Aor::parse(request.address());
             result.origin.address = address.map_or_else(String::new, |aor| aor.as_str().to_owned());

@@ -30,7 +30,8 @@ struct Block {
 fn blocks() -> Vec<Block> {
     let mut pages = vec![kit::path("README.md")];
     for folder in ["docs/guide", "docs/reference"] {
-        pages.extend(fs::read_dir(kit::path(folder)).expect("part of the project").flatten().map(|entry| entry.path()));
+        let files = fs::read_dir(kit::path(folder)).expect("part of the project").flatten().map(|entry| entry.path());
+        pages.extend(files.filter(|file| file.extension().is_some_and(|ending| ending == "md")));
     }
     let mut blocks: Vec<Block> = Vec::new();
     for page in pages {

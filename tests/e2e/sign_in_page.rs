@@ -208,6 +208,12 @@ fn nobody_can_tell_user_names_of_devices_from_others() {
         assert_eq!(look(username, password), wrong, "{username}");
     }
     assert_eq!(look(&device.username, &device.password).0, 200);
+    // The operator can.
+    let log = stack.module_log();
+    let lines = |why: &str| log.lines().filter(|l| l.contains("401 digest_mismatch") && l.contains(why)).count();
+    assert_eq!((lines("the password is another one"), lines("no phone with this user name")), (1, 5), "{log}");
+    assert!(log.contains("source=127.0.0.1"));
+    assert_eq!(stack.counter("reason_digest_mismatch"), 6);
     site.stack.finish();
 }
 
@@ -267,7 +273,8 @@ fn a_typed_code_registers_one_phone_of_its_user_once() {
     let request = with_code(ALICE, &typed(&spaced));
     let reply = stack.request(&mut client, &request);
     assert_eq!(reply.status, 200, "{reply:?}\n{}", stack.module_log());
-    let key = key_of(stack, &typed(&code), &request, &reply);
+    // The phone makes its key of what it sends.
+    let key = key_of(stack, &typed(&spaced), &request, &reply);
     let again = stack.request(&mut stack.tcp(), &with_code(ALICE, &typed(&code)));
     assert_eq!(again.status, 401, "once: {again:?}");
     let proved = stack.request(&mut client, &prove(&key, Request::register(ALICE)));

@@ -25,6 +25,17 @@ pub fn launch_script(script: &str, name: &'static str, folder: &Path, defines: &
     start(&[], project(), script, name, folder, defines)
 }
 
+/// Starts another script as the last argument of this command.
+pub fn launch_below(
+    below: &[&str],
+    script: &str,
+    name: &'static str,
+    folder: &Path,
+    defines: &[String],
+) -> Result<Proxy, String> {
+    start(below, project(), script, name, folder, defines)
+}
+
 /// Starts it with one worker, below Callgrind, which counts what happens while a message is handled. What it has counted
 /// is in files `callgrind.PID.NUMBER` in the proxy's folder, one for each OPTIONS.
 pub fn launch_counted(name: &'static str, folder: &Path, defines: &[String]) -> Result<Proxy, String> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::server::{CLIENT, Server};
-use super::{AUDIENCE, DOMAIN};
+use super::{AUDIENCE, DOMAIN, PROVIDER};
 
 /// Requests that may wait at once, and threads that ask the server, at the proxy with opaque tokens. One provider may
 /// not keep all threads busy.
@@ -38,6 +38,10 @@ pub enum Way {
     Opaque,
     /// REFERs, each followed for so many seconds.
     Refers(u32),
+    /// Device passwords of the sign-in page.
+    Devices,
+    /// The sign-in page itself, at this port.
+    Page(u16),
 }
 
 /// What proxies share: a folder that goes away, the authorization server, and its keys in a file.
@@ -70,15 +74,24 @@ impl Ground {
         let server = &self.server;
         let client =
             format!("{}client_id = \"{CLIENT}\"\nclient_secret = \"a secret of the benches\"\n", self.with_keys);
+        let store = || {
+            let folder = self.base().join(format!("store-{name}"));
+            format!("store = \"{}\"\nstore_key_file = \"{}\"\n", folder.display(), self.store_key.display())
+        };
         let (globals, provider) = match way {
             Way::Signed => ("token_cache_size = 32768\n".to_owned(), self.with_keys.clone()),
             Way::Codes => {
-                let store = format!(
-                    "store = \"{}\"\nstore_key_file = \"{}\"\nsource_limit = 65535\nusers = 262144\n",
-                    self.base().join(format!("store-{name}")).display(),
-                    self.store_key.display()
-                );
+                let store = format!("{}source_limit = 65535\nusers = 262144\n", store());
                 (store, format!("{client}token_endpoint = \"{}\"\n", server.url("/token")))
+            }
+            // Phones that know passwords only get no other challenge, as in sign-in-page.toml.
+            Way::Devices => (store(), format!("{client}[[offer]]\noffer = \"digest\"\n")),
+            Way::Page(port) => {
+                let page = format!("http://127.0.0.1:{port}");
+                let table = format!("[sign_in_page]\nurl = \"{page}\"\nlisten = \"127.0.0.1:{port}\"\n");
+                let (token, authorize) = (server.url("/token"), server.url("/authorize"));
+                let endpoints = format!("token_endpoint = \"{token}\"\nauthorization_endpoint = \"{authorize}\"\n");
+                (store() + &table, format!("{client}{endpoints}"))
             }
             Way::Refers(lifetime) => (format!("{REFERS}refer_lifetime = {lifetime}\n"), self.with_keys.clone()),
             Way::Opaque => (
@@ -102,7 +115,7 @@ pub fn write(folder: &Path, name: &str, content: &str) -> Result<PathBuf, String
 
 fn config_file(folder: &Path, name: &str, server: &Server, globals: &str, provider: &str) -> Result<PathBuf, String> {
     let text = format!(
-        "{globals}[[provider]]\nname = \"bench\"\nissuer = \"{}\"\naudience = [\"{AUDIENCE}\"]\naor = [\"{{sip}}\"]\n\
+        "{globals}[[provider]]\nname = \"{PROVIDER}\"\nissuer = \"{}\"\naudience = [\"{AUDIENCE}\"]\naor = [\"{{sip}}\"]\n\
          domains = [\"{DOMAIN}\"]\n{provider}",
         server.keys().issuer()
     );

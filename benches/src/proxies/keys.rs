@@ -110,14 +110,18 @@ impl Keys {
         self.sign(algorithm, &header, &claims)
     }
 
-    /// The ID token of a sign-in of this client.
-    pub fn id_token(&self, client: &str, user: usize) -> String {
+    /// The ID token of a sign-in of this client; `nonce` is that of a browser.
+    pub fn id_token(&self, client: &str, user: usize, nonce: Option<&str>) -> String {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","kid":"ES256"}"#);
         let now = now();
-        let claims = json!({
+        let mut claims = json!({
             "iss": self.issuer, "aud": client, "sub": format!("{user:032x}"), "sip": address(user),
             "iat": now, "exp": now + 7200,
         });
+        if let Some(nonce) = nonce {
+            claims["nonce"] = json!(nonce);
+            claims["sid"] = json!(format!("session-of-{user}"));
+        }
         self.sign(Algorithm::Es256, &header, &claims)
     }
 

@@ -14,6 +14,8 @@ pub mod times;
 pub const USERS: usize = 10_000;
 /// Their SIP domain.
 pub const DOMAIN: &str = "example.test";
+/// The name of the provider.
+pub const PROVIDER: &str = "bench";
 /// Whom tokens are for.
 pub const AUDIENCE: &str = "sip";
 /// What the generator may have on its way at once.

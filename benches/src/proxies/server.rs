@@ -17,6 +17,8 @@ use super::{AUDIENCE, address};
 pub const CLIENT: &str = "sip-proxy";
 /// Codes are this and the user's number, a dash, and anything.
 pub const CODE: &str = "code-of-user-";
+/// What is behind the dash of a code for a browser, before the nonce.
+pub const NONCE: &str = "nonce-";
 /// Opaque tokens are this and the user's number, a dash, and anything.
 pub const TOKEN: &str = "opaque-";
 /// How long the server takes for each answer.
@@ -28,7 +30,7 @@ const MAX_BODY: usize = 16 * 1024;
 pub struct Server {
     keys: Keys,
     port: u16,
-    /// Milliseconds before each answer about a token.
+    /// Milliseconds before each answer about a token or a code.
     delay: AtomicU64,
     /// Answers about tokens.
     introspections: AtomicU64,
@@ -64,7 +66,7 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// How long an answer about a token takes from now on.
+    /// How long an answer about a token or a code takes from now on.
     pub fn set_delay(&self, delay: Duration) {
         self.delay.store(delay.as_millis() as u64, Relaxed);
     }
@@ -72,6 +74,13 @@ impl Server {
     /// How many answers about tokens it has given.
     pub fn introspections(&self) -> u64 {
         self.introspections.load(Relaxed)
+    }
+
+    fn take_time(&self) {
+        let delay = self.delay.load(Relaxed);
+        if delay > 0 {
+            std::thread::sleep(Duration::from_millis(delay));
+        }
     }
 
     fn serve(&self, stream: TcpStream) -> Option<()> {
@@ -100,10 +109,7 @@ impl Server {
         match path {
             "/jwks" => ("200 OK", self.keys.key_set().to_string()),
             "/introspect" => {
-                let delay = self.delay.load(Relaxed);
-                if delay > 0 {
-                    std::thread::sleep(Duration::from_millis(delay));
-                }
+                self.take_time();
                 self.introspections.fetch_add(1, Relaxed);
                 let Some(user) = user_of(value("token"), TOKEN) else {
                     return ("200 OK", r#"{"active":false}"#.into());
@@ -116,13 +122,15 @@ impl Server {
                 ("200 OK", answer.to_string())
             }
             "/token" => {
+                self.take_time();
                 let Some(user) = user_of(value("code"), CODE) else {
                     return ("400 Bad Request", r#"{"error":"invalid_grant"}"#.into());
                 };
+                let nonce = value("code").split_once(NONCE).map(|(_, nonce)| nonce);
                 let answer = json!({
                     "token_type": "Bearer", "expires_in": 7200, "scope": "openid sip",
                     "access_token": format!("access-{user}"), "refresh_token": format!("refresh-{user}"),
-                    "id_token": self.keys.id_token(CLIENT, user),
+                    "id_token": self.keys.id_token(CLIENT, user, nonce),
                 });
                 ("200 OK", answer.to_string())
             }

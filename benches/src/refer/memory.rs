@@ -70,7 +70,8 @@ fn io_process(site: &Site) -> Result<i64, String> {
     own.and_then(|process| process["PID"].as_i64()).ok_or_else(|| format!("core.psx says {answer}"))
 }
 
-fn private(pid: i32) -> Option<f64> {
+/// Memory that a process shares with nobody, and that is no part of a file.
+pub fn private(pid: i32) -> Option<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     kib(text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?)
 }

@@ -267,6 +267,7 @@ impl Sip {
                 date: self.date.as_bytes(),
                 contact: self.contact.as_bytes(),
                 instance: &self.instance,
+                user_agent: "",
                 branch: self.branch.as_bytes(),
                 reply_to_tag: b"",
                 contacts: 1,

@@ -18,7 +18,7 @@ use crate::records::device::Device;
 use crate::sip::digest::DigestAlgorithm;
 use crate::sip::digest_credentials::DigestCredentials;
 use crate::sip::uri::Aor;
-use crate::text::fingerprint::hex;
+use crate::text::fingerprint::{hex, visible};
 use crate::text::secret::SecretText;
 
 /// Longest user name of a device in octets.
@@ -70,8 +70,13 @@ fn decide(policy: &Policy, known: &dyn KnownDevices, request: &Request<'_>, step
         Known::Failed => return refuse(Answer::default(), Reason::StoreUnavailable),
         Known::NotHere => return need(),
         Known::Absent => None,
-        Known::Found(device) => Some(device).filter(|device| device.realm == digest.realm),
+        Known::Found(device) => Some(device),
     };
+    let elsewhere = found.as_ref().filter(|device| device.realm != digest.realm).map(|device| {
+        let (its, asked) = (visible(&device.realm), visible(&digest.realm));
+        format!("this device password is for the realm '{its}', and the proxy asks for '{asked}'")
+    });
+    let found = found.filter(|_| elsewhere.is_none());
     let account = match found.as_ref().map(|device| known.account(&device.aor)) {
         Some(Known::Failed) => return refuse(Answer::default(), Reason::StoreUnavailable),
         Some(Known::NotHere) => return need(),
@@ -93,12 +98,16 @@ fn decide(policy: &Policy, known: &dyn KnownDevices, request: &Request<'_>, step
     let ha1 = found.as_ref().zip(alive).and_then(|(device, _)| device.ha1(algorithm)).map(str::to_owned);
     let (Some(ha1), Some(device), Some((provider, account, index))) = (ha1.map(Zeroizing::new), &found, alive) else {
         return match step {
-            DeviceStep::Account => unchecked(nobodys(&settings.unknown_users, username, algorithm)),
+            DeviceStep::Account => {
+                let nobody = || "there is no phone with this user name, or it was signed out".to_owned();
+                unchecked(nobodys(&settings.unknown_users, username, algorithm), Some(elsewhere.unwrap_or_else(nobody)))
+            }
             DeviceStep::Accept => refuse(Answer::default(), Reason::DigestMismatch),
         };
     };
     if step == DeviceStep::Account {
-        return unchecked(SecretText(ha1.to_string()));
+        let wrong = (!digest.fits(&ha1, request.method)).then(|| "the password is another one".to_owned());
+        return unchecked(SecretText(ha1.to_string()), wrong);
     }
     let mut answer = Answer { provider: Some(provider), ..Answer::default() };
     // Whatever the script has done before, only somebody who knows the password passes.
@@ -116,9 +125,10 @@ fn decide(policy: &Policy, known: &dyn KnownDevices, request: &Request<'_>, step
     accept(answer)
 }
 
-/// The outcome of the first step.
-fn unchecked(ha1: SecretText) -> Decision {
-    Decision::Done(Answer { reason: Some(Reason::DigestUnchecked), ha1: Some(Box::new(ha1)), ..Answer::default() })
+/// The outcome of the first step. `wrong` says why the credentials do not fit, if they do not.
+fn unchecked(ha1: SecretText, wrong: Option<String>) -> Decision {
+    let (ha1, wrong_digest) = (Some(Box::new(ha1)), wrong.map(String::into_boxed_str));
+    Decision::Done(Answer { reason: Some(Reason::DigestUnchecked), ha1, wrong_digest, ..Answer::default() })
 }
 
 /// The H(A1) of a user who does not exist. It is the same each time, and only proxies of this store can make it.

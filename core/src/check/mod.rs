@@ -278,6 +278,8 @@ pub struct Answer {
     pub attempt: Option<Box<Attempt>>,
     /// H(A1) in hex, for a host that is about to check Digest credentials.
     pub ha1: Option<Box<SecretText>>,
+    /// Why the host will find that these Digest credentials are wrong. For the log only: the sender must not learn it.
+    pub wrong_digest: Option<Box<str>>,
     /// The challenge of the Key-Derivation scheme that goes with a 401 or 407.
     pub challenge: Option<Box<KeyChallenge>>,
     /// The key that the token is bound to and whose possession was not proved, as named by

@@ -8,6 +8,7 @@ use crate::config::policy::Policy;
 use crate::config::sessions::Sessions;
 use crate::config::settings::FLOWS_WITHOUT_VERIFIER;
 use crate::keys::shared_key::shared_key;
+use crate::oauth::typed_code;
 use crate::reason::Reason;
 use crate::records::redemption::{Claim, Differs, When};
 use crate::records::session::{CodeRecord, CodeState, Exchanged, Identity, SignIn};
@@ -61,6 +62,8 @@ pub struct Registration {
     pub call_id: String,
     /// The code was short.
     pub weak: bool,
+    /// How a typed code was typed ([`typed_code::spelling`]).
+    pub spelling: String,
     /// What the sender has shown besides the code; None for a grant that everybody who has it may use.
     pub claim: Option<Claim>,
     /// When the request arrived, Unix milliseconds.
@@ -131,7 +134,8 @@ pub fn key_of(
     if to_tag.is_empty() {
         return None;
     }
-    let (code, from_tag) = (exchanged.code.0.as_bytes(), registration.from_tag.as_bytes());
-    let key = shared_key(settings.key_order, code, from_tag, to_tag, registration.call_id.as_bytes());
+    let code = typed_code::respelled(&exchanged.code.0, &registration.spelling);
+    let from_tag = registration.from_tag.as_bytes();
+    let key = shared_key(settings.key_order, code.as_bytes(), from_tag, to_tag, registration.call_id.as_bytes());
     Some(KeyOctets(*key))
 }

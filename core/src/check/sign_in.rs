@@ -29,7 +29,7 @@ impl SessionCheck<'_> {
     pub(super) fn code(&self, code: CodeRequest) -> Decision {
         if self.policy.settings.typed_codes {
             match typed_code::read(&code.code.0) {
-                Typed::Code(digits) => return self.typed_code(&digits),
+                Typed::Code(digits) => return self.typed_code(&digits, typed_code::spelling(&code.code.0)),
                 // Whoever mistypes has not guessed.
                 Typed::Mistyped => return refuse(Answer::default(), Reason::CodeRefused),
                 Typed::Other => {}
@@ -61,7 +61,7 @@ impl SessionCheck<'_> {
     }
 
     /// A REGISTER with a code that the sign-in page has made for this address, and that is in the store.
-    fn typed_code(&self, digits: &str) -> Decision {
+    fn typed_code(&self, digits: &str, spelling: String) -> Decision {
         let Some(aor) = Aor::parse(self.request.to) else {
             return refuse(Answer::default(), Reason::AorMissing);
         };
@@ -85,7 +85,10 @@ impl SessionCheck<'_> {
         let provider = named.unwrap_or(provider);
         let answer = Answer { provider: Some(provider), ..Answer::default() };
         let registration = match self.registration(provider, id, aor) {
-            Ok(registration) => Registration { weak: true, ..self.claiming(registration, RedemptionFacts::default()) },
+            Ok(registration) => {
+                let claiming = self.claiming(registration, RedemptionFacts::default());
+                Registration { weak: true, spelling, ..claiming }
+            }
             Err(reason) => return refuse(answer, reason),
         };
         // Tries are counted elsewhere, so a guess waits for that before it can be right.
@@ -259,6 +262,7 @@ impl SessionCheck<'_> {
             from_tag: from_tag.to_owned(),
             call_id: call_id.to_owned(),
             weak: false,
+            spelling: String::new(),
             claim: None,
             arrived: self.known.arrived(arrival_of(&self.settings.hash_key, self.request)),
             tagged: false,

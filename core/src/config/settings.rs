@@ -98,7 +98,7 @@ settings! {
         back_channel_logout: bool, "boolean", false, Kind::Boolean, Takes::Reload,
             "logout tokens of authorization servers (OpenID Connect Back-Channel Logout) end the sessions of phones that signed in with a code, too. The proxy keeps one or two more small records for each sign-in. Those of the [sign-in page](../guide/sign-in-page.md) end in any case";
         typed_codes: bool, "boolean", false, Kind::Boolean, Takes::Reload,
-            "codes of nine digits are those that the [sign-in page](../guide/sign-in-page.md) makes. The proxy finds them in the store and never sends them to an authorization server";
+            "codes of nine digits are those that the [sign-in page](../guide/sign-in-page.md) makes. The proxy finds them in the store and never sends them to an authorization server, and neither codes of 7 to 11 digits, which are mistyped ones";
         pop_window: u32, "number", 300, Kind::Number { least: 5, most: MOST_POP_WINDOW, unit: "s" }, Takes::Reload,
             "how old the Date of a proof may be. It may be `leeway` in the future";
         replay_scope: String, "as_it_is", "proxy".into(), Kind::Choice(&["proxy", "cluster"]), Takes::Reload,

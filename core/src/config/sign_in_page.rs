@@ -37,7 +37,7 @@ settings! {
         monitors: Vec<String>, "list", vec!["127.0.0.1".into(), "::1".into()], Kind::List, Takes::Restart,
             "addresses and networks that may read `/metrics` and `/health`; default: this host";
         realm: String, "as_it_is", String::new(), Kind::Text, Takes::Restart,
-            "realm of device passwords; default: the domain of the user's address";
+            "realm of device passwords, which must be the one that the proxy's script names; default: the domain of the user's address";
         sip_domain: String, "as_it_is", String::new(), Kind::Text, Takes::Restart,
             "domain that phones are told, a domain of a provider; default: that of the user's address";
         proxy: String, "as_it_is", String::new(), Kind::Text, Takes::Restart,

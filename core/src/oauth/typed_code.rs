@@ -2,8 +2,12 @@
 //! Codes that the sign-in page makes and a person types into a phone: eight digits and a check digit (ISO 7064
 //! MOD 11,10), which finds every wrong digit and nearly every swap of neighbours. A mistyped code costs no try.
 
+use zeroize::Zeroizing;
+
 /// Digits with the check digit.
 pub const LENGTH: usize = 9;
+/// Longest typed text in octets, with what people write between digits.
+const MAX_TYPED: usize = 32;
 
 /// The check digit of decimal digits.
 fn check_digit(digits: &[u8]) -> u8 {
@@ -24,9 +28,9 @@ pub fn make(number: u32) -> String {
 /// The code that somebody has typed, without what people write between digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Typed {
-    /// Nine digits that fit each other.
+    /// Nine digits that fit each other, without what was between them.
     Code(String),
-    /// Nine digits that do not.
+    /// Digits that do not, or one or two too few or too many.
     Mistyped,
     /// Something else.
     Other,
@@ -38,11 +42,32 @@ pub fn read(text: &str) -> Typed {
         return Typed::Other;
     }
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    if digits.len() != LENGTH {
+    if !(LENGTH - 2..=LENGTH + 2).contains(&digits.len()) || text.len() > MAX_TYPED {
         return Typed::Other;
+    }
+    if digits.len() != LENGTH {
+        return Typed::Mistyped;
     }
     let (number, check) = digits.as_bytes().split_at(LENGTH - 1);
     if check_digit(number) == check[0] { Typed::Code(digits) } else { Typed::Mistyped }
+}
+
+/// How a code was typed, with a 0 for each digit; empty if there are digits only. The phone makes its key of the text that it
+/// sends, and this is no secret.
+pub fn spelling(typed: &str) -> String {
+    if typed.bytes().all(|octet| octet.is_ascii_digit()) {
+        return String::new();
+    }
+    typed.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+}
+
+/// The text that a phone sent for a code.
+pub fn respelled(code: &str, spelling: &str) -> Zeroizing<String> {
+    if spelling.is_empty() {
+        return Zeroizing::new(code.to_owned());
+    }
+    let mut digits = code.chars();
+    Zeroizing::new(spelling.chars().map(|c| if c == '0' { digits.next().unwrap_or(c) } else { c }).collect())
 }
 
 #[cfg(test)]
@@ -76,8 +101,25 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for text in ["", "12345678", "1234567890", "abcdefghi", "12345678x", "１２３４５６７８９"] {
+        let long = format!("12345678{}9", " ".repeat(40));
+        for text in ["", "123456", "123456789012", "abcdefghi", "12345678x", "１２３４５６７８９", &long] {
             assert_eq!(read(text), Typed::Other, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_digit_too_few_or_too_many_is_a_mistake() {
+        for text in ["1234567", "12345678", "1234 5678 90", "12345678901"] {
+            assert_eq!(read(text), Typed::Mistyped, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_spelling_of_a_code_is_kept_without_its_digits() {
+        assert_eq!(spelling("123456789"), "");
+        assert_eq!(spelling("1234 5678-9"), "0000 0000-0");
+        for typed in ["1234 5678-9", "123456789", "12 34 56 78 9 "] {
+            assert_eq!(*respelled("123456789", &spelling(typed)), typed);
         }
     }
 }

@@ -140,6 +140,7 @@ impl CHost {
             vias_count: 0,
             complete: None,
             complete_user: std::ptr::null_mut(),
+            user_agent: empty,
         };
         // SAFETY: a structure of integers and pointers may be all zero.
         let mut result: sipoauth_result = unsafe { std::mem::zeroed() };
