@@ -2,7 +2,7 @@
 //! The I/O service's part about phones that were added at the sign-in page: it stores when they have registered. Workers do
 //! not wait for that, and a use that finds no room is left out, because the next one comes soon.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::exchange_task::TaskEnv;
 use super::pool::Pool;
@@ -11,26 +11,20 @@ use crate::clock::now_millis;
 use crate::process::job::Used;
 use crate::store::sessions::SessionStore;
 use sipoauth_core::ports::store::StoreError;
-use sipoauth_core::records::phone_use::PhoneUse;
 use sipoauth_core::records::session::{Session, SessionId, SignIn};
 use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 
 /// Uses that wait to be stored.
 const MOST_QUEUED: usize = 4096;
-/// Phones whose last use is known here.
-const MOST_KNOWN: usize = 16_384;
 /// Uses that a thread stores at once.
 const BATCH: usize = 64;
 /// How long a use waits for others at most, in milliseconds. Storing each at once would wake a thread for each, and that
 /// costs more than what the thread does.
 const TOGETHER: i64 = 200;
-/// A use like the last one is stored again after this time, in seconds.
-const AGAIN: i64 = 60;
 
-/// What is known, and what is to be stored.
+/// What is to be stored.
 #[derive(Default)]
 pub struct PhoneUses {
-    known: HashMap<SessionId, PhoneUse>,
     queue: VecDeque<Used>,
     storing: bool,
     /// When the queue is due, in Unix milliseconds.
@@ -38,22 +32,18 @@ pub struct PhoneUses {
 }
 
 impl PhoneUses {
-    /// A phone has registered. `now` is in Unix milliseconds.
-    pub fn note(&mut self, used: Used, now: i64) {
-        let is_known = |known: &PhoneUse| known.is_like(&used.seen) && (0..AGAIN).contains(&(used.seen.at - known.at));
-        if self.queue.len() >= MOST_QUEUED || self.known.get(&used.session).is_some_and(is_known) {
-            return;
+    /// A phone has registered; comes back if there is no room for that. `now` is in Unix milliseconds.
+    pub fn note(&mut self, used: Used, now: i64) -> Result<(), Box<Used>> {
+        if self.queue.len() >= MOST_QUEUED {
+            return Err(Box::new(used));
         }
-        if self.known.len() >= MOST_KNOWN {
-            self.known.clear();
-        }
-        self.known.insert(used.session, used.seen.clone());
         self.queue.push_back(used);
         match self.queue.len() {
             1 => self.due = now + TOGETHER,
             BATCH => self.due = now,
             _ => {}
         }
+        Ok(())
     }
 
     /// When there is something to do, in Unix milliseconds.
@@ -91,12 +81,9 @@ impl PhoneUses {
         self.due = if self.storing && self.queue.len() >= BATCH { now } else { now + TOGETHER };
     }
 
-    /// A thread has stored them, but for these. They are not known, so the next use of such a phone counts.
-    pub fn stored(&mut self, left: &[Used]) {
+    /// A thread has stored them.
+    pub fn stored(&mut self) {
         self.storing = false;
-        for used in left {
-            self.known.remove(&used.session);
-        }
     }
 }
 
@@ -126,22 +113,7 @@ fn store_use(store: &SessionStore, used: &Used) -> Result<Option<SessionEnd>, St
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_is_new_is_stored_and_never_too_much() {
-        let used = |id: u32, at, call_id| {
-            let mut session = SessionId::default();
-            session[..4].copy_from_slice(&id.to_be_bytes());
-            Used { aor: String::new(), session, seen: PhoneUse::new(at, "192.0.2.1", "x", [call_id; 8]), ends_at: 9 }
-        };
-        let mut uses = PhoneUses::default();
-        for (at, call_id, queued) in [(0, 1, 1), (59, 1, 1), (60, 1, 2), (61, 2, 3), (62, 1, 4), (0, 1, 5)] {
-            uses.note(used(1, at, call_id), 0);
-            assert_eq!(uses.queue.len(), queued, "{at} {call_id}");
-        }
-        (2..100_000).for_each(|id| uses.note(used(id, 0, 1), 0));
-        assert!(uses.queue.len() == MOST_QUEUED && uses.known.len() <= MOST_KNOWN);
-    }
+    use sipoauth_core::records::phone_use::PhoneUse;
 
     #[test]
     fn uses_wait_for_others_but_not_for_long() {
@@ -152,12 +124,14 @@ mod tests {
         };
         let mut uses = PhoneUses::default();
         assert_eq!(uses.next(), None);
-        uses.note(used(0), 1000);
-        uses.note(used(1), 1000 + TOGETHER - 1);
+        uses.note(used(0), 1000).unwrap();
+        uses.note(used(1), 1000 + TOGETHER - 1).unwrap();
         assert_eq!(uses.next(), Some(1000 + TOGETHER));
-        (2..BATCH).for_each(|id| uses.note(used(id), 1001));
+        (2..BATCH).for_each(|id| uses.note(used(id), 1001).unwrap());
         assert_eq!(uses.next(), Some(1001));
         uses.storing = true;
         assert_eq!(uses.next(), None);
+        (BATCH..MOST_QUEUED).for_each(|id| uses.note(used(id), 1001).unwrap());
+        uses.note(used(MOST_QUEUED), 1001).unwrap_err();
     }
 }

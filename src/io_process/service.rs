@@ -33,6 +33,7 @@ use crate::process::caught::caught;
 use crate::process::context::{Context, PlacedPolicy};
 use crate::process::job::{Job, Used, Work};
 use crate::process::job_queue::Received;
+use crate::process::known_uses;
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
 use sipoauth_core::config::policy::Policy;
@@ -321,7 +322,9 @@ impl IoService {
             }
             ServiceEvent::Received(Received::Job(Job { work: Work::Used(used), asker })) => {
                 self.context.arena().shared().waiting.give_back(&asker.place);
-                self.phones.note(*used, now);
+                if let Err(used) = self.phones.note(*used, now) {
+                    known_uses::forget(self.context.arena().shared(), &used);
+                }
             }
             ServiceEvent::Received(Received::Job(Job { work, asker })) => {
                 let ticket = waiters.add(asker);
@@ -367,7 +370,8 @@ impl IoService {
             ServiceEvent::Heard(ends, are_all) => self.ends.finished(ends, are_all, self.context.origin()),
             ServiceEvent::LoggedOut(left) => self.logouts.finished(left, now),
             ServiceEvent::UsesStored(ended, left) => {
-                self.phones.stored(&left);
+                self.phones.stored();
+                left.iter().for_each(|used| known_uses::forget(self.context.arena().shared(), used));
                 self.ends.extend(ended);
             }
         }

@@ -7,6 +7,7 @@ pub mod context;
 pub(crate) mod failures;
 pub mod job;
 pub mod job_queue;
+pub(crate) mod known_uses;
 
 use sipoauth_core::config::ConfigError;
 

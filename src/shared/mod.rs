@@ -90,6 +90,8 @@ pub struct Shared {
     pub introspection_failures: MemoryTable<16384>,
     /// When a request that waits for a code arrived: the low 24 bits of Unix milliseconds.
     pub arrivals: MemoryTable<16384>,
+    /// When a use of a phone was handed over last, see `process::known_uses`.
+    pub known_uses: MemoryTable<65536>,
     /// Not 0 while the session store fails.
     pub store_failing: AtomicU32,
     /// Callers that wait in a thread or process of their own.

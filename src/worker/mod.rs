@@ -28,6 +28,7 @@ use crate::fault;
 use crate::process::charges::Charges;
 use crate::process::context::{Context, PlacedPolicy};
 use crate::process::job::{Used, Work};
+use crate::process::known_uses;
 use crate::shared::counters::Counter;
 use crate::shared::process_id;
 use crate::store::sessions::SessionError;
@@ -545,7 +546,15 @@ fn note_use(waits: &Waits<'_>, answer: &Answer, request: &Request<'_>, handling:
     let Message { user_agent, call_id, .. } = request.message;
     let seen = PhoneUse::new(now / 1000, handling.source, user_agent, call_id_name(call_id));
     let used = Used { aor: session.aor.clone(), session: session.id, seen, ends_at: session.allows_until };
-    let _ = waits.submit_for_nobody(Work::Used(Box::new(used)), handling);
+    let shared = waits.context.arena().shared();
+    if known_uses::is_known(shared, &used) {
+        return;
+    }
+    known_uses::know(shared, &used);
+    let work = Work::Used(Box::new(used.clone()));
+    if waits.submit_for_nobody(work, handling).is_err() {
+        known_uses::forget(shared, &used);
+    }
 }
 
 fn refused(answer: &mut Answer, reason: Reason) -> Decision {
