@@ -11,7 +11,7 @@ use crate::clock::now_millis;
 use crate::process::job::Used;
 use crate::store::sessions::SessionStore;
 use sipoauth_core::ports::store::StoreError;
-use sipoauth_core::records::session::{Session, SessionId, SignIn};
+use sipoauth_core::records::session::{Session, SignIn};
 use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 
 /// Uses that wait to be stored.
@@ -114,6 +114,7 @@ fn store_use(store: &SessionStore, used: &Used) -> Result<Option<SessionEnd>, St
 mod tests {
     use super::*;
     use sipoauth_core::records::phone_use::PhoneUse;
+    use sipoauth_core::records::session::SessionId;
 
     #[test]
     fn uses_wait_for_others_but_not_for_long() {

@@ -87,6 +87,7 @@ fn sign_in_one(
         from_tag,
         call_id,
         weak: false,
+        spelling: String::new(),
         claim: Some(claim),
         arrived: now,
         tagged: true,
