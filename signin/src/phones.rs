@@ -335,6 +335,11 @@ pub async fn sign_out_all(
         Ok(wished) => wished,
         Err(response) => return response,
     };
+    // First, or a phone could sign in with a code that nobody has typed yet.
+    let aor = user.page.aor.clone();
+    if site.with_store(move |store, _, now| store.close_open_code(&aor, now)).await.is_err() {
+        return store_is_away(&headers);
+    }
     match end(&site, &user, &source, |sign_in, _| sign_in != SignIn::Page).await {
         Ok(_) => see_other("/?done=all-signed-out"),
         Err(()) => store_is_away(&headers),

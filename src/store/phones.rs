@@ -429,13 +429,27 @@ impl SessionStore {
             if !self.store.put_owed(&write, earlier.as_deref(), now)? {
                 continue;
             }
-            let named = earlier.and_then(|sealed| self.sealer.open(&key, &sealed));
-            if let Some(named) = named.and_then(|name| String::from_utf8(name.to_vec()).ok()) {
-                self.close_code(&CodeId(named), now)?;
+            if let Some(earlier) = earlier.and_then(|sealed| self.open_code(&key, &sealed)) {
+                self.close_code(&earlier, now)?;
             }
             return Ok(());
         }
         Err(overtaken())
+    }
+
+    /// Takes back the typed code of an address, if nobody has used it.
+    pub fn close_open_code(&self, aor: &str, now: i64) -> Result<(), StoreError> {
+        let key = open_code_key(aor);
+        match self.store.get(&key, now)?.and_then(|sealed| self.open_code(&key, &sealed)) {
+            Some(id) => self.close_code(&id, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Which code the record of an address's open one names.
+    fn open_code(&self, key: &str, sealed: &[u8]) -> Option<CodeId> {
+        let name = self.sealer.open(key, sealed)?;
+        String::from_utf8(name.to_vec()).ok().map(CodeId)
     }
 
     /// Takes back a typed code that nobody has used.

@@ -9,6 +9,7 @@ use sipoauth::store::lmdb::LmdbStore;
 use sipoauth::store::phones::{AddError, PageSignIn};
 use sipoauth::store::session_ends::{Ending, HeardEnds};
 use sipoauth::store::sessions::SessionStore;
+use sipoauth_core::check::registration::CodeId;
 use sipoauth_core::config::policy::Policy;
 use sipoauth_core::config::source::Source;
 use sipoauth_core::oauth::exchange::Granted;
@@ -261,6 +262,19 @@ fn sign_ins_that_make_room_for_others_are_told_of() {
     let (ends, _) = place.hear(&mut HeardEnds::new(clock()));
     assert_eq!(ends.iter().map(|end| end.by).collect::<Vec<_>>(), [EndedBy::Displaced]);
     assert_eq!(place.records("d:"), 0);
+}
+
+#[test]
+fn a_code_that_was_taken_back_is_none() {
+    let place = place("");
+    let page = place.sign_in("alice", "one", "sip", 3600);
+    let add = || place.store.add_typed_code(&place.policy, &page, "Phone", clock()).expect("a code").code;
+    let known = |code: &str| place.store.code(&CodeId::of_typed_code(AOR, code), clock()).expect("a store").is_some();
+    let (earlier, code) = (add(), add());
+    assert!(!known(&earlier) && known(&code), "only the last one is good");
+    place.store.close_open_code(AOR, clock()).expect("closed");
+    place.store.close_open_code(AOR, clock()).expect("nothing to close");
+    assert!(!known(&code));
 }
 
 #[test]
