@@ -42,7 +42,8 @@ fuzz_target!(|octets: &[u8]| {
     let content_type = if signed { SIGNED_TYPE } else { "application/json" };
     let http = Says(Answered { status, content_type: content_type.into(), body: body.to_vec() });
     let provider = &policy.providers[0];
-    let endpoint = Announced { address: "https://as.example/introspect".into(), signs_introspection: false };
+    let endpoint =
+        Announced { address: "https://as.example/introspect".into(), signs_introspection: false, names_itself: false };
     let no_keys = || Err(String::new());
     if let Ok(Introspected::Active(answer)) = introspect(&http, &endpoint, provider, None, &no_keys, "token", 0) {
         assert!(status == 200 && !signed, "nothing is signed by a key that is not there");

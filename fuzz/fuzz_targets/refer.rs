@@ -42,14 +42,18 @@ fuzz_target!(|octets: &[u8]| {
                 let _ = judge_acceptable(&reference, &message, &RULES, false);
             }
             Ok(None) => assert!(method == "INVITE"),
-            Err(refusal) => assert!(refusal.headers.lines().count() <= 1, "a header line was made of octets of the message"),
+            Err(refusal) => {
+                assert!(refusal.headers.lines().count() <= 1, "a header line was made of octets of the message")
+            }
         }
     }
     if let Ok(subscription) = Subscription::read(&message) {
         let _ = (StateId::parse(subscription.user), parse_publisher(subscription.user));
     }
     let _ = Publication::read(&message, message.body());
-    if let Ok(dialog) = NotifyDialog::new(&message, &Side { tag: "t", contact: "sip:c@h", source: "sip:192.0.2.1:5060" }) {
+    if let Ok(dialog) =
+        NotifyDialog::new(&message, &Side { tag: "t", contact: "sip:c@h", source: "sip:192.0.2.1:5060" })
+    {
         let view = dialog.view();
         assert_eq!((view.local_tag, view.contact), ("t", "sip:c@h"));
         for part in [view.call_id, view.remote_tag, view.local_uri, view.remote_uri, view.target, view.routes] {
