@@ -574,12 +574,9 @@ impl TaskEnv {
                 records.extend(self.look_up(&device.iter().map(|device| account_key(&device.aor)).collect::<Vec<_>>()));
                 records
             }
-            Work::Keys(..)
-            | Work::Exchange(_)
-            | Work::Introspect(_)
-            | Work::Subscribe(_)
-            | Work::Used(_)
-            | Work::LogOut(_) => Vec::new(),
+            Work::Keys(..) | Work::Exchange(_) | Work::Introspect(_) | Work::Subscribe(_) | Work::LogOut(_) => {
+                Vec::new()
+            }
         }
     }
 

@@ -3,13 +3,16 @@
 //! not wait for that, and a use that finds no room is left out, because the next one comes soon.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::exchange_task::TaskEnv;
 use super::pool::Pool;
 use super::service::ServiceEvent;
 use crate::clock::now_millis;
-use crate::process::job::Used;
-use crate::store::sessions::SessionStore;
+use crate::process::use_queue::Used;
+use crate::store::account_cache::Seal;
+use crate::store::sessions::{SessionStore, account_key};
+use sipoauth_core::ports::Level;
 use sipoauth_core::ports::store::StoreError;
 use sipoauth_core::records::session::{Session, SignIn};
 use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
@@ -17,68 +20,76 @@ use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
 /// Uses that wait to be stored.
 const MOST_QUEUED: usize = 4096;
 /// Uses that a thread stores at once.
-const BATCH: usize = 64;
-/// How long a use waits for others at most, in milliseconds. Storing each at once would wake a thread for each, and that
-/// costs more than what the thread does.
+const BATCH: usize = 256;
+/// How long a use waits for others at most, in milliseconds. Storing each at once would wake this process and a thread for
+/// each, and that costs more than what the thread does.
 const TOGETHER: i64 = 200;
+/// How long it waits for a thread, in milliseconds.
+const NO_THREAD: i64 = 50;
 
 /// What is to be stored.
 #[derive(Default)]
 pub struct PhoneUses {
     queue: VecDeque<Used>,
     storing: bool,
-    /// When the queue is due, in Unix milliseconds.
-    due: i64,
+    /// When those that the workers have left are taken, in Unix milliseconds.
+    taken_at: Option<i64>,
+    /// No thread is free until then, in Unix milliseconds.
+    tried_at: i64,
 }
 
 impl PhoneUses {
-    /// A phone has registered; comes back if there is no room for that. `now` is in Unix milliseconds.
-    pub fn note(&mut self, used: Used, now: i64) -> Result<(), Box<Used>> {
-        if self.queue.len() >= MOST_QUEUED {
-            return Err(Box::new(used));
-        }
-        self.queue.push_back(used);
-        match self.queue.len() {
-            1 => self.due = now + TOGETHER,
-            BATCH => self.due = now,
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// When there is something to do, in Unix milliseconds.
     pub fn next(&self) -> Option<i64> {
-        (!self.storing && !self.queue.is_empty()).then_some(self.due)
+        let stored_at = (!self.storing && !self.queue.is_empty()).then_some(self.tried_at);
+        let taken_at = self.taken_at.filter(|_| self.queue.len() < MOST_QUEUED);
+        stored_at.into_iter().chain(taken_at).min()
     }
 
-    /// Has a thread store some uses, once there are enough of them or they have waited for long enough. `now` is in Unix
-    /// milliseconds.
+    /// Takes what the workers have left, once there is enough of it or it has waited for long enough, and has a thread store
+    /// some. `now` is in Unix milliseconds.
     pub fn dispatch(&mut self, env: &TaskEnv, pool: &Pool<ServiceEvent>, now: i64) {
+        let (shared, uses) = (env.context.arena().shared(), env.context.uses());
+        if self.is_time(shared.queued_uses.load(Relaxed), uses.together(), now) {
+            match uses.take(shared) {
+                Ok(taken) => self.queue.extend(taken),
+                Err(error) => {
+                    let line = format!("uses of phones are not stored: their queue fails: {error}");
+                    env.context.log().log(Level::Error, &line);
+                }
+            }
+        }
         // After a step of the clock they would wait for too long.
-        self.due = self.due.min(now + TOGETHER);
-        if self.next().is_none_or(|next| next > now) {
+        self.tried_at = self.tried_at.min(now + NO_THREAD);
+        if self.storing || self.queue.is_empty() || self.tried_at > now {
             return;
         }
         let batch: Vec<Used> = self.queue.iter().take(BATCH).cloned().collect();
         let (count, task_env) = (batch.len(), env.clone());
         let store = move || {
-            let (mut ended, mut left) = (Vec::new(), batch);
-            if let Ok(store) = task_env.store() {
-                let done = left.iter().take_while(|used| {
-                    let stored = task_env.noted(store_use(&store, used));
-                    stored.map(|end| ended.extend(end)).is_ok()
-                });
-                let done = done.count();
-                left.drain(..done);
-            }
+            let (ended, left) = store_uses(&task_env, batch);
             ServiceEvent::UsesStored(ended, left)
         };
-        if pool.start(env.task(store, |_| ServiceEvent::UsesStored(Vec::new(), Vec::new()))) {
-            self.storing = true;
+        self.storing = pool.start(env.task(store, |_| ServiceEvent::UsesStored(Vec::new(), Vec::new())));
+        if self.storing {
             self.queue.drain(..count);
+        } else {
+            self.tried_at = now + NO_THREAD;
         }
-        // If no thread is free, they wait once more.
-        self.due = if self.storing && self.queue.len() >= BATCH { now } else { now + TOGETHER };
+    }
+
+    /// True when the uses that the workers have left are to be taken now. `queued` of them are known, and `together` are
+    /// enough.
+    fn is_time(&mut self, queued: u32, together: u32, now: i64) -> bool {
+        // After a step of the clock they would wait for too long.
+        let latest = now + TOGETHER;
+        self.taken_at = (queued > 0).then(|| self.taken_at.map_or(latest, |at| at.min(latest)));
+        let is_time = self.taken_at.is_some_and(|at| at <= now || queued >= together);
+        if !is_time || self.queue.len() >= MOST_QUEUED {
+            return false;
+        }
+        self.taken_at = None;
+        true
     }
 
     /// A thread has stored them.
@@ -87,52 +98,92 @@ impl PhoneUses {
     }
 }
 
-/// Stores a use. A phone that was signed out while it registered has a binding of which nobody knew then: its end is told
-/// once more.
-fn store_use(store: &SessionStore, used: &Used) -> Result<Option<SessionEnd>, StoreError> {
-    let Used { aor, session, seen, ends_at } = used;
+/// Stores uses. Returns the ends of phones that were signed out while they registered, and the uses that were not stored.
+/// Nobody knew of the bindings of such phones, so their ends are told once more.
+fn store_uses(env: &TaskEnv, mut batch: Vec<Used>) -> (Vec<SessionEnd>, Vec<Used>) {
+    let mut ended = Vec::new();
+    let Ok(store) = env.store() else { return (ended, batch) };
     let now = now_millis();
-    let is_alive = |s: &Session| s.id == *session && s.valid_until > 0 && s.ends_at > now / 1000;
-    if store.account(aor, now)?.is_some_and(|account| account.judged().sessions.iter().any(is_alive)) {
-        store.note_use(session, seen, ends_at * 1000, now)?;
-        return Ok(None);
+    let judged = batch.iter().map(|used| is_alive(&store, used, now)).collect::<Result<Vec<_>, _>>();
+    let stored = judged.and_then(|alive| {
+        let (mut phones, mut ends) = (Vec::new(), Vec::new());
+        for (used, alive) in batch.iter().zip(alive) {
+            if alive {
+                phones.push((used.session, &used.seen, used.ends_at * 1000));
+            } else {
+                ends.push(end_of(used));
+            }
+        }
+        store.note_uses(&phones, now).map(|()| ends)
+    });
+    match env.noted(stored) {
+        Ok(ends) => {
+            ended = ends;
+            batch.clear();
+        }
+        // A single record may be in the way of all.
+        Err(error) if batch.len() > 1 && !matches!(error, StoreError::Away(_)) => {
+            let singly = std::mem::take(&mut batch).into_iter().map(|used| store_uses(env, vec![used]));
+            for (ends, left) in singly {
+                ended.extend(ends);
+                batch.extend(left);
+            }
+        }
+        Err(_) => {}
     }
-    let gone = Session { id: *session, sign_in: SignIn::Device, ..Session::default() };
-    Ok(Some(SessionEnd {
-        aor: aor.clone(),
-        session: gone,
-        call_ids: seen.call_ids.clone(),
+    (ended, batch)
+}
+
+/// True when the session of a use still lives.
+fn is_alive(store: &SessionStore, used: &Used, now: i64) -> Result<bool, StoreError> {
+    let mut is_same = false;
+    let mut compare = |sealed: &[u8]| is_same = used.account.is_some() && Seal::of(sealed) == used.account;
+    store.store().look(&account_key(&used.aor), now, &mut compare)?;
+    let is_alive = |s: &Session| s.id == used.session && s.valid_until > 0 && s.ends_at > now / 1000;
+    Ok(is_same && used.ends_at > now / 1000
+        || store.account(&used.aor, now)?.is_some_and(|account| account.judged().sessions.iter().any(is_alive)))
+}
+
+/// The end of a phone that was signed out while it registered.
+fn end_of(used: &Used) -> SessionEnd {
+    SessionEnd {
+        aor: used.aor.clone(),
+        session: Session { id: used.session, sign_in: SignIn::Device, ..Session::default() },
+        call_ids: used.seen.call_ids.clone(),
         all_but: false,
         last_nameless: false,
         by: EndedBy::User,
         why: "The phone was signed out while it registered.".into(),
         origin: 0,
-    }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use sipoauth_core::records::phone_use::PhoneUse;
-    use sipoauth_core::records::session::SessionId;
 
     #[test]
     fn uses_wait_for_others_but_not_for_long() {
-        let used = |id: usize| {
-            let mut session = SessionId::default();
-            session[..8].copy_from_slice(&id.to_be_bytes());
-            Used { aor: String::new(), session, seen: PhoneUse::default(), ends_at: 9 }
-        };
+        const NOON: i64 = 1_800_000_000_000;
         let mut uses = PhoneUses::default();
-        assert_eq!(uses.next(), None);
-        uses.note(used(0), 1000).unwrap();
-        uses.note(used(1), 1000 + TOGETHER - 1).unwrap();
-        assert_eq!(uses.next(), Some(1000 + TOGETHER));
-        (2..BATCH).for_each(|id| uses.note(used(id), 1001).unwrap());
-        assert_eq!(uses.next(), Some(1001));
+        assert!(!uses.is_time(0, 64, NOON) && uses.next().is_none());
+        assert!(!uses.is_time(1, 64, NOON) && uses.next() == Some(NOON + TOGETHER));
+        assert!(!uses.is_time(63, 64, NOON + TOGETHER - 1) && uses.next() == Some(NOON + TOGETHER));
+        assert!(uses.is_time(63, 64, NOON + TOGETHER) && uses.next().is_none());
+        assert!(uses.is_time(64, 64, NOON));
+        uses.is_time(1, 64, NOON);
+        assert!(
+            !uses.is_time(1, 64, NOON - 5000) && uses.next() == Some(NOON - 5000 + TOGETHER),
+            "the clock was set back"
+        );
+        uses.queue = std::iter::repeat_n(used(), MOST_QUEUED).collect();
+        assert!(!uses.is_time(64, 64, NOON) && uses.next() == Some(0));
         uses.storing = true;
-        assert_eq!(uses.next(), None);
-        (BATCH..MOST_QUEUED).for_each(|id| uses.note(used(id), 1001).unwrap());
-        uses.note(used(MOST_QUEUED), 1001).unwrap_err();
+        assert_eq!(uses.next(), None, "those that the workers have left wait as well");
+    }
+
+    fn used() -> Used {
+        Used { aor: String::new(), session: [0; 16], seen: PhoneUse::default(), ends_at: 9, account: None }
     }
 }

@@ -31,9 +31,10 @@ use crate::fault;
 use crate::process::StartError;
 use crate::process::caught::caught;
 use crate::process::context::{Context, PlacedPolicy};
-use crate::process::job::{Job, Used, Work};
+use crate::process::job::{Job, Work};
 use crate::process::job_queue::Received;
 use crate::process::known_uses;
+use crate::process::use_queue::Used;
 use crate::shared::counters::Counter;
 use crate::shared::record_cache::{CAPACITY, Lookup, Room};
 use sipoauth_core::config::policy::Policy;
@@ -318,12 +319,6 @@ impl IoService {
                 if !self.logouts.add(token, now) {
                     let line = "too many logout tokens wait: a user who was logged out is still signed in";
                     self.context.log().log(Level::Error, line);
-                }
-            }
-            ServiceEvent::Received(Received::Job(Job { work: Work::Used(used), asker })) => {
-                self.context.arena().shared().waiting.give_back(&asker.place);
-                if let Err(used) = self.phones.note(*used, now) {
-                    known_uses::forget(self.context.arena().shared(), &used);
                 }
             }
             ServiceEvent::Received(Received::Job(Job { work, asker })) => {

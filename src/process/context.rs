@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::StartError;
 use super::job_queue::JobQueue;
+use super::use_queue::UseQueue;
 use crate::clock::now_millis;
 use crate::shared::counters::Counter;
 use crate::shared::{Arena, Sizes};
@@ -102,6 +103,7 @@ pub struct Context {
     started: Vec<(&'static str, u32)>,
     arena: Arena,
     jobs: JobQueue,
+    uses: UseQueue,
     sessions: Option<StoreAccess>,
     log: Arc<dyn Log>,
     /// The configuration that this process has parsed last.
@@ -133,6 +135,7 @@ impl Context {
             started: policy.settings.of_the_start(),
             arena: Arena::new(&sizes, now_millis())?,
             jobs: JobQueue::new(sizes.jobs)?,
+            uses: UseQueue::new()?,
             sessions,
             log,
             parsed: Mutex::default(),
@@ -210,6 +213,11 @@ impl Context {
     /// The queue to the I/O service.
     pub fn jobs(&self) -> &JobQueue {
         &self.jobs
+    }
+
+    /// The queue of uses of phones to the I/O service.
+    pub fn uses(&self) -> &UseQueue {
+        &self.uses
     }
 
     /// Names this proxy among those that share its store. All its processes agree on the name, which is new at each start.

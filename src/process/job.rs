@@ -11,9 +11,7 @@ use sipoauth_core::check::registration::Registration;
 use sipoauth_core::check::token_answer::TokenId;
 use sipoauth_core::config::settings::{MOST_LEEWAY, MOST_POP_WINDOW};
 use sipoauth_core::oauth::grant::TokenGrant;
-use sipoauth_core::records::phone_use::PhoneUse;
 use sipoauth_core::records::redemption::RETRANSMISSION;
-use sipoauth_core::records::session::SessionId;
 use sipoauth_core::refer::dialog::NotifyDialog;
 use sipoauth_core::sip::sender::Sender;
 use sipoauth_core::text::secret::SecretText;
@@ -43,8 +41,6 @@ pub enum Work {
     Device(String),
     /// A logout token that came to the host's HTTP server. Nobody waits for it.
     LogOut(SecretText),
-    /// A phone has registered. Nobody waits for it.
-    Used(Box<Used>),
     /// Compare the names of a proof with those that other proxies have seen.
     Compare(Vec<Comparison>),
     /// A subscription to the events of a REFER. Nobody waits for it.
@@ -66,19 +62,6 @@ pub struct Subscribe {
     pub socket: u64,
     /// CSeq goes on after this one.
     pub cseq: u32,
-}
-
-/// A registration of a phone that was added at the sign-in page.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Used {
-    /// The address-of-record, canonical.
-    pub aor: String,
-    /// The phone's session.
-    pub session: SessionId,
-    /// What is kept of the registration.
-    pub seen: PhoneUse,
-    /// It is kept until then, in Unix seconds.
-    pub ends_at: i64,
 }
 
 /// A token about which its server is to be asked.

@@ -2,7 +2,7 @@
 //! Which registrations of phones of the sign-in page were handed over to be stored. A phone that registers again, as most do
 //! all the time, costs its worker no more than a look.
 
-use super::job::Used;
+use super::use_queue::Used;
 use crate::shared::Shared;
 
 /// A use like the last one is stored again after this time, in seconds.
@@ -46,6 +46,7 @@ mod tests {
             session: [id; 16],
             seen: PhoneUse::new(at, "192.0.2.1", "x", [call_id; 8]),
             ends_at: 9,
+            account: None,
         };
         let noon = 1_800_000_000;
         assert!(!is_known(shared, &used(1, noon, 1)));

@@ -8,6 +8,7 @@ pub(crate) mod failures;
 pub mod job;
 pub mod job_queue;
 pub(crate) mod known_uses;
+pub(crate) mod use_queue;
 
 use sipoauth_core::config::ConfigError;
 

@@ -92,6 +92,8 @@ pub struct Shared {
     pub arrivals: MemoryTable<16384>,
     /// When a use of a phone was handed over last, see `process::known_uses`.
     pub known_uses: MemoryTable<65536>,
+    /// Uses of phones that lie in the queue, see `process::use_queue`.
+    pub queued_uses: AtomicU32,
     /// Not 0 while the session store fails.
     pub store_failing: AtomicU32,
     /// Callers that wait in a thread or process of their own.

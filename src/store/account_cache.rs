@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 use sipoauth_core::check::known_account::KnownAccount;
 
@@ -16,7 +17,7 @@ const WAYS: usize = 8;
 const MAX_SET: usize = WAYS * 3072;
 
 /// Nonce and tag of a sealed record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Seal([u8; 12], [u8; 16]);
 
 impl Seal {

@@ -22,7 +22,7 @@ use super::lmdb_keys::{
 };
 use super::lmdb_room::{self, Ahead, StoreFiles};
 use crate::shared::mapped_store;
-use sipoauth_core::ports::store::{MAX_VALUE, Page, Store, StoreError, StoreUsage, Write};
+use sipoauth_core::ports::store::{MAX_VALUE, Page, Store, StoreError, StoreUsage, Swap, Write};
 
 /// Names of the databases: records, and places by time.
 const DATABASES: [&str; 2] = ["sessions", "places"];
@@ -32,6 +32,8 @@ const OUTDATED: [&str; 2] = ["by_expiry", "times"];
 const MOST_DROPPED: usize = 4096;
 /// Most entries by time that one call looks at.
 const MOST_LOOKED: usize = 65_536;
+/// Most records that one transaction writes. The copies of the pages that it changes find room in what is set aside.
+const MOST_TOGETHER: usize = 16;
 /// Most octets of end and due time before a value.
 const HEADER: usize = 12;
 
@@ -298,22 +300,42 @@ impl LmdbStore {
         Ok(found.map(|r| look(r.value)))
     }
 
-    /// Writes a record. A record that is `owed` may use the room that is kept back.
-    fn put_with(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64, owed: bool) -> Result<bool, StoreError> {
+    /// Writes records in one transaction. Records that are `owed` may use the room that is kept back.
+    fn put_with(&self, swaps: &[Swap<'_>], now: i64, owed: bool) -> Result<Vec<bool>, StoreError> {
         let store = &*self.0;
-        if write.value.len() > MAX_VALUE {
+        if swaps.iter().any(|(write, _)| write.value.len() > MAX_VALUE) {
             return Err(StoreError::Full);
         }
+        store.still_there(now)?;
+        let (mut txn, set_aside) = store.begin()?;
+        let room = (!owed).then_some(set_aside);
+        let written = swaps.iter().map(|swap| store.put_in(&mut txn, swap, now, room.as_ref()));
+        let written = written.collect::<Result<Vec<_>, _>>()?;
+        if written.contains(&true) {
+            txn.commit().map_err(store.failed())?;
+        }
+        Ok(written)
+    }
+}
+
+impl OpenEnvironment {
+    /// Writes a record within a transaction. `set_aside` says whether there is room for another record; None: it may use
+    /// the room that is kept back.
+    fn put_in(
+        &self,
+        txn: &mut RwTxn<'_>,
+        (write, expected): &Swap<'_>,
+        now: i64,
+        set_aside: Option<&Result<(), StoreError>>,
+    ) -> Result<bool, StoreError> {
         let key = packed(write.key);
         let mut octets = Vec::with_capacity(HEADER + write.value.len());
         push_times(&mut octets, Times { expires_at: write.expires_at, due_at: write.due_at.unwrap_or(NEVER) });
         octets.extend_from_slice(write.value);
-        let time = store.record(&octets)?.time();
-        store.still_there(now)?;
-        let (mut txn, set_aside) = store.begin()?;
+        let time = self.record(&octets)?.time();
         let (mut room, mut noted) = (0, None);
-        if let Some(old) = store.find(&txn, &key)? {
-            if expected != (old.expires_at > now).then_some(old.value) {
+        if let Some(old) = self.find(txn, &key)? {
+            if *expected != (old.expires_at > now).then_some(old.value) {
                 return Ok(false);
             }
             (room, noted) = (old.value.len(), Some(old.time()));
@@ -322,22 +344,23 @@ impl LmdbStore {
         }
         // A record that takes no more room than before may use the reserve, so that sessions go on in a full store.
         // So may an owed record, because it was expected when its claim was admitted.
-        if !owed && (write.value.len() > room || room == 0) {
-            set_aside?;
-            let pages = store.pages(&txn).map_err(store.failed())?;
+        if let Some(set_aside) = set_aside
+            && (write.value.len() > room || room == 0)
+        {
+            set_aside.clone()?;
+            let pages = self.pages(txn).map_err(self.failed())?;
             let needed = (HEADER + key.len() + write.value.len()).div_ceil(pages.size) + 3;
             if pages.used + needed > pages.limit {
                 return Err(StoreError::Full);
             }
         }
-        store.records.put(&mut txn, &key, &octets).map_err(store.failed())?;
+        self.records.put(txn, &key, &octets).map_err(self.failed())?;
         if noted != Some(time) {
             if let Some(noted) = noted {
-                store.leave(&mut txn, &ordered(noted, &key))?;
+                self.leave(txn, &ordered(noted, &key))?;
             }
-            store.note_time(&mut txn, &key, time).map_err(store.failed())?;
+            self.note_time(txn, &key, time).map_err(self.failed())?;
         }
-        txn.commit().map_err(store.failed())?;
         Ok(true)
     }
 }
@@ -352,11 +375,16 @@ impl Store for LmdbStore {
     }
 
     fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
-        self.put_with(write, expected, now, false)
+        self.put_with(&[(*write, expected)], now, false).map(|written| written == [true])
     }
 
     fn put_owed(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
-        self.put_with(write, expected, now, true)
+        self.put_with(&[(*write, expected)], now, true).map(|written| written == [true])
+    }
+
+    fn put_owed_each(&self, swaps: &[Swap<'_>], now: i64) -> Result<Vec<bool>, StoreError> {
+        let parts = swaps.chunks(MOST_TOGETHER).map(|part| self.put_with(part, now, true));
+        Ok(parts.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn is_given_up(&self) -> bool {

@@ -476,18 +476,38 @@ impl SessionStore {
     pub fn note_use(&self, session: &SessionId, seen: &PhoneUse, expires_at: i64, now: i64) -> Result<(), StoreError> {
         let key = phone_use_key(session);
         for _ in 0..ATTEMPTS {
-            let earlier = self.read::<PhoneUse>(&key, now)?;
-            let seen = match &earlier {
-                Some((earlier, _)) => seen.clone().after(earlier),
-                None => seen.clone(),
-            };
-            let value = self.sealer.seal(&key, &encode(&seen));
+            let (value, earlier) = self.sealed_use(&key, seen, now)?;
             let write = Write { key: &key, value: &value, expires_at, due_at: None };
-            if self.store.put_owed(&write, earlier.as_ref().map(|(_, sealed)| sealed.as_slice()), now)? {
+            if self.store.put_owed(&write, earlier.as_deref(), now)? {
                 return Ok(());
             }
         }
         Err(overtaken())
+    }
+
+    /// Notes that phones have registered, each with the time until which that is kept. After an error, some may have been
+    /// noted.
+    pub fn note_uses(&self, uses: &[(SessionId, &PhoneUse, i64)], now: i64) -> Result<(), StoreError> {
+        let keys: Vec<String> = uses.iter().map(|(session, ..)| phone_use_key(session)).collect();
+        let sealed = keys.iter().zip(uses).map(|(key, (_, seen, _))| self.sealed_use(key, seen, now));
+        let sealed = sealed.collect::<Result<Vec<_>, _>>()?;
+        let swaps = keys.iter().zip(&sealed).zip(uses).map(|((key, (value, earlier)), (.., expires_at))| {
+            (Write { key, value, expires_at: *expires_at, due_at: None }, earlier.as_deref())
+        });
+        let written = self.store.put_owed_each(&swaps.collect::<Vec<_>>(), now)?;
+        // Another one of these may be of the same phone.
+        let overtaken = uses.iter().zip(written).filter(|(_, written)| !written);
+        overtaken.map(|(used, _)| used).try_for_each(|(session, seen, end)| self.note_use(session, seen, *end, now))
+    }
+
+    /// The record of a registration, sealed, and the one that it follows.
+    fn sealed_use(&self, key: &str, seen: &PhoneUse, now: i64) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+        let earlier = self.read::<PhoneUse>(key, now)?;
+        let seen = match &earlier {
+            Some((earlier, _)) => seen.clone().after(earlier),
+            None => seen.clone(),
+        };
+        Ok((self.sealer.seal(key, &encode(&seen)), earlier.map(|(_, sealed)| sealed)))
     }
 
     /// The device password of a user name.

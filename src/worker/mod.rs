@@ -27,8 +27,9 @@ use crate::clock::now_millis;
 use crate::fault;
 use crate::process::charges::Charges;
 use crate::process::context::{Context, PlacedPolicy};
-use crate::process::job::{Used, Work};
+use crate::process::job::Work;
 use crate::process::known_uses;
+use crate::process::use_queue::Used;
 use crate::shared::counters::Counter;
 use crate::shared::process_id;
 use crate::store::sessions::SessionError;
@@ -58,6 +59,7 @@ use sipoauth_core::check::{
 };
 use sipoauth_core::config::ConfigError;
 use sipoauth_core::config::offer::{Offer, SipEndpoint, choose};
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::jose::jwe::CompactJwe;
 use sipoauth_core::oauth::grant::CodeRequest;
 use sipoauth_core::reason::{Outcome, Reason};
@@ -418,7 +420,7 @@ impl Worker {
         let outcome = result.answer.reason().outcome();
         if outcome == Outcome::Accepted && result.pending.is_none() {
             note_accepted(context, handling, now);
-            note_use(&waits, &result.answer, request, handling, now);
+            note_use(context, policy, &result.answer, request, handling, now);
         }
         if handling.resumed && result.pending.is_none() && !matches!(outcome, Outcome::Accepted | Outcome::NotNow) {
             waits.note_waited_in_vain(handling, now);
@@ -539,21 +541,36 @@ impl Worker {
 }
 
 /// Has it stored that a phone of the sign-in page has registered. If there is no room for that, it is left out.
-fn note_use(waits: &Waits<'_>, answer: &Answer, request: &Request<'_>, handling: &Handling<'_>, now: i64) {
+fn note_use(
+    context: &Context,
+    policy: &Policy,
+    answer: &Answer,
+    request: &Request<'_>,
+    handling: &Handling<'_>,
+    now: i64,
+) {
     let Some(session) = answer.session.as_ref().filter(|session| session.is_of_page && request.is_register()) else {
         return;
     };
     let Message { user_agent, call_id, .. } = request.message;
     let seen = PhoneUse::new(now / 1000, handling.source, user_agent, call_id_name(call_id));
-    let used = Used { aor: session.aor.clone(), session: session.id, seen, ends_at: session.allows_until };
-    let shared = waits.context.arena().shared();
+    let opened = context.sessions().and_then(|access| access.accounts(policy).get(&session.aor));
+    let used = Used {
+        aor: session.aor.clone(),
+        session: session.id,
+        seen,
+        ends_at: session.allows_until,
+        account: opened.map(|opened| opened.seal),
+    };
+    let shared = context.arena().shared();
     if known_uses::is_known(shared, &used) {
         return;
     }
     known_uses::know(shared, &used);
-    let work = Work::Used(Box::new(used.clone()));
-    if waits.submit_for_nobody(work, handling).is_err() {
-        known_uses::forget(shared, &used);
+    match context.uses().send(shared, &used) {
+        Ok(true) => context.jobs().wake(),
+        Ok(false) => {}
+        Err(_) => known_uses::forget(shared, &used),
     }
 }
 

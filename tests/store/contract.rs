@@ -15,6 +15,7 @@ use crate::{add, clock, redis_store, write};
 fn every_promise(store: &dyn Store) {
     values(store);
     compare_and_set(store);
+    together(store);
     expiry(store);
     due(store);
     twins(store);
@@ -35,6 +36,7 @@ fn lmdb_with_every_write_synced() {
     let store = LmdbStore::open(&directory.file("store"), 64, true).unwrap();
     values(&store);
     compare_and_set(&store);
+    together(&store);
     expiry(&store);
 }
 
@@ -72,6 +74,29 @@ fn compare_and_set(store: &dyn Store) {
     assert_eq!(store.put(&write("c", b"2"), Some(b"1"), now), Ok(true));
     assert_eq!(store.get("c", now).unwrap().as_deref(), Some(&b"2"[..]));
     assert_eq!(store.remove("c", None), Ok(true));
+}
+
+fn together(store: &dyn Store) {
+    let now = clock();
+    assert_eq!(store.put_owed_each(&[], now), Ok(vec![]));
+    add(store, "t:0", b"0").unwrap();
+    let keys: Vec<String> = (0..50).map(|number| format!("t:{number}")).collect();
+    let mut swaps: Vec<_> = keys.iter().map(|key| (write(key, b"1"), None)).collect();
+    // One is there already, and one comes twice.
+    swaps.push((write("t:1", b"2"), None));
+    swaps.push((write("t:1", b"3"), Some(&b"1"[..])));
+    let written = store.put_owed_each(&swaps, now).unwrap();
+    let refused: Vec<usize> = (0..written.len()).filter(|index| !written[*index]).collect();
+    assert_eq!((written.len(), refused), (52, vec![0, 50]));
+    let value = |key: &str| store.get(key, now).unwrap().unwrap();
+    assert_eq!([value("t:0"), value("t:1"), value("t:49")], [b"0", b"3", b"1"]);
+    assert!(
+        store
+            .put_owed_each(&[(write("t:50", b"1"), None), (write("t:51", &vec![7; MAX_VALUE + 1]), None)], now)
+            .is_err()
+    );
+    assert!(keys.iter().all(|key| store.remove(key, None).unwrap()));
+    store.remove("t:50", None).unwrap();
 }
 
 fn expiry(store: &dyn Store) {

@@ -288,11 +288,14 @@ fn a_phone_with_many_call_ids_keeps_no_binding() {
         let seen = PhoneUse::new(clock() / 1000, "192.0.2.1", "Phone", call_id_name(call_id.as_bytes()));
         place.store.note_use(id, &seen, clock() + 3_600_000, clock()).expect("noted");
     };
-    note(&other, "of the other phone");
+    let [first, second] = ["of the other phone", "of the other phone, later"]
+        .map(|call_id| PhoneUse::new(clock() / 1000, "192.0.2.1", "Phone", call_id_name(call_id.as_bytes())));
+    let until = clock() + 3_600_000;
+    place.store.note_uses(&[(other, &first, until), (other, &second, until)], clock()).expect("noted");
     (0..40).for_each(|i| note(&thief, &format!("call-id {i}")));
     let ended = place.store.end_sessions(AOR, &Ending::new(EndedBy::User), clock(), |s| s.id == thief).expect("ended");
     let bindings = ended[0].bindings();
     assert!((0..40).all(|i| bindings.have("", format!("call-id {i}").as_bytes())));
     assert!(bindings.have("<urn:uuid:of-the-thief>", b"call-id 0"));
-    assert!(!bindings.have("", b"of the other phone"));
+    assert!(!bindings.have("", b"of the other phone") && !bindings.have("", b"of the other phone, later"));
 }

@@ -19,6 +19,9 @@ pub struct Write<'a> {
     pub due_at: Option<i64>,
 }
 
+/// A write, and the value that its record must have before (None: there is no record).
+pub type Swap<'a> = (Write<'a>, Option<&'a [u8]>);
+
 /// Longest value in octets.
 pub const MAX_VALUE: usize = 256 * 1024;
 
@@ -90,6 +93,12 @@ pub trait Store: Send + Sync {
     /// that was claimed and sent, or the tokens that came. It may use room that the store keeps back from new records.
     fn put_owed(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
         self.put(write, expected, now)
+    }
+
+    /// Does [`Store::put_owed`] for each of these, at less cost where the store can. Each stands for itself: the result says
+    /// for each whether it was written. After an error, some may have been.
+    fn put_owed_each(&self, swaps: &[Swap<'_>], now: i64) -> Result<Vec<bool>, StoreError> {
+        swaps.iter().map(|(write, expected)| self.put_owed(write, *expected, now)).collect()
     }
 
     /// True when the store will not write again before it is opened anew.
