@@ -53,9 +53,9 @@ impl Costs {
         turns.map_or(Vec::new(), |turns| turns.turns.iter().map(value).collect())
     }
 
-    fn ratio(&self, pace: Pace, below: Kind, value: Value) -> Option<Spread> {
+    fn ratio(&self, pace: Pace, (above, below): (Kind, Kind), value: Value) -> Option<Spread> {
         let below = self.values(below, pace, value);
-        (!below.is_empty()).then(|| Spread::of_ratios(&self.values(Kind::AnyPhone, pace, value), &below))
+        (!below.is_empty()).then(|| Spread::of_ratios(&self.values(above, pace, value), &below))
     }
 
     /// The differences of the rounds.
@@ -68,7 +68,7 @@ impl Costs {
 
 /// The ratio of this part.
 pub fn ratios(costs: &Costs) -> Vec<Ratio> {
-    let measured = costs.ratio(PACE, Kind::Sqlite, REGISTRATION);
+    let measured = costs.ratio(PACE, (Kind::AnyPhone, Kind::Sqlite), REGISTRATION);
     let note = match measured {
         None => "Kamailio's db_sqlite module or sqlite3 is not installed".to_owned(),
         Some(_) => format!(
@@ -117,7 +117,15 @@ pub fn figures(costs: &Costs) -> Vec<Figure> {
             ("÷ PostgreSQL, both requests, with the database server", Kind::Postgres, WITH_DATABASE),
             ("÷ PostgreSQL, one request with a nonce used before, without the server", Kind::Postgres, NONCE_AGAIN),
         ] {
-            if let Some(ratio) = costs.ratio(pace, below, value) {
+            if let Some(ratio) = costs.ratio(pace, (Kind::AnyPhone, below), value) {
+                add(&group, name, ratio, "×");
+            }
+        }
+        for (name, value) in [
+            ("÷ SQLite, both requests, without oauth_check", REGISTRATION),
+            ("÷ SQLite, both requests of a phone that registers every few minutes, without oauth_check", COMES_AGAIN),
+        ] {
+            if let Some(ratio) = costs.ratio(pace, (Kind::Devices, Kind::Sqlite), value) {
                 add(&group, name, ratio, "×");
             }
         }
