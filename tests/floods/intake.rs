@@ -30,20 +30,20 @@ fn in_a_child(name: &str) -> bool {
     false
 }
 
-/// The pipe ends of this process from which nobody waits to read: those of the jobs.
+/// The pipe ends of this process from which nobody waits to read and of which the service has a handle: those of the jobs.
 fn ends_to_read() -> Vec<RawFd> {
     let names = std::fs::read_dir("/proc/self/fd").expect("Linux has it").flatten().map(|entry| entry.path());
-    let is_one = |path: &PathBuf| {
+    let end = |path: PathBuf| {
         let fd: RawFd = path.file_name()?.to_str()?.parse().ok()?;
         // SAFETY: no memory is touched.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
-        let is_pipe = std::fs::read_link(path).ok()?.to_str()?.starts_with("pipe:");
+        let pipe = std::fs::read_link(path).ok().filter(|pipe| pipe.to_string_lossy().starts_with("pipe:"))?;
         let reads = flags & libc::O_ACCMODE == libc::O_RDONLY && flags & libc::O_NONBLOCK != 0;
-        // The pipe of the uses of phones keeps them apart.
-        let keeps_apart = flags & libc::O_DIRECT != 0;
-        (is_pipe && flags >= 0 && reads && !keeps_apart).then_some(fd)
+        (flags >= 0 && reads).then_some((pipe, fd))
     };
-    let found: Vec<RawFd> = names.filter_map(|path| is_one(&path)).collect();
+    let ends: Vec<(PathBuf, RawFd)> = names.filter_map(end).collect();
+    let has_another = |(pipe, fd): &&(PathBuf, RawFd)| ends.iter().any(|(other, of)| other == pipe && of != fd);
+    let found: Vec<RawFd> = ends.iter().filter(has_another).map(|(_, fd)| *fd).collect();
     assert_eq!(found.len(), 2, "the queue's end, and the service's handle on it");
     found
 }

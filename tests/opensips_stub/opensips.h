@@ -210,7 +210,7 @@ evi_params_p evi_get_params(void); void evi_free_params(evi_params_p list);
 int evi_param_add_str(evi_params_p list, str *name, str *text), evi_param_add_int(evi_params_p list, str *name, int *number);
 int evi_raise_event(event_id_t event, evi_params_p list), evi_probe_event(event_id_t event);
 int register_event_mod(const evi_export_t *transport), evi_event_subscribe(str event, str socket, unsigned int expire, int unsubscribe);
-typedef struct ucontact { str instance; struct ucontact *next; } ucontact_t; typedef struct { ucontact_t *contacts; } urecord_t; typedef struct udomain udomain_t;
+typedef struct ucontact { str instance, callid; struct ucontact *next; } ucontact_t; typedef struct { ucontact_t *contacts; } urecord_t; typedef struct udomain udomain_t;
 typedef struct {
     int use_domain, (*register_udomain)(const char *, udomain_t **), (*get_urecord)(udomain_t *, str *, urecord_t **);
     int (*delete_ucontact)(urecord_t *, ucontact_t *, const void *, char);

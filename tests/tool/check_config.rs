@@ -575,7 +575,7 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("our own file");
     }
     let store = format!("STORE=\"{}\"", directory.file("store").display());
-    let key = format!("STORE_KEY_FILE=\"{}\"", key.display());
+    let (key_file, key) = (key.clone(), format!("STORE_KEY_FILE=\"{}\"", key.display()));
     let toml = format!("CONFIG_FILE=\"{}\"", kit::path("cfg-examples/kamailio/mixed-fleet.toml").display());
     let line = format!(
         "PROVIDER=\"name=corp;issuer=https://login.example.com/realms/corp;audience=sip;aor=sip:{{preferred_username}}@{{domain}};domain=example.test;client_id=sip-proxy;client_secret_file={}\"",
@@ -592,6 +592,17 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
         "PROVIDER=\"name=local;issuer=https://sip.example.test;audience=sip;domain=example.test;password_grant=issue;signing_key_files={}\"",
         signing.display()
     );
+    let shared = fs::read_to_string(kit::path("cfg-examples/kamailio/sign-in-page.toml")).expect("part of the project");
+    let shared = [
+        ("/var/lib/kamailio/sipoauth", directory.file("store")),
+        ("/etc/kamailio/sipoauth.key", key_file),
+        ("/etc/kamailio/client-secret", secret.clone()),
+    ]
+    .iter()
+    .fold(shared, |text, (installed, here)| text.replace(installed, &here.display().to_string()));
+    let shared = directory.write("sign-in-page.toml", &shared);
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o600)).expect("our own file");
+    let shared = format!("CONFIG_FILE=\"{}\"", shared.display());
     let mut seen = 0;
     for entry in fs::read_dir(kit::path("cfg-examples/kamailio")).expect("part of the project") {
         let path = entry.expect("readable").path();
@@ -616,6 +627,7 @@ fn every_example_is_good_as_the_proxy_would_start_it() {
             "password-tokens.cfg" => arguments.extend(["-A", &store, "-A", &key, "-A", &issuing]),
             "key-derivation.cfg" => arguments.extend(["-A", &store, "-A", &key]),
             "cluster.cfg" | "outbound-edge.cfg" => arguments.extend(["-A", &key, "-A", &line]),
+            "sign-in-page.cfg" => arguments.extend(["-A", &shared]),
             "mixed-fleet.cfg" | "mixed-websocket.cfg" => arguments.extend(["-A", &toml, "-A", &line_of_tokens]),
             _ => {}
         }
