@@ -49,6 +49,7 @@ use senders::{note_accepted, sender, sent_by};
 use session_view::SessionView;
 use sipoauth_core::check::connection_check::check_connection;
 use sipoauth_core::check::device::{DeviceStep, check_device};
+use sipoauth_core::check::known_account::KnownAccount;
 use sipoauth_core::check::registration::arrival_of;
 use sipoauth_core::check::session_check::DigestUser;
 use sipoauth_core::check::token_cache::LookedUp;
@@ -555,6 +556,9 @@ fn note_use(
     let Message { user_agent, call_id, .. } = request.message;
     let seen = PhoneUse::new(now / 1000, handling.source, user_agent, call_id_name(call_id));
     let opened = context.sessions().and_then(|access| access.accounts(policy).get(&session.aor));
+    // Another thread may have opened a later record, in which the session has ended.
+    let is_in = |account: &KnownAccount| account.sessions.iter().any(|s| s.id == session.id && s.valid_until > 0);
+    let opened = opened.filter(|opened| is_in(&opened.account));
     let used = Used {
         aor: session.aor.clone(),
         session: session.id,
