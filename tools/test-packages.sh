@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
 # The Debian packages, built in each Debian and then used in a fresh one: installed, a phone registers after one line was
-# edited, upgraded with its sessions kept, purged. Run it as root on a machine where 'make test' has run.
+# edited, upgraded with its sessions kept, the sign-in page started, purged. Run it as root on a machine where 'make test' has run.
 #
 #   tools/test-packages.sh [SUITE ...]     default: bookworm trixie
 set -euo pipefail
@@ -15,6 +15,7 @@ WORK=$PWD/target/packages
 KIT=$PWD/target/kit
 PORT=17460
 ISSUER_PORT=17461
+PAGE=http://127.0.0.1:17462
 AOR=sip:alice@example.test
 pids=()
 
@@ -83,13 +84,14 @@ start_proxy() {    # root, example, arguments
   fail "$example does not answer (see $root.kamailio.log)"
 }
 
-stop_proxy() {
+end_process() {    # its pid
   local pid left=()
-  kill "$PROXY"
-  wait "$PROXY" 2> /dev/null || true
-  for pid in "${pids[@]}"; do [ "$pid" = "$PROXY" ] || left+=("$pid"); done
+  kill "$1"
+  wait "$1" 2> /dev/null || true
+  for pid in "${pids[@]}"; do [ "$pid" = "$1" ] || left+=("$pid"); done
   pids=(${left[@]+"${left[@]}"})
 }
+stop_proxy() { end_process "$PROXY"; }
 
 start_issuer() {
   PORT=$ISSUER_PORT node "$KIT/authorization-server.mjs" > "$WORK/issuer.log" 2>&1 &
@@ -107,6 +109,28 @@ login() {    # further arguments of login.mjs; prints JSON
 }
 
 field() { node -e 'process.stdout.write(JSON.parse(require("fs").readFileSync(0))[process.argv[1]] ?? "")' "$1"; }
+
+# The page sends a browser to the server of the configuration.
+sign_in_page() {    # suite, root
+  local suite=$1 root=$2 page i
+  [ -z "$(find "$root/etc/systemd/system" -name 'sipoauth-signin.service')" ] || fail "$suite: the page is enabled without its settings"
+  printf '[sign_in_page]\nurl = "%s"\nlisten = "%s"\n' "$PAGE" "${PAGE#http://}" >> "$root/etc/kamailio/sipoauth.toml"
+  # As the unit does it, without the systemd that this Debian has not started.
+  enter "$root" bash -c 'exec setpriv --reuid=kamailio --regid=kamailio --init-groups $(sed -n "s/^ExecStart=//p" /usr/lib/systemd/system/sipoauth-signin.service \
+    /lib/systemd/system/sipoauth-signin.service 2> /dev/null | head -n 1)' > "$root.page.log" 2>&1 &
+  page=$!
+  pids+=("$page")
+  for i in $(seq 100); do
+    [ "$(curl -s "$PAGE/health")" != ok ] || break
+    [ "$i" != 100 ] || { cat "$root.page.log" >&2; fail "$suite: the page does not start"; }
+    sleep 0.2
+  done
+  curl -s -o /dev/null -w '%{redirect_url}' "$PAGE/sign-in/corp" > "$root.page-redirect.log"
+  grep -q "^http://127.0.0.1:$ISSUER_PORT/.*[?&]client_id=sip-proxy" "$root.page-redirect.log" ||
+    fail "$suite: the page does not ask the server (see $root.page-redirect.log)"
+  end_process "$page"
+  say "$suite: the sign-in page answers"
+}
 
 life() {    # suite
   local suite=$1 root=$WORK/$1/fresh login token
@@ -146,7 +170,8 @@ life() {    # suite
   [ "$(within "$root" stat -c '%U %G %a' /etc/kamailio/sipoauth.toml)" = 'root kamailio 640' ] || fail "$suite: the configuration after the upgrade"
   say "$suite: upgraded, and the session goes on"
 
-  within "$root" bash -c 'DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq kamailio-oauth-module sipoauth libsipoauth0' > "$root.purge.log" 2>&1 ||
+  sign_in_page "$suite" "$root"
+  within "$root" bash -c 'DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq kamailio-oauth-module sipoauth sipoauth-signin libsipoauth0' > "$root.purge.log" 2>&1 ||
     fail "$suite: purge fails (see $root.purge.log)"
   local left
   for left in /var/lib/kamailio/sipoauth /etc/kamailio/sipoauth.key /etc/kamailio/sipoauth.toml; do

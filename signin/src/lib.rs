@@ -9,6 +9,7 @@
 mod browser_session;
 pub mod connections;
 mod cookies;
+mod forms;
 mod limits;
 mod log;
 mod logout;

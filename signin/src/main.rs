@@ -79,3 +79,19 @@ fn run(file: &str, only_checks: bool) -> Result<(), String> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::HELP;
+
+    const MANUAL: &str = include_str!("../../docs/man/sipoauth-signin.8");
+
+    #[test]
+    fn the_manual_page_is_of_this_program() {
+        let manual = MANUAL.replace('\\', "");
+        assert!(manual.contains(concat!("\"sipoauth ", env!("CARGO_PKG_VERSION"), "\"")));
+        for option in HELP.split_whitespace().filter(|word| word.starts_with("--")) {
+            assert!(manual.contains(option), "{option}");
+        }
+    }
+}

@@ -113,6 +113,8 @@ pub struct PhonesPage<'a> {
     pub address: &'a str,
     /// The CSRF token of the forms.
     pub token: &'a str,
+    /// The number of the forms that count once.
+    pub form: &'a str,
     /// The phones, the latest first.
     pub phones: Vec<ShownPhone>,
     /// No phone can be added.

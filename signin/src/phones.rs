@@ -12,6 +12,8 @@ use serde::Deserialize;
 use sipoauth::clock::now_millis;
 use sipoauth::store::phones::{AddError, NewCode, NewDevice, Phone, phone_name};
 use sipoauth::store::session_ends::Ending;
+use sipoauth::store::sessions::SessionStore;
+use sipoauth_core::config::policy::Policy;
 use sipoauth_core::ports::Level;
 use sipoauth_core::records::session::{Session, SessionId, SignIn, id_text};
 use sipoauth_core::records::session_end::{EndedBy, SessionEnd};
@@ -19,6 +21,7 @@ use sipoauth_core::sip::uri::Aor;
 use sipoauth_core::text::fingerprint::octets_of_hex;
 
 use crate::cookies::{SignedIn, clear, get};
+use crate::forms::{OnceForm, new_number};
 use crate::metrics::Counter;
 use crate::pages::{
     Choice, ChoosePage, CodePage, DevicePage, Frame, PhonesPage, ShownEnd, ShownPhone, ShownUse, answer, see_other,
@@ -55,6 +58,7 @@ impl Done {
 #[serde(default)]
 pub struct Wish {
     token: String,
+    form: String,
     id: String,
     name: String,
 }
@@ -122,6 +126,7 @@ async fn list(site: &Arc<Site>, headers: &HeaderMap, frame: Frame, note: &str, u
         is_over: is_over(&user.session, now),
         address: without_scheme(&user.page.aor),
         token: &user.cookie.token(),
+        form: &new_number(),
         is_full: phones.len() >= site.policy.settings.max_devices as usize,
         has_codes: site.policy.settings.typed_codes,
         phones: phones.into_iter().map(|phone| shown(frame.texts, phone, now)).collect(),
@@ -178,24 +183,23 @@ pub async fn add_device(
     headers: HeaderMap,
     form: Result<Form<Wish>, FormRejection>,
 ) -> Response {
-    let (User { page, .. }, wish) = match wished(&site, &headers, form).await {
+    let (user, wish) = match wished(&site, &headers, form).await {
         Ok(wished) => wished,
         Err(response) => return response,
     };
+    let page = &user.page;
     let Some(aor) = Aor::parse(&page.aor) else { return store_is_away(&headers) };
     let settings = &site.page.settings;
     let or_domain = |text: &String| if text.is_empty() { aor.host().to_owned() } else { text.clone() };
     let (realm, domain) = (or_domain(&settings.realm), or_domain(&settings.sip_domain));
     let name = phone_name(&wish.name);
     let (owner, given, of) = (page.clone(), name.clone(), realm.clone());
-    let added = site.with_store(move |store, policy, now| match store.add_device(policy, &owner, &given, &of, now) {
-        Err(AddError::Store(error)) => Err(error),
-        added => Ok(added),
+    let added = add(&site, &headers, &user, &wish, move |store, policy, now| {
+        store.add_device(policy, &owner, &given, &of, now)
     });
     let NewDevice { username, password, .. } = match added.await {
-        Ok(Ok(device)) => device,
-        Ok(Err(error)) => return cannot_add(&headers, &error),
-        Err(_) => return store_is_away(&headers),
+        Ok(device) => device,
+        Err(response) => return response,
     };
     let (proxy, transport) = (settings.proxy.clone(), settings.transport.clone());
     let account = Account {
@@ -245,7 +249,7 @@ pub async fn add_code(
     headers: HeaderMap,
     form: Result<Form<Wish>, FormRejection>,
 ) -> Response {
-    let (User { page, .. }, wish) = match wished(&site, &headers, form).await {
+    let (user, wish) = match wished(&site, &headers, form).await {
         Ok(wished) => wished,
         Err(response) => return response,
     };
@@ -254,18 +258,15 @@ pub async fn add_code(
         return message(&headers, StatusCode::FORBIDDEN, |texts| texts.add_no_codes.into());
     }
     let name = phone_name(&wish.name);
-    let (owner, given) = (page.clone(), name.clone());
-    let added = site.with_store(move |store, policy, now| match store.add_typed_code(policy, &owner, &given, now) {
-        Err(AddError::Store(error)) => Err(error),
-        added => Ok(added),
-    });
+    let (owner, given) = (user.page.clone(), name.clone());
+    let added =
+        add(&site, &headers, &user, &wish, move |store, policy, now| store.add_typed_code(policy, &owner, &given, now));
     let NewCode { code, expires_at } = match added.await {
-        Ok(Ok(code)) => code,
-        Ok(Err(error)) => return cannot_add(&headers, &error),
-        Err(_) => return store_is_away(&headers),
+        Ok(code) => code,
+        Err(response) => return response,
     };
     site.metrics.count(Counter::CodesAdded);
-    site.log(Level::Info, &format!("{} has a new typed code for a phone from {source}", page.aor));
+    site.log(Level::Info, &format!("{} has a new typed code for a phone from {source}", user.page.aor));
     let frame = frame(&headers);
     let end = ShownEnd::new(frame.texts.code_until, clock(expires_at / 1000));
     let page = CodePage { frame, name: &name, code: &in_groups(&code), digits: &code, end };
@@ -278,11 +279,27 @@ fn in_groups(code: &str) -> String {
     groups.collect::<Vec<_>>().join(" ")
 }
 
-fn cannot_add(headers: &HeaderMap, error: &AddError) -> Response {
-    match error {
-        AddError::TooMany => message(headers, StatusCode::CONFLICT, |texts| texts.add_too_many.into()),
-        AddError::SignedOut => message(headers, StatusCode::FORBIDDEN, |texts| texts.error_csrf.into()),
-        AddError::Store(_) => store_is_away(headers),
+/// Adds to the phones of a user what a form asks for, once.
+async fn add<T: Send + 'static>(
+    site: &Arc<Site>,
+    headers: &HeaderMap,
+    user: &User,
+    wish: &Wish,
+    act: impl FnOnce(&SessionStore, &Policy, i64) -> Result<T, AddError> + Send + 'static,
+) -> Result<T, Response> {
+    let Some(form) = OnceForm::new(&user.cookie, &wish.form) else {
+        return Err(message(headers, StatusCode::BAD_REQUEST, |texts| texts.error_form.into()));
+    };
+    let added = site.with_store(move |store, policy, now| match form.submit(store, now, || act(store, policy, now)) {
+        Err(AddError::Store(error)) => Err(error),
+        added => Ok(added),
+    });
+    match added.await {
+        Ok(Ok(Some(added))) => Ok(added),
+        Ok(Ok(None)) => Err(message(headers, StatusCode::CONFLICT, |texts| texts.add_again.into())),
+        Ok(Err(AddError::TooMany)) => Err(message(headers, StatusCode::CONFLICT, |texts| texts.add_too_many.into())),
+        Ok(Err(AddError::SignedOut)) => Err(message(headers, StatusCode::FORBIDDEN, |texts| texts.error_csrf.into())),
+        Ok(Err(AddError::Store(_))) | Err(_) => Err(store_is_away(headers)),
     }
 }
 

@@ -87,6 +87,7 @@ texts! {
     add_name_hint,
     add_too_many,
     add_no_codes,
+    add_again,
     note_renamed,
     note_signed_out,
     note_all_signed_out,

@@ -58,7 +58,9 @@ try {
   await look('code');
   await back(page);
   await addDevice(page, 'Softphone');
-  await back(page);
+  await page.reload();
+  say('again', { text: await page.locator('main').innerText() });
+  await page.goto(PAGE);
 
   say('waiting');
   await lines.next();

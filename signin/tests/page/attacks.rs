@@ -213,7 +213,7 @@ fn a_form_of_another_site_changes_nothing() {
     let cookies = alice.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
     let post = |from: &str| {
         let headers = [("Cookie", cookies.as_str()), ("Sec-Fetch-Site", from)];
-        http::post_form(&site.at("/phones/code"), &headers, &[("token", &token)]).unwrap().status
+        http::post_form(&site.at("/phones/code"), &headers, &[("token", &token), ("form", "1")]).unwrap().status
     };
     assert_eq!((post("cross-site"), post("same-site"), post("same-origin")), (403, 403, 200));
     assert_eq!(site.counter("refused_requests_total{reason=\"csrf\"}"), 2);
@@ -281,7 +281,7 @@ fn a_host_header_gets_into_no_address() {
         ("GET", "/sign-in/corp", String::new()),
         ("GET", "/signed-in/corp?code=c&state=s", String::new()),
         ("GET", "/nothing", String::new()),
-        ("POST", "/phones/device", format!("token={token}")),
+        ("POST", "/phones/device", format!("token={token}&form=1")),
         ("POST", "/logout", format!("token={token}")),
     ] {
         let mut stream = TcpStream::connect(site.url.trim_start_matches("http://")).unwrap();

@@ -91,8 +91,9 @@ impl Browser {
     /// Sends a form of the start page.
     pub fn wish(&mut self, site: &Site, path: &str, fields: &[(&str, &str)]) -> Answer {
         let page = self.get(&site.at("/"));
-        let token = value_of(&page.body, "token").expect("a page with forms");
-        let fields = [&[("token", token.as_str())], fields].concat();
+        let value = |name| value_of(&page.body, name).unwrap_or_default();
+        let (token, form) = (value("token"), value("form"));
+        let fields = [&[("token", token.as_str()), ("form", &form)], fields].concat();
         self.post(&site.at(path), &fields)
     }
 }

@@ -216,15 +216,55 @@ fn a_user_has_no_more_phones_than_allowed() {
     let site = Site::start(&server.http.issuer());
     let mut alice = Browser::default();
     scripted::sign_in(&server, &mut alice, &site, "alice");
-    let token = value_of(&alice.get(&site.at("/")).body, "token").unwrap();
+    let open_page = alice.get(&site.at("/")).body;
+    let [token, form] = ["token", "form"].map(|name| value_of(&open_page, name).unwrap());
+    let old = [("token", &*token), ("form", &form)];
     for _ in 0..Settings::default().max_devices {
-        assert_eq!(alice.post(&site.at("/phones/device"), &[("token", &token)]).status, 200);
+        assert_eq!(alice.wish(&site, "/phones/device", &[("name", "one")]).status, 200);
     }
     for path in ["/phones/device", "/phones/code"] {
-        assert_eq!(alice.post(&site.at(path), &[("token", &token)]).status, 409, "{path}");
+        let answer = alice.post(&site.at(path), &old);
+        assert!(answer.status == 409 && answer.body.contains("as many phones as you may have"), "{path}");
     }
     let page = alice.get(&site.at("/"));
     assert!(page.body.contains("as many phones as you may have") && !page.body.contains("/phones/device"));
+    // What was refused may be sent again.
+    let id = value_of(&page.body, "id").unwrap();
+    alice.wish(&site, "/phones/sign-out", &[("id", &id)]);
+    assert_eq!(alice.post(&site.at("/phones/device"), &old).status, 200);
+}
+
+#[test]
+fn an_answer_that_is_loaded_again_adds_no_second_phone() {
+    let server = Server::start();
+    let site = Site::start(&server.http.issuer());
+    let mut alice = Browser::default();
+    scripted::sign_in(&server, &mut alice, &site, "alice");
+    let phones = || site.store().phones(ALICE, now()).unwrap().len();
+    let page = alice.get(&site.at("/")).body;
+    let [token, form] = ["token", "form"].map(|name| value_of(&page, name).unwrap());
+    let fields = [("token", &*token), ("form", &form)];
+    for path in ["/phones/device", "/phones/code"] {
+        assert_eq!(alice.post(&site.at(path), &fields[..1]).status, 400, "{path}");
+    }
+    // A user who clicks twice sends two at once.
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let clicks = [(); 8].map(|()| {
+            let (mut alice, target) = (alice.clone(), site.at("/phones/device"));
+            scope.spawn(move || alice.post(&target, &fields).status)
+        });
+        clicks.map(|click| click.join().unwrap()).into()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 7, "{statuses:?}");
+    let again = alice.post(&site.at("/phones/device"), &fields);
+    assert!(again.status == 409 && again.body.contains("added already"), "{}", again.body);
+    assert_eq!((phones(), alice.wish(&site, "/phones/device", &[]).status, phones()), (1, 200, 2));
+    // A form of one browser is another's first.
+    let mut other = Browser::default();
+    scripted::sign_in(&server, &mut other, &site, "alice");
+    let token = value_of(&other.get(&site.at("/")).body, "token").unwrap();
+    assert_eq!(other.post(&site.at("/phones/code"), &[("token", &token), ("form", &form)]).status, 200);
 }
 
 #[test]
