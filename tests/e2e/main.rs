@@ -47,6 +47,7 @@ mod refer_events;
 mod refer_example;
 mod refer_phones;
 mod refer_rules;
+mod refer_tool;
 mod registrar_sso;
 mod reload;
 mod reload_load;

@@ -110,6 +110,21 @@ fn linphone_transfers_a_call_by_default() {
     Transfer::ask(&stack, Kind::Linphone, Kind::Baresip).succeeds(stack);
 }
 
+/// alice has asked carol first. Refer-To names carol and, in Replaces, that call.
+#[test]
+fn linphone_transfers_a_call_to_its_other_call_by_default() {
+    let stack = start("", true);
+    let phone = |user| DeskPhone::start(Kind::Linphone, user, stack.kamailio.port());
+    let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(phone);
+    alice.call("bob");
+    bob.wait_for_call("alice");
+    alice.hold();
+    alice.call("carol");
+    carol.wait_for_call("alice");
+    alice.transfer_to_second_call();
+    Transfer { alice, bob, carol }.succeeds(stack);
+}
+
 /// Kamailio's registrar gives GRUUs by default, and Linphone has them in its Contact.
 #[test]
 fn linphone_is_transferred_by_default() {

@@ -134,11 +134,27 @@ impl DeskPhone {
         self.process.send_line(&format!("{command} sip:{user}@example.test"));
     }
 
+    /// Puts a Linphone's call on hold.
+    pub fn hold(&mut self) {
+        self.process.send_line("pause");
+        self.wait_for(" paused.");
+    }
+
+    /// Asks the other party of a Linphone's first call to take over its second one.
+    pub fn transfer_to_second_call(&mut self) {
+        self.process.send_line("transfer 1 --to-call 2");
+    }
+
     /// Waits until a call with this user goes on, whoever has called.
     pub fn wait_for_call(&mut self, user: &str) {
         match self.kind {
             Kind::Baresip => self.wait_for(&format!("Call established: sip:{user}@")),
-            Kind::Linphone => self.wait_for(&format!("Media streams established with sip:{user}@")),
+            // One that was transferred to another call shows the whole of Refer-To, in brackets.
+            Kind::Linphone => {
+                let shown = ["", "<"].map(|bracket| format!("Media streams established with {bracket}sip:{user}@"));
+                let goes_on = || shown.iter().any(|text| self.process.output().contains(text));
+                assert!(patience::until(PATIENCE, goes_on), "no call with {user}\n{}", self.process.output());
+            }
             Kind::Twinkle => self.wait_for("far end answered call"),
             Kind::Pjsip => self.wait_for("SDP negotiation done: Success"),
         }
