@@ -104,8 +104,7 @@ fn store_uses(env: &TaskEnv, mut batch: Vec<Used>) -> (Vec<SessionEnd>, Vec<Used
     let mut ended = Vec::new();
     let Ok(store) = env.store() else { return (ended, batch) };
     let now = now_millis();
-    let judged = batch.iter().map(|used| is_alive(&store, used, now)).collect::<Result<Vec<_>, _>>();
-    let stored = judged.and_then(|alive| {
+    let stored = alive(&store, &batch, now).and_then(|alive| {
         let (mut phones, mut ends) = (Vec::new(), Vec::new());
         for (used, alive) in batch.iter().zip(alive) {
             if alive {
@@ -134,14 +133,23 @@ fn store_uses(env: &TaskEnv, mut batch: Vec<Used>) -> (Vec<SessionEnd>, Vec<Used
     (ended, batch)
 }
 
-/// True when the session of a use still lives.
-fn is_alive(store: &SessionStore, used: &Used, now: i64) -> Result<bool, StoreError> {
-    let mut is_same = false;
-    let mut compare = |sealed: &[u8]| is_same = used.account.is_some() && Seal::of(sealed) == used.account;
-    store.store().look(&account_key(&used.aor), now, &mut compare)?;
-    let is_alive = |s: &Session| s.id == used.session && s.valid_until > 0 && s.ends_at > now / 1000;
-    Ok(is_same && used.ends_at > now / 1000
-        || store.account(&used.aor, now)?.is_some_and(|account| account.judged().sessions.iter().any(is_alive)))
+/// Says of each use whether its session still lives.
+fn alive(store: &SessionStore, batch: &[Used], now: i64) -> Result<Vec<bool>, StoreError> {
+    let keys: Vec<String> = batch.iter().map(|used| account_key(&used.aor)).collect();
+    // Of most, the record is the one in which the worker has seen that the session is good.
+    let mut judged = vec![false; batch.len()];
+    let mut compare = |place: usize, sealed: &[u8]| {
+        judged[place] = batch[place].account.is_some() && Seal::of(sealed) == batch[place].account;
+    };
+    store.store().look_each(&keys, now, &mut compare)?;
+    let alive = batch.iter().zip(judged).map(|(used, judged)| {
+        if judged && used.ends_at > now / 1000 {
+            return Ok(true);
+        }
+        let lives = |s: &Session| s.id == used.session && s.valid_until > 0 && s.ends_at > now / 1000;
+        Ok(store.account(&used.aor, now)?.is_some_and(|account| account.judged().sessions.iter().any(lives)))
+    });
+    alive.collect()
 }
 
 /// The end of a phone that was signed out while it registered.

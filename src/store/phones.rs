@@ -476,7 +476,8 @@ impl SessionStore {
     pub fn note_use(&self, session: &SessionId, seen: &PhoneUse, expires_at: i64, now: i64) -> Result<(), StoreError> {
         let key = phone_use_key(session);
         for _ in 0..ATTEMPTS {
-            let (value, earlier) = self.sealed_use(&key, seen, now)?;
+            let earlier = self.store.get(&key, now)?;
+            let (value, earlier) = self.sealed_use(&key, seen, earlier)?;
             let write = Write { key: &key, value: &value, expires_at, due_at: None };
             if self.store.put_owed(&write, earlier.as_deref(), now)? {
                 return Ok(());
@@ -489,7 +490,10 @@ impl SessionStore {
     /// noted.
     pub fn note_uses(&self, uses: &[(SessionId, &PhoneUse, i64)], now: i64) -> Result<(), StoreError> {
         let keys: Vec<String> = uses.iter().map(|(session, ..)| phone_use_key(session)).collect();
-        let sealed = keys.iter().zip(uses).map(|(key, (_, seen, _))| self.sealed_use(key, seen, now));
+        let mut earlier = vec![None; keys.len()];
+        self.store.look_each(&keys, now, &mut |place, sealed| earlier[place] = Some(sealed.to_vec()))?;
+        let sealed = keys.iter().zip(uses).zip(earlier);
+        let sealed = sealed.map(|((key, (_, seen, _)), earlier)| self.sealed_use(key, seen, earlier));
         let sealed = sealed.collect::<Result<Vec<_>, _>>()?;
         let swaps = keys.iter().zip(&sealed).zip(uses).map(|((key, (value, earlier)), (.., expires_at))| {
             (Write { key, value, expires_at: *expires_at, due_at: None }, earlier.as_deref())
@@ -500,9 +504,14 @@ impl SessionStore {
         overtaken.map(|(used, _)| used).try_for_each(|(session, seen, end)| self.note_use(session, seen, *end, now))
     }
 
-    /// The record of a registration, sealed, and the one that it follows.
-    fn sealed_use(&self, key: &str, seen: &PhoneUse, now: i64) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
-        let earlier = self.read::<PhoneUse>(key, now)?;
+    /// The record of a registration, sealed, and the sealed one that it follows.
+    fn sealed_use(
+        &self,
+        key: &str,
+        seen: &PhoneUse,
+        earlier: Option<Vec<u8>>,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
+        let earlier = earlier.map_or(Ok(None), |sealed| self.opened::<PhoneUse>(key, sealed))?;
         let seen = match &earlier {
             Some((earlier, _)) => seen.clone().after(earlier),
             None => seen.clone(),

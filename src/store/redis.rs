@@ -19,7 +19,7 @@ use redis::{
 
 use sipoauth_core::config::settings::Secret;
 use sipoauth_core::oauth::breaker::{Breaker, Patience};
-use sipoauth_core::ports::store::{MAX_VALUE, Page, Store, StoreError, StoreUsage, Write};
+use sipoauth_core::ports::store::{MAX_VALUE, Page, Store, StoreError, StoreUsage, Swap, Write};
 
 const PREFIX: &str = "sipoauth:";
 const EXPIRY: &str = "sipoauth:expiry";
@@ -39,6 +39,9 @@ const MOST_ROUNDS: usize = 20;
 const HEADER: usize = 16;
 /// Latest end of a record. It fits in the digits, and the numbers of the scripts are still exact.
 const LATEST: i64 = 9_000_000_000_000_000;
+/// Most commands that are sent before their answers are read, and most keys of one command. Their answers lie in memory at
+/// the server until then.
+const TOGETHER: usize = 32;
 /// So many signals may interrupt one wait.
 const INTERRUPTS: usize = 3;
 /// How often a subscription checks whether it shall end, and after how much silence it asks whether the server lives.
@@ -239,18 +242,24 @@ impl RedisStore {
         }
     }
 
-    /// Runs one command. One that failed on its way is not repeated, because the server may have carried it out.
+    /// Runs one command.
     fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        self.run_all(std::slice::from_ref(command)).map(|mut answers| answers.swap_remove(0))
+    }
+
+    /// Runs commands that do not depend on each other, at most [`TOGETHER`]. What failed on its way is not repeated, because
+    /// the server may have carried it out.
+    fn run_all<T: FromRedisValue>(&self, commands: &[Cmd]) -> Result<Vec<T>, StoreError> {
         // A trial has time for connecting and one answer. Other callers are refused meanwhile.
         if let Err(why) = self.breaker.check(self.clock(), self.timeout.as_millis() as i64 * 4) {
             return Err(self.away(&why));
         }
         let mut connection = self.connection().map_err(|e| self.broken(&e))?;
-        match exchange(&mut connection, command) {
-            Ok(value) => {
+        match exchange(&mut connection, commands) {
+            Ok(answers) => {
                 self.breaker.succeeded();
                 self.keep(connection);
-                Ok(value)
+                Ok(answers)
             }
             Err(e) if matches!(e.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => {
                 self.breaker.succeeded();
@@ -262,6 +271,22 @@ impl RedisStore {
                 Err(self.broken(&e))
             }
         }
+    }
+
+    fn put_command(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<Cmd, StoreError> {
+        if write.value.len() > MAX_VALUE {
+            return Err(StoreError::Full);
+        }
+        let end = write.expires_at.clamp(1, LATEST);
+        let mut octets = format!("{end:016}").into_bytes();
+        octets.extend_from_slice(write.value);
+        let due = write.due_at.map_or(String::new(), |due| due.to_string());
+        let mut script = cmd("EVAL");
+        script.arg(PUT).arg(3).arg(record(write.key)).arg(EXPIRY).arg(DUE);
+        script.arg(write.key).arg(octets).arg(end).arg(due).arg(now);
+        script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
+        script.arg(&self.origin).arg(is_told(write.key));
+        Ok(script)
     }
 
     fn keep(&self, connection: Connection) {
@@ -294,14 +319,14 @@ impl RedisStore {
     }
 }
 
-/// Sends a command and reads its answer.
+/// Sends commands and reads their answers.
 ///
 /// Sometimes a signal interrupts the wait for an answer: a container is paused, or a debugger looks at the process. The
-/// library then throws that answer away when it comes. So PINGs go before each command. The wait is for their answers, which
-/// may be lost. The answer to the command comes together with them.
-fn exchange<T: FromRedisValue>(connection: &mut Connection, command: &Cmd) -> RedisResult<T> {
+/// library then throws that answer away when it comes. So PINGs go before the commands. The wait is for their answers, which
+/// may be lost. The answers to the commands come together with them.
+fn exchange<T: FromRedisValue>(connection: &mut Connection, commands: &[Cmd]) -> RedisResult<Vec<T>> {
     let mut octets = cmd("PING").get_packed_command().repeat(INTERRUPTS);
-    command.write_packed_command(&mut octets);
+    commands.iter().for_each(|command| command.write_packed_command(&mut octets));
     connection.send_packed_command(&octets)?;
     for _ in 0..INTERRUPTS {
         match connection.recv_response() {
@@ -309,7 +334,9 @@ fn exchange<T: FromRedisValue>(connection: &mut Connection, command: &Cmd) -> Re
             _ => {}
         }
     }
-    Ok(from_redis_value(connection.recv_response()?.extract_error()?)?)
+    // All of them are read, whatever they say: the connection is used again.
+    let answers = commands.iter().map(|_| connection.recv_response()).collect::<RedisResult<Vec<_>>>()?;
+    answers.into_iter().map(|answer| Ok(from_redis_value(answer.extract_error()?)?)).collect()
 }
 
 fn is_interrupted(error: &RedisError) -> bool {
@@ -317,6 +344,16 @@ fn is_interrupted(error: &RedisError) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn Error + Send + Sync>>());
     let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::Interrupted)
+}
+
+/// The value in what the server has of a key; None: it has expired.
+fn value(key: &str, mut octets: Vec<u8>, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let end = octets.get(..HEADER).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<i64>().ok());
+    let Some(end) = end else {
+        return Err(StoreError::Corrupt(format!("{}: was not written by sipoauth", record(key))));
+    };
+    octets.drain(..HEADER);
+    Ok((end > now).then_some(octets))
 }
 
 /// 1 when other proxies must hear of a change of this record.
@@ -344,30 +381,34 @@ fn pattern(prefix: &str) -> String {
 impl Store for RedisStore {
     fn get(&self, key: &str, now: i64) -> Result<Option<Vec<u8>>, StoreError> {
         let found: Option<Vec<u8>> = self.run(cmd("GET").arg(record(key)))?;
-        let Some(mut octets) = found else {
-            return Ok(None);
-        };
-        let end = octets.get(..HEADER).and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<i64>().ok());
-        let Some(end) = end else {
-            return Err(StoreError::Corrupt(format!("{}: was not written by sipoauth", record(key))));
-        };
-        octets.drain(..HEADER);
-        Ok((end > now).then_some(octets))
+        found.map_or(Ok(None), |octets| value(key, octets, now))
+    }
+
+    fn look_each(&self, keys: &[String], now: i64, look: &mut dyn FnMut(usize, &[u8])) -> Result<(), StoreError> {
+        for (round, keys) in keys.chunks(TOGETHER).enumerate() {
+            let records: Vec<String> = keys.iter().map(|key| record(key)).collect();
+            let found: Vec<Option<Vec<u8>>> = self.run(cmd("MGET").arg(records))?;
+            for (place, (key, octets)) in keys.iter().zip(found).enumerate() {
+                let Some(octets) = octets else { continue };
+                if let Some(value) = value(key, octets, now)? {
+                    look(round * TOGETHER + place, &value);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn put(&self, write: &Write<'_>, expected: Option<&[u8]>, now: i64) -> Result<bool, StoreError> {
-        if write.value.len() > MAX_VALUE {
-            return Err(StoreError::Full);
+        self.run(&self.put_command(write, expected, now)?)
+    }
+
+    fn put_owed_each(&self, swaps: &[Swap<'_>], now: i64) -> Result<Vec<bool>, StoreError> {
+        let mut written = Vec::with_capacity(swaps.len());
+        for swaps in swaps.chunks(TOGETHER) {
+            let commands = swaps.iter().map(|(write, expected)| self.put_command(write, *expected, now));
+            written.extend(self.run_all::<bool>(&commands.collect::<Result<Vec<_>, _>>()?)?);
         }
-        let end = write.expires_at.clamp(1, LATEST);
-        let mut octets = format!("{end:016}").into_bytes();
-        octets.extend_from_slice(write.value);
-        let due = write.due_at.map_or(String::new(), |due| due.to_string());
-        let mut script = cmd("EVAL");
-        script.arg(PUT).arg(3).arg(record(write.key)).arg(EXPIRY).arg(DUE);
-        script.arg(write.key).arg(octets).arg(end).arg(due).arg(now);
-        script.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(CHANGED);
-        self.run(script.arg(&self.origin).arg(is_told(write.key)))
+        Ok(written)
     }
 
     fn remove(&self, key: &str, expected: Option<&[u8]>) -> Result<bool, StoreError> {

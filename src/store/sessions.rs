@@ -156,9 +156,12 @@ impl SessionStore {
     }
 
     pub(super) fn read<T: Record>(&self, key: &str, now: i64) -> Result<Option<(T, Vec<u8>)>, StoreError> {
-        let Some(sealed) = self.store.get(key, now)? else {
-            return Ok(None);
-        };
+        let sealed = self.store.get(key, now)?;
+        sealed.map_or(Ok(None), |sealed| self.opened(key, sealed))
+    }
+
+    /// A sealed record and what is in it. One of another version is removed.
+    pub(super) fn opened<T: Record>(&self, key: &str, sealed: Vec<u8>) -> Result<Option<(T, Vec<u8>)>, StoreError> {
         match unseal(&self.sealer, key, &sealed)? {
             Some(record) => Ok(Some((record, sealed))),
             None => {

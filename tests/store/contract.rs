@@ -90,6 +90,17 @@ fn together(store: &dyn Store) {
     assert_eq!((written.len(), refused), (52, vec![0, 50]));
     let value = |key: &str| store.get(key, now).unwrap().unwrap();
     assert_eq!([value("t:0"), value("t:1"), value("t:49")], [b"0", b"3", b"1"]);
+    let looked = |keys: &[String], now: i64| {
+        let mut seen = Vec::new();
+        store.look_each(keys, now, &mut |place, value| seen.push((place, value.to_vec()))).unwrap();
+        seen
+    };
+    let asked = [&keys[..], &["t:none".to_owned(), keys[1].clone()]].concat();
+    let mut seen: Vec<_> = (0..50).map(|place| (place, b"1".to_vec())).collect();
+    (seen[0].1, seen[1].1) = (b"0".to_vec(), b"3".to_vec());
+    seen.push((51, b"3".to_vec()));
+    assert_eq!(looked(&asked, now), seen);
+    assert!(looked(&[], now).is_empty() && looked(&asked, write("t:0", b"").expires_at).is_empty());
     assert!(
         store
             .put_owed_each(&[(write("t:50", b"1"), None), (write("t:51", &vec![7; MAX_VALUE + 1]), None)], now)

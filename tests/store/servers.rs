@@ -155,6 +155,26 @@ fn what_others_wrote_is_not_taken_for_a_record() {
     assert!(store.get("b", clock()).is_err());
 }
 
+/// The answers after an error belong to their own commands, and so do those of the next call.
+#[test]
+fn an_error_among_many_answers_moves_none_of_them() {
+    let server = Redis::start(&[]);
+    let store = redis_store(&server, 5000);
+    server.cli(&["RPUSH", "sipoauth:t:5", "not a record"]);
+    let keys: Vec<String> = (0..20).map(|number| format!("t:{number}")).collect();
+    let swaps: Vec<_> = keys.iter().map(|key| (write(key, key.as_bytes()), None)).collect();
+    for _ in 0..3 {
+        assert!(matches!(store.put_owed_each(&swaps, clock()), Err(StoreError::Away(_))));
+        for key in keys.iter().filter(|key| *key != "t:5") {
+            assert_eq!(store.get(key, clock()).unwrap().as_deref(), Some(key.as_bytes()));
+        }
+    }
+    server.cli(&["SET", "sipoauth:t:5", "not a record"]);
+    let mut seen = 0;
+    assert!(matches!(store.look_each(&keys, clock(), &mut |_, _| seen += 1), Err(StoreError::Corrupt(_))));
+    assert_eq!((seen, store.get("t:19", clock()).unwrap().as_deref()), (5, Some(&b"t:19"[..])));
+}
+
 #[test]
 fn every_change_is_told_to_all_proxies() {
     let mut server = Redis::start(&[]);
