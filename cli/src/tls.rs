@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 use rustls_platform_verifier::BuilderVerifierExt;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
@@ -62,6 +62,22 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = std::fs::read(file).map_err(|e| format!("--ca-file {name} cannot be read: {e}"))?;
     let all = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>();
     all.map_err(|e| format!("--ca-file {name} is not PEM: {e:?}"))
+}
+
+/// Reads a server's certificate and its private key, as the server does at its start. The error begins with the name of the
+/// setting.
+pub fn check_server(certificate: &str, key: &str) -> Result<(), String> {
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|e| format!("certificate_file: {certificate}: {e}"))?;
+    if chain.is_empty() {
+        return Err(format!("certificate_file: {certificate}: there is no BEGIN CERTIFICATE in it"));
+    }
+    let wrong = |e: &dyn std::fmt::Display| format!("key_file: {key}: {e}");
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| wrong(&e))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|e| wrong(&e))?.with_no_client_auth();
+    config.with_single_cert(chain, private).map(drop).map_err(|e| wrong(&e))
 }
 
 /// Does the TLS handshake over a connected stream.

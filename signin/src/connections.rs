@@ -47,6 +47,9 @@ pub fn tls_of(site: &Site) -> Result<Option<TlsAcceptor>, String> {
     let Some((certificate, key)) = &site.page.tls else { return Ok(None) };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
     let chain = chain.map_err(|e| format!("sign_in_page: certificate_file: {certificate}: {e}"))?;
+    if chain.is_empty() {
+        return Err(format!("sign_in_page: certificate_file: {certificate}: there is no BEGIN CERTIFICATE in it"));
+    }
     let wrong = |e: &dyn std::fmt::Display| format!("sign_in_page: key_file: {key}: {e}");
     let private = PrivateKeyDer::from_pem_file(key).map_err(|e| wrong(&e))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -78,6 +79,24 @@ fn the_sign_in_page_and_what_servers_must_know_of_it() {
     assert!(line.starts_with("ok ") && line.contains("https://phones.example.test/signed-in/corp"), "{line}");
     assert!(found("url = \"http://phones.example.test\"", client)[0].starts_with("failed sign_in_page: url: "));
     assert!(found(url, "")[0].starts_with("failed no provider has a client"));
+    let authority = Authority::new();
+    let (good, other) = (authority.good(), authority.server("b.example"));
+    let with = |certificate: &str, key: &str| {
+        let tls = format!("certificate_file = \"{certificate}\"\nkey_file = \"{key}\"");
+        found(&format!("{url}\n{tls}"), client).remove(0)
+    };
+    let path = |file: &Path| file.to_str().expect("UTF-8").to_owned();
+    let (certificate, key) = (path(&good.certificate), path(&good.key));
+    assert!(with(&certificate, &key).starts_with("ok "));
+    for (certificate, key, begins, says) in [
+        ("/nowhere.pem", &*key, "failed certificate_file: /nowhere.pem: ", "No such file"),
+        (&key, &key, "failed certificate_file: ", "no BEGIN CERTIFICATE"),
+        (&certificate, &certificate, "failed key_file: ", ""),
+        (&certificate, &path(&other.key), "failed key_file: ", "mismatch"),
+    ] {
+        let line = with(certificate, key);
+        assert!(line.starts_with(begins) && line.to_lowercase().contains(&says.to_lowercase()), "{line}");
+    }
     let mut metadata = discovery(&server.issuer());
     metadata.as_object_mut().unwrap().remove("authorization_endpoint");
     server.set(OPENID_CONFIGURATION, Answer::Json(metadata));

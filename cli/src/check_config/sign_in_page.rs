@@ -9,6 +9,7 @@ use sipoauth_core::oauth::endpoints::{Endpoint, Endpoints};
 use sipoauth_core::ports::Fetch;
 
 use super::finding::Findings;
+use crate::tls;
 
 const CHECK: &str = "sign_in_page";
 /// Whether the page offers codes is a check of its own, because the setting is one of the proxies.
@@ -23,6 +24,12 @@ pub fn check(policy: &Policy, documents: Option<&dyn Fetch>, findings: &mut Find
         Ok(page) => page,
         Err(error) => return findings.failed_with(CHECK, None, &error.0, "write another value"),
     };
+    if let Some((certificate, key)) = &page.tls
+        && let Err(error) = tls::check_server(certificate, key)
+    {
+        let fix = "write PEM files that the user of the page can read: the certificate with those between it and its authority, and its key";
+        findings.failed(CHECK, None, &error, fix);
+    }
     if policy.sessions.is_none() {
         return findings.failed(
             CHECK,
