@@ -354,6 +354,9 @@ impl Kamailio {
 
     /// The control socket says so, or any reply to OPTIONS where there is none.
     fn answers(&self) -> bool {
+        if host().opensips.is_some() && !opensips::listens(&self.directory) {
+            return false;
+        }
         if self.socket.exists() {
             return self.rpc("core.uptime", &[]).is_ok();
         }

@@ -5,9 +5,9 @@
 //! The examples in `cfg-examples/opensips` are plain files, without definitions that a command line could set. So a test's
 //! definitions become lines of the configuration here: modparams, and words in the configurations of the tests.
 
-use super::kit;
 use super::patience::{self, PATIENCE};
 use super::temporary::Directory;
+use super::{kit, ports};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -88,6 +88,15 @@ impl Installation {
         let (head, tail) = at_last_loadmodule(&text);
         directory.write("opensips.cfg", format!("{settings}{head}{}{tail}", parameters(asked)))
     }
+}
+
+/// True when the proxy of this folder listens at all its ports for streams. Its last process does that, when others answer
+/// already.
+pub fn listens(directory: &Directory) -> bool {
+    let text = fs::read_to_string(directory.file("opensips.cfg")).unwrap_or_default();
+    let sockets = text.lines().filter_map(|line| line.strip_prefix("socket=tcp:").or(line.strip_prefix("socket=ws:")));
+    let mut ports = sockets.filter_map(|socket| socket.rsplit(':').next()?.trim().parse().ok());
+    ports.all(ports::is_listening)
 }
 
 /// What a test asks for.

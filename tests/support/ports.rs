@@ -48,6 +48,17 @@ fn is_in_use(port: u16) -> bool {
     SOCKETS.iter().any(|path| fs::read_to_string(path).is_ok_and(holds))
 }
 
+/// True when somebody listens for streams at this port on 127.0.0.1. Nobody is connected to for it.
+pub fn is_listening(port: u16) -> bool {
+    const LISTENS: &str = "0A";
+    let address = format!("0100007F:{port:04X}");
+    let is_it = |line: &str| {
+        let mut columns = line.split_whitespace().skip(1);
+        columns.next() == Some(&address) && columns.nth(1) == Some(LISTENS)
+    };
+    fs::read_to_string(SOCKETS[0]).is_ok_and(|list| list.lines().any(is_it))
+}
+
 /// Listens again on a port of ours: a program that was just being started may still hold the socket before.
 pub fn listen_again(port: u16) -> TcpListener {
     let mut result = Err(io::Error::from(ErrorKind::AddrInUse));
