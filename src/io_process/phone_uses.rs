@@ -104,16 +104,13 @@ fn store_uses(env: &TaskEnv, mut batch: Vec<Used>) -> (Vec<SessionEnd>, Vec<Used
     let mut ended = Vec::new();
     let Ok(store) = env.store() else { return (ended, batch) };
     let now = now_millis();
-    let stored = alive(&store, &batch, now).and_then(|alive| {
-        let (mut phones, mut ends) = (Vec::new(), Vec::new());
-        for (used, alive) in batch.iter().zip(alive) {
-            if alive {
-                phones.push((used.session, &used.seen, used.ends_at * 1000));
-            } else {
-                ends.push(end_of(used));
-            }
-        }
-        store.note_uses(&phones, now).map(|()| ends)
+    let phones: Vec<_> = batch.iter().map(|used| (used.session, &used.seen, used.ends_at * 1000)).collect();
+    // Whoever signs a phone out takes it from its account first, and looks at its uses then. So whatever comes first, one of
+    // the two sees the other.
+    let stored = store.note_uses(&phones, now).and_then(|()| alive(&store, &batch, now)).map(|alive| {
+        let gone: Vec<&Used> = batch.iter().zip(alive).filter(|(_, alive)| !alive).map(|(used, _)| used).collect();
+        gone.iter().for_each(|used| store.forget_use(&used.session));
+        gone.into_iter().map(end_of).collect()
     });
     match env.noted(stored) {
         Ok(ends) => {

@@ -504,6 +504,11 @@ impl SessionStore {
         overtaken.map(|(used, _)| used).try_for_each(|(session, seen, end)| self.note_use(session, seen, *end, now))
     }
 
+    /// Removes what was noted of a phone. If that fails, it expires.
+    pub fn forget_use(&self, session: &SessionId) {
+        let _ = self.store.remove(&phone_use_key(session), None);
+    }
+
     /// The record of a registration, sealed, and the sealed one that it follows.
     fn sealed_use(
         &self,

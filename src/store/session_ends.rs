@@ -167,7 +167,7 @@ impl SessionStore {
             self.remove_device(&session.device);
         }
         if session.parent.is_some() {
-            let _ = self.store.remove(&phone_use_key(&session.id), None);
+            self.forget_use(&session.id);
         }
         if session.sign_in == SignIn::Page {
             self.forget_browser(session, aor, now);

@@ -245,6 +245,27 @@ fn signing_one_phone_out_leaves_the_others_alone() {
     site.stack.finish();
 }
 
+/// The store hears of a registration a moment later, and of the end of its phone before, after, or in the middle of that.
+#[test]
+fn a_phone_that_is_signed_out_as_it_registers_keeps_no_binding() {
+    let site = start();
+    let Site { stack, page, .. } = &site;
+    let alice = page.sign_in("alice");
+    let kitchen = page.add_device(&alice, "Kitchen");
+    keep(stack, &kitchen);
+    assert_eq!(sign(stack, &mut stack.udp(), &kitchen, Request::register(ALICE)).status, 200);
+    for milliseconds in (0..=300).step_by(15) {
+        let desk = page.add_device(&alice, "Desk");
+        keep(stack, &desk);
+        assert_eq!(sign(stack, &mut stack.udp(), &desk, Request::register(ALICE)).status, 200);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        page.sign_out(&alice, &desk.session);
+        soon("its binding goes", stack, SOON, || bindings(stack, "alice") == 1);
+    }
+    assert_eq!(page.phones(&alice).len(), 1);
+    site.stack.finish();
+}
+
 fn typed(code: &str) -> serde_json::Value {
     json!({ "code": code })
 }
