@@ -469,19 +469,19 @@ fn a_cancel_that_comes_while_the_call_goes_on_ends_the_call() {
     place.stack.wait_until("it goes on", || place.stack.counter("accepted") == 1);
     phone.send_octets(&cancel_of(&octets)).expect("sent");
     let invite = place.hears("INVITE");
+    let mut last = || loop {
+        let reply = phone.receive().expect("an answer");
+        if reply.status >= 200 {
+            return reply.status;
+        }
+    };
+    // Kamailio's tm loses a CANCEL if the first 1xx comes in the microseconds in which it looks at the branch.
+    assert_eq!(last(), 200, "the CANCEL was worked on");
     place.answer(&invite, "180 Ringing", "");
     let cancel = place.hears("CANCEL");
     place.answer(&cancel, "200 OK", "");
     place.answer(&invite, "487 Request Terminated", "");
-    let mut finals = Vec::new();
-    while finals.len() < 2 {
-        let reply = phone.receive().expect("an answer");
-        if reply.status >= 200 {
-            finals.push(reply.status);
-        }
-    }
-    finals.sort_unstable();
-    assert_eq!(finals, [200, 487]);
+    assert_eq!(last(), 487);
     place.stack.finish();
 }
 
